@@ -1,0 +1,116 @@
+//! The way in: how many calls are answered at once, none while the server stops, and every error
+//! in the same dress.
+//!
+//! A call counts until its response begins; a stream's own permits bound the rest.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tokio::sync::Semaphore;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::status;
+use crate::config::Limits;
+
+/// What is asked at the door, for all connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Admission(Arc<Door>);
+
+#[derive(Debug)]
+struct Door {
+    draining: AtomicBool,
+    calls: Arc<Semaphore>,
+    calls_max: usize,
+    request_bytes_max: usize,
+}
+
+/// The services behind the door.
+#[derive(Clone, Debug)]
+pub struct Admitted<S> {
+    services: S,
+    door: Arc<Door>,
+}
+
+/// Health has to be told to the last.
+const ALWAYS_OPEN: &str = "/grpc.health.v1.Health/";
+/// The header in which a status carries its details.
+const DETAILS_HEADER: &str = "grpc-status-details-bin";
+
+impl Admission {
+    /// An open door.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self(Arc::new(Door {
+            draining: AtomicBool::new(false),
+            calls: Arc::new(Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS))),
+            calls_max: limits.calls_max,
+            request_bytes_max: limits.request_bytes_max,
+        }))
+    }
+
+    /// From now on calls are told to go elsewhere.
+    pub fn drain(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+    }
+}
+
+impl<S> Layer<S> for Admission {
+    type Service = Admitted<S>;
+
+    fn layer(&self, services: S) -> Admitted<S> {
+        Admitted { services, door: Arc::clone(&self.0) }
+    }
+}
+
+impl<S> Service<Request<Body>> for Admitted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.services.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let door = Arc::clone(&self.door);
+        let always_open = request.uri().path().starts_with(ALWAYS_OPEN);
+        if door.draining.load(Ordering::SeqCst) && !always_open {
+            return Box::pin(async { Ok(status::draining().into_http()) });
+        }
+        let Ok(permit) = Arc::clone(&door.calls).try_acquire_owned() else {
+            return Box::pin(async move { Ok(status::overloaded(door.calls_max).into_http()) });
+        };
+        let response = self.services.call(request);
+        Box::pin(async move {
+            let response = response.await;
+            drop(permit);
+            response.map(|response| dressed(response, door.request_bytes_max))
+        })
+    }
+}
+
+/// Gives an error that the transport made the details that all others have.
+fn dressed(response: Response<Body>, request_bytes_max: usize) -> Response<Body> {
+    let headers = response.headers();
+    if !headers.contains_key(Status::GRPC_STATUS) || headers.contains_key(DETAILS_HEADER) {
+        return response;
+    }
+    let Some(said) = Status::from_header_map(headers) else { return response };
+    if said.code() == Code::Ok {
+        return response;
+    }
+    match status::of_transport(said.code(), said.message(), request_bytes_max) {
+        Some(status) => status.into_http(),
+        None => response,
+    }
+}

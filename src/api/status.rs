@@ -1,0 +1,261 @@
+//! Errors as callers see them: the one place that makes a `Status`.
+//!
+//! Every status has a `google.rpc.ErrorInfo`, whose metadata holds the changing parts of the
+//! message. What a part of the machine said goes to the log and not to the caller.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::token;
+use super::v1::ErrorReason;
+use crate::engine;
+use crate::hub::{self, CursorError};
+
+const DOMAIN: &str = "whimbrel";
+const REASON_PREFIX: &str = "ERROR_REASON_";
+
+/// How long to wait after the server was too busy: a few batches of the log.
+const BUSY_DELAY: Duration = Duration::from_millis(100);
+/// How long to wait before connecting again to a server that stops: others need a moment to be
+/// found, and this one to start.
+pub(super) const DRAIN_DELAY: Duration = Duration::from_secs(1);
+/// How long to wait for space on the disk, or a free stream: somebody has to act.
+const SCARCE_DELAY: Duration = Duration::from_secs(10);
+
+/// A status being put together.
+struct Problem {
+    code: Code,
+    reason: ErrorReason,
+    message: String,
+    metadata: HashMap<String, String>,
+    details: ErrorDetails,
+}
+
+impl Problem {
+    fn new(code: Code, reason: ErrorReason, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+            details: ErrorDetails::new(),
+        }
+    }
+
+    fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    fn violation(mut self, field: &str) -> Self {
+        self.details.add_bad_request_violation(field, self.message.clone());
+        self.with("field", field)
+    }
+
+    fn retry_after(mut self, delay: Duration) -> Self {
+        self.details.set_retry_info(Some(delay));
+        self
+    }
+
+    fn quota(mut self, subject: impl Into<String>) -> Self {
+        self.details.add_quota_failure_violation(subject, self.message.clone());
+        self
+    }
+
+    fn into_status(mut self) -> Status {
+        let name = self.reason.as_str_name();
+        let reason = name.strip_prefix(REASON_PREFIX).unwrap_or(name);
+        self.details.set_error_info(reason, DOMAIN, self.metadata);
+        Status::with_error_details(self.code, self.message, self.details)
+    }
+}
+
+/// A field that breaks its rule. `rule` says what it must be.
+pub(super) fn invalid_field(field: &str, rule: impl std::fmt::Display) -> Status {
+    Problem::new(Code::InvalidArgument, ErrorReason::InvalidField, format!("{field} {rule}"))
+        .violation(field)
+        .into_status()
+}
+
+/// A cursor or page token that is not one.
+pub(super) fn malformed_token(field: &str, error: &token::Error) -> Status {
+    let reason = match error.kind {
+        token::Kind::Cursor => ErrorReason::MalformedCursor,
+        token::Kind::PageToken => ErrorReason::MalformedPageToken,
+    };
+    Problem::new(Code::InvalidArgument, reason, format!("{field} {error}"))
+        .violation(field)
+        .into_status()
+}
+
+/// A page token of another listing.
+pub(super) fn page_token_mismatch(field: &str) -> Status {
+    let message = format!(
+        "{field} was handed out for another user or with other options: repeat those of the first \
+         page, or leave it empty to start anew"
+    );
+    Problem::new(Code::InvalidArgument, ErrorReason::PageTokenMismatch, message)
+        .violation(field)
+        .into_status()
+}
+
+/// Bytes that are no message.
+pub(super) fn malformed_message(what: &str) -> Status {
+    let message = format!("the request is not a valid Protobuf message of its type: {what}");
+    Problem::new(Code::InvalidArgument, ErrorReason::MalformedMessage, message)
+        .with("detail", what)
+        .into_status()
+}
+
+/// The server takes no more calls at once.
+pub(super) fn overloaded(calls_max: usize) -> Status {
+    let message = format!(
+        "the server is answering {calls_max} calls, and that is the most: try again in a moment"
+    );
+    Problem::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
+        .with("calls_max", calls_max)
+        .quota("calls")
+        .retry_after(BUSY_DELAY)
+        .into_status()
+}
+
+/// The server is stopping.
+pub(super) fn draining() -> Status {
+    Problem::new(Code::Unavailable, ErrorReason::Draining, "the server is stopping: connect again")
+        .retry_after(DRAIN_DELAY)
+        .into_status()
+}
+
+/// What the transport refused by itself, in the same dress as everything else; `None` if nothing
+/// is known to be better than what it said.
+pub(super) fn of_transport(code: Code, said: &str, request_bytes_max: usize) -> Option<Status> {
+    let problem = match code {
+        // tonic's word for a message over the limit; OUT_OF_RANGE means something else here.
+        Code::OutOfRange => {
+            let message = format!(
+                "the request message is larger than {request_bytes_max} bytes: send less at once"
+            );
+            Problem::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge, message)
+                .with("bytes_max", request_bytes_max)
+                .quota("message")
+        }
+        // tonic's word for a deadline that has passed on the server.
+        Code::Cancelled | Code::DeadlineExceeded => {
+            let message = "the call's time ran out, so a change may or may not have been made: \
+                           try again with the same request_id and more time";
+            Problem::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
+        }
+        Code::Unimplemented => {
+            let message = if said.is_empty() {
+                "there is no such service or RPC here: reflection lists what there is".to_owned()
+            } else {
+                format!("not supported here: {said}")
+            };
+            Problem::new(code, ErrorReason::Unsupported, message).with("detail", said)
+        }
+        // A frame that ended early, or whose flags contradict its headers.
+        Code::Internal => return Some(malformed_message(said)),
+        _ => return None,
+    };
+    Some(problem.into_status())
+}
+
+/// What the engine refused, or where it failed.
+pub(super) fn of_engine(error: engine::Error) -> Status {
+    use engine::Error;
+
+    let said = error.to_string();
+    let problem = match error {
+        Error::SelfFollow { user } => {
+            Problem::new(Code::InvalidArgument, ErrorReason::SelfFollow, said)
+                .violation("followee_id")
+                .with("user_id", user)
+        }
+        Error::TooManyFollows { user, follows_max } => {
+            Problem::new(Code::ResourceExhausted, ErrorReason::TooManyFollows, said)
+                .quota(format!("user:{user}"))
+                .with("user_id", user)
+                .with("follows_max", follows_max)
+        }
+        Error::RequestIdReused { author, request_id } => {
+            Problem::new(Code::AlreadyExists, ErrorReason::RequestIdReused, said)
+                .with("author_id", author)
+                .with("request_id", request_id.as_str())
+        }
+        Error::Overloaded => Problem::new(Code::ResourceExhausted, ErrorReason::Overloaded, said)
+            .quota("changes")
+            .retry_after(BUSY_DELAY),
+        Error::DiskFull => Problem::new(Code::ResourceExhausted, ErrorReason::DiskFull, said)
+            .quota("disk")
+            .retry_after(SCARCE_DELAY),
+        Error::Stopping => return draining(),
+        Error::OutcomeUnknown => Problem::new(Code::Unavailable, ErrorReason::OutcomeUnknown, said)
+            .retry_after(DRAIN_DELAY),
+        Error::NodeBehind { wanted, applied } => {
+            Problem::new(Code::Unavailable, ErrorReason::NodeBehind, said)
+                .with("wanted_revision", wanted)
+                .with("applied_revision", applied)
+                .retry_after(BUSY_DELAY)
+        }
+        Error::Hub(error) => return of_hub(&error),
+        Error::Missing { .. } | Error::Log(_) => return internal(&said),
+    };
+    problem.into_status()
+}
+
+/// Why a live feed is refused, or where it failed.
+pub(super) fn of_hub(error: &hub::Error) -> Status {
+    let said = error.to_string();
+    match error {
+        hub::Error::Cursor(error) => of_cursor(error),
+        hub::Error::TooManyStreamsOfUser { streams_max }
+        | hub::Error::TooManyStreams { streams_max } => {
+            let of_user = matches!(error, hub::Error::TooManyStreamsOfUser { .. });
+            Problem::new(Code::ResourceExhausted, ErrorReason::TooManyStreams, said)
+                .with("streams_max", streams_max)
+                .with("scope", if of_user { "user" } else { "server" })
+                .quota(if of_user { "user" } else { "server" })
+                .retry_after(SCARCE_DELAY)
+                .into_status()
+        }
+        hub::Error::Missing { .. } | hub::Error::Log(_) => internal(&said),
+    }
+}
+
+/// Why a cursor cannot be served.
+pub(super) fn cursor_reason(error: &CursorError) -> ErrorReason {
+    match error {
+        CursorError::OfAnotherLog { .. } => ErrorReason::CursorOfAnotherLog,
+        CursorError::BeyondHead { .. } => ErrorReason::CursorBeyondHead,
+        CursorError::TooOld { .. } => ErrorReason::CursorTooOld,
+    }
+}
+
+pub(super) fn of_cursor(error: &CursorError) -> Status {
+    let reason = cursor_reason(error);
+    let said = error.to_string();
+    let problem = match error {
+        CursorError::OfAnotherLog { given, own } => {
+            Problem::new(Code::FailedPrecondition, reason, said)
+                .with("cursor_log", given)
+                .with("log", own)
+        }
+        CursorError::BeyondHead { given, head } => {
+            Problem::new(Code::FailedPrecondition, reason, said)
+                .with("cursor_revision", given)
+                .with("head_revision", head)
+        }
+        CursorError::TooOld { oldest } => Problem::new(Code::OutOfRange, reason, said)
+            .with("oldest_cursor", token::encode_cursor(oldest)),
+    };
+    problem.into_status()
+}
+
+fn internal(said: &str) -> Status {
+    tracing::error!(error = said, "a call failed");
+    let message = "the server failed to read its data: its log says more";
+    Problem::new(Code::Internal, ErrorReason::Internal, message).into_status()
+}

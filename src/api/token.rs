@@ -1,0 +1,142 @@
+//! Cursors and page tokens as text: opaque, safe in a URL, and never taken for one another.
+//!
+//! ```text
+//!   base64url, unpadded, of   kind and version │ fields       │ CRC-32
+//!                             1 B              │ 8 B each, LE │ 4 B
+//!   cursor      0x70 ("c…")   log id, after, snapshot_until (left out if 0)
+//!   page token  0xa4 ("p…")   log id, before, at, listing
+//! ```
+//!
+//! The check finds what was cut or mistyped. It is no seal: whoever forges a token gets a place in
+//! a feed that they could have paged to.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::engine::FeedPlace;
+use crate::model::{Cursor, LogId, Revision};
+
+/// Which of the two a text is meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Cursor,
+    PageToken,
+}
+
+/// Why a text is not a token of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Error {
+    pub(super) kind: Kind,
+    /// It is whole, but of the other kind.
+    is_other_kind: bool,
+}
+
+/// A place in a listing, and which listing it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageToken {
+    pub(super) log: LogId,
+    pub(super) place: FeedPlace,
+    /// A digest of what was asked for; see [`listing`].
+    pub(super) listing: u64,
+}
+
+const CHECK_BYTES: usize = 4;
+const FIELD_BYTES: usize = 8;
+
+impl Kind {
+    /// The first byte: in base64 its upper bits make a "c" or a "p", its lower two are the version.
+    fn first_byte(self) -> u8 {
+        match self {
+            Self::Cursor => 0x70,
+            Self::PageToken => 0xa4,
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Cursor => Self::PageToken,
+            Self::PageToken => Self::Cursor,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cursor => "cursor",
+            Self::PageToken => "page token",
+        }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (kind, other) = (self.kind.name(), self.kind.other().name());
+        if self.is_other_kind {
+            write!(f, "must be a {kind}, but is a {other}: pass each where it belongs")
+        } else {
+            write!(f, "must be a {kind} exactly as this server gave it, but is none")
+        }
+    }
+}
+
+pub(super) fn encode_cursor(cursor: &Cursor) -> String {
+    let fields = [cursor.log.get(), cursor.after.get(), cursor.snapshot_until.get()];
+    let used = if cursor.snapshot_until == Revision::ZERO { &fields[..2] } else { &fields[..] };
+    encode(Kind::Cursor, used)
+}
+
+pub(super) fn decode_cursor(text: &str) -> Result<Cursor, Error> {
+    let kind = Kind::Cursor;
+    let (log, after, snapshot_until) = match *decode(kind, text)?.as_slice() {
+        [log, after] => (log, after, 0),
+        [log, after, snapshot_until] => (log, after, snapshot_until),
+        _ => return Err(Error { kind, is_other_kind: false }),
+    };
+    Ok(Cursor {
+        log: LogId::new(log),
+        after: Revision::new(after),
+        snapshot_until: Revision::new(snapshot_until),
+    })
+}
+
+pub(super) fn encode_page_token(token: &PageToken) -> String {
+    let FeedPlace { before, at } = token.place;
+    encode(Kind::PageToken, &[token.log.get(), before.get(), at.get(), token.listing])
+}
+
+pub(super) fn decode_page_token(text: &str) -> Result<PageToken, Error> {
+    let kind = Kind::PageToken;
+    let &[log, before, at, listing] = decode(kind, text)?.as_slice() else {
+        return Err(Error { kind, is_other_kind: false });
+    };
+    let place = FeedPlace { before: Revision::new(before), at: Revision::new(at) };
+    Ok(PageToken { log: LogId::new(log), place, listing })
+}
+
+/// A digest of a listing's options, the same in every process.
+pub(super) fn listing(user: &str, exclude_self: bool) -> u64 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(user.as_bytes());
+    u64::from(hasher.finalize()) << 1 | u64::from(exclude_self)
+}
+
+fn encode(kind: Kind, fields: &[u64]) -> String {
+    let mut bytes = vec![kind.first_byte()];
+    bytes.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode(kind: Kind, text: &str) -> Result<Vec<u64>, Error> {
+    let malformed = Error { kind, is_other_kind: false };
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed)?;
+    let (content, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(malformed)?;
+    if u32::from_le_bytes(*check) != crc32fast::hash(content) {
+        return Err(malformed);
+    }
+    let (&first, fields) = content.split_first().ok_or(malformed)?;
+    if first != kind.first_byte() {
+        return Err(Error { kind, is_other_kind: first == kind.other().first_byte() });
+    }
+    let (fields, []) = fields.as_chunks::<FIELD_BYTES>() else { return Err(malformed) };
+    Ok(fields.iter().map(|field| u64::from_le_bytes(*field)).collect())
+}

@@ -1,0 +1,75 @@
+//! The WatchFeed RPC.
+
+use tokio_stream::Stream;
+use tonic::Status;
+
+use super::stall::Note;
+use super::v1::watch_feed_request;
+use super::v1::{self, ErrorReason, GapPolicy, WatchFeedResponse};
+use super::{convert, fields, status};
+use crate::config::Limits;
+use crate::engine::Engine;
+use crate::hub::{LiveStream, Start, Step, WatchOptions};
+
+/// Opens a stream of messages. It never ends without an error.
+pub(super) fn handle(
+    engine: &Engine,
+    limits: &Limits,
+    request: v1::WatchFeedRequest,
+) -> Result<(impl Stream<Item = Result<WatchFeedResponse, Status>> + use<>, Note), Status> {
+    let user = fields::user_id("user_id", &request.user_id)?;
+    let start = match request.start {
+        None => Start::Now,
+        Some(watch_feed_request::Start::AfterCursor(text)) => {
+            Start::After(fields::cursor("after_cursor", &text)?)
+        }
+        Some(watch_feed_request::Start::Snapshot(snapshot)) => Start::Snapshot {
+            items_max: fields::items_max(
+                "snapshot.limit",
+                snapshot.limit,
+                limits.page_items_default,
+                limits.page_items_max,
+            )?,
+        },
+    };
+    let reset_items = match GapPolicy::try_from(request.gap_policy) {
+        Ok(GapPolicy::Unspecified | GapPolicy::Fail) => None,
+        Ok(GapPolicy::Reset) => Some(limits.page_items_default),
+        Err(_) => {
+            let rule = format!("has no value {}: use FAIL or RESET", request.gap_policy);
+            return Err(status::invalid_field("gap_policy", rule));
+        }
+    };
+    let heartbeat = fields::heartbeat("heartbeat", request.heartbeat, limits)?;
+
+    let options = WatchOptions { heartbeat, reset_items };
+    let live = engine.watch(&user, start, options).map_err(status::of_engine)?;
+    let note = Note::new();
+    Ok((messages(live, note.clone()), note))
+}
+
+fn messages(
+    mut live: LiveStream,
+    note: Note,
+) -> impl Stream<Item = Result<WatchFeedResponse, Status>> {
+    async_stream::stream! {
+        loop {
+            note.set(live.due());
+            match live.next().await {
+                Ok(Some(step @ Step::Closing { .. })) => {
+                    yield Ok(convert::step(step));
+                    yield Err(status::draining());
+                    return;
+                }
+                Ok(Some(step)) => yield Ok(convert::step(step)),
+                Ok(None) => return,
+                Err(error) => {
+                    let cursor = live.cursor();
+                    yield Ok(convert::closing(ErrorReason::Internal, &cursor, status::DRAIN_DELAY));
+                    yield Err(status::of_hub(&error));
+                    return;
+                }
+            }
+        }
+    }
+}

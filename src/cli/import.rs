@@ -1,0 +1,18 @@
+//! `whimbrel import`.
+
+use clap::Args;
+
+use super::{Error, Output, Target};
+
+/// x
+#[derive(Args, Debug)]
+pub(super) struct Import {
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Import {
+    pub(super) async fn run(self, _output: &Output) -> Result<(), Error> {
+        Err(Error::Usage(self.target.addr))
+    }
+}

@@ -1,0 +1,103 @@
+//! `whimbrel serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Error, Output};
+use crate::config::{Config, Limits};
+use crate::server::Server;
+
+/// Run the server until SIGINT or SIGTERM.
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// The data folder; made if missing.
+    #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, env = "WHIMBREL_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Listen beyond this machine although callers are not authenticated.
+    #[arg(long, env = "WHIMBREL_INSECURE")]
+    insecure: bool,
+    /// Do not serve reflection, which tells callers what there is to call.
+    #[arg(long, env = "WHIMBREL_NO_REFLECTION")]
+    no_reflection: bool,
+    /// How much is logged: error, warn, info, debug, or filters such as whimbrel=debug,h2=warn.
+    #[arg(long, env = "WHIMBREL_LOG", default_value = "info", value_name = "FILTER")]
+    log: EnvFilter,
+    /// Refuse changes while less disk space than this is free, in MiB.
+    #[arg(long, env = "WHIMBREL_DISK_FREE_MIN", default_value_t = 256, value_name = "MIB")]
+    disk_free_min: u64,
+    /// Memory for the bodies of posts, in MiB.
+    #[arg(long, env = "WHIMBREL_POST_CACHE", default_value_t = 256, value_name = "MIB")]
+    post_cache: u64,
+    /// How many users one user may follow.
+    #[arg(long, env = "WHIMBREL_FOLLOWS_MAX", default_value_t = 10_000, value_name = "N")]
+    follows_max: usize,
+    /// How many streams one user may have open.
+    #[arg(long, env = "WHIMBREL_USER_STREAMS_MAX", default_value_t = 16, value_name = "N")]
+    user_streams_max: usize,
+    /// How many streams may be open in all.
+    #[arg(long, env = "WHIMBREL_STREAMS_MAX", default_value_t = 100_000, value_name = "N")]
+    streams_max: usize,
+    /// How many connections may be open.
+    #[arg(long, env = "WHIMBREL_CONNECTIONS_MAX", default_value_t = 20_000, value_name = "N")]
+    connections_max: usize,
+}
+
+impl Serve {
+    pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
+        let config = Config {
+            data_dir: self.data,
+            listen: self.listen,
+            insecure: self.insecure,
+            reflection: !self.no_reflection,
+            limits: Limits {
+                disk_free_bytes_min: self.disk_free_min << 20,
+                post_cache_bytes: self.post_cache << 20,
+                follows_per_user_max: self.follows_max,
+                streams_per_user_max: self.user_streams_max,
+                streams_max: self.streams_max,
+                connections_max: self.connections_max,
+                ..Limits::default()
+            },
+        };
+        tracing_subscriber::fmt().with_env_filter(self.log).with_writer(std::io::stderr).init();
+        // Before anything is open, so that a signal at any later moment stops in order.
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
+
+        let data_dir = config.data_dir.clone();
+        let server = Server::open(config).await?;
+        let address = server.address();
+        output.print(
+            || {
+                format!(
+                    "whimbrel {} listens on {address}, data in {}\n\
+                     try: grpcurl -plaintext -d '{{\"author_id\":\"alice\",\"text\":\"hello\"}}' \
+                     {address} whimbrel.v1.FeedService/Publish",
+                    env!("CARGO_PKG_VERSION"),
+                    data_dir.display(),
+                )
+            },
+            || json!({ "listen": address.to_string(), "data": data_dir }),
+        )?;
+
+        server
+            .run(async move {
+                let signal = tokio::select! {
+                    _ = interrupt.recv() => "SIGINT",
+                    _ = terminate.recv() => "SIGTERM",
+                };
+                tracing::info!(signal, "stopping");
+            })
+            .await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

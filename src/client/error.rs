@@ -1,0 +1,145 @@
+//! Why a call did not succeed.
+
+use std::fmt;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is none.
+    #[error("{address:?} is not an address: give host:port or http://host:port")]
+    Address {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Nobody answers.
+    #[error("cannot reach {address}: is `whimbrel serve` running there? ({})", root(source.as_ref()))]
+    Connect {
+        /// The address.
+        address: String,
+        /// What the transport said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server refused, or the connection broke.
+    #[error(transparent)]
+    Call(Box<CallError>),
+    /// A stream brought no message when one was due.
+    #[error("the stream brought nothing for {} seconds", silence_max.as_secs())]
+    Silent {
+        /// How long it was waited.
+        silence_max: Duration,
+    },
+    /// The server broke the chain of cursors: something is missing.
+    #[error(
+        "the stream has a hole: a batch continues {prev_cursor:?}, but the last cursor was {last:?}"
+    )]
+    Hole {
+        /// Where the batch continues.
+        prev_cursor: String,
+        /// Where it should have.
+        last: String,
+    },
+}
+
+/// A call's status.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// The status code's name, such as `INVALID_ARGUMENT`.
+    pub code: &'static str,
+    /// The server's reason, such as `SELF_FOLLOW`; empty if it was not the server who spoke.
+    pub reason: String,
+    /// What happened and what to do, for people.
+    pub message: String,
+    /// Whether the same call may succeed later.
+    pub is_transient: bool,
+    /// How long the server wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = if self.reason.is_empty() { self.code } else { &self.reason };
+        write!(f, "{} ({reason})", self.message)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Silent { .. } => true,
+            Self::Call(error) => error.is_transient,
+            Self::Address { .. } | Self::Hole { .. } => false,
+        }
+    }
+
+    /// How long the server wants to be left alone, if it said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Call(error) => error.retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        let details = status.get_error_details();
+        let reason = details.error_info().map_or_else(String::new, |info| info.reason.clone());
+        let retry_after = details.retry_info().and_then(|info| info.retry_delay);
+        // A status without details was made by the transport: the connection broke.
+        let is_broken = reason.is_empty()
+            && matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled);
+        let is_transient = is_broken
+            || retry_after.is_some()
+            || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
+        let message = if is_broken || reason.is_empty() {
+            format!("the connection failed: {}", root(&status))
+        } else {
+            status.message().to_owned()
+        };
+        let code = name(status.code());
+        Self::Call(Box::new(CallError { code, reason, message, is_transient, retry_after }))
+    }
+}
+
+/// The innermost cause, which says the most.
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// A code's name as the gRPC specification has it.
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,148 @@
+//! A small client of the API, for the command line: connect, call, call again where that is safe,
+//! and watch across broken connections.
+//!
+//! Nothing here prints.
+
+mod error;
+mod retry;
+mod watch;
+
+use std::time::Duration;
+
+pub use error::{CallError, Error};
+pub use retry::Retry;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+pub use watch::{StartAt, Watch};
+
+use crate::api::v1;
+use crate::api::v1::feed_service_client::FeedServiceClient;
+
+/// How long to wait for a connection.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// With the timeout, a dead server is noticed in 20 s, also in the middle of a silent stream.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// See [`KEEPALIVE_INTERVAL`].
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a stream may send before it is read. The default of 64 KiB would stop a fan-out of large
+/// batches at every one.
+const WINDOW_BYTES: u32 = 1 << 20;
+
+/// A connection to a server. Cloning it is cheap; clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    feed: FeedServiceClient<Channel>,
+    health: HealthClient<Channel>,
+}
+
+/// The messages of one stream, in order.
+#[derive(Debug)]
+pub struct Messages(tonic::Streaming<v1::WatchFeedResponse>);
+
+impl Client {
+    /// Connects to `address`: `host:port`, with or without `http://` before it.
+    ///
+    /// # Errors
+    /// It is no address, or nobody answers there.
+    pub async fn connect(address: &str) -> Result<Self, Error> {
+        let channel = endpoint(address)?.connect().await.map_err(|source| Error::Connect {
+            address: address.to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(Self::on(channel))
+    }
+
+    /// As [`Client::connect`], but connects with the first call, and again after it was lost.
+    ///
+    /// # Errors
+    /// It is no address.
+    pub fn connect_lazily(address: &str) -> Result<Self, Error> {
+        Ok(Self::on(endpoint(address)?.connect_lazy()))
+    }
+
+    fn on(channel: Channel) -> Self {
+        Self { feed: FeedServiceClient::new(channel.clone()), health: HealthClient::new(channel) }
+    }
+
+    /// Calls Follow.
+    ///
+    /// # Errors
+    /// What the server answered, or that it could not be reached.
+    pub async fn follow(&self, request: v1::FollowRequest) -> Result<v1::FollowResponse, Error> {
+        Ok(self.feed.clone().follow(request).await?.into_inner())
+    }
+
+    /// Calls Unfollow.
+    ///
+    /// # Errors
+    /// See [`Client::follow`].
+    pub async fn unfollow(
+        &self,
+        request: v1::UnfollowRequest,
+    ) -> Result<v1::UnfollowResponse, Error> {
+        Ok(self.feed.clone().unfollow(request).await?.into_inner())
+    }
+
+    /// Calls Publish.
+    ///
+    /// # Errors
+    /// See [`Client::follow`].
+    pub async fn publish(&self, request: v1::PublishRequest) -> Result<v1::PublishResponse, Error> {
+        Ok(self.feed.clone().publish(request).await?.into_inner())
+    }
+
+    /// Calls NewsFeed.
+    ///
+    /// # Errors
+    /// See [`Client::follow`].
+    pub async fn news_feed(
+        &self,
+        request: v1::NewsFeedRequest,
+    ) -> Result<v1::NewsFeedResponse, Error> {
+        Ok(self.feed.clone().news_feed(request).await?.into_inner())
+    }
+
+    /// Calls WatchFeed, for one stream as the server gives it. [`Watch`] resumes.
+    ///
+    /// # Errors
+    /// See [`Client::follow`].
+    pub async fn watch_feed(&self, request: v1::WatchFeedRequest) -> Result<Messages, Error> {
+        Ok(Messages(self.feed.clone().watch_feed(request).await?.into_inner()))
+    }
+
+    /// Calls Check of `grpc.health.v1`: a call that does nothing.
+    ///
+    /// # Errors
+    /// See [`Client::follow`].
+    pub async fn check_health(&self) -> Result<(), Error> {
+        self.health.clone().check(HealthCheckRequest::default()).await?;
+        Ok(())
+    }
+}
+
+impl Messages {
+    /// The next message; `None` if the stream ended with OK, which no Whimbrel server does.
+    ///
+    /// # Errors
+    /// Why the stream ended.
+    pub async fn next(&mut self) -> Result<Option<v1::WatchFeedResponse>, Error> {
+        Ok(self.0.message().await?)
+    }
+}
+
+fn endpoint(address: &str) -> Result<Endpoint, Error> {
+    let uri =
+        if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let endpoint = Endpoint::from_shared(uri).map_err(|source| Error::Address {
+        address: address.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIME_MAX)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(16 * WINDOW_BYTES)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT))
+}

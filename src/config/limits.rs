@@ -1,0 +1,109 @@
+//! Every limit in one place, each with the reason for its number.
+//!
+//! What clients are promised about ids and texts is not here: those bounds are part of the API,
+//! see [`crate::model::bounds`].
+
+use std::time::Duration;
+
+/// The limits of a server.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most followees of one user. Bounds the work of one page of a feed: 10,000 places looked at
+    /// is under a millisecond.
+    pub follows_per_user_max: usize,
+    /// Most streams of one user at once: a person's devices, and room for those that a broken
+    /// network has left behind.
+    pub streams_per_user_max: usize,
+    /// Most streams of all users at once. At some tens of KiB each, what a machine of a few GiB
+    /// can hold.
+    pub streams_max: usize,
+    /// Most connections at once: file descriptors and memory.
+    pub connections_max: usize,
+    /// Most unary calls under way at once. Beyond it callers are told to come back, while those
+    /// inside are still answered in time.
+    pub calls_max: usize,
+    /// Most HTTP/2 streams of one connection: what browsers and proxies expect as a minimum is
+    /// 100. A client with more watchers opens more connections.
+    pub streams_per_connection_max: u32,
+
+    /// Items of a page if the caller does not say.
+    pub page_items_default: usize,
+    /// Most items of a page: at 3,300 bytes each, a third of a MiB.
+    pub page_items_max: usize,
+
+    /// Commands that wait for the log. When full, callers are told to come back: waiting longer
+    /// than the disk can keep up with helps nobody.
+    pub queue_commands_max: usize,
+    /// Most commands of one batch, so that the first in it does not wait on too many behind it.
+    pub batch_commands_max: usize,
+    /// Batches that are on disk but not applied. Two keep both threads busy; more only wait.
+    pub unapplied_batches_max: usize,
+    /// How long a `request_id` is remembered, in the log's time.
+    pub request_id_kept: Duration,
+    /// Memory for post bodies; others are read from the log.
+    pub post_cache_bytes: u64,
+    /// Memory for pages of the log file.
+    pub log_cache_bytes: usize,
+    /// Free disk space below which writes are refused: room for the log to end its present work,
+    /// and for an operator to act.
+    pub disk_free_bytes_min: u64,
+
+    /// Events that a live feed's channel holds. Slots are allocated with the channel; a reader
+    /// that falls behind is refilled from the log, so few do.
+    pub channel_events: usize,
+    /// Most events of one batch of a stream.
+    pub batch_events_max: usize,
+    /// Most bytes of one batch of a stream: fits a default HTTP/2 window of 64 KiB less a frame.
+    pub batch_bytes_max: usize,
+    /// Silence of a stream if the caller does not say: under the 30 s after which many proxies
+    /// drop a silent connection.
+    pub heartbeat_default: Duration,
+    /// Shortest silence: below it the signs of life cost more than the feed.
+    pub heartbeat_min: Duration,
+    /// Longest silence: beyond it most middle boxes have forgotten the connection.
+    pub heartbeat_max: Duration,
+    /// How long a reader may accept nothing before its connection is closed.
+    pub stall_max: Duration,
+
+    /// How long a unary call may take.
+    pub call_time_max: Duration,
+    /// Largest request message: a post of 3,000 bytes with everything around it, ten times over.
+    pub request_bytes_max: usize,
+    /// Largest list of headers: tokens of 8 KiB and the rest.
+    pub header_list_bytes_max: u32,
+    /// How long streams and calls have to end when the server stops.
+    pub drain_time_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            follows_per_user_max: 10_000,
+            streams_per_user_max: 16,
+            streams_max: 100_000,
+            connections_max: 20_000,
+            calls_max: 8_192,
+            streams_per_connection_max: 1_024,
+            page_items_default: 50,
+            page_items_max: 100,
+            queue_commands_max: 8_192,
+            batch_commands_max: 1_024,
+            unapplied_batches_max: 2,
+            request_id_kept: Duration::from_secs(24 * 60 * 60),
+            post_cache_bytes: 256 << 20,
+            log_cache_bytes: 128 << 20,
+            disk_free_bytes_min: 256 << 20,
+            channel_events: 16,
+            batch_events_max: 256,
+            batch_bytes_max: 64 << 10,
+            heartbeat_default: Duration::from_secs(20),
+            heartbeat_min: Duration::from_secs(10),
+            heartbeat_max: Duration::from_secs(300),
+            stall_max: Duration::from_secs(60),
+            call_time_max: Duration::from_secs(10),
+            request_bytes_max: 64 << 10,
+            header_list_bytes_max: 16 << 10,
+            drain_time_max: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What callers ask for, and what they get.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::Error;
+use crate::model::{Cursor, Post, PostText, RequestId, Revision, UserId};
+
+/// A change that is asked for, with where to answer.
+#[derive(Debug)]
+pub(super) enum Command {
+    Edge {
+        kind: EdgeKind,
+        follower: UserId,
+        followee: UserId,
+        reply: oneshot::Sender<Result<EdgeChange, Error>>,
+    },
+    Publish {
+        author: UserId,
+        text: PostText,
+        request_id: Option<RequestId>,
+        reply: oneshot::Sender<Result<Published, Error>>,
+    },
+    /// Take no more.
+    Stop,
+}
+
+impl Command {
+    /// Answers with an error; nothing was done.
+    pub(super) fn refuse(self, error: Error) {
+        match self {
+            Self::Edge { reply, .. } => drop(reply.send(Err(error))),
+            Self::Publish { reply, .. } => drop(reply.send(Err(error))),
+            Self::Stop => {}
+        }
+    }
+}
+
+/// What becomes of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EdgeKind {
+    Follow,
+    Unfollow,
+}
+
+/// A follow or unfollow that is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EdgeChange {
+    /// Whether this call made it so.
+    pub changed: bool,
+    /// The change that made it so; [`Revision::ZERO`] for an unfollow that found nothing to end.
+    pub revision: Revision,
+    /// A position at which it is in force.
+    pub cursor: Cursor,
+}
+
+/// A post that is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The post.
+    pub post: Arc<Post>,
+    /// Whether an earlier call had made it.
+    pub deduplicated: bool,
+    /// A position at which it is in every feed it belongs to.
+    pub cursor: Cursor,
+}

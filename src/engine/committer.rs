@@ -1,0 +1,186 @@
+//! Group commit: one thread that decides commands, batch by batch, and makes them durable.
+//!
+//! There is no timer: what has arrived while one batch was being flushed is the next. After a
+//! write that failed nothing is tried again and nothing more is answered.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::command::{Command, EdgeKind};
+use super::pending::Pending;
+use super::replies::{PublishedAt, Replies, Reply};
+use super::{EdgeChange, Error};
+use crate::config::Limits;
+use crate::log::{self, Log};
+use crate::model::{Change, Cursor, Event, PostText, RequestId, Revision, Timestamp, UserId};
+use crate::runtime::Clock;
+use crate::view::View;
+
+/// The only writer of the log.
+#[derive(Debug)]
+pub(super) struct Committer {
+    log: Arc<dyn Log>,
+    pending: Pending,
+    replies: Arc<Replies>,
+    queue: mpsc::Receiver<Command>,
+    clock: Clock,
+    /// The time of the newest event, which the next may not be before.
+    time: Timestamp,
+    batch_commands_max: usize,
+    follows_per_user_max: usize,
+    stopping: bool,
+}
+
+/// A batch that was decided.
+#[derive(Debug, Default)]
+struct Decided {
+    events: Vec<Event>,
+    replies: Vec<Reply>,
+}
+
+impl Committer {
+    pub(super) fn new(
+        log: Arc<dyn Log>,
+        view: Arc<View>,
+        replies: Arc<Replies>,
+        queue: mpsc::Receiver<Command>,
+        clock: Clock,
+        limits: &Limits,
+    ) -> Result<Self, log::Error> {
+        let newest = log.get(log.head())?;
+        Ok(Self {
+            log,
+            pending: Pending::new(view),
+            replies,
+            queue,
+            clock,
+            time: newest.map_or_else(Timestamp::default, |event| event.time),
+            batch_commands_max: limits.batch_commands_max,
+            follows_per_user_max: limits.follows_per_user_max,
+            stopping: false,
+        })
+    }
+
+    /// Works until it is told to stop, or the log fails.
+    pub(super) fn run(mut self) -> Result<(), log::Error> {
+        let ended = self.work();
+        // From here on senders are told that the queue is closed; what is in it was not taken.
+        self.queue.close();
+        while let Ok(command) = self.queue.try_recv() {
+            command.refuse(Error::Stopping);
+        }
+        self.log.close();
+        ended
+    }
+
+    fn work(&mut self) -> Result<(), log::Error> {
+        let mut commands = Vec::with_capacity(self.batch_commands_max);
+        while !self.stopping
+            && self.queue.blocking_recv_many(&mut commands, self.batch_commands_max) > 0
+        {
+            let after = self.log.head();
+            let decided = self.decide(after, commands.drain(..))?;
+            self.commit(after, decided)?;
+        }
+        Ok(())
+    }
+
+    fn decide(
+        &mut self,
+        after: Revision,
+        commands: impl Iterator<Item = Command>,
+    ) -> Result<Decided, log::Error> {
+        self.time = self.time.max(self.clock.now());
+        self.pending.begin();
+        let mut decided = Decided::default();
+        for command in commands {
+            let next = Revision::new(after.get() + decided.events.len() as u64).next();
+            let (change, reply) = match command {
+                Command::Edge { kind, follower, followee, reply } => {
+                    let (change, answer) = self.decide_edge(kind, follower, followee, next);
+                    (change, Reply::Edge(reply, answer))
+                }
+                Command::Publish { author, text, request_id, reply } => {
+                    let (change, answer) = self.decide_publish(author, text, request_id, next)?;
+                    (change, Reply::Publish(reply, answer))
+                }
+                Command::Stop => {
+                    self.stopping = true;
+                    continue;
+                }
+            };
+            if let Some(change) = change {
+                let event = Event { time: self.time, change };
+                self.pending.push(next, &event);
+                decided.events.push(event);
+            }
+            decided.replies.push(reply);
+        }
+        Ok(decided)
+    }
+
+    fn decide_edge(
+        &self,
+        kind: EdgeKind,
+        follower: UserId,
+        followee: UserId,
+        next: Revision,
+    ) -> (Option<Change>, Result<EdgeChange, Error>) {
+        let since = self.pending.edge(&follower, &followee);
+        let (change, revision) = match (kind, since) {
+            (EdgeKind::Follow, Some(since)) => (None, since),
+            (EdgeKind::Unfollow, None) => (None, Revision::ZERO),
+            (EdgeKind::Unfollow, Some(_)) => (Some(Change::Unfollow { follower, followee }), next),
+            (EdgeKind::Follow, None) => {
+                if self.pending.followee_count(&follower) >= self.follows_per_user_max {
+                    let follows_max = self.follows_per_user_max;
+                    return (None, Err(Error::TooManyFollows { user: follower, follows_max }));
+                }
+                (Some(Change::Follow { follower, followee }), next)
+            }
+        };
+        let changed = change.is_some();
+        // An unchanged edge is as it is at the newest position decided so far.
+        let at = if changed { next } else { next.previous() };
+        (change, Ok(EdgeChange { changed, revision, cursor: Cursor::after(self.log.id(), at) }))
+    }
+
+    fn decide_publish(
+        &self,
+        author: UserId,
+        text: PostText,
+        request_id: Option<RequestId>,
+        next: Revision,
+    ) -> Result<(Option<Change>, Result<PublishedAt, Error>), log::Error> {
+        if let Some(request_id) = &request_id
+            && let Some(earlier) = self.pending.requested(&author, request_id)?
+        {
+            let answer = if earlier.text == text {
+                Ok(PublishedAt { revision: earlier.revision, deduplicated: true })
+            } else {
+                Err(Error::RequestIdReused { author, request_id: request_id.clone() })
+            };
+            return Ok((None, answer));
+        }
+        let change = Change::Publish { author, text, request_id };
+        Ok((Some(change), Ok(PublishedAt { revision: next, deduplicated: false })))
+    }
+
+    fn commit(&mut self, after: Revision, decided: Decided) -> Result<(), log::Error> {
+        let Decided { events, replies } = decided;
+        let last = Revision::new(after.get() + events.len() as u64);
+        let appended = if events.is_empty() { Ok(()) } else { self.log.append(after, events) };
+        match appended {
+            Ok(()) => self.replies.hand_in(last, replies),
+            Err(error @ log::Error::DiskFull { .. }) => {
+                tracing::warn!(%error, calls = replies.len(), "changes refused");
+                self.pending.forget_newest();
+                replies.into_iter().for_each(|reply| reply.refuse(|| Error::DiskFull));
+            }
+            // The replies go unanswered: their outcome is not known.
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Why a call is refused, or fails.
+
+use crate::hub::{self, CursorError};
+use crate::log;
+use crate::model::{RequestId, Revision, UserId};
+
+/// Why a call is refused, or fails. Unless a variant says otherwise, nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody can follow themselves.
+    #[error("{user} cannot follow themselves: name another user as followee_id")]
+    SelfFollow {
+        /// Who tried.
+        user: UserId,
+    },
+    /// The user follows as many as allowed.
+    #[error("{user} follows {follows_max} users, and that is the most: unfollow somebody first")]
+    TooManyFollows {
+        /// Who.
+        user: UserId,
+        /// How many one may follow.
+        follows_max: usize,
+    },
+    /// The request id belongs to another post.
+    #[error(
+        "{author} has used the request_id {:?} for another body: give a new post a new one",
+        request_id.as_str()
+    )]
+    RequestIdReused {
+        /// Whose.
+        author: UserId,
+        /// Which.
+        request_id: RequestId,
+    },
+    /// The queue of commands is full.
+    #[error("the server has as many changes waiting as it takes: try again in a moment")]
+    Overloaded,
+    /// The disk is nearly full.
+    #[error(
+        "the server's disk is nearly full, so it takes no changes for now: try again later \
+         (reads go on)"
+    )]
+    DiskFull,
+    /// The server takes no more changes.
+    #[error("the server is stopping: connect again")]
+    Stopping,
+    /// The log was lost while the change was under way. It may or may not have been made.
+    #[error(
+        "the server lost its log while the change was under way, so it may or may not have been \
+         made: try again with the same request_id"
+    )]
+    OutcomeUnknown,
+    /// This server has not applied the position that the caller wants to see.
+    #[error("this server is at revision {applied}, and the call asks for {wanted}: try again")]
+    NodeBehind {
+        /// What the caller wants to see.
+        wanted: Revision,
+        /// What there is.
+        applied: Revision,
+    },
+    /// A live feed is refused or cannot go on.
+    #[error(transparent)]
+    Hub(#[from] hub::Error),
+    /// The view knows of a post that the log does not have.
+    #[error("revision {revision} is missing from the log")]
+    Missing {
+        /// Its revision.
+        revision: Revision,
+    },
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+}
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// The machine gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl From<CursorError> for Error {
+    fn from(error: CursorError) -> Self {
+        Self::Hub(error.into())
+    }
+}

@@ -1,0 +1,87 @@
+//! Reading a page of a home feed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Engine, Error};
+use crate::log;
+use crate::model::{Cursor, Post, Revision, UserId};
+
+/// Which page of which feed.
+#[derive(Clone, Debug)]
+pub struct FeedQuery {
+    /// Whose feed.
+    pub user: UserId,
+    /// How many items at most.
+    pub items_max: usize,
+    /// Where the page begins; `None` for the newest items.
+    pub place: Option<FeedPlace>,
+    /// What the page must show at least.
+    pub at_least: Option<Cursor>,
+    /// Whether the user's own posts are in it.
+    pub with_own: bool,
+    /// How long to wait for `at_least`.
+    pub wait_max: Duration,
+}
+
+/// A place in a listing of a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedPlace {
+    /// The page has what is older than this.
+    pub before: Revision,
+    /// The position that the listing began with.
+    pub at: Revision,
+}
+
+/// A page.
+#[derive(Debug)]
+pub struct FeedResult {
+    /// Its posts, newest first.
+    pub posts: Vec<Arc<Post>>,
+    /// Where the next page begins; `None` at the end of the feed.
+    pub next: Option<FeedPlace>,
+    /// The position that the listing began with.
+    pub cursor: Cursor,
+}
+
+impl Engine {
+    /// Reads a page of a feed. It is of one moment: no change is half in it.
+    ///
+    /// # Errors
+    /// `at_least` is not a position of this log, or is not reached in time.
+    pub async fn news_feed(&self, query: FeedQuery) -> Result<FeedResult, Error> {
+        let view = &self.0.view;
+        if let Some(wanted) = &query.at_least {
+            self.0.hub.check_cursor(wanted)?;
+            tokio::time::timeout(query.wait_max, view.reached(wanted.needs())).await.map_err(
+                |_| Error::NodeBehind { wanted: wanted.needs(), applied: view.applied() },
+            )?;
+        }
+        let before = query.place.map_or(Revision::MAX, |place| place.before);
+        let page = view.feed_page(&query.user, before, query.items_max, query.with_own);
+        let at = query.place.map_or(page.at, |place| place.at);
+        let next = page
+            .revisions
+            .last()
+            .filter(|_| page.more)
+            .map(|&oldest| FeedPlace { before: oldest, at });
+        let posts = self.posts(page.revisions).await?;
+        Ok(FeedResult { posts, next, cursor: self.0.hub.cursor_after(at) })
+    }
+
+    async fn posts(&self, revisions: Vec<Revision>) -> Result<Vec<Arc<Post>>, Error> {
+        let view = &self.0.view;
+        let cached: Option<Vec<_>> =
+            revisions.iter().map(|&revision| view.cached_post(revision)).collect();
+        if let Some(posts) = cached {
+            return Ok(posts);
+        }
+        // The log may have to read from the disk.
+        let view = Arc::clone(view);
+        let read = move || {
+            let post = |revision| view.post(revision)?.ok_or(Error::Missing { revision });
+            revisions.into_iter().map(post).collect()
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(log::Error::Closed.into()))
+    }
+}

@@ -1,0 +1,174 @@
+//! The engine: takes commands, decides them in one order, makes them durable, applies them, and
+//! answers.
+//!
+//! ```text
+//!   calls ──▶ queue ──▶ Committer ──────────▶ Log ──────────▶ Applier ──▶ View, Hub
+//!                       decides by the view   one flush       in order       │
+//!                       and what is pending   per batch                      ▼
+//!   calls ◀───────────────────────────────────────────────────────────── Replies
+//! ```
+//!
+//! The committer and the applier are threads of their own: while one batch is flushed, the one
+//! before it is applied. A call is answered when its change is durable and every read sees it.
+//!
+//! Nothing here knows of gRPC.
+
+mod applier;
+mod command;
+mod committer;
+mod error;
+mod feed;
+mod pending;
+mod replies;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use applier::Applier;
+use command::{Command, EdgeKind};
+use committer::Committer;
+use replies::Replies;
+use tokio::sync::{mpsc, oneshot};
+
+pub use command::{EdgeChange, Published};
+pub use error::{Error, OpenError};
+pub use feed::{FeedPlace, FeedQuery, FeedResult};
+
+use crate::config::Limits;
+use crate::hub::{Hub, LiveStream, Start, WatchOptions};
+use crate::log::Log;
+use crate::model::{Cursor, PostText, RequestId, UserId};
+use crate::runtime::{Clock, Vital};
+use crate::view::View;
+
+/// The engine's handle. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    commands: mpsc::Sender<Command>,
+    view: Arc<View>,
+    hub: Hub,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Replays `log` and takes commands from then on. Blocks while it replays.
+    ///
+    /// From now on the engine is the log's only writer. A failure of its threads, as of the disk,
+    /// is told to `vital`; what was not answered by then is answered with
+    /// [`Error::OutcomeUnknown`].
+    ///
+    /// # Errors
+    /// The log cannot be read, or the machine gives no threads.
+    pub fn open(
+        log: Arc<dyn Log>,
+        limits: &Limits,
+        clock: Clock,
+        vital: &Vital,
+    ) -> Result<Self, OpenError> {
+        let view = Arc::new(View::new(Arc::clone(&log), limits));
+        let hub = Hub::new(Arc::clone(&view), limits);
+        let replies = Arc::new(Replies::new(Arc::clone(&view)));
+        let mut applier =
+            Applier::new(&log, Arc::clone(&view), hub.clone(), Arc::clone(&replies), limits);
+        applier.catch_up()?;
+
+        let (commands, queue) = mpsc::channel(limits.queue_commands_max);
+        let committer = Committer::new(log, Arc::clone(&view), replies, queue, clock, limits)?;
+        let threads = vec![
+            vital.spawn("whimbrel-commit", move || committer.run())?,
+            vital.spawn("whimbrel-apply", move || applier.run())?,
+        ];
+        Ok(Self(Arc::new(Shared { commands, view, hub, threads: Mutex::new(threads) })))
+    }
+
+    /// Makes `follower` follow `followee`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn follow(&self, follower: UserId, followee: UserId) -> Result<EdgeChange, Error> {
+        self.change_edge(EdgeKind::Follow, follower, followee).await
+    }
+
+    /// Makes `follower` not follow `followee`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn unfollow(&self, follower: UserId, followee: UserId) -> Result<EdgeChange, Error> {
+        self.change_edge(EdgeKind::Unfollow, follower, followee).await
+    }
+
+    /// Publishes a post; with a `request_id` that was used before, gives the post made then.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn publish(
+        &self,
+        author: UserId,
+        text: PostText,
+        request_id: Option<RequestId>,
+    ) -> Result<Published, Error> {
+        self.call(|reply| Command::Publish { author, text, request_id, reply }).await
+    }
+
+    /// Opens a live feed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn watch(
+        &self,
+        user: &UserId,
+        start: Start,
+        options: WatchOptions,
+    ) -> Result<LiveStream, Error> {
+        Ok(self.0.hub.watch(user, start, options)?)
+    }
+
+    /// The position that every read shows by now.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.0.hub.cursor_after(self.0.view.applied())
+    }
+
+    /// Ends all live feeds, each with its cursor. Calls go on.
+    pub fn close_streams(&self) {
+        self.0.hub.close();
+    }
+
+    /// Answers what was taken, closes the log, and waits for the threads. Later changes are
+    /// refused with [`Error::Stopping`].
+    pub async fn stop(&self) {
+        // If it cannot be sent, the committer has ended already.
+        let _ = self.0.commands.send(Command::Stop).await;
+        let threads =
+            std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        let _ = tokio::task::spawn_blocking(join).await;
+    }
+
+    async fn change_edge(
+        &self,
+        kind: EdgeKind,
+        follower: UserId,
+        followee: UserId,
+    ) -> Result<EdgeChange, Error> {
+        if follower == followee {
+            return Err(Error::SelfFollow { user: follower });
+        }
+        self.call(|reply| Command::Edge { kind, follower, followee, reply }).await
+    }
+
+    async fn call<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.0.commands.try_send(command(reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+}

@@ -1,0 +1,349 @@
+//! The log in a file of this machine. The only place that knows redb.
+//!
+//! ```text
+//!   data folder
+//!   ├── lock       held while a process has the folder; names that process
+//!   └── log.redb
+//!       ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
+//!       └── meta   "format" ──▶ 1,  "log_id" ──▶ random
+//! ```
+//!
+//! A batch is one transaction with one flush to the disk. After a failed write or flush nothing is
+//! tried again: what the disk holds is then known only by opening it anew.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::BuildHasher;
+use std::io::{Read, Seek, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use redb::{
+    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
+    TableDefinition,
+};
+
+use super::space::Space;
+use super::{Batch, Entry, Error, Log, codec};
+use crate::model::{Event, LogId, Revision};
+
+const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const FORMAT_KEY: &str = "format";
+const LOG_ID_KEY: &str = "log_id";
+const FORMAT: u64 = 1;
+
+/// How a [`LocalLog`] is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Memory for pages of the file.
+    pub cache_bytes: usize,
+    /// Free disk space below which appends are refused.
+    pub disk_free_bytes_min: u64,
+}
+
+/// A log in a folder of this machine.
+#[derive(Debug)]
+pub struct LocalLog {
+    database: Database,
+    file: PathBuf,
+    id: LogId,
+    head: AtomicU64,
+    space: Option<Space>,
+    writer: Mutex<Writer>,
+    /// Held for its lock, which ends with the process or with this.
+    _lock: Option<File>,
+}
+
+/// What only one append at a time may touch.
+#[derive(Debug, Default)]
+struct Writer {
+    closed: bool,
+    record: Vec<u8>,
+    followers: Vec<SyncSender<Arc<Batch>>>,
+}
+
+impl LocalLog {
+    /// Opens the log in `dir`, making both if they are not there.
+    ///
+    /// # Errors
+    /// The folder is in use, of another format, damaged, or cannot be read or written.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
+        let lock = lock(dir)?;
+        let file = dir.join("log.redb");
+        let mut log = Self::guarded(&file, || {
+            Self::prepare(
+                builder(options).create(&file).map_err(|error| storage(&file, error))?,
+                &file,
+            )
+        })?;
+        sync_dir(dir)?;
+        log.space = Some(Space::new(dir.to_owned(), options.disk_free_bytes_min));
+        log._lock = Some(lock);
+        Ok(log)
+    }
+
+    /// Opens a log on storage of the caller's, which is told apart in errors by `name`. Without a
+    /// folder there is no lock and no look at free space.
+    ///
+    /// # Errors
+    /// As [`LocalLog::open`].
+    pub fn on_storage(
+        storage_backend: impl StorageBackend,
+        name: &str,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let file = PathBuf::from(name);
+        Self::guarded(&file, || {
+            let database = builder(options)
+                .create_with_backend(storage_backend)
+                .map_err(|error| storage(&file, error))?;
+            Self::prepare(database, &file)
+        })
+    }
+
+    /// redb may panic over a file that was changed behind its back; that is damage, not a bug.
+    fn guarded(file: &Path, open: impl FnOnce() -> Result<Self, Error>) -> Result<Self, Error> {
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+            Err(Error::Damaged {
+                file: file.to_owned(),
+                what: "its pages contradict each other".to_owned(),
+            })
+        })
+    }
+
+    fn prepare(database: Database, file: &Path) -> Result<Self, Error> {
+        let id = identity(&database, file)?;
+        let head = continuous_head(&database, file)?;
+        Ok(Self {
+            database,
+            file: file.to_owned(),
+            id,
+            head: AtomicU64::new(head),
+            space: None,
+            writer: Mutex::default(),
+            _lock: None,
+        })
+    }
+
+    fn commit(&self, first: u64, events: &[Event], record: &mut Vec<u8>) -> Result<(), Error> {
+        let mut transaction =
+            self.database.begin_write().map_err(|error| storage(&self.file, error))?;
+        // Opening after a crash then takes the same time at any size of the file.
+        transaction.set_quick_repair(true);
+        {
+            let mut log =
+                transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
+            for (revision, event) in (first..).zip(events) {
+                codec::encode(Revision::new(revision), event, record);
+                log.insert(revision, record.as_slice())
+                    .map_err(|error| storage(&self.file, error))?;
+            }
+        }
+        transaction.commit().map_err(|error| storage(&self.file, error))
+    }
+
+    fn decode(&self, revision: u64, record: &[u8]) -> Result<Event, Error> {
+        codec::decode(Revision::new(revision), record)
+            .map_err(|what| Error::Damaged { file: self.file.clone(), what })
+    }
+
+    fn with_table<T>(
+        &self,
+        read: impl FnOnce(redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let transaction = self.database.begin_read().map_err(|error| storage(&self.file, error))?;
+        let table = transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
+        read(table)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A panic while appending ends the process, so the state behind a poisoned lock is read
+        // only on the way out.
+        self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Log for LocalLog {
+    fn id(&self) -> LogId {
+        self.id
+    }
+
+    fn head(&self) -> Revision {
+        Revision::new(self.head.load(Ordering::Acquire))
+    }
+
+    fn oldest(&self) -> Revision {
+        // Nothing is ever removed from this log.
+        Revision::ZERO
+    }
+
+    fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
+        let mut writer = self.writer();
+        let head = self.head();
+        if writer.closed {
+            return Err(Error::Closed);
+        }
+        if head != after {
+            return Err(Error::HeadMoved { head });
+        }
+        if let Some(space) = &self.space {
+            space.check()?;
+        }
+        let first = head.next();
+        self.commit(first.get(), &events, &mut writer.record)?;
+        self.head.store(head.get() + events.len() as u64, Ordering::Release);
+
+        let batch = Arc::new(Batch { first, events });
+        writer.followers.retain(|follower| follower.send(Arc::clone(&batch)).is_ok());
+        Ok(())
+    }
+
+    fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
+        self.with_table(|table| {
+            let record = table.get(revision.get()).map_err(|error| storage(&self.file, error))?;
+            record.map(|record| self.decode(revision.get(), record.value())).transpose()
+        })
+    }
+
+    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
+        let Some(first) = after.get().checked_add(1) else {
+            return Ok(Vec::new());
+        };
+        self.with_table(|table| {
+            let range = table.range(first..).map_err(|error| storage(&self.file, error))?;
+            (first..)
+                .zip(range)
+                .take(events_max)
+                .map(|(expected, row)| {
+                    let (revision, record) = row.map_err(|error| storage(&self.file, error))?;
+                    if revision.value() != expected {
+                        return Err(gap(&self.file, expected));
+                    }
+                    let event = self.decode(expected, record.value())?;
+                    Ok(Entry { revision: Revision::new(expected), event })
+                })
+                .collect()
+        })
+    }
+
+    fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
+        let (sender, receiver) = sync_channel(batches_max);
+        // Under the writer's lock no batch is between the head and the followers.
+        let mut writer = self.writer();
+        if !writer.closed {
+            writer.followers.push(sender);
+        }
+        (self.head(), receiver)
+    }
+
+    fn close(&self) {
+        let mut writer = self.writer();
+        writer.closed = true;
+        writer.followers.clear();
+    }
+}
+
+fn builder(options: Options) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(options.cache_bytes);
+    builder
+}
+
+/// Takes the folder for this process, and writes into the lock file who has it.
+fn lock(dir: &Path) -> Result<File, Error> {
+    let path = dir.join("lock");
+    fs::create_dir_all(dir).map_err(|error| storage(dir, error))?;
+    let open =
+        || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = open().map_err(|error| storage(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Who has it is a help in the message, and may be missing from it.
+            let _ = file.read_to_string(&mut holder);
+            let holder = Some(holder.trim().to_owned()).filter(|holder| !holder.is_empty());
+            return Err(Error::InUse { dir: dir.to_owned(), holder });
+        }
+        Err(fs::TryLockError::Error(error)) => return Err(storage(&path, error)),
+    }
+    let mut name_holder = || {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "process {}", std::process::id())
+    };
+    name_holder().map_err(|error| storage(&path, error))?;
+    Ok(file)
+}
+
+/// Makes the new file's name durable, without which its content could be lost with it.
+fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| storage(dir, error))
+}
+
+/// Reads the log's id, or gives it one if it is new.
+fn identity(database: &Database, file: &Path) -> Result<LogId, Error> {
+    let identity = || -> Result<(u64, u64), redb::Error> {
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(true);
+        let stored = |key: &str, new: u64| -> Result<u64, redb::Error> {
+            let mut meta = transaction.open_table(META)?;
+            let found = meta.get(key)?.map(|value| value.value());
+            if found.is_none() {
+                meta.insert(key, new)?;
+            }
+            Ok(found.unwrap_or(new))
+        };
+        let format = stored(FORMAT_KEY, FORMAT)?;
+        let id = stored(LOG_ID_KEY, random())?;
+        transaction.open_table(LOG)?;
+        transaction.commit()?;
+        Ok((format, id))
+    };
+    match identity().map_err(|error| storage(file, error))? {
+        (FORMAT, id) => Ok(LogId::new(id)),
+        (found, _) => Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT }),
+    }
+}
+
+/// The newest revision, after a look that none is missing below it.
+fn continuous_head(database: &Database, file: &Path) -> Result<u64, Error> {
+    let read = || -> Result<(u64, u64, u64), redb::Error> {
+        let table = database.begin_read()?.open_table(LOG)?;
+        let first = table.first()?.map_or(1, |(revision, _)| revision.value());
+        let head = table.last()?.map_or(0, |(revision, _)| revision.value());
+        Ok((first, head, table.len()?))
+    };
+    let (first, head, events) = read().map_err(|error| storage(file, error))?;
+    if first != 1 {
+        return Err(gap(file, 1));
+    }
+    if events != head {
+        let what = format!("it ends at revision {head} but has {events} events");
+        return Err(Error::Damaged { file: file.to_owned(), what });
+    }
+    Ok(head)
+}
+
+fn gap(file: &Path, missing: u64) -> Error {
+    Error::Damaged { file: file.to_owned(), what: format!("revision {missing} is missing") }
+}
+
+fn storage(file: &Path, error: impl Into<redb::Error>) -> Error {
+    let file = file.to_owned();
+    match error.into() {
+        redb::Error::Corrupted(what) => Error::Damaged { file, what },
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Error::Damaged { file, what: error.to_string() }
+        }
+        error => Error::Storage { file, source: error.into() },
+    }
+}
+
+/// A number that no other log has, from the keys that the standard library draws for its maps.
+fn random() -> u64 {
+    std::hash::RandomState::new().hash_one(std::process::id())
+}

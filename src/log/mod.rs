@@ -1,0 +1,99 @@
+//! The log: every change, in the one order that there is, durable before anybody hears of it.
+//!
+//! ```text
+//!   append ──▶ ┌───┬───┬───┬─────┬──────┐ ──▶ follow   each batch once it is durable
+//!              │ 1 │ 2 │ 3 │  …  │ head │
+//!              └───┴───┴───┴─────┴──────┘ ──▶ read     a range; one event
+//! ```
+//!
+//! [`Log`] is what an implementation promises, and [`conformance`] holds it to that. There is one,
+//! [`LocalLog`], in a file of this machine. The trait asks for nothing that a replicated stream
+//! could not give: revisions come from the log, and whoever applies them follows it.
+//!
+//! Nothing here knows what the changes mean.
+
+mod codec;
+pub mod conformance;
+mod error;
+mod local;
+mod space;
+mod tail;
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+pub use error::Error;
+pub use local::{LocalLog, Options};
+pub use tail::Tail;
+
+use crate::model::{Event, LogId, Revision};
+
+/// An event and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is.
+    pub revision: Revision,
+    /// What it is.
+    pub event: Event,
+}
+
+/// Events that became durable together, at consecutive revisions.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The revision of the first event.
+    pub first: Revision,
+    /// The events. Never empty.
+    pub events: Vec<Event>,
+}
+
+impl Batch {
+    /// The events with their revisions, in order.
+    pub fn entries(&self) -> impl Iterator<Item = (Revision, &Event)> {
+        (self.first.get()..).map(Revision::new).zip(&self.events)
+    }
+}
+
+/// An ordered, durable log of events. Its calls block; those that read never wait for an append.
+pub trait Log: Send + Sync + std::fmt::Debug {
+    /// Which log this is. Never changes.
+    fn id(&self) -> LogId;
+
+    /// The revision of the newest durable event; [`Revision::ZERO`] for an empty log.
+    fn head(&self) -> Revision;
+
+    /// The position from which everything is still there: events after it can be read.
+    fn oldest(&self) -> Revision;
+
+    /// Appends `events`, which must not be empty, right after `after`. They are durable when it
+    /// returns, all of them, and have the revisions that follow `after` without a gap.
+    ///
+    /// Naming the place makes a decision safe that was taken by what the log held up to there.
+    ///
+    /// # Errors
+    /// [`Error::HeadMoved`]: the log goes on after `after` already; nothing was appended.
+    /// [`Error::DiskFull`]: nothing was appended, and a later append may succeed. Any other error:
+    /// whether something was appended is known only after the log was opened anew; the log must
+    /// not be used further.
+    fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error>;
+
+    /// The event at `revision`, or `None` if there is none.
+    ///
+    /// # Errors
+    /// The log is damaged or cannot be read.
+    fn get(&self, revision: Revision) -> Result<Option<Event>, Error>;
+
+    /// The events after `after`, in order: at most `events_max`, and all there are if fewer.
+    ///
+    /// # Errors
+    /// The log is damaged or cannot be read.
+    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error>;
+
+    /// From now on, hands every batch that becomes durable to the receiver, in order, and says
+    /// which revision was the newest before the first of them. An append waits while `batches_max`
+    /// batches have not been received.
+    fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>);
+
+    /// Ends the log's life in this process: receivers of [`Log::follow`] end after what was
+    /// durable, and an append after this is an error.
+    fn close(&self);
+}

@@ -1,0 +1,108 @@
+//! What people write, and the ids that clients give their requests.
+
+use std::fmt;
+use std::sync::Arc;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::bounds::{REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX, TEXT_GRAPHEMES_MAX};
+
+/// The text of a post: 1 to 3,000 bytes, at most 300 graphemes, no NUL.
+///
+/// Its `Debug` shows only its length: what people write stays out of logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostText(Arc<str>);
+
+/// What makes a publish safe to repeat: 1 to 64 bytes without control characters, the author's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(Arc<str>);
+
+/// Why a text cannot be posted, or cannot be a request id. Its `Display` says what would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Nothing was given.
+    #[error("must not be empty")]
+    Empty,
+    /// More bytes than allowed.
+    #[error("must be at most {bytes_max} bytes long, not {bytes}")]
+    TooManyBytes {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        bytes_max: usize,
+    },
+    /// More graphemes than allowed.
+    #[error("must have at most {TEXT_GRAPHEMES_MAX} graphemes, not {graphemes}")]
+    TooManyGraphemes {
+        /// How many it has.
+        graphemes: usize,
+    },
+    /// A character that may not be there.
+    #[error("must not have the character {character:?}, but has it at byte {at}")]
+    BadCharacter {
+        /// The character.
+        character: char,
+        /// Where it is, counted in bytes from 0.
+        at: usize,
+    },
+}
+
+impl PostText {
+    /// Checks `text` and makes it a post's.
+    ///
+    /// # Errors
+    /// Says which rule `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        check(text, TEXT_BYTES_MAX, |character| character != '\0')?;
+        // A grapheme has at least a byte, so short texts need no counting.
+        if text.len() > TEXT_GRAPHEMES_MAX {
+            let graphemes = text.graphemes(true).count();
+            if graphemes > TEXT_GRAPHEMES_MAX {
+                return Err(TextError::TooManyGraphemes { graphemes });
+            }
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PostText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostText({} bytes)", self.0.len())
+    }
+}
+
+impl RequestId {
+    /// Checks `text` and makes it a request id.
+    ///
+    /// # Errors
+    /// Says which rule `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        check(text, REQUEST_ID_BYTES_MAX, |character| !character.is_control())?;
+        Ok(Self(text.into()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn check(text: &str, bytes_max: usize, allowed: impl Fn(char) -> bool) -> Result<(), TextError> {
+    if text.is_empty() {
+        return Err(TextError::Empty);
+    }
+    if text.len() > bytes_max {
+        return Err(TextError::TooManyBytes { bytes: text.len(), bytes_max });
+    }
+    match text.char_indices().find(|&(_, character)| !allowed(character)) {
+        Some((at, character)) => Err(TextError::BadCharacter { character, at }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,75 @@
+//! Names of users.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::bounds::USER_ID_BYTES_MAX;
+
+/// A user's name: 1 to 128 bytes, a letter or digit and then letters, digits and `. _ : @ ~ -`.
+///
+/// DIDs, handles, UUIDs and numbers all fit. Case matters. Cloning is cheap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserId(Arc<str>);
+
+/// Why a text is not a user id. Its `Display` says what one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UserIdError {
+    /// Nothing was given.
+    #[error("must not be empty: name a user")]
+    Empty,
+    /// Longer than [`USER_ID_BYTES_MAX`].
+    #[error("must be at most {USER_ID_BYTES_MAX} bytes long, not {bytes}")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// A character that user ids do not have.
+    #[error(
+        "must be a letter or digit followed by letters, digits and . _ : @ ~ - (ASCII), \
+         but has something else at byte {at}"
+    )]
+    BadCharacter {
+        /// Where it is, counted in bytes from 0.
+        at: usize,
+    },
+}
+
+impl UserId {
+    /// Checks `text` and makes it a user id.
+    ///
+    /// # Errors
+    /// Says which rule `text` breaks.
+    pub fn parse(text: &str) -> Result<Self, UserIdError> {
+        if text.is_empty() {
+            return Err(UserIdError::Empty);
+        }
+        if text.len() > USER_ID_BYTES_MAX {
+            return Err(UserIdError::TooLong { bytes: text.len() });
+        }
+        let allowed = |at: usize, byte: u8| {
+            byte.is_ascii_alphanumeric() || (at > 0 && b"._:@~-".contains(&byte))
+        };
+        match text.bytes().enumerate().find(|&(at, byte)| !allowed(at, byte)) {
+            Some((at, _)) => Err(UserIdError::BadCharacter { at }),
+            None => Ok(Self(text.into())),
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for UserId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,9 @@
+//! What the process runs on: the clock, and the parts that it cannot live without.
+//!
+//! Nothing here knows what a feed is.
+
+mod clock;
+mod vital;
+
+pub use clock::Clock;
+pub use vital::{Failure, Vital};

@@ -1,0 +1,89 @@
+//! Threads that the process cannot live without.
+//!
+//! When one of them fails or panics, the process is to end visibly: whoever holds the [`Vital`]
+//! hears of it. Nothing here restarts a thread.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+/// Starts vital threads and tells of the first that fails. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Vital {
+    first_failure: Arc<watch::Sender<Option<Failure>>>,
+}
+
+/// A vital thread failed: the process must end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{part} failed: {reason}")]
+pub struct Failure {
+    /// The thread's name.
+    pub part: String,
+    /// What happened, for the operator.
+    pub reason: String,
+}
+
+impl Vital {
+    /// Nothing running, nothing failed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { first_failure: Arc::new(watch::Sender::new(None)) }
+    }
+
+    /// Runs `work` on a thread named `part`. An `Err` or a panic is a [`Failure`].
+    ///
+    /// # Errors
+    /// The machine gave no thread.
+    pub fn spawn<E: fmt::Display>(
+        &self,
+        part: &'static str,
+        work: impl FnOnce() -> Result<(), E> + Send + 'static,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let vital = self.clone();
+        std::thread::Builder::new().name(part.to_owned()).spawn(move || {
+            match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => vital.fail(part, error.to_string()),
+                Err(panic) => vital.fail(part, panic_message(panic.as_ref())),
+            }
+        })
+    }
+
+    /// Waits for the first failure; for ever, if there is none.
+    pub async fn failed(&self) -> Failure {
+        let mut first_failure = self.first_failure.subscribe();
+        match first_failure.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(failure)) => failure.clone(),
+            // The sender is held by `self`, so the channel is open and the value is there.
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn fail(&self, part: &str, reason: String) {
+        tracing::error!(part, reason, "a vital part failed");
+        self.first_failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            if is_first {
+                *first = Some(Failure { part: part.to_owned(), reason });
+            }
+            is_first
+        });
+    }
+}
+
+impl Default for Vital {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("it panicked: {}", text.unwrap_or_else(|| "no message".to_owned()))
+}

@@ -1,0 +1,87 @@
+//! Merging the lists of many authors into one, without looking at more of them than needed.
+//!
+//! Pure: what a list holds is asked of the caller, a revision at a time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::model::Revision;
+
+/// The `max` newest revisions of all lists, newest first, and whether there are more.
+///
+/// `heads` has the newest revision of each list that has one; `older(list, revision)` gives the
+/// newest of that list before `revision`.
+pub fn newest_first<L: Copy>(
+    heads: impl Iterator<Item = (Revision, L)>,
+    max: usize,
+    older: impl Fn(L, Revision) -> Option<Revision>,
+) -> (Vec<Revision>, bool) {
+    // One beyond the page tells whether there is another.
+    let mut merged = merge(heads, max.saturating_add(1), older);
+    let more = merged.len() > max;
+    merged.truncate(max);
+    (merged, more)
+}
+
+/// The `max` oldest revisions of all lists, oldest first.
+///
+/// `heads` has the oldest revision of each list that has one; `newer(list, revision)` gives the
+/// oldest of that list after `revision`.
+pub fn oldest_first<L: Copy>(
+    heads: impl Iterator<Item = (Revision, L)>,
+    max: usize,
+    newer: impl Fn(L, Revision) -> Option<Revision>,
+) -> Vec<Revision> {
+    let heads = heads.map(|(revision, list)| (Reverse(revision), list));
+    let merged = merge(heads, max, |list, Reverse(revision)| newer(list, revision).map(Reverse));
+    merged.into_iter().map(|Reverse(revision)| revision).collect()
+}
+
+/// The `max` greatest keys of all lists, greatest first.
+fn merge<K: Ord + Copy, L: Copy>(
+    heads: impl Iterator<Item = (K, L)>,
+    max: usize,
+    next: impl Fn(L, K) -> Option<K>,
+) -> Vec<K> {
+    let mut heap: BinaryHeap<Head<K, L>> = heads.map(|(key, list)| Head { key, list }).collect();
+    let mut merged = Vec::with_capacity(max.min(heap.len().max(16)));
+    while merged.len() < max
+        && let Some(mut top) = heap.peek_mut()
+    {
+        merged.push(top.key);
+        match next(top.list, top.key) {
+            // The heap sorts the head anew when `top` goes.
+            Some(key) => top.key = key,
+            None => {
+                std::collections::binary_heap::PeekMut::pop(top);
+            }
+        }
+    }
+    merged
+}
+
+/// The greatest key of a list that was not taken yet. Ordered by the key alone.
+struct Head<K, L> {
+    key: K,
+    list: L,
+}
+
+impl<K: Ord, L> Ord for Head<K, L> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl<K: Ord, L> PartialOrd for Head<K, L> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K: Ord, L> PartialEq for Head<K, L> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<K: Ord, L> Eq for Head<K, L> {}
