@@ -91,7 +91,7 @@ impl Committer {
         after: Revision,
         commands: impl Iterator<Item = Command>,
     ) -> Result<Decided, log::Error> {
-        self.time = self.time.max(self.clock.now());
+        self.time = self.time.max(Timestamp::since_epoch(self.clock.since_epoch()));
         self.pending.begin();
         let mut decided = Decided::default();
         for command in commands {

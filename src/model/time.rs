@@ -1,5 +1,7 @@
 //! Moments of the log's own time.
 
+use std::time::Duration;
+
 /// A moment: nanoseconds since 1970-01-01T00:00:00Z, without leap seconds.
 ///
 /// In the log these never fall: a clock that is set back stands still there until it has caught up.
@@ -11,6 +13,12 @@ impl Timestamp {
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
+    }
+
+    /// The moment this long after the epoch.
+    #[must_use]
+    pub fn since_epoch(since_epoch: Duration) -> Self {
+        Self(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Nanoseconds since the epoch.
@@ -27,7 +35,7 @@ impl Timestamp {
 
     /// Whether `self` is at least `age` before `now`.
     #[must_use]
-    pub fn is_older_than(self, age: std::time::Duration, now: Self) -> bool {
+    pub fn is_older_than(self, age: Duration, now: Self) -> bool {
         u128::from(now.0.saturating_sub(self.0)) >= age.as_nanos()
     }
 }

@@ -3,11 +3,8 @@
 //! Only for stamps that people read and for ages in hours; what must be measured is measured with
 //! `tokio::time`, which a changed clock does not move.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use crate::model::Timestamp;
 
 /// A clock. Cloning it is cheap, and clones tell the same time.
 #[derive(Clone, Debug)]
@@ -16,7 +13,7 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Held(Arc<AtomicU64>),
+    Held(Arc<Mutex<Duration>>),
 }
 
 impl Clock {
@@ -26,30 +23,28 @@ impl Clock {
         Self(Source::System)
     }
 
-    /// A clock that stands still until it is moved.
+    /// A clock that stands still at `since_epoch` until it is moved.
     #[must_use]
-    pub fn held_at(time: Timestamp) -> Self {
-        Self(Source::Held(Arc::new(AtomicU64::new(time.as_nanos()))))
+    pub fn held_at(since_epoch: Duration) -> Self {
+        Self(Source::Held(Arc::new(Mutex::new(since_epoch))))
     }
 
-    /// The time.
+    /// The time since 1970-01-01T00:00:00Z, without leap seconds.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
-    pub fn now(&self) -> Timestamp {
+    pub fn since_epoch(&self) -> Duration {
         match &self.0 {
             Source::System => {
-                let since_epoch =
-                    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-                Timestamp::from_nanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+                SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
             }
-            Source::Held(nanos) => Timestamp::from_nanos(nanos.load(Ordering::SeqCst)),
+            Source::Held(time) => *time.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
     /// Moves a held clock. The machine's clock is left alone.
-    pub fn set(&self, time: Timestamp) {
-        if let Source::Held(nanos) = &self.0 {
-            nanos.store(time.as_nanos(), Ordering::SeqCst);
+    pub fn set(&self, since_epoch: Duration) {
+        if let Source::Held(time) = &self.0 {
+            *time.lock().unwrap_or_else(PoisonError::into_inner) = since_epoch;
         }
     }
 }
