@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   data folder
-//!   ├── lock       held while a process has the folder; names that process
+//!   ├── lock           held while a process has the folder; names that process
+//!   ├── log.redb.new   a file that is being made; renamed once it is whole
 //!   └── log.redb
 //!       ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
 //!       └── meta   "format" ──▶ 1,  "log_id" ──▶ random
@@ -73,13 +74,13 @@ impl LocalLog {
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
         let lock = lock(dir)?;
         let file = dir.join("log.redb");
+        if !file.try_exists().map_err(|error| storage(&file, error))? {
+            make(dir, &file, options)?;
+        }
         let mut log = Self::guarded(&file, || {
-            Self::prepare(
-                builder(options).create(&file).map_err(|error| storage(&file, error))?,
-                &file,
-            )
+            let database = builder(options).open(&file).map_err(|error| storage(&file, error))?;
+            Self::prepare(database, &file)
         })?;
-        sync_dir(dir)?;
         log.space = Some(Space::new(dir.to_owned(), options.disk_free_bytes_min));
         log._lock = Some(lock);
         Ok(log)
@@ -279,9 +280,24 @@ fn lock(dir: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Makes the new file's name durable, without which its content could be lost with it.
-fn sync_dir(dir: &Path) -> Result<(), Error> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| storage(dir, error))
+/// Makes a new log under another name first: a power cut must not leave half a file under its own.
+fn make(dir: &Path, file: &Path, options: Options) -> Result<(), Error> {
+    let new = dir.join("log.redb.new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(storage(&new, error));
+        }
+        _ => {}
+    }
+    let database = builder(options).create(&new).map_err(|error| storage(&new, error))?;
+    identity(&database, &new)?;
+    drop(database);
+    let rename = || {
+        File::open(&new)?.sync_all()?;
+        fs::rename(&new, file)?;
+        File::open(dir)?.sync_all()
+    };
+    rename().map_err(|error| storage(file, error))
 }
 
 /// Reads the log's id, or gives it one if it is new.

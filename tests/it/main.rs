@@ -1,3 +1,5 @@
 //! All tests, in one program.
 
-fn main() {}
+mod crash;
+mod log;
+mod storage;

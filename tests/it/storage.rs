@@ -1,0 +1,187 @@
+//! A disk of which a test knows every write: so it can be cut off at any of them, with what was
+//! not flushed lost, kept or torn as real disks do.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use redb::StorageBackend;
+
+/// Disks write sectors whole, and nothing larger.
+const SECTOR_BYTES: usize = 512;
+
+/// What happened to the disk, and what the test noted in between.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Write {
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    SetLen(usize),
+    Sync,
+    /// Up to here the log's first `events` events were acknowledged.
+    Acknowledged {
+        events: u64,
+    },
+}
+
+/// The disk. Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    content: Vec<u8>,
+    /// What was there when the recording began.
+    first: Vec<u8>,
+    ops: Vec<Op>,
+    syncs_until_failure: Option<usize>,
+    writes_until_failure: Option<usize>,
+}
+
+impl Disk {
+    /// A disk with this content.
+    pub(crate) fn with(content: Vec<u8>) -> Self {
+        let first = content.clone();
+        Self(Arc::new(Mutex::new(State { content, first, ..State::default() })))
+    }
+
+    pub(crate) fn content(&self) -> Vec<u8> {
+        self.state().content.clone()
+    }
+
+    pub(crate) fn acknowledged(&self, events: u64) {
+        self.state().ops.push(Op::Acknowledged { events });
+    }
+
+    /// Lets so many flushes succeed, and no other.
+    pub(crate) fn fail_after_syncs(&self, syncs: usize) {
+        self.state().syncs_until_failure = Some(syncs);
+    }
+
+    /// Lets so many writes succeed, and no other.
+    pub(crate) fn fail_after_writes(&self, writes: usize) {
+        self.state().writes_until_failure = Some(writes);
+    }
+
+    /// How much has happened.
+    pub(crate) fn ops(&self) -> usize {
+        self.state().ops.len()
+    }
+
+    /// The disk as it may be found after the power was cut when `ops` things had happened, and how
+    /// many events had been acknowledged by then. `random` decides what became of each write that
+    /// was not flushed.
+    pub(crate) fn cut(&self, ops: usize, random: &mut fastrand::Rng) -> (Vec<u8>, u64) {
+        let state = self.state();
+        let ops = &state.ops[..ops];
+        let flushed = ops.iter().rposition(|op| matches!(op, Op::Sync)).map_or(0, |sync| sync + 1);
+
+        let mut content = state.first.clone();
+        for op in &ops[..flushed] {
+            apply(&mut content, op);
+        }
+        // Half of the cuts lose nothing or everything of the rest, as is common.
+        let keep = [0.0, 0.5, 0.9, 1.0][random.usize(..4)];
+        for op in &ops[flushed..] {
+            apply_unflushed(&mut content, op, keep, random);
+        }
+        let acknowledged = ops.iter().rev().find_map(|op| match op {
+            Op::Acknowledged { events } => Some(*events),
+            _ => None,
+        });
+        (content, acknowledged.unwrap_or(0))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+fn apply(content: &mut Vec<u8>, op: &Op) {
+    match op {
+        Op::Write { offset, bytes } => write(content, *offset, bytes),
+        Op::SetLen(len) => content.resize(*len, 0),
+        Op::Sync | Op::Acknowledged { .. } => {}
+    }
+}
+
+/// Each sector of an unflushed write reaches the disk or does not.
+fn apply_unflushed(content: &mut Vec<u8>, op: &Op, keep: f64, random: &mut fastrand::Rng) {
+    match op {
+        Op::Write { offset, bytes } if random.bool() => {
+            for (sector, bytes) in bytes.chunks(SECTOR_BYTES).enumerate() {
+                if random.f64() < keep {
+                    write(content, offset + sector * SECTOR_BYTES, bytes);
+                }
+            }
+        }
+        Op::Write { .. } if random.f64() >= keep => {}
+        op => apply(content, op),
+    }
+}
+
+fn write(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[offset..end].copy_from_slice(bytes);
+}
+
+fn failed() -> io::Error {
+    io::Error::other("the disk failed")
+}
+
+/// Counts one off; whether it still may succeed.
+fn may_succeed(left: &mut Option<usize>) -> bool {
+    match left {
+        Some(0) => false,
+        Some(left) => {
+            *left -= 1;
+            true
+        }
+        None => true,
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state().content.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.state();
+        let start = usize::try_from(offset).unwrap();
+        let bytes = state.content.get(start..start + out.len());
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let len = usize::try_from(len).unwrap();
+        state.content.resize(len, 0);
+        state.ops.push(Op::SetLen(len));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state();
+        if !may_succeed(&mut state.syncs_until_failure) {
+            return Err(failed());
+        }
+        state.ops.push(Op::Sync);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        if !may_succeed(&mut state.writes_until_failure) {
+            return Err(failed());
+        }
+        let offset = usize::try_from(offset).unwrap();
+        write(&mut state.content, offset, data);
+        state.ops.push(Op::Write { offset, bytes: data.to_vec() });
+        Ok(())
+    }
+}
