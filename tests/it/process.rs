@@ -1,0 +1,71 @@
+//! The built program, run as its users run it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A server process. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct ServerProcess {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl ServerProcess {
+    /// Starts one on `data_dir`, on a free port, and waits until it listens.
+    pub(crate) fn start(data_dir: &Path) -> Self {
+        let mut child = spawn(data_dir);
+        let mut first_line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&first_line).unwrap();
+        let address = said["listen"].as_str().unwrap().parse().unwrap();
+        Self { child, address }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Kills it as kill -9 does, wherever it is.
+    pub(crate) fn kill(mut self) {
+        kill(&mut self.child);
+    }
+
+    /// Ends it as an operator does, and gives its exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        kill(&mut self.child);
+    }
+}
+
+/// Starts one and kills it again at some moment of its start.
+pub(crate) fn kill_while_starting(data_dir: &Path, after: std::time::Duration) {
+    let mut child = spawn(data_dir);
+    std::thread::sleep(after);
+    kill(&mut child);
+}
+
+fn spawn(data_dir: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_whimbrel"))
+        .args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", "error", "--data"])
+        .arg(data_dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn kill(child: &mut Child) {
+    // It may have ended by itself, which the next start shows.
+    let _ = child.kill();
+    child.wait().unwrap();
+}
