@@ -55,10 +55,11 @@ impl Vital {
     /// Waits for the first failure; for ever, if there is none.
     pub async fn failed(&self) -> Failure {
         let mut first_failure = self.first_failure.subscribe();
-        match first_failure.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(failure)) => failure.clone(),
+        let failure = first_failure.wait_for(Option::is_some).await.ok().and_then(|it| it.clone());
+        match failure {
+            Some(failure) => failure,
             // The sender is held by `self`, so the channel is open and the value is there.
-            _ => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 

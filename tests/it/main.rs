@@ -1,3 +1,10 @@
-//! All tests, in one program.
+//! All tests, in one program: each file is about one thing that is promised, and `harness` lets
+//! them read as sentences.
 
-fn main() {}
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+
+mod follow;
+mod harness;
+mod news_feed;
+mod publish;
+mod watch;

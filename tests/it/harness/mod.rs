@@ -1,0 +1,19 @@
+//! What tests are written with: servers in this process, users who call them, and the checks that
+//! every call and every stream has to pass.
+//!
+//! Nothing here sleeps in the hope that something has happened by then. What is waited for is
+//! named, and the wait ends with a panic that says so.
+
+mod pages;
+mod patience;
+mod refusal;
+mod server;
+mod user;
+mod watching;
+
+pub(crate) use pages::Feed;
+pub(crate) use patience::{eventually, within};
+pub(crate) use refusal::refused;
+pub(crate) use server::{Setup, TestServer};
+pub(crate) use user::User;
+pub(crate) use watching::{Watching, told};

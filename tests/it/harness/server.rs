@@ -1,0 +1,180 @@
+//! A server in this process, on a port and in a folder of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use whimbrel::config::{Config, Limits};
+use whimbrel::log::{self, LocalLog, Options};
+use whimbrel::runtime::Clock;
+use whimbrel::server::{Error, Server};
+
+use super::patience::{eventually, within};
+use super::user::User;
+
+/// How a test's server is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    limits: Limits,
+    clock: Clock,
+}
+
+/// A server that runs. It ends with the test, if it is not stopped before.
+#[derive(Debug)]
+pub(crate) struct TestServer {
+    folder: Arc<TempDir>,
+    setup: Setup,
+    running: Running,
+}
+
+#[derive(Debug)]
+struct Running {
+    address: SocketAddr,
+    channel: Channel,
+    shutdown: CancellationToken,
+    served: JoinSet<Result<(), Error>>,
+}
+
+impl Setup {
+    /// As a server is by default, with less memory: tests run many.
+    pub(crate) fn new() -> Self {
+        let limits = Limits {
+            post_cache_bytes: 1 << 20,
+            log_cache_bytes: 4 << 20,
+            disk_free_bytes_min: 0,
+            ..Limits::default()
+        };
+        Self { limits, clock: Clock::system() }
+    }
+
+    /// With other limits.
+    pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// With a clock that the test moves.
+    pub(crate) fn clock(self, clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..self }
+    }
+
+    /// Starts it on an empty folder.
+    pub(crate) async fn start(self) -> TestServer {
+        let folder = Arc::new(tempfile::tempdir().expect("a folder for the data"));
+        self.start_on(folder).await
+    }
+
+    /// Starts it on `folder`, once nobody has that any more.
+    pub(crate) async fn start_on(self, folder: Arc<TempDir>) -> TestServer {
+        let running = Running::start(&self, folder.path()).await;
+        TestServer { folder, setup: self, running }
+    }
+
+    /// The configuration of a server with its data in `data_dir`.
+    pub(crate) fn config(&self, data_dir: &Path) -> Config {
+        Config {
+            data_dir: data_dir.to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            insecure: false,
+            reflection: true,
+            limits: self.limits.clone(),
+        }
+    }
+
+    async fn open(&self, data_dir: &Path) -> Result<Server, Error> {
+        let options = Options {
+            cache_bytes: self.limits.log_cache_bytes,
+            disk_free_bytes_min: self.limits.disk_free_bytes_min,
+        };
+        let log = LocalLog::open(data_dir, options)?;
+        Server::on_log(self.config(data_dir), Arc::new(log), self.clock.clone()).await
+    }
+}
+
+impl TestServer {
+    /// Starts a server as it is by default.
+    pub(crate) async fn start() -> Self {
+        Setup::new().start().await
+    }
+
+    /// Starts a server with other limits.
+    pub(crate) async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
+        Setup::new().limits(change).start().await
+    }
+
+    /// Somebody who calls it.
+    pub(crate) fn user(&self, name: &str) -> User {
+        User::new(name, self.channel())
+    }
+
+    /// The connection that all its users share.
+    pub(crate) fn channel(&self) -> Channel {
+        self.running.channel.clone()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    /// Its data folder.
+    pub(crate) fn folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
+    }
+
+    /// The file that the log is in.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log.redb")
+    }
+
+    /// The newest position: it moves with every change that is made, and with nothing else.
+    pub(crate) async fn position(&self) -> String {
+        self.user("onlooker").page(1, "").await.cursor
+    }
+
+    /// Asks it to stop, without waiting until it has.
+    pub(crate) fn begin_to_stop(&self) {
+        self.running.shutdown.cancel();
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(mut self) {
+        self.running.stop().await;
+    }
+
+    /// Stops it in order, and starts it again on the same data. Users have to be asked for anew.
+    pub(crate) async fn restart(&mut self) {
+        self.running.stop().await;
+        self.running = Running::start(&self.setup, self.folder.path()).await;
+    }
+}
+
+impl Running {
+    async fn start(setup: &Setup, data_dir: &Path) -> Self {
+        let server =
+            eventually("the data folder to be free", async || match setup.open(data_dir).await {
+                Err(Error::Log(log::Error::InUse { .. })) => None,
+                opened => Some(opened.expect("the server opens")),
+            })
+            .await;
+        let address = server.address();
+        let shutdown = CancellationToken::new();
+        let mut served = JoinSet::new();
+        served.spawn(server.run(shutdown.clone().cancelled_owned()));
+        Self { address, channel: connect(address), shutdown, served }
+    }
+
+    async fn stop(&mut self) {
+        self.shutdown.cancel();
+        let ended = within("the server to stop", self.served.join_next()).await;
+        ended.expect("it ran").expect("it did not panic").expect("it ended in order");
+    }
+}
+
+fn connect(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy()
+}

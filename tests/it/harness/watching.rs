@@ -1,0 +1,199 @@
+//! One stream of a live feed. Whatever a test looks at, every message is held to the contract:
+//! the order of messages, revisions that rise, and a chain of cursors without a hole.
+
+use prost::Message as _;
+use tonic::{Code, Status, Streaming};
+use whimbrel::api::v1::feed_event::Event;
+use whimbrel::api::v1::watch_feed_response::{
+    Batch, Bookmark, CaughtUp, Closing, Message, Opened, Reset,
+};
+use whimbrel::api::v1::{FeedEvent, WatchFeedResponse};
+
+use super::patience::within;
+
+/// What `proto/whimbrel/v1/feed_service.proto` promises of a batch.
+const BATCH_EVENTS_MAX: usize = 256;
+const BATCH_BYTES_MAX: usize = 64 << 10;
+
+/// A stream, as far as it was read.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    messages: Streaming<WatchFeedResponse>,
+    seen: Seen,
+}
+
+/// What the contract is checked by.
+#[derive(Debug, Default)]
+struct Seen {
+    opened: bool,
+    caught_up: bool,
+    closing: bool,
+    /// The last cursor sent.
+    cursor: String,
+    /// The revision of the last event.
+    revision: u64,
+}
+
+/// An event in short: `bob: hi`, `+bob`, `-bob`.
+pub(crate) fn told(event: &FeedEvent) -> String {
+    match event.event.as_ref().expect("an event says what happened") {
+        Event::Posted(posted) => {
+            let item = posted.item.as_ref().expect("the whole item is in the event");
+            let post = item.post.as_ref().expect("an item has its post");
+            assert_eq!((post.revision, item.revision), (event.revision, event.revision));
+            format!("{}: {}", post.author_id, post.text)
+        }
+        Event::AuthorAdded(added) => format!("+{}", added.author_id),
+        Event::AuthorRemoved(removed) => format!("-{}", removed.author_id),
+        other => panic!("not sent by this version: {other:?}"),
+    }
+}
+
+impl Watching {
+    pub(crate) fn new(messages: Streaming<WatchFeedResponse>) -> Self {
+        Self { messages, seen: Seen::default() }
+    }
+
+    /// The next message, or how the stream ended.
+    pub(crate) async fn next(&mut self) -> Result<Message, Status> {
+        let next = within("a message of the stream", self.messages.message()).await?;
+        let response = next.expect("a stream never ends with OK");
+        let bytes = response.encoded_len();
+        let message = response.message.expect("a message says what it is");
+        if let Message::Batch(batch) = &message {
+            assert!(batch.events.len() <= BATCH_EVENTS_MAX, "{} events", batch.events.len());
+            assert!(bytes <= BATCH_BYTES_MAX, "a batch of {bytes} bytes");
+        }
+        self.seen.check(&message);
+        Ok(message)
+    }
+
+    /// The last cursor sent: where to resume.
+    pub(crate) fn cursor(&self) -> &str {
+        &self.seen.cursor
+    }
+
+    /// The next message, which must be `opened`.
+    pub(crate) async fn opened(&mut self) -> Opened {
+        match self.message().await {
+            Message::Opened(opened) => opened,
+            other => panic!("not opened, but {other:?}"),
+        }
+    }
+
+    /// The next message, which must be `caught_up`.
+    pub(crate) async fn caught_up(&mut self) -> CaughtUp {
+        match self.message().await {
+            Message::CaughtUp(caught_up) => caught_up,
+            other => panic!("not caught up, but {other:?}"),
+        }
+    }
+
+    /// The next message, which must be a batch.
+    pub(crate) async fn batch(&mut self) -> Batch {
+        match self.message().await {
+            Message::Batch(batch) => batch,
+            other => panic!("not a batch, but {other:?}"),
+        }
+    }
+
+    /// The next message, which must be a bookmark.
+    pub(crate) async fn bookmark(&mut self) -> Bookmark {
+        match self.message().await {
+            Message::Bookmark(bookmark) => bookmark,
+            other => panic!("not a bookmark, but {other:?}"),
+        }
+    }
+
+    /// The next message, which must be `reset`.
+    pub(crate) async fn reset(&mut self) -> Reset {
+        match self.message().await {
+            Message::Reset(reset) => reset,
+            other => panic!("not a reset, but {other:?}"),
+        }
+    }
+
+    /// Reads on until the stream is live: it is opened, and what came before it was caught up.
+    pub(crate) async fn live(&mut self) -> Vec<String> {
+        let mut events = Vec::new();
+        loop {
+            match self.message().await {
+                Message::CaughtUp(_) => return events,
+                Message::Batch(batch) => events.extend(batch.events.iter().map(told)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads on until there are `count` events, in short; there must not be more in their batch.
+    pub(crate) async fn events(&mut self, count: usize) -> Vec<String> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            if let Message::Batch(batch) = self.message().await {
+                events.extend(batch.events.iter().map(told));
+            }
+        }
+        assert_eq!(events.len(), count, "{events:?}");
+        events
+    }
+
+    /// Reads on until the server says that it ends the stream, and then the status that follows.
+    pub(crate) async fn closing(&mut self) -> (Closing, Status) {
+        loop {
+            if let Message::Closing(closing) = self.message().await {
+                return (closing, self.ended().await);
+            }
+        }
+    }
+
+    /// Reads on until the stream ends.
+    pub(crate) async fn ended(&mut self) -> Status {
+        loop {
+            if let Err(status) = self.next().await {
+                assert_ne!(status.code(), Code::Ok);
+                return status;
+            }
+        }
+    }
+
+    async fn message(&mut self) -> Message {
+        self.next().await.expect("the stream goes on")
+    }
+}
+
+impl Seen {
+    fn check(&mut self, message: &Message) {
+        assert!(!self.closing, "{message:?} came after closing");
+        let is_opened = matches!(message, Message::Opened(_));
+        assert_ne!(self.opened, is_opened, "opened comes first, and once: {message:?}");
+        self.opened = true;
+        match message {
+            Message::Opened(opened) => self.cursor.clone_from(&opened.cursor),
+            Message::Batch(batch) => self.check_batch(batch),
+            Message::CaughtUp(caught_up) => {
+                assert!(!self.caught_up, "caught up twice");
+                self.caught_up = true;
+                self.cursor.clone_from(&caught_up.cursor);
+            }
+            Message::Bookmark(bookmark) => {
+                assert!(self.caught_up, "a bookmark before the stream was live");
+                self.cursor.clone_from(&bookmark.cursor);
+            }
+            Message::Reset(_) => assert!(!self.caught_up, "a reset in a live stream"),
+            Message::Closing(closing) => {
+                self.closing = true;
+                self.cursor.clone_from(&closing.cursor);
+            }
+        }
+    }
+
+    fn check_batch(&mut self, batch: &Batch) {
+        assert_eq!(batch.prev_cursor, self.cursor, "the chain of cursors has a hole");
+        assert!(!batch.events.is_empty(), "an empty batch");
+        for event in &batch.events {
+            assert!(event.revision > self.revision, "revisions must rise: {event:?}");
+            self.revision = event.revision;
+        }
+        self.cursor.clone_from(&batch.cursor);
+    }
+}
