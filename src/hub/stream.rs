@@ -129,6 +129,8 @@ pub struct LiveStream {
     phase: Phase,
     /// Everything up to here was handed out.
     at: Cursor,
+    /// The last cursor that the reader was told. It is behind `at` after a look that found nothing.
+    told: Cursor,
     /// What comes next, in order, all after `at`. At most a batch and one event.
     ready: VecDeque<Arc<FeedEvent>>,
     told_caught_up: bool,
@@ -166,6 +168,7 @@ impl LiveStream {
             subscription,
             phase: Phase::Opening { refused },
             at,
+            told: at,
             ready: VecDeque::new(),
             told_caught_up: false,
             heartbeat: options.heartbeat,
@@ -180,6 +183,7 @@ impl LiveStream {
     /// The log could not be read. The stream is then to be dropped.
     pub async fn next(&mut self) -> Result<Option<Step>, Error> {
         let step = self.next_step().await?;
+        self.told = self.at;
         let heartbeat = self.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
         self.silent_until = Instant::now() + heartbeat;
         Ok(step)
@@ -293,7 +297,7 @@ impl LiveStream {
     /// A batch of the first ready events, of which there must be some.
     fn batch(&mut self) -> Step {
         let limits = &self.hub.0.limits;
-        let prev = self.at;
+        let prev = self.told;
         let mut events = Vec::with_capacity(self.ready.len().min(limits.batch_events_max));
         let mut bytes = BATCH_OVERHEAD_BYTES;
         while let Some(event) = self.ready.front() {

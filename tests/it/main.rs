@@ -7,4 +7,5 @@ mod follow;
 mod harness;
 mod news_feed;
 mod publish;
+mod stream_steps;
 mod watch;
