@@ -129,7 +129,7 @@ pub struct LiveStream {
     phase: Phase,
     /// All that concerns the feed up to here was handed out, or is none.
     at: Cursor,
-    /// The cursor handed out last.
+    /// The cursor handed out last. It is behind `at` after a look that found nothing.
     told: Cursor,
     /// What comes next, in order, all after `at`. At most a batch and one event.
     ready: VecDeque<Arc<FeedEvent>>,

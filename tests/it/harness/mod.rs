@@ -4,6 +4,8 @@
 //! Nothing here sleeps in the hope that something has happened by then. What is waited for is
 //! named, and the wait ends with a panic that says so.
 
+pub(crate) mod core;
+pub(crate) mod disk;
 mod pages;
 mod patience;
 mod refusal;

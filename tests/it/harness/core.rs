@@ -1,0 +1,88 @@
+//! An engine without a network before it, on a disk in memory: for what has to be shown step by
+//! step, or a few hundred times.
+
+use std::sync::Arc;
+
+use whimbrel::config::Limits;
+use whimbrel::engine::{EdgeChange, Engine, Published};
+use whimbrel::hub::{FeedEventKind, LiveStream, Start, Step, WatchOptions};
+use whimbrel::log::{LocalLog, Options};
+use whimbrel::model::{PostText, RequestId, UserId};
+use whimbrel::runtime::{Clock, Vital};
+
+use super::disk::Disk;
+use super::patience::within;
+
+/// An engine and what it stands on.
+#[derive(Debug)]
+pub(crate) struct Core {
+    disk: Disk,
+    limits: Limits,
+    clock: Clock,
+    pub(crate) engine: Engine,
+}
+
+impl Core {
+    /// An engine on an empty disk, with other limits than by default.
+    pub(crate) fn limited(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits { post_cache_bytes: 1 << 20, ..Limits::default() };
+        change(&mut limits);
+        let (disk, clock) = (Disk::default(), Clock::system());
+        let engine = open(&disk, &limits, &clock);
+        Self { disk, limits, clock, engine }
+    }
+
+    /// Stops it, and opens it anew on the same disk.
+    pub(crate) async fn restart(&mut self) {
+        within("the engine to stop", self.engine.stop()).await;
+        self.engine = open(&self.disk, &self.limits, &self.clock);
+    }
+
+    pub(crate) async fn follow(&self, follower: &str, followee: &str) -> EdgeChange {
+        self.engine.follow(user(follower), user(followee)).await.expect("the follow is taken")
+    }
+
+    pub(crate) async fn publish(&self, author: &str, text: &str) -> Published {
+        self.engine.publish(user(author), post(text), None).await.expect("the post is taken")
+    }
+
+    /// A live feed that does nothing before it is asked for its next message.
+    pub(crate) fn watch(&self, name: &str, start: Start) -> LiveStream {
+        let options = WatchOptions { heartbeat: self.limits.heartbeat_default, reset_items: None };
+        self.engine.watch(&user(name), start, options).expect("the stream is opened")
+    }
+}
+
+pub(crate) fn user(name: &str) -> UserId {
+    UserId::parse(name).expect("a user id")
+}
+
+pub(crate) fn post(text: &str) -> PostText {
+    PostText::parse(text).expect("a text")
+}
+
+pub(crate) fn request_id(text: &str) -> RequestId {
+    RequestId::parse(text).expect("a request id")
+}
+
+/// The next message of `stream`.
+pub(crate) async fn step(stream: &mut LiveStream) -> Step {
+    let step = within("the next message", stream.next()).await;
+    step.expect("the log is read").expect("the stream goes on")
+}
+
+/// A message in short: its kind, or the texts of a batch's posts.
+pub(crate) fn texts(step: &Step) -> Vec<&str> {
+    let Step::Batch { events, .. } = step else { panic!("not a batch: {step:?}") };
+    let text = |kind| match kind {
+        &FeedEventKind::Posted(ref post) => post.text.as_str(),
+        other => panic!("not a post: {other:?}"),
+    };
+    events.iter().map(|event| text(&event.kind)).collect()
+}
+
+fn open(disk: &Disk, limits: &Limits, clock: &Clock) -> Engine {
+    let options = Options { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
+    let log = LocalLog::on_storage(disk.clone(), "memory", options).expect("the log opens");
+    Engine::open(Arc::new(log), limits, clock.clone(), &Vital::new()).expect("the engine opens")
+}
