@@ -1,0 +1,39 @@
+"""What the tests share: a server for all, servers of their own, and users nobody else has."""
+
+import itertools
+
+import pytest
+from server import Server
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A server that all tests share: none may stop it."""
+    server = Server(tmp_path_factory.mktemp("shared"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path):
+    """Starts servers that one test may do anything to: `own_server(option, …)`."""
+    servers = []
+
+    def start(*options: str) -> Server:
+        folder = tmp_path / str(len(servers))
+        folder.mkdir()
+        servers.append(Server(folder, *options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def users():
+    """Alice, Bob and Carol, of this test alone."""
+    number = next(_numbers)
+    return f"alice-{number}", f"bob-{number}", f"carol-{number}"
