@@ -1,5 +1,6 @@
 //! `whimbrel serve`.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -67,7 +68,11 @@ impl Serve {
                 ..Limits::default()
             },
         };
-        tracing_subscriber::fmt().with_env_filter(self.log).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(self.log)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .init();
         // Before anything is open, so that a signal at any later moment stops in order.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;

@@ -55,13 +55,19 @@ impl Watch {
         }
 
         let mut left = self.limit.unwrap_or(usize::MAX);
+        let mut is_lost = false;
         while left > 0 {
-            let message = tokio::select! {
-                message = watch.next(|error| output.note(&format!("connection lost: {error}"))) => {
-                    message?
+            // An outage is told once, however often it is tried to end it.
+            let on_break = |error: &client::Error| {
+                if !std::mem::replace(&mut is_lost, true) {
+                    output.note(&format!("connection lost ({error}): trying again"));
                 }
+            };
+            let message = tokio::select! {
+                message = watch.next(on_break) => message?,
                 _ = tokio::signal::ctrl_c() => return Ok(()),
             };
+            is_lost = false;
             if let Message::Batch(batch) = &message {
                 for event in &batch.events {
                     output.print(|| event_text(event), || event_json(event))?;
