@@ -1,3 +1,3 @@
 //! What every log must do, as checks that an implementation's tests run.
 //!
-//! They panic where a promise of [`Log`] is broken.
+//! They panic where a promise of [`Log`](super::Log) is broken.
