@@ -36,7 +36,10 @@ pub(super) fn handle(
         Ok(GapPolicy::Unspecified | GapPolicy::Fail) => None,
         Ok(GapPolicy::Reset) => Some(limits.page_items_default),
         Err(_) => {
-            let rule = format!("has no value {}: use FAIL or RESET", request.gap_policy);
+            let rule = format!(
+                "has no value {}: use GAP_POLICY_FAIL or GAP_POLICY_RESET",
+                request.gap_policy
+            );
             return Err(status::invalid_field("gap_policy", rule));
         }
     };

@@ -24,8 +24,9 @@ CHANNEL_OPTIONS = (
 class Client:
     """One connection. Calls wait until the server is there."""
 
-    def __init__(self, server):
-        self.channel = grpc.insecure_channel(server.address, options=CHANNEL_OPTIONS)
+    def __init__(self, server, *options: tuple):
+        options = CHANNEL_OPTIONS + options
+        self.channel = grpc.insecure_channel(server.address, options=options)
         self.stub = v1_grpc.FeedServiceStub(self.channel)
 
     def __enter__(self):
@@ -78,6 +79,8 @@ class Watch:
         self._opened = self._caught_up = self._closing = False
         self._pending = []
         self._queue = queue.Queue()
+        self._reading = threading.Event()
+        self._reading.set()
         message = v1.WatchFeedRequest(user_id=user, **request)
         self._call = stub.WatchFeed(message, timeout=timeout, wait_for_ready=True)
         threading.Thread(target=self._read, daemon=True).start()
@@ -91,6 +94,15 @@ class Watch:
     def cancel(self):
         """Hangs up."""
         self._call.cancel()
+        self.go_on()
+
+    def hold(self):
+        """Reads no more than one further message, so that the server has to wait."""
+        self._reading.clear()
+
+    def go_on(self):
+        """Reads again."""
+        self._reading.set()
 
     def next(self) -> tuple[str, object]:
         """The next message: its kind and itself. The stream's end is raised."""
@@ -168,6 +180,7 @@ class Watch:
         try:
             for message in self._call:
                 self._queue.put(message)
+                self._reading.wait()
         except grpc.RpcError as error:
             self._queue.put(error)
         else:

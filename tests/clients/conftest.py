@@ -1,4 +1,8 @@
-"""What the tests share: a server for all, servers of their own, and users nobody else has."""
+"""What the tests share: a server for all, servers of their own, and users nobody else has.
+
+To run them by hand: `cargo build`, install requirements.txt, have grpcurl in the PATH (or its path
+in GRPCURL), and `python -m pytest tests/clients`. WHIMBREL_BIN names another binary to test.
+"""
 
 import itertools
 

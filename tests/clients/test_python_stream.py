@@ -13,6 +13,8 @@ from generated import reasons, v1, v1_grpc
 from server import WAIT_S
 
 Code = grpc.StatusCode
+# A connection that takes 64 KiB ahead of its reader, and no more for being fast.
+SMALL_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 64 << 10))
 
 
 @pytest.fixture
@@ -25,6 +27,17 @@ def client(server):
 def ids(posts) -> list[str]:
     """The posts' ids, in their order."""
     return [post.post_id for post in posts]
+
+
+def publish_unread(client, watch, author: str) -> list:
+    """Publishes a megabyte while `watch` reads nothing. Returns the posts in their order."""
+    watch.until("caught_up")
+    watch.hold()
+    # The largest post there is: few graphemes of many bytes.
+    family = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
+    request = v1.PublishRequest(author_id=author, text=family * 160)
+    calls = [client.stub.Publish.future(request, timeout=WAIT_S) for _ in range(400)]
+    return sorted((call.result().post for call in calls), key=lambda post: post.revision)
 
 
 def test_posts_arrive_as_they_are_published(client, users):
@@ -90,6 +103,31 @@ def test_a_long_backlog_comes_in_batches(client, users):
                 events += message.events
     assert [event.posted.item.post for event in events] == published
     assert max(count for count, _ in sizes) <= 256 and max(size for _, size in sizes) <= 64 << 10
+
+
+def test_a_slow_reader_misses_nothing(client, server, users):
+    """It reads nothing while more is published than any buffer holds, then all of it."""
+    alice, bob, _ = users
+    client.follow(bob, alice)
+    with Client(server, *SMALL_WINDOW) as slow, slow.watch(bob) as watch:
+        published = publish_unread(client, watch, alice)
+        watch.go_on()
+        assert watch.posts(len(published)) == published
+
+
+@pytest.mark.xfail(reason="after a lag, prev_cursor is a cursor that was not sent")
+def test_a_slow_reader_sees_an_unbroken_chain(client, server, users):
+    """Also where what came last was of no concern to its feed."""
+    alice, bob, carol = users
+    client.follow(bob, alice)
+    with Client(server, *SMALL_WINDOW) as slow, slow.watch(bob) as watch:
+        published = publish_unread(client, watch, alice)
+        client.publish(carol, "of no concern")
+        watch.go_on()
+        watch.posts(len(published))
+        for number in range(3):
+            client.publish(alice, f"live again {number}")
+            watch.posts(1)
 
 
 def test_two_devices_show_the_same(client, server, users):
