@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod codec;
 mod convert;
+mod deadline;
 mod fields;
 mod follow;
 mod health;

@@ -129,6 +129,13 @@ pub(super) fn draining() -> Status {
         .into_status()
 }
 
+/// The call's time ran out.
+pub(super) fn deadline_exceeded() -> Status {
+    let message = "the call's time ran out, so a change may or may not have been made: try again \
+                   with the same request_id and more time";
+    Problem::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message).into_status()
+}
+
 /// What the transport refused by itself, in the same dress as everything else; `None` if nothing
 /// is known to be better than what it said.
 pub(super) fn of_transport(code: Code, said: &str, request_bytes_max: usize) -> Option<Status> {
@@ -141,12 +148,6 @@ pub(super) fn of_transport(code: Code, said: &str, request_bytes_max: usize) -> 
             Problem::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge, message)
                 .with("bytes_max", request_bytes_max)
                 .quota("message")
-        }
-        // tonic's word for a deadline that has passed on the server.
-        Code::Cancelled | Code::DeadlineExceeded => {
-            let message = "the call's time ran out, so a change may or may not have been made: \
-                           try again with the same request_id and more time";
-            Problem::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
         }
         Code::Unimplemented => {
             let message = if said.is_empty() {

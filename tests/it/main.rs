@@ -5,7 +5,9 @@
 
 mod follow;
 mod harness;
+mod health_reflection;
 mod news_feed;
+mod overload;
 mod publish;
 mod stream_steps;
 mod watch;
