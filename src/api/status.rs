@@ -104,6 +104,7 @@ pub(super) fn page_token_mismatch(field: &str) -> Status {
 
 /// Bytes that are no message.
 pub(super) fn malformed_message(what: &str) -> Status {
+    let what = what.trim_end_matches('.');
     let message = format!("the request is not a valid Protobuf message of its type: {what}");
     Problem::new(Code::InvalidArgument, ErrorReason::MalformedMessage, message)
         .with("detail", what)
@@ -139,6 +140,7 @@ pub(super) fn deadline_exceeded() -> Status {
 /// What the transport refused by itself, in the same dress as everything else; `None` if nothing
 /// is known to be better than what it said.
 pub(super) fn of_transport(code: Code, said: &str, request_bytes_max: usize) -> Option<Status> {
+    let said = said.trim_end_matches('.');
     let problem = match code {
         // tonic's word for a message over the limit; OUT_OF_RANGE means something else here.
         Code::OutOfRange => {

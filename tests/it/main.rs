@@ -3,9 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod bad_input;
+mod bad_wire;
+mod config;
 mod follow;
 mod harness;
 mod health_reflection;
+mod layers;
+mod model;
 mod news_feed;
 mod overload;
 mod publish;

@@ -159,7 +159,7 @@ proptest! {
                 core.follow("user0", &format!("user{followee}")).await;
             }
             assert_eq!(read_all(&core, page_size, with_own).await, expected);
-            core.engine.stop().await;
+            core.closed().await;
         });
     }
 }
@@ -177,7 +177,7 @@ async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> 
             with_own,
             wait_max: std::time::Duration::ZERO,
         };
-        let page = core.engine.news_feed(query).await.expect("the page is read");
+        let page = core.engine().news_feed(query).await.expect("the page is read");
         texts.extend(page.posts.iter().map(|post| post.text.as_str().to_owned()));
         place = page.next;
         if place.is_none() {

@@ -9,7 +9,7 @@ use whimbrel::api::v1::watch_feed_request::{Snapshot, Start};
 use whimbrel::api::v1::{ErrorReason, GapPolicy, WatchFeedRequest};
 
 use crate::harness::wire::{self, Wire};
-use crate::harness::{Setup, TestServer, eventually, refused, told};
+use crate::harness::{TestServer, User, eventually, refused, told};
 
 /// The stream says that it is open before there is anything to tell.
 #[tokio::test]
@@ -351,14 +351,9 @@ async fn after_a_restore() -> (TestServer, String, String) {
     let foreign = TestServer::start().await.user("alice").publishes_once("x", "").await.cursor;
     let mut server = TestServer::start().await;
     server.user("alice").publishes("kept").await;
-    server.restart().await;
-    let backup = tempfile::tempdir().unwrap();
-    server.pause().await;
-    std::fs::copy(server.log_file(), backup.path().join("log.redb")).unwrap();
-    server.restart().await;
+    let restored = server.restored_copy().await;
     let future = server.user("alice").publishes_once("lost", "").await.cursor;
-    server.stop().await;
-    (Setup::new().start_on(backup.into()).await, foreign, future)
+    (restored, foreign, future)
 }
 
 /// A reader that reads late gets everything, in order; meanwhile nobody else is held up.
@@ -395,12 +390,15 @@ async fn a_stalled_reader_is_cut_off() {
     let mut quiet = server.user("bob").watches_as(every(200)).await;
     quiet.live().await;
     let stalled = Wire::taking_only(server.address(), 1).await;
-    let request = WatchFeedRequest { user_id: "alice".to_owned(), ..WatchFeedRequest::default() };
+    // Its heartbeat is long: that there are posts to send is enough.
+    let request = WatchFeedRequest { user_id: "alice".to_owned(), ..every(300_000) };
     let response = stalled.leave_unread(wire::WATCH_FEED, &request.encode_to_vec()).await;
-    stalled.closed().await;
-    drop(response);
-
     let alice = server.user("alice");
+    tokio::select! {
+        () = stalled.closed() => drop(response),
+        () = publishes_on_and_on(&alice) => {}
+    }
+
     let mut anew = eventually("the permit to return", async || {
         alice.tries_to_watch(WatchFeedRequest::default()).await.ok()
     })
@@ -411,6 +409,12 @@ async fn a_stalled_reader_is_cut_off() {
     quiet.bookmark().await;
     server.user("bob").publishes("hi").await;
     assert_eq!(quiet.events(1).await, ["bob: hi"]);
+}
+
+async fn publishes_on_and_on(user: &User) {
+    loop {
+        user.publishes("never accepted").await;
+    }
 }
 
 fn quick_heartbeats(limits: &mut whimbrel::config::Limits) {

@@ -162,9 +162,13 @@ impl TestServer {
         self.running.stop().await;
     }
 
-    /// Stops it in order; [`TestServer::restart`] starts it again.
-    pub(crate) async fn pause(&mut self) {
+    /// Another server, on a copy of the data as they are now, as if restored from a backup.
+    pub(crate) async fn restored_copy(&mut self) -> Self {
+        let backup = tempfile::tempdir().expect("a folder for the copy");
         self.running.stop().await;
+        std::fs::copy(self.log_file(), backup.path().join("log.redb")).expect("a copy");
+        self.restart().await;
+        self.setup.clone().start_on(backup.into()).await
     }
 
     /// Stops it in order, if it still runs, and starts it again on the same data. Users have to be asked for anew.
