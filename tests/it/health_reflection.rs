@@ -66,7 +66,7 @@ async fn calls_are_told_that_the_server_stops() {
         ..PublishRequest::default()
     };
     let call = feed_gate.release_once_asked(feed.publish(post)).await;
-    refused(call).with(Code::Unavailable, "DRAINING").to_be_retried();
+    refused(call).with(Code::Unavailable, "DRAINING").with_a_delay();
     let serving = health_gate.release_once_asked(health(health_channel, "")).await;
     assert_eq!(serving, ServingStatus::NotServing);
 

@@ -28,7 +28,7 @@ async fn a_full_queue_refuses_changes() {
     refused(first)
         .with(Code::ResourceExhausted, "OVERLOADED")
         .for_quota_of("changes")
-        .to_be_retried();
+        .with_a_delay();
     assert!(server.user("reader").feed().await.texts().is_empty(), "reads go on");
 
     valve.open();
@@ -51,7 +51,7 @@ async fn calls_beyond_the_limit_are_refused() {
     refused(server.user("alice").tries_to_follow("bob").await)
         .with(Code::ResourceExhausted, "OVERLOADED")
         .for_quota_of("calls")
-        .to_be_retried();
+        .with_a_delay();
     valve.open();
     within("the call inside", calls.join_all()).await.remove(0).expect("it is done");
     assert_eq!(server.user("bob").feed().await.texts(), ["inside"]);
@@ -86,7 +86,7 @@ async fn streams_of_one_user_are_limited() {
     let refusal = refused(alice.tries_to_watch(WatchFeedRequest::default()).await)
         .with(Code::ResourceExhausted, "TOO_MANY_STREAMS")
         .for_quota_of("user")
-        .to_be_retried();
+        .with_a_delay();
     assert_eq!(refusal.metadata()["streams_max"], "16");
     server.user("bob").watches().await.opened().await;
 
@@ -105,7 +105,7 @@ async fn streams_of_the_server_are_limited() {
     refused(server.user("carol").tries_to_watch(WatchFeedRequest::default()).await)
         .with(Code::ResourceExhausted, "TOO_MANY_STREAMS")
         .for_quota_of("server")
-        .to_be_retried();
+        .with_a_delay();
 
     drop(first);
     opens_again(&server).await;
@@ -175,7 +175,7 @@ async fn a_full_disk_refuses_changes_only() {
         refused(call)
             .with(Code::ResourceExhausted, "DISK_FULL")
             .for_quota_of("disk")
-            .to_be_retried();
+            .with_a_delay();
     }
     refused(alice.tries_to_follow("bob").await).with(Code::ResourceExhausted, "DISK_FULL");
     assert!(alice.feed().await.texts().is_empty());

@@ -303,7 +303,7 @@ async fn a_stop_is_told_and_resumed_from() {
     let (closing, status) = watch.closing().await;
     assert_eq!(closing.reason(), ErrorReason::Draining);
     assert!(closing.retry_after.is_some());
-    refused::<()>(Err(status)).with(Code::Unavailable, "DRAINING").to_be_retried();
+    refused::<()>(Err(status)).with(Code::Unavailable, "DRAINING").with_a_delay();
 
     server.restart().await;
     server.user("alice").publishes("after the stop").await;

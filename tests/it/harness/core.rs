@@ -87,14 +87,17 @@ pub(crate) async fn step(stream: &mut LiveStream) -> Step {
     step.expect("the log is read").expect("the stream goes on")
 }
 
-/// A message in short: its kind, or the texts of a batch's posts.
+/// The texts of the posts of a batch, which `step` must be and have nothing else.
 pub(crate) fn texts(step: &Step) -> Vec<&str> {
     let Step::Batch { events, .. } = step else { panic!("not a batch: {step:?}") };
-    let text = |kind| match kind {
-        &FeedEventKind::Posted(ref post) => post.text.as_str(),
-        other => panic!("not a post: {other:?}"),
-    };
     events.iter().map(|event| text(&event.kind)).collect()
+}
+
+fn text(kind: &FeedEventKind) -> &str {
+    match kind {
+        FeedEventKind::Posted(post) => post.text.as_str(),
+        other => panic!("not a post: {other:?}"),
+    }
 }
 
 fn open(disk: &Disk, limits: &Limits, clock: &Clock) -> Engine {

@@ -23,4 +23,4 @@ pub(crate) use patience::{eventually, within};
 pub(crate) use refusal::refused;
 pub(crate) use server::{Setup, TestServer};
 pub(crate) use user::User;
-pub(crate) use watching::{Watching, told};
+pub(crate) use watching::told;
