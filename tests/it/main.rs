@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bad_wire;
+mod client;
 mod config;
 mod follow;
 mod harness;

@@ -1,11 +1,14 @@
 //! Reading the feed in pages: filled, without a repeat or a hole, to the true end.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
+use tonic::Code;
 use whimbrel::api::v1::NewsFeedRequest;
 use whimbrel::engine::{FeedPlace, FeedQuery};
 
 use crate::harness::core::{Core, user};
-use crate::harness::{Feed, TestServer};
+use crate::harness::{Feed, Setup, TestServer, Valve, refused};
 
 /// Every page but the last is full, and only the end of the feed has no token.
 #[tokio::test]
@@ -123,6 +126,32 @@ async fn a_page_shows_what_its_caller_wrote() {
     }
 }
 
+/// A server that has not come to the position that a caller wants to see waits for it, as long as
+/// a call may take, and then says so.
+#[tokio::test]
+async fn a_page_waits_until_it_can_show_what_is_wanted() {
+    let valve = Valve::default();
+    let setup = Setup::new().applies_through(&valve);
+    let time_max = Duration::from_millis(200);
+    let mut server = setup.limits(|limits| limits.call_time_max = time_max).start().await;
+    let mut restored = server.restored_copy().await;
+    // Both have the same log, so the position of the one is the next of the other.
+    let at_least_cursor = restored.user("bob").publishes_once("hi", "request 1").await.cursor;
+    valve.shut();
+    let request = NewsFeedRequest { at_least_cursor, ..NewsFeedRequest::default() };
+    let bob = server.user("bob");
+    refused(bob.tries_to_publish("hi", "request 1").await)
+        .with(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    valve.holds_one().await;
+    refused(bob.tries_to_read(request.clone()).await)
+        .with(Code::Unavailable, "NODE_BEHIND")
+        .with_a_delay();
+    valve.open();
+    let page = bob.tries_to_read(request).await.expect("it is shown now");
+    assert_eq!(Feed::of(page).texts(), ["hi"]);
+    restored.restart().await;
+}
+
 /// Bodies that do not fit into memory are read from the log.
 #[tokio::test]
 async fn posts_outside_of_the_cache_are_read_from_the_log() {
@@ -175,7 +204,7 @@ async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> 
             place,
             at_least: None,
             with_own,
-            wait_max: std::time::Duration::ZERO,
+            wait_max: Duration::ZERO,
         };
         let page = core.engine().news_feed(query).await.expect("the page is read");
         texts.extend(page.posts.iter().map(|post| post.text.as_str().to_owned()));

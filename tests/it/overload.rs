@@ -12,7 +12,7 @@ use crate::harness::{Setup, TestServer, Valve, eventually, refused, within};
 #[tokio::test]
 async fn a_full_queue_refuses_changes() {
     let valve = Valve::default();
-    let setup = Setup::new().valve(&valve).limits(|limits| {
+    let setup = Setup::new().appends_through(&valve).limits(|limits| {
         limits.queue_commands_max = 1;
         limits.batch_commands_max = 1;
     });
@@ -42,7 +42,8 @@ async fn a_full_queue_refuses_changes() {
 #[tokio::test]
 async fn calls_beyond_the_limit_are_refused() {
     let valve = Valve::default();
-    let server = Setup::new().valve(&valve).limits(|limits| limits.calls_max = 1).start().await;
+    let server =
+        Setup::new().appends_through(&valve).limits(|limits| limits.calls_max = 1).start().await;
     valve.shut();
     let mut calls = JoinSet::new();
     publish_on(&mut calls, &server, "inside");
@@ -61,7 +62,7 @@ async fn calls_beyond_the_limit_are_refused() {
 #[tokio::test]
 async fn a_call_that_takes_too_long_is_ended() {
     let valve = Valve::default();
-    let setup = Setup::new().valve(&valve);
+    let setup = Setup::new().appends_through(&valve);
     let server =
         setup.limits(|limits| limits.call_time_max = std::time::Duration::ZERO).start().await;
     valve.shut();

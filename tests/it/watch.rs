@@ -275,6 +275,57 @@ async fn posts_and_bookmarks_take_turns() {
     }
 }
 
+/// Whoever is told of a post finds it in the feed.
+#[tokio::test]
+async fn what_is_pushed_can_be_read() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    alice.follows("bob").await;
+    let mut watch = alice.watches().await;
+    watch.live().await;
+    let bob = server.user("bob");
+    let posting = async { bob.publishes_many("post ", 50).await };
+    let reading = async {
+        for number in 1..=50 {
+            let batch = watch.batch().await;
+            let newest = told(batch.events.last().expect("a batch is not empty"));
+            let page = alice.page(100, "").await;
+            let read = page.items.iter().filter_map(|item| item.post.as_ref());
+            assert!(read.map(|post| format!("bob: {}", post.text)).any(|post| post == newest));
+            if newest == "bob: post 50" {
+                return;
+            }
+            assert!(number < 50, "the last post did not come");
+        }
+    };
+    tokio::join!(posting, reading);
+}
+
+/// Streams that are opened while posts come in get every one of them: none falls between what is
+/// read and what is pushed.
+#[tokio::test]
+async fn a_stream_opened_amid_posts_misses_none() {
+    let server = TestServer::limited(|limits| limits.channel_events = 2).await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    alice.follows("bob").await;
+    let start = server.position().await;
+    let expected: Vec<_> = (1..=60).map(|number| format!("bob: {number}")).collect();
+    let opening = async {
+        let mut streams = Vec::new();
+        for _ in 0..16 {
+            let mut stream = alice.watches_after(&start).await;
+            let got = stream.live().await;
+            streams.push((stream, got));
+        }
+        streams
+    };
+    let ((), streams) = tokio::join!(bob.publishes_many("", 60), opening);
+    for (mut stream, mut got) in streams {
+        got.extend(stream.events(60 - got.len()).await);
+        assert_eq!(got, expected);
+    }
+}
+
 /// The heartbeat is moved within its bounds, and `opened` says what it is.
 #[tokio::test]
 async fn the_heartbeat_is_told() {

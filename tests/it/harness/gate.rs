@@ -1,4 +1,4 @@
-//! A way to a server on which a test can hold back what the server says.
+//! A way to a server on which a test can hold back what the server says, or cut the connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,9 @@ use super::patience::{eventually, within};
 #[derive(Debug)]
 pub(crate) struct Gate {
     address: SocketAddr,
+    server: watch::Sender<SocketAddr>,
     holding: watch::Sender<bool>,
+    cuts: watch::Sender<()>,
     asked_bytes: Arc<AtomicU64>,
     _passing: JoinSet<()>,
 }
@@ -27,11 +29,30 @@ impl Gate {
     pub(crate) async fn before(server: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let holding = watch::Sender::new(false);
-        let asked_bytes = Arc::new(AtomicU64::new(0));
-        let mut passing = JoinSet::new();
-        passing.spawn(accept(listener, server, holding.subscribe(), Arc::clone(&asked_bytes)));
-        Self { address, holding, asked_bytes, _passing: passing }
+        let gate = Self {
+            address,
+            server: watch::Sender::new(server),
+            holding: watch::Sender::new(false),
+            cuts: watch::Sender::new(()),
+            asked_bytes: Arc::default(),
+            _passing: JoinSet::new(),
+        };
+        gate.accepting(listener)
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on it stands before another server. Connections stay where they are.
+    pub(crate) fn leads_to(&self, server: SocketAddr) {
+        self.server.send_replace(server);
+    }
+
+    /// Breaks all connections.
+    pub(crate) fn cut(&self) {
+        self.cuts.send_replace(());
     }
 
     /// A connection through it.
@@ -55,22 +76,29 @@ impl Gate {
         };
         within("an answer through the gate", async { tokio::join!(call, asked).0 }).await
     }
-}
 
-async fn accept(
-    listener: TcpListener,
-    server: SocketAddr,
-    holding: watch::Receiver<bool>,
-    asked_bytes: Arc<AtomicU64>,
-) {
-    let mut connections = JoinSet::new();
-    while let Ok((client, _)) = listener.accept().await {
-        let Ok(server) = TcpStream::connect(server).await else { continue };
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
-        let (holding, asked_bytes) = (holding.clone(), Arc::clone(&asked_bytes));
-        connections.spawn(pass(from_client, to_server, None, asked_bytes));
-        connections.spawn(pass(from_server, to_client, Some(holding), Arc::default()));
+    fn accepting(mut self, listener: TcpListener) -> Self {
+        let (server, holding) = (self.server.subscribe(), self.holding.subscribe());
+        let (cuts, asked_bytes) = (self.cuts.clone(), Arc::clone(&self.asked_bytes));
+        self._passing.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let server = *server.borrow();
+                let Ok(server) = TcpStream::connect(server).await else { continue };
+                let (from_client, to_client) = client.into_split();
+                let (from_server, to_server) = server.into_split();
+                let (holding, asked_bytes) = (holding.clone(), Arc::clone(&asked_bytes));
+                let mut cut = cuts.subscribe();
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = pass(from_client, to_server, None, asked_bytes) => {}
+                        () = pass(from_server, to_client, Some(holding), Arc::default()) => {}
+                        _ = cut.changed() => {}
+                    }
+                });
+            }
+        });
+        self
     }
 }
 

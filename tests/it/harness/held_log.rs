@@ -1,6 +1,7 @@
-//! A log whose appends wait while a test holds them, as if the disk took its time.
+//! A log whose appends wait while a test holds them, as if the disk took its time; or whose batches
+//! do, as if the log were far away.
 
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use whimbrel::log::{Batch, Entry, Error, Log};
@@ -30,14 +31,19 @@ impl Valve {
         self.0.1.notify_all();
     }
 
-    /// Waits until an append waits.
+    /// Waits until something waits.
     pub(crate) async fn holds_one(&self) {
-        eventually("an append to be held", async || self.state().waiting.then_some(())).await;
+        eventually("something to be held", async || self.state().waiting.then_some(())).await;
     }
 
-    /// `log`, held by this.
+    /// `log`, with its appends held by this.
     pub(crate) fn before(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
-        Arc::new(HeldLog { log, valve: self.clone() })
+        Arc::new(HeldLog { log, appends: self.clone(), batches: Self::default() })
+    }
+
+    /// `log`, with what is durable held by this before it is handed out.
+    pub(crate) fn behind(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
+        Arc::new(HeldLog { log, appends: Self::default(), batches: self.clone() })
     }
 
     fn pass(&self) {
@@ -57,7 +63,8 @@ impl Valve {
 #[derive(Debug)]
 struct HeldLog {
     log: Arc<dyn Log>,
-    valve: Valve,
+    appends: Valve,
+    batches: Valve,
 }
 
 impl Log for HeldLog {
@@ -74,7 +81,7 @@ impl Log for HeldLog {
     }
 
     fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
-        self.valve.pass();
+        self.appends.pass();
         self.log.append(after, events)
     }
 
@@ -87,7 +94,18 @@ impl Log for HeldLog {
     }
 
     fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
-        self.log.follow(batches_max)
+        let (head, batches) = self.log.follow(batches_max);
+        let (sender, receiver) = sync_channel(batches_max);
+        let valve = self.batches.clone();
+        std::thread::spawn(move || {
+            for batch in batches {
+                valve.pass();
+                if sender.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        (head, receiver)
     }
 
     fn close(&self) {

@@ -22,7 +22,8 @@ use super::user::User;
 pub(crate) struct Setup {
     limits: Limits,
     clock: Clock,
-    valve: Valve,
+    appends: Valve,
+    batches: Valve,
 }
 
 /// A server that runs. It ends with the test, if it is not stopped before.
@@ -50,7 +51,12 @@ impl Setup {
             disk_free_bytes_min: 0,
             ..Limits::default()
         };
-        Self { limits, clock: Clock::system(), valve: Valve::default() }
+        Self {
+            limits,
+            clock: Clock::system(),
+            appends: Valve::default(),
+            batches: Valve::default(),
+        }
     }
 
     /// With other limits.
@@ -65,8 +71,13 @@ impl Setup {
     }
 
     /// With a log whose appends the test can hold.
-    pub(crate) fn valve(self, valve: &Valve) -> Self {
-        Self { valve: valve.clone(), ..self }
+    pub(crate) fn appends_through(self, valve: &Valve) -> Self {
+        Self { appends: valve.clone(), ..self }
+    }
+
+    /// With a log whose durable changes the test can hold before they are applied.
+    pub(crate) fn applies_through(self, valve: &Valve) -> Self {
+        Self { batches: valve.clone(), ..self }
     }
 
     /// Starts it on an empty folder.
@@ -98,7 +109,7 @@ impl Setup {
             disk_free_bytes_min: self.limits.disk_free_bytes_min,
         };
         let log: Arc<dyn Log> = Arc::new(LocalLog::open(data_dir, options)?);
-        let log = self.valve.before(log);
+        let log = self.batches.behind(self.appends.before(log));
         Server::on_log(self.config(data_dir), log, self.clock.clone()).await
     }
 }
