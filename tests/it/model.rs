@@ -10,9 +10,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use tokio::runtime::Runtime;
-use whimbrel::engine::{Error, FeedPlace, FeedQuery};
+use whimbrel::engine::{EdgeChange, Error, FeedPlace, FeedQuery, Published};
+use whimbrel::hub::{FeedEvent, FeedEventKind, Start, Step};
+use whimbrel::model::{Cursor, Revision};
 
-use crate::harness::core::{Core, post, request_id, user};
+use crate::harness::core::{Core, post, request_id, step, user};
 
 const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 const TEXTS: [&str; 3] = ["hello", "good morning", "what a day"];
@@ -22,14 +24,14 @@ const FOLLOWS_MAX: usize = 3;
 
 prop_state_machine! {
     #![proptest_config(ProptestConfig {
-        cases: 24,
+        cases: 64,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
     /// What happens to the engine, happens to the model.
     #[test]
-    fn the_engine_does_as_the_model_does(sequential 1..60 => EngineTest);
+    fn the_engine_does_as_the_model_does(sequential 1..80 => EngineTest);
 }
 
 /// What can be done.
@@ -37,8 +39,21 @@ prop_state_machine! {
 enum Act {
     Follow(&'static str, &'static str),
     Unfollow(&'static str, &'static str),
-    Publish { author: &'static str, text: &'static str, request_id: Option<&'static str> },
-    ReadAll { reader: &'static str, page_size: usize, with_own: bool },
+    Publish {
+        author: &'static str,
+        text: &'static str,
+        request_id: Option<&'static str>,
+    },
+    ReadAll {
+        reader: &'static str,
+        page_size: usize,
+        with_own: bool,
+    },
+    /// Watches from so many changes ago until the stream is live.
+    Watch {
+        watcher: &'static str,
+        changes_ago: u64,
+    },
     Restart,
 }
 
@@ -49,6 +64,7 @@ enum Outcome {
     Post { revision: u64, deduplicated: bool },
     Refused(&'static str),
     Feed(Vec<(u64, &'static str)>),
+    Told(Vec<(u64, String)>),
     Restarted,
 }
 
@@ -59,6 +75,8 @@ struct Model {
     follows: BTreeMap<(&'static str, &'static str), u64>,
     posts: BTreeMap<u64, (&'static str, &'static str)>,
     requests: BTreeMap<(&'static str, &'static str), u64>,
+    /// Who changed whom they follow, and how that is told.
+    changes: BTreeMap<u64, (&'static str, String)>,
     /// What came of the last act.
     outcome: Option<Outcome>,
 }
@@ -70,6 +88,10 @@ impl Model {
             Act::Unfollow(follower, followee) => self.unfollow(follower, followee),
             Act::Publish { author, text, request_id } => self.publish(author, text, request_id),
             Act::ReadAll { reader, with_own, .. } => Outcome::Feed(self.feed(reader, with_own)),
+            Act::Watch { watcher, changes_ago } => {
+                let after = self.revision.saturating_sub(changes_ago);
+                Outcome::Told(self.told(watcher, after))
+            }
             Act::Restart => Outcome::Restarted,
         }
     }
@@ -91,6 +113,7 @@ impl Model {
         }
         let revision = self.next();
         self.follows.insert((follower, followee), revision);
+        self.changes.insert(revision, (follower, format!("+{followee}")));
         Outcome::Edge { changed: true, revision }
     }
 
@@ -98,10 +121,12 @@ impl Model {
         if follower == followee {
             return Outcome::Refused("self-follow");
         }
-        match self.follows.remove(&(follower, followee)) {
-            Some(_) => Outcome::Edge { changed: true, revision: self.next() },
-            None => Outcome::Edge { changed: false, revision: 0 },
+        if self.follows.remove(&(follower, followee)).is_none() {
+            return Outcome::Edge { changed: false, revision: 0 };
         }
+        let revision = self.next();
+        self.changes.insert(revision, (follower, format!("-{followee}")));
+        Outcome::Edge { changed: true, revision }
     }
 
     fn publish(
@@ -137,6 +162,21 @@ impl Model {
             .map(|(&revision, &(_, text))| (revision, text))
             .collect()
     }
+
+    /// What a stream that goes on after `after` tells: the watcher's own changes, and the posts of
+    /// the watcher and of those who are followed still, from when they were.
+    fn told(&self, watcher: &'static str, after: u64) -> Vec<(u64, String)> {
+        let posts = self.posts.iter().filter(|&(&revision, &(author, _))| {
+            let since = self.follows.get(&(watcher, author));
+            author == watcher || since.is_some_and(|&since| since < revision)
+        });
+        let posts =
+            posts.map(|(&revision, (author, text))| (revision, format!("{author}: {text}")));
+        let changes = self.changes.iter().filter(|(_, (who, _))| *who == watcher);
+        let changes = changes.map(|(&revision, (_, change))| (revision, change.clone()));
+        let all: BTreeMap<_, _> = posts.chain(changes).collect();
+        all.into_iter().filter(|&(revision, _)| revision > after).collect()
+    }
 }
 
 impl ReferenceStateMachine for Model {
@@ -158,6 +198,9 @@ impl ReferenceStateMachine for Model {
             }),
             3 => (user(), 1..7_usize, any::<bool>()).prop_map(|(reader, page_size, with_own)| {
                 Act::ReadAll { reader, page_size, with_own }
+            }),
+            3 => (user(), 0..40_u64).prop_map(|(watcher, changes_ago)| {
+                Act::Watch { watcher, changes_ago }
             }),
             1 => Just(Act::Restart),
         ]
@@ -194,6 +237,9 @@ impl EngineTest {
                 Act::ReadAll { reader, page_size, with_own } => {
                     Outcome::Feed(read_all(core, reader, page_size, with_own).await)
                 }
+                Act::Watch { watcher, changes_ago } => {
+                    Outcome::Told(watch(core, watcher, changes_ago).await)
+                }
                 Act::Restart => {
                     core.restart().await;
                     Outcome::Restarted
@@ -209,7 +255,11 @@ impl StateMachineTest for EngineTest {
 
     fn init_test(_: &Model) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { runtime, core: Core::limited(|limits| limits.follows_per_user_max = FOLLOWS_MAX) }
+        let core = Core::limited(|limits| {
+            limits.follows_per_user_max = FOLLOWS_MAX;
+            limits.batch_events_max = 2;
+        });
+        Self { runtime, core }
     }
 
     fn apply(mut state: Self, model: &Model, act: Act) -> Self {
@@ -223,14 +273,14 @@ impl StateMachineTest for EngineTest {
     }
 }
 
-fn edge(answer: Result<whimbrel::engine::EdgeChange, Error>) -> Outcome {
+fn edge(answer: Result<EdgeChange, Error>) -> Outcome {
     match answer {
         Ok(edge) => Outcome::Edge { changed: edge.changed, revision: edge.revision.get() },
         Err(error) => refusal(&error),
     }
 }
 
-fn published(answer: Result<whimbrel::engine::Published, Error>) -> Outcome {
+fn published(answer: Result<Published, Error>) -> Outcome {
     match answer {
         Ok(published) => Outcome::Post {
             revision: published.post.revision.get(),
@@ -247,6 +297,29 @@ fn refusal(error: &Error) -> Outcome {
         Error::RequestIdReused { .. } => "request id reused",
         other => panic!("the model knows nothing of this: {other}"),
     })
+}
+
+async fn watch(core: &Core, watcher: &str, changes_ago: u64) -> Vec<(u64, String)> {
+    let now = core.engine().cursor();
+    let after = Revision::new(now.after.get().saturating_sub(changes_ago));
+    let mut stream = core.watch(watcher, Start::After(Cursor::after(now.log, after)));
+    let mut told = Vec::new();
+    loop {
+        match step(&mut stream).await {
+            Step::CaughtUp { .. } => return told,
+            Step::Batch { events, .. } => told.extend(events.iter().map(|event| in_short(event))),
+            _ => {}
+        }
+    }
+}
+
+fn in_short(event: &FeedEvent) -> (u64, String) {
+    let what = match &event.kind {
+        FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.text.as_str()),
+        FeedEventKind::AuthorAdded(author) => format!("+{author}"),
+        FeedEventKind::AuthorRemoved(author) => format!("-{author}"),
+    };
+    (event.revision.get(), what)
 }
 
 async fn read_all(
