@@ -1,5 +1,5 @@
-//! The way in: how many calls are answered at once, none while the server stops, and every error
-//! in the same dress.
+//! The way in: how many calls are answered at once and for how long, none while the server stops,
+//! and every error in the same dress.
 //!
 //! A call counts until its response begins; a stream's own permits bound the rest.
 
@@ -8,14 +8,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::status;
+use super::{deadline, status};
 use crate::config::Limits;
 
 /// What is asked at the door, for all connections. Cheap to clone.
@@ -27,6 +29,7 @@ struct Door {
     draining: AtomicBool,
     calls: Arc<Semaphore>,
     calls_max: usize,
+    call_time_max: Duration,
     request_bytes_max: usize,
 }
 
@@ -37,6 +40,9 @@ pub struct Admitted<S> {
     door: Arc<Door>,
 }
 
+/// What a call has beyond its own time, so that a handler that runs out of it can still say what it
+/// waited for.
+const CALL_TIME_MARGIN: Duration = Duration::from_secs(1);
 /// Health has to be told to the last.
 const ALWAYS_OPEN: &str = "/grpc.health.v1.Health/";
 /// The header in which a status carries its details.
@@ -50,6 +56,7 @@ impl Admission {
             draining: AtomicBool::new(false),
             calls: Arc::new(Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS))),
             calls_max: limits.calls_max,
+            call_time_max: limits.call_time_max + CALL_TIME_MARGIN,
             request_bytes_max: limits.request_bytes_max,
         }))
     }
@@ -87,14 +94,23 @@ where
         if door.draining.load(Ordering::SeqCst) && !always_open {
             return Box::pin(async { Ok(status::draining().into_http()) });
         }
+        let asked = deadline::of(request.headers());
+        let time_max = asked.map_or(door.call_time_max, |asked| asked.min(door.call_time_max));
+        // Nothing can be done in no time, so nothing is begun.
+        if time_max.is_zero() {
+            return Box::pin(async { Ok(status::deadline_exceeded().into_http()) });
+        }
         let Ok(permit) = Arc::clone(&door.calls).try_acquire_owned() else {
             return Box::pin(async move { Ok(status::overloaded(door.calls_max).into_http()) });
         };
         let response = self.services.call(request);
         Box::pin(async move {
-            let response = response.await;
+            let response = timeout(time_max, response).await;
             drop(permit);
-            response.map(|response| dressed(response, door.request_bytes_max))
+            match response {
+                Ok(response) => response.map(|response| dressed(response, door.request_bytes_max)),
+                Err(_) => Ok(status::deadline_exceeded().into_http()),
+            }
         })
     }
 }
@@ -109,8 +125,13 @@ fn dressed(response: Response<Body>, request_bytes_max: usize) -> Response<Body>
     if said.code() == Code::Ok {
         return response;
     }
-    match status::of_transport(said.code(), said.message(), request_bytes_max) {
-        Some(status) => status.into_http(),
-        None => response,
+    let Some(status) = status::of_transport(said.code(), said.message(), request_bytes_max) else {
+        return response;
+    };
+    let mut dressed = status.into_http();
+    // Such as the compressions that would do.
+    for (name, value) in headers {
+        dressed.headers_mut().entry(name).or_insert_with(|| value.clone());
     }
+    dressed
 }

@@ -44,7 +44,11 @@ pub(super) fn heartbeat(
     limits: &crate::config::Limits,
 ) -> Result<Duration, Status> {
     let Some(asked) = asked else { return Ok(limits.heartbeat_default) };
-    let asked = Duration::try_from(asked)
-        .map_err(|_| status::invalid_field(field, "must not be negative"))?;
+    // Not by the type's own conversion: it overflows on the least of all seconds.
+    let (Ok(seconds), Ok(nanos)) = (u64::try_from(asked.seconds), u32::try_from(asked.nanos))
+    else {
+        return Err(status::invalid_field(field, "must not be negative"));
+    };
+    let asked = Duration::new(seconds, nanos);
     Ok(asked.clamp(limits.heartbeat_min, limits.heartbeat_max))
 }

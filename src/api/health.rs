@@ -31,11 +31,13 @@ impl Health {
         self.set(ServingStatus::NotServing).await;
     }
 
-    /// Ends the streams of those who watch the health, which never end by themselves.
+    /// Ends the streams of those who watch the health, which never end by themselves. Who asks
+    /// after that is told that the server does not serve.
     pub async fn end_watches(&mut self) {
         for name in NAMES {
             self.0.clear_service_status(name).await;
         }
+        self.not_serving().await;
     }
 
     async fn set(&self, status: ServingStatus) {

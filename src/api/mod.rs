@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod codec;
 mod convert;
+mod deadline;
 mod fields;
 mod follow;
 mod health;
@@ -122,7 +123,7 @@ impl FeedService for Feed {
         request: Request<v1::WatchFeedRequest>,
     ) -> Result<Response<Self::WatchFeedStream>, Status> {
         let closer = request.extensions().get::<Closer>().cloned();
-        let (stream, note) = watch_feed::handle(&self.engine, &self.limits, request.into_inner())?;
-        Ok(Response::new(Box::pin(self.stall_watch.guard(stream, note, closer))))
+        let stream = watch_feed::handle(&self.engine, &self.limits, request.into_inner())?;
+        Ok(Response::new(Box::pin(self.stall_watch.guard(stream, closer))))
     }
 }

@@ -1,14 +1,21 @@
 //! Readers that accept nothing: noticed, and their connections closed.
 //!
-//! A stream whose reader grants no window is not polled, so no timer inside it can fire. Here each
-//! stream notes when it was polled and when it wants to be polled again, and one task looks over
-//! the notes.
+//! A stream whose reader grants no window is not polled, so nothing inside of it can notice. Here
+//! each stream notes since when it wants to be polled: its own wake-up says so, on the way to the
+//! task that should poll. One task looks over the notes. The transport takes one message ahead, so
+//! it is the second that nobody takes which tells.
+//!
+//! ```text
+//!             polled, nothing there              an event, or the heartbeat
+//!   ┌────────▶ no wish ──────────────────────────────────▶ wants to be polled since …
+//!   └────────────────────────────────────────────────────────────────┘ polled
+//! ```
 
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -31,12 +38,15 @@ pub struct StallWatch(Arc<Shared>);
 struct Shared {
     stall_max: Duration,
     next_key: AtomicU64,
-    streams: Mutex<HashMap<u64, (Note, Closer)>>,
+    streams: Mutex<HashMap<u64, (Arc<Bell>, Closer)>>,
 }
 
-/// By when a stream should be polled again.
-#[derive(Clone, Debug)]
-pub(super) struct Note(Arc<Mutex<Instant>>);
+/// Passes a stream's wake-up on to the task that polls it, and notes when that was.
+#[derive(Debug)]
+struct Bell {
+    task: Mutex<Waker>,
+    wants_poll_since: Mutex<Option<Instant>>,
+}
 
 impl StallWatch {
     /// Closes connections with a stream that was not read for `stall_max` although it had
@@ -53,8 +63,10 @@ impl StallWatch {
         loop {
             looks.tick().await;
             let now = Instant::now();
-            for (note, closer) in self.0.streams().values() {
-                if note.get() + self.0.stall_max < now && !closer.0.is_cancelled() {
+            for (bell, closer) in self.0.streams().values() {
+                let is_stalled =
+                    bell.wants_poll_since().is_some_and(|since| since + self.0.stall_max < now);
+                if is_stalled && !closer.0.is_cancelled() {
                     tracing::info!("a reader accepted nothing for too long: connection closed");
                     closer.0.cancel();
                 }
@@ -62,43 +74,69 @@ impl StallWatch {
         }
     }
 
-    /// Watches over `stream`, which tells in `note` when it will next have something to send.
-    pub(super) fn guard<S>(&self, stream: S, note: Note, closer: Option<Closer>) -> Guarded<S> {
+    /// Watches over `stream`.
+    pub(super) fn guard<S>(&self, stream: S, closer: Option<Closer>) -> Guarded<S> {
+        let bell = Arc::new(Bell::new());
         let watched = closer.map(|closer| {
             let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
-            self.0.streams().insert(key, (note.clone(), closer));
+            self.0.streams().insert(key, (Arc::clone(&bell), closer));
             Watched { shared: Arc::clone(&self.0), key }
         });
-        Guarded { stream: Box::pin(stream), note, _watched: watched }
+        let waker = Waker::from(Arc::clone(&bell));
+        Guarded { stream: Box::pin(stream), bell, waker, _watched: watched }
     }
 }
 
 impl Shared {
-    fn streams(&self) -> MutexGuard<'_, HashMap<u64, (Note, Closer)>> {
+    fn streams(&self) -> MutexGuard<'_, HashMap<u64, (Arc<Bell>, Closer)>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Note {
-    /// To be polled at once.
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+impl Bell {
+    /// Of a stream that wants to be polled at once.
+    fn new() -> Self {
+        let wants_poll_since = Mutex::new(Some(Instant::now()));
+        Self { task: Mutex::new(Waker::noop().clone()), wants_poll_since }
     }
 
-    /// There will be something to send at `at`, or before.
-    pub(super) fn set(&self, at: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    /// The stream is about to be polled by `task`.
+    fn polled_by(&self, task: &Waker) {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).clone_from(task);
+        *self.wish() = None;
     }
 
-    fn get(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The stream wants to be polled, unless it said so already.
+    fn wants_poll(&self) {
+        self.wish().get_or_insert_with(Instant::now);
+    }
+
+    fn wants_poll_since(&self) -> Option<Instant> {
+        *self.wish()
+    }
+
+    fn wish(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.wants_poll_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wants_poll();
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
     }
 }
 
 /// A stream under watch.
 pub(super) struct Guarded<S> {
     stream: Pin<Box<S>>,
-    note: Note,
+    bell: Arc<Bell>,
+    /// Rings `bell`.
+    waker: Waker,
     _watched: Option<Watched>,
 }
 
@@ -106,10 +144,12 @@ impl<S: Stream> Stream for Guarded<S> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        let polled = self.stream.as_mut().poll_next(cx);
+        let this = &mut *self;
+        this.bell.polled_by(cx.waker());
+        let polled = this.stream.as_mut().poll_next(&mut Context::from_waker(&this.waker));
         if polled.is_ready() {
             // Whoever took this is to ask for the next at once.
-            self.note.set(Instant::now());
+            this.bell.wants_poll();
         }
         polled
     }

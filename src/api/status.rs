@@ -104,6 +104,7 @@ pub(super) fn page_token_mismatch(field: &str) -> Status {
 
 /// Bytes that are no message.
 pub(super) fn malformed_message(what: &str) -> Status {
+    let what = what.trim_end_matches('.');
     let message = format!("the request is not a valid Protobuf message of its type: {what}");
     Problem::new(Code::InvalidArgument, ErrorReason::MalformedMessage, message)
         .with("detail", what)
@@ -129,9 +130,17 @@ pub(super) fn draining() -> Status {
         .into_status()
 }
 
+/// The call's time ran out.
+pub(super) fn deadline_exceeded() -> Status {
+    let message = "the call's time ran out, so a change may or may not have been made: try again \
+                   with the same request_id and more time";
+    Problem::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message).into_status()
+}
+
 /// What the transport refused by itself, in the same dress as everything else; `None` if nothing
 /// is known to be better than what it said.
 pub(super) fn of_transport(code: Code, said: &str, request_bytes_max: usize) -> Option<Status> {
+    let said = said.trim_end_matches('.');
     let problem = match code {
         // tonic's word for a message over the limit; OUT_OF_RANGE means something else here.
         Code::OutOfRange => {
@@ -141,12 +150,6 @@ pub(super) fn of_transport(code: Code, said: &str, request_bytes_max: usize) -> 
             Problem::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge, message)
                 .with("bytes_max", request_bytes_max)
                 .quota("message")
-        }
-        // tonic's word for a deadline that has passed on the server.
-        Code::Cancelled | Code::DeadlineExceeded => {
-            let message = "the call's time ran out, so a change may or may not have been made: \
-                           try again with the same request_id and more time";
-            Problem::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
         }
         Code::Unimplemented => {
             let message = if said.is_empty() {

@@ -3,7 +3,6 @@
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::stall::Note;
 use super::v1::watch_feed_request;
 use super::v1::{self, ErrorReason, GapPolicy, WatchFeedResponse};
 use super::{convert, fields, status};
@@ -16,7 +15,7 @@ pub(super) fn handle(
     engine: &Engine,
     limits: &Limits,
     request: v1::WatchFeedRequest,
-) -> Result<(impl Stream<Item = Result<WatchFeedResponse, Status>> + use<>, Note), Status> {
+) -> Result<impl Stream<Item = Result<WatchFeedResponse, Status>> + use<>, Status> {
     let user = fields::user_id("user_id", &request.user_id)?;
     let start = match request.start {
         None => Start::Now,
@@ -47,17 +46,12 @@ pub(super) fn handle(
 
     let options = WatchOptions { heartbeat, reset_items };
     let live = engine.watch(&user, start, options).map_err(status::of_engine)?;
-    let note = Note::new();
-    Ok((messages(live, note.clone()), note))
+    Ok(messages(live))
 }
 
-fn messages(
-    mut live: LiveStream,
-    note: Note,
-) -> impl Stream<Item = Result<WatchFeedResponse, Status>> {
+fn messages(mut live: LiveStream) -> impl Stream<Item = Result<WatchFeedResponse, Status>> {
     async_stream::stream! {
         loop {
-            note.set(live.due());
             match live.next().await {
                 Ok(Some(step @ Step::Closing { .. })) => {
                     yield Ok(convert::step(step));

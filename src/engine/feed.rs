@@ -48,7 +48,7 @@ impl Engine {
     /// Reads a page of a feed. It is of one moment: no change is half in it.
     ///
     /// # Errors
-    /// `at_least` is not a position of this log, or is not reached in time.
+    /// `at_least` or the place is not a position of this log, or `at_least` is not reached in time.
     pub async fn news_feed(&self, query: FeedQuery) -> Result<FeedResult, Error> {
         let view = &self.0.view;
         if let Some(wanted) = &query.at_least {
@@ -56,6 +56,10 @@ impl Engine {
             tokio::time::timeout(query.wait_max, view.reached(wanted.needs())).await.map_err(
                 |_| Error::NodeBehind { wanted: wanted.needs(), applied: view.applied() },
             )?;
+        }
+        if let Some(place) = query.place {
+            // As after a restore from an older backup: the listing's items may be others by now.
+            self.0.hub.check_cursor(&self.0.hub.cursor_after(place.at))?;
         }
         let before = query.place.map_or(Revision::MAX, |place| place.before);
         let page = view.feed_page(&query.user, before, query.items_max, query.with_own);

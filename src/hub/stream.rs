@@ -195,12 +195,6 @@ impl LiveStream {
         self.at
     }
 
-    /// When the next message is due at the latest, if the reader takes what there is.
-    #[must_use]
-    pub fn due(&self) -> Instant {
-        self.silent_until
-    }
-
     async fn next_step(&mut self) -> Result<Option<Step>, Error> {
         loop {
             match self.phase {

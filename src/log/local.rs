@@ -77,7 +77,7 @@ impl LocalLog {
         if !file.try_exists().map_err(|error| storage(&file, error))? {
             make(dir, &file, options)?;
         }
-        let mut log = Self::guarded(&file, || {
+        let mut log = guarded(&file, || {
             let database = builder(options).open(&file).map_err(|error| storage(&file, error))?;
             Self::prepare(database, &file)
         })?;
@@ -97,21 +97,11 @@ impl LocalLog {
         options: Options,
     ) -> Result<Self, Error> {
         let file = PathBuf::from(name);
-        Self::guarded(&file, || {
+        guarded(&file, || {
             let database = builder(options)
                 .create_with_backend(storage_backend)
                 .map_err(|error| storage(&file, error))?;
             Self::prepare(database, &file)
-        })
-    }
-
-    /// redb may panic over a file that was changed behind its back; that is damage, not a bug.
-    fn guarded(file: &Path, open: impl FnOnce() -> Result<Self, Error>) -> Result<Self, Error> {
-        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
-            Err(Error::Damaged {
-                file: file.to_owned(),
-                what: "its pages contradict each other".to_owned(),
-            })
         })
     }
 
@@ -155,9 +145,12 @@ impl LocalLog {
         &self,
         read: impl FnOnce(redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let transaction = self.database.begin_read().map_err(|error| storage(&self.file, error))?;
-        let table = transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
-        read(table)
+        guarded(&self.file, || {
+            let transaction =
+                self.database.begin_read().map_err(|error| storage(&self.file, error))?;
+            let table = transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
+            read(table)
+        })
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -245,6 +238,14 @@ impl Log for LocalLog {
         writer.closed = true;
         writer.followers.clear();
     }
+}
+
+/// redb may panic over a file that was changed behind its back; that is damage, not a bug.
+fn guarded<T>(file: &Path, use_file: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(use_file)).unwrap_or_else(|_| {
+        let what = "its pages contradict each other".to_owned();
+        Err(Error::Damaged { file: file.to_owned(), what })
+    })
 }
 
 fn builder(options: Options) -> Builder {

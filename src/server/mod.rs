@@ -39,9 +39,6 @@ mod http2 {
     pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 }
 
-/// What the transport adds to a call's own time, so that a handler that runs out of it can still
-/// say what it waited for.
-const CALL_TIME_MARGIN: Duration = Duration::from_secs(1);
 /// How long callers have to hear that the server failed.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 /// How long connections have to notice that they were closed.
@@ -162,7 +159,6 @@ impl Server {
             .initial_connection_window_size(http2::CONNECTION_WINDOW_BYTES)
             .http2_keepalive_interval(Some(http2::KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(http2::KEEPALIVE_TIMEOUT))
-            .timeout(limits.call_time_max + CALL_TIME_MARGIN)
             .layer(admission.clone())
             .add_routes(routes)
             .serve_with_incoming_shutdown(

@@ -3,12 +3,20 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod bad_input;
+mod bad_wire;
+mod client;
+mod config;
 mod crash;
 mod follow;
 mod harness;
+mod health_reflection;
 mod history;
+mod layers;
 mod log;
+mod model;
 mod news_feed;
+mod overload;
 mod process;
 mod publish;
 mod storage;

@@ -1,6 +1,14 @@
 //! Reading the feed in pages: filled, without a repeat or a hole, to the true end.
 
-use crate::harness::TestServer;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tonic::Code;
+use whimbrel::api::v1::NewsFeedRequest;
+use whimbrel::engine::{FeedPlace, FeedQuery};
+
+use crate::harness::core::{Core, user};
+use crate::harness::{Feed, Setup, TestServer, Valve, refused};
 
 /// Every page but the last is full, and only the end of the feed has no token.
 #[tokio::test]
@@ -11,4 +19,199 @@ async fn pages_are_filled_to_the_true_end() {
     assert_eq!(bob.feed_in_pages_of(3).await.page_sizes(), [3, 3, 3, 1]);
     assert_eq!(bob.feed_in_pages_of(5).await.page_sizes(), [5, 5], "no empty page at the end");
     assert_eq!(bob.feed_in_pages_of(10).await.page_sizes(), [10]);
+}
+
+/// A page has 50 items if nothing is said, and never more than 100.
+#[tokio::test]
+async fn a_page_has_what_was_asked_for_up_to_the_limit() {
+    let server = TestServer::start().await;
+    let bob = server.user("bob");
+    bob.publishes_many("post ", 120).await;
+    for (asked, given) in [(0, 50), (1, 1), (99, 99), (100, 100), (101, 100), (i32::MAX, 100)] {
+        assert_eq!(bob.page(asked, "").await.items.len(), given, "asked for {asked}");
+    }
+    assert_eq!(bob.feed().await.page_sizes(), [50, 50, 20]);
+}
+
+/// Somebody whom nobody has named yet has an empty feed, which has an end and a position.
+#[tokio::test]
+async fn an_unknown_user_has_an_empty_feed() {
+    let server = TestServer::start().await;
+    let page = server.user("nobody").page(0, "").await;
+    assert!(page.items.is_empty() && page.next_page_token.is_empty());
+    assert!(!page.cursor.is_empty());
+}
+
+/// What is posted, followed or unfollowed while somebody pages shifts none of the pages.
+#[tokio::test]
+async fn new_posts_do_not_shift_a_listing_under_way() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    alice.follows("bob").await;
+    for number in 1..=5 {
+        bob.publishes(&format!("of bob {number}")).await;
+        alice.publishes(&format!("of alice {number}")).await;
+    }
+    let expected = alice.feed().await;
+
+    let mut feed = Feed::of(alice.page(2, "").await);
+    while let Some(token) = feed.next_page_token() {
+        bob.publishes("new").await;
+        alice.publishes("new").await;
+        feed.append(alice.page(2, &token).await);
+    }
+    assert_eq!(feed.texts(), expected.texts());
+    assert_eq!(feed.cursor(), expected.cursor(), "every page names where the listing began");
+    assert_eq!(alice.feed().await.texts()[..2], ["new", "new"]);
+}
+
+/// The size of a page may change from page to page; the listing stays what it is.
+#[tokio::test]
+async fn page_sizes_may_change_on_the_way() {
+    let server = TestServer::start().await;
+    let bob = server.user("bob");
+    bob.publishes_many("post ", 10).await;
+    let mut feed = Feed::of(bob.page(1, "").await);
+    for size in [4, 2, 100] {
+        let token = feed.next_page_token().expect("there is more");
+        feed.append(bob.page(size, &token).await);
+    }
+    assert_eq!(feed.page_sizes(), [1, 4, 2, 3]);
+    assert_eq!(feed.texts(), bob.feed().await.texts());
+}
+
+/// A page token still works after a restart.
+#[tokio::test]
+async fn a_listing_goes_on_after_a_restart() {
+    let mut server = TestServer::start().await;
+    server.user("bob").publishes_many("post ", 5).await;
+    let mut feed = Feed::of(server.user("bob").page(2, "").await);
+    server.restart().await;
+    server.user("bob").publishes("new").await;
+    feed.append(server.user("bob").page(9, &feed.next_page_token().expect("there is more")).await);
+    assert_eq!(feed.texts(), ["post 5", "post 4", "post 3", "post 2", "post 1"]);
+    feed.cursor();
+}
+
+/// With `exclude_self` the pages are filled with what others wrote.
+#[tokio::test]
+async fn own_posts_can_be_left_out() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    alice.follows("bob").await;
+    for number in 1..=3 {
+        server.user("bob").publishes(&format!("of bob {number}")).await;
+        alice.publishes(&format!("own {number}")).await;
+    }
+    let request =
+        NewsFeedRequest { exclude_self: true, page_size: 2, ..NewsFeedRequest::default() };
+    let mut feed = Feed::of(alice.tries_to_read(request.clone()).await.unwrap());
+    let page_token = feed.next_page_token().expect("there is more");
+    feed.append(alice.tries_to_read(NewsFeedRequest { page_token, ..request }).await.unwrap());
+    assert_eq!(feed.texts(), ["of bob 3", "of bob 2", "of bob 1"]);
+    assert_eq!(feed.page_sizes(), [2, 1]);
+}
+
+/// The cursor of any write, passed back, brings a page that shows it.
+#[tokio::test]
+async fn a_page_shows_what_its_caller_wrote() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    let posted = server.user("bob").publishes_once("hi", "").await.cursor;
+    let followed = alice.follows("bob").await.cursor;
+    for at_least_cursor in [posted, followed] {
+        let request = NewsFeedRequest { at_least_cursor, ..NewsFeedRequest::default() };
+        let page = alice.tries_to_read(request).await.unwrap();
+        assert_eq!(Feed::of(page).texts(), ["hi"]);
+    }
+}
+
+/// A server that has not come to the position that a caller wants to see waits for it, as long as
+/// a call may take, and then says so.
+#[tokio::test]
+async fn a_page_waits_until_it_can_show_what_is_wanted() {
+    let valve = Valve::default();
+    let setup = Setup::new().applies_through(&valve);
+    let time_max = Duration::from_millis(200);
+    let mut server = setup.limits(|limits| limits.call_time_max = time_max).start().await;
+    let mut restored = server.restored_copy().await;
+    // Both have the same log, so the position of the one is the next of the other.
+    let at_least_cursor = restored.user("bob").publishes_once("hi", "request 1").await.cursor;
+    valve.shut();
+    let request = NewsFeedRequest { at_least_cursor, ..NewsFeedRequest::default() };
+    let bob = server.user("bob");
+    refused(bob.tries_to_publish("hi", "request 1").await)
+        .with(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    valve.holds_one().await;
+    refused(bob.tries_to_read(request.clone()).await)
+        .with(Code::Unavailable, "NODE_BEHIND")
+        .with_a_delay();
+    valve.open();
+    let page = bob.tries_to_read(request).await.expect("it is shown now");
+    assert_eq!(Feed::of(page).texts(), ["hi"]);
+    restored.restart().await;
+}
+
+/// Bodies that do not fit into memory are read from the log.
+#[tokio::test]
+async fn posts_outside_of_the_cache_are_read_from_the_log() {
+    let server = TestServer::limited(|limits| limits.post_cache_bytes = 1).await;
+    let bob = server.user("bob");
+    bob.publishes_many("post ", 5).await;
+    assert_eq!(bob.feed().await.texts(), ["post 5", "post 4", "post 3", "post 2", "post 1"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever is followed and posted, and however large the pages, their items are those of one
+    /// merge of all posts, sorted.
+    #[test]
+    fn many_pages_are_one_merge(
+        followed in proptest::collection::vec(any::<bool>(), 8),
+        authors in proptest::collection::vec(0..8_usize, 0..120),
+        page_size in 1..20_usize,
+        with_own in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let core = Core::limited(|_| ());
+            let mut expected = Vec::new();
+            for (number, &author) in authors.iter().enumerate() {
+                core.publish(&format!("user{author}"), &number.to_string()).await;
+                let is_in_feed = if author == 0 { with_own } else { followed[author] };
+                if is_in_feed {
+                    expected.insert(0, number.to_string());
+                }
+            }
+            for followee in (1..8).filter(|&followee| followed[followee]) {
+                core.follow("user0", &format!("user{followee}")).await;
+            }
+            assert_eq!(read_all(&core, page_size, with_own).await, expected);
+            core.closed().await;
+        });
+    }
+}
+
+/// The feed of `user0`, page by page; every page but the last is full.
+async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut place: Option<FeedPlace> = None;
+    loop {
+        let query = FeedQuery {
+            user: user("user0"),
+            items_max: page_size,
+            place,
+            at_least: None,
+            with_own,
+            wait_max: Duration::ZERO,
+        };
+        let page = core.engine().news_feed(query).await.expect("the page is read");
+        texts.extend(page.posts.iter().map(|post| post.text.as_str().to_owned()));
+        place = page.next;
+        if place.is_none() {
+            return texts;
+        }
+        assert_eq!(page.posts.len(), page_size, "a page before the last is full");
+    }
 }

@@ -1,6 +1,15 @@
-//! The live feed's contract. What breaks connections and servers is not here.
+//! The live feed's contract, over the network. What breaks connections and servers at random is
+//! not here; what must happen between two messages of a stream is in `stream_steps`.
 
-use crate::harness::TestServer;
+use std::time::Duration;
+
+use prost::Message as _;
+use tonic::Code;
+use whimbrel::api::v1::watch_feed_request::{Snapshot, Start};
+use whimbrel::api::v1::{ErrorReason, GapPolicy, WatchFeedRequest};
+
+use crate::harness::wire::{self, Wire};
+use crate::harness::{TestServer, User, eventually, refused, told};
 
 /// The stream says that it is open before there is anything to tell.
 #[tokio::test]
@@ -10,7 +19,486 @@ async fn a_stream_is_opened_at_once() {
     let opened = watch.opened().await;
     assert_eq!(opened.cursor, opened.head_cursor);
     assert_eq!(watch.caught_up().await.cursor, opened.cursor);
+}
 
-    server.user("alice").publishes("hi").await;
-    assert_eq!(watch.events(1).await, ["alice: hi"]);
+/// From now on means: nothing of what was there, everything that comes, the user's own included.
+#[tokio::test]
+async fn a_stream_from_now_brings_what_comes() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    alice.follows("bob").await;
+    bob.publishes("before").await;
+    let mut watch = alice.watches().await;
+    assert!(watch.live().await.is_empty());
+
+    bob.publishes("one").await;
+    server.user("stranger").publishes("not for alice").await;
+    alice.publishes("two").await;
+    assert_eq!(watch.events(2).await, ["bob: one", "alice: two"]);
+}
+
+/// Following and unfollowing show on the stream from that moment, the posts before it do not.
+#[tokio::test]
+async fn follows_and_unfollows_show_at_once() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    let mut watch = alice.watches().await;
+    watch.live().await;
+
+    bob.publishes("before the follow").await;
+    alice.follows("bob").await;
+    bob.publishes("followed").await;
+    alice.unfollows("bob").await;
+    bob.publishes("after the unfollow").await;
+    alice.follows("bob").await;
+    bob.publishes("followed again").await;
+    let expected = ["+bob", "bob: followed", "-bob", "+bob", "bob: followed again"];
+    assert_eq!(watch.events(5).await, expected);
+}
+
+/// All devices of a user get the same, whichever of them made the change.
+#[tokio::test]
+async fn all_devices_see_the_same() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    let mut devices = [alice.watches().await, alice.watches().await, alice.watches().await];
+    for device in &mut devices {
+        device.live().await;
+    }
+    alice.follows("bob").await;
+    server.user("bob").publishes("hi").await;
+    for device in &mut devices {
+        assert_eq!(device.events(2).await, ["+bob", "bob: hi"]);
+    }
+}
+
+/// A device that goes away takes nothing from the others; a feed whose last one went starts anew.
+#[tokio::test]
+async fn a_device_that_leaves_is_not_missed() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    let mut stays = alice.watches().await;
+    stays.live().await;
+    for round in ["one", "two"] {
+        let mut leaves = alice.watches().await;
+        leaves.live().await;
+        drop(leaves);
+        alice.publishes(round).await;
+        assert_eq!(stays.events(1).await, [format!("alice: {round}")]);
+    }
+    drop(stays);
+    let mut anew = alice.watches().await;
+    anew.live().await;
+    alice.publishes("three").await;
+    assert_eq!(anew.events(1).await, ["alice: three"]);
+}
+
+/// A page and the stream after its cursor join without a hole or a repeat.
+#[tokio::test]
+async fn a_stream_continues_a_page_at_the_seam() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    alice.follows("bob").await;
+    bob.publishes("on the page").await;
+    let page = alice.feed().await;
+    bob.publishes("after the page").await;
+
+    let mut watch = alice.watches_after(page.cursor()).await;
+    assert_eq!(watch.opened().await.cursor, page.cursor());
+    assert_eq!(watch.events(1).await, ["bob: after the page"]);
+    watch.caught_up().await;
+    bob.publishes("live").await;
+    assert_eq!(watch.events(1).await, ["bob: live"]);
+    assert_eq!(page.texts(), ["on the page"]);
+}
+
+/// A resumed stream delivers what an unbroken one has: no posts from before a follow or after an
+/// unfollow, but the news of both.
+#[tokio::test]
+async fn a_resumed_stream_is_as_an_unbroken_one() {
+    let server = TestServer::start().await;
+    let (alice, bob, carol) = (server.user("alice"), server.user("bob"), server.user("carol"));
+    alice.follows("bob").await;
+    let mut unbroken = alice.watches().await;
+    unbroken.live().await;
+    let start = server.position().await;
+
+    carol.publishes("before the follow").await;
+    alice.follows("carol").await;
+    carol.publishes("followed").await;
+    bob.publishes("followed for long").await;
+    alice.publishes("own").await;
+    let expected = ["+carol", "carol: followed", "bob: followed for long", "alice: own"];
+    assert_eq!(unbroken.events(4).await, expected);
+    assert_eq!(alice.watches_after(&start).await.live().await, expected);
+
+    // What was delivered before the unfollow would not be pushed any more; its removal is.
+    alice.unfollows("bob").await;
+    bob.publishes("after the unfollow").await;
+    carol.publishes("last").await;
+    assert_eq!(unbroken.events(2).await, ["-bob", "carol: last"]);
+    let expected = ["+carol", "carol: followed", "alice: own", "-bob", "carol: last"];
+    assert_eq!(alice.watches_after(&start).await.live().await, expected);
+}
+
+/// A snapshot has the newest items, oldest first, and the stream goes on live.
+#[tokio::test]
+async fn a_snapshot_comes_oldest_first() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    bob.publishes_many("of bob ", 3).await;
+    alice.publishes("own").await;
+    alice.follows("bob").await;
+    let mut watch = alice.watches_with_snapshot(3).await;
+    watch.opened().await;
+    assert_eq!(watch.events(3).await, ["bob: of bob 2", "bob: of bob 3", "alice: own"]);
+    watch.caught_up().await;
+    bob.publishes("live").await;
+    assert_eq!(watch.events(1).await, ["bob: live"]);
+
+    let mut all = alice.watches_with_snapshot(0).await;
+    assert_eq!(all.live().await.len(), 5);
+    let mut none = server.user("nobody").watches_with_snapshot(10).await;
+    assert!(none.live().await.is_empty());
+}
+
+/// A stream that breaks inside its snapshot is resumed to the same end: the rest of the snapshot,
+/// posts from before their author was followed included, and then what happened.
+#[tokio::test]
+async fn a_snapshot_is_resumed_where_it_broke() {
+    let server = TestServer::limited(|limits| limits.batch_events_max = 3).await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    bob.publishes_many("", 8).await;
+    alice.follows("bob").await;
+    alice.unfollows("carol").await;
+    let mut broken = alice.watches_with_snapshot(7).await;
+    broken.opened().await;
+    let mut got: Vec<_> = broken.batch().await.events.iter().map(told).collect();
+    let cursor = broken.cursor().to_owned();
+    drop(broken);
+
+    server.user("carol").publishes("before the second follow").await;
+    alice.follows("carol").await;
+    bob.publishes("9").await;
+    let mut resumed = alice.watches_after(&cursor).await;
+    got.extend(resumed.live().await);
+    let snapshot = (2..=8).map(|number| format!("bob: {number}"));
+    let expected: Vec<_> = snapshot.chain(["+carol".to_owned(), "bob: 9".to_owned()]).collect();
+    assert_eq!(got, expected);
+}
+
+/// Resuming after each single cursor of a stream gives exactly what came after it.
+#[tokio::test]
+async fn every_cursor_resumes_to_the_same_end() {
+    let server = TestServer::limited(|limits| limits.batch_events_max = 2).await;
+    let alice = server.user("alice");
+    alice.publishes_many("", 9).await;
+    let mut watch = alice.watches_with_snapshot(8).await;
+    let opened = watch.opened().await;
+    let mut cursors = vec![(opened.cursor, 0)];
+    let mut events = Vec::new();
+    for _ in 0..4 {
+        let batch = watch.batch().await;
+        events.extend(batch.events.iter().map(told));
+        cursors.push((batch.cursor, events.len()));
+    }
+    cursors.push((watch.caught_up().await.cursor, events.len()));
+    for (cursor, seen) in cursors {
+        assert_eq!(alice.watches_after(&cursor).await.live().await, events[seen..]);
+    }
+}
+
+/// No batch is larger than promised, whatever the posts: the harness looks at every one.
+#[tokio::test]
+async fn batches_of_large_posts_stay_small() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    let start = server.position().await;
+    let mut live = alice.watches().await;
+    live.live().await;
+    let large = "\u{1f426}\u{200d}\u{2b1b}".repeat(300);
+    assert_eq!(large.len(), 3_000);
+    for _ in 0..60 {
+        alice.publishes(&large).await;
+    }
+    let mut backlog = alice.watches_after(&start).await;
+    backlog.opened().await;
+    let first = backlog.batch().await;
+    assert!(first.encoded_len() > 48 << 10, "a batch is filled: {}", first.encoded_len());
+    assert_eq!(first.events.len() + backlog.live().await.len(), 60);
+    assert_eq!(live.events(60).await.len(), 60);
+}
+
+/// Nor does one have more events than promised.
+#[tokio::test]
+async fn batches_of_small_posts_stay_small() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    let start = server.position().await;
+    alice.publishes_many("", 300).await;
+    let mut watch = alice.watches_after(&start).await;
+    watch.opened().await;
+    assert_eq!(watch.batch().await.events.len(), 256);
+    assert_eq!(watch.live().await.len(), 44);
+}
+
+/// In silence there are bookmarks. They advance although nothing concerned the feed, and resuming
+/// from one loses nothing.
+#[tokio::test]
+async fn bookmarks_advance_in_silence() {
+    let server = TestServer::limited(quick_heartbeats).await;
+    let alice = server.user("alice");
+    let mut watch = alice.watches_as(every(20)).await;
+    watch.live().await;
+    server.user("stranger").publishes_many("not for alice ", 3).await;
+    let head = server.position().await;
+    while watch.bookmark().await.cursor != head {}
+    let bookmark = watch.cursor().to_owned();
+    drop(watch);
+
+    alice.publishes("after the bookmark").await;
+    let mut resumed = alice.watches_after(&bookmark).await;
+    assert_eq!(resumed.live().await, ["alice: after the bookmark"]);
+}
+
+/// Bookmarks never run ahead of what was sent: after each of them a post comes through.
+#[tokio::test]
+async fn posts_and_bookmarks_take_turns() {
+    let server = TestServer::limited(quick_heartbeats).await;
+    let alice = server.user("alice");
+    let mut watch = alice.watches_as(every(20)).await;
+    watch.live().await;
+    for number in 0..5 {
+        watch.bookmark().await;
+        alice.publishes(&number.to_string()).await;
+        assert_eq!(watch.events(1).await, [format!("alice: {number}")]);
+    }
+}
+
+/// Whoever is told of a post finds it in the feed.
+#[tokio::test]
+async fn what_is_pushed_can_be_read() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    alice.follows("bob").await;
+    let mut watch = alice.watches().await;
+    watch.live().await;
+    let bob = server.user("bob");
+    let posting = async { bob.publishes_many("post ", 50).await };
+    let reading = async {
+        for number in 1..=50 {
+            let batch = watch.batch().await;
+            let newest = told(batch.events.last().expect("a batch is not empty"));
+            let page = alice.page(100, "").await;
+            let read = page.items.iter().filter_map(|item| item.post.as_ref());
+            assert!(read.map(|post| format!("bob: {}", post.text)).any(|post| post == newest));
+            if newest == "bob: post 50" {
+                return;
+            }
+            assert!(number < 50, "the last post did not come");
+        }
+    };
+    tokio::join!(posting, reading);
+}
+
+/// Streams that are opened while posts come in get every one of them: none falls between what is
+/// read and what is pushed.
+#[tokio::test]
+async fn a_stream_opened_amid_posts_misses_none() {
+    let server = TestServer::limited(|limits| limits.channel_events = 2).await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    alice.follows("bob").await;
+    let start = server.position().await;
+    let expected: Vec<_> = (1..=60).map(|number| format!("bob: {number}")).collect();
+    let opening = async {
+        let mut streams = Vec::new();
+        for _ in 0..16 {
+            let mut stream = alice.watches_after(&start).await;
+            let got = stream.live().await;
+            streams.push((stream, got));
+        }
+        streams
+    };
+    let ((), streams) = tokio::join!(bob.publishes_many("", 60), opening);
+    for (mut stream, mut got) in streams {
+        got.extend(stream.events(60 - got.len()).await);
+        assert_eq!(got, expected);
+    }
+}
+
+/// The heartbeat is moved within its bounds, and `opened` says what it is.
+#[tokio::test]
+async fn the_heartbeat_is_told() {
+    let server = TestServer::start().await;
+    let asked = [None, Some(0), Some(1_000), Some(15_500), Some(1_000_000), Some(i64::MAX)];
+    let given = [20_000, 10_000, 10_000, 15_500, 300_000, 300_000];
+    for (asked, given) in asked.into_iter().zip(given) {
+        let heartbeat = asked.map(milliseconds);
+        let request = WatchFeedRequest { heartbeat, ..WatchFeedRequest::default() };
+        let opened = server.user("alice").watches_as(request).await.opened().await;
+        assert_eq!(opened.heartbeat, Some(milliseconds(given)), "asked for {asked:?}");
+    }
+}
+
+/// A server that stops says so, with a status and a cursor; the stream goes on there after a
+/// restart.
+#[tokio::test]
+async fn a_stop_is_told_and_resumed_from() {
+    let mut server = TestServer::start().await;
+    let alice = server.user("alice");
+    let mut watch = alice.watches().await;
+    watch.live().await;
+    alice.publishes("before the stop").await;
+    server.begin_to_stop();
+    assert_eq!(watch.events(1).await, ["alice: before the stop"]);
+    let (closing, status) = watch.closing().await;
+    assert_eq!(closing.reason(), ErrorReason::Draining);
+    assert!(closing.retry_after.is_some());
+    refused::<()>(Err(status)).with(Code::Unavailable, "DRAINING").with_a_delay();
+
+    server.restart().await;
+    server.user("alice").publishes("after the stop").await;
+    let mut resumed = server.user("alice").watches_after(&closing.cursor).await;
+    assert_eq!(resumed.live().await, ["alice: after the stop"]);
+}
+
+/// A cursor of another log, or from beyond the end of this one, is refused.
+#[tokio::test]
+async fn a_cursor_that_cannot_be_served_is_refused() {
+    let (server, foreign, future) = after_a_restore().await;
+    for (cursor, reason) in [(&foreign, "CURSOR_OF_ANOTHER_LOG"), (&future, "CURSOR_BEYOND_HEAD")] {
+        let start = Some(Start::AfterCursor(cursor.clone()));
+        let request = WatchFeedRequest { start, ..WatchFeedRequest::default() };
+        let call = server.user("alice").tries_to_watch(request).await;
+        refused(call).with(Code::FailedPrecondition, reason);
+    }
+}
+
+/// Under gap policy RESET the same cursors are answered with a fresh snapshot.
+#[tokio::test]
+async fn a_reset_brings_a_fresh_snapshot() {
+    let (server, foreign, future) = after_a_restore().await;
+    let alice = server.user("alice");
+    for (cursor, reason) in
+        [(&foreign, ErrorReason::CursorOfAnotherLog), (&future, ErrorReason::CursorBeyondHead)]
+    {
+        let mut watch = alice.watches_as(resetting(cursor)).await;
+        watch.opened().await;
+        let reset = watch.reset().await;
+        assert_eq!(reset.reason(), reason);
+        assert_eq!(watch.live().await, ["alice: kept"]);
+        let mut from_oldest = alice.watches_after(&reset.oldest_cursor).await;
+        assert_eq!(from_oldest.live().await, ["alice: kept"]);
+    }
+    // A cursor that can be served is served.
+    let mut watch = alice.watches_as(resetting(&server.position().await)).await;
+    watch.opened().await;
+    watch.caught_up().await;
+}
+
+/// A server whose data were restored from a backup; a cursor of another log; and one from beyond
+/// the backup's end.
+async fn after_a_restore() -> (TestServer, String, String) {
+    let foreign = TestServer::start().await.user("alice").publishes_once("x", "").await.cursor;
+    let mut server = TestServer::start().await;
+    server.user("alice").publishes("kept").await;
+    let restored = server.restored_copy().await;
+    let future = server.user("alice").publishes_once("lost", "").await.cursor;
+    (restored, foreign, future)
+}
+
+/// A reader that reads late gets everything, in order; meanwhile nobody else is held up.
+#[tokio::test]
+async fn a_slow_reader_is_refilled() {
+    let server = TestServer::limited(|limits| limits.channel_events = 2).await;
+    let alice = server.user("alice");
+    let mut slow = alice.watches().await;
+    let mut quick = alice.watches().await;
+    slow.live().await;
+    quick.live().await;
+    let mut expected = Vec::new();
+    // More than the windows and buffers of one stream hold.
+    for number in 0..100 {
+        let text = format!("{number:0>2900}");
+        alice.publishes(&text[..300]).await;
+        alice.publishes(&format!("{number}")).await;
+        expected.extend([format!("alice: {}", &text[..300]), format!("alice: {number}")]);
+        assert_eq!(quick.events(2).await, expected[expected.len() - 2..]);
+    }
+    assert_eq!(slow.events(200).await, expected);
+}
+
+/// A reader that accepts nothing for too long loses its connection, and its permit returns.
+/// Readers who are only quiet keep theirs.
+#[tokio::test]
+async fn a_stalled_reader_is_cut_off() {
+    let server = TestServer::limited(|limits| {
+        quick_heartbeats(limits);
+        limits.stall_max = Duration::from_millis(50);
+        limits.streams_per_user_max = 1;
+    })
+    .await;
+    let mut quiet = server.user("bob").watches_as(every(200)).await;
+    quiet.live().await;
+    let stalled = Wire::taking_only(server.address(), 1).await;
+    // Its heartbeat is long: that there are posts to send is enough.
+    let request = WatchFeedRequest { user_id: "alice".to_owned(), ..every(300_000) };
+    let response = stalled.leave_unread(wire::WATCH_FEED, &request.encode_to_vec()).await;
+    let alice = server.user("alice");
+    tokio::select! {
+        () = stalled.closed() => drop(response),
+        () = publishes_on_and_on(&alice) => {}
+    }
+
+    let mut anew = eventually("the permit to return", async || {
+        alice.tries_to_watch(WatchFeedRequest::default()).await.ok()
+    })
+    .await;
+    anew.live().await;
+    // Longer silent than a stalled reader may be, and still there.
+    quiet.bookmark().await;
+    quiet.bookmark().await;
+    server.user("bob").publishes("hi").await;
+    assert_eq!(quiet.events(1).await, ["bob: hi"]);
+}
+
+async fn publishes_on_and_on(user: &User) {
+    loop {
+        user.publishes("never accepted").await;
+    }
+}
+
+fn quick_heartbeats(limits: &mut whimbrel::config::Limits) {
+    limits.heartbeat_min = Duration::from_millis(10);
+}
+
+/// A request with this heartbeat, in milliseconds.
+fn every(heartbeat: i64) -> WatchFeedRequest {
+    WatchFeedRequest { heartbeat: Some(milliseconds(heartbeat)), ..WatchFeedRequest::default() }
+}
+
+fn milliseconds(count: i64) -> prost_types::Duration {
+    let nanos = i32::try_from(count % 1_000 * 1_000_000).unwrap();
+    prost_types::Duration { seconds: count / 1_000, nanos }
+}
+
+fn resetting(cursor: &str) -> WatchFeedRequest {
+    WatchFeedRequest {
+        start: Some(Start::AfterCursor(cursor.to_owned())),
+        gap_policy: GapPolicy::Reset.into(),
+        ..WatchFeedRequest::default()
+    }
+}
+
+/// A snapshot asked for with a limit beyond the most has the most.
+#[tokio::test]
+async fn a_snapshot_is_limited() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    alice.publishes_many("", 110).await;
+    for (limit, given) in [(0, 50), (1, 1), (100, 100), (101, 100), (i32::MAX, 100)] {
+        let start = Some(Start::Snapshot(Snapshot { limit }));
+        let request = WatchFeedRequest { start, ..WatchFeedRequest::default() };
+        assert_eq!(alice.watches_as(request).await.live().await.len(), given, "limit {limit}");
+    }
 }

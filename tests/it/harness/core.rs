@@ -19,7 +19,8 @@ pub(crate) struct Core {
     disk: Disk,
     limits: Limits,
     clock: Clock,
-    pub(crate) engine: Engine,
+    /// `None` only while it is exchanged: the old one must be gone before the disk is opened anew.
+    engine: Option<Engine>,
 }
 
 impl Core {
@@ -28,28 +29,43 @@ impl Core {
         let mut limits = Limits { post_cache_bytes: 1 << 20, ..Limits::default() };
         change(&mut limits);
         let (disk, clock) = (Disk::default(), Clock::system());
-        let engine = open(&disk, &limits, &clock);
+        let engine = Some(open(&disk, &limits, &clock));
         Self { disk, limits, clock, engine }
     }
 
     /// Stops it, and opens it anew on the same disk.
     pub(crate) async fn restart(&mut self) {
-        within("the engine to stop", self.engine.stop()).await;
-        self.engine = open(&self.disk, &self.limits, &self.clock);
+        self.stop().await;
+        self.engine = Some(open(&self.disk, &self.limits, &self.clock));
+    }
+
+    /// Stops it, and gives the disk as it is then.
+    pub(crate) async fn closed(mut self) -> Disk {
+        self.stop().await;
+        self.disk
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("the engine runs")
+    }
+
+    async fn stop(&mut self) {
+        let engine = self.engine.take().expect("the engine runs");
+        within("the engine to stop", engine.stop()).await;
     }
 
     pub(crate) async fn follow(&self, follower: &str, followee: &str) -> EdgeChange {
-        self.engine.follow(user(follower), user(followee)).await.expect("the follow is taken")
+        self.engine().follow(user(follower), user(followee)).await.expect("the follow is taken")
     }
 
     pub(crate) async fn publish(&self, author: &str, text: &str) -> Published {
-        self.engine.publish(user(author), post(text), None).await.expect("the post is taken")
+        self.engine().publish(user(author), post(text), None).await.expect("the post is taken")
     }
 
     /// A live feed that does nothing before it is asked for its next message.
     pub(crate) fn watch(&self, name: &str, start: Start) -> LiveStream {
         let options = WatchOptions { heartbeat: self.limits.heartbeat_default, reset_items: None };
-        self.engine.watch(&user(name), start, options).expect("the stream is opened")
+        self.engine().watch(&user(name), start, options).expect("the stream is opened")
     }
 }
 
@@ -71,14 +87,17 @@ pub(crate) async fn step(stream: &mut LiveStream) -> Step {
     step.expect("the log is read").expect("the stream goes on")
 }
 
-/// A message in short: its kind, or the texts of a batch's posts.
+/// The texts of the posts of a batch, which `step` must be and have nothing else.
 pub(crate) fn texts(step: &Step) -> Vec<&str> {
     let Step::Batch { events, .. } = step else { panic!("not a batch: {step:?}") };
-    let text = |kind| match kind {
-        &FeedEventKind::Posted(ref post) => post.text.as_str(),
-        other => panic!("not a post: {other:?}"),
-    };
     events.iter().map(|event| text(&event.kind)).collect()
+}
+
+fn text(kind: &FeedEventKind) -> &str {
+    match kind {
+        FeedEventKind::Posted(post) => post.text.as_str(),
+        other => panic!("not a post: {other:?}"),
+    }
 }
 
 fn open(disk: &Disk, limits: &Limits, clock: &Clock) -> Engine {

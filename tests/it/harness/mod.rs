@@ -6,16 +6,21 @@
 
 pub(crate) mod core;
 pub(crate) mod disk;
+mod gate;
+mod held_log;
 mod pages;
 mod patience;
 mod refusal;
 mod server;
 mod user;
 mod watching;
+pub(crate) mod wire;
 
+pub(crate) use gate::Gate;
+pub(crate) use held_log::Valve;
 pub(crate) use pages::Feed;
 pub(crate) use patience::{eventually, within};
 pub(crate) use refusal::refused;
 pub(crate) use server::{Setup, TestServer};
 pub(crate) use user::User;
-pub(crate) use watching::{Watching, told};
+pub(crate) use watching::told;

@@ -47,7 +47,7 @@ impl Refusal {
 
     /// Its `RetryInfo` says when to come back.
     #[track_caller]
-    pub(crate) fn to_be_retried(self) -> Self {
+    pub(crate) fn with_a_delay(self) -> Self {
         let delay = self.details.retry_info().and_then(|retry| retry.retry_delay);
         assert!(delay.is_some_and(|delay| !delay.is_zero()), "no delay in {:?}", self.status);
         self

@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use whimbrel::config::{Config, Limits};
-use whimbrel::log::{self, LocalLog, Options};
+use whimbrel::log::{self, LocalLog, Log, Options};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Server};
 
+use super::held_log::Valve;
 use super::patience::{eventually, within};
 use super::user::User;
 
@@ -21,6 +22,8 @@ use super::user::User;
 pub(crate) struct Setup {
     limits: Limits,
     clock: Clock,
+    appends: Valve,
+    batches: Valve,
 }
 
 /// A server that runs. It ends with the test, if it is not stopped before.
@@ -48,7 +51,12 @@ impl Setup {
             disk_free_bytes_min: 0,
             ..Limits::default()
         };
-        Self { limits, clock: Clock::system() }
+        Self {
+            limits,
+            clock: Clock::system(),
+            appends: Valve::default(),
+            batches: Valve::default(),
+        }
     }
 
     /// With other limits.
@@ -60,6 +68,16 @@ impl Setup {
     /// With a clock that the test moves.
     pub(crate) fn clock(self, clock: &Clock) -> Self {
         Self { clock: clock.clone(), ..self }
+    }
+
+    /// With a log whose appends the test can hold.
+    pub(crate) fn appends_through(self, valve: &Valve) -> Self {
+        Self { appends: valve.clone(), ..self }
+    }
+
+    /// With a log whose durable changes the test can hold before they are applied.
+    pub(crate) fn applies_through(self, valve: &Valve) -> Self {
+        Self { batches: valve.clone(), ..self }
     }
 
     /// Starts it on an empty folder.
@@ -90,8 +108,9 @@ impl Setup {
             cache_bytes: self.limits.log_cache_bytes,
             disk_free_bytes_min: self.limits.disk_free_bytes_min,
         };
-        let log = LocalLog::open(data_dir, options)?;
-        Server::on_log(self.config(data_dir), Arc::new(log), self.clock.clone()).await
+        let log: Arc<dyn Log> = Arc::new(LocalLog::open(data_dir, options)?);
+        let log = self.batches.behind(self.appends.before(log));
+        Server::on_log(self.config(data_dir), log, self.clock.clone()).await
     }
 }
 
@@ -136,6 +155,14 @@ impl TestServer {
         self.user("onlooker").page(1, "").await.cursor
     }
 
+    /// Nothing is written while `act` is at work, and something could be.
+    pub(crate) async fn unchanged_by<T>(&self, act: impl Future<Output = T>) -> T {
+        let before = self.position().await;
+        let outcome = act.await;
+        assert_eq!(self.position().await, before, "something was changed");
+        outcome
+    }
+
     /// Asks it to stop, without waiting until it has.
     pub(crate) fn begin_to_stop(&self) {
         self.running.shutdown.cancel();
@@ -146,7 +173,16 @@ impl TestServer {
         self.running.stop().await;
     }
 
-    /// Stops it in order, and starts it again on the same data. Users have to be asked for anew.
+    /// Another server, on a copy of the data as they are now, as if restored from a backup.
+    pub(crate) async fn restored_copy(&mut self) -> Self {
+        let backup = tempfile::tempdir().expect("a folder for the copy");
+        self.running.stop().await;
+        std::fs::copy(self.log_file(), backup.path().join("log.redb")).expect("a copy");
+        self.restart().await;
+        self.setup.clone().start_on(backup.into()).await
+    }
+
+    /// Stops it in order, if it still runs, and starts it again on the same data. Users have to be asked for anew.
     pub(crate) async fn restart(&mut self) {
         self.running.stop().await;
         self.running = Running::start(&self.setup, self.folder.path()).await;
@@ -170,8 +206,9 @@ impl Running {
 
     async fn stop(&mut self) {
         self.shutdown.cancel();
-        let ended = within("the server to stop", self.served.join_next()).await;
-        ended.expect("it ran").expect("it did not panic").expect("it ended in order");
+        if let Some(ended) = within("the server to stop", self.served.join_next()).await {
+            ended.expect("it did not panic").expect("it ended in order");
+        }
     }
 }
 

@@ -147,5 +147,6 @@ async fn answered<T>(
     rpc: &str,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, Status> {
-    within(&format!("an answer to {rpc}"), call).await.map(tonic::Response::into_inner)
+    // A call's future is large, and tests hold many.
+    within(&format!("an answer to {rpc}"), Box::pin(call)).await.map(tonic::Response::into_inner)
 }

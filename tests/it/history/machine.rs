@@ -11,14 +11,14 @@ use crate::harness::{Setup, TestServer};
 use crate::process::{ServerProcess, kill_while_starting};
 
 pub(crate) enum Machine {
-    Here(TestServer),
+    Here(Box<TestServer>),
     Process(Option<ServerProcess>, Arc<TempDir>),
 }
 
 impl Machine {
     /// A server in this process.
     pub(crate) async fn here(setup: Setup) -> Self {
-        Self::Here(setup.start().await)
+        Self::Here(Box::new(setup.start().await))
     }
 
     /// The built program.

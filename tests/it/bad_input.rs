@@ -1,0 +1,270 @@
+//! Bad input: each gets its clear error, and nothing is changed.
+
+use prost::Message as _;
+use tonic::{Code, Status};
+use whimbrel::api::v1::watch_feed_request::{Snapshot, Start};
+use whimbrel::api::v1::{FollowRequest, NewsFeedRequest, PublishRequest, WatchFeedRequest};
+
+use crate::harness::{TestServer, refused};
+
+const BAD_USER_IDS: [&str; 16] = [
+    "",
+    " ",
+    " bob",
+    "bob ",
+    "b ob",
+    "b\0ob",
+    "\0",
+    "bob\n",
+    "\u{202e}bob",
+    "bob\u{200f}",
+    "b\u{f6}b",
+    "-bob",
+    ".",
+    "@bob",
+    "bob/carol",
+    "bob\u{feff}",
+];
+
+/// Every field that names a user follows the one rule for user ids.
+#[tokio::test]
+async fn a_bad_user_id_is_refused_wherever_it_is_given() {
+    let server = TestServer::start().await;
+    let too_long = "x".repeat(129);
+    server
+        .unchanged_by(async {
+            for bad in BAD_USER_IDS.into_iter().chain([too_long.as_str()]) {
+                let (named, alice) = (server.user(bad), server.user("alice"));
+                let calls = [
+                    ("user_id", named.tries_to_follow("bob").await.err()),
+                    ("followee_id", alice.tries_to_follow(bad).await.err()),
+                    ("user_id", named.tries_to_unfollow("bob").await.err()),
+                    ("followee_id", alice.tries_to_unfollow(bad).await.err()),
+                    ("author_id", named.tries_to_publish("hi", "").await.err()),
+                    ("user_id", named.tries_to_read(NewsFeedRequest::default()).await.err()),
+                    ("user_id", named.tries_to_watch(WatchFeedRequest::default()).await.err()),
+                ];
+                for (field, error) in calls {
+                    blames(error.unwrap_or_else(|| panic!("{bad:?} was taken as {field}")), field);
+                }
+            }
+        })
+        .await;
+}
+
+/// What the rule allows is taken, up to its longest.
+#[tokio::test]
+async fn every_kind_of_user_id_is_taken() {
+    let server = TestServer::start().await;
+    let longest = "x".repeat(128);
+    for good in
+        ["a", "7", "did:plc:z72i7hdynmk6r22z27h6tvur", "bob@example.org", "a.b_c~d-e", &longest]
+    {
+        server.user(good).publishes("hi").await;
+        assert_eq!(server.user(good).feed().await.texts(), ["hi"], "{good}");
+    }
+}
+
+/// A text is refused for its bytes, its graphemes or a NUL, and for nothing else.
+#[tokio::test]
+async fn a_bad_text_is_refused() {
+    let server = TestServer::start().await;
+    let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
+    let zalgo = format!("a{}", "\u{301}".repeat(10_000));
+    let bad = [
+        String::new(),
+        "x".repeat(301),
+        "\u{e9}".repeat(301),
+        format!("{}x", "\u{1f426}\u{200d}\u{2b1b}".repeat(300)),
+        format!("a{}", "\u{301}".repeat(1_500)),
+        zalgo,
+        "a\0b".to_owned(),
+        "\0".to_owned(),
+    ];
+    server
+        .unchanged_by(async {
+            for text in &bad {
+                let call = server.user("bob").tries_to_publish(text, "").await;
+                blames(call.expect_err("a bad text"), "text");
+            }
+        })
+        .await;
+
+    let good = [
+        "x".repeat(300),
+        family.repeat(150),
+        "\u{1f426}\u{200d}\u{2b1b}".repeat(300),
+        format!("a{}", "\u{301}".repeat(1_499)),
+        "\n\t \u{7f}".to_owned(),
+    ];
+    for text in &good {
+        server.user("bob").publishes(text).await;
+    }
+    let longest = good.iter().map(String::len).max();
+    assert_eq!(longest, Some(3_000), "the limit itself is allowed");
+}
+
+/// A request id has up to 64 bytes and no control characters.
+#[tokio::test]
+async fn a_bad_request_id_is_refused() {
+    let server = TestServer::start().await;
+    let bob = server.user("bob");
+    server
+        .unchanged_by(async {
+            for bad in ["x".repeat(65), "\u{e9}".repeat(33), "a\0b".to_owned(), "a\n".to_owned()] {
+                blames(bob.tries_to_publish("hi", &bad).await.expect_err("bad"), "request_id");
+            }
+        })
+        .await;
+    for good in ["x".repeat(64), "\u{e9}".repeat(32), " ".to_owned()] {
+        assert!(!bob.publishes_once("hi", &good).await.deduplicated);
+        assert!(bob.publishes_once("hi", &good).await.deduplicated);
+    }
+}
+
+/// Numbers of items, heartbeats and enum values outside of their rules.
+#[tokio::test]
+async fn bad_numbers_are_refused() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    for page_size in [-1, i32::MIN] {
+        let request = NewsFeedRequest { page_size, ..NewsFeedRequest::default() };
+        blames(alice.tries_to_read(request).await.expect_err("bad"), "page_size");
+        let start = Some(Start::Snapshot(Snapshot { limit: page_size }));
+        let request = WatchFeedRequest { start, ..WatchFeedRequest::default() };
+        blames(alice.tries_to_watch(request).await.expect_err("bad"), "snapshot.limit");
+    }
+    for (seconds, nanos) in [(-1, 0), (0, -1), (i64::MIN, 0)] {
+        let heartbeat = Some(prost_types::Duration { seconds, nanos });
+        let request = WatchFeedRequest { heartbeat, ..WatchFeedRequest::default() };
+        blames(alice.tries_to_watch(request).await.expect_err("bad"), "heartbeat");
+    }
+    for gap_policy in [3, -1, i32::MAX] {
+        let request = WatchFeedRequest { gap_policy, ..WatchFeedRequest::default() };
+        blames(alice.tries_to_watch(request).await.expect_err("bad"), "gap_policy");
+    }
+}
+
+#[track_caller]
+fn blames(error: Status, field: &str) {
+    let refusal = refused::<()>(Err(error)).with(Code::InvalidArgument, "INVALID_FIELD");
+    assert_eq!(refusal.blaming(field).metadata()["field"], field);
+}
+
+/// A cursor that was cut, changed or made up is refused, and so is a page token in its place.
+#[tokio::test]
+async fn a_malformed_cursor_is_refused() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    alice.publishes_many("post ", 2).await;
+    let page = alice.page(1, "").await;
+    for bad in damaged(&page.cursor).chain([page.next_page_token.clone()]) {
+        let request =
+            NewsFeedRequest { at_least_cursor: bad.clone(), ..NewsFeedRequest::default() };
+        refused(alice.tries_to_read(request).await)
+            .with(Code::InvalidArgument, "MALFORMED_CURSOR")
+            .blaming("at_least_cursor");
+        after_cursor_is_malformed(&server, bad).await;
+    }
+    after_cursor_is_malformed(&server, String::new()).await;
+}
+
+async fn after_cursor_is_malformed(server: &TestServer, cursor: String) {
+    let start = Some(Start::AfterCursor(cursor));
+    let request = WatchFeedRequest { start, ..WatchFeedRequest::default() };
+    refused(server.user("alice").tries_to_watch(request).await)
+        .with(Code::InvalidArgument, "MALFORMED_CURSOR")
+        .blaming("after_cursor");
+}
+
+/// The same for a page token.
+#[tokio::test]
+async fn a_malformed_page_token_is_refused() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    alice.publishes_many("post ", 2).await;
+    let page = alice.page(1, "").await;
+    for bad in damaged(&page.next_page_token).chain([page.cursor.clone()]) {
+        refused(alice.tries_to_read(with_token(bad)).await)
+            .with(Code::InvalidArgument, "MALFORMED_PAGE_TOKEN")
+            .blaming("page_token");
+    }
+}
+
+/// All that can become of `token` by a slip: any part of it, any byte of it changed, and garbage.
+fn damaged(token: &str) -> impl Iterator<Item = String> {
+    let cut = (1..token.len()).map(|length| token[..length].to_owned());
+    let changed = (0..token.len()).map(|at| {
+        let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
+        format!("{}{other}{}", &token[..at], &token[at + 1..])
+    });
+    let garbage = ["garbage", "!", " ", "\0", "\u{1f426}", "=", "AAAA", "%00"].map(str::to_owned);
+    let around = [format!("{token}="), format!(" {token}"), format!("{token}{token}")];
+    let long = "A".repeat(10_000);
+    cut.chain(changed).chain(garbage).chain(around).chain([long]).collect::<Vec<_>>().into_iter()
+}
+
+/// A page token is good for its own listing only: its user's, with its options.
+#[tokio::test]
+async fn a_page_token_of_another_listing_is_refused() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    alice.publishes_many("post ", 2).await;
+    let token = alice.page(1, "").await.next_page_token;
+
+    let of_another_user = server.user("bob").tries_to_read(with_token(token.clone())).await;
+    let with_other_options =
+        alice.tries_to_read(NewsFeedRequest { exclude_self: true, ..with_token(token) }).await;
+    for call in [of_another_user, with_other_options] {
+        refused(call).with(Code::InvalidArgument, "PAGE_TOKEN_MISMATCH").blaming("page_token");
+    }
+}
+
+/// Positions of another log, or from beyond the end of this one, are refused by reads too.
+#[tokio::test]
+async fn positions_of_another_log_are_refused() {
+    let other = TestServer::start().await;
+    other.user("alice").publishes_many("post ", 3).await;
+    let page = other.user("alice").page(1, "").await;
+    let server = TestServer::start().await;
+    positions_are_refused(&server, &page, "CURSOR_OF_ANOTHER_LOG").await;
+}
+
+/// As after a restore from an older backup.
+#[tokio::test]
+async fn positions_from_the_future_are_refused() {
+    let mut server = TestServer::start().await;
+    server.user("alice").publishes("kept").await;
+    let restored = server.restored_copy().await;
+    server.user("alice").publishes_many("lost ", 3).await;
+    let page = server.user("alice").page(1, "").await;
+    positions_are_refused(&restored, &page, "CURSOR_BEYOND_HEAD").await;
+}
+
+async fn positions_are_refused(
+    server: &TestServer,
+    page: &whimbrel::api::v1::NewsFeedResponse,
+    reason: &str,
+) {
+    let alice = server.user("alice");
+    let at_least_cursor = page.cursor.clone();
+    let request = NewsFeedRequest { at_least_cursor, ..NewsFeedRequest::default() };
+    refused(alice.tries_to_read(request).await).with(Code::FailedPrecondition, reason);
+    let request = with_token(page.next_page_token.clone());
+    refused(alice.tries_to_read(request).await).with(Code::FailedPrecondition, reason);
+}
+
+fn with_token(page_token: String) -> NewsFeedRequest {
+    NewsFeedRequest { page_token, ..NewsFeedRequest::default() }
+}
+
+/// Messages whose bytes a test may change.
+pub(crate) fn follow() -> Vec<u8> {
+    FollowRequest { user_id: "alice".to_owned(), followee_id: "bob".to_owned() }.encode_to_vec()
+}
+
+/// See [`follow`].
+pub(crate) fn publish(text: &str) -> Vec<u8> {
+    let (author_id, text) = ("alice".to_owned(), text.to_owned());
+    PublishRequest { author_id, text, request_id: String::new() }.encode_to_vec()
+}

@@ -1,0 +1,90 @@
+//! The client of the API that the command line uses: how it tells what went wrong, and that its
+//! watch goes on by itself.
+
+use std::time::Duration;
+
+use whimbrel::api::v1::watch_feed_response::Message;
+use whimbrel::api::v1::{FollowRequest, PublishRequest};
+use whimbrel::client::{Client, Error, Retry, StartAt, Watch};
+
+use crate::harness::{Gate, Setup, TestServer, told, within};
+
+/// What the server refused has its reason and its sentence; it is not tried again.
+#[tokio::test]
+async fn a_refusal_has_its_reason() {
+    let server = TestServer::start().await;
+    let client = Client::connect(&server.address().to_string()).await.unwrap();
+    let (user_id, followee_id) = ("alice".to_owned(), "alice".to_owned());
+    let request = FollowRequest { user_id, followee_id };
+    let error =
+        Retry::for_ever().call(|| client.follow(request.clone())).await.expect_err("self-follow");
+    let Error::Call(call) = error else { panic!("not refused: {error}") };
+    assert_eq!((call.code, call.reason.as_str()), ("INVALID_ARGUMENT", "SELF_FOLLOW"));
+    assert!(!call.is_transient && call.message.contains("alice"));
+}
+
+/// What may pass is tried again.
+#[tokio::test]
+async fn an_overloaded_server_is_called_again() {
+    let server = Setup::new().limits(|limits| limits.calls_max = 0).start().await;
+    let client = Client::connect(&server.address().to_string()).await.unwrap();
+    let mut tries = 0;
+    let error = Retry::within(Duration::from_millis(300))
+        .call(|| {
+            tries += 1;
+            client.publish(post("hi"))
+        })
+        .await
+        .expect_err("no call is taken");
+    assert!(error.is_transient() && error.retry_after().is_some(), "{error}");
+    assert!(tries > 1);
+}
+
+/// Nobody there, or no address: said at once and plainly.
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told() {
+    let address = TestServer::start().await.address().to_string();
+    let error = within("a refusal", Client::connect(&address)).await.expect_err("nobody is there");
+    assert!(matches!(error, Error::Connect { .. }) && error.is_transient(), "{error}");
+    assert!(error.to_string().contains(&address), "{error}");
+    let error = Client::connect("no address").await.expect_err("it is none");
+    assert!(matches!(error, Error::Address { .. }) && !error.is_transient(), "{error}");
+}
+
+/// A watch goes on over broken connections and a restart, without a hole and without a repeat.
+#[tokio::test]
+async fn a_watch_goes_on_after_breaks() {
+    let mut server = TestServer::start().await;
+    let gate = Gate::before(server.address()).await;
+    let client = Client::connect_lazily(&gate.address().to_string()).unwrap();
+    let mut watch = Watch::new(client, "alice", StartAt::Now);
+    while !matches!(next(&mut watch).await, Message::CaughtUp(_)) {}
+
+    server.user("alice").publishes("one").await;
+    assert_eq!(next_event(&mut watch).await, "alice: one");
+    gate.cut();
+    server.user("alice").publishes("two").await;
+    assert_eq!(next_event(&mut watch).await, "alice: two");
+    server.restart().await;
+    gate.leads_to(server.address());
+    server.user("alice").publishes("three").await;
+    assert_eq!(next_event(&mut watch).await, "alice: three");
+}
+
+async fn next(watch: &mut Watch) -> Message {
+    within("a message", watch.next(|_| ())).await.expect("the watch goes on")
+}
+
+async fn next_event(watch: &mut Watch) -> String {
+    loop {
+        if let Message::Batch(batch) = next(watch).await {
+            assert_eq!(batch.events.len(), 1, "{batch:?}");
+            return told(&batch.events[0]);
+        }
+    }
+}
+
+fn post(text: &str) -> PublishRequest {
+    let (author_id, text) = ("alice".to_owned(), text.to_owned());
+    PublishRequest { author_id, text, request_id: String::new() }
+}

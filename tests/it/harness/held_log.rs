@@ -1,0 +1,114 @@
+//! A log whose appends wait while a test holds them, as if the disk took its time; or whose batches
+//! do, as if the log were far away.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use whimbrel::log::{Batch, Entry, Error, Log};
+use whimbrel::model::{Event, LogId, Revision};
+
+use super::patience::eventually;
+
+/// Holds the appends of a log. Open at first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Valve(Arc<(Mutex<State>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct State {
+    shut: bool,
+    waiting: bool,
+}
+
+impl Valve {
+    /// From now on appends wait.
+    pub(crate) fn shut(&self) {
+        self.state().shut = true;
+    }
+
+    /// Lets appends through.
+    pub(crate) fn open(&self) {
+        self.state().shut = false;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until something waits.
+    pub(crate) async fn holds_one(&self) {
+        eventually("something to be held", async || self.state().waiting.then_some(())).await;
+    }
+
+    /// `log`, with its appends held by this.
+    pub(crate) fn before(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
+        Arc::new(HeldLog { log, appends: self.clone(), batches: Self::default() })
+    }
+
+    /// `log`, with what is durable held by this before it is handed out.
+    pub(crate) fn behind(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
+        Arc::new(HeldLog { log, appends: Self::default(), batches: self.clone() })
+    }
+
+    fn pass(&self) {
+        let mut state = self.state();
+        while state.shut {
+            state.waiting = true;
+            state = self.0.1.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.waiting = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct HeldLog {
+    log: Arc<dyn Log>,
+    appends: Valve,
+    batches: Valve,
+}
+
+impl Log for HeldLog {
+    fn id(&self) -> LogId {
+        self.log.id()
+    }
+
+    fn head(&self) -> Revision {
+        self.log.head()
+    }
+
+    fn oldest(&self) -> Revision {
+        self.log.oldest()
+    }
+
+    fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
+        self.appends.pass();
+        self.log.append(after, events)
+    }
+
+    fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
+        self.log.get(revision)
+    }
+
+    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
+        self.log.read(after, events_max)
+    }
+
+    fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
+        let (head, batches) = self.log.follow(batches_max);
+        let (sender, receiver) = sync_channel(batches_max);
+        let valve = self.batches.clone();
+        std::thread::spawn(move || {
+            for batch in batches {
+                valve.pass();
+                if sender.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        (head, receiver)
+    }
+
+    fn close(&self) {
+        self.log.close();
+    }
+}

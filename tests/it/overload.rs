@@ -1,0 +1,191 @@
+//! More than the server takes: the caller is told so at once and when to come back, and those who
+//! are inside are served.
+
+use tokio::task::JoinSet;
+use tonic::Code;
+use whimbrel::api::v1::WatchFeedRequest;
+
+use crate::harness::{Setup, TestServer, Valve, eventually, refused, within};
+
+/// While the disk does not keep up, changes beyond the queue are refused at once; those in it are
+/// made when it does.
+#[tokio::test]
+async fn a_full_queue_refuses_changes() {
+    let valve = Valve::default();
+    let setup = Setup::new().appends_through(&valve).limits(|limits| {
+        limits.queue_commands_max = 1;
+        limits.batch_commands_max = 1;
+    });
+    let server = setup.start().await;
+    valve.shut();
+    let mut calls = JoinSet::new();
+    publish_on(&mut calls, &server, "being written");
+    valve.holds_one().await;
+
+    publish_on(&mut calls, &server, "one of these waits");
+    publish_on(&mut calls, &server, "one of these waits");
+    let first = within("a refusal", calls.join_next()).await.unwrap().unwrap();
+    refused(first)
+        .with(Code::ResourceExhausted, "OVERLOADED")
+        .for_quota_of("changes")
+        .with_a_delay();
+    assert!(server.user("reader").feed().await.texts().is_empty(), "reads go on");
+
+    valve.open();
+    for call in within("the others", calls.join_all()).await {
+        call.expect("what was taken is done");
+    }
+    assert_eq!(server.user("bob").feed().await.texts(), ["one of these waits", "being written"]);
+}
+
+/// No more calls at once than the limit; a place is free when a call ends.
+#[tokio::test]
+async fn calls_beyond_the_limit_are_refused() {
+    let valve = Valve::default();
+    let server =
+        Setup::new().appends_through(&valve).limits(|limits| limits.calls_max = 1).start().await;
+    valve.shut();
+    let mut calls = JoinSet::new();
+    publish_on(&mut calls, &server, "inside");
+    valve.holds_one().await;
+
+    refused(server.user("alice").tries_to_follow("bob").await)
+        .with(Code::ResourceExhausted, "OVERLOADED")
+        .for_quota_of("calls")
+        .with_a_delay();
+    valve.open();
+    within("the call inside", calls.join_all()).await.remove(0).expect("it is done");
+    assert_eq!(server.user("bob").feed().await.texts(), ["inside"]);
+}
+
+/// A call that is never answered in time is told so, and may have had its effect.
+#[tokio::test]
+async fn a_call_that_takes_too_long_is_ended() {
+    let valve = Valve::default();
+    let setup = Setup::new().appends_through(&valve);
+    let server =
+        setup.limits(|limits| limits.call_time_max = std::time::Duration::ZERO).start().await;
+    valve.shut();
+    let call = server.user("bob").tries_to_publish("late", "request 1").await;
+    refused(call).with(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    valve.open();
+    let again = server.user("bob").publishes_once("late", "request 1").await;
+    assert!(again.deduplicated, "the first call had its effect");
+}
+
+/// A user has so many streams, and another user's do not count.
+#[tokio::test]
+async fn streams_of_one_user_are_limited() {
+    let server = TestServer::start().await;
+    let alice = server.user("alice");
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        let mut stream = alice.watches().await;
+        stream.opened().await;
+        streams.push(stream);
+    }
+    let refusal = refused(alice.tries_to_watch(WatchFeedRequest::default()).await)
+        .with(Code::ResourceExhausted, "TOO_MANY_STREAMS")
+        .for_quota_of("user")
+        .with_a_delay();
+    assert_eq!(refusal.metadata()["streams_max"], "16");
+    server.user("bob").watches().await.opened().await;
+
+    drop(streams.pop());
+    opens_again(&server).await;
+}
+
+/// All users together have so many streams.
+#[tokio::test]
+async fn streams_of_the_server_are_limited() {
+    let server = TestServer::limited(|limits| limits.streams_max = 2).await;
+    let mut first = server.user("alice").watches().await;
+    let mut second = server.user("bob").watches().await;
+    first.opened().await;
+    second.opened().await;
+    refused(server.user("carol").tries_to_watch(WatchFeedRequest::default()).await)
+        .with(Code::ResourceExhausted, "TOO_MANY_STREAMS")
+        .for_quota_of("server")
+        .with_a_delay();
+
+    drop(first);
+    opens_again(&server).await;
+    server.user("bob").publishes("hi").await;
+    second.caught_up().await;
+    assert_eq!(second.events(1).await, ["bob: hi"]);
+}
+
+async fn opens_again(server: &TestServer) {
+    let alice = server.user("alice");
+    eventually("the permit to return", async || {
+        alice.tries_to_watch(WatchFeedRequest::default()).await.ok()
+    })
+    .await
+    .opened()
+    .await;
+}
+
+/// The number of follows is exact although many come at once.
+#[tokio::test]
+async fn follows_are_limited_exactly() {
+    let server = TestServer::limited(|limits| limits.follows_per_user_max = 5).await;
+    let mut calls = JoinSet::new();
+    for number in 0..20 {
+        let alice = server.user("alice");
+        calls.spawn(async move { alice.tries_to_follow(&format!("user{number}")).await });
+    }
+    let (taken, others): (Vec<_>, Vec<_>) =
+        within("the follows", calls.join_all()).await.into_iter().partition(Result::is_ok);
+    assert_eq!(taken.len(), 5);
+    for call in others {
+        let refusal = refused(call)
+            .with(Code::ResourceExhausted, "TOO_MANY_FOLLOWS")
+            .for_quota_of("user:alice");
+        assert_eq!(refusal.metadata()["follows_max"], "5");
+    }
+    assert!(server.user("bob").follows("carol").await.changed, "others are not concerned");
+}
+
+/// At the limit a repeated follow is still no error, and an unfollow makes room for one.
+#[tokio::test]
+async fn an_unfollow_makes_room_for_a_follow() {
+    let mut server = TestServer::limited(|limits| limits.follows_per_user_max = 2).await;
+    let alice = server.user("alice");
+    alice.follows("bob").await;
+    alice.follows("carol").await;
+    assert!(!alice.follows("bob").await.changed);
+    let refusal = server.unchanged_by(alice.tries_to_follow("dave")).await;
+    refused(refusal).with(Code::ResourceExhausted, "TOO_MANY_FOLLOWS");
+
+    alice.unfollows("bob").await;
+    server.restart().await;
+    let alice = server.user("alice");
+    assert!(alice.follows("dave").await.changed);
+    refused(alice.tries_to_follow("bob").await).with(Code::ResourceExhausted, "TOO_MANY_FOLLOWS");
+}
+
+/// A disk that is nearly full refuses changes; reads and streams go on.
+#[tokio::test]
+async fn a_full_disk_refuses_changes_only() {
+    let server = TestServer::limited(|limits| limits.disk_free_bytes_min = u64::MAX).await;
+    let alice = server.user("alice");
+    let mut stream = alice.watches().await;
+    stream.opened().await;
+    for _ in 0..2 {
+        let call = server.unchanged_by(alice.tries_to_publish("hi", "request 1")).await;
+        refused(call)
+            .with(Code::ResourceExhausted, "DISK_FULL")
+            .for_quota_of("disk")
+            .with_a_delay();
+    }
+    refused(alice.tries_to_follow("bob").await).with(Code::ResourceExhausted, "DISK_FULL");
+    assert!(alice.feed().await.texts().is_empty());
+    stream.caught_up().await;
+}
+
+type Calls = JoinSet<Result<whimbrel::api::v1::PublishResponse, tonic::Status>>;
+
+fn publish_on(calls: &mut Calls, server: &TestServer, text: &'static str) {
+    let bob = server.user("bob");
+    calls.spawn(async move { bob.tries_to_publish(text, "").await });
+}
