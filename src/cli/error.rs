@@ -25,6 +25,9 @@ pub enum Error {
         /// What the machine said.
         source: std::io::Error,
     },
+    /// The server that a verb started for itself does not come up.
+    #[error("the bench's own server does not start: {0}")]
+    OwnServer(String),
     /// Some of the work was refused.
     #[error("{0}")]
     NotAllDone(String),
@@ -47,7 +50,7 @@ impl Error {
             Self::Client(error) if error.is_transient() => 3,
             Self::Usage(_) | Self::Client(client::Error::Address { .. }) => 2,
             Self::Server(server::Error::Failed(_) | server::Error::Transport(_)) => 5,
-            Self::Server(_) | Self::Runtime(_) => 4,
+            Self::Server(_) | Self::OwnServer(_) | Self::Runtime(_) => 4,
             Self::Client(_)
             | Self::File { .. }
             | Self::NotAllDone(_)

@@ -8,6 +8,7 @@ mod error;
 mod feed;
 mod follow;
 mod import;
+mod number;
 mod output;
 mod publish;
 mod serve;

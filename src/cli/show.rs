@@ -42,7 +42,7 @@ fn time(post: &Post) -> String {
 }
 
 /// The text without characters that would steer a terminal: whoever wrote it is not trusted.
-fn harmless(line: &str) -> String {
+pub(super) fn harmless(line: &str) -> String {
     let steers = |c: char| {
         c.is_control() && c != '\t'
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -96,9 +96,10 @@ impl From<Status> for Error {
         let details = status.get_error_details();
         let reason = details.error_info().map_or_else(String::new, |info| info.reason.clone());
         let retry_after = details.retry_info().and_then(|info| info.retry_delay);
-        // A status without details was made by the transport: the connection broke.
-        let is_broken = reason.is_empty()
-            && matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled);
+        // A status without details was made by the transport: the connection broke, or the server
+        // closed it because it was asked for too much.
+        let broken = [Code::Unknown, Code::Internal, Code::Cancelled, Code::ResourceExhausted];
+        let is_broken = reason.is_empty() && broken.contains(&status.code());
         let is_transient = is_broken
             || retry_after.is_some()
             || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);

@@ -5,12 +5,14 @@
 
 mod error;
 mod retry;
+mod revisions;
 mod watch;
 
 use std::time::Duration;
 
 pub use error::{CallError, Error};
 pub use retry::Retry;
+pub use revisions::Revisions;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -18,6 +20,10 @@ pub use watch::{StartAt, Watch};
 
 use crate::api::v1;
 use crate::api::v1::feed_service_client::FeedServiceClient;
+
+/// Most calls to have under way at once on one connection. The HTTP/2 library of the server takes
+/// a few hundred small requests that it has not read yet for an attack, and closes the connection.
+pub const CALLS_PER_CONNECTION_MAX: usize = 512;
 
 /// How long to wait for a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -32,6 +38,7 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// A connection to a server. Cloning it is cheap; clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Client {
+    channel: Channel,
     feed: FeedServiceClient<Channel>,
     health: HealthClient<Channel>,
 }
@@ -53,6 +60,23 @@ impl Client {
         Ok(Self::on(channel))
     }
 
+    /// Connects as often as it takes to have `calls` under way at once, at least `connections_min`
+    /// times.
+    ///
+    /// # Errors
+    /// See [`Client::connect`].
+    pub async fn connect_for(
+        address: &str,
+        calls: usize,
+        connections_min: usize,
+    ) -> Result<Vec<Self>, Error> {
+        let mut clients = Vec::new();
+        for _ in 0..calls.div_ceil(CALLS_PER_CONNECTION_MAX).max(connections_min) {
+            clients.push(Self::connect(address).await?);
+        }
+        Ok(clients)
+    }
+
     /// As [`Client::connect`], but connects with the first call, and again after it was lost.
     ///
     /// # Errors
@@ -62,7 +86,11 @@ impl Client {
     }
 
     fn on(channel: Channel) -> Self {
-        Self { feed: FeedServiceClient::new(channel.clone()), health: HealthClient::new(channel) }
+        Self {
+            feed: FeedServiceClient::new(channel.clone()),
+            health: HealthClient::new(channel.clone()),
+            channel,
+        }
     }
 
     /// Calls Follow.
@@ -109,6 +137,14 @@ impl Client {
     /// See [`Client::follow`].
     pub async fn watch_feed(&self, request: v1::WatchFeedRequest) -> Result<Messages, Error> {
         Ok(Messages(self.feed.clone().watch_feed(request).await?.into_inner()))
+    }
+
+    /// As [`Client::watch_feed`], but reads no more of the stream than its revisions.
+    ///
+    /// # Errors
+    /// See [`Client::follow`].
+    pub async fn watch_revisions(&self, request: v1::WatchFeedRequest) -> Result<Revisions, Error> {
+        Revisions::open(self.channel.clone(), request).await
     }
 
     /// Calls Check of `grpc.health.v1`: a call that does nothing.
