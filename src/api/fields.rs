@@ -8,7 +8,7 @@ use super::{status, token};
 use crate::model::{Cursor, UserId};
 
 pub(super) fn user_id(field: &str, text: &str) -> Result<UserId, Status> {
-    UserId::parse(text).map_err(|error| status::invalid_field(field, error))
+    UserId::parse(text).map_err(|error| status::invalid_field(field, error, error.parts()))
 }
 
 /// A number of items: 0 for the default, and never more than the most.
@@ -24,6 +24,7 @@ pub(super) fn items_max(
         Err(_) => Err(status::invalid_field(
             field,
             format!("must not be negative, but is {asked}: 0 means {default}"),
+            vec![("value", asked.to_string())],
         )),
     }
 }
@@ -47,7 +48,7 @@ pub(super) fn heartbeat(
     // Not by the type's own conversion: it overflows on the least of all seconds.
     let (Ok(seconds), Ok(nanos)) = (u64::try_from(asked.seconds), u32::try_from(asked.nanos))
     else {
-        return Err(status::invalid_field(field, "must not be negative"));
+        return Err(status::invalid_field(field, "must not be negative", Vec::new()));
     };
     let asked = Duration::new(seconds, nanos);
     Ok(asked.clamp(limits.heartbeat_min, limits.heartbeat_max))

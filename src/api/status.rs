@@ -73,10 +73,17 @@ impl Problem {
     }
 }
 
-/// A field that breaks its rule. `rule` says what it must be.
-pub(super) fn invalid_field(field: &str, rule: impl std::fmt::Display) -> Status {
-    Problem::new(Code::InvalidArgument, ErrorReason::InvalidField, format!("{field} {rule}"))
-        .violation(field)
+/// A field that breaks its rule. `rule` says what it must be, `parts` are what changes in that.
+pub(super) fn invalid_field(
+    field: &str,
+    rule: impl std::fmt::Display,
+    parts: Vec<(&'static str, String)>,
+) -> Status {
+    let message = format!("{field} {rule}");
+    let problem = Problem::new(Code::InvalidArgument, ErrorReason::InvalidField, message);
+    parts
+        .into_iter()
+        .fold(problem.violation(field), |problem, (part, value)| problem.with(part, value))
         .into_status()
 }
 

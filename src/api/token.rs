@@ -73,7 +73,11 @@ impl std::fmt::Display for Error {
         if self.is_other_kind {
             write!(f, "must be a {kind}, but is a {other}: pass each where it belongs")
         } else {
-            write!(f, "must be a {kind} exactly as this server gave it, but is none")
+            write!(
+                f,
+                "must be a {kind} exactly as this server gave it, but is none: leave it out to \
+                 start without one"
+            )
         }
     }
 }

@@ -39,7 +39,11 @@ pub(super) fn handle(
                 "has no value {}: use GAP_POLICY_FAIL or GAP_POLICY_RESET",
                 request.gap_policy
             );
-            return Err(status::invalid_field("gap_policy", rule));
+            return Err(status::invalid_field(
+                "gap_policy",
+                rule,
+                vec![("value", request.gap_policy.to_string())],
+            ));
         }
     };
     let heartbeat = fields::heartbeat("heartbeat", request.heartbeat, limits)?;

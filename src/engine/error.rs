@@ -8,7 +8,7 @@ use crate::model::{RequestId, Revision, UserId};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nobody can follow themselves.
-    #[error("{user} cannot follow themselves: name another user as followee_id")]
+    #[error("{user} is both user_id and followee_id: name somebody else as followee_id")]
     SelfFollow {
         /// Who tried.
         user: UserId,

@@ -131,7 +131,7 @@ pub struct LiveStream {
     at: Cursor,
     /// The cursor handed out last. It is behind `at` after a look that found nothing.
     told: Cursor,
-    /// What comes next, in order, all after `at`. At most a batch and one event.
+    /// What comes next, in order, all after `at`. At most what a batch or the channel holds.
     ready: VecDeque<Arc<FeedEvent>>,
     told_caught_up: bool,
     heartbeat: Duration,
@@ -333,21 +333,21 @@ impl LiveStream {
         }
     }
 
-    /// The events at the first of `revisions`, about as many as fit into a batch.
+    /// The events at the first of `revisions`: at least one, and as many as fit into a batch.
     async fn load(&self, revisions: Vec<Revision>) -> Result<Vec<Arc<FeedEvent>>, Error> {
         let hub = self.hub.clone();
         let bytes_max = hub.0.limits.batch_bytes_max;
         // The log may have to read from the disk.
         let load = move || {
-            let mut bytes = 0;
+            let mut bytes = BATCH_OVERHEAD_BYTES;
             let mut events = Vec::with_capacity(revisions.len());
             for revision in revisions {
                 let event = hub.event(revision)?;
                 bytes += event.wire_bytes_max();
-                events.push(Arc::new(event));
-                if bytes > bytes_max {
+                if bytes > bytes_max && !events.is_empty() {
                     break;
                 }
+                events.push(Arc::new(event));
             }
             Ok(events)
         };

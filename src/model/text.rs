@@ -47,6 +47,27 @@ pub enum TextError {
     },
 }
 
+impl TextError {
+    /// The changing parts of its message, by name.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::TooManyBytes { bytes, bytes_max } => {
+                vec![("bytes", bytes.to_string()), ("bytes_max", bytes_max.to_string())]
+            }
+            Self::TooManyGraphemes { graphemes } => vec![
+                ("graphemes", graphemes.to_string()),
+                ("graphemes_max", TEXT_GRAPHEMES_MAX.to_string()),
+            ],
+            Self::BadCharacter { character, at } => vec![
+                ("character", character.escape_default().to_string()),
+                ("at_byte", at.to_string()),
+            ],
+        }
+    }
+}
+
 impl PostText {
     /// Checks `text` and makes it a post's.
     ///

@@ -34,6 +34,20 @@ pub enum UserIdError {
     },
 }
 
+impl UserIdError {
+    /// The changing parts of its message, by name.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::TooLong { bytes } => {
+                vec![("bytes", bytes.to_string()), ("bytes_max", USER_ID_BYTES_MAX.to_string())]
+            }
+            Self::BadCharacter { at } => vec![("at_byte", at.to_string())],
+        }
+    }
+}
+
 impl UserId {
     /// Checks `text` and makes it a user id.
     ///
