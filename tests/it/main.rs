@@ -17,3 +17,4 @@ mod overload;
 mod publish;
 mod stream_steps;
 mod watch;
+mod watch_pace;
