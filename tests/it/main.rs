@@ -22,3 +22,4 @@ mod publish;
 mod storage;
 mod stream_steps;
 mod watch;
+mod watch_pace;

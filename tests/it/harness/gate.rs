@@ -21,7 +21,7 @@ pub(crate) struct Gate {
     holding: watch::Sender<bool>,
     cuts: watch::Sender<()>,
     asked_bytes: Arc<AtomicU64>,
-    _passing: JoinSet<()>,
+    passing: JoinSet<()>,
 }
 
 impl Gate {
@@ -35,7 +35,7 @@ impl Gate {
             holding: watch::Sender::new(false),
             cuts: watch::Sender::new(()),
             asked_bytes: Arc::default(),
-            _passing: JoinSet::new(),
+            passing: JoinSet::new(),
         };
         gate.accepting(listener)
     }
@@ -80,7 +80,7 @@ impl Gate {
     fn accepting(mut self, listener: TcpListener) -> Self {
         let (server, holding) = (self.server.subscribe(), self.holding.subscribe());
         let (cuts, asked_bytes) = (self.cuts.clone(), Arc::clone(&self.asked_bytes));
-        self._passing.spawn(async move {
+        self.passing.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let server = *server.borrow();
