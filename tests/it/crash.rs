@@ -11,8 +11,8 @@ use whimbrel::log::{Entry, LocalLog, Log};
 use whimbrel::model::{PostText, RequestId, Revision, UserId};
 use whimbrel::runtime::{Clock, Vital};
 
+use crate::fragile_disk::FragileDisk;
 use crate::log::OPTIONS;
-use crate::storage::Disk;
 
 /// Workloads, each cut at many points; with [`CUTS_PER_SEED`] over a thousand in all.
 const SEEDS: u64 = 12;
@@ -32,13 +32,13 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
 
         for _ in 0..CUTS_PER_SEED {
             let (content, acknowledged) = disk.cut(random.usize(..=disk.ops()), &mut random);
-            let recovering = Disk::with(content);
+            let recovering = FragileDisk::with(content);
             let found = read_all(recovering.clone());
             check(&made, &found, acknowledged, seed);
 
             let ops = random.usize(..=recovering.ops());
             let (content, _) = recovering.cut(ops, &mut random);
-            let found_again = read_all(Disk::with(content));
+            let found_again = read_all(FragileDisk::with(content));
             assert_eq!(found, found_again, "seed {seed}: a cut while recovering changed the log");
         }
     }
@@ -71,7 +71,7 @@ fn after_a_failed_write_nothing_is_acknowledged() {
     }
 }
 
-fn a_failing_disk_ends_the_engine(break_disk: impl Fn(&Disk), seed: u64) {
+fn a_failing_disk_ends_the_engine(break_disk: impl Fn(&FragileDisk), seed: u64) {
     let disk = new_disk();
     let acknowledged = runtime().block_on(async {
         let vital = Vital::new();
@@ -94,13 +94,13 @@ fn a_failing_disk_ends_the_engine(break_disk: impl Fn(&Disk), seed: u64) {
 
     let mut random = fastrand::Rng::with_seed(seed);
     let (content, _) = disk.cut(disk.ops(), &mut random);
-    let found = read_all(Disk::with(content)).len() as u64;
+    let found = read_all(FragileDisk::with(content)).len() as u64;
     // The one that failed may be there or not.
     assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} {found}");
 }
 
 /// Changes by several callers at once, so that batches of all sizes are made. Gives the whole log.
-fn make_changes(disk: &Disk, random: &mut fastrand::Rng) -> Vec<Entry> {
+fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> Vec<Entry> {
     runtime().block_on(async {
         let vital = Vital::new();
         let engine = open(disk, &vital);
@@ -120,7 +120,7 @@ fn make_changes(disk: &Disk, random: &mut fastrand::Rng) -> Vec<Entry> {
         }
         engine.stop().await;
     });
-    read_all(Disk::with(disk.cut(disk.ops(), random).0))
+    read_all(FragileDisk::with(disk.cut(disk.ops(), random).0))
 }
 
 async fn publish(engine: &Engine, author: &str, number: u64) -> Result<u64, Error> {
@@ -134,18 +134,18 @@ async fn publish(engine: &Engine, author: &str, number: u64) -> Result<u64, Erro
 }
 
 /// A disk with a new log. How that comes to be is another matter: a folder gets it by a rename.
-fn new_disk() -> Disk {
-    let disk = Disk::default();
+fn new_disk() -> FragileDisk {
+    let disk = FragileDisk::default();
     drop(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
-    Disk::with(disk.content())
+    FragileDisk::with(disk.content())
 }
 
-fn open(disk: &Disk, vital: &Vital) -> Engine {
+fn open(disk: &FragileDisk, vital: &Vital) -> Engine {
     let log: Arc<dyn Log> = Arc::new(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
     Engine::open(log, &Limits::default(), Clock::system(), vital).unwrap()
 }
 
-fn read_all(disk: Disk) -> Vec<Entry> {
+fn read_all(disk: FragileDisk) -> Vec<Entry> {
     let log = LocalLog::on_storage(disk, "disk", OPTIONS).unwrap();
     log.read(Revision::ZERO, usize::MAX).unwrap()
 }

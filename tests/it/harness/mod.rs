@@ -16,6 +16,7 @@ mod user;
 mod watching;
 pub(crate) mod wire;
 
+pub(crate) use disk::Disk;
 pub(crate) use gate::Gate;
 pub(crate) use held_log::Valve;
 pub(crate) use pages::Feed;

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
 
+use crate::harness::Disk;
+
 /// Disks write sectors whole, and nothing larger.
 const SECTOR_BYTES: usize = 512;
 
@@ -26,11 +28,13 @@ pub(crate) enum Op {
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Disk(Arc<Mutex<State>>);
+pub(crate) struct FragileDisk {
+    content: Disk,
+    state: Arc<Mutex<State>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    content: Vec<u8>,
     /// What was there when the recording began.
     first: Vec<u8>,
     ops: Vec<Op>,
@@ -38,15 +42,15 @@ struct State {
     writes_until_failure: Option<usize>,
 }
 
-impl Disk {
+impl FragileDisk {
     /// A disk with this content.
     pub(crate) fn with(content: Vec<u8>) -> Self {
-        let first = content.clone();
-        Self(Arc::new(Mutex::new(State { content, first, ..State::default() })))
+        let state = State { first: content.clone(), ..State::default() };
+        Self { content: Disk::holding(content), state: Arc::new(Mutex::new(state)) }
     }
 
     pub(crate) fn content(&self) -> Vec<u8> {
-        self.state().content.clone()
+        self.content.bytes()
     }
 
     pub(crate) fn acknowledged(&self, events: u64) {
@@ -93,7 +97,7 @@ impl Disk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
     }
 }
 
@@ -144,25 +148,19 @@ fn may_succeed(left: &mut Option<usize>) -> bool {
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for FragileDisk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state().content.len() as u64)
+        self.content.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state();
-        let start = usize::try_from(offset).unwrap();
-        let bytes = state.content.get(start..start + out.len());
-        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        self.content.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state();
-        let len = usize::try_from(len).unwrap();
-        state.content.resize(len, 0);
-        state.ops.push(Op::SetLen(len));
-        Ok(())
+        state.ops.push(Op::SetLen(usize::try_from(len).unwrap()));
+        self.content.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -179,9 +177,8 @@ impl StorageBackend for Disk {
         if !may_succeed(&mut state.writes_until_failure) {
             return Err(failed());
         }
-        let offset = usize::try_from(offset).unwrap();
-        write(&mut state.content, offset, data);
-        state.ops.push(Op::Write { offset, bytes: data.to_vec() });
-        Ok(())
+        let op = Op::Write { offset: usize::try_from(offset).unwrap(), bytes: data.to_vec() };
+        state.ops.push(op);
+        self.content.write(offset, data)
     }
 }
