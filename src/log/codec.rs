@@ -119,7 +119,7 @@ fn from_record(change: RecordChange) -> Option<Change> {
         }
         RecordChange::Publish(publish) => Change::Publish {
             author: UserId::parse(&publish.author).ok()?,
-            text: PostText::parse(&publish.text).ok()?,
+            text: PostText::stored(&publish.text),
             request_id: match publish.request_id.as_str() {
                 "" => None,
                 id => Some(RequestId::parse(id).ok()?),

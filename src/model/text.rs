@@ -85,6 +85,13 @@ impl PostText {
         Ok(Self(text.into()))
     }
 
+    /// A text that was parsed before it was stored. It is not checked again: counting graphemes
+    /// would take most of the time of a replay.
+    #[must_use]
+    pub fn stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
