@@ -28,14 +28,9 @@ pub(super) struct Load {
 }
 
 impl Latencies {
+    #[expect(clippy::expect_used, reason = "it takes these bounds, which are constants")]
     pub(super) fn new() -> Self {
-        // The bounds are constants that it takes; without them it would only be larger.
-        let bounded = Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS);
-        Self(
-            bounded
-                .or_else(|_| Histogram::new(DIGITS))
-                .unwrap_or_else(|error| unreachable!("{error}")),
-        )
+        Self(Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).expect("bounds that it takes"))
     }
 
     pub(super) fn record(&mut self, latency: Duration) {
