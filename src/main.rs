@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use whimbrel::cli::{Cli, Error, Output};
 
+/// Most of what a call allocates is freed by another thread, which the system's allocator is slow
+/// at: with this one an import of small changes takes a quarter less time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.json);

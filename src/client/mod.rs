@@ -21,9 +21,9 @@ pub use watch::{StartAt, Watch};
 use crate::api::v1;
 use crate::api::v1::feed_service_client::FeedServiceClient;
 
-/// Most calls to have under way at once on one connection. The HTTP/2 library of the server takes
-/// a few hundred small requests that it has not read yet for an attack, and closes the connection.
-pub const CALLS_PER_CONNECTION_MAX: usize = 512;
+/// Most calls to have under way at once on one connection: a server takes no more streams on one
+/// unless it is configured to, and the others would only wait.
+pub const CALLS_PER_CONNECTION_MAX: usize = 1_024;
 
 /// How long to wait for a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);

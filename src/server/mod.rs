@@ -31,8 +31,10 @@ mod http2 {
     pub(super) const PENDING_ACCEPT_RESETS_MAX: usize = 20;
     /// What one caller may send before we have read it: requests are small.
     pub(super) const STREAM_WINDOW_BYTES: u32 = 64 << 10;
-    /// The same for a connection.
-    pub(super) const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+    /// The same for a connection. h2 also takes half of it as its budget for small frames, 256
+    /// bytes for each that is not read yet, and closes the connection beyond: a connection's 1,024
+    /// streams must fit.
+    pub(super) const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
     /// With the timeout, a dead peer is gone in 40 s.
     pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
     /// See [`KEEPALIVE_INTERVAL`].

@@ -125,6 +125,22 @@ async fn opens_again(server: &TestServer) {
     .await;
 }
 
+/// As many calls at once as a connection may have streams: all are answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_may_use_all_its_streams_at_once() {
+    let server = TestServer::start().await;
+    // How many are unread at once is up to the scheduler, so it gets more than one chance.
+    for _ in 0..5 {
+        let mut calls = JoinSet::new();
+        for _ in 0..whimbrel::config::Limits::default().streams_per_connection_max {
+            publish_on(&mut calls, &server, "one of very many");
+        }
+        for call in within("the calls", calls.join_all()).await {
+            call.expect("it is done");
+        }
+    }
+}
+
 /// The number of follows is exact although many come at once.
 #[tokio::test]
 async fn follows_are_limited_exactly() {
