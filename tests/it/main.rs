@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bad_wire;
+mod bench;
 mod client;
 mod config;
 mod crash;
@@ -13,6 +14,7 @@ mod fragile_disk;
 mod harness;
 mod health_reflection;
 mod history;
+mod import;
 mod layers;
 mod log;
 mod model;

@@ -50,7 +50,7 @@ pub(super) struct Import {
     #[arg(long, value_name = "FILE")]
     posts: Option<PathBuf>,
     /// How many changes are under way at once.
-    #[arg(long, default_value_t = 256, value_name = "N",
+    #[arg(long, default_value_t = 512, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     in_flight: u16,
     /// How long a change is tried while the server cannot be reached or is too busy, in seconds.

@@ -1,0 +1,44 @@
+//! `whimbrel bench`: every measurement runs, loses nothing, and is told under its name. How fast
+//! anything was is not looked at.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The rows for machines: their names, and the fields that each must have.
+#[test]
+fn a_bench_measures_everything_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_whimbrel"))
+        .args(["bench", "--json", "--seconds", "1", "--watchers", "32", "--data-in"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut rows: BTreeMap<String, Value> = BTreeMap::new();
+    for line in String::from_utf8(done.stdout).unwrap().lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        rows.insert(row["name"].as_str().unwrap().to_owned(), row);
+    }
+    for (name, fields) in [
+        ("floor", &["per_s", "p50_us", "p99_us"][..]),
+        ("publish", &["per_s", "p50_us", "p99_us", "floor_ratio"]),
+        ("thousand", &["seconds"]),
+        ("feed", &["p50_us", "p99_us", "floor_ratio"]),
+        ("fan_out_shared", &["per_s", "lost"]),
+        ("fan_out_own", &["per_s", "lost"]),
+        ("idle_shared", &["kb_each"]),
+        ("idle_own", &["kb_each"]),
+    ] {
+        let row = rows.get(name).unwrap_or_else(|| panic!("no {name} in {rows:?}"));
+        for field in fields {
+            assert!(row[field].is_number(), "{field} of {row}");
+        }
+    }
+    assert_eq!(
+        (&rows["fan_out_shared"]["lost"], &rows["fan_out_own"]["lost"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves no folder behind");
+}
