@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use whimbrel::api::v1::PublishRequest;
+use whimbrel::client::Client;
 use whimbrel::config::Limits;
 use whimbrel::engine::{Engine, Error};
 use whimbrel::log::{Entry, LocalLog, Log};
@@ -13,6 +15,7 @@ use whimbrel::runtime::{Clock, Vital};
 
 use crate::fragile_disk::FragileDisk;
 use crate::log::OPTIONS;
+use crate::process::ServerProcess;
 
 /// Workloads, each cut at many points; with [`CUTS_PER_SEED`] over a thousand in all.
 const SEEDS: u64 = 12;
@@ -63,7 +66,43 @@ fn after_a_failed_flush_nothing_is_acknowledged() {
     }
 }
 
-/// The same for a write.
+/// The built program on a disk that fails: it ends with a code and a message that say so, and is
+/// whole when it is started on a good one.
+#[test]
+fn a_failing_disk_ends_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_on_failing_disk(folder.path(), 4 << 10);
+    let acknowledged = runtime().block_on(async {
+        let client = Client::connect(&server.address().to_string()).await.unwrap();
+        let mut acknowledged = 0;
+        loop {
+            let request = PublishRequest {
+                author_id: "alice".to_owned(),
+                text: "👩‍👩‍👧‍👦".repeat(100),
+                request_id: String::new(),
+            };
+            match client.publish(request).await {
+                Ok(published) => acknowledged = published.post.unwrap().revision,
+                Err(error) => {
+                    assert!(error.is_transient(), "{error}");
+                    break acknowledged;
+                }
+            }
+        }
+    });
+    let (code, said) = server.ended();
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("log.redb"), "the message names the file: {said}");
+
+    let found = {
+        let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+        log.head().get()
+    };
+    assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} {found}");
+    assert!(acknowledged > 0);
+}
+
+/// A write that fails ends the engine as a flush does.
 #[test]
 fn after_a_failed_write_nothing_is_acknowledged() {
     for writes in 0..40 {
