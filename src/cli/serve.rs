@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,6 +13,9 @@ use tracing_subscriber::EnvFilter;
 use super::{Error, Output};
 use crate::config::{Config, Limits};
 use crate::server::Server;
+
+/// The unit of the sizes given.
+const MIB: u64 = 1 << 20;
 
 /// Run the server until SIGINT or SIGTERM.
 #[derive(Args, Debug)]
@@ -38,17 +42,17 @@ pub(super) struct Serve {
     #[arg(long, env = "WHIMBREL_POST_CACHE", default_value_t = 256, value_name = "MIB")]
     post_cache: u64,
     /// How many users one user may follow.
-    #[arg(long, env = "WHIMBREL_FOLLOWS_MAX", default_value_t = 10_000, value_name = "N")]
-    follows_max: usize,
+    #[arg(long, env = "WHIMBREL_FOLLOWS_MAX", default_value = "10000", value_name = "N")]
+    follows_max: NonZeroUsize,
     /// How many streams one user may have open.
-    #[arg(long, env = "WHIMBREL_USER_STREAMS_MAX", default_value_t = 16, value_name = "N")]
-    user_streams_max: usize,
+    #[arg(long, env = "WHIMBREL_USER_STREAMS_MAX", default_value = "16", value_name = "N")]
+    user_streams_max: NonZeroUsize,
     /// How many streams may be open in all.
-    #[arg(long, env = "WHIMBREL_STREAMS_MAX", default_value_t = 100_000, value_name = "N")]
-    streams_max: usize,
+    #[arg(long, env = "WHIMBREL_STREAMS_MAX", default_value = "100000", value_name = "N")]
+    streams_max: NonZeroUsize,
     /// How many connections may be open.
-    #[arg(long, env = "WHIMBREL_CONNECTIONS_MAX", default_value_t = 20_000, value_name = "N")]
-    connections_max: usize,
+    #[arg(long, env = "WHIMBREL_CONNECTIONS_MAX", default_value = "20000", value_name = "N")]
+    connections_max: NonZeroUsize,
 }
 
 impl Serve {
@@ -59,12 +63,12 @@ impl Serve {
             insecure: self.insecure,
             reflection: !self.no_reflection,
             limits: Limits {
-                disk_free_bytes_min: self.disk_free_min << 20,
-                post_cache_bytes: self.post_cache << 20,
-                follows_per_user_max: self.follows_max,
-                streams_per_user_max: self.user_streams_max,
-                streams_max: self.streams_max,
-                connections_max: self.connections_max,
+                disk_free_bytes_min: self.disk_free_min.saturating_mul(MIB),
+                post_cache_bytes: self.post_cache.saturating_mul(MIB),
+                follows_per_user_max: self.follows_max.get(),
+                streams_per_user_max: self.user_streams_max.get(),
+                streams_max: self.streams_max.get(),
+                connections_max: self.connections_max.get(),
                 ..Limits::default()
             },
         };
