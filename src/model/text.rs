@@ -85,8 +85,8 @@ impl PostText {
         Ok(Self(text.into()))
     }
 
-    /// A text that was parsed before it was stored. It is not checked again: counting graphemes
-    /// would take most of the time of a replay.
+    /// A text that was parsed before it was stored. It is not checked again: to count the
+    /// graphemes of every post in a replay would be work for nothing.
     #[must_use]
     pub fn stored(text: &str) -> Self {
         Self(text.into())
