@@ -30,13 +30,11 @@ pub mod v1 {
     tonic::include_proto!("whimbrel.v1");
 }
 
-use std::pin::Pin;
-
 pub use admission::Admission;
 pub use health::Health;
 pub use reflection::ReflectionError;
+use stall::Guarded;
 pub use stall::{Closer, StallWatch};
-use tokio_stream::Stream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use v1::feed_service_server::{FeedService, FeedServiceServer};
@@ -115,8 +113,7 @@ impl FeedService for Feed {
         Ok(Response::new(page))
     }
 
-    type WatchFeedStream =
-        Pin<Box<dyn Stream<Item = Result<v1::WatchFeedResponse, Status>> + Send>>;
+    type WatchFeedStream = Guarded<watch_feed::Messages>;
 
     async fn watch_feed(
         &self,
@@ -124,6 +121,6 @@ impl FeedService for Feed {
     ) -> Result<Response<Self::WatchFeedStream>, Status> {
         let closer = request.extensions().get::<Closer>().cloned();
         let stream = watch_feed::handle(&self.engine, &self.limits, request.into_inner())?;
-        Ok(Response::new(Box::pin(self.stall_watch.guard(stream, closer))))
+        Ok(Response::new(self.stall_watch.guard(stream, closer)))
     }
 }

@@ -75,7 +75,7 @@ impl StallWatch {
     }
 
     /// Watches over `stream`.
-    pub(super) fn guard<S>(&self, stream: S, closer: Option<Closer>) -> Guarded<S> {
+    pub(super) fn guard<S: Unpin>(&self, stream: S, closer: Option<Closer>) -> Guarded<S> {
         let bell = Arc::new(Bell::new());
         let watched = closer.map(|closer| {
             let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl StallWatch {
             Watched { shared: Arc::clone(&self.0), key }
         });
         let waker = Waker::from(Arc::clone(&bell));
-        Guarded { stream: Box::pin(stream), bell, waker, _watched: watched }
+        Guarded { stream, bell, waker, _watched: watched }
     }
 }
 
@@ -133,20 +133,20 @@ impl Wake for Bell {
 
 /// A stream under watch.
 pub(super) struct Guarded<S> {
-    stream: Pin<Box<S>>,
+    stream: S,
     bell: Arc<Bell>,
     /// Rings `bell`.
     waker: Waker,
     _watched: Option<Watched>,
 }
 
-impl<S: Stream> Stream for Guarded<S> {
+impl<S: Stream + Unpin> Stream for Guarded<S> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = &mut *self;
         this.bell.polled_by(cx.waker());
-        let polled = this.stream.as_mut().poll_next(&mut Context::from_waker(&this.waker));
+        let polled = Pin::new(&mut this.stream).poll_next(&mut Context::from_waker(&this.waker));
         if polled.is_ready() {
             // Whoever took this is to ask for the next at once.
             this.bell.wants_poll();

@@ -1,5 +1,7 @@
 //! The WatchFeed RPC.
 
+use std::pin::Pin;
+
 use tokio_stream::Stream;
 use tonic::Status;
 
@@ -10,12 +12,15 @@ use crate::config::Limits;
 use crate::engine::Engine;
 use crate::hub::{LiveStream, Start, Step, WatchOptions};
 
+/// The messages of a stream.
+pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<WatchFeedResponse, Status>> + Send>>;
+
 /// Opens a stream of messages. It never ends without an error.
 pub(super) fn handle(
     engine: &Engine,
     limits: &Limits,
     request: v1::WatchFeedRequest,
-) -> Result<impl Stream<Item = Result<WatchFeedResponse, Status>> + use<>, Status> {
+) -> Result<Messages, Status> {
     let user = fields::user_id("user_id", &request.user_id)?;
     let start = match request.start {
         None => Start::Now,
@@ -50,7 +55,7 @@ pub(super) fn handle(
 
     let options = WatchOptions { heartbeat, reset_items };
     let live = engine.watch(&user, start, options).map_err(status::of_engine)?;
-    Ok(messages(live))
+    Ok(Box::pin(messages(live)))
 }
 
 fn messages(mut live: LiveStream) -> impl Stream<Item = Result<WatchFeedResponse, Status>> {

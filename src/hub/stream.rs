@@ -326,33 +326,48 @@ impl LiveStream {
             let events_max = self.hub.0.limits.batch_events_max;
             let revisions = view.backlog(&self.user, self.at.after, until, kind, events_max);
             if !revisions.is_empty() {
-                self.ready = self.load(revisions).await?.into();
+                self.ready = self.load(revisions).await?;
                 return Ok(());
             }
             self.at = self.hub.cursor_after(until);
         }
     }
 
-    /// The events at the first of `revisions`: at least one, and as many as fit into a batch.
-    async fn load(&self, revisions: Vec<Revision>) -> Result<Vec<Arc<FeedEvent>>, Error> {
-        let hub = self.hub.clone();
+    /// The events at the first of `revisions`, of which there must be some: at least one, and at
+    /// most as many as fit into a batch.
+    async fn load(&self, revisions: Vec<Revision>) -> Result<VecDeque<Arc<FeedEvent>>, Error> {
+        let hub = &self.hub;
         let bytes_max = hub.0.limits.batch_bytes_max;
+        // A reader that is just behind finds all it missed at hand.
+        let at_hand = revisions.iter().map_while(|&revision| hub.event_at_hand(revision));
+        let at_hand = fitting(at_hand.map(Ok), bytes_max)?;
+        if !at_hand.is_empty() {
+            return Ok(at_hand);
+        }
         // The log may have to read from the disk.
-        let load = move || {
-            let mut bytes = BATCH_OVERHEAD_BYTES;
-            let mut events = Vec::with_capacity(revisions.len());
-            for revision in revisions {
-                let event = hub.event(revision)?;
-                bytes += event.wire_bytes_max();
-                if bytes > bytes_max && !events.is_empty() {
-                    break;
-                }
-                events.push(Arc::new(event));
-            }
-            Ok(events)
-        };
-        tokio::task::spawn_blocking(load).await.unwrap_or_else(|_| Err(log::Error::Closed.into()))
+        let hub = hub.clone();
+        let read =
+            move || fitting(revisions.into_iter().map(|revision| hub.event(revision)), bytes_max);
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(log::Error::Closed.into()))
     }
+}
+
+/// The first of `events`: at least one if there is one, and at most as many as fit into a batch.
+fn fitting(
+    events: impl Iterator<Item = Result<FeedEvent, Error>>,
+    bytes_max: usize,
+) -> Result<VecDeque<Arc<FeedEvent>>, Error> {
+    let mut bytes = BATCH_OVERHEAD_BYTES;
+    let mut first = VecDeque::new();
+    for event in events {
+        let event = event?;
+        bytes += event.wire_bytes_max();
+        if bytes > bytes_max && !first.is_empty() {
+            break;
+        }
+        first.push_back(Arc::new(event));
+    }
+    Ok(first)
 }
 
 impl Hub {
@@ -367,6 +382,12 @@ impl Hub {
             },
             None => self.cursor_after(page.at),
         }
+    }
+
+    /// The feed event at `revision` if that is a post, and in memory.
+    fn event_at_hand(&self, revision: Revision) -> Option<FeedEvent> {
+        let post = self.0.view.cached_post(revision)?;
+        Some(FeedEvent { revision, kind: FeedEventKind::Posted(post) })
     }
 
     /// The feed event at `revision`, from memory or the log.

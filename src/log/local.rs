@@ -315,6 +315,10 @@ fn identity(database: &Database, file: &Path) -> Result<LogId, Error> {
             Ok(found.unwrap_or(new))
         };
         let format = stored(FORMAT_KEY, FORMAT)?;
+        if format != FORMAT {
+            // Another version's file is left as it is: the transaction goes with its drop.
+            return Ok((format, 0));
+        }
         let id = stored(LOG_ID_KEY, random())?;
         transaction.open_table(LOG)?;
         transaction.commit()?;

@@ -64,6 +64,12 @@ impl Vital {
         }
     }
 
+    /// The first failure, if there has been one.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        self.first_failure.borrow().clone()
+    }
+
     fn fail(&self, part: &str, reason: String) {
         tracing::error!(part, reason, "a vital part failed");
         self.first_failure.send_if_modified(|first| {

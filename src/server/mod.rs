@@ -189,13 +189,14 @@ impl Server {
             connections.cancel();
             let _ = timeout(CLOSE_TIME_MAX, &mut serve).await;
         }
-        match failure {
-            // The log may not be touched any more, so its threads are left as they are.
+        // The log may not be touched after a failure, so its threads are then left as they are.
+        if failure.is_none() {
+            engine.stop().await;
+        }
+        // One may also have failed over its last work.
+        match failure.or_else(|| vital.failure()) {
             Some(failure) => Err(failure.into()),
-            None => {
-                engine.stop().await;
-                Ok(())
-            }
+            None => Ok(()),
         }
     }
 }

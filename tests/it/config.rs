@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use whimbrel::config::{self, Config};
 use whimbrel::log::{self, Entry, LocalLog, Log, Options};
 use whimbrel::model::Revision;
@@ -17,6 +17,7 @@ use crate::harness::{Setup, TestServer};
 /// What redb has before its pages, at least: which of two commits is the newest, and where it is.
 const HEADER_BYTES: usize = 320;
 
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const OPTIONS: Options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
 
 /// A server that anybody could reach does not start unless it is told to, and touches nothing.
@@ -93,9 +94,22 @@ fn a_file_of_another_format_is_refused() {
 fn set_format(file: &Path, format: u64) {
     let database = Database::create(file).unwrap();
     let transaction = database.begin_write().unwrap();
-    let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-    transaction.open_table(meta).unwrap().insert("format", format).unwrap();
+    transaction.open_table(META).unwrap().insert("format", format).unwrap();
     transaction.commit().unwrap();
+}
+
+/// A later version's file may have other tables and keys; it gets none of this version's.
+#[test]
+fn nothing_is_added_to_a_file_of_another_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.redb");
+    set_format(&file, 2);
+    LocalLog::open(folder.path(), OPTIONS).unwrap_err();
+
+    let database = Database::create(&file).unwrap();
+    let transaction = database.begin_read().unwrap();
+    assert_eq!(transaction.open_table(META).unwrap().len().unwrap(), 1);
+    assert_eq!(transaction.list_tables().unwrap().count(), 1);
 }
 
 /// A file that is no log at all is refused by its name.
