@@ -12,6 +12,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out_dir.join("whimbrel.v1.bin"), files.encode_to_vec())?;
 
-    tonic_prost_build::configure().codec_path("crate::api::codec::Codec").compile_fds(files)?;
+    // The messages, and the client's side.
+    tonic_prost_build::configure()
+        .codec_path("crate::api::codec::Codec")
+        .build_server(false)
+        .compile_fds(files.clone())?;
+
+    // The server's side, which sends the messages of a live feed in a form of its own.
+    let server_dir = out_dir.join("server");
+    std::fs::create_dir_all(&server_dir)?;
+    tonic_prost_build::configure()
+        .codec_path("crate::api::codec::Codec")
+        .build_client(false)
+        .extern_path(".whimbrel.v1.WatchFeedResponse", "crate::api::frame::Frame")
+        .extern_path(".whimbrel.v1", "crate::api::v1")
+        .out_dir(server_dir)
+        .compile_fds(files)?;
     Ok(())
 }

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 
 use prost::Message;
 use tonic::Status;
-use tonic::codec::{BufferSettings, DecodeBuf, Decoder};
-use tonic_prost::ProstEncoder;
+use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
+use super::frame::Frame;
 use super::status;
 
 /// Buffer of a call when it begins. The default is 8 KiB, which thousands of open streams pay for.
@@ -18,6 +18,16 @@ const WRITE_BYTES: usize = 32 << 10;
 /// Encodes `T` and decodes `U`.
 #[derive(Debug)]
 pub struct Codec<T, U>(PhantomData<(T, U)>);
+
+/// Encodes `T`.
+#[derive(Debug)]
+pub struct PlainEncoder<T>(PhantomData<T>);
+
+/// What can be sent.
+pub trait Outgoing {
+    /// Appends its bytes.
+    fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status>;
+}
 
 /// Decodes `U`.
 #[derive(Debug)]
@@ -31,20 +41,48 @@ impl<T, U> Default for Codec<T, U> {
 
 impl<T, U> tonic::codec::Codec for Codec<T, U>
 where
-    T: Message + Send + 'static,
+    T: Outgoing + Send + 'static,
     U: Message + Default + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
-    type Encoder = ProstEncoder<T>;
+    type Encoder = PlainEncoder<T>;
     type Decoder = ClearDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::new(buffers())
+        PlainEncoder(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
         ClearDecoder(PhantomData)
+    }
+}
+
+impl<T: Outgoing> Encoder for PlainEncoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, item: T, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        item.write(bytes)
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
+    }
+}
+
+impl<M: Message> Outgoing for M {
+    fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        self.encode(bytes).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Outgoing for Frame {
+    fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        match self {
+            Self::Batch(response) => response.write(bytes),
+            Self::Other(response) => response.write(bytes),
+        }
     }
 }
 

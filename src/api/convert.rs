@@ -1,6 +1,5 @@
 //! Values of the model as messages.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::token::encode_cursor;
@@ -36,6 +35,7 @@ fn duration(duration: Duration) -> prost_types::Duration {
     duration.try_into().unwrap_or_default()
 }
 
+/// The message for `step`. Batches are sent as [`super::frame::Frame`]s, which are no different.
 pub(super) fn step(step: Step) -> WatchFeedResponse {
     message(match step {
         Step::Opened { cursor, head, heartbeat } => Message::Opened(response::Opened {
@@ -50,7 +50,7 @@ pub(super) fn step(step: Step) -> WatchFeedResponse {
         Step::Batch { prev, cursor, events } => Message::Batch(response::Batch {
             prev_cursor: encode_cursor(&prev),
             cursor: encode_cursor(&cursor),
-            events: events.iter().map(feed_event).collect(),
+            events: events.iter().map(|event| feed_event(event)).collect(),
         }),
         Step::CaughtUp { cursor } => {
             Message::CaughtUp(response::CaughtUp { cursor: encode_cursor(&cursor) })
@@ -80,7 +80,7 @@ fn message(message: Message) -> WatchFeedResponse {
     WatchFeedResponse { message: Some(message) }
 }
 
-fn feed_event(event: &Arc<hub::FeedEvent>) -> FeedEvent {
+pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
     let what = match &event.kind {
         FeedEventKind::Posted(post) => {
             feed_event::Event::Posted(feed_event::Posted { item: Some(feed_item(post)) })

@@ -4,7 +4,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::v1::feed_service_server;
+use super::v1_server::feed_service_server;
 
 /// Every name that health is told for: the server as a whole, and its services.
 const NAMES: [&str; 2] = ["", feed_service_server::SERVICE_NAME];

@@ -9,6 +9,7 @@ mod convert;
 mod deadline;
 mod fields;
 mod follow;
+pub mod frame;
 mod health;
 mod news_feed;
 mod publish;
@@ -30,6 +31,18 @@ pub mod v1 {
     tonic::include_proto!("whimbrel.v1");
 }
 
+/// The generated services, as the server answers them.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    rustdoc::all,
+    clippy::all,
+    reason = "generated; the comments are the protos', written for every language"
+)]
+mod v1_server {
+    include!(concat!(env!("OUT_DIR"), "/server/whimbrel.v1.rs"));
+}
+
 pub use admission::Admission;
 pub use health::Health;
 pub use reflection::ReflectionError;
@@ -37,7 +50,7 @@ use stall::Guarded;
 pub use stall::{Closer, StallWatch};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
-use v1::feed_service_server::{FeedService, FeedServiceServer};
+use v1_server::feed_service_server::{FeedService, FeedServiceServer};
 
 use crate::config::Limits;
 use crate::engine::Engine;

@@ -5,15 +5,16 @@ use std::pin::Pin;
 use tokio_stream::Stream;
 use tonic::Status;
 
+use super::frame::Frame;
 use super::v1::watch_feed_request;
-use super::v1::{self, ErrorReason, GapPolicy, WatchFeedResponse};
+use super::v1::{self, ErrorReason, GapPolicy};
 use super::{convert, fields, status};
 use crate::config::Limits;
 use crate::engine::Engine;
 use crate::hub::{LiveStream, Start, Step, WatchOptions};
 
 /// The messages of a stream.
-pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<WatchFeedResponse, Status>> + Send>>;
+pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
 
 /// Opens a stream of messages. It never ends without an error.
 pub(super) fn handle(
@@ -58,20 +59,21 @@ pub(super) fn handle(
     Ok(Box::pin(messages(live)))
 }
 
-fn messages(mut live: LiveStream) -> impl Stream<Item = Result<WatchFeedResponse, Status>> {
+fn messages(mut live: LiveStream) -> impl Stream<Item = Result<Frame, Status>> {
     async_stream::stream! {
         loop {
             match live.next().await {
                 Ok(Some(step @ Step::Closing { .. })) => {
-                    yield Ok(convert::step(step));
+                    yield Ok(step.into());
                     yield Err(status::draining());
                     return;
                 }
-                Ok(Some(step)) => yield Ok(convert::step(step)),
+                Ok(Some(step)) => yield Ok(step.into()),
                 Ok(None) => return,
                 Err(error) => {
                     let cursor = live.cursor();
-                    yield Ok(convert::closing(ErrorReason::Internal, &cursor, status::DRAIN_DELAY));
+                    let reason = ErrorReason::Internal;
+                    yield Ok(Frame::Other(convert::closing(reason, &cursor, status::DRAIN_DELAY)));
                     yield Err(status::of_hub(&error));
                     return;
                 }

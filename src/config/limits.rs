@@ -8,6 +8,9 @@ use std::time::Duration;
 /// The limits of a server.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Threads that serve connections, each with a runtime of its own: one for each processor.
+    /// More would only take turns.
+    pub workers: usize,
     /// Most followees of one user. Bounds the work of one page of a feed: 10,000 places looked at
     /// is under a millisecond.
     pub follows_per_user_max: usize,
@@ -51,6 +54,16 @@ pub struct Limits {
     /// Events that a live feed's channel holds. Slots are allocated with the channel; a reader
     /// that falls behind is refilled from the log, so few do.
     pub channel_events: usize,
+    /// Live feeds that are told without a pause, of new events and of posts on their way each. What
+    /// else the worker has to do waits for that, and for the readers whom it woke: less than a
+    /// millisecond.
+    pub step_feeds_max: usize,
+    /// Posts on their way to more feeds than that, at once. Each is looked at for every feed that is
+    /// told, so there are few; newer events then wait.
+    pub passes_max: usize,
+    /// Batches that wait for a worker to tell them. When full, changes wait: the worker is behind
+    /// with all it has to do, so taking more on would help nobody.
+    pub undispatched_batches_max: usize,
     /// Most events of one batch of a stream.
     pub batch_events_max: usize,
     /// Most bytes of one batch of a stream: fits a default HTTP/2 window of 64 KiB less a frame.
@@ -78,6 +91,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
             follows_per_user_max: 10_000,
             streams_per_user_max: 16,
             streams_max: 100_000,
@@ -94,6 +108,9 @@ impl Default for Limits {
             log_cache_bytes: 128 << 20,
             disk_free_bytes_min: 256 << 20,
             channel_events: 16,
+            step_feeds_max: 128,
+            passes_max: 8,
+            undispatched_batches_max: 16,
             batch_events_max: 256,
             batch_bytes_max: 64 << 10,
             heartbeat_default: Duration::from_secs(20),

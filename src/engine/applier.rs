@@ -1,13 +1,13 @@
 //! The applier: one thread that takes every durable event, in order, into the view and the hub.
 //!
-//! It is the only one that changes the view, and the only sender of the live feeds' channels. It
-//! never waits for a reader.
+//! It is the only one that changes the view. It never waits for a reader, but for a worker that is
+//! behind.
 
 use std::sync::Arc;
 
 use super::replies::Replies;
 use crate::config::Limits;
-use crate::hub::Hub;
+use crate::hub::Dispatch;
 use crate::log::{self, Batch, Log, Tail};
 use crate::view::View;
 
@@ -16,7 +16,6 @@ use crate::view::View;
 pub(super) struct Applier {
     tail: Tail,
     view: Arc<View>,
-    hub: Hub,
     replies: Arc<Replies>,
 }
 
@@ -24,12 +23,11 @@ impl Applier {
     pub(super) fn new(
         log: &Arc<dyn Log>,
         view: Arc<View>,
-        hub: Hub,
         replies: Arc<Replies>,
         limits: &Limits,
     ) -> Self {
         let tail = Tail::new(Arc::clone(log), view.applied(), limits.unapplied_batches_max);
-        Self { tail, view, hub, replies }
+        Self { tail, view, replies }
     }
 
     /// Applies what is in the log already.
@@ -50,12 +48,13 @@ impl Applier {
         Ok(())
     }
 
-    fn apply(&self, batch: &Batch) {
-        for (revision, event) in batch.entries() {
-            let post = self.view.apply(revision, event);
-            self.hub.dispatch(revision, event, post);
-        }
+    fn apply(&self, batch: &Arc<Batch>) {
+        let apply = |(revision, event)| self.view.apply(revision, event);
+        let posts: Vec<_> = batch.entries().map(apply).collect();
         self.view.announce();
-        self.replies.release();
+        // Asked after the whole batch is applied: whoever begins to watch later finds it there.
+        let dispatch =
+            self.replies.is_watched().then(|| Arc::new(Dispatch::new(Arc::clone(batch), posts)));
+        self.replies.release(dispatch);
     }
 }

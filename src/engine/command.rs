@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Error;
 use crate::model::{Cursor, Post, PostText, RequestId, Revision, UserId};
+use crate::runtime;
 
 /// A change that is asked for, with where to answer.
 #[derive(Debug)]
@@ -14,24 +15,45 @@ pub(super) enum Command {
         kind: EdgeKind,
         follower: UserId,
         followee: UserId,
-        reply: oneshot::Sender<Result<EdgeChange, Error>>,
+        caller: Caller<EdgeChange>,
     },
     Publish {
         author: UserId,
         text: PostText,
         request_id: Option<RequestId>,
-        reply: oneshot::Sender<Result<Published, Error>>,
+        caller: Caller<Published>,
     },
     /// Take no more.
     Stop,
+}
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub(super) struct Caller<T> {
+    /// The lane on which the caller waits.
+    pub(super) lane: usize,
+    sender: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<T> Caller<T> {
+    /// A caller on this thread's lane, and what it is to wait for.
+    pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, Error>>) {
+        let (sender, answer) = oneshot::channel();
+        (Self { lane: runtime::lane(), sender }, answer)
+    }
+
+    /// Answers. A caller that has gone away gets no answer.
+    pub(super) fn answer(self, answer: Result<T, Error>) {
+        let _ = self.sender.send(answer);
+    }
 }
 
 impl Command {
     /// Answers with an error; nothing was done.
     pub(super) fn refuse(self, error: Error) {
         match self {
-            Self::Edge { reply, .. } => drop(reply.send(Err(error))),
-            Self::Publish { reply, .. } => drop(reply.send(Err(error))),
+            Self::Edge { caller, .. } => caller.answer(Err(error)),
+            Self::Publish { caller, .. } => caller.answer(Err(error)),
             Self::Stop => {}
         }
     }

@@ -97,13 +97,13 @@ impl Committer {
         for command in commands {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
             let (change, reply) = match command {
-                Command::Edge { kind, follower, followee, reply } => {
+                Command::Edge { kind, follower, followee, caller } => {
                     let (change, answer) = self.decide_edge(kind, follower, followee, next);
-                    (change, Reply::Edge(reply, answer))
+                    (change, Reply::Edge(caller, answer))
                 }
-                Command::Publish { author, text, request_id, reply } => {
+                Command::Publish { author, text, request_id, caller } => {
                     let (change, answer) = self.decide_publish(author, text, request_id, next)?;
-                    (change, Reply::Publish(reply, answer))
+                    (change, Reply::Publish(caller, answer))
                 }
                 Command::Stop => {
                     self.stopping = true;

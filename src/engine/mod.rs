@@ -19,20 +19,23 @@ mod committer;
 mod error;
 mod feed;
 mod pending;
+mod porter;
 mod replies;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use applier::Applier;
-use command::{Command, EdgeKind};
+use command::{Caller, Command, EdgeKind};
 use committer::Committer;
+use porter::Carriers;
 use replies::Replies;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 pub use command::{EdgeChange, Published};
 pub use error::{Error, OpenError};
 pub use feed::{FeedPlace, FeedQuery, FeedResult};
+pub use porter::Porter;
 
 use crate::config::Limits;
 use crate::hub::{Hub, LiveStream, Start, WatchOptions};
@@ -50,6 +53,7 @@ struct Shared {
     commands: mpsc::Sender<Command>,
     view: Arc<View>,
     hub: Hub,
+    porters: Mutex<Vec<Porter>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -70,9 +74,9 @@ impl Engine {
     ) -> Result<Self, OpenError> {
         let view = Arc::new(View::new(Arc::clone(&log), limits));
         let hub = Hub::new(Arc::clone(&view), limits);
-        let replies = Arc::new(Replies::new(Arc::clone(&view)));
-        let mut applier =
-            Applier::new(&log, Arc::clone(&view), hub.clone(), Arc::clone(&replies), limits);
+        let (carriers, porters) = Carriers::new(&hub, limits);
+        let replies = Arc::new(Replies::new(Arc::clone(&view), carriers));
+        let mut applier = Applier::new(&log, Arc::clone(&view), Arc::clone(&replies), limits);
         applier.catch_up()?;
 
         let (commands, queue) = mpsc::channel(limits.queue_commands_max);
@@ -81,7 +85,15 @@ impl Engine {
             vital.spawn("whimbrel-commit", move || committer.run())?,
             vital.spawn("whimbrel-apply", move || applier.run())?,
         ];
-        Ok(Self(Arc::new(Shared { commands, view, hub, threads: Mutex::new(threads) })))
+        let (porters, threads) = (Mutex::new(porters), Mutex::new(threads));
+        Ok(Self(Arc::new(Shared { commands, view, hub, porters, threads })))
+    }
+
+    /// What has to run on each worker, in the order of their lanes from 1, before anything is
+    /// called there. Gives them once.
+    #[must_use]
+    pub fn porters(&self) -> Vec<Porter> {
+        std::mem::take(&mut *self.0.porters.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes `follower` follow `followee`.
@@ -110,7 +122,7 @@ impl Engine {
         text: PostText,
         request_id: Option<RequestId>,
     ) -> Result<Published, Error> {
-        self.call(|reply| Command::Publish { author, text, request_id, reply }).await
+        self.call(|caller| Command::Publish { author, text, request_id, caller }).await
     }
 
     /// Opens a live feed.
@@ -157,15 +169,12 @@ impl Engine {
         if follower == followee {
             return Err(Error::SelfFollow { user: follower });
         }
-        self.call(|reply| Command::Edge { kind, follower, followee, reply }).await
+        self.call(|caller| Command::Edge { kind, follower, followee, caller }).await
     }
 
-    async fn call<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
-    ) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.0.commands.try_send(command(reply)).map_err(|error| match error {
+    async fn call<T>(&self, command: impl FnOnce(Caller<T>) -> Command) -> Result<T, Error> {
+        let (caller, answer) = Caller::new();
+        self.0.commands.try_send(command(caller)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Stopping,
         })?;

@@ -3,17 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
-
+use super::command::Caller;
+use super::porter::Carriers;
 use super::{EdgeChange, Error, Published};
+use crate::hub::Dispatch;
 use crate::model::{Cursor, Revision};
 use crate::view::View;
 
-/// One answer and where it goes.
+/// One answer, as far as it is known before the view has come to it, and where it goes.
 #[derive(Debug)]
 pub(super) enum Reply {
-    Edge(oneshot::Sender<Result<EdgeChange, Error>>, Result<EdgeChange, Error>),
-    Publish(oneshot::Sender<Result<Published, Error>>, Result<PublishedAt, Error>),
+    Edge(Caller<EdgeChange>, Result<EdgeChange, Error>),
+    Publish(Caller<Published>, Result<PublishedAt, Error>),
 }
 
 /// A post that is in the log.
@@ -23,10 +24,18 @@ pub(super) struct PublishedAt {
     pub(super) deduplicated: bool,
 }
 
+/// One answer that is due.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Edge(Caller<EdgeChange>, Result<EdgeChange, Error>),
+    Publish(Caller<Published>, Result<Published, Error>),
+}
+
 /// Answers in the order of the log, held back until the view has come to them.
 #[derive(Debug)]
 pub(super) struct Replies {
     view: Arc<View>,
+    carriers: Carriers,
     /// Bounded by the batches that are not applied yet, each bounded itself.
     waiting: Mutex<VecDeque<(Revision, Vec<Reply>)>>,
 }
@@ -35,15 +44,32 @@ impl Reply {
     /// Answers with an error instead.
     pub(super) fn refuse(self, error: impl FnOnce() -> Error) {
         match self {
-            Self::Edge(caller, _) => drop(caller.send(Err(error()))),
-            Self::Publish(caller, _) => drop(caller.send(Err(error()))),
+            Self::Edge(caller, _) => caller.answer(Err(error())),
+            Self::Publish(caller, _) => caller.answer(Err(error())),
+        }
+    }
+}
+
+impl Answer {
+    /// The lane on which the caller waits.
+    pub(super) fn lane(&self) -> usize {
+        match self {
+            Self::Edge(caller, _) => caller.lane,
+            Self::Publish(caller, _) => caller.lane,
+        }
+    }
+
+    pub(super) fn send(self) {
+        match self {
+            Self::Edge(caller, answer) => caller.answer(answer),
+            Self::Publish(caller, answer) => caller.answer(answer),
         }
     }
 }
 
 impl Replies {
-    pub(super) fn new(view: Arc<View>) -> Self {
-        Self { view, waiting: Mutex::default() }
+    pub(super) fn new(view: Arc<View>, carriers: Carriers) -> Self {
+        Self { view, carriers, waiting: Mutex::default() }
     }
 
     /// Sends `replies` once `position` is applied, which it may be already.
@@ -55,32 +81,36 @@ impl Replies {
             return;
         }
         drop(waiting);
-        self.send(position, replies);
+        self.carriers.bring(None, self.answers(position, replies).collect());
     }
 
-    /// Sends the answers that the view has come to.
-    pub(super) fn release(&self) {
-        loop {
-            let mut waiting = self.waiting();
-            let applied = self.view.applied();
-            let due = waiting.pop_front_if(|(position, _)| *position <= applied);
-            drop(waiting);
-            let Some((position, replies)) = due else { return };
-            self.send(position, replies);
+    /// Sends the answers that the view has come to, and `dispatch` to the live feeds with them.
+    pub(super) fn release(&self, dispatch: Option<Arc<Dispatch>>) {
+        let mut due = Vec::new();
+        let mut waiting = self.waiting();
+        let applied = self.view.applied();
+        while let Some((position, replies)) =
+            waiting.pop_front_if(|(position, _)| *position <= applied)
+        {
+            due.extend(self.answers(position, replies));
         }
+        drop(waiting);
+        self.carriers.bring(dispatch, due);
     }
 
-    fn send(&self, position: Revision, replies: Vec<Reply>) {
+    /// Whether anybody is to be told what is applied.
+    pub(super) fn is_watched(&self) -> bool {
+        self.carriers.is_watched()
+    }
+
+    fn answers(&self, position: Revision, replies: Vec<Reply>) -> impl Iterator<Item = Answer> {
         let cursor = Cursor::after(self.view.log().id(), position);
-        for reply in replies {
-            // A caller that has gone away gets no answer.
-            match reply {
-                Reply::Edge(caller, answer) => drop(caller.send(answer)),
-                Reply::Publish(caller, answer) => {
-                    drop(caller.send(answer.and_then(|at| self.published(at, cursor))));
-                }
+        replies.into_iter().map(move |reply| match reply {
+            Reply::Edge(caller, answer) => Answer::Edge(caller, answer),
+            Reply::Publish(caller, answer) => {
+                Answer::Publish(caller, answer.and_then(|at| self.published(at, cursor)))
             }
-        }
+        })
     }
 
     fn published(&self, at: PublishedAt, cursor: Cursor) -> Result<Published, Error> {

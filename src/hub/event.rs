@@ -1,16 +1,20 @@
 //! What a feed's watchers are told.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
 
 use crate::model::{Change, Post, Revision, UserId};
 
 /// One event of a feed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct FeedEvent {
     /// The change that it tells of.
     pub revision: Revision,
     /// What happened.
     pub kind: FeedEventKind,
+    /// What is sent of it, once somebody has made that.
+    encoded: OnceLock<Bytes>,
 }
 
 /// What happened to a feed.
@@ -38,7 +42,17 @@ impl FeedEvent {
             Change::Unfollow { followee, .. } => FeedEventKind::AuthorRemoved(followee.clone()),
             Change::Publish { .. } => FeedEventKind::Posted(post?),
         };
-        Some(Self { revision, kind })
+        Some(Self::new(revision, kind))
+    }
+
+    pub(super) fn new(revision: Revision, kind: FeedEventKind) -> Self {
+        Self { revision, kind, encoded: OnceLock::new() }
+    }
+
+    /// Its bytes on the wire. They are made by the first who asks, with `encode`, and shared by all
+    /// who come after.
+    pub fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.encoded.get_or_init(|| encode(self)).clone()
     }
 
     /// At least as many bytes as it takes on the wire.
@@ -55,3 +69,11 @@ impl FeedEvent {
             }
     }
 }
+
+impl PartialEq for FeedEvent {
+    fn eq(&self, other: &Self) -> bool {
+        (self.revision, &self.kind) == (other.revision, &other.kind)
+    }
+}
+
+impl Eq for FeedEvent {}

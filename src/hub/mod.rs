@@ -1,10 +1,10 @@
 //! Live feeds: who is watching, what they are told, and what they missed.
 //!
 //! ```text
-//!   applier ── dispatch ──▶ Registry: author ──▶ live followers
-//!                               │  one broadcast channel per watched user
-//!                               ▼
-//!                           LiveStream ◀── backlog: view and log
+//!   applier ── Dispatch ──┬──▶ Dispatcher of lane 0 ──▶ Registry: author ──▶ live followers
+//!                         ├──▶ Dispatcher of lane 1 ──▶ …          │  one broadcast channel
+//!                         └──▶ …                                   ▼  per watched user
+//!                                                              LiveStream ◀── backlog: view, log
 //! ```
 //!
 //! A channel is a doorbell and a hot cache; the log is the truth. A stream that its channel has
@@ -12,24 +12,29 @@
 //!
 //! Nothing here knows how a message is sent to a client.
 
+mod dispatcher;
 mod error;
 mod event;
+mod lane;
+mod quota;
 mod registry;
 mod stream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use dispatcher::{Dispatch, Dispatcher};
 pub use error::{CursorError, Error};
 pub use event::{FeedEvent, FeedEventKind};
-use registry::Registry;
+use lane::Lane;
+use quota::Quota;
 pub use stream::{LiveStream, Start, Step, WatchOptions};
 
 use crate::config::Limits;
-use crate::model::{Change, Cursor, Event, Post, Revision, UserId};
+use crate::model::{Cursor, Revision, UserId};
+use crate::runtime;
 use crate::view::View;
 
 /// All live feeds of this process. Cheap to clone.
@@ -40,9 +45,9 @@ pub struct Hub(Arc<Shared>);
 struct Shared {
     view: Arc<View>,
     limits: Limits,
-    registry: Registry,
-    /// Everything up to here is in the channels it belongs in.
-    dispatched: AtomicU64,
+    /// Lane 0, and one for each worker.
+    lanes: Vec<Lane>,
+    quota: Quota,
     permits: Arc<Semaphore>,
     closing: CancellationToken,
 }
@@ -52,34 +57,34 @@ impl Hub {
     #[must_use]
     pub fn new(view: Arc<View>, limits: &Limits) -> Self {
         Self(Arc::new(Shared {
-            dispatched: AtomicU64::new(view.applied().get()),
+            lanes: (0..=limits.workers)
+                .map(|_| Lane::new(limits.channel_events, view.applied()))
+                .collect(),
             view,
-            registry: Registry::new(limits),
+            quota: Quota::new(limits.streams_per_user_max),
             permits: Arc::new(Semaphore::new(limits.streams_max.min(Semaphore::MAX_PERMITS))),
             closing: CancellationToken::new(),
             limits: limits.clone(),
         }))
     }
 
-    /// Tells the live feeds that `event` concerns. Only the applier calls this, in order, after
-    /// the view has applied the event and before it applies the next; `post` is the one that the
-    /// event published.
-    pub fn dispatch(&self, revision: Revision, event: &Event, post: Option<Arc<Post>>) {
-        let registry = &self.0.registry;
-        if registry.is_watched()
-            && let Some(feed_event) = FeedEvent::of(revision, &event.change, post)
-        {
-            match &event.change {
-                Change::Follow { follower, followee } => {
-                    registry.follow(follower, followee, feed_event);
-                }
-                Change::Unfollow { follower, followee } => {
-                    registry.unfollow(follower, followee, feed_event);
-                }
-                Change::Publish { author, .. } => registry.post(author, feed_event),
-            }
-        }
-        self.0.dispatched.store(revision.get(), Ordering::SeqCst);
+    /// How many lanes there are: lane 0, and one for each worker.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        self.0.lanes.len()
+    }
+
+    /// Who tells the live feeds of `lane`. There must be one, and what is told must be applied.
+    #[must_use]
+    pub fn dispatcher(&self, lane: usize) -> Dispatcher {
+        Dispatcher::new(self.clone(), lane)
+    }
+
+    /// Whether anybody watches on `lane`. To be asked after a batch was applied: whoever comes
+    /// later finds it in the view.
+    #[must_use]
+    pub fn is_watched(&self, lane: usize) -> bool {
+        self.lane(lane).is_watched()
     }
 
     /// Opens a stream of `user`'s feed.
@@ -125,7 +130,12 @@ impl Hub {
         Cursor::after(self.0.view.log().id(), revision)
     }
 
-    fn dispatched(&self) -> Revision {
-        Revision::new(self.0.dispatched.load(Ordering::SeqCst))
+    /// The lane whose streams are polled on this thread.
+    fn lane_here(&self) -> usize {
+        Some(runtime::lane()).filter(|&lane| lane < self.lanes()).unwrap_or_default()
+    }
+
+    fn lane(&self, lane: usize) -> &Lane {
+        &self.0.lanes[lane]
     }
 }

@@ -1,224 +1,275 @@
-//! Who is watching: a channel for every watched user, and for every author the watched users who
-//! follow them.
+//! Who is watching on one lane: a channel for every watched user, and for every author the feeds
+//! that their posts go to.
 //!
 //! ```text
-//!            join                  list                     last stream leaves
-//!   (none) ──────▶ LiveFeed: New ──────▶ Listed ───────────────────────────────▶ Gone
+//!   author ──▶ audience ──▶ feed, feed, feed …      one place each, in rising order
+//!                             └──▶ broadcast channel ──▶ streams of one user
 //! ```
 //!
-//! Streams join and leave on any thread while the applier changes edges, so three rules keep the
-//! audiences exact. Streams are counted under the lock of the user's place in `feeds`, so a feed
-//! that is removed has no stream and gets none. A feed's edges are read and its audiences changed
-//! under the feed's own lock, which an edge change takes as well, after the view has the change.
-//! And an unfollow takes the user out of the audience whether or not a feed of theirs is found.
+//! A feed's audiences are those of the view when its first stream joins, and follow the changes that
+//! are dispatched from then on. What was applied by then but is dispatched later is passed over:
+//! the view had it. A feed knows the audiences that it is in, so it leaves all of them.
+//!
+//! A post to many is a [`Pass`]: it goes to a bounded number of feeds at a time, and other events
+//! go out in between. A feed that such an event overtakes is given the post first, so that every
+//! channel has its events in the order of the log.
+//!
+//! Nothing here waits, or knows of locks.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
-use tokio::sync::broadcast;
+use slab::Slab;
+use tokio::sync::broadcast::{Receiver, Sender};
 
-use super::{Error, FeedEvent};
-use crate::config::Limits;
-use crate::model::UserId;
-use crate::view::View;
+use super::FeedEvent;
+use crate::model::{Change, Revision, UserId};
 
-/// All watched users.
+/// All watched users of a lane.
 #[derive(Debug)]
 pub(super) struct Registry {
-    feeds: DashMap<UserId, Watched>,
-    /// By author: the watched users who follow them, and the author if watched.
-    audiences: DashMap<UserId, HashMap<UserId, Arc<LiveFeed>>>,
-    /// How many users are watched, so that nothing is looked up while nobody watches.
-    watched: AtomicUsize,
-    streams_per_user_max: usize,
+    feeds: Slab<LiveFeed>,
+    by_user: HashMap<UserId, usize>,
+    audiences: Slab<Audience>,
+    by_author: HashMap<UserId, usize>,
+    /// Posts on their way, oldest first.
+    passes: VecDeque<Pass>,
     channel_events: usize,
-}
-
-/// A watched user's place.
-#[derive(Debug)]
-struct Watched {
-    feed: Arc<LiveFeed>,
-    streams: usize,
 }
 
 /// The channel of one watched user.
 #[derive(Debug)]
 struct LiveFeed {
     user: UserId,
-    sender: broadcast::Sender<Arc<FeedEvent>>,
-    listing: Mutex<Listing>,
+    sender: Sender<Arc<FeedEvent>>,
+    streams: usize,
+    /// The audiences that it is in.
+    listed: Vec<u32>,
+    /// The newest that was sent, or that was applied before anybody listened.
+    told: Revision,
 }
 
-/// Whether a feed is in the audiences of its authors.
-#[derive(Debug, PartialEq, Eq)]
-enum Listing {
-    New,
-    Listed,
-    Gone,
-}
-
-/// One stream's part in its user's channel. Leaves when dropped.
+/// The feeds that an author's posts go to.
 #[derive(Debug)]
-pub(super) struct Subscription {
-    hub: super::Hub,
-    feed: Arc<LiveFeed>,
-    pub(super) receiver: broadcast::Receiver<Arc<FeedEvent>>,
+struct Audience {
+    author: UserId,
+    feeds: BTreeSet<u32>,
+}
+
+/// A post that goes to an audience, feed by feed.
+#[derive(Debug)]
+struct Pass {
+    event: Arc<FeedEvent>,
+    author: UserId,
+    /// The feeds before this place have been told.
+    next: u32,
 }
 
 impl Registry {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(channel_events: usize) -> Self {
         Self {
-            feeds: DashMap::new(),
-            audiences: DashMap::new(),
-            watched: AtomicUsize::new(0),
-            streams_per_user_max: limits.streams_per_user_max,
-            channel_events: limits.channel_events,
+            feeds: Slab::new(),
+            by_user: HashMap::new(),
+            audiences: Slab::new(),
+            by_author: HashMap::new(),
+            passes: VecDeque::new(),
+            channel_events,
         }
     }
 
-    /// Whether anybody watches anything.
-    pub(super) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::SeqCst) > 0
-    }
-
-    /// A post entered the feeds of `author`'s audience.
-    pub(super) fn post(&self, author: &UserId, event: FeedEvent) {
-        if let Some(audience) = self.audiences.get(author) {
-            let event = Arc::new(event);
-            for feed in audience.values() {
-                feed.send(&event);
-            }
-        }
-    }
-
-    /// `follower` follows `followee` from now on; the view knows it already.
-    pub(super) fn follow(&self, follower: &UserId, followee: &UserId, event: FeedEvent) {
-        let Some(feed) = self.feed_of(follower) else { return };
-        let listing = feed.listing();
-        if *listing == Listing::Listed {
-            self.list(&feed, followee);
-        }
-        feed.send(&Arc::new(event));
-    }
-
-    /// `follower` no longer follows `followee`; the view knows it already.
-    pub(super) fn unfollow(&self, follower: &UserId, followee: &UserId, event: FeedEvent) {
-        let feed = self.feed_of(follower);
-        let _listing = feed.as_ref().map(|feed| feed.listing());
-        self.delist(followee, follower, |_| true);
-        if let Some(feed) = &feed {
-            feed.send(&Arc::new(event));
-        }
-    }
-
-    fn feed_of(&self, user: &UserId) -> Option<Arc<LiveFeed>> {
-        self.feeds.get(user).map(|watched| Arc::clone(&watched.feed))
-    }
-
-    fn list(&self, feed: &Arc<LiveFeed>, author: &UserId) {
-        let mut audience = self.audiences.entry(author.clone()).or_default();
-        audience.insert(feed.user.clone(), Arc::clone(feed));
-    }
-
-    /// Takes `user` out of `author`'s audience if it is `which` feed of theirs that is there.
-    fn delist(&self, author: &UserId, user: &UserId, which: impl Fn(&Arc<LiveFeed>) -> bool) {
-        if let Entry::Occupied(mut audience) = self.audiences.entry(author.clone()) {
-            if audience.get().get(user).is_some_and(which) {
-                audience.get_mut().remove(user);
-            }
-            if audience.get().is_empty() {
-                audience.remove();
-            }
-        }
-    }
-
-    /// Counts a stream of `user`'s in, and subscribes it.
-    fn join(
-        &self,
+    /// Counts a stream of `user`'s in and subscribes it. Gives the place of the feed. If it is the
+    /// user's first, `authors` says whose posts are in the feed at `applied` or later.
+    pub(super) fn join(
+        &mut self,
         user: &UserId,
-    ) -> Result<(Arc<LiveFeed>, broadcast::Receiver<Arc<FeedEvent>>), Error> {
-        let mut watched = self.feeds.entry(user.clone()).or_insert_with(|| {
-            self.watched.fetch_add(1, Ordering::SeqCst);
-            Watched { feed: Arc::new(LiveFeed::new(user, self.channel_events)), streams: 0 }
-        });
-        if watched.streams >= self.streams_per_user_max {
-            return Err(Error::TooManyStreamsOfUser { streams_max: self.streams_per_user_max });
+        applied: Revision,
+        authors: impl FnOnce() -> Vec<UserId>,
+    ) -> (usize, Receiver<Arc<FeedEvent>>) {
+        if let Some(&place) = self.by_user.get(user) {
+            let feed = &mut self.feeds[place];
+            feed.streams += 1;
+            return (place, feed.sender.subscribe());
         }
-        watched.streams += 1;
-        Ok((Arc::clone(&watched.feed), watched.feed.sender.subscribe()))
-    }
-
-    /// Counts a stream of `user`'s out. Whether it was the last.
-    fn leave(&self, user: &UserId) -> bool {
-        let removed = self.feeds.remove_if_mut(user, |_, watched| {
-            watched.streams -= 1;
-            watched.streams == 0
+        let sender = Sender::new(self.channel_events);
+        let receiver = sender.subscribe();
+        let place = self.feeds.insert(LiveFeed {
+            user: user.clone(),
+            sender,
+            streams: 1,
+            listed: Vec::new(),
+            told: applied,
         });
-        removed.is_some()
+        self.by_user.insert(user.clone(), place);
+        self.list(place, user);
+        for author in authors() {
+            self.list(place, &author);
+        }
+        (place, receiver)
     }
-}
 
-impl Subscription {
-    /// Joins `user`'s channel. From now on everything that concerns the feed arrives there.
-    ///
-    /// # Errors
-    /// The user has too many streams.
-    pub(super) fn new(hub: super::Hub, user: &UserId) -> Result<Self, Error> {
-        let registry = &hub.0.registry;
-        let (feed, receiver) = registry.join(user)?;
-        {
-            let mut listing = feed.listing();
-            if *listing == Listing::New {
-                for author in feed.authors(&hub.0.view) {
-                    registry.list(&feed, &author);
+    /// Counts a stream of the feed at `place` out. Whether it was the last, and the feed is gone.
+    pub(super) fn leave(&mut self, place: usize) -> bool {
+        let feed = &mut self.feeds[place];
+        feed.streams -= 1;
+        if feed.streams > 0 {
+            return false;
+        }
+        let feed = self.feeds.remove(place);
+        self.by_user.remove(&feed.user);
+        for audience in feed.listed {
+            self.delist(place, audience);
+        }
+        true
+    }
+
+    /// Tells of `event`, which `change` made, after all that was told before. A post goes to
+    /// `feeds_max` feeds at most and is a pass from then on if there are more. Gives how many
+    /// feeds were told.
+    pub(super) fn tell(
+        &mut self,
+        change: &Change,
+        event: &Arc<FeedEvent>,
+        feeds_max: usize,
+    ) -> usize {
+        match change {
+            Change::Follow { follower, followee } => {
+                let Some(place) = self.feed_before(follower, event.revision) else { return 0 };
+                // Told first: a pass of the followee's is older than the follow.
+                let sent = self.send(place, event);
+                self.list(place, followee);
+                sent
+            }
+            Change::Unfollow { follower, followee } => {
+                let Some(place) = self.feed_before(follower, event.revision) else { return 0 };
+                let sent = self.send(place, event);
+                if let Some(&audience) = self.by_author.get(followee) {
+                    let listed = &mut self.feeds[place].listed;
+                    if let Some(at) = listed.iter().position(|&listed| listed == number(audience)) {
+                        listed.swap_remove(at);
+                        self.delist(place, number(audience));
+                    }
                 }
-                *listing = Listing::Listed;
+                sent
+            }
+            Change::Publish { author, .. } => {
+                let mut pass = Pass { event: Arc::clone(event), author: author.clone(), next: 0 };
+                let (sent, ended) = self.advance(&mut pass, feeds_max);
+                if !ended {
+                    self.passes.push_back(pass);
+                }
+                sent
             }
         }
-        Ok(Self { hub, feed, receiver })
     }
-}
 
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let registry = &self.hub.0.registry;
-        if registry.leave(&self.feed.user) {
-            let mut listing = self.feed.listing();
-            *listing = Listing::Gone;
-            for author in self.feed.authors(&self.hub.0.view) {
-                // A new feed of the same user may be there by now, and stays.
-                registry.delist(&author, &self.feed.user, |listed| Arc::ptr_eq(listed, &self.feed));
+    /// Goes on with the passes, oldest first, to `feeds_max` feeds at most.
+    pub(super) fn advance_passes(&mut self, feeds_max: usize) {
+        let mut left = feeds_max;
+        while left > 0
+            && let Some(mut pass) = self.passes.pop_front()
+        {
+            let (sent, ended) = self.advance(&mut pass, left);
+            left = left.saturating_sub(sent);
+            if !ended {
+                self.passes.push_front(pass);
             }
-            registry.watched.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// How many posts are on their way.
+    pub(super) fn passes(&self) -> usize {
+        self.passes.len()
+    }
+
+    /// The oldest post on its way.
+    pub(super) fn oldest_pass(&self) -> Option<Revision> {
+        self.passes.front().map(|pass| pass.event.revision)
+    }
+
+    /// Takes `pass` on by `feeds_max` feeds at most. Gives how many, and whether it is at its end.
+    fn advance(&mut self, pass: &mut Pass, feeds_max: usize) -> (usize, bool) {
+        let mut sent = 0;
+        while let Some(place) = self.next_feed(&pass.author, pass.next) {
+            if sent >= feeds_max {
+                return (sent, false);
+            }
+            sent += self.send(place as usize, &pass.event);
+            pass.next = place + 1;
+        }
+        (sent, true)
+    }
+
+    /// The feed of `user` if `revision` is news to it. What was applied before anybody listened is
+    /// in its audiences already, and what undid that then may never come here.
+    fn feed_before(&self, user: &UserId, revision: Revision) -> Option<usize> {
+        let &place = self.by_user.get(user)?;
+        (self.feeds[place].told < revision).then_some(place)
+    }
+
+    fn next_feed(&self, author: &UserId, from: u32) -> Option<u32> {
+        let audience = &self.audiences[*self.by_author.get(author)?];
+        audience.feeds.range(from..).next().copied()
+    }
+
+    /// Sends `event` to the feed at `place`, after the older posts that are on their way to it.
+    /// Gives how many were sent.
+    fn send(&mut self, place: usize, event: &Arc<FeedEvent>) -> usize {
+        let feed = &mut self.feeds[place];
+        let mut sent = 0;
+        for pass in &self.passes {
+            let is_due = pass.event.revision < event.revision
+                && number(place) >= pass.next
+                && self
+                    .by_author
+                    .get(&pass.author)
+                    .is_some_and(|&it| self.audiences[it].feeds.contains(&number(place)));
+            if is_due {
+                sent += feed.tell(&pass.event);
+            }
+        }
+        sent + feed.tell(event)
+    }
+
+    fn list(&mut self, place: usize, author: &UserId) {
+        let audience = match self.by_author.get(author) {
+            Some(&audience) => audience,
+            None => {
+                let feeds = BTreeSet::new();
+                let audience = self.audiences.insert(Audience { author: author.clone(), feeds });
+                self.by_author.insert(author.clone(), audience);
+                audience
+            }
+        };
+        if self.audiences[audience].feeds.insert(number(place)) {
+            self.feeds[place].listed.push(number(audience));
+        }
+    }
+
+    fn delist(&mut self, place: usize, audience: u32) {
+        let it = &mut self.audiences[audience as usize];
+        it.feeds.remove(&number(place));
+        if it.feeds.is_empty() {
+            let Audience { author, .. } = self.audiences.remove(audience as usize);
+            self.by_author.remove(&author);
         }
     }
 }
 
 impl LiveFeed {
-    fn new(user: &UserId, channel_events: usize) -> Self {
-        Self {
-            user: user.clone(),
-            sender: broadcast::Sender::new(channel_events),
-            listing: Mutex::new(Listing::New),
+    /// Sends `event` unless it has been sent. Gives how many were sent.
+    fn tell(&mut self, event: &Arc<FeedEvent>) -> usize {
+        if event.revision <= self.told {
+            return 0;
         }
-    }
-
-    /// Whose posts are in the feed: the user's own, and those of whom they follow.
-    fn authors(&self, view: &View) -> Vec<UserId> {
-        let mut authors = view.followees(&self.user);
-        authors.push(self.user.clone());
-        authors
-    }
-
-    fn send(&self, event: &Arc<FeedEvent>) {
+        self.told = event.revision;
         // Nobody receives it if the last stream is just leaving.
         let _ = self.sender.send(Arc::clone(event));
+        1
     }
+}
 
-    fn listing(&self) -> MutexGuard<'_, Listing> {
-        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A place as it is kept. There are never 2^32 of them: each costs an open stream, or a followee of
+/// one, and both have far lower limits.
+fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }

@@ -19,14 +19,17 @@
 //! it does.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 
-use super::registry::Subscription;
+use super::lane::Subscription;
+use super::quota::Place;
 use super::{CursorError, Error, FeedEvent, FeedEventKind, Hub};
 use crate::log;
 use crate::model::{Cursor, Revision, UserId};
@@ -136,6 +139,10 @@ pub struct LiveStream {
     told_caught_up: bool,
     heartbeat: Duration,
     silent_until: Instant,
+    /// Ends at `silent_until` or before: it is set anew when it ends, not with every message.
+    silence: Pin<Box<Sleep>>,
+    closing: CancellationToken,
+    _place: Place,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -150,8 +157,9 @@ impl LiveStream {
         let permit = Arc::clone(&hub.0.permits)
             .try_acquire_owned()
             .map_err(|_| Error::TooManyStreams { streams_max })?;
+        let place = hub.0.quota.take(user)?;
         // Before anything else is read, so that nothing falls in between.
-        let subscription = Subscription::new(hub.clone(), user)?;
+        let subscription = Subscription::new(hub.clone(), user);
 
         let (at, refused) = match start {
             Start::Now => (hub.cursor_after(hub.0.view.applied()), None),
@@ -163,6 +171,7 @@ impl LiveStream {
             },
         };
         Ok(Self {
+            closing: hub.0.closing.clone(),
             hub,
             user: user.clone(),
             subscription,
@@ -173,6 +182,8 @@ impl LiveStream {
             told_caught_up: false,
             heartbeat: options.heartbeat,
             silent_until: Instant::now(),
+            silence: Box::pin(sleep_until(Instant::now())),
+            _place: place,
             _permit: permit,
         })
     }
@@ -204,7 +215,7 @@ impl LiveStream {
                     return Ok(Some(self.opened()));
                 }
                 Phase::Ended => return Ok(None),
-                _ if self.hub.0.closing.is_cancelled() => {
+                _ if self.closing.is_cancelled() => {
                     self.phase = Phase::Ended;
                     return Ok(Some(Step::Closing { cursor: self.at }));
                 }
@@ -232,7 +243,7 @@ impl LiveStream {
                     Woken::Overrun => self.phase = Phase::CatchingUp,
                     Woken::Silence => {
                         // Read before the channel is emptied: all up to it is in there.
-                        let dispatched = self.hub.dispatched();
+                        let dispatched = self.subscription.dispatched();
                         self.drain();
                         if self.ready.is_empty() && matches!(self.phase, Phase::Live) {
                             self.at.after = self.at.after.max(dispatched);
@@ -255,15 +266,22 @@ impl LiveStream {
     }
 
     async fn wait(&mut self) -> Woken {
-        tokio::select! {
-            biased;
-            () = self.hub.0.closing.cancelled() => Woken::Closing,
-            received = self.subscription.receiver.recv() => match received {
-                Ok(event) => Woken::Event(event),
-                // The sender is part of the subscription, so the channel is never closed.
-                Err(RecvError::Lagged(_) | RecvError::Closed) => Woken::Overrun,
-            },
-            () = sleep_until(self.silent_until) => Woken::Silence,
+        loop {
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled() => return Woken::Closing,
+                received = self.subscription.receiver.recv() => return match received {
+                    Ok(event) => Woken::Event(event),
+                    // The feed is there for as long as the subscription, and the sender with it.
+                    Err(RecvError::Lagged(_) | RecvError::Closed) => Woken::Overrun,
+                },
+                () = &mut self.silence => {
+                    if self.silent_until <= Instant::now() {
+                        return Woken::Silence;
+                    }
+                    self.silence.as_mut().reset(self.silent_until);
+                }
+            }
         }
     }
 
@@ -387,14 +405,14 @@ impl Hub {
     /// The feed event at `revision` if that is a post, and in memory.
     fn event_at_hand(&self, revision: Revision) -> Option<FeedEvent> {
         let post = self.0.view.cached_post(revision)?;
-        Some(FeedEvent { revision, kind: FeedEventKind::Posted(post) })
+        Some(FeedEvent::new(revision, FeedEventKind::Posted(post)))
     }
 
     /// The feed event at `revision`, from memory or the log.
     fn event(&self, revision: Revision) -> Result<FeedEvent, Error> {
         let view = &self.0.view;
         if let Some(post) = view.post(revision)? {
-            return Ok(FeedEvent { revision, kind: FeedEventKind::Posted(post) });
+            return Ok(FeedEvent::new(revision, FeedEventKind::Posted(post)));
         }
         let event = view.log().get(revision)?;
         event

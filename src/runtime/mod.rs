@@ -3,7 +3,9 @@
 //! Nothing here knows what a feed is.
 
 mod clock;
+mod lane;
 mod vital;
 
 pub use clock::Clock;
+pub use lane::lane;
 pub use vital::{Failure, Vital};

@@ -9,6 +9,7 @@ mod bench;
 mod client;
 mod config;
 mod crash;
+mod dispatch;
 mod follow;
 mod fragile_disk;
 mod harness;

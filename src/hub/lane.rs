@@ -1,0 +1,90 @@
+//! A lane: the live feeds whose streams are polled by one worker, and how far they have been told.
+//!
+//! All work of a lane is done on its worker's thread, so that waking a reader never crosses to
+//! another thread. Streams that no worker polls are on lane 0, which the applier tells itself. The
+//! lock is for those, and for streams that are dropped elsewhere; on a worker nobody contends
+//! for it.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::broadcast::Receiver;
+
+use super::registry::Registry;
+use super::{FeedEvent, Hub};
+use crate::model::{Revision, UserId};
+
+/// One lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    registry: Mutex<Registry>,
+    /// How many users are watched here, so that nothing crosses to a lane that nobody watches on.
+    watched: AtomicUsize,
+    /// Everything up to here is in the channels it belongs in.
+    dispatched: AtomicU64,
+}
+
+/// One stream's part in its user's channel. Leaves when dropped.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    hub: Hub,
+    lane: usize,
+    place: usize,
+    pub(super) receiver: Receiver<Arc<FeedEvent>>,
+}
+
+impl Lane {
+    pub(super) fn new(channel_events: usize, dispatched: Revision) -> Self {
+        Self {
+            registry: Mutex::new(Registry::new(channel_events)),
+            watched: AtomicUsize::new(0),
+            dispatched: AtomicU64::new(dispatched.get()),
+        }
+    }
+
+    /// Whether anybody watches here. Whoever joins after this said no finds in the view what was
+    /// applied before it was asked.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::SeqCst) > 0
+    }
+
+    pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn dispatched(&self) -> Revision {
+        Revision::new(self.dispatched.load(Ordering::SeqCst))
+    }
+
+    /// Everything up to `revision` is in the channels now.
+    pub(super) fn advance(&self, revision: Revision) {
+        self.dispatched.store(revision.get(), Ordering::SeqCst);
+    }
+}
+
+impl Subscription {
+    /// Joins `user`'s channel on the lane of this thread. From now on everything that concerns the
+    /// feed arrives there.
+    pub(super) fn new(hub: Hub, user: &UserId) -> Self {
+        let lane = hub.lane_here();
+        let it = hub.lane(lane);
+        // Counted before the view is read; see `is_watched`.
+        it.watched.fetch_add(1, Ordering::SeqCst);
+        let view = &hub.0.view;
+        let (place, receiver) = it.registry().join(user, view.applied(), || view.followees(user));
+        Self { hub, lane, place, receiver }
+    }
+
+    /// How far the lane's channels have been told.
+    pub(super) fn dispatched(&self) -> Revision {
+        self.hub.lane(self.lane).dispatched()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let lane = self.hub.lane(self.lane);
+        lane.registry().leave(self.place);
+        lane.watched.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,298 @@
+//! Telling live feeds what was applied: any number of readers that come and go, posts to many that
+//! are on their way for a while, and changes that overtake them, step by step and without threads.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::task::unconstrained;
+use whimbrel::config::Limits;
+use whimbrel::hub::{
+    Dispatch, Dispatcher, FeedEvent, FeedEventKind, Hub, LiveStream, Start, Step, WatchOptions,
+};
+use whimbrel::log::{Batch, LocalLog, Log, Options};
+use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
+use whimbrel::view::View;
+
+use crate::harness::core::{post, user};
+use crate::harness::disk::Disk;
+
+const USERS: usize = 9;
+const STAR: usize = 0;
+
+/// Whatever the order of changes, of readers that come and go, and of the dispatcher's steps, each
+/// reader is told exactly what concerns its feed, in order. The channels are never overrun, so
+/// nothing is mended from the log.
+#[tokio::test]
+async fn every_reader_is_told_its_feed_in_order() {
+    for seed in 0..150 {
+        let mut world = World::new(seed, |limits| {
+            limits.step_feeds_max = 1 + seed as usize % 3;
+            limits.passes_max = 1 + seed as usize % 4;
+        });
+        for _ in 0..120 {
+            world.act();
+        }
+        world.settle();
+    }
+}
+
+/// A post to many does not keep a post to few waiting, and yet comes before it wherever both go.
+#[tokio::test]
+async fn a_post_to_few_overtakes_a_post_to_many() {
+    let mut world = World::new(0, |limits| limits.step_feeds_max = 1);
+    for follower in 1..USERS {
+        world.change(follow(follower, STAR));
+    }
+    let last = USERS - 1;
+    world.change(follow(last, 1));
+    let mut readers: Vec<_> = (2..USERS).map(|reader| world.open(reader)).collect();
+    world.settle();
+
+    world.change(publish(STAR));
+    world.change(publish(1));
+    world.bring();
+    world.dispatcher.step();
+    assert!(world.dispatcher.step(), "the first of the two has not come to everybody");
+    let told: Vec<usize> =
+        readers.iter_mut().map(|reader| world.readers[*reader].read().len()).collect();
+    assert!(told.contains(&0), "the post to many is on its way: {told:?}");
+    assert_eq!(told.last(), Some(&2), "both have come to the reader of both: {told:?}");
+    world.settle();
+}
+
+/// An endless row of posts to many cannot keep any of them from its end.
+#[tokio::test]
+async fn posts_to_many_come_to_their_end() {
+    let mut world = World::new(0, |limits| {
+        limits.step_feeds_max = 2;
+        limits.passes_max = 2;
+    });
+    for follower in 1..USERS {
+        world.change(follow(follower, STAR));
+    }
+    let reader = world.open(USERS - 1);
+    for reader in 1..USERS - 1 {
+        world.open(reader);
+    }
+    world.settle();
+    for round in 0..20 {
+        world.change(publish(STAR));
+        world.bring();
+        for _ in 0..USERS {
+            world.dispatcher.step();
+        }
+        assert_eq!(world.readers[reader].read().len(), 1, "in round {round}");
+    }
+    world.settle();
+}
+
+/// A view and its hub, with a dispatcher that goes as far as it is told to.
+struct World {
+    random: fastrand::Rng,
+    view: Arc<View>,
+    hub: Hub,
+    dispatcher: Dispatcher,
+    /// Applied, and not brought to the dispatcher yet.
+    applied: VecDeque<Arc<Dispatch>>,
+    changes: Vec<Change>,
+    follows: BTreeSet<(usize, usize)>,
+    readers: Vec<Reader>,
+}
+
+/// One stream, and what came of it.
+struct Reader {
+    user: usize,
+    since: usize,
+    stream: Option<LiveStream>,
+    seen: Vec<(u64, String)>,
+}
+
+impl World {
+    fn new(seed: u64, change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits { channel_events: 256, ..Limits::default() };
+        limits.post_cache_bytes = 1 << 20;
+        change(&mut limits);
+        let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+        let log: Arc<dyn Log> =
+            Arc::new(LocalLog::on_storage(Disk::default(), "memory", options).unwrap());
+        let view = Arc::new(View::new(log, &limits));
+        let hub = Hub::new(Arc::clone(&view), &limits);
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            dispatcher: hub.dispatcher(0),
+            view,
+            hub,
+            applied: VecDeque::new(),
+            changes: Vec::new(),
+            follows: BTreeSet::new(),
+            readers: Vec::new(),
+        }
+    }
+
+    /// One thing that can happen.
+    fn act(&mut self) {
+        match self.random.usize(..10) {
+            0 | 1 => self.change_an_edge(),
+            2 | 3 => {
+                let author = if self.random.bool() { STAR } else { self.random.usize(..USERS) };
+                self.change(publish(author));
+            }
+            4 => {
+                let user = self.random.usize(..USERS);
+                self.open(user);
+            }
+            5 if !self.readers.is_empty() => {
+                let reader = self.random.usize(..self.readers.len());
+                self.close(reader);
+            }
+            6 => self.bring(),
+            7 if !self.readers.is_empty() => {
+                let reader = self.random.usize(..self.readers.len());
+                self.readers[reader].read();
+            }
+            _ => {
+                self.dispatcher.step();
+            }
+        }
+    }
+
+    fn change_an_edge(&mut self) {
+        let follower = self.random.usize(..USERS);
+        let followee = if self.random.bool() { STAR } else { self.random.usize(..USERS) };
+        if follower == followee {
+            return;
+        }
+        if self.follows.contains(&(follower, followee)) {
+            self.follows.remove(&(follower, followee));
+            self.change(Change::Unfollow { follower: id(follower), followee: id(followee) });
+        } else {
+            self.follows.insert((follower, followee));
+            self.change(follow(follower, followee));
+        }
+    }
+
+    /// Applies one change, as the applier does.
+    fn change(&mut self, change: Change) {
+        self.changes.push(change.clone());
+        let revision = Revision::new(self.changes.len() as u64);
+        let event = Event { time: Timestamp::default(), change };
+        self.view.log().append(revision.previous(), vec![event.clone()]).unwrap();
+        let post = self.view.apply(revision, &event);
+        if self.hub.is_watched(0) {
+            let batch = Arc::new(Batch { first: revision, events: vec![event] });
+            self.applied.push_back(Arc::new(Dispatch::new(batch, vec![post])));
+        }
+    }
+
+    /// Brings what was applied to the dispatcher, as far as there is room.
+    fn bring(&mut self) {
+        while self.dispatcher.has_room()
+            && let Some(dispatch) = self.applied.pop_front()
+        {
+            self.dispatcher.take(dispatch);
+        }
+    }
+
+    fn open(&mut self, user: usize) -> usize {
+        let options = WatchOptions { heartbeat: Duration::from_secs(3_600), reset_items: None };
+        let stream = self.hub.watch(&id(user), Start::Now, options).unwrap();
+        let since = self.changes.len();
+        let mut reader = Reader { user, since, stream: Some(stream), seen: Vec::new() };
+        // Now it is live: all that comes from here on comes through the channel.
+        reader.read();
+        self.readers.push(reader);
+        self.readers.len() - 1
+    }
+
+    /// Ends a stream. It must have been told the first of what concerned it, and nothing else.
+    fn close(&mut self, reader: usize) {
+        let expected = self.expected(&self.readers[reader]);
+        let reader = &mut self.readers[reader];
+        reader.read();
+        reader.stream = None;
+        assert!(expected.starts_with(&reader.seen), "{expected:?} {:?}", reader.seen);
+    }
+
+    /// Dispatches all there is. Then all that are still there have been told everything.
+    fn settle(&mut self) {
+        loop {
+            self.bring();
+            if !self.dispatcher.step() && self.applied.is_empty() {
+                break;
+            }
+        }
+        for reader in 0..self.readers.len() {
+            if self.readers[reader].stream.is_some() {
+                self.readers[reader].read();
+                let expected = self.expected(&self.readers[reader]);
+                assert_eq!(self.readers[reader].seen, expected);
+            }
+        }
+    }
+
+    /// What concerned the reader's feed since it was opened.
+    fn expected(&self, reader: &Reader) -> Vec<(u64, String)> {
+        let own = id(reader.user);
+        let mut authors = BTreeSet::from([own.clone()]);
+        let mut expected = Vec::new();
+        for (place, change) in self.changes.iter().enumerate() {
+            let told = match change {
+                Change::Follow { follower, followee } if *follower == own => {
+                    authors.insert(followee.clone());
+                    format!("+{followee}")
+                }
+                Change::Unfollow { follower, followee } if *follower == own => {
+                    authors.remove(followee);
+                    format!("-{followee}")
+                }
+                Change::Publish { author, .. } if authors.contains(author) => author.to_string(),
+                _ => continue,
+            };
+            if place >= reader.since {
+                expected.push((place as u64 + 1, told));
+            }
+        }
+        expected
+    }
+}
+
+impl Reader {
+    /// Reads what there is, without waiting. Gives what was new.
+    fn read(&mut self) -> Vec<(u64, String)> {
+        let before = self.seen.len();
+        while let Some(stream) = &mut self.stream
+            && let Poll::Ready(step) =
+                pin!(unconstrained(stream.next())).poll(&mut Context::from_waker(Waker::noop()))
+        {
+            if let Some(Step::Batch { events, .. }) = step.unwrap() {
+                self.seen.extend(events.iter().map(|event| in_short(event)));
+            }
+        }
+        self.seen[before..].to_vec()
+    }
+}
+
+fn in_short(event: &FeedEvent) -> (u64, String) {
+    let what = match &event.kind {
+        FeedEventKind::Posted(post) => post.author.to_string(),
+        FeedEventKind::AuthorAdded(author) => format!("+{author}"),
+        FeedEventKind::AuthorRemoved(author) => format!("-{author}"),
+    };
+    (event.revision.get(), what)
+}
+
+fn follow(follower: usize, followee: usize) -> Change {
+    Change::Follow { follower: id(follower), followee: id(followee) }
+}
+
+fn publish(author: usize) -> Change {
+    Change::Publish { author: id(author), text: post("a post"), request_id: None }
+}
+
+fn id(number: usize) -> UserId {
+    user(&format!("user{number}"))
+}
