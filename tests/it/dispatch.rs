@@ -17,7 +17,7 @@ use whimbrel::log::{Batch, LocalLog, Log, Options};
 use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
 use whimbrel::view::View;
 
-use crate::harness::core::{post, user};
+use crate::harness::core::{post, step, user};
 use crate::harness::disk::Disk;
 
 const USERS: usize = 9;
@@ -88,6 +88,59 @@ async fn posts_to_many_come_to_their_end() {
         assert_eq!(world.readers[reader].read().len(), 1, "in round {round}");
     }
     world.settle();
+}
+
+/// A follow that is told after its reader has left and come back, and after it was undone while
+/// nobody was there to be told that, does not bring the author back.
+#[tokio::test]
+async fn a_late_follow_does_not_undo_an_unfollow() {
+    let mut world = World::new(0, |_| ());
+    let first = world.open(1);
+    world.change(follow(1, STAR));
+    world.readers[first].stream = None;
+    world.change(Change::Unfollow { follower: id(1), followee: id(STAR) });
+    let second = world.open(1);
+    world.settle();
+    world.change(publish(STAR));
+    world.settle();
+    assert_eq!(world.readers[second].seen, []);
+}
+
+/// A bookmark is not ahead of a post that is still on its way to the reader.
+#[tokio::test]
+async fn a_bookmark_waits_for_a_post_on_its_way() {
+    let mut world = World::new(0, |limits| limits.step_feeds_max = 1);
+    for follower in 1..USERS {
+        world.change(follow(follower, STAR));
+    }
+    for reader in 1..USERS - 1 {
+        world.open(reader);
+    }
+    let options = WatchOptions { heartbeat: Duration::ZERO, reset_items: None };
+    let mut last = world.hub.watch(&id(USERS - 1), Start::Now, options).unwrap();
+    while !matches!(step(&mut last).await, Step::CaughtUp { .. }) {}
+    world.change(publish(STAR));
+    let post = world.view.applied();
+    world.bring();
+    assert!(world.dispatcher.step());
+    let mut bookmarks = 0;
+    loop {
+        match step(&mut last).await {
+            Step::Batch { events, .. } => {
+                assert_eq!(events[0].revision, post);
+                break;
+            }
+            Step::Bookmark { cursor } => {
+                assert!(cursor.after < post, "a bookmark beyond what was sent");
+                bookmarks += 1;
+            }
+            _ => {}
+        }
+        if bookmarks >= 3 {
+            world.settle();
+        }
+    }
+    assert!(bookmarks >= 3, "{bookmarks}");
 }
 
 /// A view and its hub, with a dispatcher that goes as far as it is told to.
