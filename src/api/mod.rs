@@ -30,7 +30,7 @@ pub mod v1 {
     tonic::include_proto!("whimbrel.v1");
 }
 
-pub use admission::Admission;
+pub use admission::{Admission, Admitted};
 pub use health::Health;
 pub use reflection::ReflectionError;
 use stall::Guarded;
@@ -120,7 +120,9 @@ impl FeedService for Feed {
         request: Request<v1::WatchFeedRequest>,
     ) -> Result<Response<Self::WatchFeedStream>, Status> {
         let closer = request.extensions().get::<Closer>().cloned();
-        let stream = watch_feed::handle(&self.engine, &self.limits, request.into_inner())?;
+        let retirement = closer.as_ref().map(|closer| closer.retirement().clone());
+        let request = request.into_inner();
+        let stream = watch_feed::handle(&self.engine, &self.limits, request, retirement)?;
         Ok(Response::new(self.stall_watch.guard(stream, closer)))
     }
 }

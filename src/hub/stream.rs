@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::registry::Subscription;
 use super::{CursorError, Error, FeedEvent, FeedEventKind, Hub};
@@ -96,7 +97,7 @@ pub enum Step {
         /// The position reached.
         cursor: Cursor,
     },
-    /// The last: the server is stopping.
+    /// The last: the server is stopping, or the stream is to go on elsewhere.
     Closing {
         /// The position reached.
         cursor: Cursor,
@@ -136,6 +137,8 @@ pub struct LiveStream {
     told_caught_up: bool,
     heartbeat: Duration,
     silent_until: Instant,
+    /// Ends this stream as the hub's closing ends all.
+    until: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -173,8 +176,15 @@ impl LiveStream {
             told_caught_up: false,
             heartbeat: options.heartbeat,
             silent_until: Instant::now(),
+            until: CancellationToken::new(),
             _permit: permit,
         })
+    }
+
+    /// Ends with [`Step::Closing`] when `token` is cancelled, if nothing else ends it before.
+    #[must_use]
+    pub fn until(self, token: CancellationToken) -> Self {
+        Self { until: token, ..self }
     }
 
     /// The next message; waits for it. `None` after [`Step::Closing`].
@@ -204,7 +214,7 @@ impl LiveStream {
                     return Ok(Some(self.opened()));
                 }
                 Phase::Ended => return Ok(None),
-                _ if self.hub.0.closing.is_cancelled() => {
+                _ if self.hub.0.closing.is_cancelled() || self.until.is_cancelled() => {
                     self.phase = Phase::Ended;
                     return Ok(Some(Step::Closing { cursor: self.at }));
                 }
@@ -258,6 +268,7 @@ impl LiveStream {
         tokio::select! {
             biased;
             () = self.hub.0.closing.cancelled() => Woken::Closing,
+            () = self.until.cancelled() => Woken::Closing,
             received = self.subscription.receiver.recv() => match received {
                 Ok(event) => Woken::Event(event),
                 // The sender is part of the subscription, so the channel is never closed.
