@@ -43,7 +43,7 @@ mod v1_server {
     include!(concat!(env!("OUT_DIR"), "/server/whimbrel.v1.rs"));
 }
 
-pub use admission::Admission;
+pub use admission::{Admission, Admitted};
 pub use health::Health;
 pub use reflection::ReflectionError;
 use stall::Guarded;
@@ -133,7 +133,9 @@ impl FeedService for Feed {
         request: Request<v1::WatchFeedRequest>,
     ) -> Result<Response<Self::WatchFeedStream>, Status> {
         let closer = request.extensions().get::<Closer>().cloned();
-        let stream = watch_feed::handle(&self.engine, &self.limits, request.into_inner())?;
+        let retirement = closer.as_ref().map(|closer| closer.retirement().clone());
+        let request = request.into_inner();
+        let stream = watch_feed::handle(&self.engine, &self.limits, request, retirement)?;
         Ok(Response::new(self.stall_watch.guard(stream, closer)))
     }
 }

@@ -25,10 +25,46 @@ use tokio_util::sync::CancellationToken;
 /// How often the notes are looked over, as a part of the time that a reader has.
 const LOOKS_PER_STALL: u32 = 6;
 
-/// Closes a connection, from wherever. Cheap to clone; in the extensions of every request that
-/// came over it.
-#[derive(Clone, Debug)]
-pub struct Closer(pub CancellationToken);
+/// Ends a connection, from wherever. Cheap to clone; in the extensions of every request that came
+/// over it.
+#[derive(Clone, Debug, Default)]
+pub struct Closer(Arc<Ends>);
+
+#[derive(Debug, Default)]
+struct Ends {
+    retirement: CancellationToken,
+    close: CancellationToken,
+}
+
+impl Closer {
+    /// Has the client go elsewhere: streams are ended with their cursors, calls under way are
+    /// answered, and the connection is closed then, or when the time for that is up.
+    pub fn retire(&self) {
+        self.0.retirement.cancel();
+    }
+
+    /// What is cancelled when the connection is retired.
+    #[must_use]
+    pub fn retirement(&self) -> &CancellationToken {
+        &self.0.retirement
+    }
+
+    /// Closes the connection at once, whatever is under way.
+    pub fn close(&self) {
+        self.0.close.cancel();
+    }
+
+    /// Whether it is to be closed at once.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.close.is_cancelled()
+    }
+
+    /// Waits until it is to be closed at once.
+    pub async fn closed(&self) {
+        self.0.close.cancelled().await;
+    }
+}
 
 /// The notes of all open streams. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -66,9 +102,9 @@ impl StallWatch {
             for (bell, closer) in self.0.streams().values() {
                 let is_stalled =
                     bell.wants_poll_since().is_some_and(|since| since + self.0.stall_max < now);
-                if is_stalled && !closer.0.is_cancelled() {
+                if is_stalled && !closer.is_closed() {
                     tracing::info!("a reader accepted nothing for too long: connection closed");
-                    closer.0.cancel();
+                    closer.close();
                 }
             }
         }

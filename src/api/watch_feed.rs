@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::frame::Frame;
@@ -16,11 +17,13 @@ use crate::hub::{LiveStream, Start, Step, WatchOptions};
 /// The messages of a stream.
 pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
 
-/// Opens a stream of messages. It never ends without an error.
+/// Opens a stream of messages, which is ended when `until` is cancelled. It never ends without an
+/// error.
 pub(super) fn handle(
     engine: &Engine,
     limits: &Limits,
     request: v1::WatchFeedRequest,
+    until: Option<CancellationToken>,
 ) -> Result<Messages, Status> {
     let user = fields::user_id("user_id", &request.user_id)?;
     let start = match request.start {
@@ -56,6 +59,10 @@ pub(super) fn handle(
 
     let options = WatchOptions { heartbeat, reset_items };
     let live = engine.watch(&user, start, options).map_err(status::of_engine)?;
+    let live = match until {
+        Some(token) => live.until(token),
+        None => live,
+    };
     Ok(Box::pin(messages(live)))
 }
 

@@ -49,7 +49,7 @@ impl Error {
         ExitCode::from(match self {
             Self::Client(error) if error.is_transient() => 3,
             Self::Usage(_) | Self::Client(client::Error::Address { .. }) => 2,
-            Self::Server(server::Error::Failed(_) | server::Error::Transport(_)) => 5,
+            Self::Server(server::Error::Failed(_)) => 5,
             Self::Server(_) | Self::OwnServer(_) | Self::Runtime(_) => 4,
             Self::Client(_)
             | Self::File { .. }

@@ -69,7 +69,7 @@ impl Cli {
     /// What kept it from being done, with the exit code to end with.
     pub fn run(self, output: &Output) -> Result<(), Error> {
         match self.verb {
-            Verb::Serve(serve) => many_threads()?.block_on(serve.run(output)),
+            Verb::Serve(serve) => one_thread()?.block_on(serve.run(output)),
             Verb::Follow(follow) => one_thread()?.block_on(follow.run(output)),
             Verb::Unfollow(unfollow) => one_thread()?.block_on(unfollow.run(output)),
             Verb::Publish(publish) => one_thread()?.block_on(publish.run(output)),
@@ -94,10 +94,6 @@ impl Target {
         let client = self.connect().await?;
         Ok(Retry::within(CALL_TRIED_FOR).call(|| call(client.clone())).await?)
     }
-}
-
-fn many_threads() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)
 }
 
 fn one_thread() -> Result<tokio::runtime::Runtime, Error> {

@@ -53,10 +53,18 @@ pub(super) struct Serve {
     /// How many connections may be open.
     #[arg(long, env = "WHIMBREL_CONNECTIONS_MAX", default_value = "20000", value_name = "N")]
     connections_max: NonZeroUsize,
+    /// How many connections may be open from one address [default: three quarters of all].
+    #[arg(long, env = "WHIMBREL_ADDRESS_CONNECTIONS_MAX", value_name = "N")]
+    address_connections_max: Option<NonZeroUsize>,
+    /// Threads that connections live on [default: one per core].
+    #[arg(long, env = "WHIMBREL_THREADS", value_name = "N")]
+    threads: Option<NonZeroUsize>,
 }
 
 impl Serve {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
+        let defaults = Limits::default();
+        let connections_max = self.connections_max.get();
         let config = Config {
             data_dir: self.data,
             listen: self.listen,
@@ -68,8 +76,12 @@ impl Serve {
                 follows_per_user_max: self.follows_max.get(),
                 streams_per_user_max: self.user_streams_max.get(),
                 streams_max: self.streams_max.get(),
-                connections_max: self.connections_max.get(),
-                ..Limits::default()
+                connections_max,
+                connections_per_address_max: self
+                    .address_connections_max
+                    .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
+                workers: self.threads.map_or(defaults.workers, NonZeroUsize::get),
+                ..defaults
             },
         };
         tracing_subscriber::fmt()

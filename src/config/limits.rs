@@ -8,9 +8,6 @@ use std::time::Duration;
 /// The limits of a server.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Threads that serve connections, each with a runtime of its own: one for each processor.
-    /// More would only take turns.
-    pub workers: usize,
     /// Most followees of one user. Bounds the work of one page of a feed: 10,000 places looked at
     /// is under a millisecond.
     pub follows_per_user_max: usize,
@@ -20,8 +17,19 @@ pub struct Limits {
     /// Most streams of all users at once. At some tens of KiB each, what a machine of a few GiB
     /// can hold.
     pub streams_max: usize,
+    /// Threads that connections live on: one per core, as each keeps one busy. 0 is taken for 1.
+    pub workers: usize,
     /// Most connections at once: file descriptors and memory.
     pub connections_max: usize,
+    /// Most connections at once from one address (of IPv6, one network of 64 bits): less than all,
+    /// so that others always come in, and most of them, because a proxy in front has one address.
+    pub connections_per_address_max: usize,
+    /// How long a new connection has to say that it speaks HTTP/2: a first packet that was lost
+    /// three times still comes in time.
+    pub preface_time_max: Duration,
+    /// How old a connection gets, give or take a fifth, before its client is sent elsewhere: so
+    /// that load spreads over servers that came later, and nothing leaks for ever.
+    pub connection_age_max: Duration,
     /// Most unary calls under way at once. Beyond it callers are told to come back, while those
     /// inside are still answered in time.
     pub calls_max: usize,
@@ -84,18 +92,25 @@ pub struct Limits {
     pub request_bytes_max: usize,
     /// Largest list of headers: tokens of 8 KiB and the rest.
     pub header_list_bytes_max: u32,
-    /// How long streams and calls have to end when the server stops.
+    /// How long a server that stops still takes calls while health says that it does not serve:
+    /// as long as a load balancer takes to hear of it. None, as most have no such thing.
+    pub drain_notice: Duration,
+    /// How long streams and calls have to end when the server stops, or their connection is
+    /// retired.
     pub drain_time_max: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
             follows_per_user_max: 10_000,
             streams_per_user_max: 16,
             streams_max: 100_000,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
             connections_max: 20_000,
+            connections_per_address_max: 15_000,
+            preface_time_max: Duration::from_secs(10),
+            connection_age_max: Duration::from_secs(24 * 60 * 60),
             calls_max: 8_192,
             streams_per_connection_max: 1_024,
             page_items_default: 50,
@@ -120,6 +135,7 @@ impl Default for Limits {
             call_time_max: Duration::from_secs(10),
             request_bytes_max: 64 << 10,
             header_list_bytes_max: 16 << 10,
+            drain_notice: Duration::ZERO,
             drain_time_max: Duration::from_secs(10),
         }
     }

@@ -144,11 +144,6 @@ impl Engine {
         self.0.hub.cursor_after(self.0.view.applied())
     }
 
-    /// Ends all live feeds, each with its cursor. Calls go on.
-    pub fn close_streams(&self) {
-        self.0.hub.close();
-    }
-
     /// Answers what was taken, closes the log, and waits for the threads. Later changes are
     /// refused with [`Error::Stopping`].
     pub async fn stop(&self) {

@@ -23,7 +23,6 @@ mod stream;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 pub use dispatcher::{Dispatch, Dispatcher};
 pub use error::{CursorError, Error};
@@ -49,7 +48,6 @@ struct Shared {
     lanes: Vec<Lane>,
     quota: Quota,
     permits: Arc<Semaphore>,
-    closing: CancellationToken,
 }
 
 impl Hub {
@@ -57,13 +55,12 @@ impl Hub {
     #[must_use]
     pub fn new(view: Arc<View>, limits: &Limits) -> Self {
         Self(Arc::new(Shared {
-            lanes: (0..=limits.workers)
+            lanes: (0..=limits.workers.max(1))
                 .map(|_| Lane::new(limits.channel_events, view.applied()))
                 .collect(),
             view,
             quota: Quota::new(limits.streams_per_user_max),
             permits: Arc::new(Semaphore::new(limits.streams_max.min(Semaphore::MAX_PERMITS))),
-            closing: CancellationToken::new(),
             limits: limits.clone(),
         }))
     }
@@ -99,11 +96,6 @@ impl Hub {
         options: WatchOptions,
     ) -> Result<LiveStream, Error> {
         LiveStream::open(self.clone(), user, start, options)
-    }
-
-    /// Ends all streams, each with [`Step::Closing`], and those opened from now on too.
-    pub fn close(&self) {
-        self.0.closing.cancel();
     }
 
     /// Checks that what follows `cursor` can be served.

@@ -99,7 +99,7 @@ pub enum Step {
         /// The position reached.
         cursor: Cursor,
     },
-    /// The last: the server is stopping.
+    /// The last: the server is stopping, or the stream is to go on elsewhere.
     Closing {
         /// The position reached.
         cursor: Cursor,
@@ -141,6 +141,7 @@ pub struct LiveStream {
     silent_until: Instant,
     /// Ends at `silent_until` or before: it is set anew when it ends, not with every message.
     silence: Pin<Box<Sleep>>,
+    /// Ends the stream.
     closing: CancellationToken,
     _place: Place,
     _permit: OwnedSemaphorePermit,
@@ -171,7 +172,6 @@ impl LiveStream {
             },
         };
         Ok(Self {
-            closing: hub.0.closing.clone(),
             hub,
             user: user.clone(),
             subscription,
@@ -183,9 +183,16 @@ impl LiveStream {
             heartbeat: options.heartbeat,
             silent_until: Instant::now(),
             silence: Box::pin(sleep_until(Instant::now())),
+            closing: CancellationToken::new(),
             _place: place,
             _permit: permit,
         })
+    }
+
+    /// Ends with [`Step::Closing`] when `token` is cancelled.
+    #[must_use]
+    pub fn until(self, token: CancellationToken) -> Self {
+        Self { closing: token, ..self }
     }
 
     /// The next message; waits for it. `None` after [`Step::Closing`].

@@ -1,11 +1,12 @@
-//! What the process runs on: the clock, and the parts that it cannot live without.
+//! What the process runs on: the clock, the parts that it cannot live without, and the threads
+//! that connections live on.
 //!
 //! Nothing here knows what a feed is.
 
 mod clock;
-mod lane;
 mod vital;
+mod workers;
 
 pub use clock::Clock;
-pub use lane::lane;
 pub use vital::{Failure, Vital};
+pub use workers::{Workers, lane, spawn_local};

@@ -39,11 +39,11 @@ impl Vital {
     /// The machine gave no thread.
     pub fn spawn<E: fmt::Display>(
         &self,
-        part: &'static str,
+        part: impl Into<String>,
         work: impl FnOnce() -> Result<(), E> + Send + 'static,
     ) -> std::io::Result<JoinHandle<()>> {
-        let vital = self.clone();
-        std::thread::Builder::new().name(part.to_owned()).spawn(move || {
+        let (vital, part) = (self.clone(), part.into());
+        std::thread::Builder::new().name(part.clone()).spawn(move || {
             match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => vital.fail(part, error.to_string()),
@@ -70,12 +70,12 @@ impl Vital {
         self.first_failure.borrow().clone()
     }
 
-    fn fail(&self, part: &str, reason: String) {
+    fn fail(&self, part: String, reason: String) {
         tracing::error!(part, reason, "a vital part failed");
         self.first_failure.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {
-                *first = Some(Failure { part: part.to_owned(), reason });
+                *first = Some(Failure { part, reason });
             }
             is_first
         });

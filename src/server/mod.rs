@@ -3,48 +3,30 @@
 //! Nothing here knows what the calls mean.
 
 mod connection;
+mod connections;
+mod drain;
 mod listener;
+mod socket;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connection::Services;
+use connections::Connections;
 use listener::Listener;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 use tonic::service::Routes;
 
 use crate::api::{self, Admission, Health, StallWatch};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::log::{self, LocalLog, Log, Options};
-use crate::runtime::{Clock, Failure, Vital};
-
-/// HTTP/2 settings for the open internet; the library's defaults are those of a library.
-mod http2 {
-    use std::time::Duration;
-
-    /// Resets that we send because of a peer's errors (RUSTSEC-2024-0003).
-    pub(super) const LOCAL_ERROR_RESETS_MAX: usize = 1_024;
-    /// Streams that a peer opens and resets before we have looked at them (CVE-2023-44487).
-    pub(super) const PENDING_ACCEPT_RESETS_MAX: usize = 20;
-    /// What one caller may send before we have read it: requests are small.
-    pub(super) const STREAM_WINDOW_BYTES: u32 = 64 << 10;
-    /// The same for a connection. h2 also takes half of it as its budget for small frames, 256
-    /// bytes for each that is not read yet, and closes the connection beyond: a connection's 1,024
-    /// streams must fit.
-    pub(super) const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-    /// With the timeout, a dead peer is gone in 40 s.
-    pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-    /// See [`KEEPALIVE_INTERVAL`].
-    pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-}
+use crate::runtime::{Clock, Failure, Vital, Workers};
 
 /// How long callers have to hear that the server failed.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
-/// How long connections have to notice that they were closed.
-const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Why a server does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -71,9 +53,9 @@ pub enum Error {
     /// The descriptors built into this program are damaged.
     #[error(transparent)]
     Reflection(#[from] api::ReflectionError),
-    /// The transport failed.
-    #[error("the transport failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
+    /// The machine gave no thread to serve on.
+    #[error("cannot start the threads that serve: {0}")]
+    Workers(std::io::Error),
     /// A part that the server cannot live without failed.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -126,7 +108,7 @@ impl Server {
             stall_watch: stall_watch.clone(),
             reflection: config.reflection,
         })?;
-        let listener = Listener::bind(config.listen, config.limits.connections_max)
+        let listener = Listener::bind(config.listen)
             .await
             .map_err(|source| Error::Listen { address: config.listen, source })?;
         Ok(Self { listener, engine, vital, routes, health, stall_watch, config })
@@ -143,52 +125,49 @@ impl Server {
     /// and the log is closed last.
     ///
     /// # Errors
-    /// A vital part failed; then only callers under way are still told.
+    /// A vital part failed; then only callers under way are still told. Or there are no threads to
+    /// serve on.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, engine, vital, routes, mut health, stall_watch, config } = self;
+        let Self { mut listener, engine, vital, routes, mut health, stall_watch, config } = self;
         let limits = &config.limits;
         let admission = Admission::new(limits);
-        let connections = CancellationToken::new();
-        let stop_accepting = CancellationToken::new();
-        let header_list_bytes_max = limits.header_list_bytes_max;
-
-        let serve = tonic::transport::Server::builder()
-            .max_concurrent_streams(limits.streams_per_connection_max)
-            .http2_max_local_error_reset_streams(Some(http2::LOCAL_ERROR_RESETS_MAX))
-            .http2_max_pending_accept_reset_streams(Some(http2::PENDING_ACCEPT_RESETS_MAX))
-            .http2_max_header_list_size(header_list_bytes_max)
-            .initial_stream_window_size(http2::STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(http2::CONNECTION_WINDOW_BYTES)
-            .http2_keepalive_interval(Some(http2::KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(http2::KEEPALIVE_TIMEOUT))
-            .layer(admission.clone())
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(
-                listener.connections(connections.clone()),
-                stop_accepting.cancelled(),
-            );
-        tokio::pin!(serve);
+        let workers = Workers::start(limits.workers, &vital).map_err(Error::Workers)?;
+        for (lane, porter) in (1..).zip(engine.porters()) {
+            workers.spawn_on(lane, move || porter.run()).await;
+        }
+        let connections = Connections::new(limits, workers.count());
+        let services = Arc::new(Services::new(routes, &admission, limits));
         health.serving().await;
 
-        let failure = tokio::select! {
-            served = &mut serve => return Ok(served?),
-            () = stall_watch.run() => None,
-            () = shutdown => None,
-            failure = vital.failed() => Some(failure),
+        let failure = {
+            let accepting = async {
+                loop {
+                    let (socket, place) = listener.accept(&connections).await;
+                    let (lane, services) = (place.lane, Arc::clone(&services));
+                    let serve = move || connection::serve(socket, place, services);
+                    workers.spawn_on(lane, serve).await;
+                }
+            };
+            let stopping = async {
+                shutdown.await;
+                health.not_serving().await;
+                sleep(limits.drain_notice).await;
+            };
+            tokio::select! {
+                () = accepting => None,
+                () = stall_watch.run() => None,
+                () = stopping => None,
+                failure = vital.failed() => Some(failure),
+            }
         };
 
-        health.not_serving().await;
+        drop(listener);
         admission.drain();
-        engine.close_streams();
         health.end_watches().await;
-        stop_accepting.cancel();
         let drain_time_max =
             if failure.is_some() { FAILURE_DRAIN_TIME_MAX } else { limits.drain_time_max };
-        if timeout(drain_time_max, &mut serve).await.is_err() {
-            tracing::warn!("connections were still open at the deadline, and were closed");
-            connections.cancel();
-            let _ = timeout(CLOSE_TIME_MAX, &mut serve).await;
-        }
+        drain::drain(&connections, drain_time_max).await;
+        workers.stop().await;
         // The log may not be touched after a failure, so its threads are then left as they are.
         if failure.is_none() {
             engine.stop().await;

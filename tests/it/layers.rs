@@ -29,11 +29,13 @@ enum Below {
 }
 
 /// Names of other crates, and the only places that may know them.
-const OUTSIDERS: [(&str, &[&str]); 5] = [
+const OUTSIDERS: [(&str, &[&str]); 7] = [
     ("redb", &["log/local.rs"]),
     ("dashmap", &["view/", "hub/"]),
     ("tonic", &["api/", "client/", "server/"]),
     ("tonic_health", &["api/", "client/", "server/"]),
+    ("hyper", &["server/"]),
+    ("hyper_util", &["server/"]),
     ("clap", &["cli/", "main.rs"]),
 ];
 

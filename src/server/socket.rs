@@ -1,0 +1,86 @@
+//! An accepted socket whose first bytes are looked at before any memory is spent on it.
+//!
+//! A client that speaks HTTP/2 begins with 24 fixed bytes (RFC 9113, section 3.4). Nothing here
+//! knows what comes after them.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What a client begins with.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A socket whose client has begun as it must. It reads as if it had not been read from yet.
+pub(super) struct Socket {
+    tcp: TcpStream,
+    /// How much of the preface was read again.
+    reread: usize,
+}
+
+impl Socket {
+    /// Waits for the client's preface.
+    pub(super) async fn begin(mut tcp: TcpStream) -> io::Result<Self> {
+        let mut read = [0; PREFACE.len()];
+        let mut count = 0;
+        while count < PREFACE.len() {
+            match tcp.read(&mut read[count..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => count += more,
+            }
+            if !PREFACE.starts_with(&read[..count]) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no HTTP/2"));
+            }
+        }
+        Ok(Self { tcp, reread: 0 })
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let again = &PREFACE[self.reread..];
+        if again.is_empty() {
+            return Pin::new(&mut self.tcp).poll_read(cx, buffer);
+        }
+        let count = again.len().min(buffer.remaining());
+        buffer.put_slice(&again[..count]);
+        self.reread += count;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
