@@ -79,10 +79,7 @@ impl<M: Message> Outgoing for M {
 
 impl Outgoing for Frame {
     fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        match self {
-            Self::Batch(response) => response.write(bytes),
-            Self::Other(response) => response.write(bytes),
-        }
+        self.encode(bytes).map_err(|error| Status::internal(error.to_string()))
     }
 }
 

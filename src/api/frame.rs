@@ -6,8 +6,8 @@
 //!
 //! Nothing here is ever decoded.
 
-use bytes::Bytes;
-use prost::Message;
+use bytes::{BufMut, Bytes};
+use prost::{EncodeError, Message};
 
 use super::convert;
 use super::token::encode_cursor;
@@ -50,6 +50,19 @@ impl From<Step> for Frame {
                 Self::Batch(ResponseWithBatch { batch: Batch { prev_cursor, cursor, events } })
             }
             step => Self::Other(convert::step(step)),
+        }
+    }
+}
+
+impl Frame {
+    /// Appends its bytes.
+    ///
+    /// # Errors
+    /// There is no room for them.
+    pub fn encode(&self, bytes: &mut impl BufMut) -> Result<(), EncodeError> {
+        match self {
+            Self::Batch(response) => response.encode(bytes),
+            Self::Other(response) => response.encode(bytes),
         }
     }
 }

@@ -82,16 +82,19 @@ impl Dispatcher {
         let limits = &self.hub.0.limits;
         let lane = self.hub.lane(self.lane);
         let mut registry = lane.registry();
-        let mut feeds_left = limits.step_feeds_max;
+        registry.begin_step();
+        // Not more than a channel holds: it need not be read before the step is over.
+        let mut events_left = limits.channel_events;
         for _ in 0..STEP_EVENTS_MAX {
-            if feeds_left == 0 || registry.passes() >= limits.passes_max {
+            let is_full = registry.told_feeds() >= limits.step_feeds_max
+                || registry.passes() >= limits.passes_max;
+            let Some(dispatch) = self.queue.front().filter(|_| !is_full && events_left > 0) else {
                 break;
-            }
-            let Some(dispatch) = self.queue.front() else { break };
+            };
             match dispatch.get(self.taken) {
                 Some((change, event)) => {
-                    let told = registry.tell(change, event, feeds_left);
-                    feeds_left = feeds_left.saturating_sub(told);
+                    let concerned = registry.tell(change, event, limits.step_feeds_max);
+                    events_left -= usize::from(concerned);
                     self.taken += 1;
                     self.newest = event.revision;
                 }
@@ -101,6 +104,7 @@ impl Dispatcher {
                 }
             }
         }
+        registry.begin_step();
         registry.advance_passes(limits.step_feeds_max);
         let dispatched = registry.oldest_pass().map_or(self.newest, Revision::previous);
         lane.advance(dispatched);

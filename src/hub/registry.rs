@@ -10,9 +10,10 @@
 //! are dispatched from then on. What was applied by then but is dispatched later is passed over:
 //! the view had it. A feed knows the audiences that it is in, so it leaves all of them.
 //!
-//! A post to many is a [`Pass`]: it goes to a bounded number of feeds at a time, and other events
+//! A post to many is a [`Pass`]: it comes to a bounded number of feeds at a time, and other events
 //! go out in between. A feed that such an event overtakes is given the post first, so that every
-//! channel has its events in the order of the log.
+//! channel has its events in the order of the log. Where the oldest pass goes, the newer ones go
+//! along, so that readers of a busy author are woken once for all of them.
 //!
 //! Nothing here waits, or knows of locks.
 
@@ -25,6 +26,10 @@ use tokio::sync::broadcast::{Receiver, Sender};
 use super::FeedEvent;
 use crate::model::{Change, Revision, UserId};
 
+/// Feeds looked at in a step for each that may be told: most have been told, by a pass that went
+/// along, and to see that takes a tenth of telling them.
+const LOOKS_PER_FEED: usize = 8;
+
 /// All watched users of a lane.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -34,6 +39,10 @@ pub(super) struct Registry {
     by_author: HashMap<UserId, usize>,
     /// Posts on their way, oldest first.
     passes: VecDeque<Pass>,
+    /// Counts the steps in which feeds are told.
+    step: u64,
+    /// How many feeds were told in this step.
+    told_feeds: usize,
     channel_events: usize,
 }
 
@@ -47,6 +56,8 @@ struct LiveFeed {
     listed: Vec<u32>,
     /// The newest that was sent, or that was applied before anybody listened.
     told: Revision,
+    /// The step in which it was told last.
+    step: u64,
 }
 
 /// The feeds that an author's posts go to.
@@ -73,6 +84,8 @@ impl Registry {
             audiences: Slab::new(),
             by_author: HashMap::new(),
             passes: VecDeque::new(),
+            step: 0,
+            told_feeds: 0,
             channel_events,
         }
     }
@@ -98,6 +111,7 @@ impl Registry {
             streams: 1,
             listed: Vec::new(),
             told: applied,
+            step: 0,
         });
         self.by_user.insert(user.clone(), place);
         self.list(place, user);
@@ -122,26 +136,35 @@ impl Registry {
         true
     }
 
-    /// Tells of `event`, which `change` made, after all that was told before. A post goes to
-    /// `feeds_max` feeds at most and is a pass from then on if there are more. Gives how many
-    /// feeds were told.
+    /// Begins a step: readers have had the time to read what they were told before.
+    pub(super) fn begin_step(&mut self) {
+        self.step += 1;
+        self.told_feeds = 0;
+    }
+
+    /// How many feeds were told in this step.
+    pub(super) fn told_feeds(&self) -> usize {
+        self.told_feeds
+    }
+
+    /// Tells of `event`, which `change` made, after all that was told before; a post to more than
+    /// `feeds_max` feeds is a pass from then on. Whether it concerns anybody.
     pub(super) fn tell(
         &mut self,
         change: &Change,
         event: &Arc<FeedEvent>,
         feeds_max: usize,
-    ) -> usize {
+    ) -> bool {
         match change {
             Change::Follow { follower, followee } => {
-                let Some(place) = self.feed_before(follower, event.revision) else { return 0 };
+                let Some(place) = self.feed_before(follower, event.revision) else { return false };
                 // Told first: a pass of the followee's is older than the follow.
-                let sent = self.send(place, event);
+                self.send(place, event);
                 self.list(place, followee);
-                sent
             }
             Change::Unfollow { follower, followee } => {
-                let Some(place) = self.feed_before(follower, event.revision) else { return 0 };
-                let sent = self.send(place, event);
+                let Some(place) = self.feed_before(follower, event.revision) else { return false };
+                self.send(place, event);
                 if let Some(&audience) = self.by_author.get(followee) {
                     let listed = &mut self.feeds[place].listed;
                     if let Some(at) = listed.iter().position(|&listed| listed == number(audience)) {
@@ -149,29 +172,41 @@ impl Registry {
                         self.delist(place, number(audience));
                     }
                 }
-                sent
             }
             Change::Publish { author, .. } => {
-                let mut pass = Pass { event: Arc::clone(event), author: author.clone(), next: 0 };
-                let (sent, ended) = self.advance(&mut pass, feeds_max);
-                if !ended {
-                    self.passes.push_back(pass);
+                let Some(&audience) = self.by_author.get(author) else { return false };
+                let feeds = &self.audiences[audience].feeds;
+                if feeds.len() > feeds_max {
+                    let event = Arc::clone(event);
+                    self.passes.push_back(Pass { event, author: author.clone(), next: 0 });
+                } else {
+                    let places: Vec<u32> = feeds.iter().copied().collect();
+                    places.into_iter().for_each(|place| self.send(place as usize, event));
                 }
-                sent
             }
         }
+        true
     }
 
-    /// Goes on with the passes, oldest first, to `feeds_max` feeds at most.
+    /// Goes on with the passes, oldest first, until `feeds_max` feeds were told in this step.
     pub(super) fn advance_passes(&mut self, feeds_max: usize) {
-        let mut left = feeds_max;
-        while left > 0
-            && let Some(mut pass) = self.passes.pop_front()
-        {
-            let (sent, ended) = self.advance(&mut pass, left);
-            left = left.saturating_sub(sent);
-            if !ended {
-                self.passes.push_front(pass);
+        let mut looks_left = feeds_max.saturating_mul(LOOKS_PER_FEED);
+        while let Some(pass) = self.passes.front() {
+            let (author, next) = (pass.author.clone(), pass.next);
+            let Some(place) = self.next_feed(&author, next) else {
+                self.passes.pop_front();
+                continue;
+            };
+            if self.told_feeds >= feeds_max || looks_left == 0 {
+                return;
+            }
+            looks_left -= 1;
+            self.catch_up(place as usize, Revision::MAX);
+            // Passes that go along do not come here again.
+            for pass in &mut self.passes {
+                if pass.author == author && pass.next >= next {
+                    pass.next = pass.next.max(place + 1);
+                }
             }
         }
     }
@@ -184,19 +219,6 @@ impl Registry {
     /// The oldest post on its way.
     pub(super) fn oldest_pass(&self) -> Option<Revision> {
         self.passes.front().map(|pass| pass.event.revision)
-    }
-
-    /// Takes `pass` on by `feeds_max` feeds at most. Gives how many, and whether it is at its end.
-    fn advance(&mut self, pass: &mut Pass, feeds_max: usize) -> (usize, bool) {
-        let mut sent = 0;
-        while let Some(place) = self.next_feed(&pass.author, pass.next) {
-            if sent >= feeds_max {
-                return (sent, false);
-            }
-            sent += self.send(place as usize, &pass.event);
-            pass.next = place + 1;
-        }
-        (sent, true)
     }
 
     /// The feed of `user` if `revision` is news to it. What was applied before anybody listened is
@@ -212,22 +234,29 @@ impl Registry {
     }
 
     /// Sends `event` to the feed at `place`, after the older posts that are on their way to it.
-    /// Gives how many were sent.
-    fn send(&mut self, place: usize, event: &Arc<FeedEvent>) -> usize {
+    fn send(&mut self, place: usize, event: &Arc<FeedEvent>) {
+        self.catch_up(place, event.revision);
+        let told = self.feeds[place].tell(event, self.step);
+        self.told_feeds += usize::from(told);
+    }
+
+    /// Sends the posts before `before` that are on their way to the feed at `place`.
+    fn catch_up(&mut self, place: usize, before: Revision) {
         let feed = &mut self.feeds[place];
-        let mut sent = 0;
         for pass in &self.passes {
-            let is_due = pass.event.revision < event.revision
-                && number(place) >= pass.next
+            if pass.event.revision >= before {
+                return;
+            }
+            let is_due = pass.next <= number(place)
+                && feed.told < pass.event.revision
                 && self
                     .by_author
                     .get(&pass.author)
                     .is_some_and(|&it| self.audiences[it].feeds.contains(&number(place)));
             if is_due {
-                sent += feed.tell(&pass.event);
+                self.told_feeds += usize::from(feed.tell(&pass.event, self.step));
             }
         }
-        sent + feed.tell(event)
     }
 
     fn list(&mut self, place: usize, author: &UserId) {
@@ -256,15 +285,15 @@ impl Registry {
 }
 
 impl LiveFeed {
-    /// Sends `event` unless it has been sent. Gives how many were sent.
-    fn tell(&mut self, event: &Arc<FeedEvent>) -> usize {
+    /// Sends `event` unless it has been sent. Whether that is the first in `step`.
+    fn tell(&mut self, event: &Arc<FeedEvent>, step: u64) -> bool {
         if event.revision <= self.told {
-            return 0;
+            return false;
         }
         self.told = event.revision;
         // Nobody receives it if the last stream is just leaving.
         let _ = self.sender.send(Arc::clone(event));
-        1
+        std::mem::replace(&mut self.step, step) != step
     }
 }
 

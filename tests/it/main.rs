@@ -12,6 +12,7 @@ mod crash;
 mod dispatch;
 mod follow;
 mod fragile_disk;
+mod frames;
 mod harness;
 mod health_reflection;
 mod history;

@@ -1,0 +1,133 @@
+//! The live feed's messages, which the server encodes in a way of its own: on the wire they are the
+//! public ones.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message;
+use whimbrel::api::frame::Frame;
+use whimbrel::api::v1::WatchFeedResponse;
+use whimbrel::api::v1::feed_event::Event;
+use whimbrel::api::v1::watch_feed_response::Message as Told;
+use whimbrel::hub::{CursorError, FeedEvent, Step};
+use whimbrel::model::{
+    Change, Cursor, LogId, Post, PostText, RequestId, Revision, Timestamp, UserId,
+};
+
+/// Every message decodes as the public one, and that encodes to the same bytes: a client cannot
+/// tell, and nor can what stands in between. Encoding it a second time, when the events are shared
+/// bytes, changes nothing.
+#[test]
+fn frames_are_the_public_messages_byte_by_byte() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..200 {
+        for step in steps(&mut random, round) {
+            let mut bytes = Vec::new();
+            Frame::from(step.clone()).encode(&mut bytes).unwrap();
+            let public = WatchFeedResponse::decode(bytes.as_slice()).unwrap();
+            assert_eq!(public.encode_to_vec(), bytes, "{step:?}");
+            let mut again = Vec::new();
+            Frame::from(step).encode(&mut again).unwrap();
+            assert_eq!(again, bytes);
+        }
+    }
+}
+
+/// What is in a batch is what happened.
+#[test]
+fn a_batch_says_what_happened() {
+    let id = |name: &str| UserId::parse(name).unwrap();
+    let post = post(3, "alice", "hello");
+    let published = Change::Publish {
+        author: id("alice"),
+        text: PostText::parse("hello").unwrap(),
+        request_id: Some(RequestId::parse("r").unwrap()),
+    };
+    let followed = Change::Follow { follower: id("alice"), followee: id("bob") };
+    let unfollowed = Change::Unfollow { follower: id("alice"), followee: id("bob") };
+    let event = |revision, change: &Change, post| {
+        Arc::new(FeedEvent::of(Revision::new(revision), change, post).unwrap())
+    };
+    let events = vec![
+        event(3, &published, Some(post)),
+        event(4, &followed, None),
+        event(5, &unfollowed, None),
+    ];
+    let at = |revision| Cursor::after(LogId::new(9), Revision::new(revision));
+    let mut bytes = Vec::new();
+    let step = Step::Batch { prev: at(2), cursor: at(5), events };
+    Frame::from(step).encode(&mut bytes).unwrap();
+
+    let Some(Told::Batch(batch)) = WatchFeedResponse::decode(bytes.as_slice()).unwrap().message
+    else {
+        panic!("no batch");
+    };
+    let told: Vec<String> = batch
+        .events
+        .iter()
+        .map(|event| match event.event.as_ref().unwrap() {
+            Event::Posted(posted) => {
+                let post = posted.item.as_ref().unwrap().post.as_ref().unwrap();
+                format!("{} {}: {}", event.revision, post.author_id, post.text)
+            }
+            Event::AuthorAdded(added) => format!("{} +{}", event.revision, added.author_id),
+            Event::AuthorRemoved(removed) => format!("{} -{}", event.revision, removed.author_id),
+            other => panic!("never sent: {other:?}"),
+        })
+        .collect();
+    assert_eq!(told, ["3 alice: hello", "4 +bob", "5 -bob"]);
+}
+
+fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<Step> {
+    let cursor = |random: &mut fastrand::Rng| Cursor {
+        log: LogId::new(random.u64(..)),
+        after: Revision::new(random.u64(..)),
+        snapshot_until: Revision::new(if random.bool() { 0 } else { random.u64(..) }),
+    };
+    let events = (1..=random.u64(1..20))
+        .map(|number| {
+            let author = format!("a{}", "x".repeat(random.usize(..100)));
+            let text = "\u{1f426}é x".repeat(random.usize(1..40));
+            let change = Change::Publish {
+                author: UserId::parse(&author).unwrap(),
+                text: PostText::parse(&text).unwrap(),
+                request_id: None,
+            };
+            let revision = round * 20 + number;
+            let event = if number % 5 == 0 {
+                let followee = UserId::parse("b").unwrap();
+                let change = Change::Follow { follower: followee.clone(), followee };
+                FeedEvent::of(Revision::new(revision), &change, None)
+            } else {
+                FeedEvent::of(
+                    Revision::new(revision),
+                    &change,
+                    Some(post(revision, &author, &text)),
+                )
+            };
+            Arc::new(event.unwrap())
+        })
+        .collect();
+    let (a, b) = (cursor(random), cursor(random));
+    vec![
+        Step::Opened {
+            cursor: a,
+            head: b,
+            heartbeat: Duration::from_millis(random.u64(..100_000)),
+        },
+        Step::Reset { reason: CursorError::TooOld { oldest: a }, oldest: b },
+        Step::Batch { prev: a, cursor: b, events },
+        Step::CaughtUp { cursor: a },
+        Step::Bookmark { cursor: b },
+        Step::Closing { cursor: a },
+    ]
+}
+
+fn post(revision: u64, author: &str, text: &str) -> Arc<Post> {
+    Arc::new(Post {
+        revision: Revision::new(revision),
+        author: UserId::parse(author).unwrap(),
+        text: PostText::parse(text).unwrap(),
+        time: Timestamp::from_nanos(revision * 1_000_000_007),
+    })
+}
