@@ -1,44 +1,48 @@
 //! The messages of a live feed as the server sends them.
 //!
 //! On the wire a [`Frame`] is a `WatchFeedResponse` like any other, byte for byte. In memory the
-//! events of a batch are bytes already: an event is encoded for the first reader it is sent to, and
-//! the others share that.
+//! events of a batch are bytes already: an event is encoded for the first reader it is sent to, a
+//! run of them likewise, and all others share that.
 //!
 //! Nothing here is ever decoded.
 
-use bytes::{BufMut, Bytes};
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use prost::{EncodeError, Message};
 
 use super::convert;
 use super::token::encode_cursor;
 use super::v1::WatchFeedResponse;
-use crate::hub::{FeedEvent, Step};
+use crate::hub::{FeedEvent, Run, Step};
+
+/// The field of `WatchFeedResponse` that holds a batch.
+const BATCH_TAG: u32 = 2;
+/// The field of `WatchFeedResponse.Batch` that holds the events.
+const EVENTS_TAG: u32 = 3;
 
 /// One message.
 #[derive(Debug)]
 pub enum Frame {
     /// A batch of events.
-    Batch(ResponseWithBatch),
+    Batch {
+        /// All but the events.
+        cursors: Cursors,
+        /// The events.
+        events: Arc<Run>,
+    },
     /// Any other.
     Other(WatchFeedResponse),
 }
 
-/// `WatchFeedResponse`, as far as it holds a batch.
+/// `WatchFeedResponse.Batch` without its events, which are its last field.
 #[derive(Clone, PartialEq, Message)]
-pub struct ResponseWithBatch {
-    #[prost(message, required, tag = "2")]
-    batch: Batch,
-}
-
-/// `WatchFeedResponse.Batch` with encoded events: embedded messages and bytes look the same.
-#[derive(Clone, PartialEq, Message)]
-struct Batch {
+pub struct Cursors {
     #[prost(string, tag = "1")]
     prev_cursor: String,
     #[prost(string, tag = "2")]
     cursor: String,
-    #[prost(bytes = "bytes", repeated, tag = "3")]
-    events: Vec<Bytes>,
 }
 
 impl From<Step> for Frame {
@@ -46,8 +50,7 @@ impl From<Step> for Frame {
         match step {
             Step::Batch { prev, cursor, events } => {
                 let (prev_cursor, cursor) = (encode_cursor(&prev), encode_cursor(&cursor));
-                let events = events.iter().map(|event| event.encoded(encode)).collect();
-                Self::Batch(ResponseWithBatch { batch: Batch { prev_cursor, cursor, events } })
+                Self::Batch { cursors: Cursors { prev_cursor, cursor }, events }
             }
             step => Self::Other(convert::step(step)),
         }
@@ -61,12 +64,33 @@ impl Frame {
     /// There is no room for them.
     pub fn encode(&self, bytes: &mut impl BufMut) -> Result<(), EncodeError> {
         match self {
-            Self::Batch(response) => response.encode(bytes),
+            Self::Batch { cursors, events } => {
+                let events = events.encoded(encode_run);
+                encode_key(BATCH_TAG, WireType::LengthDelimited, bytes);
+                encode_varint((cursors.encoded_len() + events.len()) as u64, bytes);
+                cursors.encode(bytes)?;
+                bytes.put_slice(events);
+                Ok(())
+            }
             Self::Other(response) => response.encode(bytes),
         }
     }
 }
 
-fn encode(event: &FeedEvent) -> Bytes {
+/// The events as the field that they are in a batch.
+fn encode_run(events: &[Arc<FeedEvent>]) -> Bytes {
+    let encoded: Vec<Bytes> = events.iter().map(|event| event.encoded(encode_event)).collect();
+    let field_len =
+        |event: &Bytes| key_len(EVENTS_TAG) + encoded_len_varint(event.len() as u64) + event.len();
+    let mut bytes = BytesMut::with_capacity(encoded.iter().map(field_len).sum());
+    for event in encoded {
+        encode_key(EVENTS_TAG, WireType::LengthDelimited, &mut bytes);
+        encode_varint(event.len() as u64, &mut bytes);
+        bytes.put_slice(&event);
+    }
+    bytes.freeze()
+}
+
+fn encode_event(event: &FeedEvent) -> Bytes {
     convert::feed_event(event).encode_to_vec().into()
 }

@@ -59,15 +59,15 @@ pub struct Limits {
     /// and for an operator to act.
     pub disk_free_bytes_min: u64,
 
-    /// Events that a live feed's channel holds. Slots are allocated with the channel; a reader
-    /// that falls behind is refilled from the log, so few do.
+    /// Events, or runs of them, that a live feed's channel holds. Slots are allocated with the
+    /// channel; a reader that falls behind is refilled from the log, so few do.
     pub channel_events: usize,
     /// Live feeds that are told without a pause, of new events and of posts on their way each. What
     /// else the worker has to do waits for that, and for the readers whom it woke: about a
     /// millisecond. A post to more of them is on its way for a while, and others overtake it.
     pub step_feeds_max: usize,
     /// Posts that are on their way, at once. Each is looked at for every feed that is told, and a
-    /// reader gets all of them together, so no more than a channel holds; newer events then wait.
+    /// reader gets all of them together, about what fits into a batch; newer events then wait.
     pub passes_max: usize,
     /// Batches that wait for a worker to tell them. When full, changes wait: the worker is behind
     /// with all it has to do, so taking more on would help nobody.
@@ -124,7 +124,7 @@ impl Default for Limits {
             disk_free_bytes_min: 256 << 20,
             channel_events: 16,
             step_feeds_max: 128,
-            passes_max: 16,
+            passes_max: 64,
             undispatched_batches_max: 16,
             batch_events_max: 256,
             batch_bytes_max: 64 << 10,

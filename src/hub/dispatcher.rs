@@ -2,8 +2,8 @@
 //! that it concerns, a bounded number of them at a time.
 //!
 //! ```text
-//!   applied batches ──▶ queue ──▶ step ──▶ small audiences at once
-//!                                   └────▶ large ones as passes, between which others come
+//!   applied batches ──▶ queue ──▶ step: some events become passes; posts to few go out, and then
+//!                                       the oldest go on
 //! ```
 //!
 //! Never waits for a reader.
@@ -82,19 +82,12 @@ impl Dispatcher {
         let limits = &self.hub.0.limits;
         let lane = self.hub.lane(self.lane);
         let mut registry = lane.registry();
-        registry.begin_step();
-        // Not more than a channel holds: it need not be read before the step is over.
-        let mut events_left = limits.channel_events;
         for _ in 0..STEP_EVENTS_MAX {
-            let is_full = registry.told_feeds() >= limits.step_feeds_max
-                || registry.passes() >= limits.passes_max;
-            let Some(dispatch) = self.queue.front().filter(|_| !is_full && events_left > 0) else {
-                break;
-            };
+            let has_room = registry.passes() < limits.passes_max;
+            let Some(dispatch) = self.queue.front().filter(|_| has_room) else { break };
             match dispatch.get(self.taken) {
                 Some((change, event)) => {
-                    let concerned = registry.tell(change, event, limits.step_feeds_max);
-                    events_left -= usize::from(concerned);
+                    registry.take(change, event, limits.step_feeds_max);
                     self.taken += 1;
                     self.newest = event.revision;
                 }
@@ -104,8 +97,8 @@ impl Dispatcher {
                 }
             }
         }
-        registry.begin_step();
-        registry.advance_passes(limits.step_feeds_max);
+        registry.advance_small(limits.step_feeds_max);
+        registry.advance_oldest(limits.step_feeds_max);
         let dispatched = registry.oldest_pass().map_or(self.newest, Revision::previous);
         lane.advance(dispatched);
         !self.queue.is_empty() || registry.passes() > 0

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast::Receiver;
 
 use super::registry::Registry;
-use super::{FeedEvent, Hub};
+use super::{Hub, Run};
 use crate::model::{Revision, UserId};
 
 /// One lane.
@@ -30,13 +30,13 @@ pub(super) struct Subscription {
     hub: Hub,
     lane: usize,
     place: usize,
-    pub(super) receiver: Receiver<Arc<FeedEvent>>,
+    pub(super) receiver: Receiver<Arc<Run>>,
 }
 
 impl Lane {
-    pub(super) fn new(channel_events: usize, dispatched: Revision) -> Self {
+    pub(super) fn new(channel_runs: usize, dispatched: Revision) -> Self {
         Self {
-            registry: Mutex::new(Registry::new(channel_events)),
+            registry: Mutex::new(Registry::new(channel_runs)),
             watched: AtomicUsize::new(0),
             dispatched: AtomicU64::new(dispatched.get()),
         }

@@ -12,12 +12,15 @@
 //!
 //! Nothing here knows how a message is sent to a client.
 
+mod backlog;
 mod dispatcher;
 mod error;
 mod event;
 mod lane;
 mod quota;
 mod registry;
+mod run;
+mod step;
 mod stream;
 
 use std::sync::Arc;
@@ -29,7 +32,9 @@ pub use error::{CursorError, Error};
 pub use event::{FeedEvent, FeedEventKind};
 use lane::Lane;
 use quota::Quota;
-pub use stream::{LiveStream, Start, Step, WatchOptions};
+pub use run::Run;
+pub use step::{Start, Step, WatchOptions};
+pub use stream::LiveStream;
 
 use crate::config::Limits;
 use crate::model::{Cursor, Revision, UserId};

@@ -10,10 +10,10 @@
 //! are dispatched from then on. What was applied by then but is dispatched later is passed over:
 //! the view had it. A feed knows the audiences that it is in, so it leaves all of them.
 //!
-//! A post to many is a [`Pass`]: it comes to a bounded number of feeds at a time, and other events
-//! go out in between. A feed that such an event overtakes is given the post first, so that every
-//! channel has its events in the order of the log. Where the oldest pass goes, the newer ones go
-//! along, so that readers of a busy author are woken once for all of them.
+//! A post on its way is a [`Pass`]: it comes to a bounded number of feeds at a time. Posts to few
+//! go first, and overtake those to many; but whatever comes to a feed brings along the older posts
+//! that are on their way there, so every channel has its events in the order of the log. And
+//! newer ones come along too: the readers of a busy author are woken once for a [`Run`] of posts.
 //!
 //! Nothing here waits, or knows of locks.
 
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use slab::Slab;
 use tokio::sync::broadcast::{Receiver, Sender};
 
-use super::FeedEvent;
+use super::{FeedEvent, Run};
 use crate::model::{Change, Revision, UserId};
 
 /// Feeds looked at in a step for each that may be told: most have been told, by a pass that went
@@ -39,25 +39,21 @@ pub(super) struct Registry {
     by_author: HashMap<UserId, usize>,
     /// Posts on their way, oldest first.
     passes: VecDeque<Pass>,
-    /// Counts the steps in which feeds are told.
-    step: u64,
-    /// How many feeds were told in this step.
-    told_feeds: usize,
-    channel_events: usize,
+    /// What was sent last: the next feed is mostly due the same.
+    run: Arc<Run>,
+    channel_runs: usize,
 }
 
 /// The channel of one watched user.
 #[derive(Debug)]
 struct LiveFeed {
     user: UserId,
-    sender: Sender<Arc<FeedEvent>>,
+    sender: Sender<Arc<Run>>,
     streams: usize,
     /// The audiences that it is in.
     listed: Vec<u32>,
     /// The newest that was sent, or that was applied before anybody listened.
     told: Revision,
-    /// The step in which it was told last.
-    step: u64,
 }
 
 /// The feeds that an author's posts go to.
@@ -72,21 +68,22 @@ struct Audience {
 struct Pass {
     event: Arc<FeedEvent>,
     author: UserId,
+    /// Whether it goes to few.
+    is_small: bool,
     /// The feeds before this place have been told.
     next: u32,
 }
 
 impl Registry {
-    pub(super) fn new(channel_events: usize) -> Self {
+    pub(super) fn new(channel_runs: usize) -> Self {
         Self {
             feeds: Slab::new(),
             by_user: HashMap::new(),
             audiences: Slab::new(),
             by_author: HashMap::new(),
             passes: VecDeque::new(),
-            step: 0,
-            told_feeds: 0,
-            channel_events,
+            run: Arc::new(Run::new(Vec::new())),
+            channel_runs,
         }
     }
 
@@ -97,13 +94,13 @@ impl Registry {
         user: &UserId,
         applied: Revision,
         authors: impl FnOnce() -> Vec<UserId>,
-    ) -> (usize, Receiver<Arc<FeedEvent>>) {
+    ) -> (usize, Receiver<Arc<Run>>) {
         if let Some(&place) = self.by_user.get(user) {
             let feed = &mut self.feeds[place];
             feed.streams += 1;
             return (place, feed.sender.subscribe());
         }
-        let sender = Sender::new(self.channel_events);
+        let sender = Sender::new(self.channel_runs);
         let receiver = sender.subscribe();
         let place = self.feeds.insert(LiveFeed {
             user: user.clone(),
@@ -111,7 +108,6 @@ impl Registry {
             streams: 1,
             listed: Vec::new(),
             told: applied,
-            step: 0,
         });
         self.by_user.insert(user.clone(), place);
         self.list(place, user);
@@ -136,77 +132,55 @@ impl Registry {
         true
     }
 
-    /// Begins a step: readers have had the time to read what they were told before.
-    pub(super) fn begin_step(&mut self) {
-        self.step += 1;
-        self.told_feeds = 0;
-    }
-
-    /// How many feeds were told in this step.
-    pub(super) fn told_feeds(&self) -> usize {
-        self.told_feeds
-    }
-
-    /// Tells of `event`, which `change` made, after all that was told before; a post to more than
-    /// `feeds_max` feeds is a pass from then on. Whether it concerns anybody.
-    pub(super) fn tell(
-        &mut self,
-        change: &Change,
-        event: &Arc<FeedEvent>,
-        feeds_max: usize,
-    ) -> bool {
+    /// Takes in `event`, which `change` made, after all that was taken in before. A post that
+    /// concerns anybody is a pass from then on, and a small one if it goes to `small_max` feeds at
+    /// most; what concerns one feed is told at once.
+    pub(super) fn take(&mut self, change: &Change, event: &Arc<FeedEvent>, small_max: usize) {
         match change {
             Change::Follow { follower, followee } => {
-                let Some(place) = self.feed_before(follower, event.revision) else { return false };
-                // Told first: a pass of the followee's is older than the follow.
-                self.send(place, event);
-                self.list(place, followee);
+                if let Some(place) = self.feed_before(follower, event.revision) {
+                    // Told first: a pass of the followee's is older than the follow.
+                    self.send(place, Some(event));
+                    self.list(place, followee);
+                }
             }
             Change::Unfollow { follower, followee } => {
-                let Some(place) = self.feed_before(follower, event.revision) else { return false };
-                self.send(place, event);
-                if let Some(&audience) = self.by_author.get(followee) {
-                    let listed = &mut self.feeds[place].listed;
-                    if let Some(at) = listed.iter().position(|&listed| listed == number(audience)) {
-                        listed.swap_remove(at);
-                        self.delist(place, number(audience));
-                    }
+                if let Some(place) = self.feed_before(follower, event.revision) {
+                    self.send(place, Some(event));
+                    self.unlist(place, followee);
                 }
             }
             Change::Publish { author, .. } => {
-                let Some(&audience) = self.by_author.get(author) else { return false };
-                let feeds = &self.audiences[audience].feeds;
-                if feeds.len() > feeds_max {
-                    let event = Arc::clone(event);
-                    self.passes.push_back(Pass { event, author: author.clone(), next: 0 });
-                } else {
-                    let places: Vec<u32> = feeds.iter().copied().collect();
-                    places.into_iter().for_each(|place| self.send(place as usize, event));
+                if let Some(&audience) = self.by_author.get(author) {
+                    let is_small = self.audiences[audience].feeds.len() <= small_max;
+                    let (event, author) = (Arc::clone(event), author.clone());
+                    self.passes.push_back(Pass { event, author, is_small, next: 0 });
                 }
             }
         }
-        true
     }
 
-    /// Goes on with the passes, oldest first, until `feeds_max` feeds were told in this step.
-    pub(super) fn advance_passes(&mut self, feeds_max: usize) {
-        let mut looks_left = feeds_max.saturating_mul(LOOKS_PER_FEED);
-        while let Some(pass) = self.passes.front() {
-            let (author, next) = (pass.author.clone(), pass.next);
-            let Some(place) = self.next_feed(&author, next) else {
-                self.passes.pop_front();
-                continue;
-            };
-            if self.told_feeds >= feeds_max || looks_left == 0 {
-                return;
+    /// Goes on with the small passes, until `feeds_max` feeds were told.
+    pub(super) fn advance_small(&mut self, feeds_max: usize) {
+        let mut feeds_left = feeds_max;
+        let mut number = 0;
+        while feeds_left > 0
+            && let Some(pass) = self.passes.get(number)
+        {
+            if pass.is_small && self.advance(number, &mut feeds_left) {
+                self.passes.remove(number);
+            } else {
+                number += 1;
             }
-            looks_left -= 1;
-            self.catch_up(place as usize, Revision::MAX);
-            // Passes that go along do not come here again.
-            for pass in &mut self.passes {
-                if pass.author == author && pass.next >= next {
-                    pass.next = pass.next.max(place + 1);
-                }
+        }
+    }
+
+    /// Goes on with all passes, oldest first, until `feeds_max` feeds were told.
+    pub(super) fn advance_oldest(&mut self, feeds_max: usize) {
+        let mut feeds_left = feeds_max;
+        while feeds_left > 0 && !self.passes.is_empty() {
+            if self.advance(0, &mut feeds_left) {
+                self.passes.pop_front();
             }
         }
     }
@@ -228,35 +202,67 @@ impl Registry {
         (self.feeds[place].told < revision).then_some(place)
     }
 
-    fn next_feed(&self, author: &UserId, from: u32) -> Option<u32> {
-        let audience = &self.audiences[*self.by_author.get(author)?];
-        audience.feeds.range(from..).next().copied()
-    }
-
-    /// Sends `event` to the feed at `place`, after the older posts that are on their way to it.
-    fn send(&mut self, place: usize, event: &Arc<FeedEvent>) {
-        self.catch_up(place, event.revision);
-        let told = self.feeds[place].tell(event, self.step);
-        self.told_feeds += usize::from(told);
-    }
-
-    /// Sends the posts before `before` that are on their way to the feed at `place`.
-    fn catch_up(&mut self, place: usize, before: Revision) {
-        let feed = &mut self.feeds[place];
-        for pass in &self.passes {
-            if pass.event.revision >= before {
-                return;
+    /// Takes a pass on by `feeds_left` feeds at most, and counts them down. Whether it is at its
+    /// end.
+    fn advance(&mut self, number: usize, feeds_left: &mut usize) -> bool {
+        let Pass { author, next, .. } = &self.passes[number];
+        let (author, first) = (author.clone(), *next);
+        let Some(&audience) = self.by_author.get(&author) else { return true };
+        let mut looks_left = feeds_left.saturating_mul(LOOKS_PER_FEED);
+        let mut next = first;
+        let ended = loop {
+            let Some(&place) = self.audiences[audience].feeds.range(next..).next() else {
+                break true;
+            };
+            if *feeds_left == 0 || looks_left == 0 {
+                break false;
             }
-            let is_due = pass.next <= number(place)
-                && feed.told < pass.event.revision
-                && self
-                    .by_author
-                    .get(&pass.author)
-                    .is_some_and(|&it| self.audiences[it].feeds.contains(&number(place)));
-            if is_due {
-                self.told_feeds += usize::from(feed.tell(&pass.event, self.step));
+            looks_left -= 1;
+            *feeds_left -= usize::from(self.send(place as usize, None));
+            next = place + 1;
+        };
+        // Those of the same author that went along do not come again.
+        for pass in &mut self.passes {
+            if pass.author == author && pass.next >= first {
+                pass.next = pass.next.max(next);
             }
         }
+        *feeds_left *= usize::from(looks_left > 0);
+        ended
+    }
+
+    /// Sends to the feed at `place` what is on its way there: what is older than `event` and then
+    /// that, or all there is. Whether that was anything.
+    fn send(&mut self, place: usize, event: Option<&Arc<FeedEvent>>) -> bool {
+        let Self { feeds, audiences, by_author, passes, .. } = &*self;
+        let told = feeds[place].told;
+        let mut author = None;
+        let mut is_listed = false;
+        let due: Vec<&Arc<FeedEvent>> = passes
+            .iter()
+            .take_while(|pass| event.is_none_or(|event| pass.event.revision < event.revision))
+            .filter(|pass| {
+                // In a row of one author's, the first tells of all.
+                if author != Some(&pass.author) {
+                    author = Some(&pass.author);
+                    is_listed = by_author.get(&pass.author).is_some_and(|&audience| {
+                        audiences[audience].feeds.contains(&number(place))
+                    });
+                }
+                is_listed && pass.next <= number(place) && pass.event.revision > told
+            })
+            .map(|pass| &pass.event)
+            .chain(event)
+            .collect();
+        let Some(newest) = due.last().map(|event| event.revision) else { return false };
+        if !self.run.is_of(&due) {
+            self.run = Arc::new(Run::new(due.into_iter().cloned().collect()));
+        }
+        let feed = &mut self.feeds[place];
+        feed.told = newest;
+        // Nobody receives it if the last stream is just leaving.
+        let _ = feed.sender.send(Arc::clone(&self.run));
+        true
     }
 
     fn list(&mut self, place: usize, author: &UserId) {
@@ -274,6 +280,15 @@ impl Registry {
         }
     }
 
+    fn unlist(&mut self, place: usize, author: &UserId) {
+        let Some(&audience) = self.by_author.get(author) else { return };
+        let listed = &mut self.feeds[place].listed;
+        if let Some(at) = listed.iter().position(|&listed| listed == number(audience)) {
+            listed.swap_remove(at);
+            self.delist(place, number(audience));
+        }
+    }
+
     fn delist(&mut self, place: usize, audience: u32) {
         let it = &mut self.audiences[audience as usize];
         it.feeds.remove(&number(place));
@@ -281,19 +296,6 @@ impl Registry {
             let Audience { author, .. } = self.audiences.remove(audience as usize);
             self.by_author.remove(&author);
         }
-    }
-}
-
-impl LiveFeed {
-    /// Sends `event` unless it has been sent. Whether that is the first in `step`.
-    fn tell(&mut self, event: &Arc<FeedEvent>, step: u64) -> bool {
-        if event.revision <= self.told {
-            return false;
-        }
-        self.told = event.revision;
-        // Nobody receives it if the last stream is just leaving.
-        let _ = self.sender.send(Arc::clone(event));
-        std::mem::replace(&mut self.step, step) != step
     }
 }
 

@@ -30,81 +30,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::lane::Subscription;
 use super::quota::Place;
-use super::{CursorError, Error, FeedEvent, FeedEventKind, Hub};
-use crate::log;
+use super::{CursorError, Error, FeedEvent, Hub, Run, Start, Step, WatchOptions};
+use crate::config::Limits;
 use crate::model::{Cursor, Revision, UserId};
 use crate::view::BacklogKind;
 
 /// What a batch takes on the wire beside its events, at most: two cursors, tags and lengths.
-const BATCH_OVERHEAD_BYTES: usize = 256;
-
-/// Where a stream begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// With what happens from now on.
-    Now,
-    /// After a position.
-    After(Cursor),
-    /// With the newest items, at most so many.
-    Snapshot {
-        /// How many.
-        items_max: usize,
-    },
-}
-
-/// How a stream behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct WatchOptions {
-    /// The longest silence, give or take a tenth.
-    pub heartbeat: Duration,
-    /// If the cursor cannot be served: begin with so many of the newest items instead.
-    pub reset_items: Option<usize>,
-}
-
-/// One message of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The first.
-    Opened {
-        /// Where the stream begins.
-        cursor: Cursor,
-        /// How far the log goes.
-        head: Cursor,
-        /// The longest silence.
-        heartbeat: Duration,
-    },
-    /// The cursor could not be served; a snapshot follows.
-    Reset {
-        /// Why.
-        reason: CursorError,
-        /// The oldest position that could have been served.
-        oldest: Cursor,
-    },
-    /// Everything that concerns the feed in (`prev`, `cursor`].
-    Batch {
-        /// The cursor sent last.
-        prev: Cursor,
-        /// The position reached.
-        cursor: Cursor,
-        /// What happened, in order; not empty.
-        events: Vec<Arc<FeedEvent>>,
-    },
-    /// Backlog or snapshot have been sent.
-    CaughtUp {
-        /// The position reached.
-        cursor: Cursor,
-    },
-    /// Nothing happened for a while.
-    Bookmark {
-        /// The position reached.
-        cursor: Cursor,
-    },
-    /// The last: the server is stopping, or the stream is to go on elsewhere.
-    Closing {
-        /// The position reached.
-        cursor: Cursor,
-    },
-}
+pub(super) const BATCH_OVERHEAD_BYTES: usize = 256;
 
 #[derive(Debug)]
 enum Phase {
@@ -117,7 +49,7 @@ enum Phase {
 
 /// What ends the wait of a live stream.
 enum Woken {
-    Event(Arc<FeedEvent>),
+    Run(Arc<Run>),
     Overrun,
     Silence,
     Closing,
@@ -135,7 +67,7 @@ pub struct LiveStream {
     /// The cursor handed out last. It is behind `at` after a look that found nothing.
     told: Cursor,
     /// What comes next, in order, all after `at`. At most what a batch or the channel holds.
-    ready: VecDeque<Arc<FeedEvent>>,
+    ready: VecDeque<Arc<Run>>,
     told_caught_up: bool,
     heartbeat: Duration,
     silent_until: Instant,
@@ -243,8 +175,8 @@ impl LiveStream {
                     }
                 }
                 Phase::Live => match self.wait().await {
-                    Woken::Event(event) => {
-                        self.take(event);
+                    Woken::Run(run) => {
+                        self.take(run);
                         self.drain();
                     }
                     Woken::Overrun => self.phase = Phase::CatchingUp,
@@ -278,7 +210,7 @@ impl LiveStream {
                 biased;
                 () = self.closing.cancelled() => return Woken::Closing,
                 received = self.subscription.receiver.recv() => return match received {
-                    Ok(event) => Woken::Event(event),
+                    Ok(run) => Woken::Run(run),
                     // The feed is there for as long as the subscription, and the sender with it.
                     Err(RecvError::Lagged(_) | RecvError::Closed) => Woken::Overrun,
                 },
@@ -292,11 +224,11 @@ impl LiveStream {
         }
     }
 
-    /// Takes what is in the channel, up to a batch.
+    /// Takes what is in the channel.
     fn drain(&mut self) {
-        while self.ready.len() < self.hub.0.limits.batch_events_max {
+        while self.ready.len() < self.hub.0.limits.channel_events {
             match self.subscription.receiver.try_recv() {
-                Ok(event) => self.take(event),
+                Ok(run) => self.take(run),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
                     self.phase = Phase::CatchingUp;
@@ -306,28 +238,46 @@ impl LiveStream {
         }
     }
 
-    /// Makes `event` ready unless the backlog had it.
-    fn take(&mut self, event: Arc<FeedEvent>) {
-        if event.revision > self.at.after {
-            self.ready.push_back(event);
+    /// Makes of `run` ready what the backlog did not have.
+    fn take(&mut self, run: Arc<Run>) {
+        let known = run.partition_point(|event| event.revision <= self.at.after);
+        if known == 0 {
+            self.ready.push_back(run);
+        } else if known < run.len() {
+            self.ready.push_back(Arc::new(Run::new(run[known..].to_vec())));
         }
     }
 
-    /// A batch of the first ready events, of which there must be some.
+    /// A batch of the first ready events, of which there must be some. One run is passed on as it
+    /// is, so that all who are sent it share its bytes.
     fn batch(&mut self) -> Step {
         let limits = &self.hub.0.limits;
-        let prev = self.told;
-        let mut events = Vec::with_capacity(self.ready.len().min(limits.batch_events_max));
-        let mut bytes = BATCH_OVERHEAD_BYTES;
-        while let Some(event) = self.ready.front() {
-            bytes += event.wire_bytes_max();
-            let full = events.len() == limits.batch_events_max || bytes > limits.batch_bytes_max;
-            if full && !events.is_empty() {
+        let (mut runs, mut count, mut bytes) = (0, 0, BATCH_OVERHEAD_BYTES);
+        for run in &self.ready {
+            count += run.len();
+            bytes += run.wire_bytes_max();
+            if count > limits.batch_events_max || bytes > limits.batch_bytes_max {
                 break;
             }
-            self.at.after = event.revision;
-            events.extend(self.ready.pop_front());
+            runs += 1;
         }
+        let mut first: VecDeque<_> = self.ready.drain(..runs.max(1)).collect();
+        let events = match (runs, first.pop_front()) {
+            (1, Some(run)) => run,
+            (0, Some(run)) => {
+                let (fitting, left) = run.split_at(fitting(&run, limits));
+                if !left.is_empty() {
+                    self.ready.push_front(Arc::new(Run::new(left.to_vec())));
+                }
+                Arc::new(Run::new(fitting.to_vec()))
+            }
+            (_, run) => {
+                let runs = run.iter().chain(&first);
+                Arc::new(Run::new(runs.flat_map(|run| run.iter().cloned()).collect()))
+            }
+        };
+        let prev = self.told;
+        self.at.after = events.last().map_or(self.at.after, |event| event.revision);
         Step::Batch { prev, cursor: self.at, events }
     }
 
@@ -351,79 +301,21 @@ impl LiveStream {
             let events_max = self.hub.0.limits.batch_events_max;
             let revisions = view.backlog(&self.user, self.at.after, until, kind, events_max);
             if !revisions.is_empty() {
-                self.ready = self.load(revisions).await?;
+                let events = self.hub.load(revisions).await?;
+                self.ready.push_back(Arc::new(Run::new(events)));
                 return Ok(());
             }
             self.at = self.hub.cursor_after(until);
         }
     }
-
-    /// The events at the first of `revisions`, of which there must be some: at least one, and at
-    /// most as many as fit into a batch.
-    async fn load(&self, revisions: Vec<Revision>) -> Result<VecDeque<Arc<FeedEvent>>, Error> {
-        let hub = &self.hub;
-        let bytes_max = hub.0.limits.batch_bytes_max;
-        // A reader that is just behind finds all it missed at hand.
-        let at_hand = revisions.iter().map_while(|&revision| hub.event_at_hand(revision));
-        let at_hand = fitting(at_hand.map(Ok), bytes_max)?;
-        if !at_hand.is_empty() {
-            return Ok(at_hand);
-        }
-        // The log may have to read from the disk.
-        let hub = hub.clone();
-        let read =
-            move || fitting(revisions.into_iter().map(|revision| hub.event(revision)), bytes_max);
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(log::Error::Closed.into()))
-    }
 }
 
-/// The first of `events`: at least one if there is one, and at most as many as fit into a batch.
-fn fitting(
-    events: impl Iterator<Item = Result<FeedEvent, Error>>,
-    bytes_max: usize,
-) -> Result<VecDeque<Arc<FeedEvent>>, Error> {
+/// How many of the first of `events` fit into a batch: at least one.
+fn fitting(events: &[Arc<FeedEvent>], limits: &Limits) -> usize {
     let mut bytes = BATCH_OVERHEAD_BYTES;
-    let mut first = VecDeque::new();
-    for event in events {
-        let event = event?;
+    let fits = |event: &&Arc<FeedEvent>| {
         bytes += event.wire_bytes_max();
-        if bytes > bytes_max && !first.is_empty() {
-            break;
-        }
-        first.push_back(Arc::new(event));
-    }
-    Ok(first)
-}
-
-impl Hub {
-    /// Where a stream starts that begins with the newest items of `user`'s feed.
-    fn snapshot(&self, user: &UserId, items_max: usize) -> Cursor {
-        let page = self.0.view.feed_page(user, Revision::MAX, items_max, true);
-        match page.revisions.last() {
-            Some(oldest) => Cursor {
-                after: oldest.previous(),
-                snapshot_until: page.at,
-                ..self.cursor_after(page.at)
-            },
-            None => self.cursor_after(page.at),
-        }
-    }
-
-    /// The feed event at `revision` if that is a post, and in memory.
-    fn event_at_hand(&self, revision: Revision) -> Option<FeedEvent> {
-        let post = self.0.view.cached_post(revision)?;
-        Some(FeedEvent::new(revision, FeedEventKind::Posted(post)))
-    }
-
-    /// The feed event at `revision`, from memory or the log.
-    fn event(&self, revision: Revision) -> Result<FeedEvent, Error> {
-        let view = &self.0.view;
-        if let Some(post) = view.post(revision)? {
-            return Ok(FeedEvent::new(revision, FeedEventKind::Posted(post)));
-        }
-        let event = view.log().get(revision)?;
-        event
-            .and_then(|event| FeedEvent::of(revision, &event.change, None))
-            .ok_or(Error::Missing { revision })
-    }
+        bytes <= limits.batch_bytes_max
+    };
+    events.iter().take(limits.batch_events_max).take_while(fits).count().max(1)
 }

@@ -9,7 +9,7 @@ use whimbrel::api::frame::Frame;
 use whimbrel::api::v1::WatchFeedResponse;
 use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::watch_feed_response::Message as Told;
-use whimbrel::hub::{CursorError, FeedEvent, Step};
+use whimbrel::hub::{CursorError, FeedEvent, Run, Step};
 use whimbrel::model::{
     Change, Cursor, LogId, Post, PostText, RequestId, Revision, Timestamp, UserId,
 };
@@ -55,7 +55,7 @@ fn a_batch_says_what_happened() {
     ];
     let at = |revision| Cursor::after(LogId::new(9), Revision::new(revision));
     let mut bytes = Vec::new();
-    let step = Step::Batch { prev: at(2), cursor: at(5), events };
+    let step = Step::Batch { prev: at(2), cursor: at(5), events: Arc::new(Run::new(events)) };
     Frame::from(step).encode(&mut bytes).unwrap();
 
     let Some(Told::Batch(batch)) = WatchFeedResponse::decode(bytes.as_slice()).unwrap().message
@@ -116,7 +116,7 @@ fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<Step> {
             heartbeat: Duration::from_millis(random.u64(..100_000)),
         },
         Step::Reset { reason: CursorError::TooOld { oldest: a }, oldest: b },
-        Step::Batch { prev: a, cursor: b, events },
+        Step::Batch { prev: a, cursor: b, events: Arc::new(Run::new(events)) },
         Step::CaughtUp { cursor: a },
         Step::Bookmark { cursor: b },
         Step::Closing { cursor: a },

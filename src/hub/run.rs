@@ -1,0 +1,59 @@
+//! Events that go out together.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::FeedEvent;
+
+/// Some events of a feed, in order. All feeds that are told the same share one.
+#[derive(Debug)]
+pub struct Run {
+    events: Vec<Arc<FeedEvent>>,
+    wire_bytes_max: usize,
+    /// What is sent of them, once somebody has made that.
+    encoded: OnceLock<Bytes>,
+}
+
+impl Run {
+    /// These events.
+    #[must_use]
+    pub fn new(events: Vec<Arc<FeedEvent>>) -> Self {
+        let wire_bytes_max = events.iter().map(|event| event.wire_bytes_max()).sum();
+        Self { events, wire_bytes_max, encoded: OnceLock::new() }
+    }
+
+    /// At least as many bytes as they take on the wire.
+    #[must_use]
+    pub fn wire_bytes_max(&self) -> usize {
+        self.wire_bytes_max
+    }
+
+    /// Their bytes on the wire. They are made by the first who asks, with `encode`, and shared by
+    /// all who come after.
+    pub fn encoded(&self, encode: impl FnOnce(&[Arc<FeedEvent>]) -> Bytes) -> &Bytes {
+        self.encoded.get_or_init(|| encode(&self.events))
+    }
+
+    /// Whether these are its events.
+    pub(super) fn is_of(&self, events: &[&Arc<FeedEvent>]) -> bool {
+        self.events.len() == events.len()
+            && self.events.iter().zip(events).all(|(own, other)| Arc::ptr_eq(own, other))
+    }
+}
+
+impl std::ops::Deref for Run {
+    type Target = [Arc<FeedEvent>];
+
+    fn deref(&self) -> &[Arc<FeedEvent>] {
+        &self.events
+    }
+}
+
+impl PartialEq for Run {
+    fn eq(&self, other: &Self) -> bool {
+        self.events == other.events
+    }
+}
+
+impl Eq for Run {}
