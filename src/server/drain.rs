@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::connections::Connections;
+use crate::api::Closer;
 
 /// Between two steps.
 const STEP_INTERVAL: Duration = Duration::from_millis(10);
@@ -28,7 +29,7 @@ pub(super) async fn drain(connections: &Connections, time_max: Duration) {
     }
     let left = connections.closers();
     tracing::warn!(connections = left.len(), "still open at the deadline, and closed");
-    left.iter().for_each(|closer| closer.close());
+    left.iter().for_each(Closer::close);
     if timeout(CLOSE_TIME_MAX, connections.ended()).await.is_err() {
         tracing::warn!("connections did not notice that they were closed");
     }
@@ -41,11 +42,10 @@ async fn retire(connections: &Connections, within: Duration) {
     let at_once = closers.len().div_ceil(steps_max).max(STEP_CONNECTIONS_MIN);
     tracing::info!(connections = closers.len(), at_once, "retiring connections");
 
-    let mut steps = interval(STEP_INTERVAL);
-    // A machine that was busy should not make up for it in one moment.
-    steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for step in closers.chunks(at_once) {
-        steps.tick().await;
-        step.iter().for_each(|closer| closer.retire());
+    for (number, step) in closers.chunks(at_once).enumerate() {
+        if number > 0 {
+            sleep(STEP_INTERVAL).await;
+        }
+        step.iter().for_each(Closer::retire);
     }
 }

@@ -151,7 +151,9 @@ impl Server {
             let stopping = async {
                 shutdown.await;
                 health.not_serving().await;
-                sleep(limits.drain_notice).await;
+                if !limits.drain_notice.is_zero() {
+                    sleep(limits.drain_notice).await;
+                }
             };
             tokio::select! {
                 () = accepting => None,

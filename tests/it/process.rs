@@ -26,7 +26,15 @@ impl ServerProcess {
         let limits = format!("trap '' XFSZ; ulimit -f {file_kib_max}; exec \"$@\"");
         let mut shell = Command::new("bash");
         shell.args(["-c", &limits, "bash", PROGRAM]);
-        Self::listening(serve(shell, data_dir))
+        Self::listening(serve(shell, data_dir, "error"))
+    }
+
+    /// The same as [`ServerProcess::start`], but it may have no more than so many files open, and
+    /// says what worries it.
+    pub(crate) fn start_with_few_files(data_dir: &Path, files_max: u32) -> Self {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("ulimit -n {files_max}; exec \"$@\""), "bash", PROGRAM]);
+        Self::listening(serve(shell, data_dir, "warn"))
     }
 
     fn listening(mut child: Child) -> Self {
@@ -42,6 +50,12 @@ impl ServerProcess {
         self.address
     }
 
+    /// As [`ServerProcess::terminate`], while this thread's clients go on; with what it said.
+    pub(crate) async fn terminated(self) -> (Option<i32>, String) {
+        self.begin_to_terminate();
+        tokio::task::spawn_blocking(move || self.ended()).await.unwrap()
+    }
+
     /// Waits until it ends by itself, and gives its exit code and what it said.
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
@@ -55,10 +69,15 @@ impl ServerProcess {
     }
 
     /// Ends it as an operator does, and gives its exit code.
-    pub(crate) fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(self) -> Option<i32> {
+        self.begin_to_terminate();
+        self.ended().0
+    }
+
+    /// Asks it to end as an operator does, and does not wait.
+    pub(crate) fn begin_to_terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap().code()
     }
 }
 
@@ -76,12 +95,12 @@ pub(crate) fn kill_while_starting(data_dir: &Path, after: std::time::Duration) {
 }
 
 fn spawn(data_dir: &Path) -> Child {
-    serve(Command::new(PROGRAM), data_dir)
+    serve(Command::new(PROGRAM), data_dir, "error")
 }
 
-fn serve(mut command: Command, data_dir: &Path) -> Child {
+fn serve(mut command: Command, data_dir: &Path, log: &str) -> Child {
     command
-        .args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", "error", "--data"])
+        .args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", log, "--data"])
         .arg(data_dir)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Long enough for a machine that is busy with other things; no test takes it when all is well.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at something that cannot tell by itself that it has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 

@@ -49,6 +49,8 @@ impl Setup {
             post_cache_bytes: 1 << 20,
             log_cache_bytes: 4 << 20,
             disk_free_bytes_min: 0,
+            // Two are as good as any number, and many tests run at once.
+            workers: 2,
             ..Limits::default()
         };
         Self {
@@ -128,6 +130,11 @@ impl TestServer {
     /// Somebody who calls it.
     pub(crate) fn user(&self, name: &str) -> User {
         User::new(name, self.channel())
+    }
+
+    /// Somebody who calls it over a connection of their own.
+    pub(crate) fn user_apart(&self, name: &str) -> User {
+        User::new(name, connect(self.address()))
     }
 
     /// The connection that all its users share.
@@ -212,6 +219,7 @@ impl Running {
     }
 }
 
-fn connect(address: SocketAddr) -> Channel {
+/// A connection of its own to the server at `address`, made with the first call.
+pub(crate) fn connect(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy()
 }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use bytes::{Bytes, BytesMut};
-use h2::client::{Builder, ResponseFuture, SendRequest};
+use bytes::{Buf as _, Bytes, BytesMut};
+use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -34,12 +34,27 @@ impl Wire {
         Self::build(address, Builder::new().initial_window_size(window_bytes)).await
     }
 
+    /// Speaks over `socket`, which leads to `address`; `None` if the server does not want that.
+    pub(crate) async fn over(socket: TcpStream, address: SocketAddr) -> Option<Self> {
+        let handshake = h2::client::handshake(socket);
+        let (send, connection) = within("a connection", handshake).await.ok()?;
+        Some(Self::driven(address, send, connection))
+    }
+
     async fn build(address: SocketAddr, builder: &mut Builder) -> Self {
         let connecting = async {
             let socket = TcpStream::connect(address).await.expect("the server listens");
             builder.handshake(socket).await.expect("the server speaks HTTP/2")
         };
         let (send, connection) = within("a connection", connecting).await;
+        Self::driven(address, send, connection)
+    }
+
+    fn driven(
+        address: SocketAddr,
+        send: SendRequest<Bytes>,
+        connection: Connection<TcpStream>,
+    ) -> Self {
         let mut driver = JoinSet::new();
         driver.spawn(connection);
         Self { address, send, connection: driver }
@@ -86,9 +101,39 @@ impl Wire {
         within("the response to begin", sent).await.expect("the response begins")
     }
 
+    /// Sends a request, and gives the messages that came back, and the status if it is not OK.
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+        message: &[u8],
+    ) -> (Vec<Bytes>, Result<(), Status>) {
+        let mut body = self.leave_unread(path, message).await.into_body();
+        let mut content = BytesMut::new();
+        while let Some(part) = within("more of the stream", body.data()).await {
+            content.extend_from_slice(&part.expect("the stream goes on"));
+        }
+        let trailers = within("the end of the stream", body.trailers()).await;
+        let trailers = trailers.expect("the stream ends").unwrap_or_default();
+        let mut messages = Vec::new();
+        while !content.is_empty() {
+            content.advance(1);
+            let length = content.get_u32() as usize;
+            messages.push(content.split_to(length).freeze());
+        }
+        (messages, refusal(StatusCode::OK, &trailers).map_or(Ok(()), Err))
+    }
+
     /// Waits until the server has closed the connection.
-    pub(crate) async fn closed(mut self) {
-        within("the server to close the connection", self.connection.join_next()).await;
+    pub(crate) async fn closed(self) {
+        // Whether it was in order does not matter.
+        let _ = self.ended().await;
+    }
+
+    /// Waits until the connection has ended: `Ok` if the server said GOAWAY and that nothing was
+    /// wrong.
+    pub(crate) async fn ended(mut self) -> Result<(), h2::Error> {
+        let ended = within("the connection to end", self.connection.join_next()).await;
+        ended.expect("it has not ended yet").expect("it did not panic")
     }
 
     async fn send(

@@ -1,0 +1,93 @@
+//! Connections that have become old: their clients are sent elsewhere, in order, and miss nothing.
+
+use std::time::Duration;
+
+use prost::Message as _;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use whimbrel::api::v1::watch_feed_response::Message;
+use whimbrel::api::v1::{ErrorReason, PublishRequest, WatchFeedRequest, WatchFeedResponse};
+use whimbrel::client::{Client, Retry, StartAt, Watch};
+
+use crate::harness::wire::{self, Wire};
+use crate::harness::{TestServer, refused, told, within};
+
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+/// A connection past its age tells its streams that they are to go on elsewhere, and where; then
+/// it is closed with a GOAWAY that blames nobody.
+#[tokio::test]
+async fn an_old_connection_is_ended_in_order() {
+    let server =
+        TestServer::limited(|limits| limits.connection_age_max = Duration::from_millis(50)).await;
+    let wire = Wire::connect(server.address()).await;
+    let request = WatchFeedRequest { user_id: "alice".to_owned(), ..WatchFeedRequest::default() };
+    let (messages, status) = wire.stream(wire::WATCH_FEED, &request.encode_to_vec()).await;
+    let messages: Vec<_> = messages
+        .into_iter()
+        .map(|bytes| WatchFeedResponse::decode(bytes).unwrap().message.unwrap())
+        .collect();
+    let [Message::Opened(_), Message::CaughtUp(caught_up), Message::Closing(closing)] =
+        messages.as_slice()
+    else {
+        panic!("not opened, caught up and closed: {messages:?}")
+    };
+    assert_eq!(closing.reason(), ErrorReason::Draining);
+    assert_eq!(closing.cursor, caught_up.cursor);
+    refused(status).with(Code::Unavailable, "DRAINING").with_a_delay();
+    wire.ended().await.expect("the end was in order");
+}
+
+/// A client's watch goes on over the ends of its connections without a hole and without a repeat;
+/// and its calls too.
+#[tokio::test]
+async fn a_watch_outlives_its_connections() {
+    let server =
+        TestServer::limited(|limits| limits.connection_age_max = Duration::from_millis(30)).await;
+    let address = server.address().to_string();
+    let mut watch = Watch::new(Client::connect_lazily(&address).unwrap(), "alice", StartAt::Now);
+    let opened = within("the watch to open", watch.next(|_| ())).await.unwrap();
+    assert!(matches!(opened, Message::Opened(_)), "{opened:?}");
+
+    let client = Client::connect_lazily(&address).unwrap();
+    let (mut posted, mut got, mut ends) = (Vec::new(), Vec::new(), 0);
+    while ends < 3 {
+        let text = (posted.len() + 1).to_string();
+        let call = Retry::for_ever().call(|| client.publish(post(&text)));
+        within("the post to be taken", call).await.unwrap();
+        posted.push(format!("alice: {text}"));
+        while got.len() < posted.len() {
+            let next = watch.next(|error| assert!(error.retry_after().is_some(), "{error}"));
+            match within("the post to come", next).await.unwrap() {
+                Message::Batch(batch) => got.extend(batch.events.iter().map(told)),
+                Message::Closing(closing) => {
+                    assert_eq!(closing.reason(), ErrorReason::Draining);
+                    ends += 1;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(got, posted);
+    }
+}
+
+/// A connection whose streams do not end by themselves is closed when its time is up.
+#[tokio::test]
+async fn an_old_connection_is_closed_at_its_deadline() {
+    let server = TestServer::limited(|limits| {
+        limits.connection_age_max = Duration::from_millis(20);
+        limits.drain_time_max = Duration::from_millis(20);
+    })
+    .await;
+    let wire = Wire::connect(server.address()).await;
+    let request = HealthCheckRequest::default().encode_to_vec();
+    let response = wire.leave_unread(HEALTH_WATCH, &request).await;
+    wire.closed().await;
+    drop(response);
+}
+
+/// A post of alice's that is safe to repeat.
+fn post(text: &str) -> PublishRequest {
+    let (author_id, request_id) = ("alice".to_owned(), text.to_owned());
+    PublishRequest { author_id, text: text.to_owned(), request_id }
+}
