@@ -28,12 +28,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::registry::Subscription;
 use super::{CursorError, Error, FeedEvent, FeedEventKind, Hub};
-use crate::log;
 use crate::model::{Cursor, Revision, UserId};
-use crate::view::BacklogKind;
+use crate::view::{BacklogKind, BacklogQuery, Happened, PageQuery, View};
 
 /// What a batch takes on the wire beside its events, at most: two cursors, tags and lengths.
 const BATCH_OVERHEAD_BYTES: usize = 256;
+/// Events read from the log at once: of ordinary ones not much more than a batch takes.
+const READ_EVENTS_MAX: usize = 64;
 
 /// Where a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +106,7 @@ pub enum Step {
 
 #[derive(Debug)]
 enum Phase {
-    Opening { refused: Option<CursorError> },
+    Opening { snapshot_items: Option<usize>, refused: Option<CursorError> },
     Resetting { refused: CursorError },
     CatchingUp,
     Live,
@@ -153,12 +154,13 @@ impl LiveStream {
         // Before anything else is read, so that nothing falls in between.
         let subscription = Subscription::new(hub.clone(), user)?;
 
-        let (at, refused) = match start {
-            Start::Now => (hub.cursor_after(hub.0.view.applied()), None),
-            Start::Snapshot { items_max } => (hub.snapshot(user, items_max), None),
+        let now = hub.cursor_after(hub.0.view.applied());
+        let (at, snapshot_items, refused) = match start {
+            Start::Now => (now, None, None),
+            Start::Snapshot { items_max } => (now, Some(items_max), None),
             Start::After(cursor) => match (hub.check_cursor(&cursor), options.reset_items) {
-                (Ok(()), _) => (cursor, None),
-                (Err(refused), Some(items_max)) => (hub.snapshot(user, items_max), Some(refused)),
+                (Ok(()), _) => (cursor, None, None),
+                (Err(refused), Some(items_max)) => (now, Some(items_max), Some(refused)),
                 (Err(refused), None) => return Err(refused.into()),
             },
         };
@@ -166,7 +168,7 @@ impl LiveStream {
             hub,
             user: user.clone(),
             subscription,
-            phase: Phase::Opening { refused },
+            phase: Phase::Opening { snapshot_items, refused },
             at,
             told: at,
             ready: VecDeque::new(),
@@ -198,7 +200,10 @@ impl LiveStream {
     async fn next_step(&mut self) -> Result<Option<Step>, Error> {
         loop {
             match self.phase {
-                Phase::Opening { refused } => {
+                Phase::Opening { snapshot_items, refused } => {
+                    if let Some(items_max) = snapshot_items {
+                        self.at = self.snapshot(items_max).await?;
+                    }
                     self.phase =
                         refused.map_or(Phase::CatchingUp, |refused| Phase::Resetting { refused });
                     return Ok(Some(self.opened()));
@@ -323,8 +328,17 @@ impl LiveStream {
                 return Ok(());
             }
             view.reached(until).await;
-            let events_max = self.hub.0.limits.batch_events_max;
-            let revisions = view.backlog(&self.user, self.at.after, until, kind, events_max);
+            let query = BacklogQuery {
+                user: self.user.clone(),
+                after: self.at.after,
+                until,
+                kind,
+                events_max: self.hub.0.limits.batch_events_max,
+            };
+            let revisions = match view.backlog_at_hand(&query) {
+                Some(revisions) => revisions,
+                None => view.read(move |view| view.backlog(&query)).await?,
+            };
             if !revisions.is_empty() {
                 self.ready = self.load(revisions).await?;
                 return Ok(());
@@ -344,12 +358,48 @@ impl LiveStream {
         if !at_hand.is_empty() {
             return Ok(at_hand);
         }
-        // The log may have to read from the disk.
-        let hub = hub.clone();
-        let read =
-            move || fitting(revisions.into_iter().map(|revision| hub.event(revision)), bytes_max);
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(log::Error::Closed.into()))
+        hub.0.view.read(move |view| fitting(read(view, &revisions), bytes_max)).await
     }
+
+    /// Where the stream starts if it begins with the newest items of the feed.
+    async fn snapshot(&self, items_max: usize) -> Result<Cursor, Error> {
+        let view = &self.hub.0.view;
+        let (user, before) = (self.user.clone(), Revision::MAX);
+        let query = PageQuery { user, before, items_max, with_own: true };
+        let page = match view.feed_page_at_hand(&query) {
+            Some(page) => page,
+            None => view.read(move |view| view.feed_page(&query)).await?,
+        };
+        let from = page.revisions.last().map_or(page.at, |oldest| oldest.previous());
+        let snapshot_until = if from < page.at { page.at } else { Revision::ZERO };
+        Ok(Cursor { snapshot_until, ..self.hub.cursor_after(from) })
+    }
+}
+
+/// The events at `revisions`, read from the log as they are asked for.
+fn read<'a>(
+    view: &'a View,
+    revisions: &'a [Revision],
+) -> impl Iterator<Item = Result<FeedEvent, Error>> + 'a {
+    revisions.chunks(READ_EVENTS_MAX).flat_map(|revisions| match view.happened(revisions) {
+        Ok(happened) => happened
+            .into_iter()
+            .zip(revisions)
+            .map(|(happened, &revision)| event(revision, happened))
+            .collect(),
+        Err(error) => vec![Err(error.into())],
+    })
+}
+
+fn event(revision: Revision, happened: Option<Happened>) -> Result<FeedEvent, Error> {
+    let event = match happened {
+        Some(Happened::Post(post)) => {
+            Some(FeedEvent { revision, kind: FeedEventKind::Posted(post) })
+        }
+        Some(Happened::Other(change)) => FeedEvent::of(revision, &change, None),
+        None => None,
+    };
+    event.ok_or(Error::Missing { revision })
 }
 
 /// The first of `events`: at least one if there is one, and at most as many as fit into a batch.
@@ -371,34 +421,9 @@ fn fitting(
 }
 
 impl Hub {
-    /// Where a stream starts that begins with the newest items of `user`'s feed.
-    fn snapshot(&self, user: &UserId, items_max: usize) -> Cursor {
-        let page = self.0.view.feed_page(user, Revision::MAX, items_max, true);
-        match page.revisions.last() {
-            Some(oldest) => Cursor {
-                after: oldest.previous(),
-                snapshot_until: page.at,
-                ..self.cursor_after(page.at)
-            },
-            None => self.cursor_after(page.at),
-        }
-    }
-
     /// The feed event at `revision` if that is a post, and in memory.
     fn event_at_hand(&self, revision: Revision) -> Option<FeedEvent> {
         let post = self.0.view.cached_post(revision)?;
         Some(FeedEvent { revision, kind: FeedEventKind::Posted(post) })
-    }
-
-    /// The feed event at `revision`, from memory or the log.
-    fn event(&self, revision: Revision) -> Result<FeedEvent, Error> {
-        let view = &self.0.view;
-        if let Some(post) = view.post(revision)? {
-            return Ok(FeedEvent { revision, kind: FeedEventKind::Posted(post) });
-        }
-        let event = view.log().get(revision)?;
-        event
-            .and_then(|event| FeedEvent::of(revision, &event.change, None))
-            .ok_or(Error::Missing { revision })
     }
 }
