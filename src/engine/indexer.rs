@@ -80,7 +80,8 @@ impl Indexer {
         let mut last: Option<Entry> = None;
         let mut left = self.events_max.min(usize::try_from(self.behind()).unwrap_or(usize::MAX));
         while left > 0 {
-            let after = last.as_ref().map_or(self.index.complete_until(), |last| last.revision);
+            let after =
+                last.as_ref().map_or_else(|| self.index.complete_until(), |last| last.revision);
             let entries = self.log.read(after, left.min(READ_EVENTS_MAX))?;
             for entry in &entries {
                 self.view.add_rows(&mut rows, entry.revision, &entry.event);

@@ -107,7 +107,7 @@ impl Authors {
             return Found::Here(Some(newest));
         }
         let look = |recent: &Recent| recent.newest_before(before.get());
-        self.recent.get(author, look).flatten().unwrap_or(Found::InIndex(newest.previous()))
+        self.recent.get(author, look).flatten().unwrap_or_else(|| Found::InIndex(newest.previous()))
     }
 
     /// The oldest revision of `author`'s after `after`.
@@ -120,7 +120,7 @@ impl Authors {
             return Found::Here(Some(newest));
         }
         let look = |recent: &Recent| recent.oldest_after(after.get());
-        self.recent.get(author, look).flatten().unwrap_or(Found::InIndex(newest.previous()))
+        self.recent.get(author, look).flatten().unwrap_or_else(|| Found::InIndex(newest.previous()))
     }
 
     fn newest(&self, author: UserIx) -> Option<Revision> {
