@@ -15,6 +15,9 @@ use crate::view::View;
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Events read from the log at once.
 const READ_EVENTS_MAX: usize = 1_024;
+/// How long a stop waits for what the index lacks: seldom more than one write, but after a start
+/// without an index it may be the whole log.
+const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Writes the index of a view.
 #[derive(Debug)]
@@ -48,25 +51,24 @@ impl Indexer {
         }
     }
 
-    /// Works until the engine has stopped, and then once more, so that a start after a stop in
-    /// order has nothing to replay.
+    /// Works until the engine has stopped, and then until nothing is left, so that a start after a
+    /// stop in order has nothing to replay.
     pub(super) fn run(mut self) -> Result<(), log::Error> {
         lower_priority();
         let mut written = Instant::now();
         let look_interval = LOOK_INTERVAL.min(self.interval);
-        loop {
-            let stopping =
-                self.stopped.recv_timeout(look_interval) == Err(RecvTimeoutError::Disconnected);
-            let behind = self.behind();
-            let due = behind >= self.events_max as u64 || written.elapsed() >= self.interval;
-            if behind > 0 && (due || stopping) {
+        while self.stopped.recv_timeout(look_interval) != Err(RecvTimeoutError::Disconnected) {
+            let enough = self.behind() >= self.events_max as u64;
+            if enough || written.elapsed() >= self.interval {
                 self.write()?;
                 written = Instant::now();
             }
-            if stopping {
-                return Ok(());
-            }
         }
+        let stopping = Instant::now();
+        while self.behind() > 0 && !self.disk_was_full && stopping.elapsed() < STOP_TIME_MAX {
+            self.write()?;
+        }
+        Ok(())
     }
 
     /// How many applied events the index lacks.

@@ -14,20 +14,19 @@ impl View {
     #[must_use]
     pub fn load(log: Arc<dyn Log>, opened: OpenedIndex, limits: &Limits) -> Self {
         let OpenedIndex { index, contents } = opened;
-        let Contents { complete_until, users, mut edges, newest, requests } = contents;
+        let Contents { complete_until, users, edges, newest, requests } = contents;
         let mut view = Self::empty(log, index.hash_key(), limits);
         view.index = Some(Arc::new(index));
         for user in &users {
             view.ids.intern(user);
         }
-        load_edges(&view.graph, &mut edges);
+        load_edges(&view.graph, users.len(), &edges);
+        drop(edges);
         for (author, revision) in newest {
             view.posts_of.load(UserIx::new(author), revision);
         }
         view.changes_of.load(complete_until);
-        for request in &requests {
-            view.requests.insert(request);
-        }
+        view.requests.load(requests);
         view.applied.advance(complete_until);
         view
     }
@@ -88,17 +87,31 @@ impl View {
 }
 
 /// Loads `edges`, which are sorted by follower and followee, in both directions.
-fn load_edges(graph: &Graph, edges: &mut [Edge]) {
+fn load_edges(graph: &Graph, user_count: usize, edges: &[Edge]) {
     let ix = UserIx::new;
     for of_one in edges.chunk_by(|a, b| a.follower == b.follower) {
         let followees = of_one.iter().map(|edge| (ix(edge.followee), edge.since));
         graph.load(ix(of_one[0].follower), followees);
     }
-    edges.sort_unstable_by_key(|edge| (edge.followee, edge.follower));
-    let mut followers = Vec::new();
-    for of_one in edges.chunk_by(|a, b| a.followee == b.followee) {
-        followers.clear();
-        followers.extend(of_one.iter().map(|edge| ix(edge.follower)));
-        graph.load_followers(ix(of_one[0].followee), &followers);
+
+    // By followee: first how many each has, then where the next of each goes.
+    let mut places = vec![0_usize; user_count + 1];
+    for edge in edges {
+        places[edge.followee as usize + 1] += 1;
+    }
+    for user in 0..user_count {
+        places[user + 1] += places[user];
+    }
+    let starts = places.clone();
+    let mut followers = vec![ix(0); edges.len()];
+    for edge in edges {
+        let place = &mut places[edge.followee as usize];
+        followers[*place] = ix(edge.follower);
+        *place += 1;
+    }
+    for (followee, of_one) in (0..).zip(starts.windows(2)) {
+        if of_one[0] < of_one[1] {
+            graph.load_followers(ix(followee), &followers[of_one[0]..of_one[1]]);
+        }
     }
 }

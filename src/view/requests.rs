@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::hash::Hasher;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -21,31 +22,71 @@ use crate::model::{RequestId, Revision, Timestamp, UserId};
 pub(super) struct Requests {
     kept: Duration,
     hash_key: [u64; 2],
-    revisions: DashMap<u128, Revision>,
+    /// Those that the view was loaded with, by hash: there can be millions, and an array takes a
+    /// third of what a map takes, in memory and in time.
+    loaded: RwLock<Vec<Request>>,
+    /// Those since.
+    recent: DashMap<u128, (Revision, Timestamp)>,
     by_age: Mutex<VecDeque<(Timestamp, u128)>>,
+    /// The time of the newest. What is too old by then is forgotten.
+    now: AtomicU64,
 }
 
 impl Requests {
     pub(super) fn new(kept: Duration, hash_key: [u64; 2]) -> Self {
-        Self { kept, hash_key, revisions: DashMap::new(), by_age: Mutex::default() }
+        Self {
+            kept,
+            hash_key,
+            loaded: RwLock::default(),
+            recent: DashMap::new(),
+            by_age: Mutex::default(),
+            now: AtomicU64::new(0),
+        }
+    }
+
+    /// Remembers `requests`, oldest first, before any other.
+    pub(super) fn load(&self, mut requests: Vec<Request>) {
+        let newest = requests.last().map_or(0, |newest| newest.time.as_nanos());
+        self.now.store(newest, Ordering::SeqCst);
+        requests.shrink_to_fit();
+        requests.sort_unstable_by_key(|request| (request.hash, request.revision));
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = requests;
     }
 
     /// Remembers `request`, and forgets what is too old at its time. Only the applier calls it.
     pub(super) fn insert(&self, request: &Request) {
-        self.revisions.insert(request.hash, request.revision);
+        self.recent.insert(request.hash, (request.revision, request.time));
+        self.now.store(request.time.as_nanos(), Ordering::SeqCst);
 
         let mut by_age = self.by_age.lock().unwrap_or_else(PoisonError::into_inner);
         by_age.push_back((request.time, request.hash));
         while let Some(&(time, old)) = by_age.front()
-            && time.is_older_than(self.kept, request.time)
+            && self.is_forgotten(time)
         {
             by_age.pop_front();
-            self.revisions.remove(&old);
+            // The id may have been used anew since.
+            self.recent.remove_if(&old, |_, (_, used)| *used == time);
+            // All that were loaded are older still.
+            *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Vec::new();
         }
     }
 
     pub(super) fn get(&self, author: &UserId, request_id: &RequestId) -> Option<Revision> {
-        self.revisions.get(&self.hash(author, request_id)).map(|revision| *revision)
+        let hash = self.hash(author, request_id);
+        let recent = self.recent.get(&hash).map(|found| *found);
+        let (revision, time) = recent.or_else(|| self.get_loaded(hash))?;
+        (!self.is_forgotten(time)).then_some(revision)
+    }
+
+    fn get_loaded(&self, hash: u128) -> Option<(Revision, Timestamp)> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let after = loaded.partition_point(|request| request.hash <= hash);
+        let found = loaded[..after].last().filter(|request| request.hash == hash)?;
+        Some((found.revision, found.time))
+    }
+
+    fn is_forgotten(&self, time: Timestamp) -> bool {
+        time.is_older_than(self.kept, Timestamp::from_nanos(self.now.load(Ordering::SeqCst)))
     }
 
     /// The use of `request_id` by `author` for `revision`.

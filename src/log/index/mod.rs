@@ -41,12 +41,20 @@ const FORMAT: u64 = 1;
 #[derive(Debug)]
 pub struct Index {
     database: Database,
-    file: PathBuf,
+    file: IndexFile,
     hash_key: [u64; 2],
     request_id_kept: Duration,
     space: Option<Space>,
     complete_until: AtomicU64,
     writer: Mutex<Writer>,
+}
+
+/// Where the tables are.
+#[derive(Debug)]
+struct IndexFile {
+    name: PathBuf,
+    /// Or on storage of the caller's.
+    is_in_folder: bool,
 }
 
 /// What only one write at a time may touch.
@@ -76,7 +84,7 @@ pub enum History {
 
 /// The tables at one moment.
 pub struct Snapshot<'a> {
-    file: &'a Path,
+    file: &'a IndexFile,
     complete_until: Revision,
     posts_of: ReadOnlyTable<(u32, u64), ()>,
     changes_of: ReadOnlyTable<(u32, u64), ()>,
@@ -108,6 +116,7 @@ impl Index {
             Self::fitting(&file, log, is_there.then_some(open), make, request_id_kept)?;
         // It must never take the room that the log is promised for its own writes.
         let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
+        opened.index.file.is_in_folder = true;
         opened.index.space = Some(Space::new(dir.to_owned(), bytes_min));
         Ok(opened)
     }
@@ -199,7 +208,7 @@ impl Index {
         let user_count = u32::try_from(contents.users.len()).unwrap_or(u32::MAX);
         let index = Self {
             database,
-            file: file.to_owned(),
+            file: IndexFile { name: file.to_owned(), is_in_folder: false },
             hash_key,
             request_id_kept,
             space: None,
@@ -239,7 +248,7 @@ impl Index {
             space.check()?;
         }
         let mut rows_sum = writer.rows_sum;
-        let mut write = || -> Result<(), redb::Error> {
+        let write = || -> Result<(), redb::Error> {
             let mut transaction = self.database.begin_write()?;
             // Opening after a crash then takes the same time at any size of the file.
             transaction.set_quick_repair(true);
@@ -252,7 +261,7 @@ impl Index {
             tables::put(&transaction, key::ROWS_SUM, rows_sum)?;
             Ok(transaction.commit()?)
         };
-        guarded(&self.file, || write().map_err(|error| storage(&self.file, error)))?;
+        self.file.guarded(write)?;
         *writer = Writer { user_count: rows.next_user(), rows_sum };
         self.complete_until.store(last.revision.get(), Ordering::Release);
         Ok(())
@@ -274,7 +283,7 @@ impl Index {
                 changes_of: transaction.open_table(CHANGES_OF)?,
             })
         };
-        guarded(&self.file, || open().map_err(|error| storage(&self.file, error)))
+        self.file.guarded(open)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -301,7 +310,7 @@ impl Snapshot<'_> {
         before: Revision,
         max: usize,
     ) -> Result<Vec<Revision>, Error> {
-        self.read(|| {
+        self.file.guarded(|| {
             let range = self.table(history).range((user, 0)..(user, before.get()))?;
             range.rev().take(max).map(|row| Ok(Revision::new(row?.0.value().1))).collect()
         })
@@ -318,7 +327,7 @@ impl Snapshot<'_> {
         after: Revision,
         max: usize,
     ) -> Result<Vec<Revision>, Error> {
-        self.read(|| {
+        self.file.guarded(|| {
             let range = self.table(history).range((user, after.next().get())..=(user, u64::MAX))?;
             range.take(max).map(|row| Ok(Revision::new(row?.0.value().1))).collect()
         })
@@ -330,9 +339,20 @@ impl Snapshot<'_> {
             History::Changes => &self.changes_of,
         }
     }
+}
 
-    fn read<T>(&self, read: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Error> {
-        guarded(self.file, || read().map_err(|error| storage(self.file, error)))
+impl IndexFile {
+    /// Uses the file. If it is damaged it goes, so that the next start makes it anew: most of its
+    /// pages are never looked at by an opening.
+    fn guarded<T>(&self, mut use_file: impl FnMut() -> Result<T, redb::Error>) -> Result<T, Error> {
+        let used = guarded(&self.name, || use_file().map_err(|error| storage(&self.name, error)));
+        if let Err(Error::Damaged { .. }) = &used
+            && self.is_in_folder
+        {
+            let removed = fs::remove_file(&self.name);
+            tracing::error!(?removed, "the index is damaged; the next start makes it anew");
+        }
+        used
     }
 }
 
