@@ -55,6 +55,19 @@ pub struct Limits {
     pub post_cache_bytes: u64,
     /// Memory for pages of the log file.
     pub log_cache_bytes: usize,
+    /// Revisions of an author's posts that are kept in memory although the index has them: enough
+    /// for the first page of a feed with a single author in it, at half a KiB an author.
+    pub recent_revisions_per_author_max: usize,
+    /// Most events in one write of the index. More would spare writes, as the same pages take more
+    /// rows, and cost memory, some tens of MiB, and time at the next start after a crash.
+    pub index_events_max: usize,
+    /// How long an event waits for the index at most, if the disk allows.
+    pub index_interval: Duration,
+    /// Memory for pages of the index file.
+    pub index_cache_bytes: usize,
+    /// Reads of what is not in memory that are made at once: a few more than a small machine has
+    /// cores, so that some wait for the disk while others decode.
+    pub reads_max: usize,
     /// Free disk space below which writes are refused: room for the log to end its present work,
     /// and for an operator to act.
     pub disk_free_bytes_min: u64,
@@ -121,6 +134,11 @@ impl Default for Limits {
             request_id_kept: Duration::from_secs(24 * 60 * 60),
             post_cache_bytes: 256 << 20,
             log_cache_bytes: 128 << 20,
+            recent_revisions_per_author_max: 64,
+            index_events_max: 256 << 10,
+            index_interval: Duration::from_secs(10),
+            index_cache_bytes: 64 << 20,
+            reads_max: 4,
             disk_free_bytes_min: 256 << 20,
             channel_events: 16,
             step_feeds_max: 128,

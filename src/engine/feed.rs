@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Engine, Error};
-use crate::log;
 use crate::model::{Cursor, Post, Revision, UserId};
+use crate::view::{FeedPage, Happened, PageQuery, View};
 
 /// Which page of which feed.
 #[derive(Clone, Debug)]
@@ -61,31 +61,55 @@ impl Engine {
             // As after a restore from an older backup: the listing's items may be others by now.
             self.0.hub.check_cursor(&self.0.hub.cursor_after(place.at))?;
         }
-        let before = query.place.map_or(Revision::MAX, |place| place.before);
-        let page = view.feed_page(&query.user, before, query.items_max, query.with_own);
+        let (page, posts) =
+            self.page(query.place, query.user, query.items_max, query.with_own).await?;
         let at = query.place.map_or(page.at, |place| place.at);
         let next = page
             .revisions
             .last()
             .filter(|_| page.more)
             .map(|&oldest| FeedPlace { before: oldest, at });
-        let posts = self.posts(page.revisions).await?;
         Ok(FeedResult { posts, next, cursor: self.0.hub.cursor_after(at) })
     }
 
-    async fn posts(&self, revisions: Vec<Revision>) -> Result<Vec<Arc<Post>>, Error> {
+    /// Reads a page and its posts: from memory alone if that does, as it does for the newest.
+    async fn page(
+        &self,
+        place: Option<FeedPlace>,
+        user: UserId,
+        items_max: usize,
+        with_own: bool,
+    ) -> Result<(FeedPage, Vec<Arc<Post>>), Error> {
+        let before = place.map_or(Revision::MAX, |place| place.before);
+        let query = PageQuery { user, before, items_max, with_own };
         let view = &self.0.view;
-        let cached: Option<Vec<_>> =
-            revisions.iter().map(|&revision| view.cached_post(revision)).collect();
-        if let Some(posts) = cached {
-            return Ok(posts);
-        }
-        // The log may have to read from the disk.
-        let view = Arc::clone(view);
-        let read = move || {
-            let post = |revision| view.post(revision)?.ok_or(Error::Missing { revision });
-            revisions.into_iter().map(post).collect()
+        let page = match view.feed_page_at_hand(&query) {
+            None => None,
+            Some(page) => {
+                let cached = page.revisions.iter().map(|&revision| view.cached_post(revision));
+                match cached.collect() {
+                    Some(posts) => return Ok((page, posts)),
+                    None => Some(page),
+                }
+            }
         };
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(log::Error::Closed.into()))
+        view.read(move |view| {
+            let page = match page {
+                Some(page) => page,
+                None => view.feed_page(&query)?,
+            };
+            let posts = posts(view, &page.revisions)?;
+            Ok((page, posts))
+        })
+        .await
     }
+}
+
+/// The posts at `revisions`, of which there are no more than a page has.
+fn posts(view: &View, revisions: &[Revision]) -> Result<Vec<Arc<Post>>, Error> {
+    let post = |(happened, &revision)| match happened {
+        Some(Happened::Post(post)) => Ok(post),
+        Some(Happened::Other(_)) | None => Err(Error::Missing { revision }),
+    };
+    view.happened(revisions)?.into_iter().zip(revisions).map(post).collect()
 }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The committer and the applier are threads of their own: while one batch is flushed, the one
-//! before it is applied. A call is answered when its change is durable and every read sees it.
+//! before it is applied. A call is answered when its change is durable and every read sees it. A
+//! third thread, the indexer, writes what was applied into the index, far behind.
 //!
 //! Nothing here knows of gRPC.
 
@@ -18,16 +19,19 @@ mod command;
 mod committer;
 mod error;
 mod feed;
+mod indexer;
 mod pending;
 mod porter;
 mod replies;
 
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use applier::Applier;
 use command::{Caller, Command, EdgeKind};
 use committer::Committer;
+use indexer::Indexer;
 use porter::Carriers;
 use replies::Replies;
 use tokio::sync::mpsc;
@@ -39,7 +43,7 @@ pub use porter::Porter;
 
 use crate::config::Limits;
 use crate::hub::{Hub, LiveStream, Start, WatchOptions};
-use crate::log::Log;
+use crate::log::{Log, OpenedIndex};
 use crate::model::{Cursor, PostText, RequestId, UserId};
 use crate::runtime::{Clock, Vital};
 use crate::view::View;
@@ -54,11 +58,20 @@ struct Shared {
     view: Arc<View>,
     hub: Hub,
     porters: Mutex<Vec<Porter>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
+}
+
+/// What [`Engine::stop`] waits for.
+#[derive(Debug, Default)]
+struct Threads {
+    working: Vec<JoinHandle<()>>,
+    /// Dropped once the others have ended; then the indexer has all before it that there will be.
+    indexing: Option<(SyncSender<()>, JoinHandle<()>)>,
 }
 
 impl Engine {
-    /// Replays `log` and takes commands from then on. Blocks while it replays.
+    /// Replays `log` and takes commands from then on. Blocks while it replays. Without an index,
+    /// all revisions stay in memory, and the next start replays them all again.
     ///
     /// From now on the engine is the log's only writer. A failure of its threads, as of the disk,
     /// is told to `vital`; what was not answered by then is answered with
@@ -72,7 +85,33 @@ impl Engine {
         clock: Clock,
         vital: &Vital,
     ) -> Result<Self, OpenError> {
-        let view = Arc::new(View::new(Arc::clone(&log), limits));
+        let view = View::new(Arc::clone(&log), limits);
+        Self::on_view(log, Arc::new(view), limits, clock, vital)
+    }
+
+    /// As [`Engine::open`], with an index that was made from `log`: only what it lacks is
+    /// replayed. From now on the engine is its only writer.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_indexed(
+        log: Arc<dyn Log>,
+        index: OpenedIndex,
+        limits: &Limits,
+        clock: Clock,
+        vital: &Vital,
+    ) -> Result<Self, OpenError> {
+        let view = View::load(Arc::clone(&log), index, limits);
+        Self::on_view(log, Arc::new(view), limits, clock, vital)
+    }
+
+    fn on_view(
+        log: Arc<dyn Log>,
+        view: Arc<View>,
+        limits: &Limits,
+        clock: Clock,
+        vital: &Vital,
+    ) -> Result<Self, OpenError> {
         let hub = Hub::new(Arc::clone(&view), limits);
         let (carriers, porters) = Carriers::new(&hub, limits);
         let replies = Arc::new(Replies::new(Arc::clone(&view), carriers));
@@ -80,11 +119,21 @@ impl Engine {
         applier.catch_up()?;
 
         let (commands, queue) = mpsc::channel(limits.queue_commands_max);
-        let committer = Committer::new(log, Arc::clone(&view), replies, queue, clock, limits)?;
-        let threads = vec![
-            vital.spawn("whimbrel-commit", move || committer.run())?,
-            vital.spawn("whimbrel-apply", move || applier.run())?,
-        ];
+        let committer =
+            Committer::new(Arc::clone(&log), Arc::clone(&view), replies, queue, clock, limits)?;
+        let mut threads = Threads {
+            working: vec![
+                vital.spawn("whimbrel-commit", move || committer.run())?,
+                vital.spawn("whimbrel-apply", move || applier.run())?,
+            ],
+            indexing: None,
+        };
+        if let Some(index) = view.index() {
+            let (running, stopped) = sync_channel(0);
+            let indexer = Indexer::new(log, Arc::clone(&view), Arc::clone(index), stopped, limits);
+            let indexing = vital.spawn("whimbrel-index", move || indexer.run())?;
+            threads.indexing = Some((running, indexing));
+        }
         let (porters, threads) = (Mutex::new(porters), Mutex::new(threads));
         Ok(Self(Arc::new(Shared { commands, view, hub, porters, threads })))
     }
@@ -144,14 +193,20 @@ impl Engine {
         self.0.hub.cursor_after(self.0.view.applied())
     }
 
-    /// Answers what was taken, closes the log, and waits for the threads. Later changes are
-    /// refused with [`Error::Stopping`].
+    /// Answers what was taken, closes the log, brings the index up to it, and waits for the
+    /// threads. Later changes are refused with [`Error::Stopping`].
     pub async fn stop(&self) {
         // If it cannot be sent, the committer has ended already.
         let _ = self.0.commands.send(Command::Stop).await;
-        let threads =
+        let Threads { working, indexing } =
             std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        let join = move || {
+            working.into_iter().for_each(|thread| drop(thread.join()));
+            if let Some((running, thread)) = indexing {
+                drop(running);
+                drop(thread.join());
+            }
+        };
         let _ = tokio::task::spawn_blocking(join).await;
     }
 

@@ -1,11 +1,15 @@
-//! What a live stream missed: found in the view, and read from memory or the log.
+//! What a live stream missed: read from memory, else from the log by the few who may wait for the
+//! disk.
 
 use std::sync::Arc;
 
 use super::stream::BATCH_OVERHEAD_BYTES;
 use super::{Error, FeedEvent, FeedEventKind, Hub};
-use crate::log;
 use crate::model::{Cursor, Revision, UserId};
+use crate::view::{Happened, PageQuery, View};
+
+/// Events read from the log at once: of ordinary ones not much more than a batch takes.
+const READ_EVENTS_MAX: usize = 64;
 
 impl Hub {
     /// The events at the first of `revisions`, of which there must be some: at least one, and at
@@ -21,24 +25,21 @@ impl Hub {
         if !at_hand.is_empty() {
             return Ok(at_hand);
         }
-        // The log may have to read from the disk.
-        let hub = self.clone();
-        let read =
-            move || first_of(revisions.into_iter().map(|revision| hub.event(revision)), bytes_max);
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(log::Error::Closed.into()))
+        self.0.view.read(move |view| first_of(read(view, &revisions), bytes_max)).await
     }
 
     /// Where a stream starts that begins with the newest items of `user`'s feed.
-    pub(super) fn snapshot(&self, user: &UserId, items_max: usize) -> Cursor {
-        let page = self.0.view.feed_page(user, Revision::MAX, items_max, true);
-        match page.revisions.last() {
-            Some(oldest) => Cursor {
-                after: oldest.previous(),
-                snapshot_until: page.at,
-                ..self.cursor_after(page.at)
-            },
-            None => self.cursor_after(page.at),
-        }
+    pub(super) async fn snapshot(&self, user: &UserId, items_max: usize) -> Result<Cursor, Error> {
+        let view = &self.0.view;
+        let (user, before) = (user.clone(), Revision::MAX);
+        let query = PageQuery { user, before, items_max, with_own: true };
+        let page = match view.feed_page_at_hand(&query) {
+            Some(page) => page,
+            None => view.read(move |view| view.feed_page(&query)).await?,
+        };
+        let from = page.revisions.last().map_or(page.at, |oldest| oldest.previous());
+        let snapshot_until = if from < page.at { page.at } else { Revision::ZERO };
+        Ok(Cursor { snapshot_until, ..self.cursor_after(from) })
     }
 
     /// The feed event at `revision` if that is a post, and in memory.
@@ -46,18 +47,30 @@ impl Hub {
         let post = self.0.view.cached_post(revision)?;
         Some(FeedEvent::new(revision, FeedEventKind::Posted(post)))
     }
+}
 
-    /// The feed event at `revision`, from memory or the log.
-    fn event(&self, revision: Revision) -> Result<FeedEvent, Error> {
-        let view = &self.0.view;
-        if let Some(post) = view.post(revision)? {
-            return Ok(FeedEvent::new(revision, FeedEventKind::Posted(post)));
-        }
-        let event = view.log().get(revision)?;
-        event
-            .and_then(|event| FeedEvent::of(revision, &event.change, None))
-            .ok_or(Error::Missing { revision })
-    }
+/// The events at `revisions`, read from the log as they are asked for.
+fn read<'a>(
+    view: &'a View,
+    revisions: &'a [Revision],
+) -> impl Iterator<Item = Result<FeedEvent, Error>> + 'a {
+    revisions.chunks(READ_EVENTS_MAX).flat_map(|revisions| match view.happened(revisions) {
+        Ok(happened) => happened
+            .into_iter()
+            .zip(revisions)
+            .map(|(happened, &revision)| event(revision, happened))
+            .collect(),
+        Err(error) => vec![Err(error.into())],
+    })
+}
+
+fn event(revision: Revision, happened: Option<Happened>) -> Result<FeedEvent, Error> {
+    let event = match happened {
+        Some(Happened::Post(post)) => Some(FeedEvent::new(revision, FeedEventKind::Posted(post))),
+        Some(Happened::Other(change)) => FeedEvent::of(revision, &change, None),
+        None => None,
+    };
+    event.ok_or(Error::Missing { revision })
 }
 
 /// The first of `events`: at least one if there is one, and at most as many as fit into a batch.

@@ -33,14 +33,14 @@ use super::quota::Place;
 use super::{CursorError, Error, FeedEvent, Hub, Run, Start, Step, WatchOptions};
 use crate::config::Limits;
 use crate::model::{Cursor, Revision, UserId};
-use crate::view::BacklogKind;
+use crate::view::{BacklogKind, BacklogQuery};
 
 /// What a batch takes on the wire beside its events, at most: two cursors, tags and lengths.
 pub(super) const BATCH_OVERHEAD_BYTES: usize = 256;
 
 #[derive(Debug)]
 enum Phase {
-    Opening { refused: Option<CursorError> },
+    Opening { snapshot_items: Option<usize>, refused: Option<CursorError> },
     Resetting { refused: CursorError },
     CatchingUp,
     Live,
@@ -94,12 +94,13 @@ impl LiveStream {
         // Before anything else is read, so that nothing falls in between.
         let subscription = Subscription::new(hub.clone(), user);
 
-        let (at, refused) = match start {
-            Start::Now => (hub.cursor_after(hub.0.view.applied()), None),
-            Start::Snapshot { items_max } => (hub.snapshot(user, items_max), None),
+        let now = hub.cursor_after(hub.0.view.applied());
+        let (at, snapshot_items, refused) = match start {
+            Start::Now => (now, None, None),
+            Start::Snapshot { items_max } => (now, Some(items_max), None),
             Start::After(cursor) => match (hub.check_cursor(&cursor), options.reset_items) {
-                (Ok(()), _) => (cursor, None),
-                (Err(refused), Some(items_max)) => (hub.snapshot(user, items_max), Some(refused)),
+                (Ok(()), _) => (cursor, None, None),
+                (Err(refused), Some(items_max)) => (now, Some(items_max), Some(refused)),
                 (Err(refused), None) => return Err(refused.into()),
             },
         };
@@ -107,7 +108,7 @@ impl LiveStream {
             hub,
             user: user.clone(),
             subscription,
-            phase: Phase::Opening { refused },
+            phase: Phase::Opening { snapshot_items, refused },
             at,
             told: at,
             ready: VecDeque::new(),
@@ -148,7 +149,10 @@ impl LiveStream {
     async fn next_step(&mut self) -> Result<Option<Step>, Error> {
         loop {
             match self.phase {
-                Phase::Opening { refused } => {
+                Phase::Opening { snapshot_items, refused } => {
+                    if let Some(items_max) = snapshot_items {
+                        self.at = self.hub.snapshot(&self.user, items_max).await?;
+                    }
                     self.phase =
                         refused.map_or(Phase::CatchingUp, |refused| Phase::Resetting { refused });
                     return Ok(Some(self.opened()));
@@ -298,8 +302,17 @@ impl LiveStream {
                 return Ok(());
             }
             view.reached(until).await;
-            let events_max = self.hub.0.limits.batch_events_max;
-            let revisions = view.backlog(&self.user, self.at.after, until, kind, events_max);
+            let query = BacklogQuery {
+                user: self.user.clone(),
+                after: self.at.after,
+                until,
+                kind,
+                events_max: self.hub.0.limits.batch_events_max,
+            };
+            let revisions = match view.backlog_at_hand(&query) {
+                Some(revisions) => revisions,
+                None => view.read(move |view| view.backlog(&query)).await?,
+            };
             if !revisions.is_empty() {
                 let events = self.hub.load(revisions).await?;
                 self.ready.push_back(Arc::new(Run::new(events)));

@@ -81,6 +81,13 @@ pub(super) fn decode(revision: Revision, bytes: &[u8]) -> Result<Event, String> 
     Ok(Event { time: Timestamp::from_nanos(record.time_nanos), change })
 }
 
+/// Tells `event` at `revision` from others that could stand there.
+pub(super) fn check_of(revision: Revision, event: &Event) -> u64 {
+    let mut bytes = Vec::new();
+    encode(revision, event, &mut bytes);
+    u64::from(crc32fast::hash(&bytes)) << 32 | event.time.as_nanos() & u64::from(u32::MAX)
+}
+
 fn check(revision: Revision, record: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&revision.get().to_le_bytes());

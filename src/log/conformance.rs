@@ -35,6 +35,8 @@ fn a_new_log_is_empty(subject: &impl Subject) {
     assert_eq!(log.head(), Revision::ZERO);
     assert_eq!(log.oldest(), Revision::ZERO);
     assert_eq!(log.get(Revision::new(1)).unwrap(), None);
+    assert_eq!(log.get_many(&[]).unwrap(), []);
+    assert_eq!(log.get_many(&[Revision::ZERO, Revision::new(1)]).unwrap(), [None, None]);
     assert_eq!(log.read(Revision::ZERO, 10).unwrap(), []);
 }
 
@@ -52,6 +54,11 @@ fn what_is_appended_is_read_in_order(subject: &impl Subject) {
     assert_eq!(log.get(Revision::new(4)).unwrap(), Some(event(4)));
     assert_eq!(log.get(Revision::new(10)).unwrap(), None);
     assert_eq!(log.get(Revision::ZERO).unwrap(), None);
+
+    // In the order asked for, with a place for each that is missing, and as often as asked for.
+    let asked = [7, 2, 10, 9, 0, 2].map(Revision::new);
+    let found = [Some(event(7)), Some(event(2)), None, Some(event(9)), None, Some(event(2))];
+    assert_eq!(log.get_many(&asked).unwrap(), found);
 }
 
 fn an_append_elsewhere_than_at_the_head_changes_nothing(subject: &impl Subject) {

@@ -1,31 +1,31 @@
-//! The log in a file of this machine. The only place that knows redb.
+//! The log in a file of this machine.
 //!
 //! ```text
 //!   data folder
 //!   ├── lock           held while a process has the folder; names that process
 //!   ├── log.redb.new   a file that is being made; renamed once it is whole
-//!   └── log.redb
-//!       ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
-//!       └── meta   "format" ──▶ 1,  "log_id" ──▶ random
+//!   ├── log.redb
+//!   │   ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
+//!   │   └── meta   "format" ──▶ 1,  "log_id" ──▶ random
+//!   └── index.redb     made from the log (see index/), and made anew when it does not fit
 //! ```
 //!
 //! A batch is one transaction with one flush to the disk. After a failed write or flush nothing is
 //! tried again: what the disk holds is then known only by opening it anew.
 
 use std::fs::{self, File, OpenOptions};
-use std::hash::BuildHasher;
 use std::io::{Read, Seek, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::{
-    Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
     TableDefinition,
 };
 
+use super::redb_file::{builder, guarded, random, storage};
 use super::space::Space;
 use super::{Batch, Entry, Error, Log, codec};
 use crate::model::{Event, LogId, Revision};
@@ -78,7 +78,8 @@ impl LocalLog {
             make(dir, &file, options)?;
         }
         let mut log = guarded(&file, || {
-            let database = builder(options).open(&file).map_err(|error| storage(&file, error))?;
+            let database =
+                builder(options.cache_bytes).open(&file).map_err(|error| storage(&file, error))?;
             Self::prepare(database, &file)
         })?;
         log.space = Some(Space::new(dir.to_owned(), options.disk_free_bytes_min));
@@ -98,7 +99,7 @@ impl LocalLog {
     ) -> Result<Self, Error> {
         let file = PathBuf::from(name);
         guarded(&file, || {
-            let database = builder(options)
+            let database = builder(options.cache_bytes)
                 .create_with_backend(storage_backend)
                 .map_err(|error| storage(&file, error))?;
             Self::prepare(database, &file)
@@ -202,6 +203,17 @@ impl Log for LocalLog {
         })
     }
 
+    fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
+        self.with_table(|table| {
+            let event = |revision: &Revision| {
+                let revision = revision.get();
+                let record = table.get(revision).map_err(|error| storage(&self.file, error))?;
+                record.map(|record| self.decode(revision, record.value())).transpose()
+            };
+            revisions.iter().map(event).collect()
+        })
+    }
+
     fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
         let Some(first) = after.get().checked_add(1) else {
             return Ok(Vec::new());
@@ -240,20 +252,6 @@ impl Log for LocalLog {
     }
 }
 
-/// redb may panic over a file that was changed behind its back; that is damage, not a bug.
-fn guarded<T>(file: &Path, use_file: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(use_file)).unwrap_or_else(|_| {
-        let what = "its pages contradict each other".to_owned();
-        Err(Error::Damaged { file: file.to_owned(), what })
-    })
-}
-
-fn builder(options: Options) -> Builder {
-    let mut builder = Builder::new();
-    builder.set_cache_size(options.cache_bytes);
-    builder
-}
-
 /// Takes the folder for this process, and writes into the lock file who has it.
 fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
@@ -290,7 +288,8 @@ fn make(dir: &Path, file: &Path, options: Options) -> Result<(), Error> {
         }
         _ => {}
     }
-    let database = builder(options).create(&new).map_err(|error| storage(&new, error))?;
+    let database =
+        builder(options.cache_bytes).create(&new).map_err(|error| storage(&new, error))?;
     identity(&database, &new)?;
     drop(database);
     let rename = || {
@@ -351,20 +350,4 @@ fn continuous_head(database: &Database, file: &Path) -> Result<u64, Error> {
 
 fn gap(file: &Path, missing: u64) -> Error {
     Error::Damaged { file: file.to_owned(), what: format!("revision {missing} is missing") }
-}
-
-fn storage(file: &Path, error: impl Into<redb::Error>) -> Error {
-    let file = file.to_owned();
-    match error.into() {
-        redb::Error::Corrupted(what) => Error::Damaged { file, what },
-        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            Error::Damaged { file, what: error.to_string() }
-        }
-        error => Error::Storage { file, source: error.into() },
-    }
-}
-
-/// A number that no other log has, from the keys that the standard library draws for its maps.
-fn random() -> u64 {
-    std::hash::RandomState::new().hash_one(std::process::id())
 }

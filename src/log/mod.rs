@@ -10,12 +10,18 @@
 //! [`LocalLog`], in a file of this machine. The trait asks for nothing that a replicated stream
 //! could not give: revisions come from the log, and whoever applies them follows it.
 //!
+//! Beside it stands the [`Index`]: tables made from the log, so that a start need not read all of
+//! it and old revisions need not be in memory. It is never the truth: it is thrown away and made
+//! anew whenever it does not fit.
+//!
 //! Nothing here knows what the changes mean.
 
 mod codec;
 pub mod conformance;
 mod error;
+mod index;
 mod local;
+mod redb_file;
 mod space;
 mod tail;
 
@@ -23,6 +29,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 pub use error::Error;
+pub use index::{Contents, Edge, History, Index, OpenedIndex, Request, Rows, Snapshot};
 pub use local::{LocalLog, Options};
 pub use tail::Tail;
 
@@ -81,6 +88,15 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// The log is damaged or cannot be read.
     fn get(&self, revision: Revision) -> Result<Option<Event>, Error>;
+
+    /// The events at `revisions`, in their order, each `None` if there is none. Costs less than as
+    /// many calls of [`Log::get`].
+    ///
+    /// # Errors
+    /// The log is damaged or cannot be read.
+    fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
+        revisions.iter().map(|&revision| self.get(revision)).collect()
+    }
 
     /// The events after `after`, in order: at most `events_max`, and all there are if fewer.
     ///

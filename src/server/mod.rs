@@ -22,7 +22,8 @@ use tonic::service::Routes;
 use crate::api::{self, Admission, Health, StallWatch};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
-use crate::log::{self, LocalLog, Log, Options};
+use crate::log::{self, Index, LocalLog, Log, OpenedIndex, Options};
+use crate::model::Revision;
 use crate::runtime::{Clock, Failure, Vital, Workers};
 
 /// How long callers have to hear that the server failed.
@@ -81,25 +82,54 @@ impl Server {
     /// See [`Error`]. The configuration is checked before anything is touched.
     pub async fn open(config: Config) -> Result<Self, Error> {
         config.check()?;
-        let options = Options {
-            cache_bytes: config.limits.log_cache_bytes,
-            disk_free_bytes_min: config.limits.disk_free_bytes_min,
-        };
+        let limits = &config.limits;
+        let disk_free_bytes_min = limits.disk_free_bytes_min;
+        let options = Options { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
         let log = LocalLog::open(&config.data_dir, options)?;
-        Self::on_log(config, Arc::new(log), Clock::system()).await
+        let options = Options { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
+        let index = Index::open(&config.data_dir, &log, options, limits.request_id_kept)?;
+        Self::on_indexed_log(config, Arc::new(log), index, Clock::system()).await
     }
 
-    /// As [`Server::open`], on a log and a clock of the caller's.
+    /// As [`Server::open`], on a log and a clock of the caller's, and without an index.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn on_log(config: Config, log: Arc<dyn Log>, clock: Clock) -> Result<Self, Error> {
+        Self::on(config, log, None, clock).await
+    }
+
+    /// As [`Server::on_log`], with an index of that log.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn on_indexed_log(
+        config: Config,
+        log: Arc<dyn Log>,
+        index: OpenedIndex,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        Self::on(config, log, Some(index), clock).await
+    }
+
+    async fn on(
+        config: Config,
+        log: Arc<dyn Log>,
+        index: Option<OpenedIndex>,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         config.check()?;
         let vital = Vital::new();
         let started = std::time::Instant::now();
         let head = log.head();
-        let engine = Engine::open(log, &config.limits, clock, &vital)?;
-        tracing::info!(%head, seconds = started.elapsed().as_secs_f64(), "log replayed");
+        let indexed = index.as_ref().map_or(Revision::ZERO, |index| index.contents.complete_until);
+        let limits = &config.limits;
+        let engine = match index {
+            Some(index) => Engine::open_indexed(log, index, limits, clock, &vital)?,
+            None => Engine::open(log, limits, clock, &vital)?,
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::info!(%head, %indexed, seconds, "log replayed");
 
         let stall_watch = StallWatch::new(config.limits.stall_max);
         let (routes, health) = api::routes(api::Parts {

@@ -1,61 +1,192 @@
-//! Revisions by user, rising: of what each published, or changed.
+//! The revisions of every author's posts, rising: the newest always, the recent ones bounded.
 //!
-//! The newest of every user stands in an array of its own. Most of a large feed's authors can be
-//! told from it alone, without a lock or a look at their list.
+//! The newest of every author stands in an array of its own. Most of a large feed's authors can be
+//! told from it alone, without a lock or a look at their list. What is older than a list goes back
+//! is in the index, and only there: nothing leaves a list before the index has it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
 
+use super::dense::Dense;
 use super::ids::UserIx;
 use crate::model::Revision;
 
-/// A rising list of revisions for every user.
-#[derive(Debug, Default)]
+const PAGE_USERS: usize = 64;
+
+/// A rising list of revisions for every author.
+#[derive(Debug)]
 pub(super) struct Authors {
-    newest: boxcar::Vec<AtomicU64>,
-    all: boxcar::Vec<RwLock<Vec<Revision>>>,
+    newest: boxcar::Vec<[AtomicU64; PAGE_USERS]>,
+    recent: Dense<Recent>,
+    recent_max: usize,
+}
+
+/// The end of an author's list. Empty for one who has not published since the view was loaded.
+///
+/// The first number is not in the list: the list has all revisions after it.
+#[derive(Debug, Default)]
+struct Recent(Vec<u64>);
+
+/// What memory says, or from where on the index has to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// This.
+    Here(Option<Revision>),
+    /// The index knows: it has all revisions up to this one.
+    InIndex(Revision),
 }
 
 impl Authors {
-    /// Adds `revision`, which is beyond all before it, to `user`'s list. Only the applier calls it.
-    pub(super) fn push(&self, user: UserIx, revision: Revision) {
-        while self.newest.count() <= user.index() {
-            self.all.push(RwLock::default());
-            self.newest.push(AtomicU64::new(Revision::ZERO.get()));
+    /// Nobody has published. Lists hold up to `recent_max` of what the index has too.
+    pub(super) fn new(recent_max: usize) -> Self {
+        Self {
+            newest: boxcar::Vec::new(),
+            recent: Dense::default(),
+            // The newest stays, so that every list is whole from somewhere on.
+            recent_max: recent_max.max(1),
         }
-        self.all[user.index()].write().unwrap_or_else(PoisonError::into_inner).push(revision);
-        self.newest[user.index()].store(revision.get(), Ordering::Release);
     }
 
-    /// The newest revision of `user`'s before `before`.
-    pub(super) fn newest_before(&self, user: UserIx, before: Revision) -> Option<Revision> {
-        let newest = self.newest(user)?;
+    /// Takes `newest` for the newest of `author`, whose revisions are all in the index.
+    pub(super) fn load(&self, author: UserIx, newest: Revision) {
+        self.newest_slot(author).store(newest.get(), Ordering::Release);
+    }
+
+    /// Adds `revision`, which is beyond all before it, to `author`'s list. Only the applier calls
+    /// it.
+    pub(super) fn push(&self, author: UserIx, revision: Revision) {
+        let newest = self.newest_slot(author);
+        let before = newest.load(Ordering::Relaxed);
+        self.recent.change(author, |recent| {
+            recent.begin(before);
+            recent.0.push(revision.get());
+        });
+        newest.store(revision.get(), Ordering::Release);
+    }
+
+    /// Shortens `author`'s list by what the index, complete until `complete_until`, has too.
+    pub(super) fn trim(&self, author: UserIx, complete_until: Revision) {
+        self.recent.change(author, |recent| recent.trim(complete_until.get(), self.recent_max));
+    }
+
+    /// How many older revisions `author`'s list may take.
+    pub(super) fn room(&self, author: UserIx) -> usize {
+        let held = self.recent.get(author, |recent| recent.held()).unwrap_or(1);
+        self.recent_max.saturating_sub(held)
+    }
+
+    /// Takes `older`, all of `author`'s up to and including `until` down to its first, rising, for
+    /// the beginning of the list; if the list still begins there. `to_start` says that there are
+    /// none before them.
+    pub(super) fn extend_back(
+        &self,
+        author: UserIx,
+        until: Revision,
+        older: &[Revision],
+        to_start: bool,
+    ) {
+        let Some(newest) = self.newest(author) else { return };
+        self.recent.change(author, |recent| {
+            recent.begin(newest.get());
+            if recent.after() != until.get() || recent.held() + older.len() > self.recent_max {
+                return;
+            }
+            let first = older.first().map_or(until, |first| first.previous());
+            let after = if to_start { Revision::ZERO } else { first };
+            let mut list = Vec::with_capacity(older.len() + recent.0.len());
+            list.push(after.get());
+            list.extend(older.iter().map(|revision| revision.get()));
+            list.extend(&recent.0[1..]);
+            recent.0 = list;
+        });
+    }
+
+    /// The newest revision of `author`'s before `before`.
+    pub(super) fn newest_before(&self, author: UserIx, before: Revision) -> Found {
+        let Some(newest) = self.newest(author) else { return Found::Here(None) };
         if newest < before {
-            return Some(newest);
+            return Found::Here(Some(newest));
         }
-        self.with_list(user, |list| {
-            let place = list.partition_point(|&revision| revision < before);
-            place.checked_sub(1).map(|place| list[place])
-        })
+        let look = |recent: &Recent| recent.newest_before(before.get());
+        self.recent.get(author, look).flatten().unwrap_or_else(|| Found::InIndex(newest.previous()))
     }
 
-    /// The oldest revision of `user`'s after `after`.
-    pub(super) fn oldest_after(&self, user: UserIx, after: Revision) -> Option<Revision> {
-        if self.newest(user)? <= after {
-            return None;
+    /// The oldest revision of `author`'s after `after`.
+    pub(super) fn oldest_after(&self, author: UserIx, after: Revision) -> Found {
+        let Some(newest) = self.newest(author) else { return Found::Here(None) };
+        if newest <= after {
+            return Found::Here(None);
         }
-        self.with_list(user, |list| {
-            let place = list.partition_point(|&revision| revision <= after);
-            list.get(place).copied()
-        })
+        if newest.previous() <= after {
+            return Found::Here(Some(newest));
+        }
+        let look = |recent: &Recent| recent.oldest_after(after.get());
+        self.recent.get(author, look).flatten().unwrap_or_else(|| Found::InIndex(newest.previous()))
     }
 
-    fn newest(&self, user: UserIx) -> Option<Revision> {
-        let newest = self.newest.get(user.index())?.load(Ordering::Acquire);
+    fn newest(&self, author: UserIx) -> Option<Revision> {
+        let page = self.newest.get(author.index() / PAGE_USERS)?;
+        let newest = page[author.index() % PAGE_USERS].load(Ordering::Acquire);
         (newest > 0).then(|| Revision::new(newest))
     }
 
-    fn with_list<T>(&self, user: UserIx, read: impl FnOnce(&[Revision]) -> Option<T>) -> Option<T> {
-        read(&self.all.get(user.index())?.read().unwrap_or_else(PoisonError::into_inner))
+    fn newest_slot(&self, author: UserIx) -> &AtomicU64 {
+        while self.newest.count() <= author.index() / PAGE_USERS {
+            self.newest.push(std::array::from_fn(|_| AtomicU64::new(0)));
+        }
+        &self.newest[author.index() / PAGE_USERS][author.index() % PAGE_USERS]
+    }
+}
+
+impl Recent {
+    /// Gives an empty list its beginning: `newest`, which is the newest so far, or 0.
+    fn begin(&mut self, newest: u64) {
+        if self.0.is_empty() {
+            self.0 = if newest == 0 { vec![0] } else { vec![newest - 1, newest] };
+        }
+    }
+
+    /// The list has all revisions after this one. Only for lists that were begun.
+    fn after(&self) -> u64 {
+        self.0.first().copied().unwrap_or(0)
+    }
+
+    fn list(&self) -> &[u64] {
+        self.0.get(1..).unwrap_or_default()
+    }
+
+    /// How many it holds; an empty list stands for the newest.
+    fn held(&self) -> usize {
+        self.list().len().max(1)
+    }
+
+    fn trim(&mut self, complete_until: u64, recent_max: usize) {
+        let indexed = self.list().partition_point(|&revision| revision <= complete_until);
+        let surplus = self.list().len().saturating_sub(recent_max).min(indexed);
+        if surplus > 0 {
+            // The last that goes takes the place of the mark before the list.
+            self.0.drain(..surplus);
+            self.0.shrink_to(recent_max + 1);
+        }
+    }
+
+    fn newest_before(&self, before: u64) -> Option<Found> {
+        let after = *self.0.first()?;
+        let list = self.list();
+        let place = list.partition_point(|&revision| revision < before);
+        Some(match place.checked_sub(1) {
+            Some(place) => Found::Here(Some(Revision::new(list[place]))),
+            None if after == 0 => Found::Here(None),
+            None => Found::InIndex(Revision::new(after)),
+        })
+    }
+
+    fn oldest_after(&self, after: u64) -> Option<Found> {
+        let begins_after = *self.0.first()?;
+        if after < begins_after {
+            return Some(Found::InIndex(Revision::new(begins_after)));
+        }
+        let list = self.list();
+        let place = list.partition_point(|&revision| revision <= after);
+        Some(Found::Here(list.get(place).map(|&revision| Revision::new(revision))))
     }
 }

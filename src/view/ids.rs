@@ -4,7 +4,8 @@ use dashmap::DashMap;
 
 use crate::model::UserId;
 
-/// A user's number in this process. Never stored: another process numbers them anew.
+/// A user's number. Numbers are given in the order in which the log names users, without a gap, so
+/// that every replay gives the same; the index stores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct UserIx(u32);
 
@@ -16,6 +17,16 @@ pub(super) struct Ids {
 }
 
 impl UserIx {
+    /// The user with this number.
+    pub(super) fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+
     /// The number as a place in a dense array.
     pub(super) fn index(self) -> usize {
         self.0 as usize

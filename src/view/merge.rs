@@ -1,6 +1,7 @@
 //! Merging the lists of many authors into one, without looking at more of them than needed.
 //!
-//! Pure: what a list holds is asked of the caller, a revision at a time.
+//! Pure: what a list holds is asked of the caller, a revision at a time; if the caller cannot say,
+//! the merge ends with the caller's reason.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,45 +12,53 @@ use crate::model::Revision;
 ///
 /// `heads` has the newest revision of each list that has one; `older(list, revision)` gives the
 /// newest of that list before `revision`.
-pub fn newest_first<L: Copy>(
-    heads: impl Iterator<Item = (Revision, L)>,
+///
+/// # Errors
+/// The first of the caller's.
+pub fn newest_first<L: Copy, E>(
+    heads: impl Iterator<Item = Result<(Revision, L), E>>,
     max: usize,
-    older: impl Fn(L, Revision) -> Option<Revision>,
-) -> (Vec<Revision>, bool) {
+    older: impl FnMut(L, Revision) -> Result<Option<Revision>, E>,
+) -> Result<(Vec<Revision>, bool), E> {
     // One beyond the page tells whether there is another.
-    let mut merged = merge(heads, max.saturating_add(1), older);
+    let mut merged = merge(heads, max.saturating_add(1), older)?;
     let more = merged.len() > max;
     merged.truncate(max);
-    (merged, more)
+    Ok((merged, more))
 }
 
 /// The `max` oldest revisions of all lists, oldest first.
 ///
 /// `heads` has the oldest revision of each list that has one; `newer(list, revision)` gives the
 /// oldest of that list after `revision`.
-pub fn oldest_first<L: Copy>(
-    heads: impl Iterator<Item = (Revision, L)>,
+///
+/// # Errors
+/// The first of the caller's.
+pub fn oldest_first<L: Copy, E>(
+    heads: impl Iterator<Item = Result<(Revision, L), E>>,
     max: usize,
-    newer: impl Fn(L, Revision) -> Option<Revision>,
-) -> Vec<Revision> {
-    let heads = heads.map(|(revision, list)| (Reverse(revision), list));
-    let merged = merge(heads, max, |list, Reverse(revision)| newer(list, revision).map(Reverse));
-    merged.into_iter().map(|Reverse(revision)| revision).collect()
+    mut newer: impl FnMut(L, Revision) -> Result<Option<Revision>, E>,
+) -> Result<Vec<Revision>, E> {
+    let heads = heads.map(|head| head.map(|(revision, list)| (Reverse(revision), list)));
+    let newer = |list, Reverse(revision)| Ok(newer(list, revision)?.map(Reverse));
+    let merged = merge(heads, max, newer)?;
+    Ok(merged.into_iter().map(|Reverse(revision)| revision).collect())
 }
 
 /// The `max` greatest keys of all lists, greatest first.
-fn merge<K: Ord + Copy, L: Copy>(
-    heads: impl Iterator<Item = (K, L)>,
+fn merge<K: Ord + Copy, L: Copy, E>(
+    heads: impl Iterator<Item = Result<(K, L), E>>,
     max: usize,
-    next: impl Fn(L, K) -> Option<K>,
-) -> Vec<K> {
-    let mut heap: BinaryHeap<Head<K, L>> = heads.map(|(key, list)| Head { key, list }).collect();
+    mut next: impl FnMut(L, K) -> Result<Option<K>, E>,
+) -> Result<Vec<K>, E> {
+    let heads = heads.map(|head| head.map(|(key, list)| Head { key, list }));
+    let mut heap: BinaryHeap<Head<K, L>> = heads.collect::<Result<_, E>>()?;
     let mut merged = Vec::with_capacity(max.min(heap.len().max(16)));
     while merged.len() < max
         && let Some(mut top) = heap.peek_mut()
     {
         merged.push(top.key);
-        match next(top.list, top.key) {
+        match next(top.list, top.key)? {
             // The heap sorts the head anew when `top` goes.
             Some(key) => top.key = key,
             None => {
@@ -57,7 +66,7 @@ fn merge<K: Ord + Copy, L: Copy>(
             }
         }
     }
-    merged
+    Ok(merged)
 }
 
 /// The greatest key of a list that was not taken yet. Ordered by the key alone.

@@ -9,72 +9,76 @@
 //! unfollow.
 
 mod authors;
+mod beyond;
+mod changes;
+mod dense;
+mod feed;
+mod followers;
 mod graph;
 mod ids;
+mod indexing;
 pub mod merge;
 mod posts;
+mod reads;
 mod requests;
 mod watermark;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use authors::Authors;
-use graph::{Edges, Graph};
-use ids::{Ids, UserIx};
+use changes::Changes;
+use graph::Graph;
+use ids::Ids;
 use posts::Posts;
+use reads::Reads;
 use requests::Requests;
 use watermark::Watermark;
 
+pub use feed::{BacklogKind, BacklogQuery, FeedPage, PageQuery};
+pub use posts::Happened;
+
 use crate::config::Limits;
-use crate::log::{self, Log};
+use crate::log::{self, Index, Log};
 use crate::model::{Change, Event, Post, RequestId, Revision, UserId};
 
 /// What the log says, as of the revision that was applied last.
 #[derive(Debug)]
 pub struct View {
     log: Arc<dyn Log>,
+    /// Where the revisions are that memory has dropped.
+    index: Option<Arc<Index>>,
     ids: Ids,
     graph: Graph,
     /// Who published what.
     posts_of: Authors,
     /// Who changed whom they follow.
-    changes_of: Authors,
+    changes_of: Changes,
     posts: Posts,
     requests: Requests,
+    reads: Reads,
     applied: Watermark,
 }
 
-/// A page of a feed.
-#[derive(Debug)]
-pub struct FeedPage {
-    /// The revisions of its items, newest first.
-    pub revisions: Vec<Revision>,
-    /// Whether older items follow.
-    pub more: bool,
-    /// The position that the page shows: all up to it, and nothing after it.
-    pub at: Revision,
-}
-
-/// What can be in the backlog of a live feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BacklogKind {
-    /// What happened, as a stream without a break would have sent it.
-    Events,
-    /// The feed's items, whenever their authors were followed.
-    Items,
-}
-
 impl View {
-    /// The view of an empty log. `log` is where the bodies of posts are read from.
+    /// The view of an empty log, all of it in memory. `log` is where the bodies of posts are read
+    /// from.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, limits: &Limits) -> Self {
+        let random = || RandomState::new().hash_one(0);
+        Self::empty(log, [random(), random()], limits)
+    }
+
+    fn empty(log: Arc<dyn Log>, hash_key: [u64; 2], limits: &Limits) -> Self {
         Self {
+            index: None,
             ids: Ids::default(),
             graph: Graph::default(),
-            posts_of: Authors::default(),
-            changes_of: Authors::default(),
+            posts_of: Authors::new(limits.recent_revisions_per_author_max),
+            changes_of: Changes::default(),
             posts: Posts::new(Arc::clone(&log), limits.post_cache_bytes),
-            requests: Requests::new(limits.request_id_kept),
+            requests: Requests::new(limits.request_id_kept, hash_key),
+            reads: Reads::new(limits.reads_max),
             applied: Watermark::default(),
             log,
         }
@@ -104,7 +108,8 @@ impl View {
             }
             Change::Publish { author, text, request_id } => {
                 if let Some(request_id) = request_id {
-                    self.requests.insert(author, request_id, revision, event.time);
+                    let request = self.requests.request(author, request_id, revision, event.time);
+                    self.requests.insert(&request);
                 }
                 let post = Arc::new(Post {
                     revision,
@@ -152,8 +157,25 @@ impl View {
     /// Whom `follower` follows, in no particular order.
     #[must_use]
     pub fn followees(&self, follower: &UserId) -> Vec<UserId> {
-        let edges = self.edges(follower);
-        edges.list.iter().map(|edge| self.ids.name(edge.followee)).collect()
+        let Some(follower) = self.ids.get(follower) else { return Vec::new() };
+        let edges = self.graph.edges(follower);
+        edges.iter().map(|edge| self.ids.name(edge.followee)).collect()
+    }
+
+    /// How many follow `followee`.
+    #[must_use]
+    pub fn follower_count(&self, followee: &UserId) -> usize {
+        self.ids.get(followee).map_or(0, |followee| self.graph.follower_count(followee))
+    }
+
+    /// Who follows `followee`: at most `max`, those that the log named after `after` or all, in
+    /// the order in which the log first named them.
+    #[must_use]
+    pub fn followers(&self, followee: &UserId, after: Option<&UserId>, max: usize) -> Vec<UserId> {
+        let Some(followee) = self.ids.get(followee) else { return Vec::new() };
+        let after = after.and_then(|after| self.ids.get(after));
+        let followers = self.graph.followers(followee, after, max);
+        followers.into_iter().map(|follower| self.ids.name(follower)).collect()
     }
 
     /// The post that `author` made with `request_id`, if that is still remembered.
@@ -176,82 +198,12 @@ impl View {
         self.posts.get(revision)
     }
 
-    /// One page of `user`'s feed: the newest items before `before`, at most `items_max`.
-    #[must_use]
-    pub fn feed_page(
-        &self,
-        user: &UserId,
-        before: Revision,
-        items_max: usize,
-        with_own: bool,
-    ) -> FeedPage {
-        // Read before the edges: what they show is then at least as new.
-        let applied = self.applied();
-        let edges = self.edges(user);
-        let at = applied.max(edges.changed_at);
-        let before = before.min(at.next());
-
-        let own = self.ids.get(user).filter(|_| with_own);
-        let authors = edges.list.iter().map(|edge| edge.followee).chain(own);
-        let newest = authors
-            .filter_map(|author| Some((self.posts_of.newest_before(author, before)?, author)));
-        let (revisions, more) = merge::newest_first(newest, items_max, |author, revision| {
-            self.posts_of.newest_before(author, revision)
-        });
-        FeedPage { revisions, more, at }
+    /// What happened at each of `revisions`, which are to be few. May read the log, which blocks
+    /// for a moment.
+    ///
+    /// # Errors
+    /// The log is damaged or cannot be read.
+    pub fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
+        self.posts.get_many(revisions)
     }
-
-    /// What concerns `user`'s live feed in (`after`, `until`], oldest first, at most `events_max`.
-    /// `until` must not be beyond [`View::applied`].
-    #[must_use]
-    pub fn backlog(
-        &self,
-        user: &UserId,
-        after: Revision,
-        until: Revision,
-        kind: BacklogKind,
-        events_max: usize,
-    ) -> Vec<Revision> {
-        let edges = self.edges(user);
-        let own = self.ids.get(user);
-        let from_followees = edges.list.iter().filter_map(|edge| match kind {
-            BacklogKind::Events => Some((Source::Posts(edge.followee), after.max(edge.since))),
-            BacklogKind::Items if edge.since <= until => {
-                Some((Source::Posts(edge.followee), after))
-            }
-            BacklogKind::Items => None,
-        });
-        let from_self = own.map(|own| (Source::Posts(own), after));
-        let changes =
-            own.filter(|_| kind == BacklogKind::Events).map(|own| (Source::Changes(own), after));
-
-        let oldest = from_followees
-            .chain(from_self)
-            .chain(changes)
-            .filter_map(|(source, after)| Some((self.oldest_after(source, after, until)?, source)));
-        merge::oldest_first(oldest, events_max, |source, revision| {
-            self.oldest_after(source, revision, until)
-        })
-    }
-
-    fn oldest_after(&self, source: Source, after: Revision, until: Revision) -> Option<Revision> {
-        let revision = match source {
-            Source::Posts(author) => self.posts_of.oldest_after(author, after),
-            Source::Changes(user) => self.changes_of.oldest_after(user, after),
-        };
-        revision.filter(|&revision| revision <= until)
-    }
-
-    fn edges(&self, user: &UserId) -> Edges {
-        self.ids.get(user).map_or_else(Edges::default, |user| self.graph.edges(user))
-    }
-}
-
-/// Where the events of a live feed come from.
-#[derive(Clone, Copy, Debug)]
-enum Source {
-    /// What somebody published.
-    Posts(UserIx),
-    /// Whom somebody followed and unfollowed.
-    Changes(UserIx),
 }

@@ -6,11 +6,20 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::log::{self, Log};
-use crate::model::{Change, Post, Revision};
+use crate::model::{Change, Event, Post, Revision};
 
 /// What a post takes beside its text and its author's name: the struct, two counters, its place in
 /// the cache.
 const POST_OVERHEAD_BYTES: u64 = 192;
+
+/// What happened at a revision.
+#[derive(Clone, Debug)]
+pub enum Happened {
+    /// A post was published.
+    Post(Arc<Post>),
+    /// Something else.
+    Other(Change),
+}
 
 #[derive(Debug)]
 pub(super) struct Posts {
@@ -44,17 +53,39 @@ impl Posts {
     }
 
     pub(super) fn get(&self, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
-        if let Some(post) = self.cached(revision) {
-            return Ok(Some(post));
+        Ok(match self.get_many(&[revision])?.pop().flatten() {
+            Some(Happened::Post(post)) => Some(post),
+            Some(Happened::Other(_)) | None => None,
+        })
+    }
+
+    /// What happened at each of `revisions`; the log is read once, for all that is not cached.
+    pub(super) fn get_many(
+        &self,
+        revisions: &[Revision],
+    ) -> Result<Vec<Option<Happened>>, log::Error> {
+        let cached = |&revision: &Revision| self.cached(revision).map(Happened::Post);
+        let mut happened: Vec<_> = revisions.iter().map(cached).collect();
+        let places = || happened.iter().enumerate().filter(|(_, found)| found.is_none());
+        let missing: Vec<_> = places().map(|(place, _)| place).collect();
+        let asked: Vec<_> = missing.iter().map(|&place| revisions[place]).collect();
+        if asked.is_empty() {
+            return Ok(happened);
         }
-        let Some(event) = self.log.get(revision)? else {
-            return Ok(None);
-        };
-        let Change::Publish { author, text, .. } = event.change else {
-            return Ok(None);
-        };
-        let post = Arc::new(Post { revision, author, text, time: event.time });
-        self.insert(&post);
-        Ok(Some(post))
+        for (place, event) in missing.into_iter().zip(self.log.get_many(&asked)?) {
+            happened[place] = event.map(|event| self.take_in(revisions[place], event));
+        }
+        Ok(happened)
+    }
+
+    fn take_in(&self, revision: Revision, event: Event) -> Happened {
+        match event.change {
+            Change::Publish { author, text, .. } => {
+                let post = Arc::new(Post { revision, author, text, time: event.time });
+                self.insert(&post);
+                Happened::Post(post)
+            }
+            change => Happened::Other(change),
+        }
     }
 }

@@ -1,67 +1,112 @@
 //! Which post a request id made, for as long as that is remembered.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::hash::Hasher;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
+use siphasher::sip128::{Hasher128, SipHasher13};
 
+use crate::log::Request;
 use crate::model::{RequestId, Revision, Timestamp, UserId};
-
-/// An author and a request id, as 128 bits under keys of this process. Whoever finds a revision by
-/// it must compare the event there: the bits are no proof, though two that meet by chance are not
-/// to be expected in the life of the universe.
-type Key = (u64, u64);
 
 /// The posts of the request ids used lately. The age is that of the log's own time, so a replay
 /// remembers and forgets exactly as before.
+///
+/// An author and a request id are 128 bits under a secret key. Whoever finds a revision by them
+/// must compare the event there: the bits are no proof, though two that meet by chance are not to
+/// be expected in the life of the universe.
 #[derive(Debug)]
 pub(super) struct Requests {
     kept: Duration,
-    hashers: (RandomState, RandomState),
-    revisions: DashMap<Key, Revision>,
-    by_age: Mutex<VecDeque<(Timestamp, Key)>>,
+    hash_key: [u64; 2],
+    /// Those that the view was loaded with, by hash: there can be millions, and an array takes a
+    /// third of what a map takes, in memory and in time.
+    loaded: RwLock<Vec<Request>>,
+    /// Those since.
+    recent: DashMap<u128, (Revision, Timestamp)>,
+    by_age: Mutex<VecDeque<(Timestamp, u128)>>,
+    /// The time of the newest. What is too old by then is forgotten.
+    now: AtomicU64,
 }
 
 impl Requests {
-    pub(super) fn new(kept: Duration) -> Self {
+    pub(super) fn new(kept: Duration, hash_key: [u64; 2]) -> Self {
         Self {
             kept,
-            hashers: (RandomState::new(), RandomState::new()),
-            revisions: DashMap::new(),
+            hash_key,
+            loaded: RwLock::default(),
+            recent: DashMap::new(),
             by_age: Mutex::default(),
+            now: AtomicU64::new(0),
         }
     }
 
-    /// Remembers that `author` made `revision` with `request_id`, and forgets what is too old at
-    /// `now`. Only the applier calls it.
-    pub(super) fn insert(
-        &self,
-        author: &UserId,
-        request_id: &RequestId,
-        revision: Revision,
-        now: Timestamp,
-    ) {
-        let key = self.key(author, request_id);
-        self.revisions.insert(key, revision);
+    /// Remembers `requests`, oldest first, before any other.
+    pub(super) fn load(&self, mut requests: Vec<Request>) {
+        let newest = requests.last().map_or(0, |newest| newest.time.as_nanos());
+        self.now.store(newest, Ordering::SeqCst);
+        requests.shrink_to_fit();
+        requests.sort_unstable_by_key(|request| (request.hash, request.revision));
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = requests;
+    }
+
+    /// Remembers `request`, and forgets what is too old at its time. Only the applier calls it.
+    pub(super) fn insert(&self, request: &Request) {
+        self.recent.insert(request.hash, (request.revision, request.time));
+        self.now.store(request.time.as_nanos(), Ordering::SeqCst);
 
         let mut by_age = self.by_age.lock().unwrap_or_else(PoisonError::into_inner);
-        by_age.push_back((now, key));
+        by_age.push_back((request.time, request.hash));
         while let Some(&(time, old)) = by_age.front()
-            && time.is_older_than(self.kept, now)
+            && self.is_forgotten(time)
         {
             by_age.pop_front();
-            self.revisions.remove(&old);
+            // The id may have been used anew since.
+            self.recent.remove_if(&old, |_, (_, used)| *used == time);
+            // All that were loaded are older still.
+            *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Vec::new();
         }
     }
 
     pub(super) fn get(&self, author: &UserId, request_id: &RequestId) -> Option<Revision> {
-        self.revisions.get(&self.key(author, request_id)).map(|revision| *revision)
+        let hash = self.hash(author, request_id);
+        let recent = self.recent.get(&hash).map(|found| *found);
+        let (revision, time) = recent.or_else(|| self.get_loaded(hash))?;
+        (!self.is_forgotten(time)).then_some(revision)
     }
 
-    fn key(&self, author: &UserId, request_id: &RequestId) -> Key {
-        let (first, second) = &self.hashers;
-        (first.hash_one((author, request_id)), second.hash_one((author, request_id)))
+    fn get_loaded(&self, hash: u128) -> Option<(Revision, Timestamp)> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        let after = loaded.partition_point(|request| request.hash <= hash);
+        let found = loaded[..after].last().filter(|request| request.hash == hash)?;
+        Some((found.revision, found.time))
+    }
+
+    fn is_forgotten(&self, time: Timestamp) -> bool {
+        time.is_older_than(self.kept, Timestamp::from_nanos(self.now.load(Ordering::SeqCst)))
+    }
+
+    /// The use of `request_id` by `author` for `revision`.
+    pub(super) fn request(
+        &self,
+        author: &UserId,
+        request_id: &RequestId,
+        revision: Revision,
+        time: Timestamp,
+    ) -> Request {
+        Request { revision, hash: self.hash(author, request_id), time }
+    }
+
+    /// Stored in the index, so it must be the same in every version of this program.
+    fn hash(&self, author: &UserId, request_id: &RequestId) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.hash_key[0], self.hash_key[1]);
+        hasher.write(author.as_str().as_bytes());
+        // Neither text has a NUL, so no two pairs are the same bytes.
+        hasher.write(&[0]);
+        hasher.write(request_id.as_str().as_bytes());
+        hasher.finish128().as_u128()
     }
 }

@@ -2,6 +2,7 @@
 //! not flushed lost, kept or torn as real disks do.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
@@ -31,6 +32,8 @@ pub(crate) enum Op {
 pub(crate) struct FragileDisk {
     content: Disk,
     state: Arc<Mutex<State>>,
+    /// How much has happened to this disk and those beside it.
+    moments: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +41,8 @@ struct State {
     /// What was there when the recording began.
     first: Vec<u8>,
     ops: Vec<Op>,
+    /// When each of `ops` happened.
+    moments: Vec<usize>,
     syncs_until_failure: Option<usize>,
     writes_until_failure: Option<usize>,
 }
@@ -46,7 +51,13 @@ impl FragileDisk {
     /// A disk with this content.
     pub(crate) fn with(content: Vec<u8>) -> Self {
         let state = State { first: content.clone(), ..State::default() };
-        Self { content: Disk::holding(content), state: Arc::new(Mutex::new(state)) }
+        let state = Arc::new(Mutex::new(state));
+        Self { content: Disk::holding(content), state, moments: Arc::default() }
+    }
+
+    /// A disk with this content in the same machine as `other`: the power of both is cut at once.
+    pub(crate) fn beside(other: &Self, content: Vec<u8>) -> Self {
+        Self { moments: Arc::clone(&other.moments), ..Self::with(content) }
     }
 
     pub(crate) fn content(&self) -> Vec<u8> {
@@ -54,7 +65,7 @@ impl FragileDisk {
     }
 
     pub(crate) fn acknowledged(&self, events: u64) {
-        self.state().ops.push(Op::Acknowledged { events });
+        self.note(&mut self.state(), Op::Acknowledged { events });
     }
 
     /// Lets so many flushes succeed, and no other.
@@ -70,6 +81,17 @@ impl FragileDisk {
     /// How much has happened.
     pub(crate) fn ops(&self) -> usize {
         self.state().ops.len()
+    }
+
+    /// How much has happened to this disk and those beside it.
+    pub(crate) fn moments(&self) -> usize {
+        self.moments.load(Ordering::SeqCst)
+    }
+
+    /// As [`FragileDisk::cut`], when so much had happened to this disk and those beside it.
+    pub(crate) fn cut_at(&self, moment: usize, random: &mut fastrand::Rng) -> (Vec<u8>, u64) {
+        let ops = self.state().moments.partition_point(|&at| at < moment);
+        self.cut(ops, random)
     }
 
     /// The disk as it may be found after the power was cut when `ops` things had happened, and how
@@ -94,6 +116,11 @@ impl FragileDisk {
             _ => None,
         });
         (content, acknowledged.unwrap_or(0))
+    }
+
+    fn note(&self, state: &mut State, op: Op) {
+        state.ops.push(op);
+        state.moments.push(self.moments.fetch_add(1, Ordering::SeqCst));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -159,7 +186,7 @@ impl StorageBackend for FragileDisk {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.state();
-        state.ops.push(Op::SetLen(usize::try_from(len).unwrap()));
+        self.note(&mut state, Op::SetLen(usize::try_from(len).unwrap()));
         self.content.set_len(len)
     }
 
@@ -168,7 +195,7 @@ impl StorageBackend for FragileDisk {
         if !may_succeed(&mut state.syncs_until_failure) {
             return Err(failed());
         }
-        state.ops.push(Op::Sync);
+        self.note(&mut state, Op::Sync);
         Ok(())
     }
 
@@ -178,7 +205,7 @@ impl StorageBackend for FragileDisk {
             return Err(failed());
         }
         let op = Op::Write { offset: usize::try_from(offset).unwrap(), bytes: data.to_vec() };
-        state.ops.push(op);
+        self.note(&mut state, op);
         self.content.write(offset, data)
     }
 }

@@ -20,6 +20,7 @@ mod harness;
 mod health_reflection;
 mod history;
 mod import;
+mod index;
 mod layers;
 mod log;
 mod model;

@@ -4,12 +4,14 @@
 //! a set, and sorts. It is asked the same, and must answer the same, also after restarts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use tokio::runtime::Runtime;
+use whimbrel::config::Limits;
 use whimbrel::engine::{EdgeChange, Error, FeedPlace, FeedQuery, Published};
 use whimbrel::hub::{FeedEvent, FeedEventKind, Start, Step};
 use whimbrel::model::{Cursor, Revision};
@@ -31,7 +33,11 @@ prop_state_machine! {
 
     /// What happens to the engine, happens to the model.
     #[test]
-    fn the_engine_does_as_the_model_does(sequential 1..80 => EngineTest);
+    fn the_engine_does_as_the_model_does(sequential 1..80 => EngineTest<Plain>);
+
+    /// The same where hardly anything stays in memory that the index has.
+    #[test]
+    fn the_engine_with_an_index_does_as_the_model_does(sequential 1..80 => EngineTest<Indexed>);
 }
 
 /// What can be done.
@@ -213,15 +219,46 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-/// The engine, and the runtime that its calls are made on.
-struct EngineTest {
-    runtime: Runtime,
-    core: Core,
+/// What the engine stands on.
+trait Setting {
+    fn core(change: impl FnOnce(&mut Limits)) -> Core;
 }
 
-impl EngineTest {
+/// The log alone.
+struct Plain;
+
+/// The log, and an index that is written every few events and at once.
+struct Indexed;
+
+impl Setting for Plain {
+    fn core(change: impl FnOnce(&mut Limits)) -> Core {
+        Core::limited(change)
+    }
+}
+
+impl Setting for Indexed {
+    fn core(change: impl FnOnce(&mut Limits)) -> Core {
+        Core::indexed(|limits| {
+            limits.recent_revisions_per_author_max = 2;
+            limits.index_events_max = 5;
+            limits.index_interval = Duration::from_millis(1);
+            limits.reads_max = 1;
+            limits.post_cache_bytes = 1 << 10;
+            change(limits);
+        })
+    }
+}
+
+/// The engine, and the runtime that its calls are made on.
+struct EngineTest<S> {
+    runtime: Runtime,
+    core: Core,
+    setting: PhantomData<S>,
+}
+
+impl<S> EngineTest<S> {
     fn act(&mut self, act: &Act) -> Outcome {
-        let Self { runtime, core } = self;
+        let Self { runtime, core, .. } = self;
         runtime.block_on(async {
             match *act {
                 Act::Follow(follower, followee) => {
@@ -249,17 +286,17 @@ impl EngineTest {
     }
 }
 
-impl StateMachineTest for EngineTest {
+impl<S: Setting> StateMachineTest for EngineTest<S> {
     type SystemUnderTest = Self;
     type Reference = Model;
 
     fn init_test(_: &Model) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let core = Core::limited(|limits| {
+        let core = S::core(|limits| {
             limits.follows_per_user_max = FOLLOWS_MAX;
             limits.batch_events_max = 2;
         });
-        Self { runtime, core }
+        Self { runtime, core, setting: PhantomData }
     }
 
     fn apply(mut state: Self, model: &Model, act: Act) -> Self {

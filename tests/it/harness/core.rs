@@ -6,7 +6,7 @@ use std::sync::Arc;
 use whimbrel::config::Limits;
 use whimbrel::engine::{EdgeChange, Engine, Published};
 use whimbrel::hub::{FeedEventKind, LiveStream, Start, Step, WatchOptions};
-use whimbrel::log::{LocalLog, Options};
+use whimbrel::log::{Index, LocalLog, Options};
 use whimbrel::model::{PostText, RequestId, UserId};
 use whimbrel::runtime::{Clock, Vital};
 
@@ -17,6 +17,8 @@ use super::patience::within;
 #[derive(Debug)]
 pub(crate) struct Core {
     disk: Disk,
+    /// What its index is on, if it has one.
+    index: Option<Disk>,
     limits: Limits,
     clock: Clock,
     /// `None` only while it is exchanged: the old one must be gone before the disk is opened anew.
@@ -26,17 +28,26 @@ pub(crate) struct Core {
 impl Core {
     /// An engine on an empty disk, with other limits than by default.
     pub(crate) fn limited(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::new(None, change)
+    }
+
+    /// An engine with an index, on empty disks, with other limits than by default.
+    pub(crate) fn indexed(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::new(Some(Disk::default()), change)
+    }
+
+    fn new(index: Option<Disk>, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits { post_cache_bytes: 1 << 20, ..Limits::default() };
         change(&mut limits);
         let (disk, clock) = (Disk::default(), Clock::system());
-        let engine = Some(open(&disk, &limits, &clock));
-        Self { disk, limits, clock, engine }
+        let engine = Some(open(&disk, index.as_ref(), &limits, &clock));
+        Self { disk, index, limits, clock, engine }
     }
 
     /// Stops it, and opens it anew on the same disk.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        self.engine = Some(open(&self.disk, &self.limits, &self.clock));
+        self.engine = Some(open(&self.disk, self.index.as_ref(), &self.limits, &self.clock));
     }
 
     /// Stops it, and gives the disk as it is then.
@@ -100,8 +111,17 @@ fn text(kind: &FeedEventKind) -> &str {
     }
 }
 
-fn open(disk: &Disk, limits: &Limits, clock: &Clock) -> Engine {
+fn open(disk: &Disk, index: Option<&Disk>, limits: &Limits, clock: &Clock) -> Engine {
     let options = Options { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
     let log = LocalLog::on_storage(disk.clone(), "memory", options).expect("the log opens");
-    Engine::open(Arc::new(log), limits, clock.clone(), &Vital::new()).expect("the engine opens")
+    let index = index.map(|index| {
+        let opened = Index::on_storage(index, "index", &log, options, limits.request_id_kept);
+        opened.expect("the index opens")
+    });
+    let (log, clock, vital) = (Arc::new(log), clock.clone(), Vital::new());
+    let engine = match index {
+        Some(index) => Engine::open_indexed(log, index, limits, clock, &vital),
+        None => Engine::open(log, limits, clock, &vital),
+    };
+    engine.expect("the engine opens")
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use whimbrel::config::{Config, Limits};
-use whimbrel::log::{self, LocalLog, Log, Options};
+use whimbrel::log::{self, Index, LocalLog, Log, Options};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Server};
 
@@ -111,8 +111,10 @@ impl Setup {
             disk_free_bytes_min: self.limits.disk_free_bytes_min,
         };
         let log: Arc<dyn Log> = Arc::new(LocalLog::open(data_dir, options)?);
+        let index = Index::open(data_dir, &*log, options, self.limits.request_id_kept)?;
         let log = self.batches.behind(self.appends.before(log));
-        Server::on_log(self.config(data_dir), log, self.clock.clone()).await
+        let config = self.config(data_dir);
+        Server::on_indexed_log(config, log, index, self.clock.clone()).await
     }
 }
 

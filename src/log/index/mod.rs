@@ -1,0 +1,380 @@
+//! Tables made from the log, so that opening it costs its edges and its tail, and what is old can
+//! be read without being in memory.
+//!
+//! ```text
+//!   index.redb
+//!   ├── users       number ──▶ name                 numbers are given in the order of the log
+//!   ├── edges       (follower, followee) ──▶ since
+//!   ├── newest      author ──▶ revision
+//!   ├── posts_of    (author, revision)              read where memory ends
+//!   ├── changes_of  (user, revision)                read where memory ends
+//!   ├── requests    revision ──▶ hash, time         as long as request ids are remembered
+//!   └── meta        what log it is made from, and until where
+//! ```
+//!
+//! The index is never the truth. It is written behind the log, and a write brings all tables from
+//! one revision to another or does nothing. One that is missing, damaged, of another format, of
+//! another log, or ahead of its log is thrown away and made anew.
+
+mod rows;
+mod tables;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
+
+pub use rows::{Contents, Edge, Request, Rows};
+use tables::{CHANGES_OF, POSTS_OF, key};
+
+use super::redb_file::{builder, guarded, random, storage};
+use super::space::Space;
+use super::{Entry, Error, Log, Options, codec};
+use crate::model::{Revision, Timestamp};
+
+const FORMAT: u64 = 1;
+
+/// The tables.
+#[derive(Debug)]
+pub struct Index {
+    database: Database,
+    file: IndexFile,
+    hash_key: [u64; 2],
+    request_id_kept: Duration,
+    space: Option<Space>,
+    complete_until: AtomicU64,
+    writer: Mutex<Writer>,
+}
+
+/// Where the tables are.
+#[derive(Debug)]
+struct IndexFile {
+    name: PathBuf,
+    /// Or on storage of the caller's.
+    is_in_folder: bool,
+}
+
+/// What only one write at a time may touch.
+#[derive(Debug)]
+struct Writer {
+    user_count: u32,
+    rows_sum: u64,
+}
+
+/// An index, and what a view is loaded from: all that was in it when it was opened.
+#[derive(Debug)]
+pub struct OpenedIndex {
+    /// The index.
+    pub index: Index,
+    /// What was in it.
+    pub contents: Contents,
+}
+
+/// Which revisions of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum History {
+    /// The user's posts.
+    Posts,
+    /// The user's changes of whom they follow.
+    Changes,
+}
+
+/// The tables at one moment.
+pub struct Snapshot<'a> {
+    file: &'a IndexFile,
+    complete_until: Revision,
+    posts_of: ReadOnlyTable<(u32, u64), ()>,
+    changes_of: ReadOnlyTable<(u32, u64), ()>,
+}
+
+impl Index {
+    /// Opens the index in `dir`, which `log` holds; makes an empty one if there is none that fits
+    /// `log`. Requests are kept for `request_id_kept`.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written.
+    pub fn open(
+        dir: &Path,
+        log: &dyn Log,
+        options: Options,
+        request_id_kept: Duration,
+    ) -> Result<OpenedIndex, Error> {
+        let file = dir.join("index.redb");
+        let is_there = file.try_exists().map_err(|error| storage(&file, error))?;
+        let builder = builder(options.cache_bytes);
+        let open = || builder.open(&file).map_err(|error| storage(&file, error));
+        let make = || {
+            if is_there {
+                fs::remove_file(&file).map_err(|error| storage(&file, error))?;
+            }
+            builder.create(&file).map_err(|error| storage(&file, error))
+        };
+        let mut opened =
+            Self::fitting(&file, log, is_there.then_some(open), make, request_id_kept)?;
+        // It must never take the room that the log is promised for its own writes.
+        let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
+        opened.index.file.is_in_folder = true;
+        opened.index.space = Some(Space::new(dir.to_owned(), bytes_min));
+        Ok(opened)
+    }
+
+    /// As [`Index::open`], on storage of the caller's, whose clones are the same storage. There is
+    /// no look at free space.
+    ///
+    /// # Errors
+    /// The storage cannot be used.
+    pub fn on_storage(
+        storage_backend: &(impl StorageBackend + Clone),
+        name: &str,
+        log: &dyn Log,
+        options: Options,
+        request_id_kept: Duration,
+    ) -> Result<OpenedIndex, Error> {
+        let file = PathBuf::from(name);
+        let bytes = storage_backend.len().map_err(|error| storage(&file, error))?;
+        let open = || {
+            let opened = builder(options.cache_bytes).create_with_backend(storage_backend.clone());
+            opened.map_err(|error| storage(&file, error))
+        };
+        let make = || {
+            storage_backend.set_len(0).map_err(|error| storage(&file, error))?;
+            open()
+        };
+        Self::fitting(&file, log, (bytes > 0).then_some(open), make, request_id_kept)
+    }
+
+    /// The index that `open` gives, if it fits `log`; else the one that `make` makes.
+    fn fitting(
+        file: &Path,
+        log: &dyn Log,
+        open: Option<impl Fn() -> Result<Database, Error>>,
+        make: impl Fn() -> Result<Database, Error>,
+        request_id_kept: Duration,
+    ) -> Result<OpenedIndex, Error> {
+        if let Some(open) = open {
+            match guarded(file, || Self::load(open()?, file, log, request_id_kept)) {
+                Ok(opened) => return Ok(opened),
+                Err(reason) => {
+                    tracing::warn!(%reason, "index thrown away; it is made anew from the log");
+                }
+            }
+        }
+        guarded(file, || {
+            let database = make()?;
+            begin(&database, log).map_err(|error| storage(file, error))?;
+            Self::load(database, file, log, request_id_kept)
+        })
+    }
+
+    fn load(
+        database: Database,
+        file: &Path,
+        log: &dyn Log,
+        request_id_kept: Duration,
+    ) -> Result<OpenedIndex, Error> {
+        let unfit = |what: String| Error::Damaged { file: file.to_owned(), what };
+        let number = |key: &str| -> Result<u64, Error> {
+            let number = tables::get(&database, key).map_err(|error| storage(file, error))?;
+            number.ok_or_else(|| unfit(format!("it does not say its {key}")))
+        };
+        let found = number(key::FORMAT)?;
+        if found != FORMAT {
+            return Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT });
+        }
+        if number(key::LOG_ID)? != log.id().get() {
+            return Err(unfit("it was made from another log".to_owned()));
+        }
+        let complete_until = Revision::new(number(key::COMPLETE_UNTIL)?);
+        if complete_until > log.head() {
+            let head = log.head();
+            return Err(unfit(format!("it is at revision {complete_until}, its log at {head}")));
+        }
+        if let Some(event) = log.get(complete_until)?
+            && codec::check_of(complete_until, &event) != number(key::COMPLETE_CHECK)?
+        {
+            return Err(unfit(format!("its log has another event at revision {complete_until}")));
+        }
+        let hash_key = [number(key::HASH[0])?, number(key::HASH[1])?];
+
+        let (mut contents, rows_sum) =
+            tables::load(&database).map_err(|error| storage(file, error))?;
+        if rows_sum != number(key::ROWS_SUM)? {
+            return Err(unfit("its rows are not those that were written".to_owned()));
+        }
+        contents.complete_until = complete_until;
+        let user_count = u32::try_from(contents.users.len()).unwrap_or(u32::MAX);
+        let index = Self {
+            database,
+            file: IndexFile { name: file.to_owned(), is_in_folder: false },
+            hash_key,
+            request_id_kept,
+            space: None,
+            complete_until: AtomicU64::new(complete_until.get()),
+            writer: Mutex::new(Writer { user_count, rows_sum }),
+        };
+        Ok(OpenedIndex { index, contents })
+    }
+
+    /// All that the log says up to here is in the tables.
+    #[must_use]
+    pub fn complete_until(&self) -> Revision {
+        Revision::new(self.complete_until.load(Ordering::Acquire))
+    }
+
+    /// The key under which requests are hashed: drawn with the index, and kept with it.
+    #[must_use]
+    pub fn hash_key(&self) -> [u64; 2] {
+        self.hash_key
+    }
+
+    /// No rows yet, to be filled from the events after [`Index::complete_until`].
+    #[must_use]
+    pub fn new_rows(&self) -> Rows {
+        Rows::new(self.writer().user_count)
+    }
+
+    /// Makes `rows` durable. They are made from [`Index::new_rows`] and all events since, of which
+    /// `last` is the last.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`]: nothing was written, and a later write may succeed. Any other error:
+    /// the index must not be used further.
+    pub fn write(&self, rows: &mut Rows, last: &Entry) -> Result<(), Error> {
+        let mut writer = self.writer();
+        if let Some(space) = &self.space {
+            space.check()?;
+        }
+        let mut rows_sum = writer.rows_sum;
+        let write = || -> Result<(), redb::Error> {
+            let mut transaction = self.database.begin_write()?;
+            // Opening after a crash then takes the same time at any size of the file.
+            transaction.set_quick_repair(true);
+            let kept = self.request_id_kept;
+            let forgotten = |time: Timestamp, now| time.is_older_than(kept, now);
+            tables::add(&transaction, rows, forgotten, &mut rows_sum)?;
+            let check = codec::check_of(last.revision, &last.event);
+            tables::put(&transaction, key::COMPLETE_UNTIL, last.revision.get())?;
+            tables::put(&transaction, key::COMPLETE_CHECK, check)?;
+            tables::put(&transaction, key::ROWS_SUM, rows_sum)?;
+            Ok(transaction.commit()?)
+        };
+        self.file.guarded(write)?;
+        *writer = Writer { user_count: rows.next_user(), rows_sum };
+        self.complete_until.store(last.revision.get(), Ordering::Release);
+        Ok(())
+    }
+
+    /// The tables as they are now.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
+        // Read first: what is seen is then at least as new.
+        let complete_until = self.complete_until();
+        let open = || -> Result<_, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            Ok(Snapshot {
+                file: &self.file,
+                complete_until,
+                posts_of: transaction.open_table(POSTS_OF)?,
+                changes_of: transaction.open_table(CHANGES_OF)?,
+            })
+        };
+        self.file.guarded(open)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A panic while writing ends the process.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Snapshot<'_> {
+    /// All that the log says up to here is in it.
+    #[must_use]
+    pub fn complete_until(&self) -> Revision {
+        self.complete_until
+    }
+
+    /// The newest of `user`'s revisions before `before`, newest first, at most `max`.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn newest_before(
+        &self,
+        history: History,
+        user: u32,
+        before: Revision,
+        max: usize,
+    ) -> Result<Vec<Revision>, Error> {
+        self.file.guarded(|| {
+            let range = self.table(history).range((user, 0)..(user, before.get()))?;
+            range.rev().take(max).map(|row| Ok(Revision::new(row?.0.value().1))).collect()
+        })
+    }
+
+    /// The oldest of `user`'s revisions after `after`, oldest first, at most `max`.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn oldest_after(
+        &self,
+        history: History,
+        user: u32,
+        after: Revision,
+        max: usize,
+    ) -> Result<Vec<Revision>, Error> {
+        self.file.guarded(|| {
+            let range = self.table(history).range((user, after.next().get())..=(user, u64::MAX))?;
+            range.take(max).map(|row| Ok(Revision::new(row?.0.value().1))).collect()
+        })
+    }
+
+    fn table(&self, history: History) -> &ReadOnlyTable<(u32, u64), ()> {
+        match history {
+            History::Posts => &self.posts_of,
+            History::Changes => &self.changes_of,
+        }
+    }
+}
+
+impl IndexFile {
+    /// Uses the file. If it is damaged it goes, so that the next start makes it anew: most of its
+    /// pages are never looked at by an opening.
+    fn guarded<T>(&self, mut use_file: impl FnMut() -> Result<T, redb::Error>) -> Result<T, Error> {
+        let used = guarded(&self.name, || use_file().map_err(|error| storage(&self.name, error)));
+        if let Err(Error::Damaged { .. }) = &used
+            && self.is_in_folder
+        {
+            let removed = fs::remove_file(&self.name);
+            tracing::error!(?removed, "the index is damaged; the next start makes it anew");
+        }
+        used
+    }
+}
+
+impl std::fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot(complete until {})", self.complete_until)
+    }
+}
+
+/// Makes the tables of an index of `log` that has nothing in it.
+fn begin(database: &Database, log: &dyn Log) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    tables::make(&transaction)?;
+    tables::put(&transaction, key::FORMAT, FORMAT)?;
+    tables::put(&transaction, key::LOG_ID, log.id().get())?;
+    tables::put(&transaction, key::COMPLETE_UNTIL, 0)?;
+    tables::put(&transaction, key::COMPLETE_CHECK, 0)?;
+    tables::put(&transaction, key::ROWS_SUM, 0)?;
+    for half in key::HASH {
+        tables::put(&transaction, half, random())?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! The index's tables: what is in them, loading all that a view needs, and adding to them.
+//!
+//! Every function works inside one transaction of the caller's.
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+
+use super::rows::{Contents, Edge, Request, Rows};
+use crate::model::{Revision, Timestamp, UserId};
+
+type UserAndRevision = TableDefinition<'static, (u32, u64), ()>;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Number → name.
+const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
+/// (follower, followee) → the revision at which it began.
+const EDGES: TableDefinition<'_, (u32, u32), u64> = TableDefinition::new("edges");
+/// Author → newest post.
+const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
+/// (author, revision of a post).
+pub(super) const POSTS_OF: UserAndRevision = TableDefinition::new("posts_of");
+/// (user, revision at which they followed or unfollowed somebody).
+pub(super) const CHANGES_OF: UserAndRevision = TableDefinition::new("changes_of");
+/// Revision → (upper half, lower half of the hash, nanoseconds of the log's time).
+const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
+
+/// The numbers in [`META`].
+pub(super) mod key {
+    /// The layout of the tables.
+    pub(in super::super) const FORMAT: &str = "format";
+    /// The log that they are made from.
+    pub(in super::super) const LOG_ID: &str = "log_id";
+    /// The position that they show.
+    pub(in super::super) const COMPLETE_UNTIL: &str = "complete_until";
+    /// A check of the event there: a restored log may have another.
+    pub(in super::super) const COMPLETE_CHECK: &str = "complete_check";
+    /// The two halves of the key that requests are hashed under.
+    pub(in super::super) const HASH: [&str; 2] = ["hash_key_upper", "hash_key_lower"];
+    /// The sum of the checks of all rows that are loaded: bits do rot.
+    pub(in super::super) const ROWS_SUM: &str = "rows_sum";
+}
+
+/// Numbers that stand by themselves.
+pub(super) fn get(database: &Database, key: &str) -> Result<Option<u64>, redb::Error> {
+    let meta = database.begin_read()?.open_table(META)?;
+    Ok(meta.get(key)?.map(|value| value.value()))
+}
+
+/// Stores a number.
+pub(super) fn put(
+    transaction: &WriteTransaction,
+    key: &str,
+    value: u64,
+) -> Result<(), redb::Error> {
+    transaction.open_table(META)?.insert(key, value)?;
+    Ok(())
+}
+
+/// Makes the tables, empty.
+pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(USERS)?;
+    transaction.open_table(EDGES)?;
+    transaction.open_table(NEWEST)?;
+    transaction.open_table(POSTS_OF)?;
+    transaction.open_table(CHANGES_OF)?;
+    transaction.open_table(REQUESTS)?;
+    Ok(())
+}
+
+/// Reads all that a view is loaded from, and the sum of the checks of what was read.
+pub(super) fn load(database: &Database) -> Result<(Contents, u64), redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut contents = Contents::default();
+    let mut sum = 0_u64;
+    for row in transaction.open_table(USERS)?.iter()? {
+        let (number, name) = row?;
+        let (number, name) = (number.value(), name.value());
+        sum = sum.wrapping_add(check::user(number, name));
+        // A number out of turn, or a name that is none, is found by the sum or by the count.
+        if number as usize == contents.users.len()
+            && let Ok(name) = UserId::parse(name)
+        {
+            contents.users.push(name);
+        } else {
+            sum = sum.wrapping_add(1);
+        }
+    }
+    for row in transaction.open_table(EDGES)?.iter()? {
+        let (pair, since) = row?;
+        let ((follower, followee), since) = (pair.value(), since.value());
+        sum = sum.wrapping_add(check::edge((follower, followee), since));
+        contents.edges.push(Edge { follower, followee, since: Revision::new(since) });
+    }
+    for row in transaction.open_table(NEWEST)?.iter()? {
+        let (author, revision) = row?;
+        let (author, revision) = (author.value(), revision.value());
+        sum = sum.wrapping_add(check::newest(author, revision));
+        contents.newest.push((author, Revision::new(revision)));
+    }
+    for row in transaction.open_table(REQUESTS)?.iter()? {
+        let (revision, request) = row?;
+        let request = self::request(revision.value(), request.value());
+        sum = sum.wrapping_add(check::request(&request));
+        contents.requests.push(request);
+    }
+    Ok((contents, sum))
+}
+
+/// Adds `rows`, sorted, and takes out the requests that are older than `forgotten` at the newest
+/// one's time. Changes `sum` with what is loaded.
+pub(super) fn add(
+    transaction: &WriteTransaction,
+    rows: &mut Rows,
+    forgotten: impl Fn(Timestamp, Timestamp) -> bool,
+    sum: &mut u64,
+) -> Result<(), redb::Error> {
+    let mut users = transaction.open_table(USERS)?;
+    for (number, name) in (rows.users_from..).zip(&rows.users) {
+        users.insert(number, name.as_str())?;
+        *sum = sum.wrapping_add(check::user(number, name.as_str()));
+    }
+
+    let mut edges = transaction.open_table(EDGES)?;
+    for (&pair, since) in &rows.edges {
+        let before = match since {
+            Some(since) => edges.insert(pair, since.get())?,
+            None => edges.remove(pair)?,
+        };
+        let before = before.map_or(0, |before| check::edge(pair, before.value()));
+        let after = since.map_or(0, |since| check::edge(pair, since.get()));
+        *sum = sum.wrapping_sub(before).wrapping_add(after);
+    }
+
+    rows.posts.sort_unstable();
+    rows.changes.sort_unstable();
+    let mut posts_of = transaction.open_table(POSTS_OF)?;
+    for post in &rows.posts {
+        posts_of.insert(post, ())?;
+    }
+    let mut changes_of = transaction.open_table(CHANGES_OF)?;
+    for change in &rows.changes {
+        changes_of.insert(change, ())?;
+    }
+    let mut newest = transaction.open_table(NEWEST)?;
+    for of_one in rows.posts.chunk_by(|a, b| a.0 == b.0) {
+        let (author, revision) = of_one[of_one.len() - 1];
+        let before = newest.insert(author, revision)?;
+        let before = before.map_or(0, |before| check::newest(author, before.value()));
+        *sum = sum.wrapping_sub(before).wrapping_add(check::newest(author, revision));
+    }
+
+    let mut requests = transaction.open_table(REQUESTS)?;
+    for request in &rows.requests {
+        let (upper, lower) = ((request.hash >> 64) as u64, request.hash as u64);
+        let value = (upper, lower, request.time.as_nanos());
+        requests.insert(request.revision.get(), value)?;
+        *sum = sum.wrapping_add(check::request(request));
+    }
+    let Some(now) = rows.requests.last().map(|newest| newest.time) else {
+        return Ok(());
+    };
+    loop {
+        let oldest = requests
+            .first()?
+            .map(|(revision, value)| self::request(revision.value(), value.value()));
+        match oldest {
+            Some(oldest) if forgotten(oldest.time, now) => {
+                requests.remove(oldest.revision.get())?;
+                *sum = sum.wrapping_sub(check::request(&oldest));
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> Request {
+    Request {
+        revision: Revision::new(revision),
+        hash: u128::from(upper) << 64 | u128::from(lower),
+        time: Timestamp::from_nanos(nanos),
+    }
+}
+
+/// Checks of rows, which are added up: a sum is the same in any order, and can be changed by what
+/// changes.
+mod check {
+    use super::Request;
+
+    pub(super) fn user(number: u32, name: &str) -> u64 {
+        mix(mix(1, u64::from(number)), u64::from(crc32fast::hash(name.as_bytes())))
+    }
+
+    pub(super) fn edge((follower, followee): (u32, u32), since: u64) -> u64 {
+        mix(mix(2, u64::from(follower) << 32 | u64::from(followee)), since)
+    }
+
+    pub(super) fn newest(author: u32, revision: u64) -> u64 {
+        mix(mix(3, u64::from(author)), revision)
+    }
+
+    pub(super) fn request(request: &Request) -> u64 {
+        let hash = mix((request.hash >> 64) as u64, request.hash as u64);
+        mix(mix(mix(4, request.revision.get()), hash), request.time.as_nanos())
+    }
+
+    /// Two numbers as one in which each bit of both counts.
+    fn mix(a: u64, b: u64) -> u64 {
+        let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15)
+            .wrapping_mul(u128::from(b ^ 0xd1b5_4a32_d192_ed03));
+        (product as u64) ^ ((product >> 64) as u64).rotate_left(29) ^ b.rotate_left(17)
+    }
+}

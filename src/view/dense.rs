@@ -1,0 +1,42 @@
+//! A value for every user, in an array that grows without being copied.
+//!
+//! The only owner of its locks: values are looked at and changed inside closures, which must not
+//! come back here.
+
+use std::sync::{PoisonError, RwLock};
+
+use super::ids::UserIx;
+
+/// Users under one lock. A lock a user would cost more than most of what it guards.
+const PAGE_USERS: usize = 64;
+
+/// A `T` for every user; a user who was not looked at has the default one.
+#[derive(Debug)]
+pub(super) struct Dense<T> {
+    pages: boxcar::Vec<RwLock<[T; PAGE_USERS]>>,
+}
+
+impl<T> Default for Dense<T> {
+    fn default() -> Self {
+        Self { pages: boxcar::Vec::new() }
+    }
+}
+
+impl<T: Default> Dense<T> {
+    /// Looks at `user`'s value; `None` if there is none yet, which is as good as the default.
+    pub(super) fn get<R>(&self, user: UserIx, look: impl FnOnce(&T) -> R) -> Option<R> {
+        let page = self.pages.get(user.index() / PAGE_USERS)?;
+        let page = page.read().unwrap_or_else(PoisonError::into_inner);
+        Some(look(&page[user.index() % PAGE_USERS]))
+    }
+
+    /// Changes `user`'s value. Only the applier may change that of a user not seen before.
+    pub(super) fn change<R>(&self, user: UserIx, change: impl FnOnce(&mut T) -> R) -> R {
+        while self.pages.count() <= user.index() / PAGE_USERS {
+            self.pages.push(RwLock::new(std::array::from_fn(|_| T::default())));
+        }
+        let page = &self.pages[user.index() / PAGE_USERS];
+        let mut page = page.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut page[user.index() % PAGE_USERS])
+    }
+}

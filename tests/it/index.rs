@@ -1,0 +1,433 @@
+//! The index is never the truth: whatever a crash, a restore or the years made of it, what is read
+//! is what the log says.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::task::JoinSet;
+use whimbrel::config::Limits;
+use whimbrel::engine::Engine;
+use whimbrel::log::{Index, LocalLog, Log, OpenedIndex};
+use whimbrel::model::{Change, Event, PostText, RequestId, Revision, Timestamp, UserId};
+use whimbrel::runtime::{Clock, Vital};
+use whimbrel::view::{BacklogKind, BacklogQuery, PageQuery, View};
+
+use crate::fragile_disk::FragileDisk;
+use crate::harness::{Disk, within};
+use crate::log::OPTIONS;
+
+const USERS: usize = 6;
+/// Workloads, each cut at many points, half of them again while recovering.
+const SEEDS: u64 = 6;
+const CUTS_PER_SEED: usize = 40;
+
+/// Little stays in memory that the index has, and the index is written all the time.
+fn limits() -> Limits {
+    Limits {
+        recent_revisions_per_author_max: 2,
+        index_events_max: 7,
+        index_interval: Duration::from_millis(1),
+        post_cache_bytes: 1 << 12,
+        ..Limits::default()
+    }
+}
+
+/// Cuts the power at random moments of the log's and the index's writes, and again while the index
+/// is brought up to the log after that.
+#[test]
+fn a_power_cut_between_the_log_and_the_index_is_harmless() {
+    for seed in 0..SEEDS {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (log, index) = new_disks();
+        make_changes(&log, &index, &mut random);
+
+        for cut in 0..CUTS_PER_SEED {
+            let (log, index) = cut_both(&log, &index, &mut random);
+            if cut % 2 == 0 {
+                check_recovered(&log, &index);
+                continue;
+            }
+            // The index is written while the engine runs, and once more when it stops.
+            runtime().block_on(async {
+                within("the engine to stop", open_engine(&log, &index).stop()).await;
+            });
+            let (log, index) = cut_both(&log, &index, &mut random);
+            check_recovered(&log, &index);
+        }
+    }
+}
+
+/// What was stopped in order begins where it ended: nothing is left to replay.
+#[test]
+fn after_a_stop_in_order_nothing_is_replayed() {
+    let (log, index) = new_disks();
+    make_changes(&log, &index, &mut fastrand::Rng::with_seed(1));
+    let log = open_log(log.content());
+    let opened = open_index(&Disk::holding(index.content()), &log);
+    assert_eq!(opened.contents.complete_until, log.head());
+    assert!(log.head() > Revision::new(100));
+}
+
+/// An index whose disk fails ends the process as a log's does: what it holds is not known then.
+#[test]
+fn a_failing_index_ends_the_engine() {
+    let (log, index) = new_disks();
+    runtime().block_on(async {
+        let vital = Vital::new();
+        let engine = open_engine_for(&log, &index, &vital);
+        index.fail_after_syncs(1);
+        for number in 0..200 {
+            let text = PostText::parse("hello").unwrap();
+            if engine.publish(user(number % USERS), text, None).await.is_err() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let failure = within("the failure to be told", vital.failed()).await;
+        assert_eq!(failure.part, "whimbrel-index");
+        within("the engine to stop", engine.stop()).await;
+    });
+    let (log, index) = cut_both(&log, &index, &mut fastrand::Rng::with_seed(1));
+    check_recovered(&log, &index);
+}
+
+/// Bytes that are not what was written, anywhere: what is loaded was written, or all is made anew.
+#[test]
+fn a_damaged_index_is_made_anew() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let (log_disk, index_disk) = new_disks();
+    make_changes(&log_disk, &index_disk, &mut random);
+    let log = open_log(log_disk.content());
+    let whole = index_disk.content();
+    let written = open_index(&Disk::holding(whole.clone()), &log).contents;
+    let written = (written.users, written.edges, written.newest, written.requests);
+
+    let mut made_anew = 0;
+    for attempt in 0..300 {
+        let mut damaged = whole.clone();
+        match attempt % 10 {
+            0 => damaged.truncate(random.usize(1..whole.len())),
+            1 => damaged.fill(0),
+            2 => random.fill(&mut damaged[..]),
+            _ => {
+                for _ in 0..random.usize(1..20) {
+                    damaged[random.usize(..whole.len())] ^= random.u8(1..);
+                }
+            }
+        }
+        let OpenedIndex { index, contents: found } = open_index(&Disk::holding(damaged), &log);
+        // redb may panic as it tidies up what only later writes need.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(index)));
+        if found.complete_until == Revision::ZERO {
+            made_anew += 1;
+            assert!(found.users.is_empty() && found.edges.is_empty());
+        } else {
+            let found = (found.users, found.edges, found.newest, found.requests);
+            assert_eq!(found, written, "attempt {attempt}");
+        }
+    }
+    assert!(made_anew > 30, "{made_anew}");
+}
+
+/// An index of another log, of a longer log, of another history of the same log, of another format,
+/// and none at all.
+#[test]
+fn an_index_that_does_not_fit_is_made_anew() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let (log_disk, index_disk) = new_disks();
+    make_changes(&log_disk, &index_disk, &mut random);
+    let backup = log_disk.content();
+    make_changes(&log_disk, &index_disk, &mut random);
+    let (log, index) = (log_disk.content(), index_disk.content());
+    assert!(opened_until(&log, &index) > Revision::ZERO, "it fits its own log");
+
+    let other = new_disks().0;
+    make_changes(&other, &FragileDisk::default(), &mut random);
+    assert_eq!(opened_until(&other.content(), &index), Revision::ZERO, "of another log");
+    assert_eq!(opened_until(&backup, &index), Revision::ZERO, "of a longer log");
+    assert_eq!(opened_until(&log, &[]), Revision::ZERO, "none");
+
+    // The restored log goes on, beyond where the index is.
+    let restored = FragileDisk::with(backup);
+    while open_log(restored.content()).head() <= open_log(log.clone()).head() {
+        make_changes(&restored, &FragileDisk::default(), &mut random);
+    }
+    assert_eq!(opened_until(&restored.content(), &index), Revision::ZERO, "of another history");
+    check_recovered(&restored, &FragileDisk::with(index));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Random histories, with an index that is written every so often and now and then opened
+    /// anew: every read is that of a view that has all in memory.
+    #[test]
+    fn what_is_read_from_the_index_is_what_memory_would_have_had(
+        acts in proptest::collection::vec((0..4_u8, 0..USERS, 0..USERS), 1..120),
+        every in 1..12_usize,
+        reopen_every in 1..60_usize,
+        recent_max in 1..5_usize,
+    ) {
+        let limits = Limits { recent_revisions_per_author_max: recent_max, ..limits() };
+        let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
+        let whole = View::new(Arc::clone(&log), &limits);
+        let index = Disk::default();
+        let mut view = View::load(Arc::clone(&log), open_index(&index, &*log), &limits);
+        for (number, act) in acts.into_iter().enumerate() {
+            let Some(event) = event(&whole, number, act) else { continue };
+            log.append(log.head(), vec![event.clone()]).unwrap();
+            whole.apply(log.head(), &event);
+            view.apply(log.head(), &event);
+            if number % every == 0 {
+                write_index(&view, &*log);
+            }
+            if number % reopen_every == 0 {
+                drop(view);
+                view = View::load(Arc::clone(&log), open_index(&index, &*log), &limits);
+                replay(&view, &*log);
+            }
+            if number % 13 == 0 {
+                assert_same(&view, &whole);
+            }
+        }
+        assert_same(&view, &whole);
+    }
+}
+
+/// Both directions of the graph say the same, also of somebody whom thousands follow.
+#[test]
+fn followers_are_the_other_side_of_followees() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
+    let view = View::new(log, &Limits::default());
+    let star = user(0);
+    let mut follows = std::collections::BTreeSet::new();
+    for revision in 1..12_000 {
+        // First they come and then they go.
+        let comes = random.u32(..12_000) > revision;
+        let follower = random.usize(1..4_000);
+        let change = |follower| match comes {
+            true => Change::Follow { follower, followee: star.clone() },
+            false => Change::Unfollow { follower, followee: star.clone() },
+        };
+        let changes = if comes { follows.insert(follower) } else { follows.remove(&follower) };
+        if changes {
+            let event = Event { time: Timestamp::default(), change: change(user(follower)) };
+            view.apply(Revision::new(view.applied().get() + 1), &event);
+        }
+        if revision % 500 == 0 {
+            assert_eq!(view.follower_count(&star), follows.len());
+            let mut paged = Vec::new();
+            loop {
+                let page = view.followers(&star, paged.last(), random.usize(1..700));
+                if page.is_empty() {
+                    break;
+                }
+                paged.extend(page);
+            }
+            assert_eq!(paged.len(), follows.len());
+            assert!(paged.iter().all(|follower| view.edge(follower, &star).is_some()));
+            paged.sort();
+            paged.dedup();
+            assert_eq!(paged.len(), follows.len(), "nobody is there twice");
+        }
+    }
+}
+
+/// The event of `act`, if it changes something.
+fn event(view: &View, number: usize, (kind, one, other): (u8, usize, usize)) -> Option<Event> {
+    let (follower, followee) = (user(one), user(other));
+    let follows = view.edge(&follower, &followee).is_some();
+    let change = match kind {
+        0 if one != other && !follows => Change::Follow { follower, followee },
+        1 if follows => Change::Unfollow { follower, followee },
+        0 | 1 => return None,
+        _ => Change::Publish {
+            author: follower,
+            text: PostText::parse(&format!("post {number}")).unwrap(),
+            request_id: (kind == 3).then(|| request_id(number)),
+        },
+    };
+    // A day goes by in sixty events, so request ids are forgotten too.
+    let time = Timestamp::from_nanos(number as u64 * 24 * 60 * 1_000_000_000);
+    Some(Event { time, change })
+}
+
+/// Brings the index of `view` up to it, as the indexer does.
+fn write_index(view: &View, log: &dyn Log) {
+    let index = view.index().unwrap();
+    let entries = log.read(index.complete_until(), usize::MAX).unwrap();
+    let Some(last) = entries.last() else { return };
+    let mut rows = index.new_rows();
+    for entry in &entries {
+        view.add_rows(&mut rows, entry.revision, &entry.event);
+    }
+    index.write(&mut rows, last).unwrap();
+    view.indexed(&rows, last.revision);
+}
+
+fn replay(view: &View, log: &dyn Log) {
+    for entry in log.read(view.applied(), usize::MAX).unwrap() {
+        view.apply(entry.revision, &entry.event);
+    }
+}
+
+/// What is found on the disks is what a replay of all that the log has makes.
+fn check_recovered(log: &FragileDisk, index: &FragileDisk) {
+    let log: Arc<dyn Log> = Arc::new(open_log(log.content()));
+    let whole = View::new(Arc::clone(&log), &limits());
+    replay(&whole, &*log);
+    let opened = open_index(&Disk::holding(index.content()), &*log);
+    let view = View::load(Arc::clone(&log), opened, &limits());
+    replay(&view, &*log);
+    assert_same(&view, &whole);
+    // The tables have all they say that they have.
+    write_index(&view, &*log);
+    assert_same(&view, &whole);
+}
+
+/// All that can be read is the same, whether it comes from memory or from the index.
+fn assert_same(view: &View, whole: &View) {
+    let head = whole.applied().get();
+    assert_eq!(view.applied(), whole.applied());
+    for name in (0..USERS).map(user) {
+        let mut followees = view.followees(&name);
+        let mut expected = whole.followees(&name);
+        followees.sort();
+        expected.sort();
+        assert_eq!(followees, expected);
+        assert_eq!(view.followee_count(&name), expected.len());
+        for other in (0..USERS).map(user) {
+            assert_eq!(view.edge(&name, &other), whole.edge(&name, &other));
+            let follows = view.edge(&name, &other).is_some();
+            assert_eq!(view.followers(&other, None, USERS).contains(&name), follows);
+        }
+        assert_eq!(view.follower_count(&name), whole.follower_count(&name));
+        assert_eq!(view.followers(&name, None, USERS).len(), whole.follower_count(&name));
+        for number in 0..head as usize {
+            let id = request_id(number);
+            assert_eq!(view.requested(&name, &id), whole.requested(&name, &id), "{id:?}");
+        }
+        assert_same_feed(view, whole, &name);
+    }
+}
+
+fn assert_same_feed(view: &View, whole: &View, name: &UserId) {
+    let head = whole.applied().get();
+    for before in [head + 1, head / 2, head / 7].map(Revision::new) {
+        let query = PageQuery { user: name.clone(), before, items_max: 5, with_own: true };
+        let expected = whole.feed_page_at_hand(&query).unwrap();
+        let expected = (expected.revisions, expected.more, expected.at);
+        if let Some(page) = view.feed_page_at_hand(&query) {
+            assert_eq!((page.revisions, page.more, page.at), expected);
+        }
+        let page = view.feed_page(&query).unwrap();
+        assert_eq!((page.revisions, page.more, page.at), expected, "{query:?}");
+    }
+    for kind in [BacklogKind::Events, BacklogKind::Items] {
+        for after in [0, head / 5, head / 2, head.saturating_sub(3)] {
+            let (after, until) = (Revision::new(after), Revision::new(head));
+            let user = name.clone();
+            let query = BacklogQuery { user, after, until, kind, events_max: 25 };
+            let expected = whole.backlog_at_hand(&query).unwrap();
+            if let Some(backlog) = view.backlog_at_hand(&query) {
+                assert_eq!(backlog, expected);
+            }
+            assert_eq!(view.backlog(&query).unwrap(), expected, "{query:?}");
+        }
+    }
+}
+
+/// Changes of all kinds by several callers at once, and a stop in order.
+fn make_changes(log: &FragileDisk, index: &FragileDisk, random: &mut fastrand::Rng) {
+    runtime().block_on(async {
+        let engine = open_engine(log, index);
+        for _ in 0..16 {
+            let mut calls = JoinSet::new();
+            for _ in 0..random.u64(1..=24) {
+                let engine = engine.clone();
+                let (one, other) = (user(random.usize(..USERS)), user(random.usize(..USERS)));
+                let (kind, number) = (random.u8(..5), random.usize(..1_000));
+                calls.spawn(async move {
+                    // That one cannot follow oneself, or that an id was used, is beside the point.
+                    match kind {
+                        0 | 1 => drop(engine.follow(one, other).await),
+                        2 => drop(engine.unfollow(one, other).await),
+                        _ => {
+                            let text = PostText::parse(&format!("post {number}")).unwrap();
+                            drop(engine.publish(one, text, Some(request_id(number))).await);
+                        }
+                    }
+                });
+            }
+            while calls.join_next().await.is_some() {}
+            // Lets the index be written in between.
+            tokio::time::sleep(Duration::from_millis(random.u64(..4))).await;
+        }
+        within("the engine to stop", engine.stop()).await;
+    });
+}
+
+/// Both disks after the power of both was cut at one moment.
+fn cut_both(
+    log: &FragileDisk,
+    index: &FragileDisk,
+    random: &mut fastrand::Rng,
+) -> (FragileDisk, FragileDisk) {
+    let moment = random.usize(..=log.moments());
+    let log = FragileDisk::with(log.cut_at(moment, random).0);
+    let index = index.cut_at(moment, random).0;
+    let index = FragileDisk::beside(&log, index);
+    (log, index)
+}
+
+/// The disks of a new log, and of an index that is not there yet.
+fn new_disks() -> (FragileDisk, FragileDisk) {
+    let disk = FragileDisk::default();
+    drop(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
+    let log = FragileDisk::with(disk.content());
+    let index = FragileDisk::beside(&log, Vec::new());
+    (log, index)
+}
+
+fn open_engine(log: &FragileDisk, index: &FragileDisk) -> Engine {
+    open_engine_for(log, index, &Vital::new())
+}
+
+fn open_engine_for(log: &FragileDisk, index: &FragileDisk, vital: &Vital) -> Engine {
+    let log = LocalLog::on_storage(log.clone(), "disk", OPTIONS).unwrap();
+    let kept = limits().request_id_kept;
+    let opened = Index::on_storage(index, "index", &log, OPTIONS, kept).unwrap();
+    Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), vital).unwrap()
+}
+
+fn opened_until(log: &[u8], index: &[u8]) -> Revision {
+    let log = open_log(log.to_vec());
+    open_index(&Disk::holding(index.to_vec()), &log).contents.complete_until
+}
+
+fn open_log(content: Vec<u8>) -> LocalLog {
+    LocalLog::on_storage(Disk::holding(content), "disk", OPTIONS).unwrap()
+}
+
+fn open_index(disk: &Disk, log: &dyn Log) -> OpenedIndex {
+    Index::on_storage(disk, "index", log, OPTIONS, limits().request_id_kept).unwrap()
+}
+
+fn user(number: usize) -> UserId {
+    UserId::parse(&format!("user{number}")).unwrap()
+}
+
+fn request_id(number: usize) -> RequestId {
+    RequestId::parse(&format!("r{number}")).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
