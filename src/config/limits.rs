@@ -61,7 +61,9 @@ pub struct Limits {
     /// Most events in one write of the index. More would spare writes, as the same pages take more
     /// rows, and cost memory, some tens of MiB, and time at the next start after a crash.
     pub index_events_max: usize,
-    /// How long an event waits for the index at most, if the disk allows.
+    /// How long an event waits for the index at most, if the disk allows. A write of few events
+    /// costs a page for nearly each of them, so it is worth waiting for more; a start after a
+    /// crash replays what has waited.
     pub index_interval: Duration,
     /// Memory for pages of the index file.
     pub index_cache_bytes: usize,
@@ -136,7 +138,7 @@ impl Default for Limits {
             log_cache_bytes: 128 << 20,
             recent_revisions_per_author_max: 64,
             index_events_max: 256 << 10,
-            index_interval: Duration::from_secs(10),
+            index_interval: Duration::from_secs(30),
             index_cache_bytes: 64 << 20,
             reads_max: 4,
             disk_free_bytes_min: 256 << 20,
