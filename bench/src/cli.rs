@@ -15,6 +15,9 @@ use crate::peer::{Kind, Programs};
 use crate::report;
 use crate::results::Results;
 
+/// Not the documentation: a partial run would replace what is there.
+const DEFAULT_OUT: &str = "target/benchmarks";
+
 /// Measure Whimbrel beside other systems.
 ///
 /// All of them run on this machine, on loopback, with data folders of their own that are removed
@@ -63,7 +66,7 @@ struct RunArgs {
     #[arg(long)]
     quick: bool,
     /// Where results, charts and report are written.
-    #[arg(long, default_value = "target/benchmarks", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
     out: PathBuf,
     /// Where the data folders are made: on the disk that matters.
     #[arg(long, value_name = "DIR")]
@@ -74,7 +77,7 @@ struct RunArgs {
 #[derive(Args, Debug)]
 struct ReportArgs {
     /// Where the results are, and the report is written.
-    #[arg(long, default_value = "target/benchmarks", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
     out: PathBuf,
 }
 
@@ -168,6 +171,10 @@ impl RunArgs {
         list("--rounds", self.rounds.iter().map(u16::to_string).collect());
         if self.quick {
             command += " --quick";
+        }
+        // Folders of one's own machine are of no use to others.
+        if self.out.is_relative() && self.out != Path::new(DEFAULT_OUT) {
+            command += &format!(" --out {}", self.out.display());
         }
         command
     }

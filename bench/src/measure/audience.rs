@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{IN_FLIGHT, Run, SETTLE, Stand, latency};
+use super::{IN_FLIGHT, Run, Stand, latency};
 use crate::data::{self, Data};
 use crate::error::Error;
 use crate::load::Callers;
@@ -28,18 +28,14 @@ const POSTS: usize = 5;
 const OTHERS: u32 = 100;
 const OTHERS_WATCHERS: u32 = 10;
 const OTHERS_PER_S: f64 = 500.0;
-/// How long they are measured, alone and then beside posts to everybody.
-const OTHERS_TIME: Duration = Duration::from_secs(4);
 /// Between two of those posts.
 const POST_INTERVAL: Duration = Duration::from_millis(800);
 
 pub(super) async fn measure(run: &mut Run) {
     let most = run.sizes.audience.iter().copied().max().unwrap_or_default();
     let watchers = (1..=most).map(|watcher| (watcher, 0));
-    let others = others(most).flat_map(|watch| {
-        let user = watch.user;
-        watch.authors.to_vec().into_iter().map(move |author| (user, author))
-    });
+    let others = others(most)
+        .flat_map(|watch| (0..watch.authors.len()).map(move |at| (watch.user, watch.authors[at])));
     let data = Data { edges: watchers.chain(others).collect(), ..Data::default() };
     let kinds = run.kinds_of(&KINDS);
     for kind in kinds {
@@ -68,7 +64,7 @@ async fn grow(run: &mut Run, stand: &Stand, most: u32) -> Result<(), Error> {
     for caller in &callers {
         caller.floor().await?;
     }
-    sleep(SETTLE).await;
+    sleep(run.sizes.settle).await;
     let before = machine::memory_bytes(pid);
     let mut watching: Vec<Watchers> = Vec::new();
     let mut opened = 0;
@@ -80,13 +76,13 @@ async fn grow(run: &mut Run, stand: &Stand, most: u32) -> Result<(), Error> {
         // Those before stay, or their memory would be used again and count for nothing.
         watching.push(Watchers::open_at_once(&stand.system, watches, connections, OPENING).await?);
         opened = size;
-        sleep(SETTLE).await;
+        sleep(run.sizes.settle).await;
         let memory = machine::memory_bytes(pid);
         let mut figures = post_to_all(&callers, &watching, size).await?;
         figures.push(("bytes_each", (memory - before) / f64::from(size)));
         run.note("audience", stand.kind, f64::from(size), Ok(figures));
     }
-    let small = beside_small_posts(stand, &callers, &watching, most).await;
+    let small = beside_small_posts(run, stand, &callers, &watching).await;
     run.note("small_posts", stand.kind, f64::from(most), small);
     Ok(())
 }
@@ -129,18 +125,19 @@ async fn wait_for_each(watching: &[Watchers], posts: u64, size: u32) {
 
 /// Small posts at a rate, first alone and then while posts go to everybody.
 async fn beside_small_posts(
+    run: &Run,
     stand: &Stand,
     callers: &Callers,
     watching: &[Watchers],
-    most: u32,
 ) -> Result<Vec<(&'static str, f64)>, Error> {
+    let time = run.sizes.audience_time;
+    let most = watching.iter().map(Watchers::len).sum::<usize>() as u32;
     // A connection, and so a thread, of their own: they are not to wait for the reader of others.
     let small = Watchers::open(&stand.system, others(most).collect(), 1).await?;
-    let at_rate =
-        || latency::at_rate(callers, &small, (most + 1, OTHERS), OTHERS_PER_S, OTHERS_TIME);
+    let at_rate = || latency::at_rate(callers, &small, (most + 1, OTHERS), OTHERS_PER_S, time);
     let alone = at_rate().await?;
     watching.iter().for_each(Watchers::clear);
-    let (beside, posted) = tokio::join!(at_rate(), post_every(stand));
+    let (beside, posted) = tokio::join!(at_rate(), post_every(stand, time));
     let (beside, posted) = (beside?, posted?);
     wait_for_each(watching, posted.len() as u64, most).await;
     let lost: u64 = watching.iter().map(|watching| watching.lost(&posted)).sum();
@@ -174,15 +171,15 @@ async fn beside_small_posts(
 }
 
 /// Posts to everybody from time to time, on a connection of its own. Gives when each was begun.
-async fn post_every(stand: &Stand) -> Result<HashMap<u64, Instant>, Error> {
+async fn post_every(stand: &Stand, time: Duration) -> Result<HashMap<u64, Instant>, Error> {
     let callers = stand.system.callers(1).await?;
     let caller = callers.first().ok_or(Error::NotOffered("nobody calls"))?;
     let mut posted = HashMap::new();
     let started = Instant::now();
-    while started.elapsed() + POST_INTERVAL < OTHERS_TIME {
-        sleep(POST_INTERVAL).await;
+    while started.elapsed() < time {
         let begun = Instant::now();
         posted.insert(caller.publish_live(0, data::next_post()).await?, begun);
+        sleep(POST_INTERVAL).await;
     }
     Ok(posted)
 }

@@ -3,7 +3,7 @@
 
 use tokio::time::sleep;
 
-use super::{Run, SETTLE};
+use super::Run;
 use crate::data::Data;
 use crate::error::Error;
 use crate::machine;
@@ -41,7 +41,7 @@ async fn held(run: &Run, kind: Kind, followees: u32) -> Result<(f64, f64), Error
         // What was needed to take the data in is no part of holding it.
         restart_in_order(&*system).await?;
     }
-    sleep(SETTLE).await;
+    sleep(run.sizes.settle).await;
     let memory = machine::memory_bytes(system.server().pid());
     Ok((memory, machine::disk_bytes(&system.tables()) as f64))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{IN_FLIGHT, Run, SETTLE, latency};
+use super::{IN_FLIGHT, Run, latency};
 use crate::data::{self, Data};
 use crate::error::Error;
 use crate::load::{Callers, closed_loop};
@@ -67,7 +67,7 @@ async fn grow(run: &mut Run, users: u32) -> Result<Size, Error> {
         let figures = vec![("restart_seconds", took.as_secs_f64())];
         run.note("growth", Kind::Whimbrel, events(users), Ok(figures));
     }
-    sleep(SETTLE).await;
+    sleep(run.sizes.settle).await;
     let memory = machine::memory_bytes(system.server().pid());
     let disk = machine::disk_bytes(&system.tables()) as f64;
     let figures = vec![("memory_bytes", memory), ("disk_bytes", disk)];

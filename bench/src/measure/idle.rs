@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
-use super::{Run, SETTLE, Stand};
+use super::{Run, Stand};
 use crate::data::Data;
 use crate::error::Error;
 use crate::machine;
@@ -25,7 +25,7 @@ pub(super) async fn measure(run: &mut Run) {
     for (name, connections) in settings {
         for kind in &kinds {
             for stand in run.start(name, &[*kind], &data).await {
-                let measured = idle(&stand, watchers, connections).await;
+                let measured = idle(run, &stand, connections).await;
                 run.note(name, *kind, f64::from(watchers), measured);
             }
         }
@@ -33,23 +33,24 @@ pub(super) async fn measure(run: &mut Run) {
 }
 
 async fn idle(
+    run: &Run,
     stand: &Stand,
-    watchers: u32,
     connections: usize,
 ) -> Result<Vec<(&'static str, f64)>, Error> {
+    let watchers = run.sizes.watchers;
     let pid = stand.system.server().pid();
     // One connection and one call, so that what is there once is not counted.
     let callers = stand.system.callers(1).await?;
     for caller in &callers {
         caller.floor().await?;
     }
-    sleep(SETTLE).await;
+    sleep(run.sizes.settle).await;
     let before = machine::memory_bytes(pid);
     let authors: Arc<[u32]> = Arc::new([0]);
     let watch = |user| Watch { user, authors: Arc::clone(&authors), cursor: None };
     let watches = (1..=watchers).map(watch).collect();
     let watching = Watchers::open(&stand.system, watches, connections).await?;
-    sleep(SETTLE).await;
+    sleep(run.sizes.settle).await;
     let after = machine::memory_bytes(pid);
     drop(watching);
     Ok(vec![("bytes_each", (after - before) / f64::from(watchers))])

@@ -25,9 +25,6 @@ use crate::results::Results;
 
 /// Calls under way at once where that is not what is varied.
 const IN_FLIGHT: usize = 64;
-/// How long a server has to come to rest before its memory is looked at.
-const SETTLE: Duration = Duration::from_secs(1);
-
 /// What can be measured, in the order in which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
@@ -60,6 +57,8 @@ pub(crate) struct Sizes {
     pub(crate) rounds: usize,
     /// Of one round of what has no end of its own.
     pub(crate) time: Duration,
+    /// How long a server has to come to rest before its memory is looked at.
+    pub(crate) settle: Duration,
     pub(crate) users: u32,
     pub(crate) followees: u32,
     pub(crate) in_flight: Vec<usize>,
@@ -77,6 +76,8 @@ pub(crate) struct Sizes {
     /// Users, and ten times as many edges and posts.
     pub(crate) growth_users: Vec<u32>,
     pub(crate) audience: Vec<u32>,
+    /// How long small posts are published beside those to everybody.
+    pub(crate) audience_time: Duration,
     pub(crate) storm_watchers: u32,
     pub(crate) storm_posts: u64,
 }
@@ -121,6 +122,7 @@ impl Sizes {
         Self {
             rounds: 5,
             time: Duration::from_millis(800),
+            settle: Duration::from_secs(1),
             users: 10_000,
             followees: 20,
             in_flight: vec![64, 256],
@@ -137,6 +139,7 @@ impl Sizes {
             restart_each: 500_000,
             growth_users: vec![1_000, 10_000, 100_000, 1_000_000],
             audience: vec![1, 10, 100, 1_000, 10_000, 100_000],
+            audience_time: Duration::from_secs(6),
             storm_watchers: 10_000,
             storm_posts: 100_000,
         }
@@ -147,6 +150,7 @@ impl Sizes {
         Self {
             rounds: 2,
             time: Duration::from_millis(100),
+            settle: Duration::from_millis(100),
             users: 200,
             followees: 5,
             in_flight: vec![64],
@@ -163,6 +167,7 @@ impl Sizes {
             restart_each: 1_000,
             growth_users: vec![100, 1_000],
             audience: vec![1, 100],
+            audience_time: Duration::from_secs(1),
             storm_watchers: 100,
             storm_posts: 1_000,
         }

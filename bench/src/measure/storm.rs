@@ -3,17 +3,17 @@
 //! ever.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::task::JoinSet;
-use whimbrel::api::v1::PublishRequest;
+use whimbrel::api::v1::WatchFeedRequest;
+use whimbrel::api::v1::feed_event::{self, Event};
+use whimbrel::api::v1::watch_feed_response::Message;
 
 use super::{IN_FLIGHT, Run};
 use crate::data::{self, Data};
 use crate::error::Error;
-use crate::load::{joined, lock};
+use crate::load::so_many;
 use crate::machine;
 use crate::peer::{Kind, System, Whimbrel, restart_killed};
 use crate::stats::median;
@@ -26,11 +26,14 @@ const FOLLOWEES: u32 = 10;
 /// machine, and measure how it retries.
 const OPENING: usize = 400;
 
-/// A post as its author was told of it.
+/// What was published.
+#[derive(Default)]
 struct Posted {
-    revision: u64,
-    author: u32,
-    cursor: String,
+    count: usize,
+    /// Revisions by author, rising.
+    by_author: HashMap<String, Vec<u64>>,
+    /// Positions, and the newest post before each.
+    cursors: Vec<(u64, String)>,
 }
 
 pub(super) async fn measure(run: &mut Run) {
@@ -48,27 +51,26 @@ async fn storm(run: &Run) -> Result<Vec<(&'static str, f64)>, Error> {
     };
     let edges = (0..watchers)
         .flat_map(|watcher| follows(watcher).map(move |author| (AUTHORS + watcher, author)));
+    let collector = AUTHORS + watchers;
+    let edges = edges.chain((0..AUTHORS).map(|author| (collector, author)));
     let data = Data { edges: edges.collect(), ..Data::default() };
     let whimbrel = Whimbrel::start(&run.programs, &data).await?;
-    let posts = publish(&whimbrel, run.sizes.storm_posts).await?;
+    let posted = publish(&whimbrel, collector, run.sizes.storm_posts).await?;
     let system: Arc<dyn System> = Arc::new(whimbrel);
     restart_killed(&*system).await?;
 
-    let mut by_author: HashMap<u32, Vec<u64>> = HashMap::new();
-    for post in &posts {
-        by_author.entry(post.author).or_default().push(post.revision);
-    }
     let (mut watches, mut missed) = (Vec::new(), Vec::new());
     for watcher in 0..watchers {
-        let seen = &posts[(u64::from(watcher) * posts.len() as u64 / u64::from(watchers)) as usize];
+        let at = u64::from(watcher) * posted.cursors.len() as u64 / u64::from(watchers);
+        let (seen, cursor) = &posted.cursors[at as usize];
         let authors: Arc<[u32]> = follows(watcher).collect();
-        let revisions = authors.iter().filter_map(|author| by_author.get(author)).flatten();
+        let names = authors.iter().map(|author| data::user_name(*author));
+        let revisions = names.filter_map(|name| posted.by_author.get(&name)).flatten();
         let mut revisions: Vec<u64> =
-            revisions.copied().filter(|revision| *revision > seen.revision).collect();
+            revisions.copied().filter(|revision| revision > seen).collect();
         revisions.sort_unstable();
         missed.push(revisions);
-        let cursor = Some(seen.cursor.clone());
-        watches.push(Watch { user: AUTHORS + watcher, authors, cursor });
+        watches.push(Watch { user: AUTHORS + watcher, authors, cursor: Some(cursor.clone()) });
     }
     let due: u64 = missed.iter().map(|missed| missed.len() as u64).sum();
 
@@ -101,32 +103,43 @@ async fn storm(run: &Run) -> Result<Vec<(&'static str, f64)>, Error> {
     ])
 }
 
-/// Publishes, and keeps every cursor that it is told.
-async fn publish(whimbrel: &Whimbrel, posts: u64) -> Result<Vec<Posted>, Error> {
-    let client = whimbrel.client().await?;
-    let (next, posted) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
-    let mut tasks = JoinSet::new();
-    for _ in 0..IN_FLIGHT {
-        let (client, next, posted) = (client.clone(), Arc::clone(&next), Arc::clone(&posted));
-        tasks.spawn(async move {
-            loop {
-                let post = next.fetch_add(1, Ordering::Relaxed);
-                if post >= posts {
-                    return Ok::<_, Error>(());
+/// Publishes, while somebody who follows all authors watches and keeps what a watcher would keep:
+/// what came, and the cursors after it. The cursor of an answered publish would not do: it may be
+/// beyond the post, by all that was committed with it.
+async fn publish(whimbrel: &Whimbrel, collector: u32, posts: u64) -> Result<Posted, Error> {
+    let user_id = data::user_name(collector);
+    let request = WatchFeedRequest { user_id, ..WatchFeedRequest::default() };
+    let mut messages = whimbrel.client().await?.watch_feed(request).await?;
+    // The first message: the stream is open.
+    messages.next().await?;
+    let callers = whimbrel.callers(IN_FLIGHT).await?;
+    let publish = so_many(&callers, IN_FLIGHT, posts, |caller, post| async move {
+        let author = (post % u64::from(AUTHORS)) as u32;
+        caller.publish(author, post).await.map(drop)
+    });
+    let collect = async {
+        let mut posted = Posted::default();
+        while (posted.count as u64) < posts {
+            let ended = || Error::Failed("the collector's stream ended".to_owned());
+            let message = messages.next().await?.and_then(|it| it.message).ok_or_else(ended)?;
+            if let Message::Batch(batch) = message {
+                let revisions = batch.events.iter().map(|event| event.revision);
+                let newest = revisions.max().unwrap_or_default();
+                posted.cursors.push((newest, batch.cursor));
+                for event in batch.events {
+                    let Some(Event::Posted(feed_event::Posted { item: Some(item) })) = event.event
+                    else {
+                        continue;
+                    };
+                    let author = item.post.unwrap_or_default().author_id;
+                    posted.by_author.entry(author).or_default().push(event.revision);
+                    posted.count += 1;
                 }
-                let author = (post % u64::from(AUTHORS)) as u32;
-                let (author_id, text) = (data::user_name(author), data::text(post));
-                let request = PublishRequest { author_id, text, ..PublishRequest::default() };
-                let answer = client.publish(request).await?;
-                let revision = answer.post.unwrap_or_default().revision;
-                lock(&posted).push(Posted { revision, author, cursor: answer.cursor });
             }
-        });
-    }
-    while let Some(ended) = tasks.join_next().await {
-        joined(ended)?;
-    }
-    let mut posted = std::mem::take(&mut *lock(&posted));
-    posted.sort_by_key(|post| post.revision);
-    Ok(posted)
+        }
+        Ok(posted)
+    };
+    let (published, posted) = tokio::join!(publish, collect);
+    published?;
+    posted
 }

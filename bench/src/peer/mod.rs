@@ -259,5 +259,7 @@ fn output_of(program: &Path, args: &[&str], how_to_install: &str) -> Result<Stri
     let missing = |_| Error::NotInstalled(format!("{}: {how_to_install}", program.display()));
     let output = Command::new(program).args(args).output().map_err(missing)?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+    let line = text.lines().next().unwrap_or_default();
+    // What stands after that is of the build.
+    Ok(line.split(" sha=").next().unwrap_or_default().to_owned())
 }

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::task::JoinSet;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket, Statement};
 
@@ -102,7 +103,15 @@ impl Postgres {
     ) -> Result<(Client, tokio_postgres::Connection<Socket, NoTlsStream>), Error> {
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.port).user(USER).dbname(USER);
-        Ok(config.connect(NoTls).await?)
+        let is_full =
+            |error: &tokio_postgres::Error| error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
+        config.connect(NoTls).await.map_err(|error| {
+            if is_full(&error) {
+                Error::NotOffered("it takes 100 connections as it comes")
+            } else {
+                error.into()
+            }
+        })
     }
 
     async fn client(&self) -> Result<(Client, JoinSet<()>), Error> {

@@ -42,16 +42,25 @@ const PUBLISH: &str = "
         redis.call('LTRIM', 'feed:' .. follower, 0, ARGV[4] - 1)
     end";
 
+/// What a watcher is told after a publish that is kept: all of it in one script, so that it is one
+/// call and nobody is told of what is not in the lists.
+const TELL: &str = "
+    redis.call('PUBLISH', 'author:' .. ARGV[2], ARGV[3])";
+
 /// A Redis server of the bench's own.
 #[derive(Debug)]
 pub(super) struct Redis {
     server: Server,
     address: String,
+    /// Whether changes are flushed; then posts for watchers are kept too, and else only passed on.
+    is_synced: bool,
 }
 
 struct Calls {
     connection: MultiplexedConnection,
     publish: Script,
+    /// `None`: those who watch are told of what is kept nowhere.
+    publish_live: Option<Script>,
     feed: Script,
 }
 
@@ -71,7 +80,8 @@ impl Redis {
             }
             command
         });
-        let system = Self { server, address: format!("127.0.0.1:{port}") };
+        let address = format!("127.0.0.1:{port}");
+        let system = Self { server, address, is_synced };
         serve(&system).await?;
         system.load(data).await?;
         Ok(system)
@@ -143,7 +153,8 @@ impl System for Redis {
     async fn callers(&self, _in_flight: usize) -> Result<Callers, Error> {
         let connection = self.connect().await?;
         let (publish, feed) = (Script::new(PUBLISH), Script::new(FEED));
-        Ok(vec![Arc::new(Calls { connection, publish, feed })])
+        let publish_live = self.is_synced.then(|| Script::new(&format!("{PUBLISH}{TELL}")));
+        Ok(vec![Arc::new(Calls { connection, publish, publish_live, feed })])
     }
 
     async fn watch(&self, watchers: Vec<Watcher>) -> Result<Vec<Reader>, Error> {
@@ -172,16 +183,25 @@ impl System for Redis {
     }
 }
 
-#[async_trait]
-impl Caller for Calls {
-    async fn publish(&self, author: u32, post: u64) -> Result<u64, Error> {
-        let mut call = self.publish.arg(post);
+impl Calls {
+    async fn keep(&self, script: &Script, author: u32, post: u64) -> Result<u64, Error> {
+        let mut call = script.arg(post);
         call.arg(author).arg(data::message(author, post)).arg(TIMELINE_ITEMS);
         let () = call.invoke_async(&mut self.connection.clone()).await?;
         Ok(post)
     }
+}
+
+#[async_trait]
+impl Caller for Calls {
+    async fn publish(&self, author: u32, post: u64) -> Result<u64, Error> {
+        self.keep(&self.publish, author, post).await
+    }
 
     async fn publish_live(&self, author: u32, post: u64) -> Result<u64, Error> {
+        if let Some(publish_live) = &self.publish_live {
+            return self.keep(publish_live, author, post).await;
+        }
         let message = data::message(author, post);
         let () = self.connection.clone().publish(format!("author:{author}"), message).await?;
         Ok(post)
