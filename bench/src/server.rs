@@ -1,6 +1,7 @@
 //! A server process of the bench's own, with a folder of its own; both are gone when it is dropped.
 //! It knows nothing of what the process serves.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 use tokio::time::sleep;
 
 use crate::error::Error;
@@ -27,6 +28,8 @@ type Recipe = Box<dyn Fn(&Path) -> Command + Send + Sync>;
 pub(crate) struct Server {
     recipe: Recipe,
     child: Mutex<Option<Child>>,
+    /// What it says on standard error.
+    said: NamedTempFile,
     /// Dropped after the process has ended.
     data: TempDir,
 }
@@ -42,14 +45,16 @@ impl Server {
     pub(crate) fn new(
         data: TempDir,
         recipe: impl Fn(&Path) -> Command + Send + Sync + 'static,
-    ) -> Self {
-        Self { recipe: Box::new(recipe), child: Mutex::new(None), data }
+    ) -> Result<Self, Error> {
+        let said = NamedTempFile::new()?;
+        Ok(Self { recipe: Box::new(recipe), child: Mutex::new(None), said, data })
     }
 
     /// Starts the process. It may not serve yet.
     pub(crate) fn start(&self) -> Result<(), Error> {
         let mut command = (self.recipe)(self.data.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let said = self.said.reopen()?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
         *lock(&self.child) = Some(command.spawn()?);
         Ok(())
     }
@@ -101,6 +106,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if let Some(Ok(Some(status))) = lock(&self.child).as_mut().map(Child::try_wait) {
+            let said = fs::read_to_string(self.said.path()).unwrap_or_default();
+            let last = said.lines().next_back().unwrap_or_default();
+            eprintln!("a server ended by itself ({status}); its last words: {last}");
+        }
         self.kill();
     }
 }

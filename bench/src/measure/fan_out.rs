@@ -23,10 +23,11 @@ pub(super) async fn measure(run: &mut Run) {
     let watchers = run.sizes.watchers;
     let data =
         Data { edges: (1..=watchers).map(|watcher| (watcher, 0)).collect(), ..Data::default() };
-    let stands = run.start("fan_out_own", &run.kinds.clone(), &data).await;
     let settings =
         [("fan_out_shared", run.sizes.shared_connections), ("fan_out_own", watchers as usize)];
     for (name, connections) in settings {
+        // Afresh: what a server still holds of earlier watchers is not to be in its way.
+        let stands = run.start(name, &run.kinds.clone(), &data).await;
         let mut ready = Vec::new();
         for stand in &stands {
             match open(stand, watchers, connections).await {

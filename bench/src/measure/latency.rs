@@ -21,6 +21,8 @@ const AUTHORS_EACH: u32 = 40;
 const AUTHORS: u32 = WATCHERS * AUTHORS_EACH;
 /// Rounds are longer than those of rates, or there would be few posts beyond the 99th percentile.
 const TIME_FACTOR: f64 = 2.5;
+/// A system whose answers are this late cannot keep up with the rate.
+const BEHIND: Duration = Duration::from_millis(500);
 /// What comes so long after the last that was expected has come twice.
 const GRACE: Duration = Duration::from_millis(50);
 
@@ -47,12 +49,21 @@ pub(super) async fn measure(run: &mut Run) {
         }
     }
     for per_s in run.sizes.rates_per_s.clone() {
-        for round in 0..=run.sizes.rounds {
+        let mut behind = Vec::new();
+        for round in 0..=run.sizes.rounds.div_ceil(2) {
             for (stand, callers, watching) in &ready {
+                if behind.contains(&stand.kind) {
+                    continue;
+                }
                 let time = run.sizes.time.mul_f64(TIME_FACTOR);
                 let measured = at_rate(callers, watching, (0, AUTHORS), per_s, time).await;
+                // One that falls behind ever further has nothing to show in more rounds.
+                let is_behind = measured.as_ref().is_ok_and(|timed| timed.is_behind());
+                if is_behind {
+                    behind.push(stand.kind);
+                }
                 // The first one is not counted: it warms up.
-                if round > 0 {
+                if round > 0 || is_behind {
                     run.note("latency", stand.kind, per_s, measured.map(|timed| timed.figures()));
                 }
             }
@@ -121,6 +132,10 @@ fn delivered(watching: &Watchers, due: &Due) -> (Latencies, u64) {
 }
 
 impl Timed {
+    fn is_behind(&self) -> bool {
+        self.answered.quantile_us(0.5) > BEHIND.as_secs_f64() * 1e6
+    }
+
     pub(super) fn figures(&self) -> Vec<(&'static str, f64)> {
         vec![
             ("p50_us", self.delivered.quantile_us(0.5)),

@@ -44,7 +44,7 @@ impl Axum {
             let mut command = Command::new(&program);
             command.arg(&listen);
             command
-        });
+        })?;
         let system = Self { server, address };
         serve(&system).await?;
         system.load(data).await?;

@@ -37,7 +37,7 @@ impl Floor {
             let mut command = Command::new(&program);
             command.arg(&listen);
             command
-        });
+        })?;
         let system = Self { server, address };
         serve(&system).await?;
         Ok(system)

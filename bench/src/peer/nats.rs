@@ -71,7 +71,7 @@ impl Nats {
             let mut command = Command::new(&program);
             command.arg("--config").arg(&config);
             command
-        });
+        })?;
         let address = format!("127.0.0.1:{port}");
         let system = Self { server, address, store, next_consumer: AtomicU64::new(0) };
         serve(&system).await?;

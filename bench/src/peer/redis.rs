@@ -9,7 +9,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands, Pipeline, Script, cmd};
+use redis::{AsyncCommands, AsyncConnectionConfig, Pipeline, Script, cmd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -79,7 +79,7 @@ impl Redis {
                 command.args(["--appendonly", "yes", "--appendfsync", "always"]);
             }
             command
-        });
+        })?;
         let address = format!("127.0.0.1:{port}");
         let system = Self { server, address, is_synced };
         serve(&system).await?;
@@ -89,7 +89,9 @@ impl Redis {
 
     async fn connect(&self) -> Result<MultiplexedConnection, Error> {
         let client = redis::Client::open(format!("redis://{}", self.address))?;
-        Ok(client.get_multiplexed_async_connection().await?)
+        // A call that waits its turn behind others is late, and not lost.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
 
     async fn load(&self, data: &Data) -> Result<(), Error> {

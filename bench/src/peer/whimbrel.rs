@@ -51,7 +51,7 @@ impl Whimbrel {
             command.args(["serve", "--listen", &listen, "--log", "error"]);
             command.args(["--streams-max", STREAMS_MAX, "--data"]).arg(dir);
             command
-        });
+        })?;
         let system = Self { server, address };
         serve(&system).await?;
         Ok(system)
