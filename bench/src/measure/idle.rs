@@ -1,0 +1,57 @@
+//! What a watcher costs the server who is told nothing. Each figure is a fresh server's, because
+//! memory that one has had for earlier streams is used again.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::{Run, Stand};
+use crate::data::Data;
+use crate::error::Error;
+use crate::machine;
+use crate::peer::Kind;
+use crate::watchers::{Watch, Watchers};
+
+/// One of each that differ in this.
+const KINDS: [Kind; 6] =
+    [Kind::Whimbrel, Kind::Nats, Kind::Jetstream, Kind::Redis, Kind::Postgres, Kind::Axum];
+
+pub(super) async fn measure(run: &mut Run) {
+    let watchers = run.sizes.watchers;
+    let edges = (1..=watchers).map(|watcher| (watcher, 0)).collect();
+    let data = Data { edges, ..Data::default() };
+    let kinds = run.kinds_of(&KINDS);
+    let settings = [("idle_shared", run.sizes.shared_connections), ("idle_own", watchers as usize)];
+    for (name, connections) in settings {
+        for kind in &kinds {
+            for stand in run.start(name, &[*kind], &data).await {
+                let measured = idle(run, &stand, connections).await;
+                run.note(name, *kind, f64::from(watchers), measured);
+            }
+        }
+    }
+}
+
+async fn idle(
+    run: &Run,
+    stand: &Stand,
+    connections: usize,
+) -> Result<Vec<(&'static str, f64)>, Error> {
+    let watchers = run.sizes.watchers;
+    let pid = stand.system.server().pid();
+    // One connection and one call, so that what is there once is not counted.
+    let callers = stand.system.callers(1).await?;
+    for caller in &callers {
+        caller.floor().await?;
+    }
+    sleep(run.sizes.settle).await;
+    let before = machine::memory_bytes(pid);
+    let authors: Arc<[u32]> = Arc::new([0]);
+    let watch = |user| Watch { user, authors: Arc::clone(&authors), cursor: None };
+    let watches = (1..=watchers).map(watch).collect();
+    let watching = Watchers::open(&stand.system, watches, connections).await?;
+    sleep(run.sizes.settle).await;
+    let after = machine::memory_bytes(pid);
+    drop(watching);
+    Ok(vec![("bytes_each", (after - before) / f64::from(watchers))])
+}

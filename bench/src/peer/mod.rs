@@ -1,0 +1,265 @@
+//! The seam between the measurements and what is measured: a [`System`] is started with its data,
+//! called and watched. One system, one file; nothing outside this folder knows how any of them is
+//! spoken to.
+
+mod axum;
+mod floor;
+mod http;
+mod nats;
+mod nats_wire;
+mod postgres;
+mod redis;
+mod seed;
+mod whimbrel;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use clap::ValueEnum;
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+pub(crate) use self::floor::{Floor, FloorCalls};
+pub(crate) use self::whimbrel::Whimbrel;
+use crate::data::Data;
+use crate::error::Error;
+use crate::load::Callers;
+use crate::server::Server;
+use crate::watchers::Watcher;
+
+/// How long a system has until it serves, however much it holds.
+const START_TIME_MAX: Duration = Duration::from_secs(180);
+/// How often it is tried meanwhile.
+const TRY_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Items of a page of a feed.
+const FEED_ITEMS: usize = 50;
+
+/// Reads one connection or stream until it ends, writing to the watchers' sinks.
+pub(crate) type Reader = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What can be measured.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// Whimbrel.
+    Whimbrel,
+    /// NATS core: messages without memory.
+    Nats,
+    /// NATS JetStream with a file store, as it comes.
+    Jetstream,
+    /// The same, flushing each message to the disk.
+    JetstreamSync,
+    /// Redis as it comes: snapshots now and then.
+    Redis,
+    /// Redis that flushes each change to the disk.
+    RedisSync,
+    /// PostgreSQL as it comes: flushes each commit.
+    Postgres,
+    /// A service that holds everything in maps, in memory.
+    Axum,
+}
+
+/// Where the programs are, and where they may write.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    pub(crate) whimbrel: PathBuf,
+    pub(crate) nats_server: PathBuf,
+    pub(crate) redis_server: PathBuf,
+    /// The folder of `postgres` and `initdb`.
+    pub(crate) postgres: PathBuf,
+    pub(crate) data_in: PathBuf,
+}
+
+/// One connection to a system, or a client that shares one.
+#[async_trait]
+pub(crate) trait Caller: Send + Sync {
+    /// Publishes a post as durably as the system is set to, where it keeps posts: gives the key by
+    /// which a watcher will know it.
+    async fn publish(&self, author: u32, post: u64) -> Result<u64, Error>;
+
+    /// Publishes a post to those who watch.
+    async fn publish_live(&self, author: u32, post: u64) -> Result<u64, Error> {
+        self.publish(author, post).await
+    }
+
+    /// Reads the newest 50 of a user's feed with their bodies. Gives how many there were.
+    async fn feed(&self, _user: u32) -> Result<usize, Error> {
+        Err(Error::NotOffered("it has no feeds to read"))
+    }
+
+    /// How many bytes the answer to [`Caller::feed`] has.
+    async fn feed_bytes(&self, _user: u32) -> Result<usize, Error> {
+        Err(Error::NotOffered("its answers are not weighed"))
+    }
+
+    /// The cheapest call that the server answers.
+    async fn floor(&self) -> Result<(), Error>;
+}
+
+/// A system that runs.
+#[async_trait]
+pub(crate) trait System: Send + Sync + std::fmt::Debug {
+    /// Its process.
+    fn server(&self) -> &Server;
+
+    /// Tries once whether it serves what it holds.
+    async fn answers(&self) -> Result<(), Error>;
+
+    /// Clients enough for so many calls at once, as its own documentation would have them.
+    async fn callers(&self, in_flight: usize) -> Result<Callers, Error>;
+
+    /// Opens one connection and on it a stream for each of `watchers`. All that is published after
+    /// this returns reaches their sinks while the readers run.
+    async fn watch(&self, watchers: Vec<Watcher>) -> Result<Vec<Reader>, Error>;
+
+    /// The folder of what it keeps, without what is only there for a crash.
+    fn tables(&self) -> PathBuf {
+        self.server().dir()
+    }
+
+    /// What asks the process to stop in order.
+    fn stop_signal(&self) -> Signal {
+        Signal::TERM
+    }
+
+    /// Brings what it holds to the disk, where it does that only when asked.
+    async fn save(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Kind {
+    /// Its name for people.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Whimbrel => "Whimbrel",
+            Self::Nats => "NATS core",
+            Self::Jetstream => "NATS JetStream",
+            Self::JetstreamSync => "NATS JetStream, sync always",
+            Self::Redis => "Redis",
+            Self::RedisSync => "Redis, AOF sync always",
+            Self::Postgres => "PostgreSQL",
+            Self::Axum => "axum + DashMap",
+        }
+    }
+
+    /// What an answered publish means.
+    pub(crate) fn durability(self) -> &'static str {
+        match self {
+            Self::Whimbrel => "on disk, flushed",
+            Self::Nats => "passed on; never stored",
+            Self::Jetstream => "in the page cache; flushed every 2 minutes",
+            Self::JetstreamSync => "on disk, flushed",
+            Self::Redis => "in memory; a snapshot every 1 to 60 minutes",
+            Self::RedisSync => "on disk, flushed",
+            Self::Postgres => "on disk, flushed",
+            Self::Axum => "in memory; never stored",
+        }
+    }
+
+    /// Whether what was answered is there after the process was killed.
+    pub(crate) fn keeps(self) -> bool {
+        !matches!(self, Self::Nats | Self::Axum)
+    }
+
+    /// Starts it afresh with `data`, and waits until it serves.
+    pub(crate) async fn start(
+        self,
+        programs: &Programs,
+        data: &Data,
+    ) -> Result<Arc<dyn System>, Error> {
+        let started: Result<Arc<dyn System>, Error> = match self {
+            Self::Whimbrel => Whimbrel::start(programs, data).await.map(|it| Arc::new(it) as _),
+            Self::Nats => nats::Nats::start(programs, nats::Store::None, data).await.map(to_dyn),
+            Self::Jetstream => {
+                nats::Nats::start(programs, nats::Store::File, data).await.map(to_dyn)
+            }
+            Self::JetstreamSync => {
+                nats::Nats::start(programs, nats::Store::Synced, data).await.map(to_dyn)
+            }
+            Self::Redis => redis::Redis::start(programs, false, data).await.map(to_dyn),
+            Self::RedisSync => redis::Redis::start(programs, true, data).await.map(to_dyn),
+            Self::Postgres => postgres::Postgres::start(programs, data).await.map(to_dyn),
+            Self::Axum => axum::Axum::start(programs, data).await.map(to_dyn),
+        };
+        started.map_err(|error| error.while_doing("starting"))
+    }
+
+    /// What its program says of itself.
+    pub(crate) fn version(self, programs: &Programs) -> Result<String, Error> {
+        match self {
+            Self::Whimbrel => output_of(&programs.whimbrel, &["--version"], "build it first"),
+            Self::Nats | Self::Jetstream | Self::JetstreamSync => {
+                output_of(&programs.nats_server, &["--version"], nats::HOW_TO_INSTALL)
+            }
+            Self::Redis | Self::RedisSync => {
+                output_of(&programs.redis_server, &["--version"], redis::HOW_TO_INSTALL)
+            }
+            Self::Postgres => {
+                let server = programs.postgres.join("postgres");
+                output_of(&server, &["--version"], postgres::HOW_TO_INSTALL)
+            }
+            Self::Axum => Ok("axum 0.8 and dashmap 6, in this package".to_owned()),
+        }
+    }
+}
+
+fn to_dyn(system: impl System + 'static) -> Arc<dyn System> {
+    Arc::new(system)
+}
+
+/// Starts the process of `system`. Gives how long it took until it served.
+pub(crate) async fn serve(system: &dyn System) -> Result<Duration, Error> {
+    let started = Instant::now();
+    system.server().start()?;
+    loop {
+        match system.answers().await {
+            Ok(()) => return Ok(started.elapsed()),
+            Err(error) if started.elapsed() > START_TIME_MAX => return Err(error),
+            Err(error) if system.server().has_ended() => {
+                return Err(error.while_doing("it ended before it served"));
+            }
+            Err(_) => sleep(TRY_INTERVAL).await,
+        }
+    }
+}
+
+/// Stops it in order, and starts it again.
+pub(crate) async fn restart_in_order(system: &dyn System) -> Result<Duration, Error> {
+    system.server().stop(system.stop_signal()).await?;
+    serve(system).await
+}
+
+/// Kills it, and starts it again.
+pub(crate) async fn restart_killed(system: &dyn System) -> Result<Duration, Error> {
+    system.server().kill();
+    serve(system).await
+}
+
+/// A folder of a system's own, which is removed with it.
+fn data_folder(programs: &Programs) -> Result<TempDir, Error> {
+    Ok(tempfile::Builder::new().prefix("whimbrel-bench-").tempdir_in(&programs.data_in)?)
+}
+
+/// A program of this package, which is built beside this one.
+fn beside_this(name: &str) -> Result<PathBuf, Error> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
+
+fn output_of(program: &Path, args: &[&str], how_to_install: &str) -> Result<String, Error> {
+    let missing = |_| Error::NotInstalled(format!("{}: {how_to_install}", program.display()));
+    let output = Command::new(program).args(args).output().map_err(missing)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next().unwrap_or_default();
+    // What stands after that is of the build.
+    Ok(line.split(" sha=").next().unwrap_or_default().to_owned())
+}

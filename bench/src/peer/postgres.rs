@@ -1,0 +1,318 @@
+//! PostgreSQL: the classic schema. A feed is a query; those who watch LISTEN to a channel of their
+//! own, which the publishing transaction notifies.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rustix::process::Signal;
+use tokio::task::JoinSet;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket, Statement};
+
+use super::{Caller, Programs, Reader, System, data_folder, serve};
+use crate::data::{self, Data};
+use crate::error::Error;
+use crate::load::{Callers, lock};
+use crate::server::{Server, free_port};
+use crate::watchers::{Sink, Watcher};
+
+/// What to do if it is not there.
+pub(super) const HOW_TO_INSTALL: &str = "apt-get install postgresql-15";
+/// The user that the server runs as: it refuses to run as root.
+const USER: &str = "postgres";
+/// Connections of callers at most: the server takes 100 as it comes, and some are for watchers.
+const CONNECTIONS_MAX: usize = 64;
+/// Bytes that are sent at once while data is loaded.
+const COPY_BYTES: usize = 1 << 20;
+
+const SCHEMA: &str = "
+    CREATE TABLE follows (follower bigint NOT NULL, followee bigint NOT NULL);
+    CREATE TABLE posts (id bigserial NOT NULL, author bigint NOT NULL, body text NOT NULL,
+                        created timestamptz NOT NULL DEFAULT now());";
+/// Made after the data is in, which is how it is loaded fastest.
+const INDEXES: &str = "
+    ALTER TABLE follows ADD PRIMARY KEY (follower, followee);
+    ALTER TABLE posts ADD PRIMARY KEY (id);
+    CREATE INDEX ON follows (followee, follower);
+    CREATE INDEX ON posts (author, id DESC);
+    ANALYZE;
+    CHECKPOINT;";
+const PUBLISH: &str = "INSERT INTO posts (author, body) VALUES ($1, $2) RETURNING id";
+const PUBLISH_LIVE: &str = "
+    WITH post AS (INSERT INTO posts (author, body) VALUES ($1, $2))
+    SELECT pg_notify('feed_' || follower, $3) FROM follows WHERE followee = $1";
+/// Two ways to ask for a feed: as one would write it, and with the newest of each followee, which
+/// is faster for those who follow few.
+const FEEDS: [&str; 2] = [
+    "SELECT post.id, post.author, post.body, post.created::text
+     FROM posts post JOIN follows ON follows.followee = post.author
+     WHERE follows.follower = $1 ORDER BY post.id DESC LIMIT 50",
+    "SELECT post.id, post.author, post.body, post.created::text
+     FROM follows CROSS JOIN LATERAL (
+         SELECT * FROM posts WHERE author = follows.followee ORDER BY id DESC LIMIT 50) post
+     WHERE follows.follower = $1 ORDER BY post.id DESC LIMIT 50",
+];
+/// How often each is tried before one is chosen.
+const TRIES: usize = 5;
+
+/// A PostgreSQL server of the bench's own.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    server: Server,
+    port: u16,
+}
+
+struct Calls {
+    client: Client,
+    publish: Statement,
+    publish_live: Statement,
+    feeds: [Statement; 2],
+    /// Which of them is faster for a user.
+    faster: Mutex<HashMap<u32, usize>>,
+    floor: Statement,
+    /// Reads and writes until this is dropped.
+    _connection: JoinSet<()>,
+}
+
+impl Postgres {
+    pub(super) async fn start(programs: &Programs, data: &Data) -> Result<Self, Error> {
+        let port = free_port()?;
+        let folder = data_folder(programs)?;
+        let owner = owner()?;
+        own(folder.path(), owner)?;
+        let mut initdb = Command::new(programs.postgres.join("initdb"));
+        initdb.args(["--auth=trust", "--username", USER, "--pgdata"]).arg(folder.path());
+        let made = as_owner(&mut initdb, owner).stdout(Stdio::null()).output()?;
+        if !made.status.success() {
+            let why = String::from_utf8_lossy(&made.stderr).into_owned();
+            return Err(Error::Failed(format!("initdb: {why}")));
+        }
+        let program = programs.postgres.join("postgres");
+        let server = Server::new(folder, move |dir| {
+            let mut command = Command::new(&program);
+            command.arg("-D").arg(dir).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k", ""]);
+            as_owner(&mut command, owner);
+            command
+        })?;
+        let system = Self { server, port };
+        serve(&system).await?;
+        system.load(data).await?;
+        Ok(system)
+    }
+
+    async fn connect(
+        &self,
+    ) -> Result<(Client, tokio_postgres::Connection<Socket, NoTlsStream>), Error> {
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(self.port).user(USER).dbname(USER);
+        let is_full =
+            |error: &tokio_postgres::Error| error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
+        config.connect(NoTls).await.map_err(|error| {
+            if is_full(&error) {
+                Error::NotOffered("it takes 100 connections as it comes")
+            } else {
+                error.into()
+            }
+        })
+    }
+
+    async fn client(&self) -> Result<(Client, JoinSet<()>), Error> {
+        let (client, connection) = self.connect().await?;
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            // Its end is seen by the caller.
+            let _ = connection.await;
+        });
+        Ok((client, task))
+    }
+
+    async fn load(&self, data: &Data) -> Result<(), Error> {
+        let (client, _connection) = self.client().await?;
+        client.batch_execute(SCHEMA).await?;
+        let edges =
+            data.edges.iter().map(|(follower, followee)| format!("{follower}\t{followee}\n"));
+        copy(&client, "COPY follows FROM STDIN", edges).await?;
+        let posts =
+            (0..data.posts).map(|post| format!("{}\t{}\n", data.author_of(post), data::text(post)));
+        copy(&client, "COPY posts (author, body) FROM STDIN", posts).await?;
+        Ok(client.batch_execute(INDEXES).await?)
+    }
+}
+
+#[async_trait]
+impl System for Postgres {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+
+    async fn answers(&self) -> Result<(), Error> {
+        let (client, _connection) = self.client().await?;
+        Ok(client.batch_execute("SELECT 1").await?)
+    }
+
+    async fn callers(&self, in_flight: usize) -> Result<Callers, Error> {
+        let mut callers = Callers::new();
+        for _ in 0..in_flight.min(CONNECTIONS_MAX) {
+            let (client, connection) = self.client().await?;
+            callers.push(Arc::new(Calls {
+                publish: client.prepare(PUBLISH).await?,
+                publish_live: client.prepare(PUBLISH_LIVE).await?,
+                feeds: [client.prepare(FEEDS[0]).await?, client.prepare(FEEDS[1]).await?],
+                faster: Mutex::default(),
+                floor: client.prepare("SELECT 1").await?,
+                client,
+                _connection: connection,
+            }));
+        }
+        Ok(callers)
+    }
+
+    async fn watch(&self, watchers: Vec<Watcher>) -> Result<Vec<Reader>, Error> {
+        let (client, connection) = self.connect().await?;
+        let listens: String =
+            watchers.iter().map(|watcher| format!("LISTEN feed_{};", watcher.user)).collect();
+        let sinks = watchers
+            .into_iter()
+            .map(|watcher| (format!("feed_{}", watcher.user), watcher.sink))
+            .collect();
+        let mut reading = Box::pin(read(connection, sinks));
+        tokio::select! {
+            listening = client.batch_execute(&listens) => listening?,
+            () = &mut reading => {
+                return Err(Error::Failed("the server closed the connection".to_owned()));
+            }
+        }
+        Ok(vec![Box::pin(async move {
+            reading.await;
+            drop(client);
+        })])
+    }
+
+    fn tables(&self) -> PathBuf {
+        self.server.dir().join("base")
+    }
+
+    fn stop_signal(&self) -> Signal {
+        // "Fast": without waiting for clients to leave.
+        Signal::INT
+    }
+}
+
+impl Calls {
+    /// Tries both ways to ask for a feed. Nobody would leave the slower one in place.
+    async fn choose(&self, user: u32) -> Result<usize, Error> {
+        let mut took = [Duration::MAX; 2];
+        for _ in 0..TRIES {
+            for (feed, took) in self.feeds.iter().zip(&mut took) {
+                let begun = Instant::now();
+                self.client.query(feed, &[&i64::from(user)]).await?;
+                *took = begun.elapsed().min(*took);
+            }
+        }
+        let faster = usize::from(took[1] < took[0]);
+        lock(&self.faster).insert(user, faster);
+        Ok(faster)
+    }
+}
+
+#[async_trait]
+impl Caller for Calls {
+    async fn publish(&self, author: u32, post: u64) -> Result<u64, Error> {
+        let (author, text) = (i64::from(author), data::text(post));
+        self.client.query_one(&self.publish, &[&author, &text]).await?;
+        Ok(post)
+    }
+
+    async fn publish_live(&self, author: u32, post: u64) -> Result<u64, Error> {
+        let (message, text) = (data::message(author, post), data::text(post));
+        let author = i64::from(author);
+        self.client.query(&self.publish_live, &[&author, &text, &message]).await?;
+        Ok(post)
+    }
+
+    async fn feed(&self, user: u32) -> Result<usize, Error> {
+        let known = lock(&self.faster).get(&user).copied();
+        let faster = match known {
+            Some(faster) => faster,
+            None => self.choose(user).await?,
+        };
+        Ok(self.client.query(&self.feeds[faster], &[&i64::from(user)]).await?.len())
+    }
+
+    async fn floor(&self) -> Result<(), Error> {
+        self.client.query(&self.floor, &[]).await?;
+        Ok(())
+    }
+}
+
+/// Writes down what is notified.
+async fn read(
+    mut connection: tokio_postgres::Connection<Socket, NoTlsStream>,
+    sinks: HashMap<String, Sink>,
+) {
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notification(notification) = message {
+            let key = data::key_of(notification.payload().as_bytes());
+            sinks.get(notification.channel()).inspect(|sink| sink.came(key, Instant::now()));
+        }
+    }
+}
+
+async fn copy(
+    client: &Client,
+    statement: &str,
+    lines: impl Iterator<Item = String>,
+) -> Result<(), Error> {
+    let mut sink = Box::pin(client.copy_in::<_, Bytes>(statement).await?);
+    let mut chunk = String::new();
+    let mut lines = lines.peekable();
+    while let Some(line) = lines.next() {
+        chunk += &line;
+        if chunk.len() >= COPY_BYTES || lines.peek().is_none() {
+            futures_util::SinkExt::send(&mut sink, Bytes::from(std::mem::take(&mut chunk))).await?;
+        }
+    }
+    sink.as_mut().finish().await?;
+    Ok(())
+}
+
+/// The ids of the user and group that the server runs as; `None` if this is not root, and it runs
+/// as whoever this is.
+fn owner() -> Result<Option<(u32, u32)>, Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let users = std::fs::read_to_string("/etc/passwd")?;
+    let fields = users.lines().find_map(|line| line.strip_prefix(&format!("{USER}:")));
+    let mut ids = fields.into_iter().flat_map(|fields| fields.split(':').skip(1).take(2));
+    match (ids.next(), ids.next()) {
+        (Some(user), Some(group)) => Ok(Some((user.parse()?, group.parse()?))),
+        _ => Err(Error::NotInstalled(format!("no user {USER}: {HOW_TO_INSTALL}"))),
+    }
+}
+
+/// Gives `dir` to the server's user, and lets them reach it.
+fn own(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), Error> {
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+    if let Some((user, group)) = owner {
+        chown(dir, Some(user), Some(group))?;
+    }
+    Ok(())
+}
+
+fn as_owner(command: &mut Command, owner: Option<(u32, u32)>) -> &mut Command {
+    if let Some((user, group)) = owner {
+        // This process's folder may be closed to that user.
+        command.uid(user).gid(group).current_dir("/");
+    }
+    command
+}

@@ -1,0 +1,140 @@
+//! Whimbrel: its own program, spoken to through its own client over gRPC.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use prost::Message;
+use whimbrel::api::v1::watch_feed_request::Start;
+use whimbrel::api::v1::{NewsFeedRequest, NewsFeedResponse, PublishRequest, WatchFeedRequest};
+use whimbrel::client::{Client, Retry};
+
+use super::{Caller, FEED_ITEMS, Programs, Reader, System, data_folder, seed, serve};
+use crate::data::{self, Data};
+use crate::error::Error;
+use crate::load::Callers;
+use crate::server::{Server, free_port};
+use crate::watchers::Watcher;
+
+/// The longest silence that can be asked for, so that signs of life do not disturb the figures.
+const HEARTBEAT: Duration = Duration::from_secs(300);
+/// Above what any measurement opens. A limit, and no tuning: nothing is set aside for it.
+const STREAMS_MAX: &str = "1000000";
+/// How long a stream is tried to be opened, while all others are too.
+const OPEN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A Whimbrel server of the bench's own.
+#[derive(Debug)]
+pub(crate) struct Whimbrel {
+    server: Server,
+    address: String,
+}
+
+struct Calls(Client);
+
+impl Whimbrel {
+    /// Starts it on a log that holds `data`.
+    pub(crate) async fn start(programs: &Programs, data: &Data) -> Result<Self, Error> {
+        let folder = data_folder(programs)?;
+        seed::seed(folder.path(), data)?;
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let (program, listen) = (programs.whimbrel.clone(), address.clone());
+        let server = Server::new(folder, move |dir| {
+            let mut command = Command::new(&program);
+            // Its settings are the defaults, whatever those of the bench's surroundings are.
+            for (name, _) in std::env::vars_os() {
+                if name.as_encoded_bytes().starts_with(b"WHIMBREL_") {
+                    command.env_remove(name);
+                }
+            }
+            command.args(["serve", "--listen", &listen, "--log", "error"]);
+            command.args(["--streams-max", STREAMS_MAX, "--data"]).arg(dir);
+            command
+        })?;
+        let system = Self { server, address };
+        serve(&system).await?;
+        Ok(system)
+    }
+
+    /// A client of it.
+    pub(crate) async fn client(&self) -> Result<Client, Error> {
+        Ok(Client::connect(&self.address).await?)
+    }
+}
+
+#[async_trait]
+impl System for Whimbrel {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+
+    async fn answers(&self) -> Result<(), Error> {
+        let request = NewsFeedRequest { user_id: data::user_name(0), ..NewsFeedRequest::default() };
+        self.client().await?.news_feed(request).await?;
+        Ok(())
+    }
+
+    async fn callers(&self, in_flight: usize) -> Result<Callers, Error> {
+        let clients = Client::connect_for(&self.address, in_flight, 1).await?;
+        Ok(clients.into_iter().map(|client| Arc::new(Calls(client)) as _).collect())
+    }
+
+    async fn watch(&self, watchers: Vec<Watcher>) -> Result<Vec<Reader>, Error> {
+        let client = self.client().await?;
+        let mut readers = Vec::new();
+        for Watcher { user, cursor, sink, .. } in watchers {
+            let request = WatchFeedRequest {
+                user_id: data::user_name(user),
+                start: cursor.map(Start::AfterCursor),
+                heartbeat: HEARTBEAT.try_into().ok(),
+                ..WatchFeedRequest::default()
+            };
+            let open = || client.watch_revisions(request.clone());
+            let mut revisions = Retry::within(OPEN_TIME_MAX).call(open).await?;
+            let reader: Reader = Box::pin(async move {
+                // A stream that ends early is seen by what is missing.
+                while let Ok(Some(events)) = revisions.next().await {
+                    sink.came(events, Instant::now());
+                }
+            });
+            readers.push(reader);
+        }
+        Ok(readers)
+    }
+}
+
+impl Calls {
+    async fn page(&self, user: u32) -> Result<NewsFeedResponse, Error> {
+        let request = NewsFeedRequest {
+            user_id: data::user_name(user),
+            page_size: FEED_ITEMS as i32,
+            ..NewsFeedRequest::default()
+        };
+        Ok(self.0.news_feed(request).await?)
+    }
+}
+
+#[async_trait]
+impl Caller for Calls {
+    async fn publish(&self, author: u32, post: u64) -> Result<u64, Error> {
+        let request = PublishRequest {
+            author_id: data::user_name(author),
+            text: data::text(post),
+            request_id: format!("{post:016x}"),
+        };
+        Ok(self.0.publish(request).await?.post.unwrap_or_default().revision)
+    }
+
+    async fn feed(&self, user: u32) -> Result<usize, Error> {
+        Ok(self.page(user).await?.items.len())
+    }
+
+    async fn feed_bytes(&self, user: u32) -> Result<usize, Error> {
+        Ok(self.page(user).await?.encoded_len())
+    }
+
+    async fn floor(&self) -> Result<(), Error> {
+        Ok(self.0.check_health().await?)
+    }
+}

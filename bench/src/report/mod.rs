@@ -1,0 +1,121 @@
+//! The report: results as Markdown and SVG. Every number in it comes from the results, and all the
+//! prose from `template.md`, so that figures cannot drift from what is said of them.
+
+mod charts;
+mod figures;
+mod format;
+mod tables;
+mod targets;
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::results::Results;
+
+const TEMPLATE: &str = include_str!("template.md");
+/// What a placeholder begins and ends with.
+const OPEN: &str = "{{";
+const CLOSE: &str = "}}";
+/// The folder of the charts, from the report.
+const FOLDER: &str = "benchmarks";
+
+/// Writes `benchmarks.md` into `dir`, and the charts into a folder beside it.
+pub(crate) fn write(results: &Results, dir: &Path) -> Result<(), Error> {
+    let folder = dir.join(FOLDER);
+    fs::create_dir_all(&folder)?;
+    // What an earlier run has drawn and this one has not would be taken for this one's.
+    for (name, _) in figures::CHARTS {
+        let _ = fs::remove_file(folder.join(format!("{name}.svg")));
+    }
+    let drawn = figures::draw(results, &folder)?;
+    let text = filled(TEMPLATE, |placeholder| match placeholder.split_once(' ') {
+        Some(("chart", name)) => Some(chart(name, &drawn)),
+        Some(("table", name)) => tables::table(results, name),
+        Some(("text", name)) => tables::text(results, name),
+        _ => None,
+    })?;
+    Ok(fs::write(dir.join("benchmarks.md"), text)?)
+}
+
+/// A chart's place in the report, if it was drawn.
+fn chart(name: &str, drawn: &[&str]) -> String {
+    let title = figures::CHARTS.iter().find(|(chart, _)| *chart == name).map(|(_, title)| title);
+    match title {
+        Some(title) if drawn.contains(&name) => format!("![{title}]({FOLDER}/{name}.svg)"),
+        _ => "*(no chart: not measured in this run)*".to_owned(),
+    }
+}
+
+/// `template` with all placeholders filled.
+fn filled(template: &str, fill: impl Fn(&str) -> Option<String>) -> Result<String, Error> {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once(OPEN) {
+        let (placeholder, after) =
+            after.split_once(CLOSE).ok_or_else(|| unknown("a placeholder without an end"))?;
+        text += before;
+        text += &fill(placeholder).ok_or_else(|| unknown(placeholder))?;
+        rest = after;
+    }
+    Ok(text + rest)
+}
+
+fn unknown(placeholder: &str) -> Error {
+    Error::Failed(format!("the report's template has {placeholder:?}, which nothing fills"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::Kind;
+
+    fn results() -> Results {
+        let mut results = Results { rounds: 2, ..Results::default() };
+        let figures = [
+            ("publish", Kind::Whimbrel, 64.0, "per_s", [70.0, 90.0]),
+            ("publish", Kind::Whimbrel, 64.0, "floor_per_s", [100.0, 100.0]),
+            ("publish", Kind::Nats, 64.0, "per_s", [1_000.0, 2_000.0]),
+            ("feed", Kind::Whimbrel, 10.0, "p50_us", [150.0, 170.0]),
+            ("feed", Kind::Whimbrel, 1_000.0, "p50_us", [300.0, 320.0]),
+            ("latency", Kind::Whimbrel, 5_000.0, "p50_us", [900.0, 900.0]),
+            ("latency", Kind::Whimbrel, 5_000.0, "p99_us", [6_000.0, 6_000.0]),
+        ];
+        for (measurement, kind, x, name, rounds) in figures {
+            let row = results.row_mut(measurement, kind, x);
+            rounds.iter().for_each(|round| {
+                row.figures.entry(name.to_owned()).or_default().push(*round);
+            });
+        }
+        results.row_mut("publish", Kind::Axum, 64.0).note = Some("it broke".to_owned());
+        results.skipped.insert(Kind::Redis, "not installed: apt-get".to_owned());
+        results
+    }
+
+    /// The aim: results that were written and read again make the same report, with the figures,
+    /// the charts, what failed and what was skipped.
+    #[test]
+    fn a_report_is_made_from_results_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = serde_json::to_string(&results()).unwrap();
+        write(&serde_json::from_str(&read).unwrap(), dir.path()).unwrap();
+        let text = fs::read_to_string(dir.path().join("benchmarks.md")).unwrap();
+        for expected in
+            ["| 80 <sub>70–90", "| 1,500 <sub>", "it broke", "not installed: apt-get", "0.80 ×"]
+        {
+            assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
+        }
+        assert!(!text.contains(OPEN));
+        let svg = fs::read_to_string(dir.path().join(FOLDER).join("publish.svg")).unwrap();
+        assert!(svg.contains("Whimbrel") && svg.contains("NATS core"));
+        assert!(!dir.path().join(FOLDER).join("restart.svg").exists());
+    }
+
+    /// The aim: a placeholder that nothing fills is an error, and not a hole in the report.
+    #[test]
+    fn an_unknown_placeholder_is_an_error() {
+        assert_eq!(filled("a {{b}} c", |name| Some(name.to_uppercase())).unwrap(), "a B c");
+        assert!(filled("a {{b}} c", |_| None).is_err());
+        assert!(filled("a {{b c", |_| Some(String::new())).is_err());
+    }
+}

@@ -1,0 +1,296 @@
+//! The tables of the report, by name. A figure that is not there is a dash, and why is said below.
+
+use super::format::{bytes, digits, grouped, time_us, with_spread};
+use super::targets;
+use crate::peer::Kind;
+use crate::results::{Results, Row};
+use crate::stats::Figure;
+
+/// What stands where there is nothing.
+pub(super) const NOTHING: &str = "–";
+
+/// How a figure is written.
+type Write = fn(f64) -> String;
+/// A column: its head, and its cell of a row.
+type Column<'a> = (&'a str, &'a dyn Fn(&Row) -> String);
+
+/// The table with this name, if there is one.
+pub(super) fn table(results: &Results, name: &str) -> Option<String> {
+    let system = |row: &Row| row.system.label().to_owned();
+    let x = |row: &Row| grouped(row.x);
+    let means = |row: &Row| row.system.durability().to_owned();
+    let ratio = |row: &Row| {
+        let ratio = row.figures.get("per_s").zip(row.figures.get("floor_per_s"));
+        or_nothing(ratio.and_then(|(own, floor)| own.ratio(floor)), |it| format!("{it:.2} ×"))
+    };
+    let (per_s, p50, p99) =
+        (cell("per_s", grouped), cell("p50_us", time_us), cell("p99_us", time_us));
+    let (cpu, lost, seconds) =
+        (cell("cpu_us", cpu_us), cell("lost", grouped), cell("seconds", digits));
+    Some(match name {
+        "targets" => targets::table(results),
+        "versions" => versions(results),
+        "publish" => rows(
+            results,
+            &["publish"],
+            &[
+                ("system", &system),
+                ("in flight", &x),
+                ("publishes/s", &per_s),
+                ("p50", &p50),
+                ("p99", &p99),
+                ("server CPU each", &cpu),
+                ("of its own do-nothing call", &ratio),
+                ("an answer means", &means),
+            ],
+        ),
+        "thousand" => rows(
+            results,
+            &["thousand"],
+            &[("system", &system), ("seconds for all", &seconds), ("an answer means", &means)],
+        ),
+        "fan_out" => rows(
+            results,
+            &["fan_out_shared", "fan_out_own"],
+            &[
+                ("system", &system),
+                ("connections", &|row| {
+                    if row.measurement == "fan_out_own" { "own" } else { "shared" }.to_owned()
+                }),
+                ("deliveries/s", &per_s),
+                ("server CPU each", &cpu),
+                ("not exactly once", &lost),
+                ("posts a round", &cell("posts", grouped)),
+            ],
+        ),
+        "latency" => rows(
+            results,
+            &["latency"],
+            &[
+                ("system", &system),
+                ("posts/s", &x),
+                ("delivered, p50", &p50),
+                ("p99", &p99),
+                ("latest", &cell("max_us", time_us)),
+                ("answered, p50", &cell("answer_p50_us", time_us)),
+                ("p99", &cell("answer_p99_us", time_us)),
+                ("not exactly once", &lost),
+            ],
+        ),
+        "feed" => rows(
+            results,
+            &["feed"],
+            &[
+                ("system", &system),
+                ("followees", &x),
+                ("p50", &p50),
+                ("p99", &p99),
+                ("server CPU each", &cpu),
+                ("do-nothing call of as many bytes, p50", &cell("floor_p50_us", time_us)),
+            ],
+        ),
+        "idle" => idle(results),
+        "edges" => rows(
+            results,
+            &["edges"],
+            &[
+                ("system", &system),
+                ("memory each", &cell("memory_bytes_each", bytes)),
+                ("disk each", &cell("disk_bytes_each", bytes)),
+            ],
+        ),
+        "restart" => rows(
+            results,
+            &["restart"],
+            &[
+                ("system", &system),
+                ("seconds until it answers", &seconds),
+                ("an answer had meant", &means),
+            ],
+        ),
+        "growth" => rows(
+            results,
+            &["growth"],
+            &[
+                ("edges and posts", &x),
+                ("publishes/s, 64 in flight", &cell("publish_per_s", grouped)),
+                ("CPU each", &cell("publish_cpu_us", cpu_us)),
+                ("feed, p50", &cell("feed_p50_us", time_us)),
+                ("p99", &cell("feed_p99_us", time_us)),
+                ("delivery at 1,000/s, p50", &cell("delivery_p50_us", time_us)),
+                ("p99", &cell("delivery_p99_us", time_us)),
+                ("memory", &cell("memory_bytes", bytes)),
+                ("disk", &cell("disk_bytes", bytes)),
+                ("seconds to serving after kill -9", &cell("restart_seconds", digits)),
+            ],
+        ),
+        "audience" => rows(
+            results,
+            &["audience"],
+            &[
+                ("system", &system),
+                ("watchers", &x),
+                ("ms to the last delivery", &cell("last_ms", digits)),
+                ("answer to the author", &cell("answer_us", time_us)),
+                ("memory each", &cell("bytes_each", bytes)),
+                ("not exactly once", &lost),
+            ],
+        ),
+        "small_posts" => rows(
+            results,
+            &["small_posts"],
+            &[
+                ("system", &system),
+                ("watchers", &x),
+                ("ms to the last of them", &cell("last_ms", digits)),
+                ("worst", &cell("last_worst_ms", digits)),
+                ("small posts alone: delivered p50", &cell("alone_p50_us", time_us)),
+                ("p99", &cell("alone_p99_us", time_us)),
+                ("answered p99", &cell("alone_answer_p99_us", time_us)),
+                ("beside it: delivered p50", &cell("beside_p50_us", time_us)),
+                ("p99", &cell("beside_p99_us", time_us)),
+                ("answered p99", &cell("beside_answer_p99_us", time_us)),
+                ("not exactly once", &lost),
+            ],
+        ),
+        "storm" => rows(
+            results,
+            &["storm"],
+            &[
+                ("watchers", &x),
+                ("seconds until all streams are open", &cell("opened_seconds", digits)),
+                ("until half have caught up", &cell("median_seconds", digits)),
+                ("until the last has", &cell("slowest_seconds", digits)),
+                ("posts caught up on", &cell("deliveries", grouped)),
+                ("with a hole or a repeat", &cell("incomplete", grouped)),
+                ("server CPU", &cell("cpu_seconds", digits)),
+                ("memory before", &cell("memory_before_bytes", bytes)),
+                ("after", &cell("memory_after_bytes", bytes)),
+                ("peak", &cell("memory_peak_bytes", bytes)),
+            ],
+        ),
+        _ => return None,
+    })
+}
+
+/// The text with this name, if there is one.
+pub(super) fn text(results: &Results, name: &str) -> Option<String> {
+    let machine = &results.machine;
+    Some(match name {
+        "date" => results.date.clone(),
+        "command" => results.command.clone(),
+        "rounds" => results.rounds.to_string(),
+        "minutes" => digits(results.seconds / 60.0),
+        "machine" => format!(
+            "{} cores ({}), {:.0} GiB, Linux {}; an fdatasync of 200 bytes takes {}",
+            machine.cores,
+            machine.processor,
+            machine.memory_gib,
+            machine.kernel,
+            time_us(machine.flush_us),
+        ),
+        "warning" if results.quick => {
+            "**These are the figures of a quick run, which shows that everything works and \
+             measures nothing.**"
+                .to_owned()
+        }
+        "warning" => String::new(),
+        _ => return None,
+    })
+}
+
+/// Which systems, which versions, and what was not there.
+fn versions(results: &Results) -> String {
+    let mut lines = head(&["system", "version", "an answered publish is"]);
+    for (kind, version) in &results.versions {
+        lines += &line(&[kind.label(), version, kind.durability()].map(str::to_owned));
+    }
+    for (kind, why) in &results.skipped {
+        lines += &format!("\n**Skipped: {}**: {why}\n", kind.label());
+    }
+    lines
+}
+
+/// Both kinds of connections side by side.
+fn idle(results: &Results) -> String {
+    let mut lines = head(&["system", "on a shared connection", "on its own connection"]);
+    let mut systems = results.systems("idle_shared");
+    systems.extend(results.systems("idle_own"));
+    systems.sort_unstable();
+    systems.dedup();
+    let each = |measurement: &str, kind: Kind| {
+        let sizes = results.sizes(measurement);
+        let found = sizes.iter().find_map(|x| results.figure(measurement, kind, *x, "bytes_each"));
+        found.map_or_else(|| NOTHING.to_owned(), |figure| bytes(figure.median))
+    };
+    for kind in systems {
+        let cells = [kind.label().to_owned(), each("idle_shared", kind), each("idle_own", kind)];
+        lines += &line(&cells);
+    }
+    lines + &notes(results, &["idle_shared", "idle_own"])
+}
+
+/// A table of all rows of `measurements`, a size after the other.
+fn rows(results: &Results, measurements: &[&str], columns: &[Column<'_>]) -> String {
+    let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
+    let mut lines = head(&heads);
+    let mut is_empty = true;
+    for measurement in measurements {
+        for x in results.sizes(measurement) {
+            for kind in results.systems(measurement) {
+                let row = results.row(measurement, kind, x);
+                let Some(row) = row.filter(|row| !row.figures.is_empty()) else { continue };
+                is_empty = false;
+                let cells: Vec<String> = columns.iter().map(|(_, cell)| cell(row)).collect();
+                lines += &line(&cells);
+            }
+        }
+    }
+    if is_empty {
+        lines = "*(not measured in this run)*\n".to_owned();
+    }
+    lines + &notes(results, measurements)
+}
+
+/// What could not be measured, and why.
+fn notes(results: &Results, measurements: &[&str]) -> String {
+    let rows = results.rows.iter().filter(|row| measurements.contains(&&*row.measurement));
+    let mut notes = String::new();
+    for row in rows {
+        if let Some(note) = &row.note {
+            let what = match &*row.measurement {
+                "fan_out_shared" | "idle_shared" => ", shared connections",
+                "fan_out_own" | "idle_own" => ", own connections",
+                _ => "",
+            };
+            notes += &format!("- Not measured: {}{what}: {note}.\n", row.system.label());
+        }
+    }
+    if notes.is_empty() { notes } else { format!("\n{notes}") }
+}
+
+/// A cell with a figure of the row.
+fn cell(name: &'static str, write: Write) -> impl Fn(&Row) -> String {
+    move |row| {
+        let figure: Option<&Figure> = row.figures.get(name);
+        figure.map_or_else(|| NOTHING.to_owned(), |figure| with_spread(figure, write))
+    }
+}
+
+fn cpu_us(us: f64) -> String {
+    format!("{} µs", digits(us))
+}
+
+pub(super) fn or_nothing(value: Option<f64>, write: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| NOTHING.to_owned(), write)
+}
+
+pub(super) fn head(cells: &[&str]) -> String {
+    let rule: Vec<String> = cells.iter().map(|_| "---".to_owned()).collect();
+    let cells: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
+    line(&cells) + &line(&rule)
+}
+
+pub(super) fn line(cells: &[String]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}

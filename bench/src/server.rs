@@ -1,0 +1,121 @@
+//! A server process of the bench's own, with a folder of its own; both are gone when it is dropped.
+//! It knows nothing of what the process serves.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::{NamedTempFile, TempDir};
+use tokio::time::sleep;
+
+use crate::error::Error;
+use crate::load::lock;
+use crate::machine;
+
+/// How long a process has to end when it is asked to.
+const STOP_TIME_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether it has.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Says how the process is started in a folder.
+type Recipe = Box<dyn Fn(&Path) -> Command + Send + Sync>;
+
+/// A process that serves.
+pub(crate) struct Server {
+    recipe: Recipe,
+    child: Mutex<Option<Child>>,
+    /// What it says on standard error.
+    said: NamedTempFile,
+    /// Dropped after the process has ended.
+    data: TempDir,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("pid", &self.pid()).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server with its data in `data`. Nothing runs before [`Server::start`].
+    pub(crate) fn new(
+        data: TempDir,
+        recipe: impl Fn(&Path) -> Command + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let said = NamedTempFile::new()?;
+        Ok(Self { recipe: Box::new(recipe), child: Mutex::new(None), said, data })
+    }
+
+    /// Starts the process. It may not serve yet.
+    pub(crate) fn start(&self) -> Result<(), Error> {
+        let mut command = (self.recipe)(self.data.path());
+        let said = self.said.reopen()?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        *lock(&self.child) = Some(command.spawn()?);
+        Ok(())
+    }
+
+    /// The process; 0 if none runs.
+    pub(crate) fn pid(&self) -> u32 {
+        lock(&self.child).as_ref().map_or(0, Child::id)
+    }
+
+    /// Where its data is.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.data.path().to_owned()
+    }
+
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        lock(&self.child).as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Asks the process to end with `signal`, and waits for it.
+    pub(crate) async fn stop(&self, signal: Signal) -> Result<(), Error> {
+        if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
+            // It may have ended by itself.
+            let _ = kill_process(pid, signal);
+        }
+        let asked = Instant::now();
+        while !self.has_ended() {
+            if asked.elapsed() > STOP_TIME_MAX {
+                return Err(Error::Failed("it does not stop".to_owned()));
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+        *lock(&self.child) = None;
+        Ok(())
+    }
+
+    /// Kills the process and its children, as a power cut would end them.
+    pub(crate) fn kill(&self) {
+        if let Some(mut child) = lock(&self.child).take() {
+            for pid in machine::family(child.id()) {
+                if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+            }
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(Ok(Some(status))) = lock(&self.child).as_mut().map(Child::try_wait) {
+            let said = fs::read_to_string(self.said.path()).unwrap_or_default();
+            let last = said.lines().next_back().unwrap_or_default();
+            eprintln!("a server ended by itself ({status}); its last words: {last}");
+        }
+        self.kill();
+    }
+}
+
+/// A port that nobody has at this moment.
+pub(crate) fn free_port() -> Result<u16, Error> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
