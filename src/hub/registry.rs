@@ -74,6 +74,23 @@ struct Pass {
     next: u32,
 }
 
+/// What may still be done in a step.
+#[derive(Debug)]
+struct Budget {
+    feeds: usize,
+    looks: usize,
+}
+
+impl Budget {
+    fn of(feeds: usize) -> Self {
+        Self { feeds, looks: feeds.saturating_mul(LOOKS_PER_FEED) }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.feeds == 0 || self.looks == 0
+    }
+}
+
 impl Registry {
     pub(super) fn new(channel_runs: usize) -> Self {
         Self {
@@ -117,19 +134,18 @@ impl Registry {
         (place, receiver)
     }
 
-    /// Counts a stream of the feed at `place` out. Whether it was the last, and the feed is gone.
-    pub(super) fn leave(&mut self, place: usize) -> bool {
+    /// Counts a stream of the feed at `place` out. With its last one the feed goes.
+    pub(super) fn leave(&mut self, place: usize) {
         let feed = &mut self.feeds[place];
         feed.streams -= 1;
         if feed.streams > 0 {
-            return false;
+            return;
         }
         let feed = self.feeds.remove(place);
         self.by_user.remove(&feed.user);
         for audience in feed.listed {
             self.delist(place, audience);
         }
-        true
     }
 
     /// Takes in `event`, which `change` made, after all that was taken in before. A post that
@@ -162,12 +178,12 @@ impl Registry {
 
     /// Goes on with the small passes, until `feeds_max` feeds were told.
     pub(super) fn advance_small(&mut self, feeds_max: usize) {
-        let mut feeds_left = feeds_max;
+        let mut budget = Budget::of(feeds_max);
         let mut number = 0;
-        while feeds_left > 0
+        while !budget.is_spent()
             && let Some(pass) = self.passes.get(number)
         {
-            if pass.is_small && self.advance(number, &mut feeds_left) {
+            if pass.is_small && self.advance(number, &mut budget) {
                 self.passes.remove(number);
             } else {
                 number += 1;
@@ -177,9 +193,9 @@ impl Registry {
 
     /// Goes on with all passes, oldest first, until `feeds_max` feeds were told.
     pub(super) fn advance_oldest(&mut self, feeds_max: usize) {
-        let mut feeds_left = feeds_max;
-        while feeds_left > 0 && !self.passes.is_empty() {
-            if self.advance(0, &mut feeds_left) {
+        let mut budget = Budget::of(feeds_max);
+        while !budget.is_spent() && !self.passes.is_empty() {
+            if self.advance(0, &mut budget) {
                 self.passes.pop_front();
             }
         }
@@ -202,23 +218,21 @@ impl Registry {
         (self.feeds[place].told < revision).then_some(place)
     }
 
-    /// Takes a pass on by `feeds_left` feeds at most, and counts them down. Whether it is at its
-    /// end.
-    fn advance(&mut self, number: usize, feeds_left: &mut usize) -> bool {
+    /// Takes a pass on as far as the budget goes. Whether it is at its end.
+    fn advance(&mut self, number: usize, budget: &mut Budget) -> bool {
         let Pass { author, next, .. } = &self.passes[number];
         let (author, first) = (author.clone(), *next);
         let Some(&audience) = self.by_author.get(&author) else { return true };
-        let mut looks_left = feeds_left.saturating_mul(LOOKS_PER_FEED);
         let mut next = first;
         let ended = loop {
             let Some(&place) = self.audiences[audience].feeds.range(next..).next() else {
                 break true;
             };
-            if *feeds_left == 0 || looks_left == 0 {
+            if budget.is_spent() {
                 break false;
             }
-            looks_left -= 1;
-            *feeds_left -= usize::from(self.send(place as usize, None));
+            budget.looks -= 1;
+            budget.feeds -= usize::from(self.send(place as usize, None));
             next = place + 1;
         };
         // Those of the same author that went along do not come again.
@@ -227,7 +241,6 @@ impl Registry {
                 pass.next = pass.next.max(next);
             }
         }
-        *feeds_left *= usize::from(looks_left > 0);
         ended
     }
 
