@@ -75,9 +75,9 @@ impl<S> Layer<S> for Admission {
     }
 }
 
-impl<S> Service<Request<Body>> for Admitted<S>
+impl<S, B> Service<Request<B>> for Admitted<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<B>, Response = Response<Body>>,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -88,7 +88,7 @@ where
         self.services.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let door = Arc::clone(&self.door);
         let always_open = request.uri().path().starts_with(ALWAYS_OPEN);
         if door.draining.load(Ordering::SeqCst) && !always_open {

@@ -32,6 +32,7 @@ pub struct Closer(Arc<Ends>);
 
 #[derive(Debug, Default)]
 struct Ends {
+    /// Also cancelled when it is to be closed at once, so that one wait is enough.
     retirement: CancellationToken,
     close: CancellationToken,
 }
@@ -43,7 +44,7 @@ impl Closer {
         self.0.retirement.cancel();
     }
 
-    /// What is cancelled when the connection is retired.
+    /// What is cancelled when the connection is to end, in order or at once.
     #[must_use]
     pub fn retirement(&self) -> &CancellationToken {
         &self.0.retirement
@@ -52,17 +53,13 @@ impl Closer {
     /// Closes the connection at once, whatever is under way.
     pub fn close(&self) {
         self.0.close.cancel();
+        self.0.retirement.cancel();
     }
 
-    /// Whether it is to be closed at once.
+    /// What is cancelled when the connection is to end at once, before [`Closer::retirement`] is.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.0.close.is_cancelled()
-    }
-
-    /// Waits until it is to be closed at once.
-    pub async fn closed(&self) {
-        self.0.close.cancelled().await;
+    pub fn closing(&self) -> &CancellationToken {
+        &self.0.close
     }
 }
 
@@ -102,7 +99,7 @@ impl StallWatch {
             for (bell, closer) in self.0.streams().values() {
                 let is_stalled =
                     bell.wants_poll_since().is_some_and(|since| since + self.0.stall_max < now);
-                if is_stalled && !closer.is_closed() {
+                if is_stalled && !closer.closing().is_cancelled() {
                     tracing::info!("a reader accepted nothing for too long: connection closed");
                     closer.close();
                 }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -59,6 +60,10 @@ pub(super) struct Serve {
     /// Threads that connections live on [default: one per core].
     #[arg(long, env = "WHIMBREL_THREADS", value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// How long, when it is to stop, calls are still taken while health says that it does not
+    /// serve, in seconds: for load balancers to hear of it.
+    #[arg(long, env = "WHIMBREL_DRAIN_NOTICE", default_value_t = 0, value_name = "SECONDS")]
+    drain_notice: u64,
 }
 
 impl Serve {
@@ -80,6 +85,7 @@ impl Serve {
                 connections_per_address_max: self
                     .address_connections_max
                     .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
+                drain_notice: Duration::from_secs(self.drain_notice),
                 workers: self.threads.map_or(defaults.workers, NonZeroUsize::get),
                 ..defaults
             },

@@ -92,7 +92,7 @@ impl Services {
 
 /// Serves the connection until it is closed. To be spawned on its worker.
 pub(super) async fn serve(tcp: std::net::TcpStream, place: Place, services: Arc<Services>) {
-    let closer = place.closer.clone();
+    let closer = &place.closer;
     let begun = async {
         let tcp = TcpStream::from_std(tcp)?;
         timeout(services.preface_time_max, Socket::begin(tcp)).await?
@@ -104,7 +104,6 @@ pub(super) async fn serve(tcp: std::net::TcpStream, place: Place, services: Arc<
         },
         // Nothing was asked on it yet.
         () = closer.retirement().cancelled() => return,
-        () = closer.closed() => return,
     };
 
     let calls = Calls { services: Arc::clone(&services), closer: closer.clone() };
@@ -114,15 +113,17 @@ pub(super) async fn serve(tcp: std::net::TcpStream, place: Place, services: Arc<
     tokio::select! {
         biased;
         ended = &mut connection => return told(ended),
-        () = closer.closed() => return,
         () = closer.retirement().cancelled() => {}
         () = sleep(age) => closer.retire(),
+    }
+    if closer.closing().is_cancelled() {
+        return;
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
         ended = &mut connection => told(ended),
-        () = closer.closed() => {}
+        () = closer.closing().cancelled() => {}
         () = sleep(services.retiring_time_max) => {
             tracing::debug!("a retired connection was still open at its deadline, and was closed");
         }
@@ -144,10 +145,9 @@ struct Calls {
 impl hyper::service::Service<Request<Incoming>> for Calls {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = <Admitted<Routes> as Service<Request<Body>>>::Future;
+    type Future = <Admitted<Routes> as Service<Request<Incoming>>>::Future;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let mut request = request.map(Body::new);
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.closer.clone());
         // The routes are always ready.
         self.services.calls.clone().call(request)
