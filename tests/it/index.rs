@@ -201,6 +201,45 @@ proptest! {
     }
 }
 
+/// The index is written, and memory shortened, while somebody reads: nothing is missed in between.
+#[test]
+fn what_leaves_memory_during_a_read_is_found_in_the_index() {
+    const POSTS: u64 = 1_500;
+    let limits = Limits { recent_revisions_per_author_max: 1, ..limits() };
+    let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
+    let whole = View::new(Arc::clone(&log), &limits);
+    let view = View::load(Arc::clone(&log), open_index(&Disk::default(), &*log), &limits);
+    let follows = (1..USERS).map(|followee| (0, 0, followee));
+    let posts = (0..POSTS as usize).map(|post| (2, 1 + post % (USERS - 1), 0));
+    for (number, act) in follows.chain(posts).enumerate() {
+        let event = event(&whole, number, act).unwrap();
+        log.append(log.head(), vec![event.clone()]).unwrap();
+        whole.apply(log.head(), &event);
+        view.apply(log.head(), &event);
+    }
+    let (name, head) = (user(0), log.head());
+    let page =
+        PageQuery { user: name.clone(), before: Revision::MAX, items_max: 1_000, with_own: false };
+    let kind = BacklogKind::Events;
+    let backlog =
+        BacklogQuery { user: name, after: Revision::ZERO, until: head, kind, events_max: 2_000 };
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for lag in (0..POSTS as usize).rev().step_by(10) {
+                write_index(&view, &*log, lag);
+            }
+        });
+        let whole = (
+            whole.feed_page_at_hand(&page).unwrap().revisions,
+            whole.backlog_at_hand(&backlog).unwrap(),
+        );
+        while !writer.is_finished() {
+            assert_eq!(view.feed_page(&page).unwrap().revisions, whole.0);
+            assert_eq!(view.backlog(&backlog).unwrap(), whole.1);
+        }
+    });
+}
+
 /// Both directions of the graph say the same, also of somebody whom thousands follow.
 #[test]
 fn followers_are_the_other_side_of_followees() {

@@ -28,6 +28,7 @@ mod news_feed;
 mod overload;
 mod process;
 mod publish;
+mod storm;
 mod stream_steps;
 mod watch;
 mod watch_pace;

@@ -1,0 +1,176 @@
+//! Everybody comes back at once: the log is read about once for all of them, a few at a time, and
+//! nobody is left waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use whimbrel::config::Limits;
+use whimbrel::engine::Engine;
+use whimbrel::hub::{Start, Step, WatchOptions};
+use whimbrel::log::{Batch, Entry, Error, Index, LocalLog, Log};
+use whimbrel::model::{Change, Cursor, Event, LogId, PostText, Revision, Timestamp, UserId};
+use whimbrel::runtime::{Clock, Vital};
+
+use crate::harness::{Disk, within};
+use crate::log::OPTIONS;
+
+const WATCHERS: usize = 1_000;
+const AUTHORS: usize = 20;
+const FOLLOWEES: usize = 2;
+const POSTS: usize = 2_000;
+const READS_MAX: usize = 3;
+
+/// A thousand streams resume after a restart, from all over the log, on one thread.
+#[test]
+fn a_storm_of_watchers_shares_the_reads_of_the_log() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (disk, index) = (Disk::default(), Disk::default());
+    seed(&disk);
+    runtime.block_on(async {
+        let (first, _) = open(&disk, &index);
+        within("the index to be written", first.stop()).await;
+    });
+
+    runtime.block_on(async {
+        let (engine, log) = open(&disk, &index);
+        let now = engine.cursor();
+        let first_post = now.after.get() - POSTS as u64;
+        let mut streams = JoinSet::new();
+        for watcher in 0..WATCHERS {
+            let after = first_post + (watcher * 7 % POSTS) as u64;
+            let cursor = Cursor::after(now.log, Revision::new(after));
+            let options = WatchOptions { heartbeat: Duration::from_secs(20), reset_items: None };
+            let mut stream = engine.watch(&user(watcher), Start::After(cursor), options).unwrap();
+            streams.spawn(async move {
+                let mut told = Vec::new();
+                loop {
+                    match stream.next().await.unwrap().unwrap() {
+                        Step::Batch { events, .. } => {
+                            told.extend(events.iter().map(|e| e.revision.get()))
+                        }
+                        Step::CaughtUp { .. } => break,
+                        _ => {}
+                    }
+                }
+                let posts =
+                    (0..POSTS).filter(|post| followees(watcher).contains(&(post % AUTHORS)));
+                let posts = posts.map(|post| first_post + 1 + post as u64);
+                let missed: Vec<_> = posts.filter(|&revision| revision > after).collect();
+                assert_eq!(told, missed, "watcher {watcher}");
+            });
+        }
+        while let Some(done) = within("all to be caught up", streams.join_next()).await {
+            done.unwrap();
+        }
+        // Streams that want a post at the same moment may each read it.
+        let events = log.events.load(Ordering::SeqCst);
+        assert!((POSTS / 2..=2 * POSTS).contains(&events), "{events} events were read");
+        let at_once = log.at_once_max.load(Ordering::SeqCst);
+        assert!((1..=READS_MAX).contains(&at_once), "{at_once} reads at once");
+        within("the engine to stop", engine.stop()).await;
+    });
+}
+
+fn followees(watcher: usize) -> [usize; FOLLOWEES] {
+    [watcher % AUTHORS, (watcher + 7) % AUTHORS]
+}
+
+fn user(number: usize) -> UserId {
+    UserId::parse(&format!("watcher{number}")).unwrap()
+}
+
+fn author(number: usize) -> UserId {
+    UserId::parse(&format!("author{number}")).unwrap()
+}
+
+/// All follows, and then all posts, the authors taking turns.
+fn seed(disk: &Disk) {
+    let follows = (0..WATCHERS).flat_map(|watcher| {
+        let follow =
+            move |followee| Change::Follow { follower: user(watcher), followee: author(followee) };
+        followees(watcher).map(follow)
+    });
+    let posts = (0..POSTS).map(|post| Change::Publish {
+        author: author(post % AUTHORS),
+        text: PostText::parse(&format!("post {post}")).unwrap(),
+        request_id: None,
+    });
+    let event = |change| Event { time: Timestamp::default(), change };
+    let log = LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap();
+    log.append(Revision::ZERO, follows.chain(posts).map(event).collect()).unwrap();
+}
+
+fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<CountedLog>) {
+    let limits = Limits { reads_max: READS_MAX, ..Limits::default() };
+    let log = LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap();
+    let index = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
+    let log = Arc::new(CountedLog {
+        log,
+        events: AtomicUsize::new(0),
+        at_once: AtomicUsize::new(0),
+        at_once_max: AtomicUsize::new(0),
+    });
+    let engine = Engine::open_indexed(
+        Arc::clone(&log) as Arc<dyn Log>,
+        index,
+        &limits,
+        Clock::system(),
+        &Vital::new(),
+    );
+    (engine.unwrap(), log)
+}
+
+/// A log that counts what is read from it by revision.
+#[derive(Debug)]
+struct CountedLog {
+    log: LocalLog,
+    events: AtomicUsize,
+    at_once: AtomicUsize,
+    at_once_max: AtomicUsize,
+}
+
+impl Log for CountedLog {
+    fn id(&self) -> LogId {
+        self.log.id()
+    }
+
+    fn head(&self) -> Revision {
+        self.log.head()
+    }
+
+    fn oldest(&self) -> Revision {
+        self.log.oldest()
+    }
+
+    fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
+        self.log.append(after, events)
+    }
+
+    fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
+        self.log.get(revision)
+    }
+
+    fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
+        self.events.fetch_add(revisions.len(), Ordering::SeqCst);
+        let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        self.at_once_max.fetch_max(at_once, Ordering::SeqCst);
+        let read = self.log.get_many(revisions);
+        self.at_once.fetch_sub(1, Ordering::SeqCst);
+        read
+    }
+
+    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
+        self.log.read(after, events_max)
+    }
+
+    fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
+        self.log.follow(batches_max)
+    }
+
+    fn close(&self) {
+        self.log.close();
+    }
+}
