@@ -1,6 +1,7 @@
 //! How cost grows with data: the same small work on servers that hold more and more. All of them
 //! stand side by side and are gone round, so that what differs is the size and not the moment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -12,12 +13,13 @@ use crate::load::{Callers, closed_loop};
 use crate::machine;
 use crate::peer::{Kind, System, Whimbrel, restart_in_order, restart_killed};
 use crate::watchers::{Watch, Watchers};
-use std::sync::Arc;
 
 /// Followees of each user, and posts of each.
 const EACH: u32 = 5;
 /// Followees of the one whose feed is read and watched, at any size.
 const READER_FOLLOWEES: u32 = 100;
+/// Restarts of each size: the greatest takes long to open.
+const RESTARTS_MAX: usize = 3;
 /// The rate at which latencies are measured.
 const RATE_PER_S: f64 = 1_000.0;
 
@@ -62,7 +64,7 @@ async fn grow(run: &mut Run, users: u32) -> Result<Size, Error> {
     let system: Arc<dyn System> = Arc::new(Whimbrel::start(&run.programs, &data).await?);
     drop(data);
     restart_in_order(&*system).await?;
-    for _ in 0..run.sizes.rounds {
+    for _ in 0..run.sizes.rounds.min(RESTARTS_MAX) {
         let took = restart_killed(&*system).await?;
         let figures = vec![("restart_seconds", took.as_secs_f64())];
         run.note("growth", Kind::Whimbrel, events(users), Ok(figures));

@@ -252,7 +252,7 @@ fn decades(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     if high == 0.0 {
         return 1.0..10.0;
     }
-    10_f64.powf((low * 0.8).log10().floor())..10_f64.powf((high * 1.2).log10().ceil())
+    10_f64.powf((low * 0.95).log10().floor())..10_f64.powf((high * 1.05).log10().ceil())
 }
 
 /// Numbers without a unit, which the axis names.

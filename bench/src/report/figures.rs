@@ -42,7 +42,7 @@ const CPU: Axis = Axis {
     write: format::digits,
 };
 const MEMORY: Axis =
-    Axis { name: "memory of the server, each", tick: format::bytes, write: format::bytes };
+    Axis { name: "memory of the server, each", tick: format::short_bytes, write: format::bytes };
 const EVENTS: Axis =
     Axis { name: "edges and posts in the log", tick: format::short, write: format::digits };
 const WATCHERS: Axis = Axis { name: "watchers", tick: format::short, write: format::digits };
@@ -81,7 +81,7 @@ pub(super) fn draw(results: &Results, dir: &Path) -> Result<Vec<&'static str>, E
         (EVENTS, charts::plain("publishes a second")),
         &[("publish_per_s", "durable publishes, 64 in flight", false)],
     )?;
-    let size = Axis { name: "bytes", tick: format::bytes, write: format::bytes };
+    let size = Axis { name: "bytes", tick: format::short_bytes, write: format::bytes };
     chart.lines(
         "growth_memory",
         "growth",

@@ -68,6 +68,16 @@ pub(super) fn bytes(bytes: f64) -> String {
     }
 }
 
+/// Bytes at the ticks of an axis, which are at powers of ten: 10 MB.
+pub(super) fn short_bytes(bytes: f64) -> String {
+    match bytes {
+        less if less < 1e3 => format!("{} B", short(less)),
+        less if less < 1e6 => format!("{} kB", short(less / 1e3)),
+        less if less < 1e9 => format!("{} MB", short(less / 1e6)),
+        _ => format!("{} GB", short(bytes / 1e9)),
+    }
+}
+
 /// The median, and the spread of the rounds if there are several.
 pub(super) fn with_spread(figure: &Figure, write: impl Fn(f64) -> String) -> String {
     if figure.rounds.len() < 2 {
@@ -92,6 +102,7 @@ mod tests {
         assert_eq!(time_us(1_500.0), "1.50 ms");
         assert_eq!(time_us(2e6), "2.00 s");
         assert_eq!(bytes(24.0), "24.0 B");
+        assert_eq!(short_bytes(1e7), "10 MB");
         assert_eq!(bytes(8_192.0), "8.00 KiB");
     }
 }
