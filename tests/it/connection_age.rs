@@ -18,8 +18,12 @@ const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 /// it is closed with a GOAWAY that blames nobody.
 #[tokio::test]
 async fn an_old_connection_is_ended_in_order() {
-    let server =
-        TestServer::limited(|limits| limits.connection_age_max = Duration::from_millis(50)).await;
+    let server = TestServer::limited(|limits| {
+        limits.connection_age_max = Duration::from_millis(50);
+        // Only a connection that is ended in order is closed before that.
+        limits.drain_time_max = Duration::from_secs(3_600);
+    })
+    .await;
     let wire = Wire::connect(server.address()).await;
     let request = WatchFeedRequest { user_id: "alice".to_owned(), ..WatchFeedRequest::default() };
     let (messages, status) = wire.stream(wire::WATCH_FEED, &request.encode_to_vec()).await;
