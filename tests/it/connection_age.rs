@@ -55,24 +55,26 @@ async fn a_watch_outlives_its_connections() {
 
     let client = Client::connect_lazily(&address).unwrap();
     let (mut posted, mut got, mut ends) = (Vec::new(), Vec::new(), 0);
-    while ends < 3 {
-        let text = (posted.len() + 1).to_string();
-        let call = Retry::for_ever().call(|| client.publish(post(&text)));
-        within("the post to be taken", call).await.unwrap();
-        posted.push(format!("alice: {text}"));
-        while got.len() < posted.len() {
-            let next = watch.next(|error| assert!(error.retry_after().is_some(), "{error}"));
-            match within("the post to come", next).await.unwrap() {
-                Message::Batch(batch) => got.extend(batch.events.iter().map(told)),
-                Message::Closing(closing) => {
-                    assert_eq!(closing.reason(), ErrorReason::Draining);
-                    ends += 1;
+    let posting_and_watching = async {
+        while ends < 3 {
+            let text = (posted.len() + 1).to_string();
+            Retry::for_ever().call(|| client.publish(post(&text))).await.unwrap();
+            posted.push(format!("alice: {text}"));
+            while got.len() < posted.len() {
+                let next = watch.next(|error| assert!(error.retry_after().is_some(), "{error}"));
+                match next.await.unwrap() {
+                    Message::Batch(batch) => got.extend(batch.events.iter().map(told)),
+                    Message::Closing(closing) => {
+                        assert_eq!(closing.reason(), ErrorReason::Draining);
+                        ends += 1;
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
+            assert_eq!(got, posted);
         }
-        assert_eq!(got, posted);
-    }
+    };
+    within("three ends of a connection", posting_and_watching).await;
 }
 
 /// A connection whose streams do not end by themselves is closed when its time is up.
