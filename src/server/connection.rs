@@ -93,19 +93,8 @@ impl Services {
 /// Serves the connection until it is closed. To be spawned on its worker.
 pub(super) async fn serve(tcp: std::net::TcpStream, place: Place, services: Arc<Services>) {
     let closer = &place.closer;
-    let begun = async {
-        let tcp = TcpStream::from_std(tcp)?;
-        timeout(services.preface_time_max, Socket::begin(tcp)).await?
-    };
-    let socket = tokio::select! {
-        begun = begun => match begun {
-            Ok(socket) => socket,
-            Err(error) => return tracing::debug!(%error, "a connection did not begin"),
-        },
-        // Nothing was asked on it yet.
-        () = closer.retirement().cancelled() => return,
-    };
-
+    let begun = Box::pin(begin(tcp, closer, services.preface_time_max));
+    let Some(socket) = begun.await else { return };
     let calls = Calls { services: Arc::clone(&services), closer: closer.clone() };
     let mut connection =
         std::pin::pin!(services.http2.serve_connection(TokioIo::new(socket), calls));
@@ -120,13 +109,29 @@ pub(super) async fn serve(tcp: std::net::TcpStream, place: Place, services: Arc<
         return;
     }
     connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        biased;
-        ended = &mut connection => told(ended),
-        () = closer.closing().cancelled() => {}
-        () = sleep(services.retiring_time_max) => {
-            tracing::debug!("a retired connection was still open at its deadline, and was closed");
+    // Boxed as the beginning is: the many connections in between keep no room for either.
+    let retired = Box::pin(async {
+        tokio::select! {
+            biased;
+            ended = &mut connection => told(ended),
+            () = closer.closing().cancelled() => {}
+            () = sleep(services.retiring_time_max) => {
+                tracing::debug!("a retired connection was still open at its deadline");
+            }
         }
+    });
+    retired.await;
+}
+
+/// Waits until the client begins; `None` if it does not, in time or at all.
+async fn begin(tcp: std::net::TcpStream, closer: &Closer, time_max: Duration) -> Option<Socket> {
+    let begun = async { timeout(time_max, Socket::begin(TcpStream::from_std(tcp)?)).await? };
+    tokio::select! {
+        begun = begun => begun
+            .inspect_err(|error| tracing::debug!(%error, "a connection did not begin"))
+            .ok(),
+        // Nothing was asked on it yet.
+        () = closer.retirement().cancelled() => None,
     }
 }
 

@@ -18,8 +18,12 @@ const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 /// it is closed with a GOAWAY that blames nobody.
 #[tokio::test]
 async fn an_old_connection_is_ended_in_order() {
-    let server =
-        TestServer::limited(|limits| limits.connection_age_max = Duration::from_millis(50)).await;
+    let server = TestServer::limited(|limits| {
+        limits.connection_age_max = Duration::from_millis(50);
+        // Only a connection that is ended in order is closed before that.
+        limits.drain_time_max = Duration::from_secs(3_600);
+    })
+    .await;
     let wire = Wire::connect(server.address()).await;
     let request = WatchFeedRequest { user_id: "alice".to_owned(), ..WatchFeedRequest::default() };
     let (messages, status) = wire.stream(wire::WATCH_FEED, &request.encode_to_vec()).await;
@@ -51,24 +55,26 @@ async fn a_watch_outlives_its_connections() {
 
     let client = Client::connect_lazily(&address).unwrap();
     let (mut posted, mut got, mut ends) = (Vec::new(), Vec::new(), 0);
-    while ends < 3 {
-        let text = (posted.len() + 1).to_string();
-        let call = Retry::for_ever().call(|| client.publish(post(&text)));
-        within("the post to be taken", call).await.unwrap();
-        posted.push(format!("alice: {text}"));
-        while got.len() < posted.len() {
-            let next = watch.next(|error| assert!(error.retry_after().is_some(), "{error}"));
-            match within("the post to come", next).await.unwrap() {
-                Message::Batch(batch) => got.extend(batch.events.iter().map(told)),
-                Message::Closing(closing) => {
-                    assert_eq!(closing.reason(), ErrorReason::Draining);
-                    ends += 1;
+    let posting_and_watching = async {
+        while ends < 3 {
+            let text = (posted.len() + 1).to_string();
+            Retry::for_ever().call(|| client.publish(post(&text))).await.unwrap();
+            posted.push(format!("alice: {text}"));
+            while got.len() < posted.len() {
+                let next = watch.next(|error| assert!(error.retry_after().is_some(), "{error}"));
+                match next.await.unwrap() {
+                    Message::Batch(batch) => got.extend(batch.events.iter().map(told)),
+                    Message::Closing(closing) => {
+                        assert_eq!(closing.reason(), ErrorReason::Draining);
+                        ends += 1;
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
+            assert_eq!(got, posted);
         }
-        assert_eq!(got, posted);
-    }
+    };
+    within("three ends of a connection", posting_and_watching).await;
 }
 
 /// A connection whose streams do not end by themselves is closed when its time is up.
