@@ -90,7 +90,7 @@ async fn connections_of_all_are_limited() {
 }
 
 /// A machine that has no more files to give is waited for: who is connected is served meanwhile,
-/// and so are new ones later. The log says it, and not for every try.
+/// and so are new ones later. The log says it.
 #[tokio::test]
 async fn a_machine_without_sockets_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
@@ -113,7 +113,24 @@ async fn a_machine_without_sockets_is_waited_for() {
     let (code, said) = server.terminated().await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("cannot accept a connection"), "{said}");
-    assert!(said.lines().count() < 10, "{said}");
+}
+
+/// Refusals are told in the log, and not each: a flood of them is a line or two.
+#[tokio::test]
+async fn refusals_do_not_flood_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_for_few(folder.path(), 1);
+    let inside = Client::connect(&server.address().to_string()).await.unwrap();
+    inside.check_health().await.unwrap();
+    for _ in 0..200 {
+        closed(TcpStream::connect(server.address()).await.unwrap()).await;
+    }
+    inside.check_health().await.expect("who is inside is served");
+
+    let (code, said) = server.terminated().await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("refused a connection from 127.0.0.1"), "{said}");
+    assert!(said.lines().count() < 20, "{said}");
 }
 
 /// A connection from 127.0.0.`host` over which a call was answered; `None` if it was refused.

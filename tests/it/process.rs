@@ -37,6 +37,14 @@ impl ServerProcess {
         Self::listening(serve(shell, data_dir, "warn"))
     }
 
+    /// The same as [`ServerProcess::start`], but it takes no more than so many connections, and says
+    /// what worries it.
+    pub(crate) fn start_for_few(data_dir: &Path, connections_max: u32) -> Self {
+        let mut program = Command::new(PROGRAM);
+        program.env("WHIMBREL_CONNECTIONS_MAX", connections_max.to_string());
+        Self::listening(serve(program, data_dir, "warn"))
+    }
+
     fn listening(mut child: Child) -> Self {
         let mut first_line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
