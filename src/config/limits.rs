@@ -65,7 +65,8 @@ pub struct Limits {
     /// costs a page for nearly each of them, so it is worth waiting for more; a start after a
     /// crash replays what has waited.
     pub index_interval: Duration,
-    /// Memory for pages of the index file.
+    /// Memory for pages of the index file: for the upper levels of its trees. The machine's own
+    /// cache has the rest.
     pub index_cache_bytes: usize,
     /// Reads of what is not in memory that are made at once: a few more than a small machine has
     /// cores, so that some wait for the disk while others decode.
@@ -139,7 +140,7 @@ impl Default for Limits {
             recent_revisions_per_author_max: 64,
             index_events_max: 256 << 10,
             index_interval: Duration::from_secs(30),
-            index_cache_bytes: 64 << 20,
+            index_cache_bytes: 16 << 20,
             reads_max: 4,
             disk_free_bytes_min: 256 << 20,
             channel_events: 16,

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::View;
-use super::graph::Graph;
 use super::ids::UserIx;
 use crate::config::Limits;
-use crate::log::{Contents, Edge, Index, Log, OpenedIndex, Rows};
+use crate::log::{Contents, Index, Log, OpenedIndex, Rows};
 use crate::model::{Change, Event, Revision, UserId};
 
 impl View {
@@ -20,8 +19,7 @@ impl View {
         for user in &users {
             view.ids.intern(user);
         }
-        load_edges(&view.graph, users.len(), &edges);
-        drop(edges);
+        view.graph.load(edges, users.len());
         for (author, revision) in newest {
             view.posts_of.load(UserIx::new(author), revision);
         }
@@ -82,36 +80,6 @@ impl View {
     fn add_users(&self, rows: &mut Rows, until: u32) {
         while rows.next_user() <= until {
             rows.push_user(self.ids.name(UserIx::new(rows.next_user())));
-        }
-    }
-}
-
-/// Loads `edges`, which are sorted by follower and followee, in both directions.
-fn load_edges(graph: &Graph, user_count: usize, edges: &[Edge]) {
-    let ix = UserIx::new;
-    for of_one in edges.chunk_by(|a, b| a.follower == b.follower) {
-        let followees = of_one.iter().map(|edge| (ix(edge.followee), edge.since));
-        graph.load(ix(of_one[0].follower), followees);
-    }
-
-    // By followee: first how many each has, then where the next of each goes.
-    let mut places = vec![0_usize; user_count + 1];
-    for edge in edges {
-        places[edge.followee as usize + 1] += 1;
-    }
-    for user in 0..user_count {
-        places[user + 1] += places[user];
-    }
-    let starts = places.clone();
-    let mut followers = vec![ix(0); edges.len()];
-    for edge in edges {
-        let place = &mut places[edge.followee as usize];
-        followers[*place] = ix(edge.follower);
-        *place += 1;
-    }
-    for (followee, of_one) in (0..).zip(starts.windows(2)) {
-        if of_one[0] < of_one[1] {
-            graph.load_followers(ix(followee), &followers[of_one[0]..of_one[1]]);
         }
     }
 }

@@ -33,8 +33,9 @@ pub struct Contents {
     pub complete_until: Revision,
     /// The names of all users; a user's number is the place here.
     pub users: Vec<UserId>,
-    /// All edges, by follower and then by followee.
-    pub edges: Vec<Edge>,
+    /// All edges, by follower and then by followee. In pieces that each have all of their
+    /// followers', so that their memory can be used anew as they are taken.
+    pub edges: Vec<Vec<Edge>>,
     /// Each author's number and newest revision.
     pub newest: Vec<(u32, Revision)>,
     /// The request ids that are remembered, oldest first.

@@ -2,7 +2,10 @@
 //!
 //! Every function works inside one transaction of the caller's.
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
+};
 
 use super::rows::{Contents, Edge, Request, Rows};
 use crate::model::{Revision, Timestamp, UserId};
@@ -22,6 +25,9 @@ pub(super) const POSTS_OF: UserAndRevision = TableDefinition::new("posts_of");
 pub(super) const CHANGES_OF: UserAndRevision = TableDefinition::new("changes_of");
 /// Revision → (upper half, lower half of the hash, nanoseconds of the log's time).
 const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
+
+/// Edges in a piece of what is loaded, and as many more as its last follower has: a MiB.
+const PIECE_EDGES: usize = 64 << 10;
 
 /// The numbers in [`META`].
 pub(super) mod key {
@@ -84,11 +90,19 @@ pub(super) fn load(database: &Database) -> Result<(Contents, u64), redb::Error> 
             sum = sum.wrapping_add(1);
         }
     }
+    let mut piece: Vec<Edge> = Vec::with_capacity(PIECE_EDGES);
     for row in transaction.open_table(EDGES)?.iter()? {
         let (pair, since) = row?;
         let ((follower, followee), since) = (pair.value(), since.value());
         sum = sum.wrapping_add(check::edge((follower, followee), since));
-        contents.edges.push(Edge { follower, followee, since: Revision::new(since) });
+        let of_another = piece.last().is_some_and(|edge| edge.follower != follower);
+        if piece.len() >= PIECE_EDGES && of_another {
+            contents.edges.push(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_EDGES)));
+        }
+        piece.push(Edge { follower, followee, since: Revision::new(since) });
+    }
+    if !piece.is_empty() {
+        contents.edges.push(piece);
     }
     for row in transaction.open_table(NEWEST)?.iter()? {
         let (author, revision) = row?;
@@ -96,7 +110,9 @@ pub(super) fn load(database: &Database) -> Result<(Contents, u64), redb::Error> 
         sum = sum.wrapping_add(check::newest(author, revision));
         contents.newest.push((author, Revision::new(revision)));
     }
-    for row in transaction.open_table(REQUESTS)?.iter()? {
+    let requests = transaction.open_table(REQUESTS)?;
+    contents.requests.reserve_exact(usize::try_from(requests.len()?).unwrap_or(0));
+    for row in requests.iter()? {
         let (revision, request) = row?;
         let request = self::request(revision.value(), request.value());
         sum = sum.wrapping_add(check::request(&request));
