@@ -25,7 +25,11 @@ async fn slope(run: &Run, kind: Kind) -> Result<Vec<(&'static str, f64)>, Error>
     let (memory, disk) = held(run, kind, fewer).await?;
     let (memory_more, disk_more) = held(run, kind, more).await?;
     let edges = f64::from(run.sizes.edges_users) * f64::from(more - fewer);
-    let mut figures = vec![("memory_bytes_each", (memory_more - memory) / edges)];
+    let mut figures = Vec::new();
+    if kind != Kind::Postgres {
+        // Its memory is buffers of a fixed size, whatever it holds.
+        figures.push(("memory_bytes_each", (memory_more - memory) / edges));
+    }
     if kind.keeps() {
         figures.push(("disk_bytes_each", (disk_more - disk) / edges));
     }
