@@ -10,8 +10,9 @@ use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use super::frame::Frame;
 use super::status;
 
-/// Buffer of a call when it begins. The default is 8 KiB, which thousands of open streams pay for.
-const BUFFER_BYTES: usize = 1 << 10;
+/// Buffer of a call when it begins. The default is 8 KiB, which thousands of open streams pay for;
+/// a message that needs more says so before it is written.
+const BUFFER_BYTES: usize = 1 << 7;
 /// Encoded bytes that go out in one write at most, roughly.
 const WRITE_BYTES: usize = 32 << 10;
 
@@ -73,12 +74,14 @@ impl<T: Outgoing> Encoder for PlainEncoder<T> {
 
 impl<M: Message> Outgoing for M {
     fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        bytes.reserve(self.encoded_len());
         self.encode(bytes).map_err(|error| Status::internal(error.to_string()))
     }
 }
 
 impl Outgoing for Frame {
     fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        bytes.reserve(self.encoded_len());
         self.encode(bytes).map_err(|error| Status::internal(error.to_string()))
     }
 }

@@ -58,6 +58,18 @@ impl From<Step> for Frame {
 }
 
 impl Frame {
+    /// How many bytes it takes.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        match self {
+            Self::Batch { cursors, events } => {
+                let batch = cursors.encoded_len() + events.encoded(encode_run).len();
+                key_len(BATCH_TAG) + encoded_len_varint(batch as u64) + batch
+            }
+            Self::Other(response) => response.encoded_len(),
+        }
+    }
+
     /// Appends its bytes.
     ///
     /// # Errors

@@ -23,7 +23,9 @@ fn frames_are_the_public_messages_byte_by_byte() {
     for round in 0..200 {
         for step in steps(&mut random, round) {
             let mut bytes = Vec::new();
-            Frame::from(step.clone()).encode(&mut bytes).unwrap();
+            let frame = Frame::from(step.clone());
+            frame.encode(&mut bytes).unwrap();
+            assert_eq!(frame.encoded_len(), bytes.len());
             let public = WatchFeedResponse::decode(bytes.as_slice()).unwrap();
             assert_eq!(public.encode_to_vec(), bytes, "{step:?}");
             let mut again = Vec::new();
