@@ -45,12 +45,24 @@ impl ServerProcess {
         Self::listening(serve(program, data_dir, "warn"))
     }
 
+    /// The same as [`ServerProcess::start`]; `None` if it ends instead.
+    pub(crate) fn try_start(data_dir: &Path) -> Option<Self> {
+        let mut child = serve(Command::new(PROGRAM), data_dir, "off");
+        // Nobody reads what a library has to say about the end.
+        drop(child.stderr.take());
+        let mut first_line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
+        if first_line.is_empty() {
+            child.wait().unwrap();
+            return None;
+        }
+        Some(Self { address: listening_on(&first_line), child })
+    }
+
     fn listening(mut child: Child) -> Self {
         let mut first_line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
-        let said: serde_json::Value = serde_json::from_str(&first_line).unwrap();
-        let address = said["listen"].as_str().unwrap().parse().unwrap();
-        Self { child, address }
+        Self { address: listening_on(&first_line), child }
     }
 
     /// Where it listens.
@@ -100,6 +112,12 @@ pub(crate) fn kill_while_starting(data_dir: &Path, after: std::time::Duration) {
     let mut child = spawn(data_dir);
     std::thread::sleep(after);
     kill(&mut child);
+}
+
+/// What the first line that a server prints says of where it listens.
+fn listening_on(first_line: &str) -> SocketAddr {
+    let said: serde_json::Value = serde_json::from_str(first_line).unwrap();
+    said["listen"].as_str().unwrap().parse().unwrap()
 }
 
 fn spawn(data_dir: &Path) -> Child {

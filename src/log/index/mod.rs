@@ -2,12 +2,13 @@
 //! be read without being in memory.
 //!
 //! ```text
+//!   index.opening     while it is being opened, see tries.rs
 //!   index.redb
 //!   ├── users       number ──▶ name                 numbers are given in the order of the log
 //!   ├── edges       (follower, followee) ──▶ since
 //!   ├── newest      author ──▶ revision
-//!   ├── posts_of    (author, revision)              read where memory ends
-//!   ├── changes_of  (user, revision)                read where memory ends
+//!   ├── posts_of    (author, revision) ──▶ previous  read where memory ends
+//!   ├── changes_of  (user, revision) ──▶ previous    read where memory ends
 //!   ├── requests    revision ──▶ hash, time         as long as request ids are remembered
 //!   └── meta        what log it is made from, and until where
 //! ```
@@ -18,17 +19,19 @@
 
 mod rows;
 mod tables;
+mod tries;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
 
 pub use rows::{Contents, Edge, Request, Rows};
-use tables::{CHANGES_OF, POSTS_OF, key};
+use tables::{CHANGES_OF, END, POSTS_OF, broken, key};
+use tries::Tries;
 
 use super::redb_file::{builder, guarded, random, storage};
 use super::space::Space;
@@ -46,6 +49,8 @@ pub struct Index {
     request_id_kept: Duration,
     space: Option<Space>,
     complete_until: AtomicU64,
+    /// How many users are in it.
+    user_count: AtomicU32,
     writer: Mutex<Writer>,
 }
 
@@ -60,7 +65,6 @@ struct IndexFile {
 /// What only one write at a time may touch.
 #[derive(Debug)]
 struct Writer {
-    user_count: u32,
     rows_sum: u64,
 }
 
@@ -86,8 +90,9 @@ pub enum History {
 pub struct Snapshot<'a> {
     file: &'a IndexFile,
     complete_until: Revision,
-    posts_of: ReadOnlyTable<(u32, u64), ()>,
-    changes_of: ReadOnlyTable<(u32, u64), ()>,
+    user_count: u32,
+    posts_of: ReadOnlyTable<(u32, u64), u64>,
+    changes_of: ReadOnlyTable<(u32, u64), u64>,
 }
 
 impl Index {
@@ -112,8 +117,14 @@ impl Index {
             }
             builder.create(&file).map_err(|error| storage(&file, error))
         };
+        let tries = Tries::of(dir);
+        let may_open = is_there && tries.begin()?;
+        if is_there && !may_open {
+            tracing::warn!("index thrown away: starts have died opening it");
+        }
         let mut opened =
-            Self::fitting(&file, log, is_there.then_some(open), make, request_id_kept)?;
+            Self::fitting(&file, log, may_open.then_some(open), make, request_id_kept)?;
+        tries.over()?;
         // It must never take the room that the log is promised for its own writes.
         let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
         opened.index.file.is_in_folder = true;
@@ -213,7 +224,8 @@ impl Index {
             request_id_kept,
             space: None,
             complete_until: AtomicU64::new(complete_until.get()),
-            writer: Mutex::new(Writer { user_count, rows_sum }),
+            user_count: AtomicU32::new(user_count),
+            writer: Mutex::new(Writer { rows_sum }),
         };
         Ok(OpenedIndex { index, contents })
     }
@@ -233,7 +245,7 @@ impl Index {
     /// No rows yet, to be filled from the events after [`Index::complete_until`].
     #[must_use]
     pub fn new_rows(&self) -> Rows {
-        Rows::new(self.writer().user_count)
+        Rows::new(self.user_count.load(Ordering::Acquire))
     }
 
     /// Makes `rows` durable. They are made from [`Index::new_rows`] and all events since, of which
@@ -262,7 +274,8 @@ impl Index {
             Ok(transaction.commit()?)
         };
         self.file.guarded(write)?;
-        *writer = Writer { user_count: rows.next_user(), rows_sum };
+        writer.rows_sum = rows_sum;
+        self.user_count.store(rows.next_user(), Ordering::Release);
         self.complete_until.store(last.revision.get(), Ordering::Release);
         Ok(())
     }
@@ -273,12 +286,14 @@ impl Index {
     /// The index is damaged or cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
         // Read first: what is seen is then at least as new.
+        let user_count = self.user_count.load(Ordering::Acquire);
         let complete_until = self.complete_until();
         let open = || -> Result<_, redb::Error> {
             let transaction = self.database.begin_read()?;
             Ok(Snapshot {
                 file: &self.file,
                 complete_until,
+                user_count,
                 posts_of: transaction.open_table(POSTS_OF)?,
                 changes_of: transaction.open_table(CHANGES_OF)?,
             })
@@ -311,8 +326,23 @@ impl Snapshot<'_> {
         max: usize,
     ) -> Result<Vec<Revision>, Error> {
         self.file.guarded(|| {
-            let range = self.table(history).range((user, 0)..(user, before.get()))?;
-            range.rev().take(max).map(|row| Ok(Revision::new(row?.0.value().1))).collect()
+            let chains = self.table(history);
+            let mut newer = chains.range((user, before.get())..=(user, END))?;
+            let Some(newer) = newer.next().transpose()? else {
+                return self.without_chain(user);
+            };
+            let mut expected = newer.1.value();
+            let mut found = Vec::new();
+            for row in chains.range((user, 0)..(user, before.get()))?.rev().take(max) {
+                let (key, previous) = row?;
+                if key.value().1 != expected {
+                    return Err(broken(user));
+                }
+                found.push(Revision::new(expected));
+                expected = previous.value();
+            }
+            // The first of a chain has none before it.
+            if found.len() < max && expected != 0 { Err(broken(user)) } else { Ok(found) }
         })
     }
 
@@ -328,12 +358,33 @@ impl Snapshot<'_> {
         max: usize,
     ) -> Result<Vec<Revision>, Error> {
         self.file.guarded(|| {
-            let range = self.table(history).range((user, after.next().get())..=(user, u64::MAX))?;
-            range.take(max).map(|row| Ok(Revision::new(row?.0.value().1))).collect()
+            let chains = self.table(history);
+            let older = chains.range((user, 0)..(user, after.next().get()))?.next_back();
+            let mut expected = older.transpose()?.map_or(0, |(key, _)| key.value().1);
+            let mut found = Vec::new();
+            for row in chains.range((user, after.next().get())..=(user, END))? {
+                let (key, previous) = row?;
+                let (_, revision) = key.value();
+                if previous.value() != expected {
+                    return Err(broken(user));
+                }
+                if revision == END || found.len() >= max {
+                    return Ok(found);
+                }
+                found.push(Revision::new(revision));
+                expected = revision;
+            }
+            // There is always an end.
+            if found.is_empty() { self.without_chain(user) } else { Err(broken(user)) }
         })
     }
 
-    fn table(&self, history: History) -> &ReadOnlyTable<(u32, u64), ()> {
+    /// What is known of a user without a chain, who must be too new to be here.
+    fn without_chain(&self, user: u32) -> Result<Vec<Revision>, redb::Error> {
+        if user < self.user_count { Err(broken(user)) } else { Ok(Vec::new()) }
+    }
+
+    fn table(&self, history: History) -> &ReadOnlyTable<(u32, u64), u64> {
         match history {
             History::Posts => &self.posts_of,
             History::Changes => &self.changes_of,

@@ -2,15 +2,20 @@
 //!
 //! Every function works inside one transaction of the caller's.
 
+use std::ops::Range;
+
 use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
     WriteTransaction,
 };
 
 use super::rows::{Contents, Edge, Request, Rows};
 use crate::model::{Revision, Timestamp, UserId};
 
-type UserAndRevision = TableDefinition<'static, (u32, u64), ()>;
+/// (user, revision) → the revision before it in the user's row of them, 0 before the first. Each row
+/// ends with one at [`END`], which every user has: so whoever reads some of it sees that nothing is
+/// missing.
+type Chain = TableDefinition<'static, (u32, u64), u64>;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Number → name.
@@ -19,12 +24,15 @@ const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
 const EDGES: TableDefinition<'_, (u32, u32), u64> = TableDefinition::new("edges");
 /// Author → newest post.
 const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
-/// (author, revision of a post).
-pub(super) const POSTS_OF: UserAndRevision = TableDefinition::new("posts_of");
-/// (user, revision at which they followed or unfollowed somebody).
-pub(super) const CHANGES_OF: UserAndRevision = TableDefinition::new("changes_of");
+/// An author's posts.
+pub(super) const POSTS_OF: Chain = TableDefinition::new("posts_of");
+/// The changes by which a user followed or unfollowed somebody.
+pub(super) const CHANGES_OF: Chain = TableDefinition::new("changes_of");
 /// Revision → (upper half, lower half of the hash, nanoseconds of the log's time).
 const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
+
+/// The place after all revisions.
+pub(super) const END: u64 = u64::MAX;
 
 /// Edges in a piece of what is loaded, and as many more as its last follower has: a MiB.
 const PIECE_EDGES: usize = 64 << 10;
@@ -148,14 +156,9 @@ pub(super) fn add(
 
     rows.posts.sort_unstable();
     rows.changes.sort_unstable();
-    let mut posts_of = transaction.open_table(POSTS_OF)?;
-    for post in &rows.posts {
-        posts_of.insert(post, ())?;
-    }
-    let mut changes_of = transaction.open_table(CHANGES_OF)?;
-    for change in &rows.changes {
-        changes_of.insert(change, ())?;
-    }
+    let new_users = rows.users_from..rows.next_user();
+    add_to_chains(transaction.open_table(POSTS_OF)?, new_users.clone(), &rows.posts)?;
+    add_to_chains(transaction.open_table(CHANGES_OF)?, new_users, &rows.changes)?;
     let mut newest = transaction.open_table(NEWEST)?;
     for of_one in rows.posts.chunk_by(|a, b| a.0 == b.0) {
         let (author, revision) = of_one[of_one.len() - 1];
@@ -186,6 +189,33 @@ pub(super) fn add(
             _ => return Ok(()),
         }
     }
+}
+
+/// Appends `sorted` revisions, and begins the chains of `new_users`.
+fn add_to_chains(
+    mut chains: Table<'_, (u32, u64), u64>,
+    new_users: Range<u32>,
+    sorted: &[(u32, u64)],
+) -> Result<(), redb::Error> {
+    for user in new_users {
+        chains.insert((user, END), 0)?;
+    }
+    for of_one in sorted.chunk_by(|a, b| a.0 == b.0) {
+        let user = of_one[0].0;
+        let last = chains.get((user, END))?.map(|last| last.value());
+        let mut last = last.ok_or_else(|| broken(user))?;
+        for &(_, revision) in of_one {
+            chains.insert((user, revision), last)?;
+            last = revision;
+        }
+        chains.insert((user, END), last)?;
+    }
+    Ok(())
+}
+
+/// `user`'s chain is not what was written.
+pub(super) fn broken(user: u32) -> redb::Error {
+    redb::Error::Corrupted(format!("revisions of user {user} are missing"))
 }
 
 fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> Request {
