@@ -157,6 +157,8 @@ impl Log for CountedLog {
         self.events.fetch_add(revisions.len(), Ordering::SeqCst);
         let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.at_once_max.fetch_max(at_once, Ordering::SeqCst);
+        // As from a disk, so that reads that could overlap do.
+        std::thread::sleep(Duration::from_millis(1));
         let read = self.log.get_many(revisions);
         self.at_once.fetch_sub(1, Ordering::SeqCst);
         read
