@@ -17,6 +17,9 @@ struct Target {
 
 /// All of them.
 pub(super) fn table(results: &Results) -> String {
+    if results.quick {
+        return "*(a quick run's sizes are not those of the targets)*\n".to_owned();
+    }
     let look = Look(results);
     let mut lines = head(&["", "target", "measured", "met", "peers, in the same run"]);
     for Target { name, target, measured, peers } in look.targets() {
