@@ -7,6 +7,7 @@
 //!   ├── log.redb
 //!   │   ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
 //!   │   └── meta   "format" ──▶ 1,  "log_id" ──▶ random
+//!   ├── index.redb.opening    while the index is opened
 //!   └── index.redb     made from the log (see index/), and made anew when it does not fit
 //! ```
 //!

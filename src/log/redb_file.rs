@@ -20,6 +20,12 @@ pub(super) fn guarded<T>(
     })
 }
 
+/// Drops what belongs to a file that is damaged, which may panic too. To be kept outside of what
+/// [`guarded`] runs: a second panic while the first unwinds would end the process.
+pub(super) fn drop_guarded<T>(damaged: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(damaged)));
+}
+
 pub(super) fn builder(cache_bytes: usize) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);

@@ -20,6 +20,18 @@ impl ServerProcess {
         Self::listening(spawn(data_dir))
     }
 
+    /// The same, if it comes to listen before it ends.
+    pub(crate) fn try_start(data_dir: &Path) -> Option<Self> {
+        let mut child = spawn(data_dir);
+        let mut first_line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
+        if first_line.is_empty() {
+            kill(&mut child);
+            return None;
+        }
+        Some(Self { address: address_in(&first_line), child })
+    }
+
     /// The same, but its disk fails every write beyond so many KiB of a file.
     pub(crate) fn start_on_failing_disk(data_dir: &Path, file_kib_max: u32) -> Self {
         // The signal has to be ignored for the write to fail instead of the process to be killed.
@@ -32,9 +44,7 @@ impl ServerProcess {
     fn listening(mut child: Child) -> Self {
         let mut first_line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
-        let said: serde_json::Value = serde_json::from_str(&first_line).unwrap();
-        let address = said["listen"].as_str().unwrap().parse().unwrap();
-        Self { child, address }
+        Self { address: address_in(&first_line), child }
     }
 
     /// Where it listens.
@@ -60,6 +70,11 @@ impl ServerProcess {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap().code()
     }
+}
+
+fn address_in(first_line: &str) -> SocketAddr {
+    let said: serde_json::Value = serde_json::from_str(first_line).unwrap();
+    said["listen"].as_str().unwrap().parse().unwrap()
 }
 
 impl Drop for ServerProcess {

@@ -20,6 +20,7 @@ mod rows;
 mod tables;
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,7 +31,7 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
 pub use rows::{Contents, Edge, Request, Rows};
 use tables::{CHANGES_OF, POSTS_OF, key};
 
-use super::redb_file::{builder, guarded, random, storage};
+use super::redb_file::{builder, drop_guarded, guarded, random, storage};
 use super::space::Space;
 use super::{Entry, Error, Log, Options, codec};
 use crate::model::{Revision, Timestamp};
@@ -104,7 +105,10 @@ impl Index {
     ) -> Result<OpenedIndex, Error> {
         let file = dir.join("index.redb");
         let is_there = file.try_exists().map_err(|error| storage(&file, error))?;
-        let builder = builder(options.cache_bytes);
+        let attempts = Attempts::begin(dir).map_err(|error| storage(&file, error))?;
+        let mut builder = builder(options.cache_bytes);
+        builder.set_check_integrity_on_open(attempts.unfinished > 0);
+        let may_open = is_there && attempts.unfinished < 2;
         let open = || builder.open(&file).map_err(|error| storage(&file, error));
         let make = || {
             if is_there {
@@ -113,7 +117,8 @@ impl Index {
             builder.create(&file).map_err(|error| storage(&file, error))
         };
         let mut opened =
-            Self::fitting(&file, log, is_there.then_some(open), make, request_id_kept)?;
+            Self::fitting(&file, log, may_open.then_some(open), make, request_id_kept)?;
+        attempts.end().map_err(|error| storage(&file, error))?;
         // It must never take the room that the log is promised for its own writes.
         let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
         opened.index.file.is_in_folder = true;
@@ -155,18 +160,21 @@ impl Index {
         request_id_kept: Duration,
     ) -> Result<OpenedIndex, Error> {
         if let Some(open) = open {
-            match guarded(file, || Self::load(open()?, file, log, request_id_kept)) {
+            let opened = guarded(file, open)
+                .and_then(|database| Self::load(database, file, log, request_id_kept));
+            match opened {
                 Ok(opened) => return Ok(opened),
                 Err(reason) => {
                     tracing::warn!(%reason, "index thrown away; it is made anew from the log");
                 }
             }
         }
-        guarded(file, || {
+        let database = guarded(file, || {
             let database = make()?;
             begin(&database, log).map_err(|error| storage(file, error))?;
-            Self::load(database, file, log, request_id_kept)
-        })
+            Ok(database)
+        })?;
+        Self::load(database, file, log, request_id_kept)
     }
 
     fn load(
@@ -175,36 +183,13 @@ impl Index {
         log: &dyn Log,
         request_id_kept: Duration,
     ) -> Result<OpenedIndex, Error> {
-        let unfit = |what: String| Error::Damaged { file: file.to_owned(), what };
-        let number = |key: &str| -> Result<u64, Error> {
-            let number = tables::get(&database, key).map_err(|error| storage(file, error))?;
-            number.ok_or_else(|| unfit(format!("it does not say its {key}")))
+        let (contents, hash_key, rows_sum) = match guarded(file, || read(&database, file, log)) {
+            Ok(read) => read,
+            Err(reason) => {
+                drop_guarded(database);
+                return Err(reason);
+            }
         };
-        let found = number(key::FORMAT)?;
-        if found != FORMAT {
-            return Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT });
-        }
-        if number(key::LOG_ID)? != log.id().get() {
-            return Err(unfit("it was made from another log".to_owned()));
-        }
-        let complete_until = Revision::new(number(key::COMPLETE_UNTIL)?);
-        if complete_until > log.head() {
-            let head = log.head();
-            return Err(unfit(format!("it is at revision {complete_until}, its log at {head}")));
-        }
-        if let Some(event) = log.get(complete_until)?
-            && codec::check_of(complete_until, &event) != number(key::COMPLETE_CHECK)?
-        {
-            return Err(unfit(format!("its log has another event at revision {complete_until}")));
-        }
-        let hash_key = [number(key::HASH[0])?, number(key::HASH[1])?];
-
-        let (mut contents, rows_sum) =
-            tables::load(&database).map_err(|error| storage(file, error))?;
-        if rows_sum != number(key::ROWS_SUM)? {
-            return Err(unfit("its rows are not those that were written".to_owned()));
-        }
-        contents.complete_until = complete_until;
         let user_count = u32::try_from(contents.users.len()).unwrap_or(u32::MAX);
         let index = Self {
             database,
@@ -212,7 +197,7 @@ impl Index {
             hash_key,
             request_id_kept,
             space: None,
-            complete_until: AtomicU64::new(complete_until.get()),
+            complete_until: AtomicU64::new(contents.complete_until.get()),
             writer: Mutex::new(Writer { user_count, rows_sum }),
         };
         Ok(OpenedIndex { index, contents })
@@ -248,20 +233,23 @@ impl Index {
             space.check()?;
         }
         let mut rows_sum = writer.rows_sum;
-        let write = || -> Result<(), redb::Error> {
-            let mut transaction = self.database.begin_write()?;
-            // Opening after a crash then takes the same time at any size of the file.
-            transaction.set_quick_repair(true);
+        let mut transaction = self.file.guarded(|| Ok(self.database.begin_write()?))?;
+        // Opening after a crash then takes the same time at any size of the file.
+        transaction.set_quick_repair(true);
+        let added = self.file.guarded(|| {
             let kept = self.request_id_kept;
             let forgotten = |time: Timestamp, now| time.is_older_than(kept, now);
             tables::add(&transaction, rows, forgotten, &mut rows_sum)?;
             let check = codec::check_of(last.revision, &last.event);
             tables::put(&transaction, key::COMPLETE_UNTIL, last.revision.get())?;
             tables::put(&transaction, key::COMPLETE_CHECK, check)?;
-            tables::put(&transaction, key::ROWS_SUM, rows_sum)?;
-            Ok(transaction.commit()?)
-        };
-        self.file.guarded(write)?;
+            tables::put(&transaction, key::ROWS_SUM, rows_sum)
+        });
+        if let Err(error) = added {
+            drop_guarded(transaction);
+            return Err(error);
+        }
+        self.file.guarded(|| Ok(transaction.commit()?))?;
         *writer = Writer { user_count: rows.next_user(), rows_sum };
         self.complete_until.store(last.revision.get(), Ordering::Release);
         Ok(())
@@ -341,10 +329,33 @@ impl Snapshot<'_> {
     }
 }
 
+/// Starts that began to open the index and have not ended, as a file as long as they are many.
+///
+/// Over some damage redb panics twice, which ends the process; so would every start after it. So
+/// after one that did not end all pages are checked first, and after two the index goes.
+struct Attempts {
+    file: PathBuf,
+    unfinished: u64,
+}
+
+impl Attempts {
+    fn begin(dir: &Path) -> io::Result<Self> {
+        let file = dir.join("index.redb.opening");
+        let mut opening = fs::OpenOptions::new().create(true).append(true).open(&file)?;
+        let unfinished = opening.metadata()?.len();
+        opening.write_all(b".")?;
+        Ok(Self { file, unfinished })
+    }
+
+    fn end(self) -> io::Result<()> {
+        fs::remove_file(self.file)
+    }
+}
+
 impl IndexFile {
     /// Uses the file. If it is damaged it goes, so that the next start makes it anew: most of its
     /// pages are never looked at by an opening.
-    fn guarded<T>(&self, mut use_file: impl FnMut() -> Result<T, redb::Error>) -> Result<T, Error> {
+    fn guarded<T>(&self, use_file: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Error> {
         let used = guarded(&self.name, || use_file().map_err(|error| storage(&self.name, error)));
         if let Err(Error::Damaged { .. }) = &used
             && self.is_in_folder
@@ -360,6 +371,43 @@ impl std::fmt::Debug for Snapshot<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Snapshot(complete until {})", self.complete_until)
     }
+}
+
+/// Reads all that is loaded, the key of the hashes and the sum of the rows, if the index fits `log`.
+fn read(
+    database: &Database,
+    file: &Path,
+    log: &dyn Log,
+) -> Result<(Contents, [u64; 2], u64), Error> {
+    let unfit = |what: String| Error::Damaged { file: file.to_owned(), what };
+    let number = |key: &str| -> Result<u64, Error> {
+        let number = tables::get(database, key).map_err(|error| storage(file, error))?;
+        number.ok_or_else(|| unfit(format!("it does not say its {key}")))
+    };
+    let found = number(key::FORMAT)?;
+    if found != FORMAT {
+        return Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT });
+    }
+    if number(key::LOG_ID)? != log.id().get() {
+        return Err(unfit("it was made from another log".to_owned()));
+    }
+    let complete_until = Revision::new(number(key::COMPLETE_UNTIL)?);
+    if complete_until > log.head() {
+        let head = log.head();
+        return Err(unfit(format!("it is at revision {complete_until}, its log at {head}")));
+    }
+    if let Some(event) = log.get(complete_until)?
+        && codec::check_of(complete_until, &event) != number(key::COMPLETE_CHECK)?
+    {
+        return Err(unfit(format!("its log has another event at revision {complete_until}")));
+    }
+    let hash_key = [number(key::HASH[0])?, number(key::HASH[1])?];
+    let (mut contents, rows_sum) = tables::load(database).map_err(|error| storage(file, error))?;
+    if rows_sum != number(key::ROWS_SUM)? {
+        return Err(unfit("its rows are not those that were written".to_owned()));
+    }
+    contents.complete_until = complete_until;
+    Ok((contents, hash_key, rows_sum))
 }
 
 /// Makes the tables of an index of `log` that has nothing in it.
