@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use crate::stats::median;
 
@@ -16,6 +17,13 @@ use crate::stats::median;
 const TICKS_PER_S: f64 = 100.0;
 /// Flushes that are timed.
 const FLUSHES: usize = 200;
+
+/// How long a process is looked at for having nothing to do: it may act in bursts.
+const SETTLE_WINDOW: Duration = Duration::from_secs(2);
+/// The part of that in which it may be at work all the same.
+const SETTLE_PART_MAX: f64 = 0.02;
+/// How long it may take: ten million events are put into tables in a minute or two.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(240);
 
 /// The machine of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -82,6 +90,20 @@ pub(crate) fn cpu_time(root: u32) -> Duration {
         })
         .sum();
     Duration::from_secs_f64(ticks as f64 / TICKS_PER_S)
+}
+
+/// Waits until `root` and its children have next to nothing to do, as after taking in a lot at once.
+pub(crate) async fn settled(root: u32) {
+    let give_up_at = Instant::now() + SETTLE_TIME_MAX;
+    let mut before = cpu_time(root);
+    while Instant::now() < give_up_at {
+        sleep(SETTLE_WINDOW).await;
+        let now = cpu_time(root);
+        if now - before < SETTLE_WINDOW.mul_f64(SETTLE_PART_MAX) {
+            return;
+        }
+        before = now;
+    }
 }
 
 /// Memory of `root` and its children in bytes; what several share is counted once in all.

@@ -29,6 +29,7 @@ pub(crate) use self::whimbrel::Whimbrel;
 use crate::data::Data;
 use crate::error::Error;
 use crate::load::Callers;
+use crate::machine;
 use crate::server::Server;
 use crate::watchers::Watcher;
 
@@ -233,8 +234,9 @@ pub(crate) async fn serve(system: &dyn System) -> Result<Duration, Error> {
     }
 }
 
-/// Stops it in order, and starts it again.
+/// Stops it in order, and starts it again, once it has ended what it does behind what it was given.
 pub(crate) async fn restart_in_order(system: &dyn System) -> Result<Duration, Error> {
+    machine::settled(system.server().pid()).await;
     system.server().stop(system.stop_signal()).await?;
     serve(system).await
 }
