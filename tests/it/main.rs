@@ -21,6 +21,7 @@ mod health_reflection;
 mod history;
 mod import;
 mod index;
+mod index_damage;
 mod layers;
 mod log;
 mod model;
