@@ -18,7 +18,7 @@ use crate::model::{Revision, UserId};
 #[derive(Debug)]
 pub(super) struct Lane {
     registry: Mutex<Registry>,
-    /// How many users are watched here, so that nothing crosses to a lane that nobody watches on.
+    /// How many streams there are here, so that nothing crosses to a lane that nobody watches on.
     watched: AtomicUsize,
     /// Everything up to here is in the channels it belongs in.
     dispatched: AtomicU64,
