@@ -14,7 +14,7 @@ pub(super) fn post(post: &Post) -> v1::Post {
     v1::Post {
         post_id: post.id().to_string(),
         author_id: post.author.to_string(),
-        text: post.text.as_str().to_owned(),
+        text: post.content.text.as_str().to_owned(),
         revision: post.revision.get(),
         create_time: Some(timestamp(post.time)),
     }

@@ -35,7 +35,7 @@ impl Applier {
         while self.tail.is_catching_up()
             && let Some(batch) = self.tail.next_batch()?
         {
-            self.apply(&batch);
+            self.apply(&batch)?;
         }
         Ok(())
     }
@@ -43,18 +43,19 @@ impl Applier {
     /// Applies what comes, until the log is closed.
     pub(super) fn run(mut self) -> Result<(), log::Error> {
         while let Some(batch) = self.tail.next_batch()? {
-            self.apply(&batch);
+            self.apply(&batch)?;
         }
         Ok(())
     }
 
-    fn apply(&self, batch: &Arc<Batch>) {
+    fn apply(&self, batch: &Arc<Batch>) -> Result<(), log::Error> {
         let apply = |(revision, event)| self.view.apply(revision, event);
-        let posts: Vec<_> = batch.entries().map(apply).collect();
+        let posts = batch.entries().map(apply).collect::<Result<Vec<_>, _>>()?;
         self.view.announce();
         // Asked after the whole batch is applied: whoever begins to watch later finds it there.
         let dispatch =
             self.replies.is_watched().then(|| Arc::new(Dispatch::new(Arc::clone(batch), posts)));
         self.replies.release(dispatch);
+        Ok(())
     }
 }

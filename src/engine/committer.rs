@@ -13,7 +13,9 @@ use super::replies::{PublishedAt, Replies, Reply};
 use super::{EdgeChange, Error};
 use crate::config::Limits;
 use crate::log::{self, Log};
-use crate::model::{Change, Cursor, Event, PostText, RequestId, Revision, Timestamp, UserId};
+use crate::model::{
+    Change, Content, Cursor, Event, PostText, RequestId, Revision, Timestamp, UserId,
+};
 use crate::runtime::Clock;
 use crate::view::View;
 
@@ -163,7 +165,7 @@ impl Committer {
             };
             return Ok((None, answer));
         }
-        let change = Change::Publish { author, text, request_id };
+        let change = Change::Publish { author, content: Content::of_text(text), request_id };
         Ok((Some(change), Ok(PublishedAt { revision: next, deduplicated: false })))
     }
 

@@ -78,7 +78,7 @@ impl Indexer {
 
     /// Writes the next events, as many as one write takes.
     fn write(&mut self) -> Result<(), log::Error> {
-        let mut rows = self.index.new_rows();
+        let mut writing = self.view.write_to(&self.index)?;
         let mut last: Option<Entry> = None;
         let mut left = self.events_max.min(usize::try_from(self.behind()).unwrap_or(usize::MAX));
         while left > 0 {
@@ -86,12 +86,13 @@ impl Indexer {
                 last.as_ref().map_or_else(|| self.index.complete_until(), |last| last.revision);
             let entries = self.log.read(after, left.min(READ_EVENTS_MAX))?;
             for entry in &entries {
-                self.view.add_rows(&mut rows, entry.revision, &entry.event);
+                writing.apply(entry.revision, &entry.event)?;
             }
             left = left.saturating_sub(entries.len().max(1));
             last = entries.into_iter().next_back().or(last);
         }
         let Some(last) = last else { return Ok(()) };
+        let mut rows = writing.into_rows();
         match self.index.write(&mut rows, &last) {
             Ok(()) => self.disk_was_full = false,
             // The log comes first. Until there is room again, more stays in memory.

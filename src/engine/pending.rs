@@ -55,11 +55,11 @@ impl Pending {
                 let count = self.followee_count(follower).saturating_sub(1);
                 self.push_edge(follower, followee, None, count);
             }
-            Change::Publish { author, text, request_id: Some(request_id) } => {
+            Change::Publish { author, content, request_id: Some(request_id) } => {
                 let key = (author.clone(), request_id.clone());
-                self.deciding().requests.insert(key, (revision, text.clone()));
+                self.deciding().requests.insert(key, (revision, content.text.clone()));
             }
-            Change::Publish { request_id: None, .. } => {}
+            _ => {}
         }
         self.deciding().last = revision;
     }
@@ -122,10 +122,10 @@ impl Pending {
         };
         // The view tells where to look; what stands there is the proof.
         let requested = match self.view.log().get(revision)?.map(|event| event.change) {
-            Some(Change::Publish { author: by, text, request_id: Some(id) })
+            Some(Change::Publish { author: by, content, request_id: Some(id) })
                 if by == *author && id == *request_id =>
             {
-                Some(Requested { revision, text })
+                Some(Requested { revision, text: content.text })
             }
             _ => None,
         };

@@ -41,6 +41,7 @@ impl FeedEvent {
             Change::Follow { followee, .. } => FeedEventKind::AuthorAdded(followee.clone()),
             Change::Unfollow { followee, .. } => FeedEventKind::AuthorRemoved(followee.clone()),
             Change::Publish { .. } => FeedEventKind::Posted(post?),
+            _ => return None,
         };
         Some(Self::new(revision, kind))
     }
@@ -60,9 +61,7 @@ impl FeedEvent {
     pub fn wire_bytes_max(&self) -> usize {
         EVENT_OVERHEAD_BYTES
             + match &self.kind {
-                FeedEventKind::Posted(post) => {
-                    post.text.as_str().len() + post.author.as_str().len()
-                }
+                FeedEventKind::Posted(post) => post.content.bytes() + post.author.as_str().len(),
                 FeedEventKind::AuthorAdded(author) | FeedEventKind::AuthorRemoved(author) => {
                     author.as_str().len()
                 }

@@ -173,6 +173,7 @@ impl Registry {
                     self.passes.push_back(Pass { event, author, is_small, next: 0 });
                 }
             }
+            _ => {}
         }
     }
 

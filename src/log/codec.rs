@@ -11,7 +11,10 @@
 
 use prost::Message;
 
-use crate::model::{Change, Event, PostText, RequestId, Revision, Timestamp, UserId};
+use crate::model::{
+    Attachment, Change, Content, Event, Lang, PostId, PostRef, PostText, ReplyTo, RequestId,
+    Revision, Severed, Timestamp, UserId,
+};
 
 const CHECK_BYTES: usize = 4;
 
@@ -19,7 +22,7 @@ const CHECK_BYTES: usize = 4;
 struct Record {
     #[prost(fixed64, tag = "1")]
     time_nanos: u64,
-    #[prost(oneof = "RecordChange", tags = "2, 3, 4")]
+    #[prost(oneof = "RecordChange", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     change: Option<RecordChange>,
 }
 
@@ -31,6 +34,29 @@ enum RecordChange {
     Unfollow(Edge),
     #[prost(message, tag = "4")]
     Publish(Publish),
+    /// What is left of a post: author, references, request id.
+    #[prost(message, tag = "5")]
+    Erased(Publish),
+    #[prost(message, tag = "6")]
+    Delete(Delete),
+    #[prost(message, tag = "7")]
+    Like(Reaction),
+    #[prost(message, tag = "8")]
+    Unlike(Reaction),
+    #[prost(message, tag = "9")]
+    Repost(Reaction),
+    #[prost(message, tag = "10")]
+    Unrepost(Reaction),
+    #[prost(message, tag = "11")]
+    Block(Block),
+    #[prost(message, tag = "12")]
+    Unblock(Block),
+    #[prost(message, tag = "13")]
+    Mute(Mute),
+    #[prost(message, tag = "14")]
+    Unmute(Mute),
+    #[prost(message, tag = "15")]
+    See(See),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -49,6 +75,85 @@ struct Publish {
     text: String,
     #[prost(string, tag = "3")]
     request_id: String,
+    #[prost(message, optional, tag = "4")]
+    parent: Option<Post>,
+    /// Left out where it is the parent.
+    #[prost(message, optional, tag = "5")]
+    root: Option<Post>,
+    #[prost(message, optional, tag = "6")]
+    quote: Option<Post>,
+    #[prost(message, repeated, tag = "7")]
+    attachments: Vec<Attached>,
+    #[prost(string, repeated, tag = "8")]
+    langs: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Post {
+    #[prost(uint64, tag = "1")]
+    revision: u64,
+    #[prost(string, tag = "2")]
+    author: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Attached {
+    #[prost(string, tag = "1")]
+    uri: String,
+    #[prost(string, tag = "2")]
+    media_type: String,
+    #[prost(string, tag = "3")]
+    alt: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Delete {
+    #[prost(message, optional, tag = "1")]
+    post: Option<Post>,
+    /// 0 for none, as no post has that revision.
+    #[prost(uint64, tag = "2")]
+    reply_to: u64,
+    /// 0 for none.
+    #[prost(uint64, tag = "3")]
+    quote: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Reaction {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(message, optional, tag = "2")]
+    post: Option<Post>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Block {
+    #[prost(string, tag = "1")]
+    blocker: String,
+    #[prost(string, tag = "2")]
+    blocked: String,
+    #[prost(bool, tag = "3")]
+    severed_following: bool,
+    #[prost(bool, tag = "4")]
+    severed_follower: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Mute {
+    #[prost(string, tag = "1")]
+    muter: String,
+    #[prost(string, tag = "2")]
+    muted: String,
+    #[prost(bool, tag = "3")]
+    follows: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct See {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(uint64, tag = "2")]
+    until: u64,
 }
 
 /// Writes `event` as the record of `revision` to `bytes`, which it clears first.
@@ -96,41 +201,177 @@ fn check(revision: Revision, record: &[u8]) -> u32 {
 }
 
 fn to_record(event: &Event) -> RecordChange {
-    let edge = |follower: &UserId, followee: &UserId| Edge {
-        follower: follower.to_string(),
-        followee: followee.to_string(),
-    };
     match &event.change {
         Change::Follow { follower, followee } => RecordChange::Follow(edge(follower, followee)),
         Change::Unfollow { follower, followee } => RecordChange::Unfollow(edge(follower, followee)),
-        Change::Publish { author, text, request_id } => RecordChange::Publish(Publish {
-            author: author.to_string(),
-            text: text.as_str().to_owned(),
-            request_id: request_id.as_ref().map_or_else(String::new, |id| id.as_str().to_owned()),
+        Change::Publish { author, content, request_id } => {
+            RecordChange::Publish(publish(author, content, request_id.as_ref()))
+        }
+        Change::Erased { author, reply_to, quote, request_id } => {
+            let mut left = Content::of_text(PostText::none());
+            left.reply_to.clone_from(reply_to);
+            left.quote.clone_from(quote);
+            RecordChange::Erased(publish(author, &left, request_id.as_ref()))
+        }
+        Change::Delete { post: deleted, reply_to, quote } => RecordChange::Delete(Delete {
+            post: Some(post(deleted)),
+            reply_to: reply_to.map_or(0, |id| id.revision().get()),
+            quote: quote.map_or(0, |id| id.revision().get()),
         }),
+        Change::Like { user, post } => RecordChange::Like(reaction(user, post)),
+        Change::Unlike { user, post } => RecordChange::Unlike(reaction(user, post)),
+        Change::Repost { user, post } => RecordChange::Repost(reaction(user, post)),
+        Change::Unrepost { user, post } => RecordChange::Unrepost(reaction(user, post)),
+        Change::Block { blocker, blocked, severed } => {
+            RecordChange::Block(block(blocker, blocked, *severed))
+        }
+        Change::Unblock { blocker, blocked } => {
+            RecordChange::Unblock(block(blocker, blocked, Severed::default()))
+        }
+        Change::Mute { muter, muted } => RecordChange::Mute(mute(muter, muted, false)),
+        Change::Unmute { muter, muted, follows } => {
+            RecordChange::Unmute(mute(muter, muted, *follows))
+        }
+        Change::See { user, until } => {
+            RecordChange::See(See { user: user.to_string(), until: until.get() })
+        }
     }
 }
 
-fn from_record(change: RecordChange) -> Option<Change> {
-    let edge = |edge: Edge| {
-        Some((UserId::parse(&edge.follower).ok()?, UserId::parse(&edge.followee).ok()?))
+fn edge(follower: &UserId, followee: &UserId) -> Edge {
+    Edge { follower: follower.to_string(), followee: followee.to_string() }
+}
+
+fn post(post: &PostRef) -> Post {
+    Post { revision: post.id.revision().get(), author: post.author.to_string() }
+}
+
+fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -> Publish {
+    let Content { text, reply_to, quote, attachments, langs } = content;
+    let attached = |attachment: &Attachment| Attached {
+        uri: attachment.uri.to_string(),
+        media_type: attachment.media_type.to_string(),
+        alt: attachment.alt.to_string(),
     };
+    Publish {
+        author: author.to_string(),
+        text: text.as_str().to_owned(),
+        request_id: request_id.map_or_else(String::new, |id| id.as_str().to_owned()),
+        parent: reply_to.as_ref().map(|to| post(&to.parent)),
+        root: reply_to.as_ref().filter(|to| to.root != to.parent).map(|to| post(&to.root)),
+        quote: quote.as_ref().map(post),
+        attachments: attachments.iter().map(attached).collect(),
+        langs: langs.iter().map(|lang| lang.as_str().to_owned()).collect(),
+    }
+}
+
+fn reaction(user: &UserId, to: &PostRef) -> Reaction {
+    Reaction { user: user.to_string(), post: Some(post(to)) }
+}
+
+fn block(blocker: &UserId, blocked: &UserId, severed: Severed) -> Block {
+    Block {
+        blocker: blocker.to_string(),
+        blocked: blocked.to_string(),
+        severed_following: severed.following,
+        severed_follower: severed.follower,
+    }
+}
+
+fn mute(muter: &UserId, muted: &UserId, follows: bool) -> Mute {
+    Mute { muter: muter.to_string(), muted: muted.to_string(), follows }
+}
+
+fn from_record(change: RecordChange) -> Option<Change> {
     Some(match change {
-        RecordChange::Follow(follow) => {
-            let (follower, followee) = edge(follow)?;
-            Change::Follow { follower, followee }
+        RecordChange::Follow(edge) => {
+            Change::Follow { follower: user(&edge.follower)?, followee: user(&edge.followee)? }
         }
-        RecordChange::Unfollow(unfollow) => {
-            let (follower, followee) = edge(unfollow)?;
-            Change::Unfollow { follower, followee }
+        RecordChange::Unfollow(edge) => {
+            Change::Unfollow { follower: user(&edge.follower)?, followee: user(&edge.followee)? }
         }
-        RecordChange::Publish(publish) => Change::Publish {
-            author: UserId::parse(&publish.author).ok()?,
-            text: PostText::stored(&publish.text),
-            request_id: match publish.request_id.as_str() {
-                "" => None,
-                id => Some(RequestId::parse(id).ok()?),
+        RecordChange::Publish(publish) => {
+            let (author, content, request_id) = published(publish)?;
+            Change::Publish { author, content, request_id }
+        }
+        RecordChange::Erased(publish) => {
+            let (author, content, request_id) = published(publish)?;
+            let Content { reply_to, quote, .. } = content;
+            Change::Erased { author, reply_to, quote, request_id }
+        }
+        RecordChange::Delete(delete) => {
+            let id = |revision| (revision > 0).then(|| PostId::at(Revision::new(revision)));
+            let (reply_to, quote) = (id(delete.reply_to), id(delete.quote));
+            Change::Delete { post: post_ref(delete.post?)?, reply_to, quote }
+        }
+        RecordChange::Like(Reaction { user: by, post }) => {
+            Change::Like { user: user(&by)?, post: post_ref(post?)? }
+        }
+        RecordChange::Unlike(Reaction { user: by, post }) => {
+            Change::Unlike { user: user(&by)?, post: post_ref(post?)? }
+        }
+        RecordChange::Repost(Reaction { user: by, post }) => {
+            Change::Repost { user: user(&by)?, post: post_ref(post?)? }
+        }
+        RecordChange::Unrepost(Reaction { user: by, post }) => {
+            Change::Unrepost { user: user(&by)?, post: post_ref(post?)? }
+        }
+        RecordChange::Block(block) => Change::Block {
+            blocker: user(&block.blocker)?,
+            blocked: user(&block.blocked)?,
+            severed: Severed {
+                following: block.severed_following,
+                follower: block.severed_follower,
             },
         },
+        RecordChange::Unblock(block) => {
+            Change::Unblock { blocker: user(&block.blocker)?, blocked: user(&block.blocked)? }
+        }
+        RecordChange::Mute(mute) => {
+            Change::Mute { muter: user(&mute.muter)?, muted: user(&mute.muted)? }
+        }
+        RecordChange::Unmute(mute) => Change::Unmute {
+            muter: user(&mute.muter)?,
+            muted: user(&mute.muted)?,
+            follows: mute.follows,
+        },
+        RecordChange::See(see) => {
+            Change::See { user: user(&see.user)?, until: Revision::new(see.until) }
+        }
     })
+}
+
+fn user(name: &str) -> Option<UserId> {
+    UserId::parse(name).ok()
+}
+
+fn post_ref(post: Post) -> Option<PostRef> {
+    Some(PostRef { id: PostId::at(Revision::new(post.revision)), author: user(&post.author)? })
+}
+
+fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {
+    let reply_to = match publish.parent {
+        None => None,
+        Some(parent) => {
+            let parent = post_ref(parent)?;
+            let root = publish.root.map_or_else(|| Some(parent.clone()), post_ref)?;
+            Some(Box::new(ReplyTo { parent, root }))
+        }
+    };
+    let attachment = |it: &Attached| Attachment::stored(&it.uri, &it.media_type, &it.alt);
+    let content = Content {
+        text: PostText::stored(&publish.text),
+        reply_to,
+        quote: match publish.quote {
+            None => None,
+            Some(quote) => Some(post_ref(quote)?),
+        },
+        attachments: publish.attachments.iter().map(attachment).collect(),
+        langs: publish.langs.iter().map(|lang| Lang::stored(lang)).collect(),
+    };
+    let request_id = match publish.request_id.as_str() {
+        "" => None,
+        id => Some(RequestId::parse(id).ok()?),
+    };
+    Some((user(&publish.author)?, content, request_id))
 }

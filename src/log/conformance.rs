@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Entry, Error, Log, Tail};
-use crate::model::{Change, Event, PostText, Revision, Timestamp, UserId};
+use crate::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
 
 /// A log under test.
 pub trait Subject {
@@ -178,7 +178,7 @@ fn event(number: u64) -> Event {
         1 => Change::Unfollow { follower: user("a"), followee: user("b") },
         _ => {
             let text = PostText::parse(&format!("post {number} · ñandú 🐦")).unwrap();
-            Change::Publish { author: user("c"), text, request_id: None }
+            Change::Publish { author: user("c"), content: Content::of_text(text), request_id: None }
         }
     };
     Event { time: Timestamp::from_nanos(number), change }

@@ -29,7 +29,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 pub use error::Error;
-pub use index::{Contents, Edge, History, Index, OpenedIndex, Request, Rows, Snapshot};
+pub use index::{
+    Contents, Edge, FactKey, History, Index, Keep, OpenedIndex, Request, Rows, Snapshot,
+};
 pub use local::{LocalLog, Options};
 pub use tail::Tail;
 

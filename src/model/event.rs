@@ -1,6 +1,6 @@
 //! What the log is made of.
 
-use super::{PostText, RequestId, Timestamp, UserId};
+use super::{Content, PostId, PostRef, ReplyTo, RequestId, Revision, Timestamp, UserId};
 
 /// One change, as it stands in the log. Its revision is its place there, not part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,8 @@ pub struct Event {
     pub change: Change,
 }
 
-/// What an event changes. Only changes that change something are in the log.
+/// What an event changes. Only changes that change something are in the log, and each says all that
+/// has to be known of other events to apply it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// `follower` began to follow `followee`.
@@ -33,8 +34,105 @@ pub enum Change {
         /// Who.
         author: UserId,
         /// What it says.
-        text: PostText,
+        content: Content,
         /// What makes it safe to repeat, if the client gave it.
         request_id: Option<RequestId>,
     },
+    /// A post was published here, was deleted since, and what it said is gone. What is left keeps
+    /// the thread together, and the request id from being used for another.
+    Erased {
+        /// Who published it.
+        author: UserId,
+        /// What it answered.
+        reply_to: Option<Box<ReplyTo>>,
+        /// What it quoted.
+        quote: Option<PostRef>,
+        /// The request id it was published with.
+        request_id: Option<RequestId>,
+    },
+    /// An author deleted a post of theirs.
+    Delete {
+        /// Which.
+        post: PostRef,
+        /// What it answered.
+        reply_to: Option<PostId>,
+        /// What it quoted.
+        quote: Option<PostId>,
+    },
+    /// `user` began to like a post.
+    Like {
+        /// Who.
+        user: UserId,
+        /// Which.
+        post: PostRef,
+    },
+    /// `user` ceased to like a post.
+    Unlike {
+        /// Who.
+        user: UserId,
+        /// Which.
+        post: PostRef,
+    },
+    /// `user` reposted a post.
+    Repost {
+        /// Who.
+        user: UserId,
+        /// Which.
+        post: PostRef,
+    },
+    /// `user` took a repost back.
+    Unrepost {
+        /// Who.
+        user: UserId,
+        /// Which post was reposted.
+        post: PostRef,
+    },
+    /// `blocker` blocked `blocked`, which ended the follows between them.
+    Block {
+        /// Who blocks.
+        blocker: UserId,
+        /// Whom.
+        blocked: UserId,
+        /// The follows that ended.
+        severed: Severed,
+    },
+    /// `blocker` blocks `blocked` no longer.
+    Unblock {
+        /// Who blocked.
+        blocker: UserId,
+        /// Whom.
+        blocked: UserId,
+    },
+    /// `muter` muted `muted`.
+    Mute {
+        /// Who mutes.
+        muter: UserId,
+        /// Whom.
+        muted: UserId,
+    },
+    /// `muter` mutes `muted` no longer.
+    Unmute {
+        /// Who muted.
+        muter: UserId,
+        /// Whom.
+        muted: UserId,
+        /// Whether `muter` follows `muted`, whose posts are then in the feed again.
+        follows: bool,
+    },
+    /// `user` has seen their notifications up to a position.
+    See {
+        /// Who.
+        user: UserId,
+        /// The position.
+        until: Revision,
+    },
+}
+
+/// The follows that a block ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Severed {
+    /// The blocker followed the blocked.
+    pub following: bool,
+    /// The blocked followed the blocker.
+    pub follower: bool,
 }

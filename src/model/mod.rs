@@ -4,17 +4,23 @@
 //! and nothing below the edge checks it again. Nothing here knows of a wire format, a file or a
 //! clock.
 
+mod attachment;
 mod cursor;
 mod event;
+mod mark;
+mod mention;
 mod post;
 mod revision;
 mod text;
 mod time;
 mod user_id;
 
+pub use attachment::{Attachment, AttachmentError, AttachmentRule, Lang, LangError};
 pub use cursor::{Cursor, LogId};
-pub use event::{Change, Event};
-pub use post::{Post, PostId};
+pub use event::{Change, Event, Severed};
+pub use mark::{Mark, MarkKind};
+pub use mention::mentions;
+pub use post::{Content, Post, PostId, PostIdError, PostRef, ReplyTo};
 pub use revision::Revision;
 pub use text::{PostText, RequestId, TextError};
 pub use time::Timestamp;
@@ -30,4 +36,19 @@ pub mod bounds {
     pub const TEXT_GRAPHEMES_MAX: usize = 300;
     /// Longest request id: room for a UUID with a prefix.
     pub const REQUEST_ID_BYTES_MAX: usize = 64;
+    /// Most attachments of a post: two rows of four pictures.
+    pub const ATTACHMENTS_MAX: usize = 8;
+    /// Longest URI of an attachment: what browsers and proxies take everywhere.
+    pub const URI_BYTES_MAX: usize = 2_048;
+    /// Longest media type: two names of 127 bytes and a slash (RFC 6838, 4.2).
+    pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
+    /// Longest description of an attachment: a paragraph. With eight of all this a post stays below
+    /// 31 KiB, and a page of a hundred below the 4 MiB that clients take by default.
+    pub const ALT_BYTES_MAX: usize = 1_000;
+    /// Most languages of a post: Bluesky's limit (`app.bsky.feed.post`).
+    pub const LANGS_MAX: usize = 3;
+    /// Longest language tag: what BCP 47 (RFC 5646, 4.4.1) says to make room for.
+    pub const LANG_BYTES_MAX: usize = 35;
+    /// Most users that a post tells of their being mentioned: a conversation, and no mailing.
+    pub const MENTIONS_MAX: usize = 16;
 }

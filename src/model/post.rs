@@ -1,15 +1,59 @@
-//! Posts and their names.
+//! Posts, their names, and what they say.
 
 use std::fmt;
 
-use super::{PostText, Revision, Timestamp, UserId};
+use super::{Attachment, Lang, PostText, Revision, Timestamp, UserId};
 
 /// A post's name: its revision, in a form of its own.
 ///
 /// Because it tells where the post is in the log, no index from names to posts is needed. To
 /// clients it is opaque.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PostId(Revision);
+
+/// Why a text is not a post's name. Its `Display` says what one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PostIdError {
+    /// Nothing was given.
+    #[error("must not be empty: name a post")]
+    Empty,
+    /// No post has such a name.
+    #[error("must be a post_id exactly as this server gave it, but is none")]
+    Malformed,
+}
+
+/// A post, and who published it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostRef {
+    /// Which.
+    pub id: PostId,
+    /// Whose.
+    pub author: UserId,
+}
+
+/// What a reply answers, and the beginning of the thread it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyTo {
+    /// The post it answers.
+    pub parent: PostRef,
+    /// The first post of the thread, which answers none. It may be the parent.
+    pub root: PostRef,
+}
+
+/// What a post says, and what it refers to. Cheap to clone while it is only a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Its text; empty only beside attachments.
+    pub text: PostText,
+    /// What it answers, if it is a reply.
+    pub reply_to: Option<Box<ReplyTo>>,
+    /// What it quotes.
+    pub quote: Option<PostRef>,
+    /// Its attachments.
+    pub attachments: Box<[Attachment]>,
+    /// The languages it is in.
+    pub langs: Box<[Lang]>,
+}
 
 /// A post as it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +63,77 @@ pub struct Post {
     /// Who published it.
     pub author: UserId,
     /// What it says.
-    pub text: PostText,
+    pub content: Content,
     /// When the server accepted it.
     pub time: Timestamp,
+}
+
+impl PostId {
+    /// The name of the post that was published at `revision`.
+    #[must_use]
+    pub const fn at(revision: Revision) -> Self {
+        Self(revision)
+    }
+
+    /// Where the post is in the log, if there is one.
+    #[must_use]
+    pub const fn revision(self) -> Revision {
+        self.0
+    }
+
+    /// Checks that `text` has the form of a post's name.
+    ///
+    /// # Errors
+    /// Says what it would have to be.
+    pub fn parse(text: &str) -> Result<Self, PostIdError> {
+        if text.is_empty() {
+            return Err(PostIdError::Empty);
+        }
+        let number = text.strip_prefix('p').and_then(|digits| digits.parse().ok());
+        let id = number.map(|number| Self(Revision::new(number))).ok_or(PostIdError::Malformed)?;
+        // A post has one name: no sign, no leading zeros.
+        if id.0 > Revision::ZERO && id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(PostIdError::Malformed)
+        }
+    }
+}
+
+impl Content {
+    /// A post that is only a text.
+    #[must_use]
+    pub fn of_text(text: PostText) -> Self {
+        Self {
+            text,
+            reply_to: None,
+            quote: None,
+            attachments: Box::default(),
+            langs: Box::default(),
+        }
+    }
+
+    /// The bytes of all its texts and names.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let reply_to = self
+            .reply_to
+            .as_ref()
+            .map_or(0, |to| to.parent.author.as_str().len() + to.root.author.as_str().len());
+        let quote = self.quote.as_ref().map_or(0, |quote| quote.author.as_str().len());
+        let attachments: usize = self.attachments.iter().map(Attachment::bytes).sum();
+        let langs: usize = self.langs.iter().map(|lang| lang.as_str().len()).sum();
+        self.text.as_str().len() + reply_to + quote + attachments + langs
+    }
+}
+
+impl ReplyTo {
+    /// Whether a reply of `author`'s continues a thread of their own: one that they began, and
+    /// where they answer themselves.
+    #[must_use]
+    pub fn continues_thread_of(&self, author: &UserId) -> bool {
+        self.parent.author == *author && self.root.author == *author
+    }
 }
 
 impl Post {
@@ -29,6 +141,12 @@ impl Post {
     #[must_use]
     pub fn id(&self) -> PostId {
         PostId(self.revision)
+    }
+
+    /// It, and whose it is.
+    #[must_use]
+    pub fn reference(&self) -> PostRef {
+        PostRef { id: self.id(), author: self.author.clone() }
     }
 }
 

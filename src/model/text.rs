@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::bounds::{REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX, TEXT_GRAPHEMES_MAX};
 
-/// The text of a post: 1 to 3,000 bytes, at most 300 graphemes, no NUL.
+/// The text of a post: 1 to 3,000 bytes, at most 300 graphemes, no NUL; or none, beside attachments.
 ///
 /// Its `Debug` shows only its length: what people write stays out of logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -85,6 +85,12 @@ impl PostText {
         Ok(Self(text.into()))
     }
 
+    /// No text, for a post that has attachments instead.
+    #[must_use]
+    pub fn none() -> Self {
+        Self("".into())
+    }
+
     /// A text that was parsed before it was stored. It is not checked again: to count the
     /// graphemes of every post in a replay would be work for nothing.
     #[must_use]
@@ -122,7 +128,11 @@ impl RequestId {
     }
 }
 
-fn check(text: &str, bytes_max: usize, allowed: impl Fn(char) -> bool) -> Result<(), TextError> {
+pub(super) fn check(
+    text: &str,
+    bytes_max: usize,
+    allowed: impl Fn(char) -> bool,
+) -> Result<(), TextError> {
     if text.is_empty() {
         return Err(TextError::Empty);
     }

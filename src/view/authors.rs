@@ -1,4 +1,4 @@
-//! The revisions of every author's posts, rising: the newest always, the recent ones bounded.
+//! What every author published, rising: the newest always, the recent ones bounded.
 //!
 //! The newest of every author stands in an array of its own. Most of a large feed's authors can be
 //! told from it alone, without a lock or a look at their list. What is older than a list goes back
@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::dense::Dense;
 use super::ids::UserIx;
-use crate::model::Revision;
+use crate::model::{Mark, Revision};
 
 const PAGE_USERS: usize = 64;
 
-/// A rising list of revisions for every author.
+/// A rising list of marks for every author.
 #[derive(Debug)]
 pub(super) struct Authors {
     newest: boxcar::Vec<[AtomicU64; PAGE_USERS]>,
@@ -22,7 +22,7 @@ pub(super) struct Authors {
 
 /// The end of an author's list. Empty for one who has not published since the view was loaded.
 ///
-/// The first number is not in the list: the list has all revisions after it.
+/// The first number is not in the list: the list has all marks after it.
 #[derive(Debug, Default)]
 struct Recent(Vec<u64>);
 
@@ -30,9 +30,9 @@ struct Recent(Vec<u64>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// This.
-    Here(Option<Revision>),
-    /// The index knows: it has all revisions up to this one.
-    InIndex(Revision),
+    Here(Option<Mark>),
+    /// The index knows: it has all marks up to this one.
+    InIndex(Mark),
 }
 
 impl Authors {
@@ -46,29 +46,29 @@ impl Authors {
         }
     }
 
-    /// Takes `newest` for the newest of `author`, whose revisions are all in the index.
-    pub(super) fn load(&self, author: UserIx, newest: Revision) {
-        self.newest_slot(author).store(newest.get(), Ordering::Release);
+    /// Takes `newest` for the newest of `author`, whose marks are all in the index.
+    pub(super) fn load(&self, author: UserIx, newest: Mark) {
+        self.newest_slot(author).store(newest.number(), Ordering::Release);
     }
 
-    /// Adds `revision`, which is beyond all before it, to `author`'s list. Only the applier calls
-    /// it.
-    pub(super) fn push(&self, author: UserIx, revision: Revision) {
+    /// Adds `mark`, which is beyond all before it, to `author`'s list. Only the applier calls it.
+    pub(super) fn push(&self, author: UserIx, mark: Mark) {
         let newest = self.newest_slot(author);
         let before = newest.load(Ordering::Relaxed);
         self.recent.change(author, |recent| {
             recent.begin(before);
-            recent.0.push(revision.get());
+            recent.0.push(mark.number());
         });
-        newest.store(revision.get(), Ordering::Release);
+        newest.store(mark.number(), Ordering::Release);
     }
 
     /// Shortens `author`'s list by what the index, complete until `complete_until`, has too.
     pub(super) fn trim(&self, author: UserIx, complete_until: Revision) {
-        self.recent.change(author, |recent| recent.trim(complete_until.get(), self.recent_max));
+        let indexed = Mark::before(complete_until.next()).previous();
+        self.recent.change(author, |recent| recent.trim(indexed.number(), self.recent_max));
     }
 
-    /// How many older revisions `author`'s list may take.
+    /// How many older marks `author`'s list may take.
     pub(super) fn room(&self, author: UserIx) -> usize {
         let held = self.recent.get(author, |recent| recent.held()).unwrap_or(1);
         self.recent_max.saturating_sub(held)
@@ -77,41 +77,35 @@ impl Authors {
     /// Takes `older`, all of `author`'s up to and including `until` down to its first, rising, for
     /// the beginning of the list; if the list still begins there. `to_start` says that there are
     /// none before them.
-    pub(super) fn extend_back(
-        &self,
-        author: UserIx,
-        until: Revision,
-        older: &[Revision],
-        to_start: bool,
-    ) {
+    pub(super) fn extend_back(&self, author: UserIx, until: Mark, older: &[Mark], to_start: bool) {
         let Some(newest) = self.newest(author) else { return };
         self.recent.change(author, |recent| {
-            recent.begin(newest.get());
-            if recent.after() != until.get() || recent.held() + older.len() > self.recent_max {
+            recent.begin(newest.number());
+            if recent.after() != until.number() || recent.held() + older.len() > self.recent_max {
                 return;
             }
             let first = older.first().map_or(until, |first| first.previous());
-            let after = if to_start { Revision::ZERO } else { first };
+            let after = if to_start { Mark::FIRST } else { first };
             let mut list = Vec::with_capacity(older.len() + recent.0.len());
-            list.push(after.get());
-            list.extend(older.iter().map(|revision| revision.get()));
+            list.push(after.number());
+            list.extend(older.iter().map(|mark| mark.number()));
             list.extend(&recent.0[1..]);
             recent.0 = list;
         });
     }
 
-    /// The newest revision of `author`'s before `before`.
-    pub(super) fn newest_before(&self, author: UserIx, before: Revision) -> Found {
+    /// The newest of `author`'s before `before`.
+    pub(super) fn newest_before(&self, author: UserIx, before: Mark) -> Found {
         let Some(newest) = self.newest(author) else { return Found::Here(None) };
         if newest < before {
             return Found::Here(Some(newest));
         }
-        let look = |recent: &Recent| recent.newest_before(before.get());
+        let look = |recent: &Recent| recent.newest_before(before.number());
         self.recent.get(author, look).flatten().unwrap_or_else(|| Found::InIndex(newest.previous()))
     }
 
-    /// The oldest revision of `author`'s after `after`.
-    pub(super) fn oldest_after(&self, author: UserIx, after: Revision) -> Found {
+    /// The oldest of `author`'s after `after`.
+    pub(super) fn oldest_after(&self, author: UserIx, after: Mark) -> Found {
         let Some(newest) = self.newest(author) else { return Found::Here(None) };
         if newest <= after {
             return Found::Here(None);
@@ -119,14 +113,14 @@ impl Authors {
         if newest.previous() <= after {
             return Found::Here(Some(newest));
         }
-        let look = |recent: &Recent| recent.oldest_after(after.get());
+        let look = |recent: &Recent| recent.oldest_after(after.number());
         self.recent.get(author, look).flatten().unwrap_or_else(|| Found::InIndex(newest.previous()))
     }
 
-    fn newest(&self, author: UserIx) -> Option<Revision> {
+    fn newest(&self, author: UserIx) -> Option<Mark> {
         let page = self.newest.get(author.index() / PAGE_USERS)?;
         let newest = page[author.index() % PAGE_USERS].load(Ordering::Acquire);
-        (newest > 0).then(|| Revision::new(newest))
+        (newest > 0).then(|| Mark::from_number(newest))
     }
 
     fn newest_slot(&self, author: UserIx) -> &AtomicU64 {
@@ -159,8 +153,8 @@ impl Recent {
         self.list().len().max(1)
     }
 
-    fn trim(&mut self, complete_until: u64, recent_max: usize) {
-        let indexed = self.list().partition_point(|&revision| revision <= complete_until);
+    fn trim(&mut self, indexed: u64, recent_max: usize) {
+        let indexed = self.list().partition_point(|&mark| mark <= indexed);
         let surplus = self.list().len().saturating_sub(recent_max).min(indexed);
         if surplus > 0 {
             // The last that goes takes the place of the mark before the list.
@@ -172,21 +166,21 @@ impl Recent {
     fn newest_before(&self, before: u64) -> Option<Found> {
         let after = *self.0.first()?;
         let list = self.list();
-        let place = list.partition_point(|&revision| revision < before);
+        let place = list.partition_point(|&mark| mark < before);
         Some(match place.checked_sub(1) {
-            Some(place) => Found::Here(Some(Revision::new(list[place]))),
+            Some(place) => Found::Here(Some(Mark::from_number(list[place]))),
             None if after == 0 => Found::Here(None),
-            None => Found::InIndex(Revision::new(after)),
+            None => Found::InIndex(Mark::from_number(after)),
         })
     }
 
     fn oldest_after(&self, after: u64) -> Option<Found> {
         let begins_after = *self.0.first()?;
         if after < begins_after {
-            return Some(Found::InIndex(Revision::new(begins_after)));
+            return Some(Found::InIndex(Mark::from_number(begins_after)));
         }
         let list = self.list();
-        let place = list.partition_point(|&revision| revision <= after);
-        Some(Found::Here(list.get(place).map(|&revision| Revision::new(revision))))
+        let place = list.partition_point(|&mark| mark <= after);
+        Some(Found::Here(list.get(place).map(|&mark| Mark::from_number(mark))))
     }
 }

@@ -9,15 +9,15 @@ use std::collections::HashMap;
 use super::authors::Authors;
 use super::ids::UserIx;
 use crate::log::{self, History, Index, Snapshot};
-use crate::model::Revision;
+use crate::model::Mark;
 
-/// Revisions read from the index at once: one place of a table costs nearly as much as its next
+/// Marks read from the index at once: one place of a table costs nearly as much as its next
 /// few.
 const READ_AHEAD: usize = 8;
-/// Revisions of an author that are taken into memory at once.
+/// Marks of an author that are taken into memory at once.
 const TAKEN_IN: usize = 16;
 
-/// What knows the revisions that memory does not have.
+/// What knows the marks that memory does not have.
 pub(super) trait Beyond {
     /// Why it does not say.
     type Error;
@@ -26,18 +26,18 @@ pub(super) trait Beyond {
     fn newest_before(
         &self,
         author: UserIx,
-        before: Revision,
-        until: Revision,
-    ) -> Result<Option<Revision>, Self::Error>;
+        before: Mark,
+        until: Mark,
+    ) -> Result<Option<Mark>, Self::Error>;
 
-    /// The oldest revision of `user`'s after `after`. Memory has all after `until`.
+    /// The oldest mark of `user`'s after `after`. Memory has all after `until`.
     fn oldest_after(
         &self,
         history: History,
         user: UserIx,
-        after: Revision,
-        until: Revision,
-    ) -> Result<Option<Revision>, Self::Error>;
+        after: Mark,
+        until: Mark,
+    ) -> Result<Option<Mark>, Self::Error>;
 }
 
 /// Ends the read.
@@ -51,12 +51,7 @@ pub(super) struct NotAtHand;
 impl Beyond for MemoryOnly {
     type Error = NotAtHand;
 
-    fn newest_before(
-        &self,
-        _: UserIx,
-        _: Revision,
-        _: Revision,
-    ) -> Result<Option<Revision>, NotAtHand> {
+    fn newest_before(&self, _: UserIx, _: Mark, _: Mark) -> Result<Option<Mark>, NotAtHand> {
         Err(NotAtHand)
     }
 
@@ -64,9 +59,9 @@ impl Beyond for MemoryOnly {
         &self,
         _: History,
         _: UserIx,
-        _: Revision,
-        _: Revision,
-    ) -> Result<Option<Revision>, NotAtHand> {
+        _: Mark,
+        _: Mark,
+    ) -> Result<Option<Mark>, NotAtHand> {
         Err(NotAtHand)
     }
 }
@@ -79,7 +74,7 @@ pub(super) struct FromIndex<'a> {
     posts_of: &'a Authors,
     snapshot: RefCell<Option<Snapshot<'a>>>,
     /// By user: what was read and not asked for yet, the oldest last.
-    ahead: RefCell<HashMap<(History, UserIx), Vec<Revision>>>,
+    ahead: RefCell<HashMap<(History, UserIx), Vec<Mark>>>,
 }
 
 impl<'a> FromIndex<'a> {
@@ -91,24 +86,20 @@ impl<'a> FromIndex<'a> {
     /// may have dropped all up to there.
     fn read(
         &self,
-        until: Revision,
-        read: impl FnOnce(&Snapshot<'a>) -> Result<Vec<Revision>, log::Error>,
-    ) -> Result<Vec<Revision>, log::Error> {
+        until: Mark,
+        read: impl FnOnce(&Snapshot<'a>) -> Result<Vec<Mark>, log::Error>,
+    ) -> Result<Vec<Mark>, log::Error> {
         let Some(index) = self.index else { return Ok(Vec::new()) };
         let mut snapshot = self.snapshot.borrow_mut();
         match snapshot.as_ref() {
-            Some(taken) if taken.complete_until() >= until => read(taken),
+            Some(taken) if taken.complete_until() >= until.revision() => read(taken),
             _ => read(snapshot.insert(index.snapshot()?)),
         }
     }
 
     /// Takes the newest of what memory lacks of `author` into memory, as far as there is room.
     /// Gives it, newest first, and whether that is all there is.
-    fn take_in(
-        &self,
-        author: UserIx,
-        until: Revision,
-    ) -> Result<(Vec<Revision>, bool), log::Error> {
+    fn take_in(&self, author: UserIx, until: Mark) -> Result<(Vec<Mark>, bool), log::Error> {
         let max = self.posts_of.room(author).min(TAKEN_IN);
         if max == 0 {
             return Ok((Vec::new(), false));
@@ -129,11 +120,11 @@ impl Beyond for FromIndex<'_> {
     fn newest_before(
         &self,
         author: UserIx,
-        before: Revision,
-        until: Revision,
-    ) -> Result<Option<Revision>, log::Error> {
+        before: Mark,
+        until: Mark,
+    ) -> Result<Option<Mark>, log::Error> {
         let (newest_first, is_all) = self.take_in(author, until)?;
-        let found = newest_first.into_iter().find(|&revision| revision < before);
+        let found = newest_first.into_iter().find(|&mark| mark < before);
         if found.is_some() || is_all {
             return Ok(found);
         }
@@ -148,12 +139,12 @@ impl Beyond for FromIndex<'_> {
         &self,
         history: History,
         user: UserIx,
-        after: Revision,
-        until: Revision,
-    ) -> Result<Option<Revision>, log::Error> {
+        after: Mark,
+        until: Mark,
+    ) -> Result<Option<Mark>, log::Error> {
         let mut ahead = self.ahead.borrow_mut();
         let ahead = ahead.entry((history, user)).or_default();
-        while ahead.pop_if(|&mut revision| revision <= after).is_some() {}
+        while ahead.pop_if(|&mut mark| mark <= after).is_some() {}
         if ahead.is_empty() {
             let oldest_first = self.read(until, |snapshot| {
                 snapshot.oldest_after(history, user.number(), after, READ_AHEAD)

@@ -8,12 +8,12 @@ use dashmap::DashMap;
 
 use super::authors::Found;
 use super::ids::UserIx;
-use crate::model::Revision;
+use crate::model::{Mark, Revision};
 
-/// A rising list of revisions for every user who has some that the index lacks.
+/// A rising list of marks for every user who has some that the index lacks.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    lists: DashMap<UserIx, Vec<u64>>,
+    lists: DashMap<UserIx, Vec<Mark>>,
     /// Up to here the index has all; the lists have all after it.
     indexed_until: AtomicU64,
     /// What was there when the view was loaded.
@@ -37,15 +37,15 @@ impl Changes {
         self.indexed_until.store(complete_until.get(), Ordering::SeqCst);
     }
 
-    /// Adds `revision`, which is beyond all before it, to `user`'s list. Only the applier calls it.
-    pub(super) fn push(&self, user: UserIx, revision: Revision) {
-        self.lists.entry(user).or_default().push(revision.get());
+    /// Adds `mark`, which is beyond all before it, to `user`'s list. Only the applier calls it.
+    pub(super) fn push(&self, user: UserIx, mark: Mark) {
+        self.lists.entry(user).or_default().push(mark);
     }
 
     /// Drops from `user`'s list what the index has, after [`Changes::indexed`] was told of it.
     pub(super) fn trim(&self, user: UserIx, complete_until: Revision) {
         self.lists.remove_if_mut(&user, |_, list| {
-            list.drain(..list.partition_point(|&revision| revision <= complete_until.get()));
+            list.drain(..list.partition_point(|mark| mark.revision() <= complete_until));
             list.shrink_to_fit();
             list.is_empty()
         });
@@ -58,15 +58,16 @@ impl Changes {
         }
     }
 
-    /// The oldest revision of `user`'s after `after` that memory has, and whether the index has to
-    /// be asked for an older one first.
-    pub(super) fn oldest_after(&self, user: UserIx, after: Revision) -> (Option<Revision>, Found) {
-        let here = self.lists.get(&user).and_then(|list| {
-            let place = list.partition_point(|&revision| revision <= after.get());
-            list.get(place).map(|&revision| Revision::new(revision))
-        });
+    /// The oldest of `user`'s after `after` that memory has, and whether the index has to be asked
+    /// for an older one first.
+    pub(super) fn oldest_after(&self, user: UserIx, after: Mark) -> (Option<Mark>, Found) {
+        let here = self
+            .lists
+            .get(&user)
+            .and_then(|list| list.get(list.partition_point(|&mark| mark <= after)).copied());
         // Read after the list: what was missing there by then is at or below it.
         let indexed_until = Revision::new(self.indexed_until.load(Ordering::SeqCst));
+        let indexed_until = Mark::before(indexed_until.next()).previous();
         let found =
             if after < indexed_until { Found::InIndex(indexed_until) } else { Found::Here(here) };
         (here, found)

@@ -3,13 +3,15 @@
 //! Nothing of a feed is stored. Each read comes in two forms: one that uses only memory and says
 //! when that does not do, and one that may read the index and blocks while it does.
 
+use std::sync::Arc;
+
 use super::authors::Found;
 use super::beyond::{Beyond, FromIndex, MemoryOnly};
 use super::graph::Edges;
 use super::ids::UserIx;
 use super::{View, merge};
 use crate::log::{self, History};
-use crate::model::{Revision, UserId};
+use crate::model::{Mark, Revision, UserId};
 
 /// Which page of which feed.
 #[derive(Clone, Debug)]
@@ -98,7 +100,7 @@ impl View {
     }
 
     fn beyond(&self) -> FromIndex<'_> {
-        FromIndex::new(self.index.as_deref(), &self.posts_of)
+        FromIndex::new(self.index().map(Arc::as_ref), &self.posts_of)
     }
 
     fn page<B: Beyond>(&self, query: &PageQuery, beyond: &B) -> Result<FeedPage, B::Error> {
@@ -106,7 +108,7 @@ impl View {
         let applied = self.applied();
         let edges = self.edges(&query.user);
         let at = applied.max(edges.changed_at);
-        let before = query.before.min(at.next());
+        let before = Mark::before(query.before.min(at.next()));
 
         let older = |author, before| match self.posts_of.newest_before(author, before) {
             Found::Here(found) => Ok(found),
@@ -116,10 +118,10 @@ impl View {
         let authors = edges.iter().map(|edge| edge.followee).chain(own);
         let newest = authors.filter_map(|author| {
             let newest = older(author, before).transpose()?;
-            Some(newest.map(|revision| (revision, author)))
+            Some(newest.map(|mark| (mark, author)))
         });
-        let (revisions, more) = merge::newest_first(newest, query.items_max, older)?;
-        Ok(FeedPage { revisions, more, at })
+        let (marks, more) = merge::newest_first(newest, query.items_max, older)?;
+        Ok(FeedPage { revisions: marks.into_iter().map(Mark::revision).collect(), more, at })
     }
 
     fn read_backlog<B: Beyond>(
@@ -146,22 +148,23 @@ impl View {
 
         let newer = |source, after| {
             let found = self.oldest_after(source, after, beyond)?;
-            Ok(found.filter(|&revision| revision <= until))
+            Ok(found.filter(|mark| mark.revision() <= until))
         };
         let oldest =
             from_followees.chain(from_self).chain(changes).filter_map(|(source, after)| {
-                let oldest = newer(source, after).transpose()?;
-                Some(oldest.map(|revision| (revision, source)))
+                let oldest = newer(source, Mark::before(after.next()).previous()).transpose()?;
+                Some(oldest.map(|mark| (mark, source)))
             });
-        merge::oldest_first(oldest, query.events_max, newer)
+        let marks = merge::oldest_first(oldest, query.events_max, newer)?;
+        Ok(marks.into_iter().map(Mark::revision).collect())
     }
 
     fn oldest_after<B: Beyond>(
         &self,
         source: Source,
-        after: Revision,
+        after: Mark,
         beyond: &B,
-    ) -> Result<Option<Revision>, B::Error> {
+    ) -> Result<Option<Mark>, B::Error> {
         match source {
             Source::Posts(author) => match self.posts_of.oldest_after(author, after) {
                 Found::Here(found) => Ok(found),

@@ -136,8 +136,10 @@ impl Graph {
 
     pub(super) fn insert(&self, follower: UserIx, followee: UserIx, since: Revision) {
         self.following.change(follower, |following| {
-            if let Err(place) = find(&following.list, followee) {
-                insert(&mut following.list, place, Packed::new(followee, since));
+            let edge = Packed::new(followee, since);
+            match find(&following.list, followee) {
+                Ok(place) => following.list[place] = edge,
+                Err(place) => insert(&mut following.list, place, edge),
             }
             following.changed_at = since;
         });

@@ -1,27 +1,45 @@
 //! The view and the index: loading the one from the other, and saying what to add to the index.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::View;
+use super::fact::{Key, Subject, Table, Value};
 use super::ids::UserIx;
+use super::ledger::{self, Store};
 use crate::config::Limits;
-use crate::log::{Contents, Index, Log, OpenedIndex, Rows};
-use crate::model::{Change, Event, Revision, UserId};
+use crate::log::{self, Contents, History, Index, Log, OpenedIndex, Rows, Snapshot};
+use crate::model::{Event, Mark, RequestId, Revision, Timestamp, UserId};
+
+/// The index as what changes are applied to: rows that are to be written, over those that are
+/// there.
+#[derive(Debug)]
+pub struct Writing<'a> {
+    view: &'a View,
+    stored: Snapshot<'a>,
+    rows: Rows,
+}
 
 impl View {
     /// The view that `opened` shows, of `log`, which it was made from.
     #[must_use]
     pub fn load(log: Arc<dyn Log>, opened: OpenedIndex, limits: &Limits) -> Self {
         let OpenedIndex { index, contents } = opened;
-        let Contents { complete_until, users, edges, newest, requests } = contents;
+        let Contents { complete_until, users, edges, newest, requests, facts } = contents;
         let mut view = Self::empty(log, index.hash_key(), limits);
-        view.index = Some(Arc::new(index));
+        view.facts.index = Some(Arc::new(index));
         for user in &users {
             view.ids.intern(user);
         }
         view.graph.load(edges, users.len());
-        for (author, revision) in newest {
-            view.posts_of.load(UserIx::new(author), revision);
+        for (author, mark) in newest {
+            view.posts_of.load(UserIx::new(author), mark);
+        }
+        for (key, value) in facts {
+            // One that this version does not know was written by a later one, of another format.
+            if let Some(key) = Key::from_stored(key) {
+                view.hidden.put(key, Some(Value::from_number(value)), complete_until);
+            }
         }
         view.changes_of.load(complete_until);
         view.requests.load(requests);
@@ -32,31 +50,15 @@ impl View {
     /// The index behind the view, if it has one.
     #[must_use]
     pub fn index(&self) -> Option<&Arc<Index>> {
-        self.index.as_ref()
+        self.facts.index.as_ref()
     }
 
-    /// Adds to `rows` what `event` changes in the index. It must be applied already.
-    pub fn add_rows(&self, rows: &mut Rows, revision: Revision, event: &Event) {
-        match &event.change {
-            Change::Follow { follower, followee } => {
-                let (follower, followee) = (self.number(follower), self.number(followee));
-                rows.push_change(follower, followee, Some(revision), revision);
-                self.add_users(rows, follower.max(followee));
-            }
-            Change::Unfollow { follower, followee } => {
-                let (follower, followee) = (self.number(follower), self.number(followee));
-                rows.push_change(follower, followee, None, revision);
-                self.add_users(rows, follower.max(followee));
-            }
-            Change::Publish { author, request_id, .. } => {
-                let number = self.number(author);
-                rows.push_post(number, revision);
-                self.add_users(rows, number);
-                if let Some(id) = request_id {
-                    rows.push_request(self.requests.request(author, id, revision, event.time));
-                }
-            }
-        }
+    /// Begins a write of `index` with the events after those it has.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn write_to<'a>(&'a self, index: &'a Index) -> Result<Writing<'a>, log::Error> {
+        Ok(Writing { view: self, stored: index.snapshot()?, rows: index.new_rows() })
     }
 
     /// Drops from memory what may be dropped now that `rows` are in the index.
@@ -69,17 +71,104 @@ impl View {
             self.changes_of.trim(UserIx::new(user), complete_until);
         }
         self.changes_of.shrink();
-    }
-
-    /// The number of `user`, whom an applied event names.
-    fn number(&self, user: &UserId) -> u32 {
-        self.ids.intern(user).number()
-    }
-
-    /// Adds the users up to the one with the number `until` that the index does not have.
-    fn add_users(&self, rows: &mut Rows, until: u32) {
-        while rows.next_user() <= until {
-            rows.push_user(self.ids.name(UserIx::new(rows.next_user())));
+        for key in rows.fact_keys().filter_map(Key::from_stored) {
+            self.facts.trim(key, complete_until);
         }
+        self.facts.shrink();
+    }
+}
+
+impl Writing<'_> {
+    /// Adds what `event` changes in the index. It must be applied to the view already.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn apply(&mut self, revision: Revision, event: &Event) -> Result<(), log::Error> {
+        ledger::apply(self, revision, event)
+    }
+
+    /// The rows.
+    #[must_use]
+    pub fn into_rows(self) -> Rows {
+        self.rows
+    }
+}
+
+impl Store for Writing<'_> {
+    type Error = log::Error;
+
+    fn number(&mut self, user: &UserId) -> UserIx {
+        // The view has applied the event, and given the same numbers in the same order.
+        let number = self.view.ids.intern(user);
+        while self.rows.next_user() <= number.number() {
+            let next = UserIx::new(self.rows.next_user());
+            self.rows.push_user(self.view.ids.name(next));
+        }
+        number
+    }
+
+    fn followed_since(
+        &self,
+        follower: UserIx,
+        followee: UserIx,
+    ) -> Result<Option<Revision>, log::Error> {
+        let (follower, followee) = (follower.number(), followee.number());
+        let said = self.rows.edge(follower, followee);
+        said.map_or_else(|| self.stored.edge(follower, followee), Ok)
+    }
+
+    fn set_follow(
+        &mut self,
+        follower: UserIx,
+        followee: UserIx,
+        since: Option<Revision>,
+        _: Revision,
+    ) {
+        self.rows.set_edge(follower.number(), followee.number(), since);
+    }
+
+    fn push_mark(&mut self, author: UserIx, mark: Mark) {
+        self.rows.push_mark(History::Posts, author.number(), mark);
+    }
+
+    fn push_change(&mut self, user: UserIx, mark: Mark) {
+        self.rows.push_mark(History::Changes, user.number(), mark);
+    }
+
+    fn push_request(
+        &mut self,
+        author: &UserId,
+        request_id: &RequestId,
+        revision: Revision,
+        time: Timestamp,
+    ) {
+        let request = self.view.requests.request(author, request_id, revision, time);
+        self.rows.push_request(request);
+    }
+
+    fn get(&self, key: Key) -> Result<Option<Value>, log::Error> {
+        let (stored, keep) = (key.stored(), key.table.keep());
+        let value = match self.rows.fact(stored, keep) {
+            Some(said) => said,
+            None => self.stored.fact(stored, keep)?,
+        };
+        Ok(value.map(Value::from_number))
+    }
+
+    fn put(&mut self, key: Key, value: Option<Value>, _: Revision) {
+        self.rows.put_fact(key.stored(), value.map(Value::number), key.table.keep());
+    }
+
+    fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, log::Error> {
+        let (about, keep) = ((table as u8, subject.number()), table.keep());
+        let stored = self.stored.facts_after(about, 0, usize::MAX)?;
+        let stored =
+            stored.into_iter().map(|(place, value)| ((about.0, about.1, place), Some(value)));
+        let mut all: BTreeMap<_, _> = stored.collect();
+        all.extend(self.rows.facts_about(about, keep));
+        let fact = |(key, value): (_, Option<u128>)| {
+            Some((Key::from_stored(key)?, Value::from_number(value?)))
+        };
+        Ok(all.into_iter().filter_map(fact).collect())
     }
 }

@@ -1,25 +1,25 @@
 //! Merging the lists of many authors into one, without looking at more of them than needed.
 //!
-//! Pure: what a list holds is asked of the caller, a revision at a time; if the caller cannot say,
+//! Pure: what a list holds is asked of the caller, a mark at a time; if the caller cannot say,
 //! the merge ends with the caller's reason.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::model::Revision;
+use crate::model::Mark;
 
-/// The `max` newest revisions of all lists, newest first, and whether there are more.
+/// The `max` newest marks of all lists, newest first, and whether there are more.
 ///
-/// `heads` has the newest revision of each list that has one; `older(list, revision)` gives the
-/// newest of that list before `revision`.
+/// `heads` has the newest mark of each list that has one; `older(list, mark)` gives the
+/// newest of that list before `mark`.
 ///
 /// # Errors
 /// The first of the caller's.
 pub fn newest_first<L: Copy, E>(
-    heads: impl Iterator<Item = Result<(Revision, L), E>>,
+    heads: impl Iterator<Item = Result<(Mark, L), E>>,
     max: usize,
-    older: impl FnMut(L, Revision) -> Result<Option<Revision>, E>,
-) -> Result<(Vec<Revision>, bool), E> {
+    older: impl FnMut(L, Mark) -> Result<Option<Mark>, E>,
+) -> Result<(Vec<Mark>, bool), E> {
     // One beyond the page tells whether there is another.
     let mut merged = merge(heads, max.saturating_add(1), older)?;
     let more = merged.len() > max;
@@ -27,22 +27,22 @@ pub fn newest_first<L: Copy, E>(
     Ok((merged, more))
 }
 
-/// The `max` oldest revisions of all lists, oldest first.
+/// The `max` oldest marks of all lists, oldest first.
 ///
-/// `heads` has the oldest revision of each list that has one; `newer(list, revision)` gives the
-/// oldest of that list after `revision`.
+/// `heads` has the oldest mark of each list that has one; `newer(list, mark)` gives the
+/// oldest of that list after `mark`.
 ///
 /// # Errors
 /// The first of the caller's.
 pub fn oldest_first<L: Copy, E>(
-    heads: impl Iterator<Item = Result<(Revision, L), E>>,
+    heads: impl Iterator<Item = Result<(Mark, L), E>>,
     max: usize,
-    mut newer: impl FnMut(L, Revision) -> Result<Option<Revision>, E>,
-) -> Result<Vec<Revision>, E> {
-    let heads = heads.map(|head| head.map(|(revision, list)| (Reverse(revision), list)));
-    let newer = |list, Reverse(revision)| Ok(newer(list, revision)?.map(Reverse));
+    mut newer: impl FnMut(L, Mark) -> Result<Option<Mark>, E>,
+) -> Result<Vec<Mark>, E> {
+    let heads = heads.map(|head| head.map(|(mark, list)| (Reverse(mark), list)));
+    let newer = |list, Reverse(mark)| Ok(newer(list, mark)?.map(Reverse));
     let merged = merge(heads, max, newer)?;
-    Ok(merged.into_iter().map(|Reverse(revision)| revision).collect())
+    Ok(merged.into_iter().map(|Reverse(mark)| mark).collect())
 }
 
 /// The `max` greatest keys of all lists, greatest first.

@@ -12,11 +12,16 @@ mod authors;
 mod beyond;
 mod changes;
 mod dense;
+mod fact;
+mod facts;
 mod feed;
 mod followers;
 mod graph;
+mod hidden;
 mod ids;
 mod indexing;
+mod ledger;
+mod memory;
 pub mod merge;
 mod posts;
 mod reads;
@@ -28,28 +33,33 @@ use std::sync::Arc;
 
 use authors::Authors;
 use changes::Changes;
+use facts::Facts;
 use graph::Graph;
+use hidden::Hidden;
 use ids::Ids;
+use memory::Memory;
 use posts::Posts;
 use reads::Reads;
 use requests::Requests;
 use watermark::Watermark;
 
+pub use fact::NoticeKind;
 pub use feed::{BacklogKind, BacklogQuery, FeedPage, PageQuery};
+pub use indexing::Writing;
 pub use posts::Happened;
 
 use crate::config::Limits;
-use crate::log::{self, Index, Log};
-use crate::model::{Change, Event, Post, RequestId, Revision, UserId};
+use crate::log::{self, Log};
+use crate::model::{Event, Post, RequestId, Revision, UserId};
 
 /// What the log says, as of the revision that was applied last.
 #[derive(Debug)]
 pub struct View {
     log: Arc<dyn Log>,
-    /// Where the revisions are that memory has dropped.
-    index: Option<Arc<Index>>,
     ids: Ids,
     graph: Graph,
+    hidden: Hidden,
+    facts: Facts,
     /// Who published what.
     posts_of: Authors,
     /// Who changed whom they follow.
@@ -71,9 +81,10 @@ impl View {
 
     fn empty(log: Arc<dyn Log>, hash_key: [u64; 2], limits: &Limits) -> Self {
         Self {
-            index: None,
             ids: Ids::default(),
             graph: Graph::default(),
+            hidden: Hidden::default(),
+            facts: Facts::default(),
             posts_of: Authors::new(limits.recent_revisions_per_author_max),
             changes_of: Changes::default(),
             posts: Posts::new(Arc::clone(&log), limits.post_cache_bytes),
@@ -92,38 +103,18 @@ impl View {
 
     /// Takes in `event`, the one after the last applied. Only the applier calls this. Gives the
     /// post if it published one.
-    pub fn apply(&self, revision: Revision, event: &Event) -> Option<Arc<Post>> {
-        let post = match &event.change {
-            Change::Follow { follower, followee } => {
-                let follower = self.ids.intern(follower);
-                self.graph.insert(follower, self.ids.intern(followee), revision);
-                self.changes_of.push(follower, revision);
-                None
-            }
-            Change::Unfollow { follower, followee } => {
-                let follower = self.ids.intern(follower);
-                self.graph.remove(follower, self.ids.intern(followee), revision);
-                self.changes_of.push(follower, revision);
-                None
-            }
-            Change::Publish { author, text, request_id } => {
-                if let Some(request_id) = request_id {
-                    let request = self.requests.request(author, request_id, revision, event.time);
-                    self.requests.insert(&request);
-                }
-                let post = Arc::new(Post {
-                    revision,
-                    author: author.clone(),
-                    text: text.clone(),
-                    time: event.time,
-                });
-                self.posts.insert(&post);
-                self.posts_of.push(self.ids.intern(author), revision);
-                Some(post)
-            }
-        };
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read. The view must not be used further.
+    pub fn apply(
+        &self,
+        revision: Revision,
+        event: &Event,
+    ) -> Result<Option<Arc<Post>>, log::Error> {
+        ledger::apply(&mut Memory(self), revision, event)?;
+        let post = self.posts.take_in(revision, event);
         self.applied.advance(revision);
-        post
+        Ok(post)
     }
 
     /// Wakes those who wait in [`View::reached`]. Called after a batch was applied.

@@ -32,8 +32,7 @@ struct ByBytes;
 
 impl Weighter<Revision, Arc<Post>> for ByBytes {
     fn weight(&self, _: &Revision, post: &Arc<Post>) -> u64 {
-        let text_and_name = post.text.as_str().len() + post.author.as_str().len();
-        POST_OVERHEAD_BYTES + text_and_name as u64
+        POST_OVERHEAD_BYTES + (post.content.bytes() + post.author.as_str().len()) as u64
     }
 }
 
@@ -44,7 +43,7 @@ impl Posts {
         Self { log, cache: Cache::with_weighter(posts_estimate, cache_bytes, ByBytes) }
     }
 
-    pub(super) fn insert(&self, post: &Arc<Post>) {
+    fn insert(&self, post: &Arc<Post>) {
         self.cache.insert(post.revision, Arc::clone(post));
     }
 
@@ -73,19 +72,20 @@ impl Posts {
             return Ok(happened);
         }
         for (place, event) in missing.into_iter().zip(self.log.get_many(&asked)?) {
-            happened[place] = event.map(|event| self.take_in(revisions[place], event));
+            happened[place] = event.map(|event| {
+                let post = self.take_in(revisions[place], &event);
+                post.map_or_else(|| Happened::Other(event.change), Happened::Post)
+            });
         }
         Ok(happened)
     }
 
-    fn take_in(&self, revision: Revision, event: Event) -> Happened {
-        match event.change {
-            Change::Publish { author, text, .. } => {
-                let post = Arc::new(Post { revision, author, text, time: event.time });
-                self.insert(&post);
-                Happened::Post(post)
-            }
-            change => Happened::Other(change),
-        }
+    /// Makes the post that `event` published, and keeps it at hand.
+    pub(super) fn take_in(&self, revision: Revision, event: &Event) -> Option<Arc<Post>> {
+        let Change::Publish { author, content, .. } = &event.change else { return None };
+        let (author, content) = (author.clone(), content.clone());
+        let post = Arc::new(Post { revision, author, content, time: event.time });
+        self.insert(&post);
+        Some(post)
     }
 }

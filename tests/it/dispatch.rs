@@ -14,7 +14,7 @@ use whimbrel::hub::{
     Dispatch, Dispatcher, FeedEvent, FeedEventKind, Hub, LiveStream, Start, Step, WatchOptions,
 };
 use whimbrel::log::{Batch, LocalLog, Log, Options};
-use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
+use whimbrel::model::{Change, Content, Event, Revision, Timestamp, UserId};
 use whimbrel::view::View;
 
 use crate::harness::core::{post, step, user};
@@ -234,7 +234,7 @@ impl World {
         let revision = Revision::new(self.changes.len() as u64);
         let event = Event { time: Timestamp::default(), change };
         self.view.log().append(revision.previous(), vec![event.clone()]).unwrap();
-        let post = self.view.apply(revision, &event);
+        let post = self.view.apply(revision, &event).unwrap();
         if self.hub.is_watched(0) {
             let batch = Arc::new(Batch { first: revision, events: vec![event] });
             self.applied.push_back(Arc::new(Dispatch::new(batch, vec![post])));
@@ -343,7 +343,11 @@ fn follow(follower: usize, followee: usize) -> Change {
 }
 
 fn publish(author: usize) -> Change {
-    Change::Publish { author: id(author), text: post("a post"), request_id: None }
+    Change::Publish {
+        author: id(author),
+        content: Content::of_text(post("a post")),
+        request_id: None,
+    }
 }
 
 fn id(number: usize) -> UserId {

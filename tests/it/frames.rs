@@ -11,7 +11,7 @@ use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::watch_feed_response::Message as Told;
 use whimbrel::hub::{CursorError, FeedEvent, Run, Step};
 use whimbrel::model::{
-    Change, Cursor, LogId, Post, PostText, RequestId, Revision, Timestamp, UserId,
+    Change, Content, Cursor, LogId, Post, PostText, RequestId, Revision, Timestamp, UserId,
 };
 
 /// Every message decodes as the public one, and that encodes to the same bytes: a client cannot
@@ -42,7 +42,7 @@ fn a_batch_says_what_happened() {
     let post = post(3, "alice", "hello");
     let published = Change::Publish {
         author: id("alice"),
-        text: PostText::parse("hello").unwrap(),
+        content: Content::of_text(PostText::parse("hello").unwrap()),
         request_id: Some(RequestId::parse("r").unwrap()),
     };
     let followed = Change::Follow { follower: id("alice"), followee: id("bob") };
@@ -92,7 +92,7 @@ fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<Step> {
             let text = "\u{1f426}é x".repeat(random.usize(1..40));
             let change = Change::Publish {
                 author: UserId::parse(&author).unwrap(),
-                text: PostText::parse(&text).unwrap(),
+                content: Content::of_text(PostText::parse(&text).unwrap()),
                 request_id: None,
             };
             let revision = round * 20 + number;
@@ -129,7 +129,7 @@ fn post(revision: u64, author: &str, text: &str) -> Arc<Post> {
     Arc::new(Post {
         revision: Revision::new(revision),
         author: UserId::parse(author).unwrap(),
-        text: PostText::parse(text).unwrap(),
+        content: Content::of_text(PostText::parse(text).unwrap()),
         time: Timestamp::from_nanos(revision * 1_000_000_007),
     })
 }

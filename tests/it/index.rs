@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::log::{Index, LocalLog, Log, OpenedIndex};
-use whimbrel::model::{Change, Event, PostText, RequestId, Revision, Timestamp, UserId};
+use whimbrel::model::{Change, Content, Event, PostText, RequestId, Revision, Timestamp, UserId};
 use whimbrel::runtime::{Clock, Vital};
 use whimbrel::view::{BacklogKind, BacklogQuery, PageQuery, View};
 
@@ -251,7 +251,7 @@ fn event(view: &View, number: usize, (kind, one, other): (u8, usize, usize)) -> 
         0 | 1 => return None,
         _ => Change::Publish {
             author: follower,
-            text: PostText::parse(&format!("post {number}")).unwrap(),
+            content: Content::of_text(PostText::parse(&format!("post {number}")).unwrap()),
             request_id: (kind == 3).then(|| request_id(number)),
         },
     };
@@ -266,17 +266,18 @@ fn write_index(view: &View, log: &dyn Log, lag: usize) {
     let mut entries = log.read(index.complete_until(), usize::MAX).unwrap();
     entries.truncate(entries.len().saturating_sub(lag));
     let Some(last) = entries.last() else { return };
-    let mut rows = index.new_rows();
+    let mut writing = view.write_to(index).unwrap();
     for entry in &entries {
-        view.add_rows(&mut rows, entry.revision, &entry.event);
+        writing.apply(entry.revision, &entry.event).unwrap();
     }
+    let mut rows = writing.into_rows();
     index.write(&mut rows, last).unwrap();
     view.indexed(&rows, last.revision);
 }
 
 fn replay(view: &View, log: &dyn Log) {
     for entry in log.read(view.applied(), usize::MAX).unwrap() {
-        view.apply(entry.revision, &entry.event);
+        view.apply(entry.revision, &entry.event).unwrap();
     }
 }
 

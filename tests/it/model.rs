@@ -352,7 +352,7 @@ async fn watch(core: &Core, watcher: &str, changes_ago: u64) -> Vec<(u64, String
 
 fn in_short(event: &FeedEvent) -> (u64, String) {
     let what = match &event.kind {
-        FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.text.as_str()),
+        FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.content.text.as_str()),
         FeedEventKind::AuthorAdded(author) => format!("+{author}"),
         FeedEventKind::AuthorRemoved(author) => format!("-{author}"),
     };
@@ -378,7 +378,7 @@ async fn read_all(
         };
         let page = core.engine().news_feed(query).await.expect("the page is read");
         items.extend(page.posts.iter().map(|post| {
-            let text = TEXTS.iter().find(|text| **text == post.text.as_str());
+            let text = TEXTS.iter().find(|text| **text == post.content.text.as_str());
             (post.revision.get(), *text.expect("a text that was published"))
         }));
         place = page.next;

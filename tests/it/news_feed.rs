@@ -207,7 +207,7 @@ async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> 
             wait_max: Duration::ZERO,
         };
         let page = core.engine().news_feed(query).await.expect("the page is read");
-        texts.extend(page.posts.iter().map(|post| post.text.as_str().to_owned()));
+        texts.extend(page.posts.iter().map(|post| post.content.text.as_str().to_owned()));
         place = page.next;
         if place.is_none() {
             return texts;

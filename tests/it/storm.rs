@@ -11,7 +11,9 @@ use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::hub::{Start, Step, WatchOptions};
 use whimbrel::log::{Batch, Entry, Error, Index, LocalLog, Log};
-use whimbrel::model::{Change, Cursor, Event, LogId, PostText, Revision, Timestamp, UserId};
+use whimbrel::model::{
+    Change, Content, Cursor, Event, LogId, PostText, Revision, Timestamp, UserId,
+};
 use whimbrel::runtime::{Clock, Vital};
 
 use crate::harness::{Disk, within};
@@ -95,7 +97,7 @@ fn seed(disk: &Disk) {
     });
     let posts = (0..POSTS).map(|post| Change::Publish {
         author: author(post % AUTHORS),
-        text: PostText::parse(&format!("post {post}")).unwrap(),
+        content: Content::of_text(PostText::parse(&format!("post {post}")).unwrap()),
         request_id: None,
     });
     let event = |change| Event { time: Timestamp::default(), change };

@@ -6,9 +6,11 @@
 //!   index.redb
 //!   ├── users       number ──▶ name                 numbers are given in the order of the log
 //!   ├── edges       (follower, followee) ──▶ since
-//!   ├── newest      author ──▶ revision
-//!   ├── posts_of    (author, revision) ──▶ previous  read where memory ends
-//!   ├── changes_of  (user, revision) ──▶ previous    read where memory ends
+//!   ├── newest      author ──▶ mark
+//!   ├── posts_of    (author, mark)  ──▶ previous    read where memory ends
+//!   ├── changes_of  (user, mark)  ──▶ previous      read where memory ends
+//!   ├── facts       (table, subject, place) ──▶ value   read where memory ends
+//!   ├── resident    the same, of what memory has whole
 //!   ├── requests    revision ──▶ hash, time         as long as request ids are remembered
 //!   └── meta        what log it is made from, and until where
 //! ```
@@ -29,16 +31,16 @@ use std::time::Duration;
 
 use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
 
-pub use rows::{Contents, Edge, Request, Rows};
-use tables::{CHANGES_OF, END, POSTS_OF, broken, key};
+pub use rows::{Contents, Edge, FactKey, Keep, Request, Rows};
+use tables::{CHANGES_OF, EDGES, END, FACTS, POSTS_OF, RESIDENT, broken, key};
 use tries::Tries;
 
 use super::redb_file::{builder, guarded, random, storage};
 use super::space::Space;
 use super::{Entry, Error, Log, Options, codec};
-use crate::model::{Revision, Timestamp};
+use crate::model::{Mark, Revision, Timestamp};
 
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// The tables.
 #[derive(Debug)]
@@ -77,12 +79,12 @@ pub struct OpenedIndex {
     pub contents: Contents,
 }
 
-/// Which revisions of a user.
+/// Which marks of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum History {
-    /// The user's posts.
+    /// What the user published, and so on: what concerns their followers' feeds.
     Posts,
-    /// The user's changes of whom they follow.
+    /// What the user changed of whom they follow, and so on: what concerns their own feed alone.
     Changes,
 }
 
@@ -93,6 +95,9 @@ pub struct Snapshot<'a> {
     user_count: u32,
     posts_of: ReadOnlyTable<(u32, u64), u64>,
     changes_of: ReadOnlyTable<(u32, u64), u64>,
+    edges: ReadOnlyTable<(u32, u32), u64>,
+    facts: ReadOnlyTable<FactKey, u128>,
+    resident: ReadOnlyTable<FactKey, u128>,
 }
 
 impl Index {
@@ -296,6 +301,9 @@ impl Index {
                 user_count,
                 posts_of: transaction.open_table(POSTS_OF)?,
                 changes_of: transaction.open_table(CHANGES_OF)?,
+                edges: transaction.open_table(EDGES)?,
+                facts: transaction.open_table(FACTS)?,
+                resident: transaction.open_table(RESIDENT)?,
             })
         };
         self.file.guarded(open)
@@ -314,7 +322,59 @@ impl Snapshot<'_> {
         self.complete_until
     }
 
-    /// The newest of `user`'s revisions before `before`, newest first, at most `max`.
+    /// Since when one user follows another.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn edge(&self, follower: u32, followee: u32) -> Result<Option<Revision>, Error> {
+        let since = self.file.guarded(|| Ok(self.edges.get((follower, followee))?))?;
+        Ok(since.map(|since| Revision::new(since.value())))
+    }
+
+    /// A fact, if it is one.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn fact(&self, key: FactKey, keep: Keep) -> Result<Option<u128>, Error> {
+        let table = match keep {
+            Keep::OnDisk => &self.facts,
+            Keep::InMemory => &self.resident,
+        };
+        let value = self.file.guarded(|| Ok(table.get(key)?))?;
+        Ok(value.map(|value| value.value()))
+    }
+
+    /// The facts of a table about a subject at places below `before`, highest first, at most
+    /// `max`.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn facts_before(
+        &self,
+        (table, subject): (u8, u64),
+        before: u64,
+        max: usize,
+    ) -> Result<Vec<(u64, u128)>, Error> {
+        let places = (table, subject, 0)..(table, subject, before);
+        self.file.guarded(|| self.facts.range(places.clone())?.rev().take(max).map(fact).collect())
+    }
+
+    /// The facts of a table about a subject at places above `after`, lowest first, at most `max`.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn facts_after(
+        &self,
+        (table, subject): (u8, u64),
+        after: u64,
+        max: usize,
+    ) -> Result<Vec<(u64, u128)>, Error> {
+        let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
+        let places = (table, subject, first)..=(table, subject, u64::MAX);
+        self.file.guarded(|| self.facts.range(places.clone())?.take(max).map(fact).collect())
+    }
+
+    /// The newest of `user`'s marks before `before`, newest first, at most `max`.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
@@ -322,23 +382,23 @@ impl Snapshot<'_> {
         &self,
         history: History,
         user: u32,
-        before: Revision,
+        before: Mark,
         max: usize,
-    ) -> Result<Vec<Revision>, Error> {
+    ) -> Result<Vec<Mark>, Error> {
         self.file.guarded(|| {
             let chains = self.table(history);
-            let mut newer = chains.range((user, before.get())..=(user, END))?;
+            let mut newer = chains.range((user, before.number())..=(user, END))?;
             let Some(newer) = newer.next().transpose()? else {
                 return self.without_chain(user);
             };
             let mut expected = newer.1.value();
             let mut found = Vec::new();
-            for row in chains.range((user, 0)..(user, before.get()))?.rev().take(max) {
+            for row in chains.range((user, 0)..(user, before.number()))?.rev().take(max) {
                 let (key, previous) = row?;
                 if key.value().1 != expected {
                     return Err(broken(user));
                 }
-                found.push(Revision::new(expected));
+                found.push(Mark::from_number(expected));
                 expected = previous.value();
             }
             // The first of a chain has none before it.
@@ -346,7 +406,7 @@ impl Snapshot<'_> {
         })
     }
 
-    /// The oldest of `user`'s revisions after `after`, oldest first, at most `max`.
+    /// The oldest of `user`'s marks after `after`, oldest first, at most `max`.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
@@ -354,25 +414,25 @@ impl Snapshot<'_> {
         &self,
         history: History,
         user: u32,
-        after: Revision,
+        after: Mark,
         max: usize,
-    ) -> Result<Vec<Revision>, Error> {
+    ) -> Result<Vec<Mark>, Error> {
         self.file.guarded(|| {
             let chains = self.table(history);
-            let older = chains.range((user, 0)..(user, after.next().get()))?.next_back();
+            let older = chains.range((user, 0)..=(user, after.number()))?.next_back();
             let mut expected = older.transpose()?.map_or(0, |(key, _)| key.value().1);
             let mut found = Vec::new();
-            for row in chains.range((user, after.next().get())..=(user, END))? {
+            for row in chains.range((user, after.number().saturating_add(1))..=(user, END))? {
                 let (key, previous) = row?;
-                let (_, revision) = key.value();
+                let (_, mark) = key.value();
                 if previous.value() != expected {
                     return Err(broken(user));
                 }
-                if revision == END || found.len() >= max {
+                if mark == END || found.len() >= max {
                     return Ok(found);
                 }
-                found.push(Revision::new(revision));
-                expected = revision;
+                found.push(Mark::from_number(mark));
+                expected = mark;
             }
             // There is always an end.
             if found.is_empty() { self.without_chain(user) } else { Err(broken(user)) }
@@ -380,7 +440,7 @@ impl Snapshot<'_> {
     }
 
     /// What is known of a user without a chain, who must be too new to be here.
-    fn without_chain(&self, user: u32) -> Result<Vec<Revision>, redb::Error> {
+    fn without_chain(&self, user: u32) -> Result<Vec<Mark>, redb::Error> {
         if user < self.user_count { Err(broken(user)) } else { Ok(Vec::new()) }
     }
 
@@ -411,6 +471,16 @@ impl std::fmt::Debug for Snapshot<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Snapshot(complete until {})", self.complete_until)
     }
+}
+
+fn fact<E>(
+    row: Result<(redb::AccessGuard<'_, FactKey>, redb::AccessGuard<'_, u128>), E>,
+) -> Result<(u64, u128), redb::Error>
+where
+    redb::Error: From<E>,
+{
+    let (key, value) = row?;
+    Ok((key.value().2, value.value()))
 }
 
 /// Makes the tables of an index of `log` that has nothing in it.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Revision, Timestamp, UserId};
+use super::History;
+use crate::model::{Mark, Revision, Timestamp, UserId};
 
 /// A follow, by the numbers of the two users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,18 @@ pub struct Request {
     pub time: Timestamp,
 }
 
+/// A fact: its table, what it is about, and its place there.
+pub type FactKey = (u8, u64, u64);
+
+/// Where those who read the index keep a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Nowhere: it is read when it is asked for.
+    OnDisk,
+    /// In memory: it is loaded at the start.
+    InMemory,
+}
+
 /// What a view is loaded from.
 #[derive(Debug, Default)]
 pub struct Contents {
@@ -36,10 +49,12 @@ pub struct Contents {
     /// All edges, by follower and then by followee. In pieces that each have all of their
     /// followers', so that their memory can be used anew as they are taken.
     pub edges: Vec<Vec<Edge>>,
-    /// Each author's number and newest revision.
-    pub newest: Vec<(u32, Revision)>,
+    /// Each author's number and newest mark.
+    pub newest: Vec<(u32, Mark)>,
     /// The request ids that are remembered, oldest first.
     pub requests: Vec<Request>,
+    /// The facts that are kept in memory.
+    pub facts: Vec<(FactKey, u128)>,
 }
 
 /// What some consecutive events change in the tables.
@@ -50,10 +65,12 @@ pub struct Rows {
     pub(super) users: Vec<UserId>,
     /// By follower and followee: since when, or `None` where the edge ended.
     pub(super) edges: BTreeMap<(u32, u32), Option<Revision>>,
-    /// Author and revision. Sorted once they are written.
-    pub(super) posts: Vec<(u32, u64)>,
-    /// User and revision. Sorted once they are written.
-    pub(super) changes: Vec<(u32, u64)>,
+    /// Author and mark. Sorted once they are written.
+    pub(super) posts: Vec<(u32, Mark)>,
+    /// User and mark. Sorted once they are written.
+    pub(super) changes: Vec<(u32, Mark)>,
+    pub(super) facts: BTreeMap<FactKey, Option<u128>>,
+    pub(super) resident: BTreeMap<FactKey, Option<u128>>,
     pub(super) requests: Vec<Request>,
 }
 
@@ -65,6 +82,8 @@ impl Rows {
             edges: BTreeMap::new(),
             posts: Vec::new(),
             changes: Vec::new(),
+            facts: BTreeMap::new(),
+            resident: BTreeMap::new(),
             requests: Vec::new(),
         }
     }
@@ -80,21 +99,59 @@ impl Rows {
         self.users.push(name);
     }
 
-    /// `follower` has followed `followee` since `since`, or does no longer, by a change at `at`.
-    pub fn push_change(
-        &mut self,
-        follower: u32,
-        followee: u32,
-        since: Option<Revision>,
-        at: Revision,
-    ) {
+    /// `follower` has followed `followee` since `since`, or does no longer.
+    pub fn set_edge(&mut self, follower: u32, followee: u32, since: Option<Revision>) {
         self.edges.insert((follower, followee), since);
-        self.changes.push((follower, at.get()));
     }
 
-    /// `author` published `revision`.
-    pub fn push_post(&mut self, author: u32, revision: Revision) {
-        self.posts.push((author, revision.get()));
+    /// What was said of an edge here: since when it is, or that it is no longer.
+    #[must_use]
+    pub fn edge(&self, follower: u32, followee: u32) -> Option<Option<Revision>> {
+        self.edges.get(&(follower, followee)).copied()
+    }
+
+    /// Adds `mark` to one of `user`'s lists.
+    pub fn push_mark(&mut self, history: History, user: u32, mark: Mark) {
+        match history {
+            History::Posts => self.posts.push((user, mark)),
+            History::Changes => self.changes.push((user, mark)),
+        }
+    }
+
+    /// Makes something a fact, or none.
+    pub fn put_fact(&mut self, key: FactKey, value: Option<u128>, keep: Keep) {
+        match keep {
+            Keep::OnDisk => self.facts.insert(key, value),
+            Keep::InMemory => self.resident.insert(key, value),
+        };
+    }
+
+    /// What was said of a fact here.
+    #[must_use]
+    pub fn fact(&self, key: FactKey, keep: Keep) -> Option<Option<u128>> {
+        self.facts(keep).get(&key).copied()
+    }
+
+    /// What was said here of the facts of a table about a subject.
+    pub fn facts_about(
+        &self,
+        (table, subject): (u8, u64),
+        keep: Keep,
+    ) -> impl Iterator<Item = (FactKey, Option<u128>)> {
+        let all = (table, subject, 0)..=(table, subject, u64::MAX);
+        self.facts(keep).range(all).map(|(&key, &value)| (key, value))
+    }
+
+    /// The facts that something was said of.
+    pub fn fact_keys(&self) -> impl Iterator<Item = FactKey> {
+        self.facts.keys().copied()
+    }
+
+    fn facts(&self, keep: Keep) -> &BTreeMap<FactKey, Option<u128>> {
+        match keep {
+            Keep::OnDisk => &self.facts,
+            Keep::InMemory => &self.resident,
+        }
     }
 
     /// A request id was used.
@@ -113,6 +170,6 @@ impl Rows {
     }
 }
 
-fn each_once(sorted: &[(u32, u64)]) -> impl Iterator<Item = u32> {
+fn each_once(sorted: &[(u32, Mark)]) -> impl Iterator<Item = u32> {
     sorted.chunk_by(|a, b| a.0 == b.0).map(|of_one| of_one[0].0)
 }

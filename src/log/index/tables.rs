@@ -9,10 +9,10 @@ use redb::{
     WriteTransaction,
 };
 
-use super::rows::{Contents, Edge, Request, Rows};
-use crate::model::{Revision, Timestamp, UserId};
+use super::rows::{Contents, Edge, FactKey, Request, Rows};
+use crate::model::{Mark, Revision, Timestamp, UserId};
 
-/// (user, revision) → the revision before it in the user's row of them, 0 before the first. Each row
+/// (user, mark) → the mark before it in the user's row of them, 0 before the first. Each row
 /// ends with one at [`END`], which every user has: so whoever reads some of it sees that nothing is
 /// missing.
 type Chain = TableDefinition<'static, (u32, u64), u64>;
@@ -21,17 +21,22 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Number → name.
 const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
 /// (follower, followee) → the revision at which it began.
-const EDGES: TableDefinition<'_, (u32, u32), u64> = TableDefinition::new("edges");
-/// Author → newest post.
+pub(super) const EDGES: TableDefinition<'_, (u32, u32), u64> = TableDefinition::new("edges");
+/// Author → newest mark.
 const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
-/// An author's posts.
+/// What an author published.
 pub(super) const POSTS_OF: Chain = TableDefinition::new("posts_of");
 /// The changes by which a user followed or unfollowed somebody.
 pub(super) const CHANGES_OF: Chain = TableDefinition::new("changes_of");
 /// Revision → (upper half, lower half of the hash, nanoseconds of the log's time).
 const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
 
-/// The place after all revisions.
+/// The facts that are read when they are asked for.
+pub(super) const FACTS: TableDefinition<'_, FactKey, u128> = TableDefinition::new("facts");
+/// The facts that are kept in memory.
+pub(super) const RESIDENT: TableDefinition<'_, FactKey, u128> = TableDefinition::new("resident");
+
+/// The place after all marks.
 pub(super) const END: u64 = u64::MAX;
 
 /// Edges in a piece of what is loaded, and as many more as its last follower has: a MiB.
@@ -77,6 +82,8 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(POSTS_OF)?;
     transaction.open_table(CHANGES_OF)?;
     transaction.open_table(REQUESTS)?;
+    transaction.open_table(FACTS)?;
+    transaction.open_table(RESIDENT)?;
     Ok(())
 }
 
@@ -113,10 +120,10 @@ pub(super) fn load(database: &Database) -> Result<(Contents, u64), redb::Error> 
         contents.edges.push(piece);
     }
     for row in transaction.open_table(NEWEST)?.iter()? {
-        let (author, revision) = row?;
-        let (author, revision) = (author.value(), revision.value());
-        sum = sum.wrapping_add(check::newest(author, revision));
-        contents.newest.push((author, Revision::new(revision)));
+        let (author, mark) = row?;
+        let (author, mark) = (author.value(), mark.value());
+        sum = sum.wrapping_add(check::newest(author, mark));
+        contents.newest.push((author, Mark::from_number(mark)));
     }
     let requests = transaction.open_table(REQUESTS)?;
     contents.requests.reserve_exact(usize::try_from(requests.len()?).unwrap_or(0));
@@ -125,6 +132,12 @@ pub(super) fn load(database: &Database) -> Result<(Contents, u64), redb::Error> 
         let request = self::request(revision.value(), request.value());
         sum = sum.wrapping_add(check::request(&request));
         contents.requests.push(request);
+    }
+    for row in transaction.open_table(RESIDENT)?.iter()? {
+        let (key, value) = row?;
+        let (key, value) = (key.value(), value.value());
+        sum = sum.wrapping_add(check::fact(key, value));
+        contents.facts.push((key, value));
     }
     Ok((contents, sum))
 }
@@ -161,10 +174,28 @@ pub(super) fn add(
     add_to_chains(transaction.open_table(CHANGES_OF)?, new_users, &rows.changes)?;
     let mut newest = transaction.open_table(NEWEST)?;
     for of_one in rows.posts.chunk_by(|a, b| a.0 == b.0) {
-        let (author, revision) = of_one[of_one.len() - 1];
-        let before = newest.insert(author, revision)?;
+        let (author, mark) = of_one[of_one.len() - 1];
+        let before = newest.insert(author, mark.number())?;
         let before = before.map_or(0, |before| check::newest(author, before.value()));
-        *sum = sum.wrapping_sub(before).wrapping_add(check::newest(author, revision));
+        *sum = sum.wrapping_sub(before).wrapping_add(check::newest(author, mark.number()));
+    }
+
+    let mut facts = transaction.open_table(FACTS)?;
+    for (&key, &value) in &rows.facts {
+        match value {
+            Some(value) => facts.insert(key, value)?,
+            None => facts.remove(key)?,
+        };
+    }
+    let mut resident = transaction.open_table(RESIDENT)?;
+    for (&key, &value) in &rows.resident {
+        let before = match value {
+            Some(value) => resident.insert(key, value)?,
+            None => resident.remove(key)?,
+        };
+        let before = before.map_or(0, |before| check::fact(key, before.value()));
+        let after = value.map_or(0, |value| check::fact(key, value));
+        *sum = sum.wrapping_sub(before).wrapping_add(after);
     }
 
     let mut requests = transaction.open_table(REQUESTS)?;
@@ -191,11 +222,11 @@ pub(super) fn add(
     }
 }
 
-/// Appends `sorted` revisions, and begins the chains of `new_users`.
+/// Appends `sorted` marks, and begins the chains of `new_users`.
 fn add_to_chains(
     mut chains: Table<'_, (u32, u64), u64>,
     new_users: Range<u32>,
-    sorted: &[(u32, u64)],
+    sorted: &[(u32, Mark)],
 ) -> Result<(), redb::Error> {
     for user in new_users {
         chains.insert((user, END), 0)?;
@@ -204,9 +235,9 @@ fn add_to_chains(
         let user = of_one[0].0;
         let last = chains.get((user, END))?.map(|last| last.value());
         let mut last = last.ok_or_else(|| broken(user))?;
-        for &(_, revision) in of_one {
-            chains.insert((user, revision), last)?;
-            last = revision;
+        for &(_, mark) in of_one {
+            chains.insert((user, mark.number()), last)?;
+            last = mark.number();
         }
         chains.insert((user, END), last)?;
     }
@@ -215,7 +246,7 @@ fn add_to_chains(
 
 /// `user`'s chain is not what was written.
 pub(super) fn broken(user: u32) -> redb::Error {
-    redb::Error::Corrupted(format!("revisions of user {user} are missing"))
+    redb::Error::Corrupted(format!("marks of user {user} are missing"))
 }
 
 fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> Request {
@@ -229,7 +260,7 @@ fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> Request {
 /// Checks of rows, which are added up: a sum is the same in any order, and can be changed by what
 /// changes.
 mod check {
-    use super::Request;
+    use super::{FactKey, Request};
 
     pub(super) fn user(number: u32, name: &str) -> u64 {
         mix(mix(1, u64::from(number)), u64::from(crc32fast::hash(name.as_bytes())))
@@ -239,8 +270,13 @@ mod check {
         mix(mix(2, u64::from(follower) << 32 | u64::from(followee)), since)
     }
 
-    pub(super) fn newest(author: u32, revision: u64) -> u64 {
-        mix(mix(3, u64::from(author)), revision)
+    pub(super) fn newest(author: u32, mark: u64) -> u64 {
+        mix(mix(3, u64::from(author)), mark)
+    }
+
+    pub(super) fn fact((table, subject, place): FactKey, value: u128) -> u64 {
+        let key = mix(mix(mix(5, u64::from(table)), subject), place);
+        mix(mix(key, (value >> 64) as u64), value as u64)
     }
 
     pub(super) fn request(request: &Request) -> u64 {

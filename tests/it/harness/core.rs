@@ -106,7 +106,7 @@ pub(crate) fn texts(step: &Step) -> Vec<&str> {
 
 fn text(kind: &FeedEventKind) -> &str {
     match kind {
-        FeedEventKind::Posted(post) => post.text.as_str(),
+        FeedEventKind::Posted(post) => post.content.text.as_str(),
         other => panic!("not a post: {other:?}"),
     }
 }

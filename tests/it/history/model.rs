@@ -70,7 +70,7 @@ impl World {
                     let spans = world.follows.entry((follower.to_string(), followee.to_string()));
                     spans.or_default().last_mut().unwrap().until = Some(revision);
                 }
-                Change::Publish { .. } => {}
+                _ => {}
             }
             world.changes.insert(revision, event.change);
         }
@@ -84,8 +84,8 @@ impl World {
     /// The acknowledged post is in the log, where the answer said, and nowhere else.
     pub(crate) fn check_post(&self, author: &str, text: &str, revision: u64) {
         let is_it = |change: &Change| match change {
-            Change::Publish { author: by, text: said, .. } => {
-                by.as_str() == author && said.as_str() == text
+            Change::Publish { author: by, content, .. } => {
+                by.as_str() == author && content.text.as_str() == text
             }
             _ => false,
         };
@@ -124,13 +124,13 @@ impl World {
     fn check_truth(&self, user: &str, seen: &Seen<'_>) {
         let change = &self.changes[&seen.revision];
         let is_true = match (seen.event, change) {
-            (Event::Posted(posted), Change::Publish { author, text, .. }) => {
+            (Event::Posted(posted), Change::Publish { author, content, .. }) => {
                 let item = posted.item.as_ref().unwrap();
                 let post = item.post.as_ref().unwrap();
                 item.revision == seen.revision
                     && post.revision == seen.revision
                     && post.author_id == author.as_str()
-                    && post.text == text.as_str()
+                    && post.text == content.text.as_str()
                     && self.is_in_feed(user, author.as_str(), seen.revision)
             }
             (Event::AuthorAdded(added), Change::Follow { follower, followee }) => {
@@ -168,6 +168,7 @@ impl World {
                                 seen,
                             ))
                 }
+                _ => false,
             };
             assert!(!missing, "{user} was not shown {change:?} at {revision}");
         }

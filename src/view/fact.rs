@@ -1,0 +1,305 @@
+//! Facts: small rows of numbers about posts and users, beside the follow graph.
+//!
+//! A fact is found by its table, its subject (a post or a user) and its place, which is another
+//! user or a revision. Those of one table and subject are in the order of their places, so they are
+//! a list too. What they come from says [`super::ledger`]; here is only what they look like.
+
+use super::ids::UserIx;
+use crate::log::{FactKey, Keep};
+use crate::model::{PostId, Revision};
+
+/// A kind of fact. The numbers are stored, so each keeps its meaning for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Table {
+    /// (post, user) → since when the user likes it.
+    Like = 1,
+    /// (post, since) → who likes it.
+    Likes = 2,
+    /// (post, user) → the repost.
+    Repost = 3,
+    /// (post, repost) → who reposted it.
+    Reposts = 4,
+    /// (post, reply) → whose reply. Deleted ones too: what answers them hangs on them.
+    Replies = 5,
+    /// (post, quoting post) → whose.
+    Quotes = 6,
+    /// (post, 0) → [`PostCounts`].
+    PostCounts = 7,
+    /// (user, 0) → [`UserCounts`].
+    UserCounts = 8,
+    /// (user, since) → who follows them.
+    Followers = 9,
+    /// (user, revision) → [`Notice`], of all but new followers: those are in [`Table::Followers`].
+    Notices = 10,
+    /// (user, 0) → up to where they have seen their notices.
+    Seen = 11,
+    /// (post or repost, 0) → when it was deleted or taken back.
+    Retracted = 12,
+    /// (user, user) → since when the one blocks the other.
+    Blocks = 13,
+    /// (user, user) → since when the one mutes the other.
+    Mutes = 14,
+    /// (user, user) → since when the other is no longer hidden from the one by a block or mute that
+    /// is over.
+    Shown = 15,
+}
+
+/// How often a post was liked, and so on. Only what is not taken back or deleted counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PostCounts {
+    pub(super) likes: u32,
+    pub(super) reposts: u32,
+    pub(super) replies: u32,
+    pub(super) quotes: u32,
+}
+
+/// How much a user published, and how often that was liked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct UserCounts {
+    pub(super) posts: u64,
+    pub(super) likes: u64,
+}
+
+/// Which fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) table: Table,
+    pub(super) subject: Subject,
+    pub(super) place: Place,
+}
+
+/// Whom or what a fact is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Subject(u64);
+
+/// Where a fact stands among those about its subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Place(u64);
+
+/// What a fact says, in 16 bytes. What they mean is known by the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Value(u128);
+
+/// Why a user is notified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NoticeKind {
+    /// Somebody began to follow them.
+    Follow = 0,
+    /// Somebody likes a post of theirs.
+    Like,
+    /// Somebody reposted a post of theirs.
+    Repost,
+    /// Somebody answered a post of theirs.
+    Reply,
+    /// Somebody quoted a post of theirs.
+    Quote,
+    /// Somebody mentioned them in a post.
+    Mention,
+}
+
+/// What a user is notified of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    pub(super) kind: NoticeKind,
+    /// Who did it.
+    pub(super) actor: UserIx,
+    /// The user's post that it was done to; [`Revision::ZERO`] for a follow or a mention.
+    pub(super) post: Revision,
+}
+
+impl Table {
+    const ALL: [Self; 15] = [
+        Self::Like,
+        Self::Likes,
+        Self::Repost,
+        Self::Reposts,
+        Self::Replies,
+        Self::Quotes,
+        Self::PostCounts,
+        Self::UserCounts,
+        Self::Followers,
+        Self::Notices,
+        Self::Seen,
+        Self::Retracted,
+        Self::Blocks,
+        Self::Mutes,
+        Self::Shown,
+    ];
+
+    fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| *table as u8 == number)
+    }
+
+    /// Where its facts are: in memory are those that every page of a feed is looked through for.
+    pub(super) fn keep(self) -> Keep {
+        match self {
+            Self::Retracted | Self::Blocks | Self::Mutes | Self::Shown => Keep::InMemory,
+            _ => Keep::OnDisk,
+        }
+    }
+}
+
+impl Key {
+    /// The fact about `subject` at `place`.
+    pub(super) fn new(table: Table, subject: impl Into<Subject>, place: impl Into<Place>) -> Self {
+        Self { table, subject: subject.into(), place: place.into() }
+    }
+
+    /// As the index stores it.
+    pub(super) fn stored(self) -> FactKey {
+        (self.table as u8, self.subject.0, self.place.0)
+    }
+
+    /// What the index has stored; `None` if that is of another version.
+    pub(super) fn from_stored((table, subject, place): FactKey) -> Option<Self> {
+        let table = Table::from_number(table)?;
+        Some(Self { table, subject: Subject(subject), place: Place(place) })
+    }
+
+    /// The only fact of its kind about `subject`.
+    pub(super) fn of(table: Table, subject: impl Into<Subject>) -> Self {
+        Self { table, subject: subject.into(), place: Place(0) }
+    }
+}
+
+impl Subject {
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The user, in a table about users.
+    pub(super) fn user(self) -> UserIx {
+        UserIx::new(self.0 as u32)
+    }
+
+    /// Where the post or repost is, in a table about those.
+    pub(super) fn revision(self) -> Revision {
+        Revision::new(self.0)
+    }
+}
+
+impl Place {
+    /// Before every place that a list has.
+    pub(super) const FIRST: Self = Self(0);
+    /// After every place.
+    pub(super) const LAST: Self = Self(u64::MAX);
+
+    pub(super) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The user, in a table whose places are some.
+    pub(super) fn user(self) -> UserIx {
+        UserIx::new(self.0 as u32)
+    }
+
+    /// The revision, in a table whose places are some.
+    pub(super) fn revision(self) -> Revision {
+        Revision::new(self.0)
+    }
+}
+
+impl From<UserIx> for Subject {
+    fn from(user: UserIx) -> Self {
+        Self(user.number().into())
+    }
+}
+
+impl From<PostId> for Subject {
+    fn from(post: PostId) -> Self {
+        Self(post.revision().get())
+    }
+}
+
+impl From<UserIx> for Place {
+    fn from(user: UserIx) -> Self {
+        Self(user.number().into())
+    }
+}
+
+impl From<Revision> for Place {
+    fn from(revision: Revision) -> Self {
+        Self(revision.get())
+    }
+}
+
+impl From<UserIx> for Value {
+    fn from(user: UserIx) -> Self {
+        Self(user.number().into())
+    }
+}
+
+impl From<Revision> for Value {
+    fn from(revision: Revision) -> Self {
+        Self(revision.get().into())
+    }
+}
+
+impl From<PostCounts> for Value {
+    fn from(counts: PostCounts) -> Self {
+        let PostCounts { likes, reposts, replies, quotes } = counts;
+        let joined = [likes, reposts, replies, quotes].map(u128::from);
+        Self(joined.into_iter().fold(0, |value, count| value << 32 | count))
+    }
+}
+
+impl From<UserCounts> for Value {
+    fn from(counts: UserCounts) -> Self {
+        Self(u128::from(counts.posts) << 64 | u128::from(counts.likes))
+    }
+}
+
+impl From<Notice> for Value {
+    fn from(notice: Notice) -> Self {
+        let Notice { kind, actor, post } = notice;
+        let kind_and_actor = u128::from(kind as u8) << 32 | u128::from(actor.number());
+        Self(kind_and_actor << 64 | u128::from(post.get()))
+    }
+}
+
+impl Value {
+    pub(super) fn from_number(number: u128) -> Self {
+        Self(number)
+    }
+
+    pub(super) fn number(self) -> u128 {
+        self.0
+    }
+
+    pub(super) fn user(self) -> UserIx {
+        UserIx::new(self.0 as u32)
+    }
+
+    pub(super) fn revision(self) -> Revision {
+        Revision::new(self.0 as u64)
+    }
+
+    pub(super) fn post_counts(self) -> PostCounts {
+        let [likes, reposts, replies, quotes] =
+            [96, 64, 32, 0].map(|shift| (self.0 >> shift) as u32);
+        PostCounts { likes, reposts, replies, quotes }
+    }
+
+    pub(super) fn user_counts(self) -> UserCounts {
+        UserCounts { posts: (self.0 >> 64) as u64, likes: self.0 as u64 }
+    }
+
+    pub(super) fn notice(self) -> Notice {
+        let kind = match (self.0 >> 96) as u8 {
+            0 => NoticeKind::Follow,
+            1 => NoticeKind::Like,
+            2 => NoticeKind::Repost,
+            3 => NoticeKind::Reply,
+            4 => NoticeKind::Quote,
+            _ => NoticeKind::Mention,
+        };
+        let (actor, post) = (UserIx::new((self.0 >> 64) as u32), Revision::new(self.0 as u64));
+        Notice { kind, actor, post }
+    }
+}

@@ -1,0 +1,107 @@
+//! What is hidden from whom: by blocks and mutes, and from everybody what was deleted.
+//!
+//! All of it is in memory, because every read looks here. Blocks and mutes are edges like follows,
+//! and each takes as much; what was retracted takes some 20 bytes.
+
+use dashmap::DashMap;
+
+use super::fact::{Key, Table, Value};
+use super::graph::{Edge, Graph};
+use super::ids::UserIx;
+use crate::model::Revision;
+
+/// Who hides whom, and what is no longer there.
+#[derive(Debug, Default)]
+pub(super) struct Hidden {
+    blocks: Graph,
+    mutes: Graph,
+    /// Since when somebody is shown again.
+    shown: Graph,
+    /// Deleted posts and reposts taken back, and when that was.
+    retracted: DashMap<Revision, Revision>,
+}
+
+impl Hidden {
+    /// Takes in a fact of one of the tables that are kept here. Only the applier calls it.
+    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision) {
+        let edge = |graph: &Graph| {
+            let (one, other) = (key.subject.user(), key.place.user());
+            match value {
+                Some(since) => graph.insert(one, other, since.revision()),
+                None => graph.remove(one, other, at),
+            }
+        };
+        match (key.table, value) {
+            (Table::Blocks, _) => edge(&self.blocks),
+            (Table::Mutes, _) => edge(&self.mutes),
+            (Table::Shown, _) => edge(&self.shown),
+            (Table::Retracted, Some(value)) => {
+                self.retracted.insert(key.subject.revision(), value.revision());
+            }
+            _ => {}
+        }
+    }
+
+    /// A fact of one of the tables that are kept here.
+    pub(super) fn get(&self, key: Key) -> Option<Value> {
+        let edge = |graph: &Graph| graph.edge(key.subject.user(), key.place.user());
+        match key.table {
+            Table::Blocks => edge(&self.blocks),
+            Table::Mutes => edge(&self.mutes),
+            Table::Shown => edge(&self.shown),
+            Table::Retracted => self.retracted(key.subject.revision()),
+            _ => None,
+        }
+        .map(Value::from)
+    }
+
+    /// Since when `blocker` blocks `blocked`.
+    pub(super) fn blocked_since(&self, blocker: UserIx, blocked: UserIx) -> Option<Revision> {
+        self.blocks.edge(blocker, blocked)
+    }
+
+    /// Since when `muter` mutes `muted`.
+    pub(super) fn muted_since(&self, muter: UserIx, muted: UserIx) -> Option<Revision> {
+        self.mutes.edge(muter, muted)
+    }
+
+    /// Whether one of the two blocks the other: then neither sees the other.
+    pub(super) fn are_apart(&self, one: UserIx, other: UserIx) -> bool {
+        self.blocks.edge(one, other).is_some() || self.blocks.edge(other, one).is_some()
+    }
+
+    /// Whether `viewer`'s feeds and notices have nothing of `other`.
+    pub(super) fn is_hidden(&self, viewer: UserIx, other: UserIx) -> bool {
+        self.are_apart(viewer, other) || self.mutes.edge(viewer, other).is_some()
+    }
+
+    /// Since when `viewer` is shown `other` again, after a block or mute that is over;
+    /// [`Revision::ZERO`] if there was none.
+    pub(super) fn shown_since(&self, viewer: UserIx, other: UserIx) -> Revision {
+        self.shown.edge(viewer, other).unwrap_or(Revision::ZERO)
+    }
+
+    /// Whom `user` mutes.
+    pub(super) fn mutes(&self, user: UserIx) -> Vec<Edge> {
+        self.mutes.edges(user).iter().collect()
+    }
+
+    /// Whom `user` blocks.
+    pub(super) fn blocks(&self, user: UserIx) -> Vec<Edge> {
+        self.blocks.edges(user).iter().collect()
+    }
+
+    /// Everybody whom `user` blocks or who blocks them.
+    pub(super) fn apart_from(&self, user: UserIx) -> Vec<UserIx> {
+        let mut apart = self.blocks.followers(user, None, usize::MAX);
+        apart.extend(self.blocks.edges(user).iter().map(|edge| edge.followee));
+        apart.sort_unstable();
+        apart.dedup();
+        apart
+    }
+
+    /// When the post or repost at `revision` was deleted or taken back.
+    pub(super) fn retracted(&self, revision: Revision) -> Option<Revision> {
+        self.retracted.get(&revision).map(|at| *at)
+    }
+}

@@ -1,0 +1,80 @@
+//! Memory as what changes are applied to.
+
+use super::View;
+use super::fact::Place;
+use super::fact::{Key, Subject, Table, Value};
+use super::facts::Order;
+use super::ids::UserIx;
+use super::ledger::Store;
+use crate::log::{self, Keep};
+use crate::model::{Mark, RequestId, Revision, Timestamp, UserId};
+
+/// A view that is being changed. There is one at a time, the applier's.
+pub(super) struct Memory<'a>(pub(super) &'a View);
+
+impl Store for Memory<'_> {
+    type Error = log::Error;
+
+    fn number(&mut self, user: &UserId) -> UserIx {
+        self.0.ids.intern(user)
+    }
+
+    fn followed_since(
+        &self,
+        follower: UserIx,
+        followee: UserIx,
+    ) -> Result<Option<Revision>, log::Error> {
+        Ok(self.0.graph.edge(follower, followee))
+    }
+
+    fn set_follow(
+        &mut self,
+        follower: UserIx,
+        followee: UserIx,
+        since: Option<Revision>,
+        at: Revision,
+    ) {
+        match since {
+            Some(since) => self.0.graph.insert(follower, followee, since),
+            None => self.0.graph.remove(follower, followee, at),
+        }
+    }
+
+    fn push_mark(&mut self, author: UserIx, mark: Mark) {
+        self.0.posts_of.push(author, mark);
+    }
+
+    fn push_change(&mut self, user: UserIx, mark: Mark) {
+        self.0.changes_of.push(user, mark);
+    }
+
+    fn push_request(
+        &mut self,
+        author: &UserId,
+        request_id: &RequestId,
+        revision: Revision,
+        time: Timestamp,
+    ) {
+        self.0.requests.insert(&self.0.requests.request(author, request_id, revision, time));
+    }
+
+    fn get(&self, key: Key) -> Result<Option<Value>, log::Error> {
+        match key.table.keep() {
+            Keep::InMemory => Ok(self.0.hidden.get(key)),
+            Keep::OnDisk => self.0.facts.get(key),
+        }
+    }
+
+    fn put(&mut self, key: Key, value: Option<Value>, at: Revision) {
+        match key.table.keep() {
+            Keep::InMemory => self.0.hidden.put(key, value, at),
+            Keep::OnDisk => self.0.facts.put(key, value, at),
+        }
+    }
+
+    fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, log::Error> {
+        let all = self.0.facts.list((table, subject), Place::FIRST, Order::OldestFirst, usize::MAX);
+        let fact = |(place, value)| (Key { table, subject, place }, value);
+        Ok(all?.into_iter().map(fact).collect())
+    }
+}
