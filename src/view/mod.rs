@@ -8,6 +8,7 @@
 //! ([`merge`]), so there is nothing to fill in after a follow and nothing to take out after an
 //! unfollow.
 
+mod answers;
 mod authors;
 mod beyond;
 mod changes;
@@ -43,6 +44,10 @@ use reads::Reads;
 use requests::Requests;
 use watermark::Watermark;
 
+pub use answers::{
+    Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePlace, PostList,
+    PostView, Profile, Relationship, Thread, ThreadPost, UserList,
+};
 pub use fact::NoticeKind;
 pub use feed::{BacklogKind, BacklogQuery, FeedPage, PageQuery};
 pub use indexing::Writing;
