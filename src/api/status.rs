@@ -184,12 +184,17 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
                 .violation("followee_id")
                 .with("user_id", user)
         }
-        Error::TooManyFollows { user, follows_max } => {
+        Error::TooMany { user, of, max } => {
             Problem::new(Code::ResourceExhausted, ErrorReason::TooManyFollows, said)
                 .quota(format!("user:{user}"))
                 .with("user_id", user)
-                .with("follows_max", follows_max)
+                .with(&format!("{of}_max"), max)
         }
+        Error::SelfTarget { .. }
+        | Error::Blocked { .. }
+        | Error::PostNotFound { .. }
+        | Error::PostDeleted { .. }
+        | Error::NotTheAuthor { .. } => return internal(&said),
         Error::RequestIdReused { author, request_id } => {
             Problem::new(Code::AlreadyExists, ErrorReason::RequestIdReused, said)
                 .with("author_id", author)

@@ -11,6 +11,11 @@ pub struct Limits {
     /// Most followees of one user. Bounds the work of one page of a feed: 10,000 places looked at
     /// is under a millisecond.
     pub follows_per_user_max: usize,
+    /// Most users that one user blocks. Each is looked at where counts are made as the user sees
+    /// them: well below a millisecond for a post.
+    pub blocks_per_user_max: usize,
+    /// Most users that one user mutes: as many as one may follow.
+    pub mutes_per_user_max: usize,
     /// Most streams of one user at once: a person's devices, and room for those that a broken
     /// network has left behind.
     pub streams_per_user_max: usize,
@@ -120,6 +125,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             follows_per_user_max: 10_000,
+            blocks_per_user_max: 10_000,
+            mutes_per_user_max: 10_000,
             streams_per_user_max: 16,
             streams_max: 100_000,
             workers: std::thread::available_parallelism().map_or(1, usize::from),

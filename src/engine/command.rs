@@ -5,26 +5,35 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Error;
-use crate::model::{Cursor, Post, PostText, RequestId, Revision, UserId};
+use crate::model::{
+    Attachment, Content, Cursor, Lang, Post, PostId, PostRef, PostText, RequestId, Revision, UserId,
+};
 use crate::runtime;
 
 /// A change that is asked for, with where to answer.
 #[derive(Debug)]
 pub(super) enum Command {
-    Edge {
-        kind: EdgeKind,
-        follower: UserId,
-        followee: UserId,
-        caller: Caller<EdgeChange>,
+    Change {
+        ask: Ask,
+        caller: Caller<Changed>,
     },
     Publish {
         author: UserId,
-        text: PostText,
+        content: Content,
         request_id: Option<RequestId>,
         caller: Caller<Published>,
     },
     /// Take no more.
     Stop,
+}
+
+/// A change that makes something so, and nothing if it is so already.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Edge { kind: EdgeKind, user: UserId, other: UserId },
+    React { kind: ReactionKind, user: UserId, post: PostRef },
+    Delete { post: PostRef, reply_to: Option<PostId>, quote: Option<PostId> },
+    See { user: UserId, until: Revision },
 }
 
 /// Where an answer goes.
@@ -52,28 +61,74 @@ impl Command {
     /// Answers with an error; nothing was done.
     pub(super) fn refuse(self, error: Error) {
         match self {
-            Self::Edge { caller, .. } => caller.answer(Err(error)),
+            Self::Change { caller, .. } => caller.answer(Err(error)),
             Self::Publish { caller, .. } => caller.answer(Err(error)),
             Self::Stop => {}
         }
     }
 }
 
-/// What becomes of an edge.
+/// What becomes of what is between two users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EdgeKind {
+pub enum EdgeKind {
+    /// The one follows the other.
     Follow,
+    /// The one follows the other no longer.
     Unfollow,
+    /// The one blocks the other, which ends the follows between them.
+    Block,
+    /// The one blocks the other no longer.
+    Unblock,
+    /// The one mutes the other.
+    Mute,
+    /// The one mutes the other no longer.
+    Unmute,
 }
 
-/// A follow or unfollow that is in force.
+/// What becomes of what is between a user and a post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EdgeChange {
+pub enum ReactionKind {
+    /// The user likes it.
+    Like,
+    /// The user likes it no longer.
+    Unlike,
+    /// The user reposts it.
+    Repost,
+    /// The user takes the repost back.
+    Unrepost,
+}
+
+/// A post that is to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Its text; empty only beside attachments.
+    pub text: PostText,
+    /// The post it answers.
+    pub reply_to: Option<PostId>,
+    /// The post it quotes.
+    pub quote: Option<PostId>,
+    /// Its attachments.
+    pub attachments: Box<[Attachment]>,
+    /// The languages it is in.
+    pub langs: Box<[Lang]>,
+}
+
+impl From<PostText> for Draft {
+    /// A post that is only a text.
+    fn from(text: PostText) -> Self {
+        let (attachments, langs) = (Box::default(), Box::default());
+        Self { text, reply_to: None, quote: None, attachments, langs }
+    }
+}
+
+/// Something that is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
     /// Whether this call made it so.
     pub changed: bool,
-    /// The change that made it so; [`Revision::ZERO`] for an unfollow that found nothing to end.
+    /// The change that made it so; [`Revision::ZERO`] where there was nothing to end.
     pub revision: Revision,
-    /// A position at which it is in force.
+    /// A position at which it is so.
     pub cursor: Cursor,
 }
 

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::command::{Command, EdgeKind};
+use super::command::Command;
+use super::decide::{self, Outcome, Rules};
 use super::pending::Pending;
-use super::replies::{PublishedAt, Replies, Reply};
-use super::{EdgeChange, Error};
+use super::replies::{Replies, Reply};
+use super::{Changed, Error};
 use crate::config::Limits;
 use crate::log::{self, Log};
-use crate::model::{
-    Change, Content, Cursor, Event, PostText, RequestId, Revision, Timestamp, UserId,
-};
+use crate::model::{Cursor, Event, Revision, Timestamp};
 use crate::runtime::Clock;
 use crate::view::View;
 
@@ -30,7 +29,7 @@ pub(super) struct Committer {
     /// The time of the newest event, which the next may not be before.
     time: Timestamp,
     batch_commands_max: usize,
-    follows_per_user_max: usize,
+    rules: Rules,
     stopping: bool,
 }
 
@@ -59,7 +58,7 @@ impl Committer {
             clock,
             time: newest.map_or_else(Timestamp::default, |event| event.time),
             batch_commands_max: limits.batch_commands_max,
-            follows_per_user_max: limits.follows_per_user_max,
+            rules: Rules::new(limits),
             stopping: false,
         })
     }
@@ -99,12 +98,14 @@ impl Committer {
         for command in commands {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
             let (change, reply) = match command {
-                Command::Edge { kind, follower, followee, caller } => {
-                    let (change, answer) = self.decide_edge(kind, follower, followee, next);
-                    (change, Reply::Edge(caller, answer))
+                Command::Change { ask, caller } => {
+                    let (change, answer) = self.rules.change(ask, &self.pending)?;
+                    let answer = answer.map(|outcome| self.changed(outcome, next));
+                    (change, Reply::Change(caller, answer))
                 }
-                Command::Publish { author, text, request_id, caller } => {
-                    let (change, answer) = self.decide_publish(author, text, request_id, next)?;
+                Command::Publish { author, content, request_id, caller } => {
+                    let (change, answer) =
+                        decide::publish(author, content, request_id, next, &self.pending)?;
                     (change, Reply::Publish(caller, answer))
                 }
                 Command::Stop => {
@@ -122,51 +123,16 @@ impl Committer {
         Ok(decided)
     }
 
-    fn decide_edge(
-        &self,
-        kind: EdgeKind,
-        follower: UserId,
-        followee: UserId,
-        next: Revision,
-    ) -> (Option<Change>, Result<EdgeChange, Error>) {
-        let since = self.pending.edge(&follower, &followee);
-        let (change, revision) = match (kind, since) {
-            (EdgeKind::Follow, Some(since)) => (None, since),
-            (EdgeKind::Unfollow, None) => (None, Revision::ZERO),
-            (EdgeKind::Unfollow, Some(_)) => (Some(Change::Unfollow { follower, followee }), next),
-            (EdgeKind::Follow, None) => {
-                if self.pending.followee_count(&follower) >= self.follows_per_user_max {
-                    let follows_max = self.follows_per_user_max;
-                    return (None, Err(Error::TooManyFollows { user: follower, follows_max }));
-                }
-                (Some(Change::Follow { follower, followee }), next)
+    /// What is answered to a change that is decided right before `next`.
+    fn changed(&self, outcome: Outcome, next: Revision) -> Changed {
+        let at = |revision| Cursor::after(self.log.id(), revision);
+        match outcome {
+            Outcome::Made => Changed { changed: true, revision: next, cursor: at(next) },
+            // As it is at the newest position decided so far.
+            Outcome::Found(since) => {
+                Changed { changed: false, revision: since, cursor: at(next.previous()) }
             }
-        };
-        let changed = change.is_some();
-        // An unchanged edge is as it is at the newest position decided so far.
-        let at = if changed { next } else { next.previous() };
-        (change, Ok(EdgeChange { changed, revision, cursor: Cursor::after(self.log.id(), at) }))
-    }
-
-    fn decide_publish(
-        &self,
-        author: UserId,
-        text: PostText,
-        request_id: Option<RequestId>,
-        next: Revision,
-    ) -> Result<(Option<Change>, Result<PublishedAt, Error>), log::Error> {
-        if let Some(request_id) = &request_id
-            && let Some(earlier) = self.pending.requested(&author, request_id)?
-        {
-            let answer = if earlier.text == text {
-                Ok(PublishedAt { revision: earlier.revision, deduplicated: true })
-            } else {
-                Err(Error::RequestIdReused { author, request_id: request_id.clone() })
-            };
-            return Ok((None, answer));
         }
-        let change = Change::Publish { author, content: Content::of_text(text), request_id };
-        Ok((Some(change), Ok(PublishedAt { revision: next, deduplicated: false })))
     }
 
     fn commit(&mut self, after: Revision, decided: Decided) -> Result<(), log::Error> {

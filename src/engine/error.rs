@@ -1,8 +1,9 @@
 //! Why a call is refused, or fails.
 
+use super::EdgesOf;
 use crate::hub::{self, CursorError};
 use crate::log;
-use crate::model::{RequestId, Revision, UserId};
+use crate::model::{PostId, RequestId, Revision, UserId};
 
 /// Why a call is refused, or fails. Unless a variant says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -13,13 +14,54 @@ pub enum Error {
         /// Who tried.
         user: UserId,
     },
-    /// The user follows as many as allowed.
-    #[error("{user} follows {follows_max} users, and that is the most: unfollow somebody first")]
-    TooManyFollows {
+    /// Nobody can block or mute themselves.
+    #[error("{user} is both user_id and the one to be hidden from them: name somebody else")]
+    SelfTarget {
+        /// Who tried.
+        user: UserId,
+    },
+    /// The user follows, blocks or mutes as many as allowed.
+    #[error("{user} {of} {max} users, and that is the most: undo one first")]
+    TooMany {
         /// Who.
         user: UserId,
-        /// How many one may follow.
-        follows_max: usize,
+        /// What there are too many of.
+        of: EdgesOf,
+        /// How many there may be.
+        max: usize,
+    },
+    /// One of the two blocks the other.
+    #[error("{user} and {other} do not see each other, because one of them blocks the other")]
+    Blocked {
+        /// Who tried.
+        user: UserId,
+        /// Whom it would have concerned.
+        other: UserId,
+    },
+    /// There is no such post, or none any more.
+    #[error("there is no post {post}: it never was, or it was deleted")]
+    PostNotFound {
+        /// Which.
+        post: PostId,
+    },
+    /// The request id belongs to a post that was deleted since.
+    #[error(
+        "the post that {author} made with the request_id {:?} was deleted: give a new post a new one",
+        request_id.as_str()
+    )]
+    PostDeleted {
+        /// Whose.
+        author: UserId,
+        /// Which.
+        request_id: RequestId,
+    },
+    /// Only its author can delete a post.
+    #[error("{user} did not publish {post}: only its author can delete it")]
+    NotTheAuthor {
+        /// Who tried.
+        user: UserId,
+        /// Which post.
+        post: PostId,
     },
     /// The request id belongs to another post.
     #[error(

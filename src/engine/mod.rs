@@ -17,34 +17,37 @@
 mod applier;
 mod command;
 mod committer;
+mod decide;
 mod error;
 mod feed;
 mod indexer;
 mod pending;
 mod porter;
 mod replies;
+mod write;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use applier::Applier;
-use command::{Caller, Command, EdgeKind};
+use command::{Caller, Command};
 use committer::Committer;
 use indexer::Indexer;
 use porter::Carriers;
 use replies::Replies;
 use tokio::sync::mpsc;
 
-pub use command::{EdgeChange, Published};
+pub use command::{Changed, Draft, EdgeKind, Published, ReactionKind};
 pub use error::{Error, OpenError};
 pub use feed::{FeedPlace, FeedQuery, FeedResult};
+pub use pending::EdgesOf;
 pub use porter::Porter;
 
 use crate::config::Limits;
 use crate::hub::{Hub, LiveStream, Start, WatchOptions};
 use crate::log::{Log, OpenedIndex};
-use crate::model::{Cursor, PostText, RequestId, UserId};
+use crate::model::{Cursor, UserId};
 use crate::runtime::{Clock, Vital};
 use crate::view::View;
 
@@ -145,35 +148,6 @@ impl Engine {
         std::mem::take(&mut *self.0.porters.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes `follower` follow `followee`.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn follow(&self, follower: UserId, followee: UserId) -> Result<EdgeChange, Error> {
-        self.change_edge(EdgeKind::Follow, follower, followee).await
-    }
-
-    /// Makes `follower` not follow `followee`.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn unfollow(&self, follower: UserId, followee: UserId) -> Result<EdgeChange, Error> {
-        self.change_edge(EdgeKind::Unfollow, follower, followee).await
-    }
-
-    /// Publishes a post; with a `request_id` that was used before, gives the post made then.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn publish(
-        &self,
-        author: UserId,
-        text: PostText,
-        request_id: Option<RequestId>,
-    ) -> Result<Published, Error> {
-        self.call(|caller| Command::Publish { author, text, request_id, caller }).await
-    }
-
     /// Opens a live feed.
     ///
     /// # Errors
@@ -208,18 +182,6 @@ impl Engine {
             }
         };
         let _ = tokio::task::spawn_blocking(join).await;
-    }
-
-    async fn change_edge(
-        &self,
-        kind: EdgeKind,
-        follower: UserId,
-        followee: UserId,
-    ) -> Result<EdgeChange, Error> {
-        if follower == followee {
-            return Err(Error::SelfFollow { user: follower });
-        }
-        self.call(|caller| Command::Edge { kind, follower, followee, caller }).await
     }
 
     async fn call<T>(&self, command: impl FnOnce(Caller<T>) -> Command) -> Result<T, Error> {

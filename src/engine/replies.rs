@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::command::Caller;
 use super::porter::Carriers;
-use super::{EdgeChange, Error, Published};
+use super::{Changed, Error, Published};
 use crate::hub::Dispatch;
 use crate::model::{Cursor, Revision};
 use crate::view::View;
@@ -13,7 +13,7 @@ use crate::view::View;
 /// One answer, as far as it is known before the view has come to it, and where it goes.
 #[derive(Debug)]
 pub(super) enum Reply {
-    Edge(Caller<EdgeChange>, Result<EdgeChange, Error>),
+    Change(Caller<Changed>, Result<Changed, Error>),
     Publish(Caller<Published>, Result<PublishedAt, Error>),
 }
 
@@ -27,7 +27,7 @@ pub(super) struct PublishedAt {
 /// One answer that is due.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Edge(Caller<EdgeChange>, Result<EdgeChange, Error>),
+    Change(Caller<Changed>, Result<Changed, Error>),
     Publish(Caller<Published>, Result<Published, Error>),
 }
 
@@ -44,7 +44,7 @@ impl Reply {
     /// Answers with an error instead.
     pub(super) fn refuse(self, error: impl FnOnce() -> Error) {
         match self {
-            Self::Edge(caller, _) => caller.answer(Err(error())),
+            Self::Change(caller, _) => caller.answer(Err(error())),
             Self::Publish(caller, _) => caller.answer(Err(error())),
         }
     }
@@ -54,14 +54,14 @@ impl Answer {
     /// The lane on which the caller waits.
     pub(super) fn lane(&self) -> usize {
         match self {
-            Self::Edge(caller, _) => caller.lane,
+            Self::Change(caller, _) => caller.lane,
             Self::Publish(caller, _) => caller.lane,
         }
     }
 
     pub(super) fn send(self) {
         match self {
-            Self::Edge(caller, answer) => caller.answer(answer),
+            Self::Change(caller, answer) => caller.answer(answer),
             Self::Publish(caller, answer) => caller.answer(answer),
         }
     }
@@ -106,7 +106,7 @@ impl Replies {
     fn answers(&self, position: Revision, replies: Vec<Reply>) -> impl Iterator<Item = Answer> {
         let cursor = Cursor::after(self.view.log().id(), position);
         replies.into_iter().map(move |reply| match reply {
-            Reply::Edge(caller, answer) => Answer::Edge(caller, answer),
+            Reply::Change(caller, answer) => Answer::Change(caller, answer),
             Reply::Publish(caller, answer) => {
                 Answer::Publish(caller, answer.and_then(|at| self.published(at, cursor)))
             }

@@ -65,6 +65,16 @@ impl Hidden {
         self.mutes.edge(muter, muted)
     }
 
+    /// How many `user` blocks.
+    pub(super) fn block_count(&self, user: UserIx) -> usize {
+        self.blocks.followee_count(user)
+    }
+
+    /// How many `user` mutes.
+    pub(super) fn mute_count(&self, user: UserIx) -> usize {
+        self.mutes.followee_count(user)
+    }
+
     /// Whether one of the two blocks the other: then neither sees the other.
     pub(super) fn are_apart(&self, one: UserIx, other: UserIx) -> bool {
         self.blocks.edge(one, other).is_some() || self.blocks.edge(other, one).is_some()

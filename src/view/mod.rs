@@ -27,6 +27,7 @@ pub mod merge;
 mod posts;
 mod reads;
 mod requests;
+mod states;
 mod watermark;
 
 use std::hash::{BuildHasher, RandomState};

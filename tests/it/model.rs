@@ -12,7 +12,7 @@ use proptest::sample::select;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use tokio::runtime::Runtime;
 use whimbrel::config::Limits;
-use whimbrel::engine::{EdgeChange, Error, FeedPlace, FeedQuery, Published};
+use whimbrel::engine::{Changed, Error, FeedPlace, FeedQuery, Published};
 use whimbrel::hub::{FeedEvent, FeedEventKind, Start, Step};
 use whimbrel::model::{Cursor, Revision};
 
@@ -310,7 +310,7 @@ impl<S: Setting> StateMachineTest for EngineTest<S> {
     }
 }
 
-fn edge(answer: Result<EdgeChange, Error>) -> Outcome {
+fn edge(answer: Result<Changed, Error>) -> Outcome {
     match answer {
         Ok(edge) => Outcome::Edge { changed: edge.changed, revision: edge.revision.get() },
         Err(error) => refusal(&error),
@@ -330,7 +330,7 @@ fn published(answer: Result<Published, Error>) -> Outcome {
 fn refusal(error: &Error) -> Outcome {
     Outcome::Refused(match error {
         Error::SelfFollow { .. } => "self-follow",
-        Error::TooManyFollows { .. } => "too many follows",
+        Error::TooMany { .. } => "too many follows",
         Error::RequestIdReused { .. } => "request id reused",
         other => panic!("the model knows nothing of this: {other}"),
     })

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use whimbrel::config::Limits;
-use whimbrel::engine::{EdgeChange, Engine, Published};
+use whimbrel::engine::{Changed, Engine, Published};
 use whimbrel::hub::{FeedEventKind, LiveStream, Start, Step, WatchOptions};
 use whimbrel::log::{Index, LocalLog, Options};
 use whimbrel::model::{PostText, RequestId, UserId};
@@ -65,7 +65,7 @@ impl Core {
         within("the engine to stop", engine.stop()).await;
     }
 
-    pub(crate) async fn follow(&self, follower: &str, followee: &str) -> EdgeChange {
+    pub(crate) async fn follow(&self, follower: &str, followee: &str) -> Changed {
         self.engine().follow(user(follower), user(followee)).await.expect("the follow is taken")
     }
 

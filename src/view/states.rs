@@ -1,0 +1,80 @@
+//! What is so between users and posts, one question at a time: for those who decide changes.
+
+use super::View;
+use super::fact::{Key, Table, Value};
+use crate::log;
+use crate::model::{PostId, Revision, UserId};
+
+impl View {
+    /// The revision at which `blocker` blocked `blocked`, if they do still.
+    #[must_use]
+    pub fn blocked_since(&self, blocker: &UserId, blocked: &UserId) -> Option<Revision> {
+        self.hidden.blocked_since(self.ids.get(blocker)?, self.ids.get(blocked)?)
+    }
+
+    /// The revision at which `muter` muted `muted`, if they do still.
+    #[must_use]
+    pub fn muted_since(&self, muter: &UserId, muted: &UserId) -> Option<Revision> {
+        self.hidden.muted_since(self.ids.get(muter)?, self.ids.get(muted)?)
+    }
+
+    /// How many `blocker` blocks.
+    #[must_use]
+    pub fn block_count(&self, blocker: &UserId) -> usize {
+        self.ids.get(blocker).map_or(0, |blocker| self.hidden.block_count(blocker))
+    }
+
+    /// How many `muter` mutes.
+    #[must_use]
+    pub fn mute_count(&self, muter: &UserId) -> usize {
+        self.ids.get(muter).map_or(0, |muter| self.hidden.mute_count(muter))
+    }
+
+    /// When the post or repost at `revision` was deleted or taken back, if it was.
+    #[must_use]
+    pub fn retracted_at(&self, revision: Revision) -> Option<Revision> {
+        self.hidden.retracted(revision)
+    }
+
+    /// The revision at which `user` liked `post`, if they do still. May read the index, which blocks
+    /// for a moment.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn liked_since(&self, post: PostId, user: &UserId) -> Result<Option<Revision>, log::Error> {
+        self.reaction(Table::Like, post, user)
+    }
+
+    /// The revision at which `user` reposted `post`, if that stands. May read the index, which
+    /// blocks for a moment.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn reposted_since(
+        &self,
+        post: PostId,
+        user: &UserId,
+    ) -> Result<Option<Revision>, log::Error> {
+        self.reaction(Table::Repost, post, user)
+    }
+
+    /// Up to where `user` has seen what they were notified of. May read the index, which blocks for
+    /// a moment.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn seen_until(&self, user: &UserId) -> Result<Option<Revision>, log::Error> {
+        let Some(user) = self.ids.get(user) else { return Ok(None) };
+        Ok(self.facts.get(Key::of(Table::Seen, user))?.map(Value::revision))
+    }
+
+    fn reaction(
+        &self,
+        table: Table,
+        post: PostId,
+        user: &UserId,
+    ) -> Result<Option<Revision>, log::Error> {
+        let Some(user) = self.ids.get(user) else { return Ok(None) };
+        Ok(self.facts.get(Key::new(table, post, user))?.map(Value::revision))
+    }
+}
