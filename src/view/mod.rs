@@ -22,14 +22,19 @@ mod hidden;
 mod ids;
 mod indexing;
 mod ledger;
+mod listing;
+mod lists;
 mod memory;
 pub mod merge;
+mod notices;
+mod people;
 mod posts;
 mod reads;
 mod requests;
 mod seen_by;
 mod states;
 mod tallies;
+mod thread;
 mod watermark;
 
 use std::hash::{BuildHasher, RandomState};
@@ -55,7 +60,11 @@ pub use answers::{
 pub use fact::NoticeKind;
 pub use feed::{BacklogKind, BacklogQuery, FeedPage, PageQuery};
 pub use indexing::Writing;
+pub use lists::ListQuery;
+pub use notices::NoticesQuery;
 pub use posts::Happened;
+pub use reads::ReadError;
+pub use thread::ThreadQuery;
 
 use crate::config::Limits;
 use crate::log::{self, Log};
@@ -77,6 +86,8 @@ pub struct View {
     posts: Posts,
     requests: Requests,
     reads: Reads,
+    /// Up to where unseen notifications are counted.
+    unseen_count_max: usize,
     applied: Watermark,
 }
 
@@ -101,6 +112,7 @@ impl View {
             posts: Posts::new(Arc::clone(&log), limits.post_cache_bytes),
             requests: Requests::new(limits.request_id_kept, hash_key),
             reads: Reads::new(limits.reads_max),
+            unseen_count_max: limits.unseen_count_max,
             applied: Watermark::default(),
             log,
         }
