@@ -34,3 +34,4 @@ mod stream_steps;
 mod watch;
 mod watch_pace;
 mod workers;
+mod world;
