@@ -58,18 +58,25 @@ impl Facts {
         }
     }
 
-    /// Drops what the index has: `key`, unless it was changed after `complete_until`.
-    pub(super) fn trim(&self, key: Key, complete_until: Revision) {
-        if !key.table.is_list() {
-            self.single.remove_if(&key, |_, recent| recent.at <= complete_until);
-            return;
+    /// Drops of the facts at `keys`, which come in their order, what the index has: all that was not
+    /// changed after `complete_until`.
+    pub(super) fn trim(&self, keys: impl Iterator<Item = Key>, complete_until: Revision) {
+        let mut trimmed = None;
+        for key in keys {
+            let list = key.table.is_list().then_some((key.table, key.subject));
+            match list {
+                None => drop(self.single.remove_if(&key, |_, recent| recent.at <= complete_until)),
+                Some(list) if trimmed == Some(list) => {}
+                Some(list) => {
+                    self.lists.remove_if_mut(&list, |_, list| {
+                        list.retain(|(_, recent)| recent.at > complete_until);
+                        list.shrink_to_fit();
+                        list.is_empty()
+                    });
+                    trimmed = Some(list);
+                }
+            }
         }
-        self.lists.remove_if_mut(&(key.table, key.subject), |_, list| {
-            // All of them that may go, for whichever comes first.
-            list.retain(|(_, recent)| recent.at > complete_until);
-            list.shrink_to_fit();
-            list.is_empty()
-        });
     }
 
     /// Gives back the memory of what is gone, as after a long replay.
