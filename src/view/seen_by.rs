@@ -10,6 +10,7 @@ use super::answers::{Counts, PostView};
 use super::fact::{Key, Place, PostCounts, Table, Value};
 use super::facts::Order;
 use super::ids::UserIx;
+use super::listing::Listing;
 use super::{Happened, View};
 use crate::log;
 use crate::model::{Post, PostId, UserId};
@@ -27,6 +28,11 @@ impl Viewer {
     /// Whether they see what `other` does.
     pub(super) fn sees(&self, other: UserIx) -> bool {
         self.apart.binary_search(&other).is_err()
+    }
+
+    /// Whether they do not see more than `count` users.
+    fn is_apart_from_more_than(&self, count: u32) -> bool {
+        self.apart.len() > count as usize
     }
 
     /// Whom they do not see, sorted.
@@ -198,48 +204,54 @@ impl View {
         if viewer.apart.is_empty() || counts == PostCounts::default() {
             return Ok(counts);
         }
-        // A number for each fact, of which those of one who reacts are always 1.
-        let one = |_| PostCounts { likes: 1, reposts: 1, replies: 1, quotes: 1 };
-        let likes = self.unseen(viewer, (Table::Like, post), counts.likes, one)?.likes;
-        let reposts = self.unseen(viewer, (Table::Repost, post), counts.reposts, one)?.reposts;
-        let answers = counts.replies.saturating_add(counts.quotes);
-        let answers = self.unseen(viewer, (Table::Answers, post), answers, Value::post_counts)?;
+        let unseen = |count, by_user, list| {
+            if viewer.is_apart_from_more_than(count) {
+                return self.unseen_in(viewer, (list, post));
+            }
+            Ok(self.facts_of_unseen(viewer, (by_user, post))?.len() as u32)
+        };
+        let likes = unseen(counts.likes, Table::Like, Table::Likes)?;
+        let reposts = unseen(counts.reposts, Table::Repost, Table::Reposts)?;
+        let (mut replies, mut quotes) = (0, 0);
+        if viewer.is_apart_from_more_than(counts.replies.saturating_add(counts.quotes)) {
+            replies = self.unseen_in(viewer, (Table::Replies, post))?;
+            quotes = self.unseen_in(viewer, (Table::Quotes, post))?;
+        } else {
+            for answers in self.facts_of_unseen(viewer, (Table::Answers, post))? {
+                replies += answers.post_counts().replies;
+                quotes += answers.post_counts().quotes;
+            }
+        }
         Ok(PostCounts {
             likes: counts.likes.saturating_sub(likes),
             reposts: counts.reposts.saturating_sub(reposts),
-            replies: counts.replies.saturating_sub(answers.replies),
-            quotes: counts.quotes.saturating_sub(answers.quotes),
+            replies: counts.replies.saturating_sub(replies),
+            quotes: counts.quotes.saturating_sub(quotes),
         })
     }
 
-    /// The sum of what the facts about a post say whose places are users whom `viewer` does not see.
-    /// There are at most `facts_max` facts.
-    fn unseen(
+    /// The facts of a table about a post whose places are users whom `viewer` does not see.
+    fn facts_of_unseen(
         &self,
         viewer: &Viewer,
         (table, post): (Table, PostId),
-        facts_max: u32,
-        number: impl Fn(Value) -> PostCounts,
-    ) -> Result<PostCounts, log::Error> {
-        if facts_max == 0 {
-            return Ok(PostCounts::default());
+    ) -> Result<Vec<Value>, log::Error> {
+        let key = |&user: &UserIx| Key::new(table, post, user);
+        let keys: Vec<_> = viewer.apart.iter().map(key).collect();
+        Ok(self.facts.get_many(&keys)?.into_iter().flatten().collect())
+    }
+
+    /// How many facts of a list about a post, whose values are users, are of those whom `viewer`
+    /// does not see; without deleted posts.
+    fn unseen_in(&self, viewer: &Viewer, (list, post): (Table, PostId)) -> Result<u32, log::Error> {
+        let mut unseen = 0;
+        let order = Order::OldestFirst;
+        for fact in Listing::new(&self.facts, (list, post.into()), order, Place::FIRST, 64) {
+            let (place, user) = fact?;
+            let is_there = self.hidden.retracted(place.revision()).is_none();
+            unseen += u32::from(is_there && !viewer.sees(user.user()));
         }
-        let unseen: Vec<_> = if viewer.apart.len() <= facts_max as usize {
-            let key = |&user: &UserIx| Key::new(table, post, user);
-            let keys: Vec<_> = viewer.apart.iter().map(key).collect();
-            self.facts.get_many(&keys)?.into_iter().flatten().collect()
-        } else {
-            let about = (table, post.into());
-            let all = self.facts.list(about, Place::LAST, Order::NewestFirst, usize::MAX)?;
-            let unseen = all.into_iter().filter(|(place, _)| !viewer.sees(place.user()));
-            unseen.map(|(_, value)| value).collect()
-        };
-        Ok(unseen.into_iter().map(number).fold(PostCounts::default(), |sum, one| PostCounts {
-            likes: sum.likes + one.likes,
-            reposts: sum.reposts + one.reposts,
-            replies: sum.replies + one.replies,
-            quotes: sum.quotes + one.quotes,
-        }))
+        Ok(unseen)
     }
 }
 
