@@ -22,6 +22,7 @@ mod history;
 mod import;
 mod index;
 mod index_damage;
+mod index_facts;
 mod layers;
 mod log;
 mod model;

@@ -60,6 +60,53 @@ async fn compare(seed: u64) {
     }
 }
 
+/// Many like and unlike the same posts at once, while the index is written and memory shortened:
+/// whoever has an answer reads what it says, and in the end counts are the lengths of the lists.
+#[test]
+fn counts_are_exact_while_they_change() {
+    const POSTS: usize = 3;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+    runtime.unwrap().block_on(async {
+        let core = Core::indexed(|limits| {
+            limits.index_events_max = 3;
+            limits.index_interval = Duration::from_millis(1);
+            limits.counted_posts_max = 64;
+        });
+        let mut posts = Vec::new();
+        for _ in 0..POSTS {
+            posts.push(core.publish("author", "like me").await.post.id());
+        }
+        let tasks = USERS
+            .map(|name| tokio::spawn(like_and_look(core.engine().clone(), name, posts.clone())));
+        for task in tasks {
+            task.await.unwrap();
+        }
+        for viewer in USERS {
+            let views = core.engine().posts(user(viewer), posts.clone()).await.unwrap();
+            for view in views {
+                let list = UserList::Likes(view.post.id());
+                let page = core.engine().users(user(viewer), list, 100, None).await.unwrap();
+                assert_eq!(page.items.len() as u64, view.counts.likes);
+            }
+        }
+    });
+}
+
+async fn like_and_look(engine: Engine, name: &'static str, posts: Vec<PostId>) {
+    let mut random = fastrand::Rng::with_seed(name.len() as u64 + u64::from(name.as_bytes()[0]));
+    for _ in 0..150 {
+        let id = posts[random.usize(..posts.len())];
+        let likes = random.bool();
+        let kind = if likes { ReactionKind::Like } else { ReactionKind::Unlike };
+        engine.react(kind, user(name), id).await.unwrap();
+        let view = engine.posts(user(name), vec![id]).await.unwrap().remove(0);
+        assert_eq!(view.liked, likes);
+        let others = if likes { 1 } else { 0 }..=USERS.len() as u64 - u64::from(!likes);
+        assert!(others.contains(&view.counts.likes), "{others:?}: {view:?}");
+    }
+}
+
 /// Tries one change on all `cores`; if it is one, tells the world.
 async fn change(cores: &[Core], world: &mut World, random: &mut fastrand::Rng) {
     use EdgeKind::{Block, Follow, Mute, Unblock, Unfollow, Unmute};
