@@ -24,6 +24,8 @@ mod indexer;
 mod pending;
 mod porter;
 mod replies;
+#[allow(missing_docs, reason = "gone before this lands")]
+mod social_placeholder;
 mod write;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -43,6 +45,12 @@ pub use error::{Error, OpenError};
 pub use feed::{FeedPlace, FeedQuery, FeedResult};
 pub use pending::EdgesOf;
 pub use porter::Porter;
+pub use social_placeholder::{AuthorQuery, FeedQuery as SocialFeedQuery, ThreadQuery, Watched};
+
+pub use crate::view::{
+    FeedItem, Gap, ListedUser, NoticeKind, Notification, PagePlace, PostList, PostView, Profile,
+    Relationship, ThreadPost, UserList,
+};
 
 use crate::config::Limits;
 use crate::hub::{Hub, LiveStream, Start, WatchOptions};
