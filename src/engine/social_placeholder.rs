@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Engine, Error};
+use super::{Engine, Error, FeedItem, Page, PagePlace, PostView};
 use crate::hub::{LiveStream, Start, WatchOptions};
-use crate::model::{Cursor, PostId, UserId};
-use crate::view::{
-    FeedItem, ListedUser, Notifications, Page, PagePlace, PostList, PostView, Profile,
-    Relationship, Thread, UserList,
-};
+use crate::model::UserId;
 
 #[derive(Debug)]
 pub struct FeedQuery {
@@ -30,14 +26,6 @@ pub struct AuthorQuery {
 }
 
 #[derive(Debug)]
-pub struct ThreadQuery {
-    pub viewer: UserId,
-    pub post: PostId,
-    pub depth_max: usize,
-    pub replies_max: usize,
-}
-
-#[derive(Debug)]
 pub enum Watched {
     Feed { all_replies: bool },
     Notifications,
@@ -45,29 +33,12 @@ pub enum Watched {
 
 #[allow(missing_docs, clippy::missing_errors_doc, reason = "gone before this lands")]
 impl Engine {
-    pub async fn reached(&self, at_least: Option<Cursor>, wait_max: Duration) -> Result<(), Error> {
-        let view = &self.0.view;
-        if let Some(wanted) = &at_least {
-            self.0.hub.check_cursor(wanted)?;
-            tokio::time::timeout(wait_max, view.reached(wanted.needs())).await.map_err(|_| {
-                Error::NodeBehind { wanted: wanted.needs(), applied: view.applied() }
-            })?;
-        }
-        Ok(())
-    }
-
-    pub async fn posts(&self, _: UserId, _: Vec<PostId>) -> Result<Vec<PostView>, Error> {
-        Err(Error::Stopping)
-    }
-
     pub async fn news_page(&self, query: FeedQuery) -> Result<Page<FeedItem>, Error> {
         let page = self
             .news_feed(super::FeedQuery {
                 user: query.user,
                 items_max: query.items_max,
-                place: query
-                    .place
-                    .map(|place| super::FeedPlace { before: place.before, at: place.at }),
+                place: query.place,
                 at_least: None,
                 with_own: query.with_own,
                 wait_max: Duration::ZERO,
@@ -85,53 +56,12 @@ impl Engine {
         };
         Ok(Page {
             items: page.posts.into_iter().map(item).collect(),
-            next: page.next.map(|next| PagePlace { before: next.before, at: next.at }),
+            next: page.next,
             at: page.cursor.after,
         })
     }
 
     pub async fn author_feed(&self, _: AuthorQuery) -> Result<Page<FeedItem>, Error> {
-        Err(Error::Stopping)
-    }
-
-    pub async fn thread(&self, _: ThreadQuery) -> Result<Thread, Error> {
-        Err(Error::Stopping)
-    }
-
-    pub async fn users(
-        &self,
-        _: UserId,
-        _: UserList,
-        _: usize,
-        _: Option<PagePlace>,
-    ) -> Result<Page<ListedUser>, Error> {
-        Err(Error::Stopping)
-    }
-
-    pub async fn answers(
-        &self,
-        _: UserId,
-        _: PostList,
-        _: usize,
-        _: Option<PagePlace>,
-    ) -> Result<Page<PostView>, Error> {
-        Err(Error::Stopping)
-    }
-
-    pub fn relationships(&self, _: &UserId, _: &[UserId]) -> Vec<Relationship> {
-        Vec::new()
-    }
-
-    pub async fn profile(&self, _: UserId, _: UserId) -> Result<Profile, Error> {
-        Err(Error::Stopping)
-    }
-
-    pub async fn notifications(
-        &self,
-        _: UserId,
-        _: usize,
-        _: Option<PagePlace>,
-    ) -> Result<Notifications, Error> {
         Err(Error::Stopping)
     }
 

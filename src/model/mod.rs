@@ -53,12 +53,4 @@ pub mod bounds {
     pub const MENTIONS_MAX: usize = 16;
     /// Most ids that one call may ask for: as many as a page has.
     pub const IDS_MAX: usize = 100;
-    /// Depth of a thread if the caller does not say: what fits on a screen, indented.
-    pub const THREAD_DEPTH_DEFAULT: usize = 6;
-    /// Greatest depth of a thread.
-    pub const THREAD_DEPTH_MAX: usize = 10;
-    /// Replies of a thread if the caller does not say.
-    pub const THREAD_REPLIES_DEFAULT: usize = 100;
-    /// Most replies of a thread: two pages, as the thread itself has none.
-    pub const THREAD_REPLIES_MAX: usize = 200;
 }

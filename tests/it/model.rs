@@ -12,7 +12,7 @@ use proptest::sample::select;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use tokio::runtime::Runtime;
 use whimbrel::config::Limits;
-use whimbrel::engine::{Changed, Error, FeedPlace, FeedQuery, Published};
+use whimbrel::engine::{Changed, Error, FeedQuery, PagePlace, Published};
 use whimbrel::hub::{FeedEvent, FeedEventKind, Start, Step};
 use whimbrel::model::{Cursor, Revision};
 
@@ -366,7 +366,7 @@ async fn read_all(
     with_own: bool,
 ) -> Vec<(u64, &'static str)> {
     let mut items = Vec::new();
-    let mut place: Option<FeedPlace> = None;
+    let mut place: Option<PagePlace> = None;
     loop {
         let query = FeedQuery {
             user: user(reader),

@@ -5,9 +5,6 @@ use tonic::Status;
 use crate::api::calls::Calls;
 use crate::api::{convert, fields, status, v1};
 use crate::engine::ThreadQuery;
-use crate::model::bounds::{
-    THREAD_DEPTH_DEFAULT, THREAD_DEPTH_MAX, THREAD_REPLIES_DEFAULT, THREAD_REPLIES_MAX,
-};
 
 pub(super) async fn handle(
     calls: &Calls,
@@ -17,10 +14,19 @@ pub(super) async fn handle(
         request;
     let viewer = fields::user_id("user_id", &user_id)?;
     let post = fields::post_id("post_id", &post_id)?;
-    let depth_max =
-        fields::items_max("depth_max", depth_max, THREAD_DEPTH_DEFAULT, THREAD_DEPTH_MAX)?;
-    let replies_max =
-        fields::items_max("replies_max", replies_max, THREAD_REPLIES_DEFAULT, THREAD_REPLIES_MAX)?;
+    let limits = &calls.limits;
+    let depth_max = fields::items_max(
+        "depth_max",
+        depth_max,
+        limits.thread_depth_default,
+        limits.thread_depth_max,
+    )?;
+    let replies_max = fields::items_max(
+        "replies_max",
+        replies_max,
+        limits.thread_replies_default,
+        limits.thread_replies_max,
+    )?;
     let cursor = calls.reached("at_least_cursor", &at_least_cursor).await?;
 
     let query = ThreadQuery { viewer, post, depth_max, replies_max };
