@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Engine, Error};
 use crate::model::{Cursor, Post, Revision, UserId};
-use crate::view::{FeedPage, Happened, PageQuery, View};
+use crate::view::{FeedPage, Happened, PagePlace, PageQuery, View};
 
 /// Which page of which feed.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct FeedQuery {
     /// How many items at most.
     pub items_max: usize,
     /// Where the page begins; `None` for the newest items.
-    pub place: Option<FeedPlace>,
+    pub place: Option<PagePlace>,
     /// What the page must show at least.
     pub at_least: Option<Cursor>,
     /// Whether the user's own posts are in it.
@@ -24,22 +24,13 @@ pub struct FeedQuery {
     pub wait_max: Duration,
 }
 
-/// A place in a listing of a feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeedPlace {
-    /// The page has what is older than this.
-    pub before: Revision,
-    /// The position that the listing began with.
-    pub at: Revision,
-}
-
 /// A page.
 #[derive(Debug)]
 pub struct FeedResult {
     /// Its posts, newest first.
     pub posts: Vec<Arc<Post>>,
     /// Where the next page begins; `None` at the end of the feed.
-    pub next: Option<FeedPlace>,
+    pub next: Option<PagePlace>,
     /// The position that the listing began with.
     pub cursor: Cursor,
 }
@@ -50,17 +41,8 @@ impl Engine {
     /// # Errors
     /// `at_least` or the place is not a position of this log, or `at_least` is not reached in time.
     pub async fn news_feed(&self, query: FeedQuery) -> Result<FeedResult, Error> {
-        let view = &self.0.view;
-        if let Some(wanted) = &query.at_least {
-            self.0.hub.check_cursor(wanted)?;
-            tokio::time::timeout(query.wait_max, view.reached(wanted.needs())).await.map_err(
-                |_| Error::NodeBehind { wanted: wanted.needs(), applied: view.applied() },
-            )?;
-        }
-        if let Some(place) = query.place {
-            // As after a restore from an older backup: the listing's items may be others by now.
-            self.0.hub.check_cursor(&self.0.hub.cursor_after(place.at))?;
-        }
+        self.reached(query.at_least, query.wait_max).await?;
+        self.check_place(query.place)?;
         let (page, posts) =
             self.page(query.place, query.user, query.items_max, query.with_own).await?;
         let at = query.place.map_or(page.at, |place| place.at);
@@ -68,14 +50,14 @@ impl Engine {
             .revisions
             .last()
             .filter(|_| page.more)
-            .map(|&oldest| FeedPlace { before: oldest, at });
+            .map(|&oldest| PagePlace { before: oldest, at });
         Ok(FeedResult { posts, next, cursor: self.0.hub.cursor_after(at) })
     }
 
     /// Reads a page and its posts: from memory alone if that does, as it does for the newest.
     async fn page(
         &self,
-        place: Option<FeedPlace>,
+        place: Option<PagePlace>,
         user: UserId,
         items_max: usize,
         with_own: bool,

@@ -21,9 +21,17 @@ mod decide;
 mod error;
 mod feed;
 mod indexer;
+mod notifications;
 mod pending;
+mod people;
 mod porter;
+mod posts;
+mod read;
 mod replies;
+#[allow(missing_docs, reason = "gone before this lands")]
+mod social_placeholder;
+mod thread;
+mod users;
 mod write;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -40,9 +48,11 @@ use tokio::sync::mpsc;
 
 pub use command::{Changed, Draft, EdgeKind, Published, ReactionKind};
 pub use error::{Error, OpenError};
-pub use feed::{FeedPlace, FeedQuery, FeedResult};
+pub use feed::{FeedQuery, FeedResult};
 pub use pending::EdgesOf;
 pub use porter::Porter;
+pub use social_placeholder::{AuthorQuery, FeedQuery as SocialFeedQuery, Watched};
+pub use thread::ThreadQuery;
 
 use crate::config::Limits;
 use crate::hub::{Hub, LiveStream, Start, WatchOptions};
@@ -50,6 +60,10 @@ use crate::log::{Log, OpenedIndex};
 use crate::model::{Cursor, UserId};
 use crate::runtime::{Clock, Vital};
 use crate::view::View;
+pub use crate::view::{
+    Counts, FeedItem, Gap, ListedUser, NoticeKind, Notification, Notifications, Page, PagePlace,
+    PostList, PostView, Profile, Relationship, Thread, ThreadPost, UserList,
+};
 
 /// The engine's handle. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -70,6 +70,12 @@ impl Hub {
         }))
     }
 
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
     /// How many lanes there are: lane 0, and one for each worker.
     #[must_use]
     pub fn lanes(&self) -> usize {

@@ -70,6 +70,10 @@ impl Store for Memory<'_> {
             Keep::InMemory => self.0.hidden.put(key, value, at),
             Keep::OnDisk => self.0.facts.put(key, value, at),
         }
+        if key.table == Table::PostCounts {
+            // After the fact: what was read before it is then known to be old.
+            self.0.tallies.changed(key.subject);
+        }
     }
 
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, log::Error> {

@@ -22,12 +22,19 @@ mod hidden;
 mod ids;
 mod indexing;
 mod ledger;
+mod listing;
+mod lists;
 mod memory;
 pub mod merge;
+mod notices;
+mod people;
 mod posts;
 mod reads;
 mod requests;
+mod seen_by;
 mod states;
+mod tallies;
+mod thread;
 mod watermark;
 
 use std::hash::{BuildHasher, RandomState};
@@ -43,6 +50,7 @@ use memory::Memory;
 use posts::Posts;
 use reads::Reads;
 use requests::Requests;
+use tallies::Tallies;
 use watermark::Watermark;
 
 pub use answers::{
@@ -52,11 +60,15 @@ pub use answers::{
 pub use fact::NoticeKind;
 pub use feed::{BacklogKind, BacklogQuery, FeedPage, PageQuery};
 pub use indexing::Writing;
+pub use lists::ListQuery;
+pub use notices::NoticesQuery;
 pub use posts::Happened;
+pub use reads::ReadError;
+pub use thread::ThreadQuery;
 
 use crate::config::Limits;
 use crate::log::{self, Log};
-use crate::model::{Event, Post, RequestId, Revision, UserId};
+use crate::model::{Change, Event, Post, RequestId, Revision, UserId};
 
 /// What the log says, as of the revision that was applied last.
 #[derive(Debug)]
@@ -66,6 +78,7 @@ pub struct View {
     graph: Graph,
     hidden: Hidden,
     facts: Facts,
+    tallies: Tallies,
     /// Who published what.
     posts_of: Authors,
     /// Who changed whom they follow.
@@ -73,6 +86,8 @@ pub struct View {
     posts: Posts,
     requests: Requests,
     reads: Reads,
+    /// Up to where unseen notifications are counted.
+    unseen_count_max: usize,
     applied: Watermark,
 }
 
@@ -91,11 +106,13 @@ impl View {
             graph: Graph::default(),
             hidden: Hidden::default(),
             facts: Facts::default(),
+            tallies: Tallies::new(limits.counted_posts_max),
             posts_of: Authors::new(limits.recent_revisions_per_author_max),
             changes_of: Changes::default(),
             posts: Posts::new(Arc::clone(&log), limits.post_cache_bytes),
             requests: Requests::new(limits.request_id_kept, hash_key),
             reads: Reads::new(limits.reads_max),
+            unseen_count_max: limits.unseen_count_max,
             applied: Watermark::default(),
             log,
         }
@@ -119,6 +136,12 @@ impl View {
     ) -> Result<Option<Arc<Post>>, log::Error> {
         ledger::apply(&mut Memory(self), revision, event)?;
         let post = self.posts.take_in(revision, event);
+        if let Some(post) = &post {
+            self.tallies.begin(post.id());
+        }
+        if let Change::Delete { post, .. } = &event.change {
+            self.posts.forget(post.id.revision());
+        }
         self.applied.advance(revision);
         Ok(post)
     }
@@ -181,26 +204,40 @@ impl View {
         self.requests.get(author, request_id)
     }
 
-    /// The post at `revision` if it is at hand without reading the log.
+    /// The post at `revision` if it is at hand without reading the log, and was not deleted since.
     #[must_use]
     pub fn cached_post(&self, revision: Revision) -> Option<Arc<Post>> {
-        self.posts.cached(revision)
+        self.posts.cached(revision).filter(|_| self.hidden.retracted(revision).is_none())
     }
 
-    /// The post at `revision`, if there is one there. May read the log, which blocks for a moment.
+    /// The post that was published at `revision`, whatever became of it, if it can still be read.
+    /// For whoever published it; others read [`View::happened`]. May read the log, which blocks for
+    /// a moment.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn post(&self, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
+    pub fn published(&self, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
         self.posts.get(revision)
     }
 
-    /// What happened at each of `revisions`, which are to be few. May read the log, which blocks
-    /// for a moment.
+    /// What happened at each of `revisions`, which are to be few; `None` for nothing, and for a post
+    /// that was deleted since. May read the log, which blocks for a moment.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
     pub fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
-        self.posts.get_many(revisions)
+        let mut happened = self.posts.get_many(revisions)?;
+        for (happened, &revision) in happened.iter_mut().zip(revisions) {
+            let is_post = match happened {
+                Some(Happened::Post(_)) => true,
+                Some(Happened::Other(change)) => matches!(change, Change::Erased { .. }),
+                None => false,
+            };
+            // Asked after it was read: a cache may give what was deleted meanwhile.
+            if is_post && self.hidden.retracted(revision).is_some() {
+                *happened = None;
+            }
+        }
+        Ok(happened)
     }
 }

@@ -80,6 +80,11 @@ impl Posts {
         Ok(happened)
     }
 
+    /// Drops the post at `revision` from what is at hand.
+    pub(super) fn forget(&self, revision: Revision) {
+        self.cache.remove(&revision);
+    }
+
     /// Makes the post that `event` published, and keeps it at hand.
     pub(super) fn take_in(&self, revision: Revision, event: &Event) -> Option<Arc<Post>> {
         let Change::Publish { author, content, .. } = &event.change else { return None };
