@@ -7,8 +7,9 @@ use super::v1::feed_event::{self, author_removed::Reason};
 use super::v1::watch_feed_response::{self as response, Message};
 use super::v1::{self, ErrorReason, WatchFeedResponse};
 use super::{status, v1::FeedEvent};
-use crate::hub::{self, FeedEventKind, Step};
+use crate::hub::{self, FeedEventKind, Removal, Step};
 use crate::model::{Cursor, Post, Timestamp};
+use crate::view::FeedItem;
 
 pub(super) fn post(post: &Post) -> v1::Post {
     v1::Post {
@@ -22,6 +23,10 @@ pub(super) fn post(post: &Post) -> v1::Post {
 
 pub(super) fn feed_item(item: &Post) -> v1::FeedItem {
     v1::FeedItem { post: Some(post(item)), revision: item.revision.get() }
+}
+
+pub(super) fn page_item(item: &FeedItem) -> v1::FeedItem {
+    v1::FeedItem { post: Some(post(&item.view.post)), revision: item.revision.get() }
 }
 
 fn timestamp(time: Timestamp) -> prost_types::Timestamp {
@@ -85,17 +90,42 @@ pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
         FeedEventKind::Posted(post) => {
             feed_event::Event::Posted(feed_event::Posted { item: Some(feed_item(post)) })
         }
+        FeedEventKind::Reposted { post, .. } => {
+            let item = v1::FeedItem { revision: event.revision.get(), ..feed_item(post) };
+            feed_event::Event::Reposted(feed_event::Reposted { item: Some(item) })
+        }
+        FeedEventKind::Unreposted { post, by } => {
+            let (post_id, user_id) = (post.to_string(), by.to_string());
+            feed_event::Event::Unreposted(feed_event::Unreposted { post_id, user_id })
+        }
+        FeedEventKind::Deleted(post) => {
+            feed_event::Event::Deleted(feed_event::Deleted { post_id: post.to_string() })
+        }
         FeedEventKind::AuthorAdded(author) => {
             feed_event::Event::AuthorAdded(feed_event::AuthorAdded {
                 author_id: author.to_string(),
             })
         }
-        FeedEventKind::AuthorRemoved(author) => {
+        FeedEventKind::AuthorRemoved { author, reason } => {
             feed_event::Event::AuthorRemoved(feed_event::AuthorRemoved {
                 author_id: author.to_string(),
-                reason: Reason::Unfollow.into(),
+                reason: removal(*reason).into(),
             })
+        }
+        // None of these is sent to a watcher of a home feed.
+        FeedEventKind::Notified(_)
+        | FeedEventKind::ActorRemoved { .. }
+        | FeedEventKind::Seen { .. } => {
+            return FeedEvent { revision: event.revision.get(), event: None };
         }
     };
     FeedEvent { revision: event.revision.get(), event: Some(what) }
+}
+
+fn removal(reason: Removal) -> Reason {
+    match reason {
+        Removal::Unfollow => Reason::Unfollow,
+        Removal::Block => Reason::Block,
+        Removal::Mute => Reason::Mute,
+    }
 }

@@ -7,6 +7,7 @@ use super::{convert, fields, status, token, v1};
 use crate::config::Limits;
 use crate::engine::{Engine, FeedQuery};
 use crate::hub::CursorError;
+use crate::model::Cursor;
 
 pub(super) async fn handle(
     engine: &Engine,
@@ -39,19 +40,14 @@ pub(super) async fn handle(
         }
     };
 
-    let query = FeedQuery {
-        user,
-        items_max,
-        place,
-        at_least,
-        with_own: !request.exclude_self,
-        wait_max: limits.call_time_max,
-    };
+    engine.reached(at_least, limits.call_time_max).await.map_err(status::of_engine)?;
+    let with_own = !request.exclude_self;
+    let query = FeedQuery { user, items_max, place, with_own, all_replies: false };
     let page = engine.news_feed(query).await.map_err(status::of_engine)?;
     let next = page.next.map(|place| PageToken { log, place, listing });
     Ok(v1::NewsFeedResponse {
-        items: page.posts.iter().map(|post| convert::feed_item(post)).collect(),
+        items: page.items.iter().map(convert::page_item).collect(),
         next_page_token: next.as_ref().map_or_else(String::new, token::encode_page_token),
-        cursor: token::encode_cursor(&page.cursor),
+        cursor: token::encode_cursor(&Cursor::after(log, page.at)),
     })
 }

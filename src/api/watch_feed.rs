@@ -12,7 +12,7 @@ use super::v1::{self, ErrorReason, GapPolicy};
 use super::{convert, fields, status};
 use crate::config::Limits;
 use crate::engine::Engine;
-use crate::hub::{LiveStream, Start, Step, WatchOptions};
+use crate::hub::{LiveStream, Start, Step, WatchOptions, Watched};
 
 /// The messages of a stream.
 pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
@@ -57,7 +57,7 @@ pub(super) fn handle(
     };
     let heartbeat = fields::heartbeat("heartbeat", request.heartbeat, limits)?;
 
-    let options = WatchOptions { heartbeat, reset_items };
+    let options = WatchOptions { of: Watched::Feed { all_replies: false }, heartbeat, reset_items };
     let live = engine.watch(&user, start, options).map_err(status::of_engine)?;
     let live = match until {
         Some(token) => live.until(token),

@@ -13,10 +13,11 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use tokio::runtime::Runtime;
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Error, FeedQuery, PagePlace, Published};
-use whimbrel::hub::{FeedEvent, FeedEventKind, Start, Step};
+use whimbrel::hub::{Start, Step};
 use whimbrel::model::{Cursor, Revision};
 
 use crate::harness::core::{Core, post, request_id, step, user};
+use crate::harness::events::in_short;
 
 const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 const TEXTS: [&str; 3] = ["hello", "good morning", "what a day"];
@@ -350,15 +351,6 @@ async fn watch(core: &Core, watcher: &str, changes_ago: u64) -> Vec<(u64, String
     }
 }
 
-fn in_short(event: &FeedEvent) -> (u64, String) {
-    let what = match &event.kind {
-        FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.content.text.as_str()),
-        FeedEventKind::AuthorAdded(author) => format!("+{author}"),
-        FeedEventKind::AuthorRemoved(author) => format!("-{author}"),
-    };
-    (event.revision.get(), what)
-}
-
 async fn read_all(
     core: &Core,
     reader: &str,
@@ -372,12 +364,12 @@ async fn read_all(
             user: user(reader),
             items_max: page_size,
             place,
-            at_least: None,
             with_own,
-            wait_max: Duration::ZERO,
+            all_replies: false,
         };
         let page = core.engine().news_feed(query).await.expect("the page is read");
-        items.extend(page.posts.iter().map(|post| {
+        items.extend(page.items.iter().map(|item| {
+            let post = &item.view.post;
             let text = TEXTS.iter().find(|text| **text == post.content.text.as_str());
             (post.revision.get(), *text.expect("a text that was published"))
         }));
@@ -385,6 +377,6 @@ async fn read_all(
         if place.is_none() {
             return items;
         }
-        assert_eq!(page.posts.len(), page_size, "a page before the last is full");
+        assert_eq!(page.items.len(), page_size, "a page before the last is full");
     }
 }
