@@ -7,10 +7,10 @@ use super::v1::watch_feed_response::{self as of_feed, Bookmark, CaughtUp, Closin
 use super::v1::watch_notifications_response as of_notifications;
 use super::v1::{
     ErrorReason, FeedEvent, NotificationEvent, WatchFeedResponse, WatchNotificationsResponse,
-    feed_event,
+    feed_event, notification_event,
 };
 use super::{convert, status};
-use crate::hub::{self, FeedEventKind, Step};
+use crate::hub::{self, FeedEventKind, Removal, Step};
 use crate::model::Cursor;
 
 /// What all streams say in the same words.
@@ -115,27 +115,64 @@ impl From<Step> for WatchNotificationsResponse {
     }
 }
 
-/// An event of a feed. What only concerns notifications never comes here.
+/// An event of a feed.
 pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
-    use feed_event::{AuthorAdded, AuthorRemoved, Event, Posted};
+    use feed_event::{AuthorAdded, AuthorRemoved, Deleted, Event, Posted, Reposted, Unreposted};
 
     let what = match &event.kind {
         FeedEventKind::Posted(post) => {
             let item = convert::pushed_item(event.revision, post, None);
             Event::Posted(Posted { item: Some(item) })
         }
+        FeedEventKind::Reposted { post, by } => {
+            let item = convert::pushed_item(event.revision, post, Some(by));
+            Event::Reposted(Reposted { item: Some(item) })
+        }
+        FeedEventKind::Unreposted { post, by } => {
+            Event::Unreposted(Unreposted { post_id: post.to_string(), user_id: by.to_string() })
+        }
+        FeedEventKind::Deleted(post) => Event::Deleted(Deleted { post_id: post.to_string() }),
         FeedEventKind::AuthorAdded(author) => {
             Event::AuthorAdded(AuthorAdded { author_id: author.to_string() })
         }
-        FeedEventKind::AuthorRemoved(author) => Event::AuthorRemoved(AuthorRemoved {
+        FeedEventKind::AuthorRemoved { author, reason } => Event::AuthorRemoved(AuthorRemoved {
             author_id: author.to_string(),
-            reason: Reason::Unfollow.into(),
+            reason: removal(*reason).into(),
         }),
+        // None of these is told to those who watch a feed.
+        FeedEventKind::Notified(_)
+        | FeedEventKind::ActorRemoved { .. }
+        | FeedEventKind::Seen { .. } => {
+            return FeedEvent { revision: event.revision.get(), event: None };
+        }
     };
     FeedEvent { revision: event.revision.get(), event: Some(what) }
 }
 
-/// An event of a user's notifications. What only concerns feeds never comes here.
+/// An event of a user's notifications.
 fn notification_event(event: &hub::FeedEvent) -> NotificationEvent {
-    NotificationEvent { revision: event.revision.get(), event: None }
+    use notification_event::{ActorRemoved, Event, Notified, Seen};
+
+    let what = match &event.kind {
+        FeedEventKind::Notified(notification) => {
+            let notification = Some(convert::notification(notification));
+            Some(Event::Notified(Notified { notification }))
+        }
+        FeedEventKind::ActorRemoved { actor, reason } => {
+            let (actor_id, reason) = (actor.to_string(), removal(*reason).into());
+            Some(Event::ActorRemoved(ActorRemoved { actor_id, reason }))
+        }
+        FeedEventKind::Seen { until } => Some(Event::Seen(Seen { until_revision: until.get() })),
+        // No other is told to those who watch notifications.
+        _ => None,
+    };
+    NotificationEvent { revision: event.revision.get(), event: what }
+}
+
+fn removal(reason: Removal) -> Reason {
+    match reason {
+        Removal::Unfollow => Reason::Unfollow,
+        Removal::Block => Reason::Block,
+        Removal::Mute => Reason::Mute,
+    }
 }

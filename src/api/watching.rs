@@ -9,8 +9,7 @@ use super::steps::{self, Message};
 use super::v1::watch_feed_request::Snapshot;
 use super::v1::{ErrorReason, GapPolicy};
 use super::{fields, status};
-use crate::engine::Watched;
-use crate::hub::{LiveStream, Start, Step, WatchOptions};
+use crate::hub::{LiveStream, Start, Step, WatchOptions, Watched};
 use crate::model::UserId;
 
 /// What a request asks of a stream.
@@ -52,8 +51,8 @@ pub(super) fn open(
     };
     let reset_items = resets(asked.gap_policy)?.then_some(limits.page_items_default);
     let heartbeat = fields::heartbeat("heartbeat", asked.heartbeat, limits)?;
-    let options = WatchOptions { heartbeat, reset_items };
-    let live = calls.engine.watch_what(of, user, start, options).map_err(status::of_engine)?;
+    let options = WatchOptions { of, heartbeat, reset_items };
+    let live = calls.engine.watch(user, start, options).map_err(status::of_engine)?;
     Ok(match until {
         Some(token) => live.until(token),
         None => live,

@@ -28,8 +28,6 @@ mod porter;
 mod posts;
 mod read;
 mod replies;
-#[allow(missing_docs, reason = "gone before this lands")]
-mod social_placeholder;
 mod thread;
 mod users;
 mod write;
@@ -48,10 +46,9 @@ use tokio::sync::mpsc;
 
 pub use command::{Changed, Draft, EdgeKind, Published, ReactionKind};
 pub use error::{Error, OpenError};
-pub use feed::{FeedQuery, FeedResult};
+pub use feed::{AuthorQuery, FeedQuery};
 pub use pending::EdgesOf;
 pub use porter::Porter;
-pub use social_placeholder::{AuthorQuery, FeedQuery as SocialFeedQuery, Watched};
 pub use thread::ThreadQuery;
 
 use crate::config::Limits;

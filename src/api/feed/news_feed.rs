@@ -5,7 +5,7 @@ use tonic::Status;
 use crate::api::calls::Calls;
 use crate::api::listing::{Listing, asked};
 use crate::api::{convert, fields, status, v1};
-use crate::engine::SocialFeedQuery as FeedQuery;
+use crate::engine::FeedQuery;
 
 pub(super) async fn handle(
     calls: &Calls,
@@ -23,7 +23,7 @@ pub(super) async fn handle(
         with_own: !exclude_self,
         all_replies: include_all_replies,
     };
-    let page = calls.engine.news_page(query).await.map_err(status::of_engine)?;
+    let page = calls.engine.news_feed(query).await.map_err(status::of_engine)?;
     Ok(v1::NewsFeedResponse {
         items: page.items.iter().map(convert::feed_item).collect(),
         next_page_token: listing.next_page_token(page.next),

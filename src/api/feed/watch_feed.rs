@@ -11,7 +11,7 @@ use crate::api::frame::Frame;
 use crate::api::v1::watch_feed_request;
 use crate::api::watching::{self, Asked, From};
 use crate::api::{fields, v1};
-use crate::engine::Watched;
+use crate::hub::Watched;
 
 /// The messages of a stream.
 pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;

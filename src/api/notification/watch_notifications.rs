@@ -10,7 +10,7 @@ use crate::api::calls::Calls;
 use crate::api::v1::watch_notifications_request;
 use crate::api::watching::{self, Asked, From};
 use crate::api::{fields, v1};
-use crate::engine::Watched;
+use crate::hub::Watched;
 
 /// The messages of a stream.
 pub(super) type Messages =
