@@ -46,7 +46,7 @@ use tokio::sync::mpsc;
 
 pub use command::{Changed, Draft, EdgeKind, Published, ReactionKind};
 pub use error::{Error, OpenError};
-pub use feed::{FeedQuery, FeedResult};
+pub use feed::{AuthorQuery, FeedQuery};
 pub use pending::EdgesOf;
 pub use porter::Porter;
 pub use thread::ThreadQuery;

@@ -280,6 +280,25 @@ impl From<Notice> for Value {
     }
 }
 
+impl Notice {
+    /// What somebody is notified of by a fact, if by this.
+    pub(super) fn of(key: Key, value: Value) -> Option<Self> {
+        match key.table {
+            Table::Notices => Some(value.notice()),
+            Table::Followers => {
+                let (kind, actor) = (NoticeKind::Follow, value.user());
+                Some(Self { kind, actor, post: Revision::ZERO })
+            }
+            _ => None,
+        }
+    }
+
+    /// The user's post that it was done to, if it was.
+    pub(super) fn subject(&self) -> Option<PostId> {
+        Some(PostId::at(self.post)).filter(|_| self.post > Revision::ZERO)
+    }
+}
+
 impl Value {
     pub(super) fn from_number(number: u128) -> Self {
         Self { upper: (number >> 64) as u64, lower: number as u64 }

@@ -177,6 +177,22 @@ impl Facts {
         }
     }
 
+    /// The facts of a table about a subject whose places are revisions after `after`, oldest first:
+    /// at most `max`; `None` if memory does not know.
+    pub(super) fn list_at_hand(
+        &self,
+        about: (Table, Subject),
+        after: Revision,
+        max: usize,
+    ) -> Option<Vec<(Place, Value)>> {
+        let recent = self.recent(about, after.into(), Order::OldestFirst, max);
+        // Asked after memory: what that had dropped by then is no newer.
+        let is_all = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
+        let facts = recent.into_iter().filter(|(_, recent)| !recent.is_over);
+        let facts = facts.map(|(place, recent)| (place, recent.value));
+        is_all.then(|| facts.collect())
+    }
+
     fn recent(
         &self,
         about: (Table, Subject),

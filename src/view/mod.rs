@@ -9,7 +9,9 @@
 //! unfollow.
 
 mod answers;
+mod applied;
 mod authors;
+mod backlog;
 mod beyond;
 mod changes;
 mod dense;
@@ -22,6 +24,7 @@ mod hidden;
 mod ids;
 mod indexing;
 mod ledger;
+mod lens;
 mod listing;
 mod lists;
 mod memory;
@@ -32,9 +35,11 @@ mod posts;
 mod reads;
 mod requests;
 mod seen_by;
+mod sight;
 mod states;
 mod tallies;
 mod thread;
+mod told;
 mod watermark;
 
 use std::hash::{BuildHasher, RandomState};
@@ -57,14 +62,17 @@ pub use answers::{
     Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePlace, PostList,
     PostView, Profile, Relationship, Thread, ThreadPost, UserList,
 };
+pub use applied::{Applied, Noticed};
+pub use backlog::{Backlog, BacklogKind, BacklogQuery, Conditional};
 pub use fact::NoticeKind;
-pub use feed::{BacklogKind, BacklogQuery, FeedPage, PageQuery};
+pub use feed::{AuthorPageQuery, FeedPage, PageItem, PageQuery};
 pub use indexing::Writing;
 pub use lists::ListQuery;
 pub use notices::NoticesQuery;
-pub use posts::Happened;
+pub use posts::{Happened, Reposted};
 pub use reads::ReadError;
 pub use thread::ThreadQuery;
+pub use told::{Told, ToldBacklog, ToldQuery};
 
 use crate::config::Limits;
 use crate::log::{self, Log};
@@ -124,26 +132,28 @@ impl View {
         self.log.as_ref()
     }
 
-    /// Takes in `event`, the one after the last applied. Only the applier calls this. Gives the
-    /// post if it published one.
+    /// Takes in `event`, the one after the last applied. Only the applier calls this. Gives what it
+    /// is to others than those whom it names.
     ///
     /// # Errors
     /// The index is damaged or cannot be read. The view must not be used further.
-    pub fn apply(
-        &self,
-        revision: Revision,
-        event: &Event,
-    ) -> Result<Option<Arc<Post>>, log::Error> {
-        ledger::apply(&mut Memory(self), revision, event)?;
-        let post = self.posts.take_in(revision, event);
-        if let Some(post) = &post {
+    pub fn apply(&self, revision: Revision, event: &Event) -> Result<Applied, log::Error> {
+        let mut memory = Memory(self, Applied::default());
+        ledger::apply(&mut memory, revision, event)?;
+        let mut applied = memory.1;
+        if let Some(Happened::Post(post)) = self.posts.take_in(revision, event) {
             self.tallies.begin(post.id());
+            applied.post = Some(post);
         }
-        if let Change::Delete { post, .. } = &event.change {
-            self.posts.forget(post.id.revision());
+        match &event.change {
+            Change::Delete { post, .. } => self.posts.forget(post.id.revision()),
+            Change::Follow { follower, followee } => {
+                applied.is_muted = self.muted_since(follower, followee).is_some();
+            }
+            _ => {}
         }
         self.applied.advance(revision);
-        Ok(post)
+        Ok(applied)
     }
 
     /// Wakes those who wait in [`View::reached`]. Called after a batch was applied.
@@ -207,6 +217,12 @@ impl View {
     /// The post at `revision` if it is at hand without reading the log, and was not deleted since.
     #[must_use]
     pub fn cached_post(&self, revision: Revision) -> Option<Arc<Post>> {
+        self.posts.cached_post(revision).filter(|_| self.hidden.retracted(revision).is_none())
+    }
+
+    /// The post or repost at `revision` if it is at hand, and not gone since.
+    #[must_use]
+    pub fn happened_at_hand(&self, revision: Revision) -> Option<Happened> {
         self.posts.cached(revision).filter(|_| self.hidden.retracted(revision).is_none())
     }
 
@@ -221,20 +237,15 @@ impl View {
     }
 
     /// What happened at each of `revisions`, which are to be few; `None` for nothing, and for a post
-    /// that was deleted since. May read the log, which blocks for a moment.
+    /// or repost that is gone since. May read the log, which blocks for a moment.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
     pub fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
         let mut happened = self.posts.get_many(revisions)?;
         for (happened, &revision) in happened.iter_mut().zip(revisions) {
-            let is_post = match happened {
-                Some(Happened::Post(_)) => true,
-                Some(Happened::Other(change)) => matches!(change, Change::Erased { .. }),
-                None => false,
-            };
             // Asked after it was read: a cache may give what was deleted meanwhile.
-            if is_post && self.hidden.retracted(revision).is_some() {
+            if self.hidden.retracted(revision).is_some() {
                 *happened = None;
             }
         }

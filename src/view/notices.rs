@@ -81,7 +81,7 @@ impl View {
     }
 
     /// What `user` is told of that happened before `before`, newest first.
-    fn told(
+    pub(super) fn told(
         &self,
         user: UserIx,
         before: Revision,

@@ -202,16 +202,15 @@ async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> 
             user: user("user0"),
             items_max: page_size,
             place,
-            at_least: None,
             with_own,
-            wait_max: Duration::ZERO,
+            all_replies: false,
         };
         let page = core.engine().news_feed(query).await.expect("the page is read");
-        texts.extend(page.posts.iter().map(|post| post.content.text.as_str().to_owned()));
+        texts.extend(page.items.iter().map(|item| item.view.post.content.text.as_str().to_owned()));
         place = page.next;
         if place.is_none() {
             return texts;
         }
-        assert_eq!(page.posts.len(), page_size, "a page before the last is full");
+        assert_eq!(page.items.len(), page_size, "a page before the last is full");
     }
 }

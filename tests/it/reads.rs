@@ -266,7 +266,7 @@ impl Reader<'_> {
         let ids: Vec<_> = (1..self.world.head() + 3).rev().map(named).collect();
         let posts = self.engine.posts(user(self.viewer), ids).await.expect("posts are read");
         let read: Vec<_> = posts.iter().map(|view| view.post.revision.get()).collect();
-        assert_eq!(read, self.world.posts_seen(self.viewer, |_, _| true), "{}", self.viewer);
+        assert_eq!(read, self.world.posts_seen(self.viewer, |_| true), "{}", self.viewer);
         posts.iter().for_each(|view| self.check_view(view));
     }
 
@@ -290,7 +290,7 @@ impl Reader<'_> {
 
     async fn check_lists_of_post(&self, place: u64, items_max: usize) {
         let id = named(place);
-        let is_seen = self.world.posts_seen(self.viewer, |_, _| true).contains(&place);
+        let is_seen = self.world.posts_seen(self.viewer, |_| true).contains(&place);
         for (list, expected) in
             [(UserList::Likes(id), self.likes(place)), (UserList::Reposts(id), self.reposts(place))]
         {
@@ -331,12 +331,12 @@ impl Reader<'_> {
         ];
         assert_eq!(read, expected, "{viewer} {other}");
 
-        let followers = self.world.tied(viewer, |tie| match tie {
-            Tie::Follow(one, followee) if followee == other => Some(one.clone()),
+        let followers = self.world.tied(Some(viewer), |tie| match tie {
+            Tie::Follow(one, followee) if followee == other => Some(one),
             _ => None,
         });
-        let following = self.world.tied(viewer, |tie| match tie {
-            Tie::Follow(follower, one) if follower == other => Some(one.clone()),
+        let following = self.world.tied(Some(viewer), |tie| match tie {
+            Tie::Follow(follower, one) if follower == other => Some(one),
             _ => None,
         });
         let lists = [UserList::Followers(user(other)), UserList::Following(user(other))];
@@ -353,10 +353,10 @@ impl Reader<'_> {
             let read = self.users(list.clone(), items_max).await.expect("the list is read");
             assert_eq!(read, *expected, "{viewer} {list:?}");
         }
-        let posts = self.world.posts_seen(viewer, |author, _| author == other);
+        let posts = self.world.posts_of(viewer, other, true, false);
         let profile = profile.expect("the profile is read");
         let read = [profile.followers, profile.following, profile.posts, profile.likes_received];
-        let likes: usize = posts.iter().map(|&place| self.everybodys_likes(place)).sum();
+        let likes = self.world.likes_received(other);
         let expected = [followers.len(), following.len(), posts.len(), likes];
         assert_eq!(read.map(|number| number as usize), expected, "{viewer} {other}");
     }
@@ -543,28 +543,21 @@ impl Reader<'_> {
     }
 
     fn likes(&self, place: u64) -> Vec<(String, u64)> {
-        self.world.tied(self.viewer, |tie| match tie {
-            Tie::Like(user, of) if *of == place => Some(user.clone()),
+        self.world.tied(Some(self.viewer), |tie| match tie {
+            Tie::Like(user, of) if *of == place => Some(user),
             _ => None,
         })
     }
 
-    fn everybodys_likes(&self, place: u64) -> usize {
-        let now = self.world.head();
-        let like =
-            |user: &&&str| self.world.since(&Tie::Like(user.to_string(), place), now).is_some();
-        USERS.iter().filter(like).count()
-    }
-
     fn reposts(&self, place: u64) -> Vec<(String, u64)> {
-        self.world.tied(self.viewer, |tie| match tie {
-            Tie::Repost(user, of) if *of == place => Some(user.clone()),
+        self.world.tied(Some(self.viewer), |tie| match tie {
+            Tie::Repost(user, of) if *of == place => Some(user),
             _ => None,
         })
     }
 
     fn answers(&self, list: PostList) -> Vec<u64> {
-        self.world.posts_seen(self.viewer, |_, content| match list {
+        self.world.posts_seen(self.viewer, |content| match list {
             PostList::Replies(id) => content.reply_to.as_ref().is_some_and(|to| to.parent.id == id),
             PostList::Quotes(id) => content.quote.as_ref().is_some_and(|quote| quote.id == id),
         })
