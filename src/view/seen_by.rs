@@ -10,7 +10,6 @@ use super::answers::{Counts, PostView};
 use super::fact::{Key, Place, PostCounts, Table, Value};
 use super::facts::Order;
 use super::ids::UserIx;
-use super::listing::Listing;
 use super::{Happened, View};
 use crate::log;
 use crate::model::{Post, PostId, UserId};
@@ -28,11 +27,6 @@ impl Viewer {
     /// Whether they see what `other` does.
     pub(super) fn sees(&self, other: UserIx) -> bool {
         self.apart.binary_search(&other).is_err()
-    }
-
-    /// Whether they do not see more than `count` users.
-    fn is_apart_from_more_than(&self, count: u32) -> bool {
-        self.apart.len() > count as usize
     }
 
     /// Whom they do not see, sorted.
@@ -204,55 +198,97 @@ impl View {
         if viewer.apart.is_empty() || counts == PostCounts::default() {
             return Ok(counts);
         }
-        let unseen = |count, by_user, list| {
-            if viewer.is_apart_from_more_than(count) {
-                return self.unseen_in(viewer, (list, post));
-            }
-            Ok(self.facts_of_unseen(viewer, (by_user, post))?.len() as u32)
+        let PostCounts { likes, reposts, replies, quotes } = counts;
+        let unseen = PostCounts {
+            likes: self.unseen_reactions(viewer, post, (Table::Like, Table::Likes), likes)?,
+            reposts: self.unseen_reactions(
+                viewer,
+                post,
+                (Table::Repost, Table::Reposts),
+                reposts,
+            )?,
+            ..self.unseen_answers(viewer, post, replies.saturating_add(quotes))?
         };
-        let likes = unseen(counts.likes, Table::Like, Table::Likes)?;
-        let reposts = unseen(counts.reposts, Table::Repost, Table::Reposts)?;
-        let (mut replies, mut quotes) = (0, 0);
-        if viewer.is_apart_from_more_than(counts.replies.saturating_add(counts.quotes)) {
-            replies = self.unseen_in(viewer, (Table::Replies, post))?;
-            quotes = self.unseen_in(viewer, (Table::Quotes, post))?;
-        } else {
-            for answers in self.facts_of_unseen(viewer, (Table::Answers, post))? {
-                replies += answers.post_counts().replies;
-                quotes += answers.post_counts().quotes;
-            }
-        }
         Ok(PostCounts {
-            likes: counts.likes.saturating_sub(likes),
-            reposts: counts.reposts.saturating_sub(reposts),
-            replies: counts.replies.saturating_sub(replies),
-            quotes: counts.quotes.saturating_sub(quotes),
+            likes: likes.saturating_sub(unseen.likes),
+            reposts: reposts.saturating_sub(unseen.reposts),
+            replies: replies.saturating_sub(unseen.replies),
+            quotes: quotes.saturating_sub(unseen.quotes),
         })
     }
 
-    /// The facts of a table about a post whose places are users whom `viewer` does not see.
-    fn facts_of_unseen(
+    /// How many of the `count` reactions to a post are of users whom `viewer` does not see. The one
+    /// table has them by user, the other is their list.
+    fn unseen_reactions(
         &self,
         viewer: &Viewer,
-        (table, post): (Table, PostId),
-    ) -> Result<Vec<Value>, log::Error> {
-        let key = |&user: &UserIx| Key::new(table, post, user);
-        let keys: Vec<_> = viewer.apart.iter().map(key).collect();
-        Ok(self.facts.get_many(&keys)?.into_iter().flatten().collect())
+        post: PostId,
+        (by_user, list): (Table, Table),
+        count: u32,
+    ) -> Result<u32, log::Error> {
+        if viewer.apart.len() > count as usize {
+            return self.unseen_in_list(viewer, post, list, count);
+        }
+        Ok(tally(self.of_those_apart(viewer, post, by_user)?.count()))
     }
 
-    /// How many facts of a list about a post, whose values are users, are of those whom `viewer`
-    /// does not see; without deleted posts.
-    fn unseen_in(&self, viewer: &Viewer, (list, post): (Table, PostId)) -> Result<u32, log::Error> {
-        let mut unseen = 0;
-        let order = Order::OldestFirst;
-        for fact in Listing::new(&self.facts, (list, post.into()), order, Place::FIRST, 64) {
-            let (place, user) = fact?;
-            let is_there = self.hidden.retracted(place.revision()).is_none();
-            unseen += u32::from(is_there && !viewer.sees(user.user()));
+    /// The replies and quotes among the `count` answers to a post that are by users whom `viewer`
+    /// does not see.
+    fn unseen_answers(
+        &self,
+        viewer: &Viewer,
+        post: PostId,
+        count: u32,
+    ) -> Result<PostCounts, log::Error> {
+        let mut unseen = PostCounts::default();
+        if viewer.apart.len() > count as usize {
+            unseen.replies = self.unseen_in_list(viewer, post, Table::Replies, count)?;
+            unseen.quotes = self.unseen_in_list(viewer, post, Table::Quotes, count)?;
+        } else {
+            for of_one in self.of_those_apart(viewer, post, Table::Answers)? {
+                let PostCounts { replies, quotes, .. } = of_one.post_counts();
+                unseen.replies += replies;
+                unseen.quotes += quotes;
+            }
         }
         Ok(unseen)
     }
+
+    /// What a table says about a post and each of those whom `viewer` does not see.
+    fn of_those_apart(
+        &self,
+        viewer: &Viewer,
+        post: PostId,
+        table: Table,
+    ) -> Result<impl Iterator<Item = Value> + use<>, log::Error> {
+        let keys: Vec<_> = viewer.apart.iter().map(|&user| Key::new(table, post, user)).collect();
+        Ok(self.facts.get_many(&keys)?.into_iter().flatten())
+    }
+
+    /// How many in a list about a post, which has `count` that stand, are of users whom `viewer` does
+    /// not see.
+    fn unseen_in_list(
+        &self,
+        viewer: &Viewer,
+        post: PostId,
+        list: Table,
+        count: u32,
+    ) -> Result<u32, log::Error> {
+        if count == 0 {
+            return Ok(0);
+        }
+        let about = (list, post.into());
+        let all = self.facts.list(about, Place::LAST, Order::NewestFirst, usize::MAX)?;
+        let is_unseen = |&(place, value): &(Place, Value)| {
+            self.hidden.retracted(place.revision()).is_none() && !viewer.sees(value.user())
+        };
+        Ok(tally(all.iter().filter(|row| is_unseen(row)).count()))
+    }
+}
+
+/// A number of facts, of which there are never 2^32 about a post.
+fn tally(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 impl From<PostCounts> for Counts {
