@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
+use whimbrel::log::Files;
 
 use crate::harness::Disk;
 
@@ -21,16 +22,23 @@ pub(crate) enum Op {
     },
     SetLen(usize),
     Sync,
+    /// The file took the place of the one that was in use.
+    Exchange,
+    /// No cut undoes that any more.
+    Exchanged,
     /// Up to here the log's first `events` events were acknowledged.
     Acknowledged {
         events: u64,
     },
 }
 
-/// The disk. Clones are the same disk.
+/// The disk, with the file in use and those before it. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FragileDisk {
+    /// What is in the file.
     content: Disk,
+    /// The number of the file that is written to.
+    file: usize,
     state: Arc<Mutex<State>>,
     /// How much has happened to this disk and those beside it.
     moments: Arc<AtomicUsize>,
@@ -38,11 +46,14 @@ pub(crate) struct FragileDisk {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What was there when the recording began.
+    /// What was in the first file when the recording began.
     first: Vec<u8>,
-    ops: Vec<Op>,
+    /// What happened, and to which file.
+    ops: Vec<(usize, Op)>,
     /// When each of `ops` happened.
     moments: Vec<usize>,
+    /// How many files were made beside the first.
+    copies: usize,
     syncs_until_failure: Option<usize>,
     writes_until_failure: Option<usize>,
 }
@@ -51,8 +62,8 @@ impl FragileDisk {
     /// A disk with this content.
     pub(crate) fn with(content: Vec<u8>) -> Self {
         let state = State { first: content.clone(), ..State::default() };
-        let state = Arc::new(Mutex::new(state));
-        Self { content: Disk::holding(content), state, moments: Arc::default() }
+        let content = Disk::holding(content);
+        Self { content, state: Arc::new(Mutex::new(state)), ..Self::default() }
     }
 
     /// A disk with this content in the same machine as `other`: the power of both is cut at once.
@@ -60,12 +71,18 @@ impl FragileDisk {
         Self { moments: Arc::clone(&other.moments), ..Self::with(content) }
     }
 
+    /// What is in the first file, which is in use unless it was exchanged.
     pub(crate) fn content(&self) -> Vec<u8> {
         self.content.bytes()
     }
 
     pub(crate) fn acknowledged(&self, events: u64) {
         self.note(&mut self.state(), Op::Acknowledged { events });
+    }
+
+    /// How often another file took the place of the one in use.
+    pub(crate) fn exchanges(&self) -> usize {
+        self.state().ops.iter().filter(|(_, op)| matches!(op, Op::Exchanged)).count()
     }
 
     /// Lets so many flushes succeed, and no other.
@@ -100,18 +117,21 @@ impl FragileDisk {
     pub(crate) fn cut(&self, ops: usize, random: &mut fastrand::Rng) -> (Vec<u8>, u64) {
         let state = self.state();
         let ops = &state.ops[..ops];
-        let flushed = ops.iter().rposition(|op| matches!(op, Op::Sync)).map_or(0, |sync| sync + 1);
+        let file = file_in_use(ops, random);
+        let of_file: Vec<_> = ops.iter().filter(|(of, _)| *of == file).map(|(_, op)| op).collect();
+        let synced = of_file.iter().rposition(|op| matches!(op, Op::Sync));
+        let (flushed, rest) = of_file.split_at(synced.map_or(0, |sync| sync + 1));
 
-        let mut content = state.first.clone();
-        for op in &ops[..flushed] {
+        let mut content = if file == 0 { state.first.clone() } else { Vec::new() };
+        for op in flushed {
             apply(&mut content, op);
         }
         // Half of the cuts lose nothing or everything of the rest, as is common.
         let keep = [0.0, 0.5, 0.9, 1.0][random.usize(..4)];
-        for op in &ops[flushed..] {
+        for op in rest {
             apply_unflushed(&mut content, op, keep, random);
         }
-        let acknowledged = ops.iter().rev().find_map(|op| match op {
+        let acknowledged = ops.iter().rev().find_map(|(_, op)| match op {
             Op::Acknowledged { events } => Some(*events),
             _ => None,
         });
@@ -119,7 +139,7 @@ impl FragileDisk {
     }
 
     fn note(&self, state: &mut State, op: Op) {
-        state.ops.push(op);
+        state.ops.push((self.file, op));
         state.moments.push(self.moments.fetch_add(1, Ordering::SeqCst));
     }
 
@@ -128,11 +148,28 @@ impl FragileDisk {
     }
 }
 
+/// The file that is found in use after `ops`: one that took another's place at last may be or not.
+fn file_in_use(ops: &[(usize, Op)], random: &mut fastrand::Rng) -> usize {
+    let mut in_use = 0;
+    let mut on_its_way = None;
+    for (file, op) in ops {
+        match op {
+            Op::Exchange => on_its_way = Some(*file),
+            Op::Exchanged => {
+                in_use = *file;
+                on_its_way = None;
+            }
+            _ => {}
+        }
+    }
+    on_its_way.filter(|_| random.bool()).unwrap_or(in_use)
+}
+
 fn apply(content: &mut Vec<u8>, op: &Op) {
     match op {
         Op::Write { offset, bytes } => write(content, *offset, bytes),
         Op::SetLen(len) => content.resize(*len, 0),
-        Op::Sync | Op::Acknowledged { .. } => {}
+        Op::Sync | Op::Exchange | Op::Exchanged | Op::Acknowledged { .. } => {}
     }
 }
 
@@ -172,6 +209,29 @@ fn may_succeed(left: &mut Option<usize>) -> bool {
             true
         }
         None => true,
+    }
+}
+
+impl Files for FragileDisk {
+    type File = Self;
+
+    fn current(&self) -> Self {
+        assert_eq!(self.exchanges(), 0, "a cut says which file is found");
+        self.clone()
+    }
+
+    fn make_copy(&self) -> io::Result<Self> {
+        let mut state = self.state();
+        state.copies += 1;
+        Ok(Self { content: Disk::default(), file: state.copies, ..self.clone() })
+    }
+
+    fn exchange(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let copy = Self { file: state.copies, ..self.clone() };
+        copy.note(&mut state, Op::Exchange);
+        copy.note(&mut state, Op::Exchanged);
+        Ok(())
     }
 }
 
