@@ -30,6 +30,10 @@ pub(crate) enum Op {
     Acknowledged {
         events: u64,
     },
+    /// What the posts up to `until` said was acknowledged to be erased.
+    Erased {
+        until: u64,
+    },
 }
 
 /// The disk, with the file in use and those before it. Clones are the same disk.
@@ -56,6 +60,8 @@ struct State {
     copies: usize,
     syncs_until_failure: Option<usize>,
     writes_until_failure: Option<usize>,
+    copy_writes_until_failure: Option<usize>,
+    exchanges_fail: bool,
 }
 
 impl FragileDisk {
@@ -80,9 +86,17 @@ impl FragileDisk {
         self.note(&mut self.state(), Op::Acknowledged { events });
     }
 
-    /// How often another file took the place of the one in use.
-    pub(crate) fn exchanges(&self) -> usize {
-        self.state().ops.iter().filter(|(_, op)| matches!(op, Op::Exchanged)).count()
+    pub(crate) fn erased(&self, until: u64) {
+        self.note(&mut self.state(), Op::Erased { until });
+    }
+
+    /// Up to where posts had been acknowledged to be erased when `ops` things had happened.
+    pub(crate) fn erased_by(&self, ops: usize) -> u64 {
+        let erased = self.state().ops[..ops].iter().rev().find_map(|(_, op)| match op {
+            Op::Erased { until } => Some(*until),
+            _ => None,
+        });
+        erased.unwrap_or(0)
     }
 
     /// Lets so many flushes succeed, and no other.
@@ -93,6 +107,16 @@ impl FragileDisk {
     /// Lets so many writes succeed, and no other.
     pub(crate) fn fail_after_writes(&self, writes: usize) {
         self.state().writes_until_failure = Some(writes);
+    }
+
+    /// Lets so many writes to files beside the first succeed, and no other; or all of them.
+    pub(crate) fn fail_copies_after_writes(&self, writes: Option<usize>) {
+        self.state().copy_writes_until_failure = writes;
+    }
+
+    /// Lets no file take another's place, or says so at least.
+    pub(crate) fn fail_exchanges(&self) {
+        self.state().exchanges_fail = true;
     }
 
     /// How much has happened.
@@ -169,7 +193,7 @@ fn apply(content: &mut Vec<u8>, op: &Op) {
     match op {
         Op::Write { offset, bytes } => write(content, *offset, bytes),
         Op::SetLen(len) => content.resize(*len, 0),
-        Op::Sync | Op::Exchange | Op::Exchanged | Op::Acknowledged { .. } => {}
+        _ => {}
     }
 }
 
@@ -216,7 +240,8 @@ impl Files for FragileDisk {
     type File = Self;
 
     fn current(&self) -> Self {
-        assert_eq!(self.exchanges(), 0, "a cut says which file is found");
+        let was_exchanged = self.state().ops.iter().any(|(_, op)| matches!(op, Op::Exchange));
+        assert!(!was_exchanged, "a cut says which file is found");
         self.clone()
     }
 
@@ -230,6 +255,9 @@ impl Files for FragileDisk {
         let mut state = self.state();
         let copy = Self { file: state.copies, ..self.clone() };
         copy.note(&mut state, Op::Exchange);
+        if state.exchanges_fail {
+            return Err(failed());
+        }
         copy.note(&mut state, Op::Exchanged);
         Ok(())
     }
@@ -261,7 +289,10 @@ impl StorageBackend for FragileDisk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.state();
-        if !may_succeed(&mut state.writes_until_failure) {
+        let of_copy = self.file > 0;
+        if !may_succeed(&mut state.writes_until_failure)
+            || of_copy && !may_succeed(&mut state.copy_writes_until_failure)
+        {
             return Err(failed());
         }
         let op = Op::Write { offset: usize::try_from(offset).unwrap(), bytes: data.to_vec() };

@@ -14,6 +14,7 @@ mod crash;
 mod dispatch;
 mod drain;
 mod follow;
+mod erase_crash;
 mod fragile_disk;
 mod frames;
 mod harness;
