@@ -109,13 +109,7 @@ struct Found {
 
 /// What is on `disk` must be the beginning of what was made, with all that was acknowledged; and of
 /// that the posts up to one moment erased, with all that were acknowledged to be.
-fn check(
-    disk: &FragileDisk,
-    id: LogId,
-    made: &[Event],
-    acknowledged: u64,
-    erased: u64,
-) -> Found {
+fn check(disk: &FragileDisk, id: LogId, made: &[Event], acknowledged: u64, erased: u64) -> Found {
     let log = open(disk);
     assert_eq!(log.id(), id);
     let found = Found { events: log.head().get(), erased_until: log.erased_until().get() };

@@ -24,6 +24,16 @@ pub(crate) trait Alter: Debug + Send + Sync {
     fn follow(&self, log: &dyn Log, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
         log.follow(batches_max)
     }
+
+    /// As [`Log::erase`].
+    fn erase(
+        &self,
+        log: &dyn Log,
+        erasure: &Erasure,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Erasing, Error> {
+        log.erase(erasure, go_on)
+    }
 }
 
 /// A log, and what is altered of it.
@@ -75,7 +85,7 @@ impl<A: Alter> Log for AlteredLog<A> {
     }
 
     fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<Erasing, Error> {
-        self.log.erase(erasure, go_on)
+        self.alter.erase(&*self.log, erasure, go_on)
     }
 
     fn erased_until(&self) -> Revision {
