@@ -144,8 +144,8 @@ proptest! {
         for (number, act) in acts.into_iter().enumerate() {
             let Some(event) = event(&whole, number, act) else { continue };
             log.append(log.head(), vec![event.clone()]).unwrap();
-            whole.apply(log.head(), &event);
-            view.apply(log.head(), &event);
+            whole.apply(log.head(), &event).unwrap();
+            view.apply(log.head(), &event).unwrap();
             if number % every == 0 {
                 write_index(&view, &*log, lag);
             }
@@ -175,8 +175,8 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
     for (number, act) in follows.chain(posts).enumerate() {
         let event = event(&whole, number, act).unwrap();
         log.append(log.head(), vec![event.clone()]).unwrap();
-        whole.apply(log.head(), &event);
-        view.apply(log.head(), &event);
+        whole.apply(log.head(), &event).unwrap();
+        view.apply(log.head(), &event).unwrap();
     }
     let (name, head) = (user(0), log.head());
     let page =
@@ -220,7 +220,7 @@ fn followers_are_the_other_side_of_followees() {
         let changes = if comes { follows.insert(follower) } else { follows.remove(&follower) };
         if changes {
             let event = Event { time: Timestamp::default(), change: change(user(follower)) };
-            view.apply(Revision::new(view.applied().get() + 1), &event);
+            view.apply(Revision::new(view.applied().get() + 1), &event).unwrap();
         }
         if revision % 500 == 0 {
             assert_eq!(view.follower_count(&star), follows.len());
