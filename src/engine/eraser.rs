@@ -18,7 +18,10 @@ use crate::view::View;
 /// ever deleted. What could not be done is tried again at the next look.
 const LOOKS_PER_INTERVAL: u32 = 16;
 /// How often it looks at most, however short the interval.
-const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(20);
+const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// How long after a start it looks first at most: also one that is started often comes to it, and
+/// whoever comes back after a start is served by then.
+const FIRST_LOOK_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Events read from the log at once.
 const READ_EVENTS_MAX: usize = 1_024;
 
@@ -63,7 +66,9 @@ impl Eraser {
     pub(super) fn run(mut self) -> Result<(), log::Error> {
         lower_priority();
         let look_interval = (self.interval / LOOKS_PER_INTERVAL).max(LOOK_INTERVAL_MIN);
-        while self.stopped.recv_timeout(look_interval) != Err(RecvTimeoutError::Disconnected) {
+        let mut pause = look_interval.min(FIRST_LOOK_AFTER_MAX);
+        while self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Disconnected) {
+            pause = look_interval;
             self.look()?;
             if self.is_due() {
                 self.erase()?;

@@ -1,6 +1,7 @@
 //! Power cuts and failing disks while the log is written anew without what deleted posts said: each
 //! post is whole or erased, and all else is there as it was.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use whimbrel::log::{Entry, Erasing, Erasure, Error, LocalLog, Log};
@@ -9,7 +10,9 @@ use whimbrel::model::{
 };
 
 use crate::fragile_disk::FragileDisk;
+use crate::harness::eventually;
 use crate::log::OPTIONS;
+use crate::process::ServerProcess;
 
 /// Workloads, each cut at many points.
 const SEEDS: u64 = 10;
@@ -102,6 +105,46 @@ fn after_a_failed_exchange_nothing_is_acknowledged() {
     assert_eq!(seen, [true; 2]);
 }
 
+/// The built program, killed as soon as it writes its log anew, and again, and then left alone.
+#[tokio::test]
+async fn a_killed_compaction_is_done_after_a_start() {
+    const LONG: u64 = 20_000;
+    let folder = tempfile::tempdir().unwrap();
+    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    let id = log.id();
+    let made: Vec<_> = (1..=LONG).map(event).collect();
+    log.append(Revision::ZERO, made.clone()).unwrap();
+    drop(log);
+    let (file, copy) = (folder.path().join("log.redb"), folder.path().join("log.redb.compacted"));
+    let inode = || std::fs::metadata(&file).unwrap().ino();
+    let old = inode();
+    for _ in 0..3 {
+        let server = ServerProcess::start_compacting(folder.path());
+        let begun = async || (copy.exists() || inode() != old).then_some(());
+        eventually("a copy to be begun", begun).await;
+        server.kill();
+        let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+        // On a busy machine the kill may come too late.
+        let is_old = inode() == old;
+        assert_eq!(log.erased_until() == Revision::ZERO, is_old);
+        assert_eq!((log.id(), log.head()), (id, Revision::new(LONG)));
+        assert!(!is_old || read(&log) == made);
+        assert!(!copy.exists());
+    }
+
+    let server = ServerProcess::start_compacting(folder.path());
+    eventually("the copy to be in place", async || (inode() != old).then_some(())).await;
+    assert_eq!(server.terminate(), Some(0));
+    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    let is_deleted = |number: u64| (number + 2).is_multiple_of(5);
+    let left = made
+        .into_iter()
+        .zip(1..)
+        .map(|(event, number)| if is_deleted(number) { event.erased() } else { event });
+    assert_eq!((log.id(), log.erased_until()), (id, Revision::new(LONG)));
+    assert!(read(&log).into_iter().eq(left));
+}
+
 struct Found {
     events: u64,
     erased_until: u64,
@@ -163,14 +206,15 @@ fn read(log: &dyn Log) -> Vec<Event> {
 
 /// Posts and deletions of all lengths, up to nearly a page of the file.
 fn event(number: u64) -> Event {
-    let author = UserId::parse(&format!("user{}", number % 8)).unwrap();
+    let author = |number| UserId::parse(&format!("user{}", number % 8)).unwrap();
     let change = if number.is_multiple_of(5) {
-        let post = PostRef { id: PostId::at(Revision::new(number - 2)), author };
+        let (id, author) = (PostId::at(Revision::new(number - 2)), author(number - 2));
+        let post = PostRef { id, author };
         Change::Delete { post, reply_to: None, quote: None }
     } else {
         let text = format!("{number} {}", "👩‍👩‍👧‍👦".repeat((number * 37 % 110) as usize));
         let content = Content::of_text(PostText::parse(&text).unwrap());
-        Change::Publish { author, content, request_id: None }
+        Change::Publish { author: author(number), content, request_id: None }
     };
     Event { time: Timestamp::from_nanos(number), change }
 }

@@ -64,7 +64,7 @@ impl LocalLog {
         go_on: &dyn Fn() -> bool,
     ) -> Result<Erasing, Error> {
         let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
-        match guarded(&self.file, || self.copy_until_close(erasure, go_on)) {
+        match guarded(&self.file, || self.copy_most(erasure, go_on)) {
             Ok(Some(copy)) => self.exchange(copy, erasure),
             Ok(None) => Ok(self.left_as_it_was(Erasing::Abandoned)),
             Err(error) => Ok(self.left_as_it_was(Erasing::Postponed(error))),
@@ -72,7 +72,7 @@ impl LocalLog {
     }
 
     /// Copies all but what is appended during the last part. `None` if it is not to go on.
-    fn copy_until_close(
+    fn copy_most(
         &self,
         erasure: &Erasure,
         go_on: &dyn Fn() -> bool,

@@ -127,6 +127,8 @@ impl Place for Folder {
     fn make_copy(&self) -> Result<Database, Error> {
         let file = fs::metadata(&self.file).map_err(|error| storage(&self.file, error))?;
         self.space.check_for_copy(file.len())?;
+        // One that could not be removed has what is to be erased in it.
+        self.remove_copy()?;
         builder(self.cache_bytes).create(&self.copy).map_err(|error| storage(&self.copy, error))
     }
 
