@@ -8,12 +8,12 @@
 //! ```
 //!
 //! The check finds what was cut or mistyped. It is no seal: whoever forges a token gets a place in
-//! a feed that they could have paged to.
+//! a listing that they could have paged to.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::engine::FeedPlace;
+use crate::engine::PagePlace;
 use crate::model::{Cursor, LogId, Revision};
 
 /// Which of the two a text is meant to be.
@@ -35,8 +35,8 @@ pub(super) struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageToken {
     pub(super) log: LogId,
-    pub(super) place: FeedPlace,
-    /// A digest of what was asked for; see [`listing`].
+    pub(super) place: PagePlace,
+    /// A digest of what was asked for; see [`super::listing`].
     pub(super) listing: u64,
 }
 
@@ -103,7 +103,7 @@ pub(super) fn decode_cursor(text: &str) -> Result<Cursor, Error> {
 }
 
 pub(super) fn encode_page_token(token: &PageToken) -> String {
-    let FeedPlace { before, at } = token.place;
+    let PagePlace { before, at } = token.place;
     encode(Kind::PageToken, &[token.log.get(), before.get(), at.get(), token.listing])
 }
 
@@ -112,15 +112,8 @@ pub(super) fn decode_page_token(text: &str) -> Result<PageToken, Error> {
     let &[log, before, at, listing] = decode(kind, text)?.as_slice() else {
         return Err(Error { kind, is_other_kind: false });
     };
-    let place = FeedPlace { before: Revision::new(before), at: Revision::new(at) };
+    let place = PagePlace { before: Revision::new(before), at: Revision::new(at) };
     Ok(PageToken { log: LogId::new(log), place, listing })
-}
-
-/// A digest of a listing's options, the same in every process.
-pub(super) fn listing(user: &str, exclude_self: bool) -> u64 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(user.as_bytes());
-    u64::from(hasher.finalize()) << 1 | u64::from(exclude_self)
 }
 
 fn encode(kind: Kind, fields: &[u64]) -> String {

@@ -46,6 +46,21 @@ pub struct Limits {
     pub page_items_default: usize,
     /// Most items of a page: at 3,300 bytes each, a third of a MiB.
     pub page_items_max: usize,
+    /// How deep a thread is followed if the caller does not say: as deep as a phone can indent.
+    pub thread_depth_default: usize,
+    /// How deep a thread is followed at most. What is deeper is asked for by itself.
+    pub thread_depth_max: usize,
+    /// Answers of a thread if the caller does not say.
+    pub thread_replies_default: usize,
+    /// Most answers of a thread: two pages.
+    pub thread_replies_max: usize,
+    /// Most ancestors of a post in its thread: a page.
+    pub thread_ancestors_max: usize,
+    /// Most answers that are looked at to find those of a thread that are shown, among what was
+    /// deleted or is hidden: some tens of milliseconds.
+    pub thread_looks_max: usize,
+    /// Up to where unseen notifications are counted: nobody tells a thousand from more.
+    pub unseen_count_max: usize,
 
     /// Commands that wait for the log. When full, callers are told to come back: waiting longer
     /// than the disk can keep up with helps nobody.
@@ -58,6 +73,9 @@ pub struct Limits {
     pub request_id_kept: Duration,
     /// Memory for post bodies; others are read from the log.
     pub post_cache_bytes: u64,
+    /// Posts whose counts are at hand although the index has them: 10 MiB, for more posts than are
+    /// read over and over.
+    pub counted_posts_max: usize,
     /// Memory for pages of the log file.
     pub log_cache_bytes: usize,
     /// Revisions of an author's posts that are kept in memory although the index has them: enough
@@ -144,11 +162,19 @@ impl Default for Limits {
             streams_per_connection_max: 1_024,
             page_items_default: 50,
             page_items_max: 100,
+            thread_depth_default: 6,
+            thread_depth_max: 10,
+            thread_replies_default: 100,
+            thread_replies_max: 200,
+            thread_ancestors_max: 100,
+            thread_looks_max: 20_000,
+            unseen_count_max: 1_000,
             queue_commands_max: 8_192,
             batch_commands_max: 1_024,
             unapplied_batches_max: 2,
             request_id_kept: Duration::from_secs(24 * 60 * 60),
             post_cache_bytes: 256 << 20,
+            counted_posts_max: 100_000,
             log_cache_bytes: 128 << 20,
             recent_revisions_per_author_max: 64,
             index_events_max: 256 << 10,

@@ -50,11 +50,13 @@ impl Applier {
 
     fn apply(&self, batch: &Arc<Batch>) -> Result<(), log::Error> {
         let apply = |(revision, event)| self.view.apply(revision, event);
-        let posts = batch.entries().map(apply).collect::<Result<Vec<_>, _>>()?;
+        let applied = batch.entries().map(apply).collect::<Result<Vec<_>, _>>()?;
         self.view.announce();
         // Asked after the whole batch is applied: whoever begins to watch later finds it there.
-        let dispatch =
-            self.replies.is_watched().then(|| Arc::new(Dispatch::new(Arc::clone(batch), posts)));
+        let dispatch = match self.replies.is_watched() {
+            true => Some(Arc::new(Dispatch::new(&self.view, batch, applied)?)),
+            false => None,
+        };
         self.replies.release(dispatch);
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::EdgesOf;
 use crate::hub::{self, CursorError};
 use crate::log;
 use crate::model::{PostId, RequestId, Revision, UserId};
+use crate::view::ReadError;
 
 /// Why a call is refused, or fails. Unless a variant says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +124,15 @@ pub enum OpenError {
     /// The machine gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Missing { revision } => Self::Missing { revision },
+            ReadError::Log(error) => Self::Log(error),
+        }
+    }
 }
 
 impl From<CursorError> for Error {

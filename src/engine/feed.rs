@@ -1,11 +1,13 @@
-//! Reading a page of a home feed.
+//! Reading pages of a home feed, and of what one author published.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Engine, Error};
-use crate::model::{Cursor, Post, Revision, UserId};
-use crate::view::{FeedPage, Happened, PageQuery, View};
+use crate::model::{Post, Revision, UserId};
+use crate::view::{
+    AuthorPageQuery, FeedItem, FeedPage, Happened, Page, PageItem, PagePlace, PageQuery, PostView,
+    View,
+};
 
 /// Which page of which feed.
 #[derive(Clone, Debug)]
@@ -15,101 +17,152 @@ pub struct FeedQuery {
     /// How many items at most.
     pub items_max: usize,
     /// Where the page begins; `None` for the newest items.
-    pub place: Option<FeedPlace>,
-    /// What the page must show at least.
-    pub at_least: Option<Cursor>,
+    pub place: Option<PagePlace>,
     /// Whether the user's own posts are in it.
     pub with_own: bool,
-    /// How long to wait for `at_least`.
-    pub wait_max: Duration,
+    /// Whether all replies of those who are followed are in it, and not only those to the user and
+    /// to others who are followed.
+    pub all_replies: bool,
 }
 
-/// A place in a listing of a feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeedPlace {
-    /// The page has what is older than this.
-    pub before: Revision,
-    /// The position that the listing began with.
-    pub at: Revision,
+/// Which page of what one author published.
+#[derive(Clone, Debug)]
+pub struct AuthorQuery {
+    /// Who looks.
+    pub viewer: UserId,
+    /// Whose posts.
+    pub author: UserId,
+    /// How many items at most.
+    pub items_max: usize,
+    /// Where the page begins; `None` for the newest items.
+    pub place: Option<PagePlace>,
+    /// Whether replies are in it, beside those that continue a thread of the author's own.
+    pub with_replies: bool,
+    /// Whether reposts are in it.
+    pub with_reposts: bool,
 }
 
-/// A page.
-#[derive(Debug)]
-pub struct FeedResult {
-    /// Its posts, newest first.
-    pub posts: Vec<Arc<Post>>,
-    /// Where the next page begins; `None` at the end of the feed.
-    pub next: Option<FeedPlace>,
-    /// The position that the listing began with.
-    pub cursor: Cursor,
+/// How a page of either kind is read.
+trait Query: Clone + Send + 'static {
+    fn viewer(&self) -> &UserId;
+    fn at_hand(&self, view: &View) -> Option<FeedPage>;
+    fn read(&self, view: &View) -> Result<FeedPage, Error>;
+}
+
+impl Query for PageQuery {
+    fn viewer(&self) -> &UserId {
+        &self.user
+    }
+
+    fn at_hand(&self, view: &View) -> Option<FeedPage> {
+        view.feed_page_at_hand(self)
+    }
+
+    fn read(&self, view: &View) -> Result<FeedPage, Error> {
+        Ok(view.feed_page(self)?)
+    }
+}
+
+impl Query for AuthorPageQuery {
+    fn viewer(&self) -> &UserId {
+        &self.viewer
+    }
+
+    fn at_hand(&self, view: &View) -> Option<FeedPage> {
+        view.author_page_at_hand(self)
+    }
+
+    fn read(&self, view: &View) -> Result<FeedPage, Error> {
+        Ok(view.author_page(self)?)
+    }
 }
 
 impl Engine {
-    /// Reads a page of a feed. It is of one moment: no change is half in it.
+    /// A page of a home feed, newest first. What it shows is of one moment: no change is half in
+    /// it. It is full unless the feed ends, but for what is deleted while it is read.
+    ///
+    /// A repost is left out if the post, or another repost of it, is among the 40 entries that are
+    /// next older in the feed: all those that it would have if no repost were left out.
     ///
     /// # Errors
-    /// `at_least` or the place is not a position of this log, or `at_least` is not reached in time.
-    pub async fn news_feed(&self, query: FeedQuery) -> Result<FeedResult, Error> {
-        let view = &self.0.view;
-        if let Some(wanted) = &query.at_least {
-            self.0.hub.check_cursor(wanted)?;
-            tokio::time::timeout(query.wait_max, view.reached(wanted.needs())).await.map_err(
-                |_| Error::NodeBehind { wanted: wanted.needs(), applied: view.applied() },
-            )?;
-        }
-        if let Some(place) = query.place {
-            // As after a restore from an older backup: the listing's items may be others by now.
-            self.0.hub.check_cursor(&self.0.hub.cursor_after(place.at))?;
-        }
-        let (page, posts) =
-            self.page(query.place, query.user, query.items_max, query.with_own).await?;
-        let at = query.place.map_or(page.at, |place| place.at);
-        let next = page
-            .revisions
-            .last()
-            .filter(|_| page.more)
-            .map(|&oldest| FeedPlace { before: oldest, at });
-        Ok(FeedResult { posts, next, cursor: self.0.hub.cursor_after(at) })
+    /// The place is not a position of this log; or the log or the index cannot be read.
+    pub async fn news_feed(&self, query: FeedQuery) -> Result<Page<FeedItem>, Error> {
+        let FeedQuery { user, items_max, place, with_own, all_replies } = query;
+        let before = place.map_or(Revision::MAX, |place| place.before);
+        self.feed_page(place, PageQuery { user, before, items_max, with_own, all_replies }).await
+    }
+
+    /// A page of what one author published, newest first. Mutes hide nothing of it.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`] if the two do not see each other; the place is not a position of this log;
+    /// or the log or the index cannot be read.
+    pub async fn author_feed(&self, query: AuthorQuery) -> Result<Page<FeedItem>, Error> {
+        let AuthorQuery { viewer, author, items_max, place, with_replies, with_reposts } = query;
+        self.check_sees(&viewer, &author)?;
+        let before = place.map_or(Revision::MAX, |place| place.before);
+        let query =
+            AuthorPageQuery { viewer, author, before, items_max, with_replies, with_reposts };
+        self.feed_page(place, query).await
     }
 
     /// Reads a page and its posts: from memory alone if that does, as it does for the newest.
-    async fn page(
+    async fn feed_page(
         &self,
-        place: Option<FeedPlace>,
-        user: UserId,
-        items_max: usize,
-        with_own: bool,
-    ) -> Result<(FeedPage, Vec<Arc<Post>>), Error> {
-        let before = place.map_or(Revision::MAX, |place| place.before);
-        let query = PageQuery { user, before, items_max, with_own };
+        place: Option<PagePlace>,
+        query: impl Query,
+    ) -> Result<Page<FeedItem>, Error> {
+        self.check_place(place)?;
         let view = &self.0.view;
-        let page = match view.feed_page_at_hand(&query) {
-            None => None,
-            Some(page) => {
-                let cached = page.revisions.iter().map(|&revision| view.cached_post(revision));
-                match cached.collect() {
-                    Some(posts) => return Ok((page, posts)),
-                    None => Some(page),
-                }
-            }
-        };
+        let page = query.at_hand(view);
+        if let Some(page) = &page
+            && let Some(posts) = posts_at_hand(view, page)
+            && let Some(views) = view.post_views_at_hand(query.viewer(), &posts)
+        {
+            return Ok(in_full(page, views, place));
+        }
         view.read(move |view| {
             let page = match page {
                 Some(page) => page,
-                None => view.feed_page(&query)?,
+                None => query.read(view)?,
             };
-            let posts = posts(view, &page.revisions)?;
-            Ok((page, posts))
+            let posts = posts(view, &page)?;
+            let views = view.post_views(query.viewer(), posts)?;
+            Ok(in_full(&page, views, place))
         })
         .await
     }
 }
 
-/// The posts at `revisions`, of which there are no more than a page has.
-fn posts(view: &View, revisions: &[Revision]) -> Result<Vec<Arc<Post>>, Error> {
-    let post = |(happened, &revision)| match happened {
-        Some(Happened::Post(post)) => Ok(post),
-        Some(Happened::Other(_)) | None => Err(Error::Missing { revision }),
+/// The posts of `page`, if all are in memory.
+fn posts_at_hand(view: &View, page: &FeedPage) -> Option<Vec<Arc<Post>>> {
+    page.items.iter().map(|item| view.cached_post(item.post)).collect()
+}
+
+/// The posts of `page`, but for those that were deleted meanwhile.
+fn posts(view: &View, page: &FeedPage) -> Result<Vec<Arc<Post>>, Error> {
+    let revisions: Vec<_> = page.items.iter().map(|item| item.post).collect();
+    let mut posts = Vec::with_capacity(revisions.len());
+    for (happened, revision) in view.happened(&revisions)?.into_iter().zip(revisions) {
+        match happened {
+            Some(Happened::Post(post)) => posts.push(post),
+            _ if view.retracted_at(revision).is_some() => {}
+            _ => return Err(Error::Missing { revision }),
+        }
+    }
+    Ok(posts)
+}
+
+/// `page` with its posts, of which some may be gone.
+fn in_full(page: &FeedPage, views: Vec<PostView>, place: Option<PagePlace>) -> Page<FeedItem> {
+    let at = place.map_or(page.at, |place| place.at);
+    let next = page.items.last().filter(|_| page.more);
+    let next = next.map(|oldest| PagePlace { before: oldest.revision, at });
+    let mut views = views.into_iter().peekable();
+    let item = |item: &PageItem| {
+        let view = views.next_if(|view| view.post.revision == item.post)?;
+        let reposted_by = item.reposted_by.clone();
+        Some(FeedItem { revision: item.revision, view, reposted_by })
     };
-    view.happened(revisions)?.into_iter().zip(revisions).map(post).collect()
+    Page { items: page.items.iter().filter_map(item).collect(), next, at }
 }

@@ -23,9 +23,15 @@ mod eraser;
 mod error;
 mod feed;
 mod indexer;
+mod notifications;
 mod pending;
+mod people;
 mod porter;
+mod posts;
+mod read;
 mod replies;
+mod thread;
+mod users;
 mod write;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -43,9 +49,10 @@ use tokio::sync::mpsc;
 
 pub use command::{Changed, Draft, EdgeKind, Published, ReactionKind};
 pub use error::{Error, OpenError};
-pub use feed::{FeedPlace, FeedQuery, FeedResult};
+pub use feed::{AuthorQuery, FeedQuery};
 pub use pending::EdgesOf;
 pub use porter::Porter;
+pub use thread::ThreadQuery;
 
 use crate::config::Limits;
 use crate::hub::{Hub, LiveStream, Start, WatchOptions};
@@ -53,6 +60,10 @@ use crate::log::{Log, OpenedIndex};
 use crate::model::{Cursor, UserId};
 use crate::runtime::{Clock, Vital};
 use crate::view::View;
+pub use crate::view::{
+    Counts, FeedItem, Gap, ListedUser, NoticeKind, Notification, Notifications, Page, PagePlace,
+    PostList, PostView, Profile, Relationship, Thread, ThreadPost, UserList,
+};
 
 /// The engine's handle. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -114,7 +114,7 @@ impl Replies {
     }
 
     fn published(&self, at: PublishedAt, cursor: Cursor) -> Result<Published, Error> {
-        let post = self.view.post(at.revision)?.ok_or(Error::OutcomeUnknown)?;
+        let post = self.view.published(at.revision)?.ok_or(Error::OutcomeUnknown)?;
         Ok(Published { post, deduplicated: at.deduplicated, cursor })
     }
 

@@ -3,90 +3,225 @@
 
 use std::sync::Arc;
 
+use super::effect::{Known, Of, effects};
 use super::stream::BATCH_OVERHEAD_BYTES;
-use super::{Error, FeedEvent, FeedEventKind, Hub};
-use crate::model::{Cursor, Revision, UserId};
-use crate::view::{Happened, PageQuery, View};
+use super::{Error, FeedEvent, FeedEventKind, Hub, Watched};
+use crate::model::{Change, Cursor, Post, Revision, Timestamp, UserId};
+use crate::view::{
+    Backlog, BacklogKind, BacklogQuery, Happened, PageQuery, Told, ToldBacklog, ToldQuery, View,
+};
 
 /// Events read from the log at once: of ordinary ones not much more than a batch takes.
 const READ_EVENTS_MAX: usize = 64;
 
+/// A part of what a stream missed.
+#[derive(Debug)]
+pub(super) struct Missed {
+    /// What happened, oldest first; at most as much as fits into a batch, but for one event.
+    pub(super) events: Vec<Arc<FeedEvent>>,
+    /// Up to here there is nothing else.
+    pub(super) reached: Revision,
+}
+
+/// Which part of what a stream missed.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    pub(super) user: &'a UserId,
+    pub(super) watched: Watched,
+    pub(super) after: Revision,
+    pub(super) until: Revision,
+    pub(super) kind: BacklogKind,
+}
+
 impl Hub {
-    /// The events at the first of `revisions`, of which there must be some: at least one, and at
-    /// most as many as fit into a batch.
-    pub(super) async fn load(
-        &self,
-        revisions: Vec<Revision>,
-    ) -> Result<Vec<Arc<FeedEvent>>, Error> {
+    /// The beginning of a part of what a stream missed.
+    pub(super) async fn missed(&self, part: Part<'_>) -> Result<Missed, Error> {
+        let Part { user, watched, after, until, kind } = part;
+        let (view, events_max) = (&self.0.view, self.0.limits.batch_events_max);
         let bytes_max = self.0.limits.batch_bytes_max;
-        // A reader that is just behind finds all it missed at hand.
-        let at_hand = revisions.iter().map_while(|&revision| self.event_at_hand(revision));
-        let at_hand = first_of(at_hand.map(Ok), bytes_max)?;
-        if !at_hand.is_empty() {
-            return Ok(at_hand);
+        let user = user.clone();
+        match watched {
+            Watched::Feed { all_replies } => {
+                let query = BacklogQuery {
+                    user: user.clone(),
+                    all_replies,
+                    after,
+                    until,
+                    kind,
+                    events_max,
+                };
+                let backlog = match view.backlog_at_hand(&query) {
+                    Some(backlog) => backlog,
+                    None => view.read(move |view| view.backlog(&query)).await?,
+                };
+                self.load(user, backlog).await
+            }
+            Watched::Notifications => {
+                let query = ToldQuery { user: user.clone(), after, until, kind, events_max };
+                let ToldBacklog { told, reached } = match view.told_backlog_at_hand(&query) {
+                    Some(told) => told,
+                    None => view.read(move |view| view.told_backlog(&query)).await?,
+                };
+                let events = told.into_iter().map(|told| Ok(event_of_told(told, &user)));
+                first_of(events, reached, bytes_max)
+            }
         }
-        self.0.view.read(move |view| first_of(read(view, &revisions), bytes_max)).await
     }
 
-    /// Where a stream starts that begins with the newest items of `user`'s feed.
-    pub(super) async fn snapshot(&self, user: &UserId, items_max: usize) -> Result<Cursor, Error> {
+    /// The events of the beginning of `backlog`.
+    async fn load(&self, user: UserId, backlog: Backlog) -> Result<Missed, Error> {
+        let bytes_max = self.0.limits.batch_bytes_max;
+        let Backlog { revisions, reached } = backlog;
+        // A reader that is just behind finds all it missed at hand.
+        let at_hand = revisions.iter().map_while(|&revision| self.event_at_hand(revision));
+        let at_hand: Vec<_> = at_hand.collect();
+        if at_hand.len() == revisions.len() {
+            return first_of(at_hand.into_iter().map(Ok), reached, bytes_max);
+        }
+        if let Some((last, _)) = at_hand.last() {
+            let reached = *last;
+            return first_of(at_hand.into_iter().map(Ok), reached, bytes_max);
+        }
         let view = &self.0.view;
-        let (user, before) = (user.clone(), Revision::MAX);
-        let query = PageQuery { user, before, items_max, with_own: true };
-        let page = match view.feed_page_at_hand(&query) {
-            Some(page) => page,
-            None => view.read(move |view| view.feed_page(&query)).await?,
+        view.read(move |view| first_of(read(view, &user, &revisions), reached, bytes_max)).await
+    }
+
+    /// Where a stream starts that begins with the newest items of what is watched of `user`.
+    pub(super) async fn snapshot(
+        &self,
+        user: &UserId,
+        watched: Watched,
+        items_max: usize,
+    ) -> Result<Cursor, Error> {
+        let (view, user) = (&self.0.view, user.clone());
+        let (oldest, at) = match watched {
+            Watched::Feed { all_replies } => {
+                let before = Revision::MAX;
+                let query = PageQuery { user, before, items_max, with_own: true, all_replies };
+                let page = match view.feed_page_at_hand(&query) {
+                    Some(page) => page,
+                    None => view.read(move |view| view.feed_page(&query)).await?,
+                };
+                (page.items.last().map(|oldest| oldest.revision), page.at)
+            }
+            Watched::Notifications => {
+                // What is told later is told as it happens.
+                let at = view.applied();
+                let oldest = view.read(move |view| view.oldest_told(&user, items_max)).await?;
+                (oldest.filter(|&oldest| oldest <= at), at)
+            }
         };
-        let from = page.revisions.last().map_or(page.at, |oldest| oldest.previous());
-        let snapshot_until = if from < page.at { page.at } else { Revision::ZERO };
+        let from = oldest.map_or(at, Revision::previous);
+        let snapshot_until = if from < at { at } else { Revision::ZERO };
         Ok(Cursor { snapshot_until, ..self.cursor_after(from) })
     }
 
-    /// The feed event at `revision` if that is a post, and in memory.
-    fn event_at_hand(&self, revision: Revision) -> Option<FeedEvent> {
-        let post = self.0.view.cached_post(revision)?;
-        Some(FeedEvent::new(revision, FeedEventKind::Posted(post)))
+    /// The feed event at `revision` if that is a post or a repost, and in memory.
+    fn event_at_hand(&self, revision: Revision) -> Option<(Revision, Option<FeedEvent>)> {
+        let view = &self.0.view;
+        let kind = match view.happened_at_hand(revision)? {
+            Happened::Post(post) => FeedEventKind::Posted(post),
+            Happened::Repost(repost) => {
+                let post = view.cached_post(repost.post.id.revision())?;
+                FeedEventKind::Reposted { post, by: repost.by.clone() }
+            }
+            Happened::Other(_) => return None,
+        };
+        Some((revision, Some(FeedEvent::new(revision, kind))))
     }
 }
 
-/// The events at `revisions`, read from the log as they are asked for.
+/// The events of `user`'s feed at `revisions`, read from the log as they are asked for; none where
+/// that is gone since.
 fn read<'a>(
     view: &'a View,
+    user: &'a UserId,
     revisions: &'a [Revision],
-) -> impl Iterator<Item = Result<FeedEvent, Error>> + 'a {
-    revisions.chunks(READ_EVENTS_MAX).flat_map(|revisions| match view.happened(revisions) {
-        Ok(happened) => happened
-            .into_iter()
-            .zip(revisions)
-            .map(|(happened, &revision)| event(revision, happened))
-            .collect(),
-        Err(error) => vec![Err(error.into())],
+) -> impl Iterator<Item = Result<(Revision, Option<FeedEvent>), Error>> + 'a {
+    revisions.chunks(READ_EVENTS_MAX).flat_map(move |revisions| {
+        let events = read_together(view, user, revisions);
+        let (events, error) = match events {
+            Ok(events) => (events, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        events.into_iter().map(Ok).chain(error)
     })
 }
 
-fn event(revision: Revision, happened: Option<Happened>) -> Result<FeedEvent, Error> {
-    let event = match happened {
-        Some(Happened::Post(post)) => Some(FeedEvent::new(revision, FeedEventKind::Posted(post))),
-        Some(Happened::Other(change)) => FeedEvent::of(revision, &change, None),
-        None => None,
-    };
-    event.ok_or(Error::Missing { revision })
+fn read_together(
+    view: &View,
+    user: &UserId,
+    revisions: &[Revision],
+) -> Result<Vec<(Revision, Option<FeedEvent>)>, Error> {
+    let happened = view.happened(revisions)?;
+    let reposted = happened.iter().filter_map(|happened| match happened {
+        Some(Happened::Repost(repost)) => Some(repost.post.id.revision()),
+        _ => None,
+    });
+    let mut originals = view.happened(&reposted.collect::<Vec<_>>())?.into_iter();
+    let mut events = Vec::with_capacity(revisions.len());
+    for (happened, &revision) in happened.into_iter().zip(revisions) {
+        let kind = match happened {
+            Some(Happened::Post(post)) => Some(FeedEventKind::Posted(post)),
+            Some(Happened::Repost(repost)) => {
+                let original = originals.next().flatten().and_then(post_of);
+                original.map(|post| FeedEventKind::Reposted { post, by: repost.by.clone() })
+            }
+            Some(Happened::Other(change)) => kind_for(user, Of::Feed, revision, &change),
+            None if view.retracted_at(revision).is_some() => None,
+            None => return Err(Error::Missing { revision }),
+        };
+        events.push((revision, kind.map(|kind| FeedEvent::new(revision, kind))));
+    }
+    Ok(events)
 }
 
-/// The first of `events`: at least one if there is one, and at most as many as fit into a batch.
-fn first_of(
-    events: impl Iterator<Item = Result<FeedEvent, Error>>,
-    bytes_max: usize,
-) -> Result<Vec<Arc<FeedEvent>>, Error> {
-    let mut bytes = BATCH_OVERHEAD_BYTES;
-    let mut first = Vec::new();
-    for event in events {
-        let event = event?;
-        bytes += event.wire_bytes_max();
-        if bytes > bytes_max && !first.is_empty() {
-            break;
-        }
-        first.push(Arc::new(event));
+fn post_of(happened: Happened) -> Option<Arc<Post>> {
+    match happened {
+        Happened::Post(post) => Some(post),
+        Happened::Repost(_) | Happened::Other(_) => None,
     }
-    Ok(first)
+}
+
+/// What `change` is to a feed of `user`, if it is anything. Of nothing that was published or
+/// notified.
+fn kind_for(user: &UserId, of: Of, revision: Revision, change: &Change) -> Option<FeedEventKind> {
+    let effects = effects(revision, Timestamp::default(), change, Known::default());
+    let event = effects.into_iter().find_map(|effect| effect.for_feed(user, of))?;
+    Some(event.kind.clone())
+}
+
+fn event_of_told(told: Told, user: &UserId) -> (Revision, Option<FeedEvent>) {
+    let (revision, kind) = match told {
+        Told::Notified(notification) => {
+            (notification.revision, Some(FeedEventKind::Notified(notification)))
+        }
+        Told::Changed(revision, change) => {
+            (revision, kind_for(user, Of::Notifications, revision, &change))
+        }
+    };
+    (revision, kind.map(|kind| FeedEvent::new(revision, kind)))
+}
+
+/// The first of `events`, after which all up to `reached` is nothing: at least one if there is one,
+/// and at most as many as fit into a batch.
+fn first_of(
+    events: impl Iterator<Item = Result<(Revision, Option<FeedEvent>), Error>>,
+    reached: Revision,
+    bytes_max: usize,
+) -> Result<Missed, Error> {
+    let mut bytes = BATCH_OVERHEAD_BYTES;
+    let mut first = Missed { events: Vec::new(), reached: Revision::ZERO };
+    for event in events {
+        let (revision, event) = event?;
+        if let Some(event) = event {
+            bytes += event.wire_bytes_max();
+            if bytes > bytes_max && !first.events.is_empty() {
+                return Ok(first);
+            }
+            first.events.push(Arc::new(event));
+        }
+        first.reached = revision;
+    }
+    Ok(Missed { reached, ..first })
 }

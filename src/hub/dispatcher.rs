@@ -2,7 +2,7 @@
 //! that it concerns, a bounded number of them at a time.
 //!
 //! ```text
-//!   applied batches ──▶ queue ──▶ step: some events become passes; posts to few go out, and then
+//!   applied batches ──▶ queue ──▶ step: some effects become passes; those to few go out, and then
 //!                                       the oldest go on
 //! ```
 //!
@@ -11,20 +11,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{FeedEvent, Hub};
-use crate::log::Batch;
+use super::Hub;
+use super::effect::{self, Effect, Known};
+use crate::log::{self, Batch};
 use crate::model::{Change, Post, Revision};
+use crate::view::{Applied, Happened, View};
 
-/// New events in one step, of which most may concern nobody here: looking each up takes a tenth of
+/// New effects in one step, of which most may concern nobody here: looking each up takes a tenth of
 /// telling a feed.
 const STEP_EVENTS_MAX: usize = 512;
 
-/// A batch that was applied, with what its changes are to the feeds.
+/// What the changes of a batch that was applied are to the feeds.
 #[derive(Debug)]
 pub struct Dispatch {
-    batch: Arc<Batch>,
-    /// By place in the batch.
-    events: Vec<(usize, Arc<FeedEvent>)>,
+    effects: Vec<Effect>,
 }
 
 /// Tells the live feeds of one lane.
@@ -33,31 +33,42 @@ pub struct Dispatcher {
     hub: Hub,
     lane: usize,
     queue: VecDeque<Arc<Dispatch>>,
-    /// How many events of the first batch in the queue have been taken.
+    /// How many effects of the first batch in the queue have been taken.
     taken: usize,
     /// The newest event that was taken.
     newest: Revision,
 }
 
 impl Dispatch {
-    /// What `batch` is to the feeds; `posts` has the post of each event that published one.
-    #[must_use]
-    pub fn new(batch: Arc<Batch>, posts: Vec<Option<Arc<Post>>>) -> Self {
-        let events = batch
-            .entries()
-            .zip(posts)
-            .enumerate()
-            .filter_map(|(place, ((revision, event), post))| {
-                Some((place, Arc::new(FeedEvent::of(revision, &event.change, post)?)))
-            })
-            .collect();
-        Self { batch, events }
+    /// What `batch` is to the feeds; `applied` has what came of each of its events. May read the log
+    /// for what was reposted, if that is old.
+    ///
+    /// # Errors
+    /// The log is damaged or cannot be read.
+    pub fn new(view: &View, batch: &Batch, applied: Vec<Applied>) -> Result<Self, log::Error> {
+        let mut effects = Vec::new();
+        for ((revision, event), applied) in batch.entries().zip(applied) {
+            let Applied { post, authors, notices, is_muted } = applied;
+            let post = match &event.change {
+                Change::Repost { post, .. } => original(view, post.id.revision())?,
+                _ => post,
+            };
+            let known = Known { post, authors, notices, is_muted };
+            effects.extend(effect::effects(revision, event.time, &event.change, known));
+        }
+        Ok(Self { effects })
     }
+}
 
-    fn get(&self, number: usize) -> Option<(&Change, &Arc<FeedEvent>)> {
-        let (place, event) = self.events.get(number)?;
-        Some((&self.batch.events[*place].change, event))
+/// The post at `revision`, unless it was deleted.
+fn original(view: &View, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
+    if let Some(post) = view.cached_post(revision) {
+        return Ok(Some(post));
     }
+    Ok(match view.happened(&[revision])?.pop().flatten() {
+        Some(Happened::Post(post)) => Some(post),
+        _ => None,
+    })
 }
 
 impl Dispatcher {
@@ -85,11 +96,15 @@ impl Dispatcher {
         for _ in 0..STEP_EVENTS_MAX {
             let has_room = registry.passes() < limits.passes_max;
             let Some(dispatch) = self.queue.front().filter(|_| has_room) else { break };
-            match dispatch.get(self.taken) {
-                Some((change, event)) => {
-                    registry.take(change, event, limits.step_feeds_max);
+            match dispatch.effects.get(self.taken) {
+                Some(effect) => {
+                    registry.take(effect, limits.step_feeds_max);
                     self.taken += 1;
-                    self.newest = event.revision;
+                    let revision = effect.event().revision;
+                    // Of one change that is several effects, all have to be taken.
+                    let next = dispatch.effects.get(self.taken);
+                    let has_more = next.is_some_and(|next| next.event().revision == revision);
+                    self.newest = if has_more { revision.previous() } else { revision };
                 }
                 None => {
                     self.queue.pop_front();

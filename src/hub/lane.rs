@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast::Receiver;
 
+use super::effect::Of;
 use super::registry::Registry;
 use super::{Hub, Run};
 use crate::model::{Revision, UserId};
@@ -63,15 +64,19 @@ impl Lane {
 }
 
 impl Subscription {
-    /// Joins `user`'s channel on the lane of this thread. From now on everything that concerns the
+    /// Joins a channel of `user`'s on the lane of this thread. From now on everything that concerns the
     /// feed arrives there.
-    pub(super) fn new(hub: Hub, user: &UserId) -> Self {
+    pub(super) fn new(hub: Hub, user: &UserId, of: Of) -> Self {
         let lane = hub.lane_here();
         let it = hub.lane(lane);
         // Counted before the view is read; see `is_watched`.
         it.watched.fetch_add(1, Ordering::SeqCst);
         let view = &hub.0.view;
-        let (place, receiver) = it.registry().join(user, view.applied(), || view.followees(user));
+        let authors = || match of {
+            Of::Feed => std::iter::once(user.clone()).chain(view.feed_authors(user)).collect(),
+            Of::Notifications => Vec::new(),
+        };
+        let (place, receiver) = it.registry().join(&(user.clone(), of), view.applied(), authors);
         Self { hub, lane, place, receiver }
     }
 

@@ -14,12 +14,14 @@
 
 mod backlog;
 mod dispatcher;
+mod effect;
 mod error;
 mod event;
 mod lane;
 mod quota;
 mod registry;
 mod run;
+mod sift;
 mod step;
 mod stream;
 
@@ -29,11 +31,11 @@ use tokio::sync::Semaphore;
 
 pub use dispatcher::{Dispatch, Dispatcher};
 pub use error::{CursorError, Error};
-pub use event::{FeedEvent, FeedEventKind};
+pub use event::{FeedEvent, FeedEventKind, Removal};
 use lane::Lane;
 use quota::Quota;
 pub use run::Run;
-pub use step::{Start, Step, WatchOptions};
+pub use step::{Start, Step, WatchOptions, Watched};
 pub use stream::LiveStream;
 
 use crate::config::Limits;
@@ -70,6 +72,12 @@ impl Hub {
         }))
     }
 
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
     /// How many lanes there are: lane 0, and one for each worker.
     #[must_use]
     pub fn lanes(&self) -> usize {
@@ -89,7 +97,7 @@ impl Hub {
         self.lane(lane).is_watched()
     }
 
-    /// Opens a stream of `user`'s feed.
+    /// Opens a stream of `user`'s feed or notifications.
     ///
     /// # Errors
     /// Too many streams are open, or `start` cannot be served and `options` do not ask for a

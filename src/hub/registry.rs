@@ -23,8 +23,9 @@ use std::sync::Arc;
 use slab::Slab;
 use tokio::sync::broadcast::{Receiver, Sender};
 
+use super::effect::{Effect, Of, Then};
 use super::{FeedEvent, Run};
-use crate::model::{Change, Revision, UserId};
+use crate::model::{Revision, UserId};
 
 /// Feeds looked at in a step for each that may be told: most have been told, by a pass that went
 /// along, and to see that takes a tenth of telling them.
@@ -34,7 +35,7 @@ const LOOKS_PER_FEED: usize = 8;
 #[derive(Debug)]
 pub(super) struct Registry {
     feeds: Slab<LiveFeed>,
-    by_user: HashMap<UserId, usize>,
+    by_user: HashMap<(UserId, Of), usize>,
     audiences: Slab<Audience>,
     by_author: HashMap<UserId, usize>,
     /// Posts on their way, oldest first.
@@ -47,7 +48,7 @@ pub(super) struct Registry {
 /// The channel of one watched user.
 #[derive(Debug)]
 struct LiveFeed {
-    user: UserId,
+    user: (UserId, Of),
     sender: Sender<Arc<Run>>,
     streams: usize,
     /// The audiences that it is in.
@@ -63,15 +64,25 @@ struct Audience {
     feeds: BTreeSet<u32>,
 }
 
-/// A post that goes to an audience, feed by feed.
+/// A post that goes to an audience, feed by feed; or what concerns several audiences.
 #[derive(Debug)]
 struct Pass {
     event: Arc<FeedEvent>,
-    author: UserId,
+    to: To,
     /// Whether it goes to few.
     is_small: bool,
     /// The feeds before this place have been told.
     next: u32,
+}
+
+/// Where a pass goes.
+#[derive(Clone, Debug)]
+enum To {
+    /// To the audience of an author.
+    Audience(UserId),
+    /// To the feeds at these places, of several audiences as they were. A feed that has come to one of
+    /// them since has been told of what is newer.
+    Feeds(Arc<BTreeSet<u32>>),
 }
 
 /// What may still be done in a step.
@@ -105,10 +116,11 @@ impl Registry {
     }
 
     /// Counts a stream of `user`'s in and subscribes it. Gives the place of the feed. If it is the
-    /// user's first, `authors` says whose posts are in the feed at `applied` or later.
+    /// user's first of that kind, `authors` says whose posts are in the feed at `applied` or later,
+    /// the user's own beside them.
     pub(super) fn join(
         &mut self,
-        user: &UserId,
+        user: &(UserId, Of),
         applied: Revision,
         authors: impl FnOnce() -> Vec<UserId>,
     ) -> (usize, Receiver<Arc<Run>>) {
@@ -127,7 +139,6 @@ impl Registry {
             told: applied,
         });
         self.by_user.insert(user.clone(), place);
-        self.list(place, user);
         for author in authors() {
             self.list(place, &author);
         }
@@ -148,33 +159,51 @@ impl Registry {
         }
     }
 
-    /// Takes in `event`, which `change` made, after all that was taken in before. A post that
-    /// concerns anybody is a pass from then on, and a small one if it goes to `small_max` feeds at
-    /// most; what concerns one feed is told at once.
-    pub(super) fn take(&mut self, change: &Change, event: &Arc<FeedEvent>, small_max: usize) {
-        match change {
-            Change::Follow { follower, followee } => {
-                if let Some(place) = self.feed_before(follower, event.revision) {
-                    // Told first: a pass of the followee's is older than the follow.
+    /// Takes in `effect` after all that was taken in before. What goes to an audience is a pass from
+    /// then on, if it concerns anybody, and a small one if it goes to `small_max` feeds at most;
+    /// what concerns one feed is told at once.
+    pub(super) fn take(&mut self, effect: &Effect, small_max: usize) {
+        match effect {
+            Effect::Spread { authors, event } => {
+                if let Some((to, count)) = self.audience_of(authors) {
+                    let event = Arc::clone(event);
+                    self.passes.push_back(Pass {
+                        event,
+                        to,
+                        is_small: count <= small_max,
+                        next: 0,
+                    });
+                }
+            }
+            Effect::Tell { user, of, event, then } => {
+                if let Some(place) = self.feed_before(user, *of, event.revision) {
+                    // Told first: a pass of somebody's who is listed now is older than that.
                     self.send(place, Some(event));
-                    self.list(place, followee);
+                    match then {
+                        Then::List(author) => self.list(place, author),
+                        Then::Unlist(author) => self.unlist(place, author),
+                        Then::Nothing => {}
+                    }
                 }
             }
-            Change::Unfollow { follower, followee } => {
-                if let Some(place) = self.feed_before(follower, event.revision) {
-                    self.send(place, Some(event));
-                    self.unlist(place, followee);
-                }
-            }
-            Change::Publish { author, .. } => {
-                if let Some(&audience) = self.by_author.get(author) {
-                    let is_small = self.audiences[audience].feeds.len() <= small_max;
-                    let (event, author) = (Arc::clone(event), author.clone());
-                    self.passes.push_back(Pass { event, author, is_small, next: 0 });
-                }
-            }
-            _ => {}
         }
+    }
+
+    /// Where goes what concerns the audiences of `authors`, and how many feeds those are.
+    fn audience_of(&self, authors: &[UserId]) -> Option<(To, usize)> {
+        let watched = authors.iter().filter_map(|author| {
+            let &audience = self.by_author.get(author)?;
+            Some((author, &self.audiences[audience].feeds))
+        });
+        let mut watched = watched.peekable();
+        let (author, first) = watched.next()?;
+        if watched.peek().is_none() {
+            return Some((To::Audience(author.clone()), first.len()));
+        }
+        let mut feeds = first.clone();
+        feeds.extend(watched.flat_map(|(_, feeds)| feeds));
+        let count = feeds.len();
+        Some((To::Feeds(Arc::new(feeds)), count))
     }
 
     /// Goes on with the small passes, until `feeds_max` feeds were told.
@@ -214,21 +243,24 @@ impl Registry {
 
     /// The feed of `user` if `revision` is news to it. What was applied before anybody listened is
     /// in its audiences already, and what undid that then may never come here.
-    fn feed_before(&self, user: &UserId, revision: Revision) -> Option<usize> {
-        let &place = self.by_user.get(user)?;
+    fn feed_before(&self, user: &UserId, of: Of, revision: Revision) -> Option<usize> {
+        let &place = self.by_user.get(&(user.clone(), of))?;
         (self.feeds[place].told < revision).then_some(place)
     }
 
     /// Takes a pass on as far as the budget goes. Whether it is at its end.
     fn advance(&mut self, number: usize, budget: &mut Budget) -> bool {
-        let Pass { author, next, .. } = &self.passes[number];
-        let (author, first) = (author.clone(), *next);
-        let Some(&audience) = self.by_author.get(&author) else { return true };
+        let Pass { to, next, .. } = &self.passes[number];
+        let (to, first) = (to.clone(), *next);
         let mut next = first;
         let ended = loop {
-            let Some(&place) = self.audiences[audience].feeds.range(next..).next() else {
-                break true;
+            let place = match &to {
+                To::Audience(author) => self.by_author.get(author).and_then(|&audience| {
+                    self.audiences[audience].feeds.range(next..).next().copied()
+                }),
+                To::Feeds(feeds) => feeds.range(next..).next().copied(),
             };
+            let Some(place) = place else { break true };
             if budget.is_spent() {
                 break false;
             }
@@ -236,11 +268,18 @@ impl Registry {
             budget.feeds -= usize::from(self.send(place as usize, None));
             next = place + 1;
         };
-        // Those of the same author that went along do not come again.
-        for pass in &mut self.passes {
-            if pass.author == author && pass.next >= first {
-                pass.next = pass.next.max(next);
+        match &to {
+            // Those of the same author that went along do not come again.
+            To::Audience(author) => {
+                for pass in &mut self.passes {
+                    if matches!(&pass.to, To::Audience(other) if other == author)
+                        && pass.next >= first
+                    {
+                        pass.next = pass.next.max(next);
+                    }
+                }
             }
+            To::Feeds(_) => self.passes[number].next = next,
         }
         ended
     }
@@ -249,21 +288,29 @@ impl Registry {
     /// that, or all there is. Whether that was anything.
     fn send(&mut self, place: usize, event: Option<&Arc<FeedEvent>>) -> bool {
         let Self { feeds, audiences, by_author, passes, .. } = &*self;
-        let told = feeds[place].told;
+        // Of those that a pass goes to, some may have left.
+        let Some(feed) = feeds.get(place) else { return false };
+        let told = feed.told;
         let mut author = None;
         let mut is_listed = false;
         let due: Vec<&Arc<FeedEvent>> = passes
             .iter()
             .take_while(|pass| event.is_none_or(|event| pass.event.revision < event.revision))
             .filter(|pass| {
-                // In a row of one author's, the first tells of all.
-                if author != Some(&pass.author) {
-                    author = Some(&pass.author);
-                    is_listed = by_author.get(&pass.author).is_some_and(|&audience| {
-                        audiences[audience].feeds.contains(&number(place))
-                    });
-                }
-                is_listed && pass.next <= number(place) && pass.event.revision > told
+                let goes_there = match &pass.to {
+                    To::Audience(of) => {
+                        // In a row of one author's, the first tells of all.
+                        if author != Some(of) {
+                            author = Some(of);
+                            is_listed = by_author.get(of).is_some_and(|&audience| {
+                                audiences[audience].feeds.contains(&number(place))
+                            });
+                        }
+                        is_listed
+                    }
+                    To::Feeds(feeds) => feeds.contains(&number(place)),
+                };
+                goes_there && pass.next <= number(place) && pass.event.revision > told
             })
             .map(|pass| &pass.event)
             .chain(event)

@@ -11,6 +11,8 @@ use super::FeedEvent;
 pub struct Run {
     events: Vec<Arc<FeedEvent>>,
     wire_bytes_max: usize,
+    /// Whether it has an event that concerns some of those who are sent it and others not.
+    is_conditional: bool,
     /// What is sent of them, once somebody has made that.
     encoded: OnceLock<Bytes>,
 }
@@ -20,7 +22,12 @@ impl Run {
     #[must_use]
     pub fn new(events: Vec<Arc<FeedEvent>>) -> Self {
         let wire_bytes_max = events.iter().map(|event| event.wire_bytes_max()).sum();
-        Self { events, wire_bytes_max, encoded: OnceLock::new() }
+        let is_conditional = events.iter().any(|event| event.is_conditional());
+        Self { events, wire_bytes_max, is_conditional, encoded: OnceLock::new() }
+    }
+
+    pub(super) fn is_conditional(&self) -> bool {
+        self.is_conditional
     }
 
     /// At least as many bytes as they take on the wire.

@@ -20,9 +20,24 @@ pub enum Start {
     },
 }
 
+/// What of a user's a stream watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// The home feed.
+    Feed {
+        /// Whether all replies of those who are followed are in it, and not only those to the user
+        /// and to others who are followed.
+        all_replies: bool,
+    },
+    /// What the user is notified of.
+    Notifications,
+}
+
 /// How a stream behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchOptions {
+    /// What is watched.
+    pub of: Watched,
     /// The longest silence, give or take a tenth.
     pub heartbeat: Duration,
     /// If the cursor cannot be served: begin with so many of the newest items instead.

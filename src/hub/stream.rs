@@ -28,12 +28,13 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::{Missed, Part};
 use super::lane::Subscription;
 use super::quota::Place;
-use super::{CursorError, Error, FeedEvent, Hub, Run, Start, Step, WatchOptions};
+use super::{CursorError, Error, FeedEvent, Hub, Run, Start, Step, WatchOptions, Watched};
 use crate::config::Limits;
 use crate::model::{Cursor, Revision, UserId};
-use crate::view::{BacklogKind, BacklogQuery};
+use crate::view::BacklogKind;
 
 /// What a batch takes on the wire beside its events, at most: two cursors, tags and lengths.
 pub(super) const BATCH_OVERHEAD_BYTES: usize = 256;
@@ -60,6 +61,7 @@ enum Woken {
 pub struct LiveStream {
     hub: Hub,
     user: UserId,
+    watched: Watched,
     subscription: Subscription,
     phase: Phase,
     /// All that concerns the feed up to here was handed out, or is none.
@@ -68,6 +70,8 @@ pub struct LiveStream {
     told: Cursor,
     /// What comes next, in order, all after `at`. At most what a batch or the channel holds.
     ready: VecDeque<Arc<Run>>,
+    /// What comes after that, as far as it concerns the feed.
+    unsifted: VecDeque<Arc<Run>>,
     told_caught_up: bool,
     heartbeat: Duration,
     silent_until: Instant,
@@ -92,7 +96,7 @@ impl LiveStream {
             .map_err(|_| Error::TooManyStreams { streams_max })?;
         let place = hub.0.quota.take(user)?;
         // Before anything else is read, so that nothing falls in between.
-        let subscription = Subscription::new(hub.clone(), user);
+        let subscription = Subscription::new(hub.clone(), user, options.of.of());
 
         let now = hub.cursor_after(hub.0.view.applied());
         let (at, snapshot_items, refused) = match start {
@@ -107,11 +111,13 @@ impl LiveStream {
         Ok(Self {
             hub,
             user: user.clone(),
+            watched: options.of,
             subscription,
             phase: Phase::Opening { snapshot_items, refused },
             at,
             told: at,
             ready: VecDeque::new(),
+            unsifted: VecDeque::new(),
             told_caught_up: false,
             heartbeat: options.heartbeat,
             silent_until: Instant::now(),
@@ -151,7 +157,7 @@ impl LiveStream {
             match self.phase {
                 Phase::Opening { snapshot_items, refused } => {
                     if let Some(items_max) = snapshot_items {
-                        self.at = self.hub.snapshot(&self.user, items_max).await?;
+                        self.at = self.hub.snapshot(&self.user, self.watched, items_max).await?;
                     }
                     self.phase =
                         refused.map_or(Phase::CatchingUp, |refused| Phase::Resetting { refused });
@@ -167,6 +173,7 @@ impl LiveStream {
                     let oldest = self.hub.cursor_after(self.hub.0.view.log().oldest());
                     return Ok(Some(Step::Reset { reason: refused, oldest }));
                 }
+                _ if !self.unsifted.is_empty() => self.sift().await?,
                 _ if !self.ready.is_empty() => return Ok(Some(self.batch())),
                 Phase::CatchingUp => {
                     self.read_backlog().await?;
@@ -188,7 +195,8 @@ impl LiveStream {
                         // Read before the channel is emptied: all up to it is in there.
                         let dispatched = self.subscription.dispatched();
                         self.drain();
-                        if self.ready.is_empty() && matches!(self.phase, Phase::Live) {
+                        let is_level = self.ready.is_empty() && self.unsifted.is_empty();
+                        if is_level && matches!(self.phase, Phase::Live) {
                             self.at.after = self.at.after.max(dispatched);
                             return Ok(Some(Step::Bookmark { cursor: self.at }));
                         }
@@ -230,7 +238,7 @@ impl LiveStream {
 
     /// Takes what is in the channel.
     fn drain(&mut self) {
-        while self.ready.len() < self.hub.0.limits.channel_events {
+        while self.ready.len() + self.unsifted.len() < self.hub.0.limits.channel_events {
             match self.subscription.receiver.try_recv() {
                 Ok(run) => self.take(run),
                 Err(TryRecvError::Empty) => return,
@@ -242,14 +250,45 @@ impl LiveStream {
         }
     }
 
-    /// Makes of `run` ready what the backlog did not have.
+    /// Takes of `run` what the backlog did not have.
     fn take(&mut self, run: Arc<Run>) {
         let known = run.partition_point(|event| event.revision <= self.at.after);
-        if known == 0 {
+        let run = match known {
+            0 => run,
+            known if known < run.len() => Arc::new(Run::new(run[known..].to_vec())),
+            _ => return,
+        };
+        if run.is_conditional() || !self.unsifted.is_empty() {
+            self.unsifted.push_back(run);
+        } else {
             self.ready.push_back(run);
-        } else if known < run.len() {
-            self.ready.push_back(Arc::new(Run::new(run[known..].to_vec())));
         }
+    }
+
+    /// Makes of what was taken ready what concerns the feed. A run of which all does is passed on as
+    /// it is.
+    async fn sift(&mut self) -> Result<(), Error> {
+        let events = self.unsifted.iter().flat_map(|run| run.iter());
+        let conditional: Vec<_> = events.filter(|event| event.is_conditional()).cloned().collect();
+        // Nothing is taken out before this has come to its end: it may be dropped meanwhile.
+        let concerned = self.hub.concerned(&self.user, self.watched, &conditional).await?;
+        let mut concerned = concerned.into_iter();
+        let mut reached = self.at.after;
+        for run in self.unsifted.drain(..) {
+            reached = run.last().map_or(reached, |event| event.revision);
+            let mut concerns =
+                |event: &&Arc<FeedEvent>| !event.is_conditional() || concerned.next() == Some(true);
+            let kept: Vec<_> = run.iter().filter(|event| concerns(event)).cloned().collect();
+            if kept.len() == run.len() {
+                self.ready.push_back(run);
+            } else if !kept.is_empty() {
+                self.ready.push_back(Arc::new(Run::new(kept)));
+            }
+        }
+        if self.ready.is_empty() {
+            self.at.after = self.at.after.max(reached);
+        }
+        Ok(())
     }
 
     /// A batch of the first ready events, of which there must be some. One run is passed on as it
@@ -302,23 +341,18 @@ impl LiveStream {
                 return Ok(());
             }
             view.reached(until).await;
-            let query = BacklogQuery {
-                user: self.user.clone(),
-                after: self.at.after,
-                until,
-                kind,
-                events_max: self.hub.0.limits.batch_events_max,
-            };
-            let revisions = match view.backlog_at_hand(&query) {
-                Some(revisions) => revisions,
-                None => view.read(move |view| view.backlog(&query)).await?,
-            };
-            if !revisions.is_empty() {
-                let events = self.hub.load(revisions).await?;
+            let (user, watched, after) = (&self.user, self.watched, self.at.after);
+            let missed = self.hub.missed(Part { user, watched, after, until, kind }).await?;
+            let Missed { events, reached } = missed;
+            if !events.is_empty() {
                 self.ready.push_back(Arc::new(Run::new(events)));
                 return Ok(());
             }
-            self.at = self.hub.cursor_after(until);
+            if reached < until {
+                self.at.after = reached;
+            } else {
+                self.at = self.hub.cursor_after(until);
+            }
         }
     }
 }

@@ -3,19 +3,25 @@
 //! A read is written once and made in two ways. The one never blocks, and ends where it would have
 //! to; the other reads the index.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use super::authors::Authors;
 use super::ids::UserIx;
+use super::posts::{Happened, Posts};
 use crate::log::{self, History, Index, Snapshot};
-use crate::model::Mark;
+use crate::model::{Mark, Revision};
 
 /// Marks read from the index at once: one place of a table costs nearly as much as its next
 /// few.
 const READ_AHEAD: usize = 8;
 /// Marks of an author that are taken into memory at once.
 const TAKEN_IN: usize = 16;
+/// Events read from the log at once: some pages of it.
+const READ_EVENTS: usize = 64;
+/// How much may be passed over, or looked through once more, by a read that must not take long: a
+/// hundred microseconds' worth.
+const PASSED_OVER_MAX: usize = 512;
 
 /// What knows the marks that memory does not have.
 pub(super) trait Beyond {
@@ -38,17 +44,38 @@ pub(super) trait Beyond {
         after: Mark,
         until: Mark,
     ) -> Result<Option<Mark>, Self::Error>;
+
+    /// What happened at `revision`, if that is in memory.
+    fn at_hand(&self, revision: Revision) -> Option<Happened>;
+
+    /// How many events are best asked for at once.
+    fn events_at_once(&self) -> usize;
+
+    /// What happened at each of `revisions`.
+    fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, Self::Error>;
+
+    /// Says that `count` marks were looked at which lead to nothing.
+    fn pass_over(&self, count: usize) -> Result<(), Self::Error>;
 }
 
 /// Ends the read.
 #[derive(Debug)]
-pub(super) struct MemoryOnly;
+pub(super) struct MemoryOnly<'a> {
+    posts: &'a Posts,
+    passed_over: Cell<usize>,
+}
+
+impl<'a> MemoryOnly<'a> {
+    pub(super) fn new(posts: &'a Posts) -> Self {
+        Self { posts, passed_over: Cell::new(0) }
+    }
+}
 
 /// What was asked for is not in memory.
 #[derive(Debug)]
 pub(super) struct NotAtHand;
 
-impl Beyond for MemoryOnly {
+impl Beyond for MemoryOnly<'_> {
     type Error = NotAtHand;
 
     fn newest_before(&self, _: UserIx, _: Mark, _: Mark) -> Result<Option<Mark>, NotAtHand> {
@@ -64,22 +91,45 @@ impl Beyond for MemoryOnly {
     ) -> Result<Option<Mark>, NotAtHand> {
         Err(NotAtHand)
     }
+
+    fn at_hand(&self, revision: Revision) -> Option<Happened> {
+        self.posts.cached(revision)
+    }
+
+    fn events_at_once(&self) -> usize {
+        1
+    }
+
+    fn happened(&self, _: &[Revision]) -> Result<Vec<Option<Happened>>, NotAtHand> {
+        Err(NotAtHand)
+    }
+
+    fn pass_over(&self, count: usize) -> Result<(), NotAtHand> {
+        let passed_over = self.passed_over.get() + count;
+        self.passed_over.set(passed_over);
+        if passed_over > PASSED_OVER_MAX { Err(NotAtHand) } else { Ok(()) }
+    }
 }
 
-/// Reads the index, and blocks while it does. For one read of a feed.
+/// Reads the index and the log, and blocks while it does. For one read of a feed.
 #[derive(Debug)]
 pub(super) struct FromIndex<'a> {
     /// Without an index memory has everything, and nothing is asked for.
     index: Option<&'a Index>,
     posts_of: &'a Authors,
+    posts: &'a Posts,
     snapshot: RefCell<Option<Snapshot<'a>>>,
     /// By user: what was read and not asked for yet, the oldest last.
     ahead: RefCell<HashMap<(History, UserIx), Vec<Mark>>>,
+    /// By author: the same of those that are read backwards, the newest last; they have all before
+    /// the mark.
+    behind: RefCell<HashMap<UserIx, (Mark, Vec<Mark>)>>,
 }
 
 impl<'a> FromIndex<'a> {
-    pub(super) fn new(index: Option<&'a Index>, posts_of: &'a Authors) -> Self {
-        Self { index, posts_of, snapshot: RefCell::default(), ahead: RefCell::default() }
+    pub(super) fn new(index: Option<&'a Index>, posts_of: &'a Authors, posts: &'a Posts) -> Self {
+        let (ahead, behind) = (RefCell::default(), RefCell::default());
+        Self { index, posts_of, posts, snapshot: RefCell::default(), ahead, behind }
     }
 
     /// Reads the tables as they are at some moment since they were complete until `until`: memory
@@ -123,15 +173,28 @@ impl Beyond for FromIndex<'_> {
         before: Mark,
         until: Mark,
     ) -> Result<Option<Mark>, log::Error> {
+        let mut behind = self.behind.borrow_mut();
+        if let Some((upto, behind)) = behind.get_mut(&author)
+            && before <= *upto
+        {
+            *upto = before;
+            while behind.pop_if(|&mut mark| mark >= before).is_some() {}
+            if let Some(&found) = behind.last() {
+                return Ok(Some(found));
+            }
+        }
         let (newest_first, is_all) = self.take_in(author, until)?;
         let found = newest_first.into_iter().find(|&mark| mark < before);
         if found.is_some() || is_all {
             return Ok(found);
         }
         let before = before.min(until.next());
+        // Who came here before goes far back.
+        let max = if behind.contains_key(&author) { READ_AHEAD } else { 1 };
         let found = self.read(until, |snapshot| {
-            snapshot.newest_before(History::Posts, author.number(), before, 1)
+            snapshot.newest_before(History::Posts, author.number(), before, max)
         })?;
+        behind.insert(author, (before, found.iter().rev().copied().collect()));
         Ok(found.first().copied())
     }
 
@@ -152,5 +215,20 @@ impl Beyond for FromIndex<'_> {
             ahead.extend(oldest_first.into_iter().rev());
         }
         Ok(ahead.last().copied())
+    }
+    fn at_hand(&self, revision: Revision) -> Option<Happened> {
+        self.posts.cached(revision)
+    }
+
+    fn events_at_once(&self) -> usize {
+        READ_EVENTS
+    }
+
+    fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
+        self.posts.get_many(revisions)
+    }
+
+    fn pass_over(&self, _: usize) -> Result<(), log::Error> {
+        Ok(())
     }
 }

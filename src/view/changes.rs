@@ -1,4 +1,4 @@
-//! When every user changed whom they follow: what the index does not have yet.
+//! When every user changed whom they follow, hide and so on: what the index does not have yet.
 //!
 //! Only a stream that reads what it missed asks for these, so nothing is kept that the index has.
 
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 
 use super::authors::Found;
+use super::dense::Dense;
 use super::ids::UserIx;
 use crate::model::{Mark, Revision};
 
@@ -14,6 +15,8 @@ use crate::model::{Mark, Revision};
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     lists: DashMap<UserIx, Vec<Mark>>,
+    /// The newest of everybody since the view was loaded.
+    newest: Dense<Revision>,
     /// Up to here the index has all; the lists have all after it.
     indexed_until: AtomicU64,
     /// What was there when the view was loaded.
@@ -27,9 +30,12 @@ impl Changes {
         self.indexed(complete_until);
     }
 
-    /// The graph knows of every change after this one when it was made.
-    pub(super) fn loaded_until(&self) -> Revision {
-        Revision::new(self.loaded_until.load(Ordering::SeqCst))
+    /// Whether `user` may have changed anything after `after`. Most who read what they missed have
+    /// not, and need not look for it.
+    pub(super) fn may_have(&self, user: UserIx, after: Revision) -> bool {
+        let loaded_until = Revision::new(self.loaded_until.load(Ordering::SeqCst));
+        let newest = self.newest.get(user, |newest| *newest);
+        after < loaded_until || newest.is_some_and(|newest| newest > after)
     }
 
     /// The index is complete until `complete_until`.
@@ -40,6 +46,7 @@ impl Changes {
     /// Adds `mark`, which is beyond all before it, to `user`'s list. Only the applier calls it.
     pub(super) fn push(&self, user: UserIx, mark: Mark) {
         self.lists.entry(user).or_default().push(mark);
+        self.newest.change(user, |newest| *newest = mark.revision());
     }
 
     /// Drops from `user`'s list what the index has, after [`Changes::indexed`] was told of it.

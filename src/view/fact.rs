@@ -43,6 +43,8 @@ pub(super) enum Table {
     /// (user, user) → since when the other is no longer hidden from the one by a block or mute that
     /// is over.
     Shown = 15,
+    /// (post, user) → [`PostCounts`] of the user's answers to it and quotes of it alone.
+    Answers = 16,
 }
 
 /// How often a post was liked, and so on. Only what is not taken back or deleted counts.
@@ -113,7 +115,7 @@ pub(super) struct Notice {
 }
 
 impl Table {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Like,
         Self::Likes,
         Self::Repost,
@@ -129,6 +131,7 @@ impl Table {
         Self::Blocks,
         Self::Mutes,
         Self::Shown,
+        Self::Answers,
     ];
 
     fn from_number(number: u8) -> Option<Self> {
@@ -274,6 +277,25 @@ impl From<Notice> for Value {
     fn from(notice: Notice) -> Self {
         let Notice { kind, actor, post } = notice;
         Self { upper: join(kind as u32, actor.number()), lower: post.get() }
+    }
+}
+
+impl Notice {
+    /// What somebody is notified of by a fact, if by this.
+    pub(super) fn of(key: Key, value: Value) -> Option<Self> {
+        match key.table {
+            Table::Notices => Some(value.notice()),
+            Table::Followers => {
+                let (kind, actor) = (NoticeKind::Follow, value.user());
+                Some(Self { kind, actor, post: Revision::ZERO })
+            }
+            _ => None,
+        }
+    }
+
+    /// The user's post that it was done to, if it was.
+    pub(super) fn subject(&self) -> Option<PostId> {
+        Some(PostId::at(self.post)).filter(|_| self.post > Revision::ZERO)
     }
 }
 

@@ -115,6 +115,22 @@ impl Facts {
         }
     }
 
+    /// Facts, each if it is one. May read the index once, which blocks for a moment.
+    pub(super) fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, log::Error> {
+        // Memory is asked for all of them first.
+        let mut known: Vec<_> = keys.iter().map(|&key| self.get_at_hand(key)).collect();
+        if let Some(index) = &self.index
+            && known.iter().any(Option::is_none)
+        {
+            let snapshot = index.snapshot()?;
+            for (known, key) in known.iter_mut().zip(keys).filter(|(known, _)| known.is_none()) {
+                let value = snapshot.fact(key.stored(), key.table.keep())?;
+                *known = Some(value.map(Value::from_number));
+            }
+        }
+        Ok(known.into_iter().map(Option::flatten).collect())
+    }
+
     /// The facts of a table about a subject that come after `from` in `order`: at most `max`, and
     /// fewer only if there are no more. May read the index, which blocks for a moment.
     pub(super) fn list(
@@ -159,6 +175,22 @@ impl Facts {
                 }
             }
         }
+    }
+
+    /// The facts of a table about a subject whose places are revisions after `after`, oldest first:
+    /// at most `max`; `None` if memory does not know.
+    pub(super) fn list_at_hand(
+        &self,
+        about: (Table, Subject),
+        after: Revision,
+        max: usize,
+    ) -> Option<Vec<(Place, Value)>> {
+        let recent = self.recent(about, after.into(), Order::OldestFirst, max);
+        // Asked after memory: what that had dropped by then is no newer.
+        let is_all = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
+        let facts = recent.into_iter().filter(|(_, recent)| !recent.is_over);
+        let facts = facts.map(|(place, recent)| (place, recent.value));
+        is_all.then(|| facts.collect())
     }
 
     fn recent(

@@ -1,17 +1,20 @@
-//! Reading feeds: pages of what is in them, and backlogs of what happened.
+//! Reading feeds: pages of what is in them.
 //!
 //! Nothing of a feed is stored. Each read comes in two forms: one that uses only memory and says
-//! when that does not do, and one that may read the index and blocks while it does.
+//! when that does not do, or not soon, and one that may read the index and the log and blocks while
+//! it does.
 
 use std::sync::Arc;
 
+use super::View;
 use super::authors::Found;
 use super::beyond::{Beyond, FromIndex, MemoryOnly};
-use super::graph::Edges;
 use super::ids::UserIx;
-use super::{View, merge};
-use crate::log::{self, History};
-use crate::model::{Mark, Revision, UserId};
+use super::lens::{Entry, Lens, Looked, Moment, Pulled};
+use super::merge::{self, Next};
+use super::posts::Happened;
+use crate::log;
+use crate::model::{Mark, MarkKind, Revision, UserId};
 
 /// Which page of which feed.
 #[derive(Clone, Debug)]
@@ -24,163 +27,183 @@ pub struct PageQuery {
     pub items_max: usize,
     /// Whether the user's own posts are in it.
     pub with_own: bool,
+    /// Whether all replies of those who are followed are in it, and not only those to the user and
+    /// to others who are followed.
+    pub all_replies: bool,
+}
+
+/// Which page of what one author published.
+#[derive(Clone, Debug)]
+pub struct AuthorPageQuery {
+    /// Who looks.
+    pub viewer: UserId,
+    /// Whose posts.
+    pub author: UserId,
+    /// The page has the newest items before this.
+    pub before: Revision,
+    /// How many items at most.
+    pub items_max: usize,
+    /// Whether replies are in it, beside those that continue a thread of the author's own.
+    pub with_replies: bool,
+    /// Whether reposts are in it.
+    pub with_reposts: bool,
 }
 
 /// A page of a feed.
 #[derive(Debug)]
 pub struct FeedPage {
-    /// The revisions of its items, newest first.
-    pub revisions: Vec<Revision>,
+    /// Its items, newest first.
+    pub items: Vec<PageItem>,
     /// Whether older items follow.
     pub more: bool,
     /// The position that the page shows: all up to it, and nothing after it.
     pub at: Revision,
 }
 
-/// Which part of what happened to which feed.
-#[derive(Clone, Debug)]
-pub struct BacklogQuery {
-    /// Whose feed.
-    pub user: UserId,
-    /// It begins after this.
-    pub after: Revision,
-    /// It ends with this, which must not be beyond [`View::applied`].
-    pub until: Revision,
-    /// What is in it.
-    pub kind: BacklogKind,
-    /// How many revisions at most.
-    pub events_max: usize,
-}
-
-/// What can be in the backlog of a live feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BacklogKind {
-    /// What happened, as a stream without a break would have sent it.
-    Events,
-    /// The feed's items, whenever their authors were followed.
-    Items,
-}
-
-/// Where the events of a live feed come from.
-#[derive(Clone, Copy, Debug)]
-enum Source {
-    /// What somebody published.
-    Posts(UserIx),
-    /// Whom somebody followed and unfollowed.
-    Changes(UserIx),
+/// An item of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageItem {
+    /// Its place in the feed.
+    pub revision: Revision,
+    /// The place of its post in the log, which is another if it was reposted.
+    pub post: Revision,
+    /// Who reposted it, if that is why it is here.
+    pub reposted_by: Option<UserId>,
 }
 
 impl View {
-    /// One page of a feed; `None` if a part of it is not in memory.
+    /// One page of a feed; `None` if a part of it is not in memory, or too far back to look for
+    /// it where that would hold up others.
     #[must_use]
     pub fn feed_page_at_hand(&self, query: &PageQuery) -> Option<FeedPage> {
-        self.page(query, &MemoryOnly).ok()
+        self.page(query, &MemoryOnly::new(&self.posts)).ok()
     }
 
-    /// One page of a feed. May read the index, which blocks for a moment.
+    /// One page of a feed. May read the index and the log, which blocks for a moment. Takes as long
+    /// as what it looks through is long: what is hidden in between belongs to it.
     ///
     /// # Errors
-    /// The index is damaged or cannot be read.
+    /// The index or the log is damaged or cannot be read.
     pub fn feed_page(&self, query: &PageQuery) -> Result<FeedPage, log::Error> {
         self.page(query, &self.beyond())
     }
 
-    /// The revisions of a backlog, oldest first; `None` if a part of it is not in memory.
+    /// One page of an author's posts; `None` as [`View::feed_page_at_hand`].
     #[must_use]
-    pub fn backlog_at_hand(&self, query: &BacklogQuery) -> Option<Vec<Revision>> {
-        self.read_backlog(query, &MemoryOnly).ok()
+    pub fn author_page_at_hand(&self, query: &AuthorPageQuery) -> Option<FeedPage> {
+        self.author_page_of(query, &MemoryOnly::new(&self.posts)).ok()
     }
 
-    /// The revisions of a backlog, oldest first. May read the index, which blocks for a moment.
+    /// One page of an author's posts. May read the index and the log, as [`View::feed_page`].
     ///
     /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn backlog(&self, query: &BacklogQuery) -> Result<Vec<Revision>, log::Error> {
-        self.read_backlog(query, &self.beyond())
+    /// The index or the log is damaged or cannot be read.
+    pub fn author_page(&self, query: &AuthorPageQuery) -> Result<FeedPage, log::Error> {
+        self.author_page_of(query, &self.beyond())
     }
 
-    fn beyond(&self) -> FromIndex<'_> {
-        FromIndex::new(self.index().map(Arc::as_ref), &self.posts_of)
+    /// Whose posts are in `user`'s feed: of those whom they follow all but whom they mute. In no
+    /// particular order.
+    #[must_use]
+    pub fn feed_authors(&self, user: &UserId) -> Vec<UserId> {
+        let Some(lens) = Lens::new(self, user, false, false) else { return Vec::new() };
+        lens.authors(Revision::MAX).map(|(author, _)| self.ids.name(author)).collect()
+    }
+
+    pub(super) fn beyond(&self) -> FromIndex<'_> {
+        FromIndex::new(self.index().map(Arc::as_ref), &self.posts_of, &self.posts)
     }
 
     fn page<B: Beyond>(&self, query: &PageQuery, beyond: &B) -> Result<FeedPage, B::Error> {
         // Read before the edges: what they show is then at least as new.
         let applied = self.applied();
-        let edges = self.edges(&query.user);
-        let at = applied.max(edges.changed_at);
-        let before = Mark::before(query.before.min(at.next()));
+        let Some(lens) = Lens::new(self, &query.user, query.with_own, query.all_replies) else {
+            return Ok(FeedPage { items: Vec::new(), more: false, at: applied });
+        };
+        let at = applied.max(lens.changed_at());
+        let mut walk = lens.walk(Mark::before(query.before.min(at.next())), Moment::NOW, beyond)?;
+        self.fill(query.items_max, at, || walk.next())
+    }
 
-        let older = |author, before| match self.posts_of.newest_before(author, before) {
+    fn author_page_of<B: Beyond>(
+        &self,
+        query: &AuthorPageQuery,
+        beyond: &B,
+    ) -> Result<FeedPage, B::Error> {
+        let at = self.applied();
+        let Some(author) = self.ids.get(&query.author) else {
+            return Ok(FeedPage { items: Vec::new(), more: false, at });
+        };
+        let before = Mark::before(query.before.min(at.next()));
+        let marks = self.newest_first(std::iter::once(author), before, beyond)?;
+        let mut marks = Looked::new(marks, beyond);
+        let is_gone = |revision| self.hidden.retracted(revision).is_some();
+        let is_asked_for = |mark: Mark| match mark.kind() {
+            MarkKind::Post => !is_gone(mark.revision()),
+            MarkKind::Reply => query.with_replies && !is_gone(mark.revision()),
+            MarkKind::Repost => query.with_reposts && !is_gone(mark.revision()),
+            MarkKind::Change => false,
+        };
+        let needs_event = |mark: Mark, _| mark.kind() == MarkKind::Repost && is_asked_for(mark);
+        self.fill(query.items_max, at, || {
+            while let Some(Pulled { mark, event, .. }) = marks.next(needs_event)? {
+                let revision = mark.revision();
+                let entry = match event {
+                    _ if !is_asked_for(mark) => None,
+                    None => Some(Entry { revision, post: revision, reposted_by: None }),
+                    Some(Happened::Repost(repost)) => {
+                        let post = repost.post.id.revision();
+                        let is_shown =
+                            !is_gone(post) && !self.are_apart(&query.viewer, &repost.post.author);
+                        is_shown.then_some(Entry { revision, post, reposted_by: Some(author) })
+                    }
+                    Some(_) => None,
+                };
+                if entry.is_some() {
+                    return Ok(entry);
+                }
+                beyond.pass_over(1)?;
+            }
+            Ok(None)
+        })
+    }
+
+    /// A page of what `next` gives.
+    fn fill<E>(
+        &self,
+        items_max: usize,
+        at: Revision,
+        mut next: impl FnMut() -> Result<Option<Entry>, E>,
+    ) -> Result<FeedPage, E> {
+        let mut items = Vec::new();
+        let mut more = false;
+        while !more && let Some(entry) = next()? {
+            let Entry { revision, post, reposted_by } = entry;
+            // One beyond the page tells whether there is another.
+            more = items.len() == items_max;
+            if !more {
+                let reposted_by = reposted_by.map(|reposter| self.ids.name(reposter));
+                items.push(PageItem { revision, post, reposted_by });
+            }
+        }
+        Ok(FeedPage { items, more, at })
+    }
+
+    /// All marks of `authors` before `before`, newest first.
+    pub(super) fn newest_first<'a, B: Beyond>(
+        &'a self,
+        authors: impl Iterator<Item = UserIx>,
+        before: Mark,
+        beyond: &'a B,
+    ) -> Result<impl Iterator<Item = Next<UserIx, B::Error>>, B::Error> {
+        let older = move |author, before| match self.posts_of.newest_before(author, before) {
             Found::Here(found) => Ok(found),
             Found::InIndex(until) => beyond.newest_before(author, before, until),
         };
-        let own = self.ids.get(&query.user).filter(|_| query.with_own);
-        let authors = edges.iter().map(|edge| edge.followee).chain(own);
-        let newest = authors.filter_map(|author| {
+        let newest = authors.filter_map(move |author| {
             let newest = older(author, before).transpose()?;
             Some(newest.map(|mark| (mark, author)))
         });
-        let (marks, more) = merge::newest_first(newest, query.items_max, older)?;
-        Ok(FeedPage { revisions: marks.into_iter().map(Mark::revision).collect(), more, at })
-    }
-
-    fn read_backlog<B: Beyond>(
-        &self,
-        query: &BacklogQuery,
-        beyond: &B,
-    ) -> Result<Vec<Revision>, B::Error> {
-        let BacklogQuery { after, until, kind, .. } = *query;
-        let edges = self.edges(&query.user);
-        let own = self.ids.get(&query.user);
-        let from_followees = edges.iter().filter_map(|edge| match kind {
-            BacklogKind::Events => Some((Source::Posts(edge.followee), after.max(edge.since))),
-            BacklogKind::Items if edge.since <= until => {
-                Some((Source::Posts(edge.followee), after))
-            }
-            BacklogKind::Items => None,
-        });
-        let from_self = own.map(|own| (Source::Posts(own), after));
-        // Most who read what they missed have changed nothing meanwhile.
-        let changed = edges.changed_at > after || after < self.changes_of.loaded_until();
-        let changes = own
-            .filter(|_| kind == BacklogKind::Events && changed)
-            .map(|own| (Source::Changes(own), after));
-
-        let newer = |source, after| {
-            let found = self.oldest_after(source, after, beyond)?;
-            Ok(found.filter(|mark| mark.revision() <= until))
-        };
-        let oldest =
-            from_followees.chain(from_self).chain(changes).filter_map(|(source, after)| {
-                let oldest = newer(source, Mark::before(after.next()).previous()).transpose()?;
-                Some(oldest.map(|mark| (mark, source)))
-            });
-        let marks = merge::oldest_first(oldest, query.events_max, newer)?;
-        Ok(marks.into_iter().map(Mark::revision).collect())
-    }
-
-    fn oldest_after<B: Beyond>(
-        &self,
-        source: Source,
-        after: Mark,
-        beyond: &B,
-    ) -> Result<Option<Mark>, B::Error> {
-        match source {
-            Source::Posts(author) => match self.posts_of.oldest_after(author, after) {
-                Found::Here(found) => Ok(found),
-                Found::InIndex(until) => beyond.oldest_after(History::Posts, author, after, until),
-            },
-            Source::Changes(user) => match self.changes_of.oldest_after(user, after) {
-                (_, Found::Here(found)) => Ok(found),
-                (here, Found::InIndex(until)) => {
-                    let indexed = beyond.oldest_after(History::Changes, user, after, until)?;
-                    Ok(indexed.or(here))
-                }
-            },
-        }
-    }
-
-    fn edges(&self, user: &UserId) -> Edges {
-        self.ids.get(user).map_or_else(Edges::default, |user| self.graph.edges(user))
+        merge::newest_first(newest, older)
     }
 }

@@ -198,6 +198,11 @@ impl Edges {
     pub(super) fn iter(&self) -> impl Iterator<Item = Edge> {
         self.list.iter().map(|edge| Edge { followee: edge.followee(), since: edge.since() })
     }
+
+    /// Since when there has been an edge to `followee`.
+    pub(super) fn since(&self, followee: UserIx) -> Option<Revision> {
+        Some(self.list[find(&self.list, followee).ok()?].since())
+    }
 }
 
 /// Where `followee` is, or would have to be.

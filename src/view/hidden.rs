@@ -6,7 +6,7 @@
 use dashmap::DashMap;
 
 use super::fact::{Key, Table, Value};
-use super::graph::{Edge, Graph};
+use super::graph::{Edge, Edges, Graph};
 use super::ids::UserIx;
 use crate::model::Revision;
 
@@ -89,6 +89,11 @@ impl Hidden {
     /// [`Revision::ZERO`] if there was none.
     pub(super) fn shown_since(&self, viewer: UserIx, other: UserIx) -> Revision {
         self.shown.edge(viewer, other).unwrap_or(Revision::ZERO)
+    }
+
+    /// Whom `user` mutes, and who is shown to them again.
+    pub(super) fn edges_of(&self, user: UserIx) -> (Edges, Edges) {
+        (self.mutes.edges(user), self.shown.edges(user))
     }
 
     /// Whom `user` mutes.

@@ -187,12 +187,12 @@ impl<S: Store> Step<'_, S> {
         if let Some(reply_to) = &content.reply_to {
             let parent = &reply_to.parent;
             self.put(Key::new(Table::Replies, parent.id, self.at), Some(number.into()));
-            self.count_of_post(parent.id, |counts| counts.replies += 1)?;
+            self.count_answer(parent.id, number, |counts| counts.replies += 1)?;
             self.notify_of_post(number, NoticeKind::Reply, parent, &mut told);
         }
         if let Some(quote) = &content.quote {
             self.put(Key::new(Table::Quotes, quote.id, self.at), Some(number.into()));
-            self.count_of_post(quote.id, |counts| counts.quotes += 1)?;
+            self.count_answer(quote.id, number, |counts| counts.quotes += 1)?;
             self.notify_of_post(number, NoticeKind::Quote, quote, &mut told);
         }
         for mentioned in mentions(content.text.as_str()) {
@@ -229,11 +229,11 @@ impl<S: Store> Step<'_, S> {
             counts.likes -= likes;
         })?;
         if let Some(parent) = reply_to {
-            self.count_of_post(parent, |counts| counts.replies -= 1)?;
+            self.count_answer(parent, author, |counts| counts.replies -= 1)?;
         }
         if let Some(quoted) = quote {
             self.put(Key::new(Table::Quotes, quoted, post.id.revision()), None);
-            self.count_of_post(quoted, |counts| counts.quotes -= 1)?;
+            self.count_answer(quoted, author, |counts| counts.quotes -= 1)?;
         }
         Ok(())
     }
@@ -331,6 +331,23 @@ impl<S: Store> Step<'_, S> {
         let mut counts = self.counts_of_post(post)?;
         change(&mut counts);
         self.put(Key::of(Table::PostCounts, post), Some(counts.into()));
+        Ok(())
+    }
+
+    /// Counts an answer to `post` or a quote of it, by `author`.
+    fn count_answer(
+        &mut self,
+        post: PostId,
+        author: UserIx,
+        change: impl Fn(&mut PostCounts),
+    ) -> Result<(), S::Error> {
+        self.count_of_post(post, &change)?;
+        let by_author = Key::new(Table::Answers, post, author);
+        let counts = self.store.get(by_author)?;
+        let mut counts = counts.map_or_else(PostCounts::default, Value::post_counts);
+        change(&mut counts);
+        let some = counts != PostCounts::default();
+        self.put(by_author, some.then(|| counts.into()));
         Ok(())
     }
 

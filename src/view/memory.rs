@@ -1,16 +1,17 @@
 //! Memory as what changes are applied to.
 
 use super::View;
+use super::applied::{Applied, Noticed};
 use super::fact::Place;
-use super::fact::{Key, Subject, Table, Value};
+use super::fact::{Key, Notice, Subject, Table, Value};
 use super::facts::Order;
 use super::ids::UserIx;
 use super::ledger::Store;
 use crate::log::{self, Keep};
-use crate::model::{Mark, RequestId, Revision, Timestamp, UserId};
+use crate::model::{Mark, MarkKind, RequestId, Revision, Timestamp, UserId};
 
-/// A view that is being changed. There is one at a time, the applier's.
-pub(super) struct Memory<'a>(pub(super) &'a View);
+/// A view that is being changed, and what that is to others. There is one at a time, the applier's.
+pub(super) struct Memory<'a>(pub(super) &'a View, pub(super) Applied);
 
 impl Store for Memory<'_> {
     type Error = log::Error;
@@ -42,6 +43,9 @@ impl Store for Memory<'_> {
 
     fn push_mark(&mut self, author: UserIx, mark: Mark) {
         self.0.posts_of.push(author, mark);
+        if mark.kind() == MarkKind::Change {
+            self.1.authors.push(self.0.ids.name(author));
+        }
     }
 
     fn push_change(&mut self, user: UserIx, mark: Mark) {
@@ -66,9 +70,21 @@ impl Store for Memory<'_> {
     }
 
     fn put(&mut self, key: Key, value: Option<Value>, at: Revision) {
+        if let Some(notice) = value.and_then(|value| Notice::of(key, value)) {
+            self.1.notices.push(Noticed {
+                user: self.0.ids.name(key.subject.user()),
+                kind: notice.kind,
+                actor: self.0.ids.name(notice.actor),
+                subject: notice.subject(),
+            });
+        }
         match key.table.keep() {
             Keep::InMemory => self.0.hidden.put(key, value, at),
             Keep::OnDisk => self.0.facts.put(key, value, at),
+        }
+        if key.table == Table::PostCounts {
+            // After the fact: what was read before it is then known to be old.
+            self.0.tallies.changed(key.subject);
         }
     }
 

@@ -1,14 +1,18 @@
 //! Merging the lists of many authors into one, without looking at more of them than needed.
 //!
-//! Pure: what a list holds is asked of the caller, a mark at a time; if the caller cannot say,
-//! the merge ends with the caller's reason.
+//! Pure: what a list holds is asked of the caller, a mark at a time, as the merged marks are asked
+//! for; if the caller cannot say, that comes out in their place.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use crate::model::Mark;
 
-/// The `max` newest marks of all lists, newest first, and whether there are more.
+/// A merged mark with its list, or why it cannot be said.
+pub type Next<L, E> = Result<(Mark, L), E>;
+
+/// The marks of all lists, newest first, each with its list.
 ///
 /// `heads` has the newest mark of each list that has one; `older(list, mark)` gives the
 /// newest of that list before `mark`.
@@ -16,18 +20,13 @@ use crate::model::Mark;
 /// # Errors
 /// The first of the caller's.
 pub fn newest_first<L: Copy, E>(
-    heads: impl Iterator<Item = Result<(Mark, L), E>>,
-    max: usize,
+    heads: impl Iterator<Item = Next<L, E>>,
     older: impl FnMut(L, Mark) -> Result<Option<Mark>, E>,
-) -> Result<(Vec<Mark>, bool), E> {
-    // One beyond the page tells whether there is another.
-    let mut merged = merge(heads, max.saturating_add(1), older)?;
-    let more = merged.len() > max;
-    merged.truncate(max);
-    Ok((merged, more))
+) -> Result<impl Iterator<Item = Next<L, E>>, E> {
+    Merge::new(heads, older)
 }
 
-/// The `max` oldest marks of all lists, oldest first.
+/// The marks of all lists, oldest first, each with its list.
 ///
 /// `heads` has the oldest mark of each list that has one; `newer(list, mark)` gives the
 /// oldest of that list after `mark`.
@@ -35,38 +34,47 @@ pub fn newest_first<L: Copy, E>(
 /// # Errors
 /// The first of the caller's.
 pub fn oldest_first<L: Copy, E>(
-    heads: impl Iterator<Item = Result<(Mark, L), E>>,
-    max: usize,
+    heads: impl Iterator<Item = Next<L, E>>,
     mut newer: impl FnMut(L, Mark) -> Result<Option<Mark>, E>,
-) -> Result<Vec<Mark>, E> {
+) -> Result<impl Iterator<Item = Next<L, E>>, E> {
     let heads = heads.map(|head| head.map(|(mark, list)| (Reverse(mark), list)));
-    let newer = |list, Reverse(mark)| Ok(newer(list, mark)?.map(Reverse));
-    let merged = merge(heads, max, newer)?;
-    Ok(merged.into_iter().map(|Reverse(mark)| mark).collect())
+    let newer = move |list, Reverse(mark)| Ok(newer(list, mark)?.map(Reverse));
+    let merged = Merge::new(heads, newer)?;
+    Ok(merged.map(|next| next.map(|(Reverse(mark), list)| (mark, list))))
 }
 
-/// The `max` greatest keys of all lists, greatest first.
-fn merge<K: Ord + Copy, L: Copy, E>(
-    heads: impl Iterator<Item = Result<(K, L), E>>,
-    max: usize,
-    mut next: impl FnMut(L, K) -> Result<Option<K>, E>,
-) -> Result<Vec<K>, E> {
-    let heads = heads.map(|head| head.map(|(key, list)| Head { key, list }));
-    let mut heap: BinaryHeap<Head<K, L>> = heads.collect::<Result<_, E>>()?;
-    let mut merged = Vec::with_capacity(max.min(heap.len().max(16)));
-    while merged.len() < max
-        && let Some(mut top) = heap.peek_mut()
-    {
-        merged.push(top.key);
-        match next(top.list, top.key)? {
-            // The heap sorts the head anew when `top` goes.
-            Some(key) => top.key = key,
-            None => {
-                std::collections::binary_heap::PeekMut::pop(top);
-            }
-        }
+/// The keys of all lists, greatest first.
+struct Merge<K, L, F> {
+    heap: BinaryHeap<Head<K, L>>,
+    next: F,
+}
+
+impl<K: Ord + Copy, L: Copy, F> Merge<K, L, F> {
+    fn new<E>(heads: impl Iterator<Item = Result<(K, L), E>>, next: F) -> Result<Self, E> {
+        let heads = heads.map(|head| head.map(|(key, list)| Head { key, list }));
+        Ok(Self { heap: heads.collect::<Result<_, E>>()?, next })
     }
-    Ok(merged)
+}
+
+impl<K, L, E, F> Iterator for Merge<K, L, F>
+where
+    K: Ord + Copy,
+    L: Copy,
+    F: FnMut(L, K) -> Result<Option<K>, E>,
+{
+    type Item = Result<(K, L), E>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut top = self.heap.peek_mut()?;
+        let (key, list) = (top.key, top.list);
+        match (self.next)(list, key) {
+            // The heap sorts the head anew when `top` goes.
+            Ok(Some(next)) => top.key = next,
+            Ok(None) => drop(PeekMut::pop(top)),
+            Err(error) => return Some(Err(error)),
+        }
+        Some(Ok((key, list)))
+    }
 }
 
 /// The greatest key of a list that was not taken yet. Ordered by the key alone.

@@ -9,7 +9,9 @@
 //! unfollow.
 
 mod answers;
+mod applied;
 mod authors;
+mod backlog;
 mod beyond;
 mod changes;
 mod dense;
@@ -22,12 +24,22 @@ mod hidden;
 mod ids;
 mod indexing;
 mod ledger;
+mod lens;
+mod listing;
+mod lists;
 mod memory;
 pub mod merge;
+mod notices;
+mod people;
 mod posts;
 mod reads;
 mod requests;
+mod seen_by;
+mod sight;
 mod states;
+mod tallies;
+mod thread;
+mod told;
 mod watermark;
 
 use std::hash::{BuildHasher, RandomState};
@@ -43,20 +55,28 @@ use memory::Memory;
 use posts::Posts;
 use reads::Reads;
 use requests::Requests;
+use tallies::Tallies;
 use watermark::Watermark;
 
 pub use answers::{
     Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePlace, PostList,
     PostView, Profile, Relationship, Thread, ThreadPost, UserList,
 };
+pub use applied::{Applied, Noticed};
+pub use backlog::{Backlog, BacklogKind, BacklogQuery, Conditional};
 pub use fact::NoticeKind;
-pub use feed::{BacklogKind, BacklogQuery, FeedPage, PageQuery};
+pub use feed::{AuthorPageQuery, FeedPage, PageItem, PageQuery};
 pub use indexing::Writing;
-pub use posts::Happened;
+pub use lists::ListQuery;
+pub use notices::NoticesQuery;
+pub use posts::{Happened, Reposted};
+pub use reads::ReadError;
+pub use thread::ThreadQuery;
+pub use told::{Told, ToldBacklog, ToldQuery};
 
 use crate::config::Limits;
 use crate::log::{self, Log};
-use crate::model::{Event, Post, RequestId, Revision, UserId};
+use crate::model::{Change, Event, Post, RequestId, Revision, UserId};
 
 /// What the log says, as of the revision that was applied last.
 #[derive(Debug)]
@@ -66,6 +86,7 @@ pub struct View {
     graph: Graph,
     hidden: Hidden,
     facts: Facts,
+    tallies: Tallies,
     /// Who published what.
     posts_of: Authors,
     /// Who changed whom they follow.
@@ -73,6 +94,8 @@ pub struct View {
     posts: Posts,
     requests: Requests,
     reads: Reads,
+    /// Up to where unseen notifications are counted.
+    unseen_count_max: usize,
     applied: Watermark,
 }
 
@@ -91,11 +114,13 @@ impl View {
             graph: Graph::default(),
             hidden: Hidden::default(),
             facts: Facts::default(),
+            tallies: Tallies::new(limits.counted_posts_max),
             posts_of: Authors::new(limits.recent_revisions_per_author_max),
             changes_of: Changes::default(),
             posts: Posts::new(Arc::clone(&log), limits.post_cache_bytes),
             requests: Requests::new(limits.request_id_kept, hash_key),
             reads: Reads::new(limits.reads_max),
+            unseen_count_max: limits.unseen_count_max,
             applied: Watermark::default(),
             log,
         }
@@ -107,20 +132,28 @@ impl View {
         self.log.as_ref()
     }
 
-    /// Takes in `event`, the one after the last applied. Only the applier calls this. Gives the
-    /// post if it published one.
+    /// Takes in `event`, the one after the last applied. Only the applier calls this. Gives what it
+    /// is to others than those whom it names.
     ///
     /// # Errors
     /// The index is damaged or cannot be read. The view must not be used further.
-    pub fn apply(
-        &self,
-        revision: Revision,
-        event: &Event,
-    ) -> Result<Option<Arc<Post>>, log::Error> {
-        ledger::apply(&mut Memory(self), revision, event)?;
-        let post = self.posts.take_in(revision, event);
+    pub fn apply(&self, revision: Revision, event: &Event) -> Result<Applied, log::Error> {
+        let mut memory = Memory(self, Applied::default());
+        ledger::apply(&mut memory, revision, event)?;
+        let mut applied = memory.1;
+        if let Some(Happened::Post(post)) = self.posts.take_in(revision, event) {
+            self.tallies.begin(post.id());
+            applied.post = Some(post);
+        }
+        match &event.change {
+            Change::Delete { post, .. } => self.posts.forget(post.id.revision()),
+            Change::Follow { follower, followee } => {
+                applied.is_muted = self.muted_since(follower, followee).is_some();
+            }
+            _ => {}
+        }
         self.applied.advance(revision);
-        Ok(post)
+        Ok(applied)
     }
 
     /// Wakes those who wait in [`View::reached`]. Called after a batch was applied.
@@ -181,26 +214,41 @@ impl View {
         self.requests.get(author, request_id)
     }
 
-    /// The post at `revision` if it is at hand without reading the log.
+    /// The post at `revision` if it is at hand without reading the log, and was not deleted since.
     #[must_use]
     pub fn cached_post(&self, revision: Revision) -> Option<Arc<Post>> {
-        self.posts.cached(revision)
+        self.posts.cached_post(revision).filter(|_| self.hidden.retracted(revision).is_none())
     }
 
-    /// The post at `revision`, if there is one there. May read the log, which blocks for a moment.
+    /// The post or repost at `revision` if it is at hand, and not gone since.
+    #[must_use]
+    pub fn happened_at_hand(&self, revision: Revision) -> Option<Happened> {
+        self.posts.cached(revision).filter(|_| self.hidden.retracted(revision).is_none())
+    }
+
+    /// The post that was published at `revision`, whatever became of it, if it can still be read.
+    /// For whoever published it; others read [`View::happened`]. May read the log, which blocks for
+    /// a moment.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn post(&self, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
+    pub fn published(&self, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
         self.posts.get(revision)
     }
 
-    /// What happened at each of `revisions`, which are to be few. May read the log, which blocks
-    /// for a moment.
+    /// What happened at each of `revisions`, which are to be few; `None` for nothing, and for a post
+    /// or repost that is gone since. May read the log, which blocks for a moment.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
     pub fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
-        self.posts.get_many(revisions)
+        let mut happened = self.posts.get_many(revisions)?;
+        for (happened, &revision) in happened.iter_mut().zip(revisions) {
+            // Asked after it was read: a cache may give what was deleted meanwhile.
+            if self.hidden.retracted(revision).is_some() {
+                *happened = None;
+            }
+        }
+        Ok(happened)
     }
 }

@@ -1,4 +1,5 @@
-//! Bodies of posts: the ones lately written or read from memory, the others from the log.
+//! Bodies of posts, and what was reposted: the ones lately written or read from memory, the others
+//! from the log.
 
 use std::sync::Arc;
 
@@ -6,33 +7,67 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::log::{self, Log};
-use crate::model::{Change, Event, Post, Revision};
+use crate::model::{Change, Event, Post, PostRef, Revision, UserId};
 
 /// What a post takes beside its text and its author's name: the struct, two counters, its place in
 /// the cache.
 const POST_OVERHEAD_BYTES: u64 = 192;
+/// What a repost takes: the struct, two counters, its place in the cache. The names are those of the users.
+const REPOST_BYTES: u64 = 160;
 
 /// What happened at a revision.
 #[derive(Clone, Debug)]
 pub enum Happened {
     /// A post was published.
     Post(Arc<Post>),
+    /// A post was reposted.
+    Repost(Arc<Reposted>),
     /// Something else.
     Other(Change),
+}
+
+/// A repost.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reposted {
+    /// By whom.
+    pub by: UserId,
+    /// Which post.
+    pub post: PostRef,
+}
+
+/// What is kept at hand.
+#[derive(Clone, Debug)]
+enum Kept {
+    Post(Arc<Post>),
+    Repost(Arc<Reposted>),
+}
+
+impl From<Kept> for Happened {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Post(post) => Self::Post(post),
+            Kept::Repost(repost) => Self::Repost(repost),
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Posts {
     log: Arc<dyn Log>,
-    cache: Cache<Revision, Arc<Post>, ByBytes>,
+    cache: Cache<Revision, Kept, ByBytes>,
 }
 
 #[derive(Clone, Debug)]
 struct ByBytes;
 
-impl Weighter<Revision, Arc<Post>> for ByBytes {
-    fn weight(&self, _: &Revision, post: &Arc<Post>) -> u64 {
-        POST_OVERHEAD_BYTES + (post.content.bytes() + post.author.as_str().len()) as u64
+impl Weighter<Revision, Kept> for ByBytes {
+    fn weight(&self, _: &Revision, kept: &Kept) -> u64 {
+        match kept {
+            Kept::Post(post) => {
+                POST_OVERHEAD_BYTES + (post.content.bytes() + post.author.as_str().len()) as u64
+            }
+            Kept::Repost(_) => REPOST_BYTES,
+        }
     }
 }
 
@@ -43,18 +78,21 @@ impl Posts {
         Self { log, cache: Cache::with_weighter(posts_estimate, cache_bytes, ByBytes) }
     }
 
-    fn insert(&self, post: &Arc<Post>) {
-        self.cache.insert(post.revision, Arc::clone(post));
+    pub(super) fn cached(&self, revision: Revision) -> Option<Happened> {
+        self.cache.get(&revision).map(Happened::from)
     }
 
-    pub(super) fn cached(&self, revision: Revision) -> Option<Arc<Post>> {
-        self.cache.get(&revision)
+    pub(super) fn cached_post(&self, revision: Revision) -> Option<Arc<Post>> {
+        match self.cache.get(&revision)? {
+            Kept::Post(post) => Some(post),
+            Kept::Repost(_) => None,
+        }
     }
 
     pub(super) fn get(&self, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
         Ok(match self.get_many(&[revision])?.pop().flatten() {
             Some(Happened::Post(post)) => Some(post),
-            Some(Happened::Other(_)) | None => None,
+            Some(Happened::Repost(_) | Happened::Other(_)) | None => None,
         })
     }
 
@@ -63,7 +101,7 @@ impl Posts {
         &self,
         revisions: &[Revision],
     ) -> Result<Vec<Option<Happened>>, log::Error> {
-        let cached = |&revision: &Revision| self.cached(revision).map(Happened::Post);
+        let cached = |&revision: &Revision| self.cached(revision);
         let mut happened: Vec<_> = revisions.iter().map(cached).collect();
         let places = || happened.iter().enumerate().filter(|(_, found)| found.is_none());
         let missing: Vec<_> = places().map(|(place, _)| place).collect();
@@ -73,19 +111,31 @@ impl Posts {
         }
         for (place, event) in missing.into_iter().zip(self.log.get_many(&asked)?) {
             happened[place] = event.map(|event| {
-                let post = self.take_in(revisions[place], &event);
-                post.map_or_else(|| Happened::Other(event.change), Happened::Post)
+                let kept = self.take_in(revisions[place], &event);
+                kept.unwrap_or(Happened::Other(event.change))
             });
         }
         Ok(happened)
     }
 
-    /// Makes the post that `event` published, and keeps it at hand.
-    pub(super) fn take_in(&self, revision: Revision, event: &Event) -> Option<Arc<Post>> {
-        let Change::Publish { author, content, .. } = &event.change else { return None };
-        let (author, content) = (author.clone(), content.clone());
-        let post = Arc::new(Post { revision, author, content, time: event.time });
-        self.insert(&post);
-        Some(post)
+    /// Drops what is at hand of `revision`.
+    pub(super) fn forget(&self, revision: Revision) {
+        self.cache.remove(&revision);
+    }
+
+    /// Makes what `event` published or reposted, and keeps it at hand.
+    pub(super) fn take_in(&self, revision: Revision, event: &Event) -> Option<Happened> {
+        let kept = match &event.change {
+            Change::Publish { author, content, .. } => {
+                let (author, content) = (author.clone(), content.clone());
+                Kept::Post(Arc::new(Post { revision, author, content, time: event.time }))
+            }
+            Change::Repost { user, post } => {
+                Kept::Repost(Arc::new(Reposted { by: user.clone(), post: post.clone() }))
+            }
+            _ => return None,
+        };
+        self.cache.insert(revision, kept.clone());
+        Some(kept.into())
     }
 }

@@ -6,6 +6,21 @@ use tokio::sync::Semaphore;
 
 use super::View;
 use crate::log;
+use crate::model::Revision;
+
+/// Why something cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The view knows of a change that the log does not have.
+    #[error("revision {revision} is missing from the log")]
+    Missing {
+        /// Its revision.
+        revision: Revision,
+    },
+    /// The log or the index is damaged or cannot be read.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+}
 
 /// The right to block, for a few at a time. Who asks first is let in first.
 #[derive(Debug)]

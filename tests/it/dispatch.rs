@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use tokio::task::unconstrained;
 use whimbrel::config::Limits;
-use whimbrel::hub::{
-    Dispatch, Dispatcher, FeedEvent, FeedEventKind, Hub, LiveStream, Start, Step, WatchOptions,
-};
+use whimbrel::hub::{Dispatch, Dispatcher, Hub, LiveStream, Start, Step, WatchOptions};
 use whimbrel::log::{Batch, LocalLog, Log, Options};
 use whimbrel::model::{Change, Content, Event, Revision, Timestamp, UserId};
 use whimbrel::view::View;
 
-use crate::harness::core::{post, step, user};
+use crate::harness::core::{FEED, post, step, user};
 use crate::harness::disk::Disk;
+use crate::harness::events::in_short;
 
 const USERS: usize = 9;
 const STAR: usize = 0;
@@ -116,7 +115,7 @@ async fn a_bookmark_waits_for_a_post_on_its_way() {
     for reader in 1..USERS - 1 {
         world.open(reader);
     }
-    let options = WatchOptions { heartbeat: Duration::ZERO, reset_items: None };
+    let options = WatchOptions { of: FEED, heartbeat: Duration::ZERO, reset_items: None };
     let mut last = world.hub.watch(&id(USERS - 1), Start::Now, options).unwrap();
     while !matches!(step(&mut last).await, Step::CaughtUp { .. }) {}
     world.change(publish(STAR));
@@ -234,10 +233,11 @@ impl World {
         let revision = Revision::new(self.changes.len() as u64);
         let event = Event { time: Timestamp::default(), change };
         self.view.log().append(revision.previous(), vec![event.clone()]).unwrap();
-        let post = self.view.apply(revision, &event).unwrap();
+        let applied = self.view.apply(revision, &event).unwrap();
         if self.hub.is_watched(0) {
-            let batch = Arc::new(Batch { first: revision, events: vec![event] });
-            self.applied.push_back(Arc::new(Dispatch::new(batch, vec![post])));
+            let batch = Batch { first: revision, events: vec![event] };
+            let dispatch = Dispatch::new(&self.view, &batch, vec![applied]).unwrap();
+            self.applied.push_back(Arc::new(dispatch));
         }
     }
 
@@ -251,7 +251,8 @@ impl World {
     }
 
     fn open(&mut self, user: usize) -> usize {
-        let options = WatchOptions { heartbeat: Duration::from_secs(3_600), reset_items: None };
+        let options =
+            WatchOptions { of: FEED, heartbeat: Duration::from_secs(3_600), reset_items: None };
         let stream = self.hub.watch(&id(user), Start::Now, options).unwrap();
         let since = self.changes.len();
         let mut reader = Reader { user, since, stream: Some(stream), seen: Vec::new() };
@@ -302,7 +303,9 @@ impl World {
                     authors.remove(followee);
                     format!("-{followee}")
                 }
-                Change::Publish { author, .. } if authors.contains(author) => author.to_string(),
+                Change::Publish { author, .. } if authors.contains(author) => {
+                    format!("{author}: a post")
+                }
                 _ => continue,
             };
             if place >= reader.since {
@@ -327,15 +330,6 @@ impl Reader {
         }
         self.seen[before..].to_vec()
     }
-}
-
-fn in_short(event: &FeedEvent) -> (u64, String) {
-    let what = match &event.kind {
-        FeedEventKind::Posted(post) => post.author.to_string(),
-        FeedEventKind::AuthorAdded(author) => format!("+{author}"),
-        FeedEventKind::AuthorRemoved(author) => format!("-{author}"),
-    };
-    (event.revision.get(), what)
 }
 
 fn follow(follower: usize, followee: usize) -> Change {

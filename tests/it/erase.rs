@@ -14,7 +14,7 @@ use whimbrel::log::{self, Erasing, Erasure, Index, LocalLog, Log, Options};
 use whimbrel::model::{Attachment, Change, Content, Event, Lang, Post, Revision, Timestamp};
 use whimbrel::runtime::{Clock, Vital};
 
-use crate::harness::core::{post, request_id, step, texts, user};
+use crate::harness::core::{FEED, post, request_id, step, texts, user};
 use crate::harness::{Alter, AlteredLog, Disk, eventually, within};
 use crate::log::OPTIONS;
 
@@ -30,6 +30,7 @@ async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
     let data = Data::new();
     let (log, engine) = data.open(&Limits::default());
     let follow = engine.follow(user("carol"), user("bob")).await.unwrap();
+    engine.follow(user("dave"), user("alice")).await.unwrap();
     let kept = engine.publish(user("bob"), post(KEPT), None).await.unwrap().post;
     let deleted = engine.publish(user("alice"), secret(), Some(request_id("once"))).await.unwrap();
     engine.delete(user("alice"), deleted.post.id()).await.unwrap();
@@ -41,7 +42,7 @@ async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
 
     // Not deleted yet when it was opened, and deleted since: both are erased.
     let (log, engine) = data.open(&often());
-    let options = WatchOptions { heartbeat: Duration::from_secs(20), reset_items: None };
+    let options = WatchOptions { of: FEED, heartbeat: Duration::from_secs(20), reset_items: None };
     let mut stream = engine.watch(&user("carol"), Start::After(follow.cursor), options).unwrap();
     assert_eq!(texts(&events(&mut stream).await), [KEPT]);
     erased_until(&*log, deleted.post.revision.next()).await;
@@ -80,6 +81,7 @@ async fn check_left(log: &dyn Log, engine: &Engine, deleted: &Post) {
     };
     let event = log.get(deleted.revision).unwrap();
     assert_eq!(event, Some(Event { time: deleted.time, change: left }));
+    assert_eq!(feed(engine, "dave").await, [] as [&str; 0]);
     let again = engine.publish(user("alice"), secret(), Some(request_id("once"))).await;
     assert!(matches!(again, Err(Error::PostDeleted { .. })), "{again:?}");
 }
@@ -306,12 +308,11 @@ async fn feed(engine: &Engine, name: &str) -> Vec<String> {
         user: user(name),
         items_max: 10,
         place: None,
-        at_least: None,
         with_own: true,
-        wait_max: Duration::ZERO,
+        all_replies: false,
     };
-    let posts = engine.news_feed(query).await.unwrap().posts;
-    posts.iter().map(|post| post.content.text.as_str().to_owned()).collect()
+    let items = engine.news_feed(query).await.unwrap().items;
+    items.iter().map(|item| item.view.post.content.text.as_str().to_owned()).collect()
 }
 
 /// Notes what is erased, and what is read by revision.

@@ -9,10 +9,8 @@ use whimbrel::api::frame::Frame;
 use whimbrel::api::v1::WatchFeedResponse;
 use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::watch_feed_response::Message as Told;
-use whimbrel::hub::{CursorError, FeedEvent, Run, Step};
-use whimbrel::model::{
-    Change, Content, Cursor, LogId, Post, PostText, RequestId, Revision, Timestamp, UserId,
-};
+use whimbrel::hub::{CursorError, FeedEvent, FeedEventKind, Removal, Run, Step};
+use whimbrel::model::{Content, Cursor, LogId, Post, PostText, Revision, Timestamp, UserId};
 
 /// Every message decodes as the public one, and that encodes to the same bytes: a client cannot
 /// tell, and nor can what stands in between. Encoding it a second time, when the events are shared
@@ -40,24 +38,19 @@ fn frames_are_the_public_messages_byte_by_byte() {
 fn a_batch_says_what_happened() {
     let id = |name: &str| UserId::parse(name).unwrap();
     let post = post(3, "alice", "hello");
-    let published = Change::Publish {
-        author: id("alice"),
-        content: Content::of_text(PostText::parse("hello").unwrap()),
-        request_id: Some(RequestId::parse("r").unwrap()),
-    };
-    let followed = Change::Follow { follower: id("alice"), followee: id("bob") };
-    let unfollowed = Change::Unfollow { follower: id("alice"), followee: id("bob") };
-    let event = |revision, change: &Change, post| {
-        Arc::new(FeedEvent::of(Revision::new(revision), change, post).unwrap())
-    };
+    let bob = || id("bob");
+    let event = |revision, kind| Arc::new(FeedEvent::new(Revision::new(revision), kind));
     let events = vec![
-        event(3, &published, Some(post)),
-        event(4, &followed, None),
-        event(5, &unfollowed, None),
+        event(3, FeedEventKind::Posted(Arc::clone(&post))),
+        event(4, FeedEventKind::AuthorAdded(bob())),
+        event(5, FeedEventKind::AuthorRemoved { author: bob(), reason: Removal::Mute }),
+        event(6, FeedEventKind::Reposted { post: Arc::clone(&post), by: bob() }),
+        event(7, FeedEventKind::Unreposted { post: post.id(), by: bob() }),
+        event(8, FeedEventKind::Deleted(post.id())),
     ];
     let at = |revision| Cursor::after(LogId::new(9), Revision::new(revision));
     let mut bytes = Vec::new();
-    let step = Step::Batch { prev: at(2), cursor: at(5), events: Arc::new(Run::new(events)) };
+    let step = Step::Batch { prev: at(2), cursor: at(8), events: Arc::new(Run::new(events)) };
     Frame::from(step).encode(&mut bytes).unwrap();
 
     let Some(Told::Batch(batch)) = WatchFeedResponse::decode(bytes.as_slice()).unwrap().message
@@ -73,11 +66,21 @@ fn a_batch_says_what_happened() {
                 format!("{} {}: {}", event.revision, post.author_id, post.text)
             }
             Event::AuthorAdded(added) => format!("{} +{}", event.revision, added.author_id),
-            Event::AuthorRemoved(removed) => format!("{} -{}", event.revision, removed.author_id),
-            other => panic!("never sent: {other:?}"),
+            Event::AuthorRemoved(removed) => {
+                format!("{} -{} {:?}", event.revision, removed.author_id, removed.reason())
+            }
+            Event::Reposted(reposted) => {
+                let item = reposted.item.as_ref().unwrap();
+                assert_eq!(item.revision, event.revision);
+                format!("{} repost: {}", event.revision, item.post.as_ref().unwrap().text)
+            }
+            Event::Unreposted(it) => format!("{} {} {}", event.revision, it.user_id, it.post_id),
+            Event::Deleted(deleted) => format!("{} no {}", event.revision, deleted.post_id),
         })
         .collect();
-    assert_eq!(told, ["3 alice: hello", "4 +bob", "5 -bob"]);
+    let expected =
+        ["3 alice: hello", "4 +bob", "5 -bob Mute", "6 repost: hello", "7 bob p3", "8 no p3"];
+    assert_eq!(told, expected);
 }
 
 fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<Step> {
@@ -90,24 +93,15 @@ fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<Step> {
         .map(|number| {
             let author = format!("a{}", "x".repeat(random.usize(..100)));
             let text = "\u{1f426}é x".repeat(random.usize(1..40));
-            let change = Change::Publish {
-                author: UserId::parse(&author).unwrap(),
-                content: Content::of_text(PostText::parse(&text).unwrap()),
-                request_id: None,
-            };
             let revision = round * 20 + number;
-            let event = if number % 5 == 0 {
-                let followee = UserId::parse("b").unwrap();
-                let change = Change::Follow { follower: followee.clone(), followee };
-                FeedEvent::of(Revision::new(revision), &change, None)
-            } else {
-                FeedEvent::of(
-                    Revision::new(revision),
-                    &change,
-                    Some(post(revision, &author, &text)),
-                )
+            let bob = UserId::parse("b").unwrap();
+            let post = post(revision, &author, &text);
+            let kind = match number % 5 {
+                0 => FeedEventKind::AuthorAdded(bob),
+                1 => FeedEventKind::Reposted { post, by: bob },
+                _ => FeedEventKind::Posted(post),
             };
-            Arc::new(event.unwrap())
+            Arc::new(FeedEvent::new(Revision::new(revision), kind))
         })
         .collect();
     let (a, b) = (cursor(random), cursor(random));

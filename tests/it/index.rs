@@ -179,11 +179,22 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
         view.apply(log.head(), &event).unwrap();
     }
     let (name, head) = (user(0), log.head());
-    let page =
-        PageQuery { user: name.clone(), before: Revision::MAX, items_max: 1_000, with_own: false };
+    let page = PageQuery {
+        user: name.clone(),
+        before: Revision::MAX,
+        items_max: 1_000,
+        with_own: false,
+        all_replies: false,
+    };
     let kind = BacklogKind::Events;
-    let backlog =
-        BacklogQuery { user: name, after: Revision::ZERO, until: head, kind, events_max: 2_000 };
+    let backlog = BacklogQuery {
+        user: name,
+        all_replies: false,
+        after: Revision::ZERO,
+        until: head,
+        kind,
+        events_max: 2_000,
+    };
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             for lag in (0..POSTS as usize).rev().step_by(10) {
@@ -191,11 +202,11 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
             }
         });
         let whole = (
-            whole.feed_page_at_hand(&page).unwrap().revisions,
+            whole.feed_page_at_hand(&page).unwrap().items,
             whole.backlog_at_hand(&backlog).unwrap(),
         );
         while !writer.is_finished() {
-            assert_eq!(view.feed_page(&page).unwrap().revisions, whole.0);
+            assert_eq!(view.feed_page(&page).unwrap().items, whole.0);
             assert_eq!(view.backlog(&backlog).unwrap(), whole.1);
         }
     });
@@ -324,20 +335,27 @@ fn assert_same(view: &View, whole: &View) {
 fn assert_same_feed(view: &View, whole: &View, name: &UserId) {
     let head = whole.applied().get();
     for before in [head + 1, head / 2, head / 7].map(Revision::new) {
-        let query = PageQuery { user: name.clone(), before, items_max: 5, with_own: true };
+        let query = PageQuery {
+            user: name.clone(),
+            before,
+            items_max: 5,
+            with_own: true,
+            all_replies: false,
+        };
         let expected = whole.feed_page_at_hand(&query).unwrap();
-        let expected = (expected.revisions, expected.more, expected.at);
+        let expected = (expected.items, expected.more, expected.at);
         if let Some(page) = view.feed_page_at_hand(&query) {
-            assert_eq!((page.revisions, page.more, page.at), expected);
+            assert_eq!((page.items, page.more, page.at), expected);
         }
         let page = view.feed_page(&query).unwrap();
-        assert_eq!((page.revisions, page.more, page.at), expected, "{query:?}");
+        assert_eq!((page.items, page.more, page.at), expected, "{query:?}");
     }
     for kind in [BacklogKind::Events, BacklogKind::Items] {
         for after in [0, head / 5, head / 2, head.saturating_sub(3)] {
             let (after, until) = (Revision::new(after), Revision::new(head));
             let user = name.clone();
-            let query = BacklogQuery { user, after, until, kind, events_max: 25 };
+            let query =
+                BacklogQuery { user, all_replies: false, after, until, kind, events_max: 25 };
             let expected = whole.backlog_at_hand(&query).unwrap();
             if let Some(backlog) = view.backlog_at_hand(&query) {
                 assert_eq!(backlog, expected);

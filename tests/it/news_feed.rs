@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tonic::Code;
 use whimbrel::api::v1::NewsFeedRequest;
-use whimbrel::engine::{FeedPlace, FeedQuery};
+use whimbrel::engine::{FeedQuery, PagePlace};
 
 use crate::harness::core::{Core, user};
 use crate::harness::{Feed, Setup, TestServer, Valve, refused};
@@ -196,22 +196,21 @@ proptest! {
 /// The feed of `user0`, page by page; every page but the last is full.
 async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> {
     let mut texts = Vec::new();
-    let mut place: Option<FeedPlace> = None;
+    let mut place: Option<PagePlace> = None;
     loop {
         let query = FeedQuery {
             user: user("user0"),
             items_max: page_size,
             place,
-            at_least: None,
             with_own,
-            wait_max: Duration::ZERO,
+            all_replies: false,
         };
         let page = core.engine().news_feed(query).await.expect("the page is read");
-        texts.extend(page.posts.iter().map(|post| post.content.text.as_str().to_owned()));
+        texts.extend(page.items.iter().map(|item| item.view.post.content.text.as_str().to_owned()));
         place = page.next;
         if place.is_none() {
             return texts;
         }
-        assert_eq!(page.posts.len(), page_size, "a page before the last is full");
+        assert_eq!(page.items.len(), page_size, "a page before the last is full");
     }
 }

@@ -13,6 +13,7 @@ use whimbrel::log::{Error, Index, LocalLog, Log};
 use whimbrel::model::{Change, Content, Cursor, Event, PostText, Revision, Timestamp, UserId};
 use whimbrel::runtime::{Clock, Vital};
 
+use crate::harness::core::FEED;
 use crate::harness::{Alter, AlteredLog, Disk, within};
 use crate::log::OPTIONS;
 
@@ -41,7 +42,8 @@ fn a_storm_of_watchers_shares_the_reads_of_the_log() {
         for watcher in 0..WATCHERS {
             let after = first_post + (watcher * 7 % POSTS) as u64;
             let cursor = Cursor::after(now.log, Revision::new(after));
-            let options = WatchOptions { heartbeat: Duration::from_secs(20), reset_items: None };
+            let options =
+                WatchOptions { of: FEED, heartbeat: Duration::from_secs(20), reset_items: None };
             let mut stream = engine.watch(&user(watcher), Start::After(cursor), options).unwrap();
             streams.spawn(async move {
                 let mut told = Vec::new();

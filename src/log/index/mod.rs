@@ -9,8 +9,8 @@
 //!   ├── newest      author ──▶ mark
 //!   ├── posts_of    (author, mark)  ──▶ previous    read where memory ends
 //!   ├── changes_of  (user, mark)  ──▶ previous      read where memory ends
-//!   ├── facts       (table, subject, place) ──▶ value   read where memory ends
-//!   ├── resident    the same, of what memory has whole
+//!   ├── facts       (table, subject, place) ──▶ value, check   read where memory ends
+//!   ├── resident    (table, subject, place) ──▶ value   what memory has whole
 //!   ├── requests    revision ──▶ hash, time         as long as request ids are remembered
 //!   └── meta        what log it is made from, and until where
 //! ```
@@ -19,7 +19,9 @@
 //! one revision to another or does nothing. One that is missing, damaged, of another format, of
 //! another log, or ahead of its log is thrown away and made anew.
 
+mod facts;
 mod rows;
+mod snapshot;
 mod tables;
 mod tries;
 
@@ -29,16 +31,17 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, StorageBackend};
+use redb::{Database, ReadableDatabase, StorageBackend};
 
 pub use rows::{Contents, Edge, FactKey, Keep, Request, Rows};
-use tables::{CHANGES_OF, EDGES, END, FACTS, POSTS_OF, RESIDENT, broken, key};
+pub use snapshot::Snapshot;
+use tables::key;
 use tries::Tries;
 
 use super::redb_file::{builder, guarded, random, storage};
 use super::space::Space;
 use super::{Entry, Error, Log, Options, codec};
-use crate::model::{Mark, Revision, Timestamp};
+use crate::model::{Revision, Timestamp};
 
 const FORMAT: u64 = 2;
 
@@ -86,18 +89,6 @@ pub enum History {
     Posts,
     /// What the user changed of whom they follow, and so on: what concerns their own feed alone.
     Changes,
-}
-
-/// The tables at one moment.
-pub struct Snapshot<'a> {
-    file: &'a IndexFile,
-    complete_until: Revision,
-    user_count: u32,
-    posts_of: ReadOnlyTable<(u32, u64), u64>,
-    changes_of: ReadOnlyTable<(u32, u64), u64>,
-    edges: ReadOnlyTable<(u32, u32), u64>,
-    facts: ReadOnlyTable<FactKey, u128>,
-    resident: ReadOnlyTable<FactKey, u128>,
 }
 
 impl Index {
@@ -293,162 +284,13 @@ impl Index {
         // Read first: what is seen is then at least as new.
         let user_count = self.user_count.load(Ordering::Acquire);
         let complete_until = self.complete_until();
-        let open = || -> Result<_, redb::Error> {
-            let transaction = self.database.begin_read()?;
-            Ok(Snapshot {
-                file: &self.file,
-                complete_until,
-                user_count,
-                posts_of: transaction.open_table(POSTS_OF)?,
-                changes_of: transaction.open_table(CHANGES_OF)?,
-                edges: transaction.open_table(EDGES)?,
-                facts: transaction.open_table(FACTS)?,
-                resident: transaction.open_table(RESIDENT)?,
-            })
-        };
-        self.file.guarded(open)
+        let transaction = self.file.guarded(|| Ok(self.database.begin_read()?))?;
+        Ok(Snapshot::new(&self.file, transaction, complete_until, user_count))
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
         // A panic while writing ends the process.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Snapshot<'_> {
-    /// All that the log says up to here is in it.
-    #[must_use]
-    pub fn complete_until(&self) -> Revision {
-        self.complete_until
-    }
-
-    /// Since when one user follows another.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn edge(&self, follower: u32, followee: u32) -> Result<Option<Revision>, Error> {
-        let since = self.file.guarded(|| Ok(self.edges.get((follower, followee))?))?;
-        Ok(since.map(|since| Revision::new(since.value())))
-    }
-
-    /// A fact, if it is one.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn fact(&self, key: FactKey, keep: Keep) -> Result<Option<u128>, Error> {
-        let table = match keep {
-            Keep::OnDisk => &self.facts,
-            Keep::InMemory => &self.resident,
-        };
-        let value = self.file.guarded(|| Ok(table.get(key)?))?;
-        Ok(value.map(|value| value.value()))
-    }
-
-    /// The facts of a table about a subject at places below `before`, highest first, at most
-    /// `max`.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn facts_before(
-        &self,
-        (table, subject): (u8, u64),
-        before: u64,
-        max: usize,
-    ) -> Result<Vec<(u64, u128)>, Error> {
-        let places = (table, subject, 0)..(table, subject, before);
-        self.file.guarded(|| self.facts.range(places.clone())?.rev().take(max).map(fact).collect())
-    }
-
-    /// The facts of a table about a subject at places above `after`, lowest first, at most `max`.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn facts_after(
-        &self,
-        (table, subject): (u8, u64),
-        after: u64,
-        max: usize,
-    ) -> Result<Vec<(u64, u128)>, Error> {
-        let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
-        let places = (table, subject, first)..=(table, subject, u64::MAX);
-        self.file.guarded(|| self.facts.range(places.clone())?.take(max).map(fact).collect())
-    }
-
-    /// The newest of `user`'s marks before `before`, newest first, at most `max`.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn newest_before(
-        &self,
-        history: History,
-        user: u32,
-        before: Mark,
-        max: usize,
-    ) -> Result<Vec<Mark>, Error> {
-        self.file.guarded(|| {
-            let chains = self.table(history);
-            let mut newer = chains.range((user, before.number())..=(user, END))?;
-            let Some(newer) = newer.next().transpose()? else {
-                return self.without_chain(user);
-            };
-            let mut expected = newer.1.value();
-            let mut found = Vec::new();
-            for row in chains.range((user, 0)..(user, before.number()))?.rev().take(max) {
-                let (key, previous) = row?;
-                if key.value().1 != expected {
-                    return Err(broken(user));
-                }
-                found.push(Mark::from_number(expected));
-                expected = previous.value();
-            }
-            // The first of a chain has none before it.
-            if found.len() < max && expected != 0 { Err(broken(user)) } else { Ok(found) }
-        })
-    }
-
-    /// The oldest of `user`'s marks after `after`, oldest first, at most `max`.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn oldest_after(
-        &self,
-        history: History,
-        user: u32,
-        after: Mark,
-        max: usize,
-    ) -> Result<Vec<Mark>, Error> {
-        self.file.guarded(|| {
-            let chains = self.table(history);
-            let older = chains.range((user, 0)..=(user, after.number()))?.next_back();
-            let mut expected = older.transpose()?.map_or(0, |(key, _)| key.value().1);
-            let mut found = Vec::new();
-            for row in chains.range((user, after.number().saturating_add(1))..=(user, END))? {
-                let (key, previous) = row?;
-                let (_, mark) = key.value();
-                if previous.value() != expected {
-                    return Err(broken(user));
-                }
-                if mark == END || found.len() >= max {
-                    return Ok(found);
-                }
-                found.push(Mark::from_number(mark));
-                expected = mark;
-            }
-            // There is always an end.
-            if found.is_empty() { self.without_chain(user) } else { Err(broken(user)) }
-        })
-    }
-
-    /// What is known of a user without a chain, who must be too new to be here.
-    fn without_chain(&self, user: u32) -> Result<Vec<Mark>, redb::Error> {
-        if user < self.user_count { Err(broken(user)) } else { Ok(Vec::new()) }
-    }
-
-    fn table(&self, history: History) -> &ReadOnlyTable<(u32, u64), u64> {
-        match history {
-            History::Posts => &self.posts_of,
-            History::Changes => &self.changes_of,
-        }
     }
 }
 
@@ -465,22 +307,6 @@ impl IndexFile {
         }
         used
     }
-}
-
-impl std::fmt::Debug for Snapshot<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Snapshot(complete until {})", self.complete_until)
-    }
-}
-
-fn fact<E>(
-    row: Result<(redb::AccessGuard<'_, FactKey>, redb::AccessGuard<'_, u128>), E>,
-) -> Result<(u64, u128), redb::Error>
-where
-    redb::Error: From<E>,
-{
-    let (key, value) = row?;
-    Ok((key.value().2, value.value()))
 }
 
 /// Makes the tables of an index of `log` that has nothing in it.

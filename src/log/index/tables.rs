@@ -9,6 +9,7 @@ use redb::{
     WriteTransaction,
 };
 
+use super::facts::{self, FACTS};
 use super::rows::{Contents, Edge, FactKey, Request, Rows};
 use crate::model::{Mark, Revision, Timestamp, UserId};
 
@@ -31,8 +32,6 @@ pub(super) const CHANGES_OF: Chain = TableDefinition::new("changes_of");
 /// Revision → (upper half, lower half of the hash, nanoseconds of the log's time).
 const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
 
-/// The facts that are read when they are asked for.
-pub(super) const FACTS: TableDefinition<'_, FactKey, u128> = TableDefinition::new("facts");
 /// The facts that are kept in memory.
 pub(super) const RESIDENT: TableDefinition<'_, FactKey, u128> = TableDefinition::new("resident");
 
@@ -82,7 +81,7 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(POSTS_OF)?;
     transaction.open_table(CHANGES_OF)?;
     transaction.open_table(REQUESTS)?;
-    transaction.open_table(FACTS)?;
+    facts::begin(&mut transaction.open_table(FACTS)?)?;
     transaction.open_table(RESIDENT)?;
     Ok(())
 }
@@ -180,12 +179,9 @@ pub(super) fn add(
         *sum = sum.wrapping_sub(before).wrapping_add(check::newest(author, mark.number()));
     }
 
-    let mut facts = transaction.open_table(FACTS)?;
+    let mut stored = transaction.open_table(FACTS)?;
     for (&key, &value) in &rows.facts {
-        match value {
-            Some(value) => facts.insert(key, value)?,
-            None => facts.remove(key)?,
-        };
+        facts::put(&mut stored, key, value)?;
     }
     let mut resident = transaction.open_table(RESIDENT)?;
     for (&key, &value) in &rows.resident {
@@ -259,7 +255,7 @@ fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> Request {
 
 /// Checks of rows, which are added up: a sum is the same in any order, and can be changed by what
 /// changes.
-mod check {
+pub(super) mod check {
     use super::{FactKey, Request};
 
     pub(super) fn user(number: u32, name: &str) -> u64 {
@@ -277,6 +273,11 @@ mod check {
     pub(super) fn fact((table, subject, place): FactKey, value: u128) -> u64 {
         let key = mix(mix(mix(5, u64::from(table)), subject), place);
         mix(mix(key, (value >> 64) as u64), value as u64)
+    }
+
+    /// Of a row that comes right after that of `previous`. Not for a sum.
+    pub(in super::super) fn chained_fact(previous: FactKey, key: FactKey, value: u128) -> u64 {
+        mix(fact(previous, 6), fact(key, value))
     }
 
     pub(super) fn request(request: &Request) -> u64 {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Engine, Published};
-use whimbrel::hub::{FeedEventKind, LiveStream, Start, Step, WatchOptions};
+use whimbrel::hub::{FeedEventKind, LiveStream, Start, Step, WatchOptions, Watched};
 use whimbrel::log::{Index, LocalLog, Options};
 use whimbrel::model::{PostText, RequestId, UserId};
 use whimbrel::runtime::{Clock, Vital};
 
 use super::disk::Disk;
 use super::patience::within;
+
+/// A home feed, as it is watched unless something else is asked for.
+pub(crate) const FEED: Watched = Watched::Feed { all_replies: false };
 
 /// An engine and what it stands on.
 #[derive(Debug)]
@@ -75,7 +78,8 @@ impl Core {
 
     /// A live feed that does nothing before it is asked for its next message.
     pub(crate) fn watch(&self, name: &str, start: Start) -> LiveStream {
-        let options = WatchOptions { heartbeat: self.limits.heartbeat_default, reset_items: None };
+        let options =
+            WatchOptions { of: FEED, heartbeat: self.limits.heartbeat_default, reset_items: None };
         self.engine().watch(&user(name), start, options).expect("the stream is opened")
     }
 }

@@ -7,6 +7,7 @@
 mod altered_log;
 pub(crate) mod core;
 pub(crate) mod disk;
+pub(crate) mod events;
 mod gate;
 mod held_log;
 mod hooked_log;

@@ -1,0 +1,22 @@
+//! Reading what a user is notified of.
+
+use super::{Engine, Error};
+use crate::model::UserId;
+use crate::view::{NoticesQuery, Notifications, PagePlace};
+
+impl Engine {
+    /// A page of what `user` is notified of, newest first.
+    ///
+    /// # Errors
+    /// `place` is not of this log; or the log or the index cannot be read.
+    pub async fn notifications(
+        &self,
+        user: UserId,
+        items_max: usize,
+        place: Option<PagePlace>,
+    ) -> Result<Notifications, Error> {
+        self.check_place(place)?;
+        let query = NoticesQuery { user, place, items_max };
+        self.0.view.read(move |view| Ok(view.notifications(&query)?)).await
+    }
+}

@@ -1,0 +1,178 @@
+//! The table of facts that are read when they are asked for. Rows come and go, anywhere.
+//!
+//! ```text
+//!   (1, 7, 3) ──▶ value, check ◀┐ the check of a row is over the key before it,
+//!   (1, 7, 9) ──▶ value, check ─┘ its own key, and its value
+//!   …
+//!   END       ──▶ 0, check        always there
+//! ```
+//!
+//! So a row that is not what was written is found when it is read, and one that is gone is found by
+//! the row after it: whoever reads looks at that too, also to say that there is nothing. What a
+//! check cannot tell is a table that is, as a whole, one of an earlier moment.
+
+use std::ops::Bound::{Excluded, Unbounded};
+
+use redb::{ReadableTable, Table, TableDefinition};
+
+use super::rows::FactKey;
+use super::tables::check;
+
+/// Key → value and check.
+pub(super) const FACTS: TableDefinition<'_, FactKey, Stored> = TableDefinition::new("facts");
+
+pub(super) type Stored = (u128, u64);
+
+/// Stands for the key before the first.
+const START: FactKey = (0, 0, 0);
+/// After all keys.
+const END: FactKey = (u8::MAX, u64::MAX, u64::MAX);
+
+/// What the facts of a list are about: their table, and their subject.
+pub(super) type About = (u8, u64);
+
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    key: FactKey,
+    value: u128,
+    check: u64,
+}
+
+/// Puts in what every table of facts has.
+pub(super) fn begin(table: &mut Table<'_, FactKey, Stored>) -> Result<(), redb::Error> {
+    insert(table, START, END, 0)
+}
+
+/// Makes something a fact, or none.
+pub(super) fn put(
+    table: &mut Table<'_, FactKey, Stored>,
+    key: FactKey,
+    value: Option<u128>,
+) -> Result<(), redb::Error> {
+    let previous = last_below(table, key)?;
+    let row = first_from(table, previous, key)?;
+    match value {
+        Some(value) if row.key == key => insert(table, previous, key, value),
+        Some(value) => {
+            insert(table, previous, key, value)?;
+            insert(table, key, row.key, row.value)
+        }
+        None if row.key == key => {
+            let next = table.range((Excluded(key), Unbounded))?.next();
+            let next = next.transpose()?.map(|row| read(&row)).ok_or_else(|| broken(key))?;
+            verify(key, &next)?;
+            table.remove(key)?;
+            insert(table, previous, next.key, next.value)
+        }
+        None => Ok(()),
+    }
+}
+
+/// A fact, if it is one.
+pub(super) fn get(
+    table: &impl ReadableTable<FactKey, Stored>,
+    key: FactKey,
+) -> Result<Option<u128>, redb::Error> {
+    let row = first_from(table, last_below(table, key)?, key)?;
+    Ok((row.key == key).then_some(row.value))
+}
+
+/// The facts at places below `before`, highest first, at most `max`.
+pub(super) fn list_before(
+    table: &impl ReadableTable<FactKey, Stored>,
+    about: About,
+    before: u64,
+    max: usize,
+) -> Result<Vec<(u64, u128)>, redb::Error> {
+    let before = (about.0, about.1, before);
+    let mut older = table.range(..before)?.rev();
+    let newer = table.range(before..)?.next();
+    let mut newer = newer.transpose()?.map(|row| read(&row)).ok_or_else(|| broken(before))?;
+    let mut found = Vec::new();
+    loop {
+        let row = older.next().transpose()?.map(|row| read(&row));
+        verify(row.map_or(START, |row| row.key), &newer)?;
+        if newer.key < before {
+            found.push((newer.key.2, newer.value));
+        }
+        match row {
+            Some(row) if row.is_about(about) && found.len() < max => newer = row,
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// The facts at places above `after`, lowest first, at most `max`.
+pub(super) fn list_after(
+    table: &impl ReadableTable<FactKey, Stored>,
+    about: About,
+    after: u64,
+    max: usize,
+) -> Result<Vec<(u64, u128)>, redb::Error> {
+    let after = (about.0, about.1, after);
+    let previous = table.range(..=after)?.next_back().transpose()?;
+    let mut previous = previous.map_or(START, |row| read(&row).key);
+    let mut found = Vec::new();
+    for row in table.range((Excluded(after), Unbounded))? {
+        let row = read(&row?);
+        verify(previous, &row)?;
+        if !row.is_about(about) || found.len() >= max {
+            return Ok(found);
+        }
+        found.push((row.key.2, row.value));
+        previous = row.key;
+    }
+    // There is always an end.
+    Err(broken(after))
+}
+
+impl Row {
+    fn is_about(&self, about: About) -> bool {
+        (self.key.0, self.key.1) == about
+    }
+}
+
+/// The last key below `key`.
+fn last_below(
+    table: &impl ReadableTable<FactKey, Stored>,
+    key: FactKey,
+) -> Result<FactKey, redb::Error> {
+    let row = table.range(..key)?.next_back().transpose()?;
+    Ok(row.map_or(START, |row| read(&row).key))
+}
+
+/// The first row from `key` on, which comes right after `previous`.
+fn first_from(
+    table: &impl ReadableTable<FactKey, Stored>,
+    previous: FactKey,
+    key: FactKey,
+) -> Result<Row, redb::Error> {
+    let row = table.range(key..)?.next().transpose()?;
+    let row = row.map(|row| read(&row)).ok_or_else(|| broken(key))?;
+    verify(previous, &row)?;
+    Ok(row)
+}
+
+fn read((key, stored): &(redb::AccessGuard<'_, FactKey>, redb::AccessGuard<'_, Stored>)) -> Row {
+    let (key, (value, check)) = (key.value(), stored.value());
+    Row { key, value, check }
+}
+
+fn verify(previous: FactKey, row: &Row) -> Result<(), redb::Error> {
+    let is_whole = check::chained_fact(previous, row.key, row.value) == row.check;
+    if is_whole { Ok(()) } else { Err(broken(row.key)) }
+}
+
+fn insert(
+    table: &mut Table<'_, FactKey, Stored>,
+    previous: FactKey,
+    key: FactKey,
+    value: u128,
+) -> Result<(), redb::Error> {
+    table.insert(key, (value, check::chained_fact(previous, key, value)))?;
+    Ok(())
+}
+
+fn broken((table, subject, place): FactKey) -> redb::Error {
+    redb::Error::Corrupted(format!("facts of table {table} about {subject} at {place} are missing"))
+}

@@ -1,0 +1,150 @@
+//! What users are notified of: newest first, a page at a time, and how much of it is not seen yet.
+//!
+//! New followers are known from who follows the user, everything else from the notices. Whatever
+//! was taken back is in neither; what was deleted, or is done by somebody whom the user hides, is
+//! left out when it is read.
+
+use std::collections::HashMap;
+use std::iter::Peekable;
+use std::sync::Arc;
+
+use super::answers::{Notification, Notifications, PagePlace};
+use super::fact::{Key, Notice, NoticeKind, Place, Table, Value};
+use super::ids::UserIx;
+use super::listing::{Listing, first_of};
+use super::lists::page;
+use super::{ReadError, View};
+use crate::log;
+use crate::model::{Post, PostId, Revision, UserId};
+
+/// Which page of whose notifications.
+#[derive(Clone, Debug)]
+pub struct NoticesQuery {
+    /// Whose.
+    pub user: UserId,
+    /// Where the page begins; `None` for the newest.
+    pub place: Option<PagePlace>,
+    /// How many at most.
+    pub items_max: usize,
+}
+
+/// The notices of a user and their new followers, merged.
+struct Told<'a> {
+    notices: Peekable<Listing<'a>>,
+    followers: Peekable<Listing<'a>>,
+}
+
+impl NoticeKind {
+    /// Whether the change that it tells of published a post.
+    pub(super) fn is_of_a_post(self) -> bool {
+        matches!(self, Self::Reply | Self::Quote | Self::Mention)
+    }
+}
+
+impl View {
+    /// A page of what a user is notified of. May read the log and the index, which blocks for a
+    /// moment.
+    ///
+    /// # Errors
+    /// The log or the index is damaged or cannot be read.
+    pub fn notifications(&self, query: &NoticesQuery) -> Result<Notifications, ReadError> {
+        let (at, before) = self.place(query.place);
+        let Some(user) = self.ids.get(&query.user) else {
+            let (page, seen_until) = (page(Vec::new(), None, at), Revision::ZERO);
+            return Ok(Notifications { page, unseen: 0, seen_until });
+        };
+        let seen_until = self.facts.get(Key::of(Table::Seen, user))?;
+        let seen_until = seen_until.map_or(Revision::ZERO, Value::revision);
+        let unseen = self
+            .told(user, at.next(), query.items_max)
+            .take_while(|told| !matches!(told, Ok((revision, _)) if *revision <= seen_until));
+        let (unseen, _) = first_of(unseen, self.unseen_count_max)?;
+        loop {
+            let told = self.told(user, before, query.items_max);
+            let (told, more) = first_of(told, query.items_max)?;
+            let next = told.last().filter(|_| more).map(|&(revision, _)| revision);
+            // Else the page would be short.
+            if let Some(items) = self.notified(&told)? {
+                let page = page(items, next, at);
+                return Ok(Notifications { page, unseen: unseen.len(), seen_until });
+            }
+        }
+    }
+
+    /// Whether `user` is told of what happened at `revision`: nothing of it was deleted, and they
+    /// do not hide who did it.
+    pub(super) fn is_told(&self, user: UserIx, revision: Revision, notice: Notice) -> bool {
+        let is_there = |revision| self.hidden.retracted(revision).is_none();
+        !self.hidden.is_hidden(user, notice.actor)
+            && (notice.post == Revision::ZERO || is_there(notice.post))
+            && (!notice.kind.is_of_a_post() || is_there(revision))
+    }
+
+    /// What `user` is told of that happened before `before`, newest first.
+    pub(super) fn told(
+        &self,
+        user: UserIx,
+        before: Revision,
+        items_max: usize,
+    ) -> impl Iterator<Item = Result<(Revision, Notice), log::Error>> {
+        let listing = |table| self.newest((table, user.into()), before, items_max).peekable();
+        let told = Told { notices: listing(Table::Notices), followers: listing(Table::Followers) };
+        told.filter(move |told| match told {
+            Ok((revision, notice)) => self.is_told(user, *revision, *notice),
+            Err(_) => true,
+        })
+    }
+
+    /// What `told` says in full; `None` if a post was deleted in this moment.
+    fn notified(
+        &self,
+        told: &[(Revision, Notice)],
+    ) -> Result<Option<Vec<Notification>>, ReadError> {
+        let revisions = |of_posts| {
+            let of_kind = told.iter().filter(move |(_, it)| it.kind.is_of_a_post() == of_posts);
+            of_kind.map(|&(revision, _)| revision)
+        };
+        let published: Vec<_> = revisions(true).map(PostId::at).collect();
+        let Some(posts) = self.all_posts(&published)? else { return Ok(None) };
+        let mut posts: HashMap<Revision, Arc<Post>> =
+            posts.into_iter().map(|post| (post.revision, post)).collect();
+        let others: Vec<_> = revisions(false).collect();
+        let mut times = HashMap::new();
+        for (event, revision) in self.log.get_many(&others)?.into_iter().zip(others) {
+            times.insert(revision, event.ok_or(ReadError::Missing { revision })?.time);
+        }
+        let notification = |&(revision, notice): &(Revision, Notice)| {
+            let post = posts.remove(&revision);
+            let time = post.as_ref().map(|post| post.time);
+            Some(Notification {
+                revision,
+                time: time.or_else(|| times.get(&revision).copied())?,
+                kind: notice.kind,
+                actor: self.ids.name(notice.actor),
+                subject: (notice.post > Revision::ZERO).then(|| PostId::at(notice.post)),
+                post,
+            })
+        };
+        Ok(told.iter().map(notification).collect())
+    }
+}
+
+impl Iterator for Told<'_> {
+    type Item = Result<(Revision, Notice), log::Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // Errors come first, as a place cannot be told from them.
+        let place = |row: Option<&Result<(Place, Value), log::Error>>| {
+            row.map(|row| row.as_ref().map_or(Place::LAST, |&(place, _)| place))
+        };
+        if place(self.notices.peek()) >= place(self.followers.peek()) {
+            let notice = self.notices.next()?;
+            return Some(notice.map(|(place, value)| (place.revision(), value.notice())));
+        }
+        let follower = self.followers.next()?;
+        Some(follower.map(|(place, value)| {
+            let (kind, post) = (NoticeKind::Follow, Revision::ZERO);
+            (place.revision(), Notice { kind, actor: value.user(), post })
+        }))
+    }
+}

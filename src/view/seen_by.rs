@@ -1,0 +1,252 @@
+//! Posts as somebody sees them: which they see, and with which counts.
+//!
+//! Who is apart from nobody, as nearly all are, sees the counts that are stored. For others what
+//! those do whom they do not see is subtracted: one look for each of those, or one for each of what
+//! is counted, whichever are fewer.
+
+use std::sync::Arc;
+
+use super::answers::{Counts, PostView};
+use super::fact::{Key, Place, PostCounts, Table, Value};
+use super::facts::Order;
+use super::ids::UserIx;
+use super::{Happened, View};
+use crate::log;
+use crate::model::{Post, PostId, UserId};
+
+/// Somebody who reads, and whom they do not see; of one moment.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    /// `None` if the log has not named them.
+    user: Option<UserIx>,
+    /// Sorted.
+    apart: Vec<UserIx>,
+}
+
+impl Viewer {
+    /// Whether they see what `other` does.
+    pub(super) fn sees(&self, other: UserIx) -> bool {
+        self.apart.binary_search(&other).is_err()
+    }
+
+    /// Whom they do not see, sorted.
+    pub(super) fn apart(&self) -> &[UserIx] {
+        &self.apart
+    }
+}
+
+impl View {
+    /// `posts`, which `viewer` sees, with what is counted of them; `None` if a part of that is not in
+    /// memory. Says nothing of whether they see them.
+    #[must_use]
+    pub fn post_views_at_hand(
+        &self,
+        viewer: &UserId,
+        posts: &[Arc<Post>],
+    ) -> Option<Vec<PostView>> {
+        let viewer = self.viewer(viewer);
+        let view = |post: &Arc<Post>| {
+            let counts = self.counts_at_hand(post.id())?;
+            if counts != PostCounts::default() && !viewer.apart.is_empty() {
+                return None;
+            }
+            let reacted = |table, count| match viewer.user {
+                Some(user) if count > 0 => {
+                    Some(self.facts.get_at_hand(Key::new(table, post.id(), user))?.is_some())
+                }
+                _ => Some(false),
+            };
+            let liked = reacted(Table::Like, counts.likes)?;
+            let reposted = reacted(Table::Repost, counts.reposts)?;
+            Some(PostView { post: Arc::clone(post), counts: counts.into(), liked, reposted })
+        };
+        posts.iter().map(view).collect()
+    }
+
+    /// As [`View::post_views_at_hand`]. May read the index, which blocks for a moment.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn post_views(
+        &self,
+        viewer: &UserId,
+        posts: Vec<Arc<Post>>,
+    ) -> Result<Vec<PostView>, log::Error> {
+        self.views_for(&self.viewer(viewer), posts)
+    }
+
+    /// Those of the posts named `ids` that there are and that `viewer` sees; `None` if a part of
+    /// that is not in memory.
+    #[must_use]
+    pub fn posts_seen_at_hand(&self, viewer: &UserId, ids: &[PostId]) -> Option<Vec<PostView>> {
+        let posts: Option<Vec<_>> = ids
+            .iter()
+            .filter(|id| self.hidden.retracted(id.revision()).is_none())
+            .map(|id| self.cached_post(id.revision()))
+            .collect();
+        let mut posts = posts?;
+        let seen_by = self.viewer(viewer);
+        posts.retain(|post| self.is_seen(&seen_by, post));
+        self.post_views_at_hand(viewer, &posts)
+    }
+
+    /// Those of the posts named `ids` that there are and that `viewer` sees. May read the log and the
+    /// index, which blocks for a moment.
+    ///
+    /// # Errors
+    /// The log or the index is damaged or cannot be read.
+    pub fn posts_seen(&self, viewer: &UserId, ids: &[PostId]) -> Result<Vec<PostView>, log::Error> {
+        let viewer = self.viewer(viewer);
+        let revisions: Vec<_> = ids.iter().map(|id| id.revision()).collect();
+        let posts = self.happened(&revisions)?.into_iter().filter_map(|happened| match happened {
+            Some(Happened::Post(post)) if self.is_seen(&viewer, &post) => Some(post),
+            _ => None,
+        });
+        self.views_for(&viewer, posts.collect())
+    }
+
+    /// Whether there is a post named `id`, and `viewer` sees it. May read the log, which blocks for a
+    /// moment.
+    ///
+    /// # Errors
+    /// The log is damaged or cannot be read.
+    pub fn is_post_seen(&self, viewer: &UserId, id: PostId) -> Result<bool, log::Error> {
+        let happened = self.happened(&[id.revision()])?.pop().flatten();
+        Ok(match happened {
+            Some(Happened::Post(post)) => self.is_seen(&self.viewer(viewer), &post),
+            _ => false,
+        })
+    }
+
+    pub(super) fn viewer(&self, viewer: &UserId) -> Viewer {
+        let user = self.ids.get(viewer);
+        let apart = user.map_or_else(Vec::new, |user| self.hidden.apart_from(user));
+        Viewer { user, apart }
+    }
+
+    /// Whether `viewer` sees `post`, if it is there.
+    pub(super) fn is_seen(&self, viewer: &Viewer, post: &Post) -> bool {
+        // The log is ahead of the view by what is being applied.
+        post.revision <= self.applied()
+            && self.ids.get(&post.author).is_none_or(|author| viewer.sees(author))
+    }
+
+    /// `posts`, which `viewer` sees, with what is counted of them.
+    pub(super) fn views_for(
+        &self,
+        viewer: &Viewer,
+        posts: Vec<Arc<Post>>,
+    ) -> Result<Vec<PostView>, log::Error> {
+        let stored = self.counts(&posts)?;
+        let mut reactions = Vec::new();
+        if let Some(user) = viewer.user {
+            for (post, counts) in posts.iter().zip(&stored) {
+                let likes = (counts.likes > 0).then(|| Key::new(Table::Like, post.id(), user));
+                let reposts =
+                    (counts.reposts > 0).then(|| Key::new(Table::Repost, post.id(), user));
+                reactions.extend(likes.into_iter().chain(reposts));
+            }
+        }
+        let mut reactions = self.facts.get_many(&reactions)?.into_iter();
+        let mut reacted = |count| {
+            count > 0 && viewer.user.is_some() && reactions.next().is_some_and(|it| it.is_some())
+        };
+        let view = |(post, counts): (Arc<Post>, PostCounts)| {
+            let (liked, reposted) = (reacted(counts.likes), reacted(counts.reposts));
+            let counts = self.counts_for(viewer, post.id(), counts)?;
+            Ok(PostView { post, counts: counts.into(), liked, reposted })
+        };
+        posts.into_iter().zip(stored).map(view).collect()
+    }
+
+    fn counts_at_hand(&self, post: PostId) -> Option<PostCounts> {
+        let known = self.facts.get_at_hand(Key::of(Table::PostCounts, post));
+        let known = known.map(|counts| counts.map_or_else(PostCounts::default, Value::post_counts));
+        known.or_else(|| self.tallies.get(post.into()))
+    }
+
+    /// The stored counts of `posts`.
+    fn counts(&self, posts: &[Arc<Post>]) -> Result<Vec<PostCounts>, log::Error> {
+        let mut counts: Vec<_> = posts.iter().map(|post| self.counts_at_hand(post.id())).collect();
+        let unknown: Vec<_> =
+            counts.iter().zip(posts).filter(|(counts, _)| counts.is_none()).collect();
+        let unknown: Vec<_> = unknown.into_iter().map(|(_, post)| post.id()).collect();
+        let generations: Vec<_> =
+            unknown.iter().map(|&post| self.tallies.generation(post.into())).collect();
+        let keys: Vec<_> = unknown.iter().map(|&post| Key::of(Table::PostCounts, post)).collect();
+        let mut read = self.facts.get_many(&keys)?.into_iter().zip(unknown).zip(generations).map(
+            |((value, post), generation)| {
+                let counts = value.map_or_else(PostCounts::default, Value::post_counts);
+                self.tallies.keep(post.into(), counts, generation);
+                counts
+            },
+        );
+        for counts in counts.iter_mut().filter(|counts| counts.is_none()) {
+            *counts = read.next();
+        }
+        Ok(counts.into_iter().flatten().collect())
+    }
+
+    /// `counts`, the stored ones of `post`, without what is done by those whom `viewer` does not
+    /// see.
+    fn counts_for(
+        &self,
+        viewer: &Viewer,
+        post: PostId,
+        counts: PostCounts,
+    ) -> Result<PostCounts, log::Error> {
+        if viewer.apart.is_empty() || counts == PostCounts::default() {
+            return Ok(counts);
+        }
+        // A number for each fact, of which those of one who reacts are always 1.
+        let one = |_| PostCounts { likes: 1, reposts: 1, replies: 1, quotes: 1 };
+        let likes = self.unseen(viewer, (Table::Like, post), counts.likes, one)?.likes;
+        let reposts = self.unseen(viewer, (Table::Repost, post), counts.reposts, one)?.reposts;
+        let answers = counts.replies.saturating_add(counts.quotes);
+        let answers = self.unseen(viewer, (Table::Answers, post), answers, Value::post_counts)?;
+        Ok(PostCounts {
+            likes: counts.likes.saturating_sub(likes),
+            reposts: counts.reposts.saturating_sub(reposts),
+            replies: counts.replies.saturating_sub(answers.replies),
+            quotes: counts.quotes.saturating_sub(answers.quotes),
+        })
+    }
+
+    /// The sum of what the facts about a post say whose places are users whom `viewer` does not see.
+    /// There are at most `facts_max` facts.
+    fn unseen(
+        &self,
+        viewer: &Viewer,
+        (table, post): (Table, PostId),
+        facts_max: u32,
+        number: impl Fn(Value) -> PostCounts,
+    ) -> Result<PostCounts, log::Error> {
+        if facts_max == 0 {
+            return Ok(PostCounts::default());
+        }
+        let unseen: Vec<_> = if viewer.apart.len() <= facts_max as usize {
+            let key = |&user: &UserIx| Key::new(table, post, user);
+            let keys: Vec<_> = viewer.apart.iter().map(key).collect();
+            self.facts.get_many(&keys)?.into_iter().flatten().collect()
+        } else {
+            let about = (table, post.into());
+            let all = self.facts.list(about, Place::LAST, Order::NewestFirst, usize::MAX)?;
+            let unseen = all.into_iter().filter(|(place, _)| !viewer.sees(place.user()));
+            unseen.map(|(_, value)| value).collect()
+        };
+        Ok(unseen.into_iter().map(number).fold(PostCounts::default(), |sum, one| PostCounts {
+            likes: sum.likes + one.likes,
+            reposts: sum.reposts + one.reposts,
+            replies: sum.replies + one.replies,
+            quotes: sum.quotes + one.quotes,
+        }))
+    }
+}
+
+impl From<PostCounts> for Counts {
+    fn from(counts: PostCounts) -> Self {
+        let PostCounts { likes, reposts, replies, quotes } = counts;
+        let [likes, reposts, replies, quotes] = [likes, reposts, replies, quotes].map(u64::from);
+        Self { likes, reposts, replies, quotes }
+    }
+}
