@@ -269,7 +269,13 @@ impl<S: Setting> StateMachineTest for EngineTest<S> {
     }
 
     fn apply(mut state: Self, model: &Model, act: Act) -> Self {
-        assert_eq!(Some(state.act(&act)), model.outcome, "{act:?}");
+        let (outcome, expected) = (state.act(&act), model.outcome.as_ref());
+        if let (Outcome::Read(read), Some(Outcome::Read(expected))) = (&outcome, expected) {
+            let differs = read.iter().zip(expected).position(|(read, expected)| read != expected);
+            let at = differs.unwrap_or_else(|| read.len().min(expected.len()));
+            assert_eq!(read.get(at), expected.get(at), "line {at} of what {act:?} reads");
+        }
+        assert_eq!(Some(&outcome), expected, "{act:?}");
         state
     }
 
