@@ -13,6 +13,8 @@ mod connections;
 mod crash;
 mod dispatch;
 mod drain;
+mod erase;
+mod erase_crash;
 mod follow;
 mod fragile_disk;
 mod frames;
