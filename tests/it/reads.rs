@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use whimbrel::engine::{
     Draft, EdgeKind, Engine, Error, Gap, NoticeKind, Page, PagePlace, PostList, PostView,
     ReactionKind, ThreadPost, ThreadQuery, UserList,
@@ -76,10 +77,12 @@ fn counts_are_exact_while_they_change() {
         for _ in 0..POSTS {
             posts.push(core.publish("author", "like me").await.post.id());
         }
-        let tasks = USERS
-            .map(|name| tokio::spawn(like_and_look(core.engine().clone(), name, posts.clone())));
-        for task in tasks {
-            task.await.unwrap();
+        let mut tasks = JoinSet::new();
+        for name in USERS {
+            tasks.spawn(like_and_look(core.engine().clone(), name, posts.clone()));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended.unwrap();
         }
         let views = core.engine().posts(user("author"), posts.clone()).await.unwrap();
         assert_eq!(views.len(), POSTS);
