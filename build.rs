@@ -4,9 +4,17 @@ use std::path::PathBuf;
 
 use protox::prost::Message;
 
+/// The services; what they import is found from there.
+const SERVICES: [&str; 4] = [
+    "whimbrel/v1/feed_service.proto",
+    "whimbrel/v1/graph_service.proto",
+    "whimbrel/v1/notification_service.proto",
+    "whimbrel/v1/post_service.proto",
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = protox::compile(["whimbrel/v1/feed_service.proto"], ["proto"])?;
+    let files = protox::compile(SERVICES, ["proto"])?;
 
     // What reflection serves.
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);

@@ -1,131 +1,163 @@
-//! Values of the model as messages.
+//! Values of the model and of reads as messages.
 
 use std::time::Duration;
 
-use super::token::encode_cursor;
-use super::v1::feed_event::{self, author_removed::Reason};
-use super::v1::watch_feed_response::{self as response, Message};
-use super::v1::{self, ErrorReason, WatchFeedResponse};
-use super::{status, v1::FeedEvent};
-use crate::hub::{self, FeedEventKind, Removal, Step};
-use crate::model::{Cursor, Post, Timestamp};
-use crate::view::FeedItem;
+use super::v1;
+use crate::engine::{
+    FeedItem, Gap, ListedUser, NoticeKind, Notification, PostView, Profile, Relationship,
+    ThreadPost,
+};
+use crate::model::{Attachment, Content, Post, PostId, ReplyTo, Revision, Timestamp, UserId};
 
 pub(super) fn post(post: &Post) -> v1::Post {
+    let Content { text, reply_to, quote, attachments, langs } = &post.content;
     v1::Post {
         post_id: post.id().to_string(),
         author_id: post.author.to_string(),
-        text: post.content.text.as_str().to_owned(),
+        text: text.as_str().to_owned(),
         revision: post.revision.get(),
         create_time: Some(timestamp(post.time)),
+        reply_to: reply_to.as_deref().map(answered),
+        quote_post_id: quote.as_ref().map_or_else(String::new, |quote| quote.id.to_string()),
+        attachments: attachments.iter().map(attachment).collect(),
+        langs: langs.iter().map(|lang| lang.as_str().to_owned()).collect(),
     }
 }
 
-pub(super) fn feed_item(item: &Post) -> v1::FeedItem {
-    v1::FeedItem { post: Some(post(item)), revision: item.revision.get() }
+fn answered(reply_to: &ReplyTo) -> v1::post::ReplyTo {
+    let ReplyTo { parent, root } = reply_to;
+    v1::post::ReplyTo {
+        post_id: parent.id.to_string(),
+        author_id: parent.author.to_string(),
+        root_post_id: root.id.to_string(),
+        root_author_id: root.author.to_string(),
+    }
 }
 
-pub(super) fn page_item(item: &FeedItem) -> v1::FeedItem {
-    v1::FeedItem { post: Some(post(&item.view.post)), revision: item.revision.get() }
+fn attachment(attachment: &Attachment) -> v1::Attachment {
+    let Attachment { uri, media_type, alt } = attachment;
+    let [uri, media_type, alt] = [uri, media_type, alt].map(|text| text.as_ref().to_owned());
+    v1::Attachment { uri, media_type, alt }
 }
 
-fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+pub(super) fn post_view(view: &PostView) -> v1::PostView {
+    v1::PostView {
+        post: Some(post(&view.post)),
+        counts: Some(counts(view)),
+        viewer: Some(viewer(view)),
+    }
+}
+
+fn counts(view: &PostView) -> v1::PostCounts {
+    v1::PostCounts {
+        like_count: view.counts.likes,
+        repost_count: view.counts.reposts,
+        reply_count: view.counts.replies,
+        quote_count: view.counts.quotes,
+    }
+}
+
+fn viewer(view: &PostView) -> v1::ViewerState {
+    v1::ViewerState { liked: view.liked, reposted: view.reposted }
+}
+
+pub(super) fn feed_item(item: &FeedItem) -> v1::FeedItem {
+    v1::FeedItem {
+        counts: Some(counts(&item.view)),
+        viewer: Some(viewer(&item.view)),
+        ..pushed_item(item.revision, &item.view.post, item.reposted_by.as_ref())
+    }
+}
+
+/// An entry as streams have it: the same for all who watch.
+pub(super) fn pushed_item(
+    revision: Revision,
+    pushed: &Post,
+    reposted_by: Option<&UserId>,
+) -> v1::FeedItem {
+    v1::FeedItem {
+        post: Some(post(pushed)),
+        revision: revision.get(),
+        reposted_by_user_id: reposted_by.map_or_else(String::new, ToString::to_string),
+        counts: None,
+        viewer: None,
+    }
+}
+
+pub(super) fn thread_post(post: &ThreadPost) -> v1::ThreadPost {
+    use v1::thread_post::{Gap as Why, Shown};
+
+    v1::ThreadPost {
+        post_id: post.id.to_string(),
+        parent_post_id: optional_id(post.parent),
+        // At most 10.
+        depth: i32::try_from(post.depth).unwrap_or(i32::MAX),
+        shown: Some(match &post.shown {
+            Ok(view) => Shown::View(post_view(view)),
+            Err(Gap::Deleted) => Shown::Gap(Why::Deleted.into()),
+            Err(Gap::Hidden) => Shown::Gap(Why::Hidden.into()),
+        }),
+        has_more_replies: post.has_more_replies,
+    }
+}
+
+pub(super) fn listed_user(listed: &ListedUser) -> v1::ListedUser {
+    v1::ListedUser { user_id: listed.user.to_string(), revision: listed.since.get() }
+}
+
+pub(super) fn relationship(between: &Relationship) -> v1::Relationship {
+    v1::Relationship {
+        user_id: between.user.to_string(),
+        following: between.following,
+        followed_by: between.followed_by,
+        blocking: between.blocking,
+        blocked_by: between.blocked_by,
+        muting: between.muting,
+    }
+}
+
+pub(super) fn profile(profile: &Profile) -> v1::Profile {
+    v1::Profile {
+        user_id: profile.user.to_string(),
+        follower_count: profile.followers,
+        following_count: profile.following,
+        post_count: profile.posts,
+        received_like_count: profile.likes_received,
+    }
+}
+
+pub(super) fn notification(notification: &Notification) -> v1::Notification {
+    use v1::notification::Kind;
+
+    let kind = match notification.kind {
+        NoticeKind::Follow => Kind::Follow,
+        NoticeKind::Like => Kind::Like,
+        NoticeKind::Repost => Kind::Repost,
+        NoticeKind::Reply => Kind::Reply,
+        NoticeKind::Quote => Kind::Quote,
+        NoticeKind::Mention => Kind::Mention,
+    };
+    v1::Notification {
+        revision: notification.revision.get(),
+        create_time: Some(timestamp(notification.time)),
+        kind: kind.into(),
+        actor_id: notification.actor.to_string(),
+        subject_post_id: optional_id(notification.subject),
+        post: notification.post.as_deref().map(post),
+    }
+}
+
+fn optional_id(id: Option<PostId>) -> String {
+    id.map_or_else(String::new, |id| id.to_string())
+}
+
+pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let (seconds, nanos) = time.as_secs_and_nanos();
     // Both are far below the bounds of their types until the year 2554.
     prost_types::Timestamp { seconds: seconds.cast_signed(), nanos: nanos.cast_signed() }
 }
 
-fn duration(duration: Duration) -> prost_types::Duration {
+pub(super) fn duration(duration: Duration) -> prost_types::Duration {
     // Only spans of minutes come here, which always fit.
     duration.try_into().unwrap_or_default()
-}
-
-/// The message for `step`. Batches are sent as [`super::frame::Frame`]s, which are no different.
-pub(super) fn step(step: Step) -> WatchFeedResponse {
-    message(match step {
-        Step::Opened { cursor, head, heartbeat } => Message::Opened(response::Opened {
-            cursor: encode_cursor(&cursor),
-            head_cursor: encode_cursor(&head),
-            heartbeat: Some(duration(heartbeat)),
-        }),
-        Step::Reset { reason, oldest } => Message::Reset(response::Reset {
-            reason: status::cursor_reason(&reason).into(),
-            oldest_cursor: encode_cursor(&oldest),
-        }),
-        Step::Batch { prev, cursor, events } => Message::Batch(response::Batch {
-            prev_cursor: encode_cursor(&prev),
-            cursor: encode_cursor(&cursor),
-            events: events.iter().map(|event| feed_event(event)).collect(),
-        }),
-        Step::CaughtUp { cursor } => {
-            Message::CaughtUp(response::CaughtUp { cursor: encode_cursor(&cursor) })
-        }
-        Step::Bookmark { cursor } => {
-            Message::Bookmark(response::Bookmark { cursor: encode_cursor(&cursor) })
-        }
-        Step::Closing { cursor } => {
-            return closing(ErrorReason::Draining, &cursor, status::DRAIN_DELAY);
-        }
-    })
-}
-
-pub(super) fn closing(
-    reason: ErrorReason,
-    cursor: &Cursor,
-    retry_after: Duration,
-) -> WatchFeedResponse {
-    message(Message::Closing(response::Closing {
-        reason: reason.into(),
-        cursor: encode_cursor(cursor),
-        retry_after: Some(duration(retry_after)),
-    }))
-}
-
-fn message(message: Message) -> WatchFeedResponse {
-    WatchFeedResponse { message: Some(message) }
-}
-
-pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
-    let what = match &event.kind {
-        FeedEventKind::Posted(post) => {
-            feed_event::Event::Posted(feed_event::Posted { item: Some(feed_item(post)) })
-        }
-        FeedEventKind::Reposted { post, .. } => {
-            let item = v1::FeedItem { revision: event.revision.get(), ..feed_item(post) };
-            feed_event::Event::Reposted(feed_event::Reposted { item: Some(item) })
-        }
-        FeedEventKind::Unreposted { post, by } => {
-            let (post_id, user_id) = (post.to_string(), by.to_string());
-            feed_event::Event::Unreposted(feed_event::Unreposted { post_id, user_id })
-        }
-        FeedEventKind::Deleted(post) => {
-            feed_event::Event::Deleted(feed_event::Deleted { post_id: post.to_string() })
-        }
-        FeedEventKind::AuthorAdded(author) => {
-            feed_event::Event::AuthorAdded(feed_event::AuthorAdded {
-                author_id: author.to_string(),
-            })
-        }
-        FeedEventKind::AuthorRemoved { author, reason } => {
-            feed_event::Event::AuthorRemoved(feed_event::AuthorRemoved {
-                author_id: author.to_string(),
-                reason: removal(*reason).into(),
-            })
-        }
-        // None of these is sent to a watcher of a home feed.
-        FeedEventKind::Notified(_)
-        | FeedEventKind::ActorRemoved { .. }
-        | FeedEventKind::Seen { .. } => {
-            return FeedEvent { revision: event.revision.get(), event: None };
-        }
-    };
-    FeedEvent { revision: event.revision.get(), event: Some(what) }
-}
-
-fn removal(reason: Removal) -> Reason {
-    match reason {
-        Removal::Unfollow => Reason::Unfollow,
-        Removal::Block => Reason::Block,
-        Removal::Mute => Reason::Mute,
-    }
 }

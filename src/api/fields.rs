@@ -5,10 +5,55 @@ use std::time::Duration;
 use tonic::Status;
 
 use super::{status, token};
-use crate::model::{Cursor, UserId};
+use crate::model::bounds::IDS_MAX;
+use crate::model::{Cursor, PostId, UserId};
 
 pub(super) fn user_id(field: &str, text: &str) -> Result<UserId, Status> {
     UserId::parse(text).map_err(|error| status::invalid_field(field, error, error.parts()))
+}
+
+pub(super) fn post_id(field: &str, text: &str) -> Result<PostId, Status> {
+    PostId::parse(text).map_err(|error| status::invalid_field(field, error, Vec::new()))
+}
+
+/// A post's name, or none for an empty text.
+pub(super) fn optional_post_id(field: &str, text: &str) -> Result<Option<PostId>, Status> {
+    (!text.is_empty()).then(|| post_id(field, text)).transpose()
+}
+
+/// A list of 1 to 100 ids, each parsed by `parse`; what is named again is left out.
+pub(super) fn each_once<T: PartialEq>(
+    field: &str,
+    texts: &[String],
+    parse: impl Fn(&str, &str) -> Result<T, Status>,
+) -> Result<Vec<T>, Status> {
+    if texts.is_empty() {
+        return Err(status::invalid_field(field, "must not be empty", Vec::new()));
+    }
+    at_most(field, texts.len(), IDS_MAX)?;
+    let mut ids = Vec::with_capacity(texts.len());
+    for (at, text) in texts.iter().enumerate() {
+        let id = parse(&format!("{field}[{at}]"), text)?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// That a list is no longer than it may be.
+pub(super) fn at_most(field: &str, count: usize, count_max: usize) -> Result<(), Status> {
+    if count <= count_max {
+        return Ok(());
+    }
+    let rule = format!("must have at most {count_max} entries, not {count}");
+    let parts = vec![("count", count.to_string()), ("count_max", count_max.to_string())];
+    Err(status::invalid_field(field, rule, parts))
+}
+
+/// A flag as a listing's options have it.
+pub(super) fn flag(flag: bool) -> &'static str {
+    if flag { "1" } else { "0" }
 }
 
 /// A number of items: 0 for the default, and never more than the most.

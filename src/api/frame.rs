@@ -12,10 +12,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use prost::{EncodeError, Message};
 
-use super::convert;
-use super::token::encode_cursor;
+use super::steps;
 use super::v1::WatchFeedResponse;
-use crate::hub::{FeedEvent, Run, Step};
+use crate::hub::{FeedEvent, Run};
 
 /// The field of `WatchFeedResponse` that holds a batch.
 const BATCH_TAG: u32 = 2;
@@ -45,19 +44,12 @@ pub struct Cursors {
     cursor: String,
 }
 
-impl From<Step> for Frame {
-    fn from(step: Step) -> Self {
-        match step {
-            Step::Batch { prev, cursor, events } => {
-                let (prev_cursor, cursor) = (encode_cursor(&prev), encode_cursor(&cursor));
-                Self::Batch { cursors: Cursors { prev_cursor, cursor }, events }
-            }
-            step => Self::Other(convert::step(step)),
-        }
-    }
-}
-
 impl Frame {
+    /// The events in (`prev_cursor`, `cursor`].
+    pub(super) fn batch(prev_cursor: String, cursor: String, events: Arc<Run>) -> Self {
+        Self::Batch { cursors: Cursors { prev_cursor, cursor }, events }
+    }
+
     /// How many bytes it takes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
@@ -104,5 +96,5 @@ fn encode_run(events: &[Arc<FeedEvent>]) -> Bytes {
 }
 
 fn encode_event(event: &FeedEvent) -> Bytes {
-    convert::feed_event(event).encode_to_vec().into()
+    steps::feed_event(event).encode_to_vec().into()
 }

@@ -4,10 +4,18 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::v1_server::feed_service_server;
+use super::v1_server::{
+    feed_service_server, graph_service_server, notification_service_server, post_service_server,
+};
 
 /// Every name that health is told for: the server as a whole, and its services.
-const NAMES: [&str; 2] = ["", feed_service_server::SERVICE_NAME];
+const NAMES: [&str; 5] = [
+    "",
+    feed_service_server::SERVICE_NAME,
+    graph_service_server::SERVICE_NAME,
+    notification_service_server::SERVICE_NAME,
+    post_service_server::SERVICE_NAME,
+];
 
 /// Tells the server's health.
 #[derive(Clone, Debug)]

@@ -1,24 +1,30 @@
 //! The gRPC services: parse what comes, call the engine, say what it answered.
 //!
 //! Apart from the server and the client that stand on it, this is the only place that knows tonic
-//! or the generated types. One RPC is one file. Nothing here decides anything about feeds.
+//! or the generated types. One service is one folder, and one RPC one file in it, but where many are of
+//! one shape. Nothing here decides anything about feeds.
 
 pub mod admission;
+mod calls;
+mod changes;
 pub mod codec;
 mod convert;
 mod deadline;
+mod feed;
 mod fields;
-mod follow;
 pub mod frame;
+mod graph;
 mod health;
-mod news_feed;
-mod publish;
+mod listing;
+mod lists;
+mod notification;
+mod post;
 mod reflection;
 pub mod stall;
 mod status;
+mod steps;
 mod token;
-mod unfollow;
-mod watch_feed;
+mod watching;
 
 /// The generated types and services of `proto/whimbrel/v1`.
 #[allow(
@@ -44,13 +50,19 @@ mod v1_server {
 }
 
 pub use admission::{Admission, Admitted};
+use calls::Calls;
+use feed::Feed;
+use graph::Graph;
 pub use health::Health;
+use notification::Notifications;
+use post::Posts;
 pub use reflection::ReflectionError;
-use stall::Guarded;
 pub use stall::{Closer, StallWatch};
 use tonic::service::Routes;
-use tonic::{Request, Response, Status};
-use v1_server::feed_service_server::{FeedService, FeedServiceServer};
+use v1_server::feed_service_server::FeedServiceServer;
+use v1_server::graph_service_server::GraphServiceServer;
+use v1_server::notification_service_server::NotificationServiceServer;
+use v1_server::post_service_server::PostServiceServer;
 
 use crate::config::Limits;
 use crate::engine::Engine;
@@ -75,67 +87,22 @@ pub struct Parts {
 pub fn routes(parts: Parts) -> Result<(Routes, Health), ReflectionError> {
     let Parts { engine, limits, stall_watch, reflection } = parts;
     let (health, health_service) = Health::new();
-    let request_bytes_max = limits.request_bytes_max;
-    let feed = FeedServiceServer::new(Feed { engine, limits, stall_watch })
-        .max_decoding_message_size(request_bytes_max);
+    let bytes_max = limits.request_bytes_max;
+    let calls = Calls { engine, limits, stall_watch };
+    let feed = FeedServiceServer::new(Feed(calls.clone()));
+    let graph = GraphServiceServer::new(Graph(calls.clone()));
+    let notifications = NotificationServiceServer::new(Notifications(calls.clone()));
+    let posts = PostServiceServer::new(Posts(calls));
 
     let mut routes = Routes::builder();
-    routes.add_service(feed).add_service(health_service);
+    routes
+        .add_service(feed.max_decoding_message_size(bytes_max))
+        .add_service(graph.max_decoding_message_size(bytes_max))
+        .add_service(notifications.max_decoding_message_size(bytes_max))
+        .add_service(posts.max_decoding_message_size(bytes_max))
+        .add_service(health_service);
     if reflection {
         reflection::add(&mut routes)?;
     }
     Ok((routes.routes(), health))
-}
-
-/// The feed service.
-#[derive(Debug)]
-struct Feed {
-    engine: Engine,
-    limits: Limits,
-    stall_watch: StallWatch,
-}
-
-#[tonic::async_trait]
-impl FeedService for Feed {
-    async fn follow(
-        &self,
-        request: Request<v1::FollowRequest>,
-    ) -> Result<Response<v1::FollowResponse>, Status> {
-        Ok(Response::new(follow::handle(&self.engine, request.into_inner()).await?))
-    }
-
-    async fn unfollow(
-        &self,
-        request: Request<v1::UnfollowRequest>,
-    ) -> Result<Response<v1::UnfollowResponse>, Status> {
-        Ok(Response::new(unfollow::handle(&self.engine, request.into_inner()).await?))
-    }
-
-    async fn publish(
-        &self,
-        request: Request<v1::PublishRequest>,
-    ) -> Result<Response<v1::PublishResponse>, Status> {
-        Ok(Response::new(publish::handle(&self.engine, request.into_inner()).await?))
-    }
-
-    async fn news_feed(
-        &self,
-        request: Request<v1::NewsFeedRequest>,
-    ) -> Result<Response<v1::NewsFeedResponse>, Status> {
-        let page = news_feed::handle(&self.engine, &self.limits, request.into_inner()).await?;
-        Ok(Response::new(page))
-    }
-
-    type WatchFeedStream = Guarded<watch_feed::Messages>;
-
-    async fn watch_feed(
-        &self,
-        request: Request<v1::WatchFeedRequest>,
-    ) -> Result<Response<Self::WatchFeedStream>, Status> {
-        let closer = request.extensions().get::<Closer>().cloned();
-        let retirement = closer.as_ref().map(|closer| closer.retirement().clone());
-        let request = request.into_inner();
-        let stream = watch_feed::handle(&self.engine, &self.limits, request, retirement)?;
-        Ok(Response::new(self.stall_watch.guard(stream, closer)))
-    }
 }

@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::token;
 use super::v1::ErrorReason;
-use crate::engine;
+use crate::engine::{self, EdgesOf};
 use crate::hub::{self, CursorError};
 
 const DOMAIN: &str = "whimbrel";
@@ -173,6 +173,20 @@ pub(super) fn of_transport(code: Code, said: &str, request_bytes_max: usize) -> 
     Some(problem.into_status())
 }
 
+/// What the engine refused to do to the user whom `field` names, or where it failed.
+pub(super) fn of_engine_on(field: &str, error: engine::Error) -> Status {
+    match error {
+        engine::Error::SelfTarget { user } => {
+            let message = format!("{field} must name somebody else than user_id: both are {user}");
+            Problem::new(Code::InvalidArgument, ErrorReason::SelfTarget, message)
+                .violation(field)
+                .with("user_id", user)
+                .into_status()
+        }
+        error => of_engine(error),
+    }
+}
+
 /// What the engine refused, or where it failed.
 pub(super) fn of_engine(error: engine::Error) -> Status {
     use engine::Error;
@@ -185,16 +199,39 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
                 .with("user_id", user)
         }
         Error::TooMany { user, of, max } => {
-            Problem::new(Code::ResourceExhausted, ErrorReason::TooManyFollows, said)
+            let reason = match of {
+                EdgesOf::Follows => ErrorReason::TooManyFollows,
+                EdgesOf::Blocks => ErrorReason::TooManyBlocks,
+                EdgesOf::Mutes => ErrorReason::TooManyMutes,
+            };
+            Problem::new(Code::ResourceExhausted, reason, said)
                 .quota(format!("user:{user}"))
                 .with("user_id", user)
                 .with(&format!("{of}_max"), max)
         }
-        Error::SelfTarget { .. }
-        | Error::Blocked { .. }
-        | Error::PostNotFound { .. }
-        | Error::PostDeleted { .. }
-        | Error::NotTheAuthor { .. } => return internal(&said),
+        Error::SelfTarget { user } => {
+            Problem::new(Code::InvalidArgument, ErrorReason::SelfTarget, said)
+                .violation("user_id")
+                .with("user_id", user)
+        }
+        Error::Blocked { user, other } => {
+            Problem::new(Code::FailedPrecondition, ErrorReason::Blocked, said)
+                .with("user_id", user)
+                .with("other_id", other)
+        }
+        Error::PostNotFound { post } => {
+            Problem::new(Code::NotFound, ErrorReason::PostNotFound, said).with("post_id", post)
+        }
+        Error::PostDeleted { author, request_id } => {
+            Problem::new(Code::NotFound, ErrorReason::PostDeleted, said)
+                .with("author_id", author)
+                .with("request_id", request_id.as_str())
+        }
+        Error::NotTheAuthor { user, post } => {
+            Problem::new(Code::PermissionDenied, ErrorReason::NotTheAuthor, said)
+                .with("user_id", user)
+                .with("post_id", post)
+        }
         Error::RequestIdReused { author, request_id } => {
             Problem::new(Code::AlreadyExists, ErrorReason::RequestIdReused, said)
                 .with("author_id", author)

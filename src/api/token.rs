@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The check finds what was cut or mistyped. It is no seal: whoever forges a token gets a place in
-//! a feed that they could have paged to.
+//! a listing that they could have paged to.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -36,7 +36,7 @@ pub(super) struct Error {
 pub(super) struct PageToken {
     pub(super) log: LogId,
     pub(super) place: PagePlace,
-    /// A digest of what was asked for; see [`listing`].
+    /// A digest of what was asked for; see [`super::listing`].
     pub(super) listing: u64,
 }
 
@@ -114,13 +114,6 @@ pub(super) fn decode_page_token(text: &str) -> Result<PageToken, Error> {
     };
     let place = PagePlace { before: Revision::new(before), at: Revision::new(at) };
     Ok(PageToken { log: LogId::new(log), place, listing })
-}
-
-/// A digest of a listing's options, the same in every process.
-pub(super) fn listing(user: &str, exclude_self: bool) -> u64 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(user.as_bytes());
-    u64::from(hasher.finalize()) << 1 | u64::from(exclude_self)
 }
 
 fn encode(kind: Kind, fields: &[u64]) -> String {

@@ -1,20 +1,22 @@
-//! The command line: one verb, one file.
+//! The command line: one verb, one file, but where many are of one shape.
 //!
 //! What a verb prints for people goes to standard output, or one JSON object a line with `--json`;
 //! what it has to say about itself, and errors, to standard error.
 
 mod bench;
+mod change;
 mod error;
 mod feed;
-mod follow;
+mod graph;
 mod import;
+mod list;
+mod live;
+mod notification;
 mod number;
 mod output;
-mod publish;
+mod post;
 mod serve;
 mod show;
-mod unfollow;
-mod watch;
 
 use std::time::Duration;
 
@@ -41,11 +43,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(Box<serve::Serve>),
-    Follow(follow::Follow),
-    Unfollow(unfollow::Unfollow),
-    Publish(publish::Publish),
-    Feed(feed::Feed),
-    Watch(watch::Watch),
+    #[command(flatten)]
+    Feed(feed::Verb),
+    #[command(flatten)]
+    Post(post::Verb),
+    #[command(flatten)]
+    Graph(graph::Verb),
+    #[command(flatten)]
+    Notification(notification::Verb),
     Import(import::Import),
     Bench(bench::Bench),
 }
@@ -70,11 +75,10 @@ impl Cli {
     pub fn run(self, output: &Output) -> Result<(), Error> {
         match self.verb {
             Verb::Serve(serve) => one_thread()?.block_on(serve.run(output)),
-            Verb::Follow(follow) => one_thread()?.block_on(follow.run(output)),
-            Verb::Unfollow(unfollow) => one_thread()?.block_on(unfollow.run(output)),
-            Verb::Publish(publish) => one_thread()?.block_on(publish.run(output)),
-            Verb::Feed(feed) => one_thread()?.block_on(feed.run(output)),
-            Verb::Watch(watch) => one_thread()?.block_on(watch.run(output)),
+            Verb::Feed(verb) => one_thread()?.block_on(verb.run(output)),
+            Verb::Post(verb) => one_thread()?.block_on(verb.run(output)),
+            Verb::Graph(verb) => one_thread()?.block_on(verb.run(output)),
+            Verb::Notification(verb) => one_thread()?.block_on(verb.run(output)),
             Verb::Import(import) => one_thread()?.block_on(import.run(output)),
             Verb::Bench(bench) => one_thread()?.block_on(bench.run(output)),
         }

@@ -15,6 +15,15 @@ pub(super) fn grouped(number: u64) -> String {
     shown
 }
 
+/// 1 reply, 2,000 replies.
+pub(super) fn counted(count: u64, of: &str) -> String {
+    match (count, of.strip_suffix('y')) {
+        (1, _) => format!("1 {of}"),
+        (_, Some(stem)) => format!("{} {stem}ies", grouped(count)),
+        (_, None) => format!("{} {of}s", grouped(count)),
+    }
+}
+
 /// How many of `count` came in each second of `time`.
 pub(super) fn per_second(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(f64::EPSILON)

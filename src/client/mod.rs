@@ -3,7 +3,9 @@
 //!
 //! Nothing here prints.
 
+mod calls;
 mod error;
+mod message;
 mod retry;
 mod revisions;
 mod watch;
@@ -11,15 +13,19 @@ mod watch;
 use std::time::Duration;
 
 pub use error::{CallError, Error};
+pub use message::{Batch, Message};
 pub use retry::Retry;
 pub use revisions::Revisions;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-pub use watch::{StartAt, Watch};
+pub use watch::{StartAt, Watch, WatchedEvent};
 
 use crate::api::v1;
 use crate::api::v1::feed_service_client::FeedServiceClient;
+use crate::api::v1::graph_service_client::GraphServiceClient;
+use crate::api::v1::notification_service_client::NotificationServiceClient;
+use crate::api::v1::post_service_client::PostServiceClient;
 
 /// Most calls to have under way at once on one connection: a server takes no more streams on one
 /// unless it is configured to, and the others would only wait.
@@ -40,12 +46,15 @@ const WINDOW_BYTES: u32 = 1 << 20;
 pub struct Client {
     channel: Channel,
     feed: FeedServiceClient<Channel>,
+    post: PostServiceClient<Channel>,
+    graph: GraphServiceClient<Channel>,
+    notification: NotificationServiceClient<Channel>,
     health: HealthClient<Channel>,
 }
 
 /// The messages of one stream, in order.
 #[derive(Debug)]
-pub struct Messages(tonic::Streaming<v1::WatchFeedResponse>);
+pub struct Messages<M = v1::WatchFeedResponse>(tonic::Streaming<M>);
 
 impl Client {
     /// Connects to `address`: `host:port`, with or without `http://` before it.
@@ -88,47 +97,24 @@ impl Client {
     fn on(channel: Channel) -> Self {
         Self {
             feed: FeedServiceClient::new(channel.clone()),
+            post: PostServiceClient::new(channel.clone()),
+            graph: GraphServiceClient::new(channel.clone()),
+            notification: NotificationServiceClient::new(channel.clone()),
             health: HealthClient::new(channel.clone()),
             channel,
         }
     }
 
-    /// Calls Follow.
-    ///
-    /// # Errors
-    /// What the server answered, or that it could not be reached.
-    pub async fn follow(&self, request: v1::FollowRequest) -> Result<v1::FollowResponse, Error> {
-        Ok(self.feed.clone().follow(request).await?.into_inner())
-    }
-
-    /// Calls Unfollow.
+    /// Calls WatchNotifications, for one stream as the server gives it. [`Watch`] resumes.
     ///
     /// # Errors
     /// See [`Client::follow`].
-    pub async fn unfollow(
+    pub async fn watch_notifications(
         &self,
-        request: v1::UnfollowRequest,
-    ) -> Result<v1::UnfollowResponse, Error> {
-        Ok(self.feed.clone().unfollow(request).await?.into_inner())
-    }
-
-    /// Calls Publish.
-    ///
-    /// # Errors
-    /// See [`Client::follow`].
-    pub async fn publish(&self, request: v1::PublishRequest) -> Result<v1::PublishResponse, Error> {
-        Ok(self.feed.clone().publish(request).await?.into_inner())
-    }
-
-    /// Calls NewsFeed.
-    ///
-    /// # Errors
-    /// See [`Client::follow`].
-    pub async fn news_feed(
-        &self,
-        request: v1::NewsFeedRequest,
-    ) -> Result<v1::NewsFeedResponse, Error> {
-        Ok(self.feed.clone().news_feed(request).await?.into_inner())
+        request: v1::WatchNotificationsRequest,
+    ) -> Result<Messages<v1::WatchNotificationsResponse>, Error> {
+        let call = self.notification.clone().watch_notifications(request).await;
+        Ok(Messages(call?.into_inner()))
     }
 
     /// Calls WatchFeed, for one stream as the server gives it. [`Watch`] resumes.
@@ -157,12 +143,12 @@ impl Client {
     }
 }
 
-impl Messages {
+impl<M> Messages<M> {
     /// The next message; `None` if the stream ended with OK, which no Whimbrel server does.
     ///
     /// # Errors
     /// Why the stream ended.
-    pub async fn next(&mut self) -> Result<Option<v1::WatchFeedResponse>, Error> {
+    pub async fn next(&mut self) -> Result<Option<M>, Error> {
         Ok(self.0.message().await?)
     }
 }

@@ -1,13 +1,15 @@
-//! A live feed across broken connections: without a hole, and without a repeat.
+//! A live stream across broken connections: without a hole, and without a repeat.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Client, Error, Messages, Retry};
-use crate::api::v1::watch_feed_request::{Snapshot, Start};
-use crate::api::v1::watch_feed_response::Message;
-use crate::api::v1::{GapPolicy, WatchFeedRequest};
+use super::{Client, Error, Message, Messages, Retry};
+use crate::api::v1::watch_feed_request::{self, Snapshot};
+use crate::api::v1::{
+    FeedEvent, GapPolicy, NotificationEvent, WatchFeedRequest, WatchFeedResponse,
+    WatchNotificationsRequest, WatchNotificationsResponse, watch_notifications_request,
+};
 
 /// After so many heartbeats without a message a connection is taken for dead.
 const SILENT_HEARTBEATS_MAX: u32 = 2;
@@ -25,44 +27,88 @@ pub enum StartAt {
     Snapshot(i32),
 }
 
-/// A live feed that resumes.
+/// A live feed, or live notifications, that resume.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Watch<E: WatchedEvent = FeedEvent> {
     client: Client,
+    asked: Asked,
+    /// The stream, while there is one, and the longest silence to expect of it.
+    messages: Option<(Messages<E::Response>, Duration)>,
+    retry: Retry,
+}
+
+/// What is asked of every stream that a watch opens.
+#[derive(Clone, Debug)]
+pub struct Asked {
     user_id: String,
     from: StartAt,
     heartbeat: Option<Duration>,
     gap_policy: GapPolicy,
-    /// The stream, while there is one, and the longest silence to expect of it.
-    messages: Option<(Messages, Duration)>,
-    retry: Retry,
+    include_all_replies: bool,
 }
 
-impl Watch {
+/// An event of a stream that can be watched.
+pub trait WatchedEvent: Sized {
+    /// What the server sends.
+    type Response;
+
+    /// Opens a stream.
+    fn open(
+        client: &Client,
+        asked: Asked,
+    ) -> impl Future<Output = Result<Messages<Self::Response>, Error>> + Send;
+
+    /// The message in a response; `None` if there is none that this version knows.
+    fn message(response: Self::Response) -> Option<Message<Self>>;
+}
+
+impl Watch<FeedEvent> {
     /// Watches `user_id`'s feed. Nothing is called before the first [`Watch::next`].
     #[must_use]
     pub fn new(client: Client, user_id: &str, from: StartAt) -> Self {
-        Self {
-            client,
+        Self::of(client, user_id, from)
+    }
+
+    /// Wants all replies of those followed, whomever they answer.
+    #[must_use]
+    pub fn include_all_replies(mut self) -> Self {
+        self.asked.include_all_replies = true;
+        self
+    }
+}
+
+impl Watch<NotificationEvent> {
+    /// Watches `user_id`'s notifications. Nothing is called before the first [`Watch::next`].
+    #[must_use]
+    pub fn notifications(client: Client, user_id: &str, from: StartAt) -> Self {
+        Self::of(client, user_id, from)
+    }
+}
+
+impl<E: WatchedEvent> Watch<E> {
+    fn of(client: Client, user_id: &str, from: StartAt) -> Self {
+        let asked = Asked {
             user_id: user_id.to_owned(),
             from,
             heartbeat: None,
             gap_policy: GapPolicy::Fail,
-            messages: None,
-            retry: Retry::for_ever(),
-        }
+            include_all_replies: false,
+        };
+        Self { client, asked, messages: None, retry: Retry::for_ever() }
     }
 
     /// Asks for a sign of life at least so often.
     #[must_use]
-    pub fn heartbeat(self, heartbeat: Duration) -> Self {
-        Self { heartbeat: Some(heartbeat), ..self }
+    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.asked.heartbeat = Some(heartbeat);
+        self
     }
 
     /// Wants a fresh snapshot where a cursor cannot be served, instead of an error.
     #[must_use]
-    pub fn reset_on_gap(self) -> Self {
-        Self { gap_policy: GapPolicy::Reset, ..self }
+    pub fn reset_on_gap(mut self) -> Self {
+        self.asked.gap_policy = GapPolicy::Reset;
+        self
     }
 
     /// Gives up after so long without a connection, instead of never.
@@ -76,7 +122,7 @@ impl Watch {
     ///
     /// # Errors
     /// One that trying again does not mend.
-    pub async fn next(&mut self, mut on_break: impl FnMut(&Error)) -> Result<Message, Error> {
+    pub async fn next(&mut self, mut on_break: impl FnMut(&Error)) -> Result<Message<E>, Error> {
         loop {
             match self.try_next().await {
                 Ok(message) => {
@@ -93,71 +139,93 @@ impl Watch {
     }
 
     /// The next message of the present stream, or of a new one.
-    async fn try_next(&mut self) -> Result<Message, Error> {
+    async fn try_next(&mut self) -> Result<Message<E>, Error> {
         let (messages, silence_max) = match &mut self.messages {
             Some(open) => open,
             none => {
-                let messages = self.client.watch_feed(request(
-                    &self.user_id,
-                    &self.from,
-                    self.heartbeat,
-                    self.gap_policy,
-                ));
-                none.insert((messages.await?, OPEN_TIME_MAX))
+                let messages = E::open(&self.client, self.asked.clone()).await?;
+                none.insert((messages, OPEN_TIME_MAX))
             }
         };
         let silence_max = *silence_max;
         let next = timeout(silence_max, messages.next()).await;
-        let message = next.unwrap_or(Err(Error::Silent { silence_max }))?;
+        let response = next.unwrap_or(Err(Error::Silent { silence_max }))?;
         // Neither an end with OK nor an empty message is in the contract: the stream is no good.
-        message.and_then(|message| message.message).ok_or(Error::Silent { silence_max })
+        response.and_then(E::message).ok_or(Error::Silent { silence_max })
     }
 
     /// Takes note of how far `message` brings the watch.
-    fn advance(&mut self, message: &Message) -> Result<(), Error> {
+    fn advance(&mut self, message: &Message<E>) -> Result<(), Error> {
         self.retry.succeeded();
-        let cursor = match message {
+        match message {
             Message::Opened(opened) => {
                 let heartbeat = opened.heartbeat.and_then(|it| Duration::try_from(it).ok());
                 if let (Some((_, silence_max)), Some(heartbeat)) = (&mut self.messages, heartbeat) {
                     *silence_max = heartbeat * SILENT_HEARTBEATS_MAX;
                 }
-                &opened.cursor
             }
             Message::Batch(batch) => {
-                if StartAt::Cursor(batch.prev_cursor.clone()) != self.from {
-                    let StartAt::Cursor(last) = std::mem::replace(&mut self.from, StartAt::Now)
-                    else {
-                        return Ok(());
-                    };
-                    return Err(Error::Hole { prev_cursor: batch.prev_cursor.clone(), last });
+                if let StartAt::Cursor(last) = &self.asked.from
+                    && *last != batch.prev_cursor
+                {
+                    let (prev_cursor, last) = (batch.prev_cursor.clone(), last.clone());
+                    return Err(Error::Hole { prev_cursor, last });
                 }
-                &batch.cursor
             }
-            Message::CaughtUp(caught_up) => &caught_up.cursor,
-            Message::Bookmark(bookmark) => &bookmark.cursor,
-            Message::Closing(closing) => &closing.cursor,
-            Message::Reset(_) => return Ok(()),
-        };
-        self.from = StartAt::Cursor(cursor.clone());
+            _ => {}
+        }
+        if let Some(cursor) = message.cursor() {
+            self.asked.from = StartAt::Cursor(cursor.to_owned());
+        }
         Ok(())
     }
 }
 
-fn request(
-    user_id: &str,
-    from: &StartAt,
-    heartbeat: Option<Duration>,
-    gap_policy: GapPolicy,
-) -> WatchFeedRequest {
-    WatchFeedRequest {
-        user_id: user_id.to_owned(),
-        start: match from {
-            StartAt::Now => None,
-            StartAt::Cursor(cursor) => Some(Start::AfterCursor(cursor.clone())),
-            StartAt::Snapshot(limit) => Some(Start::Snapshot(Snapshot { limit: *limit })),
-        },
-        heartbeat: heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()),
-        gap_policy: gap_policy.into(),
+impl WatchedEvent for FeedEvent {
+    type Response = WatchFeedResponse;
+
+    async fn open(client: &Client, asked: Asked) -> Result<Messages<Self::Response>, Error> {
+        use watch_feed_request::Start;
+
+        let request = WatchFeedRequest {
+            user_id: asked.user_id,
+            start: match asked.from {
+                StartAt::Now => None,
+                StartAt::Cursor(cursor) => Some(Start::AfterCursor(cursor)),
+                StartAt::Snapshot(limit) => Some(Start::Snapshot(Snapshot { limit })),
+            },
+            heartbeat: asked.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()),
+            gap_policy: asked.gap_policy.into(),
+            include_all_replies: asked.include_all_replies,
+        };
+        client.watch_feed(request).await
+    }
+
+    fn message(response: Self::Response) -> Option<Message<Self>> {
+        response.message.map(Message::from)
+    }
+}
+
+impl WatchedEvent for NotificationEvent {
+    type Response = WatchNotificationsResponse;
+
+    async fn open(client: &Client, asked: Asked) -> Result<Messages<Self::Response>, Error> {
+        use watch_notifications_request::Start;
+
+        let request = WatchNotificationsRequest {
+            user_id: asked.user_id,
+            start: match asked.from {
+                StartAt::Now => None,
+                StartAt::Cursor(cursor) => Some(Start::AfterCursor(cursor)),
+                StartAt::Snapshot(limit) => Some(Start::Snapshot(Snapshot { limit })),
+            },
+            heartbeat: asked.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()),
+            gap_policy: asked.gap_policy.into(),
+        };
+        client.watch_notifications(request).await
+    }
+
+    fn message(response: Self::Response) -> Option<Message<Self>> {
+        response.message.map(Message::from)
     }
 }

@@ -51,4 +51,6 @@ pub mod bounds {
     pub const LANG_BYTES_MAX: usize = 35;
     /// Most users that a post tells of their being mentioned: a conversation, and no mailing.
     pub const MENTIONS_MAX: usize = 16;
+    /// Most ids that one call may ask for: as many as a page has.
+    pub const IDS_MAX: usize = 100;
 }

@@ -80,8 +80,11 @@ pub(super) struct Subject(u64);
 pub(super) struct Place(u64);
 
 /// What a fact says, in 16 bytes. What they mean is known by the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Value(u128);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Value {
+    upper: u64,
+    lower: u64,
+}
 
 /// Why a user is notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +136,19 @@ impl Table {
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|table| *table as u8 == number)
+    }
+
+    /// Whether its places are revisions, so that new facts come last, and are read as a list.
+    pub(super) fn is_list(self) -> bool {
+        matches!(
+            self,
+            Self::Likes
+                | Self::Reposts
+                | Self::Replies
+                | Self::Quotes
+                | Self::Followers
+                | Self::Notices
+        )
     }
 
     /// Where its facts are: in memory are those that every page of a feed is looked through for.
@@ -234,35 +250,33 @@ impl From<Revision> for Place {
 
 impl From<UserIx> for Value {
     fn from(user: UserIx) -> Self {
-        Self(user.number().into())
+        Self { upper: 0, lower: user.number().into() }
     }
 }
 
 impl From<Revision> for Value {
     fn from(revision: Revision) -> Self {
-        Self(revision.get().into())
+        Self { upper: 0, lower: revision.get() }
     }
 }
 
 impl From<PostCounts> for Value {
     fn from(counts: PostCounts) -> Self {
         let PostCounts { likes, reposts, replies, quotes } = counts;
-        let joined = [likes, reposts, replies, quotes].map(u128::from);
-        Self(joined.into_iter().fold(0, |value, count| value << 32 | count))
+        Self { upper: join(likes, reposts), lower: join(replies, quotes) }
     }
 }
 
 impl From<UserCounts> for Value {
     fn from(counts: UserCounts) -> Self {
-        Self(u128::from(counts.posts) << 64 | u128::from(counts.likes))
+        Self { upper: counts.posts, lower: counts.likes }
     }
 }
 
 impl From<Notice> for Value {
     fn from(notice: Notice) -> Self {
         let Notice { kind, actor, post } = notice;
-        let kind_and_actor = u128::from(kind as u8) << 32 | u128::from(actor.number());
-        Self(kind_and_actor << 64 | u128::from(post.get()))
+        Self { upper: join(kind as u32, actor.number()), lower: post.get() }
     }
 }
 
@@ -287,33 +301,33 @@ impl Notice {
 
 impl Value {
     pub(super) fn from_number(number: u128) -> Self {
-        Self(number)
+        Self { upper: (number >> 64) as u64, lower: number as u64 }
     }
 
     pub(super) fn number(self) -> u128 {
-        self.0
+        u128::from(self.upper) << 64 | u128::from(self.lower)
     }
 
     pub(super) fn user(self) -> UserIx {
-        UserIx::new(self.0 as u32)
+        UserIx::new(self.lower as u32)
     }
 
     pub(super) fn revision(self) -> Revision {
-        Revision::new(self.0 as u64)
+        Revision::new(self.lower)
     }
 
     pub(super) fn post_counts(self) -> PostCounts {
-        let [likes, reposts, replies, quotes] =
-            [96, 64, 32, 0].map(|shift| (self.0 >> shift) as u32);
+        let ((likes, reposts), (replies, quotes)) = (halves(self.upper), halves(self.lower));
         PostCounts { likes, reposts, replies, quotes }
     }
 
     pub(super) fn user_counts(self) -> UserCounts {
-        UserCounts { posts: (self.0 >> 64) as u64, likes: self.0 as u64 }
+        UserCounts { posts: self.upper, likes: self.lower }
     }
 
     pub(super) fn notice(self) -> Notice {
-        let kind = match (self.0 >> 96) as u8 {
+        let (kind, actor) = halves(self.upper);
+        let kind = match kind {
             0 => NoticeKind::Follow,
             1 => NoticeKind::Like,
             2 => NoticeKind::Repost,
@@ -321,7 +335,14 @@ impl Value {
             4 => NoticeKind::Quote,
             _ => NoticeKind::Mention,
         };
-        let (actor, post) = (UserIx::new((self.0 >> 64) as u32), Revision::new(self.0 as u64));
-        Notice { kind, actor, post }
+        Notice { kind, actor: UserIx::new(actor), post: Revision::new(self.lower) }
     }
+}
+
+fn join(upper: u32, lower: u32) -> u64 {
+    u64::from(upper) << 32 | u64::from(lower)
+}
+
+fn halves(joined: u64) -> (u32, u32) {
+    ((joined >> 32) as u32, joined as u32)
 }

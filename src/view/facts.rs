@@ -16,8 +16,22 @@ use crate::model::Revision;
 /// The facts, of which the index has the older ones.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    recent: DashMap<(Table, Subject), BTreeMap<Place, Recent>>,
+    /// Of the tables that are lists: for each subject, in the order of the places. New ones come
+    /// last, but for what ends.
+    lists: DashMap<(Table, Subject), Vec<(Place, Recent)>>,
+    /// Of the others.
+    single: DashMap<Key, Recent>,
     pub(super) index: Option<Arc<Index>>,
+}
+
+/// What became of a fact lately.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    value: Value,
+    /// Whether it is one no longer.
+    is_over: bool,
+    /// The change that made it so.
+    at: Revision,
 }
 
 /// In which order facts are listed.
@@ -29,44 +43,63 @@ pub(super) enum Order {
     OldestFirst,
 }
 
-/// What became of a fact lately.
-#[derive(Clone, Copy, Debug)]
-struct Recent {
-    /// `None` if it is one no longer.
-    value: Option<Value>,
-    /// The change that made it so.
-    at: Revision,
-}
-
 impl Facts {
     /// Makes something a fact, or none. Only the applier calls it.
     pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision) {
-        let mut about = self.recent.entry((key.table, key.subject)).or_default();
-        about.insert(key.place, Recent { value, at });
+        let recent = Recent { value: value.unwrap_or_default(), is_over: value.is_none(), at };
+        if !key.table.is_list() {
+            self.single.insert(key, recent);
+            return;
+        }
+        let mut list = self.lists.entry((key.table, key.subject)).or_default();
+        match find(&list, key.place) {
+            Ok(at) => list[at].1 = recent,
+            Err(at) => list.insert(at, (key.place, recent)),
+        }
     }
 
-    /// Drops what the index has: `key`, unless it was changed after `complete_until`.
-    pub(super) fn trim(&self, key: Key, complete_until: Revision) {
-        self.recent.remove_if_mut(&(key.table, key.subject), |_, about| {
-            if about.get(&key.place).is_some_and(|recent| recent.at <= complete_until) {
-                about.remove(&key.place);
+    /// Drops of the facts at `keys`, which come in their order, what the index has: all that was not
+    /// changed after `complete_until`.
+    pub(super) fn trim(&self, keys: impl Iterator<Item = Key>, complete_until: Revision) {
+        let mut trimmed = None;
+        for key in keys {
+            let list = key.table.is_list().then_some((key.table, key.subject));
+            match list {
+                None => drop(self.single.remove_if(&key, |_, recent| recent.at <= complete_until)),
+                Some(list) if trimmed == Some(list) => {}
+                Some(list) => {
+                    self.lists.remove_if_mut(&list, |_, list| {
+                        list.retain(|(_, recent)| recent.at > complete_until);
+                        list.shrink_to_fit();
+                        list.is_empty()
+                    });
+                    trimmed = Some(list);
+                }
             }
-            about.is_empty()
-        });
+        }
     }
 
     /// Gives back the memory of what is gone, as after a long replay.
     pub(super) fn shrink(&self) {
-        if self.recent.capacity() > 8 * (self.recent.len() + 1_024) {
-            self.recent.shrink_to_fit();
+        let is_mostly_gone = |capacity, len| capacity > 8 * (len + 1_024);
+        if is_mostly_gone(self.lists.capacity(), self.lists.len()) {
+            self.lists.shrink_to_fit();
+        }
+        if is_mostly_gone(self.single.capacity(), self.single.len()) {
+            self.single.shrink_to_fit();
         }
     }
 
     /// A fact, if it is one; `None` if memory does not know.
     pub(super) fn get_at_hand(&self, key: Key) -> Option<Option<Value>> {
-        let about = self.recent.get(&(key.table, key.subject));
-        let recent = about.and_then(|about| about.get(&key.place).copied());
-        recent.map(|recent| recent.value).or_else(|| self.index.is_none().then_some(None))
+        let recent = if key.table.is_list() {
+            let list = self.lists.get(&(key.table, key.subject));
+            list.and_then(|list| find(&list, key.place).ok().map(|at| list[at].1))
+        } else {
+            self.single.get(&key).map(|recent| *recent)
+        };
+        let recent = recent.map(|recent| (!recent.is_over).then_some(recent.value));
+        recent.or_else(|| self.index.is_none().then_some(None))
     }
 
     /// A fact, if it is one. May read the index, which blocks for a moment.
@@ -75,7 +108,8 @@ impl Facts {
         match (self.get_at_hand(key), &self.index) {
             (Some(known), _) => Ok(known),
             (None, Some(index)) => {
-                Ok(index.snapshot()?.fact(key.stored(), key.table.keep())?.map(Value::from_number))
+                let stored = index.snapshot()?.fact(key.stored(), key.table.keep())?;
+                Ok(stored.map(Value::from_number))
             }
             (None, None) => Ok(None),
         }
@@ -121,7 +155,11 @@ impl Facts {
 
             let mut merged: BTreeMap<Place, Option<Value>> =
                 stored.into_iter().map(|(place, value)| (place, Some(value))).collect();
-            merged.extend(recent.into_iter().map(|(place, recent)| (place, recent.value)));
+            merged.extend(
+                recent
+                    .into_iter()
+                    .map(|(place, recent)| (place, (!recent.is_over).then_some(recent.value))),
+            );
             let mut merged: Vec<_> = merged.into_iter().collect();
             if order == Order::NewestFirst {
                 merged.reverse();
@@ -139,19 +177,13 @@ impl Facts {
         }
     }
 
-    /// The facts of a table about a subject whose places are revisions after `after`, oldest first:
-    /// at most `max`; `None` if memory does not know.
-    pub(super) fn list_at_hand(
-        &self,
-        about: (Table, Subject),
-        after: Revision,
-        max: usize,
-    ) -> Option<Vec<(Place, Value)>> {
-        let recent = self.recent(about, after.into(), Order::OldestFirst, max);
+    /// Whether memory knows that a table has nothing about a subject at places, which are revisions,
+    /// after `after`.
+    pub(super) fn has_none_after(&self, about: (Table, Subject), after: Revision) -> bool {
+        let recent = self.recent(about, after.into(), Order::OldestFirst, usize::MAX);
         // Asked after memory: what that had dropped by then is no newer.
         let is_all = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
-        let facts = recent.into_iter().filter_map(|(place, recent)| Some((place, recent.value?)));
-        is_all.then(|| facts.collect())
+        is_all && recent.iter().all(|(_, recent)| recent.is_over)
     }
 
     fn recent(
@@ -161,14 +193,15 @@ impl Facts {
         order: Order,
         max: usize,
     ) -> Vec<(Place, Recent)> {
-        use std::ops::Bound::{Excluded, Unbounded};
-
-        let Some(recent) = self.recent.get(&about) else { return Vec::new() };
-        let copied = |(&place, &recent): (&Place, &Recent)| (place, recent);
+        let Some(list) = self.lists.get(&about) else { return Vec::new() };
         match order {
-            Order::NewestFirst => recent.range(..from).rev().map(copied).take(max).collect(),
+            Order::NewestFirst => {
+                let end = list.partition_point(|&(place, _)| place < from);
+                list[..end].iter().rev().take(max).copied().collect()
+            }
             Order::OldestFirst => {
-                recent.range((Excluded(from), Unbounded)).map(copied).take(max).collect()
+                let start = list.partition_point(|&(place, _)| place <= from);
+                list[start..].iter().take(max).copied().collect()
             }
         }
     }
@@ -199,4 +232,9 @@ impl Order {
             Self::OldestFirst => a.cmp(b),
         }
     }
+}
+
+/// Where `place` is, or would have to be.
+fn find(list: &[(Place, Recent)], place: Place) -> Result<usize, usize> {
+    list.binary_search_by_key(&place, |&(place, _)| place)
 }

@@ -71,9 +71,7 @@ impl View {
             self.changes_of.trim(UserIx::new(user), complete_until);
         }
         self.changes_of.shrink();
-        for key in rows.fact_keys().filter_map(Key::from_stored) {
-            self.facts.trim(key, complete_until);
-        }
+        self.facts.trim(rows.fact_keys().filter_map(Key::from_stored), complete_until);
         self.facts.shrink();
     }
 }

@@ -183,26 +183,24 @@ impl<S: Store> Step<'_, S> {
         self.store.push_mark(number, Mark::new(self.at, kind));
         self.count_of_user(number, |counts| counts.posts += 1)?;
 
-        // Whoever is concerned in several ways is told of the first.
-        let mut told = vec![number];
+        let mut told = Vec::new();
         if let Some(reply_to) = &content.reply_to {
             let parent = &reply_to.parent;
             self.put(Key::new(Table::Replies, parent.id, self.at), Some(number.into()));
             self.count_answer(parent.id, number, |counts| counts.replies += 1)?;
-            let answered = self.store.number(&parent.author);
-            self.notify_once(&mut told, NoticeKind::Reply, answered, Some(parent.id));
+            self.notify_of_post(number, NoticeKind::Reply, parent, &mut told);
         }
         if let Some(quote) = &content.quote {
             self.put(Key::new(Table::Quotes, quote.id, self.at), Some(number.into()));
             self.count_answer(quote.id, number, |counts| counts.quotes += 1)?;
-            let quoted = self.store.number(&quote.author);
-            self.notify_once(&mut told, NoticeKind::Quote, quoted, Some(quote.id));
+            self.notify_of_post(number, NoticeKind::Quote, quote, &mut told);
         }
         for mentioned in mentions(content.text.as_str()) {
             let mentioned = self.store.number(&mentioned);
             // All else is refused between the two, but a text may say any name.
-            if !self.are_apart(number, mentioned)? {
-                self.notify_once(&mut told, NoticeKind::Mention, mentioned, None);
+            if !told.contains(&mentioned) && !self.are_apart(number, mentioned)? {
+                let (kind, post) = (NoticeKind::Mention, Revision::ZERO);
+                self.notify(mentioned, Notice { kind, actor: number, post });
             }
         }
         Ok(())
@@ -285,19 +283,19 @@ impl<S: Store> Step<'_, S> {
         self.count_of_post(post.id, |counts| counts.reposts -= 1)
     }
 
-    /// Notifies `user` of what the author, the first of `told`, published; unless they are told
-    /// already.
-    fn notify_once(
+    /// Notifies the author of `of` that `actor` published something about it; unless they are among
+    /// the `told`, who were notified of that already.
+    fn notify_of_post(
         &mut self,
-        told: &mut Vec<UserIx>,
+        actor: UserIx,
         kind: NoticeKind,
-        user: UserIx,
-        post: Option<PostId>,
+        of: &PostRef,
+        told: &mut Vec<UserIx>,
     ) {
-        if !told.contains(&user) {
-            let (actor, post) = (told[0], post.map_or(Revision::ZERO, PostId::revision));
-            told.push(user);
-            self.notify(user, Notice { kind, actor, post });
+        let author = self.store.number(&of.author);
+        if !told.contains(&author) {
+            told.push(author);
+            self.notify(author, Notice { kind, actor, post: of.id.revision() });
         }
     }
 

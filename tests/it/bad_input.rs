@@ -266,5 +266,5 @@ pub(crate) fn follow() -> Vec<u8> {
 /// See [`follow`].
 pub(crate) fn publish(text: &str) -> Vec<u8> {
     let (author_id, text) = ("alice".to_owned(), text.to_owned());
-    PublishRequest { author_id, text, request_id: String::new() }.encode_to_vec()
+    PublishRequest { author_id, text, ..PublishRequest::default() }.encode_to_vec()
 }

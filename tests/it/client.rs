@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use whimbrel::api::v1::watch_feed_response::Message;
 use whimbrel::api::v1::{FollowRequest, PublishRequest};
+use whimbrel::client::Message;
 use whimbrel::client::{Client, Error, Retry, StartAt, Watch};
 
 use crate::harness::{Gate, Setup, TestServer, told, within};
@@ -86,5 +86,5 @@ async fn next_event(watch: &mut Watch) -> String {
 
 fn post(text: &str) -> PublishRequest {
     let (author_id, text) = ("alice".to_owned(), text.to_owned());
-    PublishRequest { author_id, text, request_id: String::new() }
+    PublishRequest { author_id, text, ..PublishRequest::default() }
 }

@@ -7,7 +7,7 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use whimbrel::api::v1::watch_feed_response::Message;
 use whimbrel::api::v1::{ErrorReason, PublishRequest, WatchFeedRequest, WatchFeedResponse};
-use whimbrel::client::{Client, Retry, StartAt, Watch};
+use whimbrel::client::{Client, Message as Heard, Retry, StartAt, Watch};
 
 use crate::harness::wire::{self, Wire};
 use crate::harness::{TestServer, refused, told, within};
@@ -51,7 +51,7 @@ async fn a_watch_outlives_its_connections() {
     let address = server.address().to_string();
     let mut watch = Watch::new(Client::connect_lazily(&address).unwrap(), "alice", StartAt::Now);
     let opened = within("the watch to open", watch.next(|_| ())).await.unwrap();
-    assert!(matches!(opened, Message::Opened(_)), "{opened:?}");
+    assert!(matches!(opened, Heard::Opened(_)), "{opened:?}");
 
     let client = Client::connect_lazily(&address).unwrap();
     let (mut posted, mut got, mut ends) = (Vec::new(), Vec::new(), 0);
@@ -63,8 +63,8 @@ async fn a_watch_outlives_its_connections() {
             while got.len() < posted.len() {
                 let next = watch.next(|error| assert!(error.retry_after().is_some(), "{error}"));
                 match next.await.unwrap() {
-                    Message::Batch(batch) => got.extend(batch.events.iter().map(told)),
-                    Message::Closing(closing) => {
+                    Heard::Batch(batch) => got.extend(batch.events.iter().map(told)),
+                    Heard::Closing(closing) => {
                         assert_eq!(closing.reason(), ErrorReason::Draining);
                         ends += 1;
                     }
@@ -95,5 +95,5 @@ async fn an_old_connection_is_closed_at_its_deadline() {
 /// A post of alice's that is safe to repeat.
 fn post(text: &str) -> PublishRequest {
     let (author_id, request_id) = ("alice".to_owned(), text.to_owned());
-    PublishRequest { author_id, text: text.to_owned(), request_id }
+    PublishRequest { author_id, text: text.to_owned(), request_id, ..PublishRequest::default() }
 }

@@ -79,7 +79,7 @@ fn a_failing_disk_ends_the_program() {
             let request = PublishRequest {
                 author_id: "alice".to_owned(),
                 text: "👩‍👩‍👧‍👦".repeat(100),
-                request_id: String::new(),
+                ..PublishRequest::default()
             };
             match client.publish(request).await {
                 Ok(published) => acknowledged = published.post.unwrap().revision,

@@ -301,7 +301,7 @@ impl World {
                 }
                 Change::Unfollow { follower, followee } if *follower == own => {
                     authors.remove(followee);
-                    format!("-{followee}")
+                    format!("-{followee} unfollowed")
                 }
                 Change::Publish { author, .. } if authors.contains(author) => {
                     format!("{author}: a post")

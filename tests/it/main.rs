@@ -31,6 +31,8 @@ mod process;
 mod publish;
 mod storm;
 mod stream_steps;
+mod values;
 mod watch;
 mod watch_pace;
 mod workers;
+mod world;

@@ -1,9 +1,10 @@
 //! The engine against a model of it that a reader can hold in mind, over random histories.
 //!
-//! The model knows nothing of how the engine works: it keeps every post in a list, every follow in
-//! a set, and sorts. It is asked the same, and must answer the same, also after restarts.
+//! The model knows nothing of how the engine works: it decides by rules of a line or two, and tells
+//! what is to be read by definition ([`World`]). It is asked the same, and must answer the same, also
+//! after restarts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -12,18 +13,19 @@ use proptest::sample::select;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use tokio::runtime::Runtime;
 use whimbrel::config::Limits;
-use whimbrel::engine::{Changed, Error, FeedQuery, PagePlace, Published};
-use whimbrel::hub::{Start, Step};
-use whimbrel::model::{Cursor, Revision};
+use whimbrel::engine::{Changed, Draft, EdgeKind, EdgesOf, Error, Published, ReactionKind};
+use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed};
 
-use crate::harness::core::{Core, post, request_id, step, user};
-use crate::harness::events::in_short;
+use crate::harness::core::{Core, post, request_id, user};
+use crate::world::{Tie, World};
 
 const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
-const TEXTS: [&str; 3] = ["hello", "good morning", "what a day"];
+const TEXTS: [&str; 4] = ["hello", "good morning", "what a day", "hello @bob and @carol"];
 const REQUEST_IDS: [&str; 3] = ["first", "second", "third"];
 /// Few enough that histories reach it.
 const FOLLOWS_MAX: usize = 3;
+const BLOCKS_MAX: usize = 2;
+const MUTES_MAX: usize = 2;
 
 prop_state_machine! {
     #![proptest_config(ProptestConfig {
@@ -34,56 +36,44 @@ prop_state_machine! {
 
     /// What happens to the engine, happens to the model.
     #[test]
-    fn the_engine_does_as_the_model_does(sequential 1..80 => EngineTest<Plain>);
+    fn the_engine_does_as_the_model_does(sequential 1..120 => EngineTest<Plain>);
 
     /// The same where hardly anything stays in memory that the index has.
     #[test]
-    fn the_engine_with_an_index_does_as_the_model_does(sequential 1..80 => EngineTest<Indexed>);
+    fn the_engine_with_an_index_does_as_the_model_does(sequential 1..120 => EngineTest<Indexed>);
 }
 
-/// What can be done.
+/// What can be done. Posts are named by their number in the order of the log, those that were
+/// deleted included; a number beyond them names a post that is none.
 #[derive(Clone, Debug)]
 enum Act {
-    Follow(&'static str, &'static str),
-    Unfollow(&'static str, &'static str),
+    Edge(EdgeKind, &'static str, &'static str),
+    React(ReactionKind, &'static str, usize),
     Publish {
         author: &'static str,
         text: &'static str,
+        reply_to: Option<usize>,
+        quote: Option<usize>,
         request_id: Option<&'static str>,
     },
-    ReadAll {
-        reader: &'static str,
-        page_size: usize,
-        with_own: bool,
-    },
-    /// Watches from so many changes ago until the stream is live.
-    Watch {
-        watcher: &'static str,
-        changes_ago: u64,
-    },
+    Delete(&'static str, usize),
     Restart,
 }
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
-    Edge { changed: bool, revision: u64 },
+    Changed { changed: bool, revision: u64 },
     Post { revision: u64, deduplicated: bool },
     Refused(&'static str),
-    Feed(Vec<(u64, &'static str)>),
-    Told(Vec<(u64, String)>),
     Restarted,
 }
 
-/// Who follows whom since when, and all posts.
+/// Everything that was made, and the request ids that were used for it.
 #[derive(Clone, Debug, Default)]
 struct Model {
-    revision: u64,
-    follows: BTreeMap<(&'static str, &'static str), u64>,
-    posts: BTreeMap<u64, (&'static str, &'static str)>,
+    world: World,
     requests: BTreeMap<(&'static str, &'static str), u64>,
-    /// Who changed whom they follow, and how that is told.
-    changes: BTreeMap<u64, (&'static str, String)>,
     /// What came of the last act.
     outcome: Option<Outcome>,
 }
@@ -91,100 +81,184 @@ struct Model {
 impl Model {
     fn act(&mut self, act: &Act) -> Outcome {
         match *act {
-            Act::Follow(follower, followee) => self.follow(follower, followee),
-            Act::Unfollow(follower, followee) => self.unfollow(follower, followee),
-            Act::Publish { author, text, request_id } => self.publish(author, text, request_id),
-            Act::ReadAll { reader, with_own, .. } => Outcome::Feed(self.feed(reader, with_own)),
-            Act::Watch { watcher, changes_ago } => {
-                let after = self.revision.saturating_sub(changes_ago);
-                Outcome::Told(self.told(watcher, after))
+            Act::Edge(kind, one, other) => self.edge(kind, one, other),
+            Act::React(kind, who, post) => self.react(kind, who, post),
+            Act::Publish { author, text, reply_to, quote, request_id } => {
+                self.publish(author, text, reply_to, quote, request_id)
             }
+            Act::Delete(who, post) => self.delete(who, post),
             Act::Restart => Outcome::Restarted,
         }
     }
 
-    fn next(&mut self) -> u64 {
-        self.revision += 1;
-        self.revision
+    fn edge(&mut self, kind: EdgeKind, one: &'static str, other: &'static str) -> Outcome {
+        let (follower, followee) = (user(one), user(other));
+        if one == other {
+            let is_follow = matches!(kind, EdgeKind::Follow | EdgeKind::Unfollow);
+            return Outcome::Refused(if is_follow { "self-follow" } else { "self-target" });
+        }
+        let follow = Tie::Follow(one.to_owned(), other.to_owned());
+        let block = Tie::Block(one.to_owned(), other.to_owned());
+        let mute = Tie::Mute(one.to_owned(), other.to_owned());
+        let (is_following, is_followed) =
+            (self.is_so(&follow), self.is_so(&Tie::Follow(other.to_owned(), one.to_owned())));
+        match kind {
+            EdgeKind::Follow => {
+                if !is_following && self.are_apart(one, other) {
+                    return Outcome::Refused("blocked");
+                }
+                let change = Change::Follow { follower, followee };
+                self.begin(&follow, FOLLOWS_MAX, change)
+            }
+            EdgeKind::Unfollow => self.end(&follow, Change::Unfollow { follower, followee }),
+            EdgeKind::Block => {
+                let severed = Severed { following: is_following, follower: is_followed };
+                let change = Change::Block { blocker: follower, blocked: followee, severed };
+                self.begin(&block, BLOCKS_MAX, change)
+            }
+            EdgeKind::Unblock => {
+                self.end(&block, Change::Unblock { blocker: follower, blocked: followee })
+            }
+            EdgeKind::Mute => {
+                self.begin(&mute, MUTES_MAX, Change::Mute { muter: follower, muted: followee })
+            }
+            EdgeKind::Unmute => {
+                let follows = is_following;
+                self.end(&mute, Change::Unmute { muter: follower, muted: followee, follows })
+            }
+        }
     }
 
-    fn follow(&mut self, follower: &'static str, followee: &'static str) -> Outcome {
-        if follower == followee {
-            return Outcome::Refused("self-follow");
+    fn react(&mut self, kind: ReactionKind, who: &'static str, number: usize) -> Outcome {
+        let Some(post) = self.post(number) else { return Outcome::Refused("no post") };
+        let place = post.id.revision().get();
+        let ends = matches!(kind, ReactionKind::Unlike | ReactionKind::Unrepost);
+        if self.world.retracted(place).is_some() {
+            return if ends { UNCHANGED } else { Outcome::Refused("no post") };
         }
-        if let Some(&revision) = self.follows.get(&(follower, followee)) {
-            return Outcome::Edge { changed: false, revision };
+        if !ends && self.are_apart(who, post.author.as_str()) {
+            return Outcome::Refused("blocked");
         }
-        if self.followees(follower).len() == FOLLOWS_MAX {
-            return Outcome::Refused("too many follows");
+        let (like, repost) = (Tie::Like(who.to_owned(), place), Tie::Repost(who.to_owned(), place));
+        let user = user(who);
+        match kind {
+            ReactionKind::Like => self.begin(&like, usize::MAX, Change::Like { user, post }),
+            ReactionKind::Unlike => self.end(&like, Change::Unlike { user, post }),
+            ReactionKind::Repost => self.begin(&repost, usize::MAX, Change::Repost { user, post }),
+            ReactionKind::Unrepost => self.end(&repost, Change::Unrepost { user, post }),
         }
-        let revision = self.next();
-        self.follows.insert((follower, followee), revision);
-        self.changes.insert(revision, (follower, format!("+{followee}")));
-        Outcome::Edge { changed: true, revision }
-    }
-
-    fn unfollow(&mut self, follower: &'static str, followee: &'static str) -> Outcome {
-        if follower == followee {
-            return Outcome::Refused("self-follow");
-        }
-        if self.follows.remove(&(follower, followee)).is_none() {
-            return Outcome::Edge { changed: false, revision: 0 };
-        }
-        let revision = self.next();
-        self.changes.insert(revision, (follower, format!("-{followee}")));
-        Outcome::Edge { changed: true, revision }
     }
 
     fn publish(
         &mut self,
         author: &'static str,
         text: &'static str,
+        reply_to: Option<usize>,
+        quote: Option<usize>,
         request_id: Option<&'static str>,
     ) -> Outcome {
-        let earlier = request_id.and_then(|id| self.requests.get(&(author, id)).copied());
-        if let Some(revision) = earlier {
-            return match self.posts[&revision].1 == text {
-                true => Outcome::Post { revision, deduplicated: true },
-                false => Outcome::Refused("request id reused"),
+        let referred = [reply_to, quote].map(|number| number.map(|number| self.post(number)));
+        let [parent, quote] = match referred {
+            [Some(None), _] | [_, Some(None)] => return Outcome::Refused("no post"),
+            found => found.map(Option::flatten),
+        };
+        let root = |parent: &PostRef| {
+            let above = &self.world.content(parent.id.revision().get()).reply_to;
+            above.as_ref().map_or_else(|| parent.clone(), |above| above.root.clone())
+        };
+        let reply_to = parent.clone().map(|parent| {
+            let root = root(&parent);
+            Box::new(ReplyTo { parent, root })
+        });
+        let content = Content { reply_to, quote: quote.clone(), ..Content::of_text(post(text)) };
+
+        if let Some(&earlier) = request_id.and_then(|id| self.requests.get(&(author, id))) {
+            return if *self.world.content(earlier) != content {
+                Outcome::Refused("request id reused")
+            } else if self.world.retracted(earlier).is_some() {
+                Outcome::Refused("post deleted")
+            } else {
+                Outcome::Post { revision: earlier, deduplicated: true }
             };
         }
-        let revision = self.next();
-        self.posts.insert(revision, (author, text));
+        for referred in parent.iter().chain(&quote) {
+            if self.world.retracted(referred.id.revision().get()).is_some() {
+                return Outcome::Refused("no post");
+            }
+            if self.are_apart(author, referred.author.as_str()) {
+                return Outcome::Refused("blocked");
+            }
+        }
+        let id = request_id.map(crate::harness::core::request_id);
+        let change = Change::Publish { author: user(author), content, request_id: id };
+        let revision = self.world.push(change);
         self.requests.extend(request_id.map(|id| ((author, id), revision)));
         Outcome::Post { revision, deduplicated: false }
     }
 
-    fn followees(&self, follower: &str) -> BTreeSet<&'static str> {
-        let of_follower = self.follows.keys().filter(|(who, _)| *who == follower);
-        of_follower.map(|(_, followee)| *followee).collect()
+    fn delete(&mut self, who: &'static str, number: usize) -> Outcome {
+        let Some(post) = self.post(number) else { return Outcome::Refused("no post") };
+        if post.author.as_str() != who {
+            return Outcome::Refused("not the author");
+        }
+        let place = post.id.revision().get();
+        if let Some(revision) = self.world.retracted(place) {
+            return Outcome::Changed { changed: false, revision };
+        }
+        let content = self.world.content(place).clone();
+        let reply_to = content.reply_to.map(|reply_to| reply_to.parent.id);
+        let quote = content.quote.map(|quote| quote.id);
+        let revision = self.world.push(Change::Delete { post, reply_to, quote });
+        Outcome::Changed { changed: true, revision }
     }
 
-    fn feed(&self, reader: &str, with_own: bool) -> Vec<(u64, &'static str)> {
-        let followees = self.followees(reader);
-        let shown = |author: &str| followees.contains(author) || (with_own && author == reader);
-        let newest_first = self.posts.iter().rev();
-        newest_first
-            .filter(|(_, (author, _))| shown(author))
-            .map(|(&revision, &(_, text))| (revision, text))
-            .collect()
+    fn is_so(&self, tie: &Tie) -> bool {
+        self.world.since(tie, self.world.head()).is_some()
     }
 
-    /// What a stream that goes on after `after` tells: the watcher's own changes, and the posts of
-    /// the watcher and of those who are followed still, from when they were.
-    fn told(&self, watcher: &'static str, after: u64) -> Vec<(u64, String)> {
-        let posts = self.posts.iter().filter(|&(&revision, &(author, _))| {
-            let since = self.follows.get(&(watcher, author));
-            author == watcher || since.is_some_and(|&since| since < revision)
-        });
-        let posts =
-            posts.map(|(&revision, (author, text))| (revision, format!("{author}: {text}")));
-        let changes = self.changes.iter().filter(|(_, (who, _))| *who == watcher);
-        let changes = changes.map(|(&revision, (_, change))| (revision, change.clone()));
-        let all: BTreeMap<_, _> = posts.chain(changes).collect();
-        all.into_iter().filter(|&(revision, _)| revision > after).collect()
+    fn are_apart(&self, one: &str, other: &str) -> bool {
+        self.world.are_apart(one, other, self.world.head())
+    }
+
+    /// Makes `tie` so, unless it is, or there would be more than `max` of them.
+    fn begin(&mut self, tie: &Tie, max: usize, change: Change) -> Outcome {
+        if let Some(revision) = self.world.since(tie, self.world.head()) {
+            return Outcome::Changed { changed: false, revision };
+        }
+        let of_kind = |(one, other): (&str, &str)| match tie {
+            Tie::Follow(..) => Tie::Follow(one.to_owned(), other.to_owned()),
+            Tie::Block(..) => Tie::Block(one.to_owned(), other.to_owned()),
+            _ => Tie::Mute(one.to_owned(), other.to_owned()),
+        };
+        let (Tie::Follow(one, _)
+        | Tie::Block(one, _)
+        | Tie::Mute(one, _)
+        | Tie::Like(one, _)
+        | Tie::Repost(one, _)) = tie;
+        let is_so = |other: &&&str| max < usize::MAX && self.is_so(&of_kind((one, other)));
+        if USERS.iter().filter(is_so).count() >= max {
+            return Outcome::Refused("too many");
+        }
+        Outcome::Changed { changed: true, revision: self.world.push(change) }
+    }
+
+    /// Ends `tie`, if it is so.
+    fn end(&mut self, tie: &Tie, change: Change) -> Outcome {
+        if self.is_so(tie) {
+            Outcome::Changed { changed: true, revision: self.world.push(change) }
+        } else {
+            UNCHANGED
+        }
+    }
+
+    fn post(&self, number: usize) -> Option<PostRef> {
+        let place = *self.world.posts().get(number)?;
+        let author = user(self.world.author(place));
+        Some(PostRef { id: PostId::at(Revision::new(place)), author })
     }
 }
+
+const UNCHANGED: Outcome = Outcome::Changed { changed: false, revision: 0 };
 
 impl ReferenceStateMachine for Model {
     type State = Self;
@@ -194,21 +268,27 @@ impl ReferenceStateMachine for Model {
         Just(Self::default()).boxed()
     }
 
-    fn transitions(_: &Self) -> BoxedStrategy<Act> {
+    fn transitions(state: &Self) -> BoxedStrategy<Act> {
+        use EdgeKind::{Block, Follow, Mute, Unblock, Unfollow, Unmute};
+        use ReactionKind::{Like, Repost, Unlike, Unrepost};
+
         let user = || select(&USERS[..]);
+        // One more than there are: that one is none.
+        let post = || 0..state.world.posts().len() + 1;
+        let edge = select(vec![
+            Follow, Follow, Follow, Follow, Unfollow, Unfollow, Block, Unblock, Mute, Unmute,
+        ]);
+        let reaction = select(vec![Like, Like, Unlike, Repost, Repost, Unrepost]);
         let request_id = proptest::option::of(select(&REQUEST_IDS[..]));
+        let referred = || proptest::option::weighted(0.4, post());
+        let draft = (user(), select(&TEXTS[..]), referred(), referred(), request_id);
         prop_oneof![
-            4 => (user(), user()).prop_map(|(a, b)| Act::Follow(a, b)),
-            2 => (user(), user()).prop_map(|(a, b)| Act::Unfollow(a, b)),
-            6 => (user(), select(&TEXTS[..]), request_id).prop_map(|(author, text, request_id)| {
-                Act::Publish { author, text, request_id }
+            8 => (edge, user(), user()).prop_map(|(kind, a, b)| Act::Edge(kind, a, b)),
+            5 => (reaction, user(), post()).prop_map(|(kind, a, b)| Act::React(kind, a, b)),
+            8 => draft.prop_map(|(author, text, reply_to, quote, request_id)| {
+                Act::Publish { author, text, reply_to, quote, request_id }
             }),
-            3 => (user(), 1..7_usize, any::<bool>()).prop_map(|(reader, page_size, with_own)| {
-                Act::ReadAll { reader, page_size, with_own }
-            }),
-            3 => (user(), 0..40_u64).prop_map(|(watcher, changes_ago)| {
-                Act::Watch { watcher, changes_ago }
-            }),
+            2 => (user(), post()).prop_map(|(who, post)| Act::Delete(who, post)),
             1 => Just(Act::Restart),
         ]
         .boxed()
@@ -254,36 +334,43 @@ impl Setting for Indexed {
 struct EngineTest<S> {
     runtime: Runtime,
     core: Core,
+    /// The posts, by their numbers.
+    posts: Vec<PostId>,
     setting: PhantomData<S>,
 }
 
 impl<S> EngineTest<S> {
     fn act(&mut self, act: &Act) -> Outcome {
-        let Self { runtime, core, .. } = self;
-        runtime.block_on(async {
+        // A name of a post that is none: what is at that revision is no post, or nothing.
+        let none = PostId::at(Revision::new(u64::MAX >> 2));
+        let post_id = |number: usize| self.posts.get(number).copied().unwrap_or(none);
+        let outcome = self.runtime.block_on(async {
             match *act {
-                Act::Follow(follower, followee) => {
-                    edge(core.engine().follow(user(follower), user(followee)).await)
+                Act::Edge(kind, one, other) => {
+                    changed(self.core.engine().change_edge(kind, user(one), user(other)).await)
                 }
-                Act::Unfollow(follower, followee) => {
-                    edge(core.engine().unfollow(user(follower), user(followee)).await)
+                Act::React(kind, who, post) => {
+                    changed(self.core.engine().react(kind, user(who), post_id(post)).await)
                 }
-                Act::Publish { author, text, request_id: id } => {
+                Act::Publish { author, text, reply_to, quote, request_id: id } => {
+                    let (reply_to, quote) = (reply_to.map(post_id), quote.map(post_id));
+                    let draft = Draft { reply_to, quote, ..post(text).into() };
                     let id = id.map(request_id);
-                    published(core.engine().publish(user(author), post(text), id).await)
+                    published(self.core.engine().publish(user(author), draft, id).await)
                 }
-                Act::ReadAll { reader, page_size, with_own } => {
-                    Outcome::Feed(read_all(core, reader, page_size, with_own).await)
-                }
-                Act::Watch { watcher, changes_ago } => {
-                    Outcome::Told(watch(core, watcher, changes_ago).await)
+                Act::Delete(who, post) => {
+                    changed(self.core.engine().delete(user(who), post_id(post)).await)
                 }
                 Act::Restart => {
-                    core.restart().await;
+                    self.core.restart().await;
                     Outcome::Restarted
                 }
             }
-        })
+        });
+        if let Outcome::Post { revision, deduplicated: false } = outcome {
+            self.posts.push(PostId::at(Revision::new(revision)));
+        }
+        outcome
     }
 }
 
@@ -295,9 +382,11 @@ impl<S: Setting> StateMachineTest for EngineTest<S> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let core = S::core(|limits| {
             limits.follows_per_user_max = FOLLOWS_MAX;
+            limits.blocks_per_user_max = BLOCKS_MAX;
+            limits.mutes_per_user_max = MUTES_MAX;
             limits.batch_events_max = 2;
         });
-        Self { runtime, core, setting: PhantomData }
+        Self { runtime, core, posts: Vec::new(), setting: PhantomData }
     }
 
     fn apply(mut state: Self, model: &Model, act: Act) -> Self {
@@ -307,13 +396,13 @@ impl<S: Setting> StateMachineTest for EngineTest<S> {
 
     /// The log is as long as the model says: nothing was written that changed nothing.
     fn check_invariants(state: &Self, model: &Model) {
-        assert_eq!(state.core.engine().cursor().after.get(), model.revision);
+        assert_eq!(state.core.engine().cursor().after.get(), model.world.head());
     }
 }
 
-fn edge(answer: Result<Changed, Error>) -> Outcome {
+fn changed(answer: Result<Changed, Error>) -> Outcome {
     match answer {
-        Ok(edge) => Outcome::Edge { changed: edge.changed, revision: edge.revision.get() },
+        Ok(it) => Outcome::Changed { changed: it.changed, revision: it.revision.get() },
         Err(error) => refusal(&error),
     }
 }
@@ -331,52 +420,15 @@ fn published(answer: Result<Published, Error>) -> Outcome {
 fn refusal(error: &Error) -> Outcome {
     Outcome::Refused(match error {
         Error::SelfFollow { .. } => "self-follow",
-        Error::TooMany { .. } => "too many follows",
+        Error::SelfTarget { .. } => "self-target",
+        Error::TooMany { of: EdgesOf::Follows | EdgesOf::Blocks | EdgesOf::Mutes, .. } => {
+            "too many"
+        }
+        Error::Blocked { .. } => "blocked",
+        Error::PostNotFound { .. } => "no post",
+        Error::PostDeleted { .. } => "post deleted",
+        Error::NotTheAuthor { .. } => "not the author",
         Error::RequestIdReused { .. } => "request id reused",
         other => panic!("the model knows nothing of this: {other}"),
     })
-}
-
-async fn watch(core: &Core, watcher: &str, changes_ago: u64) -> Vec<(u64, String)> {
-    let now = core.engine().cursor();
-    let after = Revision::new(now.after.get().saturating_sub(changes_ago));
-    let mut stream = core.watch(watcher, Start::After(Cursor::after(now.log, after)));
-    let mut told = Vec::new();
-    loop {
-        match step(&mut stream).await {
-            Step::CaughtUp { .. } => return told,
-            Step::Batch { events, .. } => told.extend(events.iter().map(|event| in_short(event))),
-            _ => {}
-        }
-    }
-}
-
-async fn read_all(
-    core: &Core,
-    reader: &str,
-    page_size: usize,
-    with_own: bool,
-) -> Vec<(u64, &'static str)> {
-    let mut items = Vec::new();
-    let mut place: Option<PagePlace> = None;
-    loop {
-        let query = FeedQuery {
-            user: user(reader),
-            items_max: page_size,
-            place,
-            with_own,
-            all_replies: false,
-        };
-        let page = core.engine().news_feed(query).await.expect("the page is read");
-        items.extend(page.items.iter().map(|item| {
-            let post = &item.view.post;
-            let text = TEXTS.iter().find(|text| **text == post.content.text.as_str());
-            (post.revision.get(), *text.expect("a text that was published"))
-        }));
-        place = page.next;
-        if place.is_none() {
-            return items;
-        }
-        assert_eq!(page.items.len(), page_size, "a page before the last is full");
-    }
 }

@@ -122,6 +122,7 @@ impl Caller for Calls {
             author_id: data::user_name(author),
             text: data::text(post),
             request_id: format!("{post:016x}"),
+            ..PublishRequest::default()
         };
         Ok(self.0.publish(request).await?.post.unwrap_or_default().revision)
     }

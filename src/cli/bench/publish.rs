@@ -83,5 +83,6 @@ pub(super) fn post(author_id: String, run: &str, number: u64) -> PublishRequest 
         author_id,
         text: format!("{saying} #{number}"),
         request_id: format!("{run}-{number}"),
+        ..PublishRequest::default()
     }
 }

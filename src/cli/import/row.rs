@@ -104,6 +104,7 @@ impl Reader {
             author_id: post.author_id,
             text: post.text,
             request_id,
+            ..v1::PublishRequest::default()
         }))
     }
 

@@ -120,6 +120,7 @@ impl User {
             author_id: self.name.clone(),
             text: text.to_owned(),
             request_id: request_id.to_owned(),
+            ..PublishRequest::default()
         };
         answered("Publish", self.client.clone().publish(request)).await
     }

@@ -227,6 +227,7 @@ impl Stage {
                 author_id: format!("author{author}"),
                 text: format!("post {number} of author{author}"),
                 request_id: format!("{number}"),
+                ..PublishRequest::default()
             };
             let published = self
                 .until_answered(|mut client| {

@@ -1,0 +1,66 @@
+//! The feed service: follow, publish, read the feed, watch it live.
+
+mod news_feed;
+mod publish;
+mod watch_feed;
+
+use tonic::{Request, Response, Status};
+
+use super::calls::Calls;
+use super::stall::{Closer, Guarded};
+use super::v1_server::feed_service_server::FeedService;
+use super::{changes, v1};
+use crate::engine::EdgeKind;
+
+/// The feed service.
+#[derive(Debug)]
+pub(super) struct Feed(pub(super) Calls);
+
+#[tonic::async_trait]
+impl FeedService for Feed {
+    async fn follow(
+        &self,
+        request: Request<v1::FollowRequest>,
+    ) -> Result<Response<v1::FollowResponse>, Status> {
+        let v1::FollowRequest { user_id, followee_id } = request.into_inner();
+        let other = ("followee_id", followee_id.as_str());
+        let said = changes::edge(&self.0, EdgeKind::Follow, &user_id, other).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn unfollow(
+        &self,
+        request: Request<v1::UnfollowRequest>,
+    ) -> Result<Response<v1::UnfollowResponse>, Status> {
+        let v1::UnfollowRequest { user_id, followee_id } = request.into_inner();
+        let other = ("followee_id", followee_id.as_str());
+        let said = changes::edge(&self.0, EdgeKind::Unfollow, &user_id, other).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn publish(
+        &self,
+        request: Request<v1::PublishRequest>,
+    ) -> Result<Response<v1::PublishResponse>, Status> {
+        Ok(Response::new(publish::handle(&self.0, request.into_inner()).await?))
+    }
+
+    async fn news_feed(
+        &self,
+        request: Request<v1::NewsFeedRequest>,
+    ) -> Result<Response<v1::NewsFeedResponse>, Status> {
+        Ok(Response::new(news_feed::handle(&self.0, request.into_inner()).await?))
+    }
+
+    type WatchFeedStream = Guarded<watch_feed::Messages>;
+
+    async fn watch_feed(
+        &self,
+        request: Request<v1::WatchFeedRequest>,
+    ) -> Result<Response<Self::WatchFeedStream>, Status> {
+        let closer = request.extensions().get::<Closer>().cloned();
+        let until = closer.as_ref().map(|closer| closer.retirement().clone());
+        let stream = watch_feed::handle(&self.0, request.into_inner(), until)?;
+        Ok(Response::new(self.0.stall_watch.guard(stream, closer)))
+    }
+}

@@ -1,0 +1,32 @@
+//! The NewsFeed RPC.
+
+use tonic::Status;
+
+use crate::api::calls::Calls;
+use crate::api::listing::{Listing, asked};
+use crate::api::{convert, fields, status, v1};
+use crate::engine::FeedQuery;
+
+pub(super) async fn handle(
+    calls: &Calls,
+    request: v1::NewsFeedRequest,
+) -> Result<v1::NewsFeedResponse, Status> {
+    let v1::NewsFeedRequest { exclude_self, include_all_replies, .. } = request;
+    let options = [fields::flag(exclude_self), fields::flag(include_all_replies)];
+    let listing = Listing::open(calls, "NewsFeed", &options, asked!(request)).await?;
+
+    let (user, items_max, place) = listing.query();
+    let query = FeedQuery {
+        user,
+        items_max,
+        place,
+        with_own: !exclude_self,
+        all_replies: include_all_replies,
+    };
+    let page = calls.engine.news_feed(query).await.map_err(status::of_engine)?;
+    Ok(v1::NewsFeedResponse {
+        items: page.items.iter().map(convert::feed_item).collect(),
+        next_page_token: listing.next_page_token(page.next),
+        cursor: listing.cursor(page.at),
+    })
+}

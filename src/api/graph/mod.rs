@@ -1,0 +1,111 @@
+//! The graph service: blocks, mutes, and what is between people.
+
+mod get_profile;
+mod get_relationships;
+
+use tonic::{Request, Response, Status};
+
+use super::calls::Calls;
+use super::listing::asked;
+use super::v1_server::graph_service_server::GraphService;
+use super::{changes, fields, lists, v1};
+use crate::engine::{EdgeKind, UserList};
+
+/// The graph service.
+#[derive(Debug)]
+pub(super) struct Graph(pub(super) Calls);
+
+#[tonic::async_trait]
+impl GraphService for Graph {
+    async fn block(
+        &self,
+        request: Request<v1::BlockRequest>,
+    ) -> Result<Response<v1::BlockResponse>, Status> {
+        let v1::BlockRequest { user_id, blocked_id } = request.into_inner();
+        let other = ("blocked_id", blocked_id.as_str());
+        let said = changes::edge(&self.0, EdgeKind::Block, &user_id, other).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn unblock(
+        &self,
+        request: Request<v1::UnblockRequest>,
+    ) -> Result<Response<v1::UnblockResponse>, Status> {
+        let v1::UnblockRequest { user_id, blocked_id } = request.into_inner();
+        let other = ("blocked_id", blocked_id.as_str());
+        let said = changes::edge(&self.0, EdgeKind::Unblock, &user_id, other).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn mute(
+        &self,
+        request: Request<v1::MuteRequest>,
+    ) -> Result<Response<v1::MuteResponse>, Status> {
+        let v1::MuteRequest { user_id, muted_id } = request.into_inner();
+        let other = ("muted_id", muted_id.as_str());
+        let said = changes::edge(&self.0, EdgeKind::Mute, &user_id, other).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn unmute(
+        &self,
+        request: Request<v1::UnmuteRequest>,
+    ) -> Result<Response<v1::UnmuteResponse>, Status> {
+        let v1::UnmuteRequest { user_id, muted_id } = request.into_inner();
+        let other = ("muted_id", muted_id.as_str());
+        let said = changes::edge(&self.0, EdgeKind::Unmute, &user_id, other).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn list_followers(
+        &self,
+        request: Request<v1::ListFollowersRequest>,
+    ) -> Result<Response<v1::ListFollowersResponse>, Status> {
+        let request = request.into_inner();
+        let of = fields::user_id("of_user_id", &request.of_user_id)?;
+        let page = lists::users(&self.0, asked!(request), UserList::Followers(of)).await?;
+        Ok(Response::new(page.into()))
+    }
+
+    async fn list_following(
+        &self,
+        request: Request<v1::ListFollowingRequest>,
+    ) -> Result<Response<v1::ListFollowingResponse>, Status> {
+        let request = request.into_inner();
+        let of = fields::user_id("of_user_id", &request.of_user_id)?;
+        let page = lists::users(&self.0, asked!(request), UserList::Following(of)).await?;
+        Ok(Response::new(page.into()))
+    }
+
+    async fn list_blocks(
+        &self,
+        request: Request<v1::ListBlocksRequest>,
+    ) -> Result<Response<v1::ListBlocksResponse>, Status> {
+        let request = request.into_inner();
+        let page = lists::users(&self.0, asked!(request), UserList::Blocks).await?;
+        Ok(Response::new(page.into()))
+    }
+
+    async fn list_mutes(
+        &self,
+        request: Request<v1::ListMutesRequest>,
+    ) -> Result<Response<v1::ListMutesResponse>, Status> {
+        let request = request.into_inner();
+        let page = lists::users(&self.0, asked!(request), UserList::Mutes).await?;
+        Ok(Response::new(page.into()))
+    }
+
+    async fn get_relationships(
+        &self,
+        request: Request<v1::GetRelationshipsRequest>,
+    ) -> Result<Response<v1::GetRelationshipsResponse>, Status> {
+        Ok(Response::new(get_relationships::handle(&self.0, request.into_inner()).await?))
+    }
+
+    async fn get_profile(
+        &self,
+        request: Request<v1::GetProfileRequest>,
+    ) -> Result<Response<v1::GetProfileResponse>, Status> {
+        Ok(Response::new(get_profile::handle(&self.0, request.into_inner()).await?))
+    }
+}

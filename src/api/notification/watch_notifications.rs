@@ -1,0 +1,36 @@
+//! The WatchNotifications RPC.
+
+use std::pin::Pin;
+
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::api::calls::Calls;
+use crate::api::v1::watch_notifications_request;
+use crate::api::watching::{self, Asked, From};
+use crate::api::{fields, v1};
+use crate::hub::Watched;
+
+/// The messages of a stream.
+pub(super) type Messages =
+    Pin<Box<dyn Stream<Item = Result<v1::WatchNotificationsResponse, Status>> + Send>>;
+
+/// Opens a stream of messages, which is ended when `until` is cancelled.
+pub(super) fn handle(
+    calls: &Calls,
+    request: v1::WatchNotificationsRequest,
+    until: Option<CancellationToken>,
+) -> Result<Messages, Status> {
+    let user = fields::user_id("user_id", &request.user_id)?;
+    let asked = Asked {
+        from: request.start.map(|start| match start {
+            watch_notifications_request::Start::AfterCursor(text) => From::After(text),
+            watch_notifications_request::Start::Snapshot(snapshot) => From::Snapshot(snapshot),
+        }),
+        heartbeat: request.heartbeat,
+        gap_policy: request.gap_policy,
+    };
+    let of = Watched::Notifications;
+    Ok(Box::pin(watching::messages(watching::open(calls, &user, of, asked, until)?)))
+}

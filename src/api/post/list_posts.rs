@@ -1,0 +1,35 @@
+//! The ListPosts RPC.
+
+use tonic::Status;
+
+use crate::api::calls::Calls;
+use crate::api::listing::{Listing, asked};
+use crate::api::{convert, fields, status, v1};
+use crate::engine::AuthorQuery;
+
+pub(super) async fn handle(
+    calls: &Calls,
+    request: v1::ListPostsRequest,
+) -> Result<v1::ListPostsResponse, Status> {
+    let author = fields::user_id("author_id", &request.author_id)?;
+    let v1::ListPostsRequest { include_replies, include_reposts, .. } = request;
+    let flags = [include_replies, include_reposts].map(fields::flag);
+    let options = [author.as_str(), flags[0], flags[1]];
+    let listing = Listing::open(calls, "ListPosts", &options, asked!(request)).await?;
+
+    let (viewer, items_max, place) = listing.query();
+    let query = AuthorQuery {
+        viewer,
+        author,
+        items_max,
+        place,
+        with_replies: include_replies,
+        with_reposts: include_reposts,
+    };
+    let page = calls.engine.author_feed(query).await.map_err(status::of_engine)?;
+    Ok(v1::ListPostsResponse {
+        items: page.items.iter().map(convert::feed_item).collect(),
+        next_page_token: listing.next_page_token(page.next),
+        cursor: listing.cursor(page.at),
+    })
+}

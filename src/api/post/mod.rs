@@ -1,0 +1,125 @@
+//! The post service: posts and threads, likes and reposts.
+
+mod delete_post;
+mod get_posts;
+mod get_thread;
+mod list_posts;
+
+use tonic::{Request, Response, Status};
+
+use super::calls::Calls;
+use super::listing::asked;
+use super::v1_server::post_service_server::PostService;
+use super::{changes, fields, lists, v1};
+use crate::engine::{PostList, ReactionKind, UserList};
+
+/// The post service.
+#[derive(Debug)]
+pub(super) struct Posts(pub(super) Calls);
+
+#[tonic::async_trait]
+impl PostService for Posts {
+    async fn get_posts(
+        &self,
+        request: Request<v1::GetPostsRequest>,
+    ) -> Result<Response<v1::GetPostsResponse>, Status> {
+        Ok(Response::new(get_posts::handle(&self.0, request.into_inner()).await?))
+    }
+
+    async fn delete_post(
+        &self,
+        request: Request<v1::DeletePostRequest>,
+    ) -> Result<Response<v1::DeletePostResponse>, Status> {
+        Ok(Response::new(delete_post::handle(&self.0, request.into_inner()).await?))
+    }
+
+    async fn list_posts(
+        &self,
+        request: Request<v1::ListPostsRequest>,
+    ) -> Result<Response<v1::ListPostsResponse>, Status> {
+        Ok(Response::new(list_posts::handle(&self.0, request.into_inner()).await?))
+    }
+
+    async fn get_thread(
+        &self,
+        request: Request<v1::GetThreadRequest>,
+    ) -> Result<Response<v1::GetThreadResponse>, Status> {
+        Ok(Response::new(get_thread::handle(&self.0, request.into_inner()).await?))
+    }
+
+    async fn like(
+        &self,
+        request: Request<v1::LikeRequest>,
+    ) -> Result<Response<v1::LikeResponse>, Status> {
+        let v1::LikeRequest { user_id, post_id } = request.into_inner();
+        let said = changes::reaction(&self.0, ReactionKind::Like, &user_id, &post_id).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn unlike(
+        &self,
+        request: Request<v1::UnlikeRequest>,
+    ) -> Result<Response<v1::UnlikeResponse>, Status> {
+        let v1::UnlikeRequest { user_id, post_id } = request.into_inner();
+        let said = changes::reaction(&self.0, ReactionKind::Unlike, &user_id, &post_id).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn repost(
+        &self,
+        request: Request<v1::RepostRequest>,
+    ) -> Result<Response<v1::RepostResponse>, Status> {
+        let v1::RepostRequest { user_id, post_id } = request.into_inner();
+        let said = changes::reaction(&self.0, ReactionKind::Repost, &user_id, &post_id).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn unrepost(
+        &self,
+        request: Request<v1::UnrepostRequest>,
+    ) -> Result<Response<v1::UnrepostResponse>, Status> {
+        let v1::UnrepostRequest { user_id, post_id } = request.into_inner();
+        let said = changes::reaction(&self.0, ReactionKind::Unrepost, &user_id, &post_id).await?;
+        Ok(Response::new(said.into()))
+    }
+
+    async fn list_likes(
+        &self,
+        request: Request<v1::ListLikesRequest>,
+    ) -> Result<Response<v1::ListLikesResponse>, Status> {
+        let request = request.into_inner();
+        let post = fields::post_id("post_id", &request.post_id)?;
+        let page = lists::users(&self.0, asked!(request), UserList::Likes(post)).await?;
+        Ok(Response::new(page.into()))
+    }
+
+    async fn list_reposts(
+        &self,
+        request: Request<v1::ListRepostsRequest>,
+    ) -> Result<Response<v1::ListRepostsResponse>, Status> {
+        let request = request.into_inner();
+        let post = fields::post_id("post_id", &request.post_id)?;
+        let page = lists::users(&self.0, asked!(request), UserList::Reposts(post)).await?;
+        Ok(Response::new(page.into()))
+    }
+
+    async fn list_replies(
+        &self,
+        request: Request<v1::ListRepliesRequest>,
+    ) -> Result<Response<v1::ListRepliesResponse>, Status> {
+        let request = request.into_inner();
+        let post = fields::post_id("post_id", &request.post_id)?;
+        let page = lists::posts(&self.0, asked!(request), PostList::Replies(post)).await?;
+        Ok(Response::new(page.into()))
+    }
+
+    async fn list_quotes(
+        &self,
+        request: Request<v1::ListQuotesRequest>,
+    ) -> Result<Response<v1::ListQuotesResponse>, Status> {
+        let request = request.into_inner();
+        let post = fields::post_id("post_id", &request.post_id)?;
+        let page = lists::posts(&self.0, asked!(request), PostList::Quotes(post)).await?;
+        Ok(Response::new(page.into()))
+    }
+}

@@ -1,0 +1,176 @@
+//! What live streams say, as messages. The two kinds of stream differ in their events only.
+
+use super::frame::Frame;
+use super::token::encode_cursor;
+use super::v1::feed_event::author_removed::Reason;
+use super::v1::watch_feed_response::{self as of_feed, Bookmark, CaughtUp, Closing, Opened, Reset};
+use super::v1::watch_notifications_response as of_notifications;
+use super::v1::{
+    ErrorReason, FeedEvent, NotificationEvent, WatchFeedResponse, WatchNotificationsResponse,
+    feed_event, notification_event,
+};
+use super::{convert, status};
+use crate::hub::{self, FeedEventKind as Kind, Removal, Step};
+use crate::model::Cursor;
+
+/// What all streams say in the same words.
+#[derive(Debug)]
+pub(super) enum Said {
+    Opened(Opened),
+    CaughtUp(CaughtUp),
+    Bookmark(Bookmark),
+    Reset(Reset),
+    Closing(Closing),
+}
+
+/// A message of a stream.
+pub(super) trait Message: From<Step> {
+    /// One that all streams have.
+    fn of(said: Said) -> Self;
+}
+
+/// `Err` gives a batch back.
+fn said(step: Step) -> Result<Said, (Cursor, Cursor, std::sync::Arc<hub::Run>)> {
+    Ok(match step {
+        Step::Opened { cursor, head, heartbeat } => Said::Opened(Opened {
+            cursor: encode_cursor(&cursor),
+            head_cursor: encode_cursor(&head),
+            heartbeat: Some(convert::duration(heartbeat)),
+        }),
+        Step::Reset { reason, oldest } => Said::Reset(Reset {
+            reason: status::cursor_reason(&reason).into(),
+            oldest_cursor: encode_cursor(&oldest),
+        }),
+        Step::Batch { prev, cursor, events } => return Err((prev, cursor, events)),
+        Step::CaughtUp { cursor } => Said::CaughtUp(CaughtUp { cursor: encode_cursor(&cursor) }),
+        Step::Bookmark { cursor } => Said::Bookmark(Bookmark { cursor: encode_cursor(&cursor) }),
+        Step::Closing { cursor } => closing(ErrorReason::Draining, &cursor),
+    })
+}
+
+/// The server ends the stream.
+pub(super) fn closing(reason: ErrorReason, cursor: &Cursor) -> Said {
+    Said::Closing(Closing {
+        reason: reason.into(),
+        cursor: encode_cursor(cursor),
+        retry_after: Some(convert::duration(status::DRAIN_DELAY)),
+    })
+}
+
+impl Message for Frame {
+    fn of(said: Said) -> Self {
+        use of_feed::Message;
+
+        Self::Other(WatchFeedResponse {
+            message: Some(match said {
+                Said::Opened(opened) => Message::Opened(opened),
+                Said::CaughtUp(caught_up) => Message::CaughtUp(caught_up),
+                Said::Bookmark(bookmark) => Message::Bookmark(bookmark),
+                Said::Reset(reset) => Message::Reset(reset),
+                Said::Closing(closing) => Message::Closing(closing),
+            }),
+        })
+    }
+}
+
+impl From<Step> for Frame {
+    fn from(step: Step) -> Self {
+        match said(step) {
+            Ok(said) => Message::of(said),
+            Err((prev, cursor, events)) => {
+                Self::batch(encode_cursor(&prev), encode_cursor(&cursor), events)
+            }
+        }
+    }
+}
+
+impl Message for WatchNotificationsResponse {
+    fn of(said: Said) -> Self {
+        use of_notifications::Message;
+
+        Self {
+            message: Some(match said {
+                Said::Opened(opened) => Message::Opened(opened),
+                Said::CaughtUp(caught_up) => Message::CaughtUp(caught_up),
+                Said::Bookmark(bookmark) => Message::Bookmark(bookmark),
+                Said::Reset(reset) => Message::Reset(reset),
+                Said::Closing(closing) => Message::Closing(closing),
+            }),
+        }
+    }
+}
+
+impl From<Step> for WatchNotificationsResponse {
+    fn from(step: Step) -> Self {
+        match said(step) {
+            Ok(said) => Message::of(said),
+            Err((prev, cursor, events)) => Self {
+                message: Some(of_notifications::Message::Batch(of_notifications::Batch {
+                    prev_cursor: encode_cursor(&prev),
+                    cursor: encode_cursor(&cursor),
+                    events: events.iter().map(|event| notification_event(event)).collect(),
+                })),
+            },
+        }
+    }
+}
+
+/// An event of a feed. What only concerns notifications never comes here.
+pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
+    use feed_event::{
+        AuthorAdded, AuthorRemoved, Deleted, Event as What, Posted, Reposted, Unreposted,
+    };
+
+    let item = |post, by| Some(convert::pushed_item(event.revision, post, by));
+    let what = match &event.kind {
+        Kind::Posted(post) => Some(What::Posted(Posted { item: item(post, None) })),
+        Kind::Reposted { post, by } => {
+            Some(What::Reposted(Reposted { item: item(post, Some(by)) }))
+        }
+        Kind::Unreposted { post, by } => Some(What::Unreposted(Unreposted {
+            post_id: post.to_string(),
+            user_id: by.to_string(),
+        })),
+        Kind::Deleted(post) => Some(What::Deleted(Deleted { post_id: post.to_string() })),
+        Kind::AuthorAdded(author) => {
+            Some(What::AuthorAdded(AuthorAdded { author_id: author.to_string() }))
+        }
+        Kind::AuthorRemoved { author, reason } => Some(What::AuthorRemoved(AuthorRemoved {
+            author_id: author.to_string(),
+            reason: removal(*reason).into(),
+        })),
+        Kind::Notified(_) | Kind::ActorRemoved { .. } | Kind::Seen { .. } => None,
+    };
+    FeedEvent { revision: event.revision.get(), event: what }
+}
+
+/// An event of a user's notifications. What only concerns feeds never comes here.
+fn notification_event(event: &hub::FeedEvent) -> NotificationEvent {
+    use notification_event::{ActorRemoved, Event as What, Notified, Seen};
+
+    let what = match &event.kind {
+        Kind::Notified(notification) => Some(What::Notified(Notified {
+            notification: Some(convert::notification(notification)),
+        })),
+        Kind::ActorRemoved { actor, reason } => Some(What::ActorRemoved(ActorRemoved {
+            actor_id: actor.to_string(),
+            reason: removal(*reason).into(),
+        })),
+        Kind::Seen { until } => Some(What::Seen(Seen { until_revision: until.get() })),
+        Kind::Posted(_)
+        | Kind::Reposted { .. }
+        | Kind::Unreposted { .. }
+        | Kind::Deleted(_)
+        | Kind::AuthorAdded(_)
+        | Kind::AuthorRemoved { .. } => None,
+    };
+    NotificationEvent { revision: event.revision.get(), event: what }
+}
+
+fn removal(reason: Removal) -> Reason {
+    match reason {
+        Removal::Unfollow => Reason::Unfollow,
+        Removal::Block => Reason::Block,
+        Removal::Mute => Reason::Mute,
+    }
+}

@@ -1,0 +1,66 @@
+//! `whimbrel relationships`.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::api::v1;
+use crate::cli::{Error, Output, Target};
+use crate::client::Client;
+
+/// Show what is between a user and others.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Relationships {
+    /// Who asks.
+    #[arg(value_name = "USER")]
+    user_id: String,
+    /// The others, 100 at most.
+    #[arg(value_name = "OTHER", required = true)]
+    other_ids: Vec<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Relationships {
+    pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
+        let Self { user_id, other_ids, target } = self;
+        let at_least_cursor = String::new();
+        let request = v1::GetRelationshipsRequest { user_id, other_ids, at_least_cursor };
+        let call = |client: Client| {
+            let request = request.clone();
+            async move { client.get_relationships(request).await }
+        };
+        let v1::GetRelationshipsResponse { relationships, cursor } = target.call(call).await?;
+        for between in &relationships {
+            output.print(
+                || text(between),
+                || {
+                    json!({
+                        "user_id": between.user_id,
+                        "following": between.following,
+                        "followed_by": between.followed_by,
+                        "blocking": between.blocking,
+                        "blocked_by": between.blocked_by,
+                        "muting": between.muting,
+                    })
+                },
+            )?;
+        }
+        if output.is_json() {
+            output.print(String::new, || json!({ "cursor": cursor }))?;
+        }
+        Ok(())
+    }
+}
+
+fn text(between: &v1::Relationship) -> String {
+    let what = [
+        (between.following, "followed"),
+        (between.followed_by, "follows back"),
+        (between.blocking, "blocked"),
+        (between.blocked_by, "blocks"),
+        (between.muting, "muted"),
+    ];
+    let what: Vec<_> = what.into_iter().filter(|(is, _)| *is).map(|(_, said)| said).collect();
+    let what = if what.is_empty() { "nothing".to_owned() } else { what.join(", ") };
+    format!("{}: {what}", between.user_id)
+}

@@ -1,0 +1,168 @@
+//! The verbs that watch: a stream that goes on by itself, and the place in it, kept in a file.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::show::{self, Shown};
+use super::{Error, Output};
+use crate::api::v1::feed_event::author_removed::Reason;
+use crate::client::{self, Message, StartAt, Watch, WatchedEvent};
+
+/// Where a watch begins, and how it goes on.
+#[derive(Args, Debug)]
+pub(super) struct Live {
+    /// Start after this cursor instead of now.
+    #[arg(long, value_name = "CURSOR", conflicts_with = "snapshot")]
+    after: Option<String>,
+    /// Start with the newest N items; 0 for the server's default.
+    #[arg(long, value_name = "N")]
+    snapshot: Option<i32>,
+    /// Keep the place in this file: start there if it exists, instead of as the other options say.
+    #[arg(long, value_name = "FILE")]
+    cursor_file: Option<PathBuf>,
+    /// If the place can no longer be served, start over with the newest items.
+    #[arg(long)]
+    reset: bool,
+    /// The longest silence, in seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    heartbeat: Option<u64>,
+    /// End once so many events were shown, instead of never. A batch is shown whole.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+impl Live {
+    /// Refuses what was given: nothing is watched.
+    pub(super) fn refuse_given(&self) -> Result<(), Error> {
+        let Self { after, snapshot, cursor_file, reset, heartbeat, limit } = self;
+        let is_given = after.is_some()
+            || snapshot.is_some()
+            || cursor_file.is_some()
+            || *reset
+            || heartbeat.is_some()
+            || limit.is_some();
+        if !is_given {
+            return Ok(());
+        }
+        Err(Error::Usage("the options of a watch need --watch".into()))
+    }
+
+    /// Where to begin.
+    pub(super) fn start(&self) -> Result<StartAt, Error> {
+        if let Some(file) = &self.cursor_file {
+            match fs::read_to_string(file) {
+                Ok(cursor) => return Ok(StartAt::Cursor(cursor.trim().to_owned())),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Error::File { file: file.clone(), source }),
+            }
+        }
+        Ok(match (&self.after, self.snapshot) {
+            (Some(cursor), _) => StartAt::Cursor(cursor.clone()),
+            (None, Some(limit)) => StartAt::Snapshot(limit),
+            (None, None) => StartAt::Now,
+        })
+    }
+
+    /// Shows what `watch` brings, which is `what`.
+    pub(super) async fn run<E: WatchedEvent + Shown>(
+        self,
+        output: &Output,
+        mut watch: Watch<E>,
+        what: &str,
+    ) -> Result<(), Error> {
+        if let Some(seconds) = self.heartbeat {
+            watch = watch.heartbeat(Duration::from_secs(seconds));
+        }
+        if self.reset {
+            watch = watch.reset_on_gap();
+        }
+
+        let mut left = self.limit.unwrap_or(usize::MAX);
+        let mut is_lost = false;
+        while left > 0 {
+            // An outage is told once, however often it is tried to end it.
+            let on_break = |error: &client::Error| {
+                if !std::mem::replace(&mut is_lost, true) {
+                    output.note(&format!("connection lost ({error}): trying again"));
+                }
+            };
+            let message = tokio::select! {
+                message = watch.next(on_break) => message?,
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+            };
+            is_lost = false;
+            if let Message::Batch(batch) = &message {
+                for event in &batch.events {
+                    output.print(|| event.text(), || event.json())?;
+                }
+                left = left.saturating_sub(batch.events.len());
+            }
+            tell(output, &message, what)?;
+            if let (Some(file), Some(cursor)) = (&self.cursor_file, message.cursor()) {
+                keep(file, cursor)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints what is not an event: all of it for machines, what matters for people.
+fn tell<E>(output: &Output, message: &Message<E>, what: &str) -> Result<(), Error> {
+    if output.is_json() {
+        return output.print(String::new, || message_json(message));
+    }
+    match message {
+        Message::Opened(_) => output.note(&format!("watching {what}")),
+        Message::Reset(reset) => output.note(&format!(
+            "the place kept can no longer be served ({}): starting over with the newest items",
+            show::reason(reset.reason)
+        )),
+        Message::Closing(closing) => {
+            output.note(&format!("the server ends the stream: {}", show::reason(closing.reason)));
+        }
+        Message::CaughtUp(_) | Message::Bookmark(_) | Message::Batch(_) => {}
+    }
+    Ok(())
+}
+
+/// Replaces the file whole, so that a crash leaves the old place or the new one.
+fn keep(file: &Path, cursor: &str) -> Result<(), Error> {
+    let replace = || -> std::io::Result<()> {
+        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let mut new = tempfile::NamedTempFile::new_in(dir.unwrap_or_else(|| Path::new(".")))?;
+        writeln!(new, "{cursor}")?;
+        new.persist(file)?;
+        Ok(())
+    };
+    replace().map_err(|source| Error::File { file: file.to_owned(), source })
+}
+
+/// Why somebody is gone, in a word: UNFOLLOW, BLOCK or MUTE.
+pub(super) fn removal(reason: i32) -> &'static str {
+    let reason = Reason::try_from(reason).unwrap_or_default();
+    reason.as_str_name().trim_start_matches("REASON_")
+}
+
+fn message_json<E>(message: &Message<E>) -> Value {
+    match message {
+        Message::Opened(opened) => json!({
+            "opened": { "cursor": opened.cursor, "head_cursor": opened.head_cursor }
+        }),
+        Message::Batch(batch) => json!({
+            "batch": { "prev_cursor": batch.prev_cursor, "cursor": batch.cursor }
+        }),
+        Message::CaughtUp(caught_up) => json!({ "caught_up": { "cursor": caught_up.cursor } }),
+        Message::Bookmark(bookmark) => json!({ "bookmark": { "cursor": bookmark.cursor } }),
+        Message::Reset(reset) => json!({
+            "reset": { "reason": show::reason(reset.reason), "oldest_cursor": reset.oldest_cursor }
+        }),
+        Message::Closing(closing) => json!({
+            "closing": { "reason": show::reason(closing.reason), "cursor": closing.cursor }
+        }),
+    }
+}

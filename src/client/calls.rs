@@ -1,0 +1,66 @@
+//! The unary calls: each makes its call once, and gives what the server answered.
+//!
+//! All but a Publish without `request_id` are safe to repeat.
+
+use super::{Client, Error};
+use crate::api::v1;
+
+/// Writes a method of [`Client`] for each RPC of a service.
+macro_rules! calls {
+    ($service:ident: $($method:ident = $rpc:ident($request:ident) -> $response:ident;)*) => {
+        impl Client {
+            $(
+                #[doc = concat!("Calls ", stringify!($rpc), ".")]
+                ///
+                /// # Errors
+                /// What the server answered, or that it could not be reached.
+                pub async fn $method(
+                    &self,
+                    request: v1::$request,
+                ) -> Result<v1::$response, Error> {
+                    Ok(self.$service.clone().$method(request).await?.into_inner())
+                }
+            )*
+        }
+    };
+}
+
+calls! { feed:
+    follow = Follow(FollowRequest) -> FollowResponse;
+    unfollow = Unfollow(UnfollowRequest) -> UnfollowResponse;
+    publish = Publish(PublishRequest) -> PublishResponse;
+    news_feed = NewsFeed(NewsFeedRequest) -> NewsFeedResponse;
+}
+
+calls! { post:
+    get_posts = GetPosts(GetPostsRequest) -> GetPostsResponse;
+    delete_post = DeletePost(DeletePostRequest) -> DeletePostResponse;
+    list_posts = ListPosts(ListPostsRequest) -> ListPostsResponse;
+    get_thread = GetThread(GetThreadRequest) -> GetThreadResponse;
+    like = Like(LikeRequest) -> LikeResponse;
+    unlike = Unlike(UnlikeRequest) -> UnlikeResponse;
+    repost = Repost(RepostRequest) -> RepostResponse;
+    unrepost = Unrepost(UnrepostRequest) -> UnrepostResponse;
+    list_likes = ListLikes(ListLikesRequest) -> ListLikesResponse;
+    list_reposts = ListReposts(ListRepostsRequest) -> ListRepostsResponse;
+    list_replies = ListReplies(ListRepliesRequest) -> ListRepliesResponse;
+    list_quotes = ListQuotes(ListQuotesRequest) -> ListQuotesResponse;
+}
+
+calls! { graph:
+    block = Block(BlockRequest) -> BlockResponse;
+    unblock = Unblock(UnblockRequest) -> UnblockResponse;
+    mute = Mute(MuteRequest) -> MuteResponse;
+    unmute = Unmute(UnmuteRequest) -> UnmuteResponse;
+    list_followers = ListFollowers(ListFollowersRequest) -> ListFollowersResponse;
+    list_following = ListFollowing(ListFollowingRequest) -> ListFollowingResponse;
+    list_blocks = ListBlocks(ListBlocksRequest) -> ListBlocksResponse;
+    list_mutes = ListMutes(ListMutesRequest) -> ListMutesResponse;
+    get_relationships = GetRelationships(GetRelationshipsRequest) -> GetRelationshipsResponse;
+    get_profile = GetProfile(GetProfileRequest) -> GetProfileResponse;
+}
+
+calls! { notification:
+    list_notifications = ListNotifications(ListNotificationsRequest) -> ListNotificationsResponse;
+    mark_notifications_seen = MarkNotificationsSeen(MarkNotificationsSeenRequest) -> MarkNotificationsSeenResponse;
+}

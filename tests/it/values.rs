@@ -1,0 +1,117 @@
+//! Values of the model at the edges of their rules.
+
+use whimbrel::model::{
+    Attachment, Lang, Mark, MarkKind, PostId, Revision, UserId, bounds, mentions,
+};
+
+/// A mention is a word that begins with @; what ends a sentence is no part of it.
+#[test]
+fn mentions_are_found_where_a_reader_sees_them() {
+    let cases: [(&str, &[&str]); 14] = [
+        ("", &[]),
+        ("nobody at all", &[]),
+        ("@bob", &["bob"]),
+        ("hello @bob.", &["bob"]),
+        ("(@bob) [@carol]: @dave!", &["bob", "carol", "dave"]),
+        ("@bob, @bob and @Bob", &["bob", "Bob"]),
+        ("@did:plc:abc~1... and @a.b@c.example:", &["did:plc:abc~1", "a.b@c.example"]),
+        ("mail@example.org is an address", &[]),
+        ("@@bob", &[]),
+        ("@", &[]),
+        ("@-bob @.bob", &[]),
+        ("\u{e9}@bob\u{e9}", &["bob"]),
+        ("@bob\n@carol\t@dave", &["bob", "carol", "dave"]),
+        ("@bob's", &["bob"]),
+    ];
+    for (text, expected) in cases {
+        let found: Vec<_> = mentions(text).iter().map(UserId::to_string).collect();
+        assert_eq!(found, expected, "{text:?}");
+    }
+}
+
+/// More than the most are not mentioned, and neither is a name that is too long to be one.
+#[test]
+fn mentions_are_bounded() {
+    let many: String = (0..100).map(|number| format!("@user{number} ")).collect();
+    let found = mentions(&many);
+    assert_eq!(found.len(), bounds::MENTIONS_MAX);
+    assert_eq!(found[0].as_str(), "user0");
+    let longest = "x".repeat(bounds::USER_ID_BYTES_MAX);
+    assert_eq!(mentions(&format!("@{longest}"))[0].as_str(), longest);
+    assert_eq!(mentions(&format!("@{longest}x")), []);
+}
+
+/// A post has one name.
+#[test]
+fn a_post_id_is_read_only_as_it_is_written() {
+    for revision in [1, 9, 10, 123_456, u64::MAX] {
+        let id = PostId::at(Revision::new(revision));
+        assert_eq!(PostId::parse(&id.to_string()), Ok(id));
+    }
+    for text in
+        ["", "p", "p0", "p01", "p+1", "p-1", "1", "P1", " p1", "p1 ", "p99999999999999999999"]
+    {
+        assert!(PostId::parse(text).is_err(), "{text:?}");
+    }
+}
+
+/// Attachments are references with a scheme, media types have two parts, and both are bounded.
+#[test]
+fn attachments_have_rules() {
+    let long = |bytes: usize| format!("https://{}", "x".repeat(bytes - 8));
+    for (uri, media_type, alt) in [
+        ("https://example.org/1.png", "image/png", "A bird."),
+        ("at://did:plc:abc/x", "", ""),
+        ("x:y", "application/vnd.a+b", "two\nlines"),
+        (&long(bounds::URI_BYTES_MAX), "", &"a".repeat(bounds::ALT_BYTES_MAX)),
+    ] {
+        assert!(Attachment::parse(uri, media_type, alt).is_ok(), "{uri} {media_type} {alt}");
+    }
+    for (uri, media_type, alt, field) in [
+        ("", "", "", "uri"),
+        ("example.org/1.png", "", "", "uri"),
+        ("1https://example.org", "", "", "uri"),
+        ("https:", "", "", "uri"),
+        ("https://example.org/a b", "", "", "uri"),
+        ("https://example.org/\u{e9}", "", "", "uri"),
+        (&long(bounds::URI_BYTES_MAX + 1), "", "", "uri"),
+        ("x:y", "image", "", "media_type"),
+        ("x:y", "/png", "", "media_type"),
+        ("x:y", "image/", "", "media_type"),
+        ("x:y", "", "nul\0", "alt"),
+        ("x:y", "", &"a".repeat(bounds::ALT_BYTES_MAX + 1), "alt"),
+    ] {
+        let error = Attachment::parse(uri, media_type, alt).expect_err(uri);
+        assert_eq!(error.field, field, "{uri} {media_type} {alt}");
+    }
+}
+
+/// Language tags have the form of BCP 47.
+#[test]
+fn langs_are_tags() {
+    for tag in ["en", "pt-BR", "zh-Hant-TW", "x-whimbrel", "de-CH-1996"] {
+        assert_eq!(Lang::parse(tag).expect(tag).as_str(), tag);
+    }
+    for text in ["", "-", "en-", "-en", "en_US", "english language", "abcdefghi", "1a", "\u{e9}n"] {
+        assert!(Lang::parse(text).is_err(), "{text:?}");
+    }
+    assert!(Lang::parse(&["abcdefgh"; 4].join("-")).is_ok());
+    assert!(Lang::parse(&["abcdefgh"; 5].join("-")).is_err());
+}
+
+/// Marks are in the order of their revisions, whatever their kinds, and a place before a revision
+/// lies between those of its neighbours.
+#[test]
+fn marks_keep_the_order_of_the_log() {
+    let kinds = [MarkKind::Post, MarkKind::Reply, MarkKind::Repost, MarkKind::Change];
+    for revision in [1, 2, 1 << 47].map(Revision::new) {
+        for kind in kinds {
+            let mark = Mark::new(revision, kind);
+            assert_eq!((mark.revision(), mark.kind()), (revision, kind));
+            assert_eq!(Mark::from_number(mark.number()), mark);
+            assert!(Mark::before(revision) <= mark && mark < Mark::before(revision.next()));
+            assert!(Mark::FIRST < mark && mark < Mark::LAST);
+        }
+    }
+    assert_eq!(Mark::before(Revision::MAX), Mark::LAST);
+}

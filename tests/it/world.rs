@@ -1,0 +1,375 @@
+//! What feeds, lists and counts are, by definition: the slow and obvious way.
+//!
+//! It knows the changes, in their order, and nothing of how the server works. Tests compare the
+//! server with it.
+
+use std::collections::BTreeMap;
+
+use whimbrel::model::{Change, Content};
+
+/// How far back the rule looks that leaves out reposts.
+const REPOST_WINDOW: usize = 40;
+
+/// Everything that was made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct World {
+    /// The change at revision 1, 2, 3 …
+    changes: Vec<Change>,
+    ties: BTreeMap<Tie, Vec<Span>>,
+    posts: BTreeMap<u64, Post>,
+    /// Posts and reposts that were deleted or taken back, and when.
+    retracted: BTreeMap<u64, u64>,
+    /// Reposts, by where they are.
+    reposts: BTreeMap<u64, (String, u64)>,
+}
+
+/// Something that can be so for a while.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tie {
+    Follow(String, String),
+    Block(String, String),
+    Mute(String, String),
+    Like(String, u64),
+    Repost(String, u64),
+}
+
+/// It was so from a revision on, until another.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: u64,
+    until: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Post {
+    author: String,
+    content: Content,
+}
+
+/// One entry of a feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its place: of the post or of the repost.
+    pub(crate) at: u64,
+    /// The post.
+    pub(crate) post: u64,
+    /// Whose feed-followers it concerns: the author, or who reposted it.
+    pub(crate) by: String,
+    pub(crate) is_repost: bool,
+}
+
+/// Which feed of a user's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) with_own: bool,
+    pub(crate) all_replies: bool,
+}
+
+/// By which state it is told what is in a feed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lens {
+    /// Who follows and hides whom is taken from this moment.
+    state_at: u64,
+    /// And counts only if it is older than this.
+    before: u64,
+    /// What was retracted after this is still there.
+    retracted_until: u64,
+}
+
+impl Lens {
+    /// A page that is read when the log ends at `now`.
+    pub(crate) fn page(now: u64) -> Self {
+        Self { state_at: now, before: u64::MAX, retracted_until: now }
+    }
+
+    /// A stream that reads at `now` what happened at `at`.
+    pub(crate) fn resumed(at: u64, now: u64) -> Self {
+        Self { state_at: now, before: at, retracted_until: at }
+    }
+}
+
+impl World {
+    /// The revision of the newest change.
+    pub(crate) fn head(&self) -> u64 {
+        self.changes.len() as u64
+    }
+
+    /// The change at `revision`.
+    pub(crate) fn change(&self, revision: u64) -> &Change {
+        &self.changes[usize::try_from(revision).unwrap() - 1]
+    }
+
+    /// Adds the next change, and gives its revision.
+    pub(crate) fn push(&mut self, change: Change) -> u64 {
+        let at = self.head() + 1;
+        self.changes.push(change.clone());
+        match change {
+            Change::Follow { follower, followee } => self.begin(follow(follower, followee), at),
+            Change::Unfollow { follower, followee } => self.end(&follow(follower, followee), at),
+            Change::Publish { author, content, .. } => {
+                self.posts.insert(at, Post { author: author.to_string(), content });
+            }
+            Change::Erased { .. } => panic!("an erased post is not made"),
+            Change::Delete { post, .. } => {
+                self.retracted.insert(post.id.revision().get(), at);
+            }
+            Change::Like { user, post } => {
+                self.begin(Tie::Like(user.to_string(), post.id.revision().get()), at);
+            }
+            Change::Unlike { user, post } => {
+                self.end(&Tie::Like(user.to_string(), post.id.revision().get()), at);
+            }
+            Change::Repost { user, post } => {
+                let post = post.id.revision().get();
+                self.reposts.insert(at, (user.to_string(), post));
+                self.begin(Tie::Repost(user.to_string(), post), at);
+            }
+            Change::Unrepost { user, post } => {
+                let tie = Tie::Repost(user.to_string(), post.id.revision().get());
+                let repost = self.since(&tie, at).expect("a repost to take back");
+                self.retracted.insert(repost, at);
+                self.end(&tie, at);
+            }
+            Change::Block { blocker, blocked, severed } => {
+                let (one, other) = (blocker.to_string(), blocked.to_string());
+                self.begin(Tie::Block(one, other), at);
+                if severed.following {
+                    self.end(&follow(blocker.clone(), blocked.clone()), at);
+                }
+                if severed.follower {
+                    self.end(&follow(blocked, blocker), at);
+                }
+            }
+            Change::Unblock { blocker, blocked } => {
+                self.end(&Tie::Block(blocker.to_string(), blocked.to_string()), at);
+            }
+            Change::Mute { muter, muted } => {
+                self.begin(Tie::Mute(muter.to_string(), muted.to_string()), at);
+            }
+            Change::Unmute { muter, muted, .. } => {
+                self.end(&Tie::Mute(muter.to_string(), muted.to_string()), at);
+            }
+            Change::See { .. } => {}
+        }
+        at
+    }
+
+    fn begin(&mut self, tie: Tie, at: u64) {
+        self.ties.entry(tie).or_default().push(Span { from: at, until: None });
+    }
+
+    fn end(&mut self, tie: &Tie, at: u64) {
+        let spans = self.ties.get_mut(tie).expect("something to end");
+        spans.last_mut().expect("something to end").until = Some(at);
+    }
+
+    /// Since when `tie` is so at `at`.
+    pub(crate) fn since(&self, tie: &Tie, at: u64) -> Option<u64> {
+        let is_so = |span: &&Span| span.from <= at && span.until.is_none_or(|until| at < until);
+        self.ties.get(tie)?.iter().find(is_so).map(|span| span.from)
+    }
+
+    /// When `tie` ended last by `at`.
+    fn ended(&self, tie: &Tie, at: u64) -> Option<u64> {
+        let ends = self.ties.get(tie)?.iter().filter_map(|span| span.until);
+        ends.filter(|&until| until <= at).max()
+    }
+
+    /// Whether one of the two blocks the other at `at`.
+    pub(crate) fn are_apart(&self, one: &str, other: &str, at: u64) -> bool {
+        self.since(&block(one, other), at).or_else(|| self.since(&block(other, one), at)).is_some()
+    }
+
+    fn follows(&self, user: &str, other: &str, lens: Lens) -> bool {
+        let tie = Tie::Follow(user.to_owned(), other.to_owned());
+        self.since(&tie, lens.state_at).is_some_and(|since| since < lens.before)
+    }
+
+    /// Whether `viewer` does not see `other`.
+    pub(crate) fn is_hidden(&self, viewer: &str, other: &str, lens: Lens) -> bool {
+        let hiding = [
+            block(viewer, other),
+            block(other, viewer),
+            Tie::Mute(viewer.to_owned(), other.to_owned()),
+        ];
+        hiding.iter().any(|tie| {
+            let is_so = self.since(tie, lens.state_at).is_some();
+            let ended = self.ended(tie, lens.state_at);
+            is_so || ended.is_some_and(|ended| ended >= lens.before)
+        })
+    }
+
+    fn is_gone(&self, place: u64, lens: Lens) -> bool {
+        self.retracted.get(&place).is_some_and(|&at| at <= lens.retracted_until)
+    }
+
+    /// When the post or repost at `place` was deleted or taken back.
+    pub(crate) fn retracted(&self, place: u64) -> Option<u64> {
+        self.retracted.get(&place).copied()
+    }
+
+    /// Who published the post at `place`.
+    pub(crate) fn author(&self, place: u64) -> &str {
+        &self.posts[&place].author
+    }
+
+    /// What the post at `place` says.
+    pub(crate) fn content(&self, place: u64) -> &Content {
+        &self.posts[&place].content
+    }
+
+    /// All posts there ever were.
+    pub(crate) fn posts(&self) -> Vec<u64> {
+        self.posts.keys().copied().collect()
+    }
+
+    fn entry(&self, at: u64) -> Option<Entry> {
+        let post = |by: &str, post, is_repost| Entry { at, post, by: by.to_owned(), is_repost };
+        let repost = self.reposts.get(&at).map(|(by, of)| post(by, *of, true));
+        repost.or_else(|| self.posts.get(&at).map(|it| post(&it.author, at, false)))
+    }
+
+    /// Whether `entry` belongs into the feed of `viewer`, if nothing beside it does already.
+    fn is_in(&self, viewer: &str, entry: &Entry, options: Options, lens: Lens) -> bool {
+        let Post { author, content } = &self.posts[&entry.post];
+        let sees = |other: &str| other == viewer || !self.is_hidden(viewer, other, lens);
+        let is_own = entry.by == viewer;
+        let is_from_here =
+            if is_own { options.with_own } else { self.follows(viewer, &entry.by, lens) };
+        let is_due = match &content.reply_to {
+            Some(reply_to) if !entry.is_repost && !is_own => {
+                let (parent, root) =
+                    (reply_to.parent.author.as_str(), reply_to.root.author.as_str());
+                let is_own_thread = parent == author && root == author;
+                sees(parent)
+                    && (options.all_replies
+                        || is_own_thread
+                        || parent == viewer
+                        || self.follows(viewer, parent, lens))
+            }
+            _ => true,
+        };
+        is_from_here
+            && is_due
+            && sees(&entry.by)
+            && sees(author)
+            && !self.is_gone(entry.at, lens)
+            && !self.is_gone(entry.post, lens)
+    }
+
+    /// Whether the feed of `viewer` has `entry`: it belongs there, and is no repost of what is among
+    /// the newest 40 entries before it.
+    pub(crate) fn shows(&self, viewer: &str, entry: &Entry, options: Options, lens: Lens) -> bool {
+        let before = (1..entry.at).rev().filter_map(|at| self.entry(at));
+        let mut window =
+            before.filter(|older| self.is_in(viewer, older, options, lens)).take(REPOST_WINDOW);
+        self.is_in(viewer, entry, options, lens)
+            && !(entry.is_repost && window.any(|older| older.post == entry.post))
+    }
+
+    /// The feed of `viewer` as it is now, newest first.
+    pub(crate) fn feed(&self, viewer: &str, options: Options) -> Vec<Entry> {
+        let lens = Lens::page(self.head());
+        let newest_first = (1..=self.head()).rev().filter_map(|at| self.entry(at));
+        newest_first.filter(|entry| self.shows(viewer, entry, options, lens)).collect()
+    }
+
+    /// What a stream of `viewer`'s feed tells of the change at `at`, if it reads that now: nothing,
+    /// or what happened in few words.
+    pub(crate) fn told(&self, viewer: &str, at: u64, all_replies: bool) -> Option<String> {
+        let (now, options) = (self.head(), Options { with_own: true, all_replies });
+        let lens = Lens::resumed(at, now);
+        let is_follower = |of: &str| {
+            of == viewer || (self.follows(viewer, of, lens) && !self.is_hidden(viewer, of, lens))
+        };
+        match self.change(at) {
+            Change::Follow { follower, followee } => {
+                (follower.as_str() == viewer).then(|| format!("+{followee}"))
+            }
+            Change::Unfollow { follower, followee } => {
+                (follower.as_str() == viewer).then(|| format!("-{followee} unfollowed"))
+            }
+            Change::Publish { author, content, .. } => {
+                let entry = self.entry(at).unwrap();
+                let is_there = !self.retracted.contains_key(&at);
+                (is_there && self.shows(viewer, &entry, options, lens))
+                    .then(|| format!("{author}: {}", content.text.as_str()))
+            }
+            Change::Repost { user, post } => {
+                let entry = self.entry(at).unwrap();
+                let is_there =
+                    !self.retracted.contains_key(&at) && !self.retracted.contains_key(&entry.post);
+                (is_there && self.shows(viewer, &entry, options, lens))
+                    .then(|| format!("{user} reposted {}", post.id))
+            }
+            Change::Unrepost { user, post } => {
+                is_follower(user.as_str()).then(|| format!("{user} unreposted {}", post.id))
+            }
+            Change::Delete { post, .. } => {
+                let place = post.id.revision().get();
+                let reposters = self.ties.keys().filter_map(|tie| match tie {
+                    Tie::Repost(user, of) if *of == place => Some(user),
+                    _ => None,
+                });
+                let reposts = |user: &&String| {
+                    self.since(&Tie::Repost(user.to_string(), place), at).is_some()
+                };
+                (is_follower(post.author.as_str())
+                    || reposters.filter(reposts).any(|user| is_follower(user)))
+                .then(|| format!("deleted {}", post.id))
+            }
+            Change::Block { blocker, blocked, .. } if blocker.as_str() == viewer => {
+                Some(format!("-{blocked} blocked"))
+            }
+            Change::Block { blocker, blocked, .. } if blocked.as_str() == viewer => {
+                Some(format!("-{blocker} blocked"))
+            }
+            Change::Mute { muter, muted } => {
+                (muter.as_str() == viewer).then(|| format!("-{muted} muted"))
+            }
+            Change::Unmute { muter, muted, follows } => {
+                (muter.as_str() == viewer && *follows).then(|| format!("+{muted}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Everybody who is tied to something now in the way that `tie` says, with since when, newest
+    /// first; without those whom `viewer` does not see.
+    pub(crate) fn tied(
+        &self,
+        viewer: &str,
+        tie: impl Fn(&Tie) -> Option<String>,
+    ) -> Vec<(String, u64)> {
+        let now = self.head();
+        let tied = self.ties.keys().filter_map(|key| Some((tie(key)?, self.since(key, now)?)));
+        let mut tied: Vec<_> =
+            tied.filter(|(user, _)| !self.are_apart(viewer, user, now)).collect();
+        tied.sort_by_key(|&(_, since)| std::cmp::Reverse(since));
+        tied
+    }
+
+    /// The posts that are there, and that `viewer` sees, and that are as `is_wanted` says, newest
+    /// first.
+    pub(crate) fn posts_seen(
+        &self,
+        viewer: &str,
+        is_wanted: impl Fn(&str, &Content) -> bool,
+    ) -> Vec<u64> {
+        let now = self.head();
+        let seen = self.posts.iter().rev().filter(|(place, post)| {
+            !self.retracted.contains_key(place)
+                && !self.are_apart(viewer, &post.author, now)
+                && is_wanted(&post.author, &post.content)
+        });
+        seen.map(|(&place, _)| place).collect()
+    }
+}
+
+fn follow(one: impl ToString, other: impl ToString) -> Tie {
+    Tie::Follow(one.to_string(), other.to_string())
+}
+
+fn block(one: &str, other: &str) -> Tie {
+    Tie::Block(one.to_owned(), other.to_owned())
+}
