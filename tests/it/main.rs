@@ -13,6 +13,8 @@ mod connections;
 mod crash;
 mod dispatch;
 mod drain;
+mod feed_histories;
+mod feed_rules;
 mod follow;
 mod fragile_disk;
 mod frames;

@@ -78,8 +78,13 @@ impl Core {
 
     /// A live feed that does nothing before it is asked for its next message.
     pub(crate) fn watch(&self, name: &str, start: Start) -> LiveStream {
-        let options =
-            WatchOptions { of: FEED, heartbeat: self.limits.heartbeat_default, reset_items: None };
+        self.watch_of(name, FEED, start)
+    }
+
+    /// The same of what is watched otherwise.
+    pub(crate) fn watch_of(&self, name: &str, of: Watched, start: Start) -> LiveStream {
+        let heartbeat = self.limits.heartbeat_default;
+        let options = WatchOptions { of, heartbeat, reset_items: None };
         self.engine().watch(&user(name), start, options).expect("the stream is opened")
     }
 }

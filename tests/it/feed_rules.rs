@@ -1,0 +1,1 @@
+//! Each rule of feeds by itself.
