@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Draft, EdgeKind, FeedQuery, ReactionKind};
-use whimbrel::hub::{FeedEvent, LiveStream, Start, Step, WatchOptions, Watched};
+use whimbrel::hub::{Start, Watched};
 use whimbrel::model::{
     Change, Content, Cursor, PostId, PostRef, ReplyTo, Revision, Severed, UserId,
 };
 use whimbrel::view::PagePlace;
 
 use crate::harness::core::{Core, post, user};
-use crate::harness::events::in_short;
-use crate::harness::within;
+use crate::harness::reader::Reader;
 use crate::world::{Lens, Options, Tie, World};
 
 const USERS: usize = 6;
@@ -66,14 +65,13 @@ struct History {
     world: World,
 }
 
-/// A stream, and where it is.
-struct Reader {
+/// A stream that is never broken.
+struct Unbroken {
     name: String,
     of: Watched,
-    stream: LiveStream,
+    reader: Reader,
     /// What it has told is compared with what happened after this.
     checked: u64,
-    sent: Option<Cursor>,
 }
 
 impl History {
@@ -84,8 +82,8 @@ impl History {
         let mut readers = self.readers();
         for _ in 0..STEPS {
             self.make_a_change().await;
-            for reader in &mut readers {
-                self.check_unbroken(reader).await;
+            for unbroken in &mut readers {
+                self.check_unbroken(unbroken).await;
             }
             match self.random.usize(..12) {
                 0 => self.check_resumed().await,
@@ -102,32 +100,31 @@ impl History {
     }
 
     /// A live stream of each kind for everybody.
-    fn readers(&self) -> Vec<Reader> {
+    fn readers(&self) -> Vec<Unbroken> {
         let kinds = [
             Watched::Feed { all_replies: false },
             Watched::Feed { all_replies: true },
             Watched::Notifications,
         ];
-        let of_user = |number| kinds.map(|of| self.open(&name(number), of, Start::Now));
-        (0..USERS).flat_map(of_user).collect()
+        let open = |number, of| Unbroken {
+            name: name(number),
+            of,
+            reader: self.open(&name(number), of, Start::Now),
+            checked: self.world.head(),
+        };
+        (0..USERS).flat_map(|number| kinds.map(|of| open(number, of))).collect()
     }
 
     fn open(&self, name: &str, of: Watched, start: Start) -> Reader {
-        let options = WatchOptions { of, heartbeat: Duration::ZERO, reset_items: None };
-        let stream = self.core.engine().watch(&user(name), start, options).unwrap();
-        Reader { name: name.to_owned(), of, stream, checked: self.world.head(), sent: None }
+        Reader::open(self.core.engine(), name, of, start)
     }
 
     /// What was told since the last look is what a stream that reads now tells of it.
-    async fn check_unbroken(&self, reader: &mut Reader) {
-        // Answers may come before what is told, but a bookmark does not.
-        let head = Revision::new(self.world.head());
-        let is_level =
-            |step: &Step| matches!(step, Step::Bookmark { cursor } if cursor.after >= head);
-        let told = reader.read(is_level).await;
-        let expected = self.told_after(&reader.name, reader.of, reader.checked);
-        assert_eq!(told, expected, "to {} of {:?}", reader.name, reader.of);
-        reader.checked = self.world.head();
+    async fn check_unbroken(&self, unbroken: &mut Unbroken) {
+        let Unbroken { name, of, reader, checked } = unbroken;
+        let told = reader.to(Revision::new(self.world.head())).await;
+        assert_eq!(told, self.told_after(name, *of, *checked), "to {name} of {of:?}");
+        *checked = self.world.head();
     }
 
     /// A stream that goes on anywhere tells what there is to tell from there.
@@ -136,7 +133,7 @@ impl History {
         let after = self.random.u64(..=self.world.head());
         let cursor = Cursor { after: Revision::new(after), ..self.core.engine().cursor() };
         let mut reader = self.open(&name, of, Start::After(cursor));
-        let told = reader.read(|step| matches!(step, Step::CaughtUp { .. })).await;
+        let told = reader.to_caught_up().await;
         let expected = self.told_after(&name, of, after);
         assert_eq!(told, expected, "to {name} of {of:?} after {after}");
     }
@@ -146,7 +143,7 @@ impl History {
         let (name, of) = (name(self.random.usize(..USERS)), self.kind());
         let items_max = 1 + self.random.usize(..20);
         let mut reader = self.open(&name, of, Start::Snapshot { items_max });
-        let told = reader.read(|step| matches!(step, Step::CaughtUp { .. })).await;
+        let told = reader.to_caught_up().await;
         let mut expected = match of {
             Watched::Feed { all_replies } => {
                 let feed = self.world.feed(&name, Options { with_own: true, all_replies });
@@ -392,34 +389,6 @@ impl History {
                 Some(Change::See { user: a, until: Revision::new(now) })
             }
             _ => None,
-        }
-    }
-}
-
-impl Reader {
-    /// Reads on until `is_end`; every batch must begin where the last message ended.
-    async fn read(&mut self, is_end: impl Fn(&Step) -> bool) -> Vec<(u64, String)> {
-        let mut told: Vec<(u64, String)> = Vec::new();
-        loop {
-            let step = within("the next message", self.stream.next()).await;
-            let step = step.expect("the log is read").expect("the stream goes on");
-            if let Step::Batch { prev, cursor, events } = &step {
-                assert_eq!(self.sent, Some(*prev), "the chain of cursors has a hole");
-                assert_eq!(cursor.after, events.last().expect("an event").revision);
-                told.extend(events.iter().map(|event: &std::sync::Arc<FeedEvent>| in_short(event)));
-                assert!(told.is_sorted_by(|a, b| a.0 < b.0), "not in order: {told:?}");
-            }
-            self.sent = match step {
-                Step::Opened { cursor, .. }
-                | Step::Batch { cursor, .. }
-                | Step::CaughtUp { cursor }
-                | Step::Bookmark { cursor }
-                | Step::Closing { cursor } => Some(cursor),
-                Step::Reset { .. } => panic!("no reset was asked for"),
-            };
-            if is_end(&step) {
-                return told;
-            }
         }
     }
 }
