@@ -130,9 +130,8 @@ impl View {
                 Happened::Other(_) => return Ok(false),
             };
             let moment = Moment::at(*revision);
-            let Some(author) = self.ids.get(author).filter(|_| lens.sees(author, moment)) else {
-                return Ok(false);
-            };
+            let author = self.ids.get(author).filter(|&it| lens.has_author(it, *revision));
+            let Some(author) = author else { return Ok(false) };
             let mark = Mark::new(*revision, kind);
             lens.tells(mark, author, Some(event), moment, beyond)
         };

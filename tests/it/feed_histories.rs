@@ -7,12 +7,11 @@ use std::time::Duration;
 use whimbrel::config::Limits;
 use whimbrel::engine::{Draft, EdgeKind, FeedQuery, ReactionKind};
 use whimbrel::hub::{Start, Watched};
-use whimbrel::model::{
-    Change, Content, Cursor, PostId, PostRef, ReplyTo, Revision, Severed, UserId,
-};
+use whimbrel::model::{Change, Cursor, PostId, PostRef, Revision, UserId};
 use whimbrel::view::PagePlace;
 
-use crate::harness::core::{Core, post, user};
+use crate::any_change::{any_change, name};
+use crate::harness::core::{Core, user};
 use crate::harness::reader::Reader;
 use crate::world::{Lens, Options, Tie, World};
 
@@ -266,7 +265,7 @@ impl History {
     /// One change, by the engine and in the world.
     async fn make_a_change(&mut self) {
         let change = loop {
-            if let Some(change) = self.any_change() {
+            if let Some(change) = any_change(&mut self.random, &self.world, USERS) {
                 break change;
             }
         };
@@ -311,93 +310,4 @@ impl History {
             Change::Erased { .. } => unreachable!("nothing is erased here"),
         }
     }
-
-    /// A change that would change something, mostly.
-    fn any_change(&mut self) -> Option<Change> {
-        let now = self.world.head();
-        let number = self.random.usize(..USERS);
-        let (one, other) = (name(number), name((number + self.random.usize(1..USERS)) % USERS));
-        let (a, b) = (user(&one), user(&other));
-        let is = |tie: Tie| self.world.since(&tie, now).is_some();
-        let follows = is(Tie::Follow(one.clone(), other.clone()));
-        let mutes = is(Tie::Mute(one.clone(), other.clone()));
-        let are_apart = self.world.are_apart(&one, &other, now);
-        let posts: Vec<u64> = self.world.posts();
-        let target = posts.get(self.random.usize(..posts.len().clamp(1, 25)));
-        // Mostly of the newest.
-        let target = target
-            .and_then(|_| posts.get(posts.len() - 1 - self.random.usize(..posts.len().min(25))));
-        let target = target.copied().filter(|&post| self.world.retracted(post).is_none());
-        let target = target.map(|post| PostRef {
-            id: PostId::at(Revision::new(post)),
-            author: user(self.world.author(post)),
-        });
-        let in_reach =
-            target.clone().filter(|post| !self.world.are_apart(&one, post.author.as_str(), now));
-        match self.random.u8(..40) {
-            0..=6 if !follows && !are_apart => Some(Change::Follow { follower: a, followee: b }),
-            7 if follows => Some(Change::Unfollow { follower: a, followee: b }),
-            8..=12 => Some(publish(a, "a post", None)),
-            13 => Some(publish(a, &format!("hello @{other}"), None)),
-            14..=20 => {
-                let parent = in_reach?;
-                let above = &self.world.content(parent.id.revision().get()).reply_to;
-                let root =
-                    above.as_ref().map_or_else(|| parent.clone(), |above| above.root.clone());
-                Some(publish(a, "a reply", Some(ReplyTo { parent, root })))
-            }
-            21..=28 => {
-                let post = in_reach?;
-                let tie = Tie::Repost(one, post.id.revision().get());
-                (!is(tie)).then_some(Change::Repost { user: a, post })
-            }
-            29 | 30 => {
-                let post = target?;
-                let tie = Tie::Repost(one, post.id.revision().get());
-                is(tie).then_some(Change::Unrepost { user: a, post })
-            }
-            31 => {
-                let post = target?;
-                let content = self.world.content(post.id.revision().get());
-                let reply_to = content.reply_to.as_ref().map(|reply_to| reply_to.parent.id);
-                Some(Change::Delete { post, reply_to, quote: None })
-            }
-            32 => {
-                let severed = Severed {
-                    following: follows,
-                    follower: is(Tie::Follow(other.clone(), one.clone())),
-                };
-                let tie = Tie::Block(one, other);
-                (!is(tie)).then_some(Change::Block { blocker: a, blocked: b, severed })
-            }
-            33 | 34 => {
-                let tie = Tie::Block(one, other);
-                is(tie).then_some(Change::Unblock { blocker: a, blocked: b })
-            }
-            35 if !mutes => Some(Change::Mute { muter: a, muted: b }),
-            36 if mutes => Some(Change::Unmute { muter: a, muted: b, follows }),
-            37 | 38 => {
-                let post = in_reach?;
-                let tie = Tie::Like(one, post.id.revision().get());
-                Some(if is(tie) {
-                    Change::Unlike { user: a, post }
-                } else {
-                    Change::Like { user: a, post }
-                })
-            }
-            39 if self.random.u8(..4) == 0 => {
-                Some(Change::See { user: a, until: Revision::new(now) })
-            }
-            _ => None,
-        }
-    }
-}
-
-fn name(number: usize) -> String {
-    format!("user{number}")
-}
-
-fn publish(author: UserId, text: &str, reply_to: Option<ReplyTo>) -> Change {
-    let content = Content { reply_to: reply_to.map(Box::new), ..Content::of_text(post(text)) };
-    Change::Publish { author, content, request_id: None }
 }

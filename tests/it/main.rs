@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod any_change;
 mod bad_input;
 mod bad_wire;
 mod bench;

@@ -277,7 +277,19 @@ impl World {
     /// What a stream of `viewer`'s feed tells of the change at `at`, if it reads that now: nothing,
     /// or what happened in few words.
     pub(crate) fn told(&self, viewer: &str, at: u64, all_replies: bool) -> Option<String> {
-        let (now, options) = (self.head(), Options { with_own: true, all_replies });
+        self.told_by(viewer, at, all_replies, self.head())
+    }
+
+    /// What a stream tells of the change at `at` if it read that when the log ended at `now`.
+    pub(crate) fn told_by(
+        &self,
+        viewer: &str,
+        at: u64,
+        all_replies: bool,
+        now: u64,
+    ) -> Option<String> {
+        let options = Options { with_own: true, all_replies };
+        let was_there = |place: u64| self.retracted.get(&place).is_none_or(|&gone| gone > now);
         let lens = Lens::resumed(at, now);
         let is_follower = |of: &str| {
             of == viewer || (self.follows(viewer, of, lens) && !self.is_hidden(viewer, of, lens))
@@ -291,14 +303,13 @@ impl World {
             }
             Change::Publish { author, content, .. } => {
                 let entry = self.entry(at).unwrap();
-                let is_there = !self.retracted.contains_key(&at);
+                let is_there = was_there(at);
                 (is_there && self.shows(viewer, &entry, options, lens))
                     .then(|| format!("{author}: {}", content.text.as_str()))
             }
             Change::Repost { user, post } => {
                 let entry = self.entry(at).unwrap();
-                let is_there =
-                    !self.retracted.contains_key(&at) && !self.retracted.contains_key(&entry.post);
+                let is_there = was_there(at) && was_there(entry.post);
                 (is_there && self.shows(viewer, &entry, options, lens))
                     .then(|| format!("{user} reposted {}", post.id))
             }
