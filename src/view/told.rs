@@ -45,7 +45,7 @@ pub enum Told {
     Changed(Revision, Change),
 }
 
-/// A place where there may be something to tell.
+/// Why there may be something to tell at a place.
 #[derive(Clone, Copy, Debug)]
 enum Spot {
     Notice(Notice),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::task::unconstrained;
 use whimbrel::config::Limits;
-use whimbrel::hub::{Dispatch, Dispatcher, Hub, LiveStream, Start, Step, WatchOptions};
+use whimbrel::hub::{Dispatch, Dispatcher, Hub, LiveStream, Start, Step, WatchOptions, Watched};
 use whimbrel::log::{Batch, LocalLog, Log, Options};
 use whimbrel::model::{Change, Content, Event, Revision, Timestamp, UserId};
 use whimbrel::view::View;
@@ -142,6 +142,25 @@ async fn a_bookmark_waits_for_a_post_on_its_way() {
         }
     }
     assert!(bookmarks >= 3, "{bookmarks}");
+}
+
+/// A bookmark is not ahead of what a change is to one feed while another has been told of it.
+#[tokio::test]
+async fn a_bookmark_waits_for_all_that_a_change_is() {
+    let mut world = World::new(0, |limits| limits.passes_max = 1);
+    world.open(1);
+    let of = Watched::Notifications;
+    let options = WatchOptions { of, heartbeat: Duration::ZERO, reset_items: None };
+    let mut mentioned = world.hub.watch(&id(2), Start::Now, options).unwrap();
+    while !matches!(step(&mut mentioned).await, Step::CaughtUp { .. }) {}
+    let content = Content::of_text(post("hello @user2"));
+    world.change(Change::Publish { author: id(1), content, request_id: None });
+    world.bring();
+    assert!(world.dispatcher.step(), "all was told at once");
+    let Step::Bookmark { cursor } = step(&mut mentioned).await else { panic!("told too early") };
+    assert!(cursor.after < world.view.applied(), "a bookmark beyond what was sent");
+    world.settle();
+    assert!(matches!(step(&mut mentioned).await, Step::Batch { .. }));
 }
 
 /// A view and its hub, with a dispatcher that goes as far as it is told to.
