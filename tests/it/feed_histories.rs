@@ -121,7 +121,7 @@ impl History {
     /// What was told since the last look is what a stream that reads now tells of it.
     async fn check_unbroken(&self, unbroken: &mut Unbroken) {
         let Unbroken { name, of, reader, checked } = unbroken;
-        let told = reader.to(Revision::new(self.world.head())).await;
+        let told = reader.told_until(Revision::new(self.world.head())).await;
         assert_eq!(told, self.told_after(name, *of, *checked), "to {name} of {of:?}");
         *checked = self.world.head();
     }
@@ -132,7 +132,7 @@ impl History {
         let after = self.random.u64(..=self.world.head());
         let cursor = Cursor { after: Revision::new(after), ..self.core.engine().cursor() };
         let mut reader = self.open(&name, of, Start::After(cursor));
-        let told = reader.to_caught_up().await;
+        let told = reader.told_missed().await;
         let expected = self.told_after(&name, of, after);
         assert_eq!(told, expected, "to {name} of {of:?} after {after}");
     }
@@ -142,7 +142,7 @@ impl History {
         let (name, of) = (name(self.random.usize(..USERS)), self.kind());
         let items_max = 1 + self.random.usize(..20);
         let mut reader = self.open(&name, of, Start::Snapshot { items_max });
-        let told = reader.to_caught_up().await;
+        let told = reader.told_missed().await;
         let mut expected = match of {
             Watched::Feed { all_replies } => {
                 let feed = self.world.feed(&name, Options { with_own: true, all_replies });

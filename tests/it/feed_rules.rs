@@ -52,9 +52,9 @@ async fn replies_go_to_whom_they_concern() {
         let texts = |told: Vec<(u64, String)>| -> Vec<String> {
             told.iter().map(|(_, told)| told.split(": ").nth(1).unwrap().to_owned()).collect()
         };
-        assert_eq!(texts(live.to_now(&core).await), expected, "{name} {of:?}");
+        assert_eq!(texts(live.told_by_now(&core).await), expected, "{name} {of:?}");
         let mut resumed = Reader::open(core.engine(), name, *of, Start::After(start));
-        assert_eq!(texts(resumed.to_caught_up().await), expected, "{name} {of:?}");
+        assert_eq!(texts(resumed.told_missed().await), expected, "{name} {of:?}");
         let mut page = page_texts(&core, name, *of == all, 100).await;
         page.reverse();
         assert_eq!(page, expected, "{name} {of:?}");
@@ -80,9 +80,9 @@ async fn a_repost_is_hidden_by_the_forty_entries_before_it() {
             true => vec![],
             false => vec![(repost.get(), format!("carol reposted {post}"))],
         };
-        assert_eq!(live.to_now(&core).await, expected, "{between} entries between");
+        assert_eq!(live.told_by_now(&core).await, expected, "{between} entries between");
         let mut resumed = Reader::open(core.engine(), "alice", FEED, Start::After(start));
-        assert_eq!(resumed.to_caught_up().await, expected, "{between} entries between");
+        assert_eq!(resumed.told_missed().await, expected, "{between} entries between");
         let reposts = |feed: Vec<(u64, u64)>| feed.iter().filter(|(at, of)| at != of).count();
         // A page of one looks as far as one of all.
         for items_max in [1, 7, WINDOW, 100] {
@@ -105,15 +105,15 @@ async fn the_second_repost_is_hidden_by_the_first() {
     let second = react(&core, ReactionKind::Repost, "carol", post).await.get();
     let place = post.revision().get();
     assert_eq!(page_places(&core, "alice", 1).await, [(first, place)]);
-    assert_eq!(live.to_now(&core).await, [(first, format!("bob reposted {post}"))]);
+    assert_eq!(live.told_by_now(&core).await, [(first, format!("bob reposted {post}"))]);
 
     let undone = react(&core, ReactionKind::Unrepost, "bob", post).await.get();
     assert_eq!(page_places(&core, "alice", 1).await, [(second, place)]);
     let told = (undone, format!("bob unreposted {post}"));
-    assert_eq!(live.to_now(&core).await, [told.clone()]);
+    assert_eq!(live.told_by_now(&core).await, std::slice::from_ref(&told));
     // The repost that is gone hid the other when that was made, and hides it still.
     let mut resumed = Reader::open(core.engine(), "alice", FEED, Start::After(start));
-    assert_eq!(resumed.to_caught_up().await, [told]);
+    assert_eq!(resumed.told_missed().await, [told]);
 }
 
 /// A deletion is told once to those who follow the author and somebody who reposted it, and to
@@ -139,9 +139,9 @@ async fn a_deletion_is_told_once_to_all_whom_it_concerns() {
             "nobody" => vec![],
             _ => vec![(deleted.get(), format!("deleted {post}"))],
         };
-        assert_eq!(live.to_now(&core).await, expected, "{name}");
+        assert_eq!(live.told_by_now(&core).await, expected, "{name}");
         let mut resumed = Reader::open(core.engine(), name, FEED, Start::After(start));
-        assert_eq!(resumed.to_caught_up().await, expected, "{name}");
+        assert_eq!(resumed.told_missed().await, expected, "{name}");
         assert_eq!(page_places(&core, name, 10).await, [], "{name}");
     }
 }
@@ -187,9 +187,9 @@ async fn blocks_and_mutes_show_on_every_stream() {
         "bob: heard again",
     ];
     for stream in &mut of_alice {
-        assert_eq!(texts(stream.to_now(&core).await), expected);
+        assert_eq!(texts(stream.told_by_now(&core).await), expected);
     }
-    let told = texts(of_bob.to_now(&core).await);
+    let told = texts(of_bob.told_by_now(&core).await);
     assert_eq!(told.iter().filter(|told| *told == "-alice blocked").count(), 1, "{told:?}");
     let expected = [
         "without bob, muted",
@@ -198,7 +198,7 @@ async fn blocks_and_mutes_show_on_every_stream() {
         "Mention by bob",
         "without bob, muted",
     ];
-    let told = texts(beside.to_now(&core).await);
+    let told = texts(beside.told_by_now(&core).await);
     // What was heard before the block, or is hidden when it is read, is not told.
     assert!(told.iter().all(|told| expected.contains(&told.as_str())), "{told:?}");
 }
@@ -257,7 +257,7 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
     const HIDDEN: u64 = 10_000;
 
     let of_stranger = PostRef { id: PostId::at(Revision::new(1)), author: user("stranger") };
-    let to_stranger = ReplyTo { parent: of_stranger.clone(), root: of_stranger.clone() };
+    let to_stranger = ReplyTo { parent: of_stranger.clone(), root: of_stranger };
     let reply = || Content { reply_to: Some(Box::new(to_stranger.clone())), ..content("hidden") };
     let delete = |place| Change::Delete {
         post: PostRef { id: PostId::at(Revision::new(place)), author: user("bob") },

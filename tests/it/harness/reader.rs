@@ -28,23 +28,23 @@ impl Reader {
     /// A live one, which has told all there was.
     pub(crate) async fn live(core: &Core, name: &str, of: Watched) -> Self {
         let mut reader = Self::open(core.engine(), name, of, Start::Now);
-        assert_eq!(reader.to_caught_up().await, []);
+        assert_eq!(reader.told_missed().await, []);
         reader
     }
 
     /// What it tells until it is level with all there is now.
-    pub(crate) async fn to_now(&mut self, core: &Core) -> Vec<(u64, String)> {
-        self.to(core.engine().cursor().after).await
+    pub(crate) async fn told_by_now(&mut self, core: &Core) -> Vec<(u64, String)> {
+        self.told_until(core.engine().cursor().after).await
     }
 
     /// What it tells until `head` and all before it has been told. Answers to callers may come
     /// before that, bookmarks do not.
-    pub(crate) async fn to(&mut self, head: Revision) -> Vec<(u64, String)> {
+    pub(crate) async fn told_until(&mut self, head: Revision) -> Vec<(u64, String)> {
         self.read(|step| matches!(step, Step::Bookmark { cursor } if cursor.after >= head)).await
     }
 
     /// What it tells until it has caught up.
-    pub(crate) async fn to_caught_up(&mut self) -> Vec<(u64, String)> {
+    pub(crate) async fn told_missed(&mut self) -> Vec<(u64, String)> {
         self.read(|step| matches!(step, Step::CaughtUp { .. })).await
     }
 
