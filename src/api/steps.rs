@@ -10,7 +10,7 @@ use super::v1::{
     feed_event, notification_event,
 };
 use super::{convert, status};
-use crate::hub::{self, FeedEventKind as Kind, Removal, Step};
+use crate::hub::{self, FeedEventKind, Removal, Step};
 use crate::model::Cursor;
 
 /// What all streams say in the same words.
@@ -115,54 +115,56 @@ impl From<Step> for WatchNotificationsResponse {
     }
 }
 
-/// An event of a feed. What only concerns notifications never comes here.
+/// An event of a feed.
 pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
-    use feed_event::{
-        AuthorAdded, AuthorRemoved, Deleted, Event as What, Posted, Reposted, Unreposted,
-    };
+    use feed_event::{AuthorAdded, AuthorRemoved, Deleted, Event, Posted, Reposted, Unreposted};
 
-    let item = |post, by| Some(convert::pushed_item(event.revision, post, by));
     let what = match &event.kind {
-        Kind::Posted(post) => Some(What::Posted(Posted { item: item(post, None) })),
-        Kind::Reposted { post, by } => {
-            Some(What::Reposted(Reposted { item: item(post, Some(by)) }))
+        FeedEventKind::Posted(post) => {
+            let item = convert::pushed_item(event.revision, post, None);
+            Event::Posted(Posted { item: Some(item) })
         }
-        Kind::Unreposted { post, by } => Some(What::Unreposted(Unreposted {
-            post_id: post.to_string(),
-            user_id: by.to_string(),
-        })),
-        Kind::Deleted(post) => Some(What::Deleted(Deleted { post_id: post.to_string() })),
-        Kind::AuthorAdded(author) => {
-            Some(What::AuthorAdded(AuthorAdded { author_id: author.to_string() }))
+        FeedEventKind::Reposted { post, by } => {
+            let item = convert::pushed_item(event.revision, post, Some(by));
+            Event::Reposted(Reposted { item: Some(item) })
         }
-        Kind::AuthorRemoved { author, reason } => Some(What::AuthorRemoved(AuthorRemoved {
+        FeedEventKind::Unreposted { post, by } => {
+            Event::Unreposted(Unreposted { post_id: post.to_string(), user_id: by.to_string() })
+        }
+        FeedEventKind::Deleted(post) => Event::Deleted(Deleted { post_id: post.to_string() }),
+        FeedEventKind::AuthorAdded(author) => {
+            Event::AuthorAdded(AuthorAdded { author_id: author.to_string() })
+        }
+        FeedEventKind::AuthorRemoved { author, reason } => Event::AuthorRemoved(AuthorRemoved {
             author_id: author.to_string(),
             reason: removal(*reason).into(),
-        })),
-        Kind::Notified(_) | Kind::ActorRemoved { .. } | Kind::Seen { .. } => None,
+        }),
+        // None of these is told to those who watch a feed.
+        FeedEventKind::Notified(_)
+        | FeedEventKind::ActorRemoved { .. }
+        | FeedEventKind::Seen { .. } => {
+            return FeedEvent { revision: event.revision.get(), event: None };
+        }
     };
-    FeedEvent { revision: event.revision.get(), event: what }
+    FeedEvent { revision: event.revision.get(), event: Some(what) }
 }
 
-/// An event of a user's notifications. What only concerns feeds never comes here.
+/// An event of a user's notifications.
 fn notification_event(event: &hub::FeedEvent) -> NotificationEvent {
-    use notification_event::{ActorRemoved, Event as What, Notified, Seen};
+    use notification_event::{ActorRemoved, Event, Notified, Seen};
 
     let what = match &event.kind {
-        Kind::Notified(notification) => Some(What::Notified(Notified {
-            notification: Some(convert::notification(notification)),
-        })),
-        Kind::ActorRemoved { actor, reason } => Some(What::ActorRemoved(ActorRemoved {
-            actor_id: actor.to_string(),
-            reason: removal(*reason).into(),
-        })),
-        Kind::Seen { until } => Some(What::Seen(Seen { until_revision: until.get() })),
-        Kind::Posted(_)
-        | Kind::Reposted { .. }
-        | Kind::Unreposted { .. }
-        | Kind::Deleted(_)
-        | Kind::AuthorAdded(_)
-        | Kind::AuthorRemoved { .. } => None,
+        FeedEventKind::Notified(notification) => {
+            let notification = Some(convert::notification(notification));
+            Some(Event::Notified(Notified { notification }))
+        }
+        FeedEventKind::ActorRemoved { actor, reason } => {
+            let (actor_id, reason) = (actor.to_string(), removal(*reason).into());
+            Some(Event::ActorRemoved(ActorRemoved { actor_id, reason }))
+        }
+        FeedEventKind::Seen { until } => Some(Event::Seen(Seen { until_revision: until.get() })),
+        // No other is told to those who watch notifications.
+        _ => None,
     };
     NotificationEvent { revision: event.revision.get(), event: what }
 }

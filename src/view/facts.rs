@@ -140,6 +140,7 @@ impl Facts {
         order: Order,
         max: usize,
     ) -> Result<Vec<(Place, Value)>, log::Error> {
+        debug_assert!(about.0.is_list(), "{about:?} is not a list");
         let mut listed = Vec::new();
         let mut from = from;
         loop {

@@ -43,7 +43,7 @@ pub struct AuthorPageQuery {
     pub before: Revision,
     /// How many items at most.
     pub items_max: usize,
-    /// Whether replies are in it, beside those that continue a thread of the author's own.
+    /// Whether replies are in it, those in threads of the author's own among them.
     pub with_replies: bool,
     /// Whether reposts are in it.
     pub with_reposts: bool,
@@ -144,13 +144,21 @@ impl View {
             MarkKind::Repost => query.with_reposts && !is_gone(mark.revision()),
             MarkKind::Change => false,
         };
-        let needs_event = |mark: Mark, _| mark.kind() == MarkKind::Repost && is_asked_for(mark);
+        // A mark does not tell whether a post continues a thread, and is a reply.
+        let needs_event = |mark: Mark, _| match mark.kind() {
+            MarkKind::Post => !query.with_replies && is_asked_for(mark),
+            MarkKind::Repost => is_asked_for(mark),
+            MarkKind::Reply | MarkKind::Change => false,
+        };
         self.fill(query.items_max, at, || {
             while let Some(Pulled { mark, event, .. }) = marks.next(needs_event)? {
                 let revision = mark.revision();
                 let entry = match event {
                     _ if !is_asked_for(mark) => None,
-                    None => Some(Entry { revision, post: revision, reposted_by: None }),
+                    Some(Happened::Post(post)) if post.content.reply_to.is_some() => None,
+                    None | Some(Happened::Post(_)) => {
+                        Some(Entry { revision, post: revision, reposted_by: None })
+                    }
                     Some(Happened::Repost(repost)) => {
                         let post = repost.post.id.revision();
                         let is_shown =

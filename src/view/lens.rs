@@ -90,10 +90,10 @@ impl<'a> Lens<'a> {
         followees.chain(self.with_own.then_some((self.viewer, Revision::ZERO)))
     }
 
-    /// Whether `author` is one of those.
-    pub(super) fn has_author(&self, author: UserIx, as_of: Revision) -> bool {
-        let follows = || self.edges.since(author).is_some_and(|since| since < as_of);
-        (self.with_own && author == self.viewer) || (follows() && self.sight.has(author, as_of))
+    /// Whether the feed had the marks of `author` as of a moment.
+    pub(super) fn has(&self, author: UserIx, as_of: Revision) -> bool {
+        let is_followed = || self.edges.since(author).is_some_and(|since| since < as_of);
+        author == self.viewer || is_followed() && self.sight.has(author, as_of)
     }
 
     /// Whether it takes the event to say if `mark` of `author`'s is shown.
@@ -141,7 +141,7 @@ impl<'a> Lens<'a> {
     }
 
     /// Whether the viewer sees `user`.
-    fn sees(&self, user: &UserId, moment: Moment) -> bool {
+    pub(super) fn sees(&self, user: &UserId, moment: Moment) -> bool {
         // Whom the log has not named nobody hides.
         self.view.ids.get(user).is_none_or(|user| self.sight.sees(user, moment.as_of))
     }

@@ -198,49 +198,97 @@ impl View {
         if viewer.apart.is_empty() || counts == PostCounts::default() {
             return Ok(counts);
         }
-        // A number for each fact, of which those of one who reacts are always 1.
-        let one = |_| PostCounts { likes: 1, reposts: 1, replies: 1, quotes: 1 };
-        let likes = self.unseen(viewer, (Table::Like, post), counts.likes, one)?.likes;
-        let reposts = self.unseen(viewer, (Table::Repost, post), counts.reposts, one)?.reposts;
-        let answers = counts.replies.saturating_add(counts.quotes);
-        let answers = self.unseen(viewer, (Table::Answers, post), answers, Value::post_counts)?;
+        let PostCounts { likes, reposts, replies, quotes } = counts;
+        let unseen = PostCounts {
+            likes: self.unseen_reactions(viewer, post, (Table::Like, Table::Likes), likes)?,
+            reposts: self.unseen_reactions(
+                viewer,
+                post,
+                (Table::Repost, Table::Reposts),
+                reposts,
+            )?,
+            ..self.unseen_answers(viewer, post, replies.saturating_add(quotes))?
+        };
         Ok(PostCounts {
-            likes: counts.likes.saturating_sub(likes),
-            reposts: counts.reposts.saturating_sub(reposts),
-            replies: counts.replies.saturating_sub(answers.replies),
-            quotes: counts.quotes.saturating_sub(answers.quotes),
+            likes: likes.saturating_sub(unseen.likes),
+            reposts: reposts.saturating_sub(unseen.reposts),
+            replies: replies.saturating_sub(unseen.replies),
+            quotes: quotes.saturating_sub(unseen.quotes),
         })
     }
 
-    /// The sum of what the facts about a post say whose places are users whom `viewer` does not see.
-    /// There are at most `facts_max` facts.
-    fn unseen(
+    /// How many of the `count` reactions to a post are of users whom `viewer` does not see. The one
+    /// table has them by user, the other is their list.
+    fn unseen_reactions(
         &self,
         viewer: &Viewer,
-        (table, post): (Table, PostId),
-        facts_max: u32,
-        number: impl Fn(Value) -> PostCounts,
-    ) -> Result<PostCounts, log::Error> {
-        if facts_max == 0 {
-            return Ok(PostCounts::default());
+        post: PostId,
+        (by_user, list): (Table, Table),
+        count: u32,
+    ) -> Result<u32, log::Error> {
+        if viewer.apart.len() > count as usize {
+            return self.unseen_in_list(viewer, post, list, count);
         }
-        let unseen: Vec<_> = if viewer.apart.len() <= facts_max as usize {
-            let key = |&user: &UserIx| Key::new(table, post, user);
-            let keys: Vec<_> = viewer.apart.iter().map(key).collect();
-            self.facts.get_many(&keys)?.into_iter().flatten().collect()
-        } else {
-            let about = (table, post.into());
-            let all = self.facts.list(about, Place::LAST, Order::NewestFirst, usize::MAX)?;
-            let unseen = all.into_iter().filter(|(place, _)| !viewer.sees(place.user()));
-            unseen.map(|(_, value)| value).collect()
-        };
-        Ok(unseen.into_iter().map(number).fold(PostCounts::default(), |sum, one| PostCounts {
-            likes: sum.likes + one.likes,
-            reposts: sum.reposts + one.reposts,
-            replies: sum.replies + one.replies,
-            quotes: sum.quotes + one.quotes,
-        }))
+        Ok(tally(self.of_those_apart(viewer, post, by_user)?.count()))
     }
+
+    /// The replies and quotes among the `count` answers to a post that are by users whom `viewer`
+    /// does not see.
+    fn unseen_answers(
+        &self,
+        viewer: &Viewer,
+        post: PostId,
+        count: u32,
+    ) -> Result<PostCounts, log::Error> {
+        let mut unseen = PostCounts::default();
+        if viewer.apart.len() > count as usize {
+            unseen.replies = self.unseen_in_list(viewer, post, Table::Replies, count)?;
+            unseen.quotes = self.unseen_in_list(viewer, post, Table::Quotes, count)?;
+        } else {
+            for of_one in self.of_those_apart(viewer, post, Table::Answers)? {
+                let PostCounts { replies, quotes, .. } = of_one.post_counts();
+                unseen.replies += replies;
+                unseen.quotes += quotes;
+            }
+        }
+        Ok(unseen)
+    }
+
+    /// What a table says about a post and each of those whom `viewer` does not see.
+    fn of_those_apart(
+        &self,
+        viewer: &Viewer,
+        post: PostId,
+        table: Table,
+    ) -> Result<impl Iterator<Item = Value> + use<>, log::Error> {
+        let keys: Vec<_> = viewer.apart.iter().map(|&user| Key::new(table, post, user)).collect();
+        Ok(self.facts.get_many(&keys)?.into_iter().flatten())
+    }
+
+    /// How many in a list about a post, which has `count` that stand, are of users whom `viewer` does
+    /// not see.
+    fn unseen_in_list(
+        &self,
+        viewer: &Viewer,
+        post: PostId,
+        list: Table,
+        count: u32,
+    ) -> Result<u32, log::Error> {
+        if count == 0 {
+            return Ok(0);
+        }
+        let about = (list, post.into());
+        let all = self.facts.list(about, Place::LAST, Order::NewestFirst, usize::MAX)?;
+        let is_unseen = |&(place, value): &(Place, Value)| {
+            self.hidden.retracted(place.revision()).is_none() && !viewer.sees(value.user())
+        };
+        Ok(tally(all.iter().filter(|row| is_unseen(row)).count()))
+    }
+}
+
+/// A number of facts, of which there are never 2^32 about a post.
+fn tally(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 impl From<PostCounts> for Counts {

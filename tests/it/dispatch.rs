@@ -329,7 +329,7 @@ impl World {
         };
         let later = (at + 1..=self.definition.head())
             .filter(|&now| is_looked_at && self.may_matter(reader, now));
-        let by = |now| self.definition.told_by(reader, at, false, now);
+        let by = |now| self.definition.told(reader, at, now, false);
         std::iter::once(at).chain(later).map(by).collect()
     }
 

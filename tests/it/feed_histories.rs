@@ -195,7 +195,9 @@ impl History {
     fn told_after(&self, viewer: &str, of: Watched, after: u64) -> Vec<(u64, String)> {
         let told = |at| {
             let told = match of {
-                Watched::Feed { all_replies } => self.world.told(viewer, at, all_replies),
+                Watched::Feed { all_replies } => {
+                    self.world.told(viewer, at, self.world.head(), all_replies)
+                }
                 Watched::Notifications => self.told_beside(viewer, at),
             };
             Some((at, told?))

@@ -242,7 +242,7 @@ async fn the_posts_of_one_author() {
             }
         }
     };
-    assert_eq!(read(false, false).await.unwrap(), ["thread", "own"]);
+    assert_eq!(read(false, false).await.unwrap(), ["own"]);
     assert_eq!(read(true, false).await.unwrap(), ["reply", "thread", "own"]);
     // But for what somebody published who does not want to be seen.
     assert_eq!(read(true, true).await.unwrap(), ["of carol's", "reply", "thread", "own"]);

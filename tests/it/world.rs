@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use whimbrel::model::{Change, Content};
+use whimbrel::model::{Change, Content, PostRef, UserId};
 
 /// How far back the rule looks that leaves out reposts.
 const REPOST_WINDOW: usize = 40;
@@ -274,23 +274,18 @@ impl World {
         newest_first.filter(|entry| self.shows(viewer, entry, options, lens)).collect()
     }
 
-    /// What a stream of `viewer`'s feed tells of the change at `at`, if it reads that now: nothing,
-    /// or what happened in few words.
-    pub(crate) fn told(&self, viewer: &str, at: u64, all_replies: bool) -> Option<String> {
-        self.told_by(viewer, at, all_replies, self.head())
-    }
-
-    /// What a stream tells of the change at `at` if it read that when the log ended at `now`.
-    pub(crate) fn told_by(
+    /// What a stream of `viewer`'s feed tells of the change at `at`, if it looks at that when the log
+    /// ends at `now`: nothing, or what happened in few words.
+    pub(crate) fn told(
         &self,
         viewer: &str,
         at: u64,
-        all_replies: bool,
         now: u64,
+        all_replies: bool,
     ) -> Option<String> {
         let options = Options { with_own: true, all_replies };
-        let was_there = |place: u64| self.retracted.get(&place).is_none_or(|&gone| gone > now);
         let lens = Lens::resumed(at, now);
+        let is_there = |place: u64| self.retracted(place).is_none_or(|gone| gone > now);
         let is_follower = |of: &str| {
             of == viewer || (self.follows(viewer, of, lens) && !self.is_hidden(viewer, of, lens))
         };
@@ -303,14 +298,13 @@ impl World {
             }
             Change::Publish { author, content, .. } => {
                 let entry = self.entry(at).unwrap();
-                let is_there = was_there(at);
-                (is_there && self.shows(viewer, &entry, options, lens))
+                (is_there(at) && self.shows(viewer, &entry, options, lens))
                     .then(|| format!("{author}: {}", content.text.as_str()))
             }
             Change::Repost { user, post } => {
                 let entry = self.entry(at).unwrap();
-                let is_there = was_there(at) && was_there(entry.post);
-                (is_there && self.shows(viewer, &entry, options, lens))
+                let is_due = is_there(at) && is_there(entry.post);
+                (is_due && self.shows(viewer, &entry, options, lens))
                     .then(|| format!("{user} reposted {}", post.id))
             }
             Change::Unrepost { user, post } => {
@@ -345,17 +339,41 @@ impl World {
         }
     }
 
-    /// Everybody who is tied to something now in the way that `tie` says, with since when, newest
-    /// first; without those whom `viewer` does not see.
+    /// The changes after `at` by which it may be told otherwise what happened there: those of whom
+    /// `viewer` follows and hides, and of what is there still.
+    pub(crate) fn matters_after(&self, viewer: &str, at: u64) -> Vec<u64> {
+        let of_viewer = |user: &UserId| user.as_str() == viewer;
+        let matters = |later: &u64| match self.change(*later) {
+            Change::Follow { follower: one, .. }
+            | Change::Unfollow { follower: one, .. }
+            | Change::Mute { muter: one, .. }
+            | Change::Unmute { muter: one, .. } => of_viewer(one),
+            Change::Block { blocker: one, blocked: other, .. }
+            | Change::Unblock { blocker: one, blocked: other } => {
+                of_viewer(one) || of_viewer(other)
+            }
+            _ => {
+                let of = self.entry(at).map_or(at, |entry| entry.post);
+                [at, of].iter().any(|place| self.retracted(*place) == Some(*later))
+            }
+        };
+        (at + 1..=self.head()).filter(matters).collect()
+    }
+
+    /// Those whom `tie` names, of the ties that are so now, with since when, newest first; without
+    /// those whom `viewer` does not see, if there is one.
     pub(crate) fn tied(
         &self,
-        viewer: &str,
-        tie: impl Fn(&Tie) -> Option<String>,
+        viewer: Option<&str>,
+        tie: impl Fn(&Tie) -> Option<&String>,
     ) -> Vec<(String, u64)> {
         let now = self.head();
         let tied = self.ties.keys().filter_map(|key| Some((tie(key)?, self.since(key, now)?)));
-        let mut tied: Vec<_> =
-            tied.filter(|(user, _)| !self.are_apart(viewer, user, now)).collect();
+        let is_seen = |user: &str| viewer.is_none_or(|viewer| !self.are_apart(viewer, user, now));
+        let mut tied: Vec<_> = tied
+            .filter(|(user, _)| is_seen(user))
+            .map(|(user, since)| (user.clone(), since))
+            .collect();
         tied.sort_by_key(|&(_, since)| std::cmp::Reverse(since));
         tied
     }
@@ -365,16 +383,135 @@ impl World {
     pub(crate) fn posts_seen(
         &self,
         viewer: &str,
-        is_wanted: impl Fn(&str, &Content) -> bool,
+        is_wanted: impl Fn(&Content) -> bool,
     ) -> Vec<u64> {
-        let now = self.head();
-        let seen = self.posts.iter().rev().filter(|(place, post)| {
-            !self.retracted.contains_key(place)
-                && !self.are_apart(viewer, &post.author, now)
-                && is_wanted(&post.author, &post.content)
-        });
+        let seen = self
+            .posts
+            .iter()
+            .rev()
+            .filter(|(place, post)| self.sees(viewer, **place) && is_wanted(&post.content));
         seen.map(|(&place, _)| place).collect()
     }
+
+    /// Whether the post at `place` is there, and `viewer` sees it.
+    pub(crate) fn sees(&self, viewer: &str, place: u64) -> bool {
+        self.retracted(place).is_none() && !self.are_apart(viewer, self.author(place), self.head())
+    }
+
+    /// What `author` published, newest first, as `viewer` sees it: posts, and if wanted replies and
+    /// reposts.
+    pub(crate) fn posts_of(
+        &self,
+        viewer: &str,
+        author: &str,
+        with_replies: bool,
+        with_reposts: bool,
+    ) -> Vec<Entry> {
+        let newest_first = (1..=self.head()).rev().filter_map(|at| self.entry(at));
+        let is_wanted = |entry: &Entry| match entry.is_repost {
+            true => with_reposts && self.retracted(entry.at).is_none(),
+            false => with_replies || self.content(entry.post).reply_to.is_none(),
+        };
+        newest_first
+            .filter(|entry| entry.by == author && is_wanted(entry) && self.sees(viewer, entry.post))
+            .collect()
+    }
+
+    /// How many likes the posts of `author` have that are there.
+    pub(crate) fn likes_received(&self, author: &str) -> usize {
+        let now = self.head();
+        let is_of_author =
+            |place: u64| self.author(place) == author && self.retracted(place).is_none();
+        let likes = self.ties.keys().filter(|tie| match tie {
+            Tie::Like(_, place) => is_of_author(*place) && self.since(tie, now).is_some(),
+            _ => false,
+        });
+        likes.count()
+    }
+
+    /// What answers `root`, to this depth, level by level, each with what it answers: those that
+    /// `viewer` sees, and those that something seen hangs on.
+    pub(crate) fn answers_below(&self, viewer: &str, root: u64, depth: usize) -> Vec<(u64, u64)> {
+        let mut below = Vec::new();
+        let mut level = vec![root];
+        for left in (0..depth).rev() {
+            let mut next = Vec::new();
+            for (&place, post) in &self.posts {
+                let parent = post.content.reply_to.as_ref().map(|to| place_of(&to.parent));
+                if let Some(parent) = parent.filter(|parent| level.contains(parent))
+                    && self.is_alive(viewer, place, left)
+                {
+                    below.push((place, parent));
+                    next.push(place);
+                }
+            }
+            level = next;
+        }
+        below
+    }
+
+    fn is_alive(&self, viewer: &str, place: u64, depth: usize) -> bool {
+        self.sees(viewer, place)
+            || depth > 0
+                && self.posts.iter().any(|(&answer, post)| {
+                    let parent = post.content.reply_to.as_ref().map(|to| place_of(&to.parent));
+                    parent == Some(place) && self.is_alive(viewer, answer, depth - 1)
+                })
+    }
+
+    /// What `user` is notified of, newest first, in few words.
+    pub(crate) fn notifications(&self, user: &str) -> Vec<(u64, String)> {
+        let now = self.head();
+        let lens = Lens::page(now);
+        let notice = |at: u64| {
+            let (actor, what, subject) = self.notice(user, at)?;
+            let is_there = subject.is_none_or(|place| self.retracted(place).is_none())
+                && self.retracted(at).is_none();
+            let is_told = is_there && actor != user && !self.is_hidden(user, &actor, lens);
+            is_told.then(|| (at, format!("{what} {actor} {}", subject.unwrap_or_default())))
+        };
+        (1..=now).rev().filter_map(notice).collect()
+    }
+
+    /// Who did what to `user` at `at`, if it was not taken back, and to which post.
+    fn notice(&self, user: &str, at: u64) -> Option<(String, &'static str, Option<u64>)> {
+        let now = self.head();
+        let is_so_since = |tie: Tie| self.since(&tie, now) == Some(at);
+        match self.change(at) {
+            Change::Follow { follower, followee } if followee.as_str() == user => {
+                let stands = is_so_since(follow(follower, followee));
+                stands.then(|| (follower.to_string(), "follow", None))
+            }
+            Change::Like { user: by, post } if post.author.as_str() == user => {
+                let stands = is_so_since(Tie::Like(by.to_string(), place_of(post)));
+                stands.then(|| (by.to_string(), "like", Some(place_of(post))))
+            }
+            Change::Repost { user: by, post } if post.author.as_str() == user => {
+                let stands = is_so_since(Tie::Repost(by.to_string(), place_of(post)));
+                stands.then(|| (by.to_string(), "repost", Some(place_of(post))))
+            }
+            Change::Publish { author, content, .. } => {
+                let by = author.to_string();
+                let parent = content.reply_to.as_ref().map(|to| &to.parent);
+                if let Some(parent) = parent.filter(|parent| parent.author.as_str() == user) {
+                    return Some((by, "reply", Some(place_of(parent))));
+                }
+                if let Some(quote) = content.quote.as_ref().filter(|it| it.author.as_str() == user)
+                {
+                    return Some((by, "quote", Some(place_of(quote))));
+                }
+                let text = content.text.as_str();
+                let is_mentioned = text.contains(&format!("@{user}"));
+                let is_told = is_mentioned && !self.are_apart(user, author.as_str(), at);
+                is_told.then_some((by, "mention", None))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn place_of(post: &PostRef) -> u64 {
+    post.id.revision().get()
 }
 
 fn follow(one: impl ToString, other: impl ToString) -> Tie {

@@ -78,11 +78,11 @@ impl Core {
 
     /// A live feed that does nothing before it is asked for its next message.
     pub(crate) fn watch(&self, name: &str, start: Start) -> LiveStream {
-        self.watch_of(name, FEED, start)
+        self.watch_as(name, start, FEED)
     }
 
-    /// The same of what is watched otherwise.
-    pub(crate) fn watch_of(&self, name: &str, of: Watched, start: Start) -> LiveStream {
+    /// As [`Core::watch`], of what is wanted.
+    pub(crate) fn watch_as(&self, name: &str, start: Start, of: Watched) -> LiveStream {
         let heartbeat = self.limits.heartbeat_default;
         let options = WatchOptions { of, heartbeat, reset_items: None };
         self.engine().watch(&user(name), start, options).expect("the stream is opened")

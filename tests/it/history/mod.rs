@@ -1,24 +1,26 @@
-//! The contract of live feeds, held against histories: clients that publish, follow and unfollow
-//! all at once, watchers that are cut off and overrun, a server that is restarted or killed; then
+//! The contract of live feeds, held against histories: clients that publish, answer, repost, delete,
+//! follow, block and mute all at once, watchers that are cut off and overrun, a server that is restarted or killed; then
 //! everything that the watchers were sent is checked against a model that knows only the log.
 
 mod machine;
 mod model;
+mod writers;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use machine::Machine;
-use model::{History, Tick, Unfollow, World};
+use model::{History, Record, Tick};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tonic::Code;
 use tonic::transport::Channel;
+use whimbrel::api::v1::WatchFeedRequest;
 use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::api::v1::watch_feed_response::Message;
-use whimbrel::api::v1::{FollowRequest, PublishRequest, UnfollowRequest, WatchFeedRequest};
 use whimbrel::log::{Entry, LocalLog, Log};
 use whimbrel::model::Revision;
 
@@ -29,7 +31,7 @@ const AUTHORS: usize = 6;
 const USERS: usize = 5;
 const DEVICES_PER_USER: usize = 2;
 const POSTS_PER_AUTHOR: usize = 120;
-const EDGE_CHANGES_PER_USER: usize = 60;
+const GRAPH_CHANGES_PER_USER: usize = 80;
 /// Whom every user follows last: whoever is told so has seen everything.
 const THE_END: &str = "the-end";
 
@@ -90,13 +92,16 @@ struct Stage {
     ticks: AtomicU64,
     /// How many posts author0 has made.
     posts: watch::Sender<usize>,
+    /// The names of all posts that were made.
+    made: Mutex<Vec<String>>,
 }
 
 /// What the writers were told.
 #[derive(Default)]
 struct Told {
     posts: Vec<(String, String, u64)>,
-    unfollows: Vec<(String, String, Unfollow)>,
+    /// The revisions of changes, and when they were asked for.
+    asked: Vec<(u64, Tick)>,
 }
 
 fn run(weather: Weather) {
@@ -104,17 +109,17 @@ fn run(weather: Weather) {
     let runtime = threads.worker_threads(2).enable_all().build().unwrap();
     let (told, histories, log) = runtime.block_on(perform(weather));
 
-    let mut world = World::new(log);
-    for (user, author, unfollow) in told.unfollows {
-        world.take_unfollow(&user, &author, unfollow);
+    let mut record = Record::new(log);
+    for (revision, asked) in told.asked {
+        record.take_asked(revision, asked);
     }
     for (author, text, revision) in &told.posts {
-        world.check_post(author, text, *revision);
+        record.check_post(author, text, *revision);
     }
     assert_eq!(told.posts.len(), AUTHORS * POSTS_PER_AUTHOR);
     assert_eq!(histories.len(), USERS * DEVICES_PER_USER);
     for history in &histories {
-        world.check(history);
+        record.check(history);
     }
 }
 
@@ -131,6 +136,7 @@ async fn perform(weather: Weather) -> (Told, Vec<History>, Vec<Entry>) {
         channel,
         ticks: AtomicU64::new(0),
         posts: watch::Sender::new(0),
+        made: Mutex::default(),
     });
 
     let mut watchers = JoinSet::new();
@@ -152,12 +158,12 @@ async fn perform(weather: Weather) -> (Told, Vec<History>, Vec<Entry>) {
     }
     for user in 0..USERS {
         let stage = Arc::clone(&stage);
-        writers.spawn(async move { stage.change_edges(user).await });
+        writers.spawn(async move { stage.change_graph(user).await });
     }
     let told = disturb(&stage, &mut machine, &channels, writers).await;
 
     for user in 0..USERS {
-        stage.follow(user, THE_END).await;
+        stage.follow(&format!("user{user}"), THE_END).await;
     }
     let histories = within("the watchers to come to the end", watchers.join_all()).await;
     drop(stage);
@@ -188,9 +194,9 @@ async fn disturb(
     }
     let mut told = Told::default();
     while let Some(writer) = within("the writers to finish", writers.join_next()).await {
-        let Told { posts, unfollows } = writer.unwrap();
+        let Told { posts, asked } = writer.unwrap();
         told.posts.extend(posts);
-        told.unfollows.extend(unfollows);
+        told.asked.extend(asked);
     }
     told
 }
@@ -200,84 +206,23 @@ impl Stage {
         self.ticks.fetch_add(1, Ordering::SeqCst)
     }
 
-    fn client(&self) -> FeedServiceClient<Channel> {
-        FeedServiceClient::new(self.channel.borrow().clone())
-    }
-
-    /// Makes a call until it is answered. A server that is being restarted answers nothing.
-    async fn until_answered<T, F>(&self, call: impl Fn(FeedServiceClient<Channel>) -> F) -> T
+    /// Makes a call until it is decided; `None` if what it refers to is gone. A server that is being
+    /// restarted answers nothing.
+    async fn until_answered<T, F>(&self, call: impl Fn(Channel) -> F) -> Option<T>
     where
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
         let answered = async {
             loop {
-                if let Ok(answer) = call(self.client()).await {
-                    return answer.into_inner();
+                let channel = self.channel.borrow().clone();
+                match call(channel).await {
+                    Ok(answer) => return Some(answer.into_inner()),
+                    Err(status) if status.code() == Code::NotFound => return None,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
                 }
-                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
         within("an answer", answered).await
-    }
-
-    async fn publish(&self, author: usize) -> Told {
-        let mut told = Told::default();
-        for number in 0..POSTS_PER_AUTHOR {
-            let request = PublishRequest {
-                author_id: format!("author{author}"),
-                text: format!("post {number} of author{author}"),
-                request_id: format!("{number}"),
-                ..PublishRequest::default()
-            };
-            let published = self
-                .until_answered(|mut client| {
-                    let request = request.clone();
-                    async move { client.publish(request).await }
-                })
-                .await;
-            told.posts.push((request.author_id, request.text, published.post.unwrap().revision));
-            if author == 0 {
-                self.posts.send_replace(number + 1);
-            }
-        }
-        told
-    }
-
-    async fn change_edges(&self, user: usize) -> Told {
-        let mut random = fastrand::Rng::with_seed(self.weather.seed << 8 | user as u64);
-        let mut told = Told::default();
-        let mut follows = [false; AUTHORS];
-        for _ in 0..EDGE_CHANGES_PER_USER {
-            let author = random.usize(..AUTHORS);
-            let (user_id, followee_id) = (format!("user{user}"), format!("author{author}"));
-            if follows[author] {
-                let asked = self.tick();
-                let request = UnfollowRequest { user_id, followee_id };
-                let done = self
-                    .until_answered(|mut client| {
-                        let request = request.clone();
-                        async move { client.unfollow(request).await }
-                    })
-                    .await;
-                let revision = done.changed.then_some(done.revision);
-                let unfollow = Unfollow { asked, revision };
-                told.unfollows.push((request.user_id, request.followee_id, unfollow));
-            } else {
-                self.follow(user, &followee_id).await;
-            }
-            follows[author] = !follows[author];
-        }
-        told
-    }
-
-    async fn follow(&self, user: usize, followee: &str) {
-        let request =
-            FollowRequest { user_id: format!("user{user}"), followee_id: followee.to_owned() };
-        self.until_answered(|mut client| {
-            let request = request.clone();
-            async move { client.follow(request).await }
-        })
-        .await;
     }
 
     async fn watch(
@@ -318,11 +263,12 @@ impl Stage {
             ..WatchFeedRequest::default()
         };
         let mut stream = self
-            .until_answered(|mut client| {
+            .until_answered(|channel| {
                 let request = request.clone();
-                async move { client.watch_feed(request).await }
+                async move { FeedServiceClient::new(channel).watch_feed(request).await }
             })
-            .await;
+            .await
+            .expect("a stream");
         let mut messages = Vec::new();
         let mut messages_left = if self.weather.cuts { random.usize(1..40) } else { usize::MAX };
         while messages_left > 0 {

@@ -10,33 +10,18 @@ use whimbrel::api::v1::watch_feed_response::Message;
 use whimbrel::log::Entry;
 use whimbrel::model::Change;
 
+use crate::world::World;
+
 /// A moment of the test, told by a counter that all its parts share.
 pub(crate) type Tick = u64;
 
 /// Everything that was made.
 #[derive(Debug, Default)]
-pub(crate) struct World {
-    /// By revision.
-    changes: BTreeMap<u64, Change>,
-    /// By user and author: each span of revisions in which the one followed the other.
-    follows: BTreeMap<(String, String), Vec<Span>>,
-    /// By user and author: when unfollows were asked for.
-    unfollows: BTreeMap<(String, String), Vec<Unfollow>>,
-}
-
-/// Followed after `from`, up to `until`; still, if there is none.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    from: u64,
-    until: Option<u64>,
-}
-
-/// An unfollow that was asked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unfollow {
-    pub(crate) asked: Tick,
-    /// Where the answer said that it is; `None` if the answer that said so was lost.
-    pub(crate) revision: Option<u64>,
+pub(crate) struct Record {
+    world: World,
+    /// When changes were asked for, by the revisions that they got. Those whose answers were lost
+    /// may have been asked for at any time.
+    asked: BTreeMap<u64, Tick>,
 }
 
 /// What one device of a user saw, over all its streams.
@@ -56,41 +41,26 @@ struct Seen<'a> {
     event: &'a Event,
 }
 
-impl World {
+impl Record {
     pub(crate) fn new(log: Vec<Entry>) -> Self {
-        let mut world = Self::default();
+        let mut record = Self::default();
         for Entry { revision, event } in log {
-            let revision = revision.get();
-            match &event.change {
-                Change::Follow { follower, followee } => {
-                    let spans = world.follows.entry((follower.to_string(), followee.to_string()));
-                    spans.or_default().push(Span { from: revision, until: None });
-                }
-                Change::Unfollow { follower, followee } => {
-                    let spans = world.follows.entry((follower.to_string(), followee.to_string()));
-                    spans.or_default().last_mut().unwrap().until = Some(revision);
-                }
-                _ => {}
-            }
-            world.changes.insert(revision, event.change);
+            assert_eq!(record.world.push(event.change), revision.get());
         }
-        world
+        record
     }
 
-    pub(crate) fn take_unfollow(&mut self, user: &str, author: &str, unfollow: Unfollow) {
-        self.unfollows.entry((user.to_owned(), author.to_owned())).or_default().push(unfollow);
+    /// The change at `revision` was asked for at `asked`.
+    pub(crate) fn take_asked(&mut self, revision: u64, asked: Tick) {
+        self.asked.insert(revision, asked);
     }
 
     /// The acknowledged post is in the log, where the answer said, and nowhere else.
     pub(crate) fn check_post(&self, author: &str, text: &str, revision: u64) {
-        let is_it = |change: &Change| match change {
-            Change::Publish { author: by, content, .. } => {
-                by.as_str() == author && content.text.as_str() == text
-            }
-            _ => false,
+        let is_it = |place: &u64| {
+            self.world.author(*place) == author && self.world.content(*place).text.as_str() == text
         };
-        let places: Vec<_> =
-            self.changes.iter().filter(|(_, change)| is_it(change)).map(|(at, _)| *at).collect();
+        let places: Vec<_> = self.world.posts().into_iter().filter(is_it).collect();
         assert_eq!(places, [revision], "{author}'s post {text:?}");
     }
 
@@ -101,7 +71,7 @@ impl World {
         let seen: Vec<_> = history.streams.iter().flatten().flat_map(events).collect();
         self.check_order(history, &seen);
         for seen in &seen {
-            self.check_truth(&history.user, seen);
+            self.check_truth(history, seen);
         }
         self.check_completeness(history, &seen);
     }
@@ -120,83 +90,89 @@ impl World {
         }
     }
 
-    /// What was shown happened, and belongs into this feed.
-    fn check_truth(&self, user: &str, seen: &Seen<'_>) {
-        let change = &self.changes[&seen.revision];
-        let is_true = match (seen.event, change) {
-            (Event::Posted(posted), Change::Publish { author, content, .. }) => {
-                let item = posted.item.as_ref().unwrap();
-                let post = item.post.as_ref().unwrap();
-                item.revision == seen.revision
-                    && post.revision == seen.revision
-                    && post.author_id == author.as_str()
-                    && post.text == content.text.as_str()
-                    && self.is_in_feed(user, author.as_str(), seen.revision)
-            }
-            (Event::AuthorAdded(added), Change::Follow { follower, followee }) => {
-                follower.as_str() == user && added.author_id == followee.as_str()
-            }
-            (Event::AuthorRemoved(removed), Change::Unfollow { follower, followee }) => {
-                follower.as_str() == user
-                    && removed.author_id == followee.as_str()
-                    && removed.reason() == author_removed::Reason::Unfollow
-            }
-            _ => false,
-        };
-        assert!(is_true, "{user} was shown {:?} at {}, but {change:?}", seen.event, seen.revision);
+    /// What was shown happened, and belonged into this feed.
+    fn check_truth(&self, history: &History, seen: &Seen<'_>) {
+        let (user, at) = (&history.user, seen.revision);
+        let shown = in_short(seen);
+        let mut moments = self.moments(history, at, seen.tick);
+        assert!(
+            moments.any(|now| self.world.told(user, at, now, false).as_ref() == Some(&shown)),
+            "{user} was shown {shown:?} at {at}, but {:?}",
+            self.world.change(at)
+        );
     }
 
-    /// What belongs into the feed was shown.
+    /// What belonged into the feed, whenever it was looked at, was shown.
     fn check_completeness(&self, history: &History, seen: &[Seen<'_>]) {
-        let user = history.user.as_str();
+        let user = &history.user;
         let shown: BTreeSet<u64> = seen.iter().map(|seen| seen.revision).collect();
-        for (&revision, change) in &self.changes {
-            if shown.contains(&revision) {
-                continue;
-            }
-            let missing = match change {
-                Change::Follow { follower, .. } | Change::Unfollow { follower, .. } => {
-                    follower.as_str() == user
-                }
-                Change::Publish { author, .. } => {
-                    self.is_in_feed(user, author.as_str(), revision)
-                        && (history.unbroken
-                            || !self.was_unfollowed_in_between(
-                                user,
-                                author.as_str(),
-                                revision,
-                                seen,
-                            ))
-                }
-                _ => false,
-            };
-            assert!(!missing, "{user} was not shown {change:?} at {revision}");
+        for at in (1..=self.world.head()).filter(|at| !shown.contains(at)) {
+            let next = seen.partition_point(|seen| seen.revision < at);
+            let passed = seen.get(next).map_or(u64::MAX, |seen| seen.tick);
+            let mut moments = self.moments(history, at, passed);
+            assert!(
+                moments.any(|now| self.world.told(user, at, now, false).is_none()),
+                "{user} was not shown {:?} at {at}",
+                self.world.change(at)
+            );
         }
     }
 
-    fn is_in_feed(&self, user: &str, author: &str, revision: u64) -> bool {
-        let spans = self.follows.get(&(user.to_owned(), author.to_owned()));
-        let is_followed =
-            |span: &Span| span.from < revision && span.until.is_none_or(|until| revision < until);
-        user == author || spans.is_some_and(|spans| spans.iter().any(is_followed))
-    }
-
-    /// Rule 4: a post may be left out if its author was unfollowed later, by the time that the
-    /// stream passed it; the moment at which the unfollow was asked for is the earliest that this
-    /// can have been.
-    fn was_unfollowed_in_between(
+    /// The states by which a stream may have told what happened at `at`, if it passed that at
+    /// `passed`: the one at that moment, and those that later changes made which were asked for by
+    /// then (rule 4). A live stream takes posts that all followers see as they come.
+    fn moments(
         &self,
-        user: &str,
-        author: &str,
-        revision: u64,
-        seen: &[Seen<'_>],
-    ) -> bool {
-        let key = (user.to_owned(), author.to_owned());
-        let passed = seen.iter().find(|seen| seen.revision > revision).map_or(u64::MAX, |s| s.tick);
-        let explains = |unfollow: &Unfollow| {
-            unfollow.asked < passed && unfollow.revision.is_none_or(|at| at > revision)
+        history: &History,
+        at: u64,
+        passed: Tick,
+    ) -> impl Iterator<Item = u64> + use<> {
+        let is_plain = match self.world.change(at) {
+            Change::Publish { content, .. } => content.reply_to.is_none(),
+            Change::Repost { .. } => false,
+            _ => true,
         };
-        self.unfollows.get(&key).is_some_and(|unfollows| unfollows.iter().any(explains))
+        let later = if history.unbroken && is_plain {
+            Vec::new()
+        } else {
+            self.world.matters_after(&history.user, at)
+        };
+        let asked = |change: &u64| self.asked.get(change).is_none_or(|&asked| asked < passed);
+        let later: Vec<_> = later.into_iter().filter(asked).collect();
+        std::iter::once(at).chain(later)
+    }
+}
+
+/// What was shown, in few words.
+fn in_short(seen: &Seen<'_>) -> String {
+    match seen.event {
+        Event::Posted(posted) => {
+            let item = posted.item.as_ref().unwrap();
+            let post = item.post.as_ref().unwrap();
+            assert_eq!((item.revision, post.revision), (seen.revision, seen.revision));
+            assert_eq!(item.reposted_by_user_id, "");
+            format!("{}: {}", post.author_id, post.text)
+        }
+        Event::Reposted(reposted) => {
+            let item = reposted.item.as_ref().unwrap();
+            assert_eq!(item.revision, seen.revision);
+            let post = item.post.as_ref().unwrap();
+            format!("{} reposted {}", item.reposted_by_user_id, post.post_id)
+        }
+        Event::Unreposted(unreposted) => {
+            format!("{} unreposted {}", unreposted.user_id, unreposted.post_id)
+        }
+        Event::Deleted(deleted) => format!("deleted {}", deleted.post_id),
+        Event::AuthorAdded(added) => format!("+{}", added.author_id),
+        Event::AuthorRemoved(removed) => {
+            let why = match removed.reason() {
+                author_removed::Reason::Unspecified => "for no reason",
+                author_removed::Reason::Unfollow => "unfollowed",
+                author_removed::Reason::Block => "blocked",
+                author_removed::Reason::Mute => "muted",
+            };
+            format!("-{} {why}", removed.author_id)
+        }
     }
 }
 
