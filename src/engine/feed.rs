@@ -36,7 +36,7 @@ pub struct AuthorQuery {
     pub items_max: usize,
     /// Where the page begins; `None` for the newest items.
     pub place: Option<PagePlace>,
-    /// Whether replies are in it, beside those that continue a thread of the author's own.
+    /// Whether replies are in it, those in threads of the author's own among them.
     pub with_replies: bool,
     /// Whether reposts are in it.
     pub with_reposts: bool,

@@ -25,6 +25,8 @@ const STEP_EVENTS_MAX: usize = 512;
 #[derive(Debug)]
 pub struct Dispatch {
     effects: Vec<Effect>,
+    /// The revision of its last change.
+    until: Revision,
 }
 
 /// Tells the live feeds of one lane.
@@ -35,7 +37,7 @@ pub struct Dispatcher {
     queue: VecDeque<Arc<Dispatch>>,
     /// How many effects of the first batch in the queue have been taken.
     taken: usize,
-    /// The newest event that was taken.
+    /// The newest change of which all effects were taken.
     newest: Revision,
 }
 
@@ -56,7 +58,8 @@ impl Dispatch {
             let known = Known { post, authors, notices, is_muted };
             effects.extend(effect::effects(revision, event.time, &event.change, known));
         }
-        Ok(Self { effects })
+        let until = batch.entries().last().map_or(batch.first, |(revision, _)| revision);
+        Ok(Self { effects, until })
     }
 }
 
@@ -107,6 +110,7 @@ impl Dispatcher {
                     self.newest = if has_more { revision.previous() } else { revision };
                 }
                 None => {
+                    self.newest = dispatch.until;
                     self.queue.pop_front();
                     self.taken = 0;
                 }

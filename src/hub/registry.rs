@@ -8,7 +8,8 @@
 //!
 //! A feed's audiences are those of the view when its first stream joins, and follow the changes that
 //! are dispatched from then on. What was applied by then but is dispatched later is passed over:
-//! the view had it. A feed knows the audiences that it is in, so it leaves all of them.
+//! the view had it. A feed knows the audiences that it is in, so it leaves all of them. What a user
+//! is notified of has a channel of its own, which is in no audience.
 //!
 //! A post on its way is a [`Pass`]: it comes to a bounded number of feeds at a time. Posts to few
 //! go first, and overtake those to many; but whatever comes to a feed brings along the older posts

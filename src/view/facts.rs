@@ -178,20 +178,13 @@ impl Facts {
         }
     }
 
-    /// The facts of a table about a subject whose places are revisions after `after`, oldest first:
-    /// at most `max`; `None` if memory does not know.
-    pub(super) fn list_at_hand(
-        &self,
-        about: (Table, Subject),
-        after: Revision,
-        max: usize,
-    ) -> Option<Vec<(Place, Value)>> {
-        let recent = self.recent(about, after.into(), Order::OldestFirst, max);
+    /// Whether memory knows that a table has nothing about a subject at places, which are revisions,
+    /// after `after`.
+    pub(super) fn has_none_after(&self, about: (Table, Subject), after: Revision) -> bool {
+        let recent = self.recent(about, after.into(), Order::OldestFirst, usize::MAX);
         // Asked after memory: what that had dropped by then is no newer.
         let is_all = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
-        let facts = recent.into_iter().filter(|(_, recent)| !recent.is_over);
-        let facts = facts.map(|(place, recent)| (place, recent.value));
-        is_all.then(|| facts.collect())
+        is_all && recent.iter().all(|(_, recent)| recent.is_over)
     }
 
     fn recent(

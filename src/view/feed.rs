@@ -43,7 +43,7 @@ pub struct AuthorPageQuery {
     pub before: Revision,
     /// How many items at most.
     pub items_max: usize,
-    /// Whether replies are in it, beside those that continue a thread of the author's own.
+    /// Whether replies are in it, those in threads of the author's own among them.
     pub with_replies: bool,
     /// Whether reposts are in it.
     pub with_reposts: bool,

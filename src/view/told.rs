@@ -45,7 +45,7 @@ pub enum Told {
     Changed(Revision, Change),
 }
 
-/// A place where there may be something to tell.
+/// Why there may be something to tell at a place.
 #[derive(Clone, Copy, Debug)]
 enum Spot {
     Notice(Notice),
@@ -58,12 +58,9 @@ impl View {
     pub fn told_backlog_at_hand(&self, query: &ToldQuery) -> Option<ToldBacklog> {
         let nothing = ToldBacklog { told: Vec::new(), reached: query.until };
         let Some(user) = self.ids.get(&query.user) else { return Some(nothing) };
-        let quiet = |table| {
-            let listed = self.facts.list_at_hand((table, user.into()), query.after, 1);
-            listed.is_some_and(|listed| listed.is_empty())
-        };
-        let is_quiet = quiet(Table::Notices)
-            && quiet(Table::Followers)
+        let has_none = |table| self.facts.has_none_after((table, user.into()), query.after);
+        let is_quiet = has_none(Table::Notices)
+            && has_none(Table::Followers)
             && !self.changes_of.may_have(user, query.after);
         is_quiet.then_some(nothing)
     }

@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use tokio::task::unconstrained;
 use whimbrel::config::Limits;
-use whimbrel::hub::{Dispatch, Dispatcher, Hub, LiveStream, Start, Step, WatchOptions};
+use whimbrel::hub::{Dispatch, Dispatcher, Hub, LiveStream, Start, Step, WatchOptions, Watched};
 use whimbrel::log::{Batch, LocalLog, Log, Options};
 use whimbrel::model::{Change, Content, Event, Revision, Timestamp, UserId};
 use whimbrel::view::View;
 
+use crate::any_change::{any_change, name};
 use crate::harness::core::{FEED, post, step, user};
 use crate::harness::disk::Disk;
 use crate::harness::events::in_short;
+use crate::world::{Tie, World as Definition};
 
 const USERS: usize = 9;
 const STAR: usize = 0;
@@ -142,6 +144,25 @@ async fn a_bookmark_waits_for_a_post_on_its_way() {
     assert!(bookmarks >= 3, "{bookmarks}");
 }
 
+/// A bookmark is not ahead of what a change is to one feed while another has been told of it.
+#[tokio::test]
+async fn a_bookmark_waits_for_all_that_a_change_is() {
+    let mut world = World::new(0, |limits| limits.passes_max = 1);
+    world.open(1);
+    let of = Watched::Notifications;
+    let options = WatchOptions { of, heartbeat: Duration::ZERO, reset_items: None };
+    let mut mentioned = world.hub.watch(&id(2), Start::Now, options).unwrap();
+    while !matches!(step(&mut mentioned).await, Step::CaughtUp { .. }) {}
+    let content = Content::of_text(post("hello @user2"));
+    world.change(Change::Publish { author: id(1), content, request_id: None });
+    world.bring();
+    assert!(world.dispatcher.step(), "all was told at once");
+    let Step::Bookmark { cursor } = step(&mut mentioned).await else { panic!("told too early") };
+    assert!(cursor.after < world.view.applied(), "a bookmark beyond what was sent");
+    world.settle();
+    assert!(matches!(step(&mut mentioned).await, Step::Batch { .. }));
+}
+
 /// A view and its hub, with a dispatcher that goes as far as it is told to.
 struct World {
     random: fastrand::Rng,
@@ -150,15 +171,15 @@ struct World {
     dispatcher: Dispatcher,
     /// Applied, and not brought to the dispatcher yet.
     applied: VecDeque<Arc<Dispatch>>,
-    changes: Vec<Change>,
-    follows: BTreeSet<(usize, usize)>,
+    /// What feeds are by definition.
+    definition: Definition,
     readers: Vec<Reader>,
 }
 
 /// One stream, and what came of it.
 struct Reader {
     user: usize,
-    since: usize,
+    since: u64,
     stream: Option<LiveStream>,
     seen: Vec<(u64, String)>,
 }
@@ -179,8 +200,7 @@ impl World {
             view,
             hub,
             applied: VecDeque::new(),
-            changes: Vec::new(),
-            follows: BTreeSet::new(),
+            definition: Definition::default(),
             readers: Vec::new(),
         }
     }
@@ -188,11 +208,13 @@ impl World {
     /// One thing that can happen.
     fn act(&mut self) {
         match self.random.usize(..10) {
-            0 | 1 => self.change_an_edge(),
-            2 | 3 => {
-                let author = if self.random.bool() { STAR } else { self.random.usize(..USERS) };
-                self.change(publish(author));
+            0 if self.random.bool() => self.follow_the_star(),
+            0..=2 => {
+                if let Some(change) = any_change(&mut self.random, &self.definition, USERS) {
+                    self.change(change);
+                }
             }
+            3 if self.random.bool() => self.change(publish(STAR)),
             4 => {
                 let user = self.random.usize(..USERS);
                 self.open(user);
@@ -212,25 +234,22 @@ impl World {
         }
     }
 
-    fn change_an_edge(&mut self) {
-        let follower = self.random.usize(..USERS);
-        let followee = if self.random.bool() { STAR } else { self.random.usize(..USERS) };
-        if follower == followee {
-            return;
-        }
-        if self.follows.contains(&(follower, followee)) {
-            self.follows.remove(&(follower, followee));
-            self.change(Change::Unfollow { follower: id(follower), followee: id(followee) });
-        } else {
-            self.follows.insert((follower, followee));
-            self.change(follow(follower, followee));
+    /// One of them is followed by many.
+    fn follow_the_star(&mut self) {
+        let follower = self.random.usize(1..USERS);
+        let (one, star) = (name(follower), name(STAR));
+        let now = self.definition.head();
+        let tie = Tie::Follow(one.clone(), star.clone());
+        if self.definition.since(&tie, now).is_some() {
+            self.change(Change::Unfollow { follower: id(follower), followee: id(STAR) });
+        } else if !self.definition.are_apart(&one, &star, now) {
+            self.change(follow(follower, STAR));
         }
     }
 
     /// Applies one change, as the applier does.
     fn change(&mut self, change: Change) {
-        self.changes.push(change.clone());
-        let revision = Revision::new(self.changes.len() as u64);
+        let revision = Revision::new(self.definition.push(change.clone()));
         let event = Event { time: Timestamp::default(), change };
         self.view.log().append(revision.previous(), vec![event.clone()]).unwrap();
         let applied = self.view.apply(revision, &event).unwrap();
@@ -254,7 +273,7 @@ impl World {
         let options =
             WatchOptions { of: FEED, heartbeat: Duration::from_secs(3_600), reset_items: None };
         let stream = self.hub.watch(&id(user), Start::Now, options).unwrap();
-        let since = self.changes.len();
+        let since = self.definition.head();
         let mut reader = Reader { user, since, stream: Some(stream), seen: Vec::new() };
         // Now it is live: all that comes from here on comes through the channel.
         reader.read();
@@ -264,11 +283,10 @@ impl World {
 
     /// Ends a stream. It must have been told the first of what concerned it, and nothing else.
     fn close(&mut self, reader: usize) {
-        let expected = self.expected(&self.readers[reader]);
-        let reader = &mut self.readers[reader];
-        reader.read();
-        reader.stream = None;
-        assert!(expected.starts_with(&reader.seen), "{expected:?} {:?}", reader.seen);
+        self.readers[reader].read();
+        self.readers[reader].stream = None;
+        let told_until = self.readers[reader].seen.last().map_or(0, |&(at, _)| at);
+        self.check(&self.readers[reader], told_until);
     }
 
     /// Dispatches all there is. Then all that are still there have been told everything.
@@ -282,37 +300,56 @@ impl World {
         for reader in 0..self.readers.len() {
             if self.readers[reader].stream.is_some() {
                 self.readers[reader].read();
-                let expected = self.expected(&self.readers[reader]);
-                assert_eq!(self.readers[reader].seen, expected);
+                self.check(&self.readers[reader], self.definition.head());
             }
         }
     }
 
-    /// What concerned the reader's feed since it was opened.
-    fn expected(&self, reader: &Reader) -> Vec<(u64, String)> {
-        let own = id(reader.user);
-        let mut authors = BTreeSet::from([own.clone()]);
-        let mut expected = Vec::new();
-        for (place, change) in self.changes.iter().enumerate() {
-            let told = match change {
-                Change::Follow { follower, followee } if *follower == own => {
-                    authors.insert(followee.clone());
-                    format!("+{followee}")
-                }
-                Change::Unfollow { follower, followee } if *follower == own => {
-                    authors.remove(followee);
-                    format!("-{followee}")
-                }
-                Change::Publish { author, .. } if authors.contains(author) => {
-                    format!("{author}: a post")
-                }
-                _ => continue,
-            };
-            if place >= reader.since {
-                expected.push((place as u64 + 1, told));
-            }
+    /// Checks that the reader was told what concerned its feed since it was opened, up to a
+    /// position.
+    fn check(&self, reader: &Reader, until: u64) {
+        let mut seen = reader.seen.iter().peekable();
+        for at in reader.since + 1..=until {
+            let told = seen.next_if(|(told, _)| *told == at).map(|(_, what)| what.clone());
+            let may_be = self.may_be(&name(reader.user), at);
+            assert!(may_be.contains(&told), "{at}: {told:?} and not one of {may_be:?}");
         }
-        expected
+        assert_eq!(seen.next(), None, "out of order, or too much");
+    }
+
+    /// What a reader can have been told of a change: for what concerns only some of those it is sent
+    /// to, that depends on what they had done by the time they read it.
+    fn may_be(&self, reader: &str, at: u64) -> BTreeSet<Option<String>> {
+        let is_looked_at = match self.definition.change(at) {
+            Change::Publish { author, content, .. } => {
+                content.reply_to.as_ref().is_some_and(|to| !to.continues_thread_of(author))
+            }
+            Change::Repost { .. } => true,
+            _ => false,
+        };
+        let later = (at + 1..=self.definition.head())
+            .filter(|&now| is_looked_at && self.may_matter(reader, now));
+        let by = |now| self.definition.told(reader, at, now, false);
+        std::iter::once(at).chain(later).map(by).collect()
+    }
+
+    /// Whether a change can be one of what a reader has in its feed of earlier things.
+    fn may_matter(&self, reader: &str, at: u64) -> bool {
+        let is_one =
+            |one: &UserId, other: &UserId| [one, other].map(UserId::as_str).contains(&reader);
+        match self.definition.change(at) {
+            Change::Follow { follower, followee } | Change::Unfollow { follower, followee } => {
+                is_one(follower, followee)
+            }
+            Change::Block { blocker, blocked, .. } | Change::Unblock { blocker, blocked } => {
+                is_one(blocker, blocked)
+            }
+            Change::Mute { muter, muted } | Change::Unmute { muter, muted, .. } => {
+                is_one(muter, muted)
+            }
+            Change::Delete { .. } | Change::Unrepost { .. } => true,
+            _ => false,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod any_change;
 mod bad_input;
 mod bad_wire;
 mod bench;
@@ -15,6 +16,8 @@ mod dispatch;
 mod drain;
 mod erase;
 mod erase_crash;
+mod feed_histories;
+mod feed_rules;
 mod follow;
 mod fragile_disk;
 mod frames;

@@ -185,7 +185,8 @@ impl World {
         self.since(&tie, lens.state_at).is_some_and(|since| since < lens.before)
     }
 
-    fn is_hidden(&self, viewer: &str, other: &str, lens: Lens) -> bool {
+    /// Whether `viewer` does not see `other`.
+    pub(crate) fn is_hidden(&self, viewer: &str, other: &str, lens: Lens) -> bool {
         let hiding = [
             block(viewer, other),
             block(other, viewer),

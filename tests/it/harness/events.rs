@@ -6,18 +6,29 @@ use whimbrel::hub::{FeedEvent, FeedEventKind, Removal};
 pub(crate) fn in_short(event: &FeedEvent) -> (u64, String) {
     let what = match &event.kind {
         FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.content.text.as_str()),
-        FeedEventKind::Reposted { post, by } => format!("{by} reposts {}", post.id()),
-        FeedEventKind::Unreposted { post, by } => format!("{by} reposts {post} no longer"),
-        FeedEventKind::Deleted(post) => format!("{post} is deleted"),
+        FeedEventKind::Reposted { post, by } => format!("{by} reposted {}", post.id()),
+        FeedEventKind::Unreposted { post, by } => format!("{by} unreposted {post}"),
+        FeedEventKind::Deleted(post) => format!("deleted {post}"),
         FeedEventKind::AuthorAdded(author) => format!("+{author}"),
-        FeedEventKind::AuthorRemoved { author, reason: Removal::Unfollow } => format!("-{author}"),
-        FeedEventKind::AuthorRemoved { author, reason } => format!("-{author} {reason:?}"),
+        FeedEventKind::AuthorRemoved { author, reason } => {
+            format!("-{author} {}", why(*reason))
+        }
         FeedEventKind::Notified(it) => {
             let subject = it.subject.map_or_else(String::new, |subject| format!(" {subject}"));
             format!("{:?} by {}{subject}", it.kind, it.actor)
         }
-        FeedEventKind::ActorRemoved { actor, reason } => format!("no {actor} {reason:?}"),
+        FeedEventKind::ActorRemoved { actor, reason } => {
+            format!("without {actor}, {}", why(*reason))
+        }
         FeedEventKind::Seen { until } => format!("seen {until}"),
     };
     (event.revision.get(), what)
+}
+
+fn why(reason: Removal) -> &'static str {
+    match reason {
+        Removal::Unfollow => "unfollowed",
+        Removal::Block => "blocked",
+        Removal::Mute => "muted",
+    }
 }

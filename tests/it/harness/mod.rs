@@ -13,6 +13,7 @@ mod held_log;
 mod hooked_log;
 mod pages;
 mod patience;
+pub(crate) mod reader;
 mod refusal;
 mod server;
 mod user;
