@@ -54,11 +54,11 @@ impl Relationships {
 
 fn text(between: &v1::Relationship) -> String {
     let what = [
-        (between.following, "followed"),
-        (between.followed_by, "follows back"),
-        (between.blocking, "blocked"),
-        (between.blocked_by, "blocks"),
-        (between.muting, "muted"),
+        (between.following, "you follow them"),
+        (between.followed_by, "they follow you"),
+        (between.blocking, "you block them"),
+        (between.blocked_by, "they block you"),
+        (between.muting, "you mute them"),
     ];
     let what: Vec<_> = what.into_iter().filter(|(is, _)| *is).map(|(_, said)| said).collect();
     let what = if what.is_empty() { "nothing".to_owned() } else { what.join(", ") };
