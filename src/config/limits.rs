@@ -76,7 +76,7 @@ pub struct Limits {
     /// Posts whose counts are at hand although the index has them: 10 MiB, for more posts than are
     /// read over and over.
     pub counted_posts_max: usize,
-    /// Memory for pages of the log file.
+    /// Memory for pages of the log file; twice that while it is written anew.
     pub log_cache_bytes: usize,
     /// Revisions of an author's posts that are kept in memory although the index has them: enough
     /// for the first page of a feed with a single author in it, at half a KiB an author.
