@@ -29,6 +29,7 @@ mod news_feed;
 mod overload;
 mod process;
 mod publish;
+mod social_input;
 mod storm;
 mod stream_steps;
 mod values;
