@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +60,10 @@ pub(super) struct Serve {
     /// Threads that connections live on [default: one per core].
     #[arg(long, env = "WHIMBREL_THREADS", value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// How long what a deleted post said stays in the data, in seconds: then the log is written
+    /// anew without it, which takes as much free space again as the log.
+    #[arg(long, env = "WHIMBREL_COMPACT_EVERY", default_value = "86400", value_name = "SECONDS")]
+    compact_every: NonZeroU64,
     /// How long, when it is to stop, calls are still taken while health says that it does not
     /// serve, in seconds: for load balancers to hear of it.
     #[arg(long, env = "WHIMBREL_DRAIN_NOTICE", default_value_t = 0, value_name = "SECONDS")]
@@ -85,6 +89,7 @@ impl Serve {
                 connections_per_address_max: self
                     .address_connections_max
                     .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
+                compaction_interval: Duration::from_secs(self.compact_every.get()),
                 drain_notice: Duration::from_secs(self.drain_notice),
                 workers: self.threads.map_or(defaults.workers, NonZeroUsize::get),
                 ..defaults

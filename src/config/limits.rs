@@ -98,6 +98,12 @@ pub struct Limits {
     /// and for an operator to act.
     pub disk_free_bytes_min: u64,
 
+    /// How long what a deleted post said stays in the log's file, give or take a sixteenth, if
+    /// there is room for a second one: then the file is written anew without it. That reads and
+    /// writes all of the log, so it is worth waiting for more; a day is soon enough for whoever
+    /// deletes.
+    pub compaction_interval: Duration,
+
     /// Events, or runs of them, that a live feed's channel holds. Slots are allocated with the
     /// channel; a reader that falls behind is refilled from the log, so few do.
     pub channel_events: usize,
@@ -176,6 +182,7 @@ impl Default for Limits {
             index_cache_bytes: 16 << 20,
             reads_max: 4,
             disk_free_bytes_min: 256 << 20,
+            compaction_interval: Duration::from_secs(24 * 60 * 60),
             channel_events: 16,
             step_feeds_max: 128,
             passes_max: 64,

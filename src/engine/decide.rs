@@ -165,11 +165,12 @@ pub(super) fn publish(
         let deleted = pending.since(&State::Deleted(PostId::at(earlier.revision)))?;
         let (author, request_id) = (author.clone(), request_id.clone());
         let answer = match earlier.content {
-            Some(said) if said != content => Err(Error::RequestIdReused { author, request_id }),
-            Some(_) if deleted.is_none() => {
+            // Whatever it said: that may be erased.
+            _ if deleted.is_some() => Err(Error::PostDeleted { author, request_id }),
+            Some(said) if said == content => {
                 Ok(PublishedAt { revision: earlier.revision, deduplicated: true })
             }
-            _ => Err(Error::PostDeleted { author, request_id }),
+            _ => Err(Error::RequestIdReused { author, request_id }),
         };
         return Ok((None, answer));
     }

@@ -111,7 +111,7 @@ impl Indexer {
 }
 
 /// Lets the threads that callers wait for go first.
-fn lower_priority() {
+pub(super) fn lower_priority() {
     // On Linux this is the thread's own. Without it all works as well, but for some latency.
     let _ = rustix::process::nice(10);
 }

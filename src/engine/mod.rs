@@ -10,7 +10,8 @@
 //!
 //! The committer and the applier are threads of their own: while one batch is flushed, the one
 //! before it is applied. A call is answered when its change is durable and every read sees it. A
-//! third thread, the indexer, writes what was applied into the index, far behind.
+//! third thread, the indexer, writes what was applied into the index, far behind; a fourth, the
+//! eraser, has what deleted posts said erased from the log.
 //!
 //! Nothing here knows of gRPC.
 
@@ -18,6 +19,7 @@ mod applier;
 mod command;
 mod committer;
 mod decide;
+mod eraser;
 mod error;
 mod feed;
 mod indexer;
@@ -39,6 +41,7 @@ use std::thread::JoinHandle;
 use applier::Applier;
 use command::{Caller, Command};
 use committer::Committer;
+use eraser::Eraser;
 use indexer::Indexer;
 use porter::Carriers;
 use replies::Replies;
@@ -81,6 +84,8 @@ struct Threads {
     working: Vec<JoinHandle<()>>,
     /// Dropped once the others have ended; then the indexer has all before it that there will be.
     indexing: Option<(SyncSender<()>, JoinHandle<()>)>,
+    /// Dropped at once: what it is doing can be done after the next start.
+    erasing: Option<(SyncSender<()>, JoinHandle<()>)>,
 }
 
 impl Engine {
@@ -133,6 +138,9 @@ impl Engine {
         applier.catch_up()?;
 
         let (commands, queue) = mpsc::channel(limits.queue_commands_max);
+        let (running, stopped) = sync_channel(0);
+        let eraser =
+            Eraser::new(Arc::clone(&log), Arc::clone(&view), clock.clone(), stopped, limits);
         let committer =
             Committer::new(Arc::clone(&log), Arc::clone(&view), replies, queue, clock, limits)?;
         let mut threads = Threads {
@@ -141,6 +149,7 @@ impl Engine {
                 vital.spawn("whimbrel-apply", move || applier.run())?,
             ],
             indexing: None,
+            erasing: Some((running, vital.spawn("whimbrel-erase", move || eraser.run())?)),
         };
         if let Some(index) = view.index() {
             let (running, stopped) = sync_channel(0);
@@ -183,10 +192,14 @@ impl Engine {
     pub async fn stop(&self) {
         // If it cannot be sent, the committer has ended already.
         let _ = self.0.commands.send(Command::Stop).await;
-        let Threads { working, indexing } =
+        let Threads { working, indexing, erasing } =
             std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let erasing = erasing.map(|(running, thread)| {
+            drop(running);
+            thread
+        });
         let join = move || {
-            working.into_iter().for_each(|thread| drop(thread.join()));
+            working.into_iter().chain(erasing).for_each(|thread| drop(thread.join()));
             if let Some((running, thread)) = indexing {
                 drop(running);
                 drop(thread.join());

@@ -172,12 +172,8 @@ pub(super) fn encode(revision: Revision, event: &Event, bytes: &mut Vec<u8>) {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn decode(revision: Revision, bytes: &[u8]) -> Result<Event, String> {
-    let damaged = |what: &str| format!("the record of revision {revision} {what}");
-    let (stored_check, record) =
-        bytes.split_first_chunk::<CHECK_BYTES>().ok_or_else(|| damaged("is too short"))?;
-    if u32::from_le_bytes(*stored_check) != check(revision, record) {
-        return Err(damaged("fails its check"));
-    }
+    let damaged = |what: &str| damaged(revision, what);
+    let record = checked(revision, bytes)?;
     let record = Record::decode(record).map_err(|error| damaged(&error.to_string()))?;
     let change = record
         .change
@@ -186,11 +182,32 @@ pub(super) fn decode(revision: Revision, bytes: &[u8]) -> Result<Event, String> 
     Ok(Event { time: Timestamp::from_nanos(record.time_nanos), change })
 }
 
-/// Tells `event` at `revision` from others that could stand there.
+/// Fails as [`decode`] does if the record of `revision` is not what was written, without making an
+/// event of it.
+pub(super) fn verify(revision: Revision, bytes: &[u8]) -> Result<(), String> {
+    checked(revision, bytes).map(|_| ())
+}
+
+/// Tells `event` at `revision` from others that could stand there. Erasing it does not change that.
 pub(super) fn check_of(revision: Revision, event: &Event) -> u64 {
     let mut bytes = Vec::new();
-    encode(revision, event, &mut bytes);
+    encode(revision, &event.clone().erased(), &mut bytes);
     u64::from(crc32fast::hash(&bytes)) << 32 | event.time.as_nanos() & u64::from(u32::MAX)
+}
+
+/// The record of `revision` without its check, which it passes.
+fn checked(revision: Revision, bytes: &[u8]) -> Result<&[u8], String> {
+    let (stored_check, record) = bytes
+        .split_first_chunk::<CHECK_BYTES>()
+        .ok_or_else(|| damaged(revision, "is too short"))?;
+    if u32::from_le_bytes(*stored_check) != check(revision, record) {
+        return Err(damaged(revision, "fails its check"));
+    }
+    Ok(record)
+}
+
+fn damaged(revision: Revision, what: &str) -> String {
+    format!("the record of revision {revision} {what}")
 }
 
 fn check(revision: Revision, record: &[u8]) -> u32 {

@@ -7,8 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Entry, Error, Log, Tail};
-use crate::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
+use super::{Entry, Erasing, Erasure, Error, Log, Tail};
+use crate::model::{
+    Attachment, Change, Content, Event, Lang, PostId, PostRef, PostText, ReplyTo, RequestId,
+    Revision, Severed, Timestamp, UserId,
+};
 
 /// A log under test.
 pub trait Subject {
@@ -22,12 +25,16 @@ pub trait Subject {
 /// A promise is broken.
 pub fn check<S: Subject>(new_subject: impl Fn() -> S) {
     a_new_log_is_empty(&new_subject());
+    every_kind_of_change_is_kept_whole(&new_subject());
     what_is_appended_is_read_in_order(&new_subject());
     an_append_elsewhere_than_at_the_head_changes_nothing(&new_subject());
     a_log_opened_again_is_the_same(&new_subject());
     a_reader_sees_whole_batches_only(&new_subject());
     a_tail_from_any_place_misses_nothing(&new_subject());
     a_closed_log_ends_its_tails(&new_subject());
+    posts_are_erased_and_nothing_else(&new_subject());
+    an_erasure_that_is_abandoned_changes_nothing(&new_subject());
+    appends_and_reads_go_on_during_an_erasure(&new_subject());
 }
 
 fn a_new_log_is_empty(subject: &impl Subject) {
@@ -38,6 +45,12 @@ fn a_new_log_is_empty(subject: &impl Subject) {
     assert_eq!(log.get_many(&[]).unwrap(), []);
     assert_eq!(log.get_many(&[Revision::ZERO, Revision::new(1)]).unwrap(), [None, None]);
     assert_eq!(log.read(Revision::ZERO, 10).unwrap(), []);
+}
+
+fn every_kind_of_change_is_kept_whole(subject: &impl Subject) {
+    let log = subject.open();
+    append(&*log, 0, 120);
+    assert_eq!(log.read(Revision::ZERO, 200).unwrap(), entries(1..=120));
 }
 
 fn what_is_appended_is_read_in_order(subject: &impl Subject) {
@@ -160,6 +173,106 @@ fn a_closed_log_ends_its_tails(subject: &impl Subject) {
     assert!(late.next_batch().unwrap().is_none());
 }
 
+fn posts_are_erased_and_nothing_else(subject: &impl Subject) {
+    let log = subject.open();
+    let id = log.id();
+    assert_eq!(log.erased_until(), Revision::ZERO);
+    erase(&*log, [], 0);
+    append(&*log, 0, 200);
+    let mut tail = Tail::new(Arc::clone(&log), Revision::new(150), 4);
+
+    // Some of them are no posts.
+    let asked = |number: &u64| number % 2 == 1 && *number < 120;
+    erase(&*log, (1..=200).filter(asked), 130);
+    let left = |number| if asked(&number) { event(number).erased() } else { event(number) };
+    let left = |numbers: std::ops::RangeInclusive<u64>| -> Vec<_> {
+        let entry = |number| Entry { revision: Revision::new(number), event: left(number) };
+        numbers.map(entry).collect()
+    };
+    assert_ne!(left(1..=200), entries(1..=200), "there are posts among them");
+    assert_eq!(log.read(Revision::ZERO, 300).unwrap(), left(1..=200));
+    assert_eq!(log.get(Revision::new(1)).unwrap(), Some(event(1).erased()));
+    assert_eq!((log.id(), log.head()), (id, Revision::new(200)));
+    assert_eq!(log.erased_until(), Revision::new(130));
+
+    append(&*log, 200, 2);
+    let mut next = 151;
+    while next <= 202 {
+        for (revision, seen) in tail.next_batch().unwrap().unwrap().entries() {
+            assert_eq!((revision, seen), (Revision::new(next), &event(next)));
+            next += 1;
+        }
+    }
+    // A second erasure leaves the first as it is, and so does an opening.
+    erase(&*log, [201], 202);
+    drop((tail, log));
+    let log = subject.open();
+    assert_eq!((log.id(), log.head()), (id, Revision::new(202)));
+    assert_eq!(log.erased_until(), Revision::new(202));
+    assert_eq!(log.read(Revision::ZERO, 200).unwrap(), left(1..=200));
+    assert_eq!(log.get(Revision::new(201)).unwrap(), Some(event(201).erased()));
+    assert_eq!(log.get(Revision::new(202)).unwrap(), Some(event(202)));
+    append(&*log, 202, 1);
+}
+
+fn an_erasure_that_is_abandoned_changes_nothing(subject: &impl Subject) {
+    let log = subject.open();
+    append(&*log, 0, 40);
+    let erasure = Erasure { posts: vec![Revision::new(1)], until: Revision::new(40) };
+    let outcome = log.erase(&erasure, &|| false).unwrap();
+    assert!(matches!(outcome, Erasing::Abandoned), "{outcome:?}");
+    assert_eq!(log.read(Revision::ZERO, 100).unwrap(), entries(1..=40));
+    assert_eq!(log.erased_until(), Revision::ZERO);
+    append(&*log, 40, 2);
+    log.close();
+    let outcome = log.erase(&erasure, &|| true).unwrap();
+    assert!(!matches!(outcome, Erasing::Done), "a closed log stays as it is");
+    drop(log);
+    assert_eq!(subject.open().read(Revision::ZERO, 100).unwrap(), entries(1..=42));
+}
+
+fn appends_and_reads_go_on_during_an_erasure(subject: &impl Subject) {
+    const EVENTS: u64 = 600;
+    let log = subject.open();
+    append(&*log, 0, 100);
+    let mut tail = Tail::new(Arc::clone(&log), Revision::ZERO, 4);
+    std::thread::scope(|scope| {
+        let follower = scope.spawn(move || {
+            let mut next = 1;
+            while next <= EVENTS {
+                let batch = tail.next_batch().unwrap().unwrap();
+                for (revision, seen) in batch.entries() {
+                    assert_eq!(revision, Revision::new(next));
+                    assert!(*seen == event(next) || *seen == event(next).erased());
+                    next += 1;
+                }
+            }
+        });
+        let writer = scope.spawn(|| (100..EVENTS).for_each(|head| append(&*log, head, 1)));
+        let mut last = 0;
+        while !writer.is_finished() {
+            last = log.head().get();
+            erase(&*log, 1..=last, last);
+            let read = log.read(Revision::ZERO, usize::MAX).unwrap();
+            assert!(read.len() as u64 >= last);
+            for (number, entry) in (1..).zip(read) {
+                let event = if number <= last { event(number).erased() } else { event(number) };
+                assert_eq!(entry, Entry { revision: Revision::new(number), event });
+            }
+        }
+        assert!(last > 0, "the writer was not waited for");
+        follower.join().unwrap();
+    });
+    assert_eq!(log.head(), Revision::new(EVENTS));
+}
+
+fn erase(log: &dyn Log, posts: impl IntoIterator<Item = u64>, until: u64) {
+    let posts = posts.into_iter().map(Revision::new).collect();
+    let erasure = Erasure { posts, until: Revision::new(until) };
+    let outcome = log.erase(&erasure, &|| true).unwrap();
+    assert!(matches!(outcome, Erasing::Done), "{outcome:?}");
+}
+
 fn append(log: &dyn Log, after: u64, count: u64) {
     let events = (after + 1..=after + count).map(event).collect();
     log.append(Revision::new(after), events).unwrap();
@@ -170,16 +283,60 @@ fn entries(revisions: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
     revisions.map(entry).collect()
 }
 
-/// An event that is told apart from all others.
+/// An event that is told apart from all others: one of every kind, one after the other.
 fn event(number: u64) -> Event {
+    Event { time: Timestamp::from_nanos(number), change: change(number) }
+}
+
+fn change(number: u64) -> Change {
     let user = |name: &str| UserId::parse(&format!("{name}{number}")).unwrap();
-    let change = match number % 3 {
-        0 => Change::Follow { follower: user("a"), followee: user("b") },
-        1 => Change::Unfollow { follower: user("a"), followee: user("b") },
-        _ => {
+    let id = |number: u64| PostId::at(Revision::new(number));
+    let post = |number: u64| PostRef { id: id(number), author: user("author") };
+    // With each flag on and off, and each part there and not.
+    let round = number / 20;
+    let (odd, third) = (!round.is_multiple_of(2), round.is_multiple_of(3));
+    let request_id = third.then(|| RequestId::parse(&format!("request{number}")).unwrap());
+    let reply_to = || ReplyTo { parent: post(7), root: if odd { post(7) } else { post(3) } };
+    let reply_to = (!third).then(|| Box::new(reply_to()));
+    let quote = odd.then(|| post(9));
+    match number % 20 {
+        1..=3 => {
             let text = PostText::parse(&format!("post {number} · ñandú 🐦")).unwrap();
-            Change::Publish { author: user("c"), content: Content::of_text(text), request_id: None }
+            Change::Publish { author: user("c"), content: Content::of_text(text), request_id }
         }
-    };
-    Event { time: Timestamp::from_nanos(number), change }
+        4..=6 => {
+            let attachment = |name: &str| {
+                let uri = format!("https://example.org/{name}{number}");
+                Attachment::parse(&uri, if odd { "image/png" } else { "" }, name).unwrap()
+            };
+            let content = Content {
+                text: PostText::none(),
+                reply_to,
+                quote,
+                attachments: ["one", ""].map(attachment).into(),
+                langs: ["en", "pt-BR"].map(|lang| Lang::parse(lang).unwrap()).into(),
+            };
+            Change::Publish { author: user("c"), content, request_id }
+        }
+        7 => Change::Erased { author: user("c"), reply_to, quote, request_id },
+        8 => Change::Delete {
+            post: post(number),
+            reply_to: odd.then(|| id(2)),
+            quote: third.then(|| id(4)),
+        },
+        9 => Change::Like { user: user("a"), post: post(number) },
+        10 => Change::Unlike { user: user("a"), post: post(number) },
+        11 => Change::Repost { user: user("a"), post: post(number) },
+        12 => Change::Unrepost { user: user("a"), post: post(number) },
+        13 => {
+            let severed = Severed { following: odd, follower: third };
+            Change::Block { blocker: user("a"), blocked: user("b"), severed }
+        }
+        14 => Change::Unblock { blocker: user("a"), blocked: user("b") },
+        15 => Change::Mute { muter: user("a"), muted: user("b") },
+        16 => Change::Unmute { muter: user("a"), muted: user("b"), follows: odd },
+        17 => Change::See { user: user("a"), until: Revision::new(number / 2) },
+        18 => Change::Unfollow { follower: user("a"), followee: user("b") },
+        _ => Change::Follow { follower: user("a"), followee: user("b") },
+    }
 }

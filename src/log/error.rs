@@ -56,6 +56,17 @@ pub enum Error {
         /// How much must be.
         bytes_min: u64,
     },
+    /// Too little space is left to write the log anew beside itself. Nothing was written.
+    #[error(
+        "{bytes_free} bytes are free on the disk, and the copy of the log without deleted posts \
+         needs {bytes_needed}; free some space"
+    )]
+    NoRoomForCopy {
+        /// How much is free.
+        bytes_free: u64,
+        /// How much must be: what the log takes, and what is kept free for it besides.
+        bytes_needed: u64,
+    },
     /// Somebody else appended first. Nothing was written.
     #[error("the log goes on to revision {head} already")]
     HeadMoved {

@@ -32,7 +32,7 @@ pub use error::Error;
 pub use index::{
     Contents, Edge, FactKey, History, Index, Keep, OpenedIndex, Request, Rows, Snapshot,
 };
-pub use local::{LocalLog, Options};
+pub use local::{Files, LocalLog, Options};
 pub use tail::Tail;
 
 use crate::model::{Event, LogId, Revision};
@@ -60,6 +60,27 @@ impl Batch {
     pub fn entries(&self) -> impl Iterator<Item = (Revision, &Event)> {
         (self.first.get()..).map(Revision::new).zip(&self.events)
     }
+}
+
+/// Posts to be erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    /// Where they were published, rising. What is no post there is left as it is.
+    pub posts: Vec<Revision>,
+    /// Up to here deletions were looked for; not beyond the head.
+    pub until: Revision,
+}
+
+/// What came of [`Log::erase`].
+#[must_use]
+#[derive(Debug)]
+pub enum Erasing {
+    /// It is done.
+    Done,
+    /// It was given up because nobody wanted it any more. Nothing was changed.
+    Abandoned,
+    /// It cannot be done now, for this reason. Nothing was changed, and a later try may succeed.
+    Postponed(Error),
 }
 
 /// An ordered, durable log of events. Its calls block; those that read never wait for an append.
@@ -110,6 +131,22 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// which revision was the newest before the first of them. An append waits while `batches_max`
     /// batches have not been received.
     fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>);
+
+    /// Erases what posts said. After [`Erasing::Done`] that is nowhere in the log's storage, and the
+    /// events that published them are what [`Event::erased`] leaves of them; nothing else has
+    /// changed, above all no revision. Before that each post is whole or erased, and so it is after
+    /// a crash. Appends and reads go on meanwhile.
+    ///
+    /// It may take as long as reading all of the log, so `go_on` is asked now and then.
+    ///
+    /// # Errors
+    /// The log must not be used further. Which of the posts are erased is known only after it was
+    /// opened anew.
+    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<Erasing, Error>;
+
+    /// Up to where deletions had been looked for when posts were erased last. It is kept with the
+    /// log.
+    fn erased_until(&self) -> Revision;
 
     /// Ends the log's life in this process: receivers of [`Log::follow`] end after what was
     /// durable, and an append after this is an error.

@@ -1,7 +1,7 @@
 //! Free space on the disk, looked at before it runs out.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Error;
@@ -25,15 +25,11 @@ impl Space {
 
     /// Fails with [`Error::DiskFull`] while less than the reserve is free.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let mut last_look = self.last_look.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut last_look = self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes_free = match *last_look {
             Some((at, bytes_free)) if at.elapsed() < TRUSTED_FOR => bytes_free,
             _ => {
-                let stat = rustix::fs::statvfs(&self.dir).map_err(|error| Error::Storage {
-                    file: self.dir.clone(),
-                    source: error.into(),
-                })?;
-                let bytes_free = stat.f_bavail.saturating_mul(stat.f_frsize);
+                let bytes_free = self.bytes_free()?;
                 *last_look = Some((Instant::now(), bytes_free));
                 bytes_free
             }
@@ -42,5 +38,22 @@ impl Space {
             return Err(Error::DiskFull { bytes_free, bytes_min: self.bytes_min });
         }
         Ok(())
+    }
+
+    /// Fails with [`Error::NoRoomForCopy`] if less than the reserve would be left beside a copy of
+    /// so many bytes.
+    pub(super) fn check_for_copy(&self, bytes: u64) -> Result<(), Error> {
+        let bytes_free = self.bytes_free()?;
+        let bytes_needed = self.bytes_min.saturating_add(bytes);
+        if bytes_free < bytes_needed {
+            return Err(Error::NoRoomForCopy { bytes_free, bytes_needed });
+        }
+        Ok(())
+    }
+
+    fn bytes_free(&self) -> Result<u64, Error> {
+        let stat = rustix::fs::statvfs(&self.dir)
+            .map_err(|error| Error::Storage { file: self.dir.clone(), source: error.into() })?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }

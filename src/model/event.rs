@@ -128,6 +128,22 @@ pub enum Change {
     },
 }
 
+impl Event {
+    /// What is left of it once the post that it published, if it did, is erased. Anything else is
+    /// as it was.
+    #[must_use]
+    pub fn erased(self) -> Self {
+        let change = match self.change {
+            Change::Publish { author, content, request_id } => {
+                let Content { reply_to, quote, .. } = content;
+                Change::Erased { author, reply_to, quote, request_id }
+            }
+            other => other,
+        };
+        Self { change, ..self }
+    }
+}
+
 /// The follows that a block ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Severed {

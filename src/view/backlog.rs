@@ -130,9 +130,9 @@ impl View {
                 Happened::Other(_) => return Ok(false),
             };
             let moment = Moment::at(*revision);
-            let Some(author) = self.ids.get(author).filter(|_| lens.sees(author, moment)) else {
-                return Ok(false);
-            };
+            // Whom the viewer has ceased to follow since does not tell of more.
+            let author = self.ids.get(author).filter(|&author| lens.has(author, *revision));
+            let Some(author) = author else { return Ok(false) };
             let mark = Mark::new(*revision, kind);
             lens.tells(mark, author, Some(event), moment, beyond)
         };

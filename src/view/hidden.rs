@@ -115,6 +115,14 @@ impl Hidden {
         apart
     }
 
+    /// The revisions after `after`, up to `until`, that deleted posts or took reposts back, rising.
+    pub(super) fn retractions(&self, after: Revision, until: Revision) -> Vec<Revision> {
+        let all = self.retracted.iter().map(|entry| *entry.value());
+        let mut some: Vec<_> = all.filter(|&at| after < at && at <= until).collect();
+        some.sort_unstable();
+        some
+    }
+
     /// When the post or repost at `revision` was deleted or taken back.
     pub(super) fn retracted(&self, revision: Revision) -> Option<Revision> {
         self.retracted.get(&revision).map(|at| *at)

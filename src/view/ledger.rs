@@ -341,13 +341,18 @@ impl<S: Store> Step<'_, S> {
         author: UserIx,
         change: impl Fn(&mut PostCounts),
     ) -> Result<(), S::Error> {
-        self.count_of_post(post, &change)?;
-        let by_author = Key::new(Table::Answers, post, author);
-        let counts = self.store.get(by_author)?;
-        let mut counts = counts.map_or_else(PostCounts::default, Value::post_counts);
-        change(&mut counts);
-        let some = counts != PostCounts::default();
-        self.put(by_author, some.then(|| counts.into()));
+        let mut of_all = self.counts_of_post(post)?;
+        let is_first = of_all.replies == 0 && of_all.quotes == 0;
+        change(&mut of_all);
+        self.put(Key::of(Table::PostCounts, post), Some(of_all.into()));
+
+        let key = Key::new(Table::Answers, post, author);
+        // Most are the first to answer, and a look may cost a read of the index.
+        let before = if is_first { None } else { self.store.get(key)? };
+        let mut by_author = before.map_or_else(PostCounts::default, Value::post_counts);
+        change(&mut by_author);
+        let has_some = by_author != PostCounts::default();
+        self.put(key, has_some.then(|| by_author.into()));
         Ok(())
     }
 

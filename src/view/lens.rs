@@ -90,6 +90,12 @@ impl<'a> Lens<'a> {
         followees.chain(self.with_own.then_some((self.viewer, Revision::ZERO)))
     }
 
+    /// Whether the feed had the marks of `author` as of a moment.
+    pub(super) fn has(&self, author: UserIx, as_of: Revision) -> bool {
+        let is_followed = || self.edges.since(author).is_some_and(|since| since < as_of);
+        author == self.viewer || is_followed() && self.sight.has(author, as_of)
+    }
+
     /// Whether it takes the event to say if `mark` of `author`'s is shown.
     pub(super) fn needs_event(&self, mark: Mark, author: UserIx, moment: Moment) -> bool {
         let by_kind = match mark.kind() {

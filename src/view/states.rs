@@ -36,6 +36,13 @@ impl View {
         self.hidden.retracted(revision)
     }
 
+    /// The revisions after `after`, up to `until`, that deleted posts or took reposts back, rising.
+    /// Looks at all that ever did.
+    #[must_use]
+    pub fn retractions(&self, after: Revision, until: Revision) -> Vec<Revision> {
+        self.hidden.retractions(after, until)
+    }
+
     /// The revision at which `user` liked `post`, if they do still. May read the index, which blocks
     /// for a moment.
     ///

@@ -45,6 +45,13 @@ impl ServerProcess {
         Self::listening(serve(program, data_dir, "warn"))
     }
 
+    /// The same as [`ServerProcess::start`], but it erases what deleted posts said every second.
+    pub(crate) fn start_compacting(data_dir: &Path) -> Self {
+        let mut program = Command::new(PROGRAM);
+        program.env("WHIMBREL_COMPACT_EVERY", "1");
+        Self::listening(serve(program, data_dir, "error"))
+    }
+
     /// The same as [`ServerProcess::start`]; `None` if it ends instead.
     pub(crate) fn try_start(data_dir: &Path) -> Option<Self> {
         let mut child = serve(Command::new(PROGRAM), data_dir, "off");

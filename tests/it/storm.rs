@@ -3,21 +3,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::hub::{Start, Step, WatchOptions};
-use whimbrel::log::{Batch, Entry, Error, Index, LocalLog, Log};
-use whimbrel::model::{
-    Change, Content, Cursor, Event, LogId, PostText, Revision, Timestamp, UserId,
-};
+use whimbrel::log::{Error, Index, LocalLog, Log};
+use whimbrel::model::{Change, Content, Cursor, Event, PostText, Revision, Timestamp, UserId};
 use whimbrel::runtime::{Clock, Vital};
 
 use crate::harness::core::FEED;
-use crate::harness::{Disk, within};
+use crate::harness::{Alter, AlteredLog, Disk, within};
 use crate::log::OPTIONS;
 
 const WATCHERS: usize = 1_000;
@@ -70,9 +67,9 @@ fn a_storm_of_watchers_shares_the_reads_of_the_log() {
             done.unwrap();
         }
         // Streams that want a post at the same moment may each read it.
-        let events = log.events.load(Ordering::SeqCst);
+        let events = log.alter.events.load(Ordering::SeqCst);
         assert!((POSTS / 2..=2 * POSTS).contains(&events), "{events} events were read");
-        let at_once = log.at_once_max.load(Ordering::SeqCst);
+        let at_once = log.alter.at_once_max.load(Ordering::SeqCst);
         assert!((1..=READS_MAX).contains(&at_once), "{at_once} reads at once");
         within("the engine to stop", engine.stop()).await;
     });
@@ -107,16 +104,11 @@ fn seed(disk: &Disk) {
     log.append(Revision::ZERO, follows.chain(posts).map(event).collect()).unwrap();
 }
 
-fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<CountedLog>) {
+fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<AlteredLog<Counts>>) {
     let limits = Limits { reads_max: READS_MAX, ..Limits::default() };
     let log = LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap();
     let index = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
-    let log = Arc::new(CountedLog {
-        log,
-        events: AtomicUsize::new(0),
-        at_once: AtomicUsize::new(0),
-        at_once_max: AtomicUsize::new(0),
-    });
+    let log = AlteredLog::new(Arc::new(log), Counts::default());
     let engine = Engine::open_indexed(
         Arc::clone(&log) as Arc<dyn Log>,
         index,
@@ -127,56 +119,23 @@ fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<CountedLog>) {
     (engine.unwrap(), log)
 }
 
-/// A log that counts what is read from it by revision.
-#[derive(Debug)]
-struct CountedLog {
-    log: LocalLog,
+/// Counts what is read from a log by revision.
+#[derive(Debug, Default)]
+struct Counts {
     events: AtomicUsize,
     at_once: AtomicUsize,
     at_once_max: AtomicUsize,
 }
 
-impl Log for CountedLog {
-    fn id(&self) -> LogId {
-        self.log.id()
-    }
-
-    fn head(&self) -> Revision {
-        self.log.head()
-    }
-
-    fn oldest(&self) -> Revision {
-        self.log.oldest()
-    }
-
-    fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
-        self.log.append(after, events)
-    }
-
-    fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
-        self.log.get(revision)
-    }
-
-    fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
+impl Alter for Counts {
+    fn get_many(&self, log: &dyn Log, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
         self.events.fetch_add(revisions.len(), Ordering::SeqCst);
         let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.at_once_max.fetch_max(at_once, Ordering::SeqCst);
         // As from a disk, so that reads that could overlap do.
         std::thread::sleep(Duration::from_millis(1));
-        let read = self.log.get_many(revisions);
+        let read = log.get_many(revisions);
         self.at_once.fetch_sub(1, Ordering::SeqCst);
         read
-    }
-
-    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
-        self.log.read(after, events_max)
-    }
-
-    fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
-        self.log.follow(batches_max)
-    }
-
-    fn close(&self) {
-        self.log.close();
     }
 }

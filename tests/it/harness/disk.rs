@@ -4,40 +4,75 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
+use whimbrel::log::Files;
 
-/// What a log's file holds. Clones share it.
+/// What a log's file holds. Clones share it, also once another file has taken its place.
 #[derive(Clone, Default)]
-pub(crate) struct Disk(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Disk {
+    current: Arc<Mutex<Bytes>>,
+    copy: Arc<Mutex<Bytes>>,
+}
+
+/// What one file holds. Clones share it.
+type Bytes = Arc<Mutex<Vec<u8>>>;
 
 impl Disk {
     /// A disk that holds `bytes`.
     pub(crate) fn holding(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(bytes)))
+        Self::of(Arc::new(Mutex::new(bytes)))
     }
 
     /// A copy of what it holds.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.content().clone()
+        locked(&self.file()).clone()
     }
 
-    fn content(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn of(file: Bytes) -> Self {
+        Self { current: Arc::new(Mutex::new(file)), copy: Arc::default() }
+    }
+
+    fn file(&self) -> Bytes {
+        Arc::clone(&locked(&self.current))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Files for Disk {
+    type File = Self;
+
+    fn current(&self) -> Self {
+        Self::of(self.file())
+    }
+
+    fn make_copy(&self) -> io::Result<Self> {
+        let copy = Self::default();
+        *locked(&self.copy) = copy.file();
+        Ok(copy)
+    }
+
+    fn exchange(&self) -> io::Result<()> {
+        *locked(&self.current) = Arc::clone(&locked(&self.copy));
+        Ok(())
     }
 }
 
 impl std::fmt::Debug for Disk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Disk({} bytes)", self.content().len())
+        write!(f, "Disk({} bytes)", locked(&self.file()).len())
     }
 }
 
 impl StorageBackend for Disk {
     fn len(&self) -> Result<u64, io::Error> {
-        Ok(self.content().len() as u64)
+        Ok(locked(&self.file()).len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        let content = self.content();
+        let file = self.file();
+        let content = locked(&file);
         let part = usize::try_from(offset)
             .ok()
             .and_then(|start| content.get(start..start.checked_add(out.len())?))
@@ -47,7 +82,7 @@ impl StorageBackend for Disk {
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.content().resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+        locked(&self.file()).resize(usize::try_from(len).map_err(io::Error::other)?, 0);
         Ok(())
     }
 
@@ -57,7 +92,7 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
-        self.content()[start..start + data.len()].copy_from_slice(data);
+        locked(&self.file())[start..start + data.len()].copy_from_slice(data);
         Ok(())
     }
 }

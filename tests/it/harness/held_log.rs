@@ -4,9 +4,10 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use whimbrel::log::{Batch, Entry, Error, Log};
-use whimbrel::model::{Event, LogId, Revision};
+use whimbrel::log::{Batch, Log};
+use whimbrel::model::Revision;
 
+use super::altered_log::{Alter, AlteredLog};
 use super::patience::eventually;
 
 /// Holds the appends of a log. Open at first.
@@ -38,12 +39,12 @@ impl Valve {
 
     /// `log`, with its appends held by this.
     pub(crate) fn before(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
-        Arc::new(HeldLog { log, appends: self.clone(), batches: Self::default() })
+        AlteredLog::new(log, Held { appends: self.clone(), batches: Self::default() })
     }
 
     /// `log`, with what is durable held by this before it is handed out.
     pub(crate) fn behind(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
-        Arc::new(HeldLog { log, appends: Self::default(), batches: self.clone() })
+        AlteredLog::new(log, Held { appends: Self::default(), batches: self.clone() })
     }
 
     fn pass(&self) {
@@ -61,40 +62,18 @@ impl Valve {
 }
 
 #[derive(Debug)]
-struct HeldLog {
-    log: Arc<dyn Log>,
+struct Held {
     appends: Valve,
     batches: Valve,
 }
 
-impl Log for HeldLog {
-    fn id(&self) -> LogId {
-        self.log.id()
-    }
-
-    fn head(&self) -> Revision {
-        self.log.head()
-    }
-
-    fn oldest(&self) -> Revision {
-        self.log.oldest()
-    }
-
-    fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
+impl Alter for Held {
+    fn at_append(&self) {
         self.appends.pass();
-        self.log.append(after, events)
     }
 
-    fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
-        self.log.get(revision)
-    }
-
-    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
-        self.log.read(after, events_max)
-    }
-
-    fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
-        let (head, batches) = self.log.follow(batches_max);
+    fn follow(&self, log: &dyn Log, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
+        let (head, batches) = log.follow(batches_max);
         let (sender, receiver) = sync_channel(batches_max);
         let valve = self.batches.clone();
         std::thread::spawn(move || {
@@ -106,9 +85,5 @@ impl Log for HeldLog {
             }
         });
         (head, receiver)
-    }
-
-    fn close(&self) {
-        self.log.close();
     }
 }

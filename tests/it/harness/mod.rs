@@ -4,6 +4,7 @@
 //! Nothing here sleeps in the hope that something has happened by then. What is waited for is
 //! named, and the wait ends with a panic that says so.
 
+mod altered_log;
 pub(crate) mod core;
 pub(crate) mod disk;
 pub(crate) mod events;
@@ -18,6 +19,7 @@ mod user;
 mod watching;
 pub(crate) mod wire;
 
+pub(crate) use altered_log::{Alter, AlteredLog};
 pub(crate) use disk::Disk;
 pub(crate) use gate::Gate;
 pub(crate) use held_log::Valve;

@@ -258,6 +258,8 @@ impl<S: Setting> StateMachineTest for EngineTest<S> {
     fn init_test(_: &Model) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let core = S::core(|limits| {
+            // What is deleted is erased all the time, which nobody notices.
+            limits.compaction_interval = Duration::from_millis(1);
             limits.follows_per_user_max = FOLLOWS_MAX;
             limits.blocks_per_user_max = BLOCKS_MAX;
             limits.mutes_per_user_max = MUTES_MAX;

@@ -133,10 +133,10 @@ impl Model {
         let content = Content { reply_to, quote: quote.clone(), ..Content::of_text(post(text)) };
 
         if let Some(&earlier) = request_id.and_then(|id| self.requests.get(&(author, id))) {
-            return if *self.world.content(earlier) != content {
-                Outcome::Refused("request id reused")
-            } else if self.world.retracted(earlier).is_some() {
+            return if self.world.retracted(earlier).is_some() {
                 Outcome::Refused("post deleted")
+            } else if *self.world.content(earlier) != content {
+                Outcome::Refused("request id reused")
             } else {
                 Outcome::Post { revision: earlier, deduplicated: true }
             };

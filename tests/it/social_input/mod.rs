@@ -36,7 +36,7 @@ impl Services {
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<PublishResponse, Status> {
-        let call = within("an answer", self.feed.clone().publish(request)).await;
+        let call = within("an answer", Box::pin(self.feed.clone().publish(request))).await;
         call.map(Response::into_inner)
     }
 

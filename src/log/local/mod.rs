@@ -3,37 +3,38 @@
 //! ```text
 //!   data folder
 //!   ├── lock           held while a process has the folder; names that process
-//!   ├── log.redb.new   a file that is being made; renamed once it is whole
+//!   ├── log.redb.new, log.redb.compacted    made under another name, renamed once they are whole
 //!   ├── log.redb
 //!   │   ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
-//!   │   └── meta   "format" ──▶ 1,  "log_id" ──▶ random
+//!   │   └── meta   "format" ──▶ 1,  "log_id" ──▶ random,  "erased_until" ──▶ revision
 //!   └── index.redb     made from the log (see index/), and made anew when it does not fit
 //! ```
 //!
 //! A batch is one transaction with one flush to the disk. After a failed write or flush nothing is
 //! tried again: what the disk holds is then known only by opening it anew.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, Write};
+mod compaction;
+mod place;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageBackend,
-    TableDefinition,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
-use super::redb_file::{builder, guarded, random, storage};
-use super::space::Space;
-use super::{Batch, Entry, Error, Log, codec};
+pub use place::Files;
+use place::{Folder, Place, Shelf};
+
+use super::redb_file::{guarded, random, storage};
+use super::{Batch, Entry, Erasing, Erasure, Error, Log, codec};
 use crate::model::{Event, LogId, Revision};
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FORMAT_KEY: &str = "format";
 const LOG_ID_KEY: &str = "log_id";
+const ERASED_UNTIL_KEY: &str = "erased_until";
 const FORMAT: u64 = 1;
 
 /// How a [`LocalLog`] is opened.
@@ -48,14 +49,17 @@ pub struct Options {
 /// A log in a folder of this machine.
 #[derive(Debug)]
 pub struct LocalLog {
-    database: Database,
+    /// The file in use. Whoever reads has a share, and may still have one in the file before.
+    database: RwLock<Arc<Database>>,
+    place: Box<dyn Place>,
+    /// The name of the file in use, for errors.
     file: PathBuf,
     id: LogId,
     head: AtomicU64,
-    space: Option<Space>,
+    erased_until: AtomicU64,
     writer: Mutex<Writer>,
-    /// Held for its lock, which ends with the process or with this.
-    _lock: Option<File>,
+    /// Held while the log is written anew.
+    copying: Mutex<()>,
 }
 
 /// What only one append at a time may touch.
@@ -66,25 +70,25 @@ struct Writer {
     followers: Vec<SyncSender<Arc<Batch>>>,
 }
 
+impl Writer {
+    fn close(&mut self) {
+        self.closed = true;
+        self.followers.clear();
+    }
+}
+
 impl LocalLog {
     /// Opens the log in `dir`, making both if they are not there.
     ///
     /// # Errors
     /// The folder is in use, of another format, damaged, or cannot be read or written.
     pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
-        let lock = lock(dir)?;
-        let file = dir.join("log.redb");
-        if !file.try_exists().map_err(|error| storage(&file, error))? {
-            make(dir, &file, options)?;
-        }
-        let mut log = guarded(&file, || {
-            let database =
-                builder(options.cache_bytes).open(&file).map_err(|error| storage(&file, error))?;
-            Self::prepare(database, &file)
-        })?;
-        log.space = Some(Space::new(dir.to_owned(), options.disk_free_bytes_min));
-        log._lock = Some(lock);
-        Ok(log)
+        let folder = Folder::take(dir, options)?;
+        let file = folder.file().to_owned();
+        guarded(&file, || {
+            let database = folder.open(|new, name| identity(new, name).map(|_| ()))?;
+            Self::prepare(database, &file, Box::new(folder))
+        })
     }
 
     /// Opens a log on storage of the caller's, which is told apart in errors by `name`. Without a
@@ -92,37 +96,30 @@ impl LocalLog {
     ///
     /// # Errors
     /// As [`LocalLog::open`].
-    pub fn on_storage(
-        storage_backend: impl StorageBackend,
-        name: &str,
-        options: Options,
-    ) -> Result<Self, Error> {
-        let file = PathBuf::from(name);
-        guarded(&file, || {
-            let database = builder(options.cache_bytes)
-                .create_with_backend(storage_backend)
-                .map_err(|error| storage(&file, error))?;
-            Self::prepare(database, &file)
-        })
+    pub fn on_storage(files: impl Files, name: &str, options: Options) -> Result<Self, Error> {
+        let shelf = Shelf::new(files, name, options);
+        let file = shelf.file().to_owned();
+        guarded(&file, || Self::prepare(shelf.open()?, &file, Box::new(shelf)))
     }
 
-    fn prepare(database: Database, file: &Path) -> Result<Self, Error> {
-        let id = identity(&database, file)?;
+    fn prepare(database: Database, file: &Path, place: Box<dyn Place>) -> Result<Self, Error> {
+        let (id, erased_until) = identity(&database, file)?;
         let head = continuous_head(&database, file)?;
         Ok(Self {
-            database,
+            database: RwLock::new(Arc::new(database)),
+            place,
             file: file.to_owned(),
             id,
             head: AtomicU64::new(head),
-            space: None,
+            erased_until: AtomicU64::new(erased_until),
             writer: Mutex::default(),
-            _lock: None,
+            copying: Mutex::default(),
         })
     }
 
     fn commit(&self, first: u64, events: &[Event], record: &mut Vec<u8>) -> Result<(), Error> {
-        let mut transaction =
-            self.database.begin_write().map_err(|error| storage(&self.file, error))?;
+        let database = self.database();
+        let mut transaction = database.begin_write().map_err(|error| storage(&self.file, error))?;
         // Opening after a crash then takes the same time at any size of the file.
         transaction.set_quick_repair(true);
         {
@@ -147,17 +144,22 @@ impl LocalLog {
         read: impl FnOnce(redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         guarded(&self.file, || {
-            let transaction =
-                self.database.begin_read().map_err(|error| storage(&self.file, error))?;
+            let database = self.database();
+            let transaction = database.begin_read().map_err(|error| storage(&self.file, error))?;
             let table = transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
             read(table)
         })
     }
 
+    /// The file in use.
+    fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn writer(&self) -> MutexGuard<'_, Writer> {
         // A panic while appending ends the process, so the state behind a poisoned lock is read
         // only on the way out.
-        self.writer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -184,9 +186,7 @@ impl Log for LocalLog {
         if head != after {
             return Err(Error::HeadMoved { head });
         }
-        if let Some(space) = &self.space {
-            space.check()?;
-        }
+        self.place.check_room()?;
         let first = head.next();
         self.commit(first.get(), &events, &mut writer.record)?;
         self.head.store(head.get() + events.len() as u64, Ordering::Release);
@@ -245,64 +245,22 @@ impl Log for LocalLog {
         (self.head(), receiver)
     }
 
+    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<Erasing, Error> {
+        self.write_anew(erasure, go_on)
+    }
+
+    fn erased_until(&self) -> Revision {
+        Revision::new(self.erased_until.load(Ordering::Acquire))
+    }
+
     fn close(&self) {
-        let mut writer = self.writer();
-        writer.closed = true;
-        writer.followers.clear();
+        self.writer().close();
     }
 }
 
-/// Takes the folder for this process, and writes into the lock file who has it.
-fn lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("lock");
-    fs::create_dir_all(dir).map_err(|error| storage(dir, error))?;
-    let open =
-        || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = open().map_err(|error| storage(&path, error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Who has it is a help in the message, and may be missing from it.
-            let _ = file.read_to_string(&mut holder);
-            let holder = Some(holder.trim().to_owned()).filter(|holder| !holder.is_empty());
-            return Err(Error::InUse { dir: dir.to_owned(), holder });
-        }
-        Err(fs::TryLockError::Error(error)) => return Err(storage(&path, error)),
-    }
-    let mut name_holder = || {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "process {}", std::process::id())
-    };
-    name_holder().map_err(|error| storage(&path, error))?;
-    Ok(file)
-}
-
-/// Makes a new log under another name first: a power cut must not leave half a file under its own.
-fn make(dir: &Path, file: &Path, options: Options) -> Result<(), Error> {
-    let new = dir.join("log.redb.new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(storage(&new, error));
-        }
-        _ => {}
-    }
-    let database =
-        builder(options.cache_bytes).create(&new).map_err(|error| storage(&new, error))?;
-    identity(&database, &new)?;
-    drop(database);
-    let rename = || {
-        File::open(&new)?.sync_all()?;
-        fs::rename(&new, file)?;
-        File::open(dir)?.sync_all()
-    };
-    rename().map_err(|error| storage(file, error))
-}
-
-/// Reads the log's id, or gives it one if it is new.
-fn identity(database: &Database, file: &Path) -> Result<LogId, Error> {
-    let identity = || -> Result<(u64, u64), redb::Error> {
+/// Reads the log's id, or gives it one if it is new; and up to where posts were erased.
+fn identity(database: &Database, file: &Path) -> Result<(LogId, u64), Error> {
+    let identity = || -> Result<(u64, u64, u64), redb::Error> {
         let mut transaction = database.begin_write()?;
         transaction.set_quick_repair(true);
         let stored = |key: &str, new: u64| -> Result<u64, redb::Error> {
@@ -316,16 +274,17 @@ fn identity(database: &Database, file: &Path) -> Result<LogId, Error> {
         let format = stored(FORMAT_KEY, FORMAT)?;
         if format != FORMAT {
             // Another version's file is left as it is: the transaction goes with its drop.
-            return Ok((format, 0));
+            return Ok((format, 0, 0));
         }
         let id = stored(LOG_ID_KEY, random())?;
+        let erased_until = stored(ERASED_UNTIL_KEY, 0)?;
         transaction.open_table(LOG)?;
         transaction.commit()?;
-        Ok((format, id))
+        Ok((format, id, erased_until))
     };
     match identity().map_err(|error| storage(file, error))? {
-        (FORMAT, id) => Ok(LogId::new(id)),
-        (found, _) => Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT }),
+        (FORMAT, id, erased_until) => Ok((LogId::new(id), erased_until)),
+        (found, ..) => Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT }),
     }
 }
 

@@ -1,0 +1,98 @@
+//! A log of which a test alters a call or two: the others go on to the log behind it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use whimbrel::log::{Batch, Entry, Erasing, Erasure, Error, Log};
+use whimbrel::model::{Event, LogId, Revision};
+
+/// What is altered: nothing, unless it says so.
+pub(crate) trait Alter: Debug + Send + Sync {
+    /// Is asked where the log goes back to.
+    fn at_oldest(&self) {}
+
+    /// Something is to be appended.
+    fn at_append(&self) {}
+
+    /// As [`Log::get_many`].
+    fn get_many(&self, log: &dyn Log, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
+        log.get_many(revisions)
+    }
+
+    /// As [`Log::follow`].
+    fn follow(&self, log: &dyn Log, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
+        log.follow(batches_max)
+    }
+
+    /// As [`Log::erase`].
+    fn erase(
+        &self,
+        log: &dyn Log,
+        erasure: &Erasure,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Erasing, Error> {
+        log.erase(erasure, go_on)
+    }
+}
+
+/// A log, and what is altered of it.
+#[derive(Debug)]
+pub(crate) struct AlteredLog<A> {
+    log: Arc<dyn Log>,
+    pub(crate) alter: A,
+}
+
+impl<A: Alter> AlteredLog<A> {
+    pub(crate) fn new(log: Arc<dyn Log>, alter: A) -> Arc<Self> {
+        Arc::new(Self { log, alter })
+    }
+}
+
+impl<A: Alter> Log for AlteredLog<A> {
+    fn id(&self) -> LogId {
+        self.log.id()
+    }
+
+    fn head(&self) -> Revision {
+        self.log.head()
+    }
+
+    fn oldest(&self) -> Revision {
+        self.alter.at_oldest();
+        self.log.oldest()
+    }
+
+    fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
+        self.alter.at_append();
+        self.log.append(after, events)
+    }
+
+    fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
+        self.log.get(revision)
+    }
+
+    fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
+        self.alter.get_many(&*self.log, revisions)
+    }
+
+    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
+        self.log.read(after, events_max)
+    }
+
+    fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
+        self.alter.follow(&*self.log, batches_max)
+    }
+
+    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<Erasing, Error> {
+        self.alter.erase(&*self.log, erasure, go_on)
+    }
+
+    fn erased_until(&self) -> Revision {
+        self.log.erased_until()
+    }
+
+    fn close(&self) {
+        self.log.close();
+    }
+}
