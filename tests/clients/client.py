@@ -8,7 +8,16 @@ import queue
 import threading
 
 import grpc
-from generated import v1, v1_grpc
+from generated import (
+    graph,
+    graph_grpc,
+    notifications,
+    notifications_grpc,
+    posts,
+    posts_grpc,
+    v1,
+    v1_grpc,
+)
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from server import WAIT_S
@@ -28,6 +37,13 @@ class Client:
         options = CHANNEL_OPTIONS + options
         self.channel = grpc.insecure_channel(server.address, options=options)
         self.stub = v1_grpc.FeedServiceStub(self.channel)
+        # Each service's stub, with the module that has its messages.
+        self._services = (
+            (self.stub, v1),
+            (posts_grpc.PostServiceStub(self.channel), posts),
+            (graph_grpc.GraphServiceStub(self.channel), graph),
+            (notifications_grpc.NotificationServiceStub(self.channel), notifications),
+        )
 
     def __enter__(self):
         return self
@@ -36,9 +52,10 @@ class Client:
         self.channel.close()
 
     def call(self, rpc: str, **request):
-        """Makes a unary call."""
-        message = getattr(v1, f"{rpc}Request")(**request)
-        return getattr(self.stub, rpc)(message, timeout=WAIT_S, wait_for_ready=True)
+        """Makes a unary call, of whichever service has the RPC."""
+        stub, messages = next(pair for pair in self._services if hasattr(pair[0], rpc))
+        message = getattr(messages, f"{rpc}Request")(**request)
+        return getattr(stub, rpc)(message, timeout=WAIT_S, wait_for_ready=True)
 
     def publish(self, author: str, text: str, request_id: str = "") -> v1.PublishResponse:
         """Publishes a post."""
@@ -64,25 +81,30 @@ class Client:
 
     def watch(self, user: str, timeout: float | None = None, **request) -> "Watch":
         """Opens a live feed."""
-        return Watch(self.stub, user, timeout, request)
+        message = v1.WatchFeedRequest(user_id=user, **request)
+        return Watch(self.stub.WatchFeed, message, timeout)
+
+    def watch_notifications(self, user: str, timeout: float | None = None, **request) -> "Watch":
+        """Opens live notifications."""
+        message = notifications.WatchNotificationsRequest(user_id=user, **request)
+        return Watch(self._services[3][0].WatchNotifications, message, timeout)
 
 
 class Watch:
-    """A live feed that is open. A thread reads it, so that each wait for it has an end.
+    """A live stream that is open. A thread reads it, so that each wait for it has an end.
 
     Use as a context: leaving it cancels the call.
     """
 
-    def __init__(self, stub, user: str, timeout: float | None, request: dict):
-        self.cursor = request.get("after_cursor", "")
+    def __init__(self, rpc, request, timeout: float | None):
+        self.cursor = request.after_cursor
         self._revision = 0
         self._opened = self._caught_up = self._closing = False
         self._pending = []
         self._queue = queue.Queue()
         self._reading = threading.Event()
         self._reading.set()
-        message = v1.WatchFeedRequest(user_id=user, **request)
-        self._call = stub.WatchFeed(message, timeout=timeout, wait_for_ready=True)
+        self._call = rpc(request, timeout=timeout, wait_for_ready=True)
         threading.Thread(target=self._read, daemon=True).start()
 
     def __enter__(self):
@@ -125,7 +147,7 @@ class Watch:
             if kind == wanted:
                 return message
 
-    def events(self, count: int) -> list[v1.FeedEvent]:
+    def events(self, count: int) -> list:
         """The next events, however they are spread over batches; exactly so many."""
         while len(self._pending) < count:
             self.until("batch")

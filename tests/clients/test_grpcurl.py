@@ -6,18 +6,29 @@ import re
 import grpcurl
 import pytest
 
+# What there is to call, by service.
+RPCS = {
+    "Feed": "Follow Unfollow Publish NewsFeed WatchFeed",
+    "Graph": "Block Unblock Mute Unmute ListFollowers ListFollowing ListBlocks ListMutes"
+    " GetRelationships GetProfile",
+    "Notification": "ListNotifications MarkNotificationsSeen WatchNotifications",
+    "Post": "GetPosts DeletePost ListPosts GetThread Like Unlike Repost Unrepost ListLikes"
+    " ListReposts ListReplies ListQuotes",
+}
 # grpcurl ends with 64 and the status code.
 INVALID_ARGUMENT, DEADLINE_EXCEEDED, ALREADY_EXISTS, UNAVAILABLE = 64 + 3, 64 + 4, 64 + 6, 64 + 14
 
 
 def test_reflection_lists_what_there_is(server):
-    """The two services a caller needs, and the five RPCs."""
+    """The services that a caller needs, and the RPCs of each."""
     services = grpcurl.say(server, "list").split()
-    assert {"whimbrel.v1.FeedService", "grpc.health.v1.Health"} <= set(services)
+    assert {f"whimbrel.v1.{name}Service" for name in RPCS} <= set(services)
+    assert "grpc.health.v1.Health" in services
 
-    rpcs = grpcurl.say(server, "list", grpcurl.SERVICE).split()
-    names = ["Follow", "NewsFeed", "Publish", "Unfollow", "WatchFeed"]
-    assert rpcs == [f"{grpcurl.SERVICE}.{name}" for name in names]
+    for name, rpcs in RPCS.items():
+        service = f"whimbrel.v1.{name}Service"
+        listed = grpcurl.say(server, "list", service).split()
+        assert listed == [f"{service}.{rpc}" for rpc in sorted(rpcs.split())]
 
 
 def test_reflection_explains_what_it_lists(server):
@@ -37,7 +48,8 @@ def test_describe_gives_a_template_to_fill_in(server):
         "-plaintext", "-msg-template", server.address, "describe", "whimbrel.v1.NewsFeedRequest"
     )
     template = json.loads(said.stdout.partition("Message template:")[2])
-    assert set(template) == {"userId", "pageSize", "pageToken", "atLeastCursor", "excludeSelf"}
+    fields = {"userId", "pageSize", "pageToken", "atLeastCursor", "excludeSelf"}
+    assert set(template) == fields | {"includeAllReplies"}
 
 
 def test_publish_answers_with_the_post(server, users):
@@ -71,7 +83,8 @@ def test_follow_and_unfollow(server, users):
     followed = grpcurl.call(server, "Follow", **edge)
     assert set(followed) == {"changed", "revision", "cursor"} and followed["changed"] is True
     feed = grpcurl.call(server, "NewsFeed", userId=bob, atLeastCursor=followed["cursor"])
-    assert feed["items"] == [{"post": post, "revision": post["revision"]}]
+    item = {"post": post, "revision": post["revision"], "counts": {}, "viewer": {}}
+    assert feed["items"] == [item]
 
     again = grpcurl.call(server, "Follow", "-emit-defaults", **edge)
     assert again["changed"] is False and again["revision"] == followed["revision"]
@@ -210,8 +223,8 @@ def test_proto_files_serve_instead_of_reflection(own_server):
     assert [item["post"] for item in feed["items"]] == [answer["post"]]
 
 
-@pytest.mark.parametrize("service", ["", grpcurl.SERVICE])
+@pytest.mark.parametrize("service", ["", *(f"whimbrel.v1.{name}Service" for name in RPCS)])
 def test_health_is_told(server, service):
-    """For the server as a whole, and for the service by its name."""
+    """For the server as a whole, and for each service by its name."""
     answer = grpcurl.call(server, "grpc.health.v1.Health/Check", service=service)
     assert answer == {"status": "SERVING"}

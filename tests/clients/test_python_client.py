@@ -142,7 +142,7 @@ def test_what_is_not_there_is_refused_in_the_same_way(client):
         call = client.channel.unary_unary(f"/whimbrel.v1.FeedService/{method}")
         return refused(call, body, timeout=WAIT_S, **options)
 
-    unknown = raw("Like", b"")
+    unknown = raw("Shout", b"")
     assert unknown.code() == Code.UNIMPLEMENTED and reason(unknown) == "UNSUPPORTED"
     garbage = raw("Follow", b"\xff\xff")
     assert garbage.code() == Code.INVALID_ARGUMENT and reason(garbage) == "MALFORMED_MESSAGE"

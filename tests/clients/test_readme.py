@@ -47,6 +47,9 @@ def test_every_line_of_the_first_session_works(tmp_path):
         "SELF_FOLLOW",
         "carol now follows bob",
         "The tide comes in.",
+        "carol now likes p",
+        "carol answered p",
+        "bob deleted p",
     ]:
         assert said in shell.stdout, shell.stdout
     # The second watch shows what the first had not, and nothing again.

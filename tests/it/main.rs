@@ -36,6 +36,7 @@ mod overload;
 mod process;
 mod publish;
 mod reads;
+mod social_input;
 mod storm;
 mod stream_steps;
 mod values;

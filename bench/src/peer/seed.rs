@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whimbrel::log::{LocalLog, Log, Options};
-use whimbrel::model::{Change, Event, PostText, Revision, Timestamp, UserId};
+use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
 use whimbrel::runtime::Clock;
 
 use crate::data::{self, Data};
@@ -35,7 +35,11 @@ pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
     for post in 0..data.posts {
         let author = users.id(data.author_of(post))?;
         let text = PostText::stored(&data::text(post));
-        writer.add(Change::Publish { author, text, request_id: None })?;
+        writer.add(Change::Publish {
+            author,
+            content: Content::of_text(text),
+            request_id: None,
+        })?;
     }
     writer.flush()
 }

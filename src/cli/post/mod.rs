@@ -62,8 +62,8 @@ impl Verb {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         match self {
             Self::Publish(publish) => publish.run(output).await,
-            Self::Reply(about) => about.as_reply().run(output).await,
-            Self::Quote(about) => about.as_quote().run(output).await,
+            Self::Reply(about) => about.into_reply().run(output).await,
+            Self::Quote(about) => about.into_quote().run(output).await,
             Self::Delete(OnPost { user_id, post_id, target }) => {
                 let words = Words::new("deleted", "had already deleted");
                 let request =

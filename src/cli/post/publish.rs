@@ -62,13 +62,13 @@ pub(in crate::cli) struct About {
 
 impl About {
     /// The post that answers the other.
-    pub(super) fn as_reply(self) -> Publish {
+    pub(super) fn into_reply(self) -> Publish {
         let Self { author_id, post_id: reply_to, text, with } = self;
         Publish { author_id, text, reply_to, quote: String::new(), with }
     }
 
     /// The post that quotes the other.
-    pub(super) fn as_quote(self) -> Publish {
+    pub(super) fn into_quote(self) -> Publish {
         let Self { author_id, post_id: quote, text, with } = self;
         Publish { author_id, text, reply_to: String::new(), quote, with }
     }

@@ -1,0 +1,305 @@
+//! Requests that are well formed, and refused all the same.
+
+use tonic::Code;
+use whimbrel::api::v1::*;
+
+use super::{Services, blames, call, unit};
+use crate::harness::{TestServer, refused, within};
+
+/// Negative numbers, wherever a number of things is asked for.
+#[tokio::test]
+async fn negative_numbers_are_refused_by_every_list() {
+    let server = TestServer::start().await;
+    let s = Services::of(&server);
+    let post = s.posted("alice", "hello").await;
+    let (a, p) = ("alice", post.as_str());
+    let n = -1;
+    let answers = [
+        (
+            "page_size",
+            unit(call!(s.post.list_posts(ListPostsRequest {
+                user_id: a,
+                author_id: a,
+                page_size: n
+            }))),
+        ),
+        (
+            "depth_max",
+            unit(call!(s.post.get_thread(GetThreadRequest {
+                user_id: a,
+                post_id: p,
+                depth_max: n
+            }))),
+        ),
+        (
+            "replies_max",
+            unit(call!(s.post.get_thread(GetThreadRequest {
+                user_id: a,
+                post_id: p,
+                replies_max: n
+            }))),
+        ),
+        (
+            "page_size",
+            unit(call!(s.post.list_likes(ListLikesRequest {
+                user_id: a,
+                post_id: p,
+                page_size: n
+            }))),
+        ),
+        (
+            "page_size",
+            unit(call!(s.post.list_quotes(ListQuotesRequest {
+                user_id: a,
+                post_id: p,
+                page_size: n
+            }))),
+        ),
+        (
+            "page_size",
+            unit(call!(s.graph.list_followers(ListFollowersRequest {
+                user_id: a,
+                of_user_id: a,
+                page_size: n
+            }))),
+        ),
+        (
+            "page_size",
+            unit(call!(s.graph.list_blocks(ListBlocksRequest { user_id: a, page_size: n }))),
+        ),
+        (
+            "page_size",
+            unit(call!(
+                s.notification
+                    .list_notifications(ListNotificationsRequest { user_id: a, page_size: n })
+            )),
+        ),
+        (
+            "gap_policy",
+            unit(call!(
+                s.notification
+                    .watch_notifications(WatchNotificationsRequest { user_id: a, gap_policy: 3 })
+            )),
+        ),
+    ];
+    for (field, answer) in answers {
+        blames(answer, field);
+    }
+}
+
+/// A page token is good for its own listing only: its RPC, its reader, its subject, its options.
+#[tokio::test]
+async fn a_page_token_of_another_list_is_refused() {
+    let server = TestServer::start().await;
+    let s = Services::of(&server);
+    for follower in ["bob", "carol"] {
+        server.user(follower).follows("alice").await;
+        server.user("alice").follows(follower).await;
+    }
+    let first = call!(s.graph.list_followers(ListFollowersRequest {
+        user_id: "bob",
+        of_user_id: "alice",
+        page_size: 1
+    }));
+    let t = first.unwrap().into_inner().next_page_token;
+    let (a, b) = ("alice", "bob");
+    let own = call!(s.graph.list_followers(ListFollowersRequest {
+        user_id: b,
+        of_user_id: a,
+        page_token: t.as_str()
+    }));
+    let own = own.unwrap().into_inner();
+    assert_eq!((own.users.len(), own.next_page_token.as_str()), (1, ""));
+
+    let t = t.as_str();
+    let answers = [
+        unit(call!(s.graph.list_followers(ListFollowersRequest {
+            user_id: a,
+            of_user_id: a,
+            page_token: t
+        }))),
+        unit(call!(s.graph.list_followers(ListFollowersRequest {
+            user_id: b,
+            of_user_id: b,
+            page_token: t
+        }))),
+        unit(call!(s.graph.list_following(ListFollowingRequest {
+            user_id: b,
+            of_user_id: a,
+            page_token: t
+        }))),
+        unit(call!(s.graph.list_mutes(ListMutesRequest { user_id: b, page_token: t }))),
+        unit(call!(s.post.list_posts(ListPostsRequest {
+            user_id: b,
+            author_id: a,
+            page_token: t
+        }))),
+        unit(call!(
+            s.notification
+                .list_notifications(ListNotificationsRequest { user_id: b, page_token: t })
+        )),
+        unit(call!(s.feed.news_feed(NewsFeedRequest { user_id: b, page_token: t }))),
+    ];
+    for answer in answers {
+        refused(answer).with(Code::InvalidArgument, "PAGE_TOKEN_MISMATCH").blaming("page_token");
+    }
+
+    server.user("bob").publishes_many("post ", 2).await;
+    let t = server.user("bob").page(1, "").await.next_page_token;
+    let other = call!(s.feed.news_feed(NewsFeedRequest {
+        user_id: b,
+        page_token: t,
+        include_all_replies: true
+    }));
+    refused(other).with(Code::InvalidArgument, "PAGE_TOKEN_MISMATCH").blaming("page_token");
+}
+
+/// What is no cursor is refused wherever one is taken, and so is a cursor of another log.
+#[tokio::test]
+async fn bad_cursors_are_refused_by_every_read() {
+    let other = TestServer::start().await;
+    other.user("alice").publishes("elsewhere").await;
+    let foreign = other.user("alice").page(1, "").await.cursor;
+    let server = TestServer::start().await;
+    let s = Services::of(&server);
+    let a = "alice";
+    for (c, code, reason) in [
+        ("garbage", Code::InvalidArgument, "MALFORMED_CURSOR"),
+        (foreign.as_str(), Code::FailedPrecondition, "CURSOR_OF_ANOTHER_LOG"),
+    ] {
+        let ids = || ["p1".to_owned()];
+        let answers =
+            [
+                unit(call!(s.post.get_posts(GetPostsRequest {
+                    user_id: a,
+                    post_ids: ids(),
+                    at_least_cursor: c
+                }))),
+                unit(call!(s.post.list_posts(ListPostsRequest {
+                    user_id: a,
+                    author_id: a,
+                    at_least_cursor: c
+                }))),
+                unit(call!(s.post.get_thread(GetThreadRequest {
+                    user_id: a,
+                    post_id: "p1",
+                    at_least_cursor: c
+                }))),
+                unit(call!(s.post.list_reposts(ListRepostsRequest {
+                    user_id: a,
+                    post_id: "p1",
+                    at_least_cursor: c
+                }))),
+                unit(call!(s.graph.get_profile(GetProfileRequest {
+                    user_id: a,
+                    of_user_id: a,
+                    at_least_cursor: c
+                }))),
+                unit(call!(s.graph.get_relationships(GetRelationshipsRequest {
+                    user_id: a,
+                    other_ids: ids(),
+                    at_least_cursor: c
+                }))),
+                unit(call!(s.graph.list_following(ListFollowingRequest {
+                    user_id: a,
+                    of_user_id: a,
+                    at_least_cursor: c
+                }))),
+                unit(call!(s.notification.list_notifications(ListNotificationsRequest {
+                    user_id: a,
+                    at_least_cursor: c
+                }))),
+                unit(call!(s.notification.mark_notifications_seen(MarkNotificationsSeenRequest {
+                    user_id: a,
+                    until_cursor: c
+                }))),
+                unit(call!(s.notification.watch_notifications(WatchNotificationsRequest {
+                    user_id: a,
+                    start: watch_notifications_request::Start::AfterCursor(c.to_owned()),
+                }))),
+            ];
+        for answer in answers {
+            refused(answer).with(code, reason);
+        }
+    }
+}
+
+/// What the rules between people and posts refuse, each by its code, its reason and its parts.
+#[tokio::test]
+async fn what_the_rules_refuse_has_its_reason() {
+    let limits = |limits: &mut whimbrel::config::Limits| {
+        limits.blocks_per_user_max = 1;
+        limits.mutes_per_user_max = 1;
+    };
+    let server = TestServer::limited(limits).await;
+    let s = Services::of(&server);
+    let (a, b) = ("alice", "bob");
+    let post = s.posted(a, "hello").await;
+    let p = post.as_str();
+
+    for (field, answer) in [
+        ("blocked_id", unit(call!(s.graph.block(BlockRequest { user_id: a, blocked_id: a })))),
+        ("blocked_id", unit(call!(s.graph.unblock(UnblockRequest { user_id: a, blocked_id: a })))),
+        ("muted_id", unit(call!(s.graph.mute(MuteRequest { user_id: a, muted_id: a })))),
+        ("muted_id", unit(call!(s.graph.unmute(UnmuteRequest { user_id: a, muted_id: a })))),
+    ] {
+        refused(answer).with(Code::InvalidArgument, "SELF_TARGET").blaming(field);
+    }
+
+    let missing = [
+        unit(call!(s.post.like(LikeRequest { user_id: a, post_id: "p999" }))),
+        unit(call!(s.post.unrepost(UnrepostRequest { user_id: a, post_id: "p999" }))),
+        unit(call!(s.post.delete_post(DeletePostRequest { user_id: a, post_id: "p999" }))),
+        unit(call!(s.post.get_thread(GetThreadRequest { user_id: a, post_id: "p999" }))),
+        unit(call!(s.post.list_likes(ListLikesRequest { user_id: a, post_id: "p999" }))),
+        unit(call!(s.post.list_quotes(ListQuotesRequest { user_id: a, post_id: "p999" }))),
+    ];
+    for answer in missing {
+        let refusal = refused(answer).with(Code::NotFound, "POST_NOT_FOUND");
+        assert_eq!(refusal.metadata()["post_id"], "p999");
+    }
+    let answer = call!(s.post.delete_post(DeletePostRequest { user_id: b, post_id: p }));
+    let refusal = refused(answer).with(Code::PermissionDenied, "NOT_THE_AUTHOR");
+    assert_eq!(
+        (&refusal.metadata()["user_id"], &refusal.metadata()["post_id"]),
+        (&b.to_owned(), &post)
+    );
+
+    call!(s.graph.block(BlockRequest { user_id: a, blocked_id: b })).expect("the block is taken");
+    call!(s.graph.mute(MuteRequest { user_id: a, muted_id: b })).expect("the mute is taken");
+    let answer = call!(s.graph.block(BlockRequest { user_id: a, blocked_id: "carol" }));
+    refused(answer).with(Code::ResourceExhausted, "TOO_MANY_BLOCKS").for_quota_of("user:alice");
+    let answer = call!(s.graph.mute(MuteRequest { user_id: a, muted_id: "carol" }));
+    refused(answer).with(Code::ResourceExhausted, "TOO_MANY_MUTES").for_quota_of("user:alice");
+    let apart = [
+        server.user(b).tries_to_follow(a).await.map(drop),
+        unit(call!(s.post.like(LikeRequest { user_id: b, post_id: p }))),
+        unit(call!(s.post.repost(RepostRequest { user_id: b, post_id: p }))),
+        unit(call!(s.feed.publish(PublishRequest {
+            author_id: b,
+            text: "x",
+            reply_to_post_id: p
+        }))),
+        unit(call!(s.feed.publish(PublishRequest { author_id: b, text: "x", quote_post_id: p }))),
+        unit(call!(s.post.list_posts(ListPostsRequest { user_id: b, author_id: a }))),
+        unit(call!(s.graph.get_profile(GetProfileRequest { user_id: b, of_user_id: a }))),
+        unit(call!(s.graph.list_followers(ListFollowersRequest { user_id: b, of_user_id: a }))),
+    ];
+    for answer in apart {
+        let refusal = refused(answer).with(Code::FailedPrecondition, "BLOCKED");
+        assert_eq!(
+            (refusal.metadata()["user_id"].as_str(), refusal.metadata()["other_id"].as_str()),
+            (b, a)
+        );
+    }
+    let hidden = call!(s.post.list_replies(ListRepliesRequest { user_id: b, post_id: p }));
+    refused(hidden).with(Code::NotFound, "POST_NOT_FOUND");
+
+    server.user(a).publishes_once("once", "r").await;
+    let again = server.user(a).publishes_once("once", "r").await;
+    let id = again.post.unwrap().post_id;
+    call!(s.post.delete_post(DeletePostRequest { user_id: a, post_id: id }))
+        .expect("it is deleted");
+    let refusal = refused(server.user(a).tries_to_publish("once", "r").await);
+    refusal.with(Code::NotFound, "POST_DELETED");
+}
