@@ -56,9 +56,9 @@ impl Rules {
                 Ok(make(deleted, Change::Delete { post, reply_to, quote }))
             }
             Ask::See { user, until } => {
-                let seen = pending.since(&State::Seen(user.clone()))?;
-                let seen = seen.filter(|&seen| seen >= until).map(|_| Revision::ZERO);
-                Ok(make(seen, Change::See { user, until }))
+                let seen = pending.since(&State::Seen(user.clone()))?.unwrap_or(Revision::ZERO);
+                let found = (seen >= until).then_some(Revision::ZERO);
+                Ok(make(found, Change::See { user, until }))
             }
         }
     }

@@ -5,7 +5,9 @@
 
 use super::command::{Ask, Command};
 use super::{Changed, Draft, EdgeKind, Engine, Error, Published, ReactionKind};
-use crate::model::{Change, Content, Cursor, PostId, PostRef, ReplyTo, RequestId, UserId};
+use crate::model::{
+    Change, Content, Cursor, PostId, PostRef, ReplyTo, RequestId, Revision, UserId,
+};
 use crate::view::View;
 
 /// A post that is referred to, as it was published. It may be deleted by now.
@@ -102,15 +104,24 @@ impl Engine {
         self.change(Ask::Delete { post, reply_to, quote }).await
     }
 
-    /// Notes that `user` has seen what they were notified of up to a position, or up to now. Never
+    /// Notes that `user` has seen what they were notified of up to a position, or all of it. Never
     /// goes back.
     ///
     /// # Errors
     /// `until` is not a position of this log; and see [`Error`].
     pub async fn mark_seen(&self, user: UserId, until: Option<Cursor>) -> Result<Changed, Error> {
-        let until = until.unwrap_or_else(|| self.cursor());
-        self.0.hub.check_cursor(&until)?;
-        self.change(Ask::See { user, until: until.after }).await
+        let until = match until {
+            Some(until) => {
+                self.0.hub.check_cursor(&until)?;
+                until.after
+            }
+            None => {
+                let of = user.clone();
+                let newest = self.0.view.read(move |view| view.oldest_told(&of, 1)).await?;
+                newest.unwrap_or(Revision::ZERO)
+            }
+        };
+        self.change(Ask::See { user, until }).await
     }
 
     async fn change(&self, ask: Ask) -> Result<Changed, Error> {

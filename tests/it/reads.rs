@@ -189,7 +189,8 @@ async fn change(cores: &[Core], world: &mut World, random: &mut fastrand::Rng) {
                 let call = core.engine().mark_seen(user(one), None).await.expect("it is noted");
                 changed.push(call.changed);
             }
-            let until = Revision::new(world.head());
+            let newest = world.notifications(one).first().map_or(0, |&(at, _)| at);
+            let until = Revision::new(newest);
             all(&changed).then(|| Change::See { user: user(one), until })
         }
     };

@@ -43,7 +43,7 @@ impl Model {
 
     fn mark_seen(&mut self, who: &'static str, changes_ago: u64) -> Outcome {
         let until = self.world.head().saturating_sub(changes_ago);
-        if self.seen.get(who).is_some_and(|&seen| seen >= until) {
+        if self.seen.get(who).copied().unwrap_or_default() >= until {
             return UNCHANGED;
         }
         self.seen.insert(who, until);
