@@ -20,6 +20,8 @@ use crate::watchers::{Watch, Watchers};
 
 /// Makes the same past and the same draws in every run.
 const SEED: u64 = 1_912;
+/// In flight to show what each call takes by itself: beside others most of the time is waiting.
+const ALONE: usize = 1;
 /// Items of a page of a feed.
 const PAGE_ITEMS: i32 = 50;
 
@@ -60,7 +62,7 @@ pub(super) async fn measure(run: &mut Run) {
         Ok(stage) => stage,
         Err(error) => return run.failed("mixed", Kind::Whimbrel, 0.0, &error),
     };
-    for in_flight in run.sizes.in_flight.clone() {
+    for in_flight in [ALONE].into_iter().chain(run.sizes.in_flight.clone()) {
         let x = in_flight as f64;
         let clients = match stage.whimbrel.clients(in_flight).await {
             Ok(clients) => clients,
