@@ -56,6 +56,10 @@ struct RunArgs {
     /// Only these measurements.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<Measurement>,
+    /// Keep what the results there have of other measurements, which must not be of other sizes.
+    /// The report says what was measured when.
+    #[arg(long, requires = "only")]
+    keep: bool,
     /// Only these systems.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     peers: Vec<Kind>,
@@ -108,6 +112,8 @@ impl RunArgs {
 
     async fn measure(&self) -> Result<(), Error> {
         machine::raise_files();
+        // Looked for before the time is spent.
+        let kept = if self.keep { Some(read(&self.out)?) } else { None };
         let started = Instant::now();
         let data_in = self.data_in.clone().unwrap_or_else(std::env::temp_dir);
         let sizes = if self.quick { Sizes::quick() } else { Sizes::full() };
@@ -138,8 +144,12 @@ impl RunArgs {
         }
         run.results.seconds = started.elapsed().as_secs_f64();
         run.results.date = now();
-        write(&run.results, &self.out)?;
-        report::write(&run.results, &self.out)
+        let results = match kept {
+            Some(kept) => kept.with(run.results)?,
+            None => run.results,
+        };
+        write(&results, &self.out)?;
+        report::write(&results, &self.out)
     }
 
     /// Asks each wanted system for its version. What is not there is left out.
@@ -169,6 +179,9 @@ impl RunArgs {
         list("--only", self.only.iter().map(name_of).collect());
         list("--peers", self.peers.iter().map(name_of).collect());
         list("--rounds", self.rounds.iter().map(u16::to_string).collect());
+        if self.keep {
+            command += " --keep";
+        }
         if self.quick {
             command += " --quick";
         }

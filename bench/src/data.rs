@@ -21,6 +21,33 @@ pub(crate) struct Data {
     pub(crate) posts: u64,
     /// Who published them.
     pub(crate) authors: Range<u32>,
+    /// What happened after all that. Only Whimbrel is given it.
+    pub(crate) acts: Vec<Act>,
+}
+
+/// Something that somebody did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Act {
+    pub(crate) user: u32,
+    pub(crate) deed: Deed,
+}
+
+/// What they did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Deed {
+    Post,
+    Reply(Posted),
+    Like(Posted),
+    Repost(Posted),
+}
+
+/// A post by its place in Whimbrel's log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Posted {
+    pub(crate) revision: u64,
+    pub(crate) author: u32,
+    /// The revision and the author of the post that its thread begins with.
+    pub(crate) root: (u64, u32),
 }
 
 impl Data {
@@ -29,7 +56,7 @@ impl Data {
         let edges = (0..users)
             .flat_map(|user| (1..=followees).map(move |step| (user, (user + step) % users)))
             .collect();
-        Self { edges, posts: 0, authors: 0..users }
+        Self { edges, authors: 0..users, ..Self::default() }
     }
 
     /// The author of a post.

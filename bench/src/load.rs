@@ -28,27 +28,28 @@ pub(crate) struct Load {
 }
 
 /// Keeps `in_flight` calls under way for `time`, spread over `callers`.
-pub(crate) async fn closed_loop<F>(
-    callers: &Callers,
+pub(crate) async fn closed_loop<C, F>(
+    callers: &[C],
     in_flight: usize,
     time: Duration,
-    call: impl Fn(Arc<dyn Caller>) -> F + Clone + Send + 'static,
+    call: impl Fn(C) -> F + Clone + Send + 'static,
 ) -> Result<Load, Error>
 where
+    C: Clone + Send + 'static,
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let latencies = Arc::new(Mutex::new(Latencies::new()));
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for caller in callers.iter().cycle().take(in_flight) {
-        let (caller, call, latencies) = (Arc::clone(caller), call.clone(), Arc::clone(&latencies));
+        let (caller, call, latencies) = (caller.clone(), call.clone(), Arc::clone(&latencies));
         tasks.spawn(async move {
             loop {
                 let begun = Instant::now();
                 if begun - started >= time {
                     return Ok(());
                 }
-                call(Arc::clone(&caller)).await?;
+                call(caller.clone()).await?;
                 lock(&latencies).record(begun.elapsed());
             }
         });

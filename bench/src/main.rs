@@ -7,6 +7,7 @@ mod error;
 mod load;
 mod machine;
 mod measure;
+mod mix;
 mod peer;
 mod report;
 mod results;

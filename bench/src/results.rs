@@ -1,9 +1,10 @@
 //! What a run came to, as it is written to a file and read again. Measures and renders nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::machine::Machine;
 use crate::peer::Kind;
 use crate::stats::Figure;
@@ -24,6 +25,23 @@ pub(crate) struct Results {
     /// What was not there, and how to install it.
     pub(crate) skipped: BTreeMap<Kind, String>,
     pub(crate) rows: Vec<Row>,
+    /// Runs that measured a part again, or added one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) later: Vec<Later>,
+}
+
+/// A run whose rows were put among those of an earlier one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Later {
+    /// As those of [`Results`].
+    pub(crate) date: String,
+    pub(crate) command: String,
+    pub(crate) machine: Machine,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: f64,
+    pub(crate) versions: BTreeMap<Kind, String>,
+    /// What it measured, as the rows name it.
+    pub(crate) measurements: BTreeSet<String>,
 }
 
 /// What one measurement came to for one system at one size.
@@ -41,6 +59,33 @@ pub(crate) struct Row {
 }
 
 impl Results {
+    /// These and those of a `later` run, which measured some things again or for the first time.
+    /// What it measured is its own whole, for all systems; the rest stays as it was.
+    pub(crate) fn with(mut self, later: Self) -> Result<Self, Error> {
+        if self.quick != later.quick {
+            let why = "a quick run's results and those of a full one cannot stand side by side";
+            return Err(Error::Failed(why.to_owned()));
+        }
+        let measurements: BTreeSet<String> =
+            later.rows.iter().map(|row| row.measurement.clone()).collect();
+        self.rows.retain(|row| !measurements.contains(&row.measurement));
+        for earlier in &mut self.later {
+            earlier.measurements.retain(|measurement| !measurements.contains(measurement));
+        }
+        self.later.retain(|earlier| !earlier.measurements.is_empty());
+        self.rows.extend(later.rows);
+        self.later.push(Later {
+            date: later.date,
+            command: later.command,
+            machine: later.machine,
+            rounds: later.rounds,
+            seconds: later.seconds,
+            versions: later.versions,
+            measurements,
+        });
+        Ok(self)
+    }
+
     /// The row, made if it is not there.
     pub(crate) fn row_mut(&mut self, measurement: &str, system: Kind, x: f64) -> &mut Row {
         let found = self.rows.iter().position(|row| row.is(measurement, system, x));
@@ -76,7 +121,7 @@ impl Results {
     /// The systems that have a row of `measurement`, in order.
     pub(crate) fn systems(&self, measurement: &str) -> Vec<Kind> {
         let rows = self.rows.iter().filter(|row| row.measurement == measurement);
-        let systems: std::collections::BTreeSet<Kind> = rows.map(|row| row.system).collect();
+        let systems: BTreeSet<Kind> = rows.map(|row| row.system).collect();
         systems.into_iter().collect()
     }
 
@@ -93,5 +138,60 @@ impl Results {
 impl Row {
     fn is(&self, measurement: &str, system: Kind, x: f64) -> bool {
         self.measurement == measurement && self.system == system && self.x == x
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(date: &str, rows: &[(&str, Kind, f64)]) -> Results {
+        let mut results = Results { date: date.to_owned(), ..Results::default() };
+        for (measurement, kind, value) in rows {
+            let row = results.row_mut(measurement, *kind, 64.0);
+            row.figures.entry("per_s".to_owned()).or_default().push(*value);
+        }
+        results
+    }
+
+    /// The aim: a later run takes the place of what it measured again, for all systems, leaves the
+    /// rest, and what is of which run can be told, also after the next.
+    #[test]
+    fn a_later_run_replaces_what_it_measured() {
+        let old = run(
+            "monday",
+            &[
+                ("feed", Kind::Whimbrel, 1.0),
+                ("publish", Kind::Whimbrel, 2.0),
+                ("publish", Kind::Redis, 3.0),
+            ],
+        );
+        let new = [("publish", Kind::Whimbrel, 4.0), ("mixed", Kind::Whimbrel, 5.0)];
+        let merged = old.with(run("tuesday", &new)).unwrap();
+        let figure = |results: &Results, measurement, kind| {
+            results.figure(measurement, kind, 64.0, "per_s").map(|figure| figure.median)
+        };
+        assert_eq!(figure(&merged, "feed", Kind::Whimbrel), Some(1.0));
+        assert_eq!(figure(&merged, "publish", Kind::Whimbrel), Some(4.0));
+        assert_eq!(figure(&merged, "publish", Kind::Redis), None);
+        assert_eq!(merged.date, "monday");
+
+        let last = merged.with(run("friday", &[("mixed", Kind::Whimbrel, 6.0)])).unwrap();
+        assert_eq!(figure(&last, "mixed", Kind::Whimbrel), Some(6.0));
+        let later: Vec<_> = last
+            .later
+            .iter()
+            .map(|later| (&*later.date, later.measurements.iter().cloned().collect::<Vec<_>>()))
+            .collect();
+        let expected =
+            [("tuesday", vec!["publish".to_owned()]), ("friday", vec!["mixed".to_owned()])];
+        assert_eq!(later, expected);
+    }
+
+    /// The aim: figures that mean nothing do not get among those that do.
+    #[test]
+    fn quick_figures_stay_apart() {
+        let quick = Results { quick: true, ..Results::default() };
+        assert!(Results::default().with(quick).is_err());
     }
 }

@@ -42,6 +42,10 @@ fn a_quick_run_makes_a_report() {
             assert!(most == 0.0 || row["system"] == "axum", "{row}\n{said}");
         }
     }
+    if whimbrel.exists() {
+        let mixed = rows.iter().find(|row| row["measurement"] == "mixed").unwrap();
+        assert!(mixed["figures"]["writes_per_s"]["min"].as_f64().unwrap() > 0.0, "{mixed}");
+    }
     let report = fs::read_to_string(out.path().join("benchmarks.md")).unwrap();
     assert!(report.contains("quick run"));
     assert!(out.path().join("benchmarks/publish.svg").exists());

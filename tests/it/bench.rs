@@ -26,6 +26,7 @@ fn a_bench_measures_everything_by_name() {
         ("publish", &["per_s", "p50_us", "p99_us", "floor_ratio"]),
         ("thousand", &["seconds"]),
         ("feed", &["p50_us", "p99_us", "floor_ratio"]),
+        ("mixed", &["per_s", "p50_us", "p99_us", "floor_ratio"]),
         ("fan_out_shared", &["per_s", "lost"]),
         ("fan_out_own", &["per_s", "lost"]),
         ("idle_shared", &["kb_each"]),

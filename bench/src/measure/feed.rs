@@ -24,7 +24,8 @@ pub(super) async fn measure(run: &mut Run) {
         let step = authors / followees;
         (0..*followees).map(move |number| (authors + reader as u32, number * step))
     });
-    let data = Data { edges: edges.collect(), posts: run.sizes.feed_posts, authors: 0..authors };
+    let (edges, posts) = (edges.collect(), run.sizes.feed_posts);
+    let data = Data { edges, posts, authors: 0..authors, ..Data::default() };
     let kinds = run.kinds_of(&KINDS);
     let stands = run.start("feed", &kinds, &data).await;
     let floor = match calls_of_floor(run).await {

@@ -60,7 +60,8 @@ async fn grow(run: &mut Run, users: u32) -> Result<Size, Error> {
     let ring = Data::ring(users, EACH);
     let reader = (0..READER_FOLLOWEES).map(|followee| (users, followee));
     let edges = ring.edges.into_iter().chain(reader).collect();
-    let data = Data { edges, posts: u64::from(users * EACH), authors: 0..users };
+    let posts = u64::from(users * EACH);
+    let data = Data { edges, posts, authors: 0..users, ..Data::default() };
     let system: Arc<dyn System> = Arc::new(Whimbrel::start(&run.programs, &data).await?);
     drop(data);
     restart_in_order(&*system).await?;

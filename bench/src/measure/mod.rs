@@ -9,6 +9,7 @@ mod feed;
 mod growth;
 mod idle;
 mod latency;
+mod mixed;
 mod publish;
 mod restart;
 mod storm;
@@ -49,6 +50,8 @@ pub(crate) enum Measurement {
     Audience,
     /// Ten thousand watchers who resume at once.
     Storm,
+    /// All calls of a social app, nine reads to a write.
+    Mixed,
 }
 
 /// How much is measured.
@@ -80,6 +83,12 @@ pub(crate) struct Sizes {
     pub(crate) audience_time: Duration,
     pub(crate) storm_watchers: u32,
     pub(crate) storm_posts: u64,
+    pub(crate) mixed_users: u32,
+    pub(crate) mixed_followees: u32,
+    /// Posts, replies, likes and reposts before it begins.
+    pub(crate) mixed_acts: usize,
+    pub(crate) mixed_watchers: u32,
+    pub(crate) mixed_time: Duration,
 }
 
 /// A run under way.
@@ -112,6 +121,7 @@ impl Measurement {
             Self::Growth => growth::measure(run).await,
             Self::Audience => audience::measure(run).await,
             Self::Storm => storm::measure(run).await,
+            Self::Mixed => mixed::measure(run).await,
         }
     }
 }
@@ -142,6 +152,11 @@ impl Sizes {
             audience_time: Duration::from_secs(6),
             storm_watchers: 10_000,
             storm_posts: 100_000,
+            mixed_users: 10_000,
+            mixed_followees: 50,
+            mixed_acts: 500_000,
+            mixed_watchers: 200,
+            mixed_time: Duration::from_secs(4),
         }
     }
 
@@ -170,6 +185,11 @@ impl Sizes {
             audience_time: Duration::from_secs(1),
             storm_watchers: 100,
             storm_posts: 1_000,
+            mixed_users: 200,
+            mixed_followees: 20,
+            mixed_acts: 5_000,
+            mixed_watchers: 10,
+            mixed_time: Duration::from_millis(500),
         }
     }
 }
@@ -207,9 +227,20 @@ impl Run {
         let shown: Vec<_> =
             figures.iter().map(|(name, value)| format!("{name} {value:.1}")).collect();
         eprintln!("{measurement} {x}: {}: {}", kind.label(), shown.join(", "));
+        self.take(measurement, kind, x, figures);
+    }
+
+    /// Takes figures into the results, and says nothing.
+    fn take<N: Into<String>>(
+        &mut self,
+        measurement: &str,
+        kind: Kind,
+        x: f64,
+        figures: impl IntoIterator<Item = (N, f64)>,
+    ) {
         let row = self.results.row_mut(measurement, kind, x);
         for (name, value) in figures {
-            row.figures.entry(name.to_owned()).or_default().push(value);
+            row.figures.entry(name.into()).or_default().push(value);
         }
     }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whimbrel::log::{LocalLog, Log, Options};
-use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
+use whimbrel::model::{
+    Change, Content, Event, PostId, PostRef, PostText, ReplyTo, Revision, Timestamp, UserId,
+};
 use whimbrel::runtime::Clock;
 
-use crate::data::{self, Data};
+use crate::data::{self, Act, Data, Deed};
 use crate::error::Error;
 
 /// Events of one transaction.
@@ -19,7 +21,7 @@ const CACHE_BYTES: usize = 128 << 20;
 /// Older than any request id is remembered.
 const AGE: Duration = Duration::from_secs(48 * 60 * 60);
 
-/// Appends `data` to the log in `dir`: the edges, then the posts.
+/// Appends `data` to the log in `dir`: the edges, then the posts, then the acts.
 pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
     let options = Options { cache_bytes: CACHE_BYTES, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(dir, options)?);
@@ -34,14 +36,33 @@ pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
     }
     for post in 0..data.posts {
         let author = users.id(data.author_of(post))?;
-        let text = PostText::stored(&data::text(post));
-        writer.add(Change::Publish {
-            author,
-            content: Content::of_text(text),
-            request_id: None,
+        writer.add(Change::Publish { author, content: content(post), request_id: None })?;
+    }
+    for (number, Act { user, deed }) in data.acts.iter().enumerate() {
+        let (user, number) = (users.id(*user)?, data.posts + number as u64);
+        let mut post = |(revision, author): (u64, u32)| {
+            let id = PostId::at(Revision::new(revision));
+            Ok::<_, Error>(PostRef { id, author: users.id(author)? })
+        };
+        writer.add(match deed {
+            Deed::Post => {
+                Change::Publish { author: user, content: content(number), request_id: None }
+            }
+            Deed::Reply(to) => {
+                let parent = post((to.revision, to.author))?;
+                let reply_to = Some(Box::new(ReplyTo { parent, root: post(to.root)? }));
+                let content = Content { reply_to, ..content(number) };
+                Change::Publish { author: user, content, request_id: None }
+            }
+            Deed::Like(to) => Change::Like { user, post: post((to.revision, to.author))? },
+            Deed::Repost(to) => Change::Repost { user, post: post((to.revision, to.author))? },
         })?;
     }
     writer.flush()
+}
+
+fn content(post: u64) -> Content {
+    Content::of_text(PostText::stored(&data::text(post)))
 }
 
 /// Ids that were made already: an id is shared by all events that name it.

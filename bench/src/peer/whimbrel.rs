@@ -61,6 +61,11 @@ impl Whimbrel {
     pub(crate) async fn client(&self) -> Result<Client, Error> {
         Ok(Client::connect(&self.address).await?)
     }
+
+    /// Clients enough for so many calls at once.
+    pub(crate) async fn clients(&self, in_flight: usize) -> Result<Vec<Client>, Error> {
+        Ok(Client::connect_for(&self.address, in_flight, 1).await?)
+    }
 }
 
 #[async_trait]
@@ -76,7 +81,7 @@ impl System for Whimbrel {
     }
 
     async fn callers(&self, in_flight: usize) -> Result<Callers, Error> {
-        let clients = Client::connect_for(&self.address, in_flight, 1).await?;
+        let clients = self.clients(in_flight).await?;
         Ok(clients.into_iter().map(|client| Arc::new(Calls(client)) as _).collect())
     }
 

@@ -44,10 +44,11 @@ pub(super) struct Axis {
     pub(super) write: fn(f64) -> String,
 }
 
-/// One system's figure.
+/// One system's figure, or that of one of its calls.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
     pub(super) kind: Kind,
+    pub(super) label: &'static str,
     pub(super) low: f64,
     pub(super) dot: f64,
     /// Drawn as a ring where it is a figure of its own.
@@ -129,7 +130,7 @@ fn draw_spans(area: &Area<'_>, title: &str, axis: Axis, spans: &[Span]) -> Drawn
         .build_cartesian_2d(range.log_scale(), (0..count - 1).into_segmented())?;
     let name_of = |place: &SegmentValue<i32>| match place {
         SegmentValue::CenterOf(number) => {
-            spans.get((count - 1 - number) as usize).map_or("", |span| span.kind.label())
+            spans.get((count - 1 - number) as usize).map_or("", |span| span.label)
         }
         _ => "",
     };

@@ -5,11 +5,12 @@ use std::path::Path;
 use super::charts::{self, Axis, Line, Span};
 use super::format;
 use crate::error::Error;
+use crate::mix::MIX;
 use crate::peer::Kind;
 use crate::results::{Results, Row};
 
 /// A chart: its file's name, and what it is called where pictures are not shown.
-pub(super) const CHARTS: [(&str, &str); 14] = [
+pub(super) const CHARTS: [(&str, &str); 15] = [
     ("publish", "Publishes a second"),
     ("publish_cpu", "Server CPU of a publish"),
     ("fan_out_shared", "Deliveries a second, shared connections"),
@@ -24,6 +25,7 @@ pub(super) const CHARTS: [(&str, &str); 14] = [
     ("growth_restart", "Starting again as data grows"),
     ("audience", "One post to all who watch"),
     ("audience_memory", "Memory of a watcher, by watchers"),
+    ("mixed", "A mixed day, call by call"),
 ];
 
 const PER_S: Axis = Axis {
@@ -97,6 +99,7 @@ pub(super) fn draw(results: &Results, dir: &Path) -> Result<Vec<&'static str>, E
     let last_ms = charts::plain("ms to the last delivery");
     chart.lines("audience", "audience", (WATCHERS, last_ms), &[("last_ms", "", false)])?;
     chart.lines("audience_memory", "audience", (WATCHERS, MEMORY), &[("bytes_each", "", false)])?;
+    chart.calls("mixed", "mixed", first(results, "mixed"))?;
     let names = CHARTS.iter().map(|(name, _)| *name);
     Ok(names.filter(|name| dir.join(format!("{name}.svg")).exists()).collect())
 }
@@ -124,7 +127,7 @@ impl Charts<'_> {
     fn title(&self, name: &str, x: f64) -> String {
         let title = CHARTS.iter().find(|(chart, _)| *chart == name).map_or("", |(_, title)| title);
         match name {
-            "publish" | "publish_cpu" => format!("{title}, {x} in flight"),
+            "publish" | "publish_cpu" | "mixed" => format!("{title}, {x} in flight"),
             "fan_out_shared" | "fan_out_own" => format!("{title}, {} watchers", format::grouped(x)),
             "latency" => format!("{title}, {} posts a second", format::grouped(x)),
             "restart" => format!("{title}, {0} edges and {0} posts", format::grouped(x)),
@@ -146,7 +149,14 @@ impl Charts<'_> {
             .filter_map(|row| {
                 let figure = row.figures.get(figure).filter(|figure| figure.min > 0.0)?;
                 let (low, dot, high) = (figure.min, figure.median, figure.max);
-                Some(Span { kind: row.system, low, dot, ring: None, high })
+                Some(Span {
+                    kind: row.system,
+                    label: row.system.label(),
+                    low,
+                    dot,
+                    ring: None,
+                    high,
+                })
             })
             .collect();
         charts::spans(&self.file(name), &self.title(name, x), axis, &spans)
@@ -159,7 +169,25 @@ impl Charts<'_> {
             .filter_map(|row| {
                 let (p50, p99) = (row.figures.get("p50_us")?, row.figures.get("p99_us")?);
                 let (low, high) = (p50.median, p99.median);
-                Some(Span { kind: row.system, low, dot: low, ring: Some(high), high })
+                let (kind, label) = (row.system, row.system.label());
+                Some(Span { kind, label, low, dot: low, ring: Some(high), high })
+            })
+            .collect();
+        charts::spans(&self.file(name), &self.title(name, x), TIME, &spans)
+    }
+
+    /// From the median to the 99th percentile of each call of the mix.
+    fn calls(&self, name: &str, measurement: &str, x: f64) -> Result<(), Error> {
+        let kind = Kind::Whimbrel;
+        let spans: Vec<Span> = MIX
+            .iter()
+            .filter_map(|part| {
+                let figure = |name: &str| {
+                    let name = format!("{}_{name}", part.name);
+                    Some(self.results.figure(measurement, kind, x, &name)?.median)
+                };
+                let (low, high) = (figure("p50_us")?, figure("p99_us")?);
+                Some(Span { kind, label: part.label, low, dot: low, ring: Some(high), high })
             })
             .collect();
         charts::spans(&self.file(name), &self.title(name, x), TIME, &spans)

@@ -17,6 +17,9 @@ const TEMPLATE: &str = include_str!("template.md");
 /// What a placeholder begins and ends with.
 const OPEN: &str = "{{";
 const CLOSE: &str = "}}";
+/// What begins and ends a section that may be left out.
+const IF: &str = "{{if ";
+const END: &str = "{{end}}";
 /// The folder of the charts, from the report.
 const FOLDER: &str = "benchmarks";
 
@@ -29,7 +32,8 @@ pub(crate) fn write(results: &Results, dir: &Path) -> Result<(), Error> {
         let _ = fs::remove_file(folder.join(format!("{name}.svg")));
     }
     let drawn = figures::draw(results, &folder)?;
-    let text = filled(TEMPLATE, |placeholder| match placeholder.split_once(' ') {
+    let template = kept(TEMPLATE, |name| !results.sizes(name).is_empty())?;
+    let text = filled(&template, |placeholder| match placeholder.split_once(' ') {
         Some(("chart", name)) => Some(chart(name, &drawn)),
         Some(("table", name)) => tables::table(results, name),
         Some(("text", name)) => tables::text(results, name),
@@ -45,6 +49,26 @@ fn chart(name: &str, drawn: &[&str]) -> String {
         Some(title) if drawn.contains(&name) => format!("![{title}]({FOLDER}/{name}.svg)"),
         _ => "*(no chart: not measured in this run)*".to_owned(),
     }
+}
+
+/// `template` without the sections of measurements that were never made: what stands between
+/// `{{if NAME}}` and `{{end}}`, each on a line of its own.
+fn kept(template: &str, is_there: impl Fn(&str) -> bool) -> Result<String, Error> {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once(IF) {
+        let parts = after.split_once(END).and_then(|(section, after)| {
+            let (name, section) = section.split_once(CLOSE)?;
+            Some((name, section.trim_start(), after.trim_start()))
+        });
+        let (name, section, after) = parts.ok_or_else(|| unknown("a section without an end"))?;
+        text += before;
+        if is_there(name) {
+            text += section;
+        }
+        rest = after;
+    }
+    Ok(text + rest)
 }
 
 /// `template` with all placeholders filled.
@@ -105,10 +129,49 @@ mod tests {
         {
             assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
         }
-        assert!(!text.contains(OPEN));
+        assert!(!text.contains(OPEN) && !text.contains("A mixed day"));
         let svg = fs::read_to_string(dir.path().join(FOLDER).join("publish.svg")).unwrap();
         assert!(svg.contains("Whimbrel") && svg.contains("NATS core"));
         assert!(!dir.path().join(FOLDER).join("restart.svg").exists());
+    }
+
+    /// The aim: a section is there with its figures, by call, and says that they are of a later run.
+    #[test]
+    fn a_section_comes_with_its_figures() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut later = Results { date: "friday".to_owned(), rounds: 1, ..Results::default() };
+        let row = later.row_mut("mixed", Kind::Whimbrel, 64.0);
+        for (name, value) in [
+            ("per_s", 2_000.0),
+            ("news_feed_per_s", 800.0),
+            ("news_feed_p50_us", 123.0),
+            ("news_feed_p99_us", 456.0),
+            ("like_p50_us", 70.0),
+            ("like_p99_us", 90.0),
+        ] {
+            row.figures.entry(name.to_owned()).or_default().push(value);
+        }
+        write(&results().with(later).unwrap(), dir.path()).unwrap();
+        let text = fs::read_to_string(dir.path().join("benchmarks.md")).unwrap();
+        for expected in [
+            "## A mixed day\n",
+            "| NewsFeed, first page | 40.0 % | 123 µs | 456 µs |",
+            "benchmarks/mixed.svg",
+            "- **`mixed`:** friday",
+        ] {
+            assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
+        }
+        let svg = fs::read_to_string(dir.path().join(FOLDER).join("mixed.svg")).unwrap();
+        assert!(svg.contains("NewsFeed, first page"));
+    }
+
+    /// The aim: of a section that is left out nothing is left, and one that never ends is an error.
+    #[test]
+    fn a_section_is_kept_or_not() {
+        let template = "a\n\n{{if b}}\nc\n\n{{end}}\nd";
+        assert_eq!(kept(template, |name| name == "b").unwrap(), "a\n\nc\n\nd");
+        assert_eq!(kept(template, |_| false).unwrap(), "a\n\nd");
+        assert!(kept("a {{if b}} c", |_| true).is_err());
     }
 
     /// The aim: a placeholder that nothing fills is an error, and not a hole in the report.

@@ -2,8 +2,9 @@
 
 use super::format::{bytes, digits, grouped, time_us, with_spread};
 use super::targets;
+use crate::mix::{MIX, Part};
 use crate::peer::Kind;
-use crate::results::{Results, Row};
+use crate::results::{Later, Results, Row};
 use crate::stats::Figure;
 
 /// What stands where there is nothing.
@@ -153,6 +154,22 @@ pub(super) fn table(results: &Results, name: &str) -> Option<String> {
                 ("not exactly once", &lost),
             ],
         ),
+        "mixed" => rows(
+            results,
+            &["mixed"],
+            &[
+                ("in flight", &x),
+                ("calls/s", &per_s),
+                ("reads/s", &cell("reads_per_s", grouped)),
+                ("writes/s", &cell("writes_per_s", grouped)),
+                ("p50", &p50),
+                ("p99", &p99),
+                ("server CPU each", &cpu),
+                ("pushed/s", &cell("pushed_per_s", grouped)),
+                ("post was gone", &cell("gone", grouped)),
+            ],
+        ),
+        "mixed_calls" => mixed_calls(results),
         "storm" => rows(
             results,
             &["storm"],
@@ -189,6 +206,7 @@ pub(super) fn text(results: &Results, name: &str) -> Option<String> {
             machine.kernel,
             time_us(machine.flush_us),
         ),
+        "later" => results.later.iter().map(later).collect(),
         "warning" if results.quick => {
             "**These are the figures of a quick run, which shows that everything works and \
              measures nothing.**"
@@ -197,6 +215,23 @@ pub(super) fn text(results: &Results, name: &str) -> Option<String> {
         "warning" => String::new(),
         _ => return None,
     })
+}
+
+/// When something was measured apart from the rest, and by what.
+fn later(later: &Later) -> String {
+    let measurements: Vec<_> = later.measurements.iter().map(|it| format!("`{it}`")).collect();
+    let versions: Vec<_> = later.versions.values().map(String::as_str).collect();
+    format!(
+        "- **{}:** {}, apart from the rest, by `{}` in {} minutes, with {} rounds ({}); an \
+         fdatasync then took {}.\n",
+        measurements.join(", "),
+        later.date,
+        later.command,
+        digits(later.seconds / 60.0),
+        later.rounds,
+        versions.join("; "),
+        time_us(later.machine.flush_us),
+    )
 }
 
 /// Which systems, which versions, and what was not there.
@@ -228,6 +263,35 @@ fn idle(results: &Results) -> String {
         lines += &line(&cells);
     }
     lines + &notes(results, &["idle_shared", "idle_own"])
+}
+
+/// A line for each call of the mix, with columns for each number of calls in flight.
+fn mixed_calls(results: &Results) -> String {
+    let sizes = results.sizes("mixed");
+    let figure = |x: f64, part: &Part, name: &str| {
+        let name = format!("{}_{name}", part.name);
+        results.figure("mixed", Kind::Whimbrel, x, &name).map(|figure| figure.median)
+    };
+    let per_cent = |part: &Part| {
+        let x = *sizes.first()?;
+        let all = results.figure("mixed", Kind::Whimbrel, x, "per_s")?.median;
+        Some(figure(x, part, "per_s")? / all * 100.0)
+    };
+    let mut heads = vec!["call".to_owned(), "of all calls".to_owned()];
+    for x in &sizes {
+        heads.extend([format!("{} in flight: p50", grouped(*x)), "p99".to_owned()]);
+    }
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    let mut lines = head(&heads);
+    for part in &MIX {
+        let share = or_nothing(per_cent(part), |it| format!("{} %", digits(it)));
+        let mut cells = vec![part.label.to_owned(), share];
+        for x in &sizes {
+            cells.extend(["p50_us", "p99_us"].map(|it| or_nothing(figure(*x, part, it), time_us)));
+        }
+        lines += &line(&cells);
+    }
+    lines
 }
 
 /// A table of all rows of `measurements`, a size after the other.

@@ -8,6 +8,7 @@ mod floor;
 mod idle;
 mod load;
 mod machine;
+mod mixed;
 mod publish;
 mod server;
 mod table;
@@ -89,6 +90,8 @@ enum Name {
     Thousand,
     /// A page of the feed of somebody who follows a thousand.
     Feed,
+    /// Nine reads to a write, of the calls that an app makes most.
+    Mixed,
     /// One author, a thousand watchers on a few connections.
     FanOutShared,
     /// One author, a thousand watchers on a connection each.
@@ -205,6 +208,7 @@ impl<'a> Session<'a> {
             Name::Publish => publish::measure(self).await?,
             Name::Thousand => vec![publish::measure_thousand(self).await?],
             Name::Feed => vec![feed::measure(self).await?],
+            Name::Mixed => vec![mixed::measure(self).await?],
             Name::FanOutShared | Name::FanOutOwn => {
                 vec![fan_out::measure(self, name, self.args.watch_connections(name)).await?]
             }
@@ -234,6 +238,7 @@ impl Name {
             Self::Publish => "publish",
             Self::Thousand => "thousand",
             Self::Feed => "feed",
+            Self::Mixed => "mixed",
             Self::FanOutShared => "fan_out_shared",
             Self::FanOutOwn => "fan_out_own",
             Self::IdleShared => "idle_shared",

@@ -1,0 +1,322 @@
+//! A mixed day: all calls of a social app in the mix of `mix.rs`, closed loops of them, on a server
+//! that holds a past, while some watch their feeds. Only Whimbrel has all of these calls.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use whimbrel::api::v1;
+use whimbrel::client::{self, Client};
+use whimbrel::model::{PostId, Revision};
+
+use super::Run;
+use crate::data::{self, Data, Posted};
+use crate::error::Error;
+use crate::load::{closed_loop, lock};
+use crate::machine;
+use crate::mix::{Call, Draw, MIX, World};
+use crate::peer::{Kind, System, Whimbrel, restart_in_order};
+use crate::stats::Latencies;
+use crate::watchers::{Watch, Watchers};
+
+/// Makes the same past and the same draws in every run.
+const SEED: u64 = 1_912;
+/// In flight to show what each call takes by itself: beside others most of the time is waiting.
+const ALONE: usize = 1;
+/// Items of a page of a feed.
+const PAGE_ITEMS: i32 = 50;
+
+/// What is known to those who call, and how long they waited.
+struct Day {
+    world: World,
+    /// In the order of [`MIX`].
+    latencies: Vec<Latencies>,
+    /// Calls about a post that was deleted while they were on their way.
+    gone: u64,
+}
+
+/// What an answer tells of the world.
+enum Told {
+    Nothing,
+    /// Where the next page is.
+    Page(String),
+    /// Where the post is.
+    Posted(u64),
+    Changed(bool),
+}
+
+/// What a round came to in all, and for each call that was made in it.
+type Figures = (Vec<(&'static str, f64)>, Vec<(String, f64)>);
+
+/// The server, and those who watch it.
+struct Stage {
+    whimbrel: Arc<Whimbrel>,
+    watching: Watchers,
+    day: Arc<Mutex<Day>>,
+}
+
+pub(super) async fn measure(run: &mut Run) {
+    if !run.kinds.contains(&Kind::Whimbrel) {
+        return;
+    }
+    let stage = match Stage::open(run).await {
+        Ok(stage) => stage,
+        Err(error) => return run.failed("mixed", Kind::Whimbrel, 0.0, &error),
+    };
+    for in_flight in [ALONE].into_iter().chain(run.sizes.in_flight.clone()) {
+        let x = in_flight as f64;
+        let clients = match stage.whimbrel.clients(in_flight).await {
+            Ok(clients) => clients,
+            Err(error) => return run.failed("mixed", Kind::Whimbrel, x, &error),
+        };
+        for round in 0..=run.sizes.rounds {
+            match stage.round(&clients, in_flight, run.sizes.mixed_time).await {
+                // The first one is not counted: it warms up.
+                Ok(_) if round == 0 => {}
+                Ok((all, each)) => {
+                    run.note("mixed", Kind::Whimbrel, x, Ok(all));
+                    run.take("mixed", Kind::Whimbrel, x, each);
+                }
+                Err(error) => run.failed("mixed", Kind::Whimbrel, x, &error),
+            }
+        }
+    }
+}
+
+impl Stage {
+    async fn open(run: &Run) -> Result<Self, Error> {
+        let sizes = &run.sizes;
+        let (world, edges, acts) =
+            World::with_past(SEED, sizes.mixed_users, sizes.mixed_followees, sizes.mixed_acts);
+        let data = Data { edges, acts, ..Data::default() };
+        let whimbrel = Arc::new(Whimbrel::start(&run.programs, &data).await?);
+        drop(data);
+        let system: Arc<dyn System> = Arc::clone(&whimbrel) as _;
+        // What was needed to take the past in is no part of the day.
+        restart_in_order(&*system).await?;
+        check(&whimbrel.client().await?, world.newest()).await?;
+
+        let apart = sizes.mixed_users / sizes.mixed_watchers;
+        let watch = |number| Watch { user: number * apart, authors: Arc::default(), cursor: None };
+        let watches = (0..sizes.mixed_watchers).map(watch).collect();
+        let watching = Watchers::open(&system, watches, sizes.shared_connections).await?;
+        let day = Day { world, latencies: Vec::new(), gone: 0 };
+        Ok(Self { whimbrel, watching, day: Arc::new(Mutex::new(day)) })
+    }
+
+    async fn round(
+        &self,
+        clients: &[Client],
+        in_flight: usize,
+        time: Duration,
+    ) -> Result<Figures, Error> {
+        let pid = self.whimbrel.server().pid();
+        self.watching.clear();
+        {
+            let mut day = lock(&self.day);
+            day.latencies = MIX.iter().map(|_| Latencies::new()).collect();
+            day.gone = 0;
+        }
+        let cpu = machine::cpu_time(pid);
+        let day = Arc::clone(&self.day);
+        let load = closed_loop(clients, in_flight, time, move |client| {
+            let day = Arc::clone(&day);
+            async move { step(&client, &day).await }
+        })
+        .await?;
+        let cpu = machine::cpu_time(pid) - cpu;
+        let pushed = self.watching.received() as f64;
+        let seconds = load.calls as f64 / load.per_s;
+        let day = lock(&self.day);
+        let reads = MIX.iter().zip(&day.latencies).filter(|(part, _)| part.call.is_read());
+        let reads: u64 = reads.map(|(_, latencies)| latencies.len()).sum();
+        let all = vec![
+            ("per_s", load.per_s),
+            ("reads_per_s", reads as f64 / seconds),
+            ("writes_per_s", (load.calls - reads) as f64 / seconds),
+            ("p50_us", load.latencies.quantile_us(0.5)),
+            ("p99_us", load.latencies.quantile_us(0.99)),
+            ("cpu_us", cpu.as_secs_f64() * 1e6 / load.calls as f64),
+            ("pushed_per_s", pushed / seconds),
+            ("gone", day.gone as f64),
+        ];
+        let made = MIX.iter().zip(&day.latencies).filter(|(_, latencies)| latencies.len() > 0);
+        let each = made.flat_map(|(part, latencies)| {
+            [
+                ("per_s", latencies.len() as f64 / seconds),
+                ("p50_us", latencies.quantile_us(0.5)),
+                ("p99_us", latencies.quantile_us(0.99)),
+            ]
+            .map(|(figure, value)| (format!("{}_{figure}", part.name), value))
+        });
+        Ok((all, each.collect()))
+    }
+}
+
+/// Whether posts are where they are taken to be: all calls about them would fail otherwise, and
+/// quickly.
+async fn check(client: &Client, newest: Option<Posted>) -> Result<(), Error> {
+    let newest = newest.ok_or_else(|| Error::Failed("there is no past".to_owned()))?;
+    let request = v1::GetPostsRequest {
+        user_id: data::user_name(newest.author),
+        post_ids: vec![post_id(newest)],
+        ..v1::GetPostsRequest::default()
+    };
+    let found = client.get_posts(request).await?.posts.pop().and_then(|view| view.post);
+    if found.is_some_and(|post| post.author_id == data::user_name(newest.author)) {
+        Ok(())
+    } else {
+        Err(Error::Failed("the past is not what was written".to_owned()))
+    }
+}
+
+/// Makes the next call. An error that nobody's deletion explains ends the round.
+async fn step(client: &Client, day: &Mutex<Day>) -> Result<(), Error> {
+    let draw = lock(day).world.draw();
+    let begun = Instant::now();
+    let told = make(client, &draw).await;
+    let took = begun.elapsed();
+    let Day { world, latencies, gone } = &mut *lock(day);
+    latencies[draw.call.place()].record(took);
+    let told = match told {
+        Ok(told) => told,
+        Err(error) if !draw.posts.is_empty() && is_gone(&error) => {
+            *gone += 1;
+            Told::Nothing
+        }
+        Err(error) => return Err(Error::from(error).while_doing(MIX[draw.call.place()].label)),
+    };
+    let Draw { call, user, other, ref posts, .. } = draw;
+    match (told, call, posts.first()) {
+        (Told::Page(page_token), ..) => world.turned(user, page_token),
+        (Told::Posted(revision), Call::Reply, Some(&parent)) => {
+            world.replied(user, parent, revision);
+        }
+        (Told::Posted(revision), ..) => world.posted(user, revision),
+        (Told::Changed(true), Call::Like, Some(&post)) => world.liked(user, post),
+        (Told::Changed(true), Call::Follow, _) => world.followed(user, other),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn is_gone(error: &client::Error) -> bool {
+    matches!(error, client::Error::Call(error) if error.reason == "POST_NOT_FOUND")
+}
+
+fn post_id(post: Posted) -> String {
+    PostId::at(Revision::new(post.revision)).to_string()
+}
+
+/// Makes a call as an app would, with the page sizes that come by themselves but for feeds.
+async fn make(client: &Client, draw: &Draw) -> Result<Told, client::Error> {
+    let user_id = data::user_name(draw.user);
+    let other_id = data::user_name(draw.other);
+    let post_id = draw.posts.first().copied().map(post_id).unwrap_or_default();
+    Ok(match draw.call {
+        Call::NewsFeed | Call::NextPage => {
+            let request = v1::NewsFeedRequest {
+                user_id,
+                page_size: PAGE_ITEMS,
+                page_token: draw.page_token.clone(),
+                ..Default::default()
+            };
+            Told::Page(client.news_feed(request).await?.next_page_token)
+        }
+        Call::GetThread => {
+            let request = v1::GetThreadRequest { user_id, post_id, ..Default::default() };
+            client.get_thread(request).await?;
+            Told::Nothing
+        }
+        Call::ListNotifications => {
+            let request = v1::ListNotificationsRequest { user_id, ..Default::default() };
+            client.list_notifications(request).await?;
+            Told::Nothing
+        }
+        Call::GetProfile => {
+            let request =
+                v1::GetProfileRequest { user_id, of_user_id: other_id, ..Default::default() };
+            client.get_profile(request).await?;
+            Told::Nothing
+        }
+        Call::ListPosts => {
+            let request = v1::ListPostsRequest {
+                user_id,
+                author_id: other_id,
+                include_reposts: true,
+                ..Default::default()
+            };
+            client.list_posts(request).await?;
+            Told::Nothing
+        }
+        Call::GetPosts => {
+            let post_ids = draw.posts.iter().copied().map(self::post_id).collect();
+            let request = v1::GetPostsRequest { user_id, post_ids, ..Default::default() };
+            client.get_posts(request).await?;
+            Told::Nothing
+        }
+        Call::ListLikes => {
+            let request = v1::ListLikesRequest { user_id, post_id, ..Default::default() };
+            client.list_likes(request).await?;
+            Told::Nothing
+        }
+        Call::ListReplies => {
+            let request = v1::ListRepliesRequest { user_id, post_id, ..Default::default() };
+            client.list_replies(request).await?;
+            Told::Nothing
+        }
+        Call::ListFollowers => {
+            let request =
+                v1::ListFollowersRequest { user_id, of_user_id: other_id, ..Default::default() };
+            client.list_followers(request).await?;
+            Told::Nothing
+        }
+        Call::ListFollowing => {
+            let request =
+                v1::ListFollowingRequest { user_id, of_user_id: other_id, ..Default::default() };
+            client.list_following(request).await?;
+            Told::Nothing
+        }
+        Call::GetRelationships => {
+            let other_ids = vec![other_id];
+            let request = v1::GetRelationshipsRequest { user_id, other_ids, ..Default::default() };
+            client.get_relationships(request).await?;
+            Told::Nothing
+        }
+        Call::Post | Call::Reply => {
+            let number = data::next_post();
+            let request = v1::PublishRequest {
+                author_id: user_id,
+                text: data::text(number),
+                request_id: format!("{number:016x}"),
+                reply_to_post_id: post_id,
+                ..Default::default()
+            };
+            Told::Posted(client.publish(request).await?.post.unwrap_or_default().revision)
+        }
+        Call::Like => {
+            Told::Changed(client.like(v1::LikeRequest { user_id, post_id }).await?.changed)
+        }
+        Call::Unlike => {
+            Told::Changed(client.unlike(v1::UnlikeRequest { user_id, post_id }).await?.changed)
+        }
+        Call::Repost => {
+            Told::Changed(client.repost(v1::RepostRequest { user_id, post_id }).await?.changed)
+        }
+        Call::Follow => {
+            let request = v1::FollowRequest { user_id, followee_id: other_id };
+            Told::Changed(client.follow(request).await?.changed)
+        }
+        Call::Unfollow => {
+            let request = v1::UnfollowRequest { user_id, followee_id: other_id };
+            Told::Changed(client.unfollow(request).await?.changed)
+        }
+        Call::MarkNotificationsSeen => {
+            let request = v1::MarkNotificationsSeenRequest { user_id, ..Default::default() };
+            Told::Changed(client.mark_notifications_seen(request).await?.changed)
+        }
+        Call::DeletePost => {
+            let request = v1::DeletePostRequest { user_id, post_id };
+            Told::Changed(client.delete_post(request).await?.changed)
+        }
+    })
+}
