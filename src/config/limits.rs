@@ -44,7 +44,8 @@ pub struct Limits {
 
     /// Items of a page if the caller does not say.
     pub page_items_default: usize,
-    /// Most items of a page: at 3,300 bytes each, a third of a MiB.
+    /// Most items of a page: a third of a MiB if they are texts, and below the 4 MiB that clients
+    /// take by default if each has all that a post may have.
     pub page_items_max: usize,
     /// How deep a thread is followed if the caller does not say: as deep as a phone can indent.
     pub thread_depth_default: usize,
@@ -59,6 +60,9 @@ pub struct Limits {
     /// Most answers that are looked at to find those of a thread that are shown, among what was
     /// deleted or is hidden: some tens of milliseconds.
     pub thread_looks_max: usize,
+    /// Most bytes of the posts of a thread: below the 4 MiB that clients take by default, with what
+    /// comes around them.
+    pub thread_bytes_max: usize,
     /// Up to where unseen notifications are counted: nobody tells a thousand from more.
     pub unseen_count_max: usize,
 
@@ -168,6 +172,7 @@ impl Default for Limits {
             thread_replies_max: 200,
             thread_ancestors_max: 100,
             thread_looks_max: 20_000,
+            thread_bytes_max: 3 << 20,
             unseen_count_max: 1_000,
             queue_commands_max: 8_192,
             batch_commands_max: 1_024,

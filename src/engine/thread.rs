@@ -33,6 +33,7 @@ impl Engine {
             replies_max: replies_max.min(limits.thread_replies_max),
             ancestors_max: limits.thread_ancestors_max,
             looks_max: limits.thread_looks_max,
+            bytes_max: limits.thread_bytes_max,
         };
         let thread = self.0.view.read(move |view| Ok::<_, Error>(view.thread(&query)?)).await?;
         thread.ok_or(Error::PostNotFound { post })

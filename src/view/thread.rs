@@ -34,6 +34,8 @@ pub struct ThreadQuery {
     pub ancestors_max: usize,
     /// How many answers are looked at, at most.
     pub looks_max: usize,
+    /// How many bytes all its posts may have. Half of them are for what it answers.
+    pub bytes_max: usize,
 }
 
 /// A post that was published, whatever became of it.
@@ -72,14 +74,19 @@ impl View {
             let Some(asked) = self.origin(&viewer, query.post)? else { return Ok(None) };
             let mut above = Vec::new();
             let mut parent = asked.parent;
+            let mut bytes = bytes_of(&asked.shown);
             while let Some(id) = parent.filter(|_| above.len() < query.ancestors_max) {
                 let revision = id.revision();
                 let origin = self.origin(&viewer, id)?.ok_or(ReadError::Missing { revision })?;
+                bytes += bytes_of(&origin.shown);
+                if bytes > query.bytes_max / 2 {
+                    break;
+                }
                 parent = origin.parent;
                 above.push(origin);
             }
             above.reverse();
-            let (below, cut) = Descent {
+            let (mut below, mut cut) = Descent {
                 view: self,
                 viewer: &viewer,
                 depth_max: query.depth_max,
@@ -90,7 +97,18 @@ impl View {
             let shown = below.iter().filter(|answer| answer.gap.is_none());
             let shown: Vec<_> = shown.map(|answer| answer.id).collect();
             // Else one that was deleted in this moment would be neither shown nor a gap.
-            let Some(shown) = self.all_posts(&shown)? else { continue };
+            let Some(mut shown) = self.all_posts(&shown)? else { continue };
+            // Parents come before what answers them, so what is left is a tree.
+            let fits = |post: &&Arc<Post>| {
+                bytes += post.content.bytes();
+                bytes <= query.bytes_max
+            };
+            let fitting = shown.iter().take_while(fits).count();
+            if let Some(first_left_out) = shown.get(fitting).map(|post| post.id()) {
+                let kept = below.iter().take_while(|answer| answer.id != first_left_out).count();
+                cut.extend(below.drain(kept..).map(|answer| answer.parent));
+                shown.truncate(fitting);
+            }
             let of_origins = above.iter().chain([&asked]).filter_map(|it| it.shown.clone().ok());
             let posts = of_origins.chain(shown).collect();
             let mut views = self.views_for(&viewer, posts)?.into_iter();
@@ -242,6 +260,10 @@ impl<'a> Descent<'a> {
         let about = (Table::Replies, post.into());
         Listing::new(&self.view.facts, about, Order::OldestFirst, Place::FIRST, ANSWERS_EXPECTED)
     }
+}
+
+fn bytes_of(shown: &Result<Arc<Post>, Gap>) -> usize {
+    shown.as_ref().map_or(0, |post| post.content.bytes())
 }
 
 /// The next of `views`, where there is no gap.

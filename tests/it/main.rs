@@ -39,6 +39,7 @@ mod reads;
 mod social_input;
 mod storm;
 mod stream_steps;
+mod thread;
 mod values;
 mod watch;
 mod watch_pace;

@@ -1,0 +1,72 @@
+//! How much of a thread comes at once.
+
+use whimbrel::engine::{Draft, Thread, ThreadQuery};
+use whimbrel::model::{PostId, bounds};
+
+use crate::harness::core::{Core, post, user};
+
+/// The bytes of each post here, at most: of its text, and of the names of those it answers.
+const POST_BYTES: usize = 200;
+
+/// A thread of few posts that are large is cut like one of many: parents come before what answers
+/// them, and whoever has answers that are left out says so.
+#[tokio::test]
+async fn a_thread_is_bounded_by_the_bytes_of_its_posts() {
+    // The post itself, and what of its answers fits beside it.
+    let core = Core::limited(|limits| limits.thread_bytes_max = 5 * POST_BYTES);
+    let root = publish(&core, None).await;
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.push(publish(&core, Some(root)).await);
+    }
+    let seen = thread(&core, root).await;
+    assert_eq!(listed(&seen), answers[..4]);
+    assert!(seen.post.has_more_replies);
+
+    // Below an answer nothing is left out.
+    let below = publish(&core, Some(answers[5])).await;
+    let seen = thread(&core, answers[5]).await;
+    assert_eq!(listed(&seen), [below]);
+    assert_eq!(seen.ancestors.len(), 1);
+    assert!(!seen.post.has_more_replies);
+}
+
+/// Of what a post answers the nearest come, as far as half of the bytes go.
+#[tokio::test]
+async fn ancestors_take_half_of_the_bytes() {
+    let core = Core::limited(|limits| limits.thread_bytes_max = 10 * POST_BYTES);
+    let mut chain = vec![publish(&core, None).await];
+    for _ in 0..7 {
+        chain.push(publish(&core, chain.last().copied()).await);
+    }
+    let last = chain.pop().expect("a post");
+    let seen = thread(&core, last).await;
+    let above: Vec<_> = seen.ancestors.iter().map(|above| above.id).collect();
+    assert_eq!(above, chain[3..]);
+    assert_eq!(seen.ancestors[0].parent, Some(chain[2]));
+}
+
+/// The largest thread there can be stays below what clients take by default.
+#[test]
+fn the_default_leaves_room_for_what_comes_around_the_posts() {
+    let limits = whimbrel::config::Limits::default();
+    let posts = limits.thread_replies_max + limits.thread_ancestors_max + 1;
+    // Names of users and posts, counts, times, tags and lengths.
+    let around = 6 * bounds::USER_ID_BYTES_MAX + 256;
+    assert!(limits.thread_bytes_max + posts * around < 4 << 20);
+}
+
+async fn publish(core: &Core, reply_to: Option<PostId>) -> PostId {
+    let draft = Draft { reply_to, ..post(&"x".repeat(POST_BYTES - 10)).into() };
+    let published = core.engine().publish(user("alice"), draft, None).await;
+    published.expect("the post is taken").post.id()
+}
+
+async fn thread(core: &Core, post: PostId) -> Thread {
+    let query = ThreadQuery { viewer: user("bob"), post, depth_max: 5, replies_max: 100 };
+    core.engine().thread(query).await.expect("the thread is read")
+}
+
+fn listed(thread: &Thread) -> Vec<PostId> {
+    thread.replies.iter().map(|answer| answer.id).collect()
+}
