@@ -2,6 +2,7 @@
 
 use crate::log;
 use crate::model::{Cursor, LogId, Revision};
+use crate::view::ReadError;
 
 /// Why a cursor cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,4 +61,13 @@ pub enum Error {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] log::Error),
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Missing { revision } => Self::Missing { revision },
+            ReadError::Log(error) => Self::Log(error),
+        }
+    }
 }

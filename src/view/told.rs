@@ -8,7 +8,7 @@ use super::beyond::Beyond;
 use super::fact::{Key, Notice, Table};
 use super::facts::Order;
 use super::ids::UserIx;
-use super::{BacklogKind, NoticeKind, Notification, View};
+use super::{BacklogKind, NoticeKind, Notification, ReadError, View};
 use crate::log::{self, History};
 use crate::model::{Change, Event, Mark, Post, PostId, Revision, UserId};
 
@@ -69,7 +69,7 @@ impl View {
     ///
     /// # Errors
     /// The index or the log is damaged or cannot be read.
-    pub fn told_backlog(&self, query: &ToldQuery) -> Result<ToldBacklog, log::Error> {
+    pub fn told_backlog(&self, query: &ToldQuery) -> Result<ToldBacklog, ReadError> {
         let ToldQuery { after, until, kind, events_max, .. } = *query;
         let Some(user) = self.ids.get(&query.user) else {
             return Ok(ToldBacklog { told: Vec::new(), reached: until });
@@ -95,16 +95,18 @@ impl View {
         });
         let revisions: Vec<_> = places.iter().map(|&(revision, _)| revision).collect();
         let events = self.log.get_many(&revisions)?;
-        let told = places.into_iter().zip(events).filter_map(|((revision, found), event)| {
-            let event = event?;
-            Some(match found {
-                Spot::Change => Told::Changed(revision, event.change),
-                Spot::Notice(notice) => {
-                    Told::Notified(Arc::new(self.notification(revision, &event, &notice)?))
-                }
-            })
-        });
-        Ok(ToldBacklog { told: told.collect(), reached })
+        let mut told = Vec::with_capacity(places.len());
+        for ((revision, found), event) in places.into_iter().zip(events) {
+            let event = event.ok_or(ReadError::Missing { revision })?;
+            told.extend(match found {
+                Spot::Change => Some(Told::Changed(revision, event.change)),
+                // None for a post that was deleted and erased in this moment.
+                Spot::Notice(notice) => self
+                    .notification(revision, &event, &notice)
+                    .map(|notification| Told::Notified(Arc::new(notification))),
+            });
+        }
+        Ok(ToldBacklog { told, reached })
     }
 
     /// The oldest of the newest `items_max` notifications of `user`. Reads the index, which blocks
