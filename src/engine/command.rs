@@ -32,7 +32,13 @@ pub(super) enum Command {
 pub(super) enum Ask {
     Edge { kind: EdgeKind, user: UserId, other: UserId },
     React { kind: ReactionKind, user: UserId, post: PostRef },
-    Delete { post: PostRef, reply_to: Option<PostId>, quote: Option<PostId> },
+    Delete {
+        post: PostRef,
+        reply_to: Option<PostId>,
+        quote: Option<PostId>,
+        /// Those whom the post may have notified.
+        notified: Vec<UserId>,
+    },
     See { user: UserId, until: Revision },
 }
 

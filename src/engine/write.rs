@@ -14,8 +14,7 @@ use crate::view::View;
 #[derive(Debug)]
 struct Referred {
     post: PostRef,
-    reply_to: Option<Box<ReplyTo>>,
-    quote: Option<PostRef>,
+    content: Content,
 }
 
 impl Engine {
@@ -82,7 +81,8 @@ impl Engine {
         let mut content = Content { attachments, langs, ..Content::of_text(text) };
         if let Some(parent) = reply_to {
             let parent = self.referred(parent).await?;
-            let root = parent.reply_to.map_or_else(|| parent.post.clone(), |above| above.root);
+            let above = parent.content.reply_to;
+            let root = above.map_or_else(|| parent.post.clone(), |above| above.root);
             content.reply_to = Some(Box::new(ReplyTo { parent: parent.post, root }));
         }
         if let Some(quote) = quote {
@@ -96,12 +96,14 @@ impl Engine {
     /// # Errors
     /// See [`Error`].
     pub async fn delete(&self, author: UserId, post: PostId) -> Result<Changed, Error> {
-        let Referred { post, reply_to, quote } = self.referred(post).await?;
+        let Referred { post, content } = self.referred(post).await?;
         if post.author != author {
             return Err(Error::NotTheAuthor { user: author, post: post.id });
         }
-        let (reply_to, quote) = (reply_to.map(|to| to.parent.id), quote.map(|quote| quote.id));
-        self.change(Ask::Delete { post, reply_to, quote }).await
+        let notified = content.notified(&author);
+        let reply_to = content.reply_to.map(|to| to.parent.id);
+        let quote = content.quote.map(|quote| quote.id);
+        self.change(Ask::Delete { post, reply_to, quote, notified }).await
     }
 
     /// Notes that `user` has seen what they were notified of up to a position, or all of it. Never
@@ -131,12 +133,7 @@ impl Engine {
     /// The post with this name, whether or not it was deleted since.
     async fn referred(&self, id: PostId) -> Result<Referred, Error> {
         if let Some(post) = self.0.view.cached_post(id.revision()) {
-            let content = &post.content;
-            return Ok(Referred {
-                post: post.reference(),
-                reply_to: content.reply_to.clone(),
-                quote: content.quote.clone(),
-            });
+            return Ok(Referred { post: post.reference(), content: post.content.clone() });
         }
         self.0.view.read(move |view| read(view, id)).await
     }
@@ -144,10 +141,12 @@ impl Engine {
 
 fn read(view: &View, id: PostId) -> Result<Referred, Error> {
     let event = view.log().get(id.revision())?;
-    let (author, reply_to, quote) = match event.map(|event| event.change) {
-        Some(Change::Publish { author, content, .. }) => (author, content.reply_to, content.quote),
-        Some(Change::Erased { author, reply_to, quote, .. }) => (author, reply_to, quote),
+    let (author, content) = match event.map(|event| event.change) {
+        Some(Change::Publish { author, content, .. }) => (author, content),
+        Some(Change::Erased { author, reply_to, quote, .. }) => {
+            (author, Content::erased(reply_to, quote))
+        }
         _ => return Err(Error::PostNotFound { post: id }),
     };
-    Ok(Referred { post: PostRef { id, author }, reply_to, quote })
+    Ok(Referred { post: PostRef { id, author }, content })
 }

@@ -12,10 +12,11 @@ pub struct Mark(u64);
 /// What a [`Mark`] stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkKind {
-    /// A post that every follower sees: no reply, or one that continues the author's own thread.
+    /// A post that every follower sees.
     Post,
-    /// A reply that a follower sees by what they follow beside the author.
-    Reply,
+    /// A post that a follower sees or not by whom else they follow and hide, as
+    /// [`super::Content::is_conditional`] says.
+    Conditional,
     /// A repost.
     Repost,
     /// Nothing to be seen, but something to be told: a deletion, a repost taken back, or a change of
@@ -81,7 +82,7 @@ impl Mark {
     pub const fn kind(self) -> MarkKind {
         match self.0 & ((1 << KIND_BITS) - 1) {
             0 => MarkKind::Post,
-            1 => MarkKind::Reply,
+            1 => MarkKind::Conditional,
             2 => MarkKind::Repost,
             _ => MarkKind::Change,
         }

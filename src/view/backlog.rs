@@ -47,10 +47,20 @@ pub enum BacklogKind {
 /// A part of a backlog.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// The revisions of its events, oldest first.
-    pub revisions: Vec<Revision>,
+    /// Its events, oldest first.
+    pub events: Vec<Spot>,
     /// Up to here there is nothing else. Before the end of what was asked for if there may be more.
     pub reached: Revision,
+}
+
+/// Where an event of a backlog is, and why it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Where.
+    pub revision: Revision,
+    /// Whether it comes from somebody whose posts are in the feed; else it is a change of the feed's
+    /// user, or one that is between them and somebody else.
+    pub is_from_author: bool,
 }
 
 /// An event that concerns a feed or not by what else the feed's user follows or hides.
@@ -125,7 +135,7 @@ impl View {
         };
         let concerned = |Conditional { revision, event }: &Conditional| {
             let (author, kind) = match event {
-                Happened::Post(post) => (&post.author, MarkKind::Reply),
+                Happened::Post(post) => (&post.author, MarkKind::Conditional),
                 Happened::Repost(repost) => (&repost.by, MarkKind::Repost),
                 Happened::Other(_) => return Ok(false),
             };
@@ -146,7 +156,7 @@ impl View {
     ) -> Result<Backlog, B::Error> {
         let BacklogQuery { after, until, kind, events_max, .. } = *query;
         let Some(lens) = Lens::new(self, &query.user, true, query.all_replies) else {
-            return Ok(Backlog { revisions: Vec::new(), reached: until });
+            return Ok(Backlog { events: Vec::new(), reached: until });
         };
         let posts = lens.authors(until.next()).map(|(author, since)| match kind {
             BacklogKind::Events => (Source::Posts(author), after.max(since)),
@@ -169,38 +179,37 @@ impl View {
             BacklogKind::Items => Moment::NOW,
         };
         let needs_event = |mark: Mark, source| match source {
-            Source::Posts(author) => lens.needs_event(mark, author, Moment::NOW),
+            Source::Posts(author) => lens.needs_event(mark, author),
             Source::Changes(_) => false,
         };
 
-        let mut revisions = Vec::new();
+        let mut events: Vec<Spot> = Vec::new();
         let mut looked_at = 0;
         let mut reached = after;
         while let Some(Pulled { mark, list: source, event }) = marks.next(needs_event)? {
-            let is_full = revisions.len() == events_max || looked_at == MARKS_MAX;
-            // A deletion is told to the followers of several, and each once.
-            let is_known = revisions.last() == Some(&mark.revision());
-            if is_full && mark.revision() > reached {
-                return Ok(Backlog { revisions, reached });
+            let revision = mark.revision();
+            let is_full = events.len() == events_max || looked_at == MARKS_MAX;
+            if is_full && revision > reached {
+                return Ok(Backlog { events, reached });
             }
-            reached = mark.revision();
+            reached = revision;
             looked_at += 1;
+            let is_from_author = matches!(source, Source::Posts(_));
             let is_told = match source {
                 Source::Changes(_) => true,
-                Source::Posts(_) if mark.kind() == MarkKind::Change => {
-                    kind == BacklogKind::Events && !is_known
-                }
+                Source::Posts(_) if mark.kind() == MarkKind::Change => kind == BacklogKind::Events,
                 Source::Posts(author) => {
                     lens.tells(mark, author, event.as_ref(), moment(mark), beyond)?
                 }
             };
-            if is_told {
-                revisions.push(mark.revision());
-            } else {
-                beyond.pass_over(1)?;
+            match events.last_mut() {
+                _ if !is_told => beyond.pass_over(1)?,
+                // A deletion concerns the followers of several, and may be the user's own.
+                Some(last) if last.revision == revision => last.is_from_author |= is_from_author,
+                _ => events.push(Spot { revision, is_from_author }),
             }
         }
-        Ok(Backlog { revisions, reached: until })
+        Ok(Backlog { events, reached: until })
     }
 
     fn oldest_after<B: Beyond>(
@@ -237,7 +246,7 @@ impl Lens<'_> {
         beyond: &B,
     ) -> Result<bool, B::Error> {
         let to_this_day = Moment { gone_by: Revision::MAX, ..moment };
-        match self.entry(mark, author, event, to_this_day) {
+        match self.entry(mark, author, event, to_this_day).filter(|entry| !entry.is_gone) {
             None => Ok(false),
             Some(entry) if entry.reposted_by.is_none() => Ok(true),
             Some(entry) => {

@@ -178,13 +178,25 @@ impl Facts {
         }
     }
 
-    /// Whether memory knows that a table has nothing about a subject at places, which are revisions,
-    /// after `after`.
-    pub(super) fn has_none_after(&self, about: (Table, Subject), after: Revision) -> bool {
+    /// The facts of a table about a subject at places, which are revisions, after `after`, oldest
+    /// first: at most `max`. `None` if the index may have some of them.
+    pub(super) fn list_after_cached(
+        &self,
+        about: (Table, Subject),
+        after: Revision,
+        max: usize,
+    ) -> Option<Vec<(Place, Value)>> {
         let recent = self.recent(about, after.into(), Order::OldestFirst, usize::MAX);
         // Asked after memory: what that had dropped by then is no newer.
         let is_all = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
-        is_all && recent.iter().all(|(_, recent)| recent.is_over)
+        let facts = recent.into_iter().filter(|(_, recent)| !recent.is_over);
+        is_all.then(|| facts.map(|(place, recent)| (place, recent.value)).take(max).collect())
+    }
+
+    /// Whether memory knows that a table has nothing about a subject at places, which are revisions,
+    /// after `after`.
+    pub(super) fn has_none_after(&self, about: (Table, Subject), after: Revision) -> bool {
+        self.list_after_cached(about, after, 1).is_some_and(|facts| facts.is_empty())
     }
 
     fn recent(

@@ -139,16 +139,15 @@ impl View {
         let mut marks = Looked::new(marks, beyond);
         let is_gone = |revision| self.hidden.retracted(revision).is_some();
         let is_asked_for = |mark: Mark| match mark.kind() {
-            MarkKind::Post => !is_gone(mark.revision()),
-            MarkKind::Reply => query.with_replies && !is_gone(mark.revision()),
+            MarkKind::Post | MarkKind::Conditional => !is_gone(mark.revision()),
             MarkKind::Repost => query.with_reposts && !is_gone(mark.revision()),
             MarkKind::Change => false,
         };
-        // A mark does not tell whether a post continues a thread, and is a reply.
+        // A mark does not say whether a post is a reply.
         let needs_event = |mark: Mark, _| match mark.kind() {
-            MarkKind::Post => !query.with_replies && is_asked_for(mark),
+            MarkKind::Post | MarkKind::Conditional => !query.with_replies && is_asked_for(mark),
             MarkKind::Repost => is_asked_for(mark),
-            MarkKind::Reply | MarkKind::Change => false,
+            MarkKind::Change => false,
         };
         self.fill(query.items_max, at, || {
             while let Some(Pulled { mark, event, .. }) = marks.next(needs_event)? {
@@ -157,13 +156,15 @@ impl View {
                     _ if !is_asked_for(mark) => None,
                     Some(Happened::Post(post)) if post.content.reply_to.is_some() => None,
                     None | Some(Happened::Post(_)) => {
-                        Some(Entry { revision, post: revision, reposted_by: None })
+                        let post = revision;
+                        Some(Entry { revision, post, reposted_by: None, is_gone: false })
                     }
                     Some(Happened::Repost(repost)) => {
                         let post = repost.post.id.revision();
                         let is_shown =
                             !is_gone(post) && !self.are_apart(&query.viewer, &repost.post.author);
-                        is_shown.then_some(Entry { revision, post, reposted_by: Some(author) })
+                        let reposted_by = Some(author);
+                        is_shown.then_some(Entry { revision, post, reposted_by, is_gone: false })
                     }
                     Some(_) => None,
                 };
@@ -186,7 +187,7 @@ impl View {
         let mut items = Vec::new();
         let mut more = false;
         while !more && let Some(entry) = next()? {
-            let Entry { revision, post, reposted_by } = entry;
+            let Entry { revision, post, reposted_by, .. } = entry;
             // One beyond the page tells whether there is another.
             more = items.len() == items_max;
             if !more {

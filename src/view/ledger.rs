@@ -10,7 +10,7 @@
 use super::fact::{Key, Notice, NoticeKind, PostCounts, Subject, Table, UserCounts, Value};
 use super::ids::UserIx;
 use crate::model::{
-    Change, Content, Event, Mark, MarkKind, PostId, PostRef, PostText, RequestId, Revision,
+    Change, Content, Event, Mark, MarkKind, PostId, PostRef, RequestId, Revision,
     Timestamp, UserId, mentions,
 };
 
@@ -90,25 +90,29 @@ impl<S: Store> Step<'_, S> {
                 self.follow(follower, followee);
                 Ok(())
             }
-            Change::Unfollow { follower, followee } => {
+            Change::Unfollow { follower, followee, .. } => {
                 let (follower, followee) = self.numbers(follower, followee);
                 self.push_change(follower);
+                self.push_change(followee);
                 self.unfollow(follower, followee)
             }
             Change::Publish { author, content, request_id } => {
                 self.publish(author, content, request_id.as_ref())
             }
             Change::Erased { author, reply_to, quote, request_id } => {
-                let mut left = Content::of_text(PostText::none());
-                left.reply_to.clone_from(reply_to);
-                left.quote.clone_from(quote);
+                let left = Content::erased(reply_to.clone(), quote.clone());
                 self.publish(author, &left, request_id.as_ref())
             }
-            Change::Delete { post, reply_to, quote } => self.delete(post, *reply_to, *quote),
+            Change::Delete { post, reply_to, quote, notified } => {
+                self.delete(post, *reply_to, *quote)?;
+                self.withdraw_from(&post.author);
+                notified.iter().for_each(|user| self.withdraw_from(user));
+                Ok(())
+            }
             Change::Like { user, post } => self.like(user, post),
-            Change::Unlike { user, post } => self.unlike(user, post),
+            Change::Unlike { user, post, .. } => self.unlike(user, post),
             Change::Repost { user, post } => self.repost(user, post),
-            Change::Unrepost { user, post } => self.unrepost(user, post),
+            Change::Unrepost { user, post, .. } => self.unrepost(user, post),
             Change::Block { blocker, blocked, severed } => {
                 let (blocker, blocked) = self.numbers(blocker, blocked);
                 self.put(Key::new(Table::Blocks, blocker, blocked), Some(self.at.into()));
@@ -127,6 +131,8 @@ impl<S: Store> Step<'_, S> {
                 self.put(Key::new(Table::Blocks, blocker, blocked), None);
                 self.put(Key::new(Table::Shown, blocker, blocked), Some(self.at.into()));
                 self.put(Key::new(Table::Shown, blocked, blocker), Some(self.at.into()));
+                self.push_change(blocker);
+                self.push_change(blocked);
                 Ok(())
             }
             Change::Mute { muter, muted } => {
@@ -177,9 +183,8 @@ impl<S: Store> Step<'_, S> {
             self.store.push_request(author, request_id, self.at, self.time);
         }
         let number = self.store.number(author);
-        let needs_look =
-            content.reply_to.as_ref().is_some_and(|to| !to.continues_thread_of(author));
-        let kind = if needs_look { MarkKind::Reply } else { MarkKind::Post };
+        let kind =
+            if content.is_conditional(author) { MarkKind::Conditional } else { MarkKind::Post };
         self.store.push_mark(number, Mark::new(self.at, kind));
         self.count_of_user(number, |counts| counts.posts += 1)?;
 
@@ -254,6 +259,7 @@ impl<S: Store> Step<'_, S> {
         let Some(since) = self.take(Key::new(Table::Like, post.id, user))? else {
             return Ok(());
         };
+        self.withdraw(user, author);
         self.put(Key::new(Table::Likes, post.id, since), None);
         self.put(Key::new(Table::Notices, author, since), None);
         self.count_of_post(post.id, |counts| counts.likes -= 1)?;
@@ -276,6 +282,7 @@ impl<S: Store> Step<'_, S> {
         let Some(since) = self.take(Key::new(Table::Repost, post.id, user))? else {
             return Ok(());
         };
+        self.withdraw(user, author);
         self.put(Key::new(Table::Reposts, post.id, since), None);
         self.put(Key::new(Table::Notices, author, since), None);
         self.put(Key::of(Table::Retracted, PostId::at(since)), Some(self.at.into()));
@@ -304,6 +311,19 @@ impl<S: Store> Step<'_, S> {
         if user != notice.actor {
             self.put(Key::new(Table::Notices, user, self.at), Some(notice.into()));
         }
+    }
+
+    /// Adds the event, by which `actor` takes back what they notified `user` of, to what concerns
+    /// `user`.
+    fn withdraw(&mut self, actor: UserIx, user: UserIx) {
+        if user != actor {
+            self.push_change(user);
+        }
+    }
+
+    fn withdraw_from(&mut self, user: &UserId) {
+        let user = self.store.number(user);
+        self.push_change(user);
     }
 
     /// Whether one of the two blocks the other.

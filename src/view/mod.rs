@@ -14,6 +14,7 @@ mod authors;
 mod backlog;
 mod beyond;
 mod changes;
+mod consequences;
 mod dense;
 mod fact;
 mod facts;
@@ -63,7 +64,8 @@ pub use answers::{
     PostView, Profile, Relationship, Thread, ThreadPost, UserList,
 };
 pub use applied::{Applied, Noticed};
-pub use backlog::{Backlog, BacklogKind, BacklogQuery, Conditional};
+pub use backlog::{Backlog, BacklogKind, BacklogQuery, Conditional, Spot};
+pub use consequences::{LaterReposts, Succession};
 pub use fact::NoticeKind;
 pub use feed::{AuthorPageQuery, FeedPage, PageItem, PageQuery};
 pub use indexing::Writing;

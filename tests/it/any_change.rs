@@ -16,7 +16,9 @@ pub(crate) fn any_change(
     let (one, other) = (name(number), name((number + random.usize(1..users)) % users));
     let (a, b) = (user(&one), user(&other));
     let is = |tie: Tie| world.since(&tie, now).is_some();
-    let follows = is(Tie::Follow(one.clone(), other.clone()));
+    let follows_since =
+        world.since(&Tie::Follow(one.clone(), other.clone()), now).map(Revision::new);
+    let follows = follows_since.is_some();
     let mutes = is(Tie::Mute(one.clone(), other.clone()));
     let are_apart = world.are_apart(&one, &other, now);
     let posts: Vec<u64> = world.posts();
@@ -32,10 +34,15 @@ pub(crate) fn any_change(
     let in_reach = target.clone().filter(|post| !world.are_apart(&one, post.author.as_str(), now));
     match random.u8(..40) {
         0..=6 if !follows && !are_apart => Some(Change::Follow { follower: a, followee: b }),
-        7 if follows => Some(Change::Unfollow { follower: a, followee: b }),
+        7 if follows => Some(Change::Unfollow { follower: a, followee: b, since: follows_since }),
         8..=12 => Some(publish(a, "a post", None)),
         13 => Some(publish(a, &format!("hello @{other}"), None)),
-        14..=20 => {
+        14 => {
+            let quote = Some(in_reach?);
+            let content = Content { quote, ..Content::of_text(post("a quote")) };
+            Some(Change::Publish { author: a, content, request_id: None })
+        }
+        15..=20 => {
             let parent = in_reach?;
             let above = &world.content(parent.id.revision().get()).reply_to;
             let root = above.as_ref().map_or_else(|| parent.clone(), |above| above.root.clone());
@@ -49,13 +56,16 @@ pub(crate) fn any_change(
         29 | 30 => {
             let post = target?;
             let tie = Tie::Repost(one, post.id.revision().get());
-            is(tie).then_some(Change::Unrepost { user: a, post })
+            let since = world.since(&tie, now).map(Revision::new);
+            since.is_some().then_some(Change::Unrepost { user: a, post, since })
         }
         31 => {
             let post = target?;
             let content = world.content(post.id.revision().get());
             let reply_to = content.reply_to.as_ref().map(|reply_to| reply_to.parent.id);
-            Some(Change::Delete { post, reply_to, quote: None })
+            let (quote, notified) =
+                (content.quote.as_ref().map(|quote| quote.id), content.notified(&post.author));
+            Some(Change::Delete { post, reply_to, quote, notified })
         }
         32 => {
             let severed = Severed {
@@ -74,10 +84,10 @@ pub(crate) fn any_change(
         37 | 38 => {
             let post = in_reach?;
             let tie = Tie::Like(one, post.id.revision().get());
-            Some(if is(tie) {
-                Change::Unlike { user: a, post }
-            } else {
-                Change::Like { user: a, post }
+            let since = world.since(&tie, now).map(Revision::new);
+            Some(match since {
+                Some(_) => Change::Unlike { user: a, post, since },
+                None => Change::Like { user: a, post },
             })
         }
         39 if random.u8(..4) == 0 => Some(Change::See { user: a, until: Revision::new(now) }),

@@ -181,6 +181,7 @@ async fn blocks_and_mutes_show_on_every_stream() {
         "+bob",
         "bob: heard, @alice",
         "-bob blocked",
+        "shown bob",
         "-bob muted",
         "+bob",
         "+bob",
@@ -193,6 +194,7 @@ async fn blocks_and_mutes_show_on_every_stream() {
     assert_eq!(told.iter().filter(|told| *told == "-alice blocked").count(), 1, "{told:?}");
     let expected = [
         "without bob, muted",
+        "with bob again",
         "Mention by bob",
         "without bob, blocked",
         "Mention by bob",
@@ -263,6 +265,7 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
         post: PostRef { id: PostId::at(Revision::new(place)), author: user("bob") },
         reply_to: None,
         quote: None,
+        notified: Vec::new(),
     };
     let of_bob = |content| Change::Publish { author: user("bob"), content, request_id: None };
     let first = |number: u64| of_bob(content(&format!("seen {number}")));
@@ -309,7 +312,7 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
         };
         assert!(parts > 0 || view.backlog_at_hand(&query).is_none(), "a worker was held up");
         let backlog = view.backlog(&query).unwrap();
-        told.extend(backlog.revisions);
+        told.extend(backlog.events.into_iter().map(|spot| spot.revision));
         assert!(backlog.reached > after, "no end");
         after = backlog.reached;
         parts += 1;

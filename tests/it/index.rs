@@ -226,7 +226,7 @@ fn followers_are_the_other_side_of_followees() {
         let follower = random.usize(1..4_000);
         let change = |follower| match comes {
             true => Change::Follow { follower, followee: star.clone() },
-            false => Change::Unfollow { follower, followee: star.clone() },
+            false => Change::Unfollow { follower, followee: star.clone(), since: None },
         };
         let changes = if comes { follows.insert(follower) } else { follows.remove(&follower) };
         if changes {
@@ -258,7 +258,7 @@ fn event(view: &View, number: usize, (kind, one, other): (u8, usize, usize)) -> 
     let follows = view.edge(&follower, &followee).is_some();
     let change = match kind {
         0 if one != other && !follows => Change::Follow { follower, followee },
-        1 if follows => Change::Unfollow { follower, followee },
+        1 if follows => Change::Unfollow { follower, followee, since: None },
         0 | 1 => return None,
         _ => Change::Publish {
             author: follower,

@@ -147,9 +147,9 @@ async fn change(cores: &[Core], world: &mut World, random: &mut fastrand::Rng) {
             }
             let change = match kind {
                 Like => Change::Like { user, post },
-                Unlike => Change::Unlike { user, post },
+                Unlike => Change::Unlike { user, post, since: None },
                 Repost => Change::Repost { user, post },
-                Unrepost => Change::Unrepost { user, post },
+                Unrepost => Change::Unrepost { user, post, since: None },
             };
             all(&changed).then_some(change)
         }
@@ -180,6 +180,7 @@ async fn change(cores: &[Core], world: &mut World, random: &mut fastrand::Rng) {
                 post: PostRef { id: named(place), author },
                 reply_to: content.reply_to.as_ref().map(|to| to.parent.id),
                 quote: content.quote.as_ref().map(|quote| quote.id),
+                notified: Vec::new(),
             };
             all(&changed).then_some(change)
         }
@@ -213,7 +214,7 @@ fn edge(world: &World, kind: EdgeKind, one: &str, other: &str) -> Change {
     let (one, other) = (user(one), user(other));
     match kind {
         EdgeKind::Follow => Change::Follow { follower: one, followee: other },
-        EdgeKind::Unfollow => Change::Unfollow { follower: one, followee: other },
+        EdgeKind::Unfollow => Change::Unfollow { follower: one, followee: other, since: None },
         EdgeKind::Block => {
             let severed = Severed { following, follower };
             Change::Block { blocker: one, blocked: other, severed }

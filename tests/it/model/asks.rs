@@ -241,7 +241,7 @@ fn event_line(event: &FeedEvent) -> String {
     let what = match &event.kind {
         FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.content.text.as_str()),
         FeedEventKind::Reposted { post, by } => format!("{by} reposted {}", post.id()),
-        FeedEventKind::Unreposted { post, by } => format!("{by} unreposted {post}"),
+        FeedEventKind::Unreposted { post, by, .. } => format!("{by} unreposted {post}"),
         FeedEventKind::Deleted(post) => format!("deleted {post}"),
         FeedEventKind::AuthorAdded(author) => format!("+{author}"),
         FeedEventKind::AuthorRemoved { author, reason } => {
