@@ -1,6 +1,9 @@
-//! Changes drawn at random, of all kinds, of few users.
+//! Changes drawn at random, of all kinds, of few users, and how an engine is asked for them.
 
-use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed, UserId};
+use whimbrel::engine::{Draft, EdgeKind, Engine, ReactionKind};
+use whimbrel::model::{
+    Change, Content, Cursor, PostId, PostRef, ReplyTo, Revision, Severed, UserId,
+};
 
 use crate::harness::core::{post, user};
 use crate::world::{Tie, World};
@@ -92,6 +95,45 @@ pub(crate) fn any_change(
         }
         39 if random.u8(..4) == 0 => Some(Change::See { user: a, until: Revision::new(now) }),
         _ => None,
+    }
+}
+
+/// Makes `change` by the calls of the engine, and gives its revision.
+pub(crate) async fn make(engine: &Engine, change: &Change) -> Revision {
+    use EdgeKind::{Block, Follow, Mute, Unblock, Unfollow, Unmute};
+    use ReactionKind::{Like, Repost, Unlike, Unrepost};
+
+    let edge = async |kind, one: &UserId, other: &UserId| {
+        engine.change_edge(kind, one.clone(), other.clone()).await.unwrap().revision
+    };
+    let react = async |kind, user: &UserId, post: &PostRef| {
+        engine.react(kind, user.clone(), post.id).await.unwrap().revision
+    };
+    match change {
+        Change::Follow { follower, followee } => edge(Follow, follower, followee).await,
+        Change::Unfollow { follower, followee, .. } => edge(Unfollow, follower, followee).await,
+        Change::Block { blocker, blocked, .. } => edge(Block, blocker, blocked).await,
+        Change::Unblock { blocker, blocked } => edge(Unblock, blocker, blocked).await,
+        Change::Mute { muter, muted } => edge(Mute, muter, muted).await,
+        Change::Unmute { muter, muted, .. } => edge(Unmute, muter, muted).await,
+        Change::Like { user, post } => react(Like, user, post).await,
+        Change::Unlike { user, post, .. } => react(Unlike, user, post).await,
+        Change::Repost { user, post } => react(Repost, user, post).await,
+        Change::Unrepost { user, post, .. } => react(Unrepost, user, post).await,
+        Change::Publish { author, content, .. } => {
+            let reply_to = content.reply_to.as_ref().map(|reply_to| reply_to.parent.id);
+            let quote = content.quote.as_ref().map(|quote| quote.id);
+            let draft = Draft { reply_to, quote, ..Draft::from(content.text.clone()) };
+            engine.publish(author.clone(), draft, None).await.unwrap().post.revision
+        }
+        Change::Delete { post, .. } => {
+            engine.delete(post.author.clone(), post.id).await.unwrap().revision
+        }
+        Change::See { user, until } => {
+            let until = Cursor { after: *until, ..engine.cursor() };
+            engine.mark_seen(user.clone(), Some(until)).await.unwrap().revision
+        }
+        Change::Erased { .. } => unreachable!("nothing is erased here"),
     }
 }
 
