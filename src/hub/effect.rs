@@ -118,12 +118,7 @@ pub(super) fn effects(
         let page_again = if since.is_some() { Revision::ZERO } else { revision };
         let event = Arc::new(FeedEvent::with_page_again(revision, kind, page_again));
         let of = Of::Notifications;
-        (actor != user).then(|| Effect::Tell {
-            user: user.clone(),
-            of,
-            event,
-            then: Then::Nothing,
-        })
+        (actor != user).then(|| Effect::Tell { user: user.clone(), of, event, then: Then::Nothing })
     };
 
     let mut effects = match (change, &post) {

@@ -151,9 +151,9 @@ impl FeedEvent {
                     EVENT_OVERHEAD_BYTES + post + of_user(&notification.actor)
                 }
                 FeedEventKind::Unreposted { by, stand_in, .. } => {
-                    let stand_in = stand_in.as_ref().map_or(0, |it| {
-                        EVENT_OVERHEAD_BYTES + of_post(&it.post) + of_user(&it.by)
-                    });
+                    let stand_in = stand_in
+                        .as_ref()
+                        .map_or(0, |it| EVENT_OVERHEAD_BYTES + of_post(&it.post) + of_user(&it.by));
                     stand_in + of_user(by)
                 }
                 FeedEventKind::AuthorAdded(user)

@@ -249,9 +249,7 @@ fn to_record(event: &Event) -> RecordChange {
             })
         }
         Change::Like { user, post } => RecordChange::Like(reaction(user, post, None)),
-        Change::Unlike { user, post, since } => {
-            RecordChange::Unlike(reaction(user, post, *since))
-        }
+        Change::Unlike { user, post, since } => RecordChange::Unlike(reaction(user, post, *since)),
         Change::Repost { user, post } => RecordChange::Repost(reaction(user, post, None)),
         Change::Unrepost { user, post, since } => {
             RecordChange::Unrepost(reaction(user, post, *since))
@@ -353,19 +351,15 @@ fn from_record(change: RecordChange) -> Option<Change> {
         RecordChange::Like(Reaction { user: by, post, .. }) => {
             Change::Like { user: user(&by)?, post: post_ref(post?)? }
         }
-        RecordChange::Unlike(Reaction { user: by, post, since }) => Change::Unlike {
-            user: user(&by)?,
-            post: post_ref(post?)?,
-            since: revision(since),
-        },
+        RecordChange::Unlike(Reaction { user: by, post, since }) => {
+            Change::Unlike { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
+        }
         RecordChange::Repost(Reaction { user: by, post, .. }) => {
             Change::Repost { user: user(&by)?, post: post_ref(post?)? }
         }
-        RecordChange::Unrepost(Reaction { user: by, post, since }) => Change::Unrepost {
-            user: user(&by)?,
-            post: post_ref(post?)?,
-            since: revision(since),
-        },
+        RecordChange::Unrepost(Reaction { user: by, post, since }) => {
+            Change::Unrepost { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
+        }
         RecordChange::Block(block) => Change::Block {
             blocker: user(&block.blocker)?,
             blocked: user(&block.blocked)?,

@@ -182,9 +182,8 @@ impl View {
             None => beyond.happened(&[revision])?.pop().flatten(),
         };
         let mark = Mark::new(revision, MarkKind::Repost);
-        let entry = self.ids.get(by).and_then(|by| {
-            lens.entry(mark, by, event.as_ref(), Moment::NOW)
-        });
+        let entry =
+            self.ids.get(by).and_then(|by| lens.entry(mark, by, event.as_ref(), Moment::NOW));
         Ok(entry.filter(|entry| !entry.is_gone))
     }
 

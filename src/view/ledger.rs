@@ -10,8 +10,8 @@
 use super::fact::{Key, Notice, NoticeKind, PostCounts, Subject, Table, UserCounts, Value};
 use super::ids::UserIx;
 use crate::model::{
-    Change, Content, Event, Mark, MarkKind, PostId, PostRef, RequestId, Revision,
-    Timestamp, UserId, mentions,
+    Change, Content, Event, Mark, MarkKind, PostId, PostRef, RequestId, Revision, Timestamp,
+    UserId, mentions,
 };
 
 /// What changes are applied to.

@@ -138,8 +138,7 @@ impl<'a> Lens<'a> {
             (MarkKind::Repost, Some(Happened::Repost(repost))) => {
                 let original = repost.post.id.revision();
                 let is_gone = is_gone || self.is_gone(original, moment);
-                let entry =
-                    Entry { revision, post: original, reposted_by: Some(author), is_gone };
+                let entry = Entry { revision, post: original, reposted_by: Some(author), is_gone };
                 self.shows_repost(repost, moment).then_some(entry)
             }
             _ => None,

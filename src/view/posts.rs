@@ -112,10 +112,12 @@ impl Posts {
         revisions: &[Revision],
     ) -> Result<Vec<Option<Happened>>, log::Error> {
         let mut happened = self.get_many_plain(revisions)?;
-        let reposts = || happened.iter().enumerate().filter_map(|(place, found)| match found {
-            Some(Happened::Other(Change::Repost { user, post })) => Some((place, user, post)),
-            _ => None,
-        });
+        let reposts = || {
+            happened.iter().enumerate().filter_map(|(place, found)| match found {
+                Some(Happened::Other(Change::Repost { user, post })) => Some((place, user, post)),
+                _ => None,
+            })
+        };
         let originals: Vec<_> = reposts().map(|(.., post)| post.id.revision()).collect();
         if originals.is_empty() {
             return Ok(happened);
@@ -140,10 +142,7 @@ impl Posts {
     }
 
     /// The same, with a repost as the change that it is where it is not cached.
-    fn get_many_plain(
-        &self,
-        revisions: &[Revision],
-    ) -> Result<Vec<Option<Happened>>, log::Error> {
+    fn get_many_plain(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
         let cached = |&revision: &Revision| self.cached(revision);
         let mut happened: Vec<_> = revisions.iter().map(cached).collect();
         let places = || happened.iter().enumerate().filter(|(_, found)| found.is_none());

@@ -314,10 +314,7 @@ impl World {
             let told = seen.next_if(|(told, _)| *told == at).map(|(_, what)| what.clone());
             let may_be = self.may_be(&name(reader.user), at);
             let change = self.definition.change(at);
-            assert!(
-                may_be.contains(&told),
-                "{at}, {change:?}: {told:?} and not one of {may_be:?}"
-            );
+            assert!(may_be.contains(&told), "{at}, {change:?}: {told:?} and not one of {may_be:?}");
         }
         assert_eq!(seen.next(), None, "out of order, or too much");
     }
@@ -341,8 +338,7 @@ impl World {
         let is_one =
             |one: &UserId, other: &UserId| [one, other].map(UserId::as_str).contains(&reader);
         match self.definition.change(at) {
-            Change::Follow { follower, followee }
-            | Change::Unfollow { follower, followee, .. } => {
+            Change::Follow { follower, followee } | Change::Unfollow { follower, followee, .. } => {
                 is_one(follower, followee)
             }
             Change::Block { blocker, blocked, .. } | Change::Unblock { blocker, blocked } => {

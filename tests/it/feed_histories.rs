@@ -245,8 +245,7 @@ impl History {
     }
 
     fn heard_again(&self, viewer: &str, other: &UserId) -> Option<String> {
-        let is_hidden =
-            self.world.is_hidden(viewer, other.as_str(), Lens::page(self.world.head()));
+        let is_hidden = self.world.is_hidden(viewer, other.as_str(), Lens::page(self.world.head()));
         (!is_hidden).then(|| format!("with {other} again"))
     }
 

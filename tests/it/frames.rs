@@ -45,16 +45,19 @@ fn a_batch_says_what_happened() {
         event(4, FeedEventKind::AuthorAdded(bob())),
         event(5, FeedEventKind::AuthorRemoved { author: bob(), reason: Removal::Mute }),
         event(6, FeedEventKind::Reposted { post: Arc::clone(&post), by: bob() }),
-        event(7, FeedEventKind::Unreposted {
-            post: post.id(),
-            by: bob(),
-            repost: None,
-            stand_in: Some(Box::new(StandIn {
-                revision: Revision::new(6),
-                post: Arc::clone(&post),
+        event(
+            7,
+            FeedEventKind::Unreposted {
+                post: post.id(),
                 by: bob(),
-            })),
-        }),
+                repost: None,
+                stand_in: Some(Box::new(StandIn {
+                    revision: Revision::new(6),
+                    post: Arc::clone(&post),
+                    by: bob(),
+                })),
+            },
+        ),
         event(8, FeedEventKind::Deleted(post.id())),
     ];
     let at = |revision| Cursor::after(LogId::new(9), Revision::new(revision));

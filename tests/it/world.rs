@@ -105,7 +105,9 @@ impl World {
         self.changes.push(change.clone());
         match change {
             Change::Follow { follower, followee } => self.begin(follow(follower, followee), at),
-            Change::Unfollow { follower, followee, .. } => self.end(&follow(follower, followee), at),
+            Change::Unfollow { follower, followee, .. } => {
+                self.end(&follow(follower, followee), at)
+            }
             Change::Publish { author, content, .. } => {
                 self.posts.insert(at, Post { author: author.to_string(), content });
             }

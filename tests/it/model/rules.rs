@@ -105,9 +105,7 @@ impl Model {
         let user = user(who);
         match kind {
             ReactionKind::Like => self.begin(&like, usize::MAX, Change::Like { user, post }),
-            ReactionKind::Unlike => {
-                self.end(&like, Change::Unlike { user, post, since: None })
-            }
+            ReactionKind::Unlike => self.end(&like, Change::Unlike { user, post, since: None }),
             ReactionKind::Repost => self.begin(&repost, usize::MAX, Change::Repost { user, post }),
             ReactionKind::Unrepost => {
                 self.end(&repost, Change::Unrepost { user, post, since: None })
@@ -174,7 +172,8 @@ impl Model {
         let content = self.world.content(place).clone();
         let reply_to = content.reply_to.map(|reply_to| reply_to.parent.id);
         let quote = content.quote.map(|quote| quote.id);
-        let revision = self.world.push(Change::Delete { post, reply_to, quote, notified: Vec::new() });
+        let revision =
+            self.world.push(Change::Delete { post, reply_to, quote, notified: Vec::new() });
         Outcome::Changed { changed: true, revision }
     }
 
