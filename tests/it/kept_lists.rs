@@ -141,6 +141,29 @@ async fn a_repost_comes_when_the_author_is_unfollowed() {
     assert_eq!(client.entries.keys().copied().collect::<Vec<_>>(), [repost.get()]);
 }
 
+/// What is deleted, or taken back, moves nothing else into the window of the rule for reposts.
+#[tokio::test]
+async fn a_deletion_moves_no_other_entry() {
+    let core = Core::limited(|_| ());
+    let engine = core.engine();
+    core.follow("v", "b").await;
+    let post = core.publish("x", "the post").await.post.id();
+    core.follow("v", "x").await;
+    let mut between = Vec::new();
+    for number in 0..40 {
+        between.push(core.publish("b", &format!("{number}")).await.post.id());
+    }
+    let mut client = Client::open(engine, "v", FEED, Reach { pages: 9, items_max: 9 }).await;
+    let repost = engine.react(ReactionKind::Repost, user("b"), post).await.unwrap().revision;
+    for gone in between {
+        engine.delete(user("b"), gone).await.unwrap();
+        client.read_all(engine).await;
+        client.check(engine).await;
+        assert!(client.entries.contains_key(&repost.get()), "{:?}", client.entries);
+    }
+    assert_eq!(client.entries.len(), 2);
+}
+
 /// A reply leaves the feed with whom it answers.
 #[tokio::test]
 async fn a_reply_goes_when_whom_it_answers_is_unfollowed() {
@@ -223,7 +246,8 @@ impl History {
                 self.make(Change::Follow { follower, followee }).await;
             }
         }
-        for _ in 0..STEPS / 3 {
+        let before = if let Mix::Reposts = self.mix { 2 * STEPS } else { STEPS / 3 };
+        for _ in 0..before {
             self.change().await;
         }
         let mut clients: Vec<Client> = Vec::new();
@@ -292,7 +316,7 @@ impl History {
     fn any_repost(&mut self) -> Option<Change> {
         let by = name(self.random.usize(..USERS));
         let posts = self.world.posts();
-        let newest = posts.len().saturating_sub(30);
+        let newest = posts.len().saturating_sub(90);
         let place = posts.get(newest + self.random.usize(..(posts.len() - newest).max(1)));
         let place = place.copied().filter(|&place| self.world.retracted(place).is_none());
         let kind = self.random.u8(..10);
