@@ -23,6 +23,7 @@ mod fragile_disk;
 mod frames;
 mod harness;
 mod health_reflection;
+mod hidden_people;
 mod history;
 mod import;
 mod index;
