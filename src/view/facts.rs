@@ -10,6 +10,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use super::fact::{Key, Place, Subject, Table, Value};
+use super::turn::Applying;
 use crate::log::{self, Index};
 use crate::model::Revision;
 
@@ -44,8 +45,8 @@ pub(super) enum Order {
 }
 
 impl Facts {
-    /// Makes something a fact, or none. Only the applier calls it.
-    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision) {
+    /// Makes something a fact, or none.
+    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision, _: &Applying) {
         let recent = Recent { value: value.unwrap_or_default(), is_over: value.is_none(), at };
         if !key.table.is_list() {
             self.single.insert(key, recent);

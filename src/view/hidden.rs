@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use super::fact::{Key, Table, Value};
 use super::graph::{Edge, Edges, Graph};
 use super::ids::UserIx;
+use super::turn::Applying;
 use crate::model::Revision;
 
 /// Who hides whom, and what is no longer there.
@@ -22,13 +23,13 @@ pub(super) struct Hidden {
 }
 
 impl Hidden {
-    /// Takes in a fact of one of the tables that are kept here. Only the applier calls it.
-    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision) {
+    /// Takes in a fact of one of the tables that are kept here.
+    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision, by: &Applying) {
         let edge = |graph: &Graph| {
             let (one, other) = (key.subject.user(), key.place.user());
             match value {
-                Some(since) => graph.insert(one, other, since.revision()),
-                None => graph.remove(one, other, at),
+                Some(since) => graph.insert(one, other, since.revision(), by),
+                None => graph.remove(one, other, at, by),
             }
         };
         match (key.table, value) {

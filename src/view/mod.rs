@@ -40,6 +40,7 @@ mod states;
 mod tallies;
 mod thread;
 mod told;
+mod turn;
 mod watermark;
 
 use std::hash::{BuildHasher, RandomState};
@@ -56,6 +57,7 @@ use posts::Posts;
 use reads::Reads;
 use requests::Requests;
 use tallies::Tallies;
+use turn::Turn;
 use watermark::Watermark;
 
 pub use answers::{
@@ -97,6 +99,7 @@ pub struct View {
     /// Up to where unseen notifications are counted.
     unseen_count_max: usize,
     applied: Watermark,
+    turn: Turn,
 }
 
 impl View {
@@ -122,6 +125,7 @@ impl View {
             reads: Reads::new(limits.reads_max),
             unseen_count_max: limits.unseen_count_max,
             applied: Watermark::default(),
+            turn: Turn::default(),
             log,
         }
     }
@@ -132,17 +136,23 @@ impl View {
         self.log.as_ref()
     }
 
-    /// Takes in `event`, the one after the last applied. Only the applier calls this. Gives what it
-    /// is to others than those whom it names.
+    /// Takes in `event`, the one after the last applied. Gives what it is to others than those whom it
+    /// names.
     ///
     /// # Errors
     /// The index is damaged or cannot be read. The view must not be used further.
+    ///
+    /// # Panics
+    /// The event is not the next one, or another is being taken in.
     pub fn apply(&self, revision: Revision, event: &Event) -> Result<Applied, log::Error> {
-        let mut memory = Memory(self, Applied::default());
+        let by = &*self.turn.take();
+        let applied = self.applied();
+        assert_eq!(revision, applied.next(), "the view is at {applied}");
+        let mut memory = Memory { view: self, by, applied: Applied::default() };
         ledger::apply(&mut memory, revision, event)?;
-        let mut applied = memory.1;
+        let mut applied = memory.applied;
         if let Some(Happened::Post(post)) = self.posts.take_in(revision, event) {
-            self.tallies.begin(post.id());
+            self.tallies.begin(post.id(), by);
             applied.post = Some(post);
         }
         match &event.change {
@@ -152,7 +162,7 @@ impl View {
             }
             _ => {}
         }
-        self.applied.advance(revision);
+        self.applied.advance(revision, by);
         Ok(applied)
     }
 

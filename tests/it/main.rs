@@ -18,6 +18,7 @@ mod erase;
 mod erase_crash;
 mod feed_histories;
 mod feed_rules;
+mod first_reads;
 mod follow;
 mod fragile_disk;
 mod frames;
