@@ -15,6 +15,7 @@ mod backlog;
 mod beyond;
 mod changes;
 mod dense;
+mod descent;
 mod fact;
 mod facts;
 mod feed;

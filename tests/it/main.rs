@@ -41,6 +41,7 @@ mod social_input;
 mod storm;
 mod stream_steps;
 mod thread;
+mod thread_steps;
 mod values;
 mod watch;
 mod watch_pace;
