@@ -7,13 +7,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::View;
 use super::answers::Gap;
 use super::fact::{Place, Table, Value};
 use super::facts::Order;
 use super::listing::Listing;
 use super::seen_by::Viewer;
-use crate::log;
+use super::{ReadError, Reading};
 use crate::model::{PostId, Revision};
 
 /// Answers to a post that are read at first: most have fewer.
@@ -55,8 +54,8 @@ impl Below {
 
 /// Going through the answers to a post.
 pub(super) struct Descent<'a> {
-    pub(super) view: &'a View,
-    pub(super) viewer: &'a Viewer,
+    pub(super) reading: &'a Reading<'a>,
+    pub(super) viewer: Viewer<'a>,
     pub(super) depth_max: usize,
     pub(super) answers_max: usize,
     pub(super) looks_left: usize,
@@ -66,7 +65,7 @@ pub(super) struct Descent<'a> {
 
 impl<'a> Descent<'a> {
     /// The answers below `root`; to itself only those after `after`.
-    pub(super) fn go(mut self, root: PostId, after: Revision) -> Result<Below, log::Error> {
+    pub(super) fn go(mut self, root: PostId, after: Revision) -> Result<Below, ReadError> {
         let mut below = Below::default();
         let mut level = vec![root];
         for depth in 1..=self.depth_max {
@@ -112,7 +111,7 @@ impl<'a> Descent<'a> {
         depth: usize,
         max: usize,
         found: &mut Vec<Answer>,
-    ) -> Result<Option<Revision>, log::Error> {
+    ) -> Result<Option<Revision>, ReadError> {
         let enough = found.len() + max;
         let mut looked_until = from;
         for answer in self.answers_to(parent, from) {
@@ -133,7 +132,7 @@ impl<'a> Descent<'a> {
     }
 
     /// Whether an answer to `parent` after `from` is alive, as far as it may look.
-    fn has_alive(&mut self, parent: PostId, from: Revision) -> Result<bool, log::Error> {
+    fn has_alive(&mut self, parent: PostId, from: Revision) -> Result<bool, ReadError> {
         for answer in self.answers_to(parent, from) {
             let (place, author) = answer?;
             let (id, gap) = (PostId::at(place.revision()), self.gap(place, author));
@@ -145,8 +144,8 @@ impl<'a> Descent<'a> {
     }
 
     /// Whether an answer is alive, as far as it may look: at this one at least.
-    fn is_alive(&mut self, id: PostId, gap: Option<Gap>) -> Result<bool, log::Error> {
-        self.look();
+    fn is_alive(&mut self, id: PostId, gap: Option<Gap>) -> Result<bool, ReadError> {
+        self.look()?;
         if gap.is_none() {
             return Ok(true);
         }
@@ -164,7 +163,7 @@ impl<'a> Descent<'a> {
             if self.looks_left == 0 {
                 return Ok(true);
             }
-            self.look();
+            self.look()?;
             let id = PostId::at(place.revision());
             let gap = self.gap(place, author);
             match gap.map_or(Some(true), |_| self.known.get(&id).copied()) {
@@ -180,13 +179,14 @@ impl<'a> Descent<'a> {
     }
 
     /// Counts a look.
-    fn look(&mut self) {
+    fn look(&mut self) -> Result<(), ReadError> {
         assert!(self.looks_left > 0, "it may not look any further");
         self.looks_left -= 1;
+        self.reading.caller().check()
     }
 
     fn gap(&self, place: Place, author: Value) -> Option<Gap> {
-        if self.view.hidden.retracted(place.revision()).is_some() {
+        if self.reading.hidden.retracted(place.revision()).is_some() {
             Some(Gap::Deleted)
         } else {
             (!self.viewer.sees(author.user())).then_some(Gap::Hidden)
@@ -196,6 +196,6 @@ impl<'a> Descent<'a> {
     /// All that ever answered `post` after `after`, oldest first.
     fn answers_to(&self, post: PostId, after: Revision) -> Listing<'a> {
         let about = (Table::Replies, post.into());
-        Listing::new(&self.view.facts, about, Order::OldestFirst, after.into(), ANSWERS_EXPECTED)
+        Listing::new(&self.reading.facts, about, Order::OldestFirst, after.into(), ANSWERS_EXPECTED)
     }
 }

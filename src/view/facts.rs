@@ -141,7 +141,7 @@ impl Facts {
         order: Order,
         max: usize,
     ) -> Result<Vec<(Place, Value)>, log::Error> {
-        debug_assert!(about.0.is_list(), "{about:?} is not a list");
+        assert!(about.0.is_list(), "{about:?} is not a list");
         let mut listed = Vec::new();
         let mut from = from;
         loop {
@@ -182,10 +182,12 @@ impl Facts {
     /// Whether memory knows that a table has nothing about a subject at places, which are revisions,
     /// after `after`.
     pub(super) fn has_none_after(&self, about: (Table, Subject), after: Revision) -> bool {
-        let recent = self.recent(about, after.into(), Order::OldestFirst, usize::MAX);
+        let is_over = self.lists.get(&about).is_none_or(|list| {
+            let start = list.partition_point(|&(place, _)| place <= after.into());
+            list[start..].iter().all(|(_, recent)| recent.is_over)
+        });
         // Asked after memory: what that had dropped by then is no newer.
-        let is_all = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
-        is_all && recent.iter().all(|(_, recent)| recent.is_over)
+        is_over && self.index.as_ref().is_none_or(|index| index.complete_until() <= after)
     }
 
     fn recent(

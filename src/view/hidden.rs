@@ -11,6 +11,9 @@ use super::ids::UserIx;
 use super::turn::Applying;
 use crate::model::Revision;
 
+/// Blockers of somebody that are looked at without asking whether anybody waits for that.
+const APART_AT_ONCE: usize = 1_024;
+
 /// Who hides whom, and what is no longer there.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
@@ -107,13 +110,26 @@ impl Hidden {
         self.blocks.edges(user).iter().collect()
     }
 
-    /// Everybody whom `user` blocks or who blocks them.
-    pub(super) fn apart_from(&self, user: UserIx) -> Vec<UserIx> {
-        let mut apart = self.blocks.followers(user, None, usize::MAX);
-        apart.extend(self.blocks.edges(user).iter().map(|edge| edge.followee));
-        apart.sort_unstable();
-        apart.dedup();
-        apart
+    /// No fewer than those whom `user` blocks or who block them: who does both may count twice.
+    pub(super) fn apart_max(&self, user: UserIx) -> usize {
+        self.blocks.followee_count(user) + self.blocks.follower_count(user)
+    }
+
+    /// Everybody whom `user` blocks or who blocks them, each once, some at a time: whom somebody
+    /// blocks is bounded, and who blocks them is not.
+    pub(super) fn apart_from(&self, user: UserIx) -> impl Iterator<Item = Vec<UserIx>> {
+        let blocked = self.blocks(user).into_iter().map(|edge| edge.followee).collect();
+        let mut after = None;
+        let blockers = std::iter::from_fn(move || {
+            let blockers = self.blocks.followers(user, after, APART_AT_ONCE);
+            after = blockers.last().copied();
+            (!blockers.is_empty()).then_some(blockers)
+        });
+        let only_they = move |mut blockers: Vec<UserIx>| {
+            blockers.retain(|&blocker| self.blocks.edge(user, blocker).is_none());
+            blockers
+        };
+        std::iter::once(blocked).chain(blockers.map(only_they))
     }
 
     /// The revisions after `after`, up to `until`, that deleted posts or took reposts back, rising.

@@ -14,6 +14,7 @@ mod authors;
 mod backlog;
 mod beyond;
 mod changes;
+mod counting;
 mod dense;
 mod descent;
 mod fact;
@@ -73,7 +74,7 @@ pub use indexing::Writing;
 pub use lists::ListQuery;
 pub use notices::NoticesQuery;
 pub use posts::{Happened, Reposted};
-pub use reads::ReadError;
+pub use reads::{ReadError, Reading};
 pub use thread::ThreadQuery;
 pub use told::{Told, ToldBacklog, ToldQuery};
 
@@ -99,6 +100,8 @@ pub struct View {
     reads: Reads,
     /// Up to where unseen notifications are counted.
     unseen_count_max: usize,
+    /// How much a page looks through.
+    looks_max: usize,
     applied: Watermark,
     turn: Turn,
 }
@@ -125,6 +128,7 @@ impl View {
             requests: Requests::new(limits.request_id_kept, hash_key),
             reads: Reads::new(limits.reads_max),
             unseen_count_max: limits.unseen_count_max,
+            looks_max: limits.page_looks_max.max(1),
             applied: Watermark::default(),
             turn: Turn::default(),
             log,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::answers::{Gap, PostView, Thread, ThreadPost};
 use super::descent::{Below, Descent};
 use super::seen_by::Viewer;
-use super::{Happened, ReadError, View};
+use super::{Happened, ReadError, Reading};
 use crate::model::{Change, Post, PostId, Revision, UserId};
 
 /// Which thread, and how much of it.
@@ -41,7 +41,7 @@ struct Origin {
     shown: Result<Arc<Post>, Gap>,
 }
 
-impl View {
+impl Reading<'_> {
     /// A thread; `None` if there never was such a post. May read the log and the index, which
     /// blocks for a moment.
     ///
@@ -50,13 +50,13 @@ impl View {
     pub fn thread(&self, query: &ThreadQuery) -> Result<Option<Thread>, ReadError> {
         loop {
             let viewer = self.viewer(&query.viewer);
-            let Some(asked) = self.origin(&viewer, query.post)? else { return Ok(None) };
+            let Some(asked) = self.origin(viewer, query.post)? else { return Ok(None) };
             let mut above = Vec::new();
             let mut parent = asked.parent;
             let mut bytes = bytes_of(&asked.shown);
             while let Some(id) = parent.filter(|_| above.len() < query.ancestors_max) {
                 let revision = id.revision();
-                let origin = self.origin(&viewer, id)?.ok_or(ReadError::Missing { revision })?;
+                let origin = self.origin(viewer, id)?.ok_or(ReadError::Missing { revision })?;
                 bytes += bytes_of(&origin.shown);
                 if bytes > query.bytes_max / 2 {
                     break;
@@ -66,7 +66,7 @@ impl View {
             }
             above.reverse();
             let after = query.after.map_or(Revision::ZERO, PostId::revision);
-            let mut below = self.below(&viewer, query, after)?;
+            let mut below = self.below(viewer, query, after)?;
 
             let shown = below.answers.iter().filter(|answer| answer.gap.is_none());
             let shown: Vec<_> = shown.map(|answer| answer.id).collect();
@@ -85,7 +85,7 @@ impl View {
             }
             let of_origins = above.iter().chain([&asked]).filter_map(|it| it.shown.clone().ok());
             let posts = of_origins.chain(shown).collect();
-            let mut views = self.views_for(&viewer, posts)?.into_iter();
+            let mut views = self.views_for(viewer, posts)?.into_iter();
 
             // The views are in the order in which they are asked for here.
             let ancestors = above.into_iter().map(|origin| {
@@ -116,22 +116,22 @@ impl View {
 
     fn below(
         &self,
-        viewer: &Viewer,
+        viewer: Viewer<'_>,
         query: &ThreadQuery,
         after: Revision,
     ) -> Result<Below, ReadError> {
         let descent = Descent {
-            view: self,
+            reading: self,
             viewer,
             depth_max: query.depth_max,
             answers_max: query.replies_max,
             looks_left: query.looks_max.max(1),
             known: HashMap::new(),
         };
-        Ok(descent.go(query.post, after)?)
+        descent.go(query.post, after)
     }
 
-    fn origin(&self, viewer: &Viewer, id: PostId) -> Result<Option<Origin>, ReadError> {
+    fn origin(&self, viewer: Viewer<'_>, id: PostId) -> Result<Option<Origin>, ReadError> {
         if id.revision() > self.applied() {
             return Ok(None);
         }

@@ -32,7 +32,8 @@ fn many_read_at_once_right_after_a_start() {
                     begin.wait();
                     let view = view.lock().unwrap().clone().unwrap();
                     // A panic would leave the others at the barrier for ever.
-                    let read = || view.feed_page(&page(user(reader))).unwrap().items.len();
+                    let read =
+                        || view.reading().feed_page(&page(user(reader))).unwrap().items.len();
                     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
                     lost += usize::from(read.ok() != Some(2));
                     end.wait();

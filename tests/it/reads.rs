@@ -360,7 +360,7 @@ impl Reader<'_> {
         let posts = self.world.posts_of(viewer, other, true, false);
         let profile = profile.expect("the profile is read");
         let read = [profile.followers, profile.following, profile.posts, profile.likes_received];
-        let likes = self.world.likes_received(other);
+        let likes = self.world.likes_received(viewer, other);
         let expected = [followers.len(), following.len(), posts.len(), likes];
         assert_eq!(read.map(|number| number as usize), expected, "{viewer} {other}");
     }

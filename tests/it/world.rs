@@ -417,13 +417,17 @@ impl World {
             .collect()
     }
 
-    /// How many likes the posts of `author` have that are there.
-    pub(crate) fn likes_received(&self, author: &str) -> usize {
+    /// How many likes the posts of `author` have that are there, of those whom `viewer` sees.
+    pub(crate) fn likes_received(&self, viewer: &str, author: &str) -> usize {
         let now = self.head();
         let is_of_author =
             |place: u64| self.author(place) == author && self.retracted(place).is_none();
         let likes = self.ties.keys().filter(|tie| match tie {
-            Tie::Like(_, place) => is_of_author(*place) && self.since(tie, now).is_some(),
+            Tie::Like(user, place) => {
+                is_of_author(*place)
+                    && self.since(tie, now).is_some()
+                    && !self.are_apart(viewer, user, now)
+            }
             _ => false,
         });
         likes.count()
