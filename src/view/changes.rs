@@ -40,8 +40,12 @@ impl Changes {
     }
 
     /// The index is complete until `complete_until`.
+    ///
+    /// # Panics
+    /// It was further already.
     pub(super) fn indexed(&self, complete_until: Revision) {
-        self.indexed_until.store(complete_until.get(), Ordering::SeqCst);
+        let before = self.indexed_until.swap(complete_until.get(), Ordering::SeqCst);
+        assert!(before <= complete_until.get(), "the index goes back from {before}");
     }
 
     /// Adds `mark`, which is beyond all before it, to `user`'s list.

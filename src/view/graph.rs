@@ -56,7 +56,10 @@ struct Packed {
 }
 
 impl Packed {
+    /// # Panics
+    /// The revision has more than 48 bits.
     fn new(followee: UserIx, since: Revision) -> Self {
+        assert!(since.get() >> 48 == 0, "an edge cannot say that it began at {since}");
         let (followee, since) = (followee.number(), since.get());
         Self {
             followee: [(followee >> 16) as u16, followee as u16],

@@ -68,6 +68,11 @@ impl Ids {
         self.by_name.get(user).map(|ix| *ix)
     }
 
+    /// How many users there are.
+    pub(super) fn len(&self) -> usize {
+        self.names.count()
+    }
+
     /// The name behind a number.
     pub(super) fn name(&self, ix: UserIx) -> UserId {
         self.names[ix.index()].clone()

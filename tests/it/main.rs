@@ -35,6 +35,7 @@ mod layers;
 mod log;
 mod model;
 mod news_feed;
+mod numbers;
 mod overload;
 mod process;
 mod publish;
