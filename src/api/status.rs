@@ -209,6 +209,11 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
                 .with("user_id", user)
                 .with(&format!("{of}_max"), max)
         }
+        Error::TooManyUsers { max } => {
+            Problem::new(Code::ResourceExhausted, ErrorReason::TooManyUsers, said)
+                .quota("users")
+                .with("users_max", max)
+        }
         Error::SelfTarget { user } => {
             Problem::new(Code::InvalidArgument, ErrorReason::SelfTarget, said)
                 .violation("user_id")
@@ -253,6 +258,7 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
                 .retry_after(BUSY_DELAY)
         }
         Error::Hub(error) => return of_hub(&error),
+        Error::Abandoned => return deadline_exceeded(),
         Error::Missing { .. } | Error::Log(_) => return internal(&said),
     };
     problem.into_status()

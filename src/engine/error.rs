@@ -31,6 +31,12 @@ pub enum Error {
         /// How many there may be.
         max: usize,
     },
+    /// There are as many users as there can be.
+    #[error("there are {max} users, and that is the most: no change can name another")]
+    TooManyUsers {
+        /// How many there may be.
+        max: usize,
+    },
     /// One of the two blocks the other.
     #[error("{user} and {other} do not see each other, because one of them blocks the other")]
     Blocked {
@@ -113,6 +119,9 @@ pub enum Error {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] log::Error),
+    /// Nobody waits for the answer any more.
+    #[error("the call was given up, because nobody waited for it any more")]
+    Abandoned,
 }
 
 /// Why an engine does not start.
@@ -131,6 +140,7 @@ impl From<ReadError> for Error {
         match error {
             ReadError::Missing { revision } => Self::Missing { revision },
             ReadError::Log(error) => Self::Log(error),
+            ReadError::Abandoned => Self::Abandoned,
         }
     }
 }

@@ -50,6 +50,9 @@ impl Engine {
                 _ => Error::SelfTarget { user },
             });
         }
+        if matches!(kind, EdgeKind::Follow | EdgeKind::Block | EdgeKind::Mute) {
+            self.check_room([&user, &other])?;
+        }
         self.change(Ask::Edge { kind, user, other }).await
     }
 
@@ -63,6 +66,9 @@ impl Engine {
         user: UserId,
         post: PostId,
     ) -> Result<Changed, Error> {
+        if matches!(kind, ReactionKind::Like | ReactionKind::Repost) {
+            self.check_room([&user])?;
+        }
         let post = self.referred(post).await?.post;
         self.change(Ask::React { kind, user, post }).await
     }
@@ -77,6 +83,7 @@ impl Engine {
         draft: impl Into<Draft>,
         request_id: Option<RequestId>,
     ) -> Result<Published, Error> {
+        self.check_room([&author])?;
         let Draft { text, reply_to, quote, attachments, langs } = draft.into();
         let mut content = Content { attachments, langs, ..Content::of_text(text) };
         if let Some(parent) = reply_to {
@@ -123,7 +130,17 @@ impl Engine {
                 newest.unwrap_or(Revision::ZERO)
             }
         };
+        self.check_room([&user])?;
         self.change(Ask::See { user, until }).await
+    }
+
+    /// Checks that a change may name `users`: all exist already, or there is room for more.
+    fn check_room<const N: usize>(&self, users: [&UserId; N]) -> Result<(), Error> {
+        let (view, max) = (&self.0.view, self.0.hub.limits().users_max);
+        if view.user_count() >= max && !users.iter().all(|user| view.is_user(user)) {
+            return Err(Error::TooManyUsers { max });
+        }
+        Ok(())
     }
 
     async fn change(&self, ask: Ask) -> Result<Changed, Error> {

@@ -33,8 +33,12 @@ impl Mark {
     pub const LAST: Self = Self(u64::MAX);
 
     /// The mark of `kind` at `revision`.
+    ///
+    /// # Panics
+    /// The revision has more than 62 bits: no log has come so far.
     #[must_use]
     pub const fn new(revision: Revision, kind: MarkKind) -> Self {
+        assert!(revision.get() <= Revision::MAX.get() >> KIND_BITS, "no mark can be there");
         Self(revision.get() << KIND_BITS | kind as u64)
     }
 
@@ -59,13 +63,13 @@ impl Mark {
         self.0
     }
 
-    /// The place right after.
+    /// The place right after; [`Mark::LAST`] has none and stays.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The place right before: a mark that is before `self` is there or before that.
+    /// The place right before; [`Mark::FIRST`] has none and stays. A mark that is before `self` is there or before that.
     #[must_use]
     pub const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))

@@ -3,14 +3,14 @@
 //!
 //! Both go by the same rules, [`super::lens`].
 
-use super::View;
 use super::authors::Found;
-use super::beyond::{Beyond, MemoryOnly};
+use super::beyond::Beyond;
 use super::ids::UserIx;
 use super::lens::{Lens, Looked, Moment, Pulled};
 use super::merge;
 use super::posts::Happened;
-use crate::log::{self, History};
+use super::{ReadError, View};
+use crate::log::History;
 use crate::model::{Mark, MarkKind, Revision, UserId};
 
 /// Marks looked through by one read: as long as it takes, others wait to read.
@@ -86,14 +86,14 @@ impl View {
     /// that would hold up others.
     #[must_use]
     pub fn backlog_at_hand(&self, query: &BacklogQuery) -> Option<Backlog> {
-        self.read_backlog(query, &MemoryOnly::new(&self.posts)).ok()
+        self.read_backlog(query, &self.memory_only()).ok()
     }
 
     /// A part of a backlog. May read the index and the log, which blocks for a moment.
     ///
     /// # Errors
     /// The index or the log is damaged or cannot be read.
-    pub fn backlog(&self, query: &BacklogQuery) -> Result<Backlog, log::Error> {
+    pub fn backlog(&self, query: &BacklogQuery) -> Result<Backlog, ReadError> {
         self.read_backlog(query, &self.beyond())
     }
 
@@ -106,7 +106,7 @@ impl View {
         all_replies: bool,
         events: &[Conditional],
     ) -> Option<Vec<bool>> {
-        self.concerned_by(user, all_replies, events, &MemoryOnly::new(&self.posts)).ok()
+        self.concerned_by(user, all_replies, events, &self.memory_only()).ok()
     }
 
     /// Which of `events`, sent to those who follow their authors, concern the feed of `user`. May
@@ -119,7 +119,7 @@ impl View {
         user: &UserId,
         all_replies: bool,
         events: &[Conditional],
-    ) -> Result<Vec<bool>, log::Error> {
+    ) -> Result<Vec<bool>, ReadError> {
         self.concerned_by(user, all_replies, events, &self.beyond())
     }
 
@@ -252,7 +252,7 @@ impl Lens<'_> {
             Some(entry) => {
                 beyond.pass_over(NEAR_COST)?;
                 let mut older = self.walk(Mark::before(mark.revision()), moment, beyond)?;
-                Ok(!older.is_near(entry.post)?)
+                Ok(!older.is_near(entry.post, 0)?)
             }
         }
     }

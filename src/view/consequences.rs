@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use super::View;
-use super::beyond::{Beyond, MemoryOnly};
+use super::beyond::Beyond;
 use super::fact::{Place, Table, Value};
 use super::facts::Order;
 use super::lens::{Entry, Lens, Moment};
 use super::posts::Happened;
+use super::{ReadError, View};
 use crate::log;
 use crate::model::{Mark, MarkKind, PostId, Revision, UserId};
 
@@ -90,7 +90,7 @@ impl View {
         post: PostId,
         later: &LaterReposts,
     ) -> Option<Succession> {
-        self.succeed(user, all_replies, post, later, &MemoryOnly::new(&self.posts)).ok()
+        self.succeed(user, all_replies, post, later, &self.memory_only()).ok()
     }
 
     /// What follows for the feed of `user` from a repost of `post` that was taken back, which has
@@ -104,7 +104,7 @@ impl View {
         all_replies: bool,
         post: PostId,
         later: &LaterReposts,
-    ) -> Result<Succession, log::Error> {
+    ) -> Result<Succession, ReadError> {
         self.succeed(user, all_replies, post, later, &self.beyond())
     }
 
@@ -113,14 +113,14 @@ impl View {
     /// there is none. `None` if that is not in memory.
     #[must_use]
     pub fn unsettled_cached(&self, user: &UserId, before: Revision) -> Option<Revision> {
-        self.newest_unsettled(user, before, &MemoryOnly::new(&self.posts)).ok()
+        self.newest_unsettled(user, before, &self.memory_only()).ok()
     }
 
     /// The same. May read the index, which blocks for a moment.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn unsettled(&self, user: &UserId, before: Revision) -> Result<Revision, log::Error> {
+    pub fn unsettled(&self, user: &UserId, before: Revision) -> Result<Revision, ReadError> {
         self.newest_unsettled(user, before, &self.beyond())
     }
 
@@ -159,7 +159,7 @@ impl View {
                 let before = Mark::before(*revision);
                 let mut older = lens.walk(before, Moment::NOW, beyond)?;
                 debug_assert_eq!(entry.post, post.revision(), "a repost of another post");
-                !older.is_near(post.revision())?
+                !older.is_near(post.revision(), 0)?
             }
         };
         Ok(if is_shown {

@@ -7,7 +7,8 @@
 //!
 //! Nothing here reads a clock, a map or a file.
 
-use super::fact::{Key, Notice, NoticeKind, PostCounts, Subject, Table, UserCounts, Value};
+use super::counting::{AnswerKind, count};
+use super::fact::{Key, Notice, NoticeKind, Subject, Table, Value};
 use super::ids::UserIx;
 use crate::model::{
     Change, Content, Event, Mark, MarkKind, PostId, PostRef, RequestId, Revision, Timestamp,
@@ -77,9 +78,9 @@ pub(super) fn apply<S: Store>(
 }
 
 /// One event on its way into a store.
-struct Step<'a, S> {
-    store: &'a mut S,
-    at: Revision,
+pub(super) struct Step<'a, S> {
+    pub(super) store: &'a mut S,
+    pub(super) at: Revision,
     time: Timestamp,
 }
 
@@ -186,18 +187,18 @@ impl<S: Store> Step<'_, S> {
         let kind =
             if content.is_conditional(author) { MarkKind::Conditional } else { MarkKind::Post };
         self.store.push_mark(number, Mark::new(self.at, kind));
-        self.count_of_user(number, |counts| counts.posts += 1)?;
+        self.count_of_user(number, |counts| count(&mut counts.posts, 1))?;
 
         let mut told = Vec::new();
         if let Some(reply_to) = &content.reply_to {
             let parent = &reply_to.parent;
             self.put(Key::new(Table::Replies, parent.id, self.at), Some(number.into()));
-            self.count_answer(parent.id, number, |counts| counts.replies += 1)?;
+            self.count_answer(parent.id, number, AnswerKind::Reply, 1)?;
             self.notify_of_post(number, NoticeKind::Reply, parent, &mut told);
         }
         if let Some(quote) = &content.quote {
             self.put(Key::new(Table::Quotes, quote.id, self.at), Some(number.into()));
-            self.count_answer(quote.id, number, |counts| counts.quotes += 1)?;
+            self.count_answer(quote.id, number, AnswerKind::Quote, 1)?;
             self.notify_of_post(number, NoticeKind::Quote, quote, &mut told);
         }
         for mentioned in mentions(content.text.as_str()) {
@@ -228,17 +229,21 @@ impl<S: Store> Step<'_, S> {
                 self.store.push_mark(reposter, deletion);
             }
         }
-        let likes = u64::from(self.counts_of_post(post.id)?.likes);
+        let mut likes = 0;
+        for (_, liker) in self.store.all(Table::Likes, post.id.into())? {
+            self.count_liked(author, liker.user(), -1)?;
+            likes += 1;
+        }
         self.count_of_user(author, |counts| {
-            counts.posts -= 1;
-            counts.likes -= likes;
+            count(&mut counts.posts, -1);
+            count(&mut counts.likes, -likes);
         })?;
         if let Some(parent) = reply_to {
-            self.count_answer(parent, author, |counts| counts.replies -= 1)?;
+            self.count_answer(parent, author, AnswerKind::Reply, -1)?;
         }
         if let Some(quoted) = quote {
             self.put(Key::new(Table::Quotes, quoted, post.id.revision()), None);
-            self.count_answer(quoted, author, |counts| counts.quotes -= 1)?;
+            self.count_answer(quoted, author, AnswerKind::Quote, -1)?;
         }
         Ok(())
     }
@@ -247,8 +252,9 @@ impl<S: Store> Step<'_, S> {
         let (user, author) = self.numbers(user, &post.author);
         self.put(Key::new(Table::Like, post.id, user), Some(self.at.into()));
         self.put(Key::new(Table::Likes, post.id, self.at), Some(user.into()));
-        self.count_of_post(post.id, |counts| counts.likes += 1)?;
-        self.count_of_user(author, |counts| counts.likes += 1)?;
+        self.count_of_post(post.id, |counts| count(&mut counts.likes, 1))?;
+        self.count_of_user(author, |counts| count(&mut counts.likes, 1))?;
+        self.count_liked(author, user, 1)?;
         let post = post.id.revision();
         self.notify(author, Notice { kind: NoticeKind::Like, actor: user, post });
         Ok(())
@@ -262,8 +268,9 @@ impl<S: Store> Step<'_, S> {
         self.withdraw(user, author);
         self.put(Key::new(Table::Likes, post.id, since), None);
         self.put(Key::new(Table::Notices, author, since), None);
-        self.count_of_post(post.id, |counts| counts.likes -= 1)?;
-        self.count_of_user(author, |counts| counts.likes -= 1)
+        self.count_of_post(post.id, |counts| count(&mut counts.likes, -1))?;
+        self.count_of_user(author, |counts| count(&mut counts.likes, -1))?;
+        self.count_liked(author, user, -1)
     }
 
     fn repost(&mut self, user: &UserId, post: &PostRef) -> Result<(), S::Error> {
@@ -271,7 +278,7 @@ impl<S: Store> Step<'_, S> {
         self.put(Key::new(Table::Repost, post.id, user), Some(self.at.into()));
         self.put(Key::new(Table::Reposts, post.id, self.at), Some(user.into()));
         self.store.push_mark(user, Mark::new(self.at, MarkKind::Repost));
-        self.count_of_post(post.id, |counts| counts.reposts += 1)?;
+        self.count_of_post(post.id, |counts| count(&mut counts.reposts, 1))?;
         let post = post.id.revision();
         self.notify(author, Notice { kind: NoticeKind::Repost, actor: user, post });
         Ok(())
@@ -287,7 +294,7 @@ impl<S: Store> Step<'_, S> {
         self.put(Key::new(Table::Notices, author, since), None);
         self.put(Key::of(Table::Retracted, PostId::at(since)), Some(self.at.into()));
         self.store.push_mark(user, Mark::new(self.at, MarkKind::Change));
-        self.count_of_post(post.id, |counts| counts.reposts -= 1)
+        self.count_of_post(post.id, |counts| count(&mut counts.reposts, -1))
     }
 
     /// Notifies the author of `of` that `actor` published something about it; unless they are among
@@ -338,61 +345,11 @@ impl<S: Store> Step<'_, S> {
         self.store.push_change(user, Mark::new(self.at, MarkKind::Change));
     }
 
-    fn counts_of_post(&self, post: PostId) -> Result<PostCounts, S::Error> {
-        let counts = self.store.get(Key::of(Table::PostCounts, post))?;
-        Ok(counts.map_or_else(PostCounts::default, Value::post_counts))
-    }
-
-    fn count_of_post(
-        &mut self,
-        post: PostId,
-        change: impl FnOnce(&mut PostCounts),
-    ) -> Result<(), S::Error> {
-        let mut counts = self.counts_of_post(post)?;
-        change(&mut counts);
-        self.put(Key::of(Table::PostCounts, post), Some(counts.into()));
-        Ok(())
-    }
-
-    /// Counts an answer to `post` or a quote of it, by `author`.
-    fn count_answer(
-        &mut self,
-        post: PostId,
-        author: UserIx,
-        change: impl Fn(&mut PostCounts),
-    ) -> Result<(), S::Error> {
-        let mut of_all = self.counts_of_post(post)?;
-        let is_first = of_all.replies == 0 && of_all.quotes == 0;
-        change(&mut of_all);
-        self.put(Key::of(Table::PostCounts, post), Some(of_all.into()));
-
-        let key = Key::new(Table::Answers, post, author);
-        // Most are the first to answer, and a look may cost a read of the index.
-        let before = if is_first { None } else { self.store.get(key)? };
-        let mut by_author = before.map_or_else(PostCounts::default, Value::post_counts);
-        change(&mut by_author);
-        let has_some = by_author != PostCounts::default();
-        self.put(key, has_some.then(|| by_author.into()));
-        Ok(())
-    }
-
-    fn count_of_user(
-        &mut self,
-        user: UserIx,
-        change: impl FnOnce(&mut UserCounts),
-    ) -> Result<(), S::Error> {
-        let key = Key::of(Table::UserCounts, user);
-        let mut counts = self.store.get(key)?.map_or_else(UserCounts::default, Value::user_counts);
-        change(&mut counts);
-        self.put(key, Some(counts.into()));
-        Ok(())
-    }
-
     fn numbers(&mut self, one: &UserId, other: &UserId) -> (UserIx, UserIx) {
         (self.store.number(one), self.store.number(other))
     }
 
-    fn put(&mut self, key: Key, value: Option<Value>) {
+    pub(super) fn put(&mut self, key: Key, value: Option<Value>) {
         self.store.put(key, value, self.at);
     }
 

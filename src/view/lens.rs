@@ -206,6 +206,9 @@ impl<'a> Lens<'a> {
             lens: self,
             moment,
             beyond,
+            looked: 0,
+            reached: before.revision(),
+            is_over: false,
             ahead: VecDeque::new(),
         })
     }
@@ -222,8 +225,25 @@ pub(super) struct Walk<'a, B, M> {
     moment: Moment,
     beyond: &'a B,
     marks: Looked<'a, B, M, UserIx>,
-    /// Entries that were looked at for what they suppress.
-    ahead: VecDeque<Entry>,
+    /// How many marks were looked at.
+    looked: usize,
+    /// Where the last of them is.
+    reached: Revision,
+    is_over: bool,
+    /// Entries that were looked at for what they suppress, each with how many marks had been looked
+    /// at by then.
+    ahead: VecDeque<(Entry, usize)>,
+}
+
+/// What comes next on a way back.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Further {
+    /// This.
+    Entry(Entry),
+    /// As much was looked at as may be: what was not comes before this.
+    Enough(Revision),
+    /// Nothing.
+    End,
 }
 
 impl<B: Beyond, M: Marks<UserIx, B::Error>> Walk<'_, B, M> {
@@ -231,45 +251,60 @@ impl<B: Beyond, M: Marks<UserIx, B::Error>> Walk<'_, B, M> {
     ///
     /// # Errors
     /// That of what knows what memory does not.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>, B::Error> {
-        loop {
+    pub(super) fn next(&mut self) -> Result<Further, B::Error> {
+        let looks_max = self.beyond.looks_max();
+        while self.looked < looks_max {
             let next = match self.ahead.pop_front() {
-                Some(entry) => Some(entry),
-                None => self.next_of_all()?,
+                Some(next) => Some(next),
+                None => self.next_of_all(looks_max)?,
             };
             match next {
-                Some(entry)
-                    if entry.is_gone
-                        || entry.reposted_by.is_some() && self.is_near(entry.post)? =>
-                {
+                Some((entry, _)) if entry.is_gone => self.beyond.pass_over(1)?,
+                Some((entry, looked)) if entry.reposted_by.is_some() => {
+                    if !self.is_near(entry.post, looked)? {
+                        return Ok(Further::Entry(entry));
+                    }
                     self.beyond.pass_over(1)?;
                 }
-                next => return Ok(next),
+                Some((entry, _)) => return Ok(Further::Entry(entry)),
+                None if self.is_over => return Ok(Further::End),
+                None => {}
             }
         }
+        // What is ahead is not decided yet.
+        let ahead = self.ahead.front().map(|(entry, _)| entry.revision.next());
+        Ok(Further::Enough(ahead.unwrap_or(self.reached)))
     }
 
-    /// Whether `post` or a repost of it is among the next entries.
+    /// Whether `post` or a repost of it is among the next entries, as far as may be looked on from
+    /// its own place, where so many had been `looked` at.
     ///
     /// # Errors
     /// That of what knows what memory does not.
-    pub(super) fn is_near(&mut self, post: Revision) -> Result<bool, B::Error> {
+    pub(super) fn is_near(&mut self, post: Revision, looked: usize) -> Result<bool, B::Error> {
+        let looked_max = looked.saturating_add(self.beyond.looks_max());
         while self.ahead.len() < WINDOW
-            && let Some(entry) = self.next_of_all()?
+            && let Some(next) = self.next_of_all(looked_max)?
         {
-            self.ahead.push_back(entry);
+            self.ahead.push_back(next);
         }
-        Ok(self.ahead.iter().any(|entry| entry.post == post && !entry.is_gone))
+        Ok(self.ahead.iter().any(|(entry, _)| entry.post == post && !entry.is_gone))
     }
 
-    /// The next older entry, suppressed and gone ones included.
-    fn next_of_all(&mut self) -> Result<Option<Entry>, B::Error> {
+    /// The next older entry, suppressed and gone ones included, and how many were looked at; nothing
+    /// if none is left, or if so many were looked at already.
+    fn next_of_all(&mut self, looked_max: usize) -> Result<Option<(Entry, usize)>, B::Error> {
         let Self { lens, moment, .. } = *self;
         let needs_event = |mark, author| lens.needs_event(mark, author);
-        while let Some(Pulled { mark, list: author, event }) = self.marks.next(needs_event)? {
-            let entry = lens.entry(mark, author, event.as_ref(), moment);
-            if entry.is_some() {
-                return Ok(entry);
+        while self.looked < looked_max {
+            let Some(Pulled { mark, list: author, event }) = self.marks.next(needs_event)? else {
+                self.is_over = true;
+                break;
+            };
+            self.looked += 1;
+            self.reached = mark.revision();
+            if let Some(entry) = lens.entry(mark, author, event.as_ref(), moment) {
+                return Ok(Some((entry, self.looked)));
             }
             self.beyond.pass_over(1)?;
         }

@@ -15,7 +15,9 @@ mod backlog;
 mod beyond;
 mod changes;
 mod consequences;
+mod counting;
 mod dense;
+mod descent;
 mod fact;
 mod facts;
 mod feed;
@@ -41,6 +43,7 @@ mod states;
 mod tallies;
 mod thread;
 mod told;
+mod turn;
 mod watermark;
 
 use std::hash::{BuildHasher, RandomState};
@@ -57,6 +60,7 @@ use posts::Posts;
 use reads::Reads;
 use requests::Requests;
 use tallies::Tallies;
+use turn::Turn;
 use watermark::Watermark;
 
 pub use answers::{
@@ -72,7 +76,7 @@ pub use indexing::Writing;
 pub use lists::ListQuery;
 pub use notices::NoticesQuery;
 pub use posts::{Happened, Reposted};
-pub use reads::ReadError;
+pub use reads::{ReadError, Reading};
 pub use thread::ThreadQuery;
 pub use told::{Told, ToldBacklog, ToldQuery};
 
@@ -98,7 +102,10 @@ pub struct View {
     reads: Reads,
     /// Up to where unseen notifications are counted.
     unseen_count_max: usize,
+    /// How much a page looks through.
+    looks_max: usize,
     applied: Watermark,
+    turn: Turn,
 }
 
 impl View {
@@ -123,7 +130,9 @@ impl View {
             requests: Requests::new(limits.request_id_kept, hash_key),
             reads: Reads::new(limits.reads_max),
             unseen_count_max: limits.unseen_count_max,
+            looks_max: limits.page_looks_max.max(1),
             applied: Watermark::default(),
+            turn: Turn::default(),
             log,
         }
     }
@@ -134,17 +143,23 @@ impl View {
         self.log.as_ref()
     }
 
-    /// Takes in `event`, the one after the last applied. Only the applier calls this. Gives what it
-    /// is to others than those whom it names.
+    /// Takes in `event`, the one after the last applied. Gives what it is to others than those whom it
+    /// names.
     ///
     /// # Errors
     /// The index is damaged or cannot be read. The view must not be used further.
+    ///
+    /// # Panics
+    /// The event is not the next one, or another is being taken in.
     pub fn apply(&self, revision: Revision, event: &Event) -> Result<Applied, log::Error> {
-        let mut memory = Memory(self, Applied::default());
+        let by = &*self.turn.take();
+        let applied = self.applied();
+        assert_eq!(revision, applied.next(), "the view is at {applied}");
+        let mut memory = Memory { view: self, by, applied: Applied::default() };
         ledger::apply(&mut memory, revision, event)?;
-        let mut applied = memory.1;
+        let mut applied = memory.applied;
         if let Some(Happened::Post(post)) = self.posts.take_in(revision, event) {
-            self.tallies.begin(post.id());
+            self.tallies.begin(post.id(), by);
             applied.post = Some(post);
         }
         match &event.change {
@@ -154,7 +169,7 @@ impl View {
             }
             _ => {}
         }
-        self.applied.advance(revision);
+        self.applied.advance(revision, by);
         Ok(applied)
     }
 

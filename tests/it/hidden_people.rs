@@ -70,7 +70,13 @@ async fn a_thread_has_a_gap_for_a_blocked_author() {
     }
     for (kind, gap) in [(EdgeKind::Mute, None), (EdgeKind::Block, Some(Gap::Hidden))] {
         engine.change_edge(kind, user("v"), user("u")).await.unwrap();
-        let query = ThreadQuery { viewer: user("v"), post: root, depth_max: 9, replies_max: 99 };
+        let query = ThreadQuery {
+            viewer: user("v"),
+            post: root,
+            depth_max: 9,
+            replies_max: 99,
+            after: None,
+        };
         let thread = engine.thread(query).await.unwrap();
         let shown = thread.replies.iter().map(|it| (it.id, it.shown.as_ref().err().copied()));
         let expected = [(places[0], gap), (places[1], None), (places[2], None)];

@@ -435,13 +435,17 @@ impl World {
             .collect()
     }
 
-    /// How many likes the posts of `author` have that are there.
-    pub(crate) fn likes_received(&self, author: &str) -> usize {
+    /// How many likes the posts of `author` have that are there, of those whom `viewer` sees.
+    pub(crate) fn likes_received(&self, viewer: &str, author: &str) -> usize {
         let now = self.head();
         let is_of_author =
             |place: u64| self.author(place) == author && self.retracted(place).is_none();
         let likes = self.ties.keys().filter(|tie| match tie {
-            Tie::Like(_, place) => is_of_author(*place) && self.since(tie, now).is_some(),
+            Tie::Like(user, place) => {
+                is_of_author(*place)
+                    && self.since(tie, now).is_some()
+                    && !self.are_apart(viewer, user, now)
+            }
             _ => false,
         });
         likes.count()
@@ -452,12 +456,12 @@ impl World {
     pub(crate) fn answers_below(&self, viewer: &str, root: u64, depth: usize) -> Vec<(u64, u64)> {
         let mut below = Vec::new();
         let mut level = vec![root];
-        for left in (0..depth).rev() {
+        for _ in 0..depth {
             let mut next = Vec::new();
             for (&place, post) in &self.posts {
                 let parent = post.content.reply_to.as_ref().map(|to| place_of(&to.parent));
                 if let Some(parent) = parent.filter(|parent| level.contains(parent))
-                    && self.is_alive(viewer, place, left)
+                    && self.is_alive(viewer, place)
                 {
                     below.push((place, parent));
                     next.push(place);
@@ -468,13 +472,12 @@ impl World {
         below
     }
 
-    fn is_alive(&self, viewer: &str, place: u64, depth: usize) -> bool {
+    fn is_alive(&self, viewer: &str, place: u64) -> bool {
         self.sees(viewer, place)
-            || depth > 0
-                && self.posts.iter().any(|(&answer, post)| {
-                    let parent = post.content.reply_to.as_ref().map(|to| place_of(&to.parent));
-                    parent == Some(place) && self.is_alive(viewer, answer, depth - 1)
-                })
+            || self.posts.iter().any(|(&answer, post)| {
+                let parent = post.content.reply_to.as_ref().map(|to| place_of(&to.parent));
+                parent == Some(place) && self.is_alive(viewer, answer)
+            })
     }
 
     /// What `user` is notified of, newest first, in few words.

@@ -139,6 +139,7 @@ impl Look<'_> {
         let query = ThreadQuery {
             viewer: user(self.viewer),
             post,
+            after: None,
             depth_max: THREAD_DEPTH,
             replies_max: THREAD_REPLIES,
         };
