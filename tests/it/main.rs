@@ -29,6 +29,8 @@ mod index;
 mod index_damage;
 mod index_facts;
 mod layers;
+mod limits;
+mod listen;
 mod log;
 mod model;
 mod news_feed;
