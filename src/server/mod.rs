@@ -6,6 +6,7 @@ mod connection;
 mod connections;
 mod drain;
 mod listener;
+mod other_protocol;
 mod resolve;
 mod socket;
 
