@@ -45,6 +45,7 @@ impl Listener {
     /// # Errors
     /// The address that cannot be listened on, and what the machine said.
     pub(super) fn bind(addresses: &[SocketAddr]) -> Result<Self, (SocketAddr, io::Error)> {
+        assert!(!addresses.is_empty(), "the configuration was checked");
         let is_free = addresses.iter().any(|address| address.port() == 0);
         let mut tries_left = if is_free { FREE_PORT_TRIES } else { 0 };
         loop {
