@@ -6,11 +6,9 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// What a client speaks instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +33,8 @@ const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
 /// section 6.2).
 const TLS_ALERT: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 70];
 /// How much of what the client still sends is read, so that it gets the answer: with bytes unread,
-/// closing would be a reset, which can overtake the answer.
+/// closing would be a reset, at which many clients drop what they have received.
 const LINGER_BYTES_MAX: usize = 64 << 10;
-/// How long that takes at most.
-const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 
 impl Other {
     /// What `first` is the beginning of, which is not HTTP/2; `None` if more has to be seen.
@@ -60,7 +56,8 @@ impl Other {
         }
     }
 
-    /// Says to the client what is spoken here, if it can be said, and closes the connection.
+    /// Says to the client what is spoken here, if it can be said, and closes the connection once the
+    /// client has closed its side. The caller bounds the time that this may take.
     pub(super) async fn answer(self, mut tcp: TcpStream) -> io::Result<()> {
         match self {
             Self::Http1 { is_head } => {
@@ -70,9 +67,7 @@ impl Other {
             Self::Unknown => return Ok(()),
         }
         tcp.shutdown().await?;
-        // A client that goes on for longer may miss the answer.
-        let _ = timeout(LINGER_TIME_MAX, linger(tcp)).await;
-        Ok(())
+        linger(tcp).await
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::bad_input::publish;
 use crate::harness::wire::{PUBLISH, Wire, frame};
-use crate::harness::{TestServer, within};
+use crate::harness::{TestServer, eventually, within};
 
 /// A server that waits for a beginning for as long as a test takes.
 async fn patient() -> TestServer {
@@ -90,16 +90,36 @@ async fn what_is_not_known_is_closed() {
     }
 }
 
+/// A client may finish what it is sending after it was answered: it meets no reset.
+#[tokio::test]
+async fn who_is_answered_may_finish() {
+    let server = patient().await;
+    let mut socket = TcpStream::connect(server.address()).await.unwrap();
+    socket.write_all(b"POST / HTTP/1.1\r\nContent-Length: 25600\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    within("the answer", socket.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 505"));
+    for part in 0..50 {
+        let written = within("the body to be taken", socket.write_all(&[b'x'; 512])).await;
+        written.unwrap_or_else(|error| panic!("part {part} of the body: {error}"));
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A client that was answered and does not go is closed all the same.
 #[tokio::test]
 async fn who_lingers_is_closed() {
-    let server = TestServer::limited(|limits| limits.connections_max = 1).await;
+    let server = TestServer::limited(|limits| {
+        limits.connections_max = 1;
+        limits.preface_time_max = Duration::from_millis(50);
+    })
+    .await;
     let mut lingering = TcpStream::connect(server.address()).await.unwrap();
     lingering.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     within("the answer", lingering.read_to_end(&mut answer)).await.unwrap();
     // Its place is free again, although it has not closed its side.
-    crate::harness::eventually("the place to be free", async || {
+    eventually("the place to be free", async || {
         let socket = TcpStream::connect(server.address()).await.unwrap();
         let wire = Wire::over(socket, server.address()).await?;
         wire.answer(PUBLISH, &[], frame(&publish("hi"))).await.ok()?.ok()
