@@ -1,4 +1,4 @@
-//! Every limit in one place, each with the reason for its number.
+//! Every limit in one place, each with the reason for its number. What each may be is in `check.rs`.
 //!
 //! What clients are promised about ids and texts is not here: those bounds are part of the API,
 //! see [`crate::model::bounds`].
@@ -25,7 +25,7 @@ pub struct Limits {
     /// Most streams of all users at once. At some tens of KiB each, what a machine of a few GiB
     /// can hold.
     pub streams_max: usize,
-    /// Threads that connections live on: one per core, as each keeps one busy. 0 is taken for 1.
+    /// Threads that connections live on: one per core, as each keeps one busy.
     pub workers: usize,
     /// Most connections at once: file descriptors and memory.
     pub connections_max: usize,

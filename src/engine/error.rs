@@ -1,6 +1,7 @@
 //! Why a call is refused, or fails.
 
 use super::EdgesOf;
+use crate::config::LimitError;
 use crate::hub::{self, CursorError};
 use crate::log;
 use crate::model::{PostId, RequestId, Revision, UserId};
@@ -127,6 +128,9 @@ pub enum Error {
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// A limit is not as it must be.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] log::Error),
