@@ -172,6 +172,12 @@ impl View {
         self.applied.reached(revision).await;
     }
 
+    /// Whether `name` is a user: a change named them, as the one who made it or whom it concerned.
+    #[must_use]
+    pub fn is_user(&self, name: &UserId) -> bool {
+        self.ids.get(name).is_some()
+    }
+
     /// The revision at which `follower` began to follow `followee`, if they do.
     #[must_use]
     pub fn edge(&self, follower: &UserId, followee: &UserId) -> Option<Revision> {

@@ -241,10 +241,9 @@ impl History {
             }
             Change::Publish { author, content, .. } => {
                 let parent = content.reply_to.as_ref().map(|reply_to| &reply_to.parent);
-                let mention = format!("@{viewer}");
                 if let Some(parent) = parent.filter(|parent| parent.author.as_str() == viewer) {
                     (author, "Reply", Some(parent.id))
-                } else if content.text.as_str().contains(&mention)
+                } else if self.world.mentions(content, viewer, at)
                     && !self.world.are_apart(viewer, author.as_str(), at)
                 {
                     (author, "Mention", None)

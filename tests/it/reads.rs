@@ -9,7 +9,7 @@ use whimbrel::engine::{
     Draft, EdgeKind, Engine, Error, Gap, NoticeKind, Page, PagePlace, PostList, PostView,
     ReactionKind, ThreadPost, ThreadQuery, UserList,
 };
-use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed, mentions};
+use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed};
 
 use crate::harness::core::{Core, post, user};
 use crate::world::{Tie, World};
@@ -439,7 +439,7 @@ impl Reader<'_> {
                     let is_viewers = |post: &&PostRef| post.author.as_str() == viewer;
                     let parent = content.reply_to.as_ref().map(|to| &to.parent);
                     let place = |post: &PostRef| Some(post.id.revision().get());
-                    let is_mentioned = mentions(content.text.as_str()).contains(&user(viewer))
+                    let is_mentioned = world.mentions(content, viewer, at)
                         && !world.are_apart(author.as_str(), viewer, at);
                     let (kind, subject) = if let Some(parent) = parent.filter(is_viewers) {
                         (NoticeKind::Reply, place(parent))
