@@ -289,7 +289,16 @@ impl Reader<'_> {
         assert_eq!(read.map(|count| count as usize), counts, "{} of {place}", self.viewer);
         let is_in = |list: &[(String, u64)]| list.iter().any(|(user, _)| user == self.viewer);
         assert_eq!((view.liked, view.reposted), (is_in(&likes), is_in(&reposts)), "{place}");
-        assert_eq!(view.post.content, *self.world.content(place));
+        let (said, author) = (self.world.content(place), self.world.author(place));
+        assert!(view.post.content.asks_as(said), "{place}");
+        let is_mentioned = |name: &&str| {
+            let is_user = *name == author || self.world.is_user(name, place);
+            is_user && said.text.as_str().contains(&format!("@{name}"))
+        };
+        // The texts name them in this order too.
+        let mentioned: Vec<_> = USERS.into_iter().filter(is_mentioned).map(user).collect();
+        assert_eq!(*view.post.content.mentioned, mentioned, "{place}");
+        assert_eq!(view.post.content.facets.all().len(), mentioned.len(), "{place}");
     }
 
     async fn check_lists_of_post(&self, place: u64, items_max: usize) {
