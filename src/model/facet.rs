@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use iri_string::types::{IriStr, UriStr};
+
 use super::bounds::{FACETS_BYTES_MAX, MENTIONS_MAX, URI_BYTES_MAX};
 use super::bounds::{TAG_BYTES_MAX, TAG_GRAPHEMES_MAX};
 use super::text::{check, check_graphemes, check_visible};
@@ -136,16 +138,16 @@ impl Link {
     /// Says which rule `text` breaks.
     pub fn parse(text: &str) -> Result<Self, LinkError> {
         check(text, URI_BYTES_MAX, |character| character.is_ascii_graphic())?;
-        let uri = fluent_uri::Uri::parse(text).map_err(|_| LinkError::NotOfTheWeb)?;
-        let scheme = uri.scheme().as_str();
+        let uri = UriStr::new(text).map_err(|_| LinkError::NotOfTheWeb)?;
+        let scheme = uri.scheme_str();
         let is_of_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
-        let has_host = uri.authority().is_some_and(|authority| !authority.host().is_empty());
+        let has_host = uri.authority_components().is_some_and(|it| !it.host().is_empty());
         if is_of_web && has_host { Ok(Self::stored(text)) } else { Err(LinkError::NotOfTheWeb) }
     }
 
     /// The link that `text` is when what is not ASCII in it is percent-encoded (RFC 3987, 3.1).
     pub(super) fn of_iri(text: &str) -> Option<Self> {
-        Self::parse(fluent_uri::Iri::parse(text).ok()?.to_uri().as_str()).ok()
+        Self::parse(&IriStr::new(text).ok()?.encode_to_uri().to_string()).ok()
     }
 
     /// A link that was parsed before it was stored.

@@ -1,6 +1,7 @@
 //! Mentions, links and hashtags as they are found in a text whose author did not say what is what.
 //! Knows nobody: who is a user, the caller says.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use linkify::{LinkFinder, LinkKind};
@@ -17,6 +18,10 @@ const TAG_SIGNS: [char; 2] = ['#', '\u{ff03}'];
 /// What may be inside a hashtag, but not at its ends: joiners that some scripts need within words,
 /// and the dots of Catalan and Japanese.
 const INSIDE_TAGS: [char; 4] = ['\u{200c}', '\u{200d}', '\u{b7}', '\u{30fb}'];
+
+/// How many names are looked up for one text: a dozen for each of the mentions that it may have. Texts
+/// of marks alone could ask for ten times as many.
+const LOOKS_MAX: usize = 12 * FACETS_MAX;
 
 /// A URL in a text.
 struct Url {
@@ -41,6 +46,11 @@ impl Facets {
         if !text.contains("://") && !text.contains(is_sign) {
             return Self::default();
         }
+        let looks = Cell::new(0);
+        let is_user = |name: &UserId| {
+            looks.set(looks.get() + 1);
+            looks.get() <= LOOKS_MAX && is_user(name)
+        };
         let urls = urls(text);
         let mut facets: Vec<_> = urls.iter().filter_map(|url| link(text, url)).collect();
         // Up to where mentions and hashtags were found, and mentions alone.

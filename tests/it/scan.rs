@@ -1,5 +1,7 @@
 //! What is found in a text whose author did not say what is what: mentions, links and hashtags.
 
+use std::cell::Cell;
+
 use proptest::prelude::*;
 use whimbrel::model::{Facet, Facets, Feature, PostText, UserId, bounds};
 
@@ -248,6 +250,16 @@ fn facets_are_bounded() {
     let facets = Facets::found_in(&post(&format!("{heavy} {heavy} {heavy} {heavy}")), |_| true);
     assert_eq!(facets.all().len(), 3);
     assert!(facets.bytes() <= bounds::FACETS_BYTES_MAX);
+
+    // Each sign could begin a name that ends at any of a hundred places.
+    let looks = Cell::new(0);
+    let many = post(&"@a.".repeat(100));
+    let is_user = |_: &UserId| {
+        looks.set(looks.get() + 1);
+        false
+    };
+    assert_eq!(Facets::found_in(&many, is_user).all(), []);
+    assert_eq!(looks.get(), 12 * bounds::FACETS_MAX);
 
     let longest = "x".repeat(bounds::USER_ID_BYTES_MAX);
     let is_user = |_: &UserId| true;
