@@ -78,8 +78,8 @@ pub enum Removal {
 /// What an event takes on the wire beside its texts, at most: its revision twice, the post's name,
 /// the time, and the tags and lengths around them.
 const EVENT_OVERHEAD_BYTES: usize = 128;
-/// What a reference, an attachment's part, a language or a facet takes beside its text, at most: a
-/// post's name, a tag and a length, or a range and two lengths.
+/// What a reference, an attachment's part, a language or a facet takes in addition to its text, at
+/// most: a post's name, a tag and a length, or a range and two lengths.
 const PART_OVERHEAD_BYTES: usize = 24;
 
 impl FeedEvent {

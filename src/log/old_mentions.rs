@@ -1,10 +1,10 @@
-//! Whom the first version of the log notified of a post. Its records did not say that, so it is
-//! read from their texts, by the rule of then. Used for such records only.
+//! Who is notified of the mentions in a post of the log's first format. Its records did not say
+//! that, so it is read from their texts, by the rule of then. Never used for other records.
 
 use crate::model::UserId;
 use crate::model::bounds::MENTIONS_MAX;
 
-/// The users whom `text` mentions, each once, in order, at most [`MENTIONS_MAX`].
+/// The users that `text` mentions, each once, in order, at most [`MENTIONS_MAX`].
 ///
 /// A mention was a word that begins with `@`, where a word is as much as could be part of a user id,
 /// without the marks that it ends with. Whoever was mentioned was a user from then on.

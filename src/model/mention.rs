@@ -1,4 +1,4 @@
-//! Whom an `@name` in a text means. Never looks beyond the word around it: what lies inside a URL
+//! Who is meant by an `@name` in a text. Never looks beyond the word around it: what lies inside a URL
 //! is known to [`super::scan`].
 
 use super::UserId;
@@ -7,19 +7,19 @@ use super::visible::is_mark;
 /// The signs that a mention begins with: `@`, and the wide form that East Asian keyboards have.
 pub(super) const SIGNS: [char; 2] = ['@', '\u{ff20}'];
 
-/// What a name in a text is made of beside letters and digits. User ids may have more, but what has
-/// more cannot be told from the text around it.
+/// What a name in a text is made of in addition to letters and digits. User ids may have more, but
+/// could then not be kept apart from the text around them.
 const MARKS_OF_NAMES: &str = "._:@~-";
 
-/// What the part of an e-mail address before its `@` has beside letters, digits and dots, of what
-/// RFC 5322 (3.2.3) allows there: the rest ends sentences or sets off words more often.
+/// What the part of an e-mail address before its `@` has in addition to letters, digits and dots, of
+/// what RFC 5322 (3.2.3) allows there: the rest ends sentences or sets off words more often.
 const MARKS_OF_ADDRESSES: &str = "#$%&+-/=_~";
 
 /// What ids have, but no name in a text, so that a name which ends there was cut.
 const MARKS_OF_IDS: [char; 3] = ['+', '=', '|'];
 
-/// The user whom the sign at the end of `before` and the `after` that follows it mention, and how
-/// many bytes of `after` their name has.
+/// The user that is mentioned by a sign between `before` and `after`, and how many bytes of `after`
+/// their name has.
 ///
 /// `before` begins where the mention before this one ended. Of the names that it may be, the
 /// longest that `is_user` knows is it: what stands at the end of a name may belong to it, or to the
@@ -37,11 +37,10 @@ pub(super) fn mentioned(
     {
         return None;
     }
-    let users = ends(name).into_iter().rev().filter_map(|end| {
+    ends(name).into_iter().rev().find_map(|end| {
         let user = UserId::parse(&name[..end]).ok()?;
         is_user(&user).then_some((user, end))
-    });
-    users.into_iter().next()
+    })
 }
 
 /// Whether a mention of `name` may begin after `before`: an address of e-mail would not.

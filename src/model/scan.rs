@@ -31,7 +31,7 @@ struct Url {
 }
 
 impl Facets {
-    /// Looks for mentions of those whom `is_user` knows, links and hashtags in `text`: the first
+    /// Looks for mentions of those that `is_user` knows, links and hashtags in `text`: the first
     /// ones, as many as a post may have.
     ///
     /// - A link is a URL of `http` or `https`.
@@ -66,7 +66,7 @@ impl Facets {
             let next = urls.iter().find(|url| url.has_scheme && url.range.start >= from);
             let after = &text[from..next.map_or(text.len(), |url| url.range.start)];
             let found = if is_mention {
-                mention::mentioned(&text[mentioned_until..at], after, &is_user)
+                mention::mentioned(&text[mentioned_until..at], after, is_user)
                     .map(|(user, bytes)| (Feature::Mention(user), bytes))
             } else {
                 tag(&text[..at], after).map(|(tag, bytes)| (Feature::Tag(tag), bytes))

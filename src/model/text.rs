@@ -9,7 +9,7 @@ use super::bounds::{REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX, TEXT_GRAPHEMES_MAX};
 use super::visible::has_visible;
 
 /// The text of a post: 1 to 3,000 bytes, at most 300 graphemes, no NUL, and something that a reader
-/// sees; or none, beside attachments.
+/// sees; or none, if there are attachments.
 ///
 /// Its `Debug` shows only its length: what people write stays out of logs.
 #[derive(Clone, PartialEq, Eq)]

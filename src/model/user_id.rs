@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bounds::USER_ID_BYTES_MAX;
 
-/// What a user id may have beside letters and digits, set apart by spaces.
+/// What a user id may have in addition to letters and digits, set apart by spaces.
 const MARKS: &str = "! # $ % & ( ) * + , - . / : ; = ? @ [ ] ^ _ { | } ~";
 
 /// A user's name: 1 to 128 bytes of printable ASCII without space, quotes (`"`, `'`, `` ` ``), `\`,

@@ -172,7 +172,7 @@ impl View {
         self.applied.reached(revision).await;
     }
 
-    /// Whether `name` is a user: a change named them, as the one who made it or whom it concerned.
+    /// Whether `name` is a user: a change named them, by something they did or as the other.
     #[must_use]
     pub fn is_user(&self, name: &UserId) -> bool {
         self.ids.get(name).is_some()

@@ -24,6 +24,7 @@ mod fragile_disk;
 mod frames;
 mod harness;
 mod health_reflection;
+mod hints;
 mod history;
 mod import;
 mod index;

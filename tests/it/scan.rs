@@ -22,7 +22,7 @@ fn shown(text: &str, facet: &Facet) -> String {
     }
 }
 
-/// The users whom `text` mentions, of `users`.
+/// The users that `text` mentions, of `users`.
 fn mentioned(text: &str, users: &[&str]) -> Vec<String> {
     let facets = Facets::found_in(&post(text), |user| users.contains(&user.as_str()));
     let mention = |facet: &Facet| match &facet.feature {
@@ -32,8 +32,8 @@ fn mentioned(text: &str, users: &[&str]) -> Vec<String> {
     facets.all().iter().filter_map(mention).collect()
 }
 
-/// Whom a reader would say that each text mentions, if bob, carol, dave and alice are users, and
-/// what else some names may be.
+/// Who is mentioned, as a reader would say, if bob, carol, dave and alice are users and a few with
+/// longer names.
 #[test]
 fn mentions_are_found_where_a_reader_sees_them() {
     let cases: [(&str, &[&str]); 62] = [
@@ -212,7 +212,7 @@ fn hashtags_are_found() {
         assert_eq!(tags(text), expected, "{text:?}");
     }
     let longest = "x".repeat(bounds::TAG_GRAPHEMES_MAX);
-    assert_eq!(tags(&format!("#{longest}")), [longest.clone()]);
+    assert_eq!(tags(&format!("#{longest}")), [longest.as_str()]);
     assert_eq!(tags(&format!("#{longest}x")), Vec::<String>::new());
 }
 

@@ -74,7 +74,7 @@ fn invisible_texts_are_refused() {
     ];
     for text in invisible.iter().map(|&it| it.to_owned()).chain([invisible.concat()]) {
         assert_eq!(PostText::parse(&text), Err(TextError::Invisible), "{text:?}");
-        assert!(PostText::parse(&format!("{text}x{text}")).is_ok(), "{text:?} beside a letter");
+        assert!(PostText::parse(&format!("{text}x{text}")).is_ok(), "{text:?} next to a letter");
     }
 }
 

@@ -520,7 +520,7 @@ impl World {
     }
 }
 
-/// Whom `change` names, of those who may not have been named before it.
+/// The users that `change` names, of those who may not have been named before it.
 fn names(change: &Change) -> Vec<&UserId> {
     match change {
         Change::Follow { follower: one, followee: other }

@@ -103,7 +103,7 @@ fn tag(tag: &str) -> Feature {
     Feature::Tag(Tag { tag: tag.to_owned() })
 }
 
-/// Each text reaches those whom it means, and nobody else; after a restart the same.
+/// Each text reaches those that it means, and nobody else; after a restart the same.
 #[tokio::test]
 async fn mentions_reach_the_right_people() {
     let cases: [(&str, &[&str]); 17] = [
@@ -148,17 +148,19 @@ async fn mentions_reach_the_right_people() {
     for restarts in 0..2 {
         let calls = Calls::of(&server);
         for user in users {
-            let means = |whom: &[&str]| whom.contains(&user);
-            let expected: Vec<_> =
-                cases.iter().filter(|(_, whom)| means(whom)).map(|&(text, _)| text).collect();
+            let expected: Vec<_> = cases
+                .iter()
+                .filter(|(_, means)| means.contains(&user))
+                .map(|&(text, _)| text)
+                .collect();
             assert_eq!(calls.mentions(user).await, expected, "{user}, {restarts} restarts");
         }
         server.restart().await;
     }
 }
 
-/// Whoever becomes a user later is not notified of what was said before, and is from then on. What
-/// was made of the log anew agrees.
+/// Whoever becomes a user later is not notified of what was said before, and is from then on. An
+/// index that is rebuilt agrees.
 #[tokio::test]
 async fn a_mention_makes_nobody_a_user() {
     let mut server = TestServer::start().await;

@@ -19,7 +19,7 @@ async fn bad_facets_are_refused() {
     let long = format!("https://example.org/{}", "x".repeat(2_048 - 20));
     let bad: Vec<(&str, Vec<Facet>, &str)> = vec![
         ("facets[0].byte_end", vec![facet(3..3, m())], "after byte_start"),
-        ("facets[0].byte_end", vec![facet(8..3, m())], "after byte_start"),
+        ("facets[0].byte_end", vec![Facet { byte_end: 3, ..facet(8..9, m()) }], "after byte_start"),
         ("facets[0].byte_end", vec![facet(9..14, m())], "within the text, which has 13 bytes"),
         ("facets[0].byte_end", vec![facet(0..u32::MAX, m())], "within the text"),
         ("facets[0].byte_start", vec![facet(1..3, m())], "byte 1 is inside"),
