@@ -7,10 +7,13 @@ use crate::engine::{
     FeedItem, Gap, ListedUser, NoticeKind, Notification, PostView, Profile, Relationship,
     ThreadPost,
 };
-use crate::model::{Attachment, Content, Post, PostId, ReplyTo, Revision, Timestamp, UserId};
+use crate::model::bounds::TEXT_BYTES_MAX;
+use crate::model::{
+    Attachment, Content, Facet, Feature, Post, PostId, ReplyTo, Revision, Timestamp, UserId,
+};
 
 pub(super) fn post(post: &Post) -> v1::Post {
-    let Content { text, reply_to, quote, attachments, langs } = &post.content;
+    let Content { text, reply_to, quote, attachments, langs, facets, mentioned: _ } = &post.content;
     v1::Post {
         post_id: post.id().to_string(),
         author_id: post.author.to_string(),
@@ -21,6 +24,7 @@ pub(super) fn post(post: &Post) -> v1::Post {
         quote_post_id: quote.as_ref().map_or_else(String::new, |quote| quote.id.to_string()),
         attachments: attachments.iter().map(attachment).collect(),
         langs: langs.iter().map(|lang| lang.as_str().to_owned()).collect(),
+        facets: facets.all().iter().map(facet).collect(),
     }
 }
 
@@ -38,6 +42,21 @@ fn attachment(attachment: &Attachment) -> v1::Attachment {
     let Attachment { uri, media_type, alt } = attachment;
     let [uri, media_type, alt] = [uri, media_type, alt].map(|text| text.as_ref().to_owned());
     v1::Attachment { uri, media_type, alt }
+}
+
+fn facet(facet: &Facet) -> v1::Facet {
+    use v1::facet::{Feature as Is, Link, Mention, Tag};
+
+    debug_assert!(facet.end <= TEXT_BYTES_MAX, "{facet:?} is beyond every text");
+    v1::Facet {
+        byte_start: facet.start as u32,
+        byte_end: facet.end as u32,
+        feature: Some(match &facet.feature {
+            Feature::Mention(user) => Is::Mention(Mention { user_id: user.to_string() }),
+            Feature::Link(link) => Is::Link(Link { uri: link.as_str().to_owned() }),
+            Feature::Tag(tag) => Is::Tag(Tag { tag: tag.as_str().to_owned() }),
+        }),
+    }
 }
 
 pub(super) fn post_view(view: &PostView) -> v1::PostView {

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::hint;
 use super::show::Shown;
 use super::{Error, Output, Target};
 use crate::api::v1;
@@ -118,10 +119,12 @@ fn finish<P: Page>(output: &Output, about: &About, page: &P, is_empty: bool) -> 
         output.note(&more);
     }
     if !token.is_empty() {
-        output.note(&format!("older: whimbrel {} --page-token {token}", about.command));
+        let older = hint::command(&about.command, &format!("--page-token {token}"));
+        output.note(&format!("older: {older}"));
     }
     if let Some(live) = &about.live {
-        output.note(&format!("newer: whimbrel {live} --after {cursor}"));
+        let newer = hint::command(live, &format!("--after {cursor}"));
+        output.note(&format!("newer: {newer}"));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod change;
 mod error;
 mod feed;
 mod graph;
+mod hint;
 mod import;
 mod list;
 mod live;

@@ -6,7 +6,8 @@ use tokio::sync::oneshot;
 
 use super::Error;
 use crate::model::{
-    Attachment, Content, Cursor, Lang, Post, PostId, PostRef, PostText, RequestId, Revision, UserId,
+    Attachment, Content, Cursor, Facets, Lang, Post, PostId, PostRef, PostText, RequestId,
+    Revision, UserId,
 };
 use crate::runtime;
 
@@ -128,13 +129,15 @@ pub struct Draft {
     pub attachments: Box<[Attachment]>,
     /// The languages it is in.
     pub langs: Box<[Lang]>,
+    /// What parts of its text are; `None` to find them in it.
+    pub facets: Option<Facets>,
 }
 
 impl From<PostText> for Draft {
     /// A post that is only a text.
     fn from(text: PostText) -> Self {
         let (attachments, langs) = (Box::default(), Box::default());
-        Self { text, reply_to: None, quote: None, attachments, langs }
+        Self { text, reply_to: None, quote: None, attachments, langs, facets: None }
     }
 }
 

@@ -169,7 +169,7 @@ pub(super) fn publish(
         let answer = match earlier.content {
             // Whatever it said: that may be erased.
             _ if deleted.is_some() => Err(Error::PostDeleted { author, request_id }),
-            Some(said) if said == content => {
+            Some(said) if said.asks_as(&content) => {
                 Ok(PublishedAt { revision: earlier.revision, deduplicated: true })
             }
             _ => Err(Error::RequestIdReused { author, request_id }),

@@ -6,7 +6,7 @@
 use super::command::{Ask, Command};
 use super::{Changed, Draft, EdgeKind, Engine, Error, Published, ReactionKind};
 use crate::model::{
-    Change, Content, Cursor, PostId, PostRef, ReplyTo, RequestId, Revision, UserId,
+    Change, Content, Cursor, Facets, PostId, PostRef, ReplyTo, RequestId, Revision, UserId,
 };
 use crate::view::View;
 
@@ -84,8 +84,12 @@ impl Engine {
         request_id: Option<RequestId>,
     ) -> Result<Published, Error> {
         self.check_room([&author])?;
-        let Draft { text, reply_to, quote, attachments, langs } = draft.into();
-        let mut content = Content { attachments, langs, ..Content::of_text(text) };
+        let Draft { text, reply_to, quote, attachments, langs, facets } = draft.into();
+        let is_user = |name: &UserId| *name == author || self.0.view.is_user(name);
+        let facets = facets.unwrap_or_else(|| Facets::found_in(&text, is_user));
+        let mentioned = facets.mentioned(is_user);
+        let of_text = Content::of_text(text);
+        let mut content = Content { attachments, langs, facets, mentioned, ..of_text };
         if let Some(parent) = reply_to {
             let parent = self.referred(parent).await?;
             let above = parent.content.reply_to;

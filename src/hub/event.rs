@@ -109,8 +109,8 @@ pub enum Removal {
 /// What an event takes on the wire beside its texts, at most: its revision twice, the post's name,
 /// the time, and the tags and lengths around them.
 const EVENT_OVERHEAD_BYTES: usize = 128;
-/// What a reference, an attachment's part or a language takes beside its text, at most: a post's
-/// name, or a tag and a length.
+/// What a reference, an attachment's part, a language or a facet takes in addition to its text, at
+/// most: a post's name, a tag and a length, or a range and two lengths.
 const PART_OVERHEAD_BYTES: usize = 24;
 
 impl FeedEvent {
@@ -195,7 +195,8 @@ fn of_post(post: &Post) -> usize {
     let parts = &post.content;
     let references =
         4 * usize::from(parts.reply_to.is_some()) + 2 * usize::from(parts.quote.is_some());
-    let parts_count = references + parts.attachments.len() * 4 + parts.langs.len();
+    let parts_count =
+        references + parts.attachments.len() * 4 + parts.langs.len() + parts.facets.all().len();
     parts.bytes() + post.author.as_str().len() + parts_count * PART_OVERHEAD_BYTES
 }
 

@@ -11,9 +11,11 @@
 
 use prost::Message;
 
+use super::facet_codec::{self, Marked};
+use super::old_mentions;
 use crate::model::{
-    Attachment, Change, Content, Event, Lang, PostId, PostRef, PostText, ReplyTo, RequestId,
-    Revision, Severed, Timestamp, UserId,
+    Attachment, Change, Content, Event, Facets, Lang, PostId, PostRef, PostText, ReplyTo,
+    RequestId, Revision, Severed, Timestamp, UserId,
 };
 
 const CHECK_BYTES: usize = 4;
@@ -89,6 +91,9 @@ struct Publish {
     attachments: Vec<Attached>,
     #[prost(string, repeated, tag = "8")]
     langs: Vec<String>,
+    /// Missing from records of the first format, and from those of erased posts.
+    #[prost(message, optional, tag = "9")]
+    marked: Option<Marked>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -234,7 +239,9 @@ fn to_record(event: &Event) -> RecordChange {
             RecordChange::Unfollow(edge(follower, followee, *since))
         }
         Change::Publish { author, content, request_id } => {
-            RecordChange::Publish(publish(author, content, request_id.as_ref()))
+            let marked = facet_codec::to_record(&content.facets, &content.mentioned);
+            let publish = publish(author, content, request_id.as_ref());
+            RecordChange::Publish(Publish { marked: Some(marked), ..publish })
         }
         Change::Erased { author, reply_to, quote, request_id } => {
             let left = Content::erased(reply_to.clone(), quote.clone());
@@ -288,7 +295,7 @@ fn post(post: &PostRef) -> Post {
 }
 
 fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -> Publish {
-    let Content { text, reply_to, quote, attachments, langs } = content;
+    let Content { text, reply_to, quote, attachments, langs, facets: _, mentioned: _ } = content;
     let attached = |attachment: &Attachment| Attached {
         uri: attachment.uri.to_string(),
         media_type: attachment.media_type.to_string(),
@@ -303,6 +310,7 @@ fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -
         quote: quote.as_ref().map(post),
         attachments: attachments.iter().map(attached).collect(),
         langs: langs.iter().map(|lang| lang.as_str().to_owned()).collect(),
+        marked: None,
     }
 }
 
@@ -402,6 +410,10 @@ fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {
             Some(Box::new(ReplyTo { parent, root }))
         }
     };
+    let (facets, mentioned) = match publish.marked {
+        Some(marked) => facet_codec::from_record(marked)?,
+        None => (Facets::default(), old_mentions::mentioned(&publish.text)),
+    };
     let attachment = |it: &Attached| Attachment::stored(&it.uri, &it.media_type, &it.alt);
     let content = Content {
         text: PostText::stored(&publish.text),
@@ -412,6 +424,8 @@ fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {
         },
         attachments: publish.attachments.iter().map(attachment).collect(),
         langs: publish.langs.iter().map(|lang| Lang::stored(lang)).collect(),
+        facets,
+        mentioned,
     };
     let request_id = match publish.request_id.as_str() {
         "" => None,

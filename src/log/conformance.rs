@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::{Entry, Erasing, Erasure, Error, Log, Tail};
 use crate::model::{
-    Attachment, Change, Content, Event, Lang, PostId, PostRef, PostText, ReplyTo, RequestId,
-    Revision, Severed, Timestamp, UserId,
+    Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, PostId, PostRef,
+    PostText, ReplyTo, RequestId, Revision, Severed, Tag, Timestamp, UserId,
 };
 
 /// A log under test.
@@ -310,11 +310,11 @@ fn change(number: u64) -> Change {
                 Attachment::parse(&uri, if odd { "image/png" } else { "" }, name).unwrap()
             };
             let content = Content {
-                text: PostText::none(),
                 reply_to,
                 quote,
                 attachments: ["one", ""].map(attachment).into(),
                 langs: ["en", "pt-BR"].map(|lang| Lang::parse(lang).unwrap()).into(),
+                ..if third { Content::of_text(PostText::none()) } else { marked(odd) }
             };
             Change::Publish { author: user("c"), content, request_id }
         }
@@ -348,4 +348,22 @@ fn change(number: u64) -> Change {
         },
         _ => Change::Follow { follower: user("a"), followee: user("b") },
     }
+}
+
+/// A text with a part of every kind.
+fn marked(is_given: bool) -> Content {
+    let text = PostText::parse("ñ @a #tag https://example.org").unwrap();
+    let user = UserId::parse("auth0|a").unwrap();
+    let facet = |start, end, feature| Facet { start, end, feature };
+    let facets = [
+        facet(3, 5, Feature::Mention(user.clone())),
+        facet(6, 10, Feature::Tag(Tag::parse("tag").unwrap())),
+        facet(11, 30, Feature::Link(Link::parse("https://example.org/").unwrap())),
+    ];
+    let facets = if is_given {
+        Facets::given(&text, facets.into()).unwrap()
+    } else {
+        Facets::found(facets.into())
+    };
+    Content { facets, mentioned: [user].into(), ..Content::of_text(text) }
 }

@@ -19,8 +19,10 @@
 mod codec;
 pub mod conformance;
 mod error;
+mod facet_codec;
 mod index;
 mod local;
+mod old_mentions;
 mod redb_file;
 mod space;
 mod tail;

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use oxilangtag::LanguageTag;
+
 use super::TextError;
 use super::bounds::{ALT_BYTES_MAX, LANG_BYTES_MAX, MEDIA_TYPE_BYTES_MAX, URI_BYTES_MAX};
-use super::text::check;
+use super::text::{check, check_visible};
 
 /// Something attached to a post: where it is, and what. Whimbrel keeps the reference and never the
 /// thing.
@@ -14,7 +16,7 @@ pub struct Attachment {
     pub uri: Arc<str>,
     /// What it is: a media type (RFC 6838), or empty.
     pub media_type: Arc<str>,
-    /// What it shows, for those who do not see it; may be empty.
+    /// What it shows, for those who do not see it; may be empty, but not invisible.
     pub alt: Arc<str>,
 }
 
@@ -42,13 +44,14 @@ pub enum AttachmentRule {
     NotAMediaType,
 }
 
-/// A language: a tag like `en` or `pt-BR` (BCP 47), of 1 to 35 bytes.
+/// A language: a tag like `en` or `pt-BR`, well-formed by BCP 47 (RFC 5646, 2.2.9), of at most 35
+/// bytes, in the case that is usual there (2.1.1): so tags that mean the same are the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lang(Arc<str>);
 
 /// A text is no language tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a language tag like en or pt-BR, of at most {LANG_BYTES_MAX} bytes")]
+#[error("must be a language tag like en or pt-BR (BCP 47), of at most {LANG_BYTES_MAX} bytes")]
 pub struct LangError;
 
 impl Attachment {
@@ -73,6 +76,7 @@ impl Attachment {
         }
         if !alt.is_empty() {
             check(alt, ALT_BYTES_MAX, |character| character != '\0')
+                .and_then(|()| check_visible(alt))
                 .map_err(|error| broken("alt")(error.into()))?;
         }
         Ok(Self::stored(uri, media_type, alt))
@@ -117,13 +121,11 @@ impl Lang {
     /// # Errors
     /// It has not the form of a tag.
     pub fn parse(text: &str) -> Result<Self, LangError> {
-        let subtag = |subtag: &str| {
-            (1..=8).contains(&subtag.len()) && subtag.bytes().all(|b| b.is_ascii_alphanumeric())
-        };
-        let is_tag = text.len() <= LANG_BYTES_MAX
-            && text.split('-').all(subtag)
-            && text.starts_with(|c: char| c.is_ascii_alphabetic());
-        if is_tag { Ok(Self::stored(text)) } else { Err(LangError) }
+        if text.len() > LANG_BYTES_MAX {
+            return Err(LangError);
+        }
+        let tag = LanguageTag::parse_and_normalize(text).map_err(|_| LangError)?;
+        Ok(Self(tag.into_inner().into()))
     }
 
     /// A language that was parsed before it was stored.

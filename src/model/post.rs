@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Attachment, Lang, PostText, Revision, Timestamp, UserId, mentions};
+use super::{Attachment, Facets, Lang, PostText, Revision, Timestamp, UserId};
 
 /// A post's name: its revision, in a form of its own.
 ///
@@ -53,6 +53,10 @@ pub struct Content {
     pub attachments: Box<[Attachment]>,
     /// The languages it is in.
     pub langs: Box<[Lang]>,
+    /// What parts of its text are.
+    pub facets: Facets,
+    /// Who is notified because its text mentions them: users when it was published.
+    pub mentioned: Box<[UserId]>,
 }
 
 /// A post as it is read.
@@ -110,6 +114,8 @@ impl Content {
             quote: None,
             attachments: Box::default(),
             langs: Box::default(),
+            facets: Facets::default(),
+            mentioned: Box::default(),
         }
     }
 
@@ -133,14 +139,27 @@ impl Content {
     #[must_use]
     pub fn notified(&self, author: &UserId) -> Vec<UserId> {
         let parent = self.reply_to.as_ref().map(|reply_to| &reply_to.parent);
-        let referred = parent.into_iter().chain(&self.quote).map(|post| post.author.clone());
+        let referred = parent.into_iter().chain(&self.quote).map(|post| &post.author);
         let mut notified = Vec::new();
-        for user in referred.chain(mentions(self.text.as_str())) {
-            if user != *author && !notified.contains(&user) {
-                notified.push(user);
+        for user in referred.chain(&self.mentioned) {
+            if user != author && !notified.contains(user) {
+                notified.push(user.clone());
             }
         }
         notified
+    }
+
+    /// Whether an author who asks for `other` with the request id of this asks for the same post.
+    /// What was found in the text, and who was a user at the time, is no part of what they ask.
+    #[must_use]
+    pub fn asks_as(&self, other: &Self) -> bool {
+        let Self { text, reply_to, quote, attachments, langs, facets, mentioned: _ } = self;
+        *text == other.text
+            && *reply_to == other.reply_to
+            && *quote == other.quote
+            && *attachments == other.attachments
+            && *langs == other.langs
+            && facets.ask_as(&other.facets)
     }
 
     /// The bytes of all its texts and names.
@@ -153,7 +172,9 @@ impl Content {
         let quote = self.quote.as_ref().map_or(0, |quote| quote.author.as_str().len());
         let attachments: usize = self.attachments.iter().map(Attachment::bytes).sum();
         let langs: usize = self.langs.iter().map(|lang| lang.as_str().len()).sum();
-        self.text.as_str().len() + reply_to + quote + attachments + langs
+        let mentioned: usize = self.mentioned.iter().map(|user| user.as_str().len()).sum();
+        let of_text = self.text.as_str().len() + self.facets.bytes() + mentioned;
+        of_text + reply_to + quote + attachments + langs
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::bounds::{REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX, TEXT_GRAPHEMES_MAX};
+use super::visible::has_visible;
 
-/// The text of a post: 1 to 3,000 bytes, at most 300 graphemes, no NUL; or none, beside attachments.
+/// The text of a post: 1 to 3,000 bytes, at most 300 graphemes, no NUL, and something that a reader
+/// sees; or none, if there are attachments.
 ///
 /// Its `Debug` shows only its length: what people write stays out of logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,11 +34,16 @@ pub enum TextError {
         bytes_max: usize,
     },
     /// More graphemes than allowed.
-    #[error("must have at most {TEXT_GRAPHEMES_MAX} graphemes, not {graphemes}")]
+    #[error("must have at most {graphemes_max} graphemes, not {graphemes}")]
     TooManyGraphemes {
         /// How many it has.
         graphemes: usize,
+        /// How many it may have.
+        graphemes_max: usize,
     },
+    /// White space and invisible characters only.
+    #[error("must have something that a reader sees, but is invisible")]
+    Invisible,
     /// A character that may not be there.
     #[error("must not have the character {character:?}, but has it at byte {at}")]
     BadCharacter {
@@ -52,13 +59,13 @@ impl TextError {
     #[must_use]
     pub fn parts(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Empty => Vec::new(),
+            Self::Empty | Self::Invisible => Vec::new(),
             Self::TooManyBytes { bytes, bytes_max } => {
                 vec![("bytes", bytes.to_string()), ("bytes_max", bytes_max.to_string())]
             }
-            Self::TooManyGraphemes { graphemes } => vec![
+            Self::TooManyGraphemes { graphemes, graphemes_max } => vec![
                 ("graphemes", graphemes.to_string()),
-                ("graphemes_max", TEXT_GRAPHEMES_MAX.to_string()),
+                ("graphemes_max", graphemes_max.to_string()),
             ],
             Self::BadCharacter { character, at } => vec![
                 ("character", character.escape_default().to_string()),
@@ -75,13 +82,8 @@ impl PostText {
     /// Says which rule `text` breaks.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         check(text, TEXT_BYTES_MAX, |character| character != '\0')?;
-        // A grapheme has at least a byte, so short texts need no counting.
-        if text.len() > TEXT_GRAPHEMES_MAX {
-            let graphemes = text.graphemes(true).count();
-            if graphemes > TEXT_GRAPHEMES_MAX {
-                return Err(TextError::TooManyGraphemes { graphemes });
-            }
-        }
+        check_graphemes(text, TEXT_GRAPHEMES_MAX)?;
+        check_visible(text)?;
         Ok(Self(text.into()))
     }
 
@@ -126,6 +128,23 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Fails for a text of more than `graphemes_max`.
+pub(super) fn check_graphemes(text: &str, graphemes_max: usize) -> Result<(), TextError> {
+    // A grapheme has at least a byte, so short texts need no counting.
+    if text.len() > graphemes_max {
+        let graphemes = text.graphemes(true).count();
+        if graphemes > graphemes_max {
+            return Err(TextError::TooManyGraphemes { graphemes, graphemes_max });
+        }
+    }
+    Ok(())
+}
+
+/// Fails for a text in which a reader sees nothing.
+pub(super) fn check_visible(text: &str) -> Result<(), TextError> {
+    if has_visible(text) { Ok(()) } else { Err(TextError::Invisible) }
 }
 
 pub(super) fn check(

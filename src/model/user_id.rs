@@ -5,9 +5,16 @@ use std::sync::Arc;
 
 use super::bounds::USER_ID_BYTES_MAX;
 
-/// A user's name: 1 to 128 bytes, a letter or digit and then letters, digits and `. _ : @ ~ -`.
+/// What a user id may have in addition to letters and digits, set apart by spaces.
+const MARKS: &str = "! # $ % & ( ) * + , - . / : ; = ? @ [ ] ^ _ { | } ~";
+
+/// A user's name: 1 to 128 bytes of printable ASCII without space, quotes (`"`, `'`, `` ` ``), `\`,
+/// `<` and `>`; no `@` first, and at least one letter or digit.
 ///
-/// DIDs, handles, UUIDs and numbers all fit. Case matters. Cloning is cheap.
+/// What identity providers issue fits: DIDs, UUIDs, numbers, handles, addresses of e-mail, Auth0's
+/// `auth0|123`, base64 (SAML's name ids, the `sub` of OpenID Connect), ARNs, SPIFFE ids and other
+/// URIs. What is left out has to be escaped wherever ids are quoted, and none of them issues it; an
+/// `@` first is how names are written in texts. Case matters. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
@@ -25,13 +32,16 @@ pub enum UserIdError {
     },
     /// A character that user ids do not have.
     #[error(
-        "must be a letter or digit followed by letters, digits and . _ : @ ~ - (ASCII), \
-         but has something else at byte {at}"
+        "must be ASCII letters, digits and {MARKS}, without an @ at its beginning, but has \
+         something else at byte {at}"
     )]
     BadCharacter {
         /// Where it is, counted in bytes from 0.
         at: usize,
     },
+    /// Only punctuation.
+    #[error("must have a letter or digit")]
+    NoLetter,
 }
 
 impl UserIdError {
@@ -39,7 +49,7 @@ impl UserIdError {
     #[must_use]
     pub fn parts(&self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Empty => Vec::new(),
+            Self::Empty | Self::NoLetter => Vec::new(),
             Self::TooLong { bytes } => {
                 vec![("bytes", bytes.to_string()), ("bytes_max", USER_ID_BYTES_MAX.to_string())]
             }
@@ -61,12 +71,16 @@ impl UserId {
             return Err(UserIdError::TooLong { bytes: text.len() });
         }
         let allowed = |at: usize, byte: u8| {
-            byte.is_ascii_alphanumeric() || (at > 0 && b"._:@~-".contains(&byte))
+            byte.is_ascii_alphanumeric()
+                || MARKS.as_bytes().contains(&byte) && byte != b' ' && (at > 0 || byte != b'@')
         };
-        match text.bytes().enumerate().find(|&(at, byte)| !allowed(at, byte)) {
-            Some((at, _)) => Err(UserIdError::BadCharacter { at }),
-            None => Ok(Self(text.into())),
+        if let Some((at, _)) = text.bytes().enumerate().find(|&(at, byte)| !allowed(at, byte)) {
+            return Err(UserIdError::BadCharacter { at });
         }
+        if !text.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(UserIdError::NoLetter);
+        }
+        Ok(Self(text.into()))
     }
 
     /// The name as text.

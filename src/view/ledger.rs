@@ -11,8 +11,7 @@ use super::counting::{AnswerKind, count};
 use super::fact::{Key, Notice, NoticeKind, Subject, Table, Value};
 use super::ids::UserIx;
 use crate::model::{
-    Change, Content, Event, Mark, MarkKind, PostId, PostRef, RequestId, Revision, Timestamp,
-    UserId, mentions,
+    Change, Content, Event, Mark, MarkKind, PostId, PostRef, RequestId, Revision, Timestamp, UserId,
 };
 
 /// What changes are applied to.
@@ -201,8 +200,10 @@ impl<S: Store> Step<'_, S> {
             self.count_answer(quote.id, number, AnswerKind::Quote, 1)?;
             self.notify_of_post(number, NoticeKind::Quote, quote, &mut told);
         }
-        for mentioned in mentions(content.text.as_str()) {
-            let mentioned = self.store.number(&mentioned);
+        for mentioned in &content.mentioned {
+            // They were users already, so this gives nobody a number but in a log of the first
+            // format, where whoever was mentioned was a user from then on.
+            let mentioned = self.store.number(mentioned);
             // All else is refused between the two, but a text may say any name.
             if !told.contains(&mentioned) && !self.are_apart(number, mentioned)? {
                 let (kind, post) = (NoticeKind::Mention, Revision::ZERO);

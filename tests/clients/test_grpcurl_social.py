@@ -3,7 +3,7 @@
 import grpcurl
 
 # grpcurl ends with 64 and the status code.
-NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION = 64 + 5, 64 + 7, 64 + 9
+INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION = 64 + 3, 64 + 5, 64 + 7, 64 + 9
 
 POST, GRAPH, NOTIFICATION = (
     f"whimbrel.v1.{name}Service" for name in ("Post", "Graph", "Notification")
@@ -130,3 +130,36 @@ def test_notifications_in_a_shell(server, users):
         assert int(event["seen"]["untilRevision"]) >= int(like["revision"])
     listed = grpcurl.call(server, f"{NOTIFICATION}/ListNotifications", userId=alice)
     assert listed["unseenCount"] == 1 and len(listed["notifications"]) == 2
+
+
+def test_facets_in_a_shell(server, users):
+    """What parts of a text are, as found and as given; ids of identity providers among them."""
+    alice, bob, _ = users
+    provided = f"auth0|{bob}"
+    for user in (bob, provided):
+        publish(server, user, "here I am")
+    text = f"cc:@{bob} #birds https://example.org/a."
+    name, tag, link = f"@{bob}", "#birds", "https://example.org/a"
+
+    def facet(part: str, **feature) -> dict:
+        start = text.index(part)
+        return {"byteStart": start, "byteEnd": start + len(part), **feature}
+
+    found = publish(server, alice, text)
+    assert found["facets"] == [
+        facet(name, mention={"userId": bob}),
+        facet(tag, tag={"tag": "birds"}),
+        facet(link, link={"uri": link}),
+    ]
+    meant = [facet(name, mention={"userId": provided})]
+    assert publish(server, alice, text, facets=meant)["facets"] == meant
+    assert "facets" not in publish(server, alice, text, plainText=True)
+    for user in (bob, provided):
+        listed = grpcurl.call(server, f"{NOTIFICATION}/ListNotifications", userId=user)
+        (notification,) = listed["notifications"]
+        assert notification["kind"] == "KIND_MENTION" and notification["actorId"] == alice
+
+    bad = [facet(tag, tag={"tag": "birds"}), facet(name, mention={"userId": bob})]
+    refused = grpcurl.attempt(server, "Publish", authorId=alice, text=text, facets=bad)
+    assert refused.returncode == INVALID_ARGUMENT
+    assert "facets[1].byte_start must not be before the end" in refused.stderr

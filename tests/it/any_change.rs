@@ -39,7 +39,15 @@ pub(crate) fn any_change(
         0..=6 if !follows && !are_apart => Some(Change::Follow { follower: a, followee: b }),
         7 if follows => Some(Change::Unfollow { follower: a, followee: b, since: follows_since }),
         8..=12 => Some(publish(a, "a post", None)),
-        13 => Some(publish(a, &format!("hello @{other}"), None)),
+        13 => {
+            let mut change = publish(a, &format!("hello @{other}"), None);
+            if let Change::Publish { content, .. } = &mut change
+                && world.is_user(&other, now + 1)
+            {
+                content.mentioned = [b].into();
+            }
+            Some(change)
+        }
         14 => {
             let quote = Some(in_reach?);
             let content = Content { quote, ..Content::of_text(post("a quote")) };

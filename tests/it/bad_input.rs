@@ -7,7 +7,7 @@ use whimbrel::api::v1::{FollowRequest, NewsFeedRequest, PublishRequest, WatchFee
 
 use crate::harness::{TestServer, refused};
 
-const BAD_USER_IDS: [&str; 16] = [
+const BAD_USER_IDS: [&str; 24] = [
     "",
     " ",
     " bob",
@@ -19,10 +19,18 @@ const BAD_USER_IDS: [&str; 16] = [
     "\u{202e}bob",
     "bob\u{200f}",
     "b\u{f6}b",
-    "-bob",
     ".",
+    "..",
+    "-",
+    "@",
+    "|=",
     "@bob",
-    "bob/carol",
+    "@bob@example.org",
+    "o'brien",
+    "\"bob\"",
+    "bob\\carol",
+    "`bob`",
+    "<bob>",
     "bob\u{feff}",
 ];
 
@@ -57,15 +65,36 @@ async fn a_bad_user_id_is_refused_wherever_it_is_given() {
 async fn every_kind_of_user_id_is_taken() {
     let server = TestServer::start().await;
     let longest = "x".repeat(128);
-    for good in
-        ["a", "7", "did:plc:z72i7hdynmk6r22z27h6tvur", "bob@example.org", "a.b_c~d-e", &longest]
-    {
+    for good in [
+        "a",
+        "7",
+        "did:plc:z72i7hdynmk6r22z27h6tvur",
+        "bob@example.org",
+        "a.b_c~d-e",
+        "-bob",
+        "_bob",
+        "bob_",
+        "auth0|123",
+        "google-oauth2|1",
+        "samlp|idp|bob@example.org",
+        "a+b@c.de",
+        "AbC==",
+        "q83vEjRWeJ+/AbC=",
+        "bob_contoso.com#EXT#@fabrikam.onmicrosoft.com",
+        "arn:aws:iam::123456789012:user/bob",
+        "spiffe://example.org/ns/prod/sa/bob",
+        "https://id.example/?id=1&x=%20",
+        "CN=Bob,OU=birds;x",
+        "!#$%&()*+,-./:;=?@[]^_{|}~0",
+        &longest,
+    ] {
         server.user(good).publishes("hi").await;
         assert_eq!(server.user(good).feed().await.texts(), ["hi"], "{good}");
     }
 }
 
-/// A text is refused for its bytes, its graphemes or a NUL, and for nothing else.
+/// A text is refused for its bytes, its graphemes, a NUL, or because nothing in it is visible, and
+/// for nothing else.
 #[tokio::test]
 async fn a_bad_text_is_refused() {
     let server = TestServer::start().await;
@@ -80,6 +109,8 @@ async fn a_bad_text_is_refused() {
         zalgo,
         "a\0b".to_owned(),
         "\0".to_owned(),
+        "\n\t \u{7f}".to_owned(),
+        "\u{200b}".to_owned(),
     ];
     server
         .unchanged_by(async {
@@ -95,7 +126,7 @@ async fn a_bad_text_is_refused() {
         family.repeat(150),
         "\u{1f426}\u{200d}\u{2b1b}".repeat(300),
         format!("a{}", "\u{301}".repeat(1_499)),
-        "\n\t \u{7f}".to_owned(),
+        "\n\t.\u{7f}".to_owned(),
     ];
     for text in &good {
         server.user("bob").publishes(text).await;

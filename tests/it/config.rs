@@ -82,12 +82,12 @@ fn a_file_of_another_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     drop(LocalLog::open(folder.path(), OPTIONS).unwrap());
     let file = folder.path().join("log.redb");
-    set_format(&file, 2);
+    set_format(&file, 3);
     let error = LocalLog::open(folder.path(), OPTIONS).unwrap_err();
-    assert!(matches!(error, log::Error::OtherFormat { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, log::Error::OtherFormat { found: 3, supported: 2, .. }), "{error}");
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 
-    set_format(&file, 1);
+    set_format(&file, 2);
     LocalLog::open(folder.path(), OPTIONS).expect("nothing was changed");
 }
 
@@ -103,7 +103,7 @@ fn set_format(file: &Path, format: u64) {
 fn nothing_is_added_to_a_file_of_another_format() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log.redb");
-    set_format(&file, 2);
+    set_format(&file, 3);
     LocalLog::open(folder.path(), OPTIONS).unwrap_err();
 
     let database = Database::create(&file).unwrap();

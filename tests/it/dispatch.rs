@@ -153,7 +153,8 @@ async fn a_bookmark_waits_for_all_that_a_change_is() {
     let options = WatchOptions { of, heartbeat: Duration::ZERO, reset_items: None };
     let mut mentioned = world.hub.watch(&id(2), Start::Now, options).unwrap();
     while !matches!(step(&mut mentioned).await, Step::CaughtUp { .. }) {}
-    let content = Content::of_text(post("hello @user2"));
+    let mentioned_user = [id(2)].into();
+    let content = Content { mentioned: mentioned_user, ..Content::of_text(post("hello @user2")) };
     world.change(Change::Publish { author: id(1), content, request_id: None });
     world.bring();
     assert!(world.dispatcher.step(), "all was told at once");

@@ -11,7 +11,10 @@ use whimbrel::config::Limits;
 use whimbrel::engine::{Draft, Engine, Error, FeedQuery, ReactionKind};
 use whimbrel::hub::{LiveStream, Start, Step, WatchOptions};
 use whimbrel::log::{self, Erasing, Erasure, Index, LocalLog, Log, Options};
-use whimbrel::model::{Attachment, Change, Content, Event, Lang, Post, Revision, Timestamp};
+use whimbrel::model::{
+    Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, Post, Revision, Tag,
+    Timestamp,
+};
 use whimbrel::runtime::{Clock, Vital};
 
 use crate::harness::core::{FEED, post, request_id, step, texts, user};
@@ -19,11 +22,19 @@ use crate::harness::{Alter, AlteredLog, Disk, eventually, within};
 use crate::log::OPTIONS;
 
 /// Nowhere else in what is written, however it is laid out.
-const SECRETS: [&str; 4] =
-    ["kestrel over the harbour", "https://example.org/kestrel.png", "image/x-kestrel", "a kestrel"];
+const SECRETS: [&str; 7] = [
+    "kestrel over the harbour",
+    "https://example.org/kestrel.png",
+    "image/x-kestrel",
+    "a kestrel",
+    "https://example.org/harbour",
+    "harbourlife",
+    // Nobody: whoever is a user stays one.
+    "harbourmaster",
+];
 const KEPT: &str = "redshank on the mudflat";
 
-/// A post with text and attachments is published and deleted; then every byte of every file is
+/// A post with text, facets and attachments is published and deleted; then every byte of every file is
 /// looked at. Whoever reads or watches meanwhile notices nothing.
 #[tokio::test]
 async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
@@ -259,13 +270,20 @@ fn often() -> Limits {
 }
 
 fn secret() -> Draft {
-    let [text, uri, media_type, alt] = SECRETS;
+    let [text, uri, media_type, alt, link, tag, nobody] = SECRETS;
+    let facet = |start, feature| Facet { start, end: start + 1, feature };
+    let facets = [
+        facet(0, Feature::Link(Link::parse(link).unwrap())),
+        facet(1, Feature::Tag(Tag::parse(tag).unwrap())),
+        facet(2, Feature::Mention(user(nobody))),
+    ];
     Draft {
         text: post(text),
         reply_to: None,
         quote: None,
         attachments: [Attachment::parse(uri, media_type, alt).unwrap()].into(),
         langs: [Lang::parse("en").unwrap()].into(),
+        facets: Some(Facets::given(&post(text), facets.into()).unwrap()),
     }
 }
 

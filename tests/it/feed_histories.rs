@@ -268,13 +268,12 @@ impl History {
             }
             Change::Publish { author, content, .. } => {
                 let parent = content.reply_to.as_ref().map(|reply_to| &reply_to.parent);
-                let mention = format!("@{viewer}");
                 let is_own = |post: &PostRef| post.author.as_str() == viewer;
                 if let Some(parent) = parent.filter(|parent| is_own(parent)) {
                     (author, "Reply", Some(parent.id))
                 } else if let Some(quote) = content.quote.as_ref().filter(|quote| is_own(quote)) {
                     (author, "Quote", Some(quote.id))
-                } else if content.text.as_str().contains(&mention)
+                } else if self.world.mentions(content, viewer, at)
                     && !self.world.are_apart(viewer, author.as_str(), at)
                 {
                     (author, "Mention", None)

@@ -10,7 +10,10 @@ use whimbrel::api::v1::WatchFeedResponse;
 use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::watch_feed_response::Message as Told;
 use whimbrel::hub::{CursorError, FeedEvent, FeedEventKind, Removal, Run, StandIn, Step};
-use whimbrel::model::{Content, Cursor, LogId, Post, PostText, Revision, Timestamp, UserId};
+use whimbrel::model::{
+    Content, Cursor, Facet, Facets, Feature, Link, LogId, Post, PostText, Revision, Tag, Timestamp,
+    UserId,
+};
 
 /// Every message decodes as the public one, and that encodes to the same bytes: a client cannot
 /// tell, and nor can what stands in between. Encoding it a second time, when the events are shared
@@ -132,11 +135,25 @@ fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<Step> {
     ]
 }
 
+/// One of every kind, if there is room in the text.
+fn facets(text: &PostText) -> Facets {
+    let features = [
+        Feature::Mention(UserId::parse("auth0|1").unwrap()),
+        Feature::Tag(Tag::parse("birds").unwrap()),
+        Feature::Link(Link::parse("https://example.org/").unwrap()),
+    ];
+    let places: Vec<_> = text.as_str().char_indices().map(|(at, _)| at).collect();
+    let facet = |(range, feature): (&[usize], _)| Facet { start: range[0], end: range[1], feature };
+    let all = places.chunks_exact(2).zip(features).map(facet);
+    Facets::given(text, all.collect()).unwrap()
+}
+
 fn post(revision: u64, author: &str, text: &str) -> Arc<Post> {
+    let text = PostText::parse(text).unwrap();
     Arc::new(Post {
         revision: Revision::new(revision),
         author: UserId::parse(author).unwrap(),
-        content: Content::of_text(PostText::parse(text).unwrap()),
+        content: Content { facets: facets(&text), ..Content::of_text(text) },
         time: Timestamp::from_nanos(revision * 1_000_000_007),
     })
 }

@@ -9,7 +9,7 @@ use whimbrel::engine::{
     Draft, EdgeKind, Engine, Error, Gap, NoticeKind, Page, PagePlace, PostList, PostView,
     ReactionKind, ThreadPost, ThreadQuery, UserList,
 };
-use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed, mentions};
+use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed};
 
 use crate::harness::core::{Core, post, user};
 use crate::world::{Tie, World};
@@ -290,7 +290,16 @@ impl Reader<'_> {
         assert_eq!(read.map(|count| count as usize), counts, "{} of {place}", self.viewer);
         let is_in = |list: &[(String, u64)]| list.iter().any(|(user, _)| user == self.viewer);
         assert_eq!((view.liked, view.reposted), (is_in(&likes), is_in(&reposts)), "{place}");
-        assert_eq!(view.post.content, *self.world.content(place));
+        let (said, author) = (self.world.content(place), self.world.author(place));
+        assert!(view.post.content.asks_as(said), "{place}");
+        let is_mentioned = |name: &&str| {
+            let is_user = *name == author || self.world.is_user(name, place);
+            is_user && said.text.as_str().contains(&format!("@{name}"))
+        };
+        // The texts name them in this order too.
+        let mentioned: Vec<_> = USERS.into_iter().filter(is_mentioned).map(user).collect();
+        assert_eq!(*view.post.content.mentioned, mentioned, "{place}");
+        assert_eq!(view.post.content.facets.all().len(), mentioned.len(), "{place}");
     }
 
     async fn check_lists_of_post(&self, place: u64, items_max: usize) {
@@ -440,7 +449,7 @@ impl Reader<'_> {
                     let is_viewers = |post: &&PostRef| post.author.as_str() == viewer;
                     let parent = content.reply_to.as_ref().map(|to| &to.parent);
                     let place = |post: &PostRef| Some(post.id.revision().get());
-                    let is_mentioned = mentions(content.text.as_str()).contains(&user(viewer))
+                    let is_mentioned = world.mentions(content, viewer, at)
                         && !world.are_apart(author.as_str(), viewer, at);
                     let (kind, subject) = if let Some(parent) = parent.filter(is_viewers) {
                         (NoticeKind::Reply, place(parent))

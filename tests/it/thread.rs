@@ -52,7 +52,8 @@ fn the_default_leaves_room_for_what_comes_around_the_posts() {
     let limits = whimbrel::config::Limits::default();
     let posts = limits.thread_replies_max + limits.thread_ancestors_max + 1;
     // Names of users and posts, counts, times, tags and lengths.
-    let around = 6 * bounds::USER_ID_BYTES_MAX + 256;
+    let parts = 4 * bounds::ATTACHMENTS_MAX + bounds::LANGS_MAX + bounds::FACETS_MAX;
+    let around = 6 * bounds::USER_ID_BYTES_MAX + 256 + 24 * parts;
     assert!(limits.thread_bytes_max + posts * around < 4 << 20);
 }
 

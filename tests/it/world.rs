@@ -210,6 +210,17 @@ impl World {
         self.retracted.get(&place).copied()
     }
 
+    /// Whether `name` is a user right before `at`: an earlier change named them.
+    pub(crate) fn is_user(&self, name: &str, at: u64) -> bool {
+        let earlier = &self.changes[..usize::try_from(at).unwrap() - 1];
+        earlier.iter().flat_map(names).any(|named| named.as_str() == name)
+    }
+
+    /// Whether `content`, published at `at`, mentions `user`.
+    pub(crate) fn mentions(&self, content: &Content, user: &str, at: u64) -> bool {
+        content.text.as_str().contains(&format!("@{user}")) && self.is_user(user, at)
+    }
+
     /// Who published the post at `place`.
     pub(crate) fn author(&self, place: u64) -> &str {
         &self.posts[&place].author
@@ -521,13 +532,27 @@ impl World {
                 {
                     return Some((by, "quote", Some(place_of(quote))));
                 }
-                let text = content.text.as_str();
-                let is_mentioned = text.contains(&format!("@{user}"));
+                let is_mentioned = self.mentions(content, user, at);
                 let is_told = is_mentioned && !self.are_apart(user, author.as_str(), at);
                 is_told.then_some((by, "mention", None))
             }
             _ => None,
         }
+    }
+}
+
+/// The users that `change` names, of those who may not have been named before it.
+fn names(change: &Change) -> Vec<&UserId> {
+    match change {
+        Change::Follow { follower: one, followee: other }
+        | Change::Block { blocker: one, blocked: other, .. }
+        | Change::Mute { muter: one, muted: other } => vec![one, other],
+        Change::Publish { author: one, .. }
+        | Change::Like { user: one, .. }
+        | Change::Repost { user: one, .. }
+        | Change::See { user: one, .. } => vec![one],
+        // What is taken back was made before.
+        _ => Vec::new(),
     }
 }
 

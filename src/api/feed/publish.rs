@@ -1,12 +1,16 @@
 //! The Publish RPC.
 
+use std::fmt::Display;
+
 use tonic::Status;
 
 use crate::api::calls::Calls;
 use crate::api::{convert, fields, status, token, v1};
 use crate::engine::Draft;
-use crate::model::bounds::{ATTACHMENTS_MAX, LANGS_MAX};
-use crate::model::{Attachment, Lang, PostText, RequestId};
+use crate::model::bounds::{ATTACHMENTS_MAX, FACETS_MAX, LANGS_MAX};
+use crate::model::{
+    Attachment, Facet, Facets, FacetsError, Feature, Lang, Link, PostText, RequestId, Tag,
+};
 
 pub(super) async fn handle(
     calls: &Calls,
@@ -17,8 +21,10 @@ pub(super) async fn handle(
         .then(|| RequestId::parse(&request.request_id))
         .transpose()
         .map_err(|error| status::invalid_field("request_id", error, error.parts()))?;
+    let text = text(&request)?;
     let draft = Draft {
-        text: text(&request)?,
+        facets: facets(&request, &text)?,
+        text,
         reply_to: fields::optional_post_id("reply_to_post_id", &request.reply_to_post_id)?,
         quote: fields::optional_post_id("quote_post_id", &request.quote_post_id)?,
         attachments: attachments(&request.attachments)?,
@@ -56,9 +62,58 @@ fn attachments(attachments: &[v1::Attachment]) -> Result<Box<[Attachment]>, Stat
 
 fn langs(langs: &[String]) -> Result<Box<[Lang]>, Status> {
     fields::at_most("langs", langs.len(), LANGS_MAX)?;
-    let parse = |(at, lang): (usize, &String)| {
-        Lang::parse(lang)
-            .map_err(|error| status::invalid_field(&format!("langs[{at}]"), error, Vec::new()))
+    let mut parsed = Vec::with_capacity(langs.len());
+    for (at, lang) in langs.iter().enumerate() {
+        let invalid =
+            |rule: &dyn Display| status::invalid_field(&format!("langs[{at}]"), rule, Vec::new());
+        let lang = Lang::parse(lang).map_err(|error| invalid(&error))?;
+        if parsed.contains(&lang) {
+            return Err(invalid(&"must not name a language that is named before it"));
+        }
+        parsed.push(lang);
+    }
+    Ok(parsed.into())
+}
+
+/// What the author says of the text, or `None` to look for it there.
+fn facets(request: &v1::PublishRequest, text: &PostText) -> Result<Option<Facets>, Status> {
+    if request.facets.is_empty() && !request.plain_text {
+        return Ok(None);
+    }
+    fields::at_most("facets", request.facets.len(), FACETS_MAX)?;
+    let all = request.facets.iter().enumerate().map(|(at, given)| facet(at, given));
+    let all = all.collect::<Result<_, _>>()?;
+    Facets::given(text, all).map(Some).map_err(|error| match error {
+        FacetsError::BadRange { at, field, rule } => {
+            status::invalid_field(&format!("facets[{at}].{field}"), rule, rule.parts())
+        }
+        FacetsError::TooManyBytes { bytes } => {
+            status::invalid_field("facets", error, vec![("bytes", bytes.to_string())])
+        }
+    })
+}
+
+fn facet(at: usize, given: &v1::Facet) -> Result<Facet, Status> {
+    use v1::facet::Feature as Is;
+
+    let path = |field| format!("facets[{at}].{field}");
+    let feature = match &given.feature {
+        Some(Is::Mention(mention)) => {
+            Feature::Mention(fields::user_id(&path("mention.user_id"), &mention.user_id)?)
+        }
+        Some(Is::Link(link)) => Feature::Link(
+            Link::parse(&link.uri)
+                .map_err(|error| status::invalid_field(&path("link.uri"), error, error.parts()))?,
+        ),
+        Some(Is::Tag(tag)) => Feature::Tag(
+            Tag::parse(&tag.tag)
+                .map_err(|error| status::invalid_field(&path("tag.tag"), error, error.parts()))?,
+        ),
+        None => {
+            let rule = "must be one of mention, link and tag";
+            return Err(status::invalid_field(&path("feature"), rule, Vec::new()));
+        }
     };
-    langs.iter().enumerate().map(parse).collect()
+    let (start, end) = (given.byte_start as usize, given.byte_end as usize);
+    Ok(Facet { start, end, feature })
 }

@@ -88,6 +88,7 @@ impl Publish {
             quote_post_id: quote,
             attachments: attach.iter().map(|given| attachment(given)).collect(),
             langs: lang,
+            ..v1::PublishRequest::default()
         };
         let call = |client: Client| {
             let request = request.clone();

@@ -6,7 +6,7 @@
 //!   ├── log.redb.new, log.redb.compacted    made under another name, renamed once they are whole
 //!   ├── log.redb
 //!   │   ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
-//!   │   └── meta   "format" ──▶ 1,  "log_id" ──▶ random,  "erased_until" ──▶ revision
+//!   │   └── meta   "format" ──▶ 2,  "log_id" ──▶ random,  "erased_until" ──▶ revision
 //!   └── index.redb     made from the log (see index/), and made anew when it does not fit
 //! ```
 //!
@@ -35,7 +35,10 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FORMAT_KEY: &str = "format";
 const LOG_ID_KEY: &str = "log_id";
 const ERASED_UNTIL_KEY: &str = "erased_until";
-const FORMAT: u64 = 1;
+/// Records say who is notified of a mention.
+const FORMAT: u64 = 2;
+/// Records did not say that yet: it is read from their texts. They are kept as they are.
+const FORMAT_BEFORE: u64 = 1;
 
 /// How a [`LocalLog`] is opened.
 #[derive(Clone, Copy, Debug)]
@@ -271,7 +274,12 @@ fn identity(database: &Database, file: &Path) -> Result<(LogId, u64), Error> {
             }
             Ok(found.unwrap_or(new))
         };
-        let format = stored(FORMAT_KEY, FORMAT)?;
+        let mut format = stored(FORMAT_KEY, FORMAT)?;
+        if format == FORMAT_BEFORE {
+            // What is appended from now on is not for the version before.
+            transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+            format = FORMAT;
+        }
         if format != FORMAT {
             // Another version's file is left as it is: the transaction goes with its drop.
             return Ok((format, 0, 0));
