@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
+use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::{
     AuthorQuery, Draft, EdgeKind, Error, FeedQuery, Page, PagePlace, PostList, ReactionKind,
@@ -193,15 +194,15 @@ async fn a_read_ends_when_its_caller_is_gone() {
         view.apply(entry.revision, &entry.event).unwrap();
     }
 
-    let reading = tokio::task::spawn({
+    let mut callers = JoinSet::new();
+    callers.spawn({
         let view = Arc::clone(&view);
         async move { view.read(|view| view.feed_page(&page())).await }
     });
     // The read has come to the log, and is held there.
     let held = &log.alter;
     tokio::task::block_in_place(|| held.come.wait());
-    reading.abort();
-    assert!(within("the caller to be gone", reading).await.unwrap_err().is_cancelled());
+    within("the caller to be gone", callers.shutdown()).await;
     tokio::task::block_in_place(|| held.go_on.wait());
     let waits_for_the_first = view.read(|view| Ok::<_, Error>(view.applied()));
     within("the next read", waits_for_the_first).await.unwrap();
