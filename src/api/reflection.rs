@@ -3,8 +3,8 @@
 use tonic::service::RoutesBuilder;
 use tonic_reflection::server::{Builder, Error};
 
-/// This service's protos, with their comments.
-const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/whimbrel.v1.bin"));
+/// This service's protos, with their comments, as an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/whimbrel.v1.bin"));
 
 /// The descriptors built into this program are damaged.
 #[derive(Debug, thiserror::Error)]

@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod addresses;
 mod any_change;
 mod bad_input;
 mod bad_wire;
 mod bench;
 mod client;
+mod command_line;
 mod config;
 mod connection_age;
 mod connections;
@@ -28,6 +30,7 @@ mod import;
 mod index;
 mod index_damage;
 mod index_facts;
+mod json_lines;
 mod layers;
 mod log;
 mod model;
@@ -40,6 +43,7 @@ mod social_input;
 mod storm;
 mod stream_steps;
 mod thread;
+mod unknown_messages;
 mod values;
 mod watch;
 mod watch_pace;

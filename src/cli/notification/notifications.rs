@@ -1,7 +1,6 @@
 //! `whimbrel notifications`.
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use crate::api::v1::notification_event::Event;
 use crate::api::v1::{Notification, NotificationEvent};
@@ -62,21 +61,5 @@ impl Shown for NotificationEvent {
             Some(Event::Seen(seen)) => format!("- seen up to revision {}", seen.until_revision),
             None => "(an event that this version does not know)".to_owned(),
         }
-    }
-
-    fn json(&self) -> Value {
-        let (name, content) = match &self.event {
-            Some(Event::Notified(notified)) => {
-                let notification = notified.notification.as_ref().map(Notification::json);
-                ("notified", json!({ "notification": notification }))
-            }
-            Some(Event::ActorRemoved(removed)) => {
-                let reason = removal(removed.reason);
-                ("actor_removed", json!({ "actor_id": removed.actor_id, "reason": reason }))
-            }
-            Some(Event::Seen(seen)) => ("seen", json!({ "until_revision": seen.until_revision })),
-            None => ("unknown", json!({})),
-        };
-        json!({ "revision": self.revision, name: content })
     }
 }
