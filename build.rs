@@ -20,11 +20,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out_dir.join("whimbrel.v1.bin"), files.encode_to_vec())?;
 
-    // The messages, and the client's side.
+    // The messages, which know their names, and the client's side.
+    let mut messages = tonic_prost_build::Config::new();
+    messages.enable_type_names();
     tonic_prost_build::configure()
         .codec_path("crate::api::codec::Codec")
         .build_server(false)
-        .compile_fds(files.clone())?;
+        .compile_fds_with_config(files.clone(), messages)?;
 
     // The server's side, which sends the messages of a live feed in a form of its own.
     let server_dir = out_dir.join("server");

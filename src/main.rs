@@ -3,7 +3,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use whimbrel::cli::{Cli, Error, Output};
 
 /// Most of what a call allocates is freed by another thread, which the system's allocator is slow
@@ -12,7 +11,7 @@ use whimbrel::cli::{Cli, Error, Output};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let output = Output::new(cli.json);
     match cli.run(&output) {
         Ok(()) => ExitCode::SUCCESS,

@@ -58,7 +58,7 @@ use graph::Graph;
 pub use health::Health;
 use notification::Notifications;
 use post::Posts;
-pub use reflection::ReflectionError;
+pub use reflection::{DESCRIPTORS, ReflectionError};
 pub use stall::{Closer, StallWatch};
 use tonic::service::Routes;
 use v1_server::feed_service_server::FeedServiceServer;

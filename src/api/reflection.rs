@@ -25,8 +25,8 @@ use tower::Service;
 use super::stall::Closer;
 use super::status;
 
-/// This service's protos, with their comments.
-const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/whimbrel.v1.bin"));
+/// This service's protos, with their comments, as an encoded `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/whimbrel.v1.bin"));
 
 /// The descriptors built into this program are damaged.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,9 @@
 //! The verbs that make something so, or end it: one call, one line about what came of it.
 
 use clap::Args;
-use serde_json::json;
+use prost::{Message, Name};
 
+use super::json::{Line, Protobuf};
 use super::{Error, Output, Target};
 use crate::api::v1;
 use crate::client::{self, Client};
@@ -34,11 +35,11 @@ pub(super) struct OnPost {
 }
 
 /// What a change is answered with, whatever changed.
-#[derive(Debug)]
-pub(super) struct Said {
-    changed: bool,
-    revision: u64,
-    cursor: String,
+pub(super) trait Said: Message + Name {
+    /// Whether this call made it so.
+    fn changed(&self) -> bool;
+    /// The change that made it so; 0 if there was nothing to change.
+    fn revision(&self) -> u64;
 }
 
 /// How a change is told.
@@ -64,18 +65,21 @@ pub(super) async fn tell<A, F>(
     (user, words, object): (&str, Words, &str),
 ) -> Result<(), Error>
 where
-    A: Into<Said>,
+    A: Said,
     F: Future<Output = Result<A, client::Error>>,
 {
-    let Said { changed, revision, cursor } = target.call(call).await?.into();
+    let said = target.call(call).await?;
     output.print(
         || {
-            let words = if changed { words.made } else { words.found };
+            let words = if said.changed() { words.made } else { words.found };
             let line = format!("{user} {words} {object}");
             // Nothing made it so where there was nothing to end.
-            if revision == 0 { line } else { format!("{line} (revision {revision})") }
+            match said.revision() {
+                0 => line,
+                revision => format!("{line} (revision {revision})"),
+            }
         },
-        || json!({ "changed": changed, "revision": revision, "cursor": cursor }),
+        || Line("response", Protobuf(&said)),
     )
 }
 
@@ -92,13 +96,16 @@ macro_rules! change {
 }
 pub(super) use change;
 
-/// Makes each of the responses into [`Said`].
+/// Makes each of the responses [`Said`].
 macro_rules! responses {
     ($($response:ident),*) => {
-        $(impl From<v1::$response> for Said {
-            fn from(response: v1::$response) -> Self {
-                let v1::$response { changed, revision, cursor } = response;
-                Self { changed, revision, cursor }
+        $(impl Said for v1::$response {
+            fn changed(&self) -> bool {
+                self.changed
+            }
+
+            fn revision(&self) -> u64 {
+                self.revision
             }
         })*
     };

@@ -28,6 +28,14 @@ pub enum Error {
     /// The server that a verb started for itself does not come up.
     #[error("the bench's own server does not start: {0}")]
     OwnServer(String),
+    /// What was asked for is not there, or cannot be seen by who asked.
+    #[error("not found: {missing} of {asked}")]
+    NotFound {
+        /// How many were not found.
+        missing: usize,
+        /// How many were asked for.
+        asked: usize,
+    },
     /// Some of the work was refused.
     #[error("{0}")]
     NotAllDone(String),
@@ -55,6 +63,7 @@ impl Error {
             Self::Server(_) | Self::OwnServer(_) | Self::Runtime(_) => 4,
             Self::Client(_)
             | Self::File { .. }
+            | Self::NotFound { .. }
             | Self::NotAllDone(_)
             | Self::Output(_)
             | Self::OutputClosed => 1,

@@ -1,11 +1,12 @@
 //! The verbs that list: page by page, or to the end.
 
 use clap::Args;
-use serde_json::json;
+use prost::{Message, Name};
 
 use super::hint;
-use super::show::Shown;
-use super::{Error, Output, Target};
+use super::json::{Line, Protobuf};
+use super::show::{Entry, Shown};
+use super::{Error, Output, Target, number};
 use crate::api::v1;
 use crate::client::{self, Client};
 
@@ -13,7 +14,7 @@ use crate::client::{self, Client};
 #[derive(Args, Clone, Debug)]
 pub(super) struct Paging {
     /// How many items a page has; 0 for the server's default.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number::at_least(0_i32))]
     page_size: i32,
     /// Go on from a page before, with the token that it ended with.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TOKEN")]
@@ -48,14 +49,16 @@ pub(super) struct Asked {
 }
 
 /// A page of a list.
-pub(super) trait Page {
-    type Item: Shown;
+pub(super) trait Page: Message + Name {
+    type Item: Entry;
 
     fn items(&self) -> &[Self::Item];
+    /// All that it says but its items.
+    fn without_items(self) -> Self;
     fn next_page_token(&self) -> &str;
     fn cursor(&self) -> &str;
-    /// What else it says, for people and for machines.
-    fn more(&self) -> Option<(String, serde_json::Value)> {
+    /// What else it says, for people.
+    fn more(&self) -> Option<String> {
         None
     }
 }
@@ -90,34 +93,30 @@ where
         let page = target.call(|client| call(client, asked.clone())).await?;
         for item in page.items() {
             is_empty = false;
-            output.print(|| item.text(), || item.json())?;
+            output.print(|| item.text(), || Line(P::Item::KIND, Protobuf(item)))?;
         }
         // A page may be empty before the end, and nobody asks for such a one.
         let goes_on = all || is_empty;
         if !goes_on || page.next_page_token().is_empty() {
-            return finish(output, &about, &page, is_empty);
+            return finish(output, &about, page, is_empty);
         }
         page.next_page_token().clone_into(&mut asked.page_token);
     }
 }
 
 /// Says how to go on: to older items, and live.
-fn finish<P: Page>(output: &Output, about: &About, page: &P, is_empty: bool) -> Result<(), Error> {
-    let (token, cursor) = (page.next_page_token(), page.cursor());
-    let more = page.more();
+fn finish<P: Page>(output: &Output, about: &About, page: P, is_empty: bool) -> Result<(), Error> {
     if output.is_json() {
-        let mut end = json!({ "next_page_token": token, "cursor": cursor });
-        if let (Some((_, more)), Some(end)) = (more, end.as_object_mut()) {
-            end.extend(more.as_object().cloned().unwrap_or_default());
-        }
-        return output.print(String::new, || end);
+        let page = page.without_items();
+        return output.print_for_machines(|| Line("page", Protobuf(&page)));
     }
     if is_empty {
         output.note(about.empty);
     }
-    if let Some((more, _)) = more {
+    if let Some(more) = page.more() {
         output.note(&more);
     }
+    let (token, cursor) = (page.next_page_token(), page.cursor());
     if !token.is_empty() {
         let older = hint::command(&about.command, &format!("--page-token {token}"));
         output.note(&format!("older: {older}"));
@@ -156,6 +155,10 @@ macro_rules! pages {
                 &self.$items
             }
 
+            fn without_items(self) -> Self {
+                Self { $items: Vec::new(), ..self }
+            }
+
             fn next_page_token(&self) -> &str {
                 &self.next_page_token
             }
@@ -187,6 +190,10 @@ impl Page for v1::ListNotificationsResponse {
         &self.notifications
     }
 
+    fn without_items(self) -> Self {
+        Self { notifications: Vec::new(), ..self }
+    }
+
     fn next_page_token(&self) -> &str {
         &self.next_page_token
     }
@@ -195,10 +202,7 @@ impl Page for v1::ListNotificationsResponse {
         &self.cursor
     }
 
-    fn more(&self) -> Option<(String, serde_json::Value)> {
-        let Self { unseen_count, seen_until_revision, .. } = self;
-        let for_machines =
-            json!({ "unseen_count": unseen_count, "seen_until_revision": seen_until_revision });
-        Some((format!("not seen: {unseen_count}"), for_machines))
+    fn more(&self) -> Option<String> {
+        Some(format!("not seen: {}", self.unseen_count))
     }
 }

@@ -1,15 +1,16 @@
 //! The verbs that watch: a stream that goes on by itself, and the place in it, kept in a file.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use prost::Name;
 
+use super::json::Protobuf;
 use super::show::{self, Shown};
-use super::{Error, Output};
+use super::{Error, Output, encoding, number};
 use crate::api::v1::feed_event::author_removed::Reason;
 use crate::client::{self, Message, StartAt, Watch, WatchedEvent};
 
@@ -20,7 +21,7 @@ pub(super) struct Live {
     #[arg(long, value_name = "CURSOR", conflicts_with = "snapshot")]
     after: Option<String>,
     /// Start with the newest N items; 0 for the server's default.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::at_least(0_i32))]
     snapshot: Option<i32>,
     /// Keep the place in this file: start there if it exists, instead of as the other options say.
     #[arg(long, value_name = "FILE")]
@@ -29,10 +30,10 @@ pub(super) struct Live {
     #[arg(long)]
     reset: bool,
     /// The longest silence, in seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", value_parser = number::within(1..=3600_u64))]
     heartbeat: Option<u64>,
     /// End once so many events were shown, instead of never. A batch is shown whole.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::at_least(1_usize))]
     limit: Option<usize>,
 }
 
@@ -55,10 +56,11 @@ impl Live {
     /// Where to begin.
     pub(super) fn start(&self) -> Result<StartAt, Error> {
         if let Some(file) = &self.cursor_file {
+            let unusable = |source| Error::File { file: file.clone(), source };
             match fs::read_to_string(file) {
-                Ok(cursor) => return Ok(StartAt::Cursor(cursor.trim().to_owned())),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => return Err(Error::File { file: file.clone(), source }),
+                Ok(kept) => return kept_cursor(&kept).map_err(unusable),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(source) => return Err(unusable(source)),
             }
         }
         Ok(match (&self.after, self.snapshot) {
@@ -69,12 +71,15 @@ impl Live {
     }
 
     /// Shows what `watch` brings, which is `what`.
-    pub(super) async fn run<E: WatchedEvent + Shown>(
+    pub(super) async fn run<E>(
         self,
         output: &Output,
         mut watch: Watch<E>,
         what: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Error>
+    where
+        E: WatchedEvent<Response: Name> + Shown,
+    {
         if let Some(seconds) = self.heartbeat {
             watch = watch.heartbeat(Duration::from_secs(seconds));
         }
@@ -97,27 +102,34 @@ impl Live {
             };
             is_lost = false;
             if let Message::Batch(batch) = &message {
-                for event in &batch.events {
-                    output.print(|| event.text(), || event.json())?;
-                }
                 left = left.saturating_sub(batch.events.len());
             }
-            tell(output, &message, what)?;
-            if let (Some(file), Some(cursor)) = (&self.cursor_file, message.cursor()) {
-                keep(file, cursor)?;
+            let cursor = message.cursor().map(str::to_owned);
+            tell(output, message, what)?;
+            if let (Some(file), Some(cursor)) = (&self.cursor_file, cursor) {
+                keep(file, &cursor)?;
             }
         }
         Ok(())
     }
 }
 
-/// Prints what is not an event: all of it for machines, what matters for people.
-fn tell<E>(output: &Output, message: &Message<E>, what: &str) -> Result<(), Error> {
+/// Prints a message: all of it for machines, as the server sent it; what matters for people.
+fn tell<E>(output: &Output, message: Message<E>, what: &str) -> Result<(), Error>
+where
+    E: WatchedEvent<Response: Name> + Shown,
+{
     if output.is_json() {
-        return output.print(String::new, || message_json(message));
+        let response = E::response(message);
+        return output.print_for_machines(|| Protobuf(&response));
     }
     match message {
         Message::Opened(_) => output.note(&format!("watching {what}")),
+        Message::Batch(batch) => {
+            for event in &batch.events {
+                output.print_for_people(|| event.text())?;
+            }
+        }
         Message::Reset(reset) => output.note(&format!(
             "the place kept can no longer be served ({}): starting over with the newest items",
             show::reason(reset.reason)
@@ -125,9 +137,20 @@ fn tell<E>(output: &Output, message: &Message<E>, what: &str) -> Result<(), Erro
         Message::Closing(closing) => {
             output.note(&format!("the server ends the stream: {}", show::reason(closing.reason)));
         }
-        Message::CaughtUp(_) | Message::Bookmark(_) | Message::Batch(_) => {}
+        Message::CaughtUp(_) | Message::Bookmark(_) => {}
     }
     Ok(())
+}
+
+/// The cursor that a file holds, around which an editor may have put what it always does.
+fn kept_cursor(kept: &str) -> std::io::Result<StartAt> {
+    match encoding::unmarked_str(kept).trim() {
+        "" => {
+            let said = "it holds no cursor: remove it to start as the other options say";
+            Err(std::io::Error::new(ErrorKind::InvalidData, said))
+        }
+        cursor => Ok(StartAt::Cursor(cursor.to_owned())),
+    }
 }
 
 /// Replaces the file whole, so that a crash leaves the old place or the new one.
@@ -143,26 +166,6 @@ fn keep(file: &Path, cursor: &str) -> Result<(), Error> {
 }
 
 /// Why somebody is gone, in a word: UNFOLLOW, BLOCK or MUTE.
-pub(super) fn removal(reason: i32) -> &'static str {
-    let reason = Reason::try_from(reason).unwrap_or_default();
-    reason.as_str_name().trim_start_matches("REASON_")
-}
-
-fn message_json<E>(message: &Message<E>) -> Value {
-    match message {
-        Message::Opened(opened) => json!({
-            "opened": { "cursor": opened.cursor, "head_cursor": opened.head_cursor }
-        }),
-        Message::Batch(batch) => json!({
-            "batch": { "prev_cursor": batch.prev_cursor, "cursor": batch.cursor }
-        }),
-        Message::CaughtUp(caught_up) => json!({ "caught_up": { "cursor": caught_up.cursor } }),
-        Message::Bookmark(bookmark) => json!({ "bookmark": { "cursor": bookmark.cursor } }),
-        Message::Reset(reset) => json!({
-            "reset": { "reason": show::reason(reset.reason), "oldest_cursor": reset.oldest_cursor }
-        }),
-        Message::Closing(closing) => json!({
-            "closing": { "reason": show::reason(closing.reason), "cursor": closing.cursor }
-        }),
-    }
+pub(super) fn removal(reason: i32) -> String {
+    show::named(reason, "REASON_", |reason: Reason| reason.as_str_name())
 }

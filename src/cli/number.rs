@@ -1,6 +1,41 @@
-//! Numbers as people read them. Machines get them bare.
+//! Numbers as people read them, and as they give them. Machines get them bare.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
+
+/// The longest time that a flag takes, in seconds: a hundred years. Longer ones would be beyond
+/// what clocks count.
+pub(super) const SECONDS_MAX: u64 = 100 * 365 * 86_400;
+
+/// Parses a whole number in `range`. The error says which that is.
+pub(super) fn within<N>(
+    range: RangeInclusive<N>,
+) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync
+where
+    N: FromStr + PartialOrd + Display + Clone + Send + Sync,
+{
+    move |given| {
+        let number = given.parse().ok().filter(|number| range.contains(number));
+        number
+            .ok_or_else(|| format!("give a whole number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// Parses a whole number that is `min` or more. The error says so.
+pub(super) fn at_least<N>(min: N) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync
+where
+    N: FromStr + PartialOrd + Display + Clone + Send + Sync,
+{
+    move |given| match given.parse() {
+        Ok(number) if number >= min => Ok(number),
+        Err(_) if !given.is_empty() && given.bytes().all(|digit| digit.is_ascii_digit()) => {
+            Err(format!("it is too large: give a smaller number, {min} or more"))
+        }
+        _ => Err(format!("give a whole number, {min} or more")),
+    }
+}
 
 /// 1234567 as 1,234,567.
 pub(super) fn grouped(number: u64) -> String {

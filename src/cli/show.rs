@@ -1,8 +1,8 @@
-//! Messages as people and machines read them. Shared by the verbs that print them.
+//! Messages as people read them. Shared by the verbs that print them.
 
 use std::fmt::Write;
 
-use serde_json::{Value, json};
+use prost::{Message, Name};
 
 use super::number::counted;
 use crate::api::v1::notification::Kind;
@@ -11,12 +11,32 @@ use crate::api::v1::{
     ViewerState,
 };
 
-/// What can be printed.
+/// What can be printed for people.
 pub(super) trait Shown {
-    /// For people.
+    /// One or several lines.
     fn text(&self) -> String;
-    /// For machines.
-    fn json(&self) -> Value;
+}
+
+/// What a list has: each is printed by itself.
+pub(super) trait Entry: Shown + Message + Name {
+    /// What machines are shown it as.
+    const KIND: &'static str;
+}
+
+impl Entry for FeedItem {
+    const KIND: &'static str = "item";
+}
+
+impl Entry for PostView {
+    const KIND: &'static str = "post";
+}
+
+impl Entry for ListedUser {
+    const KIND: &'static str = "user";
+}
+
+impl Entry for Notification {
+    const KIND: &'static str = "notification";
 }
 
 impl Shown for Post {
@@ -39,29 +59,6 @@ impl Shown for Post {
         }
         shown
     }
-
-    fn json(&self) -> Value {
-        let reply_to = self.reply_to.as_ref().map(|to| {
-            json!({
-                "post_id": to.post_id,
-                "author_id": to.author_id,
-                "root_post_id": to.root_post_id,
-                "root_author_id": to.root_author_id,
-            })
-        });
-        let attachment = |Attachment { uri, media_type, alt }: &Attachment| json!({ "uri": uri, "media_type": media_type, "alt": alt });
-        json!({
-            "post_id": self.post_id,
-            "author_id": self.author_id,
-            "text": self.text,
-            "revision": self.revision,
-            "create_time": time(self),
-            "reply_to": reply_to,
-            "quote_post_id": self.quote_post_id,
-            "attachments": self.attachments.iter().map(attachment).collect::<Vec<_>>(),
-            "langs": self.langs,
-        })
-    }
 }
 
 impl Shown for PostView {
@@ -69,14 +66,6 @@ impl Shown for PostView {
         let mut shown = self.post.as_ref().map(Post::text).unwrap_or_default();
         standing(&mut shown, self.counts.as_ref(), self.viewer.as_ref());
         shown
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "post": self.post.as_ref().map(Post::json),
-            "counts": self.counts.as_ref().map(counts_json),
-            "viewer": self.viewer.as_ref().map(viewer_json),
-        })
     }
 }
 
@@ -89,25 +78,11 @@ impl Shown for FeedItem {
         standing(&mut shown, self.counts.as_ref(), self.viewer.as_ref());
         shown
     }
-
-    fn json(&self) -> Value {
-        json!({
-            "revision": self.revision,
-            "post": self.post.as_ref().map(Post::json),
-            "reposted_by_user_id": self.reposted_by_user_id,
-            "counts": self.counts.as_ref().map(counts_json),
-            "viewer": self.viewer.as_ref().map(viewer_json),
-        })
-    }
 }
 
 impl Shown for ListedUser {
     fn text(&self) -> String {
         format!("{}  (revision {})", self.user_id, self.revision)
-    }
-
-    fn json(&self) -> Value {
-        json!({ "user_id": self.user_id, "revision": self.revision })
     }
 }
 
@@ -127,17 +102,6 @@ impl Shown for Notification {
         let post = self.post.as_ref().map(Post::text).unwrap_or_default();
         post.lines().for_each(|said| line(&mut shown, said));
         shown
-    }
-
-    fn json(&self) -> Value {
-        json!({
-            "revision": self.revision,
-            "create_time": self.create_time.as_ref().map_or_else(String::new, ToString::to_string),
-            "kind": self.kind().as_str_name().trim_start_matches("KIND_"),
-            "actor_id": self.actor_id,
-            "subject_post_id": self.subject_post_id,
-            "post": self.post.as_ref().map(Post::json),
-        })
     }
 }
 
@@ -163,19 +127,6 @@ fn standing(shown: &mut String, counts: Option<&PostCounts>, viewer: Option<&Vie
     }
 }
 
-fn counts_json(counts: &PostCounts) -> Value {
-    json!({
-        "like_count": counts.like_count,
-        "repost_count": counts.repost_count,
-        "reply_count": counts.reply_count,
-        "quote_count": counts.quote_count,
-    })
-}
-
-fn viewer_json(viewer: &ViewerState) -> Value {
-    json!({ "liked": viewer.liked, "reposted": viewer.reposted })
-}
-
 /// Adds an indented line.
 fn line(shown: &mut String, line: &str) {
     // Writing to a String cannot fail.
@@ -184,8 +135,21 @@ fn line(shown: &mut String, line: &str) {
 
 /// A reason without the prefix that its enum gives it.
 pub(super) fn reason(reason: i32) -> String {
-    let name = ErrorReason::try_from(reason).unwrap_or_default().as_str_name();
-    name.strip_prefix("ERROR_REASON_").unwrap_or(name).to_owned()
+    named(reason, "ERROR_REASON_", |reason: ErrorReason| reason.as_str_name())
+}
+
+/// A value of an enum without `prefix`, which its names have; or its number, if this version does
+/// not know it: servers that are newer may send what it has not.
+pub(super) fn named<E: TryFrom<i32>>(
+    value: i32,
+    prefix: &str,
+    name: impl Fn(E) -> &'static str,
+) -> String {
+    let Ok(known) = E::try_from(value) else {
+        return format!("number {value}, which this version does not know");
+    };
+    let name = name(known);
+    name.strip_prefix(prefix).unwrap_or(name).to_owned()
 }
 
 /// RFC 3339, as `prost_types` writes it.

@@ -6,16 +6,18 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::AddressError;
+
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is none.
-    #[error("{address:?} is not an address: give host:port or http://host:port")]
+    /// The address is none that can be connected to.
+    #[error("cannot use the address {address:?}: {problem}")]
     Address {
         /// What was given.
         address: String,
         /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        problem: AddressError,
     },
     /// Nobody answers.
     #[error("cannot reach {address}: is `whimbrel serve` running there? ({})", root(source.as_ref()))]
@@ -34,6 +36,9 @@ pub enum Error {
         /// How long it was waited.
         silence_max: Duration,
     },
+    /// A stream ended with OK, which no Whimbrel server does: a proxy may.
+    #[error("the stream ended without an error, which the server never does by itself")]
+    Ended,
     /// The server broke the chain of cursors: something is missing.
     #[error(
         "the stream has a hole: a batch continues {prev_cursor:?}, but the last cursor was {last:?}"
@@ -75,7 +80,7 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Silent { .. } => true,
+            Self::Connect { .. } | Self::Silent { .. } | Self::Ended => true,
             Self::Call(error) => error.is_transient,
             Self::Address { .. } | Self::Hole { .. } => false,
         }
@@ -97,16 +102,23 @@ impl From<Status> for Error {
         let reason = details.error_info().map_or_else(String::new, |info| info.reason.clone());
         let retry_after = details.retry_info().and_then(|info| info.retry_delay);
         // A status without details was made by the transport: the connection broke, or the server
-        // closed it because it was asked for too much.
-        let broken = [Code::Unknown, Code::Internal, Code::Cancelled, Code::ResourceExhausted];
+        // closed it because it was asked for too much. With another code it comes from something
+        // between, such as a proxy that wants to know who calls.
+        let broken = [
+            Code::Unknown,
+            Code::Internal,
+            Code::Cancelled,
+            Code::ResourceExhausted,
+            Code::Unavailable,
+        ];
         let is_broken = reason.is_empty() && broken.contains(&status.code());
         let is_transient = is_broken
             || retry_after.is_some()
             || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
-        let message = if is_broken || reason.is_empty() {
-            format!("the connection failed: {}", root(&status))
-        } else {
-            status.message().to_owned()
+        let message = match status.message() {
+            _ if is_broken => format!("the connection failed: {}", root(&status)),
+            "" => "refused, and nobody said why".to_owned(),
+            message => message.to_owned(),
         };
         let code = name(status.code());
         Self::Call(Box::new(CallError { code, reason, message, is_transient, retry_after }))

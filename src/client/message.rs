@@ -4,7 +4,7 @@ use crate::api::v1::watch_feed_response::{
     self as of_feed, Bookmark, CaughtUp, Closing, Opened, Reset,
 };
 use crate::api::v1::watch_notifications_response as of_notifications;
-use crate::api::v1::{FeedEvent, NotificationEvent};
+use crate::api::v1::{FeedEvent, NotificationEvent, WatchFeedResponse, WatchNotificationsResponse};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,36 +48,45 @@ impl<E> Message<E> {
     }
 }
 
-impl From<of_feed::Message> for Message<FeedEvent> {
-    fn from(message: of_feed::Message) -> Self {
-        use of_feed::Message as Of;
+/// Says how the messages of one RPC, which are in `$of`, are those of all: both ways.
+macro_rules! messages_of {
+    ($of:ident, $event:ident, $response:ident) => {
+        impl From<$of::Message> for Message<$event> {
+            fn from(message: $of::Message) -> Self {
+                use $of::Message as Of;
 
-        match message {
-            Of::Opened(opened) => Self::Opened(opened),
-            Of::Batch(of_feed::Batch { prev_cursor, cursor, events }) => {
-                Self::Batch(Batch { prev_cursor, cursor, events })
+                match message {
+                    Of::Opened(opened) => Self::Opened(opened),
+                    Of::Batch($of::Batch { prev_cursor, cursor, events }) => {
+                        Self::Batch(Batch { prev_cursor, cursor, events })
+                    }
+                    Of::CaughtUp(caught_up) => Self::CaughtUp(caught_up),
+                    Of::Bookmark(bookmark) => Self::Bookmark(bookmark),
+                    Of::Reset(reset) => Self::Reset(reset),
+                    Of::Closing(closing) => Self::Closing(closing),
+                }
             }
-            Of::CaughtUp(caught_up) => Self::CaughtUp(caught_up),
-            Of::Bookmark(bookmark) => Self::Bookmark(bookmark),
-            Of::Reset(reset) => Self::Reset(reset),
-            Of::Closing(closing) => Self::Closing(closing),
         }
-    }
+
+        impl From<Message<$event>> for $response {
+            fn from(message: Message<$event>) -> Self {
+                use $of::Message as Of;
+
+                let message = match message {
+                    Message::Opened(opened) => Of::Opened(opened),
+                    Message::Batch(Batch { prev_cursor, cursor, events }) => {
+                        Of::Batch($of::Batch { prev_cursor, cursor, events })
+                    }
+                    Message::CaughtUp(caught_up) => Of::CaughtUp(caught_up),
+                    Message::Bookmark(bookmark) => Of::Bookmark(bookmark),
+                    Message::Reset(reset) => Of::Reset(reset),
+                    Message::Closing(closing) => Of::Closing(closing),
+                };
+                Self { message: Some(message) }
+            }
+        }
+    };
 }
 
-impl From<of_notifications::Message> for Message<NotificationEvent> {
-    fn from(message: of_notifications::Message) -> Self {
-        use of_notifications::Message as Of;
-
-        match message {
-            Of::Opened(opened) => Self::Opened(opened),
-            Of::Batch(of_notifications::Batch { prev_cursor, cursor, events }) => {
-                Self::Batch(Batch { prev_cursor, cursor, events })
-            }
-            Of::CaughtUp(caught_up) => Self::CaughtUp(caught_up),
-            Of::Bookmark(bookmark) => Self::Bookmark(bookmark),
-            Of::Reset(reset) => Self::Reset(reset),
-            Of::Closing(closing) => Self::Closing(closing),
-        }
-    }
-}
+messages_of!(of_feed, FeedEvent, WatchFeedResponse);
+messages_of!(of_notifications, NotificationEvent, WatchNotificationsResponse);

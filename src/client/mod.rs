@@ -3,6 +3,7 @@
 //!
 //! Nothing here prints.
 
+mod address;
 mod calls;
 mod error;
 mod message;
@@ -12,6 +13,7 @@ mod watch;
 
 use std::time::Duration;
 
+pub use address::{Address, AddressError};
 pub use error::{CallError, Error};
 pub use message::{Batch, Message};
 pub use retry::Retry;
@@ -57,10 +59,10 @@ pub struct Client {
 pub struct Messages<M = v1::WatchFeedResponse>(tonic::Streaming<M>);
 
 impl Client {
-    /// Connects to `address`: `host:port`, with or without `http://` before it.
+    /// Connects to `address`, which is written as an [`Address`].
     ///
     /// # Errors
-    /// It is no address, or nobody answers there.
+    /// It is no address that can be connected to, or nobody answers there.
     pub async fn connect(address: &str) -> Result<Self, Error> {
         let channel = endpoint(address)?.connect().await.map_err(|source| Error::Connect {
             address: address.to_owned(),
@@ -154,12 +156,10 @@ impl<M> Messages<M> {
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, Error> {
-    let uri =
-        if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let endpoint = Endpoint::from_shared(uri).map_err(|source| Error::Address {
-        address: address.to_owned(),
-        source: Box::new(source),
-    })?;
+    let refused = |problem| Error::Address { address: address.to_owned(), problem };
+    let parsed: Address = address.parse().map_err(refused)?;
+    let endpoint = Endpoint::from_shared(parsed.uri())
+        .map_err(|_| refused(AddressError::Host { host: parsed.to_string() }))?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIME_MAX)
         .tcp_nodelay(true)

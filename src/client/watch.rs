@@ -32,9 +32,20 @@ pub enum StartAt {
 pub struct Watch<E: WatchedEvent = FeedEvent> {
     client: Client,
     asked: Asked,
-    /// The stream, while there is one, and the longest silence to expect of it.
-    messages: Option<(Messages<E::Response>, Duration)>,
+    /// The stream, while there is one.
+    stream: Option<Stream<E::Response>>,
     retry: Retry,
+}
+
+/// A stream that is open.
+#[derive(Debug)]
+struct Stream<R> {
+    messages: Messages<R>,
+    /// The longest silence to expect of it.
+    silence_max: Duration,
+    /// Whether a message was skipped since the last one with a cursor. It may have had a cursor
+    /// too, which the next batch then names as the one before it.
+    has_skipped: bool,
 }
 
 /// What is asked of every stream that a watch opens.
@@ -50,7 +61,7 @@ pub struct Asked {
 /// An event of a stream that can be watched.
 pub trait WatchedEvent: Sized {
     /// What the server sends.
-    type Response;
+    type Response: prost::Message + From<Message<Self>>;
 
     /// Opens a stream.
     fn open(
@@ -60,6 +71,11 @@ pub trait WatchedEvent: Sized {
 
     /// The message in a response; `None` if there is none that this version knows.
     fn message(response: Self::Response) -> Option<Message<Self>>;
+
+    /// The response that a message came in.
+    fn response(message: Message<Self>) -> Self::Response {
+        message.into()
+    }
 }
 
 impl Watch<FeedEvent> {
@@ -94,7 +110,7 @@ impl<E: WatchedEvent> Watch<E> {
             gap_policy: GapPolicy::Fail,
             include_all_replies: false,
         };
-        Self { client, asked, messages: None, retry: Retry::for_ever() }
+        Self { client, asked, stream: None, retry: Retry::for_ever() }
     }
 
     /// Asks for a sign of life at least so often.
@@ -118,10 +134,11 @@ impl<E: WatchedEvent> Watch<E> {
     }
 
     /// The next message. If the connection breaks, connects again and goes on after the last
-    /// message; `opened` then comes again, and `on_break` hears why.
+    /// message; `opened` then comes again, and `on_break` hears why. A message of a kind that this
+    /// version does not know is skipped.
     ///
     /// # Errors
-    /// One that trying again does not mend.
+    /// One that trying again does not mend, of which `on_break` does not hear.
     pub async fn next(&mut self, mut on_break: impl FnMut(&Error)) -> Result<Message<E>, Error> {
         loop {
             match self.try_next().await {
@@ -130,8 +147,10 @@ impl<E: WatchedEvent> Watch<E> {
                     return Ok(message);
                 }
                 Err(error) => {
-                    self.messages = None;
-                    on_break(&error);
+                    self.stream = None;
+                    if error.is_transient() {
+                        on_break(&error);
+                    }
                     self.retry.wait(error).await?;
                 }
             }
@@ -140,31 +159,37 @@ impl<E: WatchedEvent> Watch<E> {
 
     /// The next message of the present stream, or of a new one.
     async fn try_next(&mut self) -> Result<Message<E>, Error> {
-        let (messages, silence_max) = match &mut self.messages {
+        let stream = match &mut self.stream {
             Some(open) => open,
             none => {
                 let messages = E::open(&self.client, self.asked.clone()).await?;
-                none.insert((messages, OPEN_TIME_MAX))
+                let silence_max = OPEN_TIME_MAX;
+                none.insert(Stream { messages, silence_max, has_skipped: false })
             }
         };
-        let silence_max = *silence_max;
-        let next = timeout(silence_max, messages.next()).await;
-        let response = next.unwrap_or(Err(Error::Silent { silence_max }))?;
-        // Neither an end with OK nor an empty message is in the contract: the stream is no good.
-        response.and_then(E::message).ok_or(Error::Silent { silence_max })
+        loop {
+            let silence_max = stream.silence_max;
+            let next = timeout(silence_max, stream.messages.next()).await;
+            let response = next.unwrap_or(Err(Error::Silent { silence_max }))?;
+            match E::message(response.ok_or(Error::Ended)?) {
+                Some(message) => return Ok(message),
+                None => stream.has_skipped = true,
+            }
+        }
     }
 
     /// Takes note of how far `message` brings the watch.
     fn advance(&mut self, message: &Message<E>) -> Result<(), Error> {
         self.retry.succeeded();
+        let Some(stream) = &mut self.stream else { return Ok(()) };
         match message {
             Message::Opened(opened) => {
                 let heartbeat = opened.heartbeat.and_then(|it| Duration::try_from(it).ok());
-                if let (Some((_, silence_max)), Some(heartbeat)) = (&mut self.messages, heartbeat) {
-                    *silence_max = heartbeat * SILENT_HEARTBEATS_MAX;
+                if let Some(heartbeat) = heartbeat {
+                    stream.silence_max = heartbeat * SILENT_HEARTBEATS_MAX;
                 }
             }
-            Message::Batch(batch) => {
+            Message::Batch(batch) if !stream.has_skipped => {
                 if let StartAt::Cursor(last) = &self.asked.from
                     && *last != batch.prev_cursor
                 {
@@ -175,6 +200,7 @@ impl<E: WatchedEvent> Watch<E> {
             _ => {}
         }
         if let Some(cursor) = message.cursor() {
+            stream.has_skipped = false;
             self.asked.from = StartAt::Cursor(cursor.to_owned());
         }
         Ok(())

@@ -1,7 +1,7 @@
 """What the tests share: a server for all, servers of their own, and users nobody else has.
 
-To run them by hand: `cargo build`, install requirements.txt, have grpcurl in the PATH (or its path
-in GRPCURL), and `python -m pytest tests/clients`. WHIMBREL_BIN names another binary to test.
+To run them by hand: `cargo build`, install requirements.txt, have jq and grpcurl in the PATH (or the
+latter's path in GRPCURL), and `python -m pytest tests/clients`. WHIMBREL_BIN names another binary to test.
 """
 
 import itertools

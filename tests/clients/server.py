@@ -36,7 +36,7 @@ class Server:
         readable, _, _ = select.select([output], [], [], WAIT_S)
         first_line = output.readline() if readable else b""
         assert first_line, f"the server does not start; its log:\n{self._log.read_text()}"
-        self.address = json.loads(first_line)["listen"]
+        self.address = json.loads(first_line)["serving"]["listen"]
 
     def terminate(self):
         """Asks it to stop, and returns at once."""

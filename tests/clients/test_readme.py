@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from server import BINARY, REPOSITORY, Server
 
 README = REPOSITORY / "README.md"
@@ -13,44 +14,83 @@ ADDRESS = "127.0.0.1:50051"
 SESSION_S_MAX = 120
 
 
-def session() -> str:
-    """The shell blocks between the marker and the next subject, one after the other."""
+def session() -> list[str]:
+    """The shell blocks between the marker and the next subject."""
     text = README.read_text()
     start = text.index("<!-- session:")
     end = text.index("Clients for other languages")
-    return "".join(re.findall(r"```sh\n(.*?)```", text[start:end], re.DOTALL))
+    return re.findall(r"```sh\n(.*?)```", text[start:end], re.DOTALL)
 
 
-def test_every_line_of_the_first_session_works(tmp_path):
-    server = Server(tmp_path, address=ADDRESS)
-    grpcurl = Path(os.environ.get("GRPCURL", "grpcurl")).parent
-    path = os.pathsep.join([str(grpcurl), str((REPOSITORY / BINARY).parent), os.environ["PATH"]])
-    try:
-        shell = subprocess.run(
-            ["bash", "-eu"],
-            input=session(),
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=SESSION_S_MAX,
-        )
-    finally:
-        server.stop()
-    assert shell.returncode == 0, shell.stdout
-    for said in [
+# What each block prints the first time, whether others ran before it or not.
+SAID = [
+    [
         "whimbrel.v1.FeedService",
         "Publishes a post",
-        '"deduplicated": true',
+        '"text": "Hello, Alice."',
+        '"changed": true',
         '"caughtUp"',
         "SELF_FOLLOW",
-        "carol now follows bob",
-        "The tide comes in.",
-        "carol now likes p",
-        "carol answered p",
-        "bob deleted p",
-    ]:
-        assert said in shell.stdout, shell.stdout
-    # The second watch shows what the first had not, and nothing again.
-    assert shell.stdout.count("    It rains on the mud flats.") == 3, shell.stdout
+    ],
+    ["bob", "It rains on the mud flats.", "The tide comes in.", "carol no longer follows bob"],
+    ["carol now likes p", "carol answered p", "dave reposted p", "bob deleted p"],
+]
+
+
+@pytest.fixture
+def serving(tmp_path):
+    """A server on fresh data, where the README has it."""
+    server = Server(tmp_path, address=ADDRESS)
+    yield server
+    server.stop()
+
+
+def paste(block: str, folder: Path) -> str:
+    """Runs a block in a shell of its own. Returns what it printed."""
+    grpcurl = Path(os.environ.get("GRPCURL", "grpcurl")).parent
+    path = os.pathsep.join([str(grpcurl), str((REPOSITORY / BINARY).parent), os.environ["PATH"]])
+    shell = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail"],
+        input=block,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SESSION_S_MAX,
+        check=False,
+    )
+    assert shell.returncode == 0, shell.stdout
+    return shell.stdout
+
+
+def test_the_session_has_as_many_blocks_as_are_tested():
+    """None is added to the README without saying here what it prints."""
+    assert len(session()) == len(SAID)
+
+
+@pytest.mark.parametrize("number", range(len(SAID)))
+def test_each_block_stands_alone(serving, tmp_path, number):
+    """On fresh data, for whoever skipped the others."""
+    printed = paste(session()[number], tmp_path)
+    for said in SAID[number]:
+        assert said in printed, printed
+
+
+def test_the_blocks_follow_one_another_and_again(serving, tmp_path):
+    """In the README's order, and once more on what is there then."""
+    for block, expected in zip(session(), SAID, strict=True):
+        printed = paste(block, tmp_path)
+        for said in expected:
+            assert said in printed, printed
+    for block in session():
+        paste(block, tmp_path)
+
+
+def test_the_second_watch_shows_what_the_first_had_not(serving, tmp_path):
+    """It shows what was published in between, and nothing again."""
+    printed = paste(session()[1], tmp_path)
+    assert "carol now follows bob" in printed
+    # As published, in the feed, and in the first watch; the other one also in the second watch.
+    assert printed.count("    It rains on the mud flats.") == 3, printed
+    assert printed.count("    The tide comes in.") == 2, printed

@@ -79,6 +79,32 @@ async fn an_import_tells_each_row_that_it_rejects() {
     assert_eq!(server.user("alice").feed().await.texts(), ["good too", "good"]);
 }
 
+/// A byte order mark is no part of a row: at the start of a file, plain or gzipped, or where files
+/// were put together. A file in UTF-16 is told so at once, and not row by row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_byte_order_mark_is_not_part_of_a_row() {
+    let server = TestServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let follows = "\u{feff}alice\tbob\r\n\u{feff}alice\tcarol\r\n\u{feff}\r\nalice\tdave\r";
+    write(folder.path(), "follows.tsv", follows);
+    let post = r#"{"author_id": "bob", "text": "marked", "request_id": "1"}"#;
+    write(folder.path(), "posts.jsonl", &format!("\u{feff}{post}\n"));
+    compress(folder.path(), "posts.jsonl");
+    for (posts, counts) in [("posts.jsonl", (4, 0, 0)), ("posts.jsonl.gz", (0, 4, 0))] {
+        let done = import(&server, folder.path(), &["--follows", "follows.tsv", "--posts", posts]);
+        let (made, already, rejected) = counts;
+        assert_eq!(summary(&done), (made, already, rejected, Some(0)));
+    }
+    assert_eq!(server.user("alice").feed().await.texts(), ["marked"]);
+
+    for mark in [[0xff, 0xfe], [0xfe, 0xff]] {
+        std::fs::write(folder.path().join("utf16.tsv"), [&mark[..], b"a\0\n\0"].concat()).unwrap();
+        let done = import(&server, folder.path(), &["--follows", "utf16.tsv"]);
+        assert_eq!(done.status.code(), Some(1));
+        assert!(String::from_utf8(done.stderr).unwrap().contains("UTF-16"));
+    }
+}
+
 /// Without a server or a file there is nothing to do, and the exit codes tell which it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_without_a_server_or_a_file_says_so() {
@@ -101,7 +127,7 @@ async fn an_import_without_a_server_or_a_file_says_so() {
 fn summary(done: &Output) -> (u64, u64, u64, Option<i32>) {
     let last = String::from_utf8(done.stdout.clone()).unwrap();
     let said: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
-    let count = |name: &str| said[name].as_u64().unwrap();
+    let count = |name: &str| said["imported"][name].as_u64().unwrap();
     (count("made"), count("already"), count("rejected"), done.status.code())
 }
 

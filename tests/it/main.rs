@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
+mod addresses;
 mod any_change;
 mod bad_input;
 mod bad_wire;
 mod bench;
 mod bounded_pages;
 mod client;
+mod command_line;
 mod compression;
 mod config;
 mod connection_age;
@@ -35,6 +37,7 @@ mod import;
 mod index;
 mod index_damage;
 mod index_facts;
+mod json_lines;
 mod kept_lists;
 mod layers;
 mod limits;
@@ -55,6 +58,7 @@ mod storm;
 mod stream_steps;
 mod thread;
 mod thread_steps;
+mod unknown_messages;
 mod values;
 mod visible;
 mod watch;

@@ -124,7 +124,7 @@ pub(crate) fn kill_while_starting(data_dir: &Path, after: std::time::Duration) {
 /// What the first line that a server prints says of where it listens.
 fn listening_on(first_line: &str) -> SocketAddr {
     let said: serde_json::Value = serde_json::from_str(first_line).unwrap();
-    said["listen"].as_str().unwrap().parse().unwrap()
+    said["serving"]["listen"].as_str().unwrap().parse().unwrap()
 }
 
 fn spawn(data_dir: &Path) -> Child {

@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::server::Server;
 use self::table::Row;
 use super::{Error, Output, number};
-use crate::client::Client;
+use crate::client::{Address, Client};
 
 /// Connections that watchers share.
 const SHARED_CONNECTIONS: u64 = 4;
@@ -41,39 +41,39 @@ const WATCHERS_MAX: u64 = SHARED_CONNECTIONS * 1_024;
 pub(super) struct Bench {
     /// Measure this server instead of an own one. Leaves users named bench-* and their posts there.
     #[arg(long, value_name = "URL")]
-    addr: Option<String>,
+    addr: Option<Address>,
     /// The process that serves --addr, for its memory.
-    #[arg(long, value_name = "PID", requires = "addr")]
+    #[arg(long, value_name = "PID", value_parser = number::within(1..=u32::MAX))]
     pid: Option<u32>,
     /// Where the own server has its data: on the disk that matters. A temporary folder in it, which
     /// is removed at the end.
-    #[arg(long, value_name = "DIR", conflicts_with = "addr")]
+    #[arg(long, value_name = "DIR")]
     data_in: Option<PathBuf>,
     /// Only these measurements.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<Name>,
     /// How long each measurement that has no end of its own takes.
     #[arg(long, default_value_t = 3, value_name = "N",
-          value_parser = clap::value_parser!(u64).range(1..=3600))]
+          value_parser = number::within(1..=3600_u64))]
     seconds: u64,
     /// Connections of those who call.
     #[arg(long, default_value_t = 1, value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
+          value_parser = number::within(1..=1024_u16))]
     connections: u16,
     /// Calls under way at once, over all connections.
     #[arg(long, default_value_t = 64, value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=4096))]
+          value_parser = number::within(1..=4096_u16))]
     in_flight: u16,
     /// Users who watch, in the measurements of fan-out and of idle streams.
     #[arg(long, default_value_t = 1_000, value_name = "N",
-          value_parser = clap::value_parser!(u64).range(SHARED_CONNECTIONS..=WATCHERS_MAX))]
+          value_parser = number::within(SHARED_CONNECTIONS..=WATCHERS_MAX))]
     watchers: u64,
     /// Posts that are published to the watchers at speed.
     #[arg(long, default_value_t = 1_000, value_name = "N",
-          value_parser = clap::value_parser!(u64).range(1..=100_000))]
+          value_parser = number::within(1..=100_000_u64))]
     posts: u64,
     /// Read the feed of this user, instead of one made for it.
-    #[arg(long, value_name = "USER", requires = "addr")]
+    #[arg(long, value_name = "USER")]
     feed_user: Option<String>,
 }
 
@@ -116,6 +116,7 @@ struct Session<'a> {
 
 impl Bench {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
+        self.check()?;
         // Caught so that the own server is stopped and its data removed.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
@@ -124,6 +125,19 @@ impl Bench {
             _ = interrupt.recv() => Err(Error::NotAllDone("interrupted".to_owned())),
             _ = terminate.recv() => Err(Error::NotAllDone("interrupted".to_owned())),
         }
+    }
+
+    /// Refuses what does not go together. Not left to clap, for which --addr before the verb is
+    /// another.
+    fn check(&self) -> Result<(), Error> {
+        let is_own = self.addr.is_none();
+        if is_own && (self.pid.is_some() || self.feed_user.is_some()) {
+            return Err(Error::Usage("--pid and --feed-user are for the server of --addr".into()));
+        }
+        if !is_own && self.data_in.is_some() {
+            return Err(Error::Usage("--data-in is for an own server: leave out --addr".into()));
+        }
+        Ok(())
     }
 
     async fn measure_all(&self, output: Output) -> Result<(), Error> {
@@ -169,7 +183,8 @@ impl Bench {
     async fn measure_idle(&self, name: Name, data_in: Option<&Path>) -> Result<Option<Row>, Error> {
         let connections = self.watch_connections(name);
         if let (Some(address), Some(pid)) = (&self.addr, self.pid) {
-            return idle::measure(name, address, pid, self.watchers, connections).await;
+            let address = address.to_string();
+            return idle::measure(name, &address, pid, self.watchers, connections).await;
         }
         let Some(data_in) = data_in else { return Ok(None) };
         let server = Server::start(data_in).await?;
@@ -192,7 +207,8 @@ impl<'a> Session<'a> {
             None => None,
         };
         let own = server.as_ref().map(|server| server.address().to_owned());
-        let address = own.or_else(|| args.addr.clone()).unwrap_or_default();
+        let given = args.addr.as_ref().map(Address::to_string);
+        let address = own.or(given).unwrap_or_default();
         let clients =
             Client::connect_for(&address, args.in_flight.into(), args.connections.into()).await?;
         let names = format!("bench-{:08x}-", fastrand::u32(..)).into();

@@ -40,7 +40,12 @@ impl Drop for Process {
 
 /// What the server says once it listens.
 #[derive(Deserialize)]
-struct Listening {
+struct FirstLine {
+    serving: Serving,
+}
+
+#[derive(Deserialize)]
+struct Serving {
     listen: String,
 }
 
@@ -58,7 +63,7 @@ impl Server {
             Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
             Err(_) => return Err(failed(&"it does not say where it listens")),
         };
-        let Listening { listen: address } = serde_json::from_str(&line)
+        let FirstLine { serving: Serving { listen: address } } = serde_json::from_str(&line)
             .map_err(|_| failed(&"it ended before it listened; it has said above why"))?;
         Ok(Self { process, address, _data: data })
     }

@@ -3,10 +3,12 @@
 use serde::Serialize;
 
 use super::Name;
+use crate::cli::json::Line;
 use crate::cli::{Error, Output, number};
 
 /// One measurement. What does not apply is left out.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Row {
     pub(super) name: Name,
     /// What was measured, for people.
@@ -53,7 +55,7 @@ impl Row {
     }
 
     pub(super) fn print(&self, output: Output) -> Result<(), Error> {
-        output.print(|| self.text(), || serde_json::json!(self.rounded()))
+        output.print(|| self.text(), || Line("measured", self.rounded()))
     }
 
     fn text(&self) -> String {
@@ -99,9 +101,6 @@ impl Row {
 
 /// Prints what the columns are, for people.
 pub(super) fn print_head(output: Output) -> Result<(), Error> {
-    if output.is_json() {
-        return Ok(());
-    }
     let head = Cells {
         name: "name",
         what: "what",
@@ -111,7 +110,7 @@ pub(super) fn print_head(output: Output) -> Result<(), Error> {
         floor: "to floor",
         result: "result",
     };
-    output.print(|| head.line(), || serde_json::Value::Null)
+    output.print_for_people(|| head.line())
 }
 
 /// A line of the table.

@@ -1,10 +1,9 @@
 //! `whimbrel watch`.
 
 use clap::Args;
-use serde_json::{Value, json};
 
+use crate::api::v1::FeedEvent;
 use crate::api::v1::feed_event::{self, Event};
-use crate::api::v1::{FeedEvent, FeedItem};
 use crate::cli::live::{Live, removal};
 use crate::cli::show::Shown;
 use crate::cli::{Error, Output, Target};
@@ -70,38 +69,5 @@ impl Shown for FeedEvent {
                 "(an event that this version does not know)".to_owned()
             }
         }
-    }
-
-    fn json(&self) -> Value {
-        let item = |item: &Option<FeedItem>| json!({ "item": item.as_ref().map(FeedItem::json) });
-        let (name, content) = match &self.event {
-            Some(Event::Posted(posted)) => ("posted", item(&posted.item)),
-            Some(Event::Reposted(reposted)) => ("reposted", item(&reposted.item)),
-            Some(Event::AuthorAdded(added)) => {
-                ("author_added", json!({ "author_id": added.author_id }))
-            }
-            Some(Event::AuthorRemoved(removed)) => {
-                let reason = removal(removed.reason);
-                ("author_removed", json!({ "author_id": removed.author_id, "reason": reason }))
-            }
-            Some(Event::Deleted(deleted)) => ("deleted", json!({ "post_id": deleted.post_id })),
-            Some(Event::Unreposted(unreposted)) => {
-                let content = json!({
-                    "post_id": unreposted.post_id,
-                    "user_id": unreposted.user_id,
-                    "stand_in": unreposted.stand_in.as_ref().map(FeedItem::json),
-                });
-                ("unreposted", content)
-            }
-            Some(Event::AuthorShown(shown)) => {
-                ("author_shown", json!({ "author_id": shown.author_id }))
-            }
-            None => ("unknown", json!({})),
-        };
-        json!({
-            "revision": self.revision,
-            name: content,
-            "page_again_revision": self.page_again_revision,
-        })
     }
 }

@@ -1,9 +1,9 @@
 //! `whimbrel profile`.
 
 use clap::Args;
-use serde_json::json;
 
 use crate::api::v1;
+use crate::cli::json::{Line, Protobuf};
 use crate::cli::number::counted;
 use crate::cli::{Error, Output, Target};
 use crate::client::Client;
@@ -31,33 +31,18 @@ impl Profile {
             let request = request.clone();
             async move { client.get_profile(request).await }
         };
-        let v1::GetProfileResponse { profile, cursor } = target.call(call).await?;
-        let v1::Profile {
-            user_id,
-            follower_count,
-            following_count,
-            post_count,
-            received_like_count,
-        } = profile.unwrap_or_default();
+        let response = target.call(call).await?;
         output.print(
-            || {
-                let followers = counted(follower_count, "follower");
-                let posts = counted(post_count, "post");
-                let likes = counted(received_like_count, "like");
-                format!(
-                    "{user_id}: {followers}, {following_count} followed, {posts}, {likes} received"
-                )
-            },
-            || {
-                json!({
-                    "user_id": user_id,
-                    "follower_count": follower_count,
-                    "following_count": following_count,
-                    "post_count": post_count,
-                    "received_like_count": received_like_count,
-                    "cursor": cursor,
-                })
-            },
+            || response.profile.as_ref().map(text).unwrap_or_default(),
+            || Line("response", Protobuf(&response)),
         )
     }
+}
+
+fn text(profile: &v1::Profile) -> String {
+    let followers = counted(profile.follower_count, "follower");
+    let posts = counted(profile.post_count, "post");
+    let likes = counted(profile.received_like_count, "like");
+    let (user_id, following) = (&profile.user_id, profile.following_count);
+    format!("{user_id}: {followers}, {following} followed, {posts}, {likes} received")
 }

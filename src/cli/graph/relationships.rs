@@ -1,9 +1,9 @@
 //! `whimbrel relationships`.
 
 use clap::Args;
-use serde_json::json;
 
 use crate::api::v1;
+use crate::cli::json::{Line, Protobuf};
 use crate::cli::{Error, Output, Target};
 use crate::client::Client;
 
@@ -29,26 +29,11 @@ impl Relationships {
             let request = request.clone();
             async move { client.get_relationships(request).await }
         };
-        let v1::GetRelationshipsResponse { relationships, cursor } = target.call(call).await?;
-        for between in &relationships {
-            output.print(
-                || text(between),
-                || {
-                    json!({
-                        "user_id": between.user_id,
-                        "following": between.following,
-                        "followed_by": between.followed_by,
-                        "blocking": between.blocking,
-                        "blocked_by": between.blocked_by,
-                        "muting": between.muting,
-                    })
-                },
-            )?;
+        let mut response = target.call(call).await?;
+        for between in std::mem::take(&mut response.relationships) {
+            output.print(|| text(&between), || Line("relationship", Protobuf(&between)))?;
         }
-        if output.is_json() {
-            output.print(String::new, || json!({ "cursor": cursor }))?;
-        }
-        Ok(())
+        output.print_for_machines(|| Line("page", Protobuf(&response)))
     }
 }
 

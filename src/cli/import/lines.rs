@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 
+use crate::cli::encoding;
+
 /// The longest line: a post of 3,000 bytes, every one of them escaped, several times over.
 pub(super) const LINE_BYTES_MAX: usize = 64 << 10;
 /// What is read from the disk at once.
@@ -24,7 +26,7 @@ pub(super) struct Lines {
     bytes: u64,
 }
 
-/// One line, without the end that marks it.
+/// One line, without the end that marks it and without a byte order mark.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     /// All of it.
@@ -74,15 +76,21 @@ impl Lines {
             return Ok(None);
         }
         self.number += 1;
+        if self.number == 1 && encoding::is_utf_16(&self.line) {
+            let said = "it is in UTF-16, and only UTF-8 is read: save it as UTF-8";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, said));
+        }
         let line = match self.line.strip_suffix(b"\n") {
-            Some(line) => Line::Whole(line.strip_suffix(b"\r").unwrap_or(line)),
+            Some(line) => line,
             None if self.line.len() == bytes_max => {
                 self.text.skip_until(b'\n')?;
-                Line::TooLong
+                return Ok(Some((self.number, Line::TooLong)));
             }
-            None => Line::Whole(&self.line),
+            None => &self.line,
         };
-        Ok(Some((self.number, line)))
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // At any line: files that were put together have a mark where each began.
+        Ok(Some((self.number, Line::Whole(encoding::unmarked(line)))))
     }
 }
 

@@ -20,6 +20,7 @@ use self::lanes::Lanes;
 use self::lines::Lines;
 use self::progress::{Counts, Progress};
 use self::row::{Kind, Reader, Row};
+use super::json::Line;
 use super::{Error, Output, Target, number};
 use crate::client::Client;
 
@@ -51,11 +52,11 @@ pub(super) struct Import {
     posts: Option<PathBuf>,
     /// How many changes are under way at once.
     #[arg(long, default_value_t = 512, value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
+          value_parser = number::within(1..=1024_u16))]
     in_flight: u16,
     /// How long a change is tried while the server cannot be reached or is too busy, in seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS",
-          value_parser = clap::value_parser!(u64).range(0..=86_400))]
+          value_parser = number::within(0..=86_400_u64))]
     retry_for: u64,
     #[command(flatten)]
     target: Target,
@@ -81,7 +82,8 @@ impl Import {
         let sources = sources.into_iter().filter_map(|(kind, file)| Some((kind, file.as_ref()?)));
         let sources: Vec<_> =
             sources.map(|(kind, file)| open(kind, file)).collect::<Result<_, _>>()?;
-        let clients = Client::connect_for(&self.target.addr, self.in_flight.into(), 1).await?;
+        let address = self.target.addr.to_string();
+        let clients = Client::connect_for(&address, self.in_flight.into(), 1).await?;
 
         let started = Instant::now();
         let mut all = Counts::default();
@@ -186,9 +188,9 @@ fn summarise(
         || {
             let mut all = counts_json(counts);
             all["seconds"] = took.as_secs_f64().into();
-            all["per_s"] = per_s.round().into();
-            all["by_file"] = by_kind.into();
-            all
+            all["perS"] = per_s.round().into();
+            all["byFile"] = by_kind.into();
+            Line("imported", all)
         },
     )?;
     match counts.rejected {

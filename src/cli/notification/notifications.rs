@@ -1,7 +1,6 @@
 //! `whimbrel notifications`.
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use crate::api::v1::notification_event::Event;
 use crate::api::v1::{Notification, NotificationEvent};
@@ -69,33 +68,5 @@ impl Shown for NotificationEvent {
             Some(Event::Seen(seen)) => format!("- seen up to revision {}", seen.until_revision),
             None => "(an event that this version does not know)".to_owned(),
         }
-    }
-
-    fn json(&self) -> Value {
-        let (name, content) = match &self.event {
-            Some(Event::Notified(notified)) => {
-                let notification = notified.notification.as_ref().map(Notification::json);
-                ("notified", json!({ "notification": notification }))
-            }
-            Some(Event::ActorRemoved(removed)) => {
-                let reason = removal(removed.reason);
-                ("actor_removed", json!({ "actor_id": removed.actor_id, "reason": reason }))
-            }
-            Some(Event::Withdrawn(withdrawn)) => {
-                let revision = withdrawn.notification_revision;
-                ("withdrawn", json!({ "notification_revision": revision }))
-            }
-            Some(Event::Deleted(deleted)) => ("deleted", json!({ "post_id": deleted.post_id })),
-            Some(Event::ActorShown(shown)) => {
-                ("actor_shown", json!({ "actor_id": shown.actor_id }))
-            }
-            Some(Event::Seen(seen)) => ("seen", json!({ "until_revision": seen.until_revision })),
-            None => ("unknown", json!({})),
-        };
-        json!({
-            "revision": self.revision,
-            name: content,
-            "page_again_revision": self.page_again_revision,
-        })
     }
 }

@@ -3,11 +3,11 @@
 use std::io::Read;
 
 use clap::Args;
-use serde_json::json;
 
 use crate::api::v1;
+use crate::cli::json::{Line, Protobuf};
 use crate::cli::show::Shown;
-use crate::cli::{Error, Output, Target};
+use crate::cli::{Error, Output, Target, encoding};
 use crate::client::Client;
 
 /// Publish a post.
@@ -95,19 +95,13 @@ impl Publish {
             async move { client.publish(request).await }
         };
         let published = target.call(call).await?;
-        let post = published.post.unwrap_or_default();
         output.print(
             || {
+                let post = published.post.as_ref().map(v1::Post::text).unwrap_or_default();
                 let again = if published.deduplicated { " (published before)" } else { "" };
-                format!("{}{again}", post.text())
+                format!("{post}{again}")
             },
-            || {
-                json!({
-                    "post": post.json(),
-                    "deduplicated": published.deduplicated,
-                    "cursor": published.cursor,
-                })
-            },
+            || Line("response", Protobuf(&published)),
         )
     }
 }
@@ -126,5 +120,6 @@ fn read_stdin() -> Result<String, Error> {
         .read_to_string(&mut text)
         .map_err(|source| Error::File { file: "standard input".into(), source })?;
     // The line break that ends the last line of most inputs is not meant.
-    Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    let text = encoding::unmarked_str(&text);
+    Ok(text.strip_suffix('\n').unwrap_or(text).to_owned())
 }

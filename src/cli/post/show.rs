@@ -4,7 +4,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::api::v1;
-use crate::cli::show::Shown;
+use crate::cli::json::{Line, Protobuf};
+use crate::cli::show::{Entry, Shown};
 use crate::cli::{Error, Output, Target};
 use crate::client::Client;
 
@@ -30,18 +31,26 @@ impl Show {
             let request = request.clone();
             async move { client.get_posts(request).await }
         };
-        let v1::GetPostsResponse { posts, cursor } = target.call(call).await?;
+        let mut response = target.call(call).await?;
+        let posts = std::mem::take(&mut response.posts);
         for view in &posts {
-            output.print(|| view.text(), || view.json())?;
+            output.print(|| view.text(), || Line(v1::PostView::KIND, Protobuf(view)))?;
         }
         let shown = |id: &str| posts.iter().flat_map(|view| &view.post).any(|it| it.post_id == id);
-        let missing: Vec<_> = request.post_ids.iter().filter(|id| !shown(id)).collect();
-        if output.is_json() {
-            return output.print(String::new, || json!({ "missing": missing, "cursor": cursor }));
+        let mut missing = 0;
+        for post_id in request.post_ids.iter().filter(|id| !shown(id)) {
+            missing += 1;
+            match output.is_json() {
+                true => {
+                    output.print_for_machines(|| Line("missing", json!({ "postId": post_id })))?
+                }
+                false => output.note(&format!("there is no {post_id}, or it cannot be seen")),
+            }
         }
-        for id in missing {
-            output.note(&format!("there is no {id}, or it cannot be seen"));
+        output.print_for_machines(|| Line("page", Protobuf(&response)))?;
+        match missing {
+            0 => Ok(()),
+            missing => Err(Error::NotFound { missing, asked: request.post_ids.len() }),
         }
-        Ok(())
     }
 }

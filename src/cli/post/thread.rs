@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use crate::api::v1;
 use crate::api::v1::ThreadPost;
 use crate::api::v1::thread_post::{Gap, Shown as View};
+use crate::cli::json::{Line, Protobuf};
 use crate::cli::show::Shown;
-use crate::cli::{Error, Output, Target};
+use crate::cli::{Error, Output, Target, number};
 use crate::client::Client;
 
 /// Show a post with what it answers and what answers it.
@@ -22,10 +22,10 @@ pub(in crate::cli) struct Thread {
     #[arg(value_name = "POST")]
     post_id: String,
     /// How many answers deep at most; 0 for the server's default.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number::at_least(0_i32))]
     depth_max: i32,
     /// How many replies at most; 0 for the server's default.
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = number::at_least(0_i32))]
     replies_max: i32,
     /// Where to go on: the token that the thread ended with.
     #[arg(long, default_value_t, hide_default_value = true, value_name = "TOKEN")]
@@ -50,7 +50,7 @@ impl Thread {
             async move { client.get_thread(request).await }
         };
         let thread = target.call(call).await?;
-        output.print(|| text(&thread), || thread_json(&thread))?;
+        output.print(|| text(&thread), || Line("response", Protobuf(&thread)))?;
         if !output.is_json() {
             let (user, token) = (&request.user_id, &thread.next_page_token);
             if !token.is_empty() {
@@ -98,33 +98,4 @@ fn post_text(post: &ThreadPost) -> String {
         },
         None => format!("({} is not shown)", post.post_id),
     }
-}
-
-fn thread_json(thread: &v1::GetThreadResponse) -> Value {
-    let all = |posts: &[ThreadPost]| posts.iter().map(post_json).collect::<Vec<_>>();
-    json!({
-        "ancestors": all(&thread.ancestors),
-        "post": thread.post.as_ref().map(post_json),
-        "replies": all(&thread.replies),
-        "cursor": thread.cursor,
-        "next_page_token": thread.next_page_token,
-    })
-}
-
-fn post_json(post: &ThreadPost) -> Value {
-    let (name, shown) = match &post.shown {
-        Some(View::View(view)) => ("view", view.json()),
-        Some(View::Gap(gap)) => {
-            let gap = Gap::try_from(*gap).unwrap_or_default();
-            ("gap", json!(gap.as_str_name().trim_start_matches("GAP_")))
-        }
-        None => ("view", Value::Null),
-    };
-    json!({
-        "post_id": post.post_id,
-        "parent_post_id": post.parent_post_id,
-        "depth": post.depth,
-        name: shown,
-        "has_more_replies": post.has_more_replies,
-    })
 }

@@ -1,0 +1,179 @@
+"""What a shell user sees of `whimbrel`: its JSON is grpcurl's, and what it refuses it refuses."""
+
+import os
+import pty
+import re
+import subprocess
+
+import grpcurl
+import program
+import pytest
+from server import BINARY, REPOSITORY, WAIT_S
+
+POST, GRAPH, NOTIFICATION = (
+    f"whimbrel.v1.{name}Service" for name in ("Post", "Graph", "Notification")
+)
+
+
+@pytest.fixture
+def scene(server, users):
+    """Alice follows Bob, whose post has answers, likes and so on. Returns the users and the post."""
+    alice, bob, carol = users
+    grpcurl.call(server, "Follow", userId=alice, followeeId=bob)
+    picture = {"uri": "https://example.org/a.png", "mediaType": "image/png", "alt": "A wader"}
+    post = {"authorId": bob, "text": f"hello @{alice}", "langs": ["en"], "attachments": [picture]}
+    post = grpcurl.call(server, "Publish", **post)["post"]["postId"]
+    about = {"userId": carol, "postId": post}
+    reply = {"authorId": carol, "text": "well", "replyToPostId": post}
+    reply = grpcurl.call(server, "Publish", **reply)["post"]["postId"]
+    below = {"authorId": alice, "text": "below", "replyToPostId": reply}
+    grpcurl.call(server, "Publish", **below)
+    grpcurl.call(server, f"{POST}/DeletePost", userId=carol, postId=reply)
+    grpcurl.call(server, "Publish", authorId=carol, text="see", quotePostId=post)
+    grpcurl.call(server, f"{POST}/Like", **about)
+    grpcurl.call(server, f"{POST}/Repost", **about)
+    grpcurl.call(server, f"{GRAPH}/Mute", userId=bob, mutedId=f"{bob}-muted")
+    grpcurl.call(server, f"{GRAPH}/Block", userId=bob, blockedId=f"{bob}-blocked")
+    return alice, bob, carol, post
+
+
+def test_lists_are_those_of_grpcurl(server, scene):
+    """Entry by entry, each tagged, then what else the answer says as `page`."""
+    alice, bob, _, post = scene
+    of_post = {"userId": alice, "postId": post}
+    for verb, kind, field, rpc, request in [
+        (["feed", alice], "item", "items", "NewsFeed", {"userId": alice}),
+        (["feed", alice, "--page-size", "1"], "item", "items", "NewsFeed", {"userId": alice, "pageSize": 1}),
+        (["posts", alice, bob], "item", "items", f"{POST}/ListPosts", {"userId": alice, "authorId": bob}),
+        (["show", alice, post], "post", "posts", f"{POST}/GetPosts", {"userId": alice, "postIds": [post]}),
+        (["replies", alice, post], "post", "posts", f"{POST}/ListReplies", of_post),
+        (["quotes", alice, post], "post", "posts", f"{POST}/ListQuotes", of_post),
+        (["likes", alice, post], "user", "users", f"{POST}/ListLikes", of_post),
+        (["reposts", alice, post], "user", "users", f"{POST}/ListReposts", of_post),
+        (["followers", bob], "user", "users", f"{GRAPH}/ListFollowers", {"userId": bob, "ofUserId": bob}),
+        (["following", alice], "user", "users", f"{GRAPH}/ListFollowing", {"userId": alice, "ofUserId": alice}),
+        (["blocks", bob], "user", "users", f"{GRAPH}/ListBlocks", {"userId": bob}),
+        (["mutes", bob], "user", "users", f"{GRAPH}/ListMutes", {"userId": bob}),
+        (
+            ["relationships", alice, bob],
+            "relationship",
+            "relationships",
+            f"{GRAPH}/GetRelationships",
+            {"userId": alice, "otherIds": [bob]},
+        ),
+        (
+            ["notifications", bob],
+            "notification",
+            "notifications",
+            f"{NOTIFICATION}/ListNotifications",
+            {"userId": bob},
+        ),
+    ]:
+        answer = grpcurl.call(server, rpc, **request)
+        entries = answer.pop(field, [])
+        said = program.lines(server, *verb)
+        # Page tokens are drawn, and cursors advance with what other tests do.
+        for page in (answer, said[-1]["page"]):
+            assert page.pop("cursor")
+            page.pop("nextPageToken", None)
+        assert said == [{kind: entry} for entry in entries] + [{"page": answer}], verb
+
+
+def test_other_answers_are_those_of_grpcurl(server, scene):
+    """Whole, as `response`."""
+    alice, bob, carol, post = scene
+    of_post = {"userId": alice, "postId": post}
+    for verb, rpc, request in [
+        (["follow", alice, bob], "Follow", {"userId": alice, "followeeId": bob}),
+        (["unlike", alice, post], f"{POST}/Unlike", of_post),
+        (["thread", alice, post], f"{POST}/GetThread", of_post),
+        (["profile", alice, bob], f"{GRAPH}/GetProfile", {"userId": alice, "ofUserId": bob}),
+        (
+            ["post", carol, "once", "--request-id", "r"],
+            "Publish",
+            {"authorId": carol, "text": "once", "requestId": "r"},
+        ),
+    ]:
+        # The first call may change something; from the second on all answer alike.
+        program.lines(server, *verb)
+        (said,) = program.lines(server, *verb)
+        answer = grpcurl.call(server, rpc, **request)
+        assert said["response"].pop("cursor") and answer.pop("cursor")
+        assert said == {"response": answer}, verb
+
+
+@pytest.mark.parametrize("stream", ["WatchFeed", f"{NOTIFICATION}/WatchNotifications"])
+def test_streams_are_those_of_grpcurl(server, scene, stream):
+    """Message by message, as they come."""
+    _, bob, _, _ = scene
+    watch = ["watch", bob] if stream == "WatchFeed" else ["notifications", bob, "--watch"]
+    said = program.lines(server, *watch, "--snapshot", "3", "--limit", "1")
+    with grpcurl.Stream(server, stream, userId=bob, snapshot={"limit": 3}) as messages:
+        sent = [messages.next() for _ in said]
+    for message in (*said, *sent):
+        ((_, content),) = message.items()
+        # What other tests do meanwhile moves these.
+        for name in ("cursor", "headCursor", "prevCursor"):
+            content.pop(name, None)
+    assert [list(message) for message in said] == [["opened"], ["batch"]]
+    assert said == sent
+
+
+def test_an_address_that_is_not_spoken_is_refused(server, users):
+    """With code 2 and the reason, although a server listens there."""
+    alice, bob, _ = users
+    for scheme in ("https", "ftp", "grpc"):
+        given = f"{scheme}://{server.address}"
+        done = program.run("follow", alice, bob, "--addr", given)
+        assert done.returncode == 2 and f"{scheme}://" in done.stderr, done
+        assert done.stdout == ""
+    assert program.lines(server, "following", alice)[:-1] == []
+
+
+def test_an_import_with_a_byte_order_mark(server, users, tmp_path):
+    """As spreadsheets and some editors write files."""
+    alice, bob, _ = users
+    (tmp_path / "follows.tsv").write_bytes(f"\ufeff{alice}\t{bob}\r\n".encode())
+    done = program.run("import", "--addr", server.address, "--follows", str(tmp_path / "follows.tsv"))
+    assert done.returncode == 0, done.stderr
+    users = [line["user"]["userId"] for line in program.lines(server, "following", alice)[:-1]]
+    assert users == [bob]
+
+
+def log_on_a_terminal(folder, **variables: str) -> bytes:
+    """What a server that cannot listen logs where standard error is a terminal."""
+    ours, theirs = pty.openpty()
+    command = [REPOSITORY / BINARY, "serve", "--data", folder / "data", "--listen", "127.0.0.1:0"]
+    rest = {name: os.environ[name] for name in os.environ if name not in ("NO_COLOR", "TERM")}
+    server = subprocess.Popen(
+        command, env=rest | variables, stdout=subprocess.PIPE, stderr=theirs
+    )
+    os.close(theirs)
+    assert server.stdout.readline()
+    server.terminate()
+    assert server.wait(WAIT_S) == 0
+    server.stdout.close()
+    said = b""
+    try:
+        while part := os.read(ours, 4096):
+            said += part
+    except OSError:
+        pass  # How the end of a terminal reads on Linux.
+    os.close(ours)
+    assert b"stopped" in said
+    return said
+
+
+def test_a_log_has_colours_only_where_they_are_wanted(tmp_path):
+    """On a terminal that has them; not with NO_COLOR, unless that is empty; and never in a file."""
+    escape = re.compile(rb"\x1b\[")
+    assert escape.search(log_on_a_terminal(tmp_path, TERM="xterm"))
+    assert escape.search(log_on_a_terminal(tmp_path, TERM="xterm", NO_COLOR=""))
+    assert not escape.search(log_on_a_terminal(tmp_path, TERM="xterm", NO_COLOR="1"))
+    assert not escape.search(log_on_a_terminal(tmp_path, TERM="dumb"))
+
+
+def test_a_log_filter_never_silences_by_mistake(tmp_path):
+    """What it does not name is logged as ever."""
+    said = log_on_a_terminal(tmp_path, TERM="dumb", WHIMBREL_LOG="wihmbrel=debug")
+    assert b"INFO" in said
