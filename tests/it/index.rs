@@ -122,7 +122,6 @@ fn an_index_that_does_not_fit_is_made_anew() {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 48,
-        failure_persistence: None,
         ..ProptestConfig::default()
     })]
 

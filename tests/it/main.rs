@@ -28,6 +28,7 @@ mod import;
 mod index;
 mod index_damage;
 mod index_facts;
+mod kept_seeds;
 mod layers;
 mod log;
 mod model;
