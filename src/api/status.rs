@@ -240,6 +240,8 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
         Error::Overloaded => Problem::new(Code::ResourceExhausted, ErrorReason::Overloaded, said)
             .quota("changes")
             .retry_after(BUSY_DELAY),
+        Error::NoTime => Problem::new(Code::Unavailable, ErrorReason::ClockOutOfRange, said)
+            .retry_after(SCARCE_DELAY),
         Error::DiskFull => Problem::new(Code::ResourceExhausted, ErrorReason::DiskFull, said)
             .quota("disk")
             .retry_after(SCARCE_DELAY),

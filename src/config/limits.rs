@@ -73,7 +73,8 @@ pub struct Limits {
     pub batch_commands_max: usize,
     /// Batches that are on disk but not applied. Two keep both threads busy; more only wait.
     pub unapplied_batches_max: usize,
-    /// How long a `request_id` is remembered, in the log's time.
+    /// How long a `request_id` is remembered, at least: time in which no server runs, or its machine
+    /// is suspended, does not count, and what the clock is set to neither.
     pub request_id_kept: Duration,
     /// Memory for post bodies; others are read from the log.
     pub post_cache_bytes: u64,

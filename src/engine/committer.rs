@@ -4,6 +4,7 @@
 //! write that failed nothing is tried again and nothing more is answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -14,7 +15,7 @@ use super::replies::{Replies, Reply};
 use super::{Changed, Error};
 use crate::config::Limits;
 use crate::log::{self, Log};
-use crate::model::{Cursor, Event, Revision, Timestamp};
+use crate::model::{Cursor, Event, LogTime, Revision, Timestamp};
 use crate::runtime::Clock;
 use crate::view::View;
 
@@ -26,8 +27,12 @@ pub(super) struct Committer {
     replies: Arc<Replies>,
     queue: mpsc::Receiver<Command>,
     clock: Clock,
-    /// The time of the newest event, which the next may not be before.
-    time: Timestamp,
+    /// The log's own time, as it was last asked for.
+    log_time: LogTime,
+    /// What the clock had measured by then.
+    elapsed: Duration,
+    /// Whether the clock tells no time that can be written down, as it was last asked.
+    is_timeless: bool,
     batch_commands_max: usize,
     rules: Rules,
     stopping: bool,
@@ -50,13 +55,19 @@ impl Committer {
         limits: &Limits,
     ) -> Result<Self, log::Error> {
         let newest = log.get(log.head())?;
+        // Time for which nobody served the log is left out: what was remembered for a day is then
+        // remembered for longer. A new log may as well begin with the clock.
+        let begin = || LogTime::from_nanos(now(&clock).unwrap_or_default().as_nanos());
+        let log_time = newest.map_or_else(begin, |event| event.log_time);
         Ok(Self {
             log,
             pending: Pending::new(view),
             replies,
             queue,
+            elapsed: clock.elapsed(),
             clock,
-            time: newest.map_or_else(Timestamp::default, |event| event.time),
+            log_time,
+            is_timeless: false,
             batch_commands_max: limits.batch_commands_max,
             rules: Rules::new(limits),
             stopping: false,
@@ -92,7 +103,7 @@ impl Committer {
         after: Revision,
         commands: impl Iterator<Item = Command>,
     ) -> Result<Decided, log::Error> {
-        self.time = self.time.max(Timestamp::since_epoch(self.clock.since_epoch()));
+        let time = self.read_clock();
         self.pending.begin();
         let mut decided = Decided::default();
         for command in commands {
@@ -113,14 +124,36 @@ impl Committer {
                     continue;
                 }
             };
-            if let Some(change) = change {
-                let event = Event { time: self.time, change };
-                self.pending.push(next, &event);
-                decided.events.push(event);
+            match (change, time) {
+                (Some(_), None) => {
+                    reply.refuse(|| Error::NoTime);
+                    continue;
+                }
+                (Some(change), Some(time)) => {
+                    let event = Event { time, log_time: self.log_time, change };
+                    self.pending.push(next, &event);
+                    decided.events.push(event);
+                }
+                (None, _) => {}
             }
             decided.replies.push(reply);
         }
         Ok(decided)
+    }
+
+    /// Takes the log's own time on to now. Gives the time of day: the clock's as it is, also if it
+    /// was set back; `None` if that cannot be written down.
+    fn read_clock(&mut self) -> Option<Timestamp> {
+        let elapsed = self.clock.elapsed();
+        self.log_time = self.log_time.later(elapsed.saturating_sub(self.elapsed));
+        self.elapsed = elapsed;
+        let time = now(&self.clock);
+        // Once, and not for every batch that is refused.
+        if time.is_none() && !self.is_timeless {
+            tracing::warn!("changes refused: {}", Error::NoTime);
+        }
+        self.is_timeless = time.is_none();
+        time
     }
 
     /// What is answered to a change that is decided right before `next`.
@@ -151,4 +184,8 @@ impl Committer {
         }
         Ok(())
     }
+}
+
+fn now(clock: &Clock) -> Option<Timestamp> {
+    clock.since_epoch().and_then(Timestamp::since_epoch)
 }

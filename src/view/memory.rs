@@ -8,7 +8,7 @@ use super::facts::Order;
 use super::ids::UserIx;
 use super::ledger::Store;
 use crate::log::{self, Keep};
-use crate::model::{Mark, MarkKind, RequestId, Revision, Timestamp, UserId};
+use crate::model::{LogTime, Mark, MarkKind, RequestId, Revision, UserId};
 
 /// A view that is being changed, and what that is to others. There is one at a time, the applier's.
 pub(super) struct Memory<'a>(pub(super) &'a View, pub(super) Applied);
@@ -57,7 +57,7 @@ impl Store for Memory<'_> {
         author: &UserId,
         request_id: &RequestId,
         revision: Revision,
-        time: Timestamp,
+        time: LogTime,
     ) {
         self.0.requests.insert(&self.0.requests.request(author, request_id, revision, time));
     }

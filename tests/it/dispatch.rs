@@ -250,7 +250,7 @@ impl World {
     /// Applies one change, as the applier does.
     fn change(&mut self, change: Change) {
         let revision = Revision::new(self.definition.push(change.clone()));
-        let event = Event { time: Timestamp::default(), change };
+        let event = Event::new(Timestamp::default(), change);
         self.view.log().append(revision.previous(), vec![event.clone()]).unwrap();
         let applied = self.view.apply(revision, &event).unwrap();
         if self.hub.is_watched(0) {

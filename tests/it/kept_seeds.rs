@@ -19,6 +19,7 @@ fn no_property_test_throws_its_failing_seeds_away() {
 
     let own = root.join("tests/it/kept_seeds.rs");
     let others = files_in(&root.join("tests")).into_iter().filter(|file| *file != own);
-    let set = others.filter(|file| fs::read_to_string(file).unwrap().contains("failure_persistence"));
+    let set =
+        others.filter(|file| fs::read_to_string(file).unwrap().contains("failure_persistence"));
     assert_eq!(set.collect::<Vec<_>>(), [] as [std::path::PathBuf; 0]);
 }

@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_wire;
 mod bench;
 mod client;
+mod clock_jumps;
 mod config;
 mod connection_age;
 mod connections;

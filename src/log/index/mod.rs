@@ -41,7 +41,7 @@ use tries::Tries;
 use super::redb_file::{builder, guarded, random, storage};
 use super::space::Space;
 use super::{Entry, Error, Log, Options, codec};
-use crate::model::{Revision, Timestamp};
+use crate::model::{LogTime, Revision};
 
 const FORMAT: u64 = 2;
 
@@ -261,7 +261,7 @@ impl Index {
             // Opening after a crash then takes the same time at any size of the file.
             transaction.set_quick_repair(true);
             let kept = self.request_id_kept;
-            let forgotten = |time: Timestamp, now| time.is_older_than(kept, now);
+            let forgotten = |time: LogTime, now| time.is_older_than(kept, now);
             tables::add(&transaction, rows, forgotten, &mut rows_sum)?;
             let check = codec::check_of(last.revision, &last.event);
             tables::put(&transaction, key::COMPLETE_UNTIL, last.revision.get())?;
