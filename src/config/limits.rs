@@ -119,8 +119,9 @@ pub struct Limits {
     /// Posts that are on their way, at once. Each is looked at for every feed that is told, and a
     /// reader gets all of them together, about what fits into a batch; newer events then wait.
     pub passes_max: usize,
-    /// Batches that wait for a worker to tell them. When full, changes wait: the worker is behind
-    /// with all it has to do, so taking more on would help nobody.
+    /// Batches that wait for a worker to tell them, and as many that it has taken in. When full, its
+    /// live feeds lag and read on in the log, which costs more than to be told: so there is room for
+    /// what comes while the worker is held up for a tenth of a second. Some MiB, if all are large.
     pub undispatched_batches_max: usize,
     /// Most events of one batch of a stream.
     pub batch_events_max: usize,
@@ -192,7 +193,7 @@ impl Default for Limits {
             channel_events: 16,
             step_feeds_max: 128,
             passes_max: 64,
-            undispatched_batches_max: 16,
+            undispatched_batches_max: 64,
             batch_events_max: 256,
             batch_bytes_max: 64 << 10,
             heartbeat_default: Duration::from_secs(20),

@@ -1,14 +1,16 @@
 //! Group commit: one thread that decides commands, batch by batch, and makes them durable.
 //!
 //! There is no timer: what has arrived while one batch was being flushed is the next. After a
-//! write that failed nothing is tried again and nothing more is answered.
+//! write that failed nothing is tried again and nothing more is answered. All writers wait for this
+//! thread, so it waits for nothing but its own writes: it reads nothing from the disk, and hands
+//! answers over without waiting for who takes them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::command::Command;
+use super::command::{Command, PublishedAt};
 use super::decide::{self, Outcome, Rules};
 use super::pending::Pending;
 use super::replies::{Replies, Reply};
@@ -76,6 +78,7 @@ impl Committer {
 
     /// Works until it is told to stop, or the log fails.
     pub(super) fn run(mut self) -> Result<(), log::Error> {
+        log::forbid_reading();
         let ended = self.work();
         // From here on senders are told that the queue is closed; what is in it was not taken.
         self.queue.close();
@@ -92,17 +95,13 @@ impl Committer {
             && self.queue.blocking_recv_many(&mut commands, self.batch_commands_max) > 0
         {
             let after = self.log.head();
-            let decided = self.decide(after, commands.drain(..))?;
+            let decided = self.decide(after, commands.drain(..));
             self.commit(after, decided)?;
         }
         Ok(())
     }
 
-    fn decide(
-        &mut self,
-        after: Revision,
-        commands: impl Iterator<Item = Command>,
-    ) -> Result<Decided, log::Error> {
+    fn decide(&mut self, after: Revision, commands: impl Iterator<Item = Command>) -> Decided {
         let time = self.read_clock();
         self.pending.begin();
         let mut decided = Decided::default();
@@ -110,13 +109,13 @@ impl Committer {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
             let (change, reply) = match command {
                 Command::Change { ask, caller } => {
-                    let (change, answer) = self.rules.change(ask, &self.pending)?;
+                    let (change, answer) = self.rules.change(ask, &self.pending);
                     let answer = answer.map(|outcome| self.changed(outcome, next));
                     (change, Reply::Change(caller, answer))
                 }
-                Command::Publish { author, content, request_id, caller } => {
-                    let (change, answer) =
-                        decide::publish(author, content, request_id, next, &self.pending)?;
+                Command::Publish { author, content, request, caller } => {
+                    let (change, answer) = decide::publish(author, content, request, &self.pending);
+                    let answer = answer.map(|outcome| self.published(outcome, next));
                     (change, Reply::Publish(caller, answer))
                 }
                 Command::Stop => {
@@ -138,7 +137,7 @@ impl Committer {
             }
             decided.replies.push(reply);
         }
-        Ok(decided)
+        decided
     }
 
     /// Takes the log's own time on to now. Gives the time of day: the clock's as it is, also if it
@@ -158,14 +157,25 @@ impl Committer {
 
     /// What is answered to a change that is decided right before `next`.
     fn changed(&self, outcome: Outcome, next: Revision) -> Changed {
-        let at = |revision| Cursor::after(self.log.id(), revision);
-        match outcome {
-            Outcome::Made => Changed { changed: true, revision: next, cursor: at(next) },
+        let (changed, revision, at) = match outcome {
+            Outcome::Made => (true, next, next),
             // As it is at the newest position decided so far.
-            Outcome::Found(since) => {
-                Changed { changed: false, revision: since, cursor: at(next.previous()) }
-            }
-        }
+            Outcome::Found(since) => (false, since, next.previous()),
+        };
+        Changed { changed, revision, cursor: self.cursor_after(at) }
+    }
+
+    /// What is answered to a post that is decided right before `next`.
+    fn published(&self, outcome: Outcome, next: Revision) -> PublishedAt {
+        let (deduplicated, revision, at) = match outcome {
+            Outcome::Made => (false, next, next),
+            Outcome::Found(earlier) => (true, earlier, next.previous()),
+        };
+        PublishedAt { revision, deduplicated, cursor: self.cursor_after(at) }
+    }
+
+    fn cursor_after(&self, revision: Revision) -> Cursor {
+        Cursor::after(self.log.id(), revision)
     }
 
     fn commit(&mut self, after: Revision, decided: Decided) -> Result<(), log::Error> {

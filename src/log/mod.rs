@@ -21,6 +21,7 @@ pub mod conformance;
 mod error;
 mod index;
 mod local;
+mod reading;
 mod redb_file;
 mod space;
 mod tail;
@@ -33,6 +34,7 @@ pub use index::{
     Contents, Edge, FactKey, History, Index, Keep, OpenedIndex, Request, Rows, Snapshot,
 };
 pub use local::{Files, LocalLog, Options};
+pub use reading::forbid_reading;
 pub use tail::Tail;
 
 use crate::model::{Event, LogId, Revision};

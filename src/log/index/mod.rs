@@ -38,6 +38,7 @@ pub use snapshot::Snapshot;
 use tables::key;
 use tries::Tries;
 
+use super::reading::assert_may_read;
 use super::redb_file::{builder, guarded, random, storage};
 use super::space::Space;
 use super::{Entry, Error, Log, Options, codec};
@@ -281,6 +282,7 @@ impl Index {
     /// # Errors
     /// The index is damaged or cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
+        assert_may_read();
         // Read first: what is seen is then at least as new.
         let user_count = self.user_count.load(Ordering::Acquire);
         let complete_until = self.complete_until();
