@@ -199,12 +199,7 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
                 .with("user_id", user)
         }
         Error::TooMany { user, of, max } => {
-            let reason = match of {
-                EdgesOf::Follows => ErrorReason::TooManyFollows,
-                EdgesOf::Blocks => ErrorReason::TooManyBlocks,
-                EdgesOf::Mutes => ErrorReason::TooManyMutes,
-            };
-            Problem::new(Code::ResourceExhausted, reason, said)
+            Problem::new(Code::ResourceExhausted, too_many(of), said)
                 .quota(format!("user:{user}"))
                 .with("user_id", user)
                 .with(&format!("{of}_max"), max)
@@ -258,6 +253,14 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
         Error::Missing { .. } | Error::Log(_) => return internal(&said),
     };
     problem.into_status()
+}
+
+fn too_many(of: EdgesOf) -> ErrorReason {
+    match of {
+        EdgesOf::Follows => ErrorReason::TooManyFollows,
+        EdgesOf::Blocks => ErrorReason::TooManyBlocks,
+        EdgesOf::Mutes => ErrorReason::TooManyMutes,
+    }
 }
 
 /// Why a live feed is refused, or where it failed.

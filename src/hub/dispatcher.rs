@@ -39,7 +39,7 @@ pub struct Dispatcher {
     queue: VecDeque<Arc<Dispatch>>,
     /// How many effects of the first batch in the queue have been taken.
     taken: usize,
-    /// The newest change of which all effects were taken.
+    /// The newest change of which all effects were taken, or that feeds which lagged are level with.
     newest: Revision,
 }
 

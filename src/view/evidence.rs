@@ -39,11 +39,10 @@ impl View {
         let as_of = self.applied();
         let found = match self.fact_of(question) {
             None => None,
-            Some(key) => self.facts.get_at_hand(key).or_else(|| {
-                // Memory had dropped nothing of a post that the index does not have by now.
-                let is_new = key.table != Table::Seen && self.facts.is_new(key.subject.revision());
-                is_new.then_some(None)
-            })?,
+            Some(key) => {
+                let at_hand = self.facts.get_at_hand(key);
+                at_hand.or_else(|| self.has_none_at_hand(key).then_some(None))?
+            }
         };
         Some(Evidence { found: found.map(Value::revision), as_of })
     }
@@ -72,6 +71,18 @@ impl View {
             return Some(evidence.found);
         }
         Some(self.facts.get_at_hand(key)?.map(Value::revision))
+    }
+
+    /// Whether memory, which has no fact at `key`, knows that there is none.
+    fn has_none_at_hand(&self, key: Key) -> bool {
+        let counts = || self.tallies.get(key.subject);
+        // Of a post that the index does not have, memory has dropped nothing.
+        let is_new = || self.facts.is_new(key.subject.revision());
+        match key.table {
+            Table::Like => is_new() || counts().is_some_and(|counts| counts.likes == 0),
+            Table::Repost => is_new() || counts().is_some_and(|counts| counts.reposts == 0),
+            _ => false,
+        }
     }
 
     fn fact_of(&self, question: &Question) -> Option<Key> {

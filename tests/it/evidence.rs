@@ -48,7 +48,7 @@ fn evidence_is_confirmed_or_looked_up_again() {
     assert_eq!(world.view.confirm(&liked, after), Some(Some(first)));
 
     // What others do, and what is written meanwhile, takes nothing from it.
-    world.change(Change::Like { user: user("dave"), post: bobs.clone() });
+    world.change(Change::Like { user: user("dave"), post: bobs });
     world.write_index();
     assert_eq!(world.view.confirm(&liked, after), Some(Some(first)));
 

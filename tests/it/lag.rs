@@ -1,9 +1,11 @@
 //! A worker that does not go on: everybody else's changes are made and answered, and its own streams
 //! miss nothing once it goes on.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use whimbrel::config::Limits;
 use whimbrel::engine::{EdgeKind, Engine, ReactionKind};
 use whimbrel::hub::{Start, Step, WatchOptions, Watched};
@@ -128,8 +130,7 @@ impl World {
             ..Limits::default()
         };
         let vital = Vital::new();
-        let engine =
-            Engine::open(std::sync::Arc::new(log), &limits, Clock::system(), &vital).unwrap();
+        let engine = Engine::open(Arc::new(log), &limits, Clock::system(), &vital).unwrap();
         let workers = Workers::start(2, &vital).unwrap();
         for (lane, porter) in (1..).zip(engine.porters()) {
             workers.spawn_on(lane, move || porter.run()).await;
@@ -148,7 +149,7 @@ impl World {
         T: Send + 'static,
         F: Future<Output = T> + 'static,
     {
-        let (answer, answered) = tokio::sync::oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let engine = self.engine.clone();
         let call = move || async move { drop(answer.send(call(engine).await)) };
         self.workers.spawn_on(2, call).await;
@@ -185,7 +186,7 @@ impl World {
     async fn watch(&self, on: usize, name: &'static str, of: Watched) -> Told {
         let (sender, steps) = mpsc::unbounded_channel();
         let engine = self.engine.clone();
-        let heartbeat = std::time::Duration::from_millis(1);
+        let heartbeat = Duration::from_millis(1);
         let options = WatchOptions { of, heartbeat, reset_items: None };
         self.workers
             .spawn_on(on, move || async move {
@@ -206,7 +207,7 @@ impl World {
     /// Blocks a worker: nothing runs there until something is sent.
     async fn block(&self, worker: usize) -> Sender<()> {
         let (resume, resumed) = channel();
-        let (tell, blocked) = tokio::sync::oneshot::channel();
+        let (tell, blocked) = oneshot::channel();
         self.workers
             .spawn_on(worker, move || async move {
                 tell.send(()).unwrap();

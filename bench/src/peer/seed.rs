@@ -25,9 +25,8 @@ const AGE: Duration = Duration::from_secs(48 * 60 * 60);
 pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
     let options = Options { cache_bytes: CACHE_BYTES, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(dir, options)?);
-    let start_ns =
-        Clock::system().since_epoch().and_then(Timestamp::since_epoch).unwrap_or_default();
-    let start_ns = start_ns.as_nanos().saturating_sub(AGE.as_nanos() as u64);
+    let start = Clock::system().since_epoch().unwrap_or_default().saturating_sub(AGE);
+    let start_ns = Timestamp::since_epoch(start).unwrap_or_default().as_nanos();
     let mut users = Users::default();
     let mut writer = Writer { log, after: Revision::ZERO, start_ns, events: Vec::new() };
     writer.after = writer.log.head();
