@@ -1,8 +1,11 @@
 //! A worker that does not go on: everybody else's changes are made and answered, and its own streams
 //! miss nothing once it goes on.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -107,10 +110,58 @@ async fn a_lane_that_lags_over_and_over_misses_nothing() {
     world.stop().await;
 }
 
+/// A caller is answered before the live feeds of its worker have been told of all that happened, also
+/// of what happened before.
+#[tokio::test]
+async fn an_answer_waits_for_no_events() {
+    const POSTS: usize = 20;
+    const READERS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+    let world = World::limited(|limits| {
+        limits.undispatched_batches_max = 8 * POSTS;
+        limits.channel_events = 8 * POSTS;
+        limits.step_feeds_max = 1;
+    })
+    .await;
+    let mut streams = Vec::new();
+    for name in READERS {
+        world.follow(name, "star").await;
+        streams.push(world.watch(1, name, FEED).await);
+    }
+
+    // It asks, and then its worker is held up before it can be answered.
+    let (resume, resumed) = channel::<()>();
+    let (tell, asked) = oneshot::channel();
+    let (answer, answered) = oneshot::channel();
+    let (engine, told) = (world.engine.clone(), Arc::clone(&world.told));
+    let call = move || async move {
+        let mut call = Box::pin(engine.publish(user("caller"), post("hi"), None));
+        let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_ready())).await;
+        assert!(!first, "it is answered at once");
+        tell.send(told.load(Ordering::SeqCst)).unwrap();
+        resumed.recv().unwrap_err();
+        call.await.unwrap();
+        answer.send(told.load(Ordering::SeqCst)).unwrap();
+    };
+    world.workers.spawn_on(1, call).await;
+    let before = within("the call to be made", asked).await.unwrap();
+    for number in 0..POSTS {
+        world.publish("star", &number.to_string()).await;
+    }
+    drop(resume);
+    let told = within("the answer", answered).await.unwrap() - before;
+    assert!(told < POSTS * READERS.len(), "all was told first");
+    for stream in &mut streams {
+        assert_eq!(stream.until_quiet(&world).await.len(), POSTS);
+    }
+    world.stop().await;
+}
+
 /// An engine with two workers.
 struct World {
     engine: Engine,
     workers: Workers,
+    /// How many events all streams were told.
+    told: Arc<AtomicUsize>,
 }
 
 /// What a stream on a worker said.
@@ -122,20 +173,25 @@ struct Told {
 
 impl World {
     async fn start() -> Self {
+        Self::limited(|_| ()).await
+    }
+
+    async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
         let log = LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap();
-        let limits = Limits {
+        let mut limits = Limits {
             workers: 2,
             undispatched_batches_max: BATCHES_MAX,
             channel_events: 4,
             ..Limits::default()
         };
+        change(&mut limits);
         let vital = Vital::new();
         let engine = Engine::open(Arc::new(log), &limits, Clock::system(), &vital).unwrap();
         let workers = Workers::start(2, &vital).unwrap();
         for (lane, porter) in (1..).zip(engine.porters()) {
             workers.spawn_on(lane, move || porter.run()).await;
         }
-        Self { engine, workers }
+        Self { engine, workers, told: Arc::default() }
     }
 
     async fn stop(self) {
@@ -185,7 +241,7 @@ impl World {
     /// A stream that lives on a worker, opened and live.
     async fn watch(&self, on: usize, name: &'static str, of: Watched) -> Told {
         let (sender, steps) = mpsc::unbounded_channel();
-        let engine = self.engine.clone();
+        let (engine, told) = (self.engine.clone(), Arc::clone(&self.told));
         let heartbeat = Duration::from_millis(1);
         let options = WatchOptions { of, heartbeat, reset_items: None };
         self.workers
@@ -193,6 +249,9 @@ impl World {
                 assert_eq!(lane(), on);
                 let mut stream = engine.watch(&user(name), Start::Now, options).unwrap();
                 while let Some(step) = stream.next().await.unwrap() {
+                    if let Step::Batch { events, .. } = &step {
+                        told.fetch_add(events.len(), Ordering::SeqCst);
+                    }
                     if sender.send(step).is_err() {
                         return;
                     }
