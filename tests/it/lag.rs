@@ -120,6 +120,7 @@ async fn an_answer_waits_for_no_events() {
         limits.undispatched_batches_max = 8 * POSTS;
         limits.channel_events = 8 * POSTS;
         limits.step_feeds_max = 1;
+        limits.batch_commands_max = 1;
     })
     .await;
     let mut streams = Vec::new();
@@ -128,27 +129,33 @@ async fn an_answer_waits_for_no_events() {
         streams.push(world.watch(1, name, FEED).await);
     }
 
-    // It asks, and then its worker is held up before it can be answered.
+    // Two ask, and then their worker is held up before they can be answered.
     let (resume, resumed) = channel::<()>();
     let (tell, asked) = oneshot::channel();
     let (answer, answered) = oneshot::channel();
     let (engine, told) = (world.engine.clone(), Arc::clone(&world.told));
     let call = move || async move {
-        let mut call = Box::pin(engine.publish(user("caller"), post("hi"), None));
-        let first = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_ready())).await;
-        assert!(!first, "it is answered at once");
+        let mut calls = Vec::new();
+        for _ in 0..2 {
+            let mut call = Box::pin(engine.publish(user("caller"), post("hi"), None));
+            let is_answered = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_ready())).await;
+            assert!(!is_answered, "it is answered at once");
+            calls.push(call);
+        }
         tell.send(told.load(Ordering::SeqCst)).unwrap();
         resumed.recv().unwrap_err();
-        call.await.unwrap();
+        for call in calls {
+            call.await.unwrap();
+        }
         answer.send(told.load(Ordering::SeqCst)).unwrap();
     };
     world.workers.spawn_on(1, call).await;
-    let before = within("the call to be made", asked).await.unwrap();
+    let before = within("the calls to be made", asked).await.unwrap();
     for number in 0..POSTS {
         world.publish("star", &number.to_string()).await;
     }
     drop(resume);
-    let told = within("the answer", answered).await.unwrap() - before;
+    let told = within("the answers", answered).await.unwrap() - before;
     assert!(told < POSTS * READERS.len(), "all was told first");
     for stream in &mut streams {
         assert_eq!(stream.until_quiet(&world).await.len(), POSTS);
