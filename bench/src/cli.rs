@@ -203,7 +203,7 @@ fn name_of(value: &impl ValueEnum) -> String {
 }
 
 fn now() -> String {
-    let seconds = Clock::system().since_epoch().as_secs();
+    let seconds = Clock::system().since_epoch().unwrap_or_default().as_secs();
     let seconds = i64::try_from(seconds).unwrap_or_default();
     prost_types::Timestamp { seconds, nanos: 0 }.to_string()
 }

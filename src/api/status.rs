@@ -267,12 +267,7 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
                 .with("user_id", user)
         }
         Error::TooMany { user, of, max } => {
-            let reason = match of {
-                EdgesOf::Follows => ErrorReason::TooManyFollows,
-                EdgesOf::Blocks => ErrorReason::TooManyBlocks,
-                EdgesOf::Mutes => ErrorReason::TooManyMutes,
-            };
-            Problem::new(Code::ResourceExhausted, reason, said)
+            Problem::new(Code::ResourceExhausted, too_many(of), said)
                 .quota(format!("user:{user}"))
                 .with("user_id", user)
                 .with(&format!("{of}_max"), max)
@@ -313,6 +308,8 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
         Error::Overloaded => Problem::new(Code::ResourceExhausted, ErrorReason::Overloaded, said)
             .quota("changes")
             .retry_after(BUSY_DELAY),
+        Error::NoTime => Problem::new(Code::Unavailable, ErrorReason::ClockOutOfRange, said)
+            .retry_after(SCARCE_DELAY),
         Error::DiskFull => Problem::new(Code::ResourceExhausted, ErrorReason::DiskFull, said)
             .quota("disk")
             .retry_after(SCARCE_DELAY),
@@ -330,6 +327,14 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
         Error::Missing { .. } | Error::Log(_) => return internal(&said),
     };
     problem.into_status()
+}
+
+fn too_many(of: EdgesOf) -> ErrorReason {
+    match of {
+        EdgesOf::Follows => ErrorReason::TooManyFollows,
+        EdgesOf::Blocks => ErrorReason::TooManyBlocks,
+        EdgesOf::Mutes => ErrorReason::TooManyMutes,
+    }
 }
 
 /// Why a live feed is refused, or where it failed.

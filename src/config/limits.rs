@@ -81,7 +81,8 @@ pub struct Limits {
     pub batch_commands_max: usize,
     /// Batches that are on disk but not applied. Two keep both threads busy; more only wait.
     pub unapplied_batches_max: usize,
-    /// How long a `request_id` is remembered, in the log's time.
+    /// How long a `request_id` is remembered, at least: time in which no server runs, or its machine
+    /// is suspended, does not count, and what the clock is set to neither.
     pub request_id_kept: Duration,
     /// Memory for post bodies; others are read from the log.
     pub post_cache_bytes: u64,
@@ -126,8 +127,9 @@ pub struct Limits {
     /// Posts that are on their way, at once. Each is looked at for every feed that is told, and a
     /// reader gets all of them together, about what fits into a batch; newer events then wait.
     pub passes_max: usize,
-    /// Batches that wait for a worker to tell them. When full, changes wait: the worker is behind
-    /// with all it has to do, so taking more on would help nobody.
+    /// Batches that wait for a worker to tell them, and as many that it has taken in. When full, its
+    /// live feeds lag and read on in the log, which costs more than to be told: so there is room for
+    /// what comes while the worker is held up for a tenth of a second. Some MiB, if all are large.
     pub undispatched_batches_max: usize,
     /// Most events of one batch of a stream.
     pub batch_events_max: usize,
@@ -201,7 +203,7 @@ impl Default for Limits {
             channel_events: 16,
             step_feeds_max: 128,
             passes_max: 64,
-            undispatched_batches_max: 16,
+            undispatched_batches_max: 64,
             batch_events_max: 256,
             batch_bytes_max: 64 << 10,
             heartbeat_default: Duration::from_secs(20),

@@ -1,7 +1,7 @@
 //! The applier: one thread that takes every durable event, in order, into the view and the hub.
 //!
-//! It is the only one that changes the view. It never waits for a reader, but for a worker that is
-//! behind.
+//! It is the only one that changes the view. It never waits for a reader or a worker; it reads the
+//! index for what it changes there, and the log for what is reposted, if those are not in memory.
 
 use std::sync::Arc;
 

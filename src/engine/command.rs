@@ -10,6 +10,7 @@ use crate::model::{
     Revision, UserId,
 };
 use crate::runtime;
+use crate::view::{Evidence, Question};
 
 /// A change that is asked for, with where to answer.
 #[derive(Debug)]
@@ -21,11 +22,30 @@ pub(super) enum Command {
     Publish {
         author: UserId,
         content: Content,
-        request_id: Option<RequestId>,
-        caller: Caller<Published>,
+        request: Option<Request>,
+        caller: Caller<PublishedAt>,
     },
     /// Take no more.
     Stop,
+}
+
+/// What makes a post safe to repeat, and what was found of it.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) id: RequestId,
+    /// Where the view said that it was used, if it did, and what stands there.
+    pub(super) found: Option<(Revision, Made)>,
+}
+
+/// What stands where a request id was used.
+#[derive(Debug)]
+pub(super) enum Made {
+    /// A post that says this.
+    Post(Box<Content>),
+    /// A post that is erased: it was deleted.
+    Erased,
+    /// Something of another request: the view cannot tell two apart that have the same hash.
+    Other,
 }
 
 /// A change that makes something so, and nothing if it is so already.
@@ -40,6 +60,7 @@ pub(super) enum Ask {
         kind: ReactionKind,
         user: UserId,
         post: PostRef,
+        evidence: Evidence,
     },
     Delete {
         post: PostRef,
@@ -51,7 +72,32 @@ pub(super) enum Ask {
     See {
         user: UserId,
         until: Revision,
+        evidence: Evidence,
     },
+}
+
+/// Why a command did nothing.
+#[derive(Debug)]
+pub(super) enum NotDone {
+    Refused(Error),
+    /// What was looked up for it may be so no longer: it is to be looked up again.
+    LookAgain,
+}
+
+impl NotDone {
+    /// Of a command that nothing was looked up for, or whose call gives up.
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Refused(error) => error,
+            Self::LookAgain => Error::Overloaded,
+        }
+    }
+}
+
+impl From<Error> for NotDone {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
 }
 
 /// Where an answer goes.
@@ -59,18 +105,18 @@ pub(super) enum Ask {
 pub(super) struct Caller<T> {
     /// The lane on which the caller waits.
     pub(super) lane: usize,
-    sender: oneshot::Sender<Result<T, Error>>,
+    sender: oneshot::Sender<Result<T, NotDone>>,
 }
 
 impl<T> Caller<T> {
     /// A caller on this thread's lane, and what it is to wait for.
-    pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, Error>>) {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, NotDone>>) {
         let (sender, answer) = oneshot::channel();
         (Self { lane: runtime::lane(), sender }, answer)
     }
 
     /// Answers. A caller that has gone away gets no answer.
-    pub(super) fn answer(self, answer: Result<T, Error>) {
+    pub(super) fn answer(self, answer: Result<T, NotDone>) {
         let _ = self.sender.send(answer);
     }
 }
@@ -79,8 +125,8 @@ impl Command {
     /// Answers with an error; nothing was done.
     pub(super) fn refuse(self, error: Error) {
         match self {
-            Self::Change { caller, .. } => caller.answer(Err(error)),
-            Self::Publish { caller, .. } => caller.answer(Err(error)),
+            Self::Change { caller, .. } => caller.answer(Err(error.into())),
+            Self::Publish { caller, .. } => caller.answer(Err(error.into())),
             Self::Stop => {}
         }
     }
@@ -114,6 +160,16 @@ pub enum ReactionKind {
     Repost,
     /// The user takes the repost back.
     Unrepost,
+}
+
+impl ReactionKind {
+    /// What it is decided by.
+    pub(super) fn question(self, user: &UserId, post: PostId) -> Question {
+        match self {
+            Self::Like | Self::Unlike => Question::Liked(post, user.clone()),
+            Self::Repost | Self::Unrepost => Question::Reposted(post, user.clone()),
+        }
+    }
 }
 
 /// A post that is to be published.
@@ -150,6 +206,15 @@ pub struct Changed {
     pub revision: Revision,
     /// A position at which it is so.
     pub cursor: Cursor,
+}
+
+/// A post that is in the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PublishedAt {
+    pub(super) revision: Revision,
+    pub(super) deduplicated: bool,
+    /// A position at which it is in every feed it belongs to.
+    pub(super) cursor: Cursor,
 }
 
 /// A post that is durable.

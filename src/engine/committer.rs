@@ -1,20 +1,23 @@
 //! Group commit: one thread that decides commands, batch by batch, and makes them durable.
 //!
 //! There is no timer: what has arrived while one batch was being flushed is the next. After a
-//! write that failed nothing is tried again and nothing more is answered.
+//! write that failed nothing is tried again and nothing more is answered. All writers wait for this
+//! thread, so it waits for nothing but its own writes: it reads nothing from the disk, and hands
+//! answers over without waiting for who takes them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::command::Command;
+use super::command::{Command, PublishedAt};
 use super::decide::{self, Outcome, Rules};
 use super::pending::Pending;
 use super::replies::{Replies, Reply};
 use super::{Changed, Error};
 use crate::config::Limits;
 use crate::log::{self, Log};
-use crate::model::{Cursor, Event, Revision, Timestamp};
+use crate::model::{Cursor, Event, LogTime, Revision, Timestamp};
 use crate::runtime::Clock;
 use crate::view::View;
 
@@ -26,8 +29,12 @@ pub(super) struct Committer {
     replies: Arc<Replies>,
     queue: mpsc::Receiver<Command>,
     clock: Clock,
-    /// The time of the newest event, which the next may not be before.
-    time: Timestamp,
+    /// The log's own time, as it was last asked for.
+    log_time: LogTime,
+    /// What the clock had measured by then.
+    elapsed: Duration,
+    /// Whether the clock tells no time that can be written down, as it was last asked.
+    is_timeless: bool,
     batch_commands_max: usize,
     rules: Rules,
     stopping: bool,
@@ -50,13 +57,19 @@ impl Committer {
         limits: &Limits,
     ) -> Result<Self, log::Error> {
         let newest = log.get(log.head())?;
+        // Time for which nobody served the log is left out: what was remembered for a day is then
+        // remembered for longer. A new log may as well begin with the clock.
+        let begin = || LogTime::from_nanos(now(&clock).unwrap_or_default().as_nanos());
+        let log_time = newest.map_or_else(begin, |event| event.log_time);
         Ok(Self {
             log,
             pending: Pending::new(view),
             replies,
             queue,
+            elapsed: clock.elapsed(),
             clock,
-            time: newest.map_or_else(Timestamp::default, |event| event.time),
+            log_time,
+            is_timeless: false,
             batch_commands_max: limits.batch_commands_max,
             rules: Rules::new(limits),
             stopping: false,
@@ -65,6 +78,7 @@ impl Committer {
 
     /// Works until it is told to stop, or the log fails.
     pub(super) fn run(mut self) -> Result<(), log::Error> {
+        log::forbid_reading();
         let ended = self.work();
         // From here on senders are told that the queue is closed; what is in it was not taken.
         self.queue.close();
@@ -81,31 +95,27 @@ impl Committer {
             && self.queue.blocking_recv_many(&mut commands, self.batch_commands_max) > 0
         {
             let after = self.log.head();
-            let decided = self.decide(after, commands.drain(..))?;
+            let decided = self.decide(after, commands.drain(..));
             self.commit(after, decided)?;
         }
         Ok(())
     }
 
-    fn decide(
-        &mut self,
-        after: Revision,
-        commands: impl Iterator<Item = Command>,
-    ) -> Result<Decided, log::Error> {
-        self.time = self.time.max(Timestamp::since_epoch(self.clock.since_epoch()));
+    fn decide(&mut self, after: Revision, commands: impl Iterator<Item = Command>) -> Decided {
+        let time = self.read_clock();
         self.pending.begin();
         let mut decided = Decided::default();
         for command in commands {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
             let (change, reply) = match command {
                 Command::Change { ask, caller } => {
-                    let (change, answer) = self.rules.change(ask, &self.pending)?;
+                    let (change, answer) = self.rules.change(ask, &self.pending);
                     let answer = answer.map(|outcome| self.changed(outcome, next));
                     (change, Reply::Change(caller, answer))
                 }
-                Command::Publish { author, content, request_id, caller } => {
-                    let (change, answer) =
-                        decide::publish(author, content, request_id, next, &self.pending)?;
+                Command::Publish { author, content, request, caller } => {
+                    let (change, answer) = decide::publish(author, content, request, &self.pending);
+                    let answer = answer.map(|outcome| self.published(outcome, next));
                     (change, Reply::Publish(caller, answer))
                 }
                 Command::Stop => {
@@ -113,26 +123,59 @@ impl Committer {
                     continue;
                 }
             };
-            if let Some(change) = change {
-                let event = Event { time: self.time, change };
-                self.pending.push(next, &event);
-                decided.events.push(event);
+            match (change, time) {
+                (Some(_), None) => {
+                    reply.refuse(|| Error::NoTime);
+                    continue;
+                }
+                (Some(change), Some(time)) => {
+                    let event = Event { time, log_time: self.log_time, change };
+                    self.pending.push(next, &event);
+                    decided.events.push(event);
+                }
+                (None, _) => {}
             }
             decided.replies.push(reply);
         }
-        Ok(decided)
+        decided
+    }
+
+    /// Takes the log's own time on to now. Gives the time of day: the clock's as it is, also if it
+    /// was set back; `None` if that cannot be written down.
+    fn read_clock(&mut self) -> Option<Timestamp> {
+        let elapsed = self.clock.elapsed();
+        self.log_time = self.log_time.later(elapsed.saturating_sub(self.elapsed));
+        self.elapsed = elapsed;
+        let time = now(&self.clock);
+        // Once, and not for every batch that is refused.
+        if time.is_none() && !self.is_timeless {
+            tracing::warn!("changes refused: {}", Error::NoTime);
+        }
+        self.is_timeless = time.is_none();
+        time
     }
 
     /// What is answered to a change that is decided right before `next`.
     fn changed(&self, outcome: Outcome, next: Revision) -> Changed {
-        let at = |revision| Cursor::after(self.log.id(), revision);
-        match outcome {
-            Outcome::Made => Changed { changed: true, revision: next, cursor: at(next) },
+        let (changed, revision, at) = match outcome {
+            Outcome::Made => (true, next, next),
             // As it is at the newest position decided so far.
-            Outcome::Found(since) => {
-                Changed { changed: false, revision: since, cursor: at(next.previous()) }
-            }
-        }
+            Outcome::Found(since) => (false, since, next.previous()),
+        };
+        Changed { changed, revision, cursor: self.cursor_after(at) }
+    }
+
+    /// What is answered to a post that is decided right before `next`.
+    fn published(&self, outcome: Outcome, next: Revision) -> PublishedAt {
+        let (deduplicated, revision, at) = match outcome {
+            Outcome::Made => (false, next, next),
+            Outcome::Found(earlier) => (true, earlier, next.previous()),
+        };
+        PublishedAt { revision, deduplicated, cursor: self.cursor_after(at) }
+    }
+
+    fn cursor_after(&self, revision: Revision) -> Cursor {
+        Cursor::after(self.log.id(), revision)
     }
 
     fn commit(&mut self, after: Revision, decided: Decided) -> Result<(), log::Error> {
@@ -151,4 +194,8 @@ impl Committer {
         }
         Ok(())
     }
+}
+
+fn now(clock: &Clock) -> Option<Timestamp> {
+    clock.since_epoch().and_then(Timestamp::since_epoch)
 }

@@ -1,17 +1,16 @@
 //! What becomes of a command, by the state it meets: an event, or nothing, and an answer.
 //!
-//! Nothing here writes.
+//! Nothing here writes, or reads the disk.
 
 use super::Error;
-use super::command::{Ask, EdgeKind, ReactionKind};
-use super::pending::{EdgesOf, Pending, State};
-use super::replies::PublishedAt;
+use super::command::{Ask, EdgeKind, NotDone, ReactionKind, Request};
+use super::pending::{EdgesOf, Pending, Requested, State};
 use crate::config::Limits;
-use crate::log;
-use crate::model::{Change, Content, PostId, PostRef, RequestId, Revision, Severed, UserId};
+use crate::model::{Change, Content, PostId, PostRef, Revision, Severed, UserId};
+use crate::view::{Evidence, Question};
 
 /// A command that was decided: what changes, and what is answered once that can be read.
-pub(super) type Decision<T> = (Option<Change>, Result<T, Error>);
+pub(super) type Decision<T> = (Option<Change>, Result<T, NotDone>);
 
 /// Something that is so: since when, if this did not make it so.
 #[derive(Clone, Copy, Debug)]
@@ -40,25 +39,21 @@ impl Rules {
     }
 
     /// Decides a change.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read: nothing is decided any more.
-    pub(super) fn change(
-        &self,
-        ask: Ask,
-        pending: &Pending,
-    ) -> Result<Decision<Outcome>, log::Error> {
+    pub(super) fn change(&self, ask: Ask, pending: &Pending) -> Decision<Outcome> {
         match ask {
             Ask::Edge { kind, user, other } => self.edge(kind, user, other, pending),
-            Ask::React { kind, user, post } => react(kind, user, post, pending),
+            Ask::React { kind, user, post, evidence } => react(kind, user, post, evidence, pending),
             Ask::Delete { post, reply_to, quote, notified } => {
-                let deleted = pending.since(&State::Deleted(post.id))?;
-                Ok(make(deleted, Change::Delete { post, reply_to, quote, notified }))
+                let deleted = pending.since(&State::Deleted(post.id));
+                make(deleted, Change::Delete { post, reply_to, quote, notified })
             }
-            Ask::See { user, until } => {
-                let seen = pending.since(&State::Seen(user.clone()))?.unwrap_or(Revision::ZERO);
+            Ask::See { user, until, evidence } => {
+                let Some(seen) = pending.answer(&Question::Seen(user.clone()), evidence) else {
+                    return LOOK_AGAIN;
+                };
+                let seen = seen.unwrap_or(Revision::ZERO);
                 let found = (seen >= until).then_some(Revision::ZERO);
-                Ok(make(found, Change::See { user, until }))
+                make(found, Change::See { user, until })
             }
         }
     }
@@ -69,14 +64,14 @@ impl Rules {
         user: UserId,
         other: UserId,
         pending: &Pending,
-    ) -> Result<Decision<Outcome>, log::Error> {
+    ) -> Decision<Outcome> {
         let since = |of, one: &UserId, other: &UserId| {
             pending.since(&State::Edge(of, one.clone(), other.clone()))
         };
-        let following = since(EdgesOf::Follows, &user, &other)?;
+        let following = since(EdgesOf::Follows, &user, &other);
         let (of, max, found, change) = match kind {
-            EdgeKind::Follow if following.is_none() && pending.are_apart(&user, &other)? => {
-                return Ok((None, Err(Error::Blocked { user, other })));
+            EdgeKind::Follow if following.is_none() && pending.are_apart(&user, &other) => {
+                return refuse(Error::Blocked { user, other });
             }
             EdgeKind::Follow => {
                 let change = Change::Follow { follower: user.clone(), followee: other };
@@ -85,36 +80,36 @@ impl Rules {
             EdgeKind::Unfollow => {
                 let since = following;
                 let change = Change::Unfollow { follower: user, followee: other, since };
-                return Ok(end(following, change));
+                return end(following, change);
             }
             EdgeKind::Block => {
-                let found = since(EdgesOf::Blocks, &user, &other)?;
+                let found = since(EdgesOf::Blocks, &user, &other);
                 let severed = Severed {
                     following: following.is_some(),
-                    follower: since(EdgesOf::Follows, &other, &user)?.is_some(),
+                    follower: since(EdgesOf::Follows, &other, &user).is_some(),
                 };
                 let change = Change::Block { blocker: user.clone(), blocked: other, severed };
                 (EdgesOf::Blocks, self.blocks_max, found, change)
             }
             EdgeKind::Unblock => {
-                let found = since(EdgesOf::Blocks, &user, &other)?;
-                return Ok(end(found, Change::Unblock { blocker: user, blocked: other }));
+                let found = since(EdgesOf::Blocks, &user, &other);
+                return end(found, Change::Unblock { blocker: user, blocked: other });
             }
             EdgeKind::Mute => {
-                let found = since(EdgesOf::Mutes, &user, &other)?;
+                let found = since(EdgesOf::Mutes, &user, &other);
                 let change = Change::Mute { muter: user.clone(), muted: other };
                 (EdgesOf::Mutes, self.mutes_max, found, change)
             }
             EdgeKind::Unmute => {
-                let found = since(EdgesOf::Mutes, &user, &other)?;
+                let found = since(EdgesOf::Mutes, &user, &other);
                 let follows = following.is_some();
-                return Ok(end(found, Change::Unmute { muter: user, muted: other, follows }));
+                return end(found, Change::Unmute { muter: user, muted: other, follows });
             }
         };
         if found.is_none() && pending.count(of, &user) >= max {
-            return Ok((None, Err(Error::TooMany { user, of, max })));
+            return refuse(Error::TooMany { user, of, max });
         }
-        Ok(make(found, change))
+        make(found, change)
     }
 }
 
@@ -122,72 +117,75 @@ fn react(
     kind: ReactionKind,
     user: UserId,
     post: PostRef,
+    evidence: Evidence,
     pending: &Pending,
-) -> Result<Decision<Outcome>, log::Error> {
+) -> Decision<Outcome> {
     let ends = matches!(kind, ReactionKind::Unlike | ReactionKind::Unrepost);
-    if pending.since(&State::Deleted(post.id))?.is_some() {
+    if pending.since(&State::Deleted(post.id)).is_some() {
         // What was between them has gone with the post.
-        let gone = if ends {
-            Ok(Outcome::Found(Revision::ZERO))
-        } else {
-            Err(Error::PostNotFound { post: post.id })
+        return match ends {
+            true => (None, Ok(Outcome::Found(Revision::ZERO))),
+            false => refuse(Error::PostNotFound { post: post.id }),
         };
-        return Ok((None, gone));
     }
-    if !ends && pending.are_apart(&user, &post.author)? {
-        return Ok((None, Err(Error::Blocked { user, other: post.author })));
+    if !ends && pending.are_apart(&user, &post.author) {
+        return refuse(Error::Blocked { user, other: post.author });
     }
-    let state = match kind {
-        ReactionKind::Like | ReactionKind::Unlike => State::Like(post.id, user.clone()),
-        ReactionKind::Repost | ReactionKind::Unrepost => State::Repost(post.id, user.clone()),
+    let Some(found) = pending.answer(&kind.question(&user, post.id), evidence) else {
+        return LOOK_AGAIN;
     };
-    let found = pending.since(&state)?;
-    Ok(match kind {
+    match kind {
         ReactionKind::Like => make(found, Change::Like { user, post }),
         ReactionKind::Unlike => end(found, Change::Unlike { user, post, since: found }),
         ReactionKind::Repost => make(found, Change::Repost { user, post }),
         ReactionKind::Unrepost => end(found, Change::Unrepost { user, post, since: found }),
-    })
+    }
 }
 
-/// Decides a post, to be published at `next`.
-///
-/// # Errors
-/// The log or the index is damaged or cannot be read: nothing is decided any more.
+/// Decides a post: whether it is made, or where it was.
 pub(super) fn publish(
     author: UserId,
     content: Content,
-    request_id: Option<RequestId>,
-    next: Revision,
+    request: Option<Request>,
     pending: &Pending,
-) -> Result<Decision<PublishedAt>, log::Error> {
-    if let Some(request_id) = &request_id
-        && let Some(earlier) = pending.requested(&author, request_id)?
-    {
-        let deleted = pending.since(&State::Deleted(PostId::at(earlier.revision)))?;
-        let (author, request_id) = (author.clone(), request_id.clone());
-        let answer = match earlier.content {
-            // Whatever it said: that may be erased.
-            _ if deleted.is_some() => Err(Error::PostDeleted { author, request_id }),
-            Some(said) if said.asks_as(&content) => {
-                Ok(PublishedAt { revision: earlier.revision, deduplicated: true })
-            }
-            _ => Err(Error::RequestIdReused { author, request_id }),
+) -> Decision<Outcome> {
+    let request_id = request.as_ref().map(|request| request.id.clone());
+    if let Some(request) = request {
+        let (said, revision) = match pending.requested(&author, &request) {
+            Requested::Never => (None, None),
+            Requested::At(revision, said) => (said, Some(revision)),
+            Requested::LookAgain => return LOOK_AGAIN,
         };
-        return Ok((None, answer));
+        if let Some(revision) = revision {
+            let request_id = request.id;
+            // Whatever it said: that may be erased.
+            if pending.since(&State::Deleted(PostId::at(revision))).is_some() {
+                return refuse(Error::PostDeleted { author, request_id });
+            }
+            return match said {
+                Some(said) if said.asks_as(&content) => (None, Ok(Outcome::Found(revision))),
+                _ => refuse(Error::RequestIdReused { author, request_id }),
+            };
+        }
     }
     let parent = content.reply_to.as_ref().map(|reply_to| &reply_to.parent);
     for referred in parent.into_iter().chain(&content.quote) {
-        if pending.since(&State::Deleted(referred.id))?.is_some() {
-            return Ok((None, Err(Error::PostNotFound { post: referred.id })));
+        if pending.since(&State::Deleted(referred.id)).is_some() {
+            return refuse(Error::PostNotFound { post: referred.id });
         }
-        if pending.are_apart(&author, &referred.author)? {
+        if pending.are_apart(&author, &referred.author) {
             let (user, other) = (author, referred.author.clone());
-            return Ok((None, Err(Error::Blocked { user, other })));
+            return refuse(Error::Blocked { user, other });
         }
     }
-    let change = Change::Publish { author, content, request_id };
-    Ok((Some(change), Ok(PublishedAt { revision: next, deduplicated: false })))
+    make(None, Change::Publish { author, content, request_id })
+}
+
+/// Nothing is decided, as it is not known by what.
+const LOOK_AGAIN: Decision<Outcome> = (None, Err(NotDone::LookAgain));
+
+fn refuse(error: Error) -> Decision<Outcome> {
+    (None, Err(NotDone::Refused(error)))
 }
 
 /// Makes something so by `change`, unless it was found to be.

@@ -2,6 +2,10 @@
 //!
 //! Nothing is remembered of what is left to do: the log says up to where posts were erased, and the
 //! view which were deleted since, also after a restart.
+//!
+//! How long ago a post was deleted is measured while the engine runs, so no clock that is set keeps
+//! one on the disk. Of those that were deleted before it was opened only the time of day is known. It
+//! is believed as far as it makes them due sooner: they wait for an interval from then at most.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -10,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::indexer::lower_priority;
 use crate::config::Limits;
 use crate::log::{self, Erasing, Erasure, Log};
-use crate::model::{Change, Revision, Timestamp};
+use crate::model::{Change, Event, Revision, Timestamp};
 use crate::runtime::Clock;
 use crate::view::View;
 
@@ -36,10 +40,14 @@ pub(super) struct Eraser {
     stopped: Receiver<()>,
     /// Posts that were deleted, and not erased since.
     deleted: Vec<Revision>,
-    /// When the first of them was deleted.
-    oldest: Option<Timestamp>,
+    /// When the first of them has been there for as long as it may, by [`Clock::elapsed`].
+    due: Option<Duration>,
     /// All that was deleted up to here is among them, or erased.
     looked_until: Revision,
+    /// When that was looked for, by [`Clock::elapsed`]: what is found later was deleted later.
+    looked_at: Duration,
+    /// What was deleted up to here was deleted before the engine was opened.
+    opened_at: Revision,
 }
 
 impl Eraser {
@@ -52,13 +60,15 @@ impl Eraser {
     ) -> Self {
         Self {
             looked_until: log.erased_until(),
+            looked_at: clock.elapsed(),
+            opened_at: view.applied(),
             log,
             view,
             clock,
             interval: limits.compaction_interval,
             stopped,
             deleted: Vec::new(),
-            oldest: None,
+            due: None,
         }
     }
 
@@ -79,25 +89,35 @@ impl Eraser {
 
     /// Takes in what was deleted since the last look.
     fn look(&mut self) -> Result<(), log::Error> {
-        let until = self.view.applied();
+        let (at, until) = (self.clock.elapsed(), self.view.applied());
         let retractions = self.view.retractions(self.looked_until, until);
         for some in retractions.chunks(READ_EVENTS_MAX) {
-            for event in self.log.get_many(some)?.into_iter().flatten() {
+            for (event, &revision) in self.log.get_many(some)?.into_iter().zip(some) {
                 // The others are reposts that were taken back.
-                if let Change::Delete { post, .. } = event.change {
+                if let Some(Event { time, change: Change::Delete { post, .. }, .. }) = event {
+                    let is_old = revision <= self.opened_at;
+                    let left = if is_old { self.left_by_clock(time) } else { self.interval };
+                    let due = self.looked_at + left;
                     self.deleted.push(post.id.revision());
-                    self.oldest.get_or_insert(event.time);
+                    self.due = Some(self.due.map_or(due, |sooner| sooner.min(due)));
                 }
             }
         }
-        self.looked_until = until;
+        (self.looked_at, self.looked_until) = (at, until);
         Ok(())
+    }
+
+    /// How long what was deleted at `time` may still be there, by the time of day. None if that has
+    /// not come yet: then the clock was wrong at some time, and says nothing of how long ago it was.
+    fn left_by_clock(&self, time: Timestamp) -> Duration {
+        let now = self.clock.since_epoch().and_then(Timestamp::since_epoch);
+        let age = now.and_then(|now| now.after(time));
+        age.map_or(Duration::ZERO, |age| self.interval.saturating_sub(age))
     }
 
     /// Whether the first of what was deleted has been there for as long as it may.
     fn is_due(&self) -> bool {
-        let now = Timestamp::since_epoch(self.clock.since_epoch());
-        self.oldest.is_some_and(|oldest| oldest.is_older_than(self.interval, now))
+        self.due.is_some_and(|due| self.clock.elapsed() >= due)
     }
 
     fn erase(&mut self) -> Result<(), log::Error> {
@@ -112,7 +132,7 @@ impl Eraser {
             Erasing::Done => {
                 let seconds = began.elapsed().as_secs_f64();
                 tracing::info!(posts, seconds, "what deleted posts said is erased");
-                self.oldest = None;
+                self.due = None;
                 return Ok(());
             }
             Erasing::Abandoned => {}

@@ -91,6 +91,12 @@ pub enum Error {
          (reads go on)"
     )]
     DiskFull,
+    /// The server's clock is set to before 1970, or to later than can be written down.
+    #[error(
+        "the server's clock is not between the years 1970 and 2554, so it takes no changes: set it \
+         right, and try again (reads go on)"
+    )]
+    NoTime,
     /// The server takes no more changes.
     #[error("the server is stopping: connect again")]
     Stopping,

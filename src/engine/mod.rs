@@ -39,7 +39,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use applier::Applier;
-use command::{Caller, Command};
+use command::{Caller, Command, NotDone};
 use committer::Committer;
 use eraser::Eraser;
 use indexer::Indexer;
@@ -210,12 +210,12 @@ impl Engine {
         let _ = tokio::task::spawn_blocking(join).await;
     }
 
-    async fn call<T>(&self, command: impl FnOnce(Caller<T>) -> Command) -> Result<T, Error> {
+    async fn call<T>(&self, command: impl FnOnce(Caller<T>) -> Command) -> Result<T, NotDone> {
         let (caller, answer) = Caller::new();
         self.0.commands.try_send(command(caller)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Stopping,
         })?;
-        answer.await.unwrap_or(Err(Error::OutcomeUnknown))
+        answer.await.unwrap_or(Err(NotDone::Refused(Error::OutcomeUnknown)))
     }
 }

@@ -1,12 +1,13 @@
-//! What is decided but not applied yet, over what the view shows.
+//! What is decided but not applied yet, over what the view has in memory. Nothing here reads the
+//! disk.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::log;
+use super::command::{Made, Request};
 use crate::model::{Change, Content, Event, PostId, RequestId, Revision, UserId};
-use crate::view::View;
+use crate::view::{Evidence, Question, View};
 
 /// The state that a command is decided by: the view, and the decisions on their way to it.
 #[derive(Debug)]
@@ -21,24 +22,20 @@ struct PendingBatch {
     last: Revision,
     /// Since when something is so, or `None` where it is no longer.
     states: HashMap<State, Option<Revision>>,
+    /// What memory may not know, in the same way.
+    answers: HashMap<Question, Option<Revision>>,
     /// How many of these there are after the batch.
     counts: HashMap<(EdgesOf, UserId), usize>,
     requests: HashMap<(UserId, RequestId), (Revision, Content)>,
 }
 
-/// Something that is so since a revision, or is not.
+/// Something that is so since a revision, or is not, and that memory always knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum State {
     /// The one follows, blocks or mutes the other.
     Edge(EdgesOf, UserId, UserId),
-    /// The user likes the post.
-    Like(PostId, UserId),
-    /// The user reposts the post.
-    Repost(PostId, UserId),
     /// The post was deleted.
     Deleted(PostId),
-    /// The user has seen what they were notified of up to the revision.
-    Seen(UserId),
 }
 
 /// The edges from a user to others.
@@ -64,10 +61,12 @@ impl fmt::Display for EdgesOf {
 
 /// What a request id was used for.
 #[derive(Debug)]
-pub(super) struct Requested {
-    pub(super) revision: Revision,
-    /// What the post says; `None` if that is erased.
-    pub(super) content: Option<Content>,
+pub(super) enum Requested {
+    Never,
+    /// For the post at this revision, which says this; nothing if that is erased.
+    At(Revision, Option<Content>),
+    /// What was found of it is not where it was used last.
+    LookAgain,
 }
 
 impl Pending {
@@ -98,11 +97,17 @@ impl Pending {
             }
             Change::Publish { request_id: None, .. } | Change::Erased { .. } => {}
             Change::Delete { post, .. } => self.set(State::Deleted(post.id), now),
-            Change::Like { user, post } => self.set(State::Like(post.id, user.clone()), now),
-            Change::Unlike { user, post, .. } => self.set(State::Like(post.id, user.clone()), None),
-            Change::Repost { user, post } => self.set(State::Repost(post.id, user.clone()), now),
+            Change::Like { user, post } => {
+                self.set_answer(Question::Liked(post.id, user.clone()), now);
+            }
+            Change::Unlike { user, post, .. } => {
+                self.set_answer(Question::Liked(post.id, user.clone()), None);
+            }
+            Change::Repost { user, post } => {
+                self.set_answer(Question::Reposted(post.id, user.clone()), now);
+            }
             Change::Unrepost { user, post, .. } => {
-                self.set(State::Repost(post.id, user.clone()), None);
+                self.set_answer(Question::Reposted(post.id, user.clone()), None);
             }
             Change::Block { blocker, blocked, severed } => {
                 self.set_edge(EdgesOf::Blocks, blocker, blocked, now);
@@ -120,7 +125,9 @@ impl Pending {
             Change::Unmute { muter, muted, .. } => {
                 self.set_edge(EdgesOf::Mutes, muter, muted, None);
             }
-            Change::See { user, until } => self.set(State::Seen(user.clone()), Some(*until)),
+            Change::See { user, until } => {
+                self.set_answer(Question::Seen(user.clone()), Some(*until));
+            }
         }
         self.deciding().last = revision;
     }
@@ -134,6 +141,10 @@ impl Pending {
 
     fn set(&mut self, state: State, since: Option<Revision>) {
         self.deciding().states.insert(state, since);
+    }
+
+    fn set_answer(&mut self, question: Question, answer: Option<Revision>) {
+        self.deciding().answers.insert(question, answer);
     }
 
     fn deciding(&mut self) -> &mut PendingBatch {
@@ -150,36 +161,37 @@ impl Pending {
     }
 
     /// Since when `state` is so, if it is.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub(super) fn since(&self, state: &State) -> Result<Option<Revision>, log::Error> {
+    pub(super) fn since(&self, state: &State) -> Option<Revision> {
         let decided = self.batches.iter().rev().find_map(|batch| batch.states.get(state).copied());
-        if let Some(decided) = decided {
-            return Ok(decided);
-        }
         let view = &self.view;
-        Ok(match state {
+        decided.unwrap_or_else(|| match state {
             State::Edge(EdgesOf::Follows, one, other) => view.edge(one, other),
             State::Edge(EdgesOf::Blocks, one, other) => view.blocked_since(one, other),
             State::Edge(EdgesOf::Mutes, one, other) => view.muted_since(one, other),
-            State::Like(post, user) => view.liked_since(*post, user)?,
-            State::Repost(post, user) => view.reposted_since(*post, user)?,
             State::Deleted(post) => view.retracted_at(post.revision()),
-            State::Seen(user) => view.seen_until(user)?,
         })
     }
 
+    /// The answer to `question` by now, for which `evidence` was looked up; `None` if it has to be
+    /// looked up again.
+    pub(super) fn answer(
+        &self,
+        question: &Question,
+        evidence: Evidence,
+    ) -> Option<Option<Revision>> {
+        let answers = self.batches.iter().rev();
+        // What is in none of the batches is applied in whole.
+        let decided = answers.filter_map(|batch| batch.answers.get(question)).copied().next();
+        decided.map_or_else(|| self.view.confirm(question, evidence), Some)
+    }
+
     /// Whether one of the two blocks the other.
-    ///
-    /// # Errors
-    /// As those of [`Pending::since`].
-    pub(super) fn are_apart(&self, one: &UserId, other: &UserId) -> Result<bool, log::Error> {
+    pub(super) fn are_apart(&self, one: &UserId, other: &UserId) -> bool {
         let blocks = |one: &UserId, other: &UserId| {
             let state = State::Edge(EdgesOf::Blocks, one.clone(), other.clone());
-            Ok::<_, log::Error>(self.since(&state)?.is_some())
+            self.since(&state).is_some()
         };
-        Ok(blocks(one, other)? || blocks(other, one)?)
+        blocks(one, other) || blocks(other, one)
     }
 
     /// How many `user` follows, blocks or mutes.
@@ -193,32 +205,24 @@ impl Pending {
         })
     }
 
-    /// What `author` used `request_id` for, if that is remembered.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    pub(super) fn requested(
-        &self,
-        author: &UserId,
-        request_id: &RequestId,
-    ) -> Result<Option<Requested>, log::Error> {
-        let key = (author.clone(), request_id.clone());
+    /// What `author` used a request id for, if that is remembered.
+    pub(super) fn requested(&self, author: &UserId, request: &Request) -> Requested {
+        let key = (author.clone(), request.id.clone());
         let decided = self.batches.iter().rev().find_map(|batch| batch.requests.get(&key));
         if let Some((revision, content)) = decided {
-            return Ok(Some(Requested { revision: *revision, content: Some(content.clone()) }));
+            return Requested::At(*revision, Some(content.clone()));
         }
-        let Some(revision) = self.view.requested(author, request_id) else {
-            return Ok(None);
+        let Some(revision) = self.view.requested(author, &request.id) else {
+            return Requested::Never;
         };
-        // The view tells where to look; what stands there is the proof.
-        let (by, id, content) = match self.view.log().get(revision)?.map(|event| event.change) {
-            Some(Change::Publish { author, content, request_id }) => {
-                (author, request_id, Some(content))
-            }
-            Some(Change::Erased { author, request_id, .. }) => (author, request_id, None),
-            _ => return Ok(None),
-        };
-        let is_it = by == *author && id.as_ref() == Some(request_id);
-        Ok(is_it.then_some(Requested { revision, content }))
+        // The view says where to look; what was found there is the proof.
+        match &request.found {
+            Some((at, made)) if *at == revision => match made {
+                Made::Post(content) => Requested::At(revision, Some((**content).clone())),
+                Made::Erased => Requested::At(revision, None),
+                Made::Other => Requested::Never,
+            },
+            _ => Requested::LookAgain,
+        }
     }
 }

@@ -3,32 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::command::Caller;
+use super::command::{Caller, NotDone, PublishedAt};
 use super::porter::Carriers;
-use super::{Changed, Error, Published};
+use super::{Changed, Error};
 use crate::hub::Dispatch;
-use crate::model::{Cursor, Revision};
+use crate::model::Revision;
 use crate::view::View;
 
-/// One answer, as far as it is known before the view has come to it, and where it goes.
+/// One answer, and where it goes.
 #[derive(Debug)]
 pub(super) enum Reply {
-    Change(Caller<Changed>, Result<Changed, Error>),
-    Publish(Caller<Published>, Result<PublishedAt, Error>),
-}
-
-/// A post that is in the log.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PublishedAt {
-    pub(super) revision: Revision,
-    pub(super) deduplicated: bool,
-}
-
-/// One answer that is due.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Change(Caller<Changed>, Result<Changed, Error>),
-    Publish(Caller<Published>, Result<Published, Error>),
+    Change(Caller<Changed>, Result<Changed, NotDone>),
+    Publish(Caller<PublishedAt>, Result<PublishedAt, NotDone>),
 }
 
 /// Answers in the order of the log, held back until the view has come to them.
@@ -44,13 +30,11 @@ impl Reply {
     /// Answers with an error instead.
     pub(super) fn refuse(self, error: impl FnOnce() -> Error) {
         match self {
-            Self::Change(caller, _) => caller.answer(Err(error())),
-            Self::Publish(caller, _) => caller.answer(Err(error())),
+            Self::Change(caller, _) => caller.answer(Err(error().into())),
+            Self::Publish(caller, _) => caller.answer(Err(error().into())),
         }
     }
-}
 
-impl Answer {
     /// The lane on which the caller waits.
     pub(super) fn lane(&self) -> usize {
         match self {
@@ -81,41 +65,27 @@ impl Replies {
             return;
         }
         drop(waiting);
-        self.carriers.bring(None, self.answers(position, replies).collect());
+        self.carriers.answer(replies);
     }
 
-    /// Sends the answers that the view has come to, and `dispatch` to the live feeds with them.
+    /// Sends `dispatch` to the live feeds, and the answers that the view has come to.
     pub(super) fn release(&self, dispatch: Option<Arc<Dispatch>>) {
+        if let Some(dispatch) = dispatch {
+            self.carriers.dispatch(&dispatch);
+        }
         let mut due = Vec::new();
         let mut waiting = self.waiting();
         let applied = self.view.applied();
-        while let Some((position, replies)) =
-            waiting.pop_front_if(|(position, _)| *position <= applied)
-        {
-            due.extend(self.answers(position, replies));
+        while let Some((_, replies)) = waiting.pop_front_if(|(position, _)| *position <= applied) {
+            due.extend(replies);
         }
         drop(waiting);
-        self.carriers.bring(dispatch, due);
+        self.carriers.answer(due);
     }
 
     /// Whether anybody is to be told what is applied.
     pub(super) fn is_watched(&self) -> bool {
         self.carriers.is_watched()
-    }
-
-    fn answers(&self, position: Revision, replies: Vec<Reply>) -> impl Iterator<Item = Answer> {
-        let cursor = Cursor::after(self.view.log().id(), position);
-        replies.into_iter().map(move |reply| match reply {
-            Reply::Change(caller, answer) => Answer::Change(caller, answer),
-            Reply::Publish(caller, answer) => {
-                Answer::Publish(caller, answer.and_then(|at| self.published(at, cursor)))
-            }
-        })
-    }
-
-    fn published(&self, at: PublishedAt, cursor: Cursor) -> Result<Published, Error> {
-        let post = self.view.published(at.revision)?.ok_or(Error::OutcomeUnknown)?;
-        Ok(Published { post, deduplicated: at.deduplicated, cursor })
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<(Revision, Vec<Reply>)>> {

@@ -1,14 +1,20 @@
 //! The calls that change something.
 //!
 //! What a change refers to is looked up before it joins the queue, where reading may take its time;
-//! what may change meanwhile is decided in the queue's order, by the committer.
+//! what may change meanwhile is decided in the queue's order, by the committer. What decides it and may
+//! be in the index alone is looked up here too, and confirmed there by memory.
 
-use super::command::{Ask, Command};
+use super::command::{Ask, Command, Made, NotDone, PublishedAt, Request};
 use super::{Changed, Draft, EdgeKind, Engine, Error, Published, ReactionKind};
 use crate::model::{
     Change, Content, Cursor, Facets, PostId, PostRef, ReplyTo, RequestId, Revision, UserId,
 };
-use crate::view::View;
+use crate::view::{Evidence, Question, View};
+
+/// How often a call looks up what it is decided by: again only if that was changed, and had left
+/// memory, between the lookup and the decision, which is some milliseconds. Then the index is written
+/// much faster than it can be.
+const LOOKUPS_MAX: usize = 8;
 
 /// A post that is referred to, as it was published. It may be deleted by now.
 #[derive(Debug)]
@@ -70,7 +76,12 @@ impl Engine {
             self.check_room([&user])?;
         }
         let post = self.referred(post).await?.post;
-        self.change(Ask::React { kind, user, post }).await
+        let question = kind.question(&user, post.id);
+        let ask = |evidence| {
+            let (user, post) = (user.clone(), post.clone());
+            Ask::React { kind, user, post, evidence }
+        };
+        self.change_by(question, ask).await
     }
 
     /// Publishes a post; with a `request_id` that was used before, gives the post made then.
@@ -99,7 +110,70 @@ impl Engine {
         if let Some(quote) = quote {
             content.quote = Some(self.referred(quote).await?.post);
         }
-        self.call(|caller| Command::Publish { author, content, request_id, caller }).await
+        let published = match request_id {
+            None => {
+                let command = |caller| Command::Publish { author, content, request: None, caller };
+                self.call(command).await.map_err(NotDone::into_error)?
+            }
+            Some(id) => self.publish_once(author, content, id).await?,
+        };
+        let PublishedAt { revision, deduplicated, cursor } = published;
+        let post = match self.0.view.published_at_hand(revision) {
+            Some(post) => post,
+            None => {
+                let post = self.0.view.read(move |view| view.published(revision)).await?;
+                post.ok_or(Error::OutcomeUnknown)?
+            }
+        };
+        Ok(Published { post, deduplicated, cursor })
+    }
+
+    async fn publish_once(
+        &self,
+        author: UserId,
+        content: Content,
+        id: RequestId,
+    ) -> Result<PublishedAt, Error> {
+        for _ in 0..LOOKUPS_MAX {
+            let request = Some(self.request(&author, id.clone()).await?);
+            let (author, content) = (author.clone(), content.clone());
+            let command = |caller| Command::Publish { author, content, request, caller };
+            match self.call(command).await {
+                Err(NotDone::LookAgain) => {}
+                done => return done.map_err(NotDone::into_error),
+            }
+        }
+        Err(Error::Overloaded)
+    }
+
+    /// What there is to be known of a request id, whatever stands where it was used.
+    async fn request(&self, author: &UserId, id: RequestId) -> Result<Request, Error> {
+        let view = &self.0.view;
+        let Some(revision) = view.requested(author, &id) else {
+            return Ok(Request { id, found: None });
+        };
+        let by = author.clone();
+        view.read(move |view| {
+            let event = view.log().get(revision)?.ok_or(Error::Missing { revision })?;
+            let is_it = |author: &UserId, found: Option<&RequestId>| {
+                *author == by && found.is_some_and(|found| *found == id)
+            };
+            let made = match event.change {
+                Change::Publish { author, content, request_id }
+                    if is_it(&author, request_id.as_ref()) =>
+                {
+                    Made::Post(Box::new(content))
+                }
+                Change::Erased { author, request_id, .. }
+                    if is_it(&author, request_id.as_ref()) =>
+                {
+                    Made::Erased
+                }
+                _ => Made::Other,
+            };
+            Ok(Request { id, found: Some((revision, made)) })
+        })
+        .await
     }
 
     /// Deletes a post of `author`'s.
@@ -135,7 +209,9 @@ impl Engine {
             }
         };
         self.check_room([&user])?;
-        self.change(Ask::See { user, until }).await
+        let question = Question::Seen(user.clone());
+        let ask = |evidence| Ask::See { user: user.clone(), until, evidence };
+        self.change_by(question, ask).await
     }
 
     /// Checks that a change may name `users`: all exist already, or there is room for more.
@@ -148,7 +224,32 @@ impl Engine {
     }
 
     async fn change(&self, ask: Ask) -> Result<Changed, Error> {
-        self.call(|caller| Command::Change { ask, caller }).await
+        let done = self.call(|caller| Command::Change { ask, caller }).await;
+        done.map_err(NotDone::into_error)
+    }
+
+    /// A change that is decided by the answer to `question`, which memory may not know.
+    async fn change_by(
+        &self,
+        question: Question,
+        ask: impl Fn(Evidence) -> Ask,
+    ) -> Result<Changed, Error> {
+        let view = &self.0.view;
+        for _ in 0..LOOKUPS_MAX {
+            let evidence = match view.look_up_at_hand(&question) {
+                Some(evidence) => evidence,
+                None => {
+                    let question = question.clone();
+                    view.read(move |view| view.look_up(&question)).await?
+                }
+            };
+            let ask = ask(evidence);
+            match self.call(|caller| Command::Change { ask, caller }).await {
+                Err(NotDone::LookAgain) => {}
+                done => return done.map_err(NotDone::into_error),
+            }
+        }
+        Err(Error::Overloaded)
     }
 
     /// The post with this name, whether or not it was deleted since.
@@ -161,13 +262,15 @@ impl Engine {
 }
 
 fn read(view: &View, id: PostId) -> Result<Referred, Error> {
-    let event = view.log().get(id.revision())?;
-    let (author, content) = match event.map(|event| event.change) {
-        Some(Change::Publish { author, content, .. }) => (author, content),
+    // Cached then: whoever applies the change, or reads it, asks for it next.
+    if let Some(post) = view.published(id.revision())? {
+        return Ok(Referred { post: post.reference(), content: post.content.clone() });
+    }
+    match view.log().get(id.revision())?.map(|event| event.change) {
         Some(Change::Erased { author, reply_to, quote, .. }) => {
-            (author, Content::erased(reply_to, quote))
+            let content = Content::erased(reply_to, quote);
+            Ok(Referred { post: PostRef { id, author }, content })
         }
-        _ => return Err(Error::PostNotFound { post: id }),
-    };
-    Ok(Referred { post: PostRef { id, author }, content })
+        _ => Err(Error::PostNotFound { post: id }),
+    }
 }

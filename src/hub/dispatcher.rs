@@ -6,13 +6,15 @@
 //!                                       the oldest go on
 //! ```
 //!
-//! Never waits for a reader.
+//! Never waits for a reader. A lane that lost a batch begins afresh: what is on its way goes nowhere,
+//! and each feed is brought level with the view, a bounded number of them at a time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Hub;
 use super::effect::{self, Effect, Known};
+use super::lane::authors_of;
 use crate::log::{self, Batch};
 use crate::model::{Change, Post, Revision};
 use crate::view::{Applied, Happened, View};
@@ -37,7 +39,7 @@ pub struct Dispatcher {
     queue: VecDeque<Arc<Dispatch>>,
     /// How many effects of the first batch in the queue have been taken.
     taken: usize,
-    /// The newest change of which all effects were taken.
+    /// The newest change of which all effects were taken, or that feeds which lagged are level with.
     newest: Revision,
 }
 
@@ -91,11 +93,31 @@ impl Dispatcher {
         self.queue.push_back(dispatch);
     }
 
+    /// Whether something was lost on the way here, which the next step sees to.
+    #[must_use]
+    pub fn is_lagging(&self) -> bool {
+        self.hub.is_lagging(self.lane)
+    }
+
+    /// Waits until something is lost on the way here.
+    pub async fn lagged(&self) {
+        self.hub.lane(self.lane).lagged().await;
+    }
+
     /// Tells some feeds. Whether there is more to tell.
     pub fn step(&mut self) -> bool {
         let limits = &self.hub.0.limits;
         let lane = self.hub.lane(self.lane);
+        let view = &self.hub.0.view;
         let mut registry = lane.registry();
+        if lane.begin_afresh() {
+            self.queue.clear();
+            self.taken = 0;
+            registry.lag();
+            self.newest = self.newest.max(view.applied());
+        }
+        registry
+            .bring_level(limits.step_feeds_max, |feed| (view.applied(), authors_of(view, feed)));
         for _ in 0..STEP_EVENTS_MAX {
             let has_room = registry.passes() < limits.passes_max;
             let Some(dispatch) = self.queue.front().filter(|_| has_room) else { break };
@@ -107,10 +129,11 @@ impl Dispatcher {
                     // Of one change that is several effects, all have to be taken.
                     let next = dispatch.effects.get(self.taken);
                     let has_more = next.is_some_and(|next| next.event().revision == revision);
-                    self.newest = if has_more { revision.previous() } else { revision };
+                    let reached = if has_more { revision.previous() } else { revision };
+                    self.newest = self.newest.max(reached);
                 }
                 None => {
-                    self.newest = dispatch.until;
+                    self.newest = self.newest.max(dispatch.until);
                     self.queue.pop_front();
                     self.taken = 0;
                 }
@@ -118,8 +141,11 @@ impl Dispatcher {
         }
         registry.advance_small(limits.step_feeds_max);
         registry.advance_oldest(limits.step_feeds_max);
-        let dispatched = registry.oldest_pass().map_or(self.newest, Revision::previous);
-        lane.advance(dispatched);
-        !self.queue.is_empty() || registry.passes() > 0
+        // A feed that lags has less than that, and is not told so.
+        if !registry.is_lagging() {
+            let dispatched = registry.oldest_pass().map_or(self.newest, Revision::previous);
+            lane.advance(dispatched);
+        }
+        !self.queue.is_empty() || registry.passes() > 0 || registry.is_lagging()
     }
 }

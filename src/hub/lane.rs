@@ -5,15 +5,17 @@
 //! lock is for those, and for streams that are dropped elsewhere; on a worker nobody contends
 //! for it.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 
 use super::effect::Of;
 use super::registry::Registry;
 use super::{Hub, Run};
 use crate::model::{Revision, UserId};
+use crate::view::View;
 
 /// One lane.
 #[derive(Debug)]
@@ -23,6 +25,9 @@ pub(super) struct Lane {
     watched: AtomicUsize,
     /// Everything up to here is in the channels it belongs in.
     dispatched: AtomicU64,
+    /// Whether something was lost on the way here that nobody has seen to.
+    lagging: AtomicBool,
+    lagged: Notify,
 }
 
 /// One stream's part in its user's channel. Leaves when dropped.
@@ -40,6 +45,8 @@ impl Lane {
             registry: Mutex::new(Registry::new(channel_runs)),
             watched: AtomicUsize::new(0),
             dispatched: AtomicU64::new(dispatched.get()),
+            lagging: AtomicBool::new(false),
+            lagged: Notify::new(),
         }
     }
 
@@ -47,6 +54,27 @@ impl Lane {
     /// applied before it was asked.
     pub(super) fn is_watched(&self) -> bool {
         self.watched.load(Ordering::SeqCst) > 0
+    }
+
+    /// Something that was applied is lost to the feeds here.
+    pub(super) fn lag(&self) {
+        self.lagging.store(true, Ordering::SeqCst);
+        self.lagged.notify_one();
+    }
+
+    pub(super) fn is_lagging(&self) -> bool {
+        self.lagging.load(Ordering::SeqCst)
+    }
+
+    /// Whether something was lost. What is applied from now on is not, before the next [`Lane::lag`];
+    /// whoever asks the view after this finds all that was lost there.
+    pub(super) fn begin_afresh(&self) -> bool {
+        self.lagging.swap(false, Ordering::SeqCst)
+    }
+
+    /// Waits until something is lost; or was, since this was waited for last.
+    pub(super) async fn lagged(&self) {
+        self.lagged.notified().await;
     }
 
     pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -71,18 +99,23 @@ impl Subscription {
         let it = hub.lane(lane);
         // Counted before the view is read; see `is_watched`.
         it.watched.fetch_add(1, Ordering::SeqCst);
-        let view = &hub.0.view;
-        let authors = || match of {
-            Of::Feed => std::iter::once(user.clone()).chain(view.feed_authors(user)).collect(),
-            Of::Notifications => Vec::new(),
-        };
-        let (place, receiver) = it.registry().join(&(user.clone(), of), view.applied(), authors);
+        let user = (user.clone(), of);
+        let authors = || authors_of(&hub.0.view, &user);
+        let (place, receiver) = it.registry().join(&user, hub.0.view.applied(), authors);
         Self { hub, lane, place, receiver }
     }
 
     /// How far the lane's channels have been told.
     pub(super) fn dispatched(&self) -> Revision {
         self.hub.lane(self.lane).dispatched()
+    }
+}
+
+/// Whose posts go to a feed, by now.
+pub(super) fn authors_of(view: &View, (user, of): &(UserId, Of)) -> Vec<UserId> {
+    match of {
+        Of::Feed => std::iter::once(user.clone()).chain(view.feed_authors(user)).collect(),
+        Of::Notifications => Vec::new(),
     }
 }
 

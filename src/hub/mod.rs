@@ -97,6 +97,18 @@ impl Hub {
         self.lane(lane).is_watched()
     }
 
+    /// A batch that was applied does not get to `lane`: there is no room for it. Nothing later may
+    /// get there while the lane is lagging. Its streams read in the log what was lost.
+    pub fn lag(&self, lane: usize) {
+        self.lane(lane).lag();
+    }
+
+    /// Whether something was lost to `lane`, and its dispatcher has not seen to it yet.
+    #[must_use]
+    pub fn is_lagging(&self, lane: usize) -> bool {
+        self.lane(lane).is_lagging()
+    }
+
     /// Opens a stream of `user`'s feed or notifications.
     ///
     /// # Errors

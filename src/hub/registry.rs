@@ -16,7 +16,11 @@
 //! that are on their way there, so every channel has its events in the order of the log. And
 //! newer ones come along too: the readers of a busy author are woken once for a [`Run`] of posts.
 //!
+//! Where something was lost that would have come to feeds, all of them **lag**: see [`lagging`].
+//!
 //! Nothing here waits, or knows of locks.
+
+mod lagging;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -41,8 +45,12 @@ pub(super) struct Registry {
     by_author: HashMap<UserId, usize>,
     /// Posts on their way, oldest first.
     passes: VecDeque<Pass>,
+    /// Feeds that lag, in the order in which they began to; and some that have left since.
+    lagging: VecDeque<usize>,
     /// What was sent last: the next feed is mostly due the same.
     run: Arc<Run>,
+    /// Sends a stream back to the log.
+    nothing: Arc<Run>,
     channel_runs: usize,
 }
 
@@ -54,8 +62,10 @@ struct LiveFeed {
     streams: usize,
     /// The audiences that it is in.
     listed: Vec<u32>,
-    /// The newest that was sent, or that was applied before anybody listened.
+    /// The newest that was sent, or that was applied before anybody listened. Nothing is news to a
+    /// feed that lags.
     told: Revision,
+    lags: bool,
 }
 
 /// The feeds that an author's posts go to.
@@ -111,7 +121,9 @@ impl Registry {
             audiences: Slab::new(),
             by_author: HashMap::new(),
             passes: VecDeque::new(),
+            lagging: VecDeque::new(),
             run: Arc::new(Run::new(Vec::new())),
+            nothing: Arc::new(Run::new(Vec::new())),
             channel_runs,
         }
     }
@@ -138,6 +150,7 @@ impl Registry {
             streams: 1,
             listed: Vec::new(),
             told: applied,
+            lags: false,
         });
         self.by_user.insert(user.clone(), place);
         for author in authors() {

@@ -6,7 +6,7 @@
 //!              └────┬────┘                    │
 //!                   ▼                         │
 //!              ┌────────────┐ ◀───────────────┘
-//!              │ CatchingUp │ ◀──────────────────────┐ the channel has overrun the reader
+//!              │ CatchingUp │ ◀──────────────────────┐ the channel has overrun the reader, or the lane lagged
 //!              └────┬───────┘                        │
 //!                   │ level with the view      ┌─────┴┐
 //!                   └────────────────────────▶ │ Live │
@@ -223,6 +223,8 @@ impl LiveStream {
                 biased;
                 () = self.closing.cancelled() => return Woken::Closing,
                 received = self.subscription.receiver.recv() => return match received {
+                    // The lane was overrun, and this is where.
+                    Ok(run) if run.is_empty() => Woken::Overrun,
                     Ok(run) => Woken::Run(run),
                     // The feed is there for as long as the subscription, and the sender with it.
                     Err(RecvError::Lagged(_) | RecvError::Closed) => Woken::Overrun,
@@ -241,9 +243,9 @@ impl LiveStream {
     fn drain(&mut self) {
         while self.ready.len() + self.unsifted.len() < self.hub.0.limits.channel_events {
             match self.subscription.receiver.try_recv() {
-                Ok(run) => self.take(run),
+                Ok(run) if !run.is_empty() => self.take(run),
                 Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
+                Ok(_) | Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
                     self.phase = Phase::CatchingUp;
                     return;
                 }

@@ -14,7 +14,7 @@ use prost::Message;
 use super::facet_codec::{self, Marked};
 use super::old_mentions;
 use crate::model::{
-    Attachment, Change, Content, Event, Facets, Lang, PostId, PostRef, PostText, ReplyTo,
+    Attachment, Change, Content, Event, Facets, Lang, LogTime, PostId, PostRef, PostText, ReplyTo,
     RequestId, Revision, Severed, Timestamp, UserId,
 };
 
@@ -26,6 +26,10 @@ struct Record {
     time_nanos: u64,
     #[prost(oneof = "RecordChange", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     change: Option<RecordChange>,
+    /// How much the clock was ahead of the log's own time, of which older records say nothing: there
+    /// it was the clock's.
+    #[prost(sint64, tag = "16")]
+    clock_ahead_nanos: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
@@ -171,7 +175,10 @@ struct See {
 
 /// Writes `event` as the record of `revision` to `bytes`, which it clears first.
 pub(super) fn encode(revision: Revision, event: &Event, bytes: &mut Vec<u8>) {
-    let record = Record { time_nanos: event.time.as_nanos(), change: Some(to_record(event)) };
+    let time_nanos = event.time.as_nanos();
+    // Both wrap, so that every pair of moments is kept.
+    let clock_ahead_nanos = time_nanos.wrapping_sub(event.log_time.as_nanos()).cast_signed();
+    let record = Record { time_nanos, change: Some(to_record(event)), clock_ahead_nanos };
     bytes.clear();
     bytes.resize(CHECK_BYTES, 0);
     // Writing to a Vec cannot run out of room.
@@ -192,7 +199,9 @@ pub(super) fn decode(revision: Revision, bytes: &[u8]) -> Result<Event, String> 
         .change
         .and_then(from_record)
         .ok_or_else(|| damaged("has a change that this version does not know"))?;
-    Ok(Event { time: Timestamp::from_nanos(record.time_nanos), change })
+    let log_nanos = record.time_nanos.wrapping_sub(record.clock_ahead_nanos.cast_unsigned());
+    let time = Timestamp::from_nanos(record.time_nanos);
+    Ok(Event { time, log_time: LogTime::from_nanos(log_nanos), change })
 }
 
 /// Fails as [`decode`] does if the record of `revision` is not what was written, without making an

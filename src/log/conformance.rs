@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::{Entry, Erasing, Erasure, Error, Log, Tail};
 use crate::model::{
-    Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, PostId, PostRef,
-    PostText, ReplyTo, RequestId, Revision, Severed, Tag, Timestamp, UserId,
+    Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, LogTime, PostId,
+    PostRef, PostText, ReplyTo, RequestId, Revision, Severed, Tag, Timestamp, UserId,
 };
 
 /// A log under test.
@@ -285,7 +285,15 @@ fn entries(revisions: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
 
 /// An event that is told apart from all others: one of every kind, one after the other.
 fn event(number: u64) -> Event {
-    Event { time: Timestamp::from_nanos(number), change: change(number) }
+    // Clocks that are ahead of the log's own time and behind it, also as far as can be.
+    let nanos = [number, u64::MAX - number, number.wrapping_mul(1 << 40)];
+    let log_nanos = [number, number, u64::MAX - number];
+    let kind = (number / 3 % 3) as usize;
+    Event {
+        time: Timestamp::from_nanos(nanos[kind]),
+        log_time: LogTime::from_nanos(log_nanos[kind]),
+        change: change(number),
+    }
 }
 
 fn change(number: u64) -> Change {

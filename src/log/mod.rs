@@ -23,6 +23,7 @@ mod facet_codec;
 mod index;
 mod local;
 mod old_mentions;
+mod reading;
 mod redb_file;
 mod space;
 mod tail;
@@ -35,6 +36,7 @@ pub use index::{
     Contents, Edge, FactKey, History, Index, Keep, OpenedIndex, Request, Rows, Snapshot,
 };
 pub use local::{Files, LocalLog, Options};
+pub use reading::forbid_reading;
 pub use tail::Tail;
 
 use crate::model::{Event, LogId, Revision};

@@ -1,12 +1,14 @@
 //! What the log is made of.
 
-use super::{Content, PostId, PostRef, ReplyTo, RequestId, Revision, Timestamp, UserId};
+use super::{Content, LogTime, PostId, PostRef, ReplyTo, RequestId, Revision, Timestamp, UserId};
 
 /// One change, as it stands in the log. Its revision is its place there, not part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When it was accepted. Never before that of the event before it.
+    /// When it was accepted, by the server's clock.
     pub time: Timestamp,
+    /// When it was accepted, in the log's own time. Never before that of the event before it.
+    pub log_time: LogTime,
     /// What changed.
     pub change: Change,
 }
@@ -138,6 +140,13 @@ pub enum Change {
 }
 
 impl Event {
+    /// A change that was accepted at `time`, on a log whose own time is that of the clock: as it is
+    /// if the log was served without a break and the clock never set.
+    #[must_use]
+    pub fn new(time: Timestamp, change: Change) -> Self {
+        Self { time, log_time: LogTime::from_nanos(time.as_nanos()), change }
+    }
+
     /// What is left of it once the post that it published, if it did, is erased. Anything else is
     /// as it was.
     #[must_use]

@@ -26,7 +26,7 @@ pub use mark::{Mark, MarkKind};
 pub use post::{Content, Post, PostId, PostIdError, PostRef, ReplyTo};
 pub use revision::Revision;
 pub use text::{PostText, RequestId, TextError};
-pub use time::Timestamp;
+pub use time::{LogTime, Timestamp};
 pub use user_id::{UserId, UserIdError};
 
 /// The rules' numbers. They are part of what clients are promised, so they are not configurable.

@@ -26,7 +26,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::Vital;
 
-/// Jobs that wait for a worker. Beyond it who hands them out waits too.
+/// Jobs that wait for a worker. Beyond it who hands them out waits too, or is told.
 const QUEUE_JOBS_MAX: usize = 1_024;
 /// Threads of a worker that wait for the disk: more would only wait for each other.
 const BLOCKING_THREADS_MAX: usize = 32;
@@ -95,6 +95,17 @@ impl Workers {
         };
         // One that has failed has told so.
         let _ = queue.send(Box::new(move || spawn_local(make()))).await;
+    }
+
+    /// As [`Workers::spawn_on`], but never waits. Whether it is done: not if the queue is full, there
+    /// is no such worker, or it has failed.
+    #[must_use]
+    pub fn try_spawn_on<F>(&self, lane: usize, make: impl FnOnce() -> F + Send + 'static) -> bool
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let queue = lane.checked_sub(1).and_then(|index| self.queues.get(index));
+        queue.is_some_and(|queue| queue.try_send(Box::new(move || spawn_local(make()))).is_ok())
     }
 
     /// Ends them, with all that was spawned on them, and waits for that.

@@ -71,6 +71,8 @@ impl Services {
         let mut http2 = http2::Builder::new(OnWorker);
         http2
             .timer(TokioTimer::new())
+            // hyper panics over a date that HTTP cannot write, as of a clock that is set wrong.
+            .auto_date_header(false)
             .max_concurrent_streams(limits.streams_per_connection_max)
             .max_local_error_reset_streams(settings::LOCAL_ERROR_RESETS_MAX)
             .max_pending_accept_reset_streams(settings::PENDING_ACCEPT_RESETS_MAX)

@@ -194,7 +194,10 @@ impl Server {
                     let (socket, place) = listener.accept(&connections).await;
                     let (lane, services) = (place.lane, Arc::clone(&services));
                     let serve = move || connection::serve(socket, place, services);
-                    workers.spawn_on(lane, serve).await;
+                    // Others are still served: nobody waits for a worker that is behind.
+                    if !workers.try_spawn_on(lane, serve) {
+                        tracing::debug!(lane, "a connection was closed: its worker is behind");
+                    }
                 }
             };
             let stopping = async {

@@ -179,6 +179,11 @@ impl Table {
         )
     }
 
+    /// Whether changes are decided by its facts, see [`super::evidence`].
+    pub(super) fn is_decided_by(self) -> bool {
+        matches!(self, Self::Like | Self::Repost | Self::Seen)
+    }
+
     /// Where its facts are: in memory are those that every page of a feed is looked through for.
     pub(super) fn keep(self) -> Keep {
         match self {

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use dashmap::DashMap;
 
@@ -14,14 +15,20 @@ use super::turn::Applying;
 use crate::log::{self, Index};
 use crate::model::Revision;
 
+/// Facts share the places where their newest change is noted: with this many, of 128 KiB, hardly any
+/// other is changed between a lookup and a decision.
+const STRIPES: usize = 1 << 14;
+
 /// The facts, of which the index has the older ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Facts {
     /// Of the tables that are lists: for each subject, in the order of the places. New ones come
     /// last, but for what ends.
     lists: DashMap<(Table, Subject), Vec<(Place, Recent)>>,
     /// Of the others.
     single: DashMap<Key, Recent>,
+    /// When a fact of each stripe was changed last, also once memory has dropped it.
+    changed: Box<[AtomicU64]>,
     pub(super) index: Option<Arc<Index>>,
 }
 
@@ -44,10 +51,20 @@ pub(super) enum Order {
     OldestFirst,
 }
 
+impl Default for Facts {
+    fn default() -> Self {
+        let changed = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
+        Self { lists: DashMap::new(), single: DashMap::new(), changed, index: None }
+    }
+}
+
 impl Facts {
     /// Makes something a fact, or none.
     pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision, _: &Applying) {
         let recent = Recent { value: value.unwrap_or_default(), is_over: value.is_none(), at };
+        if key.table.is_decided_by() {
+            self.stripe(key).store(at.get(), SeqCst);
+        }
         if !key.table.is_list() {
             self.single.insert(key, recent);
             return;
@@ -57,6 +74,23 @@ impl Facts {
             Ok(at) => list[at].1 = recent,
             Err(at) => list.insert(at, (key.place, recent)),
         }
+    }
+
+    /// No change of a fact that changes are decided by is newer, among those that are applied.
+    pub(super) fn changed_until(&self, key: Key) -> Revision {
+        debug_assert!(key.table.is_decided_by(), "changes of {key:?} are not noted");
+        Revision::new(self.stripe(key).load(SeqCst))
+    }
+
+    fn stripe(&self, key: Key) -> &AtomicU64 {
+        let mixed = key.subject.number() ^ key.place.number().rotate_left(32);
+        let hash = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        &self.changed[(hash >> (64 - STRIPES.ilog2())) as usize]
+    }
+
+    /// Whether the index has nothing yet of what happened at `revision` or since.
+    pub(super) fn is_new(&self, revision: Revision) -> bool {
+        self.index.as_ref().is_none_or(|index| index.complete_until() < revision)
     }
 
     /// Drops of the facts at `keys`, which come in their order, what the index has: all that was not

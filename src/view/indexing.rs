@@ -9,7 +9,7 @@ use super::ids::UserIx;
 use super::ledger::{self, Store};
 use crate::config::Limits;
 use crate::log::{self, Contents, History, Index, Log, OpenedIndex, Rows, Snapshot};
-use crate::model::{Event, Mark, RequestId, Revision, Timestamp, UserId};
+use crate::model::{Event, LogTime, Mark, RequestId, Revision, UserId};
 
 /// The index as what changes are applied to: rows that are to be written, over those that are
 /// there.
@@ -145,7 +145,7 @@ impl Store for Writing<'_> {
         author: &UserId,
         request_id: &RequestId,
         revision: Revision,
-        time: Timestamp,
+        time: LogTime,
     ) {
         let request = self.view.requests.request(author, request_id, revision, time);
         self.rows.push_request(request);

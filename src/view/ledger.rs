@@ -11,7 +11,7 @@ use super::counting::{AnswerKind, count};
 use super::fact::{Key, Notice, NoticeKind, Subject, Table, Value};
 use super::ids::UserIx;
 use crate::model::{
-    Change, Content, Event, Mark, MarkKind, PostId, PostRef, RequestId, Revision, Timestamp, UserId,
+    Change, Content, Event, LogTime, Mark, MarkKind, PostId, PostRef, RequestId, Revision, UserId,
 };
 
 /// What changes are applied to.
@@ -45,13 +45,13 @@ pub(super) trait Store {
     /// Adds `mark`, which is beyond all before it, to what concerns `user`'s own feeds alone.
     fn push_change(&mut self, user: UserIx, mark: Mark);
 
-    /// Remembers the use of a request id.
+    /// Remembers the use of a request id, at `time` of the log's own.
     fn push_request(
         &mut self,
         author: &UserId,
         request_id: &RequestId,
         revision: Revision,
-        time: Timestamp,
+        time: LogTime,
     );
 
     /// A fact, if it is one.
@@ -73,14 +73,14 @@ pub(super) fn apply<S: Store>(
     revision: Revision,
     event: &Event,
 ) -> Result<(), S::Error> {
-    Step { store, at: revision, time: event.time }.apply(&event.change)
+    Step { store, at: revision, time: event.log_time }.apply(&event.change)
 }
 
 /// One event on its way into a store.
 pub(super) struct Step<'a, S> {
     pub(super) store: &'a mut S,
     pub(super) at: Revision,
-    time: Timestamp,
+    time: LogTime,
 }
 
 impl<S: Store> Step<'_, S> {

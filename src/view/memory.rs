@@ -9,7 +9,7 @@ use super::ids::UserIx;
 use super::ledger::Store;
 use super::turn::Applying;
 use crate::log::{self, Keep};
-use crate::model::{Mark, MarkKind, RequestId, Revision, Timestamp, UserId};
+use crate::model::{LogTime, Mark, MarkKind, RequestId, Revision, UserId};
 
 /// A view that is being changed, and what that is to others.
 pub(super) struct Memory<'a> {
@@ -62,7 +62,7 @@ impl Store for Memory<'_> {
         author: &UserId,
         request_id: &RequestId,
         revision: Revision,
-        time: Timestamp,
+        time: LogTime,
     ) {
         let requests = &self.view.requests;
         requests.insert(&requests.request(author, request_id, revision, time), self.by);

@@ -18,6 +18,7 @@ mod consequences;
 mod counting;
 mod dense;
 mod descent;
+mod evidence;
 mod fact;
 mod facts;
 mod feed;
@@ -70,6 +71,7 @@ pub use answers::{
 pub use applied::{Applied, Noticed};
 pub use backlog::{Backlog, BacklogKind, BacklogQuery, Conditional, Spot};
 pub use consequences::{LaterReposts, Succession};
+pub use evidence::{Evidence, Question};
 pub use fact::NoticeKind;
 pub use feed::{AuthorPageQuery, FeedPage, PageItem, PageQuery};
 pub use indexing::Writing;
@@ -241,6 +243,12 @@ impl View {
     #[must_use]
     pub fn happened_at_hand(&self, revision: Revision) -> Option<Happened> {
         self.posts.cached(revision).filter(|_| self.hidden.retracted(revision).is_none())
+    }
+
+    /// As [`View::published`], if the post is at hand without reading the log.
+    #[must_use]
+    pub fn published_at_hand(&self, revision: Revision) -> Option<Arc<Post>> {
+        self.posts.cached_post(revision)
     }
 
     /// The post that was published at `revision`, whatever became of it, if it can still be read.

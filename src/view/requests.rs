@@ -11,10 +11,10 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::turn::Applying;
 use crate::log::Request;
-use crate::model::{RequestId, Revision, Timestamp, UserId};
+use crate::model::{LogTime, RequestId, Revision, UserId};
 
-/// The posts of the request ids used lately. The age is that of the log's own time, so a replay
-/// remembers and forgets exactly as before.
+/// The posts of the request ids used lately. The age is counted in the log's own time: so a replay
+/// remembers and forgets exactly as before, and no clock that is set wrong, or right, forgets early.
 ///
 /// An author and a request id are 128 bits under a secret key. Whoever finds a revision by them
 /// must compare the event there: the bits are no proof, though two that meet by chance are not to
@@ -27,8 +27,8 @@ pub(super) struct Requests {
     /// third of what a map takes, in memory and in time.
     loaded: RwLock<Vec<Request>>,
     /// Those since.
-    recent: DashMap<u128, (Revision, Timestamp)>,
-    by_age: Mutex<VecDeque<(Timestamp, u128)>>,
+    recent: DashMap<u128, (Revision, LogTime)>,
+    by_age: Mutex<VecDeque<(LogTime, u128)>>,
     /// The time of the newest. What is too old by then is forgotten.
     now: AtomicU64,
 }
@@ -79,15 +79,15 @@ impl Requests {
         (!self.is_forgotten(time)).then_some(revision)
     }
 
-    fn get_loaded(&self, hash: u128) -> Option<(Revision, Timestamp)> {
+    fn get_loaded(&self, hash: u128) -> Option<(Revision, LogTime)> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
         let after = loaded.partition_point(|request| request.hash <= hash);
         let found = loaded[..after].last().filter(|request| request.hash == hash)?;
         Some((found.revision, found.time))
     }
 
-    fn is_forgotten(&self, time: Timestamp) -> bool {
-        time.is_older_than(self.kept, Timestamp::from_nanos(self.now.load(Ordering::SeqCst)))
+    fn is_forgotten(&self, time: LogTime) -> bool {
+        time.is_older_than(self.kept, LogTime::from_nanos(self.now.load(Ordering::SeqCst)))
     }
 
     /// The use of `request_id` by `author` for `revision`.
@@ -96,7 +96,7 @@ impl Requests {
         author: &UserId,
         request_id: &RequestId,
         revision: Revision,
-        time: Timestamp,
+        time: LogTime,
     ) -> Request {
         Request { revision, hash: self.hash(author, request_id), time }
     }

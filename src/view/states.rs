@@ -1,9 +1,8 @@
-//! What is so between users and posts, one question at a time: for those who decide changes.
+//! What is so between users and posts, one question at a time: for those who decide changes. All of it
+//! is in memory; for what may not be there see [`super::evidence`].
 
 use super::View;
-use super::fact::{Key, Table, Value};
-use crate::log;
-use crate::model::{PostId, Revision, UserId};
+use crate::model::{Revision, UserId};
 
 impl View {
     /// How many users the log has named.
@@ -53,47 +52,5 @@ impl View {
     #[must_use]
     pub fn retractions(&self, after: Revision, until: Revision) -> Vec<Revision> {
         self.hidden.retractions(after, until)
-    }
-
-    /// The revision at which `user` liked `post`, if they do still. May read the index, which blocks
-    /// for a moment.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn liked_since(&self, post: PostId, user: &UserId) -> Result<Option<Revision>, log::Error> {
-        self.reaction(Table::Like, post, user)
-    }
-
-    /// The revision at which `user` reposted `post`, if that stands. May read the index, which
-    /// blocks for a moment.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn reposted_since(
-        &self,
-        post: PostId,
-        user: &UserId,
-    ) -> Result<Option<Revision>, log::Error> {
-        self.reaction(Table::Repost, post, user)
-    }
-
-    /// Up to where `user` has seen what they were notified of. May read the index, which blocks for
-    /// a moment.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn seen_until(&self, user: &UserId) -> Result<Option<Revision>, log::Error> {
-        let Some(user) = self.ids.get(user) else { return Ok(None) };
-        Ok(self.facts.get(Key::of(Table::Seen, user))?.map(Value::revision))
-    }
-
-    fn reaction(
-        &self,
-        table: Table,
-        post: PostId,
-        user: &UserId,
-    ) -> Result<Option<Revision>, log::Error> {
-        let Some(user) = self.ids.get(user) else { return Ok(None) };
-        Ok(self.facts.get(Key::new(table, post, user))?.map(Value::revision))
     }
 }

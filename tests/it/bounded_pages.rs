@@ -184,7 +184,7 @@ async fn a_read_ends_when_its_caller_is_gone() {
     let log: Arc<dyn Log> =
         Arc::new(LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap());
     let events = changes(REPLIES).into_iter();
-    let events = events.map(|change| Event { time: Timestamp::default(), change });
+    let events = events.map(|change| Event::new(Timestamp::default(), change));
     log.append(Revision::ZERO, events.collect()).unwrap();
     let log = AlteredLog::new(log, Held::default());
     // Hardly any event is in memory.

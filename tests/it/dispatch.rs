@@ -35,10 +35,60 @@ async fn every_reader_is_told_its_feed_in_order() {
             limits.passes_max = 1 + seed as usize % 4;
         });
         for _ in 0..120 {
-            world.act();
+            world.act().await;
         }
-        world.settle();
+        world.settle().await;
     }
+}
+
+/// The same where batches are lost on their way to the dispatcher now and then, in the middle of
+/// whatever is on its way: what is lost is read in the log, and all else comes as if nothing had been.
+#[tokio::test]
+async fn a_lane_that_lags_misses_nothing() {
+    for seed in 0..60 {
+        let mut world = World::new(seed, |limits| {
+            limits.step_feeds_max = 1 + seed as usize % 3;
+            limits.passes_max = 1 + seed as usize % 4;
+        });
+        world.loses = true;
+        for _ in 0..120 {
+            world.act().await;
+        }
+        world.settle().await;
+        // And is told as it happens from then on.
+        for _ in 0..3 {
+            world.change(publish(STAR));
+            world.bring();
+            while world.dispatcher.step() {}
+            world.settle().await;
+        }
+    }
+}
+
+/// A bookmark is not ahead of what a stream has not read yet because its lane lags.
+#[tokio::test]
+async fn a_bookmark_waits_for_what_was_lost() {
+    let mut world = World::new(0, |limits| limits.step_feeds_max = 1);
+    let options = WatchOptions { of: FEED, heartbeat: Duration::ZERO, reset_items: None };
+    for reader in [1, 3, 4, 5] {
+        world.open(reader).await;
+    }
+    let mut last = world.hub.watch(&id(2), Start::Now, options).unwrap();
+    while !matches!(step(&mut last).await, Step::CaughtUp { .. }) {}
+    world.change(follow(2, STAR));
+    world.change(publish(STAR));
+    world.lose();
+    let posted = world.view.applied();
+    // Brings one feed level, and then another: that of the last reader is not among them.
+    for _ in 0..3 {
+        assert!(world.dispatcher.step());
+        let Step::Bookmark { cursor } = step(&mut last).await else { panic!("told too early") };
+        assert!(cursor.after < posted.previous(), "a bookmark beyond what was read");
+    }
+    while world.dispatcher.step() {}
+    let Step::Batch { events, .. } = step(&mut last).await else { panic!("nothing was lost") };
+    let told: Vec<_> = events.iter().map(|event| in_short(event).1).collect();
+    assert_eq!(told, ["+user0", "user0: a post"]);
 }
 
 /// A post to many does not keep a post to few waiting, and yet comes before it wherever both go.
@@ -50,19 +100,24 @@ async fn a_post_to_few_overtakes_a_post_to_many() {
     }
     let last = USERS - 1;
     world.change(follow(last, 1));
-    let mut readers: Vec<_> = (2..USERS).map(|reader| world.open(reader)).collect();
-    world.settle();
+    let mut readers = Vec::new();
+    for reader in 2..USERS {
+        readers.push(world.open(reader).await);
+    }
+    world.settle().await;
 
     world.change(publish(STAR));
     world.change(publish(1));
     world.bring();
     world.dispatcher.step();
     assert!(world.dispatcher.step(), "the first of the two has not come to everybody");
-    let told: Vec<usize> =
-        readers.iter_mut().map(|reader| world.readers[*reader].read().len()).collect();
+    let mut told = Vec::new();
+    for reader in readers {
+        told.push(world.readers[reader].read().await.len());
+    }
     assert!(told.contains(&0), "the post to many is on its way: {told:?}");
     assert_eq!(told.last(), Some(&2), "both have come to the reader of both: {told:?}");
-    world.settle();
+    world.settle().await;
 }
 
 /// An endless row of posts to many cannot keep any of them from its end.
@@ -75,20 +130,20 @@ async fn posts_to_many_come_to_their_end() {
     for follower in 1..USERS {
         world.change(follow(follower, STAR));
     }
-    let reader = world.open(USERS - 1);
+    let reader = world.open(USERS - 1).await;
     for reader in 1..USERS - 1 {
-        world.open(reader);
+        world.open(reader).await;
     }
-    world.settle();
+    world.settle().await;
     for round in 0..20 {
         world.change(publish(STAR));
         world.bring();
         for _ in 0..USERS {
             world.dispatcher.step();
         }
-        assert_eq!(world.readers[reader].read().len(), 1, "in round {round}");
+        assert_eq!(world.readers[reader].read().await.len(), 1, "in round {round}");
     }
-    world.settle();
+    world.settle().await;
 }
 
 /// A follow that is told after its reader has left and come back, and after it was undone while
@@ -96,14 +151,14 @@ async fn posts_to_many_come_to_their_end() {
 #[tokio::test]
 async fn a_late_follow_does_not_undo_an_unfollow() {
     let mut world = World::new(0, |_| ());
-    let first = world.open(1);
+    let first = world.open(1).await;
     world.change(follow(1, STAR));
     world.readers[first].stream = None;
     world.change(Change::Unfollow { follower: id(1), followee: id(STAR), since: None });
-    let second = world.open(1);
-    world.settle();
+    let second = world.open(1).await;
+    world.settle().await;
     world.change(publish(STAR));
-    world.settle();
+    world.settle().await;
     assert_eq!(world.readers[second].seen, []);
 }
 
@@ -115,7 +170,7 @@ async fn a_bookmark_waits_for_a_post_on_its_way() {
         world.change(follow(follower, STAR));
     }
     for reader in 1..USERS - 1 {
-        world.open(reader);
+        world.open(reader).await;
     }
     let options = WatchOptions { of: FEED, heartbeat: Duration::ZERO, reset_items: None };
     let mut last = world.hub.watch(&id(USERS - 1), Start::Now, options).unwrap();
@@ -138,7 +193,7 @@ async fn a_bookmark_waits_for_a_post_on_its_way() {
             _ => {}
         }
         if bookmarks >= 3 {
-            world.settle();
+            world.settle().await;
         }
     }
     assert!(bookmarks >= 3, "{bookmarks}");
@@ -148,7 +203,7 @@ async fn a_bookmark_waits_for_a_post_on_its_way() {
 #[tokio::test]
 async fn a_bookmark_waits_for_all_that_a_change_is() {
     let mut world = World::new(0, |limits| limits.passes_max = 1);
-    world.open(1);
+    world.open(1).await;
     let of = Watched::Notifications;
     let options = WatchOptions { of, heartbeat: Duration::ZERO, reset_items: None };
     let mut mentioned = world.hub.watch(&id(2), Start::Now, options).unwrap();
@@ -160,7 +215,7 @@ async fn a_bookmark_waits_for_all_that_a_change_is() {
     assert!(world.dispatcher.step(), "all was told at once");
     let Step::Bookmark { cursor } = step(&mut mentioned).await else { panic!("told too early") };
     assert!(cursor.after < world.view.applied(), "a bookmark beyond what was sent");
-    world.settle();
+    world.settle().await;
     assert!(matches!(step(&mut mentioned).await, Step::Batch { .. }));
 }
 
@@ -172,6 +227,8 @@ struct World {
     dispatcher: Dispatcher,
     /// Applied, and not brought to the dispatcher yet.
     applied: VecDeque<Arc<Dispatch>>,
+    /// Whether some of it is lost. Then readers also wait for the log.
+    loses: bool,
     /// What feeds are by definition.
     definition: Definition,
     readers: Vec<Reader>,
@@ -181,6 +238,8 @@ struct World {
 struct Reader {
     user: usize,
     since: u64,
+    /// Whether what it gets is read in the log too.
+    waits: bool,
     stream: Option<LiveStream>,
     seen: Vec<(u64, String)>,
 }
@@ -201,13 +260,17 @@ impl World {
             view,
             hub,
             applied: VecDeque::new(),
+            loses: false,
             definition: Definition::default(),
             readers: Vec::new(),
         }
     }
 
     /// One thing that can happen.
-    fn act(&mut self) {
+    async fn act(&mut self) {
+        if self.loses && self.random.u8(..12) == 0 {
+            self.lose();
+        }
         match self.random.usize(..10) {
             0 if self.random.bool() => self.follow_the_star(),
             0..=2 => {
@@ -218,16 +281,16 @@ impl World {
             3 if self.random.bool() => self.change(publish(STAR)),
             4 => {
                 let user = self.random.usize(..USERS);
-                self.open(user);
+                self.open(user).await;
             }
             5 if !self.readers.is_empty() => {
                 let reader = self.random.usize(..self.readers.len());
-                self.close(reader);
+                self.close(reader).await;
             }
             6 => self.bring(),
             7 if !self.readers.is_empty() => {
                 let reader = self.random.usize(..self.readers.len());
-                self.readers[reader].read();
+                self.readers[reader].read().await;
             }
             _ => {
                 self.dispatcher.step();
@@ -252,13 +315,28 @@ impl World {
     /// Applies one change, as the applier does.
     fn change(&mut self, change: Change) {
         let revision = Revision::new(self.definition.push(change.clone()));
-        let event = Event { time: Timestamp::default(), change };
+        let event = Event::new(Timestamp::default(), change);
         self.view.log().append(revision.previous(), vec![event.clone()]).unwrap();
         let applied = self.view.apply(revision, &event).unwrap();
-        if self.hub.is_watched(0) {
+        if self.hub.is_watched(0) && !self.hub.is_lagging(0) {
             let batch = Batch { first: revision, events: vec![event] };
             let dispatch = Dispatch::new(&self.view, &batch, vec![applied]).unwrap();
             self.applied.push_back(Arc::new(dispatch));
+        }
+    }
+
+    /// Readers that wait are told when there is nothing else.
+    fn heartbeat(&self) -> Duration {
+        if self.loses { Duration::ZERO } else { Duration::from_secs(3_600) }
+    }
+
+    /// Loses the newest of what was applied and not brought yet, and perhaps all.
+    fn lose(&mut self) {
+        if self.applied.pop_back().is_some() {
+            self.hub.lag(0);
+            if self.random.bool() {
+                self.applied.clear();
+            }
         }
     }
 
@@ -271,28 +349,28 @@ impl World {
         }
     }
 
-    fn open(&mut self, user: usize) -> usize {
-        let options =
-            WatchOptions { of: FEED, heartbeat: Duration::from_secs(3_600), reset_items: None };
+    async fn open(&mut self, user: usize) -> usize {
+        let options = WatchOptions { of: FEED, heartbeat: self.heartbeat(), reset_items: None };
         let stream = self.hub.watch(&id(user), Start::Now, options).unwrap();
         let since = self.definition.head();
-        let mut reader = Reader { user, since, stream: Some(stream), seen: Vec::new() };
+        let waits = self.loses;
+        let mut reader = Reader { user, since, waits, stream: Some(stream), seen: Vec::new() };
         // Now it is live: all that comes from here on comes through the channel.
-        reader.read();
+        reader.read().await;
         self.readers.push(reader);
         self.readers.len() - 1
     }
 
     /// Ends a stream. It must have been told the first of what concerned it, and nothing else.
-    fn close(&mut self, reader: usize) {
-        self.readers[reader].read();
+    async fn close(&mut self, reader: usize) {
+        self.readers[reader].read().await;
         self.readers[reader].stream = None;
         let told_until = self.readers[reader].seen.last().map_or(0, |&(at, _)| at);
         self.check(&self.readers[reader], told_until);
     }
 
     /// Dispatches all there is. Then all that are still there have been told everything.
-    fn settle(&mut self) {
+    async fn settle(&mut self) {
         loop {
             self.bring();
             if !self.dispatcher.step() && self.applied.is_empty() {
@@ -301,7 +379,7 @@ impl World {
         }
         for reader in 0..self.readers.len() {
             if self.readers[reader].stream.is_some() {
-                self.readers[reader].read();
+                self.readers[reader].read().await;
                 self.check(&self.readers[reader], self.definition.head());
             }
         }
@@ -321,7 +399,8 @@ impl World {
     }
 
     /// What a reader can have been told of a change: for what concerns only some of those it is sent
-    /// to, that depends on what they had done by the time they read it.
+    /// to, that depends on what they had done by the time they read it; and so for all that they read
+    /// in the log.
     fn may_be(&self, reader: &str, at: u64) -> BTreeSet<Option<String>> {
         let is_looked_at = match self.definition.change(at) {
             Change::Publish { author, content, .. } => content.is_conditional(author),
@@ -329,7 +408,7 @@ impl World {
             _ => false,
         };
         let later = (at + 1..=self.definition.head())
-            .filter(|&now| is_looked_at && self.may_matter(reader, now));
+            .filter(|&now| (is_looked_at || self.loses) && self.may_matter(reader, now));
         let by = |now| self.definition.told(reader, at, now, false);
         std::iter::once(at).chain(later).map(by).collect()
     }
@@ -355,15 +434,26 @@ impl World {
 }
 
 impl Reader {
-    /// Reads what there is, without waiting. Gives what was new.
-    fn read(&mut self) -> Vec<(u64, String)> {
+    /// Reads what there is; without waiting, if nothing of it is in the log. Gives what was new.
+    async fn read(&mut self) -> Vec<(u64, String)> {
         let before = self.seen.len();
-        while let Some(stream) = &mut self.stream
-            && let Poll::Ready(step) =
-                pin!(unconstrained(stream.next())).poll(&mut Context::from_waker(Waker::noop()))
-        {
-            if let Some(Step::Batch { events, .. }) = step.unwrap() {
-                self.seen.extend(events.iter().map(|event| in_short(event)));
+        while let Some(stream) = &mut self.stream {
+            let step = if self.waits {
+                step(stream).await
+            } else {
+                let mut next = pin!(unconstrained(stream.next()));
+                match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(step) => step.unwrap().unwrap(),
+                    Poll::Pending => break,
+                }
+            };
+            match step {
+                Step::Batch { events, .. } => {
+                    self.seen.extend(events.iter().map(|event| in_short(event)));
+                }
+                // There is nothing else.
+                Step::Bookmark { .. } => break,
+                _ => {}
             }
         }
         self.seen[before..].to_vec()

@@ -216,7 +216,7 @@ fn event(number: u64) -> Event {
         let content = Content::of_text(PostText::parse(&text).unwrap());
         Change::Publish { author: author(number), content, request_id: None }
     };
-    Event { time: Timestamp::from_nanos(number), change }
+    Event::new(Timestamp::from_nanos(number), change)
 }
 
 /// A disk with a new log. How that comes to be is another matter: a folder gets it by a rename.

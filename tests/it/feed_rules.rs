@@ -331,7 +331,7 @@ fn view_of(changes: &[Change]) -> View {
     let limits = Limits { post_cache_bytes: 1 << 12, ..Limits::default() };
     let view = View::new(Arc::clone(&log), &limits);
     for changes in changes.chunks(5_000) {
-        let event = |change: &Change| Event { time: Timestamp::default(), change: change.clone() };
+        let event = |change: &Change| Event::new(Timestamp::default(), change.clone());
         let events: Vec<_> = changes.iter().map(event).collect();
         log.append(log.head(), events.clone()).unwrap();
         for event in events {

@@ -71,7 +71,7 @@ fn written() -> (Arc<dyn Log>, Disk) {
         |reader| Change::Follow { follower: user(reader), followee: user(USERS - 1 - reader) };
     let posts = (0..2).flat_map(|_| 0..USERS).map(publish);
     let changes = posts.chain((0..READERS).map(follow));
-    let events = changes.map(|change| Event { time: Timestamp::default(), change });
+    let events = changes.map(|change| Event::new(Timestamp::default(), change));
     log.append(Revision::ZERO, events.collect()).unwrap();
 
     let entries = log.read(Revision::ZERO, usize::MAX).unwrap();

@@ -122,7 +122,6 @@ fn an_index_that_does_not_fit_is_made_anew() {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 48,
-        failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
@@ -230,7 +229,7 @@ fn followers_are_the_other_side_of_followees() {
         };
         let changes = if comes { follows.insert(follower) } else { follows.remove(&follower) };
         if changes {
-            let event = Event { time: Timestamp::default(), change: change(user(follower)) };
+            let event = Event::new(Timestamp::default(), change(user(follower)));
             view.apply(Revision::new(view.applied().get() + 1), &event).unwrap();
         }
         if revision % 500 == 0 {
@@ -268,7 +267,7 @@ fn event(view: &View, number: usize, (kind, one, other): (u8, usize, usize)) -> 
     };
     // A day goes by in sixty events, so request ids are forgotten too.
     let time = Timestamp::from_nanos(number as u64 * 24 * 60 * 1_000_000_000);
-    Some(Event { time, change })
+    Some(Event::new(time, change))
 }
 
 /// Brings the index of `view` up to it but for `lag` events, as the indexer does.

@@ -124,7 +124,7 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<FactKey, u12
     for number in 0..WRITES {
         let user = UserId::parse(&format!("user{number}")).unwrap();
         let change = Change::See { user, until: Revision::ZERO };
-        let event = Event { time: Timestamp::from_nanos(number), change };
+        let event = Event::new(Timestamp::from_nanos(number), change);
         log.append(log.head(), vec![event]).unwrap();
         let mut rows = index.new_rows();
         for _ in 0..200 {

@@ -102,7 +102,7 @@ fn broken_rules_are_found() {
     assert_eq!(finds("model/a.rs", &"fn f() {}\n".repeat(LINES_MAX)).len(), 1);
 }
 
-fn files_in(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_in(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] })

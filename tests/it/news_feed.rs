@@ -162,7 +162,7 @@ async fn posts_outside_of_the_cache_are_read_from_the_log() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..Default::default() })]
 
     /// Whatever is followed and posted, and however large the pages, their items are those of one
     /// merge of all posts, sorted.

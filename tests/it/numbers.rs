@@ -54,7 +54,7 @@ fn events_that_cannot_be_are_not_applied() {
     let log = LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let is_applied = |view: &View, revision, change: &Change| {
-        let event = Event { time: Timestamp::default(), change: change.clone() };
+        let event = Event::new(Timestamp::default(), change.clone());
         let apply = || view.apply(Revision::new(revision), &event).map(drop).unwrap();
         catch_unwind(AssertUnwindSafe(apply)).is_ok()
     };

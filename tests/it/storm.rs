@@ -99,7 +99,7 @@ fn seed(disk: &Disk) {
         content: Content::of_text(PostText::parse(&format!("post {post}")).unwrap()),
         request_id: None,
     });
-    let event = |change| Event { time: Timestamp::default(), change };
+    let event = |change| Event::new(Timestamp::default(), change);
     let log = LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap();
     log.append(Revision::ZERO, follows.chain(posts).map(event).collect()).unwrap();
 }

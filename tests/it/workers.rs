@@ -58,6 +58,37 @@ async fn a_panic_ends_its_worker_only() {
     workers.stop().await;
 }
 
+/// A worker that is behind holds up nobody who has something for it: they are told, once as much
+/// waits as may, and the others go on.
+#[tokio::test]
+async fn a_worker_that_is_behind_is_waited_for_by_nobody() {
+    let workers = Workers::start(2, &Vital::new()).unwrap();
+    let (resume, resumed) = std::sync::mpsc::channel::<()>();
+    let (tell, blocked) = oneshot::channel();
+    let block = move || async move {
+        tell.send(()).unwrap();
+        resumed.recv().unwrap_err();
+    };
+    assert!(workers.try_spawn_on(1, block));
+    within("the worker to be blocked", blocked).await.unwrap();
+    let mut waiting = 0;
+    while workers.try_spawn_on(1, || async {}) {
+        waiting += 1;
+        assert!(waiting <= 1 << 16, "there is no end to what may wait");
+    }
+    assert!(waiting > 0);
+    let (tell, told) = oneshot::channel();
+    assert!(workers.try_spawn_on(2, || async { tell.send(()).unwrap() }));
+    within("the other worker", told).await.unwrap();
+
+    drop(resume);
+    let (tell, told) = oneshot::channel();
+    workers.spawn_on(1, || async { tell.send(()).unwrap() }).await;
+    within("the worker to go on", told).await.unwrap();
+    assert!(!workers.try_spawn_on(3, || async {}), "there is no such worker");
+    workers.stop().await;
+}
+
 /// Workers that are dropped end what they run, without being waited for.
 #[tokio::test]
 async fn dropped_workers_end() {

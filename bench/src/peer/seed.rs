@@ -25,8 +25,8 @@ const AGE: Duration = Duration::from_secs(48 * 60 * 60);
 pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
     let options = Options { cache_bytes: CACHE_BYTES, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(dir, options)?);
-    let start_ns =
-        Timestamp::since_epoch(Clock::system().since_epoch().saturating_sub(AGE)).as_nanos();
+    let start = Clock::system().since_epoch().unwrap_or_default().saturating_sub(AGE);
+    let start_ns = Timestamp::since_epoch(start).unwrap_or_default().as_nanos();
     let mut users = Users::default();
     let mut writer = Writer { log, after: Revision::ZERO, start_ns, events: Vec::new() };
     writer.after = writer.log.head();
@@ -93,7 +93,7 @@ impl Writer {
     fn add(&mut self, change: Change) -> Result<(), Error> {
         let revision = self.after.get() + self.events.len() as u64;
         let time = Timestamp::from_nanos(self.start_ns + revision * 1_000);
-        self.events.push(Event { time, change });
+        self.events.push(Event::new(time, change));
         if self.events.len() == BATCH_EVENTS { self.flush() } else { Ok(()) }
     }
 

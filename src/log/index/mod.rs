@@ -38,10 +38,11 @@ pub use snapshot::Snapshot;
 use tables::key;
 use tries::Tries;
 
+use super::reading::assert_may_read;
 use super::redb_file::{builder, guarded, random, storage};
 use super::space::Space;
 use super::{Entry, Error, Log, Options, codec};
-use crate::model::{Revision, Timestamp};
+use crate::model::{LogTime, Revision};
 
 const FORMAT: u64 = 3;
 
@@ -268,7 +269,7 @@ impl Index {
             // Opening after a crash then takes the same time at any size of the file.
             transaction.set_quick_repair(true);
             let kept = self.request_id_kept;
-            let forgotten = |time: Timestamp, now| time.is_older_than(kept, now);
+            let forgotten = |time: LogTime, now| time.is_older_than(kept, now);
             tables::add(&transaction, rows, forgotten, &mut rows_sum)?;
             let check = codec::check_of(last.revision, &last.event);
             tables::put(&transaction, key::COMPLETE_UNTIL, last.revision.get())?;
@@ -288,6 +289,7 @@ impl Index {
     /// # Errors
     /// The index is damaged or cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
+        assert_may_read();
         // Read first: what is seen is then at least as new.
         let user_count = self.user_count.load(Ordering::Acquire);
         let complete_until = self.complete_until();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::History;
-use crate::model::{Mark, Revision, Timestamp, UserId};
+use crate::model::{LogTime, Mark, Revision, UserId};
 
 /// A follow, by the numbers of the two users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub struct Request {
     pub revision: Revision,
     /// The hash of its author and its id, under the index's key.
     pub hash: u128,
-    /// When, in the log's time.
-    pub time: Timestamp,
+    /// When, in the log's own time.
+    pub time: LogTime,
 }
 
 /// A fact: its table, what it is about, and its place there.

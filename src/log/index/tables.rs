@@ -11,7 +11,7 @@ use redb::{
 
 use super::facts::{self, FACTS};
 use super::rows::{Contents, Edge, FactKey, Request, Rows};
-use crate::model::{Mark, Revision, Timestamp, UserId};
+use crate::model::{LogTime, Mark, Revision, UserId};
 
 /// (user, mark) → the mark before it in the user's row of them, 0 before the first. Each row
 /// ends with one at [`END`], which every user has: so whoever reads some of it sees that nothing is
@@ -29,7 +29,7 @@ const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
 pub(super) const POSTS_OF: Chain = TableDefinition::new("posts_of");
 /// The changes by which a user followed or unfollowed somebody.
 pub(super) const CHANGES_OF: Chain = TableDefinition::new("changes_of");
-/// Revision → (upper half, lower half of the hash, nanoseconds of the log's time).
+/// Revision → (upper half, lower half of the hash, nanoseconds of the log's own time).
 const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
 
 /// The facts that are kept in memory.
@@ -146,7 +146,7 @@ pub(super) fn load(database: &Database) -> Result<(Contents, u64), redb::Error> 
 pub(super) fn add(
     transaction: &WriteTransaction,
     rows: &mut Rows,
-    forgotten: impl Fn(Timestamp, Timestamp) -> bool,
+    forgotten: impl Fn(LogTime, LogTime) -> bool,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
     let mut users = transaction.open_table(USERS)?;
@@ -249,7 +249,7 @@ fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> Request {
     Request {
         revision: Revision::new(revision),
         hash: u128::from(upper) << 64 | u128::from(lower),
-        time: Timestamp::from_nanos(nanos),
+        time: LogTime::from_nanos(nanos),
     }
 }
 

@@ -26,6 +26,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 pub use place::Files;
 use place::{Folder, Place, Shelf};
 
+use super::reading::assert_may_read;
 use super::redb_file::{guarded, random, storage};
 use super::{Batch, Entry, Erasing, Erasure, Error, Log, codec};
 use crate::model::{Event, LogId, Revision};
@@ -146,6 +147,7 @@ impl LocalLog {
         &self,
         read: impl FnOnce(redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        assert_may_read();
         guarded(&self.file, || {
             let database = self.database();
             let transaction = database.begin_read().map_err(|error| storage(&self.file, error))?;

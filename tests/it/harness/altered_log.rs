@@ -15,6 +15,9 @@ pub(crate) trait Alter: Debug + Send + Sync {
     /// Something is to be appended.
     fn at_append(&self) {}
 
+    /// A single event is to be read.
+    fn at_get(&self) {}
+
     /// As [`Log::get_many`].
     fn get_many(&self, log: &dyn Log, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
         log.get_many(revisions)
@@ -69,6 +72,7 @@ impl<A: Alter> Log for AlteredLog<A> {
     }
 
     fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
+        self.alter.at_get();
         self.log.get(revision)
     }
 

@@ -47,7 +47,8 @@ impl Valve {
         AlteredLog::new(log, Held { appends: Self::default(), batches: self.clone() })
     }
 
-    fn pass(&self) {
+    /// Waits while it is shut.
+    pub(crate) fn pass(&self) {
         let mut state = self.state();
         while state.shut {
             state.waiting = true;

@@ -38,7 +38,6 @@ const THREAD_REPLIES: usize = 200;
 prop_state_machine! {
     #![proptest_config(ProptestConfig {
         cases: 64,
-        failure_persistence: None,
         ..ProptestConfig::default()
     })]
 

@@ -1,0 +1,18 @@
+//! Threads that all others wait for, and which therefore never wait for the disk to read something.
+//! Debug builds hold them to it.
+
+use std::cell::Cell;
+
+thread_local! {
+    static MAY_READ: Cell<bool> = const { Cell::new(true) };
+}
+
+/// From now on the calling thread reads neither a log nor an index. It may write.
+pub fn forbid_reading() {
+    MAY_READ.set(false);
+}
+
+/// To be asked by whatever reads a file.
+pub(super) fn assert_may_read() {
+    debug_assert!(MAY_READ.get(), "a thread that others wait for reads the disk");
+}
