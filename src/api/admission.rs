@@ -90,9 +90,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(refused) = head::refusal_of_other(&request) {
+            return Box::pin(async { Ok(refused) });
+        }
         let entry = match self.door.enter(&mut request) {
             Ok(entry) => entry,
-            Err(refused) => return Box::pin(async { Ok(refused) }),
+            Err(refused) => return Box::pin(async { Ok(refused.into_http()) }),
         };
         let Entry { permit, time_max, encoding } = entry;
         let messages = head::messages_of(request.uri().path());
@@ -118,22 +121,21 @@ struct Entry {
 }
 
 impl Door {
-    /// Lets `request` in by what its head says, or gives the answer that refuses it.
-    fn enter<B>(&self, request: &mut Request<B>) -> Result<Entry, Response<Body>> {
-        head::check_is_call(request)?;
+    /// Lets `request` in by what its head says, or gives the status that refuses it.
+    fn enter<B>(&self, request: &mut Request<B>) -> Result<Entry, Status> {
         let always_open = request.uri().path().starts_with(ALWAYS_OPEN);
         if self.draining.load(Ordering::SeqCst) && !always_open {
-            return Err(status::draining().into_http());
+            return Err(status::draining());
         }
-        let asked = deadline::of(request.headers()).map_err(Status::into_http)?;
+        let asked = deadline::of(request.headers())?;
         let time_max = asked.map_or(self.call_time_max, |asked| asked.min(self.call_time_max));
         // Nothing can be done in no time, so nothing is begun.
         if time_max.is_zero() {
-            return Err(status::deadline_exceeded().into_http());
+            return Err(status::deadline_exceeded());
         }
-        let encoding = head::take_encoding(request.headers_mut()).map_err(Status::into_http)?;
+        let encoding = head::take_encoding(request.headers_mut())?;
         let permit = Arc::clone(&self.calls).try_acquire_owned();
-        let permit = permit.map_err(|_| status::overloaded(self.calls_max).into_http())?;
+        let permit = permit.map_err(|_| status::overloaded(self.calls_max))?;
         Ok(Entry { permit, time_max, encoding })
     }
 }

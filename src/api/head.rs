@@ -15,9 +15,10 @@ const GRPC: &str = "application/grpc";
 /// The only service with calls of more than one request message, in all its versions.
 const REFLECTION: &str = "/grpc.reflection.";
 
-/// Refuses what is no gRPC call, in plain HTTP, as a gRPC status would only be understood by a gRPC
-/// client. A page in a browser can send a GET and a form to any address without asking.
-pub(super) fn check_is_call<B>(request: &Request<B>) -> Result<(), Response<Body>> {
+/// The refusal of what is no gRPC call, if `request` is none: in plain HTTP, as a gRPC status would
+/// only be understood by a gRPC client. A page in a browser can send a GET and a form to any address
+/// without asking.
+pub(super) fn refusal_of_other<B>(request: &Request<B>) -> Option<Response<Body>> {
     if request.method() != Method::POST {
         let mut refused = plain(
             request.method(),
@@ -25,17 +26,17 @@ pub(super) fn check_is_call<B>(request: &Request<B>) -> Result<(), Response<Body
             "This port speaks gRPC: a call is a POST to /package.Service/Method by a gRPC client.\n",
         );
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-        return Err(refused);
+        return Some(refused);
     }
     if subtype(request.headers()).is_none() {
-        return Err(plain(
+        return Some(plain(
             request.method(),
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "This port speaks gRPC: the content-type of a call is application/grpc, and its body \
              Protobuf messages in gRPC frames. JSON and gRPC-Web are not spoken.\n",
         ));
     }
-    Ok(())
+    None
 }
 
 /// How the messages of a call are compressed. Forgets what the header said: behind it, nothing is

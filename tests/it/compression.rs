@@ -80,10 +80,17 @@ async fn what_becomes_too_large_is_refused() {
             let call = wire.call(PUBLISH, &GZIP, flagged_frame(1, &gzip(&largest))).await;
             refused(call).with(Code::InvalidArgument, "INVALID_FIELD").blaming("text");
 
-            // 60 MB in 60 KB, and 100 MB that are too large before they are unpacked.
-            for zeros in [BYTES_MAX + 1, 60_000_000, 100_000_000] {
-                let bomb = flagged_frame(1, &gzip(&vec![0; zeros]));
-                let call = wire.call(PUBLISH, &GZIP, bomb).await;
+            // Some 60 MB in less than 64 KiB; and 100 MB, too large before they are unpacked.
+            let megabyte = gzip(&vec![0; 1 << 20]);
+            let bombs = [
+                gzip(&vec![0; BYTES_MAX + 1]),
+                megabyte.clone(),
+                megabyte.repeat(BYTES_MAX / megabyte.len()),
+                megabyte.repeat(100),
+            ];
+            assert!(bombs[2].len() <= BYTES_MAX && bombs[3].len() > BYTES_MAX);
+            for bomb in bombs {
+                let call = wire.call(PUBLISH, &GZIP, flagged_frame(1, &bomb)).await;
                 let refusal = refused(call).with(Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
                 assert_eq!(refusal.for_quota_of("message").metadata()["bytes_max"], "65536");
             }

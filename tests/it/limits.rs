@@ -205,7 +205,7 @@ async fn any_limits_are_refused_or_serve() {
                 (limit.set)(&mut limits, pick);
             }
         }
-        println!("seed {seed}: {limits:?}");
+        eprintln!("seed {seed}: {limits:?}");
         if limits.check().is_ok() {
             serves(limits).await;
             served += 1;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::{Command, Output};
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use whimbrel::config::{self, Config, Listen, ListenError};
 use whimbrel::server::{Error, Server, resolve};
@@ -115,7 +116,8 @@ async fn all_addresses_are_listened_on() {
         assert_eq!(addresses.len(), if has_v6 { 2 } else { 1 });
         assert!(addresses.iter().all(|address| address.port() == server.address().port()));
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(server.run(shutdown.clone().cancelled_owned()));
+        let mut serving = JoinSet::new();
+        serving.spawn(server.run(shutdown.clone().cancelled_owned()));
         for address in addresses {
             let reached = match address {
                 SocketAddr::V4(address) => (Ipv4Addr::LOCALHOST, address.port()).into(),
@@ -124,7 +126,7 @@ async fn all_addresses_are_listened_on() {
             User::new("bob", connect(reached)).publishes("hi").await;
         }
         shutdown.cancel();
-        within("the server to stop", serving).await.unwrap().unwrap();
+        within("the server to stop", serving.join_next()).await.unwrap().unwrap().unwrap();
     }
 }
 
