@@ -1,5 +1,5 @@
-//! The way in: how many calls are answered at once and for how long, none while the server stops,
-//! and every error in the same dress.
+//! The way in: what is a call at all, how many are answered at once and for how long, none while
+//! the server stops, and every error in the same dress.
 //!
 //! A call counts until its response begins; a stream's own permits bound the rest.
 
@@ -11,13 +11,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::{deadline, status};
+use super::framing::{Encoding, Framed};
+use super::{deadline, head, status};
 use crate::config::Limits;
 
 /// What is asked at the door, for all connections. Cheap to clone.
@@ -77,7 +78,7 @@ impl<S> Layer<S> for Admission {
 
 impl<S, B> Service<Request<B>> for Admitted<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Framed<B>>, Response = Response<Body>>,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -88,50 +89,63 @@ where
         self.services.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let door = Arc::clone(&self.door);
-        let always_open = request.uri().path().starts_with(ALWAYS_OPEN);
-        if door.draining.load(Ordering::SeqCst) && !always_open {
-            return Box::pin(async { Ok(status::draining().into_http()) });
-        }
-        let asked = deadline::of(request.headers());
-        let time_max = asked.map_or(door.call_time_max, |asked| asked.min(door.call_time_max));
-        // Nothing can be done in no time, so nothing is begun.
-        if time_max.is_zero() {
-            return Box::pin(async { Ok(status::deadline_exceeded().into_http()) });
-        }
-        let Ok(permit) = Arc::clone(&door.calls).try_acquire_owned() else {
-            return Box::pin(async move { Ok(status::overloaded(door.calls_max).into_http()) });
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let entry = match self.door.enter(&mut request) {
+            Ok(entry) => entry,
+            Err(refused) => return Box::pin(async { Ok(refused) }),
         };
+        let Entry { permit, time_max, encoding } = entry;
+        let messages = head::messages_of(request.uri().path());
+        let bytes_max = self.door.request_bytes_max;
+        let request = request.map(|body| Framed::new(body, encoding, messages, bytes_max));
         let response = self.services.call(request);
         Box::pin(async move {
             let response = timeout(time_max, response).await;
             drop(permit);
             match response {
-                Ok(response) => response.map(|response| dressed(response, door.request_bytes_max)),
+                Ok(response) => response.map(dressed),
                 Err(_) => Ok(status::deadline_exceeded().into_http()),
             }
         })
     }
 }
 
+/// What a call has that was let in.
+struct Entry {
+    permit: OwnedSemaphorePermit,
+    time_max: Duration,
+    encoding: Encoding,
+}
+
+impl Door {
+    /// Lets `request` in by what its head says, or gives the answer that refuses it.
+    fn enter<B>(&self, request: &mut Request<B>) -> Result<Entry, Response<Body>> {
+        head::check_is_call(request)?;
+        let always_open = request.uri().path().starts_with(ALWAYS_OPEN);
+        if self.draining.load(Ordering::SeqCst) && !always_open {
+            return Err(status::draining().into_http());
+        }
+        let asked = deadline::of(request.headers()).map_err(Status::into_http)?;
+        let time_max = asked.map_or(self.call_time_max, |asked| asked.min(self.call_time_max));
+        // Nothing can be done in no time, so nothing is begun.
+        if time_max.is_zero() {
+            return Err(status::deadline_exceeded().into_http());
+        }
+        let encoding = head::take_encoding(request.headers_mut()).map_err(Status::into_http)?;
+        let permit = Arc::clone(&self.calls).try_acquire_owned();
+        let permit = permit.map_err(|_| status::overloaded(self.calls_max).into_http())?;
+        Ok(Entry { permit, time_max, encoding })
+    }
+}
+
 /// Gives an error that the transport made the details that all others have.
-fn dressed(response: Response<Body>, request_bytes_max: usize) -> Response<Body> {
+fn dressed(response: Response<Body>) -> Response<Body> {
     let headers = response.headers();
     if !headers.contains_key(Status::GRPC_STATUS) || headers.contains_key(DETAILS_HEADER) {
         return response;
     }
-    let Some(said) = Status::from_header_map(headers) else { return response };
-    if said.code() == Code::Ok {
-        return response;
+    match Status::from_header_map(headers) {
+        Some(said) if said.code() != Code::Ok => status::dressed(said).into_http(),
+        _ => response,
     }
-    let Some(status) = status::of_transport(said.code(), said.message(), request_bytes_max) else {
-        return response;
-    };
-    let mut dressed = status.into_http();
-    // Such as the compressions that would do.
-    for (name, value) in headers {
-        dressed.headers_mut().entry(name).or_insert_with(|| value.clone());
-    }
-    dressed
 }

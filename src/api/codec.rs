@@ -75,14 +75,14 @@ impl<T: Outgoing> Encoder for PlainEncoder<T> {
 impl<M: Message> Outgoing for M {
     fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
         bytes.reserve(self.encoded_len());
-        self.encode(bytes).map_err(|error| Status::internal(error.to_string()))
+        self.encode(bytes).map_err(|error| status::unencodable(&error))
     }
 }
 
 impl Outgoing for Frame {
     fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
         bytes.reserve(self.encoded_len());
-        self.encode(bytes).map_err(|error| Status::internal(error.to_string()))
+        self.encode(bytes).map_err(|error| status::unencodable(&error))
     }
 }
 

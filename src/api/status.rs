@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -144,33 +145,100 @@ pub(super) fn deadline_exceeded() -> Status {
     Problem::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message).into_status()
 }
 
-/// What the transport refused by itself, in the same dress as everything else; `None` if nothing
-/// is known to be better than what it said.
-pub(super) fn of_transport(code: Code, said: &str, request_bytes_max: usize) -> Option<Status> {
-    let said = said.trim_end_matches('.');
-    let problem = match code {
-        // tonic's word for a message over the limit; OUT_OF_RANGE means something else here.
-        Code::OutOfRange => {
-            let message = format!(
-                "the request message is larger than {request_bytes_max} bytes: send less at once"
-            );
-            Problem::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge, message)
-                .with("bytes_max", request_bytes_max)
-                .quota("message")
-        }
+/// The most that is repeated of what a caller sent: a status travels in headers, which are bounded.
+const REPEATED_CHARS_MAX: usize = 64;
+
+/// A request whose frames are not those of its RPC.
+pub(super) fn malformed_request(what: &str) -> Status {
+    Problem::new(Code::InvalidArgument, ErrorReason::MalformedMessage, what)
+        .with("detail", what)
+        .into_status()
+}
+
+/// A message with more bytes than are taken, as it came or once it is unpacked.
+pub(super) fn message_too_large(bytes_max: usize) -> Status {
+    let message =
+        format!("the request message is larger than {bytes_max} bytes: send less at once");
+    Problem::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge, message)
+        .with("bytes_max", bytes_max)
+        .quota("message")
+        .into_status()
+}
+
+/// A header that breaks its rule.
+pub(super) fn invalid_metadata(header: &str, rule: &str) -> Status {
+    let message = format!("the header {header} {rule}");
+    Problem::new(Code::InvalidArgument, ErrorReason::InvalidMetadata, message)
+        .with("header", header)
+        .into_status()
+}
+
+/// A compression that is not known here.
+pub(super) fn unsupported_encoding(encoding: &str) -> Status {
+    let encoding = repeated(encoding);
+    let message = format!(
+        "not supported here: messages compressed with {encoding:?}; use gzip, or no compression"
+    );
+    let problem = Problem::new(Code::Unimplemented, ErrorReason::Unsupported, message);
+    let mut status = problem.with("detail", encoding).into_status();
+    // The specification wants to have said what would do.
+    let accepted = MetadataValue::from_static("identity,gzip");
+    status.metadata_mut().insert("grpc-accept-encoding", accepted);
+    status
+}
+
+/// Messages in another format than Protobuf's.
+pub(super) fn unsupported_format(format: &str) -> Status {
+    let format = repeated(format);
+    let message = format!(
+        "not supported here: messages in the format {format:?}; use application/grpc, which means \
+         Protobuf"
+    );
+    Problem::new(Code::Unimplemented, ErrorReason::Unsupported, message)
+        .with("detail", format)
+        .into_status()
+}
+
+/// Health is asked for a service that is not here.
+pub(super) fn service_not_found(service: &str) -> Status {
+    let service = repeated(service);
+    let message = format!("there is no service {service:?} here: reflection lists what there is");
+    Problem::new(Code::NotFound, ErrorReason::ServiceNotFound, message)
+        .with("service", service)
+        .into_status()
+}
+
+/// An answer cannot be written as bytes.
+pub(super) fn unencodable(error: &prost::EncodeError) -> Status {
+    tracing::error!(%error, "an answer was not encoded");
+    let message = "the server failed to encode its answer: its log says more";
+    Problem::new(Code::Internal, ErrorReason::Internal, message).into_status()
+}
+
+/// What the transport refused by itself, in the same dress as everything else.
+pub(super) fn dressed(said: Status) -> Status {
+    if !said.details().is_empty() {
+        return said;
+    }
+    match said.code() {
         Code::Unimplemented => {
-            let message = if said.is_empty() {
-                "there is no such service or RPC here: reflection lists what there is".to_owned()
-            } else {
-                format!("not supported here: {said}")
-            };
-            Problem::new(code, ErrorReason::Unsupported, message).with("detail", said)
+            let message = "there is no such service or RPC here: reflection lists what there is";
+            Problem::new(Code::Unimplemented, ErrorReason::Unsupported, message)
+                .with("detail", repeated(said.message()))
+                .into_status()
         }
-        // A frame that ended early, or whose flags contradict its headers.
-        Code::Internal => return Some(malformed_message(said)),
-        _ => return None,
-    };
-    Some(problem.into_status())
+        // A library's word for bytes that are no message.
+        Code::Internal => malformed_message(said.message()),
+        code => Problem::new(code, ErrorReason::Internal, said.message()).into_status(),
+    }
+}
+
+/// `text`, or its beginning if it is long.
+fn repeated(text: &str) -> String {
+    match text.char_indices().nth(REPEATED_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
 }
 
 /// What the engine refused to do to the user whom `field` names, or where it failed.
@@ -208,6 +276,11 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
                 .quota(format!("user:{user}"))
                 .with("user_id", user)
                 .with(&format!("{of}_max"), max)
+        }
+        Error::TooManyUsers { max } => {
+            Problem::new(Code::ResourceExhausted, ErrorReason::TooManyUsers, said)
+                .quota("users")
+                .with("users_max", max)
         }
         Error::SelfTarget { user } => {
             Problem::new(Code::InvalidArgument, ErrorReason::SelfTarget, said)
@@ -253,6 +326,7 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
                 .retry_after(BUSY_DELAY)
         }
         Error::Hub(error) => return of_hub(&error),
+        Error::Abandoned => return deadline_exceeded(),
         Error::Missing { .. } | Error::Log(_) => return internal(&said),
     };
     problem.into_status()

@@ -117,7 +117,9 @@ impl From<Step> for WatchNotificationsResponse {
 
 /// An event of a feed.
 pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
-    use feed_event::{AuthorAdded, AuthorRemoved, Deleted, Event, Posted, Reposted, Unreposted};
+    use feed_event::{
+        AuthorAdded, AuthorRemoved, AuthorShown, Deleted, Event, Posted, Reposted, Unreposted,
+    };
 
     let what = match &event.kind {
         FeedEventKind::Posted(post) => {
@@ -128,9 +130,13 @@ pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
             let item = convert::pushed_item(event.revision, post, Some(by));
             Event::Reposted(Reposted { item: Some(item) })
         }
-        FeedEventKind::Unreposted { post, by } => {
-            Event::Unreposted(Unreposted { post_id: post.to_string(), user_id: by.to_string() })
-        }
+        FeedEventKind::Unreposted { post, by, stand_in, .. } => Event::Unreposted(Unreposted {
+            post_id: post.to_string(),
+            user_id: by.to_string(),
+            stand_in: stand_in
+                .as_ref()
+                .map(|it| convert::pushed_item(it.revision, &it.post, Some(&it.by))),
+        }),
         FeedEventKind::Deleted(post) => Event::Deleted(Deleted { post_id: post.to_string() }),
         FeedEventKind::AuthorAdded(author) => {
             Event::AuthorAdded(AuthorAdded { author_id: author.to_string() })
@@ -139,34 +145,59 @@ pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
             author_id: author.to_string(),
             reason: removal(*reason).into(),
         }),
-        // None of these is told to those who watch a feed.
+        FeedEventKind::AuthorShown(author) => {
+            Event::AuthorShown(AuthorShown { author_id: author.to_string() })
+        }
         FeedEventKind::Notified(_)
         | FeedEventKind::ActorRemoved { .. }
+        | FeedEventKind::ActorShown(_)
+        | FeedEventKind::Withdrawn { .. }
         | FeedEventKind::Seen { .. } => {
-            return FeedEvent { revision: event.revision.get(), event: None };
+            unreachable!("those who watch a feed are not sent {:?}", event.kind)
         }
     };
-    FeedEvent { revision: event.revision.get(), event: Some(what) }
+    FeedEvent {
+        revision: event.revision.get(),
+        event: Some(what),
+        page_again_revision: event.page_again.get(),
+    }
 }
 
 /// An event of a user's notifications.
 fn notification_event(event: &hub::FeedEvent) -> NotificationEvent {
-    use notification_event::{ActorRemoved, Event, Notified, Seen};
+    use notification_event::{ActorRemoved, ActorShown, Deleted, Event, Notified, Seen, Withdrawn};
 
     let what = match &event.kind {
         FeedEventKind::Notified(notification) => {
             let notification = Some(convert::notification(notification));
-            Some(Event::Notified(Notified { notification }))
+            Event::Notified(Notified { notification })
         }
         FeedEventKind::ActorRemoved { actor, reason } => {
             let (actor_id, reason) = (actor.to_string(), removal(*reason).into());
-            Some(Event::ActorRemoved(ActorRemoved { actor_id, reason }))
+            Event::ActorRemoved(ActorRemoved { actor_id, reason })
         }
-        FeedEventKind::Seen { until } => Some(Event::Seen(Seen { until_revision: until.get() })),
-        // No other is told to those who watch notifications.
-        _ => None,
+        FeedEventKind::ActorShown(actor) => {
+            Event::ActorShown(ActorShown { actor_id: actor.to_string() })
+        }
+        FeedEventKind::Withdrawn { notification } => {
+            Event::Withdrawn(Withdrawn { notification_revision: notification.get() })
+        }
+        FeedEventKind::Deleted(post) => Event::Deleted(Deleted { post_id: post.to_string() }),
+        FeedEventKind::Seen { until } => Event::Seen(Seen { until_revision: until.get() }),
+        FeedEventKind::Posted(_)
+        | FeedEventKind::Reposted { .. }
+        | FeedEventKind::Unreposted { .. }
+        | FeedEventKind::AuthorAdded(_)
+        | FeedEventKind::AuthorRemoved { .. }
+        | FeedEventKind::AuthorShown(_) => {
+            unreachable!("those who watch notifications are not sent {:?}", event.kind)
+        }
     };
-    NotificationEvent { revision: event.revision.get(), event: what }
+    NotificationEvent {
+        revision: event.revision.get(),
+        event: Some(what),
+        page_again_revision: event.page_again.get(),
+    }
 }
 
 fn removal(reason: Removal) -> Reason {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::{client, server};
+use crate::{client, config, server};
 
 /// Why a verb was not done.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,9 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Client(error) if error.is_transient() => 3,
-            Self::Usage(_) | Self::Client(client::Error::Address { .. }) => 2,
+            Self::Usage(_)
+            | Self::Client(client::Error::Address { .. })
+            | Self::Server(server::Error::Config(config::Error::Limit(_))) => 2,
             Self::Server(server::Error::Failed(_)) => 5,
             Self::Server(_) | Self::OwnServer(_) | Self::Runtime(_) => 4,
             Self::Client(_)

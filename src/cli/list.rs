@@ -92,7 +92,9 @@ where
             is_empty = false;
             output.print(|| item.text(), || item.json())?;
         }
-        if !all || page.next_page_token().is_empty() {
+        // A page may be empty before the end, and nobody asks for such a one.
+        let goes_on = all || is_empty;
+        if !goes_on || page.next_page_token().is_empty() {
             return finish(output, &about, &page, is_empty);
         }
         page.next_page_token().clone_into(&mut asked.page_token);

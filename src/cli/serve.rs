@@ -1,7 +1,6 @@
 //! `whimbrel serve`.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Error, Output};
-use crate::config::{Config, Limits};
-use crate::server::Server;
+use crate::config::{Config, Limits, Listen};
+use crate::server::{self, Server};
 
 /// The unit of the sizes given.
 const MIB: u64 = 1 << 20;
@@ -24,9 +23,14 @@ pub(super) struct Serve {
     /// The data folder; made if missing.
     #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
     data: PathBuf,
-    /// Where to listen; port 0 takes a free one.
-    #[arg(long, env = "WHIMBREL_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR")]
-    listen: SocketAddr,
+    /// Where to listen: an address, a name (all that it has) or *, and a port; 0 takes a free one.
+    #[arg(
+        long,
+        env = "WHIMBREL_LISTEN",
+        default_value = "127.0.0.1:50051",
+        value_name = "HOST:PORT"
+    )]
+    listen: Listen,
     /// Listen beyond this machine although callers are not authenticated.
     #[arg(long, env = "WHIMBREL_INSECURE")]
     insecure: bool,
@@ -76,7 +80,7 @@ impl Serve {
         let connections_max = self.connections_max.get();
         let config = Config {
             data_dir: self.data,
-            listen: self.listen,
+            listen: server::resolve(&self.listen).await?,
             insecure: self.insecure,
             reflection: !self.no_reflection,
             limits: Limits {
@@ -106,18 +110,21 @@ impl Serve {
 
         let data_dir = config.data_dir.clone();
         let server = Server::open(config).await?;
+        let addresses = server.addresses().to_vec();
         let address = server.address();
         output.print(
             || {
+                let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 format!(
-                    "whimbrel {} listens on {address}, data in {}\n\
+                    "whimbrel {} listens on {}, data in {}\n\
                      try: grpcurl -plaintext -d '{{\"author_id\":\"alice\",\"text\":\"hello\"}}' \
                      {address} whimbrel.v1.FeedService/Publish",
                     env!("CARGO_PKG_VERSION"),
+                    all.join(" and "),
                     data_dir.display(),
                 )
             },
-            || json!({ "listen": address.to_string(), "data": data_dir }),
+            || json!({ "listen": address.to_string(), "addresses": addresses, "data": data_dir }),
         )?;
 
         server

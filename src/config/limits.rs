@@ -1,4 +1,4 @@
-//! Every limit in one place, each with the reason for its number.
+//! Every limit in one place, each with the reason for its number. What each may be is in `check.rs`.
 //!
 //! What clients are promised about ids and texts is not here: those bounds are part of the API,
 //! see [`crate::model::bounds`].
@@ -16,13 +16,16 @@ pub struct Limits {
     pub blocks_per_user_max: usize,
     /// Most users that one user mutes: as many as one may follow.
     pub mutes_per_user_max: usize,
+    /// Most users. Numbers of users have 32 bits, and this leaves room for those whom changes name
+    /// that are on their way when it is reached. Their names alone take hundreds of GiB.
+    pub users_max: usize,
     /// Most streams of one user at once: a person's devices, and room for those that a broken
     /// network has left behind.
     pub streams_per_user_max: usize,
     /// Most streams of all users at once. At some tens of KiB each, what a machine of a few GiB
     /// can hold.
     pub streams_max: usize,
-    /// Threads that connections live on: one per core, as each keeps one busy. 0 is taken for 1.
+    /// Threads that connections live on: one per core, as each keeps one busy.
     pub workers: usize,
     /// Most connections at once: file descriptors and memory.
     pub connections_max: usize,
@@ -47,6 +50,11 @@ pub struct Limits {
     /// Most items of a page: a third of a MiB if they are texts, and below the 4 MiB that clients
     /// take by default if each has all that a post may have.
     pub page_items_max: usize,
+    /// Most places that are looked through for a page: what is hidden or gone in between takes time,
+    /// too, some tens of milliseconds if all of it has to be read. Then the page ends, and the next
+    /// goes on from there. No further either goes the look for what makes a repost a double, and the
+    /// count of the unseen.
+    pub page_looks_max: usize,
     /// How deep a thread is followed if the caller does not say: as deep as a phone can indent.
     pub thread_depth_default: usize,
     /// How deep a thread is followed at most. What is deeper is asked for by itself.
@@ -155,6 +163,7 @@ impl Default for Limits {
             follows_per_user_max: 10_000,
             blocks_per_user_max: 10_000,
             mutes_per_user_max: 10_000,
+            users_max: 4_000_000_000,
             streams_per_user_max: 16,
             streams_max: 100_000,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
@@ -166,6 +175,7 @@ impl Default for Limits {
             streams_per_connection_max: 1_024,
             page_items_default: 50,
             page_items_max: 100,
+            page_looks_max: 10_000,
             thread_depth_default: 6,
             thread_depth_max: 10,
             thread_replies_default: 100,

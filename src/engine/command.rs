@@ -31,10 +31,27 @@ pub(super) enum Command {
 /// A change that makes something so, and nothing if it is so already.
 #[derive(Debug)]
 pub(super) enum Ask {
-    Edge { kind: EdgeKind, user: UserId, other: UserId },
-    React { kind: ReactionKind, user: UserId, post: PostRef },
-    Delete { post: PostRef, reply_to: Option<PostId>, quote: Option<PostId> },
-    See { user: UserId, until: Revision },
+    Edge {
+        kind: EdgeKind,
+        user: UserId,
+        other: UserId,
+    },
+    React {
+        kind: ReactionKind,
+        user: UserId,
+        post: PostRef,
+    },
+    Delete {
+        post: PostRef,
+        reply_to: Option<PostId>,
+        quote: Option<PostId>,
+        /// Those whom the post may have notified.
+        notified: Vec<UserId>,
+    },
+    See {
+        user: UserId,
+        until: Revision,
+    },
 }
 
 /// Where an answer goes.

@@ -51,9 +51,9 @@ impl Rules {
         match ask {
             Ask::Edge { kind, user, other } => self.edge(kind, user, other, pending),
             Ask::React { kind, user, post } => react(kind, user, post, pending),
-            Ask::Delete { post, reply_to, quote } => {
+            Ask::Delete { post, reply_to, quote, notified } => {
                 let deleted = pending.since(&State::Deleted(post.id))?;
-                Ok(make(deleted, Change::Delete { post, reply_to, quote }))
+                Ok(make(deleted, Change::Delete { post, reply_to, quote, notified }))
             }
             Ask::See { user, until } => {
                 let seen = pending.since(&State::Seen(user.clone()))?.unwrap_or(Revision::ZERO);
@@ -83,7 +83,9 @@ impl Rules {
                 (EdgesOf::Follows, self.follows_max, following, change)
             }
             EdgeKind::Unfollow => {
-                return Ok(end(following, Change::Unfollow { follower: user, followee: other }));
+                let since = following;
+                let change = Change::Unfollow { follower: user, followee: other, since };
+                return Ok(end(following, change));
             }
             EdgeKind::Block => {
                 let found = since(EdgesOf::Blocks, &user, &other)?;
@@ -142,9 +144,9 @@ fn react(
     let found = pending.since(&state)?;
     Ok(match kind {
         ReactionKind::Like => make(found, Change::Like { user, post }),
-        ReactionKind::Unlike => end(found, Change::Unlike { user, post }),
+        ReactionKind::Unlike => end(found, Change::Unlike { user, post, since: found }),
         ReactionKind::Repost => make(found, Change::Repost { user, post }),
-        ReactionKind::Unrepost => end(found, Change::Unrepost { user, post }),
+        ReactionKind::Unrepost => end(found, Change::Unrepost { user, post, since: found }),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Why a call is refused, or fails.
 
 use super::EdgesOf;
+use crate::config::LimitError;
 use crate::hub::{self, CursorError};
 use crate::log;
 use crate::model::{PostId, RequestId, Revision, UserId};
@@ -28,6 +29,12 @@ pub enum Error {
         user: UserId,
         /// What there are too many of.
         of: EdgesOf,
+        /// How many there may be.
+        max: usize,
+    },
+    /// There are as many users as there can be.
+    #[error("there are {max} users, and that is the most: no change can name another")]
+    TooManyUsers {
         /// How many there may be.
         max: usize,
     },
@@ -113,11 +120,17 @@ pub enum Error {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] log::Error),
+    /// Nobody waits for the answer any more.
+    #[error("the call was given up, because nobody waited for it any more")]
+    Abandoned,
 }
 
 /// Why an engine does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// A limit is not as it must be.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -131,6 +144,7 @@ impl From<ReadError> for Error {
         match error {
             ReadError::Missing { revision } => Self::Missing { revision },
             ReadError::Log(error) => Self::Log(error),
+            ReadError::Abandoned => Self::Abandoned,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{Engine, Error};
 use crate::model::{Post, Revision, UserId};
 use crate::view::{
     AuthorPageQuery, FeedItem, FeedPage, Happened, Page, PageItem, PagePlace, PageQuery, PostView,
-    View,
+    Reading, View,
 };
 
 /// Which page of which feed.
@@ -46,7 +46,7 @@ pub struct AuthorQuery {
 trait Query: Clone + Send + 'static {
     fn viewer(&self) -> &UserId;
     fn at_hand(&self, view: &View) -> Option<FeedPage>;
-    fn read(&self, view: &View) -> Result<FeedPage, Error>;
+    fn read(&self, view: &Reading<'_>) -> Result<FeedPage, Error>;
 }
 
 impl Query for PageQuery {
@@ -58,7 +58,7 @@ impl Query for PageQuery {
         view.feed_page_at_hand(self)
     }
 
-    fn read(&self, view: &View) -> Result<FeedPage, Error> {
+    fn read(&self, view: &Reading<'_>) -> Result<FeedPage, Error> {
         Ok(view.feed_page(self)?)
     }
 }
@@ -72,14 +72,15 @@ impl Query for AuthorPageQuery {
         view.author_page_at_hand(self)
     }
 
-    fn read(&self, view: &View) -> Result<FeedPage, Error> {
+    fn read(&self, view: &Reading<'_>) -> Result<FeedPage, Error> {
         Ok(view.author_page(self)?)
     }
 }
 
 impl Engine {
     /// A page of a home feed, newest first. What it shows is of one moment: no change is half in
-    /// it. It is full unless the feed ends, but for what is deleted while it is read.
+    /// it. It is full unless the feed ends, but for what is deleted while it is read, and where it
+    /// has looked through [`page_looks_max`](crate::config::Limits::page_looks_max) places.
     ///
     /// A repost is left out if the post, or another repost of it, is among the 40 entries that are
     /// next older in the feed: all those that it would have if no repost were left out.
@@ -156,8 +157,7 @@ fn posts(view: &View, page: &FeedPage) -> Result<Vec<Arc<Post>>, Error> {
 /// `page` with its posts, of which some may be gone.
 fn in_full(page: &FeedPage, views: Vec<PostView>, place: Option<PagePlace>) -> Page<FeedItem> {
     let at = place.map_or(page.at, |place| place.at);
-    let next = page.items.last().filter(|_| page.more);
-    let next = next.map(|oldest| PagePlace { before: oldest.revision, at });
+    let next = page.next.map(|before| PagePlace { before, at });
     let mut views = views.into_iter().peekable();
     let item = |item: &PageItem| {
         let view = views.next_if(|view| view.post.revision == item.post)?;

@@ -97,13 +97,14 @@ impl Engine {
     /// [`Error::OutcomeUnknown`].
     ///
     /// # Errors
-    /// The log cannot be read, or the machine gives no threads.
+    /// A limit is not as it must be, the log cannot be read, or the machine gives no threads.
     pub fn open(
         log: Arc<dyn Log>,
         limits: &Limits,
         clock: Clock,
         vital: &Vital,
     ) -> Result<Self, OpenError> {
+        limits.check()?;
         let view = View::new(Arc::clone(&log), limits);
         Self::on_view(log, Arc::new(view), limits, clock, vital)
     }
@@ -120,6 +121,7 @@ impl Engine {
         clock: Clock,
         vital: &Vital,
     ) -> Result<Self, OpenError> {
+        limits.check()?;
         let view = View::load(Arc::clone(&log), index, limits);
         Self::on_view(log, Arc::new(view), limits, clock, vital)
     }

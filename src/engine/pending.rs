@@ -89,7 +89,7 @@ impl Pending {
             Change::Follow { follower, followee } => {
                 self.set_edge(EdgesOf::Follows, follower, followee, now);
             }
-            Change::Unfollow { follower, followee } => {
+            Change::Unfollow { follower, followee, .. } => {
                 self.set_edge(EdgesOf::Follows, follower, followee, None);
             }
             Change::Publish { author, content, request_id: Some(request_id) } => {
@@ -99,9 +99,11 @@ impl Pending {
             Change::Publish { request_id: None, .. } | Change::Erased { .. } => {}
             Change::Delete { post, .. } => self.set(State::Deleted(post.id), now),
             Change::Like { user, post } => self.set(State::Like(post.id, user.clone()), now),
-            Change::Unlike { user, post } => self.set(State::Like(post.id, user.clone()), None),
+            Change::Unlike { user, post, .. } => self.set(State::Like(post.id, user.clone()), None),
             Change::Repost { user, post } => self.set(State::Repost(post.id, user.clone()), now),
-            Change::Unrepost { user, post } => self.set(State::Repost(post.id, user.clone()), None),
+            Change::Unrepost { user, post, .. } => {
+                self.set(State::Repost(post.id, user.clone()), None);
+            }
             Change::Block { blocker, blocked, severed } => {
                 self.set_edge(EdgesOf::Blocks, blocker, blocked, now);
                 if severed.following {

@@ -11,6 +11,8 @@ pub struct ThreadQuery {
     pub viewer: UserId,
     /// The post that is asked for.
     pub post: PostId,
+    /// Of the answers to the post itself only those after this one are listed, if it is given.
+    pub after: Option<PostId>,
     /// How deep answers are followed, in answers; no deeper than the limit.
     pub depth_max: usize,
     /// How many answers at most; no more than the limit.
@@ -24,11 +26,12 @@ impl Engine {
     /// [`Error::PostNotFound`] if there never was such a post; or the log or the index cannot be
     /// read.
     pub async fn thread(&self, query: ThreadQuery) -> Result<Thread, Error> {
-        let ThreadQuery { viewer, post, depth_max, replies_max } = query;
+        let ThreadQuery { viewer, post, after, depth_max, replies_max } = query;
         let limits = self.0.hub.limits();
         let query = view::ThreadQuery {
             viewer,
             post,
+            after,
             depth_max: depth_max.min(limits.thread_depth_max),
             replies_max: replies_max.min(limits.thread_replies_max),
             ancestors_max: limits.thread_ancestors_max,

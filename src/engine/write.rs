@@ -14,8 +14,7 @@ use crate::view::View;
 #[derive(Debug)]
 struct Referred {
     post: PostRef,
-    reply_to: Option<Box<ReplyTo>>,
-    quote: Option<PostRef>,
+    content: Content,
 }
 
 impl Engine {
@@ -51,6 +50,9 @@ impl Engine {
                 _ => Error::SelfTarget { user },
             });
         }
+        if matches!(kind, EdgeKind::Follow | EdgeKind::Block | EdgeKind::Mute) {
+            self.check_room([&user, &other])?;
+        }
         self.change(Ask::Edge { kind, user, other }).await
     }
 
@@ -64,6 +66,9 @@ impl Engine {
         user: UserId,
         post: PostId,
     ) -> Result<Changed, Error> {
+        if matches!(kind, ReactionKind::Like | ReactionKind::Repost) {
+            self.check_room([&user])?;
+        }
         let post = self.referred(post).await?.post;
         self.change(Ask::React { kind, user, post }).await
     }
@@ -78,6 +83,7 @@ impl Engine {
         draft: impl Into<Draft>,
         request_id: Option<RequestId>,
     ) -> Result<Published, Error> {
+        self.check_room([&author])?;
         let Draft { text, reply_to, quote, attachments, langs, facets } = draft.into();
         let is_user = |name: &UserId| *name == author || self.0.view.is_user(name);
         let facets = facets.unwrap_or_else(|| Facets::found_in(&text, is_user));
@@ -86,7 +92,8 @@ impl Engine {
         let mut content = Content { attachments, langs, facets, mentioned, ..of_text };
         if let Some(parent) = reply_to {
             let parent = self.referred(parent).await?;
-            let root = parent.reply_to.map_or_else(|| parent.post.clone(), |above| above.root);
+            let above = parent.content.reply_to;
+            let root = above.map_or_else(|| parent.post.clone(), |above| above.root);
             content.reply_to = Some(Box::new(ReplyTo { parent: parent.post, root }));
         }
         if let Some(quote) = quote {
@@ -100,12 +107,14 @@ impl Engine {
     /// # Errors
     /// See [`Error`].
     pub async fn delete(&self, author: UserId, post: PostId) -> Result<Changed, Error> {
-        let Referred { post, reply_to, quote } = self.referred(post).await?;
+        let Referred { post, content } = self.referred(post).await?;
         if post.author != author {
             return Err(Error::NotTheAuthor { user: author, post: post.id });
         }
-        let (reply_to, quote) = (reply_to.map(|to| to.parent.id), quote.map(|quote| quote.id));
-        self.change(Ask::Delete { post, reply_to, quote }).await
+        let notified = content.notified(&author);
+        let reply_to = content.reply_to.map(|to| to.parent.id);
+        let quote = content.quote.map(|quote| quote.id);
+        self.change(Ask::Delete { post, reply_to, quote, notified }).await
     }
 
     /// Notes that `user` has seen what they were notified of up to a position, or all of it. Never
@@ -125,7 +134,17 @@ impl Engine {
                 newest.unwrap_or(Revision::ZERO)
             }
         };
+        self.check_room([&user])?;
         self.change(Ask::See { user, until }).await
+    }
+
+    /// Checks that a change may name `users`: all exist already, or there is room for more.
+    fn check_room<const N: usize>(&self, users: [&UserId; N]) -> Result<(), Error> {
+        let (view, max) = (&self.0.view, self.0.hub.limits().users_max);
+        if view.user_count() >= max && !users.iter().all(|user| view.is_user(user)) {
+            return Err(Error::TooManyUsers { max });
+        }
+        Ok(())
     }
 
     async fn change(&self, ask: Ask) -> Result<Changed, Error> {
@@ -135,12 +154,7 @@ impl Engine {
     /// The post with this name, whether or not it was deleted since.
     async fn referred(&self, id: PostId) -> Result<Referred, Error> {
         if let Some(post) = self.0.view.cached_post(id.revision()) {
-            let content = &post.content;
-            return Ok(Referred {
-                post: post.reference(),
-                reply_to: content.reply_to.clone(),
-                quote: content.quote.clone(),
-            });
+            return Ok(Referred { post: post.reference(), content: post.content.clone() });
         }
         self.0.view.read(move |view| read(view, id)).await
     }
@@ -148,10 +162,12 @@ impl Engine {
 
 fn read(view: &View, id: PostId) -> Result<Referred, Error> {
     let event = view.log().get(id.revision())?;
-    let (author, reply_to, quote) = match event.map(|event| event.change) {
-        Some(Change::Publish { author, content, .. }) => (author, content.reply_to, content.quote),
-        Some(Change::Erased { author, reply_to, quote, .. }) => (author, reply_to, quote),
+    let (author, content) = match event.map(|event| event.change) {
+        Some(Change::Publish { author, content, .. }) => (author, content),
+        Some(Change::Erased { author, reply_to, quote, .. }) => {
+            (author, Content::erased(reply_to, quote))
+        }
         _ => return Err(Error::PostNotFound { post: id }),
     };
-    Ok(Referred { post: PostRef { id, author }, reply_to, quote })
+    Ok(Referred { post: PostRef { id, author }, content })
 }

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use super::effect::{Known, Of, effects};
+use super::sift::{Reading, Sieve, Sifted, sift_notification};
 use super::stream::BATCH_OVERHEAD_BYTES;
 use super::{Error, FeedEvent, FeedEventKind, Hub, Watched};
 use crate::model::{Change, Cursor, Post, Revision, Timestamp, UserId};
 use crate::view::{
-    Backlog, BacklogKind, BacklogQuery, Happened, PageQuery, Told, ToldBacklog, ToldQuery, View,
+    Backlog, BacklogKind, BacklogQuery, Happened, PageQuery, Spot, Told, ToldBacklog, ToldQuery,
 };
 
 /// Events read from the log at once: of ordinary ones not much more than a batch takes.
@@ -54,7 +55,7 @@ impl Hub {
                     Some(backlog) => backlog,
                     None => view.read(move |view| view.backlog(&query)).await?,
                 };
-                self.load(user, backlog).await
+                self.load(user, all_replies, backlog).await
             }
             Watched::Notifications => {
                 let query = ToldQuery { user: user.clone(), after, until, kind, events_max };
@@ -62,20 +63,33 @@ impl Hub {
                     Some(told) => told,
                     None => view.read(move |view| view.told_backlog(&query)).await?,
                 };
-                let events = told.into_iter().map(|told| Ok(event_of_told(told, &user)));
+                let event_of = |told| {
+                    let (revision, event) = event_of_told(told, &user);
+                    let event = event.filter(|event| {
+                        !event.has_consequences()
+                            || !matches!(sift_notification(view, &user, event), Sifted::Dropped)
+                    });
+                    Ok((revision, event))
+                };
+                let events = told.into_iter().map(event_of);
                 first_of(events, reached, bytes_max)
             }
         }
     }
 
     /// The events of the beginning of `backlog`.
-    async fn load(&self, user: UserId, backlog: Backlog) -> Result<Missed, Error> {
+    async fn load(
+        &self,
+        user: UserId,
+        all_replies: bool,
+        backlog: Backlog,
+    ) -> Result<Missed, Error> {
         let bytes_max = self.0.limits.batch_bytes_max;
-        let Backlog { revisions, reached } = backlog;
-        // A reader that is just behind finds all it missed at hand.
-        let at_hand = revisions.iter().map_while(|&revision| self.event_at_hand(revision));
+        let Backlog { events: spots, reached } = backlog;
+        // A reader that is just behind finds all it missed cached.
+        let at_hand = spots.iter().map_while(|spot| self.event_at_hand(spot.revision));
         let at_hand: Vec<_> = at_hand.collect();
-        if at_hand.len() == revisions.len() {
+        if at_hand.len() == spots.len() {
             return first_of(at_hand.into_iter().map(Ok), reached, bytes_max);
         }
         if let Some((last, _)) = at_hand.last() {
@@ -83,7 +97,12 @@ impl Hub {
             return first_of(at_hand.into_iter().map(Ok), reached, bytes_max);
         }
         let view = &self.0.view;
-        view.read(move |view| first_of(read(view, &user, &revisions), reached, bytes_max)).await
+        view.read(move |view| {
+            let (user, reading) = (&user, Reading::Blocking);
+            let sieve = Sieve { view, user, all_replies, reading };
+            first_of(read(&sieve, &spots), reached, bytes_max)
+        })
+        .await
     }
 
     /// Where a stream starts that begins with the newest items of what is watched of `user`.
@@ -117,7 +136,7 @@ impl Hub {
     }
 
     /// The feed event at `revision` if that is a post or a repost, and in memory.
-    fn event_at_hand(&self, revision: Revision) -> Option<(Revision, Option<FeedEvent>)> {
+    fn event_at_hand(&self, revision: Revision) -> Option<(Revision, Option<Arc<FeedEvent>>)> {
         let view = &self.0.view;
         let kind = match view.happened_at_hand(revision)? {
             Happened::Post(post) => FeedEventKind::Posted(post),
@@ -127,19 +146,18 @@ impl Hub {
             }
             Happened::Other(_) => return None,
         };
-        Some((revision, Some(FeedEvent::new(revision, kind))))
+        Some((revision, Some(Arc::new(FeedEvent::new(revision, kind)))))
     }
 }
 
-/// The events of `user`'s feed at `revisions`, read from the log as they are asked for; none where
-/// that is gone since.
+/// The events of a feed at `spots`, read from the log as they are asked for; none where that is gone
+/// since.
 fn read<'a>(
-    view: &'a View,
-    user: &'a UserId,
-    revisions: &'a [Revision],
-) -> impl Iterator<Item = Result<(Revision, Option<FeedEvent>), Error>> + 'a {
-    revisions.chunks(READ_EVENTS_MAX).flat_map(move |revisions| {
-        let events = read_together(view, user, revisions);
+    sieve: &'a Sieve<'a>,
+    spots: &'a [Spot],
+) -> impl Iterator<Item = Result<(Revision, Option<Arc<FeedEvent>>), Error>> + 'a {
+    spots.chunks(READ_EVENTS_MAX).flat_map(move |spots| {
+        let events = read_together(sieve, spots);
         let (events, error) = match events {
             Ok(events) => (events, None),
             Err(error) => (Vec::new(), Some(Err(error))),
@@ -149,31 +167,49 @@ fn read<'a>(
 }
 
 fn read_together(
-    view: &View,
-    user: &UserId,
-    revisions: &[Revision],
-) -> Result<Vec<(Revision, Option<FeedEvent>)>, Error> {
-    let happened = view.happened(revisions)?;
+    sieve: &Sieve<'_>,
+    spots: &[Spot],
+) -> Result<Vec<(Revision, Option<Arc<FeedEvent>>)>, Error> {
+    let (view, user) = (sieve.view, sieve.user);
+    let revisions: Vec<_> = spots.iter().map(|spot| spot.revision).collect();
+    let happened = view.happened(&revisions)?;
     let reposted = happened.iter().filter_map(|happened| match happened {
         Some(Happened::Repost(repost)) => Some(repost.post.id.revision()),
         _ => None,
     });
     let mut originals = view.happened(&reposted.collect::<Vec<_>>())?.into_iter();
     let mut events = Vec::with_capacity(revisions.len());
-    for (happened, &revision) in happened.into_iter().zip(revisions) {
-        let kind = match happened {
-            Some(Happened::Post(post)) => Some(FeedEventKind::Posted(post)),
+    for (happened, &Spot { revision, is_from_author }) in happened.into_iter().zip(spots) {
+        let event = |kind| Arc::new(FeedEvent::new(revision, kind));
+        let event = match happened {
+            Some(Happened::Post(post)) => Some(event(FeedEventKind::Posted(post))),
             Some(Happened::Repost(repost)) => {
                 let original = originals.next().flatten().and_then(post_of);
-                original.map(|post| FeedEventKind::Reposted { post, by: repost.by.clone() })
+                let by = repost.by.clone();
+                original.map(|post| event(FeedEventKind::Reposted { post, by }))
             }
-            Some(Happened::Other(change)) => kind_for(user, Of::Feed, revision, &change),
+            Some(Happened::Other(change)) => {
+                let change = event_for(user, Of::Feed, revision, &change, is_from_author);
+                change.map_or(Ok(None), |event| extended(sieve, event))?
+            }
             None if view.retracted_at(revision).is_some() => None,
             None => return Err(Error::Missing { revision }),
         };
-        events.push((revision, kind.map(|kind| FeedEvent::new(revision, kind))));
+        events.push((revision, event));
     }
     Ok(events)
+}
+
+/// `event` with all that it does to a feed; none if it does not concern it.
+fn extended(sieve: &Sieve<'_>, event: Arc<FeedEvent>) -> Result<Option<Arc<FeedEvent>>, Error> {
+    if !event.has_consequences() {
+        return Ok(Some(event));
+    }
+    Ok(match sieve.extend(&event)? {
+        Some(Sifted::Extended(extended)) => Some(extended),
+        Some(Sifted::Dropped) => None,
+        Some(Sifted::Kept) | None => Some(event),
+    })
 }
 
 fn post_of(happened: Happened) -> Option<Arc<Post>> {
@@ -185,28 +221,34 @@ fn post_of(happened: Happened) -> Option<Arc<Post>> {
 
 /// What `change` is to a feed of `user`, if it is anything. Of nothing that was published or
 /// notified.
-fn kind_for(user: &UserId, of: Of, revision: Revision, change: &Change) -> Option<FeedEventKind> {
+fn event_for(
+    user: &UserId,
+    of: Of,
+    revision: Revision,
+    change: &Change,
+    is_from_author: bool,
+) -> Option<Arc<FeedEvent>> {
     let effects = effects(revision, Timestamp::default(), change, Known::default());
-    let event = effects.into_iter().find_map(|effect| effect.for_feed(user, of))?;
-    Some(event.kind.clone())
+    effects.into_iter().find_map(|effect| effect.for_feed(user, of, is_from_author))
 }
 
-fn event_of_told(told: Told, user: &UserId) -> (Revision, Option<FeedEvent>) {
-    let (revision, kind) = match told {
+fn event_of_told(told: Told, user: &UserId) -> (Revision, Option<Arc<FeedEvent>>) {
+    match told {
         Told::Notified(notification) => {
-            (notification.revision, Some(FeedEventKind::Notified(notification)))
+            let revision = notification.revision;
+            let kind = FeedEventKind::Notified(notification);
+            (revision, Some(Arc::new(FeedEvent::new(revision, kind))))
         }
         Told::Changed(revision, change) => {
-            (revision, kind_for(user, Of::Notifications, revision, &change))
+            (revision, event_for(user, Of::Notifications, revision, &change, false))
         }
-    };
-    (revision, kind.map(|kind| FeedEvent::new(revision, kind)))
+    }
 }
 
 /// The first of `events`, after which all up to `reached` is nothing: at least one if there is one,
 /// and at most as many as fit into a batch.
 fn first_of(
-    events: impl Iterator<Item = Result<(Revision, Option<FeedEvent>), Error>>,
+    events: impl Iterator<Item = Result<(Revision, Option<Arc<FeedEvent>>), Error>>,
     reached: Revision,
     bytes_max: usize,
 ) -> Result<Missed, Error> {
@@ -219,7 +261,7 @@ fn first_of(
             if bytes > bytes_max && !first.events.is_empty() {
                 return Ok(first);
             }
-            first.events.push(Arc::new(event));
+            first.events.push(event);
         }
         first.reached = revision;
     }

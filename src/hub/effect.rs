@@ -55,10 +55,18 @@ impl Effect {
         }
     }
 
-    /// The event, if it is one for this feed. What is spread was found where it is spread to.
-    pub(super) fn for_feed(self, watcher: &UserId, watched: Of) -> Option<Arc<FeedEvent>> {
+    /// The event, if it is one for this feed. What is spread concerns it if it `is_from_author`, one
+    /// of those whose posts the feed has.
+    pub(super) fn for_feed(
+        self,
+        watcher: &UserId,
+        watched: Of,
+        is_from_author: bool,
+    ) -> Option<Arc<FeedEvent>> {
         match self {
-            Self::Spread { event, .. } => Some(event).filter(|_| watched == Of::Feed),
+            Self::Spread { event, .. } => {
+                Some(event).filter(|_| watched == Of::Feed && is_from_author)
+            }
             Self::Tell { user, of, event, .. } => {
                 Some(event).filter(|_| user == *watcher && of == watched)
             }
@@ -90,8 +98,27 @@ pub(super) fn effects(
         let actor = FeedEventKind::ActorRemoved { actor: other.clone(), reason };
         tell(user, Of::Notifications, actor, Then::Nothing)
     };
+    // Their posts of all times are in the feed now.
     let added = |user: &UserId, other: &UserId, then| {
-        tell(user, Of::Feed, FeedEventKind::AuthorAdded(other.clone()), then)
+        let kind = FeedEventKind::AuthorAdded(other.clone());
+        let event = Arc::new(FeedEvent::with_page_again(revision, kind, revision));
+        Effect::Tell { user: user.clone(), of: Of::Feed, event, then }
+    };
+    let shown = |user: &UserId, other: &UserId| {
+        tell(user, Of::Feed, FeedEventKind::AuthorShown(other.clone()), Then::Nothing)
+    };
+    // Notifications of all times are there again.
+    let heard = |user: &UserId, other: &UserId| {
+        let kind = FeedEventKind::ActorShown(other.clone());
+        let event = Arc::new(FeedEvent::with_page_again(revision, kind, revision));
+        Effect::Tell { user: user.clone(), of: Of::Notifications, event, then: Then::Nothing }
+    };
+    let withdrawn = |actor: &UserId, user: &UserId, since: &Option<Revision>| {
+        let kind = FeedEventKind::Withdrawn { notification: since.unwrap_or(Revision::ZERO) };
+        let page_again = if since.is_some() { Revision::ZERO } else { revision };
+        let event = Arc::new(FeedEvent::with_page_again(revision, kind, page_again));
+        let of = Of::Notifications;
+        (actor != user).then(|| Effect::Tell { user: user.clone(), of, event, then: Then::Nothing })
     };
 
     let mut effects = match (change, &post) {
@@ -102,16 +129,30 @@ pub(super) fn effects(
             let kind = FeedEventKind::Reposted { post: Arc::clone(post), by: user.clone() };
             vec![spread(vec![user.clone()], kind)]
         }
-        (Change::Unrepost { user, post }, _) => {
-            vec![spread(authors, FeedEventKind::Unreposted { post: post.id, by: user.clone() })]
+        (Change::Unrepost { user, post, since }, _) => {
+            let (by, repost) = (user.clone(), *since);
+            let kind = FeedEventKind::Unreposted { post: post.id, by, repost, stand_in: None };
+            let page_again = if since.is_some() { Revision::ZERO } else { revision };
+            let event = Arc::new(FeedEvent::with_page_again(revision, kind, page_again));
+            let spread = Effect::Spread { authors, event };
+            std::iter::once(spread).chain(withdrawn(user, &post.author, since)).collect()
         }
-        (Change::Delete { post, .. }, _) => vec![spread(authors, FeedEventKind::Deleted(post.id))],
+        (Change::Unlike { user, post, since }, _) => {
+            withdrawn(user, &post.author, since).into_iter().collect()
+        }
+        (Change::Delete { post, notified, .. }, _) => {
+            let deleted = || FeedEventKind::Deleted(post.id);
+            let of_user = |user| tell(user, Of::Notifications, deleted(), Then::Nothing);
+            let users = std::iter::once(&post.author).chain(notified);
+            std::iter::once(spread(authors, deleted())).chain(users.map(of_user)).collect()
+        }
         (Change::Follow { follower, followee }, _) => {
             let then = if is_muted { Then::Nothing } else { Then::List(followee.clone()) };
             vec![added(follower, followee, then)]
         }
-        (Change::Unfollow { follower, followee }, _) => {
-            vec![removed(follower, followee, Removal::Unfollow)]
+        (Change::Unfollow { follower, followee, since }, _) => {
+            let removed = removed(follower, followee, Removal::Unfollow);
+            std::iter::once(removed).chain(withdrawn(follower, followee, since)).collect()
         }
         (Change::Block { blocker, blocked, .. }, _) => vec![
             removed(blocker, blocked, Removal::Block),
@@ -122,8 +163,19 @@ pub(super) fn effects(
         (Change::Mute { muter, muted }, _) => {
             vec![removed(muter, muted, Removal::Mute), silenced(muter, muted, Removal::Mute)]
         }
-        (Change::Unmute { muter, muted, follows: true }, _) => {
-            vec![added(muter, muted, Then::List(muted.clone()))]
+        (Change::Unblock { blocker, blocked }, _) => vec![
+            shown(blocker, blocked),
+            shown(blocked, blocker),
+            heard(blocker, blocked),
+            heard(blocked, blocker),
+        ],
+        (Change::Unmute { muter, muted, follows }, _) => {
+            let in_feed = if *follows {
+                added(muter, muted, Then::List(muted.clone()))
+            } else {
+                shown(muter, muted)
+            };
+            vec![in_feed, heard(muter, muted)]
         }
         (Change::See { user, until }, _) => {
             vec![tell(

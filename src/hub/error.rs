@@ -68,6 +68,8 @@ impl From<ReadError> for Error {
         match error {
             ReadError::Missing { revision } => Self::Missing { revision },
             ReadError::Log(error) => Self::Log(error),
+            // Nobody is there to be told.
+            ReadError::Abandoned => Self::Log(log::Error::Closed),
         }
     }
 }

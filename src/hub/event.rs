@@ -1,19 +1,24 @@
-//! What a feed's watchers are told.
+//! The events that the watchers of a feed, or of notifications, are sent.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use crate::model::{Post, PostId, Revision, UserId};
-use crate::view::Notification;
+use crate::view::{LaterReposts, Notification};
 
 /// One event of a feed.
 #[derive(Debug)]
 pub struct FeedEvent {
-    /// The change that it tells of.
+    /// The change that it comes from.
     pub revision: Revision,
     /// What happened.
     pub kind: FeedEventKind,
+    /// At this place and below it other entries may have come or gone, which no event says one by
+    /// one: the client has to page again there. [`Revision::ZERO`] if there are none.
+    pub page_again: Revision,
+    /// Of a repost taken back: what may stand in for it. Looked up by the first who asks.
+    later_reposts: OnceLock<LaterReposts>,
     /// What is sent of it, once somebody has made that.
     encoded: OnceLock<Bytes>,
 }
@@ -36,8 +41,13 @@ pub enum FeedEventKind {
         post: PostId,
         /// Whose repost it was.
         by: UserId,
+        /// Where it was, if that is known.
+        repost: Option<Revision>,
+        /// The repost of the same post that the feed has now because this one is gone.
+        stand_in: Option<Box<StandIn>>,
     },
-    /// A post was deleted, and the reposts of it are gone. It may not have been in the feed.
+    /// A post was deleted, and the reposts of it, or the notifications about it, are gone. It may not
+    /// have been there.
     Deleted(PostId),
     /// Somebody's posts are in the feed from now on.
     AuthorAdded(UserId),
@@ -48,6 +58,9 @@ pub enum FeedEventKind {
         /// Why.
         reason: Removal,
     },
+    /// Somebody whom the user does not follow is no longer hidden from them: reposts of their posts,
+    /// replies to them and quotes of them by others may be in the feed again.
+    AuthorShown(UserId),
     /// The user is notified of something.
     Notified(Arc<Notification>),
     /// Nothing that somebody did is among the notifications from now on.
@@ -57,11 +70,29 @@ pub enum FeedEventKind {
         /// Why.
         reason: Removal,
     },
+    /// Somebody is no longer hidden from the user: notifications of what they did are there again.
+    ActorShown(UserId),
+    /// What the user was notified of was taken back.
+    Withdrawn {
+        /// The notification; [`Revision::ZERO`] if it is not known which.
+        notification: Revision,
+    },
     /// The user has seen their notifications.
     Seen {
         /// Up to here.
         until: Revision,
     },
+}
+
+/// A repost that is in a feed because another is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandIn {
+    /// Its place in the feed.
+    pub revision: Revision,
+    /// The post.
+    pub post: Arc<Post>,
+    /// Whose repost it is.
+    pub by: UserId,
 }
 
 /// Why somebody is removed.
@@ -86,7 +117,19 @@ impl FeedEvent {
     /// What happened at `revision`.
     #[must_use]
     pub fn new(revision: Revision, kind: FeedEventKind) -> Self {
-        Self { revision, kind, encoded: OnceLock::new() }
+        Self::with_page_again(revision, kind, Revision::ZERO)
+    }
+
+    /// What happened at `revision`, after which a client has to page again from a place on.
+    #[must_use]
+    pub fn with_page_again(revision: Revision, kind: FeedEventKind, page_again: Revision) -> Self {
+        let (later_reposts, encoded) = (OnceLock::new(), OnceLock::new());
+        Self { revision, kind, page_again, later_reposts, encoded }
+    }
+
+    /// What may stand in for the repost that was taken back, once somebody has looked it up.
+    pub(super) fn later_reposts(&self) -> &OnceLock<LaterReposts> {
+        &self.later_reposts
     }
 
     /// Its bytes on the wire. They are made by the first who asks, with `encode`, and shared by all
@@ -107,24 +150,42 @@ impl FeedEvent {
                     let post = notification.post.as_deref().map_or(0, of_post);
                     EVENT_OVERHEAD_BYTES + post + of_user(&notification.actor)
                 }
+                FeedEventKind::Unreposted { by, stand_in, .. } => {
+                    let stand_in = stand_in
+                        .as_ref()
+                        .map_or(0, |it| EVENT_OVERHEAD_BYTES + of_post(&it.post) + of_user(&it.by));
+                    stand_in + of_user(by)
+                }
                 FeedEventKind::AuthorAdded(user)
-                | FeedEventKind::Unreposted { by: user, .. }
+                | FeedEventKind::AuthorShown(user)
+                | FeedEventKind::ActorShown(user)
                 | FeedEventKind::AuthorRemoved { author: user, .. }
                 | FeedEventKind::ActorRemoved { actor: user, .. } => of_user(user),
-                FeedEventKind::Deleted(_) | FeedEventKind::Seen { .. } => 0,
+                FeedEventKind::Deleted(_)
+                | FeedEventKind::Withdrawn { .. }
+                | FeedEventKind::Seen { .. } => 0,
             }
     }
 
-    /// Whether it takes a look at what the user follows and hides to say if it concerns them.
+    /// Whether it takes a look at what the user follows and hides to say if it concerns them, or
+    /// what else it does to their feed.
     pub(super) fn is_conditional(&self) -> bool {
         match &self.kind {
-            FeedEventKind::Posted(post) => {
-                let reply_to = post.content.reply_to.as_ref();
-                reply_to.is_some_and(|to| !to.continues_thread_of(&post.author))
-            }
+            FeedEventKind::Posted(post) => post.content.is_conditional(&post.author),
             FeedEventKind::Reposted { .. } | FeedEventKind::Notified(_) => true,
-            _ => false,
+            _ => self.has_consequences(),
         }
+    }
+
+    /// Whether it may do more to a feed than take away what it names.
+    pub(super) fn has_consequences(&self) -> bool {
+        matches!(
+            self.kind,
+            FeedEventKind::Unreposted { repost: Some(_), .. }
+                | FeedEventKind::AuthorRemoved { .. }
+                | FeedEventKind::AuthorShown(_)
+                | FeedEventKind::ActorShown(_)
+        )
     }
 }
 
@@ -141,7 +202,8 @@ fn of_post(post: &Post) -> usize {
 
 impl PartialEq for FeedEvent {
     fn eq(&self, other: &Self) -> bool {
-        (self.revision, &self.kind) == (other.revision, &other.kind)
+        (self.revision, &self.kind, self.page_again)
+            == (other.revision, &other.kind, other.page_again)
     }
 }
 

@@ -31,7 +31,7 @@ use tokio::sync::Semaphore;
 
 pub use dispatcher::{Dispatch, Dispatcher};
 pub use error::{CursorError, Error};
-pub use event::{FeedEvent, FeedEventKind, Removal};
+pub use event::{FeedEvent, FeedEventKind, Removal, StandIn};
 use lane::Lane;
 use quota::Quota;
 pub use run::Run;

@@ -361,8 +361,13 @@ impl Registry {
     }
 }
 
-/// A place as it is kept. There are never 2^32 of them: each costs an open stream, or a followee of
-/// one, and both have far lower limits.
+/// A place as it is kept.
+///
+/// # Panics
+/// It is beyond 2^32: each costs an open stream, or a followee of one, and both have far lower limits.
 fn number(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
+    match u32::try_from(place) {
+        Ok(number) => number,
+        Err(_) => panic!("there is no place {place} in the registry"),
+    }
 }

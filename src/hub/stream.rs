@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::backlog::{Missed, Part};
 use super::lane::Subscription;
 use super::quota::Place;
+use super::sift::Sifted;
 use super::{CursorError, Error, FeedEvent, Hub, Run, Start, Step, WatchOptions, Watched};
 use crate::config::Limits;
 use crate::model::{Cursor, Revision, UserId};
@@ -271,15 +272,26 @@ impl LiveStream {
         let events = self.unsifted.iter().flat_map(|run| run.iter());
         let conditional: Vec<_> = events.filter(|event| event.is_conditional()).cloned().collect();
         // Nothing is taken out before this has come to its end: it may be dropped meanwhile.
-        let concerned = self.hub.concerned(&self.user, self.watched, &conditional).await?;
-        let mut concerned = concerned.into_iter();
+        let sifted = self.hub.sifted(&self.user, self.watched, conditional).await?;
+        let mut sifted = sifted.into_iter();
         let mut reached = self.at.after;
         for run in self.unsifted.drain(..) {
             reached = run.last().map_or(reached, |event| event.revision);
-            let mut concerns =
-                |event: &&Arc<FeedEvent>| !event.is_conditional() || concerned.next() == Some(true);
-            let kept: Vec<_> = run.iter().filter(|event| concerns(event)).cloned().collect();
-            if kept.len() == run.len() {
+            let mut is_as_sent = true;
+            let mut kept = Vec::with_capacity(run.len());
+            for event in run.iter() {
+                let found = match event.is_conditional() {
+                    true => sifted.next().unwrap_or(Sifted::Dropped),
+                    false => Sifted::Kept,
+                };
+                is_as_sent &= matches!(found, Sifted::Kept);
+                match found {
+                    Sifted::Kept => kept.push(Arc::clone(event)),
+                    Sifted::Extended(event) => kept.push(event),
+                    Sifted::Dropped => {}
+                }
+            }
+            if is_as_sent {
                 self.ready.push_back(run);
             } else if !kept.is_empty() {
                 self.ready.push_back(Arc::new(Run::new(kept)));

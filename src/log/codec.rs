@@ -67,6 +67,9 @@ struct Edge {
     follower: String,
     #[prost(string, tag = "2")]
     followee: String,
+    /// The follow that an unfollow ends; 0 if that was not kept.
+    #[prost(uint64, tag = "3")]
+    since: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -121,6 +124,8 @@ struct Delete {
     /// 0 for none.
     #[prost(uint64, tag = "3")]
     quote: u64,
+    #[prost(string, repeated, tag = "4")]
+    notified: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -129,6 +134,9 @@ struct Reaction {
     user: String,
     #[prost(message, optional, tag = "2")]
     post: Option<Post>,
+    /// The like or repost that this ends; 0 if that was not kept.
+    #[prost(uint64, tag = "3")]
+    since: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -224,28 +232,35 @@ fn check(revision: Revision, record: &[u8]) -> u32 {
 
 fn to_record(event: &Event) -> RecordChange {
     match &event.change {
-        Change::Follow { follower, followee } => RecordChange::Follow(edge(follower, followee)),
-        Change::Unfollow { follower, followee } => RecordChange::Unfollow(edge(follower, followee)),
+        Change::Follow { follower, followee } => {
+            RecordChange::Follow(edge(follower, followee, None))
+        }
+        Change::Unfollow { follower, followee, since } => {
+            RecordChange::Unfollow(edge(follower, followee, *since))
+        }
         Change::Publish { author, content, request_id } => {
             let marked = facet_codec::to_record(&content.facets, &content.mentioned);
             let publish = publish(author, content, request_id.as_ref());
             RecordChange::Publish(Publish { marked: Some(marked), ..publish })
         }
         Change::Erased { author, reply_to, quote, request_id } => {
-            let mut left = Content::of_text(PostText::none());
-            left.reply_to.clone_from(reply_to);
-            left.quote.clone_from(quote);
+            let left = Content::erased(reply_to.clone(), quote.clone());
             RecordChange::Erased(publish(author, &left, request_id.as_ref()))
         }
-        Change::Delete { post: deleted, reply_to, quote } => RecordChange::Delete(Delete {
-            post: Some(post(deleted)),
-            reply_to: reply_to.map_or(0, |id| id.revision().get()),
-            quote: quote.map_or(0, |id| id.revision().get()),
-        }),
-        Change::Like { user, post } => RecordChange::Like(reaction(user, post)),
-        Change::Unlike { user, post } => RecordChange::Unlike(reaction(user, post)),
-        Change::Repost { user, post } => RecordChange::Repost(reaction(user, post)),
-        Change::Unrepost { user, post } => RecordChange::Unrepost(reaction(user, post)),
+        Change::Delete { post: deleted, reply_to, quote, notified } => {
+            RecordChange::Delete(Delete {
+                post: Some(post(deleted)),
+                reply_to: number(reply_to.map(PostId::revision)),
+                quote: number(quote.map(PostId::revision)),
+                notified: notified.iter().map(UserId::to_string).collect(),
+            })
+        }
+        Change::Like { user, post } => RecordChange::Like(reaction(user, post, None)),
+        Change::Unlike { user, post, since } => RecordChange::Unlike(reaction(user, post, *since)),
+        Change::Repost { user, post } => RecordChange::Repost(reaction(user, post, None)),
+        Change::Unrepost { user, post, since } => {
+            RecordChange::Unrepost(reaction(user, post, *since))
+        }
         Change::Block { blocker, blocked, severed } => {
             RecordChange::Block(block(blocker, blocked, *severed))
         }
@@ -262,8 +277,17 @@ fn to_record(event: &Event) -> RecordChange {
     }
 }
 
-fn edge(follower: &UserId, followee: &UserId) -> Edge {
-    Edge { follower: follower.to_string(), followee: followee.to_string() }
+fn edge(follower: &UserId, followee: &UserId, since: Option<Revision>) -> Edge {
+    Edge { follower: follower.to_string(), followee: followee.to_string(), since: number(since) }
+}
+
+/// A revision that may be none: no event has revision 0.
+fn number(revision: Option<Revision>) -> u64 {
+    revision.map_or(0, Revision::get)
+}
+
+fn revision(number: u64) -> Option<Revision> {
+    (number > 0).then(|| Revision::new(number))
 }
 
 fn post(post: &PostRef) -> Post {
@@ -290,8 +314,8 @@ fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -
     }
 }
 
-fn reaction(user: &UserId, to: &PostRef) -> Reaction {
-    Reaction { user: user.to_string(), post: Some(post(to)) }
+fn reaction(user: &UserId, to: &PostRef, since: Option<Revision>) -> Reaction {
+    Reaction { user: user.to_string(), post: Some(post(to)), since: number(since) }
 }
 
 fn block(blocker: &UserId, blocked: &UserId, severed: Severed) -> Block {
@@ -312,9 +336,11 @@ fn from_record(change: RecordChange) -> Option<Change> {
         RecordChange::Follow(edge) => {
             Change::Follow { follower: user(&edge.follower)?, followee: user(&edge.followee)? }
         }
-        RecordChange::Unfollow(edge) => {
-            Change::Unfollow { follower: user(&edge.follower)?, followee: user(&edge.followee)? }
-        }
+        RecordChange::Unfollow(edge) => Change::Unfollow {
+            follower: user(&edge.follower)?,
+            followee: user(&edge.followee)?,
+            since: revision(edge.since),
+        },
         RecordChange::Publish(publish) => {
             let (author, content, request_id) = published(publish)?;
             Change::Publish { author, content, request_id }
@@ -325,21 +351,22 @@ fn from_record(change: RecordChange) -> Option<Change> {
             Change::Erased { author, reply_to, quote, request_id }
         }
         RecordChange::Delete(delete) => {
-            let id = |revision| (revision > 0).then(|| PostId::at(Revision::new(revision)));
+            let id = |number| revision(number).map(PostId::at);
             let (reply_to, quote) = (id(delete.reply_to), id(delete.quote));
-            Change::Delete { post: post_ref(delete.post?)?, reply_to, quote }
+            let notified = delete.notified.iter().map(|name| user(name)).collect::<Option<_>>()?;
+            Change::Delete { post: post_ref(delete.post?)?, reply_to, quote, notified }
         }
-        RecordChange::Like(Reaction { user: by, post }) => {
+        RecordChange::Like(Reaction { user: by, post, .. }) => {
             Change::Like { user: user(&by)?, post: post_ref(post?)? }
         }
-        RecordChange::Unlike(Reaction { user: by, post }) => {
-            Change::Unlike { user: user(&by)?, post: post_ref(post?)? }
+        RecordChange::Unlike(Reaction { user: by, post, since }) => {
+            Change::Unlike { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
         }
-        RecordChange::Repost(Reaction { user: by, post }) => {
+        RecordChange::Repost(Reaction { user: by, post, .. }) => {
             Change::Repost { user: user(&by)?, post: post_ref(post?)? }
         }
-        RecordChange::Unrepost(Reaction { user: by, post }) => {
-            Change::Unrepost { user: user(&by)?, post: post_ref(post?)? }
+        RecordChange::Unrepost(Reaction { user: by, post, since }) => {
+            Change::Unrepost { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
         }
         RecordChange::Block(block) => Change::Block {
             blocker: user(&block.blocker)?,

@@ -323,11 +323,16 @@ fn change(number: u64) -> Change {
             post: post(number),
             reply_to: odd.then(|| id(2)),
             quote: third.then(|| id(4)),
+            notified: if odd { vec![user("d"), user("e")] } else { Vec::new() },
         },
         9 => Change::Like { user: user("a"), post: post(number) },
-        10 => Change::Unlike { user: user("a"), post: post(number) },
+        10 => Change::Unlike { user: user("a"), post: post(number), since: None },
         11 => Change::Repost { user: user("a"), post: post(number) },
-        12 => Change::Unrepost { user: user("a"), post: post(number) },
+        12 => Change::Unrepost {
+            user: user("a"),
+            post: post(number),
+            since: Some(Revision::new(number)),
+        },
         13 => {
             let severed = Severed { following: odd, follower: third };
             Change::Block { blocker: user("a"), blocked: user("b"), severed }
@@ -336,7 +341,11 @@ fn change(number: u64) -> Change {
         15 => Change::Mute { muter: user("a"), muted: user("b") },
         16 => Change::Unmute { muter: user("a"), muted: user("b"), follows: odd },
         17 => Change::See { user: user("a"), until: Revision::new(number / 2) },
-        18 => Change::Unfollow { follower: user("a"), followee: user("b") },
+        18 => Change::Unfollow {
+            follower: user("a"),
+            followee: user("b"),
+            since: Some(Revision::new(number)),
+        },
         _ => Change::Follow { follower: user("a"), followee: user("b") },
     }
 }

@@ -28,6 +28,8 @@ pub enum Change {
         follower: UserId,
         /// Whom.
         followee: UserId,
+        /// The follow that ended; `None` in a log that was written before this was kept.
+        since: Option<Revision>,
     },
     /// `author` published a post.
     Publish {
@@ -58,6 +60,9 @@ pub enum Change {
         reply_to: Option<PostId>,
         /// What it quoted.
         quote: Option<PostId>,
+        /// The users, other than the author, whom the post may have notified: those it answered,
+        /// quoted or mentioned.
+        notified: Vec<UserId>,
     },
     /// `user` began to like a post.
     Like {
@@ -72,6 +77,8 @@ pub enum Change {
         user: UserId,
         /// Which.
         post: PostRef,
+        /// The like that ended; `None` in a log that was written before this was kept.
+        since: Option<Revision>,
     },
     /// `user` reposted a post.
     Repost {
@@ -86,6 +93,8 @@ pub enum Change {
         user: UserId,
         /// Which post was reposted.
         post: PostRef,
+        /// The repost that ended; `None` in a log that was written before this was kept.
+        since: Option<Revision>,
     },
     /// `blocker` blocked `blocked`, which ended the follows between them.
     Block {

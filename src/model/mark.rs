@@ -12,10 +12,11 @@ pub struct Mark(u64);
 /// What a [`Mark`] stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkKind {
-    /// A post that every follower sees: no reply, or one that continues the author's own thread.
+    /// A post that every follower sees.
     Post,
-    /// A reply that a follower sees by what they follow beside the author.
-    Reply,
+    /// A post that a follower sees or not by whom else they follow and hide, as
+    /// [`super::Content::is_conditional`] says.
+    Conditional,
     /// A repost.
     Repost,
     /// Nothing to be seen, but something to be told: a deletion, a repost taken back, or a change of
@@ -32,8 +33,12 @@ impl Mark {
     pub const LAST: Self = Self(u64::MAX);
 
     /// The mark of `kind` at `revision`.
+    ///
+    /// # Panics
+    /// The revision has more than 62 bits: no log has come so far.
     #[must_use]
     pub const fn new(revision: Revision, kind: MarkKind) -> Self {
+        assert!(revision.get() <= Revision::MAX.get() >> KIND_BITS, "no mark can be there");
         Self(revision.get() << KIND_BITS | kind as u64)
     }
 
@@ -58,13 +63,13 @@ impl Mark {
         self.0
     }
 
-    /// The place right after.
+    /// The place right after; [`Mark::LAST`] has none and stays.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The place right before: a mark that is before `self` is there or before that.
+    /// The place right before; [`Mark::FIRST`] has none and stays. A mark that is before `self` is there or before that.
     #[must_use]
     pub const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))
@@ -81,7 +86,7 @@ impl Mark {
     pub const fn kind(self) -> MarkKind {
         match self.0 & ((1 << KIND_BITS) - 1) {
             0 => MarkKind::Post,
-            1 => MarkKind::Reply,
+            1 => MarkKind::Conditional,
             2 => MarkKind::Repost,
             _ => MarkKind::Change,
         }

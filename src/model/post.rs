@@ -132,6 +132,36 @@ impl Content {
             && facets.ask_as(&other.facets)
     }
 
+    /// What is left of a post that was erased: what it answered and quoted.
+    #[must_use]
+    pub fn erased(reply_to: Option<Box<ReplyTo>>, quote: Option<PostRef>) -> Self {
+        Self { reply_to, quote, ..Self::of_text(PostText::none()) }
+    }
+
+    /// Whether it depends on whom a follower of `author` also follows and hides if they see a post of
+    /// `author` with this content: it answers somebody outside of the author's own thread, or quotes
+    /// somebody else.
+    #[must_use]
+    pub fn is_conditional(&self, author: &UserId) -> bool {
+        let is_reply = self.reply_to.as_ref().is_some_and(|to| !to.continues_thread_of(author));
+        is_reply || self.quote.as_ref().is_some_and(|quote| quote.author != *author)
+    }
+
+    /// The users, other than `author`, whom a post of `author` with this content may notify: those
+    /// it answers, quotes or mentions. Each once.
+    #[must_use]
+    pub fn notified(&self, author: &UserId) -> Vec<UserId> {
+        let parent = self.reply_to.as_ref().map(|reply_to| &reply_to.parent);
+        let referred = parent.into_iter().chain(&self.quote).map(|post| post.author.clone());
+        let mut notified = Vec::new();
+        for user in referred.chain(self.mentioned.iter().cloned()) {
+            if user != *author && !notified.contains(&user) {
+                notified.push(user);
+            }
+        }
+        notified
+    }
+
     /// The bytes of all its texts and names.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -26,7 +26,7 @@ impl Revision {
         self.0
     }
 
-    /// The place right after.
+    /// The place right after; [`Revision::MAX`] has none and stays.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

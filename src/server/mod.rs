@@ -6,6 +6,8 @@ mod connection;
 mod connections;
 mod drain;
 mod listener;
+mod other_protocol;
+mod resolve;
 mod socket;
 
 use std::future::Future;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use connection::Services;
 use connections::Connections;
 use listener::Listener;
+pub use resolve::resolve;
 use tokio::time::sleep;
 use tonic::service::Routes;
 
@@ -48,6 +51,17 @@ pub enum Error {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// What the machine said.
+        source: std::io::Error,
+    },
+    /// The name to listen on has no address.
+    #[error(
+        "cannot listen on {name}: its addresses cannot be found: {source}; choose another \
+         --listen, such as 127.0.0.1:50051"
+    )]
+    Resolve {
+        /// The name.
+        name: String,
         /// What the machine said.
         source: std::io::Error,
     },
@@ -138,16 +152,21 @@ impl Server {
             stall_watch: stall_watch.clone(),
             reflection: config.reflection,
         })?;
-        let listener = Listener::bind(config.listen)
-            .await
-            .map_err(|source| Error::Listen { address: config.listen, source })?;
+        let listener = Listener::bind(&config.listen)
+            .map_err(|(address, source)| Error::Listen { address, source })?;
         Ok(Self { listener, engine, vital, routes, health, stall_watch, config })
     }
 
-    /// Where it listens.
+    /// Where it listens; the first address, if there are several.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.listener.address()
+        self.listener.addresses()[0]
+    }
+
+    /// Everywhere that it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.listener.addresses()
     }
 
     /// Serves until `shutdown` ends, then stops in order: health says so, new calls are refused,

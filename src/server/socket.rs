@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::other_protocol::Other;
+
 /// What a client begins with.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -21,7 +23,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Waits for the client's preface.
+    /// Waits for the client's preface. A client that speaks something else is answered in that, if
+    /// it is known, and the connection closed.
     pub(super) async fn begin(mut tcp: TcpStream) -> io::Result<Self> {
         let mut read = [0; PREFACE.len()];
         let mut count = 0;
@@ -30,10 +33,15 @@ impl Socket {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 more => count += more,
             }
-            if !PREFACE.starts_with(&read[..count]) {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no HTTP/2"));
+            if !PREFACE.starts_with(&read[..count])
+                && let Some(other) = Other::of(&read[..count])
+            {
+                // Boxed, as those that wait in silence keep no room for it.
+                Box::pin(other.answer(tcp)).await?;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, other.to_string()));
             }
         }
+        debug_assert_eq!(&read, PREFACE, "whatever else begins is known by its first bytes");
         Ok(Self { tcp, reread: 0 })
     }
 }

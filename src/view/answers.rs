@@ -107,6 +107,8 @@ pub struct Thread {
     pub post: ThreadPost,
     /// What answers it, level by level, each level oldest first.
     pub replies: Vec<ThreadPost>,
+    /// If answers to the post itself are left out: those after this one.
+    pub next_after: Option<PostId>,
 }
 
 /// A post in a thread.
@@ -121,7 +123,9 @@ pub struct ThreadPost {
     pub depth: usize,
     /// What it says, or why that is not shown.
     pub shown: Result<PostView, Gap>,
-    /// Whether it has answers that are left out, because there are too many or they are too deep.
+    /// Whether it has answers that are left out, because there are too many or they are too deep:
+    /// such as are shown, or have something below them that is, or where it would take too long to
+    /// find out.
     pub has_more_replies: bool,
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::dense::Dense;
 use super::ids::UserIx;
+use super::turn::Applying;
 use crate::model::{Mark, Revision};
 
 const PAGE_USERS: usize = 64;
@@ -47,15 +48,21 @@ impl Authors {
     }
 
     /// Takes `newest` for the newest of `author`, whose marks are all in the index.
-    pub(super) fn load(&self, author: UserIx, newest: Mark) {
-        self.newest_slot(author).store(newest.number(), Ordering::Release);
+    pub(super) fn load(&self, author: UserIx, newest: Mark, by: &Applying) {
+        // For the older ones that reads take into memory.
+        self.recent.make_room(author, by);
+        self.newest_slot(author, by).store(newest.number(), Ordering::Release);
     }
 
-    /// Adds `mark`, which is beyond all before it, to `author`'s list. Only the applier calls it.
-    pub(super) fn push(&self, author: UserIx, mark: Mark) {
-        let newest = self.newest_slot(author);
+    /// Adds `mark`, which is beyond all before it, to `author`'s list.
+    ///
+    /// # Panics
+    /// It is not.
+    pub(super) fn push(&self, author: UserIx, mark: Mark, by: &Applying) {
+        let newest = self.newest_slot(author, by);
         let before = newest.load(Ordering::Relaxed);
-        self.recent.change(author, |recent| {
+        assert!(before < mark.number(), "{mark:?} comes after {before}");
+        self.recent.change(author, by, |recent| {
             recent.begin(before);
             recent.0.push(mark.number());
         });
@@ -65,7 +72,8 @@ impl Authors {
     /// Shortens `author`'s list by what the index, complete until `complete_until`, has too.
     pub(super) fn trim(&self, author: UserIx, complete_until: Revision) {
         let indexed = Mark::before(complete_until.next()).previous();
-        self.recent.change(author, |recent| recent.trim(indexed.number(), self.recent_max));
+        let trim = |recent: &mut Recent| recent.trim(indexed.number(), self.recent_max);
+        self.recent.change_if_there(author, trim);
     }
 
     /// How many older marks `author`'s list may take.
@@ -79,7 +87,7 @@ impl Authors {
     /// none before them.
     pub(super) fn extend_back(&self, author: UserIx, until: Mark, older: &[Mark], to_start: bool) {
         let Some(newest) = self.newest(author) else { return };
-        self.recent.change(author, |recent| {
+        self.recent.change_if_there(author, |recent| {
             recent.begin(newest.number());
             if recent.after() != until.number() || recent.held() + older.len() > self.recent_max {
                 return;
@@ -123,7 +131,7 @@ impl Authors {
         (newest > 0).then(|| Mark::from_number(newest))
     }
 
-    fn newest_slot(&self, author: UserIx) -> &AtomicU64 {
+    fn newest_slot(&self, author: UserIx, _: &Applying) -> &AtomicU64 {
         while self.newest.count() <= author.index() / PAGE_USERS {
             self.newest.push(std::array::from_fn(|_| AtomicU64::new(0)));
         }
@@ -139,9 +147,9 @@ impl Recent {
         }
     }
 
-    /// The list has all revisions after this one. Only for lists that were begun.
+    /// The list, which must have been begun, has all revisions after this one.
     fn after(&self) -> u64 {
-        self.0.first().copied().unwrap_or(0)
+        self.0[0]
     }
 
     fn list(&self) -> &[u64] {

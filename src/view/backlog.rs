@@ -3,14 +3,14 @@
 //!
 //! Both go by the same rules, [`super::lens`].
 
-use super::View;
 use super::authors::Found;
-use super::beyond::{Beyond, MemoryOnly};
+use super::beyond::Beyond;
 use super::ids::UserIx;
 use super::lens::{Lens, Looked, Moment, Pulled};
 use super::merge;
 use super::posts::Happened;
-use crate::log::{self, History};
+use super::{ReadError, View};
+use crate::log::History;
 use crate::model::{Mark, MarkKind, Revision, UserId};
 
 /// Marks looked through by one read: as long as it takes, others wait to read.
@@ -47,10 +47,20 @@ pub enum BacklogKind {
 /// A part of a backlog.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Backlog {
-    /// The revisions of its events, oldest first.
-    pub revisions: Vec<Revision>,
+    /// Its events, oldest first.
+    pub events: Vec<Spot>,
     /// Up to here there is nothing else. Before the end of what was asked for if there may be more.
     pub reached: Revision,
+}
+
+/// Where an event of a backlog is, and why it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Where.
+    pub revision: Revision,
+    /// Whether it comes from somebody whose posts are in the feed; else it is a change of the feed's
+    /// user, or one that is between them and somebody else.
+    pub is_from_author: bool,
 }
 
 /// An event that concerns a feed or not by what else the feed's user follows or hides.
@@ -76,14 +86,14 @@ impl View {
     /// that would hold up others.
     #[must_use]
     pub fn backlog_at_hand(&self, query: &BacklogQuery) -> Option<Backlog> {
-        self.read_backlog(query, &MemoryOnly::new(&self.posts)).ok()
+        self.read_backlog(query, &self.memory_only()).ok()
     }
 
     /// A part of a backlog. May read the index and the log, which blocks for a moment.
     ///
     /// # Errors
     /// The index or the log is damaged or cannot be read.
-    pub fn backlog(&self, query: &BacklogQuery) -> Result<Backlog, log::Error> {
+    pub fn backlog(&self, query: &BacklogQuery) -> Result<Backlog, ReadError> {
         self.read_backlog(query, &self.beyond())
     }
 
@@ -96,7 +106,7 @@ impl View {
         all_replies: bool,
         events: &[Conditional],
     ) -> Option<Vec<bool>> {
-        self.concerned_by(user, all_replies, events, &MemoryOnly::new(&self.posts)).ok()
+        self.concerned_by(user, all_replies, events, &self.memory_only()).ok()
     }
 
     /// Which of `events`, sent to those who follow their authors, concern the feed of `user`. May
@@ -109,7 +119,7 @@ impl View {
         user: &UserId,
         all_replies: bool,
         events: &[Conditional],
-    ) -> Result<Vec<bool>, log::Error> {
+    ) -> Result<Vec<bool>, ReadError> {
         self.concerned_by(user, all_replies, events, &self.beyond())
     }
 
@@ -125,7 +135,7 @@ impl View {
         };
         let concerned = |Conditional { revision, event }: &Conditional| {
             let (author, kind) = match event {
-                Happened::Post(post) => (&post.author, MarkKind::Reply),
+                Happened::Post(post) => (&post.author, MarkKind::Conditional),
                 Happened::Repost(repost) => (&repost.by, MarkKind::Repost),
                 Happened::Other(_) => return Ok(false),
             };
@@ -146,7 +156,7 @@ impl View {
     ) -> Result<Backlog, B::Error> {
         let BacklogQuery { after, until, kind, events_max, .. } = *query;
         let Some(lens) = Lens::new(self, &query.user, true, query.all_replies) else {
-            return Ok(Backlog { revisions: Vec::new(), reached: until });
+            return Ok(Backlog { events: Vec::new(), reached: until });
         };
         let posts = lens.authors(until.next()).map(|(author, since)| match kind {
             BacklogKind::Events => (Source::Posts(author), after.max(since)),
@@ -169,38 +179,37 @@ impl View {
             BacklogKind::Items => Moment::NOW,
         };
         let needs_event = |mark: Mark, source| match source {
-            Source::Posts(author) => lens.needs_event(mark, author, Moment::NOW),
+            Source::Posts(author) => lens.needs_event(mark, author),
             Source::Changes(_) => false,
         };
 
-        let mut revisions = Vec::new();
+        let mut events: Vec<Spot> = Vec::new();
         let mut looked_at = 0;
         let mut reached = after;
         while let Some(Pulled { mark, list: source, event }) = marks.next(needs_event)? {
-            let is_full = revisions.len() == events_max || looked_at == MARKS_MAX;
-            // A deletion is told to the followers of several, and each once.
-            let is_known = revisions.last() == Some(&mark.revision());
-            if is_full && mark.revision() > reached {
-                return Ok(Backlog { revisions, reached });
+            let revision = mark.revision();
+            let is_full = events.len() == events_max || looked_at == MARKS_MAX;
+            if is_full && revision > reached {
+                return Ok(Backlog { events, reached });
             }
-            reached = mark.revision();
+            reached = revision;
             looked_at += 1;
+            let is_from_author = matches!(source, Source::Posts(_));
             let is_told = match source {
                 Source::Changes(_) => true,
-                Source::Posts(_) if mark.kind() == MarkKind::Change => {
-                    kind == BacklogKind::Events && !is_known
-                }
+                Source::Posts(_) if mark.kind() == MarkKind::Change => kind == BacklogKind::Events,
                 Source::Posts(author) => {
                     lens.tells(mark, author, event.as_ref(), moment(mark), beyond)?
                 }
             };
-            if is_told {
-                revisions.push(mark.revision());
-            } else {
-                beyond.pass_over(1)?;
+            match events.last_mut() {
+                _ if !is_told => beyond.pass_over(1)?,
+                // A deletion concerns the followers of several, and may be the user's own.
+                Some(last) if last.revision == revision => last.is_from_author |= is_from_author,
+                _ => events.push(Spot { revision, is_from_author }),
             }
         }
-        Ok(Backlog { revisions, reached: until })
+        Ok(Backlog { events, reached: until })
     }
 
     fn oldest_after<B: Beyond>(
@@ -237,13 +246,13 @@ impl Lens<'_> {
         beyond: &B,
     ) -> Result<bool, B::Error> {
         let to_this_day = Moment { gone_by: Revision::MAX, ..moment };
-        match self.entry(mark, author, event, to_this_day) {
+        match self.entry(mark, author, event, to_this_day).filter(|entry| !entry.is_gone) {
             None => Ok(false),
             Some(entry) if entry.reposted_by.is_none() => Ok(true),
             Some(entry) => {
                 beyond.pass_over(NEAR_COST)?;
                 let mut older = self.walk(Mark::before(mark.revision()), moment, beyond)?;
-                Ok(!older.is_near(entry.post)?)
+                Ok(!older.is_near(entry.post, 0)?)
             }
         }
     }

@@ -6,9 +6,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
+use super::ReadError;
 use super::authors::Authors;
 use super::ids::UserIx;
 use super::posts::{Happened, Posts};
+use super::reads::Caller;
 use crate::log::{self, History, Index, Snapshot};
 use crate::model::{Mark, Revision};
 
@@ -54,6 +56,9 @@ pub(super) trait Beyond {
     /// What happened at each of `revisions`.
     fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, Self::Error>;
 
+    /// How many marks may be looked at for one page.
+    fn looks_max(&self) -> usize;
+
     /// Says that `count` marks were looked at which lead to nothing.
     fn pass_over(&self, count: usize) -> Result<(), Self::Error>;
 }
@@ -62,12 +67,13 @@ pub(super) trait Beyond {
 #[derive(Debug)]
 pub(super) struct MemoryOnly<'a> {
     posts: &'a Posts,
+    looks_max: usize,
     passed_over: Cell<usize>,
 }
 
 impl<'a> MemoryOnly<'a> {
-    pub(super) fn new(posts: &'a Posts) -> Self {
-        Self { posts, passed_over: Cell::new(0) }
+    pub(super) fn new(posts: &'a Posts, looks_max: usize) -> Self {
+        Self { posts, looks_max, passed_over: Cell::new(0) }
     }
 }
 
@@ -104,6 +110,10 @@ impl Beyond for MemoryOnly<'_> {
         Err(NotAtHand)
     }
 
+    fn looks_max(&self) -> usize {
+        self.looks_max
+    }
+
     fn pass_over(&self, count: usize) -> Result<(), NotAtHand> {
         let passed_over = self.passed_over.get() + count;
         self.passed_over.set(passed_over);
@@ -118,6 +128,8 @@ pub(super) struct FromIndex<'a> {
     index: Option<&'a Index>,
     posts_of: &'a Authors,
     posts: &'a Posts,
+    looks_max: usize,
+    caller: Caller,
     snapshot: RefCell<Option<Snapshot<'a>>>,
     /// By user: what was read and not asked for yet, the oldest last.
     ahead: RefCell<HashMap<(History, UserIx), Vec<Mark>>>,
@@ -127,9 +139,15 @@ pub(super) struct FromIndex<'a> {
 }
 
 impl<'a> FromIndex<'a> {
-    pub(super) fn new(index: Option<&'a Index>, posts_of: &'a Authors, posts: &'a Posts) -> Self {
+    pub(super) fn new(
+        index: Option<&'a Index>,
+        (posts_of, posts): (&'a Authors, &'a Posts),
+        looks_max: usize,
+        caller: Caller,
+    ) -> Self {
         let (ahead, behind) = (RefCell::default(), RefCell::default());
-        Self { index, posts_of, posts, snapshot: RefCell::default(), ahead, behind }
+        let snapshot = RefCell::default();
+        Self { index, posts_of, posts, looks_max, caller, snapshot, ahead, behind }
     }
 
     /// Reads the tables as they are at some moment since they were complete until `until`: memory
@@ -138,18 +156,19 @@ impl<'a> FromIndex<'a> {
         &self,
         until: Mark,
         read: impl FnOnce(&Snapshot<'a>) -> Result<Vec<Mark>, log::Error>,
-    ) -> Result<Vec<Mark>, log::Error> {
+    ) -> Result<Vec<Mark>, ReadError> {
+        self.caller.check()?;
         let Some(index) = self.index else { return Ok(Vec::new()) };
         let mut snapshot = self.snapshot.borrow_mut();
         match snapshot.as_ref() {
-            Some(taken) if taken.complete_until() >= until.revision() => read(taken),
-            _ => read(snapshot.insert(index.snapshot()?)),
+            Some(taken) if taken.complete_until() >= until.revision() => Ok(read(taken)?),
+            _ => Ok(read(snapshot.insert(index.snapshot()?))?),
         }
     }
 
     /// Takes the newest of what memory lacks of `author` into memory, as far as there is room.
     /// Gives it, newest first, and whether that is all there is.
-    fn take_in(&self, author: UserIx, until: Mark) -> Result<(Vec<Mark>, bool), log::Error> {
+    fn take_in(&self, author: UserIx, until: Mark) -> Result<(Vec<Mark>, bool), ReadError> {
         let max = self.posts_of.room(author).min(TAKEN_IN);
         if max == 0 {
             return Ok((Vec::new(), false));
@@ -165,14 +184,14 @@ impl<'a> FromIndex<'a> {
 }
 
 impl Beyond for FromIndex<'_> {
-    type Error = log::Error;
+    type Error = ReadError;
 
     fn newest_before(
         &self,
         author: UserIx,
         before: Mark,
         until: Mark,
-    ) -> Result<Option<Mark>, log::Error> {
+    ) -> Result<Option<Mark>, ReadError> {
         let mut behind = self.behind.borrow_mut();
         if let Some((upto, behind)) = behind.get_mut(&author)
             && before <= *upto
@@ -204,7 +223,7 @@ impl Beyond for FromIndex<'_> {
         user: UserIx,
         after: Mark,
         until: Mark,
-    ) -> Result<Option<Mark>, log::Error> {
+    ) -> Result<Option<Mark>, ReadError> {
         let mut ahead = self.ahead.borrow_mut();
         let ahead = ahead.entry((history, user)).or_default();
         while ahead.pop_if(|&mut mark| mark <= after).is_some() {}
@@ -216,6 +235,7 @@ impl Beyond for FromIndex<'_> {
         }
         Ok(ahead.last().copied())
     }
+
     fn at_hand(&self, revision: Revision) -> Option<Happened> {
         self.posts.cached(revision)
     }
@@ -224,11 +244,15 @@ impl Beyond for FromIndex<'_> {
         READ_EVENTS
     }
 
-    fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
-        self.posts.get_many(revisions)
+    fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, ReadError> {
+        Ok(self.posts.get_many(revisions)?)
     }
 
-    fn pass_over(&self, _: usize) -> Result<(), log::Error> {
-        Ok(())
+    fn looks_max(&self) -> usize {
+        self.looks_max
+    }
+
+    fn pass_over(&self, _: usize) -> Result<(), ReadError> {
+        self.caller.check()
     }
 }

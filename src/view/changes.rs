@@ -9,6 +9,7 @@ use dashmap::DashMap;
 use super::authors::Found;
 use super::dense::Dense;
 use super::ids::UserIx;
+use super::turn::Applying;
 use crate::model::{Mark, Revision};
 
 /// A rising list of marks for every user who has some that the index lacks.
@@ -25,7 +26,7 @@ pub(super) struct Changes {
 
 impl Changes {
     /// The view is loaded from an index that is complete until `complete_until`.
-    pub(super) fn load(&self, complete_until: Revision) {
+    pub(super) fn load(&mut self, complete_until: Revision) {
         self.loaded_until.store(complete_until.get(), Ordering::SeqCst);
         self.indexed(complete_until);
     }
@@ -39,14 +40,24 @@ impl Changes {
     }
 
     /// The index is complete until `complete_until`.
+    ///
+    /// # Panics
+    /// It was further already.
     pub(super) fn indexed(&self, complete_until: Revision) {
-        self.indexed_until.store(complete_until.get(), Ordering::SeqCst);
+        let before = self.indexed_until.swap(complete_until.get(), Ordering::SeqCst);
+        assert!(before <= complete_until.get(), "the index goes back from {before}");
     }
 
-    /// Adds `mark`, which is beyond all before it, to `user`'s list. Only the applier calls it.
-    pub(super) fn push(&self, user: UserIx, mark: Mark) {
+    /// Adds `mark`, which is beyond all before it, to `user`'s list.
+    ///
+    /// # Panics
+    /// It is not.
+    pub(super) fn push(&self, user: UserIx, mark: Mark, by: &Applying) {
+        self.newest.change(user, by, |newest| {
+            assert!(*newest < mark.revision(), "{mark:?} comes after {newest}");
+            *newest = mark.revision();
+        });
         self.lists.entry(user).or_default().push(mark);
-        self.newest.change(user, |newest| *newest = mark.revision());
     }
 
     /// Drops from `user`'s list what the index has, after [`Changes::indexed`] was told of it.

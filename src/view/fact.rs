@@ -43,8 +43,14 @@ pub(super) enum Table {
     /// (user, user) → since when the other is no longer hidden from the one by a block or mute that
     /// is over.
     Shown = 15,
-    /// (post, user) → [`PostCounts`] of the user's answers to it and quotes of it alone.
+    /// (post, user) → [`Answered`]: the user's answers to it and quotes of it alone.
     Answers = 16,
+    /// (post, since) → who answered or quoted it, each once, as long as one of those is there.
+    Answerers = 17,
+    /// (user, user) → [`Liked`]: the likes that the other gave to posts of the one that are there.
+    Likings = 18,
+    /// (user, since) → who likes posts of theirs, each once, as long as they like one.
+    Likers = 19,
 }
 
 /// How often a post was liked, and so on. Only what is not taken back or deleted counts.
@@ -54,6 +60,23 @@ pub(super) struct PostCounts {
     pub(super) reposts: u32,
     pub(super) replies: u32,
     pub(super) quotes: u32,
+}
+
+/// How often one user answered a post and quoted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// Their place in [`Table::Answerers`].
+    pub(super) since: Revision,
+    pub(super) replies: u32,
+    pub(super) quotes: u32,
+}
+
+/// How many posts of somebody one user likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Liked {
+    /// Their place in [`Table::Likers`].
+    pub(super) since: Revision,
+    pub(super) posts: u64,
 }
 
 /// How much a user published, and how often that was liked.
@@ -115,7 +138,7 @@ pub(super) struct Notice {
 }
 
 impl Table {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 19] = [
         Self::Like,
         Self::Likes,
         Self::Repost,
@@ -132,6 +155,9 @@ impl Table {
         Self::Mutes,
         Self::Shown,
         Self::Answers,
+        Self::Answerers,
+        Self::Likings,
+        Self::Likers,
     ];
 
     fn from_number(number: u8) -> Option<Self> {
@@ -146,6 +172,8 @@ impl Table {
                 | Self::Reposts
                 | Self::Replies
                 | Self::Quotes
+                | Self::Answerers
+                | Self::Likers
                 | Self::Followers
                 | Self::Notices
         )
@@ -190,7 +218,7 @@ impl Subject {
 
     /// The user, in a table about users.
     pub(super) fn user(self) -> UserIx {
-        UserIx::new(self.0 as u32)
+        user(self.0)
     }
 
     /// Where the post or repost is, in a table about those.
@@ -215,7 +243,7 @@ impl Place {
 
     /// The user, in a table whose places are some.
     pub(super) fn user(self) -> UserIx {
-        UserIx::new(self.0 as u32)
+        user(self.0)
     }
 
     /// The revision, in a table whose places are some.
@@ -267,6 +295,19 @@ impl From<PostCounts> for Value {
     }
 }
 
+impl From<Answered> for Value {
+    fn from(answered: Answered) -> Self {
+        let Answered { since, replies, quotes } = answered;
+        Self { upper: since.get(), lower: join(replies, quotes) }
+    }
+}
+
+impl From<Liked> for Value {
+    fn from(liked: Liked) -> Self {
+        Self { upper: liked.since.get(), lower: liked.posts }
+    }
+}
+
 impl From<UserCounts> for Value {
     fn from(counts: UserCounts) -> Self {
         Self { upper: counts.posts, lower: counts.likes }
@@ -309,7 +350,7 @@ impl Value {
     }
 
     pub(super) fn user(self) -> UserIx {
-        UserIx::new(self.lower as u32)
+        user(self.lower)
     }
 
     pub(super) fn revision(self) -> Revision {
@@ -319,6 +360,15 @@ impl Value {
     pub(super) fn post_counts(self) -> PostCounts {
         let ((likes, reposts), (replies, quotes)) = (halves(self.upper), halves(self.lower));
         PostCounts { likes, reposts, replies, quotes }
+    }
+
+    pub(super) fn answered(self) -> Answered {
+        let (replies, quotes) = halves(self.lower);
+        Answered { since: Revision::new(self.upper), replies, quotes }
+    }
+
+    pub(super) fn liked(self) -> Liked {
+        Liked { since: Revision::new(self.upper), posts: self.lower }
     }
 
     pub(super) fn user_counts(self) -> UserCounts {
@@ -333,9 +383,18 @@ impl Value {
             2 => NoticeKind::Repost,
             3 => NoticeKind::Reply,
             4 => NoticeKind::Quote,
-            _ => NoticeKind::Mention,
+            5 => NoticeKind::Mention,
+            other => panic!("there is no kind of notice with the number {other}"),
         };
         Notice { kind, actor: UserIx::new(actor), post: Revision::new(self.lower) }
+    }
+}
+
+/// The user with this number, which is that of a user if it is where one was put.
+fn user(number: u64) -> UserIx {
+    match u32::try_from(number) {
+        Ok(number) => UserIx::new(number),
+        Err(_) => panic!("{number} stands where the number of a user should"),
     }
 }
 

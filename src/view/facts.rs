@@ -10,6 +10,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 
 use super::fact::{Key, Place, Subject, Table, Value};
+use super::turn::Applying;
 use crate::log::{self, Index};
 use crate::model::Revision;
 
@@ -44,8 +45,8 @@ pub(super) enum Order {
 }
 
 impl Facts {
-    /// Makes something a fact, or none. Only the applier calls it.
-    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision) {
+    /// Makes something a fact, or none.
+    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision, _: &Applying) {
         let recent = Recent { value: value.unwrap_or_default(), is_over: value.is_none(), at };
         if !key.table.is_list() {
             self.single.insert(key, recent);
@@ -140,7 +141,7 @@ impl Facts {
         order: Order,
         max: usize,
     ) -> Result<Vec<(Place, Value)>, log::Error> {
-        debug_assert!(about.0.is_list(), "{about:?} is not a list");
+        assert!(about.0.is_list(), "{about:?} is not a list");
         let mut listed = Vec::new();
         let mut from = from;
         loop {
@@ -178,13 +179,28 @@ impl Facts {
         }
     }
 
+    /// The facts of a table about a subject at places, which are revisions, after `after`, oldest
+    /// first: at most `max`. `None` if the index may have some of them.
+    pub(super) fn list_after_cached(
+        &self,
+        about: (Table, Subject),
+        after: Revision,
+        max: usize,
+    ) -> Option<Vec<(Place, Value)>> {
+        let recent = self.lists.get(&about).map_or_else(Vec::new, |list| {
+            let start = list.partition_point(|&(place, _)| place <= after.into());
+            let facts = list[start..].iter().filter(|(_, recent)| !recent.is_over);
+            facts.map(|&(place, recent)| (place, recent.value)).take(max).collect()
+        });
+        // Asked after memory: what that had dropped by then is no newer.
+        let is_all = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
+        is_all.then_some(recent)
+    }
+
     /// Whether memory knows that a table has nothing about a subject at places, which are revisions,
     /// after `after`.
     pub(super) fn has_none_after(&self, about: (Table, Subject), after: Revision) -> bool {
-        let recent = self.recent(about, after.into(), Order::OldestFirst, usize::MAX);
-        // Asked after memory: what that had dropped by then is no newer.
-        let is_all = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
-        is_all && recent.iter().all(|(_, recent)| recent.is_over)
+        self.list_after_cached(about, after, 1).is_some_and(|facts| facts.is_empty())
     }
 
     fn recent(

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use super::View;
 use super::authors::Found;
 use super::beyond::{Beyond, FromIndex, MemoryOnly};
 use super::ids::UserIx;
-use super::lens::{Entry, Lens, Looked, Moment, Pulled};
+use super::lens::{Entry, Further, Lens, Looked, Moment, Pulled};
 use super::merge::{self, Next};
 use super::posts::Happened;
-use crate::log;
+use super::reads::Caller;
+use super::{ReadError, Reading, View};
 use crate::model::{Mark, MarkKind, Revision, UserId};
 
 /// Which page of which feed.
@@ -54,8 +54,8 @@ pub struct AuthorPageQuery {
 pub struct FeedPage {
     /// Its items, newest first.
     pub items: Vec<PageItem>,
-    /// Whether older items follow.
-    pub more: bool,
+    /// If older items may follow: they come before this.
+    pub next: Option<Revision>,
     /// The position that the page shows: all up to it, and nothing after it.
     pub at: Revision,
 }
@@ -76,30 +76,13 @@ impl View {
     /// it where that would hold up others.
     #[must_use]
     pub fn feed_page_at_hand(&self, query: &PageQuery) -> Option<FeedPage> {
-        self.page(query, &MemoryOnly::new(&self.posts)).ok()
-    }
-
-    /// One page of a feed. May read the index and the log, which blocks for a moment. Takes as long
-    /// as what it looks through is long: what is hidden in between belongs to it.
-    ///
-    /// # Errors
-    /// The index or the log is damaged or cannot be read.
-    pub fn feed_page(&self, query: &PageQuery) -> Result<FeedPage, log::Error> {
-        self.page(query, &self.beyond())
+        self.page(query, &self.memory_only()).ok()
     }
 
     /// One page of an author's posts; `None` as [`View::feed_page_at_hand`].
     #[must_use]
     pub fn author_page_at_hand(&self, query: &AuthorPageQuery) -> Option<FeedPage> {
-        self.author_page_of(query, &MemoryOnly::new(&self.posts)).ok()
-    }
-
-    /// One page of an author's posts. May read the index and the log, as [`View::feed_page`].
-    ///
-    /// # Errors
-    /// The index or the log is damaged or cannot be read.
-    pub fn author_page(&self, query: &AuthorPageQuery) -> Result<FeedPage, log::Error> {
-        self.author_page_of(query, &self.beyond())
+        self.author_page_of(query, &self.memory_only()).ok()
     }
 
     /// Whose posts are in `user`'s feed: of those whom they follow all but whom they mute. In no
@@ -110,15 +93,24 @@ impl View {
         lens.authors(Revision::MAX).map(|(author, _)| self.ids.name(author)).collect()
     }
 
+    pub(super) fn memory_only(&self) -> MemoryOnly<'_> {
+        MemoryOnly::new(&self.posts, self.looks_max)
+    }
+
     pub(super) fn beyond(&self) -> FromIndex<'_> {
-        FromIndex::new(self.index().map(Arc::as_ref), &self.posts_of, &self.posts)
+        self.beyond_for(Caller::default())
+    }
+
+    fn beyond_for(&self, caller: Caller) -> FromIndex<'_> {
+        let lists = (&self.posts_of, &self.posts);
+        FromIndex::new(self.index().map(Arc::as_ref), lists, self.looks_max, caller)
     }
 
     fn page<B: Beyond>(&self, query: &PageQuery, beyond: &B) -> Result<FeedPage, B::Error> {
         // Read before the edges: what they show is then at least as new.
         let applied = self.applied();
         let Some(lens) = Lens::new(self, &query.user, query.with_own, query.all_replies) else {
-            return Ok(FeedPage { items: Vec::new(), more: false, at: applied });
+            return Ok(FeedPage { items: Vec::new(), next: None, at: applied });
         };
         let at = applied.max(lens.changed_at());
         let mut walk = lens.walk(Mark::before(query.before.min(at.next())), Moment::NOW, beyond)?;
@@ -132,47 +124,52 @@ impl View {
     ) -> Result<FeedPage, B::Error> {
         let at = self.applied();
         let Some(author) = self.ids.get(&query.author) else {
-            return Ok(FeedPage { items: Vec::new(), more: false, at });
+            return Ok(FeedPage { items: Vec::new(), next: None, at });
         };
         let before = Mark::before(query.before.min(at.next()));
         let marks = self.newest_first(std::iter::once(author), before, beyond)?;
         let mut marks = Looked::new(marks, beyond);
         let is_gone = |revision| self.hidden.retracted(revision).is_some();
         let is_asked_for = |mark: Mark| match mark.kind() {
-            MarkKind::Post => !is_gone(mark.revision()),
-            MarkKind::Reply => query.with_replies && !is_gone(mark.revision()),
+            MarkKind::Post | MarkKind::Conditional => !is_gone(mark.revision()),
             MarkKind::Repost => query.with_reposts && !is_gone(mark.revision()),
             MarkKind::Change => false,
         };
-        // A mark does not tell whether a post continues a thread, and is a reply.
+        // A mark does not say whether a post is a reply.
         let needs_event = |mark: Mark, _| match mark.kind() {
-            MarkKind::Post => !query.with_replies && is_asked_for(mark),
+            MarkKind::Post | MarkKind::Conditional => !query.with_replies && is_asked_for(mark),
             MarkKind::Repost => is_asked_for(mark),
-            MarkKind::Reply | MarkKind::Change => false,
+            MarkKind::Change => false,
         };
+        let (mut looked, mut reached) = (0, before.revision());
         self.fill(query.items_max, at, || {
-            while let Some(Pulled { mark, event, .. }) = marks.next(needs_event)? {
+            while looked < beyond.looks_max() {
+                let pulled = marks.next(needs_event)?;
+                let Some(Pulled { mark, event, .. }) = pulled else { return Ok(Further::End) };
                 let revision = mark.revision();
+                (looked, reached) = (looked + 1, revision);
                 let entry = match event {
                     _ if !is_asked_for(mark) => None,
                     Some(Happened::Post(post)) if post.content.reply_to.is_some() => None,
                     None | Some(Happened::Post(_)) => {
-                        Some(Entry { revision, post: revision, reposted_by: None })
+                        let post = revision;
+                        Some(Entry { revision, post, reposted_by: None, is_gone: false })
                     }
                     Some(Happened::Repost(repost)) => {
                         let post = repost.post.id.revision();
                         let is_shown =
                             !is_gone(post) && !self.are_apart(&query.viewer, &repost.post.author);
-                        is_shown.then_some(Entry { revision, post, reposted_by: Some(author) })
+                        let reposted_by = Some(author);
+                        is_shown.then_some(Entry { revision, post, reposted_by, is_gone: false })
                     }
                     Some(_) => None,
                 };
-                if entry.is_some() {
-                    return Ok(entry);
+                if let Some(entry) = entry {
+                    return Ok(Further::Entry(entry));
                 }
                 beyond.pass_over(1)?;
             }
-            Ok(None)
+            Ok(Further::Enough(reached))
         })
     }
 
@@ -181,20 +178,24 @@ impl View {
         &self,
         items_max: usize,
         at: Revision,
-        mut next: impl FnMut() -> Result<Option<Entry>, E>,
+        mut next: impl FnMut() -> Result<Further, E>,
     ) -> Result<FeedPage, E> {
         let mut items = Vec::new();
-        let mut more = false;
-        while !more && let Some(entry) = next()? {
-            let Entry { revision, post, reposted_by } = entry;
-            // One beyond the page tells whether there is another.
-            more = items.len() == items_max;
-            if !more {
-                let reposted_by = reposted_by.map(|reposter| self.ids.name(reposter));
-                items.push(PageItem { revision, post, reposted_by });
+        let next = loop {
+            match next()? {
+                // One beyond the page tells whether there is another.
+                Further::Entry(entry) if items.len() == items_max => {
+                    break Some(entry.revision.next());
+                }
+                Further::Entry(Entry { revision, post, reposted_by, .. }) => {
+                    let reposted_by = reposted_by.map(|reposter| self.ids.name(reposter));
+                    items.push(PageItem { revision, post, reposted_by });
+                }
+                Further::Enough(before) => break Some(before),
+                Further::End => break None,
             }
-        }
-        Ok(FeedPage { items, more, at })
+        };
+        Ok(FeedPage { items, next, at })
     }
 
     /// All marks of `authors` before `before`, newest first.
@@ -213,5 +214,24 @@ impl View {
             Some(newest.map(|mark| (mark, author)))
         });
         merge::newest_first(newest, older)
+    }
+}
+
+impl Reading<'_> {
+    /// One page of a feed. May read the index and the log. It ends before it is full where it has
+    /// looked through as much as it may: what is hidden in between belongs to that.
+    ///
+    /// # Errors
+    /// The index or the log is damaged or cannot be read.
+    pub fn feed_page(&self, query: &PageQuery) -> Result<FeedPage, ReadError> {
+        self.page(query, &self.beyond_for(self.caller().clone()))
+    }
+
+    /// One page of an author's posts. May read the index and the log, as [`Reading::feed_page`].
+    ///
+    /// # Errors
+    /// The index or the log is damaged or cannot be read.
+    pub fn author_page(&self, query: &AuthorPageQuery) -> Result<FeedPage, ReadError> {
+        self.author_page_of(query, &self.beyond_for(self.caller().clone()))
     }
 }

@@ -6,6 +6,7 @@
 use super::dense::Dense;
 use super::followers::Followers;
 use super::ids::UserIx;
+use super::turn::Applying;
 use crate::log;
 use crate::model::Revision;
 
@@ -55,7 +56,10 @@ struct Packed {
 }
 
 impl Packed {
+    /// # Panics
+    /// The revision has more than 48 bits.
     fn new(followee: UserIx, since: Revision) -> Self {
+        assert!(since.get() >> 48 == 0, "an edge cannot say that it began at {since}");
         let (followee, since) = (followee.number(), since.get());
         Self {
             followee: [(followee >> 16) as u16, followee as u16],
@@ -75,18 +79,22 @@ impl Packed {
 }
 
 impl Graph {
-    /// Takes over all edges there are, of users numbered below `user_count`. Only for a graph that
-    /// is empty.
+    /// Takes over all edges there are, of users numbered below `user_count`.
     ///
     /// What is needed meanwhile is kept small: it would be the process's for long.
-    pub(super) fn load(&self, pieces: Vec<Vec<log::Edge>>, user_count: usize) {
+    ///
+    /// # Panics
+    /// The graph is not empty.
+    pub(super) fn load(&self, pieces: Vec<Vec<log::Edge>>, user_count: usize, by: &Applying) {
+        assert!(self.following.is_empty() && self.followers.is_empty(), "it has edges");
         let ix = UserIx::new;
         let mut counts = vec![0_u32; user_count];
         for piece in pieces {
             for of_one in piece.chunk_by(|a, b| a.follower == b.follower) {
                 let packed = |edge: &log::Edge| Packed::new(ix(edge.followee), edge.since);
                 let list = of_one.iter().map(packed).collect();
-                self.following.change(ix(of_one[0].follower), |following| following.list = list);
+                let follower = ix(of_one[0].follower);
+                self.following.change(follower, by, |following| following.list = list);
             }
             piece.iter().for_each(|edge| counts[edge.followee as usize] += 1);
         }
@@ -98,14 +106,14 @@ impl Graph {
                 edges += counts[end] as usize;
                 end += 1;
             }
-            self.load_followers(first, &counts[first..end], user_count);
+            self.load_followers(first, &counts[first..end], user_count, by);
             first = end;
         }
     }
 
     /// Fills in the followers of the users from number `first` on, who have `counts` of them, by
     /// what is known of whom everybody follows.
-    fn load_followers(&self, first: usize, counts: &[u32], user_count: usize) {
+    fn load_followers(&self, first: usize, counts: &[u32], user_count: usize, by: &Applying) {
         // Where the next follower of each is written.
         let mut places = Vec::with_capacity(counts.len());
         let mut end = 0;
@@ -127,15 +135,21 @@ impl Graph {
         }
         for ((followee, &end), &count) in (first..).zip(&places).zip(counts) {
             let of_one = &followers[end - count as usize..end];
-            let followee = UserIx::new(u32::try_from(followee).unwrap_or(u32::MAX));
             if !of_one.is_empty() {
-                self.followers.change(followee, |list| *list = Followers::from_sorted(of_one));
+                let followee = UserIx::at(followee);
+                self.followers.change(followee, by, |list| *list = Followers::from_sorted(of_one));
             }
         }
     }
 
-    pub(super) fn insert(&self, follower: UserIx, followee: UserIx, since: Revision) {
-        self.following.change(follower, |following| {
+    pub(super) fn insert(
+        &self,
+        follower: UserIx,
+        followee: UserIx,
+        since: Revision,
+        by: &Applying,
+    ) {
+        self.following.change(follower, by, |following| {
             let edge = Packed::new(followee, since);
             match find(&following.list, followee) {
                 Ok(place) => following.list[place] = edge,
@@ -143,17 +157,17 @@ impl Graph {
             }
             following.changed_at = since;
         });
-        self.followers.change(followee, |followers| followers.insert(follower));
+        self.followers.change(followee, by, |followers| followers.insert(follower));
     }
 
-    pub(super) fn remove(&self, follower: UserIx, followee: UserIx, at: Revision) {
-        self.following.change(follower, |following| {
+    pub(super) fn remove(&self, follower: UserIx, followee: UserIx, at: Revision, by: &Applying) {
+        self.following.change(follower, by, |following| {
             if let Ok(place) = find(&following.list, followee) {
                 remove(&mut following.list, place);
             }
             following.changed_at = at;
         });
-        self.followers.change(followee, |followers| followers.remove(follower));
+        self.followers.change(followee, by, |followers| followers.remove(follower));
     }
 
     pub(super) fn edge(&self, follower: UserIx, followee: UserIx) -> Option<Revision> {

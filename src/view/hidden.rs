@@ -8,7 +8,11 @@ use dashmap::DashMap;
 use super::fact::{Key, Table, Value};
 use super::graph::{Edge, Edges, Graph};
 use super::ids::UserIx;
+use super::turn::Applying;
 use crate::model::Revision;
+
+/// Blockers of somebody that are looked at without asking whether anybody waits for that.
+const APART_AT_ONCE: usize = 1_024;
 
 /// Who hides whom, and what is no longer there.
 #[derive(Debug, Default)]
@@ -22,13 +26,13 @@ pub(super) struct Hidden {
 }
 
 impl Hidden {
-    /// Takes in a fact of one of the tables that are kept here. Only the applier calls it.
-    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision) {
+    /// Takes in a fact of one of the tables that are kept here.
+    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision, by: &Applying) {
         let edge = |graph: &Graph| {
             let (one, other) = (key.subject.user(), key.place.user());
             match value {
-                Some(since) => graph.insert(one, other, since.revision()),
-                None => graph.remove(one, other, at),
+                Some(since) => graph.insert(one, other, since.revision(), by),
+                None => graph.remove(one, other, at, by),
             }
         };
         match (key.table, value) {
@@ -106,13 +110,26 @@ impl Hidden {
         self.blocks.edges(user).iter().collect()
     }
 
-    /// Everybody whom `user` blocks or who blocks them.
-    pub(super) fn apart_from(&self, user: UserIx) -> Vec<UserIx> {
-        let mut apart = self.blocks.followers(user, None, usize::MAX);
-        apart.extend(self.blocks.edges(user).iter().map(|edge| edge.followee));
-        apart.sort_unstable();
-        apart.dedup();
-        apart
+    /// No fewer than those whom `user` blocks or who block them: who does both may count twice.
+    pub(super) fn apart_max(&self, user: UserIx) -> usize {
+        self.blocks.followee_count(user) + self.blocks.follower_count(user)
+    }
+
+    /// Everybody whom `user` blocks or who blocks them, each once, some at a time: whom somebody
+    /// blocks is bounded, and who blocks them is not.
+    pub(super) fn apart_from(&self, user: UserIx) -> impl Iterator<Item = Vec<UserIx>> {
+        let blocked = self.blocks(user).into_iter().map(|edge| edge.followee).collect();
+        let mut after = None;
+        let blockers = std::iter::from_fn(move || {
+            let blockers = self.blocks.followers(user, after, APART_AT_ONCE);
+            after = blockers.last().copied();
+            (!blockers.is_empty()).then_some(blockers)
+        });
+        let only_they = move |mut blockers: Vec<UserIx>| {
+            blockers.retain(|&blocker| self.blocks.edge(user, blocker).is_none());
+            blockers
+        };
+        std::iter::once(blocked).chain(blockers.map(only_they))
     }
 
     /// The revisions after `after`, up to `until`, that deleted posts or took reposts back, rising.

@@ -2,6 +2,7 @@
 
 use dashmap::DashMap;
 
+use super::turn::Applying;
 use crate::model::UserId;
 
 /// A user's number. Numbers are given in the order in which the log names users, without a gap, so
@@ -9,7 +10,7 @@ use crate::model::UserId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct UserIx(u32);
 
-/// The numbers that were given. Numbers are only given by the applier.
+/// The numbers that were given.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
     by_name: DashMap<UserId, UserIx>,
@@ -17,9 +18,23 @@ pub(super) struct Ids {
 }
 
 impl UserIx {
+    /// Most users that there can be.
+    pub(super) const COUNT_MAX: usize = u32::MAX as usize;
+
     /// The user with this number.
     pub(super) fn new(number: u32) -> Self {
         Self(number)
+    }
+
+    /// The user at this place of a dense array.
+    ///
+    /// # Panics
+    /// No user can be there.
+    pub(super) fn at(index: usize) -> Self {
+        match u32::try_from(index) {
+            Ok(number) if index < Self::COUNT_MAX => Self(number),
+            _ => panic!("there is no user number {index}: the most is {}", Self::COUNT_MAX - 1),
+        }
     }
 
     /// The number.
@@ -35,13 +50,15 @@ impl UserIx {
 
 impl Ids {
     /// The number of `user`, given now if they had none.
-    pub(super) fn intern(&self, user: &UserId) -> UserIx {
+    ///
+    /// # Panics
+    /// There are [`UserIx::COUNT_MAX`] users already. Changes that could lead there are refused.
+    pub(super) fn intern(&self, user: &UserId, _: &Applying) -> UserIx {
         if let Some(known) = self.get(user) {
             return known;
         }
         let index = self.names.push(user.clone());
-        // 2^32 users would need some hundred GiB for their names alone.
-        let ix = UserIx(u32::try_from(index).unwrap_or(u32::MAX));
+        let ix = UserIx::at(index);
         self.by_name.insert(user.clone(), ix);
         ix
     }
@@ -49,6 +66,11 @@ impl Ids {
     /// The number of `user`, if the log has named them.
     pub(super) fn get(&self, user: &UserId) -> Option<UserIx> {
         self.by_name.get(user).map(|ix| *ix)
+    }
+
+    /// How many users there are.
+    pub(super) fn len(&self) -> usize {
+        self.names.count()
     }
 
     /// The name behind a number.

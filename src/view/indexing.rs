@@ -28,22 +28,24 @@ impl View {
         let Contents { complete_until, users, edges, newest, requests, facts } = contents;
         let mut view = Self::empty(log, index.hash_key(), limits);
         view.facts.index = Some(Arc::new(index));
+        view.changes_of.load(complete_until);
+        view.requests.load(requests);
+        let by = view.turn.take();
         for user in &users {
-            view.ids.intern(user);
+            view.ids.intern(user, &by);
         }
-        view.graph.load(edges, users.len());
+        view.graph.load(edges, users.len(), &by);
         for (author, mark) in newest {
-            view.posts_of.load(UserIx::new(author), mark);
+            view.posts_of.load(UserIx::new(author), mark, &by);
         }
         for (key, value) in facts {
             // One that this version does not know was written by a later one, of another format.
             if let Some(key) = Key::from_stored(key) {
-                view.hidden.put(key, Some(Value::from_number(value)), complete_until);
+                view.hidden.put(key, Some(Value::from_number(value)), complete_until, &by);
             }
         }
-        view.changes_of.load(complete_until);
-        view.requests.load(requests);
-        view.applied.advance(complete_until);
+        view.applied.advance(complete_until, &by);
+        drop(by);
         view
     }
 
@@ -77,11 +79,16 @@ impl View {
 }
 
 impl Writing<'_> {
-    /// Adds what `event` changes in the index. It must be applied to the view already.
+    /// Adds what `event` changes in the index.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
+    ///
+    /// # Panics
+    /// It is not applied to the view yet.
     pub fn apply(&mut self, revision: Revision, event: &Event) -> Result<(), log::Error> {
+        let applied = self.view.applied();
+        assert!(revision <= applied, "the view is at {applied}, the event at {revision}");
         ledger::apply(self, revision, event)
     }
 
@@ -97,7 +104,7 @@ impl Store for Writing<'_> {
 
     fn number(&mut self, user: &UserId) -> UserIx {
         // The view has applied the event, and given the same numbers in the same order.
-        let number = self.view.ids.intern(user);
+        let Some(number) = self.view.ids.get(user) else { panic!("{user} has no number") };
         while self.rows.next_user() <= number.number() {
             let next = UserIx::new(self.rows.next_user());
             self.rows.push_user(self.view.ids.name(next));

@@ -7,11 +7,11 @@
 //!
 //! Nothing here reads a clock, a map or a file.
 
-use super::fact::{Key, Notice, NoticeKind, PostCounts, Subject, Table, UserCounts, Value};
+use super::counting::{AnswerKind, count};
+use super::fact::{Key, Notice, NoticeKind, Subject, Table, Value};
 use super::ids::UserIx;
 use crate::model::{
-    Change, Content, Event, Mark, MarkKind, PostId, PostRef, PostText, RequestId, Revision,
-    Timestamp, UserId,
+    Change, Content, Event, Mark, MarkKind, PostId, PostRef, RequestId, Revision, Timestamp, UserId,
 };
 
 /// What changes are applied to.
@@ -77,9 +77,9 @@ pub(super) fn apply<S: Store>(
 }
 
 /// One event on its way into a store.
-struct Step<'a, S> {
-    store: &'a mut S,
-    at: Revision,
+pub(super) struct Step<'a, S> {
+    pub(super) store: &'a mut S,
+    pub(super) at: Revision,
     time: Timestamp,
 }
 
@@ -90,25 +90,29 @@ impl<S: Store> Step<'_, S> {
                 self.follow(follower, followee);
                 Ok(())
             }
-            Change::Unfollow { follower, followee } => {
+            Change::Unfollow { follower, followee, .. } => {
                 let (follower, followee) = self.numbers(follower, followee);
                 self.push_change(follower);
+                self.push_change(followee);
                 self.unfollow(follower, followee)
             }
             Change::Publish { author, content, request_id } => {
                 self.publish(author, content, request_id.as_ref())
             }
             Change::Erased { author, reply_to, quote, request_id } => {
-                let mut left = Content::of_text(PostText::none());
-                left.reply_to.clone_from(reply_to);
-                left.quote.clone_from(quote);
+                let left = Content::erased(reply_to.clone(), quote.clone());
                 self.publish(author, &left, request_id.as_ref())
             }
-            Change::Delete { post, reply_to, quote } => self.delete(post, *reply_to, *quote),
+            Change::Delete { post, reply_to, quote, notified } => {
+                self.delete(post, *reply_to, *quote)?;
+                self.withdraw_from(&post.author);
+                notified.iter().for_each(|user| self.withdraw_from(user));
+                Ok(())
+            }
             Change::Like { user, post } => self.like(user, post),
-            Change::Unlike { user, post } => self.unlike(user, post),
+            Change::Unlike { user, post, .. } => self.unlike(user, post),
             Change::Repost { user, post } => self.repost(user, post),
-            Change::Unrepost { user, post } => self.unrepost(user, post),
+            Change::Unrepost { user, post, .. } => self.unrepost(user, post),
             Change::Block { blocker, blocked, severed } => {
                 let (blocker, blocked) = self.numbers(blocker, blocked);
                 self.put(Key::new(Table::Blocks, blocker, blocked), Some(self.at.into()));
@@ -127,6 +131,8 @@ impl<S: Store> Step<'_, S> {
                 self.put(Key::new(Table::Blocks, blocker, blocked), None);
                 self.put(Key::new(Table::Shown, blocker, blocked), Some(self.at.into()));
                 self.put(Key::new(Table::Shown, blocked, blocker), Some(self.at.into()));
+                self.push_change(blocker);
+                self.push_change(blocked);
                 Ok(())
             }
             Change::Mute { muter, muted } => {
@@ -177,22 +183,21 @@ impl<S: Store> Step<'_, S> {
             self.store.push_request(author, request_id, self.at, self.time);
         }
         let number = self.store.number(author);
-        let needs_look =
-            content.reply_to.as_ref().is_some_and(|to| !to.continues_thread_of(author));
-        let kind = if needs_look { MarkKind::Reply } else { MarkKind::Post };
+        let kind =
+            if content.is_conditional(author) { MarkKind::Conditional } else { MarkKind::Post };
         self.store.push_mark(number, Mark::new(self.at, kind));
-        self.count_of_user(number, |counts| counts.posts += 1)?;
+        self.count_of_user(number, |counts| count(&mut counts.posts, 1))?;
 
         let mut told = Vec::new();
         if let Some(reply_to) = &content.reply_to {
             let parent = &reply_to.parent;
             self.put(Key::new(Table::Replies, parent.id, self.at), Some(number.into()));
-            self.count_answer(parent.id, number, |counts| counts.replies += 1)?;
+            self.count_answer(parent.id, number, AnswerKind::Reply, 1)?;
             self.notify_of_post(number, NoticeKind::Reply, parent, &mut told);
         }
         if let Some(quote) = &content.quote {
             self.put(Key::new(Table::Quotes, quote.id, self.at), Some(number.into()));
-            self.count_answer(quote.id, number, |counts| counts.quotes += 1)?;
+            self.count_answer(quote.id, number, AnswerKind::Quote, 1)?;
             self.notify_of_post(number, NoticeKind::Quote, quote, &mut told);
         }
         for mentioned in &content.mentioned {
@@ -225,17 +230,21 @@ impl<S: Store> Step<'_, S> {
                 self.store.push_mark(reposter, deletion);
             }
         }
-        let likes = u64::from(self.counts_of_post(post.id)?.likes);
+        let mut likes = 0;
+        for (_, liker) in self.store.all(Table::Likes, post.id.into())? {
+            self.count_liked(author, liker.user(), -1)?;
+            likes += 1;
+        }
         self.count_of_user(author, |counts| {
-            counts.posts -= 1;
-            counts.likes -= likes;
+            count(&mut counts.posts, -1);
+            count(&mut counts.likes, -likes);
         })?;
         if let Some(parent) = reply_to {
-            self.count_answer(parent, author, |counts| counts.replies -= 1)?;
+            self.count_answer(parent, author, AnswerKind::Reply, -1)?;
         }
         if let Some(quoted) = quote {
             self.put(Key::new(Table::Quotes, quoted, post.id.revision()), None);
-            self.count_answer(quoted, author, |counts| counts.quotes -= 1)?;
+            self.count_answer(quoted, author, AnswerKind::Quote, -1)?;
         }
         Ok(())
     }
@@ -244,8 +253,9 @@ impl<S: Store> Step<'_, S> {
         let (user, author) = self.numbers(user, &post.author);
         self.put(Key::new(Table::Like, post.id, user), Some(self.at.into()));
         self.put(Key::new(Table::Likes, post.id, self.at), Some(user.into()));
-        self.count_of_post(post.id, |counts| counts.likes += 1)?;
-        self.count_of_user(author, |counts| counts.likes += 1)?;
+        self.count_of_post(post.id, |counts| count(&mut counts.likes, 1))?;
+        self.count_of_user(author, |counts| count(&mut counts.likes, 1))?;
+        self.count_liked(author, user, 1)?;
         let post = post.id.revision();
         self.notify(author, Notice { kind: NoticeKind::Like, actor: user, post });
         Ok(())
@@ -256,10 +266,12 @@ impl<S: Store> Step<'_, S> {
         let Some(since) = self.take(Key::new(Table::Like, post.id, user))? else {
             return Ok(());
         };
+        self.withdraw(user, author);
         self.put(Key::new(Table::Likes, post.id, since), None);
         self.put(Key::new(Table::Notices, author, since), None);
-        self.count_of_post(post.id, |counts| counts.likes -= 1)?;
-        self.count_of_user(author, |counts| counts.likes -= 1)
+        self.count_of_post(post.id, |counts| count(&mut counts.likes, -1))?;
+        self.count_of_user(author, |counts| count(&mut counts.likes, -1))?;
+        self.count_liked(author, user, -1)
     }
 
     fn repost(&mut self, user: &UserId, post: &PostRef) -> Result<(), S::Error> {
@@ -267,7 +279,7 @@ impl<S: Store> Step<'_, S> {
         self.put(Key::new(Table::Repost, post.id, user), Some(self.at.into()));
         self.put(Key::new(Table::Reposts, post.id, self.at), Some(user.into()));
         self.store.push_mark(user, Mark::new(self.at, MarkKind::Repost));
-        self.count_of_post(post.id, |counts| counts.reposts += 1)?;
+        self.count_of_post(post.id, |counts| count(&mut counts.reposts, 1))?;
         let post = post.id.revision();
         self.notify(author, Notice { kind: NoticeKind::Repost, actor: user, post });
         Ok(())
@@ -278,11 +290,12 @@ impl<S: Store> Step<'_, S> {
         let Some(since) = self.take(Key::new(Table::Repost, post.id, user))? else {
             return Ok(());
         };
+        self.withdraw(user, author);
         self.put(Key::new(Table::Reposts, post.id, since), None);
         self.put(Key::new(Table::Notices, author, since), None);
         self.put(Key::of(Table::Retracted, PostId::at(since)), Some(self.at.into()));
         self.store.push_mark(user, Mark::new(self.at, MarkKind::Change));
-        self.count_of_post(post.id, |counts| counts.reposts -= 1)
+        self.count_of_post(post.id, |counts| count(&mut counts.reposts, -1))
     }
 
     /// Notifies the author of `of` that `actor` published something about it; unless they are among
@@ -308,6 +321,19 @@ impl<S: Store> Step<'_, S> {
         }
     }
 
+    /// Adds the event, by which `actor` takes back what they notified `user` of, to what concerns
+    /// `user`.
+    fn withdraw(&mut self, actor: UserIx, user: UserIx) {
+        if user != actor {
+            self.push_change(user);
+        }
+    }
+
+    fn withdraw_from(&mut self, user: &UserId) {
+        let user = self.store.number(user);
+        self.push_change(user);
+    }
+
     /// Whether one of the two blocks the other.
     fn are_apart(&self, one: UserIx, other: UserIx) -> Result<bool, S::Error> {
         let blocks =
@@ -320,61 +346,11 @@ impl<S: Store> Step<'_, S> {
         self.store.push_change(user, Mark::new(self.at, MarkKind::Change));
     }
 
-    fn counts_of_post(&self, post: PostId) -> Result<PostCounts, S::Error> {
-        let counts = self.store.get(Key::of(Table::PostCounts, post))?;
-        Ok(counts.map_or_else(PostCounts::default, Value::post_counts))
-    }
-
-    fn count_of_post(
-        &mut self,
-        post: PostId,
-        change: impl FnOnce(&mut PostCounts),
-    ) -> Result<(), S::Error> {
-        let mut counts = self.counts_of_post(post)?;
-        change(&mut counts);
-        self.put(Key::of(Table::PostCounts, post), Some(counts.into()));
-        Ok(())
-    }
-
-    /// Counts an answer to `post` or a quote of it, by `author`.
-    fn count_answer(
-        &mut self,
-        post: PostId,
-        author: UserIx,
-        change: impl Fn(&mut PostCounts),
-    ) -> Result<(), S::Error> {
-        let mut of_all = self.counts_of_post(post)?;
-        let is_first = of_all.replies == 0 && of_all.quotes == 0;
-        change(&mut of_all);
-        self.put(Key::of(Table::PostCounts, post), Some(of_all.into()));
-
-        let key = Key::new(Table::Answers, post, author);
-        // Most are the first to answer, and a look may cost a read of the index.
-        let before = if is_first { None } else { self.store.get(key)? };
-        let mut by_author = before.map_or_else(PostCounts::default, Value::post_counts);
-        change(&mut by_author);
-        let has_some = by_author != PostCounts::default();
-        self.put(key, has_some.then(|| by_author.into()));
-        Ok(())
-    }
-
-    fn count_of_user(
-        &mut self,
-        user: UserIx,
-        change: impl FnOnce(&mut UserCounts),
-    ) -> Result<(), S::Error> {
-        let key = Key::of(Table::UserCounts, user);
-        let mut counts = self.store.get(key)?.map_or_else(UserCounts::default, Value::user_counts);
-        change(&mut counts);
-        self.put(key, Some(counts.into()));
-        Ok(())
-    }
-
     fn numbers(&mut self, one: &UserId, other: &UserId) -> (UserIx, UserIx) {
         (self.store.number(one), self.store.number(other))
     }
 
-    fn put(&mut self, key: Key, value: Option<Value>) {
+    pub(super) fn put(&mut self, key: Key, value: Option<Value>) {
         self.store.put(key, value, self.at);
     }
 

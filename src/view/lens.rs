@@ -13,12 +13,13 @@ use super::beyond::Beyond;
 use super::graph::Edges;
 use super::ids::UserIx;
 use super::merge::Next;
-use super::posts::Happened;
+use super::posts::{Happened, Reposted};
 use super::sight::Sight;
-use crate::model::{Change, Mark, MarkKind, ReplyTo, Revision, UserId};
+use crate::model::{Change, Content, Mark, MarkKind, PostRef, ReplyTo, Revision, UserId};
 
 /// How many of a feed's next older entries hide a repost of what is among them. Counted before any
-/// is hidden for that, so that nothing beyond them is ever looked at.
+/// is hidden for that, so that nothing beyond them is ever looked at; and with those that are gone
+/// since, so that what is deleted or taken back never moves another entry into or out of the window.
 pub(super) const WINDOW: usize = 40;
 
 /// A feed as its viewer looks at it, with what the viewer has done by some moment.
@@ -41,6 +42,8 @@ pub(super) struct Entry {
     pub(super) post: Revision,
     /// Who reposted it.
     pub(super) reposted_by: Option<UserIx>,
+    /// Whether it was deleted or taken back: it is shown no more and hides nothing, but counts.
+    pub(super) is_gone: bool,
 }
 
 /// As of when a mark is looked at.
@@ -97,16 +100,15 @@ impl<'a> Lens<'a> {
     }
 
     /// Whether it takes the event to say if `mark` of `author`'s is shown.
-    pub(super) fn needs_event(&self, mark: Mark, author: UserIx, moment: Moment) -> bool {
-        let by_kind = match mark.kind() {
+    pub(super) fn needs_event(&self, mark: Mark, author: UserIx) -> bool {
+        match mark.kind() {
             MarkKind::Post | MarkKind::Change => false,
-            MarkKind::Reply => author != self.viewer,
+            MarkKind::Conditional => author != self.viewer,
             MarkKind::Repost => true,
-        };
-        by_kind && !self.is_gone(mark.revision(), moment)
+        }
     }
 
-    /// What the feed shows for `mark` of `author`'s, but for what is suppressed. `event` is what
+    /// The feed's entry for `mark` of `author`'s, suppressed or gone ones included. `event` is what
     /// happened there, if that is needed.
     pub(super) fn entry(
         &self,
@@ -116,25 +118,28 @@ impl<'a> Lens<'a> {
         moment: Moment,
     ) -> Option<Entry> {
         let revision = mark.revision();
-        let plain = Entry { revision, post: revision, reposted_by: None };
-        if mark.kind() == MarkKind::Change || self.is_gone(revision, moment) {
-            return None;
-        }
+        let is_gone = self.is_gone(revision, moment);
+        let plain = Entry { revision, post: revision, reposted_by: None, is_gone };
         match (mark.kind(), event) {
             (MarkKind::Post, _) => Some(plain),
-            (MarkKind::Reply, _) if author == self.viewer => Some(plain),
-            (MarkKind::Reply, Some(Happened::Post(post))) => {
-                self.shows_reply(post.content.reply_to.as_deref()?, moment).then_some(plain)
+            (MarkKind::Conditional, _) if author == self.viewer => Some(plain),
+            (MarkKind::Conditional, Some(Happened::Post(post))) => {
+                let Content { reply_to, quote, .. } = &post.content;
+                self.shows_post(&post.author, reply_to.as_deref(), quote.as_ref(), moment)
+                    .then_some(plain)
             }
-            // What it said is gone since, but not before `moment`.
-            (MarkKind::Reply, Some(Happened::Other(Change::Erased { reply_to, .. }))) => {
-                self.shows_reply(reply_to.as_deref()?, moment).then_some(plain)
-            }
+            // Its text is gone since, but not before `moment`.
+            (
+                MarkKind::Conditional,
+                Some(Happened::Other(Change::Erased { author, reply_to, quote, .. })),
+            ) => self
+                .shows_post(author, reply_to.as_deref(), quote.as_ref(), moment)
+                .then_some(plain),
             (MarkKind::Repost, Some(Happened::Repost(repost))) => {
                 let original = repost.post.id.revision();
-                let is_shown =
-                    self.sees(&repost.post.author, moment) && !self.is_gone(original, moment);
-                is_shown.then_some(Entry { revision, post: original, reposted_by: Some(author) })
+                let is_gone = is_gone || self.is_gone(original, moment);
+                let entry = Entry { revision, post: original, reposted_by: Some(author), is_gone };
+                self.shows_repost(repost, moment).then_some(entry)
             }
             _ => None,
         }
@@ -146,13 +151,38 @@ impl<'a> Lens<'a> {
         self.view.ids.get(user).is_none_or(|user| self.sight.sees(user, moment.as_of))
     }
 
-    fn shows_reply(&self, reply_to: &ReplyTo, moment: Moment) -> bool {
-        let Some(parent) = self.view.ids.get(&reply_to.parent.author) else { return false };
-        if parent == self.viewer {
+    /// Whether the feed shows a post by `author`, another than the viewer, that answers and quotes
+    /// these: the viewer sees those, and a reply is for the viewer, or for somebody they follow, or
+    /// in a thread of its author's own; or all replies are wanted.
+    fn shows_post(
+        &self,
+        author: &UserId,
+        reply_to: Option<&ReplyTo>,
+        quote: Option<&PostRef>,
+        moment: Moment,
+    ) -> bool {
+        let sees = |post: &PostRef| self.sees(&post.author, moment);
+        let is_due = |reply_to: &ReplyTo| {
+            self.all_replies
+                || reply_to.continues_thread_of(author)
+                || self.view.ids.get(&reply_to.parent.author).is_some_and(|parent| {
+                    let since = self.edges.since(parent);
+                    parent == self.viewer || since.is_some_and(|since| since < moment.as_of)
+                })
+        };
+        reply_to.is_none_or(|reply_to| sees(&reply_to.parent) && is_due(reply_to))
+            && quote.is_none_or(sees)
+    }
+
+    /// Whether the feed shows a repost, for all that is in the reposted post: the viewer sees its
+    /// author, and whom it answers and quotes. The viewer's own posts they always see.
+    fn shows_repost(&self, repost: &Reposted, moment: Moment) -> bool {
+        let Reposted { post, answers, quotes, .. } = repost;
+        if self.view.ids.get(&post.author) == Some(self.viewer) {
             return true;
         }
-        let follows = || self.edges.since(parent).is_some_and(|since| since < moment.as_of);
-        self.sight.sees(parent, moment.as_of) && (self.all_replies || follows())
+        let mut shown = std::iter::once(&post.author).chain(answers).chain(quotes);
+        shown.all(|user| self.sees(user, moment))
     }
 
     fn is_gone(&self, revision: Revision, moment: Moment) -> bool {
@@ -176,6 +206,9 @@ impl<'a> Lens<'a> {
             lens: self,
             moment,
             beyond,
+            looked: 0,
+            reached: before.revision(),
+            is_over: false,
             ahead: VecDeque::new(),
         })
     }
@@ -192,8 +225,25 @@ pub(super) struct Walk<'a, B, M> {
     moment: Moment,
     beyond: &'a B,
     marks: Looked<'a, B, M, UserIx>,
-    /// Entries that were looked at for what they suppress.
-    ahead: VecDeque<Entry>,
+    /// How many marks were looked at.
+    looked: usize,
+    /// Where the last of them is.
+    reached: Revision,
+    is_over: bool,
+    /// Entries that were looked at for what they suppress, each with how many marks had been looked
+    /// at by then.
+    ahead: VecDeque<(Entry, usize)>,
+}
+
+/// What comes next on a way back.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Further {
+    /// This.
+    Entry(Entry),
+    /// As much was looked at as may be: what was not comes before this.
+    Enough(Revision),
+    /// Nothing.
+    End,
 }
 
 impl<B: Beyond, M: Marks<UserIx, B::Error>> Walk<'_, B, M> {
@@ -201,42 +251,60 @@ impl<B: Beyond, M: Marks<UserIx, B::Error>> Walk<'_, B, M> {
     ///
     /// # Errors
     /// That of what knows what memory does not.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>, B::Error> {
-        loop {
+    pub(super) fn next(&mut self) -> Result<Further, B::Error> {
+        let looks_max = self.beyond.looks_max();
+        while self.looked < looks_max {
             let next = match self.ahead.pop_front() {
-                Some(entry) => Some(entry),
-                None => self.next_of_all()?,
+                Some(next) => Some(next),
+                None => self.next_of_all(looks_max)?,
             };
             match next {
-                Some(entry) if entry.reposted_by.is_some() && self.is_near(entry.post)? => {
+                Some((entry, _)) if entry.is_gone => self.beyond.pass_over(1)?,
+                Some((entry, looked)) if entry.reposted_by.is_some() => {
+                    if !self.is_near(entry.post, looked)? {
+                        return Ok(Further::Entry(entry));
+                    }
                     self.beyond.pass_over(1)?;
                 }
-                next => return Ok(next),
+                Some((entry, _)) => return Ok(Further::Entry(entry)),
+                None if self.is_over => return Ok(Further::End),
+                None => {}
             }
         }
+        // What is ahead is not decided yet.
+        let ahead = self.ahead.front().map(|(entry, _)| entry.revision.next());
+        Ok(Further::Enough(ahead.unwrap_or(self.reached)))
     }
 
-    /// Whether `post` or a repost of it is among the next entries.
+    /// Whether `post` or a repost of it is among the next entries, as far as may be looked on from
+    /// its own place, where so many had been `looked` at.
     ///
     /// # Errors
     /// That of what knows what memory does not.
-    pub(super) fn is_near(&mut self, post: Revision) -> Result<bool, B::Error> {
+    pub(super) fn is_near(&mut self, post: Revision, looked: usize) -> Result<bool, B::Error> {
+        let looked_max = looked.saturating_add(self.beyond.looks_max());
         while self.ahead.len() < WINDOW
-            && let Some(entry) = self.next_of_all()?
+            && let Some(next) = self.next_of_all(looked_max)?
         {
-            self.ahead.push_back(entry);
+            self.ahead.push_back(next);
         }
-        Ok(self.ahead.iter().any(|entry| entry.post == post))
+        Ok(self.ahead.iter().any(|(entry, _)| entry.post == post && !entry.is_gone))
     }
 
-    /// The next older entry, suppressed or not.
-    fn next_of_all(&mut self) -> Result<Option<Entry>, B::Error> {
+    /// The next older entry, suppressed and gone ones included, and how many were looked at; nothing
+    /// if none is left, or if so many were looked at already.
+    fn next_of_all(&mut self, looked_max: usize) -> Result<Option<(Entry, usize)>, B::Error> {
         let Self { lens, moment, .. } = *self;
-        let needs_event = |mark, author| lens.needs_event(mark, author, moment);
-        while let Some(Pulled { mark, list: author, event }) = self.marks.next(needs_event)? {
-            let entry = lens.entry(mark, author, event.as_ref(), moment);
-            if entry.is_some() {
-                return Ok(entry);
+        let needs_event = |mark, author| lens.needs_event(mark, author);
+        while self.looked < looked_max {
+            let Some(Pulled { mark, list: author, event }) = self.marks.next(needs_event)? else {
+                self.is_over = true;
+                break;
+            };
+            self.looked += 1;
+            self.reached = mark.revision();
+            if let Some(entry) = lens.entry(mark, author, event.as_ref(), moment) {
+                return Ok(Some((entry, self.looked)));
             }
             self.beyond.pass_over(1)?;
         }

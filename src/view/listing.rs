@@ -4,7 +4,9 @@ use std::vec;
 
 use super::fact::{Place, Subject, Table, Value};
 use super::facts::{Facts, Order};
+use super::{ReadError, Reading};
 use crate::log;
+use crate::model::Revision;
 
 /// Most facts that are read at once.
 const CHUNK_MAX: usize = 1_024;
@@ -59,13 +61,39 @@ impl Iterator for Listing<'_> {
     }
 }
 
-/// The first `max` of `items`, and whether there are more.
-pub(super) fn first_of<T, E>(
-    items: impl Iterator<Item = Result<T, E>>,
-    max: usize,
-) -> Result<(Vec<T>, bool), E> {
-    let mut first = items.take(max.saturating_add(1)).collect::<Result<Vec<_>, _>>()?;
-    let more = first.len() > max;
-    first.truncate(max);
-    Ok((first, more))
+/// A part of a list.
+#[derive(Debug)]
+pub(super) struct Part<T> {
+    pub(super) items: Vec<T>,
+    /// What is left comes before this; `None` if nothing is.
+    pub(super) next: Option<Revision>,
+}
+
+impl Reading<'_> {
+    /// What `keep` makes of `rows`, which are newest first and come with their places: at most
+    /// `items_max` of that, and of no more rows than may be looked at.
+    pub(super) fn part_of<R, T>(
+        &self,
+        rows: impl Iterator<Item = Result<(Revision, R), log::Error>>,
+        items_max: usize,
+        mut keep: impl FnMut(Revision, R) -> Option<T>,
+    ) -> Result<Part<T>, ReadError> {
+        let mut items = Vec::new();
+        let mut reached = None;
+        for (looked, row) in rows.enumerate() {
+            self.caller().check()?;
+            let (place, row) = row?;
+            if looked >= self.looks_max {
+                return Ok(Part { items, next: reached });
+            }
+            if let Some(item) = keep(place, row) {
+                if items.len() >= items_max {
+                    return Ok(Part { items, next: reached });
+                }
+                items.push(item);
+            }
+            reached = Some(place);
+        }
+        Ok(Part { items, next: None })
+    }
 }

@@ -6,10 +6,9 @@ use super::answers::{ListedUser, Page, PagePlace, PostList, PostView, UserList};
 use super::fact::{Place, Subject, Table, Value};
 use super::facts::Order;
 use super::graph::Edge;
-use super::listing::{Listing, first_of};
+use super::listing::Listing;
 use super::seen_by::Viewer;
-use super::{Happened, ReadError, View};
-use crate::log;
+use super::{Happened, ReadError, Reading, View};
 use crate::model::{Post, PostId, Revision, UserId};
 
 /// Which page of which list.
@@ -45,61 +44,8 @@ impl View {
         }
     }
 
-    /// As [`View::users_at_hand`]. May read the index, which blocks for a moment.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn users(&self, query: &ListQuery<UserList>) -> Result<Page<ListedUser>, log::Error> {
-        let (at, before) = self.place(query.place);
-        let (table, subject) = match self.users_in(query) {
-            UsersIn::Edges(edges) => {
-                return Ok(self.page_of_edges(edges, (at, before), query.items_max));
-            }
-            UsersIn::Facts(table, subject) => (table, subject),
-        };
-        let viewer = self.viewer(&query.viewer);
-        let seen = |(place, value): (Place, Value)| {
-            let user = value.user();
-            viewer.sees(user).then(|| (place.revision(), user))
-        };
-        let listed = self.newest((table, subject), before, query.items_max);
-        let listed = listed.filter_map(|row| row.map(seen).transpose());
-        let (listed, more) = first_of(listed, query.items_max)?;
-        let next = listed.last().filter(|_| more).map(|&(since, _)| since);
-        let named = |(since, user)| ListedUser { user: self.ids.name(user), since };
-        Ok(page(listed.into_iter().map(named).collect(), next, at))
-    }
-
-    /// A page of a list of posts, without those that were deleted or whose author the viewer does
-    /// not see. Says nothing of whether the viewer may read the list. May read the log and the
-    /// index, which blocks for a moment.
-    ///
-    /// # Errors
-    /// The log or the index is damaged or cannot be read.
-    pub fn answers(&self, query: &ListQuery<PostList>) -> Result<Page<PostView>, ReadError> {
-        let about: (Table, Subject) = match query.list {
-            PostList::Replies(post) => (Table::Replies, post.into()),
-            PostList::Quotes(post) => (Table::Quotes, post.into()),
-        };
-        let (at, before) = self.place(query.place);
-        loop {
-            let viewer = self.viewer(&query.viewer);
-            let seen = |(place, value): (Place, Value)| {
-                self.stands(&viewer, place, value).then(|| PostId::at(place.revision()))
-            };
-            let listed = self.newest(about, before, query.items_max);
-            let listed = listed.filter_map(|row| row.map(seen).transpose());
-            let (listed, more) = first_of(listed, query.items_max)?;
-            let next = listed.last().filter(|_| more).map(|id| id.revision());
-            // Else the page would be short.
-            if let Some(posts) = self.all_posts(&listed)? {
-                return Ok(page(self.views_for(&viewer, posts)?, next, at));
-            }
-        }
-    }
-
     /// Whether an answer or a quote was not deleted, and `viewer` sees its author.
-    pub(super) fn stands(&self, viewer: &Viewer, post: Place, author: Value) -> bool {
+    pub(super) fn stands(&self, viewer: Viewer<'_>, post: Place, author: Value) -> bool {
         self.hidden.retracted(post.revision()).is_none() && viewer.sees(author.user())
     }
 
@@ -180,6 +126,60 @@ impl View {
             |edge: Edge| ListedUser { user: self.ids.name(edge.followee), since: edge.since };
         page(edges.into_iter().map(named).collect(), next, at)
     }
+}
+
+impl Reading<'_> {
+    /// As [`View::users_at_hand`]. May read the index.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn users(&self, query: &ListQuery<UserList>) -> Result<Page<ListedUser>, ReadError> {
+        let (at, before) = self.place(query.place);
+        let (table, subject) = match self.users_in(query) {
+            UsersIn::Edges(edges) => {
+                return Ok(self.page_of_edges(edges, (at, before), query.items_max));
+            }
+            UsersIn::Facts(table, subject) => (table, subject),
+        };
+        let viewer = self.viewer(&query.viewer);
+        let rows = self.newest((table, subject), before, query.items_max).map(placed);
+        let listed = self.part_of(rows, query.items_max, |since, value: Value| {
+            let user = value.user();
+            viewer.sees(user).then_some((since, user))
+        })?;
+        let named = |(since, user)| ListedUser { user: self.ids.name(user), since };
+        Ok(page(listed.items.into_iter().map(named).collect(), listed.next, at))
+    }
+
+    /// A page of a list of posts, without those that were deleted or whose author the viewer does
+    /// not see. Says nothing of whether the viewer may read the list. May read the log and the
+    /// index.
+    ///
+    /// # Errors
+    /// The log or the index is damaged or cannot be read.
+    pub fn answers(&self, query: &ListQuery<PostList>) -> Result<Page<PostView>, ReadError> {
+        let about: (Table, Subject) = match query.list {
+            PostList::Replies(post) => (Table::Replies, post.into()),
+            PostList::Quotes(post) => (Table::Quotes, post.into()),
+        };
+        let (at, before) = self.place(query.place);
+        loop {
+            let viewer = self.viewer(&query.viewer);
+            let rows = self.newest(about, before, query.items_max).map(placed);
+            let listed = self.part_of(rows, query.items_max, |place, author: Value| {
+                self.stands(viewer, place.into(), author).then_some(PostId::at(place))
+            })?;
+            // Else the page would be short.
+            if let Some(posts) = self.all_posts(&listed.items)? {
+                return Ok(page(self.views_for(viewer, posts)?, listed.next, at));
+            }
+        }
+    }
+}
+
+/// A row with its place as a revision.
+pub(super) fn placed<E>(row: Result<(Place, Value), E>) -> Result<(Revision, Value), E> {
+    row.map(|(place, value)| (place.revision(), value))
 }
 
 /// A page of a listing that began at `at`, and goes on before `next`.

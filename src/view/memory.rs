@@ -7,17 +7,22 @@ use super::fact::{Key, Notice, Subject, Table, Value};
 use super::facts::Order;
 use super::ids::UserIx;
 use super::ledger::Store;
+use super::turn::Applying;
 use crate::log::{self, Keep};
 use crate::model::{Mark, MarkKind, RequestId, Revision, Timestamp, UserId};
 
-/// A view that is being changed, and what that is to others. There is one at a time, the applier's.
-pub(super) struct Memory<'a>(pub(super) &'a View, pub(super) Applied);
+/// A view that is being changed, and what that is to others.
+pub(super) struct Memory<'a> {
+    pub(super) view: &'a View,
+    pub(super) by: &'a Applying,
+    pub(super) applied: Applied,
+}
 
 impl Store for Memory<'_> {
     type Error = log::Error;
 
     fn number(&mut self, user: &UserId) -> UserIx {
-        self.0.ids.intern(user)
+        self.view.ids.intern(user, self.by)
     }
 
     fn followed_since(
@@ -25,7 +30,7 @@ impl Store for Memory<'_> {
         follower: UserIx,
         followee: UserIx,
     ) -> Result<Option<Revision>, log::Error> {
-        Ok(self.0.graph.edge(follower, followee))
+        Ok(self.view.graph.edge(follower, followee))
     }
 
     fn set_follow(
@@ -36,20 +41,20 @@ impl Store for Memory<'_> {
         at: Revision,
     ) {
         match since {
-            Some(since) => self.0.graph.insert(follower, followee, since),
-            None => self.0.graph.remove(follower, followee, at),
+            Some(since) => self.view.graph.insert(follower, followee, since, self.by),
+            None => self.view.graph.remove(follower, followee, at, self.by),
         }
     }
 
     fn push_mark(&mut self, author: UserIx, mark: Mark) {
-        self.0.posts_of.push(author, mark);
+        self.view.posts_of.push(author, mark, self.by);
         if mark.kind() == MarkKind::Change {
-            self.1.authors.push(self.0.ids.name(author));
+            self.applied.authors.push(self.view.ids.name(author));
         }
     }
 
     fn push_change(&mut self, user: UserIx, mark: Mark) {
-        self.0.changes_of.push(user, mark);
+        self.view.changes_of.push(user, mark, self.by);
     }
 
     fn push_request(
@@ -59,37 +64,39 @@ impl Store for Memory<'_> {
         revision: Revision,
         time: Timestamp,
     ) {
-        self.0.requests.insert(&self.0.requests.request(author, request_id, revision, time));
+        let requests = &self.view.requests;
+        requests.insert(&requests.request(author, request_id, revision, time), self.by);
     }
 
     fn get(&self, key: Key) -> Result<Option<Value>, log::Error> {
         match key.table.keep() {
-            Keep::InMemory => Ok(self.0.hidden.get(key)),
-            Keep::OnDisk => self.0.facts.get(key),
+            Keep::InMemory => Ok(self.view.hidden.get(key)),
+            Keep::OnDisk => self.view.facts.get(key),
         }
     }
 
     fn put(&mut self, key: Key, value: Option<Value>, at: Revision) {
         if let Some(notice) = value.and_then(|value| Notice::of(key, value)) {
-            self.1.notices.push(Noticed {
-                user: self.0.ids.name(key.subject.user()),
+            self.applied.notices.push(Noticed {
+                user: self.view.ids.name(key.subject.user()),
                 kind: notice.kind,
-                actor: self.0.ids.name(notice.actor),
+                actor: self.view.ids.name(notice.actor),
                 subject: notice.subject(),
             });
         }
         match key.table.keep() {
-            Keep::InMemory => self.0.hidden.put(key, value, at),
-            Keep::OnDisk => self.0.facts.put(key, value, at),
+            Keep::InMemory => self.view.hidden.put(key, value, at, self.by),
+            Keep::OnDisk => self.view.facts.put(key, value, at, self.by),
         }
         if key.table == Table::PostCounts {
             // After the fact: what was read before it is then known to be old.
-            self.0.tallies.changed(key.subject);
+            self.view.tallies.changed(key.subject, self.by);
         }
     }
 
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, log::Error> {
-        let all = self.0.facts.list((table, subject), Place::FIRST, Order::OldestFirst, usize::MAX);
+        let all =
+            self.view.facts.list((table, subject), Place::FIRST, Order::OldestFirst, usize::MAX);
         let fact = |(place, value)| (Key { table, subject, place }, value);
         Ok(all?.into_iter().map(fact).collect())
     }

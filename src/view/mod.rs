@@ -14,7 +14,10 @@ mod authors;
 mod backlog;
 mod beyond;
 mod changes;
+mod consequences;
+mod counting;
 mod dense;
+mod descent;
 mod fact;
 mod facts;
 mod feed;
@@ -40,6 +43,7 @@ mod states;
 mod tallies;
 mod thread;
 mod told;
+mod turn;
 mod watermark;
 
 use std::hash::{BuildHasher, RandomState};
@@ -56,6 +60,7 @@ use posts::Posts;
 use reads::Reads;
 use requests::Requests;
 use tallies::Tallies;
+use turn::Turn;
 use watermark::Watermark;
 
 pub use answers::{
@@ -63,14 +68,15 @@ pub use answers::{
     PostView, Profile, Relationship, Thread, ThreadPost, UserList,
 };
 pub use applied::{Applied, Noticed};
-pub use backlog::{Backlog, BacklogKind, BacklogQuery, Conditional};
+pub use backlog::{Backlog, BacklogKind, BacklogQuery, Conditional, Spot};
+pub use consequences::{LaterReposts, Succession};
 pub use fact::NoticeKind;
 pub use feed::{AuthorPageQuery, FeedPage, PageItem, PageQuery};
 pub use indexing::Writing;
 pub use lists::ListQuery;
 pub use notices::NoticesQuery;
 pub use posts::{Happened, Reposted};
-pub use reads::ReadError;
+pub use reads::{ReadError, Reading};
 pub use thread::ThreadQuery;
 pub use told::{Told, ToldBacklog, ToldQuery};
 
@@ -96,7 +102,10 @@ pub struct View {
     reads: Reads,
     /// Up to where unseen notifications are counted.
     unseen_count_max: usize,
+    /// How much a page looks through.
+    looks_max: usize,
     applied: Watermark,
+    turn: Turn,
 }
 
 impl View {
@@ -121,7 +130,9 @@ impl View {
             requests: Requests::new(limits.request_id_kept, hash_key),
             reads: Reads::new(limits.reads_max),
             unseen_count_max: limits.unseen_count_max,
+            looks_max: limits.page_looks_max.max(1),
             applied: Watermark::default(),
+            turn: Turn::default(),
             log,
         }
     }
@@ -132,17 +143,23 @@ impl View {
         self.log.as_ref()
     }
 
-    /// Takes in `event`, the one after the last applied. Only the applier calls this. Gives what it
-    /// is to others than those whom it names.
+    /// Takes in `event`, the one after the last applied. Gives what it is to others than those whom it
+    /// names.
     ///
     /// # Errors
     /// The index is damaged or cannot be read. The view must not be used further.
+    ///
+    /// # Panics
+    /// The event is not the next one, or another is being taken in.
     pub fn apply(&self, revision: Revision, event: &Event) -> Result<Applied, log::Error> {
-        let mut memory = Memory(self, Applied::default());
+        let by = &*self.turn.take();
+        let applied = self.applied();
+        assert_eq!(revision, applied.next(), "the view is at {applied}");
+        let mut memory = Memory { view: self, by, applied: Applied::default() };
         ledger::apply(&mut memory, revision, event)?;
-        let mut applied = memory.1;
+        let mut applied = memory.applied;
         if let Some(Happened::Post(post)) = self.posts.take_in(revision, event) {
-            self.tallies.begin(post.id());
+            self.tallies.begin(post.id(), by);
             applied.post = Some(post);
         }
         match &event.change {
@@ -152,7 +169,7 @@ impl View {
             }
             _ => {}
         }
-        self.applied.advance(revision);
+        self.applied.advance(revision, by);
         Ok(applied)
     }
 
@@ -170,12 +187,6 @@ impl View {
     /// Waits until `revision` is applied.
     pub async fn reached(&self, revision: Revision) {
         self.applied.reached(revision).await;
-    }
-
-    /// Whether `name` is a user: a change named them, by something they did or as the other.
-    #[must_use]
-    pub fn is_user(&self, name: &UserId) -> bool {
-        self.ids.get(name).is_some()
     }
 
     /// The revision at which `follower` began to follow `followee`, if they do.

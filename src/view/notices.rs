@@ -11,9 +11,9 @@ use std::sync::Arc;
 use super::answers::{Notification, Notifications, PagePlace};
 use super::fact::{Key, Notice, NoticeKind, Place, Table, Value};
 use super::ids::UserIx;
-use super::listing::{Listing, first_of};
+use super::listing::Listing;
 use super::lists::page;
-use super::{ReadError, View};
+use super::{ReadError, Reading, View};
 use crate::log;
 use crate::model::{Post, PostId, Revision, UserId};
 
@@ -41,9 +41,8 @@ impl NoticeKind {
     }
 }
 
-impl View {
-    /// A page of what a user is notified of. May read the log and the index, which blocks for a
-    /// moment.
+impl Reading<'_> {
+    /// A page of what a user is notified of. May read the log and the index.
     ///
     /// # Errors
     /// The log or the index is damaged or cannot be read.
@@ -55,22 +54,29 @@ impl View {
         };
         let seen_until = self.facts.get(Key::of(Table::Seen, user))?;
         let seen_until = seen_until.map_or(Revision::ZERO, Value::revision);
+        let told = |revision, notice: Notice| {
+            self.is_told(user, revision, notice).then_some((revision, notice))
+        };
         let unseen = self
-            .told(user, at.next(), query.items_max)
+            .all_notices(user, at.next(), query.items_max)
             .take_while(|told| !matches!(told, Ok((revision, _)) if *revision <= seen_until));
-        let (unseen, _) = first_of(unseen, self.unseen_count_max)?;
+        let unseen = self.part_of(unseen, self.unseen_count_max, told)?.items.len();
         loop {
-            let told = self.told(user, before, query.items_max);
-            let (told, more) = first_of(told, query.items_max)?;
-            let next = told.last().filter(|_| more).map(|&(revision, _)| revision);
+            let rows = self.all_notices(user, before, query.items_max);
+            let listed = self.part_of(rows, query.items_max, told)?;
             // Else the page would be short.
-            if let Some(items) = self.notified(&told)? {
-                let page = page(items, next, at);
-                return Ok(Notifications { page, unseen: unseen.len(), seen_until });
+            if let Some(items) = self.notified(&listed.items)? {
+                return Ok(Notifications {
+                    page: page(items, listed.next, at),
+                    unseen,
+                    seen_until,
+                });
             }
         }
     }
+}
 
+impl View {
     /// Whether `user` is told of what happened at `revision`: nothing of it was deleted, and they
     /// do not hide who did it.
     pub(super) fn is_told(&self, user: UserIx, revision: Revision, notice: Notice) -> bool {
@@ -80,19 +86,25 @@ impl View {
             && (!notice.kind.is_of_a_post() || is_there(revision))
     }
 
-    /// What `user` is told of that happened before `before`, newest first.
+    /// What `user` is told of that happened before `before`, newest first: of no more than may be
+    /// looked at.
     pub(super) fn told(
         &self,
         user: UserIx,
         before: Revision,
         items_max: usize,
     ) -> impl Iterator<Item = Result<(Revision, Notice), log::Error>> {
-        let listing = |table| self.newest((table, user.into()), before, items_max).peekable();
-        let told = Told { notices: listing(Table::Notices), followers: listing(Table::Followers) };
-        told.filter(move |told| match told {
+        let all = self.all_notices(user, before, items_max).take(self.looks_max);
+        all.filter(move |told| match told {
             Ok((revision, notice)) => self.is_told(user, *revision, *notice),
             Err(_) => true,
         })
+    }
+
+    /// Everything before `before` that `user` may be told of, newest first.
+    fn all_notices(&self, user: UserIx, before: Revision, items_max: usize) -> Told<'_> {
+        let listing = |table| self.newest((table, user.into()), before, items_max).peekable();
+        Told { notices: listing(Table::Notices), followers: listing(Table::Followers) }
     }
 
     /// What `told` says in full; `None` if a post was deleted in this moment.

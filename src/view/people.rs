@@ -1,11 +1,14 @@
 //! Users in numbers, and what is between them.
 
-use super::View;
 use super::answers::{Profile, Relationship};
 use super::fact::{Key, Table, UserCounts, Value};
 use super::ids::UserIx;
-use crate::log;
+use super::seen_by::Viewer;
+use super::{ReadError, Reading, View};
 use crate::model::UserId;
+
+/// Followers that are looked at without asking whether anybody waits for that.
+const AT_ONCE: usize = 1_024;
 
 impl View {
     /// Whether one of the two blocks the other: then neither sees the other.
@@ -32,60 +35,75 @@ impl View {
         }
     }
 
-    /// `user` in numbers, as `viewer` sees them; `None` if a part of that is not in memory.
+    /// `user` in numbers, as `viewer` sees them; `None` if a part of that is not in memory, or takes
+    /// long.
     #[must_use]
     pub fn profile_at_hand(&self, viewer: &UserId, user: &UserId) -> Option<Profile> {
-        let counts = match self.ids.get(user) {
-            Some(number) => self.facts.get_at_hand(Key::of(Table::UserCounts, number))?,
-            None => None,
-        };
-        Some(self.profile_with(viewer, user, counts))
+        if self.viewer(viewer).apart_max() > 0 {
+            return None;
+        }
+        let Some(number) = self.ids.get(user) else { return Some(self.profile_of_all(user, None)) };
+        let counts = self.facts.get_at_hand(Key::of(Table::UserCounts, number))?;
+        Some(self.profile_of_all(user, counts))
     }
 
-    /// As [`View::profile_at_hand`]. May read the index, which blocks for a moment.
+    /// `user` in numbers, as somebody sees them who is apart from nobody.
+    fn profile_of_all(&self, user: &UserId, counts: Option<Value>) -> Profile {
+        let UserCounts { posts, likes } =
+            counts.map_or_else(UserCounts::default, Value::user_counts);
+        Profile {
+            user: user.clone(),
+            followers: self.follower_count(user) as u64,
+            following: self.followee_count(user) as u64,
+            posts,
+            likes_received: likes,
+        }
+    }
+}
+
+impl Reading<'_> {
+    /// As [`View::profile_at_hand`]. May read the index.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn profile(&self, viewer: &UserId, user: &UserId) -> Result<Profile, log::Error> {
-        let counts = match self.ids.get(user) {
-            Some(number) => self.facts.get(Key::of(Table::UserCounts, number))?,
-            None => None,
-        };
-        Ok(self.profile_with(viewer, user, counts))
+    pub fn profile(&self, viewer: &UserId, user: &UserId) -> Result<Profile, ReadError> {
+        let Some(number) = self.ids.get(user) else { return Ok(self.profile_of_all(user, None)) };
+        let counts = self.facts.get(Key::of(Table::UserCounts, number))?;
+        let mut profile = self.profile_of_all(user, counts);
+        let viewer = self.viewer(viewer);
+
+        let unseen = self.unseen_followers(viewer, number)?;
+        profile.followers = profile.followers.saturating_sub(unseen);
+        let followees = self.graph.edges(number);
+        let unseen = followees.iter().filter(|edge| !viewer.sees(edge.followee)).count();
+        profile.following = profile.following.saturating_sub(unseen as u64);
+        let tables = (Table::Likings, Table::Likers, number.into());
+        let mut unseen = 0;
+        self.unseen(viewer, tables, profile.likes_received, |value| unseen += value.liked().posts)?;
+        // Each is subtracted from what was counted before: what came in between may be more.
+        profile.likes_received = profile.likes_received.saturating_sub(unseen);
+        Ok(profile)
     }
 
-    fn profile_with(&self, viewer: &UserId, user: &UserId, counts: Option<Value>) -> Profile {
-        let UserCounts { posts, likes } =
-            counts.map_or_else(UserCounts::default, Value::user_counts);
-        let (mut followers, mut following) = (0, 0);
-        if let Some(number) = self.ids.get(user) {
-            let viewer = self.viewer(viewer);
-            let seen = |users: &mut dyn Iterator<Item = UserIx>| {
-                users.filter(|&user| viewer.sees(user)).count()
-            };
-            let unseen = |is_one: &dyn Fn(UserIx) -> bool| {
-                viewer.apart().iter().filter(|&&apart| is_one(apart)).count()
-            };
-            // Whichever are fewer are looked at.
-            followers = self.graph.follower_count(number);
-            followers = if viewer.apart().len() <= followers {
-                followers - unseen(&|apart| self.graph.edge(apart, number).is_some()).min(followers)
-            } else {
-                seen(&mut self.graph.followers(number, None, usize::MAX).into_iter())
-            };
-            following = self.graph.followee_count(number);
-            following = if viewer.apart().len() <= following {
-                following - unseen(&|apart| self.graph.edge(number, apart).is_some()).min(following)
-            } else {
-                seen(&mut self.graph.edges(number).iter().map(|edge| edge.followee))
-            };
+    /// How many of those who follow `user` the `viewer` does not see: of the followers or of those
+    /// whom the viewer does not see, whichever are fewer are looked at.
+    fn unseen_followers(&self, viewer: Viewer<'_>, user: UserIx) -> Result<u64, ReadError> {
+        let (mut unseen, mut after) = (0, None);
+        if viewer.apart_max() <= self.graph.follower_count(user) {
+            for apart in viewer.apart() {
+                self.caller().check()?;
+                unseen += apart.iter().filter(|&&it| self.graph.edge(it, user).is_some()).count();
+            }
+            return Ok(unseen as u64);
         }
-        Profile {
-            user: user.clone(),
-            followers: followers as u64,
-            following: following as u64,
-            posts,
-            likes_received: likes,
+        loop {
+            self.caller().check()?;
+            let followers = self.graph.followers(user, after, AT_ONCE);
+            unseen += followers.iter().filter(|&&it| !viewer.sees(it)).count();
+            after = followers.last().copied();
+            if after.is_none() {
+                return Ok(unseen as u64);
+            }
         }
     }
 }

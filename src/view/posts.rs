@@ -7,13 +7,15 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::log::{self, Log};
-use crate::model::{Change, Event, Post, PostRef, Revision, UserId};
+use crate::model::{Change, Content, Event, Post, PostRef, Revision, UserId};
 
 /// What a post takes beside its text and its author's name: the struct, two counters, its place in
 /// the cache.
 const POST_OVERHEAD_BYTES: u64 = 192;
 /// What a repost takes: the struct, two counters, its place in the cache. The names are those of the users.
-const REPOST_BYTES: u64 = 160;
+const REPOST_BYTES: u64 = 192;
+/// What is left of an erased post takes: the struct, a reply's references, its place in the cache.
+const ERASED_BYTES: u64 = 512;
 
 /// What happened at a revision.
 #[derive(Clone, Debug)]
@@ -33,6 +35,10 @@ pub struct Reposted {
     pub by: UserId,
     /// Which post.
     pub post: PostRef,
+    /// The author of the post that it answers.
+    pub answers: Option<UserId>,
+    /// The author of the post that it quotes.
+    pub quotes: Option<UserId>,
 }
 
 /// What is kept at hand.
@@ -40,6 +46,7 @@ pub struct Reposted {
 enum Kept {
     Post(Arc<Post>),
     Repost(Arc<Reposted>),
+    Erased(Arc<Change>),
 }
 
 impl From<Kept> for Happened {
@@ -47,6 +54,7 @@ impl From<Kept> for Happened {
         match kept {
             Kept::Post(post) => Self::Post(post),
             Kept::Repost(repost) => Self::Repost(repost),
+            Kept::Erased(change) => Self::Other(Arc::unwrap_or_clone(change)),
         }
     }
 }
@@ -67,6 +75,7 @@ impl Weighter<Revision, Kept> for ByBytes {
                 POST_OVERHEAD_BYTES + (post.content.bytes() + post.author.as_str().len()) as u64
             }
             Kept::Repost(_) => REPOST_BYTES,
+            Kept::Erased(_) => ERASED_BYTES,
         }
     }
 }
@@ -85,7 +94,7 @@ impl Posts {
     pub(super) fn cached_post(&self, revision: Revision) -> Option<Arc<Post>> {
         match self.cache.get(&revision)? {
             Kept::Post(post) => Some(post),
-            Kept::Repost(_) => None,
+            Kept::Repost(_) | Kept::Erased(_) => None,
         }
     }
 
@@ -96,11 +105,44 @@ impl Posts {
         })
     }
 
-    /// What happened at each of `revisions`; the log is read once, for all that is not cached.
+    /// What happened at each of `revisions`. The log is read once, for all that is not cached, and
+    /// once more for what was reposted there, whose references a [`Reposted`] has.
     pub(super) fn get_many(
         &self,
         revisions: &[Revision],
     ) -> Result<Vec<Option<Happened>>, log::Error> {
+        let mut happened = self.get_many_plain(revisions)?;
+        let reposts = || {
+            happened.iter().enumerate().filter_map(|(place, found)| match found {
+                Some(Happened::Other(Change::Repost { user, post })) => Some((place, user, post)),
+                _ => None,
+            })
+        };
+        let originals: Vec<_> = reposts().map(|(.., post)| post.id.revision()).collect();
+        if originals.is_empty() {
+            return Ok(happened);
+        }
+        let originals = self.get_many_plain(&originals)?;
+        let mut kept = Vec::with_capacity(originals.len());
+        for ((place, user, post), original) in reposts().zip(originals) {
+            let content = match original {
+                Some(Happened::Post(post)) => post.content.clone(),
+                Some(Happened::Other(Change::Erased { reply_to, quote, .. })) => {
+                    Content::erased(reply_to, quote)
+                }
+                // Nothing can be said of the repost.
+                _ => continue,
+            };
+            kept.push((place, Reposted::new(user.clone(), post.clone(), &content)));
+        }
+        for (place, repost) in kept {
+            happened[place] = Some(self.keep(revisions[place], Kept::Repost(Arc::new(repost))));
+        }
+        Ok(happened)
+    }
+
+    /// The same, with a repost as the change that it is where it is not cached.
+    fn get_many_plain(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
         let cached = |&revision: &Revision| self.cached(revision);
         let mut happened: Vec<_> = revisions.iter().map(cached).collect();
         let places = || happened.iter().enumerate().filter(|(_, found)| found.is_none());
@@ -118,12 +160,18 @@ impl Posts {
         Ok(happened)
     }
 
-    /// Drops what is at hand of `revision`.
+    /// Drops what is cached of the post at `revision`, which was deleted, but for what it answered and
+    /// quoted: feeds count it still.
     pub(super) fn forget(&self, revision: Revision) {
-        self.cache.remove(&revision);
+        let Some(post) = self.cached_post(revision) else { return };
+        let Content { reply_to, quote, .. } = post.content.clone();
+        let author = post.author.clone();
+        let left = Change::Erased { author, reply_to, quote, request_id: None };
+        self.cache.insert(revision, Kept::Erased(Arc::new(left)));
     }
 
-    /// Makes what `event` published or reposted, and keeps it at hand.
+    /// Makes what `event` published or reposted, and caches it. A repost of a post that is not
+    /// cached is not either: it takes a read of the log to say what it answers.
     pub(super) fn take_in(&self, revision: Revision, event: &Event) -> Option<Happened> {
         let kept = match &event.change {
             Change::Publish { author, content, .. } => {
@@ -131,11 +179,28 @@ impl Posts {
                 Kept::Post(Arc::new(Post { revision, author, content, time: event.time }))
             }
             Change::Repost { user, post } => {
-                Kept::Repost(Arc::new(Reposted { by: user.clone(), post: post.clone() }))
+                let original = self.cached_post(post.id.revision())?;
+                let repost = Reposted::new(user.clone(), post.clone(), &original.content);
+                Kept::Repost(Arc::new(repost))
             }
+            Change::Erased { .. } => Kept::Erased(Arc::new(event.change.clone())),
             _ => return None,
         };
+        Some(self.keep(revision, kept))
+    }
+
+    fn keep(&self, revision: Revision, kept: Kept) -> Happened {
         self.cache.insert(revision, kept.clone());
-        Some(kept.into())
+        kept.into()
+    }
+}
+
+impl Reposted {
+    /// The repost by `by` of `post`, which has this content.
+    #[must_use]
+    pub fn new(by: UserId, post: PostRef, content: &Content) -> Self {
+        let answers = content.reply_to.as_ref().map(|reply_to| reply_to.parent.author.clone());
+        let quotes = content.quote.as_ref().map(|quote| quote.author.clone());
+        Self { by, post, answers, quotes }
     }
 }

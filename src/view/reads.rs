@@ -1,6 +1,11 @@
 //! Reads that may block, on threads that may be blocked.
+//!
+//! Each looks through so much at most, and ends when nobody waits for it any more, so that others
+//! come in.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Semaphore;
 
@@ -20,6 +25,53 @@ pub enum ReadError {
     /// The log or the index is damaged or cannot be read.
     #[error(transparent)]
     Log(#[from] log::Error),
+    /// Nobody waits for it any more.
+    #[error("the read was given up, because nobody waited for it any more")]
+    Abandoned,
+}
+
+/// A view while it is read for somebody. What may read the index and the log, and look through much,
+/// is read through this.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    view: &'a View,
+    caller: Caller,
+}
+
+/// Whoever waits for a read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Caller {
+    is_gone: Arc<AtomicBool>,
+}
+
+/// Tells that the caller is gone when it is dropped.
+struct Leaving(Caller);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.is_gone.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Caller {
+    /// To be asked wherever a read may go on for long.
+    pub(super) fn check(&self) -> Result<(), ReadError> {
+        if self.is_gone.load(Ordering::Relaxed) { Err(ReadError::Abandoned) } else { Ok(()) }
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        self.view
+    }
+}
+
+impl Reading<'_> {
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
 }
 
 /// The right to block, for a few at a time. Who asks first is let in first.
@@ -33,14 +85,21 @@ impl Reads {
 }
 
 impl View {
+    /// Reads for a caller who waits to the end, on a thread that may block.
+    #[must_use]
+    pub fn reading(&self) -> Reading<'_> {
+        Reading { view: self, caller: Caller::default() }
+    }
+
     /// Runs `read`, which may read the log and the index, where it holds up nobody else. However
-    /// many ask, only a few read at once, in the order in which they asked.
+    /// many ask, only a few read at once, in the order in which they asked. If the caller goes away,
+    /// it ends as soon as it looks whether they are there.
     ///
     /// # Errors
     /// Those of `read`; and [`log::Error::Closed`] if it panicked.
     pub async fn read<T, E>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
+        read: impl FnOnce(&Reading<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -48,11 +107,12 @@ impl View {
     {
         let permit = Arc::clone(&self.reads.0).acquire_owned().await;
         let permit = permit.map_err(|_| log::Error::Closed)?;
-        let view = Arc::clone(self);
+        let (view, caller) = (Arc::clone(self), Caller::default());
+        let _leaving = Leaving(caller.clone());
         let blocking = move || {
-            // Kept if the caller goes away: the thread is busy all the same.
+            // Kept if the caller goes away, until the thread is free.
             let _permit = permit;
-            read(&view)
+            read(&Reading { view: &view, caller })
         };
         let done = tokio::task::spawn_blocking(blocking).await;
         done.unwrap_or_else(|_| Err(log::Error::Closed.into()))

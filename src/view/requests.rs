@@ -9,6 +9,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::turn::Applying;
 use crate::log::Request;
 use crate::model::{RequestId, Revision, Timestamp, UserId};
 
@@ -45,16 +46,16 @@ impl Requests {
     }
 
     /// Remembers `requests`, oldest first, before any other.
-    pub(super) fn load(&self, mut requests: Vec<Request>) {
+    pub(super) fn load(&mut self, mut requests: Vec<Request>) {
         let newest = requests.last().map_or(0, |newest| newest.time.as_nanos());
         self.now.store(newest, Ordering::SeqCst);
         requests.shrink_to_fit();
         requests.sort_unstable_by_key(|request| (request.hash, request.revision));
-        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = requests;
+        *self.loaded.get_mut().unwrap_or_else(PoisonError::into_inner) = requests;
     }
 
-    /// Remembers `request`, and forgets what is too old at its time. Only the applier calls it.
-    pub(super) fn insert(&self, request: &Request) {
+    /// Remembers `request`, and forgets what is too old at its time.
+    pub(super) fn insert(&self, request: &Request, _: &Applying) {
         self.recent.insert(request.hash, (request.revision, request.time));
         self.now.store(request.time.as_nanos(), Ordering::SeqCst);
 

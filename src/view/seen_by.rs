@@ -2,36 +2,45 @@
 //!
 //! Who is apart from nobody, as nearly all are, sees the counts that are stored. For others what
 //! those do whom they do not see is subtracted: one look for each of those, or one for each of what
-//! is counted, whichever are fewer.
+//! is counted, whichever are fewer. Both may be many only for somebody whom very many block.
 
 use std::sync::Arc;
 
 use super::answers::{Counts, PostView};
-use super::fact::{Key, Place, PostCounts, Table, Value};
+use super::fact::{Answered, Key, Place, PostCounts, Subject, Table, Value};
 use super::facts::Order;
+use super::hidden::Hidden;
 use super::ids::UserIx;
-use super::{Happened, View};
+use super::listing::Listing;
+use super::{Happened, ReadError, Reading, View};
 use crate::log;
 use crate::model::{Post, PostId, UserId};
 
-/// Somebody who reads, and whom they do not see; of one moment.
-#[derive(Debug)]
-pub(super) struct Viewer {
+/// Facts that are read at once.
+const AT_ONCE: usize = 1_024;
+
+/// Somebody who reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Viewer<'a> {
+    hidden: &'a Hidden,
     /// `None` if the log has not named them.
     user: Option<UserIx>,
-    /// Sorted.
-    apart: Vec<UserIx>,
 }
 
-impl Viewer {
+impl<'a> Viewer<'a> {
     /// Whether they see what `other` does.
-    pub(super) fn sees(&self, other: UserIx) -> bool {
-        self.apart.binary_search(&other).is_err()
+    pub(super) fn sees(self, other: UserIx) -> bool {
+        self.user.is_none_or(|user| !self.hidden.are_apart(user, other))
     }
 
-    /// Whom they do not see, sorted.
-    pub(super) fn apart(&self) -> &[UserIx] {
-        &self.apart
+    /// No fewer than those whom they do not see.
+    pub(super) fn apart_max(self) -> usize {
+        self.user.map_or(0, |user| self.hidden.apart_max(user))
+    }
+
+    /// Whom they do not see, each once, some at a time.
+    pub(super) fn apart(self) -> impl Iterator<Item = Vec<UserIx>> + use<'a> {
+        self.user.into_iter().flat_map(move |user| self.hidden.apart_from(user))
     }
 }
 
@@ -47,7 +56,7 @@ impl View {
         let viewer = self.viewer(viewer);
         let view = |post: &Arc<Post>| {
             let counts = self.counts_at_hand(post.id())?;
-            if counts != PostCounts::default() && !viewer.apart.is_empty() {
+            if counts != PostCounts::default() && viewer.apart_max() > 0 {
                 return None;
             }
             let reacted = |table, count| match viewer.user {
@@ -63,18 +72,6 @@ impl View {
         posts.iter().map(view).collect()
     }
 
-    /// As [`View::post_views_at_hand`]. May read the index, which blocks for a moment.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn post_views(
-        &self,
-        viewer: &UserId,
-        posts: Vec<Arc<Post>>,
-    ) -> Result<Vec<PostView>, log::Error> {
-        self.views_for(&self.viewer(viewer), posts)
-    }
-
     /// Those of the posts named `ids` that there are and that `viewer` sees; `None` if a part of
     /// that is not in memory.
     #[must_use]
@@ -86,23 +83,8 @@ impl View {
             .collect();
         let mut posts = posts?;
         let seen_by = self.viewer(viewer);
-        posts.retain(|post| self.is_seen(&seen_by, post));
+        posts.retain(|post| self.is_seen(seen_by, post));
         self.post_views_at_hand(viewer, &posts)
-    }
-
-    /// Those of the posts named `ids` that there are and that `viewer` sees. May read the log and the
-    /// index, which blocks for a moment.
-    ///
-    /// # Errors
-    /// The log or the index is damaged or cannot be read.
-    pub fn posts_seen(&self, viewer: &UserId, ids: &[PostId]) -> Result<Vec<PostView>, log::Error> {
-        let viewer = self.viewer(viewer);
-        let revisions: Vec<_> = ids.iter().map(|id| id.revision()).collect();
-        let posts = self.happened(&revisions)?.into_iter().filter_map(|happened| match happened {
-            Some(Happened::Post(post)) if self.is_seen(&viewer, &post) => Some(post),
-            _ => None,
-        });
-        self.views_for(&viewer, posts.collect())
     }
 
     /// Whether there is a post named `id`, and `viewer` sees it. May read the log, which blocks for a
@@ -113,50 +95,20 @@ impl View {
     pub fn is_post_seen(&self, viewer: &UserId, id: PostId) -> Result<bool, log::Error> {
         let happened = self.happened(&[id.revision()])?.pop().flatten();
         Ok(match happened {
-            Some(Happened::Post(post)) => self.is_seen(&self.viewer(viewer), &post),
+            Some(Happened::Post(post)) => self.is_seen(self.viewer(viewer), &post),
             _ => false,
         })
     }
 
-    pub(super) fn viewer(&self, viewer: &UserId) -> Viewer {
-        let user = self.ids.get(viewer);
-        let apart = user.map_or_else(Vec::new, |user| self.hidden.apart_from(user));
-        Viewer { user, apart }
+    pub(super) fn viewer(&self, viewer: &UserId) -> Viewer<'_> {
+        Viewer { hidden: &self.hidden, user: self.ids.get(viewer) }
     }
 
     /// Whether `viewer` sees `post`, if it is there.
-    pub(super) fn is_seen(&self, viewer: &Viewer, post: &Post) -> bool {
+    pub(super) fn is_seen(&self, viewer: Viewer<'_>, post: &Post) -> bool {
         // The log is ahead of the view by what is being applied.
         post.revision <= self.applied()
             && self.ids.get(&post.author).is_none_or(|author| viewer.sees(author))
-    }
-
-    /// `posts`, which `viewer` sees, with what is counted of them.
-    pub(super) fn views_for(
-        &self,
-        viewer: &Viewer,
-        posts: Vec<Arc<Post>>,
-    ) -> Result<Vec<PostView>, log::Error> {
-        let stored = self.counts(&posts)?;
-        let mut reactions = Vec::new();
-        if let Some(user) = viewer.user {
-            for (post, counts) in posts.iter().zip(&stored) {
-                let likes = (counts.likes > 0).then(|| Key::new(Table::Like, post.id(), user));
-                let reposts =
-                    (counts.reposts > 0).then(|| Key::new(Table::Repost, post.id(), user));
-                reactions.extend(likes.into_iter().chain(reposts));
-            }
-        }
-        let mut reactions = self.facts.get_many(&reactions)?.into_iter();
-        let mut reacted = |count| {
-            count > 0 && viewer.user.is_some() && reactions.next().is_some_and(|it| it.is_some())
-        };
-        let view = |(post, counts): (Arc<Post>, PostCounts)| {
-            let (liked, reposted) = (reacted(counts.likes), reacted(counts.reposts));
-            let counts = self.counts_for(viewer, post.id(), counts)?;
-            Ok(PostView { post, counts: counts.into(), liked, reposted })
-        };
-        posts.into_iter().zip(stored).map(view).collect()
     }
 
     fn counts_at_hand(&self, post: PostId) -> Option<PostCounts> {
@@ -186,109 +138,138 @@ impl View {
         }
         Ok(counts.into_iter().flatten().collect())
     }
+}
+
+impl Reading<'_> {
+    /// As [`View::post_views_at_hand`]. May read the index.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn post_views(
+        &self,
+        viewer: &UserId,
+        posts: Vec<Arc<Post>>,
+    ) -> Result<Vec<PostView>, ReadError> {
+        self.views_for(self.viewer(viewer), posts)
+    }
+
+    /// Those of the posts named `ids` that there are and that `viewer` sees. May read the log and the
+    /// index.
+    ///
+    /// # Errors
+    /// The log or the index is damaged or cannot be read.
+    pub fn posts_seen(&self, viewer: &UserId, ids: &[PostId]) -> Result<Vec<PostView>, ReadError> {
+        let viewer = self.viewer(viewer);
+        let revisions: Vec<_> = ids.iter().map(|id| id.revision()).collect();
+        let posts = self.happened(&revisions)?.into_iter().filter_map(|happened| match happened {
+            Some(Happened::Post(post)) if self.is_seen(viewer, &post) => Some(post),
+            _ => None,
+        });
+        self.views_for(viewer, posts.collect())
+    }
+
+    /// `posts`, which `viewer` sees, with what is counted of them.
+    pub(super) fn views_for(
+        &self,
+        viewer: Viewer<'_>,
+        posts: Vec<Arc<Post>>,
+    ) -> Result<Vec<PostView>, ReadError> {
+        let stored = self.counts(&posts)?;
+        let mut reactions = Vec::new();
+        if let Some(user) = viewer.user {
+            for (post, counts) in posts.iter().zip(&stored) {
+                let likes = (counts.likes > 0).then(|| Key::new(Table::Like, post.id(), user));
+                let reposts =
+                    (counts.reposts > 0).then(|| Key::new(Table::Repost, post.id(), user));
+                reactions.extend(likes.into_iter().chain(reposts));
+            }
+        }
+        let mut reactions = self.facts.get_many(&reactions)?.into_iter();
+        let mut reacted = |count| {
+            count > 0 && viewer.user.is_some() && reactions.next().is_some_and(|it| it.is_some())
+        };
+        let view = |(post, counts): (Arc<Post>, PostCounts)| {
+            let (liked, reposted) = (reacted(counts.likes), reacted(counts.reposts));
+            let counts = self.counts_for(viewer, post.id(), counts)?;
+            Ok(PostView { post, counts: counts.into(), liked, reposted })
+        };
+        posts.into_iter().zip(stored).map(view).collect()
+    }
 
     /// `counts`, the stored ones of `post`, without what is done by those whom `viewer` does not
     /// see.
     fn counts_for(
         &self,
-        viewer: &Viewer,
+        viewer: Viewer<'_>,
         post: PostId,
         counts: PostCounts,
-    ) -> Result<PostCounts, log::Error> {
-        if viewer.apart.is_empty() || counts == PostCounts::default() {
-            return Ok(counts);
+    ) -> Result<PostCounts, ReadError> {
+        let mut seen = counts;
+        if viewer.apart_max() == 0 || counts == PostCounts::default() {
+            return Ok(seen);
         }
-        let PostCounts { likes, reposts, replies, quotes } = counts;
-        let unseen = PostCounts {
-            likes: self.unseen_reactions(viewer, post, (Table::Like, Table::Likes), likes)?,
-            reposts: self.unseen_reactions(
-                viewer,
-                post,
-                (Table::Repost, Table::Reposts),
-                reposts,
-            )?,
-            ..self.unseen_answers(viewer, post, replies.saturating_add(quotes))?
+        let (subject, answers) =
+            (post.into(), u64::from(counts.replies) + u64::from(counts.quotes));
+        self.unseen(viewer, (Table::Like, Table::Likes, subject), counts.likes.into(), |_| {
+            subtract(&mut seen.likes, 1);
+        })?;
+        self.unseen(
+            viewer,
+            (Table::Repost, Table::Reposts, subject),
+            counts.reposts.into(),
+            |_| {
+                subtract(&mut seen.reposts, 1);
+            },
+        )?;
+        self.unseen(viewer, (Table::Answers, Table::Answerers, subject), answers, |value| {
+            let Answered { replies, quotes, .. } = value.answered();
+            subtract(&mut seen.replies, replies);
+            subtract(&mut seen.quotes, quotes);
+        })?;
+        Ok(seen)
+    }
+
+    /// What one table has about `subject` and each of those whom `viewer` does not see. The other
+    /// lists the users of whom the first has something, at most `count`.
+    ///
+    /// Whichever are fewer are gone through: those users, or those whom the viewer does not see.
+    pub(super) fn unseen(
+        &self,
+        viewer: Viewer<'_>,
+        (by_user, list, subject): (Table, Table, Subject),
+        count: u64,
+        mut found: impl FnMut(Value),
+    ) -> Result<(), ReadError> {
+        let apart_max = viewer.apart_max();
+        if count == 0 || apart_max == 0 {
+            return Ok(());
+        }
+        let mut look = |users: &[UserIx]| {
+            self.caller().check()?;
+            let key = |&user| Key::new(by_user, subject, user);
+            let keys: Vec<_> = users.iter().map(key).collect();
+            self.facts.get_many(&keys)?.into_iter().flatten().for_each(&mut found);
+            Ok(())
         };
-        Ok(PostCounts {
-            likes: likes.saturating_sub(unseen.likes),
-            reposts: reposts.saturating_sub(unseen.reposts),
-            replies: replies.saturating_sub(unseen.replies),
-            quotes: quotes.saturating_sub(unseen.quotes),
-        })
-    }
-
-    /// How many of the `count` reactions to a post are of users whom `viewer` does not see. The one
-    /// table has them by user, the other is their list.
-    fn unseen_reactions(
-        &self,
-        viewer: &Viewer,
-        post: PostId,
-        (by_user, list): (Table, Table),
-        count: u32,
-    ) -> Result<u32, log::Error> {
-        if viewer.apart.len() > count as usize {
-            return self.unseen_in_list(viewer, post, list, count);
+        if apart_max as u64 <= count {
+            return viewer.apart().try_for_each(|users| look(&users));
         }
-        Ok(tally(self.of_those_apart(viewer, post, by_user)?.count()))
-    }
-
-    /// The replies and quotes among the `count` answers to a post that are by users whom `viewer`
-    /// does not see.
-    fn unseen_answers(
-        &self,
-        viewer: &Viewer,
-        post: PostId,
-        count: u32,
-    ) -> Result<PostCounts, log::Error> {
-        let mut unseen = PostCounts::default();
-        if viewer.apart.len() > count as usize {
-            unseen.replies = self.unseen_in_list(viewer, post, Table::Replies, count)?;
-            unseen.quotes = self.unseen_in_list(viewer, post, Table::Quotes, count)?;
-        } else {
-            for of_one in self.of_those_apart(viewer, post, Table::Answers)? {
-                let PostCounts { replies, quotes, .. } = of_one.post_counts();
-                unseen.replies += replies;
-                unseen.quotes += quotes;
+        let mut listed =
+            Listing::new(&self.facts, (list, subject), Order::OldestFirst, Place::FIRST, AT_ONCE);
+        loop {
+            let some: Vec<_> = listed.by_ref().take(AT_ONCE).collect::<Result<_, _>>()?;
+            let users = some.iter().map(|(_, value)| value.user());
+            look(&users.filter(|&user| !viewer.sees(user)).collect::<Vec<_>>())?;
+            if some.len() < AT_ONCE {
+                return Ok(());
             }
         }
-        Ok(unseen)
-    }
-
-    /// What a table says about a post and each of those whom `viewer` does not see.
-    fn of_those_apart(
-        &self,
-        viewer: &Viewer,
-        post: PostId,
-        table: Table,
-    ) -> Result<impl Iterator<Item = Value> + use<>, log::Error> {
-        let keys: Vec<_> = viewer.apart.iter().map(|&user| Key::new(table, post, user)).collect();
-        Ok(self.facts.get_many(&keys)?.into_iter().flatten())
-    }
-
-    /// How many in a list about a post, which has `count` that stand, are of users whom `viewer` does
-    /// not see.
-    fn unseen_in_list(
-        &self,
-        viewer: &Viewer,
-        post: PostId,
-        list: Table,
-        count: u32,
-    ) -> Result<u32, log::Error> {
-        if count == 0 {
-            return Ok(0);
-        }
-        let about = (list, post.into());
-        let all = self.facts.list(about, Place::LAST, Order::NewestFirst, usize::MAX)?;
-        let is_unseen = |&(place, value): &(Place, Value)| {
-            self.hidden.retracted(place.revision()).is_none() && !viewer.sees(value.user())
-        };
-        Ok(tally(all.iter().filter(|row| is_unseen(row)).count()))
     }
 }
 
-/// A number of facts, of which there are never 2^32 about a post.
-fn tally(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
+/// Subtracts from a count what was found later. What came in between may be more.
+fn subtract(count: &mut u32, by: u32) {
+    *count = count.saturating_sub(by);
 }
 
 impl From<PostCounts> for Counts {

@@ -6,6 +6,18 @@ use crate::log;
 use crate::model::{PostId, Revision, UserId};
 
 impl View {
+    /// How many users the log has named.
+    #[must_use]
+    pub fn user_count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether the log has named `user`.
+    #[must_use]
+    pub fn is_user(&self, user: &UserId) -> bool {
+        self.ids.get(user).is_some()
+    }
+
     /// The revision at which `blocker` blocked `blocked`, if they do still.
     #[must_use]
     pub fn blocked_since(&self, blocker: &UserId, blocked: &UserId) -> Option<Revision> {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::sync::Cache;
 
 use super::fact::{PostCounts, Subject};
+use super::turn::Applying;
 
 /// Posts share stripes: with this many, of 128 KiB, a thousand changes a second end an entry of
 /// another post every sixteen.
@@ -38,15 +39,15 @@ impl Tallies {
         Self { cache: Cache::new(posts_max), generations }
     }
 
-    /// `post` is new: nobody can have liked it. Only the applier calls it.
-    pub(super) fn begin(&self, post: impl Into<Subject>) {
+    /// `post` is new: nobody can have liked it.
+    pub(super) fn begin(&self, post: impl Into<Subject>, _: &Applying) {
         let post = post.into();
         self.keep(post, PostCounts::default(), self.generation(post));
     }
 
-    /// The counts of `post` have been changed. Only the applier calls it, before it tells anybody
-    /// that it has come so far.
-    pub(super) fn changed(&self, post: Subject) {
+    /// The counts of `post` have been changed. To be called before anybody learns that the view has come so
+    /// far.
+    pub(super) fn changed(&self, post: Subject, _: &Applying) {
         self.stripe(post).fetch_add(1, Ordering::SeqCst);
     }
 

@@ -1,23 +1,17 @@
 //! Threads: what a post answers, and what answers it.
 //!
-//! Below the post the tree is gone through level by level. What was deleted or is hidden is looked
-//! into, too: it is a gap where something that is shown hangs on it within the depth, and else left
-//! out.
+//! Below the post the tree is gone through level by level, by [`super::descent`]. What was deleted or
+//! is hidden is looked into, too: it is a gap where something that is shown hangs on it, and else
+//! left out.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::answers::{Gap, PostView, Thread, ThreadPost};
-use super::fact::{Place, Table, Value};
-use super::facts::Order;
-use super::listing::Listing;
+use super::descent::{Below, Descent};
 use super::seen_by::Viewer;
-use super::{Happened, ReadError, View};
-use crate::log;
-use crate::model::{Change, Post, PostId, UserId};
-
-/// Answers to a post that are read at first: most have fewer.
-const ANSWERS_EXPECTED: usize = 16;
+use super::{Happened, ReadError, Reading};
+use crate::model::{Change, Post, PostId, Revision, UserId};
 
 /// Which thread, and how much of it.
 #[derive(Clone, Debug)]
@@ -26,6 +20,8 @@ pub struct ThreadQuery {
     pub viewer: UserId,
     /// The post that is asked for.
     pub post: PostId,
+    /// Of the answers to the post itself only those after this one are listed, if it is given.
+    pub after: Option<PostId>,
     /// How deep answers are followed, in answers.
     pub depth_max: usize,
     /// How many answers at most, gaps included.
@@ -45,24 +41,7 @@ struct Origin {
     shown: Result<Arc<Post>, Gap>,
 }
 
-/// An answer in the tree.
-#[derive(Clone, Copy, Debug)]
-struct Answer {
-    id: PostId,
-    parent: PostId,
-    depth: usize,
-    gap: Option<Gap>,
-}
-
-/// Going through the answers to a post.
-struct Descent<'a> {
-    view: &'a View,
-    viewer: &'a Viewer,
-    depth_max: usize,
-    looks_left: usize,
-}
-
-impl View {
+impl Reading<'_> {
     /// A thread; `None` if there never was such a post. May read the log and the index, which
     /// blocks for a moment.
     ///
@@ -71,13 +50,13 @@ impl View {
     pub fn thread(&self, query: &ThreadQuery) -> Result<Option<Thread>, ReadError> {
         loop {
             let viewer = self.viewer(&query.viewer);
-            let Some(asked) = self.origin(&viewer, query.post)? else { return Ok(None) };
+            let Some(asked) = self.origin(viewer, query.post)? else { return Ok(None) };
             let mut above = Vec::new();
             let mut parent = asked.parent;
             let mut bytes = bytes_of(&asked.shown);
             while let Some(id) = parent.filter(|_| above.len() < query.ancestors_max) {
                 let revision = id.revision();
-                let origin = self.origin(&viewer, id)?.ok_or(ReadError::Missing { revision })?;
+                let origin = self.origin(viewer, id)?.ok_or(ReadError::Missing { revision })?;
                 bytes += bytes_of(&origin.shown);
                 if bytes > query.bytes_max / 2 {
                     break;
@@ -86,15 +65,10 @@ impl View {
                 above.push(origin);
             }
             above.reverse();
-            let (mut below, mut cut) = Descent {
-                view: self,
-                viewer: &viewer,
-                depth_max: query.depth_max,
-                looks_left: query.looks_max,
-            }
-            .go(query.post, query.replies_max)?;
+            let after = query.after.map_or(Revision::ZERO, PostId::revision);
+            let mut below = self.below(viewer, query, after)?;
 
-            let shown = below.iter().filter(|answer| answer.gap.is_none());
+            let shown = below.answers.iter().filter(|answer| answer.gap.is_none());
             let shown: Vec<_> = shown.map(|answer| answer.id).collect();
             // Else one that was deleted in this moment would be neither shown nor a gap.
             let Some(mut shown) = self.all_posts(&shown)? else { continue };
@@ -103,15 +77,15 @@ impl View {
                 bytes += post.content.bytes();
                 bytes <= query.bytes_max
             };
-            let fitting = shown.iter().take_while(fits).count();
+            // At least one, so that whoever asks for the next comes further.
+            let fitting = shown.iter().take_while(fits).count().max(1);
             if let Some(first_left_out) = shown.get(fitting).map(|post| post.id()) {
-                let kept = below.iter().take_while(|answer| answer.id != first_left_out).count();
-                cut.extend(below.drain(kept..).map(|answer| answer.parent));
+                below.leave_out_from(first_left_out, query.post, after);
                 shown.truncate(fitting);
             }
             let of_origins = above.iter().chain([&asked]).filter_map(|it| it.shown.clone().ok());
             let posts = of_origins.chain(shown).collect();
-            let mut views = self.views_for(&viewer, posts)?.into_iter();
+            let mut views = self.views_for(viewer, posts)?.into_iter();
 
             // The views are in the order in which they are asked for here.
             let ancestors = above.into_iter().map(|origin| {
@@ -125,20 +99,39 @@ impl View {
                 parent: asked.parent,
                 depth: 0,
                 shown: or_gap(asked.shown.err(), &mut views),
-                has_more_replies: cut.contains(&asked.id),
+                has_more_replies: below.cut.contains(&asked.id),
             };
-            let replies = below.into_iter().map(|answer| ThreadPost {
+            let Below { answers, cut, next_after } = below;
+            let replies = answers.into_iter().map(|answer| ThreadPost {
                 id: answer.id,
                 parent: Some(answer.parent),
                 depth: answer.depth,
                 shown: or_gap(answer.gap, &mut views),
                 has_more_replies: cut.contains(&answer.id),
             });
-            return Ok(Some(Thread { ancestors, post, replies: replies.collect() }));
+            let (replies, next_after) = (replies.collect(), next_after.map(PostId::at));
+            return Ok(Some(Thread { ancestors, post, replies, next_after }));
         }
     }
 
-    fn origin(&self, viewer: &Viewer, id: PostId) -> Result<Option<Origin>, ReadError> {
+    fn below(
+        &self,
+        viewer: Viewer<'_>,
+        query: &ThreadQuery,
+        after: Revision,
+    ) -> Result<Below, ReadError> {
+        let descent = Descent {
+            reading: self,
+            viewer,
+            depth_max: query.depth_max,
+            answers_max: query.replies_max,
+            looks_left: query.looks_max.max(1),
+            known: HashMap::new(),
+        };
+        descent.go(query.post, after)
+    }
+
+    fn origin(&self, viewer: Viewer<'_>, id: PostId) -> Result<Option<Origin>, ReadError> {
         if id.revision() > self.applied() {
             return Ok(None);
         }
@@ -160,105 +153,6 @@ impl View {
             _ => Err(Gap::Hidden),
         };
         Ok(Some(Origin { id, parent: reply_to.map(|to| to.parent.id), shown }))
-    }
-}
-
-impl<'a> Descent<'a> {
-    /// At most `answers_max` answers below `root`, level by level; and the posts of which answers
-    /// are left out.
-    fn go(
-        mut self,
-        root: PostId,
-        answers_max: usize,
-    ) -> Result<(Vec<Answer>, HashSet<PostId>), log::Error> {
-        let (mut listed, mut cut) = (Vec::new(), HashSet::new());
-        let mut level = vec![root];
-        for depth in 1..=self.depth_max {
-            let left = answers_max - listed.len();
-            let mut found = Vec::new();
-            for parent in std::mem::take(&mut level) {
-                let looked_out = self.add_answers(parent, depth, left, &mut found)?;
-                if looked_out {
-                    cut.insert(parent);
-                }
-            }
-            found.sort_unstable_by_key(|answer| answer.id);
-            cut.extend(found.drain(found.len().min(left)..).map(|answer: Answer| answer.parent));
-            level.extend(found.iter().map(|answer| answer.id));
-            listed.extend(found);
-        }
-        for parent in level {
-            for answer in self.answers_to(parent) {
-                let (place, author) = answer?;
-                if self.looks_left == 0 || self.gap(place, author).is_none() {
-                    cut.insert(parent);
-                    break;
-                }
-                self.looks_left -= 1;
-            }
-        }
-        Ok((listed, cut))
-    }
-
-    /// Adds the oldest answers to `parent` that are shown, or have something below that is: one more
-    /// than `max`, if there are. Says whether it may have looked at too many to find them all.
-    fn add_answers(
-        &mut self,
-        parent: PostId,
-        depth: usize,
-        max: usize,
-        found: &mut Vec<Answer>,
-    ) -> Result<bool, log::Error> {
-        let found_before = found.len();
-        for answer in self.answers_to(parent) {
-            let (place, author) = answer?;
-            if found.len() - found_before > max {
-                break;
-            }
-            if self.looks_left == 0 {
-                return Ok(true);
-            }
-            let (id, gap) = (PostId::at(place.revision()), self.gap(place, author));
-            if self.is_alive(id, gap, depth)? {
-                found.push(Answer { id, parent, depth, gap });
-            }
-        }
-        Ok(self.looks_left == 0)
-    }
-
-    /// Whether an answer is shown, or something below it is within the depth.
-    fn is_alive(&mut self, id: PostId, gap: Option<Gap>, depth: usize) -> Result<bool, log::Error> {
-        self.looks_left = self.looks_left.saturating_sub(1);
-        if gap.is_none() {
-            return Ok(true);
-        }
-        if depth < self.depth_max {
-            for answer in self.answers_to(id) {
-                let (place, author) = answer?;
-                if self.looks_left == 0 {
-                    return Ok(false);
-                }
-                let (id, gap) = (PostId::at(place.revision()), self.gap(place, author));
-                if self.is_alive(id, gap, depth + 1)? {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    fn gap(&self, place: Place, author: Value) -> Option<Gap> {
-        if self.view.hidden.retracted(place.revision()).is_some() {
-            Some(Gap::Deleted)
-        } else {
-            (!self.viewer.sees(author.user())).then_some(Gap::Hidden)
-        }
-    }
-
-    /// All that ever answered `post`, oldest first.
-    fn answers_to(&self, post: PostId) -> Listing<'a> {
-        let about = (Table::Replies, post.into());
-        Listing::new(&self.view.facts, about, Order::OldestFirst, Place::FIRST, ANSWERS_EXPECTED)
     }
 }
 

@@ -165,7 +165,7 @@ impl View {
         user: UserIx,
         after: Revision,
         max: usize,
-    ) -> Result<Vec<Revision>, log::Error> {
+    ) -> Result<Vec<Revision>, ReadError> {
         let mut changes = Vec::new();
         if !self.changes_of.may_have(user, after) {
             return Ok(changes);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
+use super::turn::Applying;
 use crate::model::Revision;
 
 /// The revision applied last. Readers that see it see everything up to it.
@@ -14,7 +15,7 @@ pub(super) struct Watermark {
 }
 
 impl Watermark {
-    pub(super) fn advance(&self, revision: Revision) {
+    pub(super) fn advance(&self, revision: Revision, _: &Applying) {
         self.applied.store(revision.get(), Ordering::SeqCst);
     }
 

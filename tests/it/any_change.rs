@@ -1,6 +1,9 @@
-//! Changes drawn at random, of all kinds, of few users.
+//! Changes drawn at random, of all kinds, of few users, and how an engine is asked for them.
 
-use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed, UserId};
+use whimbrel::engine::{Draft, EdgeKind, Engine, ReactionKind};
+use whimbrel::model::{
+    Change, Content, Cursor, PostId, PostRef, ReplyTo, Revision, Severed, UserId,
+};
 
 use crate::harness::core::{post, user};
 use crate::world::{Tie, World};
@@ -16,7 +19,9 @@ pub(crate) fn any_change(
     let (one, other) = (name(number), name((number + random.usize(1..users)) % users));
     let (a, b) = (user(&one), user(&other));
     let is = |tie: Tie| world.since(&tie, now).is_some();
-    let follows = is(Tie::Follow(one.clone(), other.clone()));
+    let follows_since =
+        world.since(&Tie::Follow(one.clone(), other.clone()), now).map(Revision::new);
+    let follows = follows_since.is_some();
     let mutes = is(Tie::Mute(one.clone(), other.clone()));
     let are_apart = world.are_apart(&one, &other, now);
     let posts: Vec<u64> = world.posts();
@@ -32,7 +37,7 @@ pub(crate) fn any_change(
     let in_reach = target.clone().filter(|post| !world.are_apart(&one, post.author.as_str(), now));
     match random.u8(..40) {
         0..=6 if !follows && !are_apart => Some(Change::Follow { follower: a, followee: b }),
-        7 if follows => Some(Change::Unfollow { follower: a, followee: b }),
+        7 if follows => Some(Change::Unfollow { follower: a, followee: b, since: follows_since }),
         8..=12 => Some(publish(a, "a post", None)),
         13 => {
             let mut change = publish(a, &format!("hello @{other}"), None);
@@ -43,7 +48,12 @@ pub(crate) fn any_change(
             }
             Some(change)
         }
-        14..=20 => {
+        14 => {
+            let quote = Some(in_reach?);
+            let content = Content { quote, ..Content::of_text(post("a quote")) };
+            Some(Change::Publish { author: a, content, request_id: None })
+        }
+        15..=20 => {
             let parent = in_reach?;
             let above = &world.content(parent.id.revision().get()).reply_to;
             let root = above.as_ref().map_or_else(|| parent.clone(), |above| above.root.clone());
@@ -57,13 +67,16 @@ pub(crate) fn any_change(
         29 | 30 => {
             let post = target?;
             let tie = Tie::Repost(one, post.id.revision().get());
-            is(tie).then_some(Change::Unrepost { user: a, post })
+            let since = world.since(&tie, now).map(Revision::new);
+            since.is_some().then_some(Change::Unrepost { user: a, post, since })
         }
         31 => {
             let post = target?;
             let content = world.content(post.id.revision().get());
             let reply_to = content.reply_to.as_ref().map(|reply_to| reply_to.parent.id);
-            Some(Change::Delete { post, reply_to, quote: None })
+            let (quote, notified) =
+                (content.quote.as_ref().map(|quote| quote.id), content.notified(&post.author));
+            Some(Change::Delete { post, reply_to, quote, notified })
         }
         32 => {
             let severed = Severed {
@@ -82,14 +95,53 @@ pub(crate) fn any_change(
         37 | 38 => {
             let post = in_reach?;
             let tie = Tie::Like(one, post.id.revision().get());
-            Some(if is(tie) {
-                Change::Unlike { user: a, post }
-            } else {
-                Change::Like { user: a, post }
+            let since = world.since(&tie, now).map(Revision::new);
+            Some(match since {
+                Some(_) => Change::Unlike { user: a, post, since },
+                None => Change::Like { user: a, post },
             })
         }
         39 if random.u8(..4) == 0 => Some(Change::See { user: a, until: Revision::new(now) }),
         _ => None,
+    }
+}
+
+/// Makes `change` by the calls of the engine, and gives its revision.
+pub(crate) async fn make(engine: &Engine, change: &Change) -> Revision {
+    use EdgeKind::{Block, Follow, Mute, Unblock, Unfollow, Unmute};
+    use ReactionKind::{Like, Repost, Unlike, Unrepost};
+
+    let edge = async |kind, one: &UserId, other: &UserId| {
+        engine.change_edge(kind, one.clone(), other.clone()).await.unwrap().revision
+    };
+    let react = async |kind, user: &UserId, post: &PostRef| {
+        engine.react(kind, user.clone(), post.id).await.unwrap().revision
+    };
+    match change {
+        Change::Follow { follower, followee } => edge(Follow, follower, followee).await,
+        Change::Unfollow { follower, followee, .. } => edge(Unfollow, follower, followee).await,
+        Change::Block { blocker, blocked, .. } => edge(Block, blocker, blocked).await,
+        Change::Unblock { blocker, blocked } => edge(Unblock, blocker, blocked).await,
+        Change::Mute { muter, muted } => edge(Mute, muter, muted).await,
+        Change::Unmute { muter, muted, .. } => edge(Unmute, muter, muted).await,
+        Change::Like { user, post } => react(Like, user, post).await,
+        Change::Unlike { user, post, .. } => react(Unlike, user, post).await,
+        Change::Repost { user, post } => react(Repost, user, post).await,
+        Change::Unrepost { user, post, .. } => react(Unrepost, user, post).await,
+        Change::Publish { author, content, .. } => {
+            let reply_to = content.reply_to.as_ref().map(|reply_to| reply_to.parent.id);
+            let quote = content.quote.as_ref().map(|quote| quote.id);
+            let draft = Draft { reply_to, quote, ..Draft::from(content.text.clone()) };
+            engine.publish(author.clone(), draft, None).await.unwrap().post.revision
+        }
+        Change::Delete { post, .. } => {
+            engine.delete(post.author.clone(), post.id).await.unwrap().revision
+        }
+        Change::See { user, until } => {
+            let until = Cursor { after: *until, ..engine.cursor() };
+            engine.mark_seen(user.clone(), Some(until)).await.unwrap().revision
+        }
+        Change::Erased { .. } => unreachable!("nothing is erased here"),
     }
 }
 

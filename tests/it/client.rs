@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use whimbrel::api::v1::{FollowRequest, PublishRequest};
 use whimbrel::client::Message;
 use whimbrel::client::{Client, Error, Retry, StartAt, Watch};
 
-use crate::harness::{Gate, Setup, TestServer, told, within};
+use crate::harness::{Gate, Setup, TestServer, Valve, told, within};
 
 /// What the server refused has its reason and its sentence; it is not tried again.
 #[tokio::test]
@@ -26,8 +27,15 @@ async fn a_refusal_has_its_reason() {
 /// What may pass is tried again.
 #[tokio::test]
 async fn an_overloaded_server_is_called_again() {
-    let server = Setup::new().limits(|limits| limits.calls_max = 0).start().await;
+    let valve = Valve::default();
+    let setup = Setup::new().appends_through(&valve).limits(|limits| limits.calls_max = 1);
+    let server = setup.start().await;
     let client = Client::connect(&server.address().to_string()).await.unwrap();
+    valve.shut();
+    let mut inside = JoinSet::new();
+    let user = server.user("bob");
+    inside.spawn(async move { user.publishes("the one call").await });
+    valve.holds_one().await;
     let mut tries = 0;
     let error = Retry::within(Duration::from_millis(300))
         .call(|| {
@@ -38,6 +46,8 @@ async fn an_overloaded_server_is_called_again() {
         .expect_err("no call is taken");
     assert!(error.is_transient() && error.retry_after().is_some(), "{error}");
     assert!(tries > 1);
+    valve.open();
+    within("the one call", inside.join_all()).await;
 }
 
 /// Nobody there, or no address: said at once and plainly.

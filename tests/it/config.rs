@@ -26,7 +26,7 @@ async fn an_open_address_is_refused_before_anything_is_touched() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:50051"] {
-        let listen: SocketAddr = address.parse().unwrap();
+        let listen: Vec<SocketAddr> = vec![address.parse().unwrap()];
         let config = Config { listen, ..Setup::new().config(&data_dir) };
         let error = Server::open(config.clone()).await.unwrap_err();
         assert!(matches!(error, Error::Config(config::Error::OpenToTheNetwork { .. })));
@@ -35,7 +35,7 @@ async fn an_open_address_is_refused_before_anything_is_touched() {
         Config { insecure: true, ..config }.check().expect("it was asked for");
     }
     for address in ["127.0.0.1:0", "127.8.9.10:0", "[::1]:0"] {
-        let listen = address.parse().unwrap();
+        let listen = vec![address.parse().unwrap()];
         Config { listen, ..Setup::new().config(&data_dir) }.check().expect("a loopback address");
     }
 }
@@ -70,7 +70,7 @@ async fn a_folder_in_use_is_refused() {
 async fn an_address_in_use_is_refused() {
     let server = TestServer::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let config = Config { listen: server.address(), ..Setup::new().config(folder.path()) };
+    let config = Config { listen: vec![server.address()], ..Setup::new().config(folder.path()) };
     let error = Server::open(config).await.unwrap_err();
     assert!(matches!(error, Error::Listen { address, .. } if address == server.address()));
     Setup::new().start_on(folder.into()).await.user("bob").publishes("hi").await;

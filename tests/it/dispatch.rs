@@ -99,7 +99,7 @@ async fn a_late_follow_does_not_undo_an_unfollow() {
     let first = world.open(1);
     world.change(follow(1, STAR));
     world.readers[first].stream = None;
-    world.change(Change::Unfollow { follower: id(1), followee: id(STAR) });
+    world.change(Change::Unfollow { follower: id(1), followee: id(STAR), since: None });
     let second = world.open(1);
     world.settle();
     world.change(publish(STAR));
@@ -241,8 +241,9 @@ impl World {
         let (one, star) = (name(follower), name(STAR));
         let now = self.definition.head();
         let tie = Tie::Follow(one.clone(), star.clone());
-        if self.definition.since(&tie, now).is_some() {
-            self.change(Change::Unfollow { follower: id(follower), followee: id(STAR) });
+        let since = self.definition.since(&tie, now).map(Revision::new);
+        if since.is_some() {
+            self.change(Change::Unfollow { follower: id(follower), followee: id(STAR), since });
         } else if !self.definition.are_apart(&one, &star, now) {
             self.change(follow(follower, STAR));
         }
@@ -313,7 +314,8 @@ impl World {
         for at in reader.since + 1..=until {
             let told = seen.next_if(|(told, _)| *told == at).map(|(_, what)| what.clone());
             let may_be = self.may_be(&name(reader.user), at);
-            assert!(may_be.contains(&told), "{at}: {told:?} and not one of {may_be:?}");
+            let change = self.definition.change(at);
+            assert!(may_be.contains(&told), "{at}, {change:?}: {told:?} and not one of {may_be:?}");
         }
         assert_eq!(seen.next(), None, "out of order, or too much");
     }
@@ -322,10 +324,8 @@ impl World {
     /// to, that depends on what they had done by the time they read it.
     fn may_be(&self, reader: &str, at: u64) -> BTreeSet<Option<String>> {
         let is_looked_at = match self.definition.change(at) {
-            Change::Publish { author, content, .. } => {
-                content.reply_to.as_ref().is_some_and(|to| !to.continues_thread_of(author))
-            }
-            Change::Repost { .. } => true,
+            Change::Publish { author, content, .. } => content.is_conditional(author),
+            Change::Repost { .. } | Change::Unblock { .. } | Change::Unmute { .. } => true,
             _ => false,
         };
         let later = (at + 1..=self.definition.head())
@@ -339,7 +339,7 @@ impl World {
         let is_one =
             |one: &UserId, other: &UserId| [one, other].map(UserId::as_str).contains(&reader);
         match self.definition.change(at) {
-            Change::Follow { follower, followee } | Change::Unfollow { follower, followee } => {
+            Change::Follow { follower, followee } | Change::Unfollow { follower, followee, .. } => {
                 is_one(follower, followee)
             }
             Change::Block { blocker, blocked, .. } | Change::Unblock { blocker, blocked } => {

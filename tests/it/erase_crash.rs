@@ -210,7 +210,7 @@ fn event(number: u64) -> Event {
     let change = if number.is_multiple_of(5) {
         let (id, author) = (PostId::at(Revision::new(number - 2)), author(number - 2));
         let post = PostRef { id, author };
-        Change::Delete { post, reply_to: None, quote: None }
+        Change::Delete { post, reply_to: None, quote: None, notified: Vec::new() }
     } else {
         let text = format!("{number} {}", "👩‍👩‍👧‍👦".repeat((number * 37 % 110) as usize));
         let content = Content::of_text(PostText::parse(&text).unwrap());

@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use whimbrel::config::Limits;
-use whimbrel::engine::{Draft, EdgeKind, FeedQuery, ReactionKind};
+use whimbrel::engine::FeedQuery;
 use whimbrel::hub::{Start, Watched};
 use whimbrel::model::{Change, Cursor, PostId, PostRef, Revision, UserId};
 use whimbrel::view::PagePlace;
 
-use crate::any_change::{any_change, name};
+use crate::any_change::{any_change, make, name};
 use crate::harness::core::{Core, user};
 use crate::harness::reader::Reader;
 use crate::world::{Lens, Options, Tie, World};
@@ -218,8 +218,35 @@ impl History {
                 Some(format!("without {muted}, muted"))
             }
             Change::See { user, until } if user.as_str() == viewer => Some(format!("seen {until}")),
+            Change::Unblock { blocker: one, blocked: other } if one.as_str() == viewer => {
+                self.heard_again(viewer, other)
+            }
+            Change::Unblock { blocker: other, blocked: one } if one.as_str() == viewer => {
+                self.heard_again(viewer, other)
+            }
+            Change::Unmute { muter, muted, .. } if muter.as_str() == viewer => {
+                self.heard_again(viewer, muted)
+            }
+            Change::Unfollow { followee, since, .. } if followee.as_str() == viewer => {
+                Some(format!("withdrawn {}", since.unwrap()))
+            }
+            Change::Unlike { user, post, since } | Change::Unrepost { user, post, since }
+                if post.author.as_str() == viewer && user.as_str() != viewer =>
+            {
+                Some(format!("withdrawn {}", since.unwrap()))
+            }
+            Change::Delete { post, notified, .. }
+                if post.author.as_str() == viewer || notified.contains(&user(viewer)) =>
+            {
+                Some(format!("deleted {}", post.id))
+            }
             _ => self.notice(viewer, at, Lens::resumed(at, self.world.head())),
         }
+    }
+
+    fn heard_again(&self, viewer: &str, other: &UserId) -> Option<String> {
+        let is_hidden = self.world.is_hidden(viewer, other.as_str(), Lens::page(self.world.head()));
+        (!is_hidden).then(|| format!("with {other} again"))
     }
 
     /// What `viewer` is notified of by the change at `at`, if that is there still.
@@ -241,8 +268,11 @@ impl History {
             }
             Change::Publish { author, content, .. } => {
                 let parent = content.reply_to.as_ref().map(|reply_to| &reply_to.parent);
-                if let Some(parent) = parent.filter(|parent| parent.author.as_str() == viewer) {
+                let is_own = |post: &PostRef| post.author.as_str() == viewer;
+                if let Some(parent) = parent.filter(|parent| is_own(parent)) {
                     (author, "Reply", Some(parent.id))
+                } else if let Some(quote) = content.quote.as_ref().filter(|quote| is_own(quote)) {
+                    (author, "Quote", Some(quote.id))
                 } else if self.world.mentions(content, viewer, at)
                     && !self.world.are_apart(viewer, author.as_str(), at)
                 {
@@ -270,45 +300,7 @@ impl History {
                 break change;
             }
         };
-        let revision = self.command(&change).await;
+        let revision = make(self.core.engine(), &change).await;
         assert_eq!(self.world.push(change), revision.get());
-    }
-
-    async fn command(&self, change: &Change) -> Revision {
-        use EdgeKind::{Block, Follow, Mute, Unblock, Unfollow, Unmute};
-        use ReactionKind::{Like, Repost, Unlike, Unrepost};
-
-        let engine = self.core.engine();
-        let edge = async |kind, one: &UserId, other: &UserId| {
-            engine.change_edge(kind, one.clone(), other.clone()).await.unwrap().revision
-        };
-        let react = async |kind, user: &UserId, post: &PostRef| {
-            engine.react(kind, user.clone(), post.id).await.unwrap().revision
-        };
-        match change {
-            Change::Follow { follower, followee } => edge(Follow, follower, followee).await,
-            Change::Unfollow { follower, followee } => edge(Unfollow, follower, followee).await,
-            Change::Block { blocker, blocked, .. } => edge(Block, blocker, blocked).await,
-            Change::Unblock { blocker, blocked } => edge(Unblock, blocker, blocked).await,
-            Change::Mute { muter, muted } => edge(Mute, muter, muted).await,
-            Change::Unmute { muter, muted, .. } => edge(Unmute, muter, muted).await,
-            Change::Like { user, post } => react(Like, user, post).await,
-            Change::Unlike { user, post } => react(Unlike, user, post).await,
-            Change::Repost { user, post } => react(Repost, user, post).await,
-            Change::Unrepost { user, post } => react(Unrepost, user, post).await,
-            Change::Publish { author, content, .. } => {
-                let reply_to = content.reply_to.as_ref().map(|reply_to| reply_to.parent.id);
-                let draft = Draft { reply_to, ..Draft::from(content.text.clone()) };
-                engine.publish(author.clone(), draft, None).await.unwrap().post.revision
-            }
-            Change::Delete { post, .. } => {
-                engine.delete(post.author.clone(), post.id).await.unwrap().revision
-            }
-            Change::See { user, until } => {
-                let until = Cursor { after: *until, ..engine.cursor() };
-                engine.mark_seen(user.clone(), Some(until)).await.unwrap().revision
-            }
-            Change::Erased { .. } => unreachable!("nothing is erased here"),
-        }
     }
 }

@@ -9,7 +9,7 @@ use whimbrel::api::frame::Frame;
 use whimbrel::api::v1::WatchFeedResponse;
 use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::watch_feed_response::Message as Told;
-use whimbrel::hub::{CursorError, FeedEvent, FeedEventKind, Removal, Run, Step};
+use whimbrel::hub::{CursorError, FeedEvent, FeedEventKind, Removal, Run, StandIn, Step};
 use whimbrel::model::{
     Content, Cursor, Facet, Facets, Feature, Link, LogId, Post, PostText, Revision, Tag, Timestamp,
     UserId,
@@ -48,7 +48,19 @@ fn a_batch_says_what_happened() {
         event(4, FeedEventKind::AuthorAdded(bob())),
         event(5, FeedEventKind::AuthorRemoved { author: bob(), reason: Removal::Mute }),
         event(6, FeedEventKind::Reposted { post: Arc::clone(&post), by: bob() }),
-        event(7, FeedEventKind::Unreposted { post: post.id(), by: bob() }),
+        event(
+            7,
+            FeedEventKind::Unreposted {
+                post: post.id(),
+                by: bob(),
+                repost: None,
+                stand_in: Some(Box::new(StandIn {
+                    revision: Revision::new(6),
+                    post: Arc::clone(&post),
+                    by: bob(),
+                })),
+            },
+        ),
         event(8, FeedEventKind::Deleted(post.id())),
     ];
     let at = |revision| Cursor::after(LogId::new(9), Revision::new(revision));
@@ -79,6 +91,7 @@ fn a_batch_says_what_happened() {
             }
             Event::Unreposted(it) => format!("{} {} {}", event.revision, it.user_id, it.post_id),
             Event::Deleted(deleted) => format!("{} no {}", event.revision, deleted.post_id),
+            Event::AuthorShown(shown) => format!("{} shown {}", event.revision, shown.author_id),
         })
         .collect();
     let expected =

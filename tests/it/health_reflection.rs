@@ -23,7 +23,26 @@ async fn a_server_that_runs_says_so() {
     }
     let request = HealthCheckRequest { service: "whimbrel.v1.NoService".to_owned() };
     let unknown = HealthClient::new(server.channel()).check(request).await;
-    assert_eq!(unknown.unwrap_err().code(), Code::NotFound);
+    let refusal = refused(unknown).with(Code::NotFound, "SERVICE_NOT_FOUND");
+    assert_eq!(refusal.metadata()["service"], "whimbrel.v1.NoService");
+    // A name is not repeated beyond what fits into headers.
+    let request = HealthCheckRequest { service: "x".repeat(60_000) };
+    let unknown = HealthClient::new(server.channel()).check(request).await;
+    refused(unknown).with(Code::NotFound, "SERVICE_NOT_FOUND");
+}
+
+/// Who watches a service that is not here is told that, and kept until the server stops.
+#[tokio::test]
+async fn an_unknown_service_can_be_watched() {
+    let server = TestServer::start().await;
+    let request = HealthCheckRequest { service: "whimbrel.v1.NoService".to_owned() };
+    let mut watch = HealthClient::new(server.channel()).watch(request).await.unwrap().into_inner();
+    let first = within("the first status", watch.message()).await.unwrap().unwrap();
+    assert_eq!(first.status(), ServingStatus::ServiceUnknown);
+    server.begin_to_stop();
+    let next = within("the end of the watch", watch.message()).await;
+    assert!(matches!(next, Ok(None) | Err(_)), "{next:?}");
+    server.stop().await;
 }
 
 /// Who watches the health hears of the stop, and does not hold it up.
@@ -84,6 +103,83 @@ async fn reflection_lists_the_services() {
     assert!(expected.iter().all(|name| listed.iter().any(|it| it == name)), "{listed:?}");
     let listed = services_v1alpha(server.channel()).await;
     assert!(listed.iter().any(|name| name == FEED_SERVICE), "{listed:?}");
+}
+
+/// A question without an answer is answered in the stream, which goes on: in both protocols, and
+/// by a code and a sentence.
+#[tokio::test]
+async fn reflection_answers_what_it_does_not_know() {
+    use v1::server_reflection_client::ServerReflectionClient;
+    use v1::server_reflection_request::MessageRequest;
+    use v1::server_reflection_response::MessageResponse;
+
+    let server = TestServer::start().await;
+    let questions = [
+        (Some(MessageRequest::FileContainingSymbol("whimbrel.v1.No".to_owned())), Code::NotFound),
+        (Some(MessageRequest::FileByFilename("no.proto".to_owned())), Code::NotFound),
+        (None, Code::InvalidArgument),
+    ];
+    let host = "a host".to_owned();
+    let question =
+        |message_request| v1::ServerReflectionRequest { host: host.clone(), message_request };
+    let asked: Vec<_> = questions.iter().map(|(asked, _)| question(asked.clone())).collect();
+    let last = question(Some(MessageRequest::ListServices(String::new())));
+    let all = tokio_stream::iter(asked.clone().into_iter().chain([last]));
+    let call = ServerReflectionClient::new(server.channel()).server_reflection_info(all).await;
+    let mut answers = call.unwrap().into_inner();
+    for (asked, (_, code)) in asked.into_iter().zip(questions) {
+        let answer = within("an answer", answers.message()).await.unwrap().unwrap();
+        assert_eq!((&answer.valid_host, answer.original_request), (&host, Some(asked)));
+        let Some(MessageResponse::ErrorResponse(error)) = answer.message_response else {
+            panic!("no error: {:?}", answer.message_response)
+        };
+        assert_eq!(Code::from(error.error_code), code, "{error:?}");
+        assert!(!error.error_message.is_empty());
+    }
+    let answer = within("an answer", answers.message()).await.unwrap().unwrap();
+    assert!(matches!(answer.message_response, Some(MessageResponse::ListServicesResponse(_))));
+    assert!(answers.message().await.unwrap().is_none());
+
+    let question = v1alpha::ServerReflectionRequest {
+        host,
+        message_request: Some(v1alpha::server_reflection_request::MessageRequest::FileByFilename(
+            "no".to_owned(),
+        )),
+    };
+    use v1alpha::server_reflection_client::ServerReflectionClient as AlphaClient;
+    let call = AlphaClient::new(server.channel()).server_reflection_info(once(question)).await;
+    let answer = call.unwrap().into_inner().message().await.unwrap().unwrap();
+    let answer = answer.message_response;
+    use v1alpha::server_reflection_response::MessageResponse as AlphaResponse;
+    assert!(matches!(answer, Some(AlphaResponse::ErrorResponse(_))), "{answer:?}");
+}
+
+/// A tool that keeps its questions open does not hold up a stop.
+#[tokio::test]
+async fn an_open_reflection_stream_ends_with_the_server() {
+    use v1::server_reflection_client::ServerReflectionClient;
+
+    let server = TestServer::limited(|limits| {
+        limits.drain_time_max = std::time::Duration::from_secs(3_600);
+    })
+    .await;
+    let (_open, questions) = tokio::sync::mpsc::channel::<v1::ServerReflectionRequest>(1);
+    let questions = futures_of(questions);
+    let call =
+        ServerReflectionClient::new(server.channel()).server_reflection_info(questions).await;
+    let mut answers = call.unwrap().into_inner();
+    server.begin_to_stop();
+    let ended = within("the end of the stream", answers.message()).await;
+    refused(ended).with(Code::Unavailable, "DRAINING").with_a_delay();
+    server.stop().await;
+}
+
+fn futures_of<T>(mut from: tokio::sync::mpsc::Receiver<T>) -> impl tokio_stream::Stream<Item = T> {
+    async_stream::stream! {
+        while let Some(item) = from.recv().await {
+            yield item;
+        }
+    }
 }
 
 async fn health(channel: Channel, service: &str) -> ServingStatus {

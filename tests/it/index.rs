@@ -206,7 +206,7 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
             whole.backlog_at_hand(&backlog).unwrap(),
         );
         while !writer.is_finished() {
-            assert_eq!(view.feed_page(&page).unwrap().items, whole.0);
+            assert_eq!(view.reading().feed_page(&page).unwrap().items, whole.0);
             assert_eq!(view.backlog(&backlog).unwrap(), whole.1);
         }
     });
@@ -226,7 +226,7 @@ fn followers_are_the_other_side_of_followees() {
         let follower = random.usize(1..4_000);
         let change = |follower| match comes {
             true => Change::Follow { follower, followee: star.clone() },
-            false => Change::Unfollow { follower, followee: star.clone() },
+            false => Change::Unfollow { follower, followee: star.clone(), since: None },
         };
         let changes = if comes { follows.insert(follower) } else { follows.remove(&follower) };
         if changes {
@@ -258,7 +258,7 @@ fn event(view: &View, number: usize, (kind, one, other): (u8, usize, usize)) -> 
     let follows = view.edge(&follower, &followee).is_some();
     let change = match kind {
         0 if one != other && !follows => Change::Follow { follower, followee },
-        1 if follows => Change::Unfollow { follower, followee },
+        1 if follows => Change::Unfollow { follower, followee, since: None },
         0 | 1 => return None,
         _ => Change::Publish {
             author: follower,
@@ -343,12 +343,12 @@ fn assert_same_feed(view: &View, whole: &View, name: &UserId) {
             all_replies: false,
         };
         let expected = whole.feed_page_at_hand(&query).unwrap();
-        let expected = (expected.items, expected.more, expected.at);
+        let expected = (expected.items, expected.next, expected.at);
         if let Some(page) = view.feed_page_at_hand(&query) {
-            assert_eq!((page.items, page.more, page.at), expected);
+            assert_eq!((page.items, page.next, page.at), expected);
         }
-        let page = view.feed_page(&query).unwrap();
-        assert_eq!((page.items, page.more, page.at), expected, "{query:?}");
+        let page = view.reading().feed_page(&query).unwrap();
+        assert_eq!((page.items, page.next, page.at), expected, "{query:?}");
     }
     for kind in [BacklogKind::Events, BacklogKind::Items] {
         for after in [0, head / 5, head / 2, head.saturating_sub(3)] {

@@ -147,9 +147,9 @@ async fn change(cores: &[Core], world: &mut World, random: &mut fastrand::Rng) {
             }
             let change = match kind {
                 Like => Change::Like { user, post },
-                Unlike => Change::Unlike { user, post },
+                Unlike => Change::Unlike { user, post, since: None },
                 Repost => Change::Repost { user, post },
-                Unrepost => Change::Unrepost { user, post },
+                Unrepost => Change::Unrepost { user, post, since: None },
             };
             all(&changed).then_some(change)
         }
@@ -180,6 +180,7 @@ async fn change(cores: &[Core], world: &mut World, random: &mut fastrand::Rng) {
                 post: PostRef { id: named(place), author },
                 reply_to: content.reply_to.as_ref().map(|to| to.parent.id),
                 quote: content.quote.as_ref().map(|quote| quote.id),
+                notified: Vec::new(),
             };
             all(&changed).then_some(change)
         }
@@ -213,7 +214,7 @@ fn edge(world: &World, kind: EdgeKind, one: &str, other: &str) -> Change {
     let (one, other) = (user(one), user(other));
     match kind {
         EdgeKind::Follow => Change::Follow { follower: one, followee: other },
-        EdgeKind::Unfollow => Change::Unfollow { follower: one, followee: other },
+        EdgeKind::Unfollow => Change::Unfollow { follower: one, followee: other, since: None },
         EdgeKind::Block => {
             let severed = Severed { following, follower };
             Change::Block { blocker: one, blocked: other, severed }
@@ -369,7 +370,7 @@ impl Reader<'_> {
         let posts = self.world.posts_of(viewer, other, true, false);
         let profile = profile.expect("the profile is read");
         let read = [profile.followers, profile.following, profile.posts, profile.likes_received];
-        let likes = self.world.likes_received(other);
+        let likes = self.world.likes_received(viewer, other);
         let expected = [followers.len(), following.len(), posts.len(), likes];
         assert_eq!(read.map(|number| number as usize), expected, "{viewer} {other}");
     }
@@ -473,7 +474,7 @@ impl Reader<'_> {
 
     async fn check_thread(&self, place: u64, depth_max: usize, replies_max: usize) {
         let (viewer, post) = (user(self.viewer), named(place));
-        let query = ThreadQuery { viewer, post, depth_max, replies_max };
+        let query = ThreadQuery { viewer, post, after: None, depth_max, replies_max };
         let thread = self.engine.thread(query).await.expect("there is such a post");
 
         let mut above = Vec::new();
@@ -491,14 +492,10 @@ impl Reader<'_> {
         let mut level = vec![place];
         let (mut below, mut cut) = (Vec::new(), Vec::new());
         for depth in 1..=depth_max + 1 {
-            let is_listed = |answer: u64| match depth > depth_max {
-                true => self.gap(answer).is_none(),
-                false => self.is_alive(answer, depth_max - depth),
-            };
             let left = if depth > depth_max { 0 } else { replies_max - below.len() };
             let mut found: Vec<_> =
                 level.iter().flat_map(|&parent| self.answers_ever(parent)).collect();
-            found.retain(|&answer| is_listed(answer));
+            found.retain(|&answer| self.is_alive(answer));
             found.sort_unstable();
             cut.extend(found.iter().skip(left).filter_map(|&answer| self.parent(answer)));
             found.truncate(left);
@@ -528,11 +525,10 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether an answer is shown, or one at most `depth` below it is, with only gaps between.
-    fn is_alive(&self, answer: u64, depth: usize) -> bool {
+    /// Whether an answer is shown, or one below it is, with only gaps between.
+    fn is_alive(&self, answer: u64) -> bool {
         self.gap(answer).is_none()
-            || (depth > 0
-                && self.answers_ever(answer).into_iter().any(|it| self.is_alive(it, depth - 1)))
+            || self.answers_ever(answer).into_iter().any(|it| self.is_alive(it))
     }
 
     fn gap(&self, place: u64) -> Option<Gap> {

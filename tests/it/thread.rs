@@ -64,7 +64,8 @@ async fn publish(core: &Core, reply_to: Option<PostId>) -> PostId {
 }
 
 async fn thread(core: &Core, post: PostId) -> Thread {
-    let query = ThreadQuery { viewer: user("bob"), post, depth_max: 5, replies_max: 100 };
+    let query =
+        ThreadQuery { viewer: user("bob"), post, after: None, depth_max: 5, replies_max: 100 };
     core.engine().thread(query).await.expect("the thread is read")
 }
 

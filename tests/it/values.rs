@@ -90,7 +90,7 @@ fn langs_are_tags() {
 /// lies between those of its neighbours.
 #[test]
 fn marks_keep_the_order_of_the_log() {
-    let kinds = [MarkKind::Post, MarkKind::Reply, MarkKind::Repost, MarkKind::Change];
+    let kinds = [MarkKind::Post, MarkKind::Conditional, MarkKind::Repost, MarkKind::Change];
     for revision in [1, 2, 1 << 47].map(Revision::new) {
         for kind in kinds {
             let mark = Mark::new(revision, kind);

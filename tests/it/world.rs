@@ -105,7 +105,9 @@ impl World {
         self.changes.push(change.clone());
         match change {
             Change::Follow { follower, followee } => self.begin(follow(follower, followee), at),
-            Change::Unfollow { follower, followee } => self.end(&follow(follower, followee), at),
+            Change::Unfollow { follower, followee, .. } => {
+                self.end(&follow(follower, followee), at)
+            }
             Change::Publish { author, content, .. } => {
                 self.posts.insert(at, Post { author: author.to_string(), content });
             }
@@ -116,7 +118,7 @@ impl World {
             Change::Like { user, post } => {
                 self.begin(Tie::Like(user.to_string(), post.id.revision().get()), at);
             }
-            Change::Unlike { user, post } => {
+            Change::Unlike { user, post, .. } => {
                 self.end(&Tie::Like(user.to_string(), post.id.revision().get()), at);
             }
             Change::Repost { user, post } => {
@@ -124,7 +126,7 @@ impl World {
                 self.reposts.insert(at, (user.to_string(), post));
                 self.begin(Tie::Repost(user.to_string(), post), at);
             }
-            Change::Unrepost { user, post } => {
+            Change::Unrepost { user, post, .. } => {
                 let tie = Tie::Repost(user.to_string(), post.id.revision().get());
                 let repost = self.since(&tie, at).expect("a repost to take back");
                 self.retracted.insert(repost, at);
@@ -240,11 +242,16 @@ impl World {
         repost.or_else(|| self.posts.get(&at).map(|it| post(&it.author, at, false)))
     }
 
-    /// Whether `entry` belongs into the feed of `viewer`, if nothing beside it does already.
-    fn is_in(&self, viewer: &str, entry: &Entry, options: Options, lens: Lens) -> bool {
+    /// Whether `entry` belongs into the feed of `viewer`, or would if it were not gone, and if nothing
+    /// else did already.
+    fn counts(&self, viewer: &str, entry: &Entry, options: Options, lens: Lens) -> bool {
         let Post { author, content } = &self.posts[&entry.post];
         let sees = |other: &str| other == viewer || !self.is_hidden(viewer, other, lens);
+        let sees_author_of = |post: &PostRef| sees(post.author.as_str());
         let is_own = entry.by == viewer;
+        let sees_referred = author == viewer
+            || content.reply_to.as_ref().is_none_or(|reply_to| sees_author_of(&reply_to.parent))
+                && content.quote.as_ref().is_none_or(sees_author_of);
         let is_from_here =
             if is_own { options.with_own } else { self.follows(viewer, &entry.by, lens) };
         let is_due = match &content.reply_to {
@@ -252,30 +259,30 @@ impl World {
                 let (parent, root) =
                     (reply_to.parent.author.as_str(), reply_to.root.author.as_str());
                 let is_own_thread = parent == author && root == author;
-                sees(parent)
-                    && (options.all_replies
-                        || is_own_thread
-                        || parent == viewer
-                        || self.follows(viewer, parent, lens))
+                options.all_replies
+                    || is_own_thread
+                    || parent == viewer
+                    || self.follows(viewer, parent, lens)
             }
             _ => true,
         };
-        is_from_here
-            && is_due
-            && sees(&entry.by)
-            && sees(author)
-            && !self.is_gone(entry.at, lens)
-            && !self.is_gone(entry.post, lens)
+        is_from_here && is_due && sees_referred && sees(&entry.by) && sees(author)
+    }
+
+    fn is_there(&self, entry: &Entry, lens: Lens) -> bool {
+        !self.is_gone(entry.at, lens) && !self.is_gone(entry.post, lens)
     }
 
     /// Whether the feed of `viewer` has `entry`: it belongs there, and is no repost of what is among
-    /// the newest 40 entries before it.
+    /// the newest 40 entries before it. Of those, the ones that are gone count, but hide nothing.
     pub(crate) fn shows(&self, viewer: &str, entry: &Entry, options: Options, lens: Lens) -> bool {
         let before = (1..entry.at).rev().filter_map(|at| self.entry(at));
         let mut window =
-            before.filter(|older| self.is_in(viewer, older, options, lens)).take(REPOST_WINDOW);
-        self.is_in(viewer, entry, options, lens)
-            && !(entry.is_repost && window.any(|older| older.post == entry.post))
+            before.filter(|older| self.counts(viewer, older, options, lens)).take(REPOST_WINDOW);
+        let is_same = |older: Entry| older.post == entry.post && self.is_there(&older, lens);
+        self.counts(viewer, entry, options, lens)
+            && self.is_there(entry, lens)
+            && !(entry.is_repost && window.any(is_same))
     }
 
     /// The feed of `viewer` as it is now, newest first.
@@ -304,7 +311,7 @@ impl World {
             Change::Follow { follower, followee } => {
                 (follower.as_str() == viewer).then(|| format!("+{followee}"))
             }
-            Change::Unfollow { follower, followee } => {
+            Change::Unfollow { follower, followee, .. } => {
                 (follower.as_str() == viewer).then(|| format!("-{followee} unfollowed"))
             }
             Change::Publish { author, content, .. } => {
@@ -318,7 +325,7 @@ impl World {
                 (is_due && self.shows(viewer, &entry, options, lens))
                     .then(|| format!("{user} reposted {}", post.id))
             }
-            Change::Unrepost { user, post } => {
+            Change::Unrepost { user, post, .. } => {
                 is_follower(user.as_str()).then(|| format!("{user} unreposted {}", post.id))
             }
             Change::Delete { post, .. } => {
@@ -343,8 +350,19 @@ impl World {
             Change::Mute { muter, muted } => {
                 (muter.as_str() == viewer).then(|| format!("-{muted} muted"))
             }
-            Change::Unmute { muter, muted, follows } => {
-                (muter.as_str() == viewer && *follows).then(|| format!("+{muted}"))
+            Change::Unmute { muter, muted, follows: true } => {
+                (muter.as_str() == viewer).then(|| format!("+{muted}"))
+            }
+            Change::Unmute { muter: one, muted: other, .. }
+            | Change::Unblock { blocker: one, blocked: other } => {
+                let is_of_both = matches!(self.change(at), Change::Unblock { .. });
+                let shown = match (one.as_str() == viewer, other.as_str() == viewer) {
+                    (true, _) => other,
+                    (_, true) if is_of_both => one,
+                    _ => return None,
+                };
+                let is_hidden = self.is_hidden(viewer, shown.as_str(), Lens::page(now));
+                (!is_hidden).then(|| format!("shown {shown}"))
             }
             _ => None,
         }
@@ -428,13 +446,17 @@ impl World {
             .collect()
     }
 
-    /// How many likes the posts of `author` have that are there.
-    pub(crate) fn likes_received(&self, author: &str) -> usize {
+    /// How many likes the posts of `author` have that are there, of those whom `viewer` sees.
+    pub(crate) fn likes_received(&self, viewer: &str, author: &str) -> usize {
         let now = self.head();
         let is_of_author =
             |place: u64| self.author(place) == author && self.retracted(place).is_none();
         let likes = self.ties.keys().filter(|tie| match tie {
-            Tie::Like(_, place) => is_of_author(*place) && self.since(tie, now).is_some(),
+            Tie::Like(user, place) => {
+                is_of_author(*place)
+                    && self.since(tie, now).is_some()
+                    && !self.are_apart(viewer, user, now)
+            }
             _ => false,
         });
         likes.count()
@@ -445,12 +467,12 @@ impl World {
     pub(crate) fn answers_below(&self, viewer: &str, root: u64, depth: usize) -> Vec<(u64, u64)> {
         let mut below = Vec::new();
         let mut level = vec![root];
-        for left in (0..depth).rev() {
+        for _ in 0..depth {
             let mut next = Vec::new();
             for (&place, post) in &self.posts {
                 let parent = post.content.reply_to.as_ref().map(|to| place_of(&to.parent));
                 if let Some(parent) = parent.filter(|parent| level.contains(parent))
-                    && self.is_alive(viewer, place, left)
+                    && self.is_alive(viewer, place)
                 {
                     below.push((place, parent));
                     next.push(place);
@@ -461,13 +483,12 @@ impl World {
         below
     }
 
-    fn is_alive(&self, viewer: &str, place: u64, depth: usize) -> bool {
+    fn is_alive(&self, viewer: &str, place: u64) -> bool {
         self.sees(viewer, place)
-            || depth > 0
-                && self.posts.iter().any(|(&answer, post)| {
-                    let parent = post.content.reply_to.as_ref().map(|to| place_of(&to.parent));
-                    parent == Some(place) && self.is_alive(viewer, answer, depth - 1)
-                })
+            || self.posts.iter().any(|(&answer, post)| {
+                let parent = post.content.reply_to.as_ref().map(|to| place_of(&to.parent));
+                parent == Some(place) && self.is_alive(viewer, answer)
+            })
     }
 
     /// What `user` is notified of, newest first, in few words.

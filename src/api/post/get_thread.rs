@@ -3,38 +3,50 @@
 use tonic::Status;
 
 use crate::api::calls::Calls;
+use crate::api::listing::{Asked, Listing};
 use crate::api::{convert, fields, status, v1};
-use crate::engine::ThreadQuery;
+use crate::engine::{PagePlace, ThreadQuery};
+use crate::model::PostId;
 
 pub(super) async fn handle(
     calls: &Calls,
     request: v1::GetThreadRequest,
 ) -> Result<v1::GetThreadResponse, Status> {
-    let v1::GetThreadRequest { user_id, post_id, depth_max, replies_max, at_least_cursor } =
-        request;
-    let viewer = fields::user_id("user_id", &user_id)?;
-    let post = fields::post_id("post_id", &post_id)?;
+    let v1::GetThreadRequest { user_id, post_id, depth_max, replies_max, .. } = &request;
+    let viewer = fields::user_id("user_id", user_id)?;
+    let post = fields::post_id("post_id", post_id)?;
     let limits = &calls.limits;
     let depth_max = fields::items_max(
         "depth_max",
-        depth_max,
+        *depth_max,
         limits.thread_depth_default,
         limits.thread_depth_max,
     )?;
     let replies_max = fields::items_max(
         "replies_max",
-        replies_max,
+        *replies_max,
         limits.thread_replies_default,
         limits.thread_replies_max,
     )?;
-    let cursor = calls.reached("at_least_cursor", &at_least_cursor).await?;
+    let asked = Asked {
+        user_id,
+        page_size: 0,
+        page_token: &request.page_token,
+        at_least_cursor: &request.at_least_cursor,
+    };
+    let listing = Listing::open(calls, "GetThread", &[post_id], asked).await?;
+    let at = calls.engine.cursor().after;
 
-    let query = ThreadQuery { viewer, post, depth_max, replies_max };
+    // Its answers are oldest first: what a token names comes before the page.
+    let after = listing.query().2.map(|place| PostId::at(place.before));
+    let query = ThreadQuery { viewer, post, after, depth_max, replies_max };
     let thread = calls.engine.thread(query).await.map_err(status::of_engine)?;
+    let next = thread.next_after.map(|after| PagePlace { before: after.revision(), at });
     Ok(v1::GetThreadResponse {
         ancestors: thread.ancestors.iter().map(convert::thread_post).collect(),
         post: Some(convert::thread_post(&thread.post)),
         replies: thread.replies.iter().map(convert::thread_post).collect(),
-        cursor,
+        cursor: listing.cursor(at),
+        next_page_token: listing.next_page_token(next),
     })
 }

@@ -56,8 +56,16 @@ impl Shown for FeedEvent {
             }
             Some(Event::Deleted(deleted)) => format!("- post {} was deleted", deleted.post_id),
             Some(Event::Unreposted(unreposted)) => {
-                format!("- {} took back a repost of {}", unreposted.user_id, unreposted.post_id)
+                let taken_back = format!(
+                    "- {} took back a repost of {}",
+                    unreposted.user_id, unreposted.post_id
+                );
+                match &unreposted.stand_in {
+                    Some(item) => format!("{taken_back}; in its place:\n{}", item.text()),
+                    None => taken_back,
+                }
             }
+            Some(Event::AuthorShown(shown)) => format!("+ no longer hidden: {}", shown.author_id),
             Some(Event::Posted(_) | Event::Reposted(_)) | None => {
                 "(an event that this version does not know)".to_owned()
             }
@@ -78,12 +86,22 @@ impl Shown for FeedEvent {
             }
             Some(Event::Deleted(deleted)) => ("deleted", json!({ "post_id": deleted.post_id })),
             Some(Event::Unreposted(unreposted)) => {
-                let content =
-                    json!({ "post_id": unreposted.post_id, "user_id": unreposted.user_id });
+                let content = json!({
+                    "post_id": unreposted.post_id,
+                    "user_id": unreposted.user_id,
+                    "stand_in": unreposted.stand_in.as_ref().map(FeedItem::json),
+                });
                 ("unreposted", content)
+            }
+            Some(Event::AuthorShown(shown)) => {
+                ("author_shown", json!({ "author_id": shown.author_id }))
             }
             None => ("unknown", json!({})),
         };
-        json!({ "revision": self.revision, name: content })
+        json!({
+            "revision": self.revision,
+            name: content,
+            "page_again_revision": self.page_again_revision,
+        })
     }
 }

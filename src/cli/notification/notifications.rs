@@ -59,6 +59,13 @@ impl Shown for NotificationEvent {
             Some(Event::ActorRemoved(removed)) => {
                 format!("- nothing of {} any more ({})", removed.actor_id, removal(removed.reason))
             }
+            Some(Event::Withdrawn(withdrawn)) => {
+                format!("- taken back: the one of revision {}", withdrawn.notification_revision)
+            }
+            Some(Event::Deleted(deleted)) => {
+                format!("- all that concerns post {}: it was deleted", deleted.post_id)
+            }
+            Some(Event::ActorShown(shown)) => format!("+ no longer hidden: {}", shown.actor_id),
             Some(Event::Seen(seen)) => format!("- seen up to revision {}", seen.until_revision),
             None => "(an event that this version does not know)".to_owned(),
         }
@@ -74,9 +81,21 @@ impl Shown for NotificationEvent {
                 let reason = removal(removed.reason);
                 ("actor_removed", json!({ "actor_id": removed.actor_id, "reason": reason }))
             }
+            Some(Event::Withdrawn(withdrawn)) => {
+                let revision = withdrawn.notification_revision;
+                ("withdrawn", json!({ "notification_revision": revision }))
+            }
+            Some(Event::Deleted(deleted)) => ("deleted", json!({ "post_id": deleted.post_id })),
+            Some(Event::ActorShown(shown)) => {
+                ("actor_shown", json!({ "actor_id": shown.actor_id }))
+            }
             Some(Event::Seen(seen)) => ("seen", json!({ "until_revision": seen.until_revision })),
             None => ("unknown", json!({})),
         };
-        json!({ "revision": self.revision, name: content })
+        json!({
+            "revision": self.revision,
+            name: content,
+            "page_again_revision": self.page_again_revision,
+        })
     }
 }

@@ -27,16 +27,24 @@ pub(in crate::cli) struct Thread {
     /// How many replies at most; 0 for the server's default.
     #[arg(long, default_value_t = 0, value_name = "N")]
     replies_max: i32,
+    /// Where to go on: the token that the thread ended with.
+    #[arg(long, default_value_t, hide_default_value = true, value_name = "TOKEN")]
+    page_token: String,
     #[command(flatten)]
     target: Target,
 }
 
 impl Thread {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        let Self { user_id, post_id, depth_max, replies_max, target } = self;
-        let at_least_cursor = String::new();
-        let request =
-            v1::GetThreadRequest { user_id, post_id, depth_max, replies_max, at_least_cursor };
+        let Self { user_id, post_id, depth_max, replies_max, page_token, target } = self;
+        let request = v1::GetThreadRequest {
+            user_id,
+            post_id,
+            depth_max,
+            replies_max,
+            page_token,
+            ..v1::GetThreadRequest::default()
+        };
         let call = |client: Client| {
             let request = request.clone();
             async move { client.get_thread(request).await }
@@ -44,11 +52,15 @@ impl Thread {
         let thread = target.call(call).await?;
         output.print(|| text(&thread), || thread_json(&thread))?;
         if !output.is_json() {
-            let cut =
-                thread.post.iter().chain(&thread.replies).filter(|post| post.has_more_replies);
-            for post in cut {
-                let (user, id) = (&request.user_id, &post.post_id);
-                output.note(&format!("more answers to {id}: whimbrel replies {user} {id}"));
+            let (user, token) = (&request.user_id, &thread.next_page_token);
+            if !token.is_empty() {
+                let id = &request.post_id;
+                let go_on = format!("whimbrel thread {user} {id} --page-token {token}");
+                output.note(&format!("more answers to {id}: {go_on}"));
+            }
+            for post in thread.replies.iter().filter(|post| post.has_more_replies) {
+                let id = &post.post_id;
+                output.note(&format!("more answers to {id}: whimbrel thread {user} {id}"));
             }
         }
         Ok(())
@@ -95,6 +107,7 @@ fn thread_json(thread: &v1::GetThreadResponse) -> Value {
         "post": thread.post.as_ref().map(post_json),
         "replies": all(&thread.replies),
         "cursor": thread.cursor,
+        "next_page_token": thread.next_page_token,
     })
 }
 

@@ -43,7 +43,7 @@ use super::space::Space;
 use super::{Entry, Error, Log, Options, codec};
 use crate::model::{Revision, Timestamp};
 
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// The tables.
 #[derive(Debug)]
@@ -212,7 +212,9 @@ impl Index {
             return Err(unfit("its rows are not those that were written".to_owned()));
         }
         contents.complete_until = complete_until;
-        let user_count = u32::try_from(contents.users.len()).unwrap_or(u32::MAX);
+        let users = contents.users.len();
+        let user_count =
+            u32::try_from(users).map_err(|_| unfit(format!("it has {users} users")))?;
         let index = Self {
             database,
             file: IndexFile { name: file.to_owned(), is_in_folder: false },
@@ -250,8 +252,13 @@ impl Index {
     /// # Errors
     /// [`Error::DiskFull`]: nothing was written, and a later write may succeed. Any other error:
     /// the index must not be used further.
+    ///
+    /// # Panics
+    /// The rows do not follow on those that are there.
     pub fn write(&self, rows: &mut Rows, last: &Entry) -> Result<(), Error> {
         let mut writer = self.writer();
+        let users_from = self.user_count.load(Ordering::Acquire);
+        assert_eq!(rows.users_from, users_from, "rows that follow on others than it has");
         if let Some(space) = &self.space {
             space.check()?;
         }

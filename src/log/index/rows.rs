@@ -89,9 +89,16 @@ impl Rows {
     }
 
     /// The number that the next new user must have: numbers are given without a gap.
+    ///
+    /// # Panics
+    /// No number is left.
     #[must_use]
     pub fn next_user(&self) -> u32 {
-        self.users_from + u32::try_from(self.users.len()).unwrap_or(u32::MAX)
+        let next = u32::try_from(self.users.len()).ok();
+        match next.and_then(|users| self.users_from.checked_add(users)) {
+            Some(next) => next,
+            None => panic!("no number is left for another user"),
+        }
     }
 
     /// Adds the user with the number [`Rows::next_user`].
@@ -171,5 +178,6 @@ impl Rows {
 }
 
 fn each_once(sorted: &[(u32, Mark)]) -> impl Iterator<Item = u32> {
+    debug_assert!(sorted.is_sorted(), "these rows are not written yet");
     sorted.chunk_by(|a, b| a.0 == b.0).map(|of_one| of_one[0].0)
 }

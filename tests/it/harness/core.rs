@@ -2,6 +2,7 @@
 //! step, or a few hundred times.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Engine, Published};
@@ -23,6 +24,8 @@ pub(crate) struct Core {
     /// What its index is on, if it has one.
     index: Option<Disk>,
     limits: Limits,
+    /// How long its streams may be silent: less than a server allows, if a test wants that.
+    heartbeat: Duration,
     clock: Clock,
     /// `None` only while it is exchanged: the old one must be gone before the disk is opened anew.
     engine: Option<Engine>,
@@ -42,9 +45,11 @@ impl Core {
     fn new(index: Option<Disk>, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits { post_cache_bytes: 1 << 20, ..Limits::default() };
         change(&mut limits);
+        let of_servers = Limits::default().heartbeat_default;
+        let heartbeat = std::mem::replace(&mut limits.heartbeat_default, of_servers);
         let (disk, clock) = (Disk::default(), Clock::system());
         let engine = Some(open(&disk, index.as_ref(), &limits, &clock));
-        Self { disk, index, limits, clock, engine }
+        Self { disk, index, limits, heartbeat, clock, engine }
     }
 
     /// Stops it, and opens it anew on the same disk.
@@ -83,8 +88,7 @@ impl Core {
 
     /// As [`Core::watch`], of what is wanted.
     pub(crate) fn watch_as(&self, name: &str, start: Start, of: Watched) -> LiveStream {
-        let heartbeat = self.limits.heartbeat_default;
-        let options = WatchOptions { of, heartbeat, reset_items: None };
+        let options = WatchOptions { of, heartbeat: self.heartbeat, reset_items: None };
         self.engine().watch(&user(name), start, options).expect("the stream is opened")
     }
 }

@@ -7,7 +7,7 @@ pub(crate) fn in_short(event: &FeedEvent) -> (u64, String) {
     let what = match &event.kind {
         FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.content.text.as_str()),
         FeedEventKind::Reposted { post, by } => format!("{by} reposted {}", post.id()),
-        FeedEventKind::Unreposted { post, by } => format!("{by} unreposted {post}"),
+        FeedEventKind::Unreposted { post, by, .. } => format!("{by} unreposted {post}"),
         FeedEventKind::Deleted(post) => format!("deleted {post}"),
         FeedEventKind::AuthorAdded(author) => format!("+{author}"),
         FeedEventKind::AuthorRemoved { author, reason } => {
@@ -20,6 +20,9 @@ pub(crate) fn in_short(event: &FeedEvent) -> (u64, String) {
         FeedEventKind::ActorRemoved { actor, reason } => {
             format!("without {actor}, {}", why(*reason))
         }
+        FeedEventKind::AuthorShown(author) => format!("shown {author}"),
+        FeedEventKind::ActorShown(actor) => format!("with {actor} again"),
+        FeedEventKind::Withdrawn { notification } => format!("withdrawn {notification}"),
         FeedEventKind::Seen { until } => format!("seen {until}"),
     };
     (event.revision.get(), what)

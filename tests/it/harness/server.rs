@@ -98,7 +98,7 @@ impl Setup {
     pub(crate) fn config(&self, data_dir: &Path) -> Config {
         Config {
             data_dir: data_dir.to_owned(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             insecure: false,
             reflection: true,
             limits: self.limits.clone(),

@@ -71,6 +71,25 @@ impl Wire {
         answer.expect("the server answers on this connection")
     }
 
+    /// As [`Wire::call`], with each byte of the body in a frame of its own, and an empty one at the
+    /// end.
+    pub(crate) async fn call_in_pieces(&self, path: &str, body: &Bytes) -> Result<(), Status> {
+        let request = Request::post(format!("http://{}{path}", self.address));
+        let request = request.header("content-type", "application/grpc").body(()).expect("a head");
+        let asking = async {
+            let mut ready = self.send.clone().ready().await?;
+            let (response, mut stream) = ready.send_request(request, false)?;
+            for at in 0..body.len() {
+                stream.send_data(body.slice(at..=at), false)?;
+            }
+            stream.send_data(Bytes::new(), true)?;
+            Ok::<_, h2::Error>(response.await?.into_parts())
+        };
+        let (head, mut body) = within("an answer", asking).await.expect("the server answers");
+        while within("more of the answer", body.data()).await.is_some() {}
+        refusal(head.status, &head.headers).map_or(Ok(()), Err)
+    }
+
     /// As [`Wire::call`], but gives the error if the connection or stream breaks.
     pub(crate) async fn answer(
         &self,
@@ -89,6 +108,51 @@ impl Wire {
         }
         let trailers = body.trailers().await?.unwrap_or_default();
         Ok(refusal(head.status, &trailers).map_or(Ok(content.freeze()), Err))
+    }
+
+    /// Sends a request of any kind, and gives the whole answer as HTTP has it.
+    pub(crate) async fn http(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, &[u8])],
+        body: impl Into<Bytes>,
+    ) -> Response<String> {
+        let mut request = Request::builder().method(method);
+        request = request.uri(format!("http://{}{path}", self.address));
+        for &(name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(()).expect("headers that HTTP allows");
+        let asking = async {
+            let (response, mut stream) =
+                self.send.clone().ready().await?.send_request(request, false)?;
+            // The server may have refused the request by its headers.
+            let _ = stream.send_data(body.into(), true);
+            let (head, mut body) = response.await?.into_parts();
+            let mut content = Vec::new();
+            while let Some(part) = body.data().await {
+                content.extend_from_slice(&part?);
+            }
+            let text = String::from_utf8(content).expect("the answer is a text");
+            Ok::<_, h2::Error>(Response::from_parts(head, text))
+        };
+        within("an answer", asking).await.expect("the server answers on this connection")
+    }
+
+    /// Sends a request whose answer is a stream, which must begin.
+    pub(crate) async fn opens_stream(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &[u8])],
+        body: impl Into<Bytes>,
+    ) {
+        let sent = self.send(path, headers, body).await.expect("the request is sent");
+        let response = within("the response to begin", sent).await.expect("the response begins");
+        assert!(refusal(response.status(), response.headers()).is_none(), "{response:?}");
+        let mut body = response.into_body();
+        let first = within("the first message", body.data()).await;
+        first.expect("a stream begins with a message").expect("the stream goes on");
     }
 
     /// Sends a request, and leaves the response unread.

@@ -128,8 +128,8 @@ impl Record {
         passed: Tick,
     ) -> impl Iterator<Item = u64> + use<> {
         let is_plain = match self.world.change(at) {
-            Change::Publish { content, .. } => content.reply_to.is_none(),
-            Change::Repost { .. } => false,
+            Change::Publish { author, content, .. } => !content.is_conditional(author),
+            Change::Repost { .. } | Change::Unblock { .. } | Change::Unmute { .. } => false,
             _ => true,
         };
         let later = if history.unbroken && is_plain {
@@ -164,6 +164,7 @@ fn in_short(seen: &Seen<'_>) -> String {
         }
         Event::Deleted(deleted) => format!("deleted {}", deleted.post_id),
         Event::AuthorAdded(added) => format!("+{}", added.author_id),
+        Event::AuthorShown(shown) => format!("shown {}", shown.author_id),
         Event::AuthorRemoved(removed) => {
             let why = match removed.reason() {
                 author_removed::Reason::Unspecified => "for no reason",

@@ -139,6 +139,7 @@ impl Look<'_> {
         let query = ThreadQuery {
             viewer: user(self.viewer),
             post,
+            after: None,
             depth_max: THREAD_DEPTH,
             replies_max: THREAD_REPLIES,
         };
@@ -241,7 +242,7 @@ fn event_line(event: &FeedEvent) -> String {
     let what = match &event.kind {
         FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.content.text.as_str()),
         FeedEventKind::Reposted { post, by } => format!("{by} reposted {}", post.id()),
-        FeedEventKind::Unreposted { post, by } => format!("{by} unreposted {post}"),
+        FeedEventKind::Unreposted { post, by, .. } => format!("{by} unreposted {post}"),
         FeedEventKind::Deleted(post) => format!("deleted {post}"),
         FeedEventKind::AuthorAdded(author) => format!("+{author}"),
         FeedEventKind::AuthorRemoved { author, reason } => {

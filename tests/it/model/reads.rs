@@ -80,7 +80,7 @@ impl Model {
             let posts = self.world.posts_of(viewer, other, with_replies, with_reposts);
             posts.into_iter().map(|entry| self.entry(viewer, &entry)).collect::<Vec<_>>()
         };
-        let likes = self.world.likes_received(other);
+        let likes = self.world.likes_received(viewer, other);
         let counts = [followers.len(), following.len(), posts(true, false).len(), likes];
         let mut lines = vec![format!("{counts:?}")];
         lines.extend([listed("followers", &followers), listed("following", &following)]);

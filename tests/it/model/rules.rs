@@ -70,7 +70,9 @@ impl Model {
                 let change = Change::Follow { follower, followee };
                 self.begin(&follow, FOLLOWS_MAX, change)
             }
-            EdgeKind::Unfollow => self.end(&follow, Change::Unfollow { follower, followee }),
+            EdgeKind::Unfollow => {
+                self.end(&follow, Change::Unfollow { follower, followee, since: None })
+            }
             EdgeKind::Block => {
                 let severed = Severed { following: is_following, follower: is_followed };
                 let change = Change::Block { blocker: follower, blocked: followee, severed };
@@ -103,9 +105,11 @@ impl Model {
         let user = user(who);
         match kind {
             ReactionKind::Like => self.begin(&like, usize::MAX, Change::Like { user, post }),
-            ReactionKind::Unlike => self.end(&like, Change::Unlike { user, post }),
+            ReactionKind::Unlike => self.end(&like, Change::Unlike { user, post, since: None }),
             ReactionKind::Repost => self.begin(&repost, usize::MAX, Change::Repost { user, post }),
-            ReactionKind::Unrepost => self.end(&repost, Change::Unrepost { user, post }),
+            ReactionKind::Unrepost => {
+                self.end(&repost, Change::Unrepost { user, post, since: None })
+            }
         }
     }
 
@@ -168,7 +172,8 @@ impl Model {
         let content = self.world.content(place).clone();
         let reply_to = content.reply_to.map(|reply_to| reply_to.parent.id);
         let quote = content.quote.map(|quote| quote.id);
-        let revision = self.world.push(Change::Delete { post, reply_to, quote });
+        let revision =
+            self.world.push(Change::Delete { post, reply_to, quote, notified: Vec::new() });
         Outcome::Changed { changed: true, revision }
     }
 

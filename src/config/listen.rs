@@ -1,0 +1,169 @@
+//! Where to listen, as a person writes it. Looks nothing up.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+/// Where to listen: an address, a name, or everywhere, each with a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// One address: `127.0.0.1:50051`, `[::1]:50051`.
+    Address(SocketAddr),
+    /// All addresses that a name has: `localhost:50051`.
+    Name {
+        /// The name.
+        name: String,
+        /// The port.
+        port: u16,
+    },
+    /// All addresses of this machine: `*:50051`, `:50051`.
+    Everywhere {
+        /// The port.
+        port: u16,
+    },
+}
+
+/// Why a text does not say where to listen.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListenError {
+    /// There is nothing.
+    #[error("nothing is given: write an address and a port, such as 127.0.0.1:50051")]
+    Empty,
+    /// A URL.
+    #[error("this is a URL: leave out the scheme and the path, as in localhost:50051")]
+    Url,
+    /// A port without a colon.
+    #[error("this is only a port: write localhost:{port}, or *:{port} for all addresses")]
+    OnlyPort {
+        /// The port.
+        port: u16,
+    },
+    /// A host without a port.
+    #[error("there is no port: write {host}:50051")]
+    NoPort {
+        /// The host.
+        host: String,
+    },
+    /// A port that is none.
+    #[error("{port:?} is not a port: write a number from 0 to 65535, such as {host}:50051")]
+    Port {
+        /// The host.
+        host: String,
+        /// What stands for the port.
+        port: String,
+    },
+    /// An IPv6 address without brackets: what its last part is cannot be known.
+    #[error("an IPv6 address stands in brackets before its port: write [::1]:50051")]
+    Brackets,
+    /// What stands in brackets is no IPv6 address.
+    #[error("{host:?} is not an IPv6 address: write one such as [::1]:50051")]
+    NotIpv6 {
+        /// What stands there.
+        host: String,
+    },
+    /// Numbers and dots that are no IPv4 address.
+    #[error("{host:?} is not an IPv4 address: write four numbers up to 255, as in 127.0.0.1:50051")]
+    NotIpv4 {
+        /// What stands there.
+        host: String,
+    },
+    /// What stands for the host can be no name.
+    #[error(
+        "{host:?} is not a host name: write letters, digits, hyphens and dots, as in \
+         localhost:50051"
+    )]
+    NotAName {
+        /// What stands there.
+        host: String,
+    },
+}
+
+/// Longest name of a host, and longest part of it between two dots (RFC 1035, section 2.3.4).
+const NAME_BYTES_MAX: usize = 253;
+const LABEL_BYTES_MAX: usize = 63;
+
+impl FromStr for Listen {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        if text.is_empty() {
+            return Err(ListenError::Empty);
+        }
+        if text.contains('/') {
+            return Err(ListenError::Url);
+        }
+        if let Some(bracketed) = text.strip_prefix('[') {
+            return in_brackets(text, bracketed);
+        }
+        if text.parse::<Ipv6Addr>().is_ok() || text.matches(':').count() > 1 {
+            return Err(ListenError::Brackets);
+        }
+        let Some((host, port)) = text.split_once(':') else {
+            return Err(match text.parse() {
+                Ok(port) => ListenError::OnlyPort { port },
+                Err(_) => ListenError::NoPort { host: text.to_owned() },
+            });
+        };
+        let port = self::port(host, port)?;
+        if host.is_empty() || host == "*" {
+            return Ok(Self::Everywhere { port });
+        }
+        if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            let address = host.parse::<Ipv4Addr>();
+            let address = address.map_err(|_| ListenError::NotIpv4 { host: host.to_owned() })?;
+            return Ok(Self::Address(SocketAddr::new(IpAddr::V4(address), port)));
+        }
+        if !is_name(host) {
+            return Err(ListenError::NotAName { host: host.to_owned() });
+        }
+        Ok(Self::Name { name: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name { name, port } => write!(f, "{name}:{port}"),
+            Self::Everywhere { port } => write!(f, "*:{port}"),
+        }
+    }
+}
+
+/// `text` is `[` and then `bracketed`.
+fn in_brackets(text: &str, bracketed: &str) -> Result<Listen, ListenError> {
+    let Some((host, rest)) = bracketed.split_once(']') else {
+        return Err(ListenError::NotIpv6 { host: bracketed.to_owned() });
+    };
+    // The whole text, as a scope (`%1`) is no part of the address alone.
+    if let Ok(address) = text.parse() {
+        return Ok(Listen::Address(address));
+    }
+    if format!("[{host}]:0").parse::<SocketAddr>().is_err() {
+        return Err(ListenError::NotIpv6 { host: host.to_owned() });
+    }
+    let host = format!("[{host}]");
+    match rest.strip_prefix(':') {
+        Some(rest) => Err(ListenError::Port { host, port: rest.to_owned() }),
+        None => Err(ListenError::NoPort { host }),
+    }
+}
+
+fn port(host: &str, port: &str) -> Result<u16, ListenError> {
+    // Not as the parser has it, which takes a sign.
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit()).then_some(port);
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| ListenError::Port {
+        host: if host.is_empty() { "*" } else { host }.to_owned(),
+        port: port.to_owned(),
+    })
+}
+
+/// Letters, digits and hyphens between dots; underscores too, which many use.
+fn is_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=LABEL_BYTES_MAX).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let rooted = host.strip_suffix('.').unwrap_or(host);
+    rooted.len() <= NAME_BYTES_MAX && rooted.split('.').all(is_label)
+}

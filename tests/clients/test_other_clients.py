@@ -1,0 +1,78 @@
+"""Clients that are not what the port expects, or set differently: what each of them gets to see."""
+
+import http.client
+import socket
+import ssl
+
+import grpc
+import pytest
+from client import Client, reason
+from generated import v1
+from server import Server
+
+GZIP = grpc.Compression.Gzip
+
+
+def host_and_port(server) -> tuple[str, int]:
+    """The server's address in its two parts."""
+    host, _, port = server.address.rpartition(":")
+    return host, int(port)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
+def test_http_1_is_told_what_is_spoken(server, method):
+    """A browser, a probe, or curl without options: a sentence, not a reset."""
+    connection = http.client.HTTPConnection(*host_and_port(server), timeout=60)
+    connection.request(method, "/whimbrel.v1.FeedService/Publish", body="x" * 10_000)
+    response = connection.getresponse()
+    said = response.read().decode()
+    connection.close()
+    assert (response.status, response.reason) == (505, "HTTP Version Not Supported")
+    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    if method != "HEAD":
+        assert "This port speaks gRPC over HTTP/2 without TLS" in said
+        assert f"grpcurl -plaintext {server.address} list" in said
+
+
+def test_tls_fails_with_a_reason(server):
+    """Who tries TLS hears that of the versions which they offer none is spoken."""
+    context = ssl.create_default_context()
+    with socket.create_connection(host_and_port(server), timeout=60) as raw:
+        with pytest.raises(ssl.SSLError) as caught:
+            context.wrap_socket(raw, server_hostname="localhost")
+    assert "ALERT_PROTOCOL_VERSION" in str(caught.value)
+
+
+def test_a_name_can_be_listened_on(tmp_path):
+    """As in `serve --listen localhost:50051`, here with a free port."""
+    server = Server(tmp_path, address="localhost:0")
+    try:
+        with Client(server) as client:
+            assert client.publish("alice", "hello").post.text == "hello"
+    finally:
+        server.stop()
+
+
+def test_requests_may_be_compressed(server, users):
+    """gzip as grpcio does it, in a call and for a stream."""
+    alice, _, _ = users
+    text = "compressed " * 20
+    with Client(server) as client:
+        request = v1.PublishRequest(author_id=alice, text=text)
+        published = client.stub.Publish(request, compression=GZIP, timeout=60)
+        assert published.post.text == text
+        request = v1.WatchFeedRequest(user_id=alice)
+        stream = client.stub.WatchFeed(request, compression=GZIP, timeout=60)
+        assert next(stream).WhichOneof("message") == "opened"
+        stream.cancel()
+
+
+def test_another_compression_is_refused(server, users):
+    """With what would do."""
+    alice, _, _ = users
+    with Client(server) as client:
+        request = v1.PublishRequest(author_id=alice, text="x" * 1_000)
+        with pytest.raises(grpc.RpcError) as caught:
+            client.stub.Publish(request, compression=grpc.Compression.Deflate, timeout=60)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert reason(caught.value) == "UNSUPPORTED" and "use gzip" in caught.value.details()

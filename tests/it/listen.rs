@@ -1,0 +1,182 @@
+//! Where a server listens: names, several addresses, and what is refused before anything is touched.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::process::{Command, Output};
+
+use tokio_util::sync::CancellationToken;
+use whimbrel::config::{self, Config, Listen, ListenError};
+use whimbrel::server::{Error, Server, resolve};
+
+use crate::harness::{Setup, User, connect, within};
+
+fn parsed(text: &str) -> Result<Listen, ListenError> {
+    text.parse()
+}
+
+/// Addresses, names, and everywhere.
+#[test]
+fn every_good_form_is_taken() {
+    for address in ["127.0.0.1:50051", "0.0.0.0:0", "[::1]:50051", "[::]:65535", "[fe80::1%2]:1"] {
+        assert_eq!(parsed(address), Ok(Listen::Address(address.parse().unwrap())));
+        assert_eq!(parsed(address).unwrap().to_string(), address);
+    }
+    for name in ["localhost", "feed-1.example.org", "a_b", "example.org.", "1and1.example"] {
+        let expected = Listen::Name { name: name.to_owned(), port: 50051 };
+        assert_eq!(parsed(&format!("{name}:50051")), Ok(expected));
+    }
+    for everywhere in ["*:50051", ":50051"] {
+        assert_eq!(parsed(everywhere), Ok(Listen::Everywhere { port: 50051 }));
+    }
+}
+
+/// Each bad form has its own sentence, with an example that is good.
+#[test]
+fn every_bad_form_says_what_is_good() {
+    let label = "x".repeat(64);
+    for (text, told) in [
+        ("", "nothing is given"),
+        ("localhost", "no port: write localhost:50051"),
+        ("127.0.0.1", "no port: write 127.0.0.1:50051"),
+        ("[::1]", "no port: write [::1]:50051"),
+        ("50051", "only a port: write localhost:50051"),
+        ("localhost:", "\"\" is not a port"),
+        ("localhost:grpc", "\"grpc\" is not a port"),
+        ("localhost:65536", "\"65536\" is not a port"),
+        ("localhost:+1", "\"+1\" is not a port"),
+        ("[::1]:x", "\"x\" is not a port"),
+        ("::1", "stands in brackets"),
+        ("::1:50051", "stands in brackets"),
+        ("fe80::1:50051", "stands in brackets"),
+        ("localhost:50051:1", "stands in brackets"),
+        ("[::1", "is not an IPv6 address"),
+        ("[127.0.0.1]:1", "is not an IPv6 address"),
+        ("[localhost]:1", "is not an IPv6 address"),
+        ("[]:1", "is not an IPv6 address"),
+        ("256.0.0.1:1", "is not an IPv4 address"),
+        ("127.1:1", "is not an IPv4 address"),
+        ("http://localhost:50051", "this is a URL"),
+        ("localhost:50051/", "this is a URL"),
+        ("unix:/tmp/socket", "this is a URL"),
+        ("local host:1", "is not a host name"),
+        (" localhost:1", "is not a host name"),
+        ("bob@localhost:1", "is not a host name"),
+        ("a..b:1", "is not a host name"),
+        ("a:1,b:1", "stands in brackets"),
+        ("höst:1", "is not a host name"),
+        (&format!("{label}:1"), "is not a host name"),
+    ] {
+        let error = parsed(text).expect_err(text).to_string();
+        assert!(error.contains(told), "{text:?}: {error}");
+        // What is given as an example is none of the bad forms.
+        let example =
+            error.rsplit([' ', ',']).find(|word| word.contains(":50051")).unwrap_or("*:1");
+        parsed(example).unwrap_or_else(|error| panic!("{example}, for {text:?}: {error}"));
+    }
+}
+
+/// A name is listened on at all of its addresses, and they are looked at, not the name.
+#[tokio::test]
+async fn a_name_is_all_of_its_addresses() {
+    let addresses = resolve(&parsed("localhost:0").unwrap()).await.unwrap();
+    assert!(addresses.contains(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), "{addresses:?}");
+    assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+
+    let error = resolve(&parsed("no-such-host.invalid:0").unwrap()).await.unwrap_err();
+    assert!(matches!(&error, Error::Resolve { name, .. } if name == "no-such-host.invalid"));
+    assert!(error.to_string().contains("127.0.0.1:50051"), "{error}");
+
+    // As a name that has one address of this machine only, and one that others reach.
+    let folder = tempfile::tempdir().unwrap();
+    let listen = vec!["127.0.0.1:0".parse().unwrap(), "192.0.2.1:0".parse().unwrap()];
+    let config = Config { listen, ..Setup::new().config(&folder.path().join("data")) };
+    let error = Server::open(config).await.unwrap_err();
+    let Error::Config(config::Error::OpenToTheNetwork { listen }) = error else {
+        panic!("not refused: {error}")
+    };
+    assert_eq!(listen, "192.0.2.1:0".parse().unwrap());
+    let config = Config { listen: Vec::new(), ..Setup::new().config(&folder.path().join("data")) };
+    let error = Server::open(config).await.unwrap_err();
+    assert!(matches!(error, Error::Config(config::Error::NoAddress)), "{error}");
+    assert!(!folder.path().join("data").exists());
+}
+
+/// A server with several addresses is reached by each, and with port 0 all have the same port.
+#[tokio::test]
+async fn all_addresses_are_listened_on() {
+    let has_v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    for listen in [
+        vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()],
+        resolve(&parsed("*:0").unwrap()).await.unwrap(),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { listen, insecure: true, ..Setup::new().config(folder.path()) };
+        let server = Server::open(config).await.unwrap();
+        let addresses = server.addresses().to_vec();
+        assert_eq!(addresses.len(), if has_v6 { 2 } else { 1 });
+        assert!(addresses.iter().all(|address| address.port() == server.address().port()));
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(server.run(shutdown.clone().cancelled_owned()));
+        for address in addresses {
+            let reached = match address {
+                SocketAddr::V4(address) => (Ipv4Addr::LOCALHOST, address.port()).into(),
+                SocketAddr::V6(address) => (Ipv6Addr::LOCALHOST, address.port()).into(),
+            };
+            User::new("bob", connect(reached)).publishes("hi").await;
+        }
+        shutdown.cancel();
+        within("the server to stop", serving).await.unwrap().unwrap();
+    }
+}
+
+/// What a machine does not have is left out if it has another; what somebody else has is not.
+#[tokio::test]
+async fn an_address_that_is_missing_is_left_out() {
+    let folders: [_; 3] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let config = |listen, folder: usize| Config {
+        listen,
+        insecure: true,
+        ..Setup::new().config(folders[folder].path())
+    };
+    let (here, elsewhere) = ("127.0.0.1:0".parse().unwrap(), "192.0.2.1:0".parse().unwrap());
+    let server = Server::open(config(vec![elsewhere, here], 0)).await.unwrap();
+    assert_eq!(server.addresses().len(), 1);
+    assert!(server.address().ip().is_loopback());
+
+    let error = Server::open(config(vec![elsewhere], 1)).await.unwrap_err();
+    assert!(matches!(error, Error::Listen { address, .. } if address == elsewhere), "{error}");
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    let error = Server::open(config(vec![here, taken], 2)).await.unwrap_err();
+    assert!(matches!(error, Error::Listen { address, .. } if address == taken), "{error}");
+}
+
+/// The program takes names, and says what is wrong before it makes a folder.
+#[test]
+fn the_program_takes_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let serve = |listen: &str| -> Output {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
+        program.args(["serve", "--listen", listen, "--data"]).arg(&data_dir).output().unwrap()
+    };
+    for (listen, code, told) in [
+        ("localhost", 2, "write localhost:50051"),
+        ("http://localhost:50051", 2, "this is a URL"),
+        ("no-such-host.invalid:50051", 4, "cannot listen on no-such-host.invalid"),
+        ("*:0", 4, "refusing to listen on 0.0.0.0:0"),
+        (":0", 4, "refusing to listen on 0.0.0.0:0"),
+    ] {
+        let Output { status, stdout, stderr } = serve(listen);
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(code), "{listen}: {said}");
+        assert!(said.contains(told), "{listen}: {said}");
+        assert!(stdout.is_empty() && !data_dir.exists());
+    }
+    // It has listened, and then somebody else's port is in use.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let Output { status, stderr, .. } =
+        serve(&format!("localhost:{}", other.local_addr().unwrap().port()));
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(4), "{said}");
+    assert!(said.contains("cannot listen on 127.0.0.1:"), "{said}");
+}
