@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::command::Command;
-use super::decide::{self, Outcome, Rules};
+use super::decide::{self, Decision, Outcome, Rules};
 use super::pending::Pending;
 use super::replies::{Replies, Reply};
 use super::{Changed, Error};
@@ -81,17 +81,15 @@ impl Committer {
             && self.queue.blocking_recv_many(&mut commands, self.batch_commands_max) > 0
         {
             let after = self.log.head();
-            let decided = self.decide(after, commands.drain(..))?;
+            let decided = self.decide(after, commands.drain(..));
             self.commit(after, decided)?;
         }
         Ok(())
     }
 
-    fn decide(
-        &mut self,
-        after: Revision,
-        commands: impl Iterator<Item = Command>,
-    ) -> Result<Decided, log::Error> {
+    /// Decides `commands`. One that cannot be, because what it is decided by cannot be read, is
+    /// refused; the others go on.
+    fn decide(&mut self, after: Revision, commands: impl Iterator<Item = Command>) -> Decided {
         self.time = self.time.max(Timestamp::since_epoch(self.clock.since_epoch()));
         self.pending.begin();
         let mut decided = Decided::default();
@@ -99,13 +97,14 @@ impl Committer {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
             let (change, reply) = match command {
                 Command::Change { ask, caller } => {
-                    let (change, answer) = self.rules.change(ask, &self.pending)?;
+                    let (change, answer) = or_refused(self.rules.change(ask, &self.pending));
                     let answer = answer.map(|outcome| self.changed(outcome, next));
                     (change, Reply::Change(caller, answer))
                 }
                 Command::Publish { author, content, request_id, caller } => {
-                    let (change, answer) =
-                        decide::publish(author, content, request_id, next, &self.pending)?;
+                    let decision =
+                        decide::publish(author, content, request_id, next, &self.pending);
+                    let (change, answer) = or_refused(decision);
                     (change, Reply::Publish(caller, answer))
                 }
                 Command::Stop => {
@@ -120,7 +119,7 @@ impl Committer {
             }
             decided.replies.push(reply);
         }
-        Ok(decided)
+        decided
     }
 
     /// What is answered to a change that is decided right before `next`.
@@ -151,4 +150,9 @@ impl Committer {
         }
         Ok(())
     }
+}
+
+/// A decision, or that nothing is changed because it cannot be made.
+fn or_refused<T, E: Into<Error>>(decision: Result<Decision<T>, E>) -> Decision<T> {
+    decision.unwrap_or_else(|error| (None, Err(error.into())))
 }

@@ -9,6 +9,7 @@ use super::replies::PublishedAt;
 use crate::config::Limits;
 use crate::log;
 use crate::model::{Change, Content, PostId, PostRef, RequestId, Revision, Severed, UserId};
+use crate::view::ReadError;
 
 /// A command that was decided: what changes, and what is answered once that can be read.
 pub(super) type Decision<T> = (Option<Change>, Result<T, Error>);
@@ -42,7 +43,7 @@ impl Rules {
     /// Decides a change.
     ///
     /// # Errors
-    /// The index is damaged or cannot be read: nothing is decided any more.
+    /// The index is damaged or cannot be read.
     pub(super) fn change(
         &self,
         ask: Ask,
@@ -151,14 +152,14 @@ fn react(
 /// Decides a post, to be published at `next`.
 ///
 /// # Errors
-/// The log or the index is damaged or cannot be read: nothing is decided any more.
+/// The log or the index is damaged or cannot be read.
 pub(super) fn publish(
     author: UserId,
     content: Content,
     request_id: Option<RequestId>,
     next: Revision,
     pending: &Pending,
-) -> Result<Decision<PublishedAt>, log::Error> {
+) -> Result<Decision<PublishedAt>, ReadError> {
     if let Some(request_id) = &request_id
         && let Some(earlier) = pending.requested(&author, request_id)?
     {

@@ -12,7 +12,7 @@ use crate::config::Limits;
 use crate::log::{self, Erasing, Erasure, Log};
 use crate::model::{Change, Revision, Timestamp};
 use crate::runtime::Clock;
-use crate::view::View;
+use crate::view::{Missing, ReadError, View};
 
 /// How often in an interval it looks whether something is due, which is a pass over all that was
 /// ever deleted. What could not be done is tried again at the next look.
@@ -40,6 +40,8 @@ pub(super) struct Eraser {
     oldest: Option<Timestamp>,
     /// All that was deleted up to here is among them, or erased.
     looked_until: Revision,
+    /// Whether the last look failed, which is said once.
+    is_blind: bool,
 }
 
 impl Eraser {
@@ -59,6 +61,7 @@ impl Eraser {
             stopped,
             deleted: Vec::new(),
             oldest: None,
+            is_blind: false,
         }
     }
 
@@ -69,27 +72,39 @@ impl Eraser {
         let mut pause = look_interval.min(FIRST_LOOK_AFTER_MAX);
         while self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Disconnected) {
             pause = look_interval;
-            self.look()?;
-            if self.is_due() {
+            let looked = self.look();
+            if let Err(error) = &looked
+                && !self.is_blind
+            {
+                tracing::warn!(%error, "what deleted posts said stays on the disk");
+            }
+            self.is_blind = looked.is_err();
+            if self.is_due() && !self.is_blind {
                 self.erase()?;
             }
         }
         Ok(())
     }
 
-    /// Takes in what was deleted since the last look.
-    fn look(&mut self) -> Result<(), log::Error> {
+    /// Takes in what was deleted since the last look. A record that cannot be read is no reason to
+    /// end: nothing was written, and the next look tries again.
+    fn look(&mut self) -> Result<(), ReadError> {
         let until = self.view.applied();
         let retractions = self.view.retractions(self.looked_until, until);
+        let mut deleted = Vec::new();
         for some in retractions.chunks(READ_EVENTS_MAX) {
-            for event in self.log.get_many(some)?.into_iter().flatten() {
+            for (event, &revision) in self.log.get_many(some)?.into_iter().zip(some) {
+                let event = event.ok_or(Missing { revision })?;
                 // The others are reposts that were taken back.
                 if let Change::Delete { post, .. } = event.change {
-                    self.deleted.push(post.id.revision());
-                    self.oldest.get_or_insert(event.time);
+                    deleted.push((post.id.revision(), event.time));
                 }
             }
         }
+        if let Some(&(_, oldest)) = deleted.first() {
+            self.oldest.get_or_insert(oldest);
+        }
+        self.deleted.extend(deleted.into_iter().map(|(post, _)| post));
         self.looked_until = until;
         Ok(())
     }

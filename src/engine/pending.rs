@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::log;
 use crate::model::{Change, Content, Event, PostId, RequestId, Revision, UserId};
-use crate::view::View;
+use crate::view::{Missing, ReadError, View};
 
 /// The state that a command is decided by: the view, and the decisions on their way to it.
 #[derive(Debug)]
@@ -194,12 +194,12 @@ impl Pending {
     /// What `author` used `request_id` for, if that is remembered.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// The log is damaged or cannot be read.
     pub(super) fn requested(
         &self,
         author: &UserId,
         request_id: &RequestId,
-    ) -> Result<Option<Requested>, log::Error> {
+    ) -> Result<Option<Requested>, ReadError> {
         let key = (author.clone(), request_id.clone());
         let decided = self.batches.iter().rev().find_map(|batch| batch.requests.get(&key));
         if let Some((revision, content)) = decided {
@@ -209,12 +209,13 @@ impl Pending {
             return Ok(None);
         };
         // The view tells where to look; what stands there is the proof.
-        let (by, id, content) = match self.view.log().get(revision)?.map(|event| event.change) {
+        let (by, id, content) = match self.view.event(revision)?.map(|event| event.change) {
             Some(Change::Publish { author, content, request_id }) => {
                 (author, request_id, Some(content))
             }
             Some(Change::Erased { author, request_id, .. }) => (author, request_id, None),
-            _ => return Ok(None),
+            // Published once more it would be there twice.
+            _ => return Err(Missing { revision }.into()),
         };
         let is_it = by == *author && id.as_ref() == Some(request_id);
         Ok(is_it.then_some(Requested { revision, content }))

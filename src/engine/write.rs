@@ -143,7 +143,7 @@ impl Engine {
 }
 
 fn read(view: &View, id: PostId) -> Result<Referred, Error> {
-    let event = view.log().get(id.revision())?;
+    let event = view.event(id.revision())?;
     let (author, reply_to, quote) = match event.map(|event| event.change) {
         Some(Change::Publish { author, content, .. }) => (author, content.reply_to, content.quote),
         Some(Change::Erased { author, reply_to, quote, .. }) => (author, reply_to, quote),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::effect::{Known, Of, effects};
 use super::stream::BATCH_OVERHEAD_BYTES;
 use super::{Error, FeedEvent, FeedEventKind, Hub, Watched};
-use crate::model::{Change, Cursor, Post, Revision, Timestamp, UserId};
+use crate::model::{Change, Cursor, Revision, Timestamp, UserId};
 use crate::view::{
-    Backlog, BacklogKind, BacklogQuery, Happened, PageQuery, Told, ToldBacklog, ToldQuery, View,
+    Backlog, BacklogKind, BacklogQuery, Happened, Missing, PageQuery, Told, ToldBacklog, ToldQuery,
+    View,
 };
 
 /// Events read from the log at once: of ordinary ones not much more than a batch takes.
@@ -163,24 +164,19 @@ fn read_together(
     for (happened, &revision) in happened.into_iter().zip(revisions) {
         let kind = match happened {
             Some(Happened::Post(post)) => Some(FeedEventKind::Posted(post)),
-            Some(Happened::Repost(repost)) => {
-                let original = originals.next().flatten().and_then(post_of);
-                original.map(|post| FeedEventKind::Reposted { post, by: repost.by.clone() })
-            }
+            Some(Happened::Repost(repost)) => match originals.next().flatten() {
+                Some(Happened::Post(post)) => {
+                    Some(FeedEventKind::Reposted { post, by: repost.by.clone() })
+                }
+                Some(_) => return Err(Missing { revision: repost.post.id.revision() }.into()),
+                None => None,
+            },
             Some(Happened::Other(change)) => kind_for(user, Of::Feed, revision, &change),
-            None if view.retracted_at(revision).is_some() => None,
-            None => return Err(Error::Missing { revision }),
+            None => None,
         };
         events.push((revision, kind.map(|kind| FeedEvent::new(revision, kind))));
     }
     Ok(events)
-}
-
-fn post_of(happened: Happened) -> Option<Arc<Post>> {
-    match happened {
-        Happened::Post(post) => Some(post),
-        Happened::Repost(_) | Happened::Other(_) => None,
-    }
 }
 
 /// What `change` is to a feed of `user`, if it is anything. Of nothing that was published or

@@ -3,14 +3,14 @@
 //!
 //! Both go by the same rules, [`super::lens`].
 
-use super::View;
 use super::authors::Found;
 use super::beyond::{Beyond, MemoryOnly};
 use super::ids::UserIx;
 use super::lens::{Lens, Looked, Moment, Pulled};
 use super::merge;
 use super::posts::Happened;
-use crate::log::{self, History};
+use super::{ReadError, View};
+use crate::log::History;
 use crate::model::{Mark, MarkKind, Revision, UserId};
 
 /// Marks looked through by one read: as long as it takes, others wait to read.
@@ -83,7 +83,7 @@ impl View {
     ///
     /// # Errors
     /// The index or the log is damaged or cannot be read.
-    pub fn backlog(&self, query: &BacklogQuery) -> Result<Backlog, log::Error> {
+    pub fn backlog(&self, query: &BacklogQuery) -> Result<Backlog, ReadError> {
         self.read_backlog(query, &self.beyond())
     }
 
@@ -109,7 +109,7 @@ impl View {
         user: &UserId,
         all_replies: bool,
         events: &[Conditional],
-    ) -> Result<Vec<bool>, log::Error> {
+    ) -> Result<Vec<bool>, ReadError> {
         self.concerned_by(user, all_replies, events, &self.beyond())
     }
 

@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use super::authors::Authors;
 use super::ids::UserIx;
 use super::posts::{Happened, Posts};
+use super::reads::{Missing, ReadError};
 use crate::log::{self, History, Index, Snapshot};
-use crate::model::{Mark, Revision};
+use crate::model::{Change, Mark, MarkKind, Revision};
 
 /// Marks read from the index at once: one place of a table costs nearly as much as its next
 /// few.
@@ -51,8 +52,9 @@ pub(super) trait Beyond {
     /// How many events are best asked for at once.
     fn events_at_once(&self) -> usize;
 
-    /// What happened at each of `revisions`.
-    fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, Self::Error>;
+    /// What happened at each of `marks`, none of which is a change. It is what the mark says, unless
+    /// it was erased since.
+    fn happened(&self, marks: &[Mark]) -> Result<Vec<Happened>, Self::Error>;
 
     /// Says that `count` marks were looked at which lead to nothing.
     fn pass_over(&self, count: usize) -> Result<(), Self::Error>;
@@ -100,7 +102,7 @@ impl Beyond for MemoryOnly<'_> {
         1
     }
 
-    fn happened(&self, _: &[Revision]) -> Result<Vec<Option<Happened>>, NotAtHand> {
+    fn happened(&self, _: &[Mark]) -> Result<Vec<Happened>, NotAtHand> {
         Err(NotAtHand)
     }
 
@@ -165,14 +167,14 @@ impl<'a> FromIndex<'a> {
 }
 
 impl Beyond for FromIndex<'_> {
-    type Error = log::Error;
+    type Error = ReadError;
 
     fn newest_before(
         &self,
         author: UserIx,
         before: Mark,
         until: Mark,
-    ) -> Result<Option<Mark>, log::Error> {
+    ) -> Result<Option<Mark>, ReadError> {
         let mut behind = self.behind.borrow_mut();
         if let Some((upto, behind)) = behind.get_mut(&author)
             && before <= *upto
@@ -204,7 +206,7 @@ impl Beyond for FromIndex<'_> {
         user: UserIx,
         after: Mark,
         until: Mark,
-    ) -> Result<Option<Mark>, log::Error> {
+    ) -> Result<Option<Mark>, ReadError> {
         let mut ahead = self.ahead.borrow_mut();
         let ahead = ahead.entry((history, user)).or_default();
         while ahead.pop_if(|&mut mark| mark <= after).is_some() {}
@@ -224,11 +226,27 @@ impl Beyond for FromIndex<'_> {
         READ_EVENTS
     }
 
-    fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
-        self.posts.get_many(revisions)
+    fn happened(&self, marks: &[Mark]) -> Result<Vec<Happened>, ReadError> {
+        let revisions: Vec<_> = marks.iter().map(|mark| mark.revision()).collect();
+        let happened = self.posts.get_many(&revisions)?;
+        match happened.iter().zip(marks).find(|(happened, mark)| !is_of(mark.kind(), happened)) {
+            Some((_, mark)) => Err(Missing { revision: mark.revision() }.into()),
+            None => Ok(happened),
+        }
     }
 
-    fn pass_over(&self, _: usize) -> Result<(), log::Error> {
+    fn pass_over(&self, _: usize) -> Result<(), ReadError> {
         Ok(())
+    }
+}
+
+/// Whether something like this has marks of `kind`.
+fn is_of(kind: MarkKind, happened: &Happened) -> bool {
+    match kind {
+        MarkKind::Post | MarkKind::Reply => {
+            matches!(happened, Happened::Post(_) | Happened::Other(Change::Erased { .. }))
+        }
+        MarkKind::Repost => matches!(happened, Happened::Repost(_)),
+        MarkKind::Change => matches!(happened, Happened::Other(_)),
     }
 }

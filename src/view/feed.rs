@@ -6,14 +6,13 @@
 
 use std::sync::Arc;
 
-use super::View;
 use super::authors::Found;
 use super::beyond::{Beyond, FromIndex, MemoryOnly};
 use super::ids::UserIx;
 use super::lens::{Entry, Lens, Looked, Moment, Pulled};
 use super::merge::{self, Next};
 use super::posts::Happened;
-use crate::log;
+use super::{ReadError, View};
 use crate::model::{Mark, MarkKind, Revision, UserId};
 
 /// Which page of which feed.
@@ -84,7 +83,7 @@ impl View {
     ///
     /// # Errors
     /// The index or the log is damaged or cannot be read.
-    pub fn feed_page(&self, query: &PageQuery) -> Result<FeedPage, log::Error> {
+    pub fn feed_page(&self, query: &PageQuery) -> Result<FeedPage, ReadError> {
         self.page(query, &self.beyond())
     }
 
@@ -98,7 +97,7 @@ impl View {
     ///
     /// # Errors
     /// The index or the log is damaged or cannot be read.
-    pub fn author_page(&self, query: &AuthorPageQuery) -> Result<FeedPage, log::Error> {
+    pub fn author_page(&self, query: &AuthorPageQuery) -> Result<FeedPage, ReadError> {
         self.author_page_of(query, &self.beyond())
     }
 

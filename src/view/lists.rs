@@ -8,7 +8,7 @@ use super::facts::Order;
 use super::graph::Edge;
 use super::listing::{Listing, first_of};
 use super::seen_by::Viewer;
-use super::{Happened, ReadError, View};
+use super::{Happened, Missing, ReadError, View};
 use crate::log;
 use crate::model::{Post, PostId, Revision, UserId};
 
@@ -110,8 +110,8 @@ impl View {
         for (happened, &revision) in self.happened(&revisions)?.into_iter().zip(&revisions) {
             match happened {
                 Some(Happened::Post(post)) => posts.push(post),
-                _ if self.hidden.retracted(revision).is_some() => return Ok(None),
-                _ => return Err(ReadError::Missing { revision }),
+                None => return Ok(None),
+                Some(_) => return Err(Missing { revision }.into()),
             }
         }
         Ok(Some(posts))

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::log::{self, Log};
+use super::reads::{Missing, ReadError};
+use crate::log::Log;
 use crate::model::{Change, Event, Post, PostRef, Revision, UserId};
 
 /// What a post takes beside its text and its author's name: the struct, two counters, its place in
@@ -89,33 +90,35 @@ impl Posts {
         }
     }
 
-    pub(super) fn get(&self, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
-        Ok(match self.get_many(&[revision])?.pop().flatten() {
+    /// The post at `revision`, if it is one.
+    pub(super) fn get(&self, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
+        Ok(match self.get_many(&[revision])?.pop() {
             Some(Happened::Post(post)) => Some(post),
             Some(Happened::Repost(_) | Happened::Other(_)) | None => None,
         })
     }
 
-    /// What happened at each of `revisions`; the log is read once, for all that is not cached.
-    pub(super) fn get_many(
-        &self,
-        revisions: &[Revision],
-    ) -> Result<Vec<Option<Happened>>, log::Error> {
-        let cached = |&revision: &Revision| self.cached(revision);
-        let mut happened: Vec<_> = revisions.iter().map(cached).collect();
-        let places = || happened.iter().enumerate().filter(|(_, found)| found.is_none());
-        let missing: Vec<_> = places().map(|(place, _)| place).collect();
-        let asked: Vec<_> = missing.iter().map(|&place| revisions[place]).collect();
-        if asked.is_empty() {
-            return Ok(happened);
+    /// What happened at each of `revisions`, all of which the log has come to; it is read once, for
+    /// all that is not cached.
+    pub(super) fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Happened>, ReadError> {
+        let cached: Vec<_> = revisions.iter().map(|&revision| self.cached(revision)).collect();
+        let places = revisions.iter().zip(&cached);
+        let asked: Vec<_> =
+            places.filter(|(_, cached)| cached.is_none()).map(|(&revision, _)| revision).collect();
+        let mut read = match asked.is_empty() {
+            true => Vec::new(),
+            false => self.log.get_many(&asked)?,
         }
-        for (place, event) in missing.into_iter().zip(self.log.get_many(&asked)?) {
-            happened[place] = event.map(|event| {
-                let kept = self.take_in(revisions[place], &event);
-                kept.unwrap_or(Happened::Other(event.change))
-            });
-        }
-        Ok(happened)
+        .into_iter();
+        let happened = |(cached, &revision): (Option<Happened>, &Revision)| match cached {
+            Some(happened) => Ok(happened),
+            None => {
+                let event = read.next().flatten().ok_or(Missing { revision })?;
+                let kept = self.take_in(revision, &event);
+                Ok(kept.unwrap_or(Happened::Other(event.change)))
+            }
+        };
+        cached.into_iter().zip(revisions).map(happened).collect()
     }
 
     /// Drops what is at hand of `revision`.

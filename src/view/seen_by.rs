@@ -10,7 +10,7 @@ use super::answers::{Counts, PostView};
 use super::fact::{Key, Place, PostCounts, Table, Value};
 use super::facts::Order;
 use super::ids::UserIx;
-use super::{Happened, View};
+use super::{Happened, ReadError, View};
 use crate::log;
 use crate::model::{Post, PostId, UserId};
 
@@ -95,14 +95,15 @@ impl View {
     ///
     /// # Errors
     /// The log or the index is damaged or cannot be read.
-    pub fn posts_seen(&self, viewer: &UserId, ids: &[PostId]) -> Result<Vec<PostView>, log::Error> {
+    pub fn posts_seen(&self, viewer: &UserId, ids: &[PostId]) -> Result<Vec<PostView>, ReadError> {
         let viewer = self.viewer(viewer);
-        let revisions: Vec<_> = ids.iter().map(|id| id.revision()).collect();
+        let revisions = ids.iter().map(|id| id.revision());
+        let revisions: Vec<_> = revisions.filter(|&at| self.has_applied(at)).collect();
         let posts = self.happened(&revisions)?.into_iter().filter_map(|happened| match happened {
             Some(Happened::Post(post)) if self.is_seen(&viewer, &post) => Some(post),
             _ => None,
         });
-        self.views_for(&viewer, posts.collect())
+        Ok(self.views_for(&viewer, posts.collect())?)
     }
 
     /// Whether there is a post named `id`, and `viewer` sees it. May read the log, which blocks for a
@@ -110,7 +111,10 @@ impl View {
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn is_post_seen(&self, viewer: &UserId, id: PostId) -> Result<bool, log::Error> {
+    pub fn is_post_seen(&self, viewer: &UserId, id: PostId) -> Result<bool, ReadError> {
+        if !self.has_applied(id.revision()) {
+            return Ok(false);
+        }
         let happened = self.happened(&[id.revision()])?.pop().flatten();
         Ok(match happened {
             Some(Happened::Post(post)) => self.is_seen(&self.viewer(viewer), &post),

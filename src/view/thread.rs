@@ -12,7 +12,7 @@ use super::fact::{Place, Table, Value};
 use super::facts::Order;
 use super::listing::Listing;
 use super::seen_by::Viewer;
-use super::{Happened, ReadError, View};
+use super::{Happened, Missing, ReadError, View};
 use crate::log;
 use crate::model::{Change, Post, PostId, UserId};
 
@@ -77,7 +77,7 @@ impl View {
             let mut bytes = bytes_of(&asked.shown);
             while let Some(id) = parent.filter(|_| above.len() < query.ancestors_max) {
                 let revision = id.revision();
-                let origin = self.origin(&viewer, id)?.ok_or(ReadError::Missing { revision })?;
+                let origin = self.origin(&viewer, id)?.ok_or(Missing { revision })?;
                 bytes += bytes_of(&origin.shown);
                 if bytes > query.bytes_max / 2 {
                     break;
@@ -139,10 +139,10 @@ impl View {
     }
 
     fn origin(&self, viewer: &Viewer, id: PostId) -> Result<Option<Origin>, ReadError> {
-        if id.revision() > self.applied() {
+        if !self.has_applied(id.revision()) {
             return Ok(None);
         }
-        let happened = self.posts.get_many(&[id.revision()])?.pop().flatten();
+        let happened = self.posts.get_many(&[id.revision()])?.pop();
         let (author, reply_to, post) = match happened {
             Some(Happened::Post(post)) => {
                 (post.author.clone(), post.content.reply_to.clone(), Some(post))

@@ -30,6 +30,7 @@ mod index_damage;
 mod index_facts;
 mod layers;
 mod log;
+mod log_damage;
 mod model;
 mod news_feed;
 mod overload;
