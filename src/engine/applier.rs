@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::replies::Replies;
 use crate::config::Limits;
 use crate::hub::Dispatch;
-use crate::log::{self, Batch, Log, Tail};
-use crate::view::View;
+use crate::log::{Batch, Log, Tail};
+use crate::view::{ReadError, View};
 
 /// Follows the log.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Applier {
     }
 
     /// Applies what is in the log already.
-    pub(super) fn catch_up(&mut self) -> Result<(), log::Error> {
+    pub(super) fn catch_up(&mut self) -> Result<(), ReadError> {
         while self.tail.is_catching_up()
             && let Some(batch) = self.tail.next_batch()?
         {
@@ -41,14 +41,14 @@ impl Applier {
     }
 
     /// Applies what comes, until the log is closed.
-    pub(super) fn run(mut self) -> Result<(), log::Error> {
+    pub(super) fn run(mut self) -> Result<(), ReadError> {
         while let Some(batch) = self.tail.next_batch()? {
             self.apply(&batch)?;
         }
         Ok(())
     }
 
-    fn apply(&self, batch: &Arc<Batch>) -> Result<(), log::Error> {
+    fn apply(&self, batch: &Arc<Batch>) -> Result<(), ReadError> {
         let apply = |(revision, event)| self.view.apply(revision, event);
         let applied = batch.entries().map(apply).collect::<Result<Vec<_>, _>>()?;
         self.view.announce();

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use super::indexer::lower_priority;
 use crate::config::Limits;
 use crate::log::{self, Erasing, Erasure, Log};
-use crate::model::{Change, Event, Revision, Timestamp};
+use crate::model::{Change, Revision, Timestamp};
 use crate::runtime::Clock;
-use crate::view::View;
+use crate::view::{Missing, ReadError, View};
 
 /// How often in an interval it looks whether something is due, which is a pass over all that was
 /// ever deleted. What could not be done is tried again at the next look.
@@ -48,6 +48,8 @@ pub(super) struct Eraser {
     looked_at: Duration,
     /// What was deleted up to here was deleted before the engine was opened.
     opened_at: Revision,
+    /// Whether the last look failed, which is said once.
+    is_blind: bool,
 }
 
 impl Eraser {
@@ -69,6 +71,7 @@ impl Eraser {
             stopped,
             deleted: Vec::new(),
             due: None,
+            is_blind: false,
         }
     }
 
@@ -79,29 +82,40 @@ impl Eraser {
         let mut pause = look_interval.min(FIRST_LOOK_AFTER_MAX);
         while self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Disconnected) {
             pause = look_interval;
-            self.look()?;
-            if self.is_due() {
+            let looked = self.look();
+            if let Err(error) = &looked
+                && !self.is_blind
+            {
+                tracing::warn!(%error, "what deleted posts said stays on the disk");
+            }
+            self.is_blind = looked.is_err();
+            if self.is_due() && !self.is_blind {
                 self.erase()?;
             }
         }
         Ok(())
     }
 
-    /// Takes in what was deleted since the last look.
-    fn look(&mut self) -> Result<(), log::Error> {
+    /// Takes in what was deleted since the last look. A record that cannot be read is no reason to
+    /// end: nothing was written, and the next look tries again.
+    fn look(&mut self) -> Result<(), ReadError> {
         let (at, until) = (self.clock.elapsed(), self.view.applied());
         let retractions = self.view.retractions(self.looked_until, until);
+        let mut deleted = Vec::new();
         for some in retractions.chunks(READ_EVENTS_MAX) {
             for (event, &revision) in self.log.get_many(some)?.into_iter().zip(some) {
+                let event = event.ok_or(Missing { revision })?;
                 // The others are reposts that were taken back.
-                if let Some(Event { time, change: Change::Delete { post, .. }, .. }) = event {
+                if let Change::Delete { post, .. } = event.change {
                     let is_old = revision <= self.opened_at;
-                    let left = if is_old { self.left_by_clock(time) } else { self.interval };
-                    let due = self.looked_at + left;
-                    self.deleted.push(post.id.revision());
-                    self.due = Some(self.due.map_or(due, |sooner| sooner.min(due)));
+                    let left = if is_old { self.left_by_clock(event.time) } else { self.interval };
+                    deleted.push((post.id.revision(), self.looked_at + left));
                 }
             }
+        }
+        for (post, due) in deleted {
+            self.deleted.push(post);
+            self.due = Some(self.due.map_or(due, |sooner| sooner.min(due)));
         }
         (self.looked_at, self.looked_until) = (at, until);
         Ok(())

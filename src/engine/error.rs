@@ -5,7 +5,7 @@ use crate::config::LimitError;
 use crate::hub::{self, CursorError};
 use crate::log;
 use crate::model::{PostId, RequestId, Revision, UserId};
-use crate::view::ReadError;
+use crate::view::{Missing, ReadError};
 
 /// Why a call is refused, or fails. Unless a variant says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -117,12 +117,9 @@ pub enum Error {
     /// A live feed is refused or cannot go on.
     #[error(transparent)]
     Hub(#[from] hub::Error),
-    /// The view knows of a post that the log does not have.
-    #[error("revision {revision} is missing from the log")]
-    Missing {
-        /// Its revision.
-        revision: Revision,
-    },
+    /// The log does not have what is listed.
+    #[error(transparent)]
+    Missing(#[from] Missing),
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -140,6 +137,9 @@ pub enum OpenError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] log::Error),
+    /// The log or the index cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The machine gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -148,7 +148,7 @@ pub enum OpenError {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Missing { revision } => Self::Missing { revision },
+            ReadError::Missing(missing) => Self::Missing(missing),
             ReadError::Log(error) => Self::Log(error),
             ReadError::Abandoned => Self::Abandoned,
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Engine, Error};
 use crate::model::{Post, Revision, UserId};
 use crate::view::{
-    AuthorPageQuery, FeedItem, FeedPage, Happened, Page, PageItem, PagePlace, PageQuery, PostView,
-    Reading, View,
+    AuthorPageQuery, FeedItem, FeedPage, Happened, Missing, Page, PageItem, PagePlace, PageQuery,
+    PostView, Reading, View,
 };
 
 /// Which page of which feed.
@@ -147,8 +147,8 @@ fn posts(view: &View, page: &FeedPage) -> Result<Vec<Arc<Post>>, Error> {
     for (happened, revision) in view.happened(&revisions)?.into_iter().zip(revisions) {
         match happened {
             Some(Happened::Post(post)) => posts.push(post),
-            _ if view.retracted_at(revision).is_some() => {}
-            _ => return Err(Error::Missing { revision }),
+            None => {}
+            Some(_) => return Err(Missing { revision }.into()),
         }
     }
     Ok(posts)

@@ -9,7 +9,7 @@ use super::{Changed, Draft, EdgeKind, Engine, Error, Published, ReactionKind};
 use crate::model::{
     Change, Content, Cursor, Facets, PostId, PostRef, ReplyTo, RequestId, Revision, UserId,
 };
-use crate::view::{Evidence, Question, View};
+use crate::view::{Evidence, Missing, Question, View};
 
 /// How often a call looks up what it is decided by: again only if that was changed, and had left
 /// memory, between the lookup and the decision, which is some milliseconds. Then the index is written
@@ -154,7 +154,7 @@ impl Engine {
         };
         let by = author.clone();
         view.read(move |view| {
-            let event = view.log().get(revision)?.ok_or(Error::Missing { revision })?;
+            let event = view.event(revision)?.ok_or(Missing { revision })?;
             let is_it = |author: &UserId, found: Option<&RequestId>| {
                 *author == by && found.is_some_and(|found| *found == id)
             };
@@ -169,7 +169,10 @@ impl Engine {
                 {
                     Made::Erased
                 }
-                _ => Made::Other,
+                // Somebody else's, whose request id has the same hash.
+                Change::Publish { .. } | Change::Erased { .. } => Made::Other,
+                // Published once more, the post would be there twice.
+                _ => return Err(Missing { revision }.into()),
             };
             Ok(Request { id, found: Some((revision, made)) })
         })
@@ -262,11 +265,14 @@ impl Engine {
 }
 
 fn read(view: &View, id: PostId) -> Result<Referred, Error> {
+    if id.revision() > view.applied() {
+        return Err(Error::PostNotFound { post: id });
+    }
     // Cached then: whoever applies the change, or reads it, asks for it next.
     if let Some(post) = view.published(id.revision())? {
         return Ok(Referred { post: post.reference(), content: post.content.clone() });
     }
-    match view.log().get(id.revision())?.map(|event| event.change) {
+    match view.event(id.revision())?.map(|event| event.change) {
         Some(Change::Erased { author, reply_to, quote, .. }) => {
             let content = Content::erased(reply_to, quote);
             Ok(Referred { post: PostRef { id, author }, content })

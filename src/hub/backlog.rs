@@ -7,9 +7,10 @@ use super::effect::{Known, Of, effects};
 use super::sift::{Reading, Sieve, Sifted, sift_notification};
 use super::stream::BATCH_OVERHEAD_BYTES;
 use super::{Error, FeedEvent, FeedEventKind, Hub, Watched};
-use crate::model::{Change, Cursor, Post, Revision, Timestamp, UserId};
+use crate::model::{Change, Cursor, Revision, Timestamp, UserId};
 use crate::view::{
-    Backlog, BacklogKind, BacklogQuery, Happened, PageQuery, Spot, Told, ToldBacklog, ToldQuery,
+    Backlog, BacklogKind, BacklogQuery, Happened, Missing, PageQuery, Spot, Told, ToldBacklog,
+    ToldQuery,
 };
 
 /// Events read from the log at once: of ordinary ones not much more than a batch takes.
@@ -183,17 +184,18 @@ fn read_together(
         let event = |kind| Arc::new(FeedEvent::new(revision, kind));
         let event = match happened {
             Some(Happened::Post(post)) => Some(event(FeedEventKind::Posted(post))),
-            Some(Happened::Repost(repost)) => {
-                let original = originals.next().flatten().and_then(post_of);
-                let by = repost.by.clone();
-                original.map(|post| event(FeedEventKind::Reposted { post, by }))
-            }
+            Some(Happened::Repost(repost)) => match originals.next().flatten() {
+                Some(Happened::Post(post)) => {
+                    Some(event(FeedEventKind::Reposted { post, by: repost.by.clone() }))
+                }
+                Some(_) => return Err(Missing { revision: repost.post.id.revision() }.into()),
+                None => None,
+            },
             Some(Happened::Other(change)) => {
                 let change = event_for(user, Of::Feed, revision, &change, is_from_author);
                 change.map_or(Ok(None), |event| extended(sieve, event))?
             }
-            None if view.retracted_at(revision).is_some() => None,
-            None => return Err(Error::Missing { revision }),
+            None => None,
         };
         events.push((revision, event));
     }
@@ -210,13 +212,6 @@ fn extended(sieve: &Sieve<'_>, event: Arc<FeedEvent>) -> Result<Option<Arc<FeedE
         Some(Sifted::Dropped) => None,
         Some(Sifted::Kept) | None => Some(event),
     })
-}
-
-fn post_of(happened: Happened) -> Option<Arc<Post>> {
-    match happened {
-        Happened::Post(post) => Some(post),
-        Happened::Repost(_) | Happened::Other(_) => None,
-    }
 }
 
 /// What `change` is to a feed of `user`, if it is anything. Of nothing that was published or

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use super::Hub;
 use super::effect::{self, Effect, Known};
 use super::lane::authors_of;
-use crate::log::{self, Batch};
+use crate::log::Batch;
 use crate::model::{Change, Post, Revision};
-use crate::view::{Applied, Happened, View};
+use crate::view::{Applied, Happened, Missing, ReadError, View};
 
 /// New effects in one step, of which most may concern nobody here: looking each up takes a tenth of
 /// telling a feed.
@@ -49,7 +49,7 @@ impl Dispatch {
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn new(view: &View, batch: &Batch, applied: Vec<Applied>) -> Result<Self, log::Error> {
+    pub fn new(view: &View, batch: &Batch, applied: Vec<Applied>) -> Result<Self, ReadError> {
         let mut effects = Vec::new();
         for ((revision, event), applied) in batch.entries().zip(applied) {
             let Applied { post, authors, notices, is_muted } = applied;
@@ -66,14 +66,15 @@ impl Dispatch {
 }
 
 /// The post at `revision`, unless it was deleted.
-fn original(view: &View, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
+fn original(view: &View, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
     if let Some(post) = view.cached_post(revision) {
         return Ok(Some(post));
     }
-    Ok(match view.happened(&[revision])?.pop().flatten() {
-        Some(Happened::Post(post)) => Some(post),
-        _ => None,
-    })
+    match view.happened(&[revision])?.pop().flatten() {
+        Some(Happened::Post(post)) => Ok(Some(post)),
+        Some(_) => Err(Missing { revision }.into()),
+        None => Ok(None),
+    }
 }
 
 impl Dispatcher {

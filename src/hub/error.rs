@@ -2,7 +2,7 @@
 
 use crate::log;
 use crate::model::{Cursor, LogId, Revision};
-use crate::view::ReadError;
+use crate::view::{Missing, ReadError};
 
 /// Why a cursor cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,12 +52,9 @@ pub enum Error {
         /// How many there may be.
         streams_max: usize,
     },
-    /// The view knows of an event that the log does not have.
-    #[error("revision {revision} is missing from the log")]
-    Missing {
-        /// Its revision.
-        revision: Revision,
-    },
+    /// The log does not have what is listed.
+    #[error(transparent)]
+    Missing(#[from] Missing),
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -66,7 +63,7 @@ pub enum Error {
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Missing { revision } => Self::Missing { revision },
+            ReadError::Missing(missing) => Self::Missing(missing),
             ReadError::Log(error) => Self::Log(error),
             // Nobody is there to be told.
             ReadError::Abandoned => Self::Log(log::Error::Closed),

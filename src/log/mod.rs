@@ -110,14 +110,15 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// not be used further.
     fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error>;
 
-    /// The event at `revision`, or `None` if there is none.
+    /// The event at `revision`; `None` for [`Revision::ZERO`] and beyond the head. No other place
+    /// is ever empty: one that is found so is damage, and never `None`.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
     fn get(&self, revision: Revision) -> Result<Option<Event>, Error>;
 
-    /// The events at `revisions`, in their order, each `None` if there is none. Costs less than as
-    /// many calls of [`Log::get`].
+    /// The events at `revisions`, in their order, each as [`Log::get`] gives it. Costs less than as
+    /// many calls of that.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
@@ -125,7 +126,8 @@ pub trait Log: Send + Sync + std::fmt::Debug {
         revisions.iter().map(|&revision| self.get(revision)).collect()
     }
 
-    /// The events after `after`, in order: at most `events_max`, and all there are if fewer.
+    /// The events after `after`, in order and without a gap: at most `events_max`, and if fewer all
+    /// up to the head, or even beyond it where an append is under way.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.

@@ -47,11 +47,10 @@ impl Tail {
         }
         let left = usize::try_from(self.read_until.get() - self.at.get()).unwrap_or(usize::MAX);
         let entries = self.log.read(self.at, left.min(READ_EVENTS_MAX))?;
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
-            return Ok(None);
-        };
-        let first = first.revision;
-        self.at = last.revision;
+        // Else the replay would end here, and be taken for whole.
+        assert!(!entries.is_empty(), "a log gives all up to its head");
+        let first = self.at.next();
+        self.at = entries.last().map_or(self.at, |last| last.revision);
         let events = entries.into_iter().map(|entry| entry.event).collect();
         Ok(Some(Arc::new(Batch { first, events })))
     }

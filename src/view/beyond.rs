@@ -10,9 +10,9 @@ use super::ReadError;
 use super::authors::Authors;
 use super::ids::UserIx;
 use super::posts::{Happened, Posts};
-use super::reads::Caller;
+use super::reads::{Caller, Missing};
 use crate::log::{self, History, Index, Snapshot};
-use crate::model::{Mark, Revision};
+use crate::model::{Change, Mark, MarkKind, Revision};
 
 /// Marks read from the index at once: one place of a table costs nearly as much as its next
 /// few.
@@ -53,8 +53,9 @@ pub(super) trait Beyond {
     /// How many events are best asked for at once.
     fn events_at_once(&self) -> usize;
 
-    /// What happened at each of `revisions`.
-    fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, Self::Error>;
+    /// What happened at each of `marks`, none of which is a change. It is what the mark says, unless
+    /// it was erased since.
+    fn happened(&self, marks: &[Mark]) -> Result<Vec<Happened>, Self::Error>;
 
     /// How many marks may be looked at for one page.
     fn looks_max(&self) -> usize;
@@ -106,7 +107,7 @@ impl Beyond for MemoryOnly<'_> {
         1
     }
 
-    fn happened(&self, _: &[Revision]) -> Result<Vec<Option<Happened>>, NotAtHand> {
+    fn happened(&self, _: &[Mark]) -> Result<Vec<Happened>, NotAtHand> {
         Err(NotAtHand)
     }
 
@@ -244,8 +245,13 @@ impl Beyond for FromIndex<'_> {
         READ_EVENTS
     }
 
-    fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, ReadError> {
-        Ok(self.posts.get_many(revisions)?)
+    fn happened(&self, marks: &[Mark]) -> Result<Vec<Happened>, ReadError> {
+        let revisions: Vec<_> = marks.iter().map(|mark| mark.revision()).collect();
+        let happened = self.posts.get_many(&revisions)?;
+        match happened.iter().zip(marks).find(|(happened, mark)| !is_of(mark.kind(), happened)) {
+            Some((_, mark)) => Err(Missing { revision: mark.revision() }.into()),
+            None => Ok(happened),
+        }
     }
 
     fn looks_max(&self) -> usize {
@@ -254,5 +260,16 @@ impl Beyond for FromIndex<'_> {
 
     fn pass_over(&self, _: usize) -> Result<(), ReadError> {
         self.caller.check()
+    }
+}
+
+/// Whether something like this has marks of `kind`.
+fn is_of(kind: MarkKind, happened: &Happened) -> bool {
+    match kind {
+        MarkKind::Post | MarkKind::Conditional => {
+            matches!(happened, Happened::Post(_) | Happened::Other(Change::Erased { .. }))
+        }
+        MarkKind::Repost => matches!(happened, Happened::Repost(_)),
+        MarkKind::Change => matches!(happened, Happened::Other(_)),
     }
 }

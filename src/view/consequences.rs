@@ -10,7 +10,6 @@ use super::beyond::Beyond;
 use super::fact::{Place, Table, Value};
 use super::facts::Order;
 use super::lens::{Entry, Lens, Moment};
-use super::posts::Happened;
 use super::{ReadError, View};
 use crate::log;
 use crate::model::{Mark, MarkKind, PostId, Revision, UserId};
@@ -177,11 +176,11 @@ impl View {
         by: &UserId,
         beyond: &B,
     ) -> Result<Option<Entry>, B::Error> {
-        let event: Option<Happened> = match beyond.at_hand(revision) {
-            Some(event) => Some(event),
-            None => beyond.happened(&[revision])?.pop().flatten(),
-        };
         let mark = Mark::new(revision, MarkKind::Repost);
+        let event = match beyond.at_hand(revision) {
+            Some(event) => Some(event),
+            None => beyond.happened(&[mark])?.pop(),
+        };
         let entry =
             self.ids.get(by).and_then(|by| lens.entry(mark, by, event.as_ref(), Moment::NOW));
         Ok(entry.filter(|entry| !entry.is_gone))

@@ -325,7 +325,7 @@ pub(super) struct Pulled<L> {
     pub(super) mark: Mark,
     /// The list that it is in.
     pub(super) list: L,
-    /// What happened, if that is needed and there.
+    /// What happened, if that is needed.
     pub(super) event: Option<Happened>,
 }
 
@@ -363,13 +363,13 @@ where
         let needed: Vec<_> = marks
             .iter()
             .filter(|&&(mark, list)| needs_event(mark, list))
-            .map(|(mark, _)| mark.revision())
+            .map(|&(mark, _)| mark)
             .collect();
         let mut events = self.beyond.happened(&needed)?.into_iter();
         let mut needed = needed.into_iter().peekable();
         self.pulled.extend(marks.into_iter().map(|(mark, list)| {
-            let is_needed = needed.next_if_eq(&mark.revision()).is_some();
-            let event = is_needed.then(|| events.next().flatten()).flatten();
+            let is_needed = needed.next_if_eq(&mark).is_some();
+            let event = is_needed.then(|| events.next()).flatten();
             Pulled { mark, list, event }
         }));
         Ok(self.pulled.pop_front())

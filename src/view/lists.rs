@@ -8,7 +8,7 @@ use super::facts::Order;
 use super::graph::Edge;
 use super::listing::Listing;
 use super::seen_by::Viewer;
-use super::{Happened, ReadError, Reading, View};
+use super::{Happened, Missing, ReadError, Reading, View};
 use crate::model::{Post, PostId, Revision, UserId};
 
 /// Which page of which list.
@@ -56,8 +56,8 @@ impl View {
         for (happened, &revision) in self.happened(&revisions)?.into_iter().zip(&revisions) {
             match happened {
                 Some(Happened::Post(post)) => posts.push(post),
-                _ if self.hidden.retracted(revision).is_some() => return Ok(None),
-                _ => return Err(ReadError::Missing { revision }),
+                None => return Ok(None),
+                Some(_) => return Err(Missing { revision }.into()),
             }
         }
         Ok(Some(posts))

@@ -78,7 +78,7 @@ pub use indexing::Writing;
 pub use lists::ListQuery;
 pub use notices::NoticesQuery;
 pub use posts::{Happened, Reposted};
-pub use reads::{ReadError, Reading};
+pub use reads::{Missing, ReadError, Reading};
 pub use thread::ThreadQuery;
 pub use told::{Told, ToldBacklog, ToldQuery};
 
@@ -245,35 +245,51 @@ impl View {
         self.posts.cached(revision).filter(|_| self.hidden.retracted(revision).is_none())
     }
 
-    /// As [`View::published`], if the post is at hand without reading the log.
+    /// As [`View::published`], if the post is cached.
     #[must_use]
     pub fn published_at_hand(&self, revision: Revision) -> Option<Arc<Post>> {
         self.posts.cached_post(revision)
     }
 
-    /// The post that was published at `revision`, whatever became of it, if it can still be read.
-    /// For whoever published it; others read [`View::happened`]. May read the log, which blocks for
-    /// a moment.
+    /// The event at `revision`, whatever became of it; `None` if the view has not come so far. Reads
+    /// the log, which blocks for a moment.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn published(&self, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
+    pub fn event(&self, revision: Revision) -> Result<Option<Event>, ReadError> {
+        if !self.has_applied(revision) {
+            return Ok(None);
+        }
+        Ok(Some(self.log.get(revision)?.ok_or(Missing { revision })?))
+    }
+
+    /// The post that was published at `revision`, which the view has come to; `None` if it was
+    /// erased since. For whoever published it; others read [`View::happened`]. May read the log,
+    /// which blocks for a moment.
+    ///
+    /// # Errors
+    /// The log is damaged or cannot be read.
+    pub fn published(&self, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
         self.posts.get(revision)
     }
 
-    /// What happened at each of `revisions`, which are to be few; `None` for nothing, and for a post
-    /// or repost that is gone since. May read the log, which blocks for a moment.
+    /// What happened at each of `revisions`, which are to be few and places that the view has come
+    /// to: `None` for a post or repost that is gone since. May read the log, which blocks for a
+    /// moment.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
-        let mut happened = self.posts.get_many(revisions)?;
-        for (happened, &revision) in happened.iter_mut().zip(revisions) {
-            // Asked after it was read: a cache may give what was deleted meanwhile.
-            if self.hidden.retracted(revision).is_some() {
-                *happened = None;
-            }
-        }
-        Ok(happened)
+    pub fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, ReadError> {
+        let happened = self.posts.get_many(revisions)?;
+        // Asked after it was read: a cache may give what was deleted meanwhile.
+        let is_there = |&revision: &Revision| self.hidden.retracted(revision).is_none();
+        let there = |(happened, revision)| is_there(revision).then_some(happened);
+        Ok(happened.into_iter().zip(revisions).map(there).collect())
+    }
+
+    /// Whether something has happened at `revision`, as far as the view has come. To be asked of
+    /// every revision that a caller names: of all others it is so.
+    pub(in crate::view) fn has_applied(&self, revision: Revision) -> bool {
+        Revision::ZERO < revision && revision <= self.applied()
     }
 }

@@ -13,9 +13,9 @@ use super::fact::{Key, Notice, NoticeKind, Place, Table, Value};
 use super::ids::UserIx;
 use super::listing::Listing;
 use super::lists::page;
-use super::{ReadError, Reading, View};
+use super::{Missing, ReadError, Reading, View};
 use crate::log;
-use crate::model::{Post, PostId, Revision, UserId};
+use crate::model::{Change, Post, PostId, Revision, UserId};
 
 /// Which page of whose notifications.
 #[derive(Clone, Debug)]
@@ -38,6 +38,18 @@ impl NoticeKind {
     /// Whether the change that it tells of published a post.
     pub(super) fn is_of_a_post(self) -> bool {
         matches!(self, Self::Reply | Self::Quote | Self::Mention)
+    }
+
+    /// Whether a change like this is what it tells of. An erased post is.
+    pub(super) fn is_of(self, change: &Change) -> bool {
+        match self {
+            Self::Follow => matches!(change, Change::Follow { .. }),
+            Self::Like => matches!(change, Change::Like { .. }),
+            Self::Repost => matches!(change, Change::Repost { .. }),
+            Self::Reply | Self::Quote | Self::Mention => {
+                matches!(change, Change::Publish { .. } | Change::Erased { .. })
+            }
+        }
     }
 }
 
@@ -112,18 +124,18 @@ impl View {
         &self,
         told: &[(Revision, Notice)],
     ) -> Result<Option<Vec<Notification>>, ReadError> {
-        let revisions = |of_posts| {
-            let of_kind = told.iter().filter(move |(_, it)| it.kind.is_of_a_post() == of_posts);
-            of_kind.map(|&(revision, _)| revision)
-        };
-        let published: Vec<_> = revisions(true).map(PostId::at).collect();
+        let published = told.iter().filter(|(_, it)| it.kind.is_of_a_post());
+        let published: Vec<_> = published.map(|&(revision, _)| PostId::at(revision)).collect();
         let Some(posts) = self.all_posts(&published)? else { return Ok(None) };
         let mut posts: HashMap<Revision, Arc<Post>> =
             posts.into_iter().map(|post| (post.revision, post)).collect();
-        let others: Vec<_> = revisions(false).collect();
+        let others = told.iter().filter(|(_, it)| !it.kind.is_of_a_post());
+        let others: Vec<_> = others.map(|&(revision, notice)| (revision, notice.kind)).collect();
+        let asked: Vec<_> = others.iter().map(|&(revision, _)| revision).collect();
         let mut times = HashMap::new();
-        for (event, revision) in self.log.get_many(&others)?.into_iter().zip(others) {
-            times.insert(revision, event.ok_or(ReadError::Missing { revision })?.time);
+        for (event, (revision, kind)) in self.log.get_many(&asked)?.into_iter().zip(others) {
+            let event = event.filter(|event| kind.is_of(&event.change));
+            times.insert(revision, event.ok_or(Missing { revision })?.time);
         }
         let notification = |&(revision, notice): &(Revision, Notice)| {
             let post = posts.remove(&revision);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::log::{self, Log};
+use super::reads::{Missing, ReadError};
+use crate::log::Log;
 use crate::model::{Change, Content, Event, Post, PostRef, Revision, UserId};
 
 /// What a post takes beside its text and its author's name: the struct, two counters, its place in
@@ -98,23 +99,22 @@ impl Posts {
         }
     }
 
-    pub(super) fn get(&self, revision: Revision) -> Result<Option<Arc<Post>>, log::Error> {
-        Ok(match self.get_many(&[revision])?.pop().flatten() {
+    /// The post at `revision`, if it is one.
+    pub(super) fn get(&self, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
+        Ok(match self.get_many(&[revision])?.pop() {
             Some(Happened::Post(post)) => Some(post),
             Some(Happened::Repost(_) | Happened::Other(_)) | None => None,
         })
     }
 
-    /// What happened at each of `revisions`. The log is read once, for all that is not cached, and
-    /// once more for what was reposted there, whose references a [`Reposted`] has.
-    pub(super) fn get_many(
-        &self,
-        revisions: &[Revision],
-    ) -> Result<Vec<Option<Happened>>, log::Error> {
+    /// What happened at each of `revisions`, all of which the log has come to. The log is read once,
+    /// for all that is not cached, and once more for what was reposted there, whose references a
+    /// [`Reposted`] has.
+    pub(super) fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Happened>, ReadError> {
         let mut happened = self.get_many_plain(revisions)?;
         let reposts = || {
             happened.iter().enumerate().filter_map(|(place, found)| match found {
-                Some(Happened::Other(Change::Repost { user, post })) => Some((place, user, post)),
+                Happened::Other(Change::Repost { user, post }) => Some((place, user, post)),
                 _ => None,
             })
         };
@@ -126,38 +126,40 @@ impl Posts {
         let mut kept = Vec::with_capacity(originals.len());
         for ((place, user, post), original) in reposts().zip(originals) {
             let content = match original {
-                Some(Happened::Post(post)) => post.content.clone(),
-                Some(Happened::Other(Change::Erased { reply_to, quote, .. })) => {
+                Happened::Post(post) => post.content.clone(),
+                Happened::Other(Change::Erased { reply_to, quote, .. }) => {
                     Content::erased(reply_to, quote)
                 }
-                // Nothing can be said of the repost.
-                _ => continue,
+                _ => return Err(Missing { revision: post.id.revision() }.into()),
             };
             kept.push((place, Reposted::new(user.clone(), post.clone(), &content)));
         }
         for (place, repost) in kept {
-            happened[place] = Some(self.keep(revisions[place], Kept::Repost(Arc::new(repost))));
+            happened[place] = self.keep(revisions[place], Kept::Repost(Arc::new(repost)));
         }
         Ok(happened)
     }
 
     /// The same, with a repost as the change that it is where it is not cached.
-    fn get_many_plain(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, log::Error> {
-        let cached = |&revision: &Revision| self.cached(revision);
-        let mut happened: Vec<_> = revisions.iter().map(cached).collect();
-        let places = || happened.iter().enumerate().filter(|(_, found)| found.is_none());
-        let missing: Vec<_> = places().map(|(place, _)| place).collect();
-        let asked: Vec<_> = missing.iter().map(|&place| revisions[place]).collect();
-        if asked.is_empty() {
-            return Ok(happened);
+    fn get_many_plain(&self, revisions: &[Revision]) -> Result<Vec<Happened>, ReadError> {
+        let cached: Vec<_> = revisions.iter().map(|&revision| self.cached(revision)).collect();
+        let places = revisions.iter().zip(&cached);
+        let asked: Vec<_> =
+            places.filter(|(_, cached)| cached.is_none()).map(|(&revision, _)| revision).collect();
+        let mut read = match asked.is_empty() {
+            true => Vec::new(),
+            false => self.log.get_many(&asked)?,
         }
-        for (place, event) in missing.into_iter().zip(self.log.get_many(&asked)?) {
-            happened[place] = event.map(|event| {
-                let kept = self.take_in(revisions[place], &event);
-                kept.unwrap_or(Happened::Other(event.change))
-            });
-        }
-        Ok(happened)
+        .into_iter();
+        let happened = |(cached, &revision): (Option<Happened>, &Revision)| match cached {
+            Some(happened) => Ok(happened),
+            None => {
+                let event = read.next().flatten().ok_or(Missing { revision })?;
+                let kept = self.take_in(revision, &event);
+                Ok(kept.unwrap_or(Happened::Other(event.change)))
+            }
+        };
+        cached.into_iter().zip(revisions).map(happened).collect()
     }
 
     /// Drops what is cached of the post at `revision`, which was deleted, but for what it answered and

@@ -13,15 +13,24 @@ use super::View;
 use crate::log;
 use crate::model::Revision;
 
+/// A list has a place for which the log does not have what the list says.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the log does not have what is listed at revision {revision}, so it or its index is damaged: \
+     stop the server and remove index.redb, which is rebuilt; if this comes back, restore the data \
+     folder from a backup"
+)]
+pub struct Missing {
+    /// The place.
+    pub revision: Revision,
+}
+
 /// Why something cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The view knows of a change that the log does not have.
-    #[error("revision {revision} is missing from the log")]
-    Missing {
-        /// Its revision.
-        revision: Revision,
-    },
+    /// The log does not have what is listed.
+    #[error(transparent)]
+    Missing(#[from] Missing),
     /// The log or the index is damaged or cannot be read.
     #[error(transparent)]
     Log(#[from] log::Error),

@@ -92,7 +92,10 @@ impl View {
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn is_post_seen(&self, viewer: &UserId, id: PostId) -> Result<bool, log::Error> {
+    pub fn is_post_seen(&self, viewer: &UserId, id: PostId) -> Result<bool, ReadError> {
+        if !self.has_applied(id.revision()) {
+            return Ok(false);
+        }
         let happened = self.happened(&[id.revision()])?.pop().flatten();
         Ok(match happened {
             Some(Happened::Post(post)) => self.is_seen(self.viewer(viewer), &post),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::answers::{Gap, PostView, Thread, ThreadPost};
 use super::descent::{Below, Descent};
 use super::seen_by::Viewer;
-use super::{Happened, ReadError, Reading};
+use super::{Happened, Missing, ReadError, Reading};
 use crate::model::{Change, Post, PostId, Revision, UserId};
 
 /// Which thread, and how much of it.
@@ -56,7 +56,7 @@ impl Reading<'_> {
             let mut bytes = bytes_of(&asked.shown);
             while let Some(id) = parent.filter(|_| above.len() < query.ancestors_max) {
                 let revision = id.revision();
-                let origin = self.origin(viewer, id)?.ok_or(ReadError::Missing { revision })?;
+                let origin = self.origin(viewer, id)?.ok_or(Missing { revision })?;
                 bytes += bytes_of(&origin.shown);
                 if bytes > query.bytes_max / 2 {
                     break;
@@ -132,10 +132,10 @@ impl Reading<'_> {
     }
 
     fn origin(&self, viewer: Viewer<'_>, id: PostId) -> Result<Option<Origin>, ReadError> {
-        if id.revision() > self.applied() {
+        if !self.has_applied(id.revision()) {
             return Ok(None);
         }
-        let happened = self.posts.get_many(&[id.revision()])?.pop().flatten();
+        let happened = self.posts.get_many(&[id.revision()])?.pop();
         let (author, reply_to, post) = match happened {
             Some(Happened::Post(post)) => {
                 (post.author.clone(), post.content.reply_to.clone(), Some(post))

@@ -8,7 +8,7 @@ use super::beyond::Beyond;
 use super::fact::{Key, Notice, Table};
 use super::facts::Order;
 use super::ids::UserIx;
-use super::{BacklogKind, NoticeKind, Notification, ReadError, View};
+use super::{BacklogKind, Missing, NoticeKind, Notification, ReadError, View};
 use crate::log::{self, History};
 use crate::model::{Change, Event, Mark, Post, PostId, Revision, UserId};
 
@@ -97,12 +97,12 @@ impl View {
         let events = self.log.get_many(&revisions)?;
         let mut told = Vec::with_capacity(places.len());
         for ((revision, found), event) in places.into_iter().zip(events) {
-            let event = event.ok_or(ReadError::Missing { revision })?;
+            let event = event.ok_or(Missing { revision })?;
             told.extend(match found {
                 Spot::Change => Some(Told::Changed(revision, event.change)),
                 // None for a post that was deleted and erased in this moment.
                 Spot::Notice(notice) => self
-                    .notification(revision, &event, &notice)
+                    .notification(revision, &event, &notice)?
                     .map(|notification| Told::Notified(Arc::new(notification))),
             });
         }
@@ -197,16 +197,19 @@ impl View {
         revision: Revision,
         event: &Event,
         notice: &Notice,
-    ) -> Option<Notification> {
+    ) -> Result<Option<Notification>, Missing> {
+        if !notice.kind.is_of(&event.change) {
+            return Err(Missing { revision });
+        }
         let post = match (notice.kind, &event.change) {
             (NoticeKind::Follow | NoticeKind::Like | NoticeKind::Repost, _) => None,
             (_, Change::Publish { author, content, .. }) => {
                 let (author, content) = (author.clone(), content.clone());
                 Some(Arc::new(Post { revision, author, content, time: event.time }))
             }
-            _ => return None,
+            _ => return Ok(None),
         };
         let (kind, actor, subject) = (notice.kind, self.ids.name(notice.actor), notice.subject());
-        Some(Notification { revision, time: event.time, kind, actor, subject, post })
+        Ok(Some(Notification { revision, time: event.time, kind, actor, subject, post }))
     }
 }

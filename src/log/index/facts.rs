@@ -8,8 +8,9 @@
 //! ```
 //!
 //! So a row that is not what was written is found when it is read, and one that is gone is found by
-//! the row after it: whoever reads looks at that too, also to say that there is nothing. What a
-//! check cannot tell is a table that is, as a whole, one of an earlier moment.
+//! the row after it: whoever reads looks at that too, also to say that there is nothing. And each
+//! read sees for itself that the rows it came to are on the two sides of the place it asked for.
+//! What a check cannot tell is a table that is, as a whole, one of an earlier moment.
 
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -88,9 +89,15 @@ pub(super) fn list_before(
     let mut older = table.range(..before)?.rev();
     let newer = table.range(before..)?.next();
     let mut newer = newer.transpose()?.map(|row| read(&row)).ok_or_else(|| broken(before))?;
+    if newer.key < before {
+        return Err(broken(before));
+    }
     let mut found = Vec::new();
     loop {
         let row = older.next().transpose()?.map(|row| read(&row));
+        if row.is_some_and(|row| row.key >= before) {
+            return Err(broken(before));
+        }
         verify(row.map_or(START, |row| row.key), &newer)?;
         if newer.key < before {
             found.push((newer.key.2, newer.value));
@@ -112,9 +119,15 @@ pub(super) fn list_after(
     let after = (about.0, about.1, after);
     let previous = table.range(..=after)?.next_back().transpose()?;
     let mut previous = previous.map_or(START, |row| read(&row).key);
+    if previous > after {
+        return Err(broken(after));
+    }
     let mut found = Vec::new();
     for row in table.range((Excluded(after), Unbounded))? {
         let row = read(&row?);
+        if row.key <= after {
+            return Err(broken(after));
+        }
         verify(previous, &row)?;
         if !row.is_about(about) || found.len() >= max {
             return Ok(found);
@@ -138,7 +151,8 @@ fn last_below(
     key: FactKey,
 ) -> Result<FactKey, redb::Error> {
     let row = table.range(..key)?.next_back().transpose()?;
-    Ok(row.map_or(START, |row| read(&row).key))
+    let below = row.map_or(START, |row| read(&row).key);
+    if below < key { Ok(below) } else { Err(broken(key)) }
 }
 
 /// The first row from `key` on, which comes right after `previous`.
@@ -148,7 +162,8 @@ fn first_from(
     key: FactKey,
 ) -> Result<Row, redb::Error> {
     let row = table.range(key..)?.next().transpose()?;
-    let row = row.map(|row| read(&row)).ok_or_else(|| broken(key))?;
+    let row = row.map(|row| read(&row)).filter(|row| row.key >= key);
+    let row = row.ok_or_else(|| broken(key))?;
     verify(previous, &row)?;
     Ok(row)
 }

@@ -7,9 +7,9 @@
 //!   ├── users       number ──▶ name                 numbers are given in the order of the log
 //!   ├── edges       (follower, followee) ──▶ since
 //!   ├── newest      author ──▶ mark
-//!   ├── posts_of    (author, mark)  ──▶ previous    read where memory ends
-//!   ├── changes_of  (user, mark)  ──▶ previous      read where memory ends
-//!   ├── facts       (table, subject, place) ──▶ value, check   read where memory ends
+//!   ├── posts_of    (author, mark)  ──▶ check       read where memory ends, see chains.rs
+//!   ├── changes_of  (user, mark)  ──▶ check         read where memory ends
+//!   ├── facts       (table, subject, place) ──▶ value, check   read where memory ends, see facts.rs
 //!   ├── resident    (table, subject, place) ──▶ value   what memory has whole
 //!   ├── requests    revision ──▶ hash, time         as long as request ids are remembered
 //!   └── meta        what log it is made from, and until where
@@ -18,7 +18,12 @@
 //! The index is never the truth. It is written behind the log, and a write brings all tables from
 //! one revision to another or does nothing. One that is missing, damaged, of another format, of
 //! another log, or ahead of its log is thrown away and made anew.
+//!
+//! Nothing is read of the file but what was written there (blocks.rs). The checks of the rows are
+//! beside that for what a sound block cannot tell: that it is one of an earlier moment.
 
+mod blocks;
+mod chains;
 mod facts;
 mod rows;
 mod snapshot;
@@ -31,6 +36,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use blocks::{Blocks, Damage};
+use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, StorageBackend};
 
 pub use rows::{Contents, Edge, FactKey, Keep, Request, Rows};
@@ -45,6 +52,8 @@ use super::{Entry, Error, Log, Options, codec};
 use crate::model::{LogTime, Revision};
 
 const FORMAT: u64 = 3;
+/// The formats before blocks had checks: the file is redb's own.
+const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 
 /// The tables.
 #[derive(Debug)]
@@ -66,6 +75,7 @@ struct IndexFile {
     name: PathBuf,
     /// Or on storage of the caller's.
     is_in_folder: bool,
+    damage: Damage,
 }
 
 /// What only one write at a time may touch.
@@ -106,13 +116,18 @@ impl Index {
     ) -> Result<OpenedIndex, Error> {
         let file = dir.join("index.redb");
         let is_there = file.try_exists().map_err(|error| storage(&file, error))?;
-        let builder = builder(options.cache_bytes);
-        let open = || builder.open(&file).map_err(|error| storage(&file, error));
+        let open = || {
+            let opened =
+                fs::File::options().read(true).write(true).create(true).truncate(false).open(&file);
+            let opened = opened.map_err(|error| storage(&file, error))?;
+            let opened = FileBackend::new(opened).map_err(|error| storage(&file, error))?;
+            open_blocks(opened, &file, options)
+        };
         let make = || {
             if is_there {
                 fs::remove_file(&file).map_err(|error| storage(&file, error))?;
             }
-            builder.create(&file).map_err(|error| storage(&file, error))
+            open()
         };
         let tries = Tries::of(dir);
         let may_open = is_there && tries.begin()?;
@@ -143,10 +158,7 @@ impl Index {
     ) -> Result<OpenedIndex, Error> {
         let file = PathBuf::from(name);
         let bytes = storage_backend.len().map_err(|error| storage(&file, error))?;
-        let open = || {
-            let opened = builder(options.cache_bytes).create_with_backend(storage_backend.clone());
-            opened.map_err(|error| storage(&file, error))
-        };
+        let open = || open_blocks(storage_backend.clone(), &file, options);
         let make = || {
             storage_backend.set_len(0).map_err(|error| storage(&file, error))?;
             open()
@@ -158,8 +170,8 @@ impl Index {
     fn fitting(
         file: &Path,
         log: &dyn Log,
-        open: Option<impl Fn() -> Result<Database, Error>>,
-        make: impl Fn() -> Result<Database, Error>,
+        open: Option<impl Fn() -> Result<(Database, Damage), Error>>,
+        make: impl Fn() -> Result<(Database, Damage), Error>,
         request_id_kept: Duration,
     ) -> Result<OpenedIndex, Error> {
         if let Some(open) = open {
@@ -171,14 +183,14 @@ impl Index {
             }
         }
         guarded(file, || {
-            let database = make()?;
+            let (database, damage) = make()?;
             begin(&database, log).map_err(|error| storage(file, error))?;
-            Self::load(database, file, log, request_id_kept)
+            Self::load((database, damage), file, log, request_id_kept)
         })
     }
 
     fn load(
-        database: Database,
+        (database, damage): (Database, Damage),
         file: &Path,
         log: &dyn Log,
         request_id_kept: Duration,
@@ -200,15 +212,15 @@ impl Index {
             let head = log.head();
             return Err(unfit(format!("it is at revision {complete_until}, its log at {head}")));
         }
-        if let Some(event) = log.get(complete_until)?
-            && codec::check_of(complete_until, &event) != number(key::COMPLETE_CHECK)?
-        {
+        let event = log.get(complete_until)?;
+        let check = event.map_or(0, |event| codec::check_of(complete_until, &event));
+        if check != number(key::COMPLETE_CHECK)? {
             return Err(unfit(format!("its log has another event at revision {complete_until}")));
         }
         let hash_key = [number(key::HASH[0])?, number(key::HASH[1])?];
 
         let (mut contents, rows_sum) =
-            tables::load(&database).map_err(|error| storage(file, error))?;
+            tables::load(&database, hash_key).map_err(|error| storage(file, error))?;
         if rows_sum != number(key::ROWS_SUM)? {
             return Err(unfit("its rows are not those that were written".to_owned()));
         }
@@ -218,7 +230,7 @@ impl Index {
             u32::try_from(users).map_err(|_| unfit(format!("it has {users} users")))?;
         let index = Self {
             database,
-            file: IndexFile { name: file.to_owned(), is_in_folder: false },
+            file: IndexFile { name: file.to_owned(), is_in_folder: false, damage },
             hash_key,
             request_id_kept,
             space: None,
@@ -308,6 +320,10 @@ impl IndexFile {
     /// pages are never looked at by an opening.
     fn guarded<T>(&self, mut use_file: impl FnMut() -> Result<T, redb::Error>) -> Result<T, Error> {
         let used = guarded(&self.name, || use_file().map_err(|error| storage(&self.name, error)));
+        let used = used.map_err(|error| match self.damage.found() {
+            Some(what) => Error::Damaged { file: self.name.clone(), what: what.to_owned() },
+            None => error,
+        });
         if let Err(Error::Damaged { .. }) = &used
             && self.is_in_folder
         {
@@ -316,6 +332,26 @@ impl IndexFile {
         }
         used
     }
+}
+
+/// Opens what is in `backend`, or begins it.
+fn open_blocks(
+    backend: impl StorageBackend,
+    file: &Path,
+    options: Options,
+) -> Result<(Database, Damage), Error> {
+    let mut magic = blocks::MAGIC;
+    if backend.len().map_err(|error| storage(file, error))? >= magic.len() as u64 {
+        backend.read(0, &mut magic).map_err(|error| storage(file, error))?;
+    }
+    if magic.starts_with(b"redb") {
+        let (file, found) = (file.to_owned(), FORMAT_WITHOUT_BLOCKS);
+        return Err(Error::OtherFormat { file, found, supported: FORMAT });
+    }
+    let damage = Damage::default();
+    let backend = Blocks::new(backend, damage.clone());
+    let opened = builder(options.cache_bytes).create_with_backend(backend);
+    Ok((opened.map_err(|error| storage(file, error))?, damage))
 }
 
 /// Makes the tables of an index of `log` that has nothing in it.
@@ -327,10 +363,11 @@ fn begin(database: &Database, log: &dyn Log) -> Result<(), redb::Error> {
     tables::put(&transaction, key::LOG_ID, log.id().get())?;
     tables::put(&transaction, key::COMPLETE_UNTIL, 0)?;
     tables::put(&transaction, key::COMPLETE_CHECK, 0)?;
-    tables::put(&transaction, key::ROWS_SUM, 0)?;
-    for half in key::HASH {
-        tables::put(&transaction, half, random())?;
+    let hash_key = [random(), random()];
+    for (half, number) in key::HASH.into_iter().zip(hash_key) {
+        tables::put(&transaction, half, number)?;
     }
+    tables::put(&transaction, key::ROWS_SUM, tables::check::hash_key(hash_key))?;
     transaction.commit()?;
     Ok(())
 }

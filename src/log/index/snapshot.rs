@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
+use super::chains::{self, CHANGES_OF, POSTS_OF};
 use super::facts::{self, FACTS, Stored};
 use super::rows::{FactKey, Keep};
-use super::tables::{CHANGES_OF, EDGES, END, POSTS_OF, RESIDENT, broken};
+use super::tables::{EDGES, RESIDENT};
 use super::{History, IndexFile};
 use crate::log::Error;
 use crate::model::{Mark, Revision};
@@ -112,23 +113,8 @@ impl<'a> Snapshot<'a> {
         max: usize,
     ) -> Result<Vec<Mark>, Error> {
         self.file.guarded(|| {
-            let chains = self.chains(history)?;
-            let mut newer = chains.range((user, before.number())..=(user, END))?;
-            let Some(newer) = newer.next().transpose()? else {
-                return self.without_chain(user);
-            };
-            let mut expected = newer.1.value();
-            let mut found = Vec::new();
-            for row in chains.range((user, 0)..(user, before.number()))?.rev().take(max) {
-                let (key, previous) = row?;
-                if key.value().1 != expected {
-                    return Err(broken(user));
-                }
-                found.push(Mark::from_number(expected));
-                expected = previous.value();
-            }
-            // The first of a chain has none before it.
-            if found.len() < max && expected != 0 { Err(broken(user)) } else { Ok(found) }
+            let found = chains::newest_before(self.chains(history)?, user, before, max)?;
+            found.map_or_else(|| self.without_chain(user), Ok)
         })
     }
 
@@ -144,30 +130,14 @@ impl<'a> Snapshot<'a> {
         max: usize,
     ) -> Result<Vec<Mark>, Error> {
         self.file.guarded(|| {
-            let chains = self.chains(history)?;
-            let older = chains.range((user, 0)..=(user, after.number()))?.next_back();
-            let mut expected = older.transpose()?.map_or(0, |(key, _)| key.value().1);
-            let mut found = Vec::new();
-            for row in chains.range((user, after.number().saturating_add(1))..=(user, END))? {
-                let (key, previous) = row?;
-                let (_, mark) = key.value();
-                if previous.value() != expected {
-                    return Err(broken(user));
-                }
-                if mark == END || found.len() >= max {
-                    return Ok(found);
-                }
-                found.push(Mark::from_number(mark));
-                expected = mark;
-            }
-            // There is always an end.
-            if found.is_empty() { self.without_chain(user) } else { Err(broken(user)) }
+            let found = chains::oldest_after(self.chains(history)?, user, after, max)?;
+            found.map_or_else(|| self.without_chain(user), Ok)
         })
     }
 
     /// What is known of a user without a chain, who must be too new to be here.
     fn without_chain(&self, user: u32) -> Result<Vec<Mark>, redb::Error> {
-        if user < self.user_count { Err(broken(user)) } else { Ok(Vec::new()) }
+        if user < self.user_count { Err(chains::broken(user)) } else { Ok(Vec::new()) }
     }
 
     fn chains(&self, history: History) -> Result<&ReadOnlyTable<(u32, u64), u64>, redb::Error> {

@@ -9,14 +9,10 @@ use redb::{
     WriteTransaction,
 };
 
+use super::chains::{self, CHANGES_OF, POSTS_OF};
 use super::facts::{self, FACTS};
 use super::rows::{Contents, Edge, FactKey, Request, Rows};
 use crate::model::{LogTime, Mark, Revision, UserId};
-
-/// (user, mark) → the mark before it in the user's row of them, 0 before the first. Each row
-/// ends with one at [`END`], which every user has: so whoever reads some of it sees that nothing is
-/// missing.
-type Chain = TableDefinition<'static, (u32, u64), u64>;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Number → name.
@@ -25,19 +21,15 @@ const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
 pub(super) const EDGES: TableDefinition<'_, (u32, u32), u64> = TableDefinition::new("edges");
 /// Author → newest mark.
 const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
-/// What an author published.
-pub(super) const POSTS_OF: Chain = TableDefinition::new("posts_of");
-/// The changes by which a user followed or unfollowed somebody.
-pub(super) const CHANGES_OF: Chain = TableDefinition::new("changes_of");
 /// Revision → (upper half, lower half of the hash, nanoseconds of the log's own time).
 const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
 
 /// The facts that are kept in memory.
 pub(super) const RESIDENT: TableDefinition<'_, FactKey, u128> = TableDefinition::new("resident");
 
-/// The place after all marks.
-pub(super) const END: u64 = u64::MAX;
-
+/// Requests that room is made for before they are read. The number of rows is only what the file
+/// says.
+const REQUESTS_EXPECTED_MAX: u64 = 1 << 20;
 /// Edges in a piece of what is loaded, and as many more as its last follower has: a MiB.
 const PIECE_EDGES: usize = 64 << 10;
 
@@ -53,7 +45,7 @@ pub(super) mod key {
     pub(in super::super) const COMPLETE_CHECK: &str = "complete_check";
     /// The two halves of the key that requests are hashed under.
     pub(in super::super) const HASH: [&str; 2] = ["hash_key_upper", "hash_key_lower"];
-    /// The sum of the checks of all rows that are loaded: bits do rot.
+    /// The sum of the checks of [`HASH`] and of all rows that are loaded: bits do rot.
     pub(in super::super) const ROWS_SUM: &str = "rows_sum";
 }
 
@@ -86,11 +78,15 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Reads all that a view is loaded from, and the sum of the checks of what was read.
-pub(super) fn load(database: &Database) -> Result<(Contents, u64), redb::Error> {
+/// Reads all that a view is loaded from, and the sum of the checks of what was read and of
+/// `hash_key`. The rows must rise: one that does not is where nobody finds it, to change it.
+pub(super) fn load(
+    database: &Database,
+    hash_key: [u64; 2],
+) -> Result<(Contents, u64), redb::Error> {
     let transaction = database.begin_read()?;
     let mut contents = Contents::default();
-    let mut sum = 0_u64;
+    let mut sum = check::hash_key(hash_key);
     for row in transaction.open_table(USERS)?.iter()? {
         let (number, name) = row?;
         let (number, name) = (number.value(), name.value());
@@ -105,9 +101,11 @@ pub(super) fn load(database: &Database) -> Result<(Contents, u64), redb::Error> 
         }
     }
     let mut piece: Vec<Edge> = Vec::with_capacity(PIECE_EDGES);
+    let mut last = None;
     for row in transaction.open_table(EDGES)?.iter()? {
         let (pair, since) = row?;
         let ((follower, followee), since) = (pair.value(), since.value());
+        rising(&mut last, (follower, followee))?;
         sum = sum.wrapping_add(check::edge((follower, followee), since));
         let of_another = piece.last().is_some_and(|edge| edge.follower != follower);
         if piece.len() >= PIECE_EDGES && of_another {
@@ -118,27 +116,42 @@ pub(super) fn load(database: &Database) -> Result<(Contents, u64), redb::Error> 
     if !piece.is_empty() {
         contents.edges.push(piece);
     }
+    let mut last = None;
     for row in transaction.open_table(NEWEST)?.iter()? {
         let (author, mark) = row?;
         let (author, mark) = (author.value(), mark.value());
+        rising(&mut last, author)?;
         sum = sum.wrapping_add(check::newest(author, mark));
         contents.newest.push((author, Mark::from_number(mark)));
     }
     let requests = transaction.open_table(REQUESTS)?;
-    contents.requests.reserve_exact(usize::try_from(requests.len()?).unwrap_or(0));
+    contents.requests.reserve_exact(requests.len()?.min(REQUESTS_EXPECTED_MAX) as usize);
+    let mut last = None;
     for row in requests.iter()? {
         let (revision, request) = row?;
+        rising(&mut last, revision.value())?;
         let request = self::request(revision.value(), request.value());
         sum = sum.wrapping_add(check::request(&request));
         contents.requests.push(request);
     }
+    let mut last = None;
     for row in transaction.open_table(RESIDENT)?.iter()? {
         let (key, value) = row?;
         let (key, value) = (key.value(), value.value());
+        rising(&mut last, key)?;
         sum = sum.wrapping_add(check::fact(key, value));
         contents.facts.push((key, value));
     }
     Ok((contents, sum))
+}
+
+/// Notes that `key` comes next, which must be beyond the last.
+fn rising<K: Ord>(last: &mut Option<K>, key: K) -> Result<(), redb::Error> {
+    if last.as_ref().is_some_and(|last| *last >= key) {
+        return Err(redb::Error::Corrupted("its rows are out of order".to_owned()));
+    }
+    *last = Some(key);
+    Ok(())
 }
 
 /// Adds `rows`, sorted, and takes out the requests that are older than `forgotten` at the newest
@@ -210,7 +223,10 @@ pub(super) fn add(
             .map(|(revision, value)| self::request(revision.value(), value.value()));
         match oldest {
             Some(oldest) if forgotten(oldest.time, now) => {
-                requests.remove(oldest.revision.get())?;
+                if requests.remove(oldest.revision.get())?.is_none() {
+                    let what = format!("request {} is not found again", oldest.revision);
+                    return Err(redb::Error::Corrupted(what));
+                }
                 *sum = sum.wrapping_sub(check::request(&oldest));
             }
             _ => return Ok(()),
@@ -220,29 +236,17 @@ pub(super) fn add(
 
 /// Appends `sorted` marks, and begins the chains of `new_users`.
 fn add_to_chains(
-    mut chains: Table<'_, (u32, u64), u64>,
+    mut table: Table<'_, (u32, u64), u64>,
     new_users: Range<u32>,
     sorted: &[(u32, Mark)],
 ) -> Result<(), redb::Error> {
     for user in new_users {
-        chains.insert((user, END), 0)?;
+        chains::begin(&mut table, user)?;
     }
     for of_one in sorted.chunk_by(|a, b| a.0 == b.0) {
-        let user = of_one[0].0;
-        let last = chains.get((user, END))?.map(|last| last.value());
-        let mut last = last.ok_or_else(|| broken(user))?;
-        for &(_, mark) in of_one {
-            chains.insert((user, mark.number()), last)?;
-            last = mark.number();
-        }
-        chains.insert((user, END), last)?;
+        chains::append(&mut table, of_one[0].0, of_one.iter().map(|&(_, mark)| mark))?;
     }
     Ok(())
-}
-
-/// `user`'s chain is not what was written.
-pub(super) fn broken(user: u32) -> redb::Error {
-    redb::Error::Corrupted(format!("marks of user {user} are missing"))
 }
 
 fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> Request {
@@ -278,6 +282,15 @@ pub(super) mod check {
     /// Of a row that comes right after that of `previous`. Not for a sum.
     pub(in super::super) fn chained_fact(previous: FactKey, key: FactKey, value: u128) -> u64 {
         mix(fact(previous, 6), fact(key, value))
+    }
+
+    /// Of a mark of a user's that comes right after another. Not for a sum.
+    pub(in super::super) fn chained_mark(user: u32, previous: u64, mark: u64) -> u64 {
+        mix(mix(mix(7, u64::from(user)), previous), mark)
+    }
+
+    pub(in super::super) fn hash_key([upper, lower]: [u64; 2]) -> u64 {
+        mix(mix(8, upper), lower)
     }
 
     pub(super) fn request(request: &Request) -> u64 {

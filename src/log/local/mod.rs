@@ -202,18 +202,23 @@ impl Log for LocalLog {
     }
 
     fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
-        self.with_table(|table| {
-            let record = table.get(revision.get()).map_err(|error| storage(&self.file, error))?;
-            record.map(|record| self.decode(revision.get(), record.value())).transpose()
-        })
+        Ok(self.get_many(&[revision])?.pop().flatten())
     }
 
     fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
+        // Read first: the table has all up to it by then.
+        let head = self.head();
         self.with_table(|table| {
-            let event = |revision: &Revision| {
-                let revision = revision.get();
-                let record = table.get(revision).map_err(|error| storage(&self.file, error))?;
-                record.map(|record| self.decode(revision, record.value())).transpose()
+            let event = |&revision: &Revision| {
+                let number = revision.get();
+                let record = table.get(number).map_err(|error| storage(&self.file, error))?;
+                match record {
+                    Some(record) => self.decode(number, record.value()).map(Some),
+                    None if Revision::ZERO < revision && revision <= head => {
+                        Err(gap(&self.file, number))
+                    }
+                    None => Ok(None),
+                }
             };
             revisions.iter().map(event).collect()
         })
@@ -223,20 +228,25 @@ impl Log for LocalLog {
         let Some(first) = after.get().checked_add(1) else {
             return Ok(Vec::new());
         };
+        // Read first: the table has all up to it by then.
+        let head = self.head().get();
         self.with_table(|table| {
             let range = table.range(first..).map_err(|error| storage(&self.file, error))?;
-            (first..)
-                .zip(range)
-                .take(events_max)
-                .map(|(expected, row)| {
-                    let (revision, record) = row.map_err(|error| storage(&self.file, error))?;
-                    if revision.value() != expected {
-                        return Err(gap(&self.file, expected));
-                    }
-                    let event = self.decode(expected, record.value())?;
-                    Ok(Entry { revision: Revision::new(expected), event })
-                })
-                .collect()
+            let mut entries = Vec::new();
+            for (expected, row) in (first..).zip(range).take(events_max) {
+                let (revision, record) = row.map_err(|error| storage(&self.file, error))?;
+                if revision.value() != expected {
+                    return Err(gap(&self.file, expected));
+                }
+                let event = self.decode(expected, record.value())?;
+                entries.push(Entry { revision: Revision::new(expected), event });
+            }
+            let next = first.saturating_add(entries.len() as u64);
+            // The end of what is found is no proof that this is the log's.
+            if entries.len() < events_max && next <= head {
+                return Err(gap(&self.file, next));
+            }
+            Ok(entries)
         })
     }
 

@@ -5,6 +5,7 @@
 //! named, and the wait ends with a panic that says so.
 
 mod altered_log;
+pub(crate) mod blocks;
 pub(crate) mod core;
 pub(crate) mod disk;
 pub(crate) mod events;

@@ -1,0 +1,147 @@
+//! The tables of marks that are read when they are asked for: for each user a list that only grows.
+//!
+//! ```text
+//!   (user 7, mark 3) ──▶ check ◀┐ the check of a row is over the mark before it,
+//!   (user 7, mark 9) ──▶ check ─┘ its own, and the user
+//!   (user 7, END)    ──▶ check    every user has one
+//! ```
+//!
+//! So a row that is gone or not what was written is found by whoever reads past it, also to say
+//! that there is nothing more; and each read sees for itself that it came to the place it asked for.
+
+use redb::{ReadableTable, Table, TableDefinition};
+
+use super::tables::check;
+use crate::model::Mark;
+
+/// (user, mark) → check.
+pub(super) type Chain = TableDefinition<'static, Key, u64>;
+
+type Key = (u32, u64);
+
+/// What an author published, and so on.
+pub(super) const POSTS_OF: Chain = TableDefinition::new("posts_of");
+/// The changes by which a user followed or unfollowed somebody, and so on.
+pub(super) const CHANGES_OF: Chain = TableDefinition::new("changes_of");
+
+/// Stands for the mark before the first.
+const START: u64 = 0;
+/// The place after all marks.
+const END: u64 = u64::MAX;
+
+/// Puts in what every user's list has.
+pub(super) fn begin(chains: &mut Table<'_, Key, u64>, user: u32) -> Result<(), redb::Error> {
+    insert(chains, user, START, END)
+}
+
+/// Adds marks to the end of `user`'s list.
+pub(super) fn append(
+    chains: &mut Table<'_, Key, u64>,
+    user: u32,
+    marks: impl Iterator<Item = Mark>,
+) -> Result<(), redb::Error> {
+    let last = chains.range((user, START)..(user, END))?.next_back().transpose()?;
+    let mut last = mark_of(user, last.map(|(key, _)| key.value()));
+    let check = chains.get((user, END))?.map(|check| check.value());
+    verify(user, last, END, check.ok_or_else(|| broken(user))?)?;
+    for mark in marks {
+        debug_assert!(last < mark.number() && mark.number() < END, "marks rise");
+        insert(chains, user, last, mark.number())?;
+        last = mark.number();
+    }
+    insert(chains, user, last, END)
+}
+
+/// The newest of `user`'s marks before `before`, newest first, at most `max`; `None` if they have no
+/// list.
+pub(super) fn newest_before(
+    chains: &impl ReadableTable<Key, u64>,
+    user: u32,
+    before: Mark,
+    max: usize,
+) -> Result<Option<Vec<Mark>>, redb::Error> {
+    let before = before.number();
+    let newer = chains.range((user, before)..=(user, END))?.next().transpose()?;
+    let newer = newer.map(|(key, check)| (key.value(), check.value()));
+    let Some(((_, mut newer), mut check)) = newer.filter(|&((of, _), _)| of == user) else {
+        return Ok(None);
+    };
+    if newer < before {
+        return Err(broken(user));
+    }
+    let mut found = Vec::new();
+    let mut older = chains.range((user, START)..(user, before))?.rev();
+    loop {
+        let row = older.next().transpose()?.map(|(key, check)| (key.value(), check.value()));
+        let mark = mark_of(user, row.map(|(key, _)| key));
+        verify(user, mark, newer, check)?;
+        if newer < before {
+            found.push(Mark::from_number(newer));
+        }
+        match row {
+            // The search came to the wrong place.
+            _ if mark >= before && mark != START => return Err(broken(user)),
+            Some((_, older_check)) if mark != START && found.len() < max => {
+                (newer, check) = (mark, older_check);
+            }
+            _ => return Ok(Some(found)),
+        }
+    }
+}
+
+/// The oldest of `user`'s marks after `after`, oldest first, at most `max`; `None` if they have no
+/// list.
+pub(super) fn oldest_after(
+    chains: &impl ReadableTable<Key, u64>,
+    user: u32,
+    after: Mark,
+    max: usize,
+) -> Result<Option<Vec<Mark>>, redb::Error> {
+    let after = after.number();
+    let previous = chains.range((user, START)..=(user, after))?.next_back().transpose()?;
+    let mut previous = mark_of(user, previous.map(|(key, _)| key.value()));
+    if previous > after {
+        return Err(broken(user));
+    }
+    let mut found = None;
+    for row in chains.range((user, after.saturating_add(1))..=(user, END))? {
+        let (key, check) = row?;
+        let (of, mark) = key.value();
+        if of != user || mark <= after {
+            return Err(broken(user));
+        }
+        verify(user, previous, mark, check.value())?;
+        let found = found.get_or_insert_with(Vec::new);
+        if mark == END || found.len() >= max {
+            return Ok(Some(std::mem::take(found)));
+        }
+        found.push(Mark::from_number(mark));
+        previous = mark;
+    }
+    // Whoever has a list has an end of it.
+    if found.is_none() { Ok(None) } else { Err(broken(user)) }
+}
+
+/// `user`'s chain is not what was written.
+pub(super) fn broken(user: u32) -> redb::Error {
+    redb::Error::Corrupted(format!("marks of user {user} are missing"))
+}
+
+/// The mark of the row before another of `user`'s.
+fn mark_of(user: u32, key: Option<Key>) -> u64 {
+    key.filter(|&(of, _)| of == user).map_or(START, |(_, mark)| mark)
+}
+
+fn verify(user: u32, previous: u64, mark: u64, check: u64) -> Result<(), redb::Error> {
+    if check::chained_mark(user, previous, mark) == check { Ok(()) } else { Err(broken(user)) }
+}
+
+fn insert(
+    chains: &mut Table<'_, Key, u64>,
+    user: u32,
+    previous: u64,
+    mark: u64,
+) -> Result<(), redb::Error> {
+    chains.insert((user, mark), check::chained_mark(user, previous, mark))?;
+    Ok(())
+}
