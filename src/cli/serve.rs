@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::probe_index::ProbeIndex;
+use super::signals::Signals;
 use super::{Error, Output};
 use crate::config::{Config, Limits};
+use crate::log::Probe;
 use crate::server::Server;
 
 /// The unit of the sizes given.
@@ -101,11 +103,14 @@ impl Serve {
             .with_writer(std::io::stderr)
             .init();
         // Before anything is open, so that a signal at any later moment stops in order.
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
+        let mut signals = Signals::catch().map_err(Error::Runtime)?;
 
         let data_dir = config.data_dir.clone();
-        let server = Server::open(config).await?;
+        // What is opened may be left at any moment, as by a kill.
+        let server = tokio::select! {
+            server = Server::open_probing(config, Some(probe())) => server?,
+            () = signals.stop() => return Ok(()),
+        };
         let address = server.address();
         output.print(
             || {
@@ -120,16 +125,16 @@ impl Serve {
             || json!({ "listen": address.to_string(), "data": data_dir }),
         )?;
 
-        server
-            .run(async move {
-                let signal = tokio::select! {
-                    _ = interrupt.recv() => "SIGINT",
-                    _ = terminate.recv() => "SIGTERM",
-                };
-                tracing::info!(signal, "stopping");
-            })
-            .await?;
+        server.run(async move { signals.stop().await }).await?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// This program, in another process.
+fn probe() -> Probe {
+    // The file may have been replaced since it was started; on Linux this is the one that runs.
+    let own = PathBuf::from("/proc/self/exe");
+    let program = if own.exists() { Some(own) } else { std::env::current_exe().ok() };
+    Probe::new(program.unwrap_or_default(), vec![ProbeIndex::NAME.into()])
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::command::Command;
-use super::decide::{self, Outcome, Rules};
+use super::decide::{self, Decision, Outcome, Rules};
+use super::lasting::Lasting;
 use super::pending::Pending;
 use super::replies::{Replies, Reply};
 use super::{Changed, Error};
@@ -31,6 +32,7 @@ pub(super) struct Committer {
     batch_commands_max: usize,
     rules: Rules,
     stopping: bool,
+    disk_full: Lasting,
 }
 
 /// A batch that was decided.
@@ -60,6 +62,7 @@ impl Committer {
             batch_commands_max: limits.batch_commands_max,
             rules: Rules::new(limits),
             stopping: false,
+            disk_full: Lasting::default(),
         })
     }
 
@@ -81,17 +84,15 @@ impl Committer {
             && self.queue.blocking_recv_many(&mut commands, self.batch_commands_max) > 0
         {
             let after = self.log.head();
-            let decided = self.decide(after, commands.drain(..))?;
+            let decided = self.decide(after, commands.drain(..));
             self.commit(after, decided)?;
         }
         Ok(())
     }
 
-    fn decide(
-        &mut self,
-        after: Revision,
-        commands: impl Iterator<Item = Command>,
-    ) -> Result<Decided, log::Error> {
+    /// Decides `commands`. One that cannot be, because what it is decided by cannot be read, is
+    /// refused; the others go on.
+    fn decide(&mut self, after: Revision, commands: impl Iterator<Item = Command>) -> Decided {
         self.time = self.time.max(Timestamp::since_epoch(self.clock.since_epoch()));
         self.pending.begin();
         let mut decided = Decided::default();
@@ -99,13 +100,14 @@ impl Committer {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
             let (change, reply) = match command {
                 Command::Change { ask, caller } => {
-                    let (change, answer) = self.rules.change(ask, &self.pending)?;
+                    let (change, answer) = or_refused(self.rules.change(ask, &self.pending));
                     let answer = answer.map(|outcome| self.changed(outcome, next));
                     (change, Reply::Change(caller, answer))
                 }
                 Command::Publish { author, content, request_id, caller } => {
-                    let (change, answer) =
-                        decide::publish(author, content, request_id, next, &self.pending)?;
+                    let decision =
+                        decide::publish(author, content, request_id, next, &self.pending);
+                    let (change, answer) = or_refused(decision);
                     (change, Reply::Publish(caller, answer))
                 }
                 Command::Stop => {
@@ -120,7 +122,7 @@ impl Committer {
             }
             decided.replies.push(reply);
         }
-        Ok(decided)
+        decided
     }
 
     /// What is answered to a change that is decided right before `next`.
@@ -138,11 +140,21 @@ impl Committer {
     fn commit(&mut self, after: Revision, decided: Decided) -> Result<(), log::Error> {
         let Decided { events, replies } = decided;
         let last = Revision::new(after.get() + events.len() as u64);
-        let appended = if events.is_empty() { Ok(()) } else { self.log.append(after, events) };
-        match appended {
-            Ok(()) => self.replies.hand_in(last, replies),
+        if events.is_empty() {
+            self.replies.hand_in(last, replies);
+            return Ok(());
+        }
+        match self.log.append(after, events) {
+            Ok(()) => {
+                if let Some(calls) = self.disk_full.over() {
+                    tracing::info!(calls, "the disk has room: changes are taken again");
+                }
+                self.replies.hand_in(last, replies);
+            }
             Err(error @ log::Error::DiskFull { .. }) => {
-                tracing::warn!(%error, calls = replies.len(), "changes refused");
+                if let Some(calls) = self.disk_full.met(replies.len()) {
+                    tracing::warn!(%error, calls, "changes refused");
+                }
                 self.pending.forget_newest();
                 replies.into_iter().for_each(|reply| reply.refuse(|| Error::DiskFull));
             }
@@ -151,4 +163,9 @@ impl Committer {
         }
         Ok(())
     }
+}
+
+/// A decision, or that nothing is changed because it cannot be made.
+fn or_refused<T, E: Into<Error>>(decision: Result<Decision<T>, E>) -> Decision<T> {
+    decision.unwrap_or_else(|error| (None, Err(error.into())))
 }

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::indexer::lower_priority;
+use super::lasting::Lasting;
 use crate::config::Limits;
 use crate::log::{self, Erasing, Erasure, Log};
 use crate::model::{Change, Revision, Timestamp};
@@ -40,6 +41,7 @@ pub(super) struct Eraser {
     oldest: Option<Timestamp>,
     /// All that was deleted up to here is among them, or erased.
     looked_until: Revision,
+    postponed: Lasting,
 }
 
 impl Eraser {
@@ -59,6 +61,7 @@ impl Eraser {
             stopped,
             deleted: Vec::new(),
             oldest: None,
+            postponed: Lasting::default(),
         }
     }
 
@@ -113,11 +116,16 @@ impl Eraser {
                 let seconds = began.elapsed().as_secs_f64();
                 tracing::info!(posts, seconds, "what deleted posts said is erased");
                 self.oldest = None;
+                self.postponed.over();
                 return Ok(());
             }
             Erasing::Abandoned => {}
             Erasing::Postponed(error) => {
-                tracing::warn!(%error, posts, "what deleted posts said is still on the disk");
+                if let Some(times) = self.postponed.met(1) {
+                    tracing::warn!(
+                        %error, posts, times, "what deleted posts said is still on the disk"
+                    );
+                }
             }
         }
         self.deleted = erasure.posts;

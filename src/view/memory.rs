@@ -4,7 +4,7 @@ use super::View;
 use super::applied::{Applied, Noticed};
 use super::fact::Place;
 use super::fact::{Key, Notice, Subject, Table, Value};
-use super::facts::Order;
+use super::facts::{Facts, Order};
 use super::ids::UserIx;
 use super::ledger::Store;
 use crate::log::{self, Keep};
@@ -12,6 +12,23 @@ use crate::model::{Mark, MarkKind, RequestId, Revision, Timestamp, UserId};
 
 /// A view that is being changed, and what that is to others. There is one at a time, the applier's.
 pub(super) struct Memory<'a>(pub(super) &'a View, pub(super) Applied);
+
+impl Memory<'_> {
+    /// Reads facts. What is half applied cannot be given up, so while the index is lost that may be
+    /// asked for them, this waits until it is mended.
+    fn of_facts<T>(&self, read: impl Fn(&Facts) -> Result<T, log::Error>) -> Result<T, log::Error> {
+        loop {
+            match read(&self.0.facts) {
+                Err(error @ log::Error::IndexLost { .. }) => {
+                    if !self.0.index().is_some_and(|index| index.wait_until_mended()) {
+                        return Err(error);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+}
 
 impl Store for Memory<'_> {
     type Error = log::Error;
@@ -65,7 +82,7 @@ impl Store for Memory<'_> {
     fn get(&self, key: Key) -> Result<Option<Value>, log::Error> {
         match key.table.keep() {
             Keep::InMemory => Ok(self.0.hidden.get(key)),
-            Keep::OnDisk => self.0.facts.get(key),
+            Keep::OnDisk => self.of_facts(|facts| facts.get(key)),
         }
     }
 
@@ -89,7 +106,9 @@ impl Store for Memory<'_> {
     }
 
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, log::Error> {
-        let all = self.0.facts.list((table, subject), Place::FIRST, Order::OldestFirst, usize::MAX);
+        let about = (table, subject);
+        let all =
+            self.of_facts(|facts| facts.list(about, Place::FIRST, Order::OldestFirst, usize::MAX));
         let fact = |(place, value)| (Key { table, subject, place }, value);
         Ok(all?.into_iter().map(fact).collect())
     }

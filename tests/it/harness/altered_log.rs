@@ -15,6 +15,9 @@ pub(crate) trait Alter: Debug + Send + Sync {
     /// Something is to be appended.
     fn at_append(&self) {}
 
+    /// Something is to be read in order.
+    fn at_read(&self) {}
+
     /// As [`Log::get_many`].
     fn get_many(&self, log: &dyn Log, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
         log.get_many(revisions)
@@ -77,6 +80,7 @@ impl<A: Alter> Log for AlteredLog<A> {
     }
 
     fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
+        self.alter.at_read();
         self.log.read(after, events_max)
     }
 
@@ -90,6 +94,10 @@ impl<A: Alter> Log for AlteredLog<A> {
 
     fn erased_until(&self) -> Revision {
         self.log.erased_until()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.log.check()
     }
 
     fn close(&self) {
