@@ -14,6 +14,7 @@ use super::token;
 use super::v1::ErrorReason;
 use crate::engine::{self, EdgesOf};
 use crate::hub::{self, CursorError};
+use crate::log;
 
 const DOMAIN: &str = "whimbrel";
 const REASON_PREFIX: &str = "ERROR_REASON_";
@@ -324,6 +325,7 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
         }
         Error::Hub(error) => return of_hub(&error),
         Error::Abandoned => return deadline_exceeded(),
+        Error::Log(log::Error::IndexLost { .. }) => return index_lost(),
         Error::Missing { .. } | Error::Log(_) => return internal(&said),
     };
     problem.into_status()
@@ -352,6 +354,7 @@ pub(super) fn of_hub(error: &hub::Error) -> Status {
                 .retry_after(SCARCE_DELAY)
                 .into_status()
         }
+        hub::Error::Log(log::Error::IndexLost { .. }) => index_lost(),
         hub::Error::Missing { .. } | hub::Error::Log(_) => internal(&said),
     }
 }
@@ -383,6 +386,15 @@ pub(super) fn of_cursor(error: &CursorError) -> Status {
             .with("oldest_cursor", token::encode_cursor(oldest)),
     };
     problem.into_status()
+}
+
+/// What is asked for is in the index alone, which cannot be used for now.
+fn index_lost() -> Status {
+    let message = "the server is mending its index, and this needs what only the index has: try \
+                   again in a moment (what was published lately can be read)";
+    Problem::new(Code::Unavailable, ErrorReason::IndexLost, message)
+        .retry_after(DRAIN_DELAY)
+        .into_status()
 }
 
 fn internal(said: &str) -> Status {

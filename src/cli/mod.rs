@@ -19,8 +19,10 @@ mod notification;
 mod number;
 mod output;
 mod post;
+mod probe_index;
 mod serve;
 mod show;
+mod signals;
 
 use std::time::Duration;
 
@@ -80,6 +82,8 @@ enum Verb {
     Notification(notification::Verb),
     Import(import::Import),
     Bench(bench::Bench),
+    #[command(hide = true)]
+    ProbeIndex(probe_index::ProbeIndex),
 }
 
 /// How to reach a server.
@@ -116,6 +120,10 @@ impl Cli {
             Verb::Notification(verb) => one_thread()?.block_on(verb.run(output)),
             Verb::Import(import) => one_thread()?.block_on(import.run(output)),
             Verb::Bench(bench) => one_thread()?.block_on(bench.run(output)),
+            Verb::ProbeIndex(probe) => {
+                probe.run();
+                Ok(())
+            }
         }
     }
 }

@@ -4,16 +4,17 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::json::Line;
 use super::logging::{self, Filter};
+use super::probe_index::ProbeIndex;
+use super::signals::Signals;
 use super::{Error, Output, number, switch};
 use crate::client::Address;
 use crate::config::{Config, Limits, Listen};
+use crate::log::Probe;
 use crate::server::{self, Server};
+use clap::Args;
+use serde_json::json;
 
 /// The unit of the sizes given.
 const MIB: u64 = 1 << 20;
@@ -125,11 +126,14 @@ impl Serve {
         };
         logging::begin(self.log);
         // Before anything is open, so that a signal at any later moment stops in order.
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
+        let mut signals = Signals::catch().map_err(Error::Runtime)?;
 
         let data_dir = config.data_dir.clone();
-        let server = Server::open(config).await?;
+        // What is opened may be left at any moment, as by a kill.
+        let server = tokio::select! {
+            server = Server::open_probing(config, Some(probe())) => server?,
+            () = signals.stop() => return Ok(()),
+        };
         let addresses = server.addresses().to_vec();
         let address = server.address();
         output.print(
@@ -151,16 +155,16 @@ impl Serve {
             },
         )?;
 
-        server
-            .run(async move {
-                let signal = tokio::select! {
-                    _ = interrupt.recv() => "SIGINT",
-                    _ = terminate.recv() => "SIGTERM",
-                };
-                tracing::info!(signal, "stopping");
-            })
-            .await?;
+        server.run(async move { signals.stop().await }).await?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// This program, in another process.
+fn probe() -> Probe {
+    // The file may have been replaced since it was started; on Linux this is the one that runs.
+    let own = PathBuf::from("/proc/self/exe");
+    let program = if own.exists() { Some(own) } else { std::env::current_exe().ok() };
+    Probe::new(program.unwrap_or_default(), vec![ProbeIndex::NAME.into()])
 }

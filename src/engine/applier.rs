@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::replies::Replies;
 use crate::config::Limits;
 use crate::hub::Dispatch;
-use crate::log::{Batch, Log, Tail};
+use crate::log::{self, Batch, Log, Tail};
 use crate::view::{ReadError, View};
 
 /// Follows the log.
@@ -40,10 +40,17 @@ impl Applier {
         Ok(())
     }
 
-    /// Applies what comes, until the log is closed.
+    /// Applies what comes, until the log is closed; or until the engine is to stop, if that needs an
+    /// index that is lost. What is durable then is applied after the next start.
     pub(super) fn run(mut self) -> Result<(), ReadError> {
         while let Some(batch) = self.tail.next_batch()? {
-            self.apply(&batch)?;
+            match self.apply(&batch) {
+                Err(ReadError::Log(error @ log::Error::IndexLost { .. })) => {
+                    tracing::warn!(%error, "stopped before the last changes were answered");
+                    return Ok(());
+                }
+                applied => applied?,
+            }
         }
         Ok(())
     }

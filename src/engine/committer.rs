@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::command::{Command, PublishedAt};
 use super::decide::{self, Outcome, Rules};
+use super::lasting::Lasting;
 use super::pending::Pending;
 use super::replies::{Replies, Reply};
 use super::{Changed, Error};
@@ -38,6 +39,7 @@ pub(super) struct Committer {
     batch_commands_max: usize,
     rules: Rules,
     stopping: bool,
+    disk_full: Lasting,
 }
 
 /// A batch that was decided.
@@ -73,6 +75,7 @@ impl Committer {
             batch_commands_max: limits.batch_commands_max,
             rules: Rules::new(limits),
             stopping: false,
+            disk_full: Lasting::default(),
         })
     }
 
@@ -181,11 +184,21 @@ impl Committer {
     fn commit(&mut self, after: Revision, decided: Decided) -> Result<(), log::Error> {
         let Decided { events, replies } = decided;
         let last = Revision::new(after.get() + events.len() as u64);
-        let appended = if events.is_empty() { Ok(()) } else { self.log.append(after, events) };
-        match appended {
-            Ok(()) => self.replies.hand_in(last, replies),
+        if events.is_empty() {
+            self.replies.hand_in(last, replies);
+            return Ok(());
+        }
+        match self.log.append(after, events) {
+            Ok(()) => {
+                if let Some(calls) = self.disk_full.over() {
+                    tracing::info!(calls, "the disk has room: changes are taken again");
+                }
+                self.replies.hand_in(last, replies);
+            }
             Err(error @ log::Error::DiskFull { .. }) => {
-                tracing::warn!(%error, calls = replies.len(), "changes refused");
+                if let Some(calls) = self.disk_full.met(replies.len()) {
+                    tracing::warn!(%error, calls, "changes refused");
+                }
                 self.pending.forget_newest();
                 replies.into_iter().for_each(|reply| reply.refuse(|| Error::DiskFull));
             }

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::indexer::lower_priority;
+use super::lasting::Lasting;
 use crate::config::Limits;
 use crate::log::{self, Erasing, Erasure, Log};
 use crate::model::{Change, Revision, Timestamp};
@@ -50,6 +51,7 @@ pub(super) struct Eraser {
     opened_at: Revision,
     /// Whether the last look failed, which is said once.
     is_blind: bool,
+    postponed: Lasting,
 }
 
 impl Eraser {
@@ -72,6 +74,7 @@ impl Eraser {
             deleted: Vec::new(),
             due: None,
             is_blind: false,
+            postponed: Lasting::default(),
         }
     }
 
@@ -147,11 +150,16 @@ impl Eraser {
                 let seconds = began.elapsed().as_secs_f64();
                 tracing::info!(posts, seconds, "what deleted posts said is erased");
                 self.due = None;
+                self.postponed.over();
                 return Ok(());
             }
             Erasing::Abandoned => {}
             Erasing::Postponed(error) => {
-                tracing::warn!(%error, posts, "what deleted posts said is still on the disk");
+                if let Some(times) = self.postponed.met(1) {
+                    tracing::warn!(
+                        %error, posts, times, "what deleted posts said is still on the disk"
+                    );
+                }
             }
         }
         self.deleted = erasure.posts;

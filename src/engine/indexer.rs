@@ -2,17 +2,27 @@
 //!
 //! It reads the log by itself, so it holds up neither the committer nor the applier, however long
 //! a write takes, and has nothing in its hands but the rows of one write.
+//!
+//! It is also who mends the index when that is lost, as by a disk that fails it, or damage that a
+//! read came upon: it opens the file once more, or rebuilds it from the log; in memory, if no file
+//! can be written. Trouble with the index never ends the server.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use super::lasting::Lasting;
 use crate::config::Limits;
-use crate::log::{self, Entry, Index, Log};
+use crate::log::{self, Entry, Index, Log, Rows};
+use crate::model::Revision;
 use crate::view::View;
 
-/// How often it looks whether enough has come for a write.
+/// How often it looks whether enough has come for a write, or something is to be mended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How long it waits after something failed; twice as long each time it fails again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The longest that it waits then: somebody may have seen to the disk.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 /// Events read from the log at once.
 const READ_EVENTS_MAX: usize = 1_024;
 /// How long a stop waits for what the index lacks: seldom more than one write, but after a start
@@ -29,10 +39,18 @@ pub(super) struct Indexer {
     interval: Duration,
     /// Ends when the engine has stopped.
     stopped: Receiver<()>,
-    disk_was_full: bool,
+    trouble: Lasting,
+    retry_delay: Duration,
+    /// It was opened once more since it was written last.
+    reopened: bool,
+    /// What is to take its place, as far as it is made.
+    fresh: Option<Index>,
+    /// It could not be rebuilt on the disk while it was lost.
+    disk_failed: bool,
 }
 
 impl Indexer {
+    /// From now on the index is looked after.
     pub(super) fn new(
         log: Arc<dyn Log>,
         view: Arc<View>,
@@ -40,6 +58,7 @@ impl Indexer {
         stopped: Receiver<()>,
         limits: &Limits,
     ) -> Self {
+        index.attend(true);
         Self {
             log,
             view,
@@ -47,7 +66,11 @@ impl Indexer {
             events_max: limits.index_events_max.max(1),
             interval: limits.index_interval,
             stopped,
-            disk_was_full: false,
+            trouble: Lasting::default(),
+            retry_delay: RETRY_DELAY,
+            reopened: false,
+            fresh: None,
+            disk_failed: false,
         }
     }
 
@@ -57,17 +80,20 @@ impl Indexer {
         lower_priority();
         let mut written = Instant::now();
         let look_interval = LOOK_INTERVAL.min(self.interval);
-        while self.stopped.recv_timeout(look_interval) != Err(RecvTimeoutError::Disconnected) {
-            let enough = self.behind() >= self.events_max as u64;
-            if enough || written.elapsed() >= self.interval {
-                self.write()?;
+        let mut pause = look_interval;
+        while self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Disconnected) {
+            pause = look_interval;
+            let is_enough = self.behind() >= self.events_max as u64;
+            if is_enough || written.elapsed() >= self.interval || self.index.needs_mending() {
+                // What is lost is rebuilt in memory at once if the disk is at fault.
+                if !self.works() && !self.disk_failed {
+                    pause = self.retry_delay;
+                }
                 written = Instant::now();
             }
         }
         let stopping = Instant::now();
-        while self.behind() > 0 && !self.disk_was_full && stopping.elapsed() < STOP_TIME_MAX {
-            self.write()?;
-        }
+        while self.behind() > 0 && stopping.elapsed() < STOP_TIME_MAX && self.works() {}
         Ok(())
     }
 
@@ -76,14 +102,106 @@ impl Indexer {
         self.view.applied().get().saturating_sub(self.index.complete_until().get())
     }
 
+    /// Mends what is to be mended, and writes the next events. Whether that went well.
+    fn works(&mut self) -> bool {
+        match self.mend().and_then(|()| self.write()) {
+            Ok(()) => {
+                if let Some(times) = self.trouble.over() {
+                    tracing::info!(times, "the index is written again");
+                }
+                self.retry_delay = RETRY_DELAY;
+                true
+            }
+            Err(error) => {
+                if let Some(times) = self.trouble.met(1) {
+                    tracing::warn!(%error, times, "index not written; the server goes on, and tries again");
+                }
+                self.retry_delay = (self.retry_delay * 2).min(RETRY_DELAY_MAX);
+                false
+            }
+        }
+    }
+
+    /// Makes an index that is lost one that is in use.
+    fn mend(&mut self) -> Result<(), log::Error> {
+        if !self.index.needs_mending() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        if let Some(loss) = self.index.loss()
+            && !loss.is_damage
+            && !std::mem::replace(&mut self.reopened, true)
+            && self.index.reopen(&*self.log)?
+        {
+            tracing::info!("the index is open again");
+            return Ok(());
+        }
+        let until = self.index.complete_until();
+        match self.rebuild(until) {
+            Ok(None) => return Ok(()),
+            Ok(Some(fresh)) => self.index.replace_by(fresh),
+            Err(error) => {
+                // It is not lost for as long as somebody takes to see to the disk.
+                self.disk_failed = self.index.loss().is_some();
+                return Err(error);
+            }
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        let in_memory = self.index.needs_mending();
+        tracing::info!(%until, seconds, in_memory, "the index is rebuilt from the log, and in use");
+        Ok(())
+    }
+
+    /// Another index with all up to `until`; `None` if the engine has stopped meanwhile.
+    fn rebuild(&mut self, until: Revision) -> Result<Option<Index>, log::Error> {
+        let log = &*self.log;
+        let fresh = match self.fresh.take() {
+            Some(fresh) => fresh,
+            None if std::mem::take(&mut self.disk_failed) => self.index.begin_in_memory(log)?,
+            None => self.index.begin_rebuild(log)?,
+        };
+        while fresh.complete_until() < until {
+            if self.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+                return Ok(None);
+            }
+            if let Err(error) = self.write_to(&fresh, until) {
+                let waits = matches!(error, log::Error::DiskFull { .. });
+                self.fresh = Some(fresh).filter(|_| waits && self.index.loss().is_none());
+                return Err(error);
+            }
+        }
+        Ok(Some(fresh))
+    }
+
     /// Writes the next events, as many as one write takes.
     fn write(&mut self) -> Result<(), log::Error> {
-        let mut writing = self.view.write_to(&self.index)?;
+        if self.index.needs_mending() {
+            return Ok(());
+        }
+        let written = self.write_to(&self.index, self.view.applied())?;
+        if let Some((rows, until)) = written {
+            self.reopened = false;
+            self.view.indexed(&rows, until);
+        }
+        if self.behind() < self.events_max as u64 {
+            self.index.settle();
+        }
+        Ok(())
+    }
+
+    /// Writes to `index` the events after those it has, none after `until`, which are applied. Gives
+    /// what was written, and up to where.
+    fn write_to(
+        &self,
+        index: &Index,
+        until: Revision,
+    ) -> Result<Option<(Rows, Revision)>, log::Error> {
+        let mut writing = self.view.write_to(index)?;
         let mut last: Option<Entry> = None;
-        let mut left = self.events_max.min(usize::try_from(self.behind()).unwrap_or(usize::MAX));
+        let lacks = until.get().saturating_sub(index.complete_until().get());
+        let mut left = self.events_max.min(usize::try_from(lacks).unwrap_or(usize::MAX));
         while left > 0 {
-            let after =
-                last.as_ref().map_or_else(|| self.index.complete_until(), |last| last.revision);
+            let after = last.as_ref().map_or_else(|| index.complete_until(), |last| last.revision);
             let entries = self.log.read(after, left.min(READ_EVENTS_MAX))?;
             for entry in &entries {
                 writing.apply(entry.revision, &entry.event)?;
@@ -91,22 +209,16 @@ impl Indexer {
             left = left.saturating_sub(entries.len().max(1));
             last = entries.into_iter().next_back().or(last);
         }
-        let Some(last) = last else { return Ok(()) };
+        let Some(last) = last else { return Ok(None) };
         let mut rows = writing.into_rows();
-        match self.index.write(&mut rows, &last) {
-            Ok(()) => self.disk_was_full = false,
-            // The log comes first. Until there is room again, more stays in memory.
-            Err(error @ log::Error::DiskFull { .. }) => {
-                if !self.disk_was_full {
-                    tracing::warn!(%error, "index not written");
-                }
-                self.disk_was_full = true;
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
-        self.view.indexed(&rows, last.revision);
-        Ok(())
+        index.write(&mut rows, &last)?;
+        Ok(Some((rows, last.revision)))
+    }
+}
+
+impl Drop for Indexer {
+    fn drop(&mut self) {
+        self.index.attend(false);
     }
 }
 

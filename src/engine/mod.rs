@@ -11,7 +11,8 @@
 //! The committer and the applier are threads of their own: while one batch is flushed, the one
 //! before it is applied. A call is answered when its change is durable and every read sees it. A
 //! third thread, the indexer, writes what was applied into the index, far behind; a fourth, the
-//! eraser, has what deleted posts said erased from the log.
+//! eraser, has what deleted posts said erased from the log; a fifth, the guard, looks whether the log
+//! is still there.
 //!
 //! Nothing here knows of gRPC.
 
@@ -22,7 +23,9 @@ mod decide;
 mod eraser;
 mod error;
 mod feed;
+mod guard;
 mod indexer;
+mod lasting;
 mod notifications;
 mod pending;
 mod people;
@@ -84,8 +87,8 @@ struct Threads {
     working: Vec<JoinHandle<()>>,
     /// Dropped once the others have ended; then the indexer has all before it that there will be.
     indexing: Option<(SyncSender<()>, JoinHandle<()>)>,
-    /// Dropped at once: what it is doing can be done after the next start.
-    erasing: Option<(SyncSender<()>, JoinHandle<()>)>,
+    /// Dropped at once: what they are doing can be done after the next start.
+    others: Vec<(SyncSender<()>, JoinHandle<()>)>,
 }
 
 impl Engine {
@@ -136,6 +139,15 @@ impl Engine {
         let hub = Hub::new(Arc::clone(&view), limits);
         let (carriers, porters) = Carriers::new(&hub, limits);
         let replies = Arc::new(Replies::new(Arc::clone(&view), carriers));
+        let mut threads = Threads::default();
+        // Before the replay, so that what of it is in the index stays so if the start is cut off.
+        if let Some(index) = view.index() {
+            let (log, view, index) = (Arc::clone(&log), Arc::clone(&view), Arc::clone(index));
+            let (running, stopped) = sync_channel(0);
+            let indexer = Indexer::new(log, view, index, stopped, limits);
+            let indexing = vital.spawn("whimbrel-index", move || indexer.run())?;
+            threads.indexing = Some((running, indexing));
+        }
         let mut applier = Applier::new(&log, Arc::clone(&view), Arc::clone(&replies), limits);
         applier.catch_up()?;
 
@@ -143,22 +155,14 @@ impl Engine {
         let (running, stopped) = sync_channel(0);
         let eraser =
             Eraser::new(Arc::clone(&log), Arc::clone(&view), clock.clone(), stopped, limits);
-        let committer =
-            Committer::new(Arc::clone(&log), Arc::clone(&view), replies, queue, clock, limits)?;
-        let mut threads = Threads {
-            working: vec![
-                vital.spawn("whimbrel-commit", move || committer.run())?,
-                vital.spawn("whimbrel-apply", move || applier.run())?,
-            ],
-            indexing: None,
-            erasing: Some((running, vital.spawn("whimbrel-erase", move || eraser.run())?)),
-        };
-        if let Some(index) = view.index() {
-            let (running, stopped) = sync_channel(0);
-            let indexer = Indexer::new(log, Arc::clone(&view), Arc::clone(index), stopped, limits);
-            let indexing = vital.spawn("whimbrel-index", move || indexer.run())?;
-            threads.indexing = Some((running, indexing));
-        }
+        threads.others.push((running, vital.spawn("whimbrel-erase", move || eraser.run())?));
+        let (running, stopped) = sync_channel(0);
+        let guarded = Arc::clone(&log);
+        let guard = vital.spawn("whimbrel-guard", move || guard::run(&guarded, &stopped))?;
+        threads.others.push((running, guard));
+        let committer = Committer::new(log, Arc::clone(&view), replies, queue, clock, limits)?;
+        threads.working.push(vital.spawn("whimbrel-commit", move || committer.run())?);
+        threads.working.push(vital.spawn("whimbrel-apply", move || applier.run())?);
         let (porters, threads) = (Mutex::new(porters), Mutex::new(threads));
         Ok(Self(Arc::new(Shared { commands, view, hub, porters, threads })))
     }
@@ -189,19 +193,28 @@ impl Engine {
         self.0.hub.cursor_after(self.0.view.applied())
     }
 
+    /// Whether every read can be answered: not while an index is lost that has what memory lacks.
+    #[must_use]
+    pub fn has_all(&self) -> bool {
+        self.0.view.index().is_none_or(|index| index.loss().is_none())
+    }
+
     /// Answers what was taken, closes the log, brings the index up to it, and waits for the
     /// threads. Later changes are refused with [`Error::Stopping`].
     pub async fn stop(&self) {
+        // What waits for a lost index would hold up the stop for as long as that takes.
+        if let Some(index) = self.0.view.index() {
+            index.attend(false);
+        }
         // If it cannot be sent, the committer has ended already.
         let _ = self.0.commands.send(Command::Stop).await;
-        let Threads { working, indexing, erasing } =
+        let Threads { working, indexing, others } =
             std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let erasing = erasing.map(|(running, thread)| {
-            drop(running);
-            thread
-        });
+        // All of them are let go before any is waited for.
+        let (running, others): (Vec<_>, Vec<_>) = others.into_iter().unzip();
+        drop(running);
         let join = move || {
-            working.into_iter().chain(erasing).for_each(|thread| drop(thread.join()));
+            working.into_iter().chain(others).for_each(|thread| drop(thread.join()));
             if let Some((running, thread)) = indexing {
                 drop(running);
                 drop(thread.join());

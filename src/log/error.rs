@@ -1,5 +1,6 @@
 //! What can be wrong with a log.
 
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use crate::model::Revision;
@@ -73,8 +74,52 @@ pub enum Error {
         /// Where it goes on to.
         head: Revision,
     },
+    /// An index is not one of the log, or not of the log as it is now.
+    #[error("{} does not fit its log: {what}", file.display())]
+    OfAnotherLog {
+        /// The file.
+        file: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The index cannot be used, so what only the index has cannot be read.
+    #[error(
+        "{} cannot be used ({why}), and what only it has is not served until it is mended; if that \
+         does not come about, look at its disk",
+        file.display()
+    )]
+    IndexLost {
+        /// The file.
+        file: PathBuf,
+        /// What failed.
+        why: String,
+    },
+    /// There is no log, but something that was made from one.
+    #[error(
+        "{} is missing, but {} was made from it: put the log back from a backup; or, to start with \
+         an empty log, move the whole data folder away",
+        file.display(),
+        made_from_it.display()
+    )]
+    Missing {
+        /// The file of the log.
+        file: PathBuf,
+        /// What is there.
+        made_from_it: PathBuf,
+    },
+    /// The file was removed, or another was put in its place, while it was in use.
+    #[error(
+        "{} was removed or replaced while it was in use, so what is written would not be found \
+         again; leave the data folder alone while a server runs, and put the log back from a \
+         backup if it is gone",
+        file.display()
+    )]
+    Replaced {
+        /// The file.
+        file: PathBuf,
+    },
     /// The storage failed.
-    #[error("cannot use {}: {source}", file.display())]
+    #[error("cannot use {}: {source}; {}", file.display(), way_out(source.as_ref()))]
     Storage {
         /// The file or folder.
         file: PathBuf,
@@ -84,4 +129,27 @@ pub enum Error {
     /// The log was closed.
     #[error("the log is closed")]
     Closed,
+}
+
+/// What an operator can do about an error of the storage.
+fn way_out(source: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static str {
+    match source.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(ErrorKind::PermissionDenied) => {
+            "let the user that the server runs as read and write the data folder"
+        }
+        Some(ErrorKind::StorageFull) => "free some space on its disk",
+        Some(ErrorKind::QuotaExceeded) => "raise the quota, or free some space",
+        Some(ErrorKind::FileTooLarge) => {
+            "raise the limit on the size of files (ulimit -f), or use a file system that takes larger \
+             ones"
+        }
+        Some(ErrorKind::ReadOnlyFilesystem) => "mount its file system for writing",
+        Some(ErrorKind::IsADirectory | ErrorKind::NotADirectory) => {
+            "it should be a file in a folder: move away what is there"
+        }
+        _ => {
+            "look at the disk, of which the system's log may say more, and start again; if it \
+             cannot be read any more, restore the data folder from a backup"
+        }
+    }
 }

@@ -11,8 +11,8 @@
 //! could not give: revisions come from the log, and whoever applies them follows it.
 //!
 //! Beside it stands the [`Index`]: tables made from the log, so that a start need not read all of
-//! it and old revisions need not be in memory. It is never the truth: it is thrown away and made
-//! anew whenever it does not fit.
+//! it and old revisions need not be in memory. It is never the truth: it is rebuilt whenever it does
+//! not fit.
 //!
 //! Nothing here knows what the changes mean.
 
@@ -33,7 +33,8 @@ use std::sync::mpsc::Receiver;
 
 pub use error::Error;
 pub use index::{
-    Contents, Edge, FactKey, History, Index, Keep, OpenedIndex, Request, Rows, Snapshot,
+    Contents, Edge, FactKey, History, Index, Keep, Loss, OpenedIndex, Probe, Request, Rows,
+    Snapshot, probe_index,
 };
 pub use local::{Files, LocalLog, Options};
 pub use reading::forbid_reading;
@@ -153,6 +154,14 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// Up to where deletions had been looked for when posts were erased last. It is kept with the
     /// log.
     fn erased_until(&self) -> Revision;
+
+    /// Whether what is appended will be found by the next to open the log, as far as can be seen.
+    ///
+    /// # Errors
+    /// It will not, and the log must not be used further.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Ends the log's life in this process: receivers of [`Log::follow`] end after what was
     /// durable, and an append after this is an error.

@@ -1,23 +1,99 @@
-//! What the log's file and the index's file have in common: how redb is opened, and what its errors
-//! mean. Knows nothing of tables.
+//! What the log's file and the index's file have in common: how redb is opened and closed, and what
+//! its errors and panics mean. Knows nothing of tables.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::hash::BuildHasher;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Deref;
+use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::Once;
 
-use redb::Builder;
+use redb::{Builder, Database};
 
 use super::Error;
 
-/// redb may panic over a file that was changed behind its back; that is damage, not a bug.
+thread_local! {
+    /// How many [`guarded`] the thread is in.
+    static GUARDED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// redb may panic over a file that was changed behind its back; that is damage, not a bug. What it
+/// has to say of it is in the error, and does not go to standard error.
 pub(super) fn guarded<T>(
     file: &Path,
     use_file: impl FnOnce() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(use_file)).unwrap_or_else(|_| {
-        let what = "its pages contradict each other".to_owned();
+    quietly(use_file).unwrap_or_else(|panic| {
+        let what = format!("its pages contradict each other: {}", message(panic.as_ref()));
         Err(Error::Damaged { file: file.to_owned(), what })
     })
+}
+
+/// An open file that is closed without being written to. Only for one of which every commit can be
+/// opened after a crash ([`redb::WriteTransaction::set_quick_repair`]), which so loses nothing.
+///
+/// redb commits when it closes, and ends the process if it panics over damage there; but not while
+/// a panic unwinds.
+#[derive(Debug)]
+pub(super) struct ClosedUnwritten(Option<Database>);
+
+impl ClosedUnwritten {
+    pub(super) fn new(database: Database) -> Self {
+        Self(Some(database))
+    }
+}
+
+impl Deref for ClosedUnwritten {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        let Some(database) = &self.0 else { unreachable!("it is taken only when it is dropped") };
+        database
+    }
+}
+
+impl Drop for ClosedUnwritten {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        if std::thread::panicking() {
+            return;
+        }
+        // What unwinds is nobody's panic, so no hook hears of it.
+        let unwinds = move || -> () {
+            let _dropped_then = database;
+            resume_unwind(Box::new(()))
+        };
+        let _ = quietly(unwinds);
+    }
+}
+
+fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    keep_panics_from_standard_error();
+    GUARDED.set(GUARDED.get() + 1);
+    let done = catch_unwind(AssertUnwindSafe(act));
+    GUARDED.set(GUARDED.get() - 1);
+    done
+}
+
+/// Those of threads that are in [`guarded`]; all others go where they went before.
+fn keep_panics_from_standard_error() {
+    static HOOKED: Once = Once::new();
+    HOOKED.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if GUARDED.try_with(Cell::get).unwrap_or(0) > 0 {
+                tracing::debug!(%panic, "the storage library gave up on a file");
+            } else {
+                others(panic);
+            }
+        }));
+    });
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
 }
 
 pub(super) fn builder(cache_bytes: usize) -> Builder {
@@ -33,6 +109,7 @@ pub(super) fn storage(file: &Path, error: impl Into<redb::Error>) -> Error {
         redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             Error::Damaged { file, what: error.to_string() }
         }
+        redb::Error::Io(error) => Error::Storage { file, source: error.into() },
         error => Error::Storage { file, source: error.into() },
     }
 }

@@ -10,6 +10,7 @@ mod other_protocol;
 mod resolve;
 mod socket;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,18 +20,22 @@ use connection::Services;
 use connections::Connections;
 use listener::Listener;
 pub use resolve::resolve;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tonic::service::Routes;
 
 use crate::api::{self, Admission, Health, StallWatch};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
-use crate::log::{self, Index, LocalLog, Log, OpenedIndex, Options};
+use crate::log::{self, Index, LocalLog, Log, OpenedIndex, Options, Probe};
 use crate::model::Revision;
 use crate::runtime::{Clock, Failure, Vital, Workers};
 
 /// How long callers have to hear that the server failed.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+/// How soon health says that some reads cannot be answered, or can again: load balancers ask about
+/// as often.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a server does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -89,20 +94,36 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the data, replays it, and listens. Calls are taken from then on, and answered once
-    /// [`Server::run`] is called.
+    /// Binds the address, opens the data, and replays it. Calls are taken from then on, and answered
+    /// once [`Server::run`] is called. It may be dropped meanwhile: then no more is done, as if the
+    /// process had ended.
     ///
     /// # Errors
-    /// See [`Error`]. The configuration is checked before anything is touched.
+    /// See [`Error`]. The configuration is checked, and the address bound, before the data are
+    /// touched.
     pub async fn open(config: Config) -> Result<Self, Error> {
+        Self::open_probing(config, None).await
+    }
+
+    /// As [`Server::open`]. An index over which a process has died is first looked into by `probe`.
+    ///
+    /// # Errors
+    /// As [`Server::open`].
+    pub async fn open_probing(config: Config, probe: Option<Probe>) -> Result<Self, Error> {
         config.check()?;
-        let limits = &config.limits;
-        let disk_free_bytes_min = limits.disk_free_bytes_min;
-        let options = Options { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
-        let log = LocalLog::open(&config.data_dir, options)?;
-        let options = Options { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
-        let index = Index::open(&config.data_dir, &log, options, limits.request_id_kept)?;
-        Self::on_indexed_log(config, Arc::new(log), index, Clock::system()).await
+        let listener = bind(&config)?;
+        let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
+        let open = move || -> Result<(Arc<dyn Log>, OpenedIndex), Error> {
+            let disk_free_bytes_min = limits.disk_free_bytes_min;
+            let options = Options { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
+            let log = LocalLog::open(&data_dir, options)?;
+            let options = Options { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
+            let kept = limits.request_id_kept;
+            let index = Index::open_probing(&data_dir, &log, options, kept, probe)?;
+            Ok((Arc::new(log), index))
+        };
+        let (log, index) = apart("whimbrel-open", open).await?;
+        Self::on(listener, config, log, Some(index), Clock::system()).await
     }
 
     /// As [`Server::open`], on a log and a clock of the caller's, and without an index.
@@ -110,7 +131,8 @@ impl Server {
     /// # Errors
     /// See [`Error`].
     pub async fn on_log(config: Config, log: Arc<dyn Log>, clock: Clock) -> Result<Self, Error> {
-        Self::on(config, log, None, clock).await
+        config.check()?;
+        Self::on(bind(&config)?, config, log, None, clock).await
     }
 
     /// As [`Server::on_log`], with an index of that log.
@@ -123,25 +145,27 @@ impl Server {
         index: OpenedIndex,
         clock: Clock,
     ) -> Result<Self, Error> {
-        Self::on(config, log, Some(index), clock).await
+        config.check()?;
+        Self::on(bind(&config)?, config, log, Some(index), clock).await
     }
 
     async fn on(
+        listener: Listener,
         config: Config,
         log: Arc<dyn Log>,
         index: Option<OpenedIndex>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        config.check()?;
         let vital = Vital::new();
         let started = std::time::Instant::now();
         let head = log.head();
         let indexed = index.as_ref().map_or(Revision::ZERO, |index| index.contents.complete_until);
-        let limits = &config.limits;
-        let engine = match index {
-            Some(index) => Engine::open_indexed(log, index, limits, clock, &vital)?,
-            None => Engine::open(log, limits, clock, &vital)?,
+        let (limits, of_engine) = (config.limits.clone(), vital.clone());
+        let open = move || match index {
+            Some(index) => Engine::open_indexed(log, index, &limits, clock, &of_engine),
+            None => Engine::open(log, &limits, clock, &of_engine),
         };
+        let engine = apart("whimbrel-replay", open).await?;
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!(%head, %indexed, seconds, "log replayed");
 
@@ -152,8 +176,6 @@ impl Server {
             stall_watch: stall_watch.clone(),
             reflection: config.reflection,
         })?;
-        let listener = Listener::bind(&config.listen)
-            .map_err(|(address, source)| Error::Listen { address, source })?;
         Ok(Self { listener, engine, vital, routes, health, stall_watch, config })
     }
 
@@ -201,7 +223,10 @@ impl Server {
                 }
             };
             let stopping = async {
-                shutdown.await;
+                tokio::select! {
+                    never = tell_health(&health, &engine) => match never {},
+                    () = shutdown => {}
+                }
                 health.not_serving().await;
                 if !limits.drain_notice.is_zero() {
                     sleep(limits.drain_notice).await;
@@ -230,6 +255,46 @@ impl Server {
         match failure.or_else(|| vital.failure()) {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
+        }
+    }
+}
+
+fn bind(config: &Config) -> Result<Listener, Error> {
+    let bound = Listener::bind(&config.listen);
+    bound.map_err(|(address, source)| Error::Listen { address, source })
+}
+
+/// Says now and then whether all that may be asked for can be answered.
+async fn tell_health(health: &Health, engine: &Engine) -> Infallible {
+    let mut has_all = true;
+    loop {
+        sleep(HEALTH_INTERVAL).await;
+        if has_all != engine.has_all() {
+            has_all = !has_all;
+            if has_all { health.serving().await } else { health.not_serving().await }
+        }
+    }
+}
+
+/// Does what takes long on a thread of its own, which a caller may leave behind.
+async fn apart<T, E>(
+    part: &str,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Error>
+where
+    T: Send + 'static,
+    Error: From<E>,
+    E: Send + 'static,
+{
+    let (sender, done) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(part.to_owned());
+    // Whoever left it behind has no use for it.
+    thread.spawn(move || drop(sender.send(work()))).map_err(Error::Workers)?;
+    match done.await {
+        Ok(done) => Ok(done?),
+        Err(_) => {
+            let reason = "it panicked".to_owned();
+            Err(Failure { part: part.to_owned(), reason }.into())
         }
     }
 }

@@ -4,7 +4,7 @@ use super::View;
 use super::applied::{Applied, Noticed};
 use super::fact::Place;
 use super::fact::{Key, Notice, Subject, Table, Value};
-use super::facts::Order;
+use super::facts::{Facts, Order};
 use super::ids::UserIx;
 use super::ledger::Store;
 use super::turn::Applying;
@@ -16,6 +16,23 @@ pub(super) struct Memory<'a> {
     pub(super) view: &'a View,
     pub(super) by: &'a Applying,
     pub(super) applied: Applied,
+}
+
+impl Memory<'_> {
+    /// Reads facts. What is half applied cannot be given up, so while the index is lost that may be
+    /// asked for them, this waits until it is mended.
+    fn of_facts<T>(&self, read: impl Fn(&Facts) -> Result<T, log::Error>) -> Result<T, log::Error> {
+        loop {
+            match read(&self.view.facts) {
+                Err(error @ log::Error::IndexLost { .. }) => {
+                    if !self.view.index().is_some_and(|index| index.wait_until_mended()) {
+                        return Err(error);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
 }
 
 impl Store for Memory<'_> {
@@ -71,7 +88,7 @@ impl Store for Memory<'_> {
     fn get(&self, key: Key) -> Result<Option<Value>, log::Error> {
         match key.table.keep() {
             Keep::InMemory => Ok(self.view.hidden.get(key)),
-            Keep::OnDisk => self.view.facts.get(key),
+            Keep::OnDisk => self.of_facts(|facts| facts.get(key)),
         }
     }
 
@@ -95,8 +112,9 @@ impl Store for Memory<'_> {
     }
 
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, log::Error> {
+        let about = (table, subject);
         let all =
-            self.view.facts.list((table, subject), Place::FIRST, Order::OldestFirst, usize::MAX);
+            self.of_facts(|facts| facts.list(about, Place::FIRST, Order::OldestFirst, usize::MAX));
         let fact = |(place, value)| (Key { table, subject, place }, value);
         Ok(all?.into_iter().map(fact).collect())
     }

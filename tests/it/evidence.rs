@@ -11,7 +11,7 @@ use redb::StorageBackend;
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::{Engine, ReactionKind};
-use whimbrel::log::{Index, LocalLog, Log};
+use whimbrel::log::{Files, Index, LocalLog, Log};
 use whimbrel::model::{Change, Content, Event, PostId, PostRef, Revision, Timestamp, UserId};
 use whimbrel::runtime::{Clock, Vital};
 use whimbrel::view::{Evidence, Question, View};
@@ -346,6 +346,22 @@ struct Counted {
 impl Counted {
     fn syncs(&self) -> usize {
         self.syncs.load(Ordering::SeqCst)
+    }
+}
+
+impl Files for Counted {
+    type File = Self;
+
+    fn current(&self) -> Self {
+        self.clone()
+    }
+
+    fn make_copy(&self) -> io::Result<Self> {
+        unreachable!("nothing is rebuilt here")
+    }
+
+    fn exchange(&self) -> io::Result<()> {
+        unreachable!("nothing is rebuilt here")
     }
 }
 

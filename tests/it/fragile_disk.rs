@@ -109,6 +109,14 @@ impl FragileDisk {
         self.state().writes_until_failure = Some(writes);
     }
 
+    /// From now on all succeed again.
+    pub(crate) fn heal(&self) {
+        let mut state = self.state();
+        state.syncs_until_failure = None;
+        state.writes_until_failure = None;
+        state.copy_writes_until_failure = None;
+    }
+
     /// Lets so many writes to files beside the first succeed, and no other; or all of them.
     pub(crate) fn fail_copies_after_writes(&self, writes: Option<usize>) {
         self.state().copy_writes_until_failure = writes;

@@ -69,29 +69,6 @@ fn after_a_stop_in_order_nothing_is_replayed() {
     assert!(log.head() > Revision::new(100));
 }
 
-/// An index whose disk fails ends the process as a log's does: what it holds is not known then.
-#[test]
-fn a_failing_index_ends_the_engine() {
-    let (log, index) = new_disks();
-    runtime().block_on(async {
-        let vital = Vital::new();
-        let engine = open_engine_for(&log, &index, &vital);
-        index.fail_after_syncs(1);
-        for number in 0..200 {
-            let text = PostText::parse("hello").unwrap();
-            if engine.publish(user(number % USERS), text, None).await.is_err() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        let failure = within("the failure to be told", vital.failed()).await;
-        assert_eq!(failure.part, "whimbrel-index");
-        within("the engine to stop", engine.stop()).await;
-    });
-    let (log, index) = cut_both(&log, &index, &mut fastrand::Rng::with_seed(1));
-    check_recovered(&log, &index);
-}
-
 /// An index of another log, of a longer log, of another history of the same log, of another format,
 /// and none at all.
 #[test]
@@ -417,14 +394,10 @@ fn new_disks() -> (FragileDisk, FragileDisk) {
 }
 
 fn open_engine(log: &FragileDisk, index: &FragileDisk) -> Engine {
-    open_engine_for(log, index, &Vital::new())
-}
-
-fn open_engine_for(log: &FragileDisk, index: &FragileDisk, vital: &Vital) -> Engine {
     let log = LocalLog::on_storage(log.clone(), "disk", OPTIONS).unwrap();
     let kept = limits().request_id_kept;
     let opened = Index::on_storage(index, "index", &log, OPTIONS, kept).unwrap();
-    Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), vital).unwrap()
+    Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &Vital::new()).unwrap()
 }
 
 fn opened_until(log: &[u8], index: &[u8]) -> Revision {

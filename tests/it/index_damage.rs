@@ -1,15 +1,17 @@
 //! An index whose file is damaged, before the built program: in the end it starts, and whatever is
 //! read is what the log says.
 
+use tonic::{Code, Status};
 use whimbrel::api::v1::{FollowRequest, NewsFeedRequest, PublishRequest};
 use whimbrel::client::{Client, Error};
 
+use crate::harness::{Setup, TestServer, eventually};
 use crate::process::ServerProcess;
 
 const USERS: usize = 6;
 
 /// Bytes that are not what was written, anywhere: what is read is what the log says. Opening such
-/// a file can end the program, which then begins without it after a few starts.
+/// a file can end the program, which then begins without it.
 #[test]
 fn a_damaged_index_is_made_anew() {
     let mut random = fastrand::Rng::with_seed(1);
@@ -44,29 +46,76 @@ fn a_damaged_index_is_made_anew() {
     }
 }
 
-/// After starts that died while they opened the index, the next does without it.
+/// A damaged index is found by reads while the server serves. They are refused, with a delay, and
+/// health says so; in a moment all is served again, by the same process.
 #[test]
-fn an_index_that_kills_is_given_up() {
-    let folder = tempfile::tempdir().unwrap();
-    let mark = folder.path().join("index.opening");
-    let expected = runtime().block_on(async {
-        let server = ServerProcess::start(folder.path());
-        make_feeds(&server).await;
-        let feeds = read_feeds(&server).await.unwrap();
-        assert_eq!(server.terminated().await.0, Some(0));
-        feeds
-    });
-    for (died, given_up) in [(1, false), (2, true), (0, false)] {
-        std::fs::write(&mark, vec![b'.'; died]).unwrap();
-        let (feeds, said) = runtime().block_on(async {
-            let server = ServerProcess::start_for_few(folder.path(), 10);
-            assert!(!mark.exists(), "it is open");
-            let feeds = read_feeds(&server).await.unwrap();
-            (feeds, server.terminated().await.1)
-        });
-        assert_eq!(feeds, expected);
-        assert_eq!(said.contains("index thrown away"), given_up, "{died}: {said}");
+fn an_index_that_is_damaged_is_mended_while_the_server_serves() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut refused = 0;
+    for _ in 0..6 {
+        refused += runtime().block_on(read_after_damage(&mut random));
     }
+    assert!(refused > 0, "no damage was found by a read");
+}
+
+/// How many reads were refused.
+async fn read_after_damage(random: &mut fastrand::Rng) -> usize {
+    // Little is in memory, so much is read from the index.
+    let setup = Setup::new().limits(|limits| {
+        limits.recent_revisions_per_author_max = 1;
+        limits.counted_posts_max = 1;
+        // What is on the disk is read there.
+        limits.log_cache_bytes = 0;
+    });
+    let mut server = setup.start().await;
+    for number in 0..40 {
+        let author = server.user(&user(number));
+        author.tries_to_publish(&format!("post {number}"), "").await.unwrap();
+        if number < USERS {
+            for other in (0..USERS).filter(|&other| other != number) {
+                author.tries_to_follow(&user(other)).await.unwrap();
+            }
+        }
+    }
+    let expected = feeds(&server).await.unwrap();
+    let file = server.folder().path().join("index.redb");
+    // What is written to a file in use is seen by whoever reads it.
+    server.restart().await;
+    let mut damaged = std::fs::read(&file).unwrap();
+    // The first pages say where the others are.
+    for at in (16_384..damaged.len()).step_by(8) {
+        damaged[at] ^= random.u8(..);
+    }
+    std::fs::write(&file, damaged).unwrap();
+
+    let mut refused = 0;
+    let mended = eventually("the index to be mended", async || match feeds(&server).await {
+        Ok(feeds) => Some(feeds),
+        Err(status) => {
+            crate::harness::refused(Err::<(), _>(status))
+                .with(Code::Unavailable, "INDEX_LOST")
+                .with_a_delay();
+            refused += 1;
+            None
+        }
+    })
+    .await;
+    assert_eq!(mended, expected);
+    server.user("late").tries_to_publish("still here", "").await.unwrap();
+    server.stop().await;
+    refused
+}
+
+/// All feeds, as far as the index has them.
+async fn feeds(server: &TestServer) -> Result<Vec<Vec<String>>, Status> {
+    let mut feeds = Vec::new();
+    for number in 0..USERS {
+        let request = NewsFeedRequest { page_size: 100, ..NewsFeedRequest::default() };
+        let page = server.user(&user(number)).tries_to_read(request).await?;
+        let posts = page.items.into_iter().filter_map(|item| item.post);
+        feeds.push(posts.map(|post| post.text).collect());
+    }
+    Ok(feeds)
 }
 
 /// Follows and posts of some users.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_whimbrel");
 
 /// A server process. Killed when dropped.
@@ -22,11 +24,23 @@ impl ServerProcess {
 
     /// The same, but its disk fails every write beyond so many KiB of a file.
     pub(crate) fn start_on_failing_disk(data_dir: &Path, file_kib_max: u32) -> Self {
-        // The signal has to be ignored for the write to fail instead of the process to be killed.
-        let limits = format!("trap '' XFSZ; ulimit -f {file_kib_max}; exec \"$@\"");
+        let limits = format!("ulimit -f {file_kib_max}; exec \"$@\"");
         let mut shell = Command::new("bash");
         shell.args(["-c", &limits, "bash", PROGRAM]);
-        Self::listening(serve(shell, data_dir, "error"))
+        Self::listening(serve(shell, data_dir, "warn"))
+    }
+
+    /// The same as [`ServerProcess::start`], but it takes no changes, as on a full disk, and says what
+    /// worries it.
+    pub(crate) fn start_on_full_disk(data_dir: &Path) -> Self {
+        let mut program = Command::new(PROGRAM);
+        program.env("WHIMBREL_DISK_FREE_MIN", u32::MAX.to_string());
+        Self::listening(serve(program, data_dir, "warn"))
+    }
+
+    /// The same as [`ServerProcess::start`], and it says all that it does.
+    pub(crate) fn start_talking(data_dir: &Path) -> Self {
+        Self::listening(serve(Command::new(PROGRAM), data_dir, "info"))
     }
 
     /// The same as [`ServerProcess::start`], but it may have no more than so many files open, and
@@ -54,16 +68,38 @@ impl ServerProcess {
 
     /// The same as [`ServerProcess::start`]; `None` if it ends instead.
     pub(crate) fn try_start(data_dir: &Path) -> Option<Self> {
+        Self::try_start_or_say(data_dir).ok()
+    }
+
+    /// The same as [`ServerProcess::start`]; or what it says if it ends instead.
+    pub(crate) fn try_start_or_say(data_dir: &Path) -> Result<Self, String> {
         let mut child = serve(Command::new(PROGRAM), data_dir, "off");
-        // Nobody reads what a library has to say about the end.
-        drop(child.stderr.take());
         let mut first_line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
         if first_line.is_empty() {
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
             child.wait().unwrap();
-            return None;
+            return Err(said);
         }
-        Some(Self { address: listening_on(&first_line), child })
+        Ok(Self { address: listening_on(&first_line), child })
+    }
+
+    /// Starts one that is to refuse to, listening on `listen`, and gives its exit code and what it
+    /// said.
+    pub(crate) fn refuses(data_dir: &Path, listen: SocketAddr) -> (Option<i32>, String) {
+        let mut program = Command::new(PROGRAM);
+        program.args(["serve", "--log", "warn", "--listen", &listen.to_string(), "--data"]);
+        program.arg(data_dir).stdin(Stdio::null());
+        let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first_line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
+        if !first_line.is_empty() {
+            kill(&mut child);
+            panic!("it listens");
+        }
+        let ended = child.wait_with_output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
     }
 
     fn listening(mut child: Child) -> Self {
@@ -103,8 +139,13 @@ impl ServerProcess {
 
     /// Asks it to end as an operator does, and does not wait.
     pub(crate) fn begin_to_terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 }
 

@@ -2,7 +2,8 @@
 //! be read without being in memory.
 //!
 //! ```text
-//!   index.opening     while it is being opened, see tries.rs
+//!   index.busy        while it is opened or written, see probe.rs
+//!   index.redb.new    while it is rebuilt, see opening.rs
 //!   index.redb
 //!   ├── users       number ──▶ name                 numbers are given in the order of the log
 //!   ├── edges       (follower, followee) ──▶ since
@@ -17,36 +18,42 @@
 //!
 //! The index is never the truth. It is written behind the log, and a write brings all tables from
 //! one revision to another or does nothing. One that is missing, damaged, of another format, of
-//! another log, or ahead of its log is thrown away and made anew.
+//! another log, or ahead of its log is rebuilt, under another name until it is whole. One that is
+//! found damaged, or whose disk fails, while it is used is mended by whoever writes it.
 //!
 //! Nothing is read of the file but what was written there (blocks.rs). The checks of the rows are
-//! beside that for what a sound block cannot tell: that it is one of an earlier moment.
+//! for what a sound block cannot say: that it is one of an earlier moment.
 
 mod blocks;
 mod chains;
 mod facts;
+mod home;
+mod mending;
+mod opening;
+mod probe;
 mod rows;
 mod snapshot;
 mod tables;
-mod tries;
+mod trouble;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use blocks::{Blocks, Damage};
-use redb::backends::FileBackend;
-use redb::{Database, ReadableDatabase, StorageBackend};
-
+use home::{Folder, Opened, Risk, Shelf, Which};
+use opening::{Opening, Unfit};
+pub use probe::{Probe, probe_index};
+use redb::{Database, ReadableDatabase};
 pub use rows::{Contents, Edge, FactKey, Keep, Request, Rows};
 pub use snapshot::Snapshot;
 use tables::key;
-use tries::Tries;
+use trouble::IndexFile;
+pub use trouble::Loss;
 
+use super::local::Files;
 use super::reading::assert_may_read;
-use super::redb_file::{builder, guarded, random, storage};
+use super::redb_file::{ClosedUnwritten, guarded, storage};
 use super::space::Space;
 use super::{Entry, Error, Log, Options, codec};
 use crate::model::{LogTime, Revision};
@@ -55,33 +62,43 @@ const FORMAT: u64 = 3;
 /// The formats before blocks had checks: the file is redb's own.
 const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 
+/// The names of the files in a data folder that only a log can have left there: the one in use, and
+/// one that is being made.
+pub(super) const FILES: [&str; 2] = ["index.redb", "index.redb.new"];
+
 /// The tables.
 #[derive(Debug)]
 pub struct Index {
-    database: Database,
     file: IndexFile,
+    opening: Opening,
     hash_key: [u64; 2],
-    request_id_kept: Duration,
-    space: Option<Space>,
     complete_until: AtomicU64,
     /// How many users are in it.
     user_count: AtomicU32,
+    /// `None` only while it is mended.
+    database: RwLock<Option<ClosedUnwritten>>,
     writer: Mutex<Writer>,
-}
-
-/// Where the tables are.
-#[derive(Debug)]
-struct IndexFile {
-    name: PathBuf,
-    /// Or on storage of the caller's.
-    is_in_folder: bool,
-    damage: Damage,
 }
 
 /// What only one write at a time may touch.
 #[derive(Debug)]
 struct Writer {
     rows_sum: u64,
+    place: Place,
+    /// Whether it was not tried in vain.
+    may_settle: bool,
+}
+
+/// Where the tables are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the file in use.
+    Current,
+    /// In a new one, which is to take its place.
+    New,
+    /// In memory, where they have what the views that read them have dropped, and no more: all that
+    /// comes stays with those until there is a file again.
+    Memory,
 }
 
 /// An index, and what a view is loaded from: all that was in it when it was opened.
@@ -104,139 +121,89 @@ pub enum History {
 
 impl Index {
     /// Opens the index in `dir`, which `log` holds; makes an empty one if there is none that fits
-    /// `log`. Requests are kept for `request_id_kept`.
+    /// `log`. If none can be made either, it is one of nothing, until it is mended. Requests are
+    /// kept for `request_id_kept`.
     ///
     /// # Errors
-    /// The folder cannot be read or written.
+    /// The log cannot be read.
     pub fn open(
         dir: &Path,
         log: &dyn Log,
         options: Options,
         request_id_kept: Duration,
     ) -> Result<OpenedIndex, Error> {
-        let file = dir.join("index.redb");
-        let is_there = file.try_exists().map_err(|error| storage(&file, error))?;
-        let open = || {
-            let opened =
-                fs::File::options().read(true).write(true).create(true).truncate(false).open(&file);
-            let opened = opened.map_err(|error| storage(&file, error))?;
-            let opened = FileBackend::new(opened).map_err(|error| storage(&file, error))?;
-            open_blocks(opened, &file, options)
-        };
-        let make = || {
-            if is_there {
-                fs::remove_file(&file).map_err(|error| storage(&file, error))?;
-            }
-            open()
-        };
-        let tries = Tries::of(dir);
-        let may_open = is_there && tries.begin()?;
-        if is_there && !may_open {
-            tracing::warn!("index thrown away: starts have died opening it");
-        }
-        let mut opened =
-            Self::fitting(&file, log, may_open.then_some(open), make, request_id_kept)?;
-        tries.over()?;
-        // It must never take the room that the log is promised for its own writes.
+        Self::open_probing(dir, log, options, request_id_kept, None)
+    }
+
+    /// As [`Index::open`]. A file over which a process has died is first looked into by `probe`, if
+    /// there is one.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn open_probing(
+        dir: &Path,
+        log: &dyn Log,
+        options: Options,
+        request_id_kept: Duration,
+        probe: Option<Probe>,
+    ) -> Result<OpenedIndex, Error> {
         let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
-        opened.index.file.is_in_folder = true;
-        opened.index.space = Some(Space::new(dir.to_owned(), bytes_min));
-        Ok(opened)
+        let home = Arc::new(Folder::new(dir, options.cache_bytes, probe));
+        let space = Some(Arc::new(Space::new(dir.to_owned(), bytes_min)));
+        Opening { home, space, request_id_kept }.open(log)
     }
 
     /// As [`Index::open`], on storage of the caller's, whose clones are the same storage. There is
     /// no look at free space.
     ///
     /// # Errors
-    /// The storage cannot be used.
+    /// The log cannot be read.
     pub fn on_storage(
-        storage_backend: &(impl StorageBackend + Clone),
+        files: &(impl Files + Clone),
         name: &str,
         log: &dyn Log,
         options: Options,
         request_id_kept: Duration,
     ) -> Result<OpenedIndex, Error> {
-        let file = PathBuf::from(name);
-        let bytes = storage_backend.len().map_err(|error| storage(&file, error))?;
-        let open = || open_blocks(storage_backend.clone(), &file, options);
-        let make = || {
-            storage_backend.set_len(0).map_err(|error| storage(&file, error))?;
-            open()
-        };
-        Self::fitting(&file, log, (bytes > 0).then_some(open), make, request_id_kept)
-    }
-
-    /// The index that `open` gives, if it fits `log`; else the one that `make` makes.
-    fn fitting(
-        file: &Path,
-        log: &dyn Log,
-        open: Option<impl Fn() -> Result<(Database, Damage), Error>>,
-        make: impl Fn() -> Result<(Database, Damage), Error>,
-        request_id_kept: Duration,
-    ) -> Result<OpenedIndex, Error> {
-        if let Some(open) = open {
-            match guarded(file, || Self::load(open()?, file, log, request_id_kept)) {
-                Ok(opened) => return Ok(opened),
-                Err(reason) => {
-                    tracing::warn!(%reason, "index thrown away; it is made anew from the log");
-                }
-            }
-        }
-        guarded(file, || {
-            let (database, damage) = make()?;
-            begin(&database, log).map_err(|error| storage(file, error))?;
-            Self::load((database, damage), file, log, request_id_kept)
-        })
+        let home = Arc::new(Shelf::new(files.clone(), name, options.cache_bytes));
+        Opening { home, space: None, request_id_kept }.open(log)
     }
 
     fn load(
-        (database, damage): (Database, Damage),
-        file: &Path,
+        (database, damage): Opened,
+        opening: &Opening,
+        place: Place,
         log: &dyn Log,
-        request_id_kept: Duration,
-    ) -> Result<OpenedIndex, Error> {
-        let unfit = |what: String| Error::Damaged { file: file.to_owned(), what };
-        let number = |key: &str| -> Result<u64, Error> {
-            let number = tables::get(&database, key).map_err(|error| storage(file, error))?;
-            number.ok_or_else(|| unfit(format!("it does not say its {key}")))
-        };
-        let found = number(key::FORMAT)?;
-        if found != FORMAT {
-            return Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT });
+    ) -> Result<OpenedIndex, Unfit> {
+        let which = if place == Place::New { Which::New } else { Which::Current };
+        let file = opening.home.name(which);
+        let database = ClosedUnwritten::new(database);
+        let numbers = guarded(file, || Numbers::read(&database, file));
+        let numbers = numbers.map_err(Unfit::Index)?;
+        numbers.check(file, log)?;
+        let loaded = guarded(file, || {
+            let loaded = tables::load(&database, numbers.hash_key);
+            loaded.map_err(|error| storage(file, error))
+        });
+        let (mut contents, rows_sum) = loaded.map_err(Unfit::Index)?;
+        if rows_sum != numbers.rows_sum {
+            let what = "its rows are not those that were written".to_owned();
+            return Err(Unfit::Index(Error::Damaged { file: file.to_owned(), what }));
         }
-        if number(key::LOG_ID)? != log.id().get() {
-            return Err(unfit("it was made from another log".to_owned()));
-        }
-        let complete_until = Revision::new(number(key::COMPLETE_UNTIL)?);
-        if complete_until > log.head() {
-            let head = log.head();
-            return Err(unfit(format!("it is at revision {complete_until}, its log at {head}")));
-        }
-        let event = log.get(complete_until)?;
-        let check = event.map_or(0, |event| codec::check_of(complete_until, &event));
-        if check != number(key::COMPLETE_CHECK)? {
-            return Err(unfit(format!("its log has another event at revision {complete_until}")));
-        }
-        let hash_key = [number(key::HASH[0])?, number(key::HASH[1])?];
-
-        let (mut contents, rows_sum) =
-            tables::load(&database, hash_key).map_err(|error| storage(file, error))?;
-        if rows_sum != number(key::ROWS_SUM)? {
-            return Err(unfit("its rows are not those that were written".to_owned()));
-        }
-        contents.complete_until = complete_until;
+        contents.complete_until = numbers.complete_until;
         let users = contents.users.len();
-        let user_count =
-            u32::try_from(users).map_err(|_| unfit(format!("it has {users} users")))?;
+        let user_count = u32::try_from(users).map_err(|_| {
+            let what = format!("it has {users} users");
+            Unfit::Index(Error::Damaged { file: file.to_owned(), what })
+        })?;
         let index = Self {
-            database,
-            file: IndexFile { name: file.to_owned(), is_in_folder: false, damage },
-            hash_key,
-            request_id_kept,
-            space: None,
-            complete_until: AtomicU64::new(complete_until.get()),
+            file: IndexFile::new(opening.home.name(Which::Current).to_owned(), damage),
+            opening: opening.clone(),
+            hash_key: numbers.hash_key,
+            complete_until: AtomicU64::new(numbers.complete_until.get()),
             user_count: AtomicU32::new(user_count),
-            writer: Mutex::new(Writer { rows_sum }),
+            database: RwLock::new(Some(database)),
+            writer: Mutex::new(Writer { rows_sum, place, may_settle: true }),
         };
         Ok(OpenedIndex { index, contents })
     }
@@ -264,23 +231,26 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::DiskFull`]: nothing was written, and a later write may succeed. Any other error:
-    /// the index must not be used further.
+    /// the index is not used further before it is mended.
     ///
     /// # Panics
     /// The rows do not follow on those that are there.
     pub fn write(&self, rows: &mut Rows, last: &Entry) -> Result<(), Error> {
         let mut writer = self.writer();
+        self.file.check()?;
         let users_from = self.user_count.load(Ordering::Acquire);
         assert_eq!(rows.users_from, users_from, "rows that follow on others than it has");
-        if let Some(space) = &self.space {
+        if let Some(space) = &self.opening.space {
             space.check()?;
         }
+        let _risk = Risk::begin(&*self.opening.home);
+        let database = self.database();
         let mut rows_sum = writer.rows_sum;
         let write = || -> Result<(), redb::Error> {
-            let mut transaction = self.database.begin_write()?;
+            let mut transaction = opened(&database)?.begin_write()?;
             // Opening after a crash then takes the same time at any size of the file.
             transaction.set_quick_repair(true);
-            let kept = self.request_id_kept;
+            let kept = self.opening.request_id_kept;
             let forgotten = |time: LogTime, now| time.is_older_than(kept, now);
             tables::add(&transaction, rows, forgotten, &mut rows_sum)?;
             let check = codec::check_of(last.revision, &last.event);
@@ -291,9 +261,13 @@ impl Index {
         };
         self.file.guarded(write)?;
         writer.rows_sum = rows_sum;
-        self.user_count.store(rows.next_user(), Ordering::Release);
-        self.complete_until.store(last.revision.get(), Ordering::Release);
+        self.now_has(rows.next_user(), last.revision);
         Ok(())
+    }
+
+    fn now_has(&self, users: u32, complete_until: Revision) {
+        self.user_count.store(users, Ordering::Release);
+        self.complete_until.store(complete_until.get(), Ordering::Release);
     }
 
     /// The tables as they are now.
@@ -305,57 +279,77 @@ impl Index {
         // Read first: what is seen is then at least as new.
         let user_count = self.user_count.load(Ordering::Acquire);
         let complete_until = self.complete_until();
-        let transaction = self.file.guarded(|| Ok(self.database.begin_read()?))?;
+        self.file.check()?;
+        let transaction = self.file.guarded(|| Ok(opened(&self.database())?.begin_read()?))?;
         Ok(Snapshot::new(&self.file, transaction, complete_until, user_count))
     }
 
+    fn database(&self) -> RwLockReadGuard<'_, Option<ClosedUnwritten>> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A panic while writing ends the process.
+        // What a panic while writing leaves is lost, and so is not written on.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl IndexFile {
-    /// Uses the file. If it is damaged it goes, so that the next start makes it anew: most of its
-    /// pages are never looked at by an opening.
-    fn guarded<T>(&self, mut use_file: impl FnMut() -> Result<T, redb::Error>) -> Result<T, Error> {
-        let used = guarded(&self.name, || use_file().map_err(|error| storage(&self.name, error)));
-        let used = used.map_err(|error| match self.damage.found() {
-            Some(what) => Error::Damaged { file: self.name.clone(), what: what.to_owned() },
-            None => error,
-        });
-        if let Err(Error::Damaged { .. }) = &used
-            && self.is_in_folder
-        {
-            let removed = fs::remove_file(&self.name);
-            tracing::error!(?removed, "the index is damaged; the next start makes it anew");
+/// The open file, if there is one.
+fn opened(database: &Option<ClosedUnwritten>) -> Result<&Database, redb::Error> {
+    database.as_deref().ok_or(redb::Error::DatabaseClosed)
+}
+
+/// What an index says of itself.
+#[derive(Debug)]
+struct Numbers {
+    log_id: u64,
+    complete_until: Revision,
+    complete_check: u64,
+    hash_key: [u64; 2],
+    rows_sum: u64,
+}
+
+impl Numbers {
+    fn read(database: &Database, file: &Path) -> Result<Self, Error> {
+        let number = |key: &str| -> Result<u64, Error> {
+            let number = tables::get(database, key).map_err(|error| storage(file, error))?;
+            let what = || format!("it does not say its {key}");
+            number.ok_or_else(|| Error::Damaged { file: file.to_owned(), what: what() })
+        };
+        let found = number(key::FORMAT)?;
+        if found != FORMAT {
+            return Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT });
         }
-        used
+        Ok(Self {
+            log_id: number(key::LOG_ID)?,
+            complete_until: Revision::new(number(key::COMPLETE_UNTIL)?),
+            complete_check: number(key::COMPLETE_CHECK)?,
+            hash_key: [number(key::HASH[0])?, number(key::HASH[1])?],
+            rows_sum: number(key::ROWS_SUM)?,
+        })
+    }
+
+    /// Whether it is an index of `log`, as that is now.
+    fn check(&self, file: &Path, log: &dyn Log) -> Result<(), Unfit> {
+        let unfit =
+            |what: String| Unfit::Index(Error::OfAnotherLog { file: file.to_owned(), what });
+        if self.log_id != log.id().get() {
+            return Err(unfit("it was made from another log".to_owned()));
+        }
+        let (until, head) = (self.complete_until, log.head());
+        if until > head {
+            return Err(unfit(format!("it is at revision {until}, its log at {head}")));
+        }
+        let event = log.get(until).map_err(Unfit::Log)?;
+        if event.map_or(0, |event| codec::check_of(until, &event)) != self.complete_check {
+            return Err(unfit(format!("its log has another event at revision {until}")));
+        }
+        Ok(())
     }
 }
 
-/// Opens what is in `backend`, or begins it.
-fn open_blocks(
-    backend: impl StorageBackend,
-    file: &Path,
-    options: Options,
-) -> Result<(Database, Damage), Error> {
-    let mut magic = blocks::MAGIC;
-    if backend.len().map_err(|error| storage(file, error))? >= magic.len() as u64 {
-        backend.read(0, &mut magic).map_err(|error| storage(file, error))?;
-    }
-    if magic.starts_with(b"redb") {
-        let (file, found) = (file.to_owned(), FORMAT_WITHOUT_BLOCKS);
-        return Err(Error::OtherFormat { file, found, supported: FORMAT });
-    }
-    let damage = Damage::default();
-    let backend = Blocks::new(backend, damage.clone());
-    let opened = builder(options.cache_bytes).create_with_backend(backend);
-    Ok((opened.map_err(|error| storage(file, error))?, damage))
-}
-
-/// Makes the tables of an index of `log` that has nothing in it.
-fn begin(database: &Database, log: &dyn Log) -> Result<(), redb::Error> {
+/// Makes the tables of an index of `log` that has nothing in it, under `hash_key`.
+fn begin(database: &Database, log: &dyn Log, hash_key: [u64; 2]) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     tables::make(&transaction)?;
@@ -363,11 +357,10 @@ fn begin(database: &Database, log: &dyn Log) -> Result<(), redb::Error> {
     tables::put(&transaction, key::LOG_ID, log.id().get())?;
     tables::put(&transaction, key::COMPLETE_UNTIL, 0)?;
     tables::put(&transaction, key::COMPLETE_CHECK, 0)?;
-    let hash_key = [random(), random()];
-    for (half, number) in key::HASH.into_iter().zip(hash_key) {
-        tables::put(&transaction, half, number)?;
-    }
     tables::put(&transaction, key::ROWS_SUM, tables::check::hash_key(hash_key))?;
+    for (name, half) in key::HASH.into_iter().zip(hash_key) {
+        tables::put(&transaction, name, half)?;
+    }
     transaction.commit()?;
     Ok(())
 }

@@ -55,6 +55,13 @@ pub(super) fn get(database: &Database, key: &str) -> Result<Option<u64>, redb::E
     Ok(meta.get(key)?.map(|value| value.value()))
 }
 
+/// How many users there are.
+pub(super) fn user_count(database: &Database) -> Result<u32, redb::Error> {
+    let users = database.begin_read()?.open_table(USERS)?.len()?;
+    let too_many = |_| redb::Error::Corrupted(format!("it has {users} users"));
+    u32::try_from(users).map_err(too_many)
+}
+
 /// Stores a number.
 pub(super) fn put(
     transaction: &WriteTransaction,

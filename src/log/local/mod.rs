@@ -7,7 +7,7 @@
 //!   ├── log.redb
 //!   │   ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
 //!   │   └── meta   "format" ──▶ 2,  "log_id" ──▶ random,  "erased_until" ──▶ revision
-//!   └── index.redb     made from the log (see index/), and made anew when it does not fit
+//!   └── index.redb     made from the log (see index/), and rebuilt when it does not fit
 //! ```
 //!
 //! A batch is one transaction with one flush to the disk. After a failed write or flush nothing is
@@ -27,7 +27,7 @@ pub use place::Files;
 use place::{Folder, Place, Shelf};
 
 use super::reading::assert_may_read;
-use super::redb_file::{guarded, random, storage};
+use super::redb_file::{ClosedUnwritten, guarded, random, storage};
 use super::{Batch, Entry, Erasing, Erasure, Error, Log, codec};
 use crate::model::{Event, LogId, Revision};
 
@@ -107,8 +107,15 @@ impl LocalLog {
     }
 
     fn prepare(database: Database, file: &Path, place: Box<dyn Place>) -> Result<Self, Error> {
-        let (id, erased_until) = identity(&database, file)?;
-        let head = continuous_head(&database, file)?;
+        let read = || Ok((identity(&database, file)?, continuous_head(&database, file)?));
+        let ((id, erased_until), head) = match read() {
+            Ok(read) => read,
+            Err(error) => {
+                // What may be damaged is not written to.
+                drop(ClosedUnwritten::new(database));
+                return Err(error);
+            }
+        };
         Ok(Self {
             database: RwLock::new(Arc::new(database)),
             place,
@@ -194,6 +201,8 @@ impl Log for LocalLog {
         self.place.check_room()?;
         let first = head.next();
         self.commit(first.get(), &events, &mut writer.record)?;
+        // Before anybody hears of it: what is in a file that is gone will be gone.
+        self.place.check()?;
         self.head.store(head.get() + events.len() as u64, Ordering::Release);
 
         let batch = Arc::new(Batch { first, events });
@@ -268,44 +277,69 @@ impl Log for LocalLog {
         Revision::new(self.erased_until.load(Ordering::Acquire))
     }
 
+    fn check(&self) -> Result<(), Error> {
+        self.place.check()
+    }
+
     fn close(&self) {
         self.writer().close();
     }
 }
 
-/// Reads the log's id, or gives it one if it is new; and up to where posts were erased.
+/// Reads the log's id, or gives it one if it is new; and up to where posts were erased. Nothing is
+/// written unless it has to be: a disk that is full can still be read.
 fn identity(database: &Database, file: &Path) -> Result<(LogId, u64), Error> {
-    let identity = || -> Result<(u64, u64, u64), redb::Error> {
-        let mut transaction = database.begin_write()?;
-        transaction.set_quick_repair(true);
-        let stored = |key: &str, new: u64| -> Result<u64, redb::Error> {
-            let mut meta = transaction.open_table(META)?;
-            let found = meta.get(key)?.map(|value| value.value());
-            if found.is_none() {
-                meta.insert(key, new)?;
-            }
-            Ok(found.unwrap_or(new))
-        };
-        let mut format = stored(FORMAT_KEY, FORMAT)?;
-        if format == FORMAT_BEFORE {
-            // What is appended from now on is not for the version before.
-            transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
-            format = FORMAT;
+    let read = || -> Result<Option<[Option<u64>; 3]>, redb::Error> {
+        let transaction = database.begin_read()?;
+        if transaction.list_tables()?.next().is_none() {
+            return Ok(None);
         }
-        if format != FORMAT {
-            // Another version's file is left as it is: the transaction goes with its drop.
-            return Ok((format, 0, 0));
-        }
-        let id = stored(LOG_ID_KEY, random())?;
-        let erased_until = stored(ERASED_UNTIL_KEY, 0)?;
-        transaction.open_table(LOG)?;
-        transaction.commit()?;
-        Ok((format, id, erased_until))
+        let meta = transaction.open_table(META)?;
+        let stored = |key: &str| meta.get(key).map(|found| found.map(|value| value.value()));
+        Ok(Some([stored(FORMAT_KEY)?, stored(LOG_ID_KEY)?, stored(ERASED_UNTIL_KEY)?]))
     };
-    match identity().map_err(|error| storage(file, error))? {
-        (FORMAT, id, erased_until) => Ok((LogId::new(id), erased_until)),
-        (found, ..) => Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT }),
+    match read().map_err(|error| storage(file, error))? {
+        None => begin(database).map_err(|error| storage(file, error)),
+        Some([Some(FORMAT_BEFORE), Some(id), erased_until]) => {
+            upgrade(database).map_err(|error| storage(file, error))?;
+            Ok((LogId::new(id), erased_until.unwrap_or_default()))
+        }
+        // Another version's file is left as it is.
+        Some([Some(found), ..]) if found != FORMAT => {
+            Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT })
+        }
+        Some([Some(_), Some(id), erased_until]) => {
+            Ok((LogId::new(id), erased_until.unwrap_or_default()))
+        }
+        Some(_) => {
+            let what = "it does not say which log it is".to_owned();
+            Err(Error::Damaged { file: file.to_owned(), what })
+        }
     }
+}
+
+/// What is appended from now on is not for the version before.
+fn upgrade(database: &Database) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+    Ok(transaction.commit()?)
+}
+
+/// Begins a log.
+fn begin(database: &Database) -> Result<(LogId, u64), redb::Error> {
+    let id = random();
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(FORMAT_KEY, FORMAT)?;
+        meta.insert(LOG_ID_KEY, id)?;
+        meta.insert(ERASED_UNTIL_KEY, 0)?;
+    }
+    transaction.open_table(LOG)?;
+    transaction.commit()?;
+    Ok((LogId::new(id), 0))
 }
 
 /// The newest revision, after a look that none is missing below it.

@@ -2,11 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, StorageBackend};
 
 use super::super::Error;
+use super::super::index::FILES;
 use super::super::redb_file::{builder, storage};
 use super::super::space::Space;
 use super::Options;
@@ -28,6 +31,9 @@ pub(super) trait Place: Send + Sync + std::fmt::Debug {
 
     /// Removes the copy, which nobody has open.
     fn remove_copy(&self) -> Result<(), Error>;
+
+    /// Fails if the file in use is not where the next opening looks for it.
+    fn check(&self) -> Result<(), Error>;
 }
 
 /// Storage of a caller's for the file of a log, for where there is no folder.
@@ -54,6 +60,9 @@ pub(super) struct Folder {
     copy: PathBuf,
     cache_bytes: usize,
     space: Space,
+    /// The device and the number of the file in use, once it is open. Held while another takes its
+    /// place.
+    in_use: Mutex<Option<(u64, u64)>>,
     /// Held for its lock, which ends with the process or with this.
     _lock: File,
 }
@@ -68,7 +77,8 @@ pub(super) struct Shelf<F> {
 }
 
 impl Folder {
-    /// Takes the folder, making it if it is not there, and removes what a crash left in it.
+    /// Takes the folder, making it if it is not there, and removes what a crash left in it. Not if
+    /// the log is gone from it: what is made from a log is never there without one.
     pub(super) fn take(dir: &Path, options: Options) -> Result<Self, Error> {
         let folder = Self {
             _lock: lock(dir)?,
@@ -77,7 +87,16 @@ impl Folder {
             copy: dir.join("log.redb.compacted"),
             cache_bytes: options.cache_bytes,
             space: Space::new(dir.to_owned(), options.disk_free_bytes_min),
+            in_use: Mutex::default(),
         };
+        if !is_there(&folder.file)? {
+            let made_from_it = FILES.iter().map(|name| dir.join(name));
+            for made_from_it in made_from_it.chain([folder.copy.clone()]) {
+                if is_there(&made_from_it)? {
+                    return Err(Error::Missing { file: folder.file, made_from_it });
+                }
+            }
+        }
         folder.remove_copy()?;
         Ok(folder)
     }
@@ -93,7 +112,7 @@ impl Folder {
         &self,
         begin: impl FnOnce(&Database, &Path) -> Result<(), Error>,
     ) -> Result<Database, Error> {
-        if !self.file.try_exists().map_err(|error| storage(&self.file, error))? {
+        if !is_there(&self.file)? {
             let new = self.dir.join("log.redb.new");
             remove(&new)?;
             let database =
@@ -102,16 +121,28 @@ impl Folder {
             drop(database);
             self.put_in_place(&new)?;
         }
-        builder(self.cache_bytes).open(&self.file).map_err(|error| storage(&self.file, error))
+        let opened = builder(self.cache_bytes).open(&self.file);
+        let opened = opened.map_err(|error| storage(&self.file, error))?;
+        let number = number_of(&self.file).map_err(|error| storage(&self.file, error))?;
+        *self.in_use() = Some(number);
+        Ok(opened)
     }
 
     fn put_in_place(&self, new: &Path) -> Result<(), Error> {
+        let mut in_use = self.in_use();
         let rename = || {
+            let number = number_of(new)?;
             File::open(new)?.sync_all()?;
             fs::rename(new, &self.file)?;
-            File::open(&self.dir)?.sync_all()
+            File::open(&self.dir)?.sync_all()?;
+            Ok(number)
         };
-        rename().map_err(|error| storage(&self.file, error))
+        *in_use = Some(rename().map_err(|error: io::Error| storage(&self.file, error))?);
+        Ok(())
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, Option<(u64, u64)>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,6 +169,17 @@ impl Place for Folder {
 
     fn remove_copy(&self) -> Result<(), Error> {
         remove(&self.copy)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let in_use = self.in_use();
+        match number_of(&self.file) {
+            Ok(found) if *in_use == Some(found) => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(storage(&self.file, error))
+            }
+            _ => Err(Error::Replaced { file: self.file.clone() }),
+        }
     }
 }
 
@@ -183,6 +225,20 @@ impl<F: Files> Place for Shelf<F> {
     fn remove_copy(&self) -> Result<(), Error> {
         Ok(())
     }
+
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fn is_there(file: &Path) -> Result<bool, Error> {
+    file.try_exists().map_err(|error| storage(file, error))
+}
+
+/// The device that a file is on, and its number there: another file has others.
+fn number_of(file: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::metadata(file)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn remove(file: &Path) -> Result<(), Error> {
@@ -215,6 +271,9 @@ fn lock(dir: &Path) -> Result<File, Error> {
         file.rewind()?;
         writeln!(file, "process {}", std::process::id())
     };
-    name_holder().map_err(|error| storage(&path, error))?;
+    // Likewise: on a full disk there is no room for it.
+    if let Err(error) = name_holder() {
+        tracing::debug!(%error, "the lock does not say who has it");
+    }
     Ok(file)
 }

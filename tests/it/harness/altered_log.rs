@@ -17,6 +17,8 @@ pub(crate) trait Alter: Debug + Send + Sync {
 
     /// A single event is to be read.
     fn at_get(&self) {}
+    /// Something is to be read in order.
+    fn at_read(&self) {}
 
     /// As [`Log::get_many`].
     fn get_many(&self, log: &dyn Log, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
@@ -81,6 +83,7 @@ impl<A: Alter> Log for AlteredLog<A> {
     }
 
     fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
+        self.alter.at_read();
         self.log.read(after, events_max)
     }
 
@@ -94,6 +97,10 @@ impl<A: Alter> Log for AlteredLog<A> {
 
     fn erased_until(&self) -> Revision {
         self.log.erased_until()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.log.check()
     }
 
     fn close(&self) {

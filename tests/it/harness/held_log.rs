@@ -39,12 +39,17 @@ impl Valve {
 
     /// `log`, with its appends held by this.
     pub(crate) fn before(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
-        AlteredLog::new(log, Held { appends: self.clone(), batches: Self::default() })
+        AlteredLog::new(log, Held { appends: self.clone(), ..Held::default() })
     }
 
     /// `log`, with what is durable held by this before it is handed out.
     pub(crate) fn behind(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
-        AlteredLog::new(log, Held { appends: Self::default(), batches: self.clone() })
+        AlteredLog::new(log, Held { batches: self.clone(), ..Held::default() })
+    }
+
+    /// `log`, with its reads in order, as by who makes an index of it, held by this.
+    pub(crate) fn before_reads(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
+        AlteredLog::new(log, Held { reads: self.clone(), ..Held::default() })
     }
 
     /// Waits while it is shut.
@@ -62,15 +67,20 @@ impl Valve {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Held {
     appends: Valve,
+    reads: Valve,
     batches: Valve,
 }
 
 impl Alter for Held {
     fn at_append(&self) {
         self.appends.pass();
+    }
+
+    fn at_read(&self) {
+        self.reads.pass();
     }
 
     fn follow(&self, log: &dyn Log, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {

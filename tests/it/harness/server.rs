@@ -24,6 +24,7 @@ pub(crate) struct Setup {
     clock: Clock,
     appends: Valve,
     batches: Valve,
+    reads: Valve,
 }
 
 /// A server that runs. It ends with the test, if it is not stopped before.
@@ -58,6 +59,7 @@ impl Setup {
             clock: Clock::system(),
             appends: Valve::default(),
             batches: Valve::default(),
+            reads: Valve::default(),
         }
     }
 
@@ -80,6 +82,12 @@ impl Setup {
     /// With a log whose durable changes the test can hold before they are applied.
     pub(crate) fn applies_through(self, valve: &Valve) -> Self {
         Self { batches: valve.clone(), ..self }
+    }
+
+    /// With a log whose reads in order the test can hold: those of the replay, and of who makes an
+    /// index.
+    pub(crate) fn reads_through(self, valve: &Valve) -> Self {
+        Self { reads: valve.clone(), ..self }
     }
 
     /// Starts it on an empty folder.
@@ -112,7 +120,7 @@ impl Setup {
         };
         let log: Arc<dyn Log> = Arc::new(LocalLog::open(data_dir, options)?);
         let index = Index::open(data_dir, &*log, options, self.limits.request_id_kept)?;
-        let log = self.batches.behind(self.appends.before(log));
+        let log = self.batches.behind(self.appends.before(self.reads.before_reads(log)));
         let config = self.config(data_dir);
         Server::on_indexed_log(config, log, index, self.clock.clone()).await
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use whimbrel::engine::{AuthorQuery, Error, FeedQuery, ThreadQuery};
-use whimbrel::hub::{FeedEvent, FeedEventKind, Removal, Start, Step, Watched};
+use whimbrel::hub::{FeedEvent, Start, Step, Watched};
 use whimbrel::model::{Cursor, PostId, Revision};
 use whimbrel::view::{
     FeedItem, Gap, NoticeKind, Notification, Page, PagePlace, PostList, PostView, ThreadPost,
@@ -14,6 +14,7 @@ use whimbrel::view::{
 use super::reads::listed;
 use super::{THREAD_DEPTH, THREAD_REPLIES};
 use crate::harness::core::{Core, step, user};
+use crate::harness::events::in_short;
 use crate::world::Options;
 
 /// Who asks, and for how much at once.
@@ -239,21 +240,6 @@ fn notification_line(notification: &Notification) -> String {
 }
 
 fn event_line(event: &FeedEvent) -> String {
-    let what = match &event.kind {
-        FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.content.text.as_str()),
-        FeedEventKind::Reposted { post, by } => format!("{by} reposted {}", post.id()),
-        FeedEventKind::Unreposted { post, by, .. } => format!("{by} unreposted {post}"),
-        FeedEventKind::Deleted(post) => format!("deleted {post}"),
-        FeedEventKind::AuthorAdded(author) => format!("+{author}"),
-        FeedEventKind::AuthorRemoved { author, reason } => {
-            let why = match reason {
-                Removal::Unfollow => "unfollowed",
-                Removal::Block => "blocked",
-                Removal::Mute => "muted",
-            };
-            format!("-{author} {why}")
-        }
-        other => panic!("not of a feed: {other:?}"),
-    };
-    format!("{} {what}", event.revision)
+    let (at, what) = in_short(event);
+    format!("{at} {what}")
 }
