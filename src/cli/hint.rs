@@ -3,9 +3,9 @@
 /// `command` with `options`, for a shell. The words of `command` are the verb, ids, and flags of the
 /// form `--flag`; ids may have what a shell would take for its own, but neither spaces nor `'`.
 pub(super) fn command(command: &str, options: &str) -> String {
+    let of_flag = |c: char| c.is_ascii_lowercase() || c == '-';
     let is_flag = |word: &str| {
-        word.strip_prefix("--")
-            .is_some_and(|flag| flag.starts_with(|c: char| c.is_ascii_lowercase()))
+        word.strip_prefix("--").is_some_and(|flag| !flag.is_empty() && flag.chars().all(of_flag))
     };
     let mut words = command.split(' ');
     let verb = words.next().unwrap_or_default();
