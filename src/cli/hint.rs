@@ -1,6 +1,6 @@
 //! Commands that a verb suggests, as they can be copied into a shell. Never runs one.
 
-/// `command` with `options`, for a shell. The words of `command` are the verb, ids, and flags of the
+/// `command` with `options`, which may be none, for a shell. The words of `command` are the verb, ids, and flags of the
 /// form `--flag`; ids may have what a shell would take for its own, but neither spaces nor `'`.
 pub(super) fn command(command: &str, options: &str) -> String {
     let of_flag = |c: char| c.is_ascii_lowercase() || c == '-';
@@ -14,10 +14,11 @@ pub(super) fn command(command: &str, options: &str) -> String {
     // What begins with a dash is an id only after all options.
     let last = ids.iter().any(|id| id.starts_with('-'));
     let ids: String = ids.iter().map(|id| format!(" {}", word(id))).collect();
+    let options = if options.is_empty() { String::new() } else { format!(" {options}") };
     if last {
-        format!("whimbrel {verb}{flags} {options} --{ids}")
+        format!("whimbrel {verb}{flags}{options} --{ids}")
     } else {
-        format!("whimbrel {verb}{ids}{flags} {options}")
+        format!("whimbrel {verb}{ids}{flags}{options}")
     }
 }
 

@@ -272,7 +272,11 @@ fn read(view: &View, id: PostId) -> Result<Referred, Error> {
     if let Some(post) = view.published(id.revision())? {
         return Ok(Referred { post: post.reference(), content: post.content.clone() });
     }
+    // Deleted since, and perhaps erased.
     match view.event(id.revision())?.map(|event| event.change) {
+        Some(Change::Publish { author, content, .. }) => {
+            Ok(Referred { post: PostRef { id, author }, content })
+        }
         Some(Change::Erased { author, reply_to, quote, .. }) => {
             let content = Content::erased(reply_to, quote);
             Ok(Referred { post: PostRef { id, author }, content })

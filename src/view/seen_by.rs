@@ -163,7 +163,8 @@ impl Reading<'_> {
     /// The log or the index is damaged or cannot be read.
     pub fn posts_seen(&self, viewer: &UserId, ids: &[PostId]) -> Result<Vec<PostView>, ReadError> {
         let viewer = self.viewer(viewer);
-        let revisions: Vec<_> = ids.iter().map(|id| id.revision()).collect();
+        let revisions = ids.iter().map(|id| id.revision());
+        let revisions: Vec<_> = revisions.filter(|&at| self.has_applied(at)).collect();
         let posts = self.happened(&revisions)?.into_iter().filter_map(|happened| match happened {
             Some(Happened::Post(post)) if self.is_seen(viewer, &post) => Some(post),
             _ => None,

@@ -75,6 +75,8 @@ async fn every_line_is_tagged_and_in_the_form_of_protobuf() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_is_printed_as_it_is() {
     let server = TestServer::start().await;
+    // Whom nobody has named yet is not notified.
+    server.user("bob").follows("alice").await;
     server.user("alice").publishes("@bob").await;
     for (arguments, response) in [
         ("watch alice --snapshot 1 --limit 1", "WatchFeedResponse"),

@@ -238,9 +238,9 @@ fn the_command_line_checks_the_limits() {
     for (flag, value, name) in [
         ("--threads", "100000", "workers"),
         ("--streams-max", "18446744073709551615", "streams_max"),
-        ("--drain-notice", "18446744073709551615", "drain_notice"),
-        ("--compact-every", "18446744073709551615", "compaction_interval"),
-        ("--post-cache", "18446744073709551615", "post_cache_bytes"),
+        ("--drain-notice", "3153600000", "drain_notice"),
+        ("--compact-every", "3153600000", "compaction_interval"),
+        ("--post-cache", "1073741824", "post_cache_bytes"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_whimbrel"))
             .args(["serve", "--listen", "127.0.0.1:0", flag, value, "--data"])

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::api::v1;
 use crate::api::v1::ThreadPost;
 use crate::api::v1::thread_post::{Gap, Shown as View};
+use crate::cli::hint;
 use crate::cli::json::{Line, Protobuf};
 use crate::cli::show::Shown;
 use crate::cli::{Error, Output, Target, number};
@@ -55,12 +56,14 @@ impl Thread {
             let (user, token) = (&request.user_id, &thread.next_page_token);
             if !token.is_empty() {
                 let id = &request.post_id;
-                let go_on = format!("whimbrel thread {user} {id} --page-token {token}");
+                let go_on =
+                    hint::command(&format!("thread {user} {id}"), &format!("--page-token {token}"));
                 output.note(&format!("more answers to {id}: {go_on}"));
             }
             for post in thread.replies.iter().filter(|post| post.has_more_replies) {
                 let id = &post.post_id;
-                output.note(&format!("more answers to {id}: whimbrel thread {user} {id}"));
+                let go_on = hint::command(&format!("thread {user} {id}"), "");
+                output.note(&format!("more answers to {id}: {go_on}"));
             }
         }
         Ok(())

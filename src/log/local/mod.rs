@@ -54,7 +54,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct LocalLog {
     /// The file in use. Whoever reads has a share, and may still have one in the file before.
-    database: RwLock<Arc<Database>>,
+    database: RwLock<Arc<ClosedUnwritten>>,
     place: Box<dyn Place>,
     /// The name of the file in use, for errors.
     file: PathBuf,
@@ -107,15 +107,10 @@ impl LocalLog {
     }
 
     fn prepare(database: Database, file: &Path, place: Box<dyn Place>) -> Result<Self, Error> {
-        let read = || Ok((identity(&database, file)?, continuous_head(&database, file)?));
-        let ((id, erased_until), head) = match read() {
-            Ok(read) => read,
-            Err(error) => {
-                // What may be damaged is not written to.
-                drop(ClosedUnwritten::new(database));
-                return Err(error);
-            }
-        };
+        // What may be damaged is not written to when it is closed.
+        let database = ClosedUnwritten::new(database);
+        let (id, erased_until) = identity(&database, file)?;
+        let head = continuous_head(&database, file)?;
         Ok(Self {
             database: RwLock::new(Arc::new(database)),
             place,
@@ -164,7 +159,7 @@ impl LocalLog {
     }
 
     /// The file in use.
-    fn database(&self) -> Arc<Database> {
+    fn database(&self) -> Arc<ClosedUnwritten> {
         Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
     }
 
