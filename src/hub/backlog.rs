@@ -35,6 +35,9 @@ pub(super) struct Part<'a> {
     pub(super) kind: BacklogKind,
 }
 
+/// A place, and the event there; none if that concerns nobody any more.
+type Found = (Revision, Option<Arc<FeedEvent>>);
+
 impl Hub {
     /// The beginning of a part of what a stream missed.
     pub(super) async fn missed(&self, part: Part<'_>) -> Result<Missed, Error> {
@@ -137,7 +140,7 @@ impl Hub {
     }
 
     /// The feed event at `revision` if that is a post or a repost, and in memory.
-    fn event_at_hand(&self, revision: Revision) -> Option<(Revision, Option<Arc<FeedEvent>>)> {
+    fn event_at_hand(&self, revision: Revision) -> Option<Found> {
         let view = &self.0.view;
         let kind = match view.happened_at_hand(revision)? {
             Happened::Post(post) => FeedEventKind::Posted(post),
@@ -156,7 +159,7 @@ impl Hub {
 fn read<'a>(
     sieve: &'a Sieve<'a>,
     spots: &'a [Spot],
-) -> impl Iterator<Item = Result<(Revision, Option<Arc<FeedEvent>>), Error>> + 'a {
+) -> impl Iterator<Item = Result<Found, Error>> + 'a {
     spots.chunks(READ_EVENTS_MAX).flat_map(move |spots| {
         let events = read_together(sieve, spots);
         let (events, error) = match events {
@@ -167,10 +170,7 @@ fn read<'a>(
     })
 }
 
-fn read_together(
-    sieve: &Sieve<'_>,
-    spots: &[Spot],
-) -> Result<Vec<(Revision, Option<Arc<FeedEvent>>)>, Error> {
+fn read_together(sieve: &Sieve<'_>, spots: &[Spot]) -> Result<Vec<Found>, Error> {
     let (view, user) = (sieve.view, sieve.user);
     let revisions: Vec<_> = spots.iter().map(|spot| spot.revision).collect();
     let happened = view.happened(&revisions)?;
@@ -227,7 +227,7 @@ fn event_for(
     effects.into_iter().find_map(|effect| effect.for_feed(user, of, is_from_author))
 }
 
-fn event_of_told(told: Told, user: &UserId) -> (Revision, Option<Arc<FeedEvent>>) {
+fn event_of_told(told: Told, user: &UserId) -> Found {
     match told {
         Told::Notified(notification) => {
             let revision = notification.revision;
@@ -243,7 +243,7 @@ fn event_of_told(told: Told, user: &UserId) -> (Revision, Option<Arc<FeedEvent>>
 /// The first of `events`, after which all up to `reached` is nothing: at least one if there is one,
 /// and at most as many as fit into a batch.
 fn first_of(
-    events: impl Iterator<Item = Result<(Revision, Option<Arc<FeedEvent>>), Error>>,
+    events: impl Iterator<Item = Result<Found, Error>>,
     reached: Revision,
     bytes_max: usize,
 ) -> Result<Missed, Error> {
