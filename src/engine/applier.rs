@@ -60,11 +60,15 @@ impl Applier {
         let applied = batch.entries().map(apply).collect::<Result<Vec<_>, _>>()?;
         self.view.announce();
         // Asked after the whole batch is applied: whoever begins to watch later finds it there.
-        let dispatch = match self.replies.is_watched() {
-            true => Some(Arc::new(Dispatch::new(&self.view, batch, applied)?)),
-            false => None,
-        };
-        self.replies.release(dispatch);
+        if self.replies.is_watched() {
+            let dispatch = Dispatch::new(&self.view, batch, applied);
+            if let Err(error) = &dispatch {
+                // What cannot be read fails for those who read it, and for nobody else.
+                tracing::error!(%error, "live feeds read the last changes in the log");
+            }
+            self.replies.dispatch(dispatch.ok());
+        }
+        self.replies.release();
         Ok(())
     }
 }

@@ -104,6 +104,16 @@ impl Carriers {
         }
     }
 
+    /// Sends the streams of all live feeds to the log, for what was applied last: what that is to them
+    /// cannot be said. Only the applier calls it, as [`Carriers::dispatch`].
+    pub(super) fn lose(&self) {
+        for lane in (0..self.hub.lanes()).filter(|&lane| self.hub.is_watched(lane)) {
+            self.hub.lag(lane);
+        }
+        let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+        while direct.step() {}
+    }
+
     /// Whether anybody watches anywhere.
     pub(super) fn is_watched(&self) -> bool {
         (0..self.hub.lanes()).any(|lane| self.hub.is_watched(lane))

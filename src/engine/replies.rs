@@ -68,11 +68,8 @@ impl Replies {
         self.carriers.answer(replies);
     }
 
-    /// Sends `dispatch` to the live feeds, and the answers that the view has come to.
-    pub(super) fn release(&self, dispatch: Option<Arc<Dispatch>>) {
-        if let Some(dispatch) = dispatch {
-            self.carriers.dispatch(&dispatch);
-        }
+    /// Sends the answers that the view has come to.
+    pub(super) fn release(&self) {
         let mut due = Vec::new();
         let mut waiting = self.waiting();
         let applied = self.view.applied();
@@ -81,6 +78,15 @@ impl Replies {
         }
         drop(waiting);
         self.carriers.answer(due);
+    }
+
+    /// Brings what was applied to the live feeds, before it is answered; `None` if what that is to them
+    /// cannot be read: then they read it for themselves.
+    pub(super) fn dispatch(&self, dispatch: Option<Dispatch>) {
+        match dispatch {
+            Some(dispatch) => self.carriers.dispatch(&Arc::new(dispatch)),
+            None => self.carriers.lose(),
+        }
     }
 
     /// Whether anybody is to be told what is applied.

@@ -17,6 +17,7 @@ pub(crate) trait Alter: Debug + Send + Sync {
 
     /// A single event is to be read.
     fn at_get(&self) {}
+
     /// Something is to be read in order.
     fn at_read(&self) {}
 
