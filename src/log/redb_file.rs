@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Builder, Database};
 
@@ -30,41 +31,60 @@ pub(super) fn guarded<T>(
     })
 }
 
-/// An open file that is closed without being written to. Only for one of which every commit can be
-/// opened after a crash ([`redb::WriteTransaction::set_quick_repair`]), which so loses nothing.
-///
-/// redb commits when it closes, and ends the process if it panics over damage there; but not while
-/// a panic unwinds.
+/// An open file, and how it is closed. redb commits when it closes, and ends the process if it panics
+/// over damage there; but not while a panic unwinds.
 #[derive(Debug)]
-pub(super) struct ClosedUnwritten(Option<Database>);
+pub(super) struct OpenFile {
+    database: Option<Database>,
+    is_closed_unwritten: AtomicBool,
+}
 
-impl ClosedUnwritten {
+impl OpenFile {
+    /// One that is closed as redb does it, so that both of its last commits are the same; unless it
+    /// is [found damaged](OpenFile::found_damaged).
     pub(super) fn new(database: Database) -> Self {
-        Self(Some(database))
+        Self { database: Some(database), is_closed_unwritten: AtomicBool::new(false) }
+    }
+
+    /// One that is closed without being written to. Only for a file of which every commit can be
+    /// opened after a crash ([`redb::WriteTransaction::set_quick_repair`]), which so loses nothing.
+    pub(super) fn closed_unwritten(database: Database) -> Self {
+        let file = Self::new(database);
+        file.found_damaged();
+        file
+    }
+
+    /// What is in it is not what was written, so it is not written to any more when it is closed.
+    pub(super) fn found_damaged(&self) {
+        self.is_closed_unwritten.store(true, Ordering::SeqCst);
     }
 }
 
-impl Deref for ClosedUnwritten {
+impl Deref for OpenFile {
     type Target = Database;
 
     fn deref(&self) -> &Database {
-        let Some(database) = &self.0 else { unreachable!("it is taken only when it is dropped") };
+        let Some(database) = &self.database else {
+            unreachable!("it is taken only when it is dropped")
+        };
         database
     }
 }
 
-impl Drop for ClosedUnwritten {
+impl Drop for OpenFile {
     fn drop(&mut self) {
-        let database = self.0.take();
+        let database = self.database.take();
         if std::thread::panicking() {
             return;
         }
-        // What unwinds is nobody's panic, so no hook hears of it.
-        let unwinds = move || -> () {
+        let is_closed_unwritten = self.is_closed_unwritten.load(Ordering::SeqCst);
+        let _ = quietly(move || {
             let _dropped_then = database;
-            resume_unwind(Box::new(()))
-        };
-        let _ = quietly(unwinds);
+            if is_closed_unwritten {
+                // What unwinds is nobody's panic, so no hook hears of it.
+                resume_unwind(Box::new(()));
+            }
+        });
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use super::home::Which;
 use super::opening::{Unfit, open_again};
 use super::trouble::why;
-use super::{ClosedUnwritten, Index, Loss, Numbers, OpenedIndex, Place, guarded, storage, tables};
+use super::{Index, Loss, Numbers, OpenFile, OpenedIndex, Place, guarded, storage, tables};
 use crate::log::{Error, Log};
 use crate::model::Revision;
 
@@ -50,7 +50,7 @@ impl Index {
         let Some((opened, damage)) = open_again(&*self.opening.home, which)? else {
             return Ok(false);
         };
-        let opened = ClosedUnwritten::new(opened);
+        let opened = OpenFile::closed_unwritten(opened);
         let read = guarded(file, || {
             let users = tables::user_count(&opened).map_err(|error| storage(file, error))?;
             Ok((Numbers::read(&opened, file)?, users))

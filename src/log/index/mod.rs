@@ -53,7 +53,7 @@ pub use trouble::Loss;
 
 use super::local::Files;
 use super::reading::assert_may_read;
-use super::redb_file::{ClosedUnwritten, guarded, storage};
+use super::redb_file::{OpenFile, guarded, storage};
 use super::space::Space;
 use super::{Entry, Error, Log, Options, codec};
 use crate::model::{LogTime, Revision};
@@ -76,7 +76,7 @@ pub struct Index {
     /// How many users are in it.
     user_count: AtomicU32,
     /// `None` only while it is mended.
-    database: RwLock<Option<ClosedUnwritten>>,
+    database: RwLock<Option<OpenFile>>,
     writer: Mutex<Writer>,
 }
 
@@ -177,7 +177,7 @@ impl Index {
     ) -> Result<OpenedIndex, Unfit> {
         let which = if place == Place::New { Which::New } else { Which::Current };
         let file = opening.home.name(which);
-        let database = ClosedUnwritten::new(database);
+        let database = OpenFile::closed_unwritten(database);
         let numbers = guarded(file, || Numbers::read(&database, file));
         let numbers = numbers.map_err(Unfit::Index)?;
         numbers.check(file, log)?;
@@ -284,7 +284,7 @@ impl Index {
         Ok(Snapshot::new(&self.file, transaction, complete_until, user_count))
     }
 
-    fn database(&self) -> RwLockReadGuard<'_, Option<ClosedUnwritten>> {
+    fn database(&self) -> RwLockReadGuard<'_, Option<OpenFile>> {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -295,7 +295,7 @@ impl Index {
 }
 
 /// The open file, if there is one.
-fn opened(database: &Option<ClosedUnwritten>) -> Result<&Database, redb::Error> {
+fn opened(database: &Option<OpenFile>) -> Result<&Database, redb::Error> {
     database.as_deref().ok_or(redb::Error::DatabaseClosed)
 }
 

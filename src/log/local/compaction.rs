@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use redb::Database;
 
-use super::super::redb_file::{ClosedUnwritten, guarded, storage};
+use super::super::redb_file::{OpenFile, guarded, storage};
 use super::super::{Erasing, Erasure, Error, Log, codec};
 use super::{ERASED_UNTIL_KEY, FORMAT, FORMAT_KEY, LOG, LOG_ID_KEY, LocalLog, META, gap};
 use crate::model::Revision;
@@ -132,7 +132,7 @@ impl LocalLog {
             writer.close();
             return Err(error);
         }
-        let new = Arc::new(ClosedUnwritten::new(copy.database));
+        let new = Arc::new(OpenFile::new(copy.database));
         let mut current = self.database.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *current, new);
         drop(current);
@@ -201,16 +201,10 @@ impl LocalLog {
 
     /// Waits for the reads that began before the exchange, so that the storage of the old file is
     /// given back. What its closing writes is of no use to anybody.
-    fn release(&self, mut old: Arc<ClosedUnwritten>) {
+    fn release(&self, mut old: Arc<OpenFile>) {
         loop {
             match Arc::try_unwrap(old) {
-                Ok(database) => {
-                    let _ = guarded(&self.file, || {
-                        drop(database);
-                        Ok(())
-                    });
-                    return;
-                }
+                Ok(file) => return drop(file),
                 Err(shared) => old = shared,
             }
             std::thread::sleep(LOOK_INTERVAL);

@@ -27,7 +27,7 @@ pub use place::Files;
 use place::{Folder, Place, Shelf};
 
 use super::reading::assert_may_read;
-use super::redb_file::{ClosedUnwritten, guarded, random, storage};
+use super::redb_file::{OpenFile, guarded, random, storage};
 use super::{Batch, Entry, Erasing, Erasure, Error, Log, codec};
 use crate::model::{Event, LogId, Revision};
 
@@ -54,7 +54,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct LocalLog {
     /// The file in use. Whoever reads has a share, and may still have one in the file before.
-    database: RwLock<Arc<ClosedUnwritten>>,
+    database: RwLock<Arc<OpenFile>>,
     place: Box<dyn Place>,
     /// The name of the file in use, for errors.
     file: PathBuf,
@@ -107,10 +107,9 @@ impl LocalLog {
     }
 
     fn prepare(database: Database, file: &Path, place: Box<dyn Place>) -> Result<Self, Error> {
-        // What may be damaged is not written to when it is closed.
-        let database = ClosedUnwritten::new(database);
-        let (id, erased_until) = identity(&database, file)?;
-        let head = continuous_head(&database, file)?;
+        let database = OpenFile::new(database);
+        let read = || Ok((identity(&database, file)?, continuous_head(&database, file)?));
+        let ((id, erased_until), head) = read().inspect_err(|_| database.found_damaged())?;
         Ok(Self {
             database: RwLock::new(Arc::new(database)),
             place,
@@ -150,16 +149,20 @@ impl LocalLog {
         read: impl FnOnce(redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         assert_may_read();
-        guarded(&self.file, || {
-            let database = self.database();
+        let database = self.database();
+        let read = guarded(&self.file, || {
             let transaction = database.begin_read().map_err(|error| storage(&self.file, error))?;
             let table = transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
             read(table)
-        })
+        });
+        if let Err(Error::Damaged { .. }) = &read {
+            database.found_damaged();
+        }
+        read
     }
 
     /// The file in use.
-    fn database(&self) -> Arc<ClosedUnwritten> {
+    fn database(&self) -> Arc<OpenFile> {
         Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
     }
 
