@@ -4,10 +4,12 @@
 //! nothing of a message that it cannot read. Here a question without an answer is answered by an
 //! `ErrorResponse`, as the protocol has it, and the stream goes on.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Request as HttpRequest;
+use tokio::time::sleep;
 use tokio_stream::{Stream, once};
 use tonic::body::Body;
 use tonic::client::GrpcService;
@@ -27,6 +29,10 @@ use super::status;
 
 /// This service's protos, with their comments, as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/whimbrel.v1.bin"));
+
+/// How long questions are still answered on a connection that is retired: a tool asks what the error is
+/// that another call of its has just ended with.
+const LAST_QUESTIONS_TIME: Duration = Duration::from_secs(1);
 
 /// The descriptors built into this program are damaged.
 #[derive(Debug, thiserror::Error)]
@@ -69,10 +75,14 @@ where
         let closer = request.extensions().get::<Closer>().cloned().unwrap_or_default();
         let (library, mut questions) = (self.0.clone(), request.into_inner());
         let answers = async_stream::stream! {
+            let mut over = pin!(async {
+                closer.retirement().cancelled().await;
+                sleep(LAST_QUESTIONS_TIME).await;
+            });
             loop {
                 let question = tokio::select! {
                     question = questions.message() => question,
-                    () = closer.retirement().cancelled() => Err(status::draining()),
+                    () = &mut over => Err(status::draining()),
                 };
                 match question {
                     Ok(Some(question)) => yield Ok(answer(library.clone(), question).await),

@@ -155,7 +155,11 @@ def test_watch_a_feed(server, users):
         followed = grpcurl.call(server, "Follow", userId=bob, followeeId=alice)
         added = stream.next()["batch"]
         assert added["prevCursor"] == caught_up["cursor"]
-        event = {"revision": followed["revision"], "authorAdded": {"authorId": alice}}
+        event = {
+            "revision": followed["revision"],
+            "authorAdded": {"authorId": alice},
+            "pageAgainRevision": followed["revision"],
+        }
         assert added["events"] == [event]
 
         post = grpcurl.call(server, "Publish", authorId=alice, text="live")["post"]
