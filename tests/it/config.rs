@@ -112,6 +112,17 @@ fn nothing_is_added_to_a_file_of_another_format() {
     assert_eq!(transaction.list_tables().unwrap().count(), 1);
 }
 
+/// A file whose tables are gone, as by a damaged page, is not taken for a log with nothing in it.
+#[test]
+fn a_file_without_the_tables_of_a_log_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.redb");
+    Database::create(&file).unwrap();
+    let error = LocalLog::open(folder.path(), OPTIONS).unwrap_err();
+    assert!(matches!(error, log::Error::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+}
+
 /// A file that is no log at all is refused by its name.
 #[test]
 fn a_file_that_is_no_log_is_refused() {

@@ -74,6 +74,15 @@ struct Writer {
     followers: Vec<SyncSender<Arc<Batch>>>,
 }
 
+/// What a file can have in it that was not damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// A log was begun under another name, before the file got its own.
+    Log,
+    /// A power cut may have come before a log was begun.
+    LogOrNothing,
+}
+
 impl Writer {
     fn close(&mut self) {
         self.closed = true;
@@ -90,8 +99,11 @@ impl LocalLog {
         let folder = Folder::take(dir, options)?;
         let file = folder.file().to_owned();
         guarded(&file, || {
-            let database = folder.open(|new, name| identity(new, name).map(|_| ()))?;
-            Self::prepare(database, &file, Box::new(folder))
+            let begin = |new: &Database, name: &Path| {
+                begin(new).map(drop).map_err(|error| storage(name, error))
+            };
+            let database = folder.open(begin)?;
+            Self::prepare(database, &file, Box::new(folder), Content::Log)
         })
     }
 
@@ -103,12 +115,19 @@ impl LocalLog {
     pub fn on_storage(files: impl Files, name: &str, options: Options) -> Result<Self, Error> {
         let shelf = Shelf::new(files, name, options);
         let file = shelf.file().to_owned();
-        guarded(&file, || Self::prepare(shelf.open()?, &file, Box::new(shelf)))
+        guarded(&file, || {
+            Self::prepare(shelf.open()?, &file, Box::new(shelf), Content::LogOrNothing)
+        })
     }
 
-    fn prepare(database: Database, file: &Path, place: Box<dyn Place>) -> Result<Self, Error> {
+    fn prepare(
+        database: Database,
+        file: &Path,
+        place: Box<dyn Place>,
+        content: Content,
+    ) -> Result<Self, Error> {
         let database = OpenFile::new(database);
-        let read = || Ok((identity(&database, file)?, continuous_head(&database, file)?));
+        let read = || Ok((identity(&database, file, content)?, continuous_head(&database, file)?));
         let ((id, erased_until), head) = read().inspect_err(|_| database.found_damaged())?;
         Ok(Self {
             database: RwLock::new(Arc::new(database)),
@@ -286,7 +305,7 @@ impl Log for LocalLog {
 
 /// Reads the log's id, or gives it one if it is new; and up to where posts were erased. Nothing is
 /// written unless it has to be: a disk that is full can still be read.
-fn identity(database: &Database, file: &Path) -> Result<(LogId, u64), Error> {
+fn identity(database: &Database, file: &Path, content: Content) -> Result<(LogId, u64), Error> {
     let read = || -> Result<Option<[Option<u64>; 3]>, redb::Error> {
         let transaction = database.begin_read()?;
         if transaction.list_tables()?.next().is_none() {
@@ -297,7 +316,13 @@ fn identity(database: &Database, file: &Path) -> Result<(LogId, u64), Error> {
         Ok(Some([stored(FORMAT_KEY)?, stored(LOG_ID_KEY)?, stored(ERASED_UNTIL_KEY)?]))
     };
     match read().map_err(|error| storage(file, error))? {
-        None => begin(database).map_err(|error| storage(file, error)),
+        None if content == Content::LogOrNothing => {
+            begin(database).map_err(|error| storage(file, error))
+        }
+        None => {
+            let what = "it has none of a log's tables".to_owned();
+            Err(Error::Damaged { file: file.to_owned(), what })
+        }
         Some([Some(FORMAT_BEFORE), Some(id), erased_until]) => {
             upgrade(database).map_err(|error| storage(file, error))?;
             Ok((LogId::new(id), erased_until.unwrap_or_default()))
