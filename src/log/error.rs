@@ -46,6 +46,21 @@ pub enum Error {
         /// What was found.
         what: String,
     },
+    /// The log ends before what was made from it. It may have lost its end, so it is not gone on with.
+    #[error(
+        "the log ends at revision {head}, but {} was made from it up to revision {indexed_until}: if \
+         you put an older copy of the log there on purpose, remove that file and start again; else \
+         the log is damaged: restore it from a backup",
+        index.display()
+    )]
+    EndsEarly {
+        /// Where the log ends.
+        head: Revision,
+        /// Up to where the index has it.
+        indexed_until: Revision,
+        /// The index.
+        index: PathBuf,
+    },
     /// Too little space is left. Nothing was written.
     #[error(
         "the disk is nearly full: {bytes_free} bytes are free, and writes are taken from \

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
-use whimbrel::log::{Index, LocalLog, Log, OpenedIndex};
+use whimbrel::log::{self, Index, LocalLog, Log, OpenedIndex};
 use whimbrel::model::{Change, Content, Event, PostText, RequestId, Revision, Timestamp, UserId};
 use whimbrel::runtime::{Clock, Vital};
 use whimbrel::view::{BacklogKind, BacklogQuery, PageQuery, View};
@@ -69,8 +69,25 @@ fn after_a_stop_in_order_nothing_is_replayed() {
     assert!(log.head() > Revision::new(100));
 }
 
-/// An index of another log, of a longer log, of another history of the same log, of another format,
-/// and none at all.
+/// A log that ends before its index does is refused, whether it lost its end or is an older copy: what
+/// is missing is not left out in silence.
+#[test]
+fn a_log_that_ends_before_its_index_is_refused() {
+    let mut random = fastrand::Rng::with_seed(2);
+    let (log_disk, index_disk) = new_disks();
+    make_changes(&log_disk, &index_disk, &mut random);
+    let shorter = open_log(log_disk.content());
+    make_changes(&log_disk, &index_disk, &mut random);
+    let index = Disk::holding(index_disk.content());
+    let kept = limits().request_id_kept;
+    let error = Index::on_storage(&index, "the index", &shorter, OPTIONS, kept).unwrap_err();
+    let log::Error::EndsEarly { head, indexed_until, .. } = &error else { panic!("{error}") };
+    assert_eq!(*head, shorter.head());
+    assert!(indexed_until > head);
+    assert!(error.to_string().contains("the index"), "{error}");
+}
+
+/// An index of another log, of another history of the same log, of another format, and none at all.
 #[test]
 fn an_index_that_does_not_fit_is_made_anew() {
     let mut random = fastrand::Rng::with_seed(2);
@@ -84,7 +101,6 @@ fn an_index_that_does_not_fit_is_made_anew() {
     let other = new_disks().0;
     make_changes(&other, &FragileDisk::default(), &mut random);
     assert_eq!(opened_until(&other.content(), &index), Revision::ZERO, "of another log");
-    assert_eq!(opened_until(&backup, &index), Revision::ZERO, "of a longer log");
     assert_eq!(opened_until(&log, &[]), Revision::ZERO, "none");
 
     // The restored log goes on, beyond where the index is.

@@ -337,8 +337,10 @@ impl Numbers {
             return Err(unfit("it was made from another log".to_owned()));
         }
         let (until, head) = (self.complete_until, log.head());
+        // What is in the index was durable in the log before.
         if until > head {
-            return Err(unfit(format!("it is at revision {until}, its log at {head}")));
+            let (indexed_until, index) = (until, file.to_owned());
+            return Err(Unfit::Log(Error::EndsEarly { head, indexed_until, index }));
         }
         let event = log.get(until).map_err(Unfit::Log)?;
         if event.map_or(0, |event| codec::check_of(until, &event)) != self.complete_check {
