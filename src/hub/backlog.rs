@@ -210,7 +210,8 @@ fn extended(sieve: &Sieve<'_>, event: Arc<FeedEvent>) -> Result<Option<Arc<FeedE
     Ok(match sieve.extend(&event)? {
         Some(Sifted::Extended(extended)) => Some(extended),
         Some(Sifted::Dropped) => None,
-        Some(Sifted::Kept) | None => Some(event),
+        Some(Sifted::Kept) => Some(event),
+        None => unreachable!("only memory can be without an answer"),
     })
 }
 

@@ -63,7 +63,10 @@ impl Hub {
                 view.read(move |view| {
                     let user = &user;
                     let blocking = Sieve { view, user, all_replies, reading: Reading::Blocking };
-                    Ok(blocking.sift(&events)?.unwrap_or_default())
+                    let Some(sifted) = blocking.sift(&events)? else {
+                        unreachable!("only memory can be without an answer")
+                    };
+                    Ok(sifted)
                 })
                 .await
             }

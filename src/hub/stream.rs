@@ -283,7 +283,10 @@ impl LiveStream {
             let mut kept = Vec::with_capacity(run.len());
             for event in run.iter() {
                 let found = match event.is_conditional() {
-                    true => sifted.next().unwrap_or(Sifted::Dropped),
+                    true => match sifted.next() {
+                        Some(found) => found,
+                        None => unreachable!("each conditional event has an answer"),
+                    },
                     false => Sifted::Kept,
                 };
                 is_as_sent &= matches!(found, Sifted::Kept);
