@@ -40,7 +40,7 @@ failed_from!(
     std::num::ParseIntError,
     serde_json::Error,
     whimbrel::client::Error,
-    whimbrel::log::Error,
+    whimbrel::storage::Error,
     whimbrel::model::UserIdError,
     redis::RedisError,
     tokio_postgres::Error,

@@ -14,7 +14,7 @@ use prost::{EncodeError, Message};
 
 use super::steps;
 use super::v1::WatchFeedResponse;
-use crate::hub::{FeedEvent, Run};
+use crate::live::{FeedEvent, Run};
 
 /// The field of `WatchFeedResponse` that holds a batch.
 const BATCH_TAG: u32 = 2;

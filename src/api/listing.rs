@@ -12,7 +12,7 @@ use super::calls::Calls;
 use super::token::{self, PageToken};
 use super::{fields, status};
 use crate::engine::PagePlace;
-use crate::hub::CursorError;
+use crate::live::CursorError;
 use crate::model::{Cursor, LogId, Revision, UserId};
 
 /// What every request for a page has.

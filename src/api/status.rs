@@ -13,8 +13,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::token;
 use super::v1::ErrorReason;
 use crate::engine::{self, EdgesOf};
-use crate::hub::{self, CursorError};
-use crate::log;
+use crate::live::{self, CursorError};
+use crate::storage;
 
 const DOMAIN: &str = "whimbrel";
 const REASON_PREFIX: &str = "ERROR_REASON_";
@@ -325,7 +325,7 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
         }
         Error::Hub(error) => return of_hub(&error),
         Error::Abandoned => return deadline_exceeded(),
-        Error::Log(log::Error::IndexLost { .. }) => return index_lost(),
+        Error::Log(storage::Error::IndexLost { .. }) => return index_lost(),
         Error::Missing { .. } | Error::Log(_) => return internal(&said),
     };
     problem.into_status()
@@ -340,13 +340,13 @@ fn too_many(of: EdgesOf) -> ErrorReason {
 }
 
 /// Why a live feed is refused, or where it failed.
-pub(super) fn of_hub(error: &hub::Error) -> Status {
+pub(super) fn of_hub(error: &live::Error) -> Status {
     let said = error.to_string();
     match error {
-        hub::Error::Cursor(error) => of_cursor(error),
-        hub::Error::TooManyStreamsOfUser { streams_max }
-        | hub::Error::TooManyStreams { streams_max } => {
-            let of_user = matches!(error, hub::Error::TooManyStreamsOfUser { .. });
+        live::Error::Cursor(error) => of_cursor(error),
+        live::Error::TooManyStreamsOfUser { streams_max }
+        | live::Error::TooManyStreams { streams_max } => {
+            let of_user = matches!(error, live::Error::TooManyStreamsOfUser { .. });
             Problem::new(Code::ResourceExhausted, ErrorReason::TooManyStreams, said)
                 .with("streams_max", streams_max)
                 .with("scope", if of_user { "user" } else { "server" })
@@ -354,8 +354,8 @@ pub(super) fn of_hub(error: &hub::Error) -> Status {
                 .retry_after(SCARCE_DELAY)
                 .into_status()
         }
-        hub::Error::Log(log::Error::IndexLost { .. }) => index_lost(),
-        hub::Error::Missing { .. } | hub::Error::Log(_) => internal(&said),
+        live::Error::Log(storage::Error::IndexLost { .. }) => index_lost(),
+        live::Error::Missing { .. } | live::Error::Log(_) => internal(&said),
     }
 }
 

@@ -3,14 +3,14 @@
 use super::frame::Frame;
 use super::token::encode_cursor;
 use super::v1::feed_event::author_removed::Reason;
-use super::v1::watch_feed_response::{self as of_feed, Bookmark, CaughtUp, Closing, Opened, Reset};
-use super::v1::watch_notifications_response as of_notifications;
+use super::v1::watch_feed_response::{Bookmark, CaughtUp, Closing, Opened, Reset};
 use super::v1::{
     ErrorReason, FeedEvent, NotificationEvent, WatchFeedResponse, WatchNotificationsResponse,
-    feed_event, notification_event,
+    feed_event, notification_event, watch_feed_response as of_feed,
+    watch_notifications_response as of_notifications,
 };
 use super::{convert, status};
-use crate::hub::{self, FeedEventKind, Removal, Step};
+use crate::live::{self, FeedEventKind, Removal, Step};
 use crate::model::Cursor;
 
 /// What all streams say in the same words.
@@ -30,7 +30,7 @@ pub(super) trait Message: From<Step> {
 }
 
 /// `Err` gives a batch back.
-fn said(step: Step) -> Result<Said, (Cursor, Cursor, std::sync::Arc<hub::Run>)> {
+fn said(step: Step) -> Result<Said, (Cursor, Cursor, std::sync::Arc<live::Run>)> {
     Ok(match step {
         Step::Opened { cursor, head, heartbeat } => Said::Opened(Opened {
             cursor: encode_cursor(&cursor),
@@ -116,7 +116,7 @@ impl From<Step> for WatchNotificationsResponse {
 }
 
 /// An event of a feed.
-pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
+pub(super) fn feed_event(event: &live::FeedEvent) -> FeedEvent {
     use feed_event::{
         AuthorAdded, AuthorRemoved, AuthorShown, Deleted, Event, Posted, Reposted, Unreposted,
     };
@@ -164,7 +164,7 @@ pub(super) fn feed_event(event: &hub::FeedEvent) -> FeedEvent {
 }
 
 /// An event of a user's notifications.
-fn notification_event(event: &hub::FeedEvent) -> NotificationEvent {
+fn notification_event(event: &live::FeedEvent) -> NotificationEvent {
     use notification_event::{ActorRemoved, ActorShown, Deleted, Event, Notified, Seen, Withdrawn};
 
     let what = match &event.kind {

@@ -9,7 +9,7 @@ use super::steps::{self, Message};
 use super::v1::watch_feed_request::Snapshot;
 use super::v1::{ErrorReason, GapPolicy};
 use super::{fields, status};
-use crate::hub::{LiveStream, Start, Step, WatchOptions, Watched};
+use crate::live::{LiveStream, Start, Step, WatchOptions, Watched};
 use crate::model::UserId;
 
 /// What a request asks of a stream.

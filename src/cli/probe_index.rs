@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
-use crate::log;
+use crate::storage;
 
 /// Open an index file and end, or die of it.
 #[derive(Args, Debug)]
@@ -26,6 +26,6 @@ impl ProbeIndex {
         // Nobody wants to know how it died.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         // An error is found again, and reported, by whoever opens the file next.
-        let _ = log::probe_index(&self.file);
+        let _ = storage::probe_index(&self.file);
     }
 }

@@ -11,8 +11,8 @@ use super::signals::Signals;
 use super::{Error, Output, number, switch};
 use crate::client::Address;
 use crate::config::{Config, Limits, Listen};
-use crate::log::Probe;
 use crate::server::{self, Server};
+use crate::storage::Probe;
 use clap::Args;
 use serde_json::json;
 

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use super::replies::Replies;
+use super::completions::Replies;
 use crate::config::Limits;
-use crate::hub::Dispatch;
-use crate::log::{self, Batch, Log, Tail};
-use crate::view::{ReadError, View};
+use crate::live::Dispatch;
+use crate::state::ReadError;
+use crate::state::View;
+use crate::storage::{self, Batch, Log, Tail};
 
 /// Follows the log.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Applier {
     pub(super) fn run(mut self) -> Result<(), ReadError> {
         while let Some(batch) = self.tail.next_batch()? {
             match self.apply(&batch) {
-                Err(ReadError::Log(error @ log::Error::IndexLost { .. })) => {
+                Err(ReadError::Log(error @ storage::Error::IndexLost { .. })) => {
                     tracing::warn!(%error, "stopped before the last changes were answered");
                     return Ok(());
                 }

@@ -9,8 +9,8 @@ use crate::model::{
     Attachment, Content, Cursor, Facets, Lang, Post, PostId, PostRef, PostText, RequestId,
     Revision, UserId,
 };
+use crate::query::{Evidence, Question};
 use crate::runtime;
-use crate::view::{Evidence, Question};
 
 /// A change that is asked for, with where to answer.
 #[derive(Debug)]

@@ -11,16 +11,16 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::command::{Command, PublishedAt};
+use super::completions::{Replies, Reply};
 use super::decide::{self, Outcome, Rules};
-use super::lasting::Lasting;
 use super::pending::Pending;
-use super::replies::{Replies, Reply};
+use super::recurring::Lasting;
 use super::{Changed, Error};
 use crate::config::Limits;
-use crate::log::{self, Log};
 use crate::model::{Cursor, Event, LogTime, Revision, Timestamp};
 use crate::runtime::Clock;
-use crate::view::View;
+use crate::state::View;
+use crate::storage::{self, Log};
 
 /// The only writer of the log.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Committer {
         queue: mpsc::Receiver<Command>,
         clock: Clock,
         limits: &Limits,
-    ) -> Result<Self, log::Error> {
+    ) -> Result<Self, storage::Error> {
         let newest = log.get(log.head())?;
         // Time for which nobody served the log is left out: what was remembered for a day is then
         // remembered for longer. A new log may as well begin with the clock.
@@ -80,8 +80,8 @@ impl Committer {
     }
 
     /// Works until it is told to stop, or the log fails.
-    pub(super) fn run(mut self) -> Result<(), log::Error> {
-        log::forbid_reading();
+    pub(super) fn run(mut self) -> Result<(), storage::Error> {
+        storage::forbid_reading();
         let ended = self.work();
         // From here on senders are told that the queue is closed; what is in it was not taken.
         self.queue.close();
@@ -92,7 +92,7 @@ impl Committer {
         ended
     }
 
-    fn work(&mut self) -> Result<(), log::Error> {
+    fn work(&mut self) -> Result<(), storage::Error> {
         let mut commands = Vec::with_capacity(self.batch_commands_max);
         while !self.stopping
             && self.queue.blocking_recv_many(&mut commands, self.batch_commands_max) > 0
@@ -181,7 +181,7 @@ impl Committer {
         Cursor::after(self.log.id(), revision)
     }
 
-    fn commit(&mut self, after: Revision, decided: Decided) -> Result<(), log::Error> {
+    fn commit(&mut self, after: Revision, decided: Decided) -> Result<(), storage::Error> {
         let Decided { events, replies } = decided;
         let last = Revision::new(after.get() + events.len() as u64);
         if events.is_empty() {
@@ -195,7 +195,7 @@ impl Committer {
                 }
                 self.replies.hand_in(last, replies);
             }
-            Err(error @ log::Error::DiskFull { .. }) => {
+            Err(error @ storage::Error::DiskFull { .. }) => {
                 if let Some(calls) = self.disk_full.met(replies.len()) {
                     tracing::warn!(%error, calls, "changes refused");
                 }

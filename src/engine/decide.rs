@@ -7,7 +7,7 @@ use super::command::{Ask, EdgeKind, NotDone, ReactionKind, Request};
 use super::pending::{EdgesOf, Pending, Requested, State};
 use crate::config::Limits;
 use crate::model::{Change, Content, PostId, PostRef, Revision, Severed, UserId};
-use crate::view::{Evidence, Question};
+use crate::query::{Evidence, Question};
 
 /// A command that was decided: what changes, and what is answered once that can be read.
 pub(super) type Decision<T> = (Option<Change>, Result<T, NotDone>);

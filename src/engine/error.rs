@@ -2,10 +2,10 @@
 
 use super::EdgesOf;
 use crate::config::LimitError;
-use crate::hub::{self, CursorError};
-use crate::log;
+use crate::live::{self, CursorError};
 use crate::model::{PostId, RequestId, Revision, UserId};
-use crate::view::{Missing, ReadError};
+use crate::state::{Missing, ReadError};
+use crate::storage;
 
 /// Why a call is refused, or fails. Unless a variant says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -116,13 +116,13 @@ pub enum Error {
     },
     /// A live feed is refused or cannot go on.
     #[error(transparent)]
-    Hub(#[from] hub::Error),
+    Hub(#[from] live::Error),
     /// The log does not have what is listed.
     #[error(transparent)]
     Missing(#[from] Missing),
     /// The log could not be read.
     #[error(transparent)]
-    Log(#[from] log::Error),
+    Log(#[from] storage::Error),
     /// Nobody waits for the answer any more.
     #[error("the call was given up, because nobody waited for it any more")]
     Abandoned,
@@ -136,7 +136,7 @@ pub enum OpenError {
     Limit(#[from] LimitError),
     /// The log cannot be read.
     #[error(transparent)]
-    Log(#[from] log::Error),
+    Log(#[from] storage::Error),
     /// The log or the index cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{Engine, Error};
 use crate::model::{Post, Revision, UserId};
-use crate::view::{
-    AuthorPageQuery, FeedItem, FeedPage, Happened, Missing, Page, PageItem, PagePlace, PageQuery,
-    PostView, Reading, View,
+use crate::query::{
+    AuthorPageQuery, FeedItem, FeedPage, Page, PageItem, PagePlace, PageQuery, PostView,
 };
+use crate::state::{Happened, View};
+use crate::state::{Missing, Reading};
 
 /// Which page of which feed.
 #[derive(Clone, Debug)]

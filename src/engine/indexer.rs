@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::lasting::Lasting;
+use super::recurring::Lasting;
 use crate::config::Limits;
-use crate::log::{self, Entry, Index, Log, Rows};
 use crate::model::Revision;
-use crate::view::View;
+use crate::state::View;
+use crate::storage::{self, Entry, Index, Log, Rows};
 
 /// How often it looks whether enough has come for a write, or something is to be mended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -76,7 +76,7 @@ impl Indexer {
 
     /// Works until the engine has stopped, and then until nothing is left, so that a start after a
     /// stop in order has nothing to replay.
-    pub(super) fn run(mut self) -> Result<(), log::Error> {
+    pub(super) fn run(mut self) -> Result<(), storage::Error> {
         lower_priority();
         let mut written = Instant::now();
         let look_interval = LOOK_INTERVAL.min(self.interval);
@@ -123,7 +123,7 @@ impl Indexer {
     }
 
     /// Makes an index that is lost one that is in use.
-    fn mend(&mut self) -> Result<(), log::Error> {
+    fn mend(&mut self) -> Result<(), storage::Error> {
         if !self.index.needs_mending() {
             return Ok(());
         }
@@ -153,7 +153,7 @@ impl Indexer {
     }
 
     /// Another index with all up to `until`; `None` if the engine has stopped meanwhile.
-    fn rebuild(&mut self, until: Revision) -> Result<Option<Index>, log::Error> {
+    fn rebuild(&mut self, until: Revision) -> Result<Option<Index>, storage::Error> {
         let log = &*self.log;
         let fresh = match self.fresh.take() {
             Some(fresh) => fresh,
@@ -165,7 +165,7 @@ impl Indexer {
                 return Ok(None);
             }
             if let Err(error) = self.write_to(&fresh, until) {
-                let waits = matches!(error, log::Error::DiskFull { .. });
+                let waits = matches!(error, storage::Error::DiskFull { .. });
                 self.fresh = Some(fresh).filter(|_| waits && self.index.loss().is_none());
                 return Err(error);
             }
@@ -174,7 +174,7 @@ impl Indexer {
     }
 
     /// Writes the next events, as many as one write takes.
-    fn write(&mut self) -> Result<(), log::Error> {
+    fn write(&mut self) -> Result<(), storage::Error> {
         if self.index.needs_mending() {
             return Ok(());
         }
@@ -195,7 +195,7 @@ impl Indexer {
         &self,
         index: &Index,
         until: Revision,
-    ) -> Result<Option<(Rows, Revision)>, log::Error> {
+    ) -> Result<Option<(Rows, Revision)>, storage::Error> {
         let mut writing = self.view.write_to(index)?;
         let mut last: Option<Entry> = None;
         let lacks = until.get().saturating_sub(index.complete_until().get());

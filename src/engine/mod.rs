@@ -17,25 +17,25 @@
 //! Nothing here knows of gRPC.
 
 mod applier;
+mod calls;
 mod command;
 mod committer;
+mod compactor;
+mod completions;
 mod decide;
-mod eraser;
 mod error;
 mod feed;
-mod guard;
 mod indexer;
-mod lasting;
+mod log_check;
+mod mailbox;
 mod notifications;
 mod pending;
 mod people;
-mod porter;
 mod posts;
 mod read;
-mod replies;
+mod recurring;
 mod thread;
 mod users;
-mod write;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,29 +44,30 @@ use std::thread::JoinHandle;
 use applier::Applier;
 use command::{Caller, Command, NotDone};
 use committer::Committer;
-use eraser::Eraser;
+use compactor::Eraser;
+use completions::Replies;
 use indexer::Indexer;
-use porter::Carriers;
-use replies::Replies;
+use mailbox::Carriers;
 use tokio::sync::mpsc;
 
 pub use command::{Changed, Draft, EdgeKind, Published, ReactionKind};
 pub use error::{Error, OpenError};
 pub use feed::{AuthorQuery, FeedQuery};
+pub use mailbox::Porter;
 pub use pending::EdgesOf;
-pub use porter::Porter;
 pub use thread::ThreadQuery;
 
 use crate::config::Limits;
-use crate::hub::{Hub, LiveStream, Start, WatchOptions};
-use crate::log::{Log, OpenedIndex};
+use crate::live::{Hub, LiveStream, Start, WatchOptions};
 use crate::model::{Cursor, UserId};
-use crate::runtime::{Clock, Vital};
-use crate::view::View;
-pub use crate::view::{
-    Counts, FeedItem, Gap, ListedUser, NoticeKind, Notification, Notifications, Page, PagePlace,
-    PostList, PostView, Profile, Relationship, Thread, ThreadPost, UserList,
+pub use crate::query::{
+    Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePlace, PostList,
+    PostView, Profile, Relationship, Thread, ThreadPost, UserList,
 };
+use crate::runtime::{Clock, Vital};
+pub use crate::state::NoticeKind;
+use crate::state::View;
+use crate::storage::{Log, OpenedIndex};
 
 /// The engine's handle. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -158,7 +159,7 @@ impl Engine {
         threads.others.push((running, vital.spawn("whimbrel-erase", move || eraser.run())?));
         let (running, stopped) = sync_channel(0);
         let guarded = Arc::clone(&log);
-        let guard = vital.spawn("whimbrel-guard", move || guard::run(&guarded, &stopped))?;
+        let guard = vital.spawn("whimbrel-guard", move || log_check::run(&guarded, &stopped))?;
         threads.others.push((running, guard));
         let committer = Committer::new(log, Arc::clone(&view), replies, queue, clock, limits)?;
         threads.working.push(vital.spawn("whimbrel-commit", move || committer.run())?);

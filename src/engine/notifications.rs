@@ -2,7 +2,7 @@
 
 use super::{Engine, Error};
 use crate::model::UserId;
-use crate::view::{NoticesQuery, Notifications, PagePlace};
+use crate::query::{NoticesQuery, Notifications, PagePlace};
 
 impl Engine {
     /// A page of what `user` is notified of, newest first.

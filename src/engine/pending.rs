@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::command::{Made, Request};
 use crate::model::{Change, Content, Event, PostId, RequestId, Revision, UserId};
-use crate::view::{Evidence, Question, View};
+use crate::query::{Evidence, Question};
+use crate::state::View;
 
 /// The state that a command is decided by: the view, and the decisions on their way to it.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::{Engine, Error};
 use crate::model::UserId;
-use crate::view::{Profile, Relationship};
+use crate::query::{Profile, Relationship};
 
 impl Engine {
     /// What is between `user` and each of `others`.

@@ -3,7 +3,7 @@
 use super::read::check_post;
 use super::{Engine, Error};
 use crate::model::{PostId, UserId};
-use crate::view::{ListQuery, Page, PagePlace, PostList, PostView};
+use crate::query::{ListQuery, Page, PagePlace, PostList, PostView};
 
 impl Engine {
     /// Those of the posts named `ids` that there are and that `viewer` sees, in that order. Whatever

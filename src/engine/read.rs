@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Engine, Error};
 use crate::model::{Cursor, PostId, UserId};
-use crate::view::{PagePlace, View};
+use crate::query::PagePlace;
+use crate::state::View;
 
 impl Engine {
     /// Waits until reads show `at_least`, for `wait_max` at most. To be asked before every read

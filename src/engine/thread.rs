@@ -2,7 +2,8 @@
 
 use super::{Engine, Error};
 use crate::model::{PostId, UserId};
-use crate::view::{self, Thread};
+use crate::query;
+use crate::query::Thread;
 
 /// Which thread, and how much of it.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ impl Engine {
     pub async fn thread(&self, query: ThreadQuery) -> Result<Thread, Error> {
         let ThreadQuery { viewer, post, after, depth_max, replies_max } = query;
         let limits = self.0.hub.limits();
-        let query = view::ThreadQuery {
+        let query = query::ThreadQuery {
             viewer,
             post,
             after,

@@ -3,7 +3,7 @@
 use super::read::check_post;
 use super::{Engine, Error};
 use crate::model::UserId;
-use crate::view::{ListQuery, ListedUser, Page, PagePlace, UserList};
+use crate::query::{ListQuery, ListedUser, Page, PagePlace, UserList};
 
 impl Engine {
     /// A page of a list of users, newest first, without those whom `viewer` does not see.

@@ -27,9 +27,9 @@ use tonic::service::Routes;
 use crate::api::{self, Admission, Health, StallWatch};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
-use crate::log::{self, Index, LocalLog, Log, OpenedIndex, Options, Probe};
 use crate::model::Revision;
 use crate::runtime::{Clock, Failure, Vital, Workers};
+use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Options, Probe};
 
 /// How long callers have to hear that the server failed.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub enum Error {
     Config(#[from] config::Error),
     /// The data cannot be opened.
     #[error(transparent)]
-    Log(#[from] log::Error),
+    Log(#[from] storage::Error),
     /// The engine does not start.
     #[error(transparent)]
     Engine(#[from] engine::OpenError),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use whimbrel::log::{LocalLog, Log, Options};
+use whimbrel::storage::{LocalLog, Log, Options};
 use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, PostText, ReplyTo, Revision, Timestamp, UserId,
 };

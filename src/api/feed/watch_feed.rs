@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::api::calls::Calls;
+use crate::api::fields;
 use crate::api::frame::Frame;
-use crate::api::v1::watch_feed_request;
+use crate::api::v1::{self, watch_feed_request};
 use crate::api::watching::{self, Asked, From};
-use crate::api::{fields, v1};
-use crate::hub::Watched;
+use crate::live::Watched;
 
 /// The messages of a stream.
 pub(super) type Messages = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;

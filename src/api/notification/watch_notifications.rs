@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::api::calls::Calls;
-use crate::api::v1::watch_notifications_request;
+use crate::api::fields;
+use crate::api::v1::{self, watch_notifications_request};
 use crate::api::watching::{self, Asked, From};
-use crate::api::{fields, v1};
-use crate::hub::Watched;
+use crate::live::Watched;
 
 /// The messages of a stream.
 pub(super) type Messages =

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use whimbrel::log::{Batch, Entry, Erasing, Erasure, Error, Log};
 use whimbrel::model::{Event, LogId, Revision};
+use whimbrel::storage::{Batch, Entry, Erasing, Erasure, Error, Log};
 
 /// What is altered: nothing, unless it says so.
 pub(crate) trait Alter: Debug + Send + Sync {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Engine, Published};
-use whimbrel::hub::{FeedEventKind, LiveStream, Start, Step, WatchOptions, Watched};
-use whimbrel::log::{Index, LocalLog, Options};
+use whimbrel::live::{FeedEventKind, LiveStream, Start, Step, WatchOptions, Watched};
 use whimbrel::model::{PostText, RequestId, UserId};
 use whimbrel::runtime::{Clock, Vital};
+use whimbrel::storage::{Index, LocalLog, Options};
 
 use super::disk::Disk;
 use super::patience::within;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
-use whimbrel::log::Files;
+use whimbrel::storage::Files;
 
 /// What a log's file holds. Clones share it, also once another file has taken its place.
 #[derive(Clone, Default)]

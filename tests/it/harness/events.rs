@@ -1,6 +1,6 @@
 //! Events of streams as short texts.
 
-use whimbrel::hub::{FeedEvent, FeedEventKind, Removal};
+use whimbrel::live::{FeedEvent, FeedEventKind, Removal};
 
 /// When it happened, and what.
 pub(crate) fn in_short(event: &FeedEvent) -> (u64, String) {

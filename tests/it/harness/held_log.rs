@@ -4,8 +4,8 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use whimbrel::log::{Batch, Log};
 use whimbrel::model::Revision;
+use whimbrel::storage::{Batch, Log};
 
 use super::altered_log::{Alter, AlteredLog};
 use super::patience::eventually;

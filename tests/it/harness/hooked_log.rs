@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use whimbrel::log::Log;
+use whimbrel::storage::Log;
 
 use super::altered_log::{Alter, AlteredLog};
 

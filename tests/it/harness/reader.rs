@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use whimbrel::engine::Engine;
-use whimbrel::hub::{LiveStream, Start, Step, WatchOptions, Watched};
+use whimbrel::live::{LiveStream, Start, Step, WatchOptions, Watched};
 use whimbrel::model::{Cursor, Revision};
 
 use super::core::{Core, user};

@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use whimbrel::config::{Config, Limits};
-use whimbrel::log::{self, Index, LocalLog, Log, Options};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Server};
+use whimbrel::storage::{self, Index, LocalLog, Log, Options};
 
 use super::held_log::Valve;
 use super::patience::{eventually, within};
@@ -210,7 +210,7 @@ impl Running {
     async fn start(setup: &Setup, data_dir: &Path) -> Self {
         let server =
             eventually("the data folder to be free", async || match setup.open(data_dir).await {
-                Err(Error::Log(log::Error::InUse { .. })) => None,
+                Err(Error::Log(storage::Error::InUse { .. })) => None,
                 opened => Some(opened.expect("the server opens")),
             })
             .await;

@@ -1,0 +1,385 @@
+//! One live feed, as its reader sees it.
+//!
+//! ```text
+//!              ┌─────────┐ cursor refused, fresh snapshot wanted
+//!   open ────▶ │ Opening │──────────────▶ Resetting
+//!              └────┬────┘                    │
+//!                   ▼                         │
+//!              ┌────────────┐ ◀───────────────┘
+//!              │ CatchingUp │ ◀──────────────────────┐ the channel has overrun the reader, or the lane lagged
+//!              └────┬───────┘                        │
+//!                   │ level with the view      ┌─────┴┐
+//!                   └────────────────────────▶ │ Live │
+//!                                              └──────┘
+//! ```
+//!
+//! The stream subscribes first and then reads how far the view is. What was applied by then comes
+//! from the view and the log; what is applied later is in the channel, and what is in both is told
+//! apart by its revision. The reader is asked for nothing but to come back: all work is done when
+//! it does.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::catch_up::{Missed, Part};
+use super::filter::Sifted;
+use super::quota::Place;
+use super::shard::Subscription;
+use super::{CursorError, Error, FeedEvent, Hub, Run, Start, Step, WatchOptions, Watched};
+use crate::config::Limits;
+use crate::model::{Cursor, Revision, UserId};
+use crate::query::BacklogKind;
+
+/// What a batch takes on the wire beside its events, at most: two cursors, tags and lengths.
+pub(super) const BATCH_OVERHEAD_BYTES: usize = 256;
+
+#[derive(Debug)]
+enum Phase {
+    Opening { snapshot_items: Option<usize>, refused: Option<CursorError> },
+    Resetting { refused: CursorError },
+    CatchingUp,
+    Live,
+    Ended,
+}
+
+/// What ends the wait of a live stream.
+enum Woken {
+    Run(Arc<Run>),
+    Overrun,
+    Silence,
+    Closing,
+}
+
+/// A live feed, opened. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct LiveStream {
+    hub: Hub,
+    user: UserId,
+    watched: Watched,
+    subscription: Subscription,
+    phase: Phase,
+    /// All that concerns the feed up to here was handed out, or is none.
+    at: Cursor,
+    /// The cursor handed out last. It is behind `at` after a look that found nothing.
+    told: Cursor,
+    /// What comes next, in order, all after `at`. At most what a batch or the channel holds.
+    ready: VecDeque<Arc<Run>>,
+    /// What comes after that, as far as it concerns the feed.
+    unsifted: VecDeque<Arc<Run>>,
+    told_caught_up: bool,
+    heartbeat: Duration,
+    silent_until: Instant,
+    /// Ends at `silent_until` or before: it is set anew when it ends, not with every message.
+    silence: Pin<Box<Sleep>>,
+    /// Ends the stream.
+    closing: CancellationToken,
+    _place: Place,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl LiveStream {
+    pub(super) fn open(
+        hub: Hub,
+        user: &UserId,
+        start: Start,
+        options: WatchOptions,
+    ) -> Result<Self, Error> {
+        let streams_max = hub.0.limits.streams_max;
+        let permit = Arc::clone(&hub.0.permits)
+            .try_acquire_owned()
+            .map_err(|_| Error::TooManyStreams { streams_max })?;
+        let place = hub.0.quota.take(user)?;
+        // Before anything else is read, so that nothing falls in between.
+        let subscription = Subscription::new(hub.clone(), user, options.of.of());
+
+        let now = hub.cursor_after(hub.0.view.applied());
+        let (at, snapshot_items, refused) = match start {
+            Start::Now => (now, None, None),
+            Start::Snapshot { items_max } => (now, Some(items_max), None),
+            Start::After(cursor) => match (hub.check_cursor(&cursor), options.reset_items) {
+                (Ok(()), _) => (cursor, None, None),
+                (Err(refused), Some(items_max)) => (now, Some(items_max), Some(refused)),
+                (Err(refused), None) => return Err(refused.into()),
+            },
+        };
+        Ok(Self {
+            hub,
+            user: user.clone(),
+            watched: options.of,
+            subscription,
+            phase: Phase::Opening { snapshot_items, refused },
+            at,
+            told: at,
+            ready: VecDeque::new(),
+            unsifted: VecDeque::new(),
+            told_caught_up: false,
+            heartbeat: options.heartbeat,
+            silent_until: Instant::now(),
+            silence: Box::pin(sleep_until(Instant::now())),
+            closing: CancellationToken::new(),
+            _place: place,
+            _permit: permit,
+        })
+    }
+
+    /// Ends with [`Step::Closing`] when `token` is cancelled.
+    #[must_use]
+    pub fn until(self, token: CancellationToken) -> Self {
+        Self { closing: token, ..self }
+    }
+
+    /// The next message; waits for it. `None` after [`Step::Closing`].
+    ///
+    /// # Errors
+    /// The log could not be read. The stream is then to be dropped.
+    pub async fn next(&mut self) -> Result<Option<Step>, Error> {
+        let step = self.next_step().await?;
+        self.told = self.at;
+        let heartbeat = self.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
+        self.silent_until = Instant::now() + heartbeat;
+        Ok(step)
+    }
+
+    /// The position reached: everything before it was handed out.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.at
+    }
+
+    async fn next_step(&mut self) -> Result<Option<Step>, Error> {
+        loop {
+            match self.phase {
+                Phase::Opening { snapshot_items, refused } => {
+                    if let Some(items_max) = snapshot_items {
+                        self.at = self.hub.snapshot(&self.user, self.watched, items_max).await?;
+                    }
+                    self.phase =
+                        refused.map_or(Phase::CatchingUp, |refused| Phase::Resetting { refused });
+                    return Ok(Some(self.opened()));
+                }
+                Phase::Ended => return Ok(None),
+                _ if self.closing.is_cancelled() => {
+                    self.phase = Phase::Ended;
+                    return Ok(Some(Step::Closing { cursor: self.at }));
+                }
+                Phase::Resetting { refused } => {
+                    self.phase = Phase::CatchingUp;
+                    let oldest = self.hub.cursor_after(self.hub.0.view.log().oldest());
+                    return Ok(Some(Step::Reset { reason: refused, oldest }));
+                }
+                _ if !self.unsifted.is_empty() => self.sift().await?,
+                _ if !self.ready.is_empty() => return Ok(Some(self.batch())),
+                Phase::CatchingUp => {
+                    self.read_backlog().await?;
+                    if self.ready.is_empty() {
+                        self.phase = Phase::Live;
+                        if !self.told_caught_up {
+                            self.told_caught_up = true;
+                            return Ok(Some(Step::CaughtUp { cursor: self.at }));
+                        }
+                    }
+                }
+                Phase::Live => match self.wait().await {
+                    Woken::Run(run) => {
+                        self.take(run);
+                        self.drain();
+                    }
+                    Woken::Overrun => self.phase = Phase::CatchingUp,
+                    Woken::Silence => {
+                        // Read before the channel is emptied: all up to it is in there.
+                        let dispatched = self.subscription.dispatched();
+                        self.drain();
+                        let is_level = self.ready.is_empty() && self.unsifted.is_empty();
+                        if is_level && matches!(self.phase, Phase::Live) {
+                            self.at.after = self.at.after.max(dispatched);
+                            return Ok(Some(Step::Bookmark { cursor: self.at }));
+                        }
+                    }
+                    Woken::Closing => {}
+                },
+            }
+        }
+    }
+
+    fn opened(&self) -> Step {
+        let head = self.hub.0.view.applied().max(self.at.needs());
+        Step::Opened {
+            cursor: self.at,
+            head: self.hub.cursor_after(head),
+            heartbeat: self.heartbeat,
+        }
+    }
+
+    async fn wait(&mut self) -> Woken {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled() => return Woken::Closing,
+                received = self.subscription.receiver.recv() => return match received {
+                    // The lane was overrun, and this is where.
+                    Ok(run) if run.is_empty() => Woken::Overrun,
+                    Ok(run) => Woken::Run(run),
+                    // The feed is there for as long as the subscription, and the sender with it.
+                    Err(RecvError::Lagged(_) | RecvError::Closed) => Woken::Overrun,
+                },
+                () = &mut self.silence => {
+                    if self.silent_until <= Instant::now() {
+                        return Woken::Silence;
+                    }
+                    self.silence.as_mut().reset(self.silent_until);
+                }
+            }
+        }
+    }
+
+    /// Takes what is in the channel.
+    fn drain(&mut self) {
+        while self.ready.len() + self.unsifted.len() < self.hub.0.limits.channel_events {
+            match self.subscription.receiver.try_recv() {
+                Ok(run) if !run.is_empty() => self.take(run),
+                Err(TryRecvError::Empty) => return,
+                Ok(_) | Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
+                    self.phase = Phase::CatchingUp;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes of `run` what the backlog did not have.
+    fn take(&mut self, run: Arc<Run>) {
+        let known = run.partition_point(|event| event.revision <= self.at.after);
+        let run = match known {
+            0 => run,
+            known if known < run.len() => Arc::new(Run::new(run[known..].to_vec())),
+            _ => return,
+        };
+        if run.is_conditional() || !self.unsifted.is_empty() {
+            self.unsifted.push_back(run);
+        } else {
+            self.ready.push_back(run);
+        }
+    }
+
+    /// Makes of what was taken ready what concerns the feed. A run of which all does is passed on as
+    /// it is.
+    async fn sift(&mut self) -> Result<(), Error> {
+        let events = self.unsifted.iter().flat_map(|run| run.iter());
+        let conditional: Vec<_> = events.filter(|event| event.is_conditional()).cloned().collect();
+        // Nothing is taken out before this has come to its end: it may be dropped meanwhile.
+        let sifted = self.hub.sifted(&self.user, self.watched, conditional).await?;
+        let mut sifted = sifted.into_iter();
+        let mut reached = self.at.after;
+        for run in self.unsifted.drain(..) {
+            reached = run.last().map_or(reached, |event| event.revision);
+            let mut is_as_sent = true;
+            let mut kept = Vec::with_capacity(run.len());
+            for event in run.iter() {
+                let found = match event.is_conditional() {
+                    true => match sifted.next() {
+                        Some(found) => found,
+                        None => unreachable!("each conditional event has an answer"),
+                    },
+                    false => Sifted::Kept,
+                };
+                is_as_sent &= matches!(found, Sifted::Kept);
+                match found {
+                    Sifted::Kept => kept.push(Arc::clone(event)),
+                    Sifted::Extended(event) => kept.push(event),
+                    Sifted::Dropped => {}
+                }
+            }
+            if is_as_sent {
+                self.ready.push_back(run);
+            } else if !kept.is_empty() {
+                self.ready.push_back(Arc::new(Run::new(kept)));
+            }
+        }
+        if self.ready.is_empty() {
+            self.at.after = self.at.after.max(reached);
+        }
+        Ok(())
+    }
+
+    /// A batch of the first ready events, of which there must be some. One run is passed on as it
+    /// is, so that all who are sent it share its bytes.
+    fn batch(&mut self) -> Step {
+        let limits = &self.hub.0.limits;
+        let (mut runs, mut count, mut bytes) = (0, 0, BATCH_OVERHEAD_BYTES);
+        for run in &self.ready {
+            count += run.len();
+            bytes += run.wire_bytes_max();
+            if count > limits.batch_events_max || bytes > limits.batch_bytes_max {
+                break;
+            }
+            runs += 1;
+        }
+        let mut first: VecDeque<_> = self.ready.drain(..runs.max(1)).collect();
+        let events = match (runs, first.pop_front()) {
+            (1, Some(run)) => run,
+            (0, Some(run)) => {
+                let (fitting, left) = run.split_at(fitting(&run, limits));
+                if !left.is_empty() {
+                    self.ready.push_front(Arc::new(Run::new(left.to_vec())));
+                }
+                Arc::new(Run::new(fitting.to_vec()))
+            }
+            (_, run) => {
+                let runs = run.iter().chain(&first);
+                Arc::new(Run::new(runs.flat_map(|run| run.iter().cloned()).collect()))
+            }
+        };
+        let prev = self.told;
+        self.at.after = events.last().map_or(self.at.after, |event| event.revision);
+        Step::Batch { prev, cursor: self.at, events }
+    }
+
+    /// Makes the next events ready that the view and the log have after `at`; none if the stream
+    /// is level with the view.
+    async fn read_backlog(&mut self) -> Result<(), Error> {
+        loop {
+            let view = &self.hub.0.view;
+            let in_snapshot = self.at.after < self.at.snapshot_until;
+            let (kind, until) = if in_snapshot {
+                (BacklogKind::Items, self.at.snapshot_until)
+            } else {
+                (BacklogKind::Events, view.applied())
+            };
+            // A cursor may be ahead of the view for the moment in which a batch is applied.
+            if until <= self.at.after {
+                self.at.snapshot_until = Revision::ZERO;
+                return Ok(());
+            }
+            view.reached(until).await;
+            let (user, watched, after) = (&self.user, self.watched, self.at.after);
+            let missed = self.hub.missed(Part { user, watched, after, until, kind }).await?;
+            let Missed { events, reached } = missed;
+            if !events.is_empty() {
+                self.ready.push_back(Arc::new(Run::new(events)));
+                return Ok(());
+            }
+            if reached < until {
+                self.at.after = reached;
+            } else {
+                self.at = self.hub.cursor_after(until);
+            }
+        }
+    }
+}
+
+/// How many of the first of `events` fit into a batch: at least one.
+fn fitting(events: &[Arc<FeedEvent>], limits: &Limits) -> usize {
+    let mut bytes = BATCH_OVERHEAD_BYTES;
+    let fits = |event: &&Arc<FeedEvent>| {
+        bytes += event.wire_bytes_max();
+        bytes <= limits.batch_bytes_max
+    };
+    events.iter().take(limits.batch_events_max).take_while(fits).count().max(1)
+}

@@ -1,0 +1,34 @@
+//! Whose turn it is to change the view: one caller's at a time.
+//!
+//! What only the applier may call takes an [`Applying`], of which a view has one. So nothing that
+//! reads can come there, and what is there need not be safe against a second writer.
+
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+/// The right to change the view.
+#[derive(Debug)]
+pub(crate) struct Applying(());
+
+/// Where the right is while nobody has it.
+#[derive(Debug)]
+pub(crate) struct Turn(Mutex<Applying>);
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self(Mutex::new(Applying(())))
+    }
+}
+
+impl Turn {
+    /// Takes the right, until what is given is dropped.
+    ///
+    /// # Panics
+    /// Somebody has it, or panicked while they had it: then it is not known what they did by then.
+    pub(crate) fn take(&self) -> MutexGuard<'_, Applying> {
+        match self.0.try_lock() {
+            Ok(applying) => applying,
+            Err(TryLockError::WouldBlock) => panic!("the view is being changed by somebody else"),
+            Err(TryLockError::Poisoned(_)) => panic!("a change of the view ended in a panic"),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Bodies of posts, and what was reposted: the ones lately written or read from memory, the others
+//! from the log.
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::model::{Change, Content, Event, Post, PostRef, Revision, UserId};
+use crate::state::{Missing, ReadError};
+use crate::storage::Log;
+
+/// What a post takes beside its text and its author's name: the struct, two counters, its place in
+/// the cache.
+const POST_OVERHEAD_BYTES: u64 = 192;
+/// What a repost takes: the struct, two counters, its place in the cache. The names are those of the users.
+const REPOST_BYTES: u64 = 192;
+/// What is left of an erased post takes: the struct, a reply's references, its place in the cache.
+const ERASED_BYTES: u64 = 512;
+
+/// What happened at a revision.
+#[derive(Clone, Debug)]
+pub enum Happened {
+    /// A post was published.
+    Post(Arc<Post>),
+    /// A post was reposted.
+    Repost(Arc<Reposted>),
+    /// Something else.
+    Other(Change),
+}
+
+/// A repost.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reposted {
+    /// By whom.
+    pub by: UserId,
+    /// Which post.
+    pub post: PostRef,
+    /// The author of the post that it answers.
+    pub answers: Option<UserId>,
+    /// The author of the post that it quotes.
+    pub quotes: Option<UserId>,
+}
+
+/// What is kept at hand.
+#[derive(Clone, Debug)]
+enum Kept {
+    Post(Arc<Post>),
+    Repost(Arc<Reposted>),
+    Erased(Arc<Change>),
+}
+
+impl From<Kept> for Happened {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Post(post) => Self::Post(post),
+            Kept::Repost(repost) => Self::Repost(repost),
+            Kept::Erased(change) => Self::Other(Arc::unwrap_or_clone(change)),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Posts {
+    log: Arc<dyn Log>,
+    cache: Cache<Revision, Kept, ByBytes>,
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<Revision, Kept> for ByBytes {
+    fn weight(&self, _: &Revision, kept: &Kept) -> u64 {
+        match kept {
+            Kept::Post(post) => {
+                POST_OVERHEAD_BYTES + (post.content.bytes() + post.author.as_str().len()) as u64
+            }
+            Kept::Repost(_) => REPOST_BYTES,
+            Kept::Erased(_) => ERASED_BYTES,
+        }
+    }
+}
+
+impl Posts {
+    pub(crate) fn new(log: Arc<dyn Log>, cache_bytes: u64) -> Self {
+        // A guess at the number of posts sizes the cache's tables; the bytes bound it.
+        let posts_estimate = usize::try_from(cache_bytes / 512).unwrap_or(usize::MAX);
+        Self { log, cache: Cache::with_weighter(posts_estimate, cache_bytes, ByBytes) }
+    }
+
+    pub(crate) fn cached(&self, revision: Revision) -> Option<Happened> {
+        self.cache.get(&revision).map(Happened::from)
+    }
+
+    pub(crate) fn cached_post(&self, revision: Revision) -> Option<Arc<Post>> {
+        match self.cache.get(&revision)? {
+            Kept::Post(post) => Some(post),
+            Kept::Repost(_) | Kept::Erased(_) => None,
+        }
+    }
+
+    /// The post at `revision`, if it is one.
+    pub(crate) fn get(&self, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
+        Ok(match self.get_many(&[revision])?.pop() {
+            Some(Happened::Post(post)) => Some(post),
+            Some(Happened::Repost(_) | Happened::Other(_)) | None => None,
+        })
+    }
+
+    /// What happened at each of `revisions`, all of which the log has come to. The log is read once,
+    /// for all that is not cached, and once more for what was reposted there, whose references a
+    /// [`Reposted`] has.
+    pub(crate) fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Happened>, ReadError> {
+        let mut happened = self.get_many_plain(revisions)?;
+        let reposts = || {
+            happened.iter().enumerate().filter_map(|(place, found)| match found {
+                Happened::Other(Change::Repost { user, post }) => Some((place, user, post)),
+                _ => None,
+            })
+        };
+        let originals: Vec<_> = reposts().map(|(.., post)| post.id.revision()).collect();
+        if originals.is_empty() {
+            return Ok(happened);
+        }
+        let originals = self.get_many_plain(&originals)?;
+        let mut kept = Vec::with_capacity(originals.len());
+        for ((place, user, post), original) in reposts().zip(originals) {
+            let content = match original {
+                Happened::Post(post) => post.content.clone(),
+                Happened::Other(Change::Erased { reply_to, quote, .. }) => {
+                    Content::erased(reply_to, quote)
+                }
+                _ => return Err(Missing { revision: post.id.revision() }.into()),
+            };
+            kept.push((place, Reposted::new(user.clone(), post.clone(), &content)));
+        }
+        for (place, repost) in kept {
+            happened[place] = self.keep(revisions[place], Kept::Repost(Arc::new(repost)));
+        }
+        Ok(happened)
+    }
+
+    /// The same, with a repost as the change that it is where it is not cached.
+    fn get_many_plain(&self, revisions: &[Revision]) -> Result<Vec<Happened>, ReadError> {
+        let cached: Vec<_> = revisions.iter().map(|&revision| self.cached(revision)).collect();
+        let places = revisions.iter().zip(&cached);
+        let asked: Vec<_> =
+            places.filter(|(_, cached)| cached.is_none()).map(|(&revision, _)| revision).collect();
+        let mut read = match asked.is_empty() {
+            true => Vec::new(),
+            false => self.log.get_many(&asked)?,
+        }
+        .into_iter();
+        let happened = |(cached, &revision): (Option<Happened>, &Revision)| match cached {
+            Some(happened) => Ok(happened),
+            None => {
+                let event = read.next().flatten().ok_or(Missing { revision })?;
+                let kept = self.take_in(revision, &event);
+                Ok(kept.unwrap_or(Happened::Other(event.change)))
+            }
+        };
+        cached.into_iter().zip(revisions).map(happened).collect()
+    }
+
+    /// Drops what is cached of the post at `revision`, which was deleted, but for what it answered and
+    /// quoted: feeds count it still.
+    pub(crate) fn forget(&self, revision: Revision) {
+        let Some(post) = self.cached_post(revision) else { return };
+        let Content { reply_to, quote, .. } = post.content.clone();
+        let author = post.author.clone();
+        let left = Change::Erased { author, reply_to, quote, request_id: None };
+        self.cache.insert(revision, Kept::Erased(Arc::new(left)));
+    }
+
+    /// Makes what `event` published or reposted, and caches it. A repost of a post that is not
+    /// cached is not either: it takes a read of the log to say what it answers.
+    pub(crate) fn take_in(&self, revision: Revision, event: &Event) -> Option<Happened> {
+        let kept = match &event.change {
+            Change::Publish { author, content, .. } => {
+                let (author, content) = (author.clone(), content.clone());
+                Kept::Post(Arc::new(Post { revision, author, content, time: event.time }))
+            }
+            Change::Repost { user, post } => {
+                let original = self.cached_post(post.id.revision())?;
+                let repost = Reposted::new(user.clone(), post.clone(), &original.content);
+                Kept::Repost(Arc::new(repost))
+            }
+            Change::Erased { .. } => Kept::Erased(Arc::new(event.change.clone())),
+            _ => return None,
+        };
+        Some(self.keep(revision, kept))
+    }
+
+    fn keep(&self, revision: Revision, kept: Kept) -> Happened {
+        self.cache.insert(revision, kept.clone());
+        kept.into()
+    }
+}
+
+impl Reposted {
+    /// The repost by `by` of `post`, which has this content.
+    #[must_use]
+    pub fn new(by: UserId, post: PostRef, content: &Content) -> Self {
+        let answers = content.reply_to.as_ref().map(|reply_to| reply_to.parent.author.clone());
+        let quotes = content.quote.as_ref().map(|quote| quote.author.clone());
+        Self { by, post, answers, quotes }
+    }
+}

@@ -1,0 +1,179 @@
+//! The view and the index: loading the one from the other, and saying what to add to the index.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Store;
+use crate::config::Limits;
+use crate::model::{Event, LogTime, Mark, RequestId, Revision, UserId};
+use crate::state::records::record::{Key, Subject, Table, Value};
+use crate::state::users::UserIx;
+use crate::state::{View, reducer};
+use crate::storage::{self, Contents, History, Index, Log, OpenedIndex, Rows, Snapshot};
+
+/// The index as what changes are applied to: rows that are to be written, over those that are
+/// there.
+#[derive(Debug)]
+pub struct Writing<'a> {
+    view: &'a View,
+    stored: Snapshot<'a>,
+    rows: Rows,
+}
+
+impl View {
+    /// The view that `opened` shows, of `log`, which it was made from.
+    #[must_use]
+    pub fn load(log: Arc<dyn Log>, opened: OpenedIndex, limits: &Limits) -> Self {
+        let OpenedIndex { index, contents } = opened;
+        let Contents { complete_until, users, edges, newest, requests, facts } = contents;
+        let mut view = Self::empty(log, index.hash_key(), limits);
+        view.facts.index = Some(Arc::new(index));
+        view.changes_of.load(complete_until);
+        view.requests.load(requests);
+        let by = view.turn.take();
+        for user in &users {
+            view.ids.intern(user, &by);
+        }
+        view.graph.load(edges, users.len(), &by);
+        for (author, mark) in newest {
+            view.posts_of.load(UserIx::new(author), mark, &by);
+        }
+        for (key, value) in facts {
+            // One that this version does not know was written by a later one, of another format.
+            if let Some(key) = Key::from_stored(key) {
+                view.hidden.put(key, Some(Value::from_number(value)), complete_until, &by);
+            }
+        }
+        view.applied.advance(complete_until, &by);
+        drop(by);
+        view
+    }
+
+    /// The index behind the view, if it has one.
+    #[must_use]
+    pub fn index(&self) -> Option<&Arc<Index>> {
+        self.facts.index.as_ref()
+    }
+
+    /// Begins a write of `index` with the events after those it has.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    pub fn write_to<'a>(&'a self, index: &'a Index) -> Result<Writing<'a>, storage::Error> {
+        Ok(Writing { view: self, stored: index.snapshot()?, rows: index.new_rows() })
+    }
+
+    /// Drops from memory what may be dropped now that `rows` are in the index.
+    pub fn indexed(&self, rows: &Rows, complete_until: Revision) {
+        for author in rows.authors() {
+            self.posts_of.trim(UserIx::new(author), complete_until);
+        }
+        self.changes_of.indexed(complete_until);
+        for user in rows.changers() {
+            self.changes_of.trim(UserIx::new(user), complete_until);
+        }
+        self.changes_of.shrink();
+        self.facts.trim(rows.fact_keys().filter_map(Key::from_stored), complete_until);
+        self.facts.shrink();
+    }
+}
+
+impl Writing<'_> {
+    /// Adds what `event` changes in the index.
+    ///
+    /// # Errors
+    /// The index is damaged or cannot be read.
+    ///
+    /// # Panics
+    /// It is not applied to the view yet.
+    pub fn apply(&mut self, revision: Revision, event: &Event) -> Result<(), storage::Error> {
+        let applied = self.view.applied();
+        assert!(revision <= applied, "the view is at {applied}, the event at {revision}");
+        reducer::apply(self, revision, event)
+    }
+
+    /// The rows.
+    #[must_use]
+    pub fn into_rows(self) -> Rows {
+        self.rows
+    }
+}
+
+impl Store for Writing<'_> {
+    type Error = storage::Error;
+
+    fn number(&mut self, user: &UserId) -> UserIx {
+        // The view has applied the event, and given the same numbers in the same order.
+        let Some(number) = self.view.ids.get(user) else { panic!("{user} has no number") };
+        while self.rows.next_user() <= number.number() {
+            let next = UserIx::new(self.rows.next_user());
+            self.rows.push_user(self.view.ids.name(next));
+        }
+        number
+    }
+
+    fn followed_since(
+        &self,
+        follower: UserIx,
+        followee: UserIx,
+    ) -> Result<Option<Revision>, storage::Error> {
+        let (follower, followee) = (follower.number(), followee.number());
+        let said = self.rows.edge(follower, followee);
+        said.map_or_else(|| self.stored.edge(follower, followee), Ok)
+    }
+
+    fn set_follow(
+        &mut self,
+        follower: UserIx,
+        followee: UserIx,
+        since: Option<Revision>,
+        _: Revision,
+    ) {
+        self.rows.set_edge(follower.number(), followee.number(), since);
+    }
+
+    fn push_mark(&mut self, author: UserIx, mark: Mark) {
+        self.rows.push_mark(History::Posts, author.number(), mark);
+    }
+
+    fn push_change(&mut self, user: UserIx, mark: Mark) {
+        self.rows.push_mark(History::Changes, user.number(), mark);
+    }
+
+    fn push_request(
+        &mut self,
+        author: &UserId,
+        request_id: &RequestId,
+        revision: Revision,
+        time: LogTime,
+    ) {
+        let request = self.view.requests.request(author, request_id, revision, time);
+        self.rows.push_request(request);
+    }
+
+    fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
+        let (stored, keep) = (key.stored(), key.table.keep());
+        let value = match self.rows.fact(stored, keep) {
+            Some(said) => said,
+            None => self.stored.fact(stored, keep)?,
+        };
+        Ok(value.map(Value::from_number))
+    }
+
+    fn put(&mut self, key: Key, value: Option<Value>, _: Revision) {
+        self.rows.put_fact(key.stored(), value.map(Value::number), key.table.keep());
+    }
+
+    fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, storage::Error> {
+        let (about, keep) = ((table as u8, subject.number()), table.keep());
+        let stored = self.stored.facts_after(about, 0, usize::MAX)?;
+        let stored =
+            stored.into_iter().map(|(place, value)| ((about.0, about.1, place), Some(value)));
+        let mut all: BTreeMap<_, _> = stored.collect();
+        all.extend(self.rows.facts_about(about, keep));
+        let fact = |(key, value): (_, Option<u128>)| {
+            Some((Key::from_stored(key)?, Value::from_number(value?)))
+        };
+        Ok(all.into_iter().filter_map(fact).collect())
+    }
+}

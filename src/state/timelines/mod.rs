@@ -1,0 +1,4 @@
+//! Timelines: for each user the rising list of marks by which they concern feeds.
+
+pub(crate) mod changes;
+pub(crate) mod posts;

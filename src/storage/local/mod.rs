@@ -1,0 +1,390 @@
+//! The log in a file of this machine.
+//!
+//! ```text
+//!   data folder
+//!   ├── lock           held while a process has the folder; names that process
+//!   ├── log.redb.new, log.redb.compacted    made under another name, renamed once they are whole
+//!   ├── log.redb
+//!   │   ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
+//!   │   └── meta   "format" ──▶ 2,  "log_id" ──▶ random,  "erased_until" ──▶ revision
+//!   └── index.redb     made from the log (see index/), and rebuilt when it does not fit
+//! ```
+//!
+//! A batch is one transaction with one flush to the disk. After a failed write or flush nothing is
+//! tried again: what the disk holds is then known only by opening it anew.
+
+mod compaction;
+mod place;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+
+pub use super::local::place::Files;
+use super::local::place::{Folder, Place, Shelf};
+
+use super::error::Error;
+use super::log::{Batch, Entry, Erasing, Erasure, Log, codec};
+use super::reading::assert_may_read;
+use super::redb_file::{OpenFile, guarded, random, storage};
+use crate::model::{Event, LogId, Revision};
+
+const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const FORMAT_KEY: &str = "format";
+const LOG_ID_KEY: &str = "log_id";
+const ERASED_UNTIL_KEY: &str = "erased_until";
+/// Records say who is notified of a mention.
+const FORMAT: u64 = 2;
+/// Records did not say that yet: it is read from their texts. They are kept as they are.
+const FORMAT_BEFORE: u64 = 1;
+
+/// How a [`LocalLog`] is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Memory for pages of the file.
+    pub cache_bytes: usize,
+    /// Free disk space below which appends are refused.
+    pub disk_free_bytes_min: u64,
+}
+
+/// A log in a folder of this machine.
+#[derive(Debug)]
+pub struct LocalLog {
+    /// The file in use. Whoever reads has a share, and may still have one in the file before.
+    database: RwLock<Arc<OpenFile>>,
+    place: Box<dyn Place>,
+    /// The name of the file in use, for errors.
+    file: PathBuf,
+    id: LogId,
+    head: AtomicU64,
+    erased_until: AtomicU64,
+    writer: Mutex<Writer>,
+    /// Held while the log is written anew.
+    copying: Mutex<()>,
+}
+
+/// What only one append at a time may touch.
+#[derive(Debug, Default)]
+struct Writer {
+    closed: bool,
+    record: Vec<u8>,
+    followers: Vec<SyncSender<Arc<Batch>>>,
+}
+
+/// What a file can have in it that was not damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// A log was begun under another name, before the file got its own.
+    Log,
+    /// A power cut may have come before a log was begun.
+    LogOrNothing,
+}
+
+impl Writer {
+    fn close(&mut self) {
+        self.closed = true;
+        self.followers.clear();
+    }
+}
+
+impl LocalLog {
+    /// Opens the log in `dir`, making both if they are not there.
+    ///
+    /// # Errors
+    /// The folder is in use, of another format, damaged, or cannot be read or written.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
+        let folder = Folder::take(dir, options)?;
+        let file = folder.file().to_owned();
+        guarded(&file, || {
+            let begin = |new: &Database, name: &Path| {
+                begin(new).map(drop).map_err(|error| storage(name, error))
+            };
+            let database = folder.open(begin)?;
+            Self::prepare(database, &file, Box::new(folder), Content::Log)
+        })
+    }
+
+    /// Opens a log on storage of the caller's, which is told apart in errors by `name`. Without a
+    /// folder there is no lock and no look at free space.
+    ///
+    /// # Errors
+    /// As [`LocalLog::open`].
+    pub fn on_storage(files: impl Files, name: &str, options: Options) -> Result<Self, Error> {
+        let shelf = Shelf::new(files, name, options);
+        let file = shelf.file().to_owned();
+        guarded(&file, || {
+            Self::prepare(shelf.open()?, &file, Box::new(shelf), Content::LogOrNothing)
+        })
+    }
+
+    fn prepare(
+        database: Database,
+        file: &Path,
+        place: Box<dyn Place>,
+        content: Content,
+    ) -> Result<Self, Error> {
+        let database = OpenFile::new(database);
+        let read = || Ok((identity(&database, file, content)?, continuous_head(&database, file)?));
+        let ((id, erased_until), head) = read().inspect_err(|_| database.found_damaged())?;
+        Ok(Self {
+            database: RwLock::new(Arc::new(database)),
+            place,
+            file: file.to_owned(),
+            id,
+            head: AtomicU64::new(head),
+            erased_until: AtomicU64::new(erased_until),
+            writer: Mutex::default(),
+            copying: Mutex::default(),
+        })
+    }
+
+    fn commit(&self, first: u64, events: &[Event], record: &mut Vec<u8>) -> Result<(), Error> {
+        let database = self.database();
+        let mut transaction = database.begin_write().map_err(|error| storage(&self.file, error))?;
+        // Opening after a crash then takes the same time at any size of the file.
+        transaction.set_quick_repair(true);
+        {
+            let mut log =
+                transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
+            for (revision, event) in (first..).zip(events) {
+                codec::encode(Revision::new(revision), event, record);
+                log.insert(revision, record.as_slice())
+                    .map_err(|error| storage(&self.file, error))?;
+            }
+        }
+        transaction.commit().map_err(|error| storage(&self.file, error))
+    }
+
+    fn decode(&self, revision: u64, record: &[u8]) -> Result<Event, Error> {
+        codec::decode(Revision::new(revision), record)
+            .map_err(|what| Error::Damaged { file: self.file.clone(), what })
+    }
+
+    fn with_table<T>(
+        &self,
+        read: impl FnOnce(redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        assert_may_read();
+        let database = self.database();
+        let read = guarded(&self.file, || {
+            let transaction = database.begin_read().map_err(|error| storage(&self.file, error))?;
+            let table = transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
+            read(table)
+        });
+        if let Err(Error::Damaged { .. }) = &read {
+            database.found_damaged();
+        }
+        read
+    }
+
+    /// The file in use.
+    fn database(&self) -> Arc<OpenFile> {
+        Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A panic while appending ends the process, so the state behind a poisoned lock is read
+        // only on the way out.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log for LocalLog {
+    fn id(&self) -> LogId {
+        self.id
+    }
+
+    fn head(&self) -> Revision {
+        Revision::new(self.head.load(Ordering::Acquire))
+    }
+
+    fn oldest(&self) -> Revision {
+        // Nothing is ever removed from this log.
+        Revision::ZERO
+    }
+
+    fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
+        let mut writer = self.writer();
+        let head = self.head();
+        if writer.closed {
+            return Err(Error::Closed);
+        }
+        if head != after {
+            return Err(Error::HeadMoved { head });
+        }
+        self.place.check_room()?;
+        let first = head.next();
+        self.commit(first.get(), &events, &mut writer.record)?;
+        // Before anybody hears of it: what is in a file that is gone will be gone.
+        self.place.check()?;
+        self.head.store(head.get() + events.len() as u64, Ordering::Release);
+
+        let batch = Arc::new(Batch { first, events });
+        writer.followers.retain(|follower| follower.send(Arc::clone(&batch)).is_ok());
+        Ok(())
+    }
+
+    fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
+        Ok(self.get_many(&[revision])?.pop().flatten())
+    }
+
+    fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
+        // Read first: the table has all up to it by then.
+        let head = self.head();
+        self.with_table(|table| {
+            let event = |&revision: &Revision| {
+                let number = revision.get();
+                let record = table.get(number).map_err(|error| storage(&self.file, error))?;
+                match record {
+                    Some(record) => self.decode(number, record.value()).map(Some),
+                    None if Revision::ZERO < revision && revision <= head => {
+                        Err(gap(&self.file, number))
+                    }
+                    None => Ok(None),
+                }
+            };
+            revisions.iter().map(event).collect()
+        })
+    }
+
+    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
+        let Some(first) = after.get().checked_add(1) else {
+            return Ok(Vec::new());
+        };
+        // Read first: the table has all up to it by then.
+        let head = self.head().get();
+        self.with_table(|table| {
+            let range = table.range(first..).map_err(|error| storage(&self.file, error))?;
+            let mut entries = Vec::new();
+            for (expected, row) in (first..).zip(range).take(events_max) {
+                let (revision, record) = row.map_err(|error| storage(&self.file, error))?;
+                if revision.value() != expected {
+                    return Err(gap(&self.file, expected));
+                }
+                let event = self.decode(expected, record.value())?;
+                entries.push(Entry { revision: Revision::new(expected), event });
+            }
+            let next = first.saturating_add(entries.len() as u64);
+            // The end of what is found is no proof that this is the log's.
+            if entries.len() < events_max && next <= head {
+                return Err(gap(&self.file, next));
+            }
+            Ok(entries)
+        })
+    }
+
+    fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
+        let (sender, receiver) = sync_channel(batches_max);
+        // Under the writer's lock no batch is between the head and the followers.
+        let mut writer = self.writer();
+        if !writer.closed {
+            writer.followers.push(sender);
+        }
+        (self.head(), receiver)
+    }
+
+    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<Erasing, Error> {
+        self.write_anew(erasure, go_on)
+    }
+
+    fn erased_until(&self) -> Revision {
+        Revision::new(self.erased_until.load(Ordering::Acquire))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.place.check()
+    }
+
+    fn close(&self) {
+        self.writer().close();
+    }
+}
+
+/// Reads the log's id, or gives it one if it is new; and up to where posts were erased. Nothing is
+/// written unless it has to be: a disk that is full can still be read.
+fn identity(database: &Database, file: &Path, content: Content) -> Result<(LogId, u64), Error> {
+    let read = || -> Result<Option<[Option<u64>; 3]>, redb::Error> {
+        let transaction = database.begin_read()?;
+        if transaction.list_tables()?.next().is_none() {
+            return Ok(None);
+        }
+        let meta = transaction.open_table(META)?;
+        let stored = |key: &str| meta.get(key).map(|found| found.map(|value| value.value()));
+        Ok(Some([stored(FORMAT_KEY)?, stored(LOG_ID_KEY)?, stored(ERASED_UNTIL_KEY)?]))
+    };
+    match read().map_err(|error| storage(file, error))? {
+        None if content == Content::LogOrNothing => {
+            begin(database).map_err(|error| storage(file, error))
+        }
+        None => {
+            let what = "it has none of a log's tables".to_owned();
+            Err(Error::Damaged { file: file.to_owned(), what })
+        }
+        Some([Some(FORMAT_BEFORE), Some(id), erased_until]) => {
+            upgrade(database).map_err(|error| storage(file, error))?;
+            Ok((LogId::new(id), erased_until.unwrap_or_default()))
+        }
+        // Another version's file is left as it is.
+        Some([Some(found), ..]) if found != FORMAT => {
+            Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT })
+        }
+        Some([Some(_), Some(id), erased_until]) => {
+            Ok((LogId::new(id), erased_until.unwrap_or_default()))
+        }
+        Some(_) => {
+            let what = "it does not say which log it is".to_owned();
+            Err(Error::Damaged { file: file.to_owned(), what })
+        }
+    }
+}
+
+/// What is appended from now on is not for the version before.
+fn upgrade(database: &Database) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+    Ok(transaction.commit()?)
+}
+
+/// Begins a log.
+fn begin(database: &Database) -> Result<(LogId, u64), redb::Error> {
+    let id = random();
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(FORMAT_KEY, FORMAT)?;
+        meta.insert(LOG_ID_KEY, id)?;
+        meta.insert(ERASED_UNTIL_KEY, 0)?;
+    }
+    transaction.open_table(LOG)?;
+    transaction.commit()?;
+    Ok((LogId::new(id), 0))
+}
+
+/// The newest revision, after a look that none is missing below it.
+fn continuous_head(database: &Database, file: &Path) -> Result<u64, Error> {
+    let read = || -> Result<(u64, u64, u64), redb::Error> {
+        let table = database.begin_read()?.open_table(LOG)?;
+        let first = table.first()?.map_or(1, |(revision, _)| revision.value());
+        let head = table.last()?.map_or(0, |(revision, _)| revision.value());
+        Ok((first, head, table.len()?))
+    };
+    let (first, head, events) = read().map_err(|error| storage(file, error))?;
+    if first != 1 {
+        return Err(gap(file, 1));
+    }
+    if events != head {
+        let what = format!("it ends at revision {head} but has {events} events");
+        return Err(Error::Damaged { file: file.to_owned(), what });
+    }
+    Ok(head)
+}
+
+fn gap(file: &Path, missing: u64) -> Error {
+    Error::Damaged { file: file.to_owned(), what: format!("revision {missing} is missing") }
+}

@@ -1,0 +1,444 @@
+//! Events as bytes.
+//!
+//! ```text
+//!   ┌──────────────┬───────────────────────────────┐
+//!   │ CRC-32 (4 B) │ Record, in Protobuf's encoding │
+//!   └──────────────┴───────────────────────────────┘
+//! ```
+//!
+//! The check covers the revision too, so that a record that is whole but in the wrong place is
+//! seen. Fields are only ever added; a field's number keeps its meaning for ever.
+
+use prost::Message;
+
+use super::facet_codec::{self, Marked};
+use super::old_mentions;
+use crate::model::{
+    Attachment, Change, Content, Event, Facets, Lang, LogTime, PostId, PostRef, PostText, ReplyTo,
+    RequestId, Revision, Severed, Timestamp, UserId,
+};
+
+const CHECK_BYTES: usize = 4;
+
+#[derive(Clone, PartialEq, Message)]
+struct Record {
+    #[prost(fixed64, tag = "1")]
+    time_nanos: u64,
+    #[prost(oneof = "RecordChange", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
+    change: Option<RecordChange>,
+    /// How much the clock was ahead of the log's own time, of which older records say nothing: there
+    /// it was the clock's.
+    #[prost(sint64, tag = "16")]
+    clock_ahead_nanos: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum RecordChange {
+    #[prost(message, tag = "2")]
+    Follow(Edge),
+    #[prost(message, tag = "3")]
+    Unfollow(Edge),
+    #[prost(message, tag = "4")]
+    Publish(Publish),
+    /// What is left of a post: author, references, request id.
+    #[prost(message, tag = "5")]
+    Erased(Publish),
+    #[prost(message, tag = "6")]
+    Delete(Delete),
+    #[prost(message, tag = "7")]
+    Like(Reaction),
+    #[prost(message, tag = "8")]
+    Unlike(Reaction),
+    #[prost(message, tag = "9")]
+    Repost(Reaction),
+    #[prost(message, tag = "10")]
+    Unrepost(Reaction),
+    #[prost(message, tag = "11")]
+    Block(Block),
+    #[prost(message, tag = "12")]
+    Unblock(Block),
+    #[prost(message, tag = "13")]
+    Mute(Mute),
+    #[prost(message, tag = "14")]
+    Unmute(Mute),
+    #[prost(message, tag = "15")]
+    See(See),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Edge {
+    #[prost(string, tag = "1")]
+    follower: String,
+    #[prost(string, tag = "2")]
+    followee: String,
+    /// The follow that an unfollow ends; 0 if that was not kept.
+    #[prost(uint64, tag = "3")]
+    since: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Publish {
+    #[prost(string, tag = "1")]
+    author: String,
+    #[prost(string, tag = "2")]
+    text: String,
+    #[prost(string, tag = "3")]
+    request_id: String,
+    #[prost(message, optional, tag = "4")]
+    parent: Option<Post>,
+    /// Left out where it is the parent.
+    #[prost(message, optional, tag = "5")]
+    root: Option<Post>,
+    #[prost(message, optional, tag = "6")]
+    quote: Option<Post>,
+    #[prost(message, repeated, tag = "7")]
+    attachments: Vec<Attached>,
+    #[prost(string, repeated, tag = "8")]
+    langs: Vec<String>,
+    /// Missing from records of the first format, and from those of erased posts.
+    #[prost(message, optional, tag = "9")]
+    marked: Option<Marked>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Post {
+    #[prost(uint64, tag = "1")]
+    revision: u64,
+    #[prost(string, tag = "2")]
+    author: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Attached {
+    #[prost(string, tag = "1")]
+    uri: String,
+    #[prost(string, tag = "2")]
+    media_type: String,
+    #[prost(string, tag = "3")]
+    alt: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Delete {
+    #[prost(message, optional, tag = "1")]
+    post: Option<Post>,
+    /// 0 for none, as no post has that revision.
+    #[prost(uint64, tag = "2")]
+    reply_to: u64,
+    /// 0 for none.
+    #[prost(uint64, tag = "3")]
+    quote: u64,
+    #[prost(string, repeated, tag = "4")]
+    notified: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Reaction {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(message, optional, tag = "2")]
+    post: Option<Post>,
+    /// The like or repost that this ends; 0 if that was not kept.
+    #[prost(uint64, tag = "3")]
+    since: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Block {
+    #[prost(string, tag = "1")]
+    blocker: String,
+    #[prost(string, tag = "2")]
+    blocked: String,
+    #[prost(bool, tag = "3")]
+    severed_following: bool,
+    #[prost(bool, tag = "4")]
+    severed_follower: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Mute {
+    #[prost(string, tag = "1")]
+    muter: String,
+    #[prost(string, tag = "2")]
+    muted: String,
+    #[prost(bool, tag = "3")]
+    follows: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct See {
+    #[prost(string, tag = "1")]
+    user: String,
+    #[prost(uint64, tag = "2")]
+    until: u64,
+}
+
+/// Writes `event` as the record of `revision` to `bytes`, which it clears first.
+pub(in crate::storage) fn encode(revision: Revision, event: &Event, bytes: &mut Vec<u8>) {
+    let time_nanos = event.time.as_nanos();
+    // Both wrap, so that every pair of moments is kept.
+    let clock_ahead_nanos = time_nanos.wrapping_sub(event.log_time.as_nanos()).cast_signed();
+    let record = Record { time_nanos, change: Some(to_record(event)), clock_ahead_nanos };
+    bytes.clear();
+    bytes.resize(CHECK_BYTES, 0);
+    // Writing to a Vec cannot run out of room.
+    let _ = record.encode(bytes);
+    let check = check(revision, &bytes[CHECK_BYTES..]).to_le_bytes();
+    bytes[..CHECK_BYTES].copy_from_slice(&check);
+}
+
+/// Reads the record of `revision`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(in crate::storage) fn decode(revision: Revision, bytes: &[u8]) -> Result<Event, String> {
+    let damaged = |what: &str| damaged(revision, what);
+    let record = checked(revision, bytes)?;
+    let record = Record::decode(record).map_err(|error| damaged(&error.to_string()))?;
+    let change = record
+        .change
+        .and_then(from_record)
+        .ok_or_else(|| damaged("has a change that this version does not know"))?;
+    let log_nanos = record.time_nanos.wrapping_sub(record.clock_ahead_nanos.cast_unsigned());
+    let time = Timestamp::from_nanos(record.time_nanos);
+    Ok(Event { time, log_time: LogTime::from_nanos(log_nanos), change })
+}
+
+/// Fails as [`decode`] does if the record of `revision` is not what was written, without making an
+/// event of it.
+pub(in crate::storage) fn verify(revision: Revision, bytes: &[u8]) -> Result<(), String> {
+    checked(revision, bytes).map(|_| ())
+}
+
+/// Tells `event` at `revision` from others that could stand there. Erasing it does not change that.
+pub(in crate::storage) fn check_of(revision: Revision, event: &Event) -> u64 {
+    let mut bytes = Vec::new();
+    encode(revision, &event.clone().erased(), &mut bytes);
+    u64::from(crc32fast::hash(&bytes)) << 32 | event.time.as_nanos() & u64::from(u32::MAX)
+}
+
+/// The record of `revision` without its check, which it passes.
+fn checked(revision: Revision, bytes: &[u8]) -> Result<&[u8], String> {
+    let (stored_check, record) = bytes
+        .split_first_chunk::<CHECK_BYTES>()
+        .ok_or_else(|| damaged(revision, "is too short"))?;
+    if u32::from_le_bytes(*stored_check) != check(revision, record) {
+        return Err(damaged(revision, "fails its check"));
+    }
+    Ok(record)
+}
+
+fn damaged(revision: Revision, what: &str) -> String {
+    format!("the record of revision {revision} {what}")
+}
+
+fn check(revision: Revision, record: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&revision.get().to_le_bytes());
+    hasher.update(record);
+    hasher.finalize()
+}
+
+fn to_record(event: &Event) -> RecordChange {
+    match &event.change {
+        Change::Follow { follower, followee } => {
+            RecordChange::Follow(edge(follower, followee, None))
+        }
+        Change::Unfollow { follower, followee, since } => {
+            RecordChange::Unfollow(edge(follower, followee, *since))
+        }
+        Change::Publish { author, content, request_id } => {
+            let marked = facet_codec::to_record(&content.facets, &content.mentioned);
+            let publish = publish(author, content, request_id.as_ref());
+            RecordChange::Publish(Publish { marked: Some(marked), ..publish })
+        }
+        Change::Erased { author, reply_to, quote, request_id } => {
+            let left = Content::erased(reply_to.clone(), quote.clone());
+            RecordChange::Erased(publish(author, &left, request_id.as_ref()))
+        }
+        Change::Delete { post: deleted, reply_to, quote, notified } => {
+            RecordChange::Delete(Delete {
+                post: Some(post(deleted)),
+                reply_to: number(reply_to.map(PostId::revision)),
+                quote: number(quote.map(PostId::revision)),
+                notified: notified.iter().map(UserId::to_string).collect(),
+            })
+        }
+        Change::Like { user, post } => RecordChange::Like(reaction(user, post, None)),
+        Change::Unlike { user, post, since } => RecordChange::Unlike(reaction(user, post, *since)),
+        Change::Repost { user, post } => RecordChange::Repost(reaction(user, post, None)),
+        Change::Unrepost { user, post, since } => {
+            RecordChange::Unrepost(reaction(user, post, *since))
+        }
+        Change::Block { blocker, blocked, severed } => {
+            RecordChange::Block(block(blocker, blocked, *severed))
+        }
+        Change::Unblock { blocker, blocked } => {
+            RecordChange::Unblock(block(blocker, blocked, Severed::default()))
+        }
+        Change::Mute { muter, muted } => RecordChange::Mute(mute(muter, muted, false)),
+        Change::Unmute { muter, muted, follows } => {
+            RecordChange::Unmute(mute(muter, muted, *follows))
+        }
+        Change::See { user, until } => {
+            RecordChange::See(See { user: user.to_string(), until: until.get() })
+        }
+    }
+}
+
+fn edge(follower: &UserId, followee: &UserId, since: Option<Revision>) -> Edge {
+    Edge { follower: follower.to_string(), followee: followee.to_string(), since: number(since) }
+}
+
+/// A revision that may be none: no event has revision 0.
+fn number(revision: Option<Revision>) -> u64 {
+    revision.map_or(0, Revision::get)
+}
+
+fn revision(number: u64) -> Option<Revision> {
+    (number > 0).then(|| Revision::new(number))
+}
+
+fn post(post: &PostRef) -> Post {
+    Post { revision: post.id.revision().get(), author: post.author.to_string() }
+}
+
+fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -> Publish {
+    let Content { text, reply_to, quote, attachments, langs, facets: _, mentioned: _ } = content;
+    let attached = |attachment: &Attachment| Attached {
+        uri: attachment.uri.to_string(),
+        media_type: attachment.media_type.to_string(),
+        alt: attachment.alt.to_string(),
+    };
+    Publish {
+        author: author.to_string(),
+        text: text.as_str().to_owned(),
+        request_id: request_id.map_or_else(String::new, |id| id.as_str().to_owned()),
+        parent: reply_to.as_ref().map(|to| post(&to.parent)),
+        root: reply_to.as_ref().filter(|to| to.root != to.parent).map(|to| post(&to.root)),
+        quote: quote.as_ref().map(post),
+        attachments: attachments.iter().map(attached).collect(),
+        langs: langs.iter().map(|lang| lang.as_str().to_owned()).collect(),
+        marked: None,
+    }
+}
+
+fn reaction(user: &UserId, to: &PostRef, since: Option<Revision>) -> Reaction {
+    Reaction { user: user.to_string(), post: Some(post(to)), since: number(since) }
+}
+
+fn block(blocker: &UserId, blocked: &UserId, severed: Severed) -> Block {
+    Block {
+        blocker: blocker.to_string(),
+        blocked: blocked.to_string(),
+        severed_following: severed.following,
+        severed_follower: severed.follower,
+    }
+}
+
+fn mute(muter: &UserId, muted: &UserId, follows: bool) -> Mute {
+    Mute { muter: muter.to_string(), muted: muted.to_string(), follows }
+}
+
+fn from_record(change: RecordChange) -> Option<Change> {
+    Some(match change {
+        RecordChange::Follow(edge) => {
+            Change::Follow { follower: user(&edge.follower)?, followee: user(&edge.followee)? }
+        }
+        RecordChange::Unfollow(edge) => Change::Unfollow {
+            follower: user(&edge.follower)?,
+            followee: user(&edge.followee)?,
+            since: revision(edge.since),
+        },
+        RecordChange::Publish(publish) => {
+            let (author, content, request_id) = published(publish)?;
+            Change::Publish { author, content, request_id }
+        }
+        RecordChange::Erased(publish) => {
+            let (author, content, request_id) = published(publish)?;
+            let Content { reply_to, quote, .. } = content;
+            Change::Erased { author, reply_to, quote, request_id }
+        }
+        RecordChange::Delete(delete) => {
+            let id = |number| revision(number).map(PostId::at);
+            let (reply_to, quote) = (id(delete.reply_to), id(delete.quote));
+            let notified = delete.notified.iter().map(|name| user(name)).collect::<Option<_>>()?;
+            Change::Delete { post: post_ref(delete.post?)?, reply_to, quote, notified }
+        }
+        RecordChange::Like(Reaction { user: by, post, .. }) => {
+            Change::Like { user: user(&by)?, post: post_ref(post?)? }
+        }
+        RecordChange::Unlike(Reaction { user: by, post, since }) => {
+            Change::Unlike { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
+        }
+        RecordChange::Repost(Reaction { user: by, post, .. }) => {
+            Change::Repost { user: user(&by)?, post: post_ref(post?)? }
+        }
+        RecordChange::Unrepost(Reaction { user: by, post, since }) => {
+            Change::Unrepost { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
+        }
+        RecordChange::Block(block) => Change::Block {
+            blocker: user(&block.blocker)?,
+            blocked: user(&block.blocked)?,
+            severed: Severed {
+                following: block.severed_following,
+                follower: block.severed_follower,
+            },
+        },
+        RecordChange::Unblock(block) => {
+            Change::Unblock { blocker: user(&block.blocker)?, blocked: user(&block.blocked)? }
+        }
+        RecordChange::Mute(mute) => {
+            Change::Mute { muter: user(&mute.muter)?, muted: user(&mute.muted)? }
+        }
+        RecordChange::Unmute(mute) => Change::Unmute {
+            muter: user(&mute.muter)?,
+            muted: user(&mute.muted)?,
+            follows: mute.follows,
+        },
+        RecordChange::See(see) => {
+            Change::See { user: user(&see.user)?, until: Revision::new(see.until) }
+        }
+    })
+}
+
+fn user(name: &str) -> Option<UserId> {
+    UserId::parse(name).ok()
+}
+
+fn post_ref(post: Post) -> Option<PostRef> {
+    Some(PostRef { id: PostId::at(Revision::new(post.revision)), author: user(&post.author)? })
+}
+
+fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {
+    let reply_to = match publish.parent {
+        None => None,
+        Some(parent) => {
+            let parent = post_ref(parent)?;
+            let root = publish.root.map_or_else(|| Some(parent.clone()), post_ref)?;
+            Some(Box::new(ReplyTo { parent, root }))
+        }
+    };
+    let (facets, mentioned) = match publish.marked {
+        Some(marked) => facet_codec::from_record(marked)?,
+        None => (Facets::default(), old_mentions::mentioned(&publish.text)),
+    };
+    let attachment = |it: &Attached| Attachment::stored(&it.uri, &it.media_type, &it.alt);
+    let content = Content {
+        text: PostText::stored(&publish.text),
+        reply_to,
+        quote: match publish.quote {
+            None => None,
+            Some(quote) => Some(post_ref(quote)?),
+        },
+        attachments: publish.attachments.iter().map(attachment).collect(),
+        langs: publish.langs.iter().map(|lang| Lang::stored(lang)).collect(),
+        facets,
+        mentioned,
+    };
+    let request_id = match publish.request_id.as_str() {
+        "" => None,
+        id => Some(RequestId::parse(id).ok()?),
+    };
+    Some((user(&publish.author)?, content, request_id))
+}

@@ -1,0 +1,170 @@
+//! Bad bytes on the wire: frames and headers that no client library would send.
+
+use tonic::{Code, Status};
+
+use crate::api::bad_input::{follow, publish};
+use crate::harness::wire::{FOLLOW, PUBLISH, Wire, flagged_frame, frame};
+use crate::harness::{TestServer, refused};
+
+/// The wire that the other tests use does work.
+#[tokio::test]
+async fn a_good_frame_is_taken() {
+    let server = TestServer::start().await;
+    let wire = Wire::connect(server.address()).await;
+    wire.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("it is taken");
+    wire.call(FOLLOW, &[], frame(&follow())).await.expect("it is taken");
+    assert_eq!(server.user("alice").feed().await.texts(), ["hi"]);
+}
+
+/// Fields that this version does not know are skipped, as Protobuf has it.
+#[tokio::test]
+async fn an_unknown_field_is_skipped() {
+    let server = TestServer::start().await;
+    let wire = Wire::connect(server.address()).await;
+    let unknown: &[u8] = &[0xa2, 0x06, 3, b'x', b'y', b'z'];
+    let message = [publish("hi").as_slice(), unknown].concat();
+    wire.call(PUBLISH, &[], frame(&message)).await.expect("it is taken");
+    assert_eq!(server.user("alice").feed().await.texts(), ["hi"]);
+}
+
+/// What is not a message of the type, or not a whole one, is told apart from a refused one.
+#[tokio::test]
+async fn a_malformed_message_is_refused() {
+    let server = TestServer::start().await;
+    let wire = Wire::connect(server.address()).await;
+    let whole = frame(&publish("hi"));
+    let not_utf8 = frame(&[0x0a, 2, b'a', 0xff, 0x12, 1, b'x']);
+    let bodies = [
+        not_utf8,
+        frame(&[0x12, 2, 0xc3, 0x28]),
+        frame(&[0xff; 20]),
+        frame(&[0x0a, 200, b'a']),
+        frame(&[0x08, 1]),
+        whole.slice(..0),
+        whole.slice(..3),
+        whole.slice(..whole.len() - 1),
+        flagged_frame(7, &publish("hi")),
+        flagged_frame(1, &publish("hi")),
+    ];
+    server
+        .unchanged_by(async {
+            for body in bodies {
+                let call = wire.call(PUBLISH, &[], body).await;
+                refused(call).with(Code::InvalidArgument, "MALFORMED_MESSAGE");
+            }
+        })
+        .await;
+}
+
+/// A compression that is not known here is refused, and the answer says which is.
+#[tokio::test]
+async fn an_unknown_compression_is_refused() {
+    let server = TestServer::start().await;
+    let wire = Wire::connect(server.address()).await;
+    server
+        .unchanged_by(async {
+            for encoding in ["zstd", "deflate", "GZIP", "gzip, gzip", "nonsense", ""] {
+                let headers = [("grpc-encoding", encoding.as_bytes())];
+                let call = wire.call(PUBLISH, &headers, flagged_frame(1, &publish("hi"))).await;
+                let known = call.as_ref().err().and_then(|status| {
+                    Some(
+                        status.metadata().get("grpc-accept-encoding")?.to_str().unwrap().to_owned(),
+                    )
+                });
+                assert_eq!(known.as_deref(), Some("identity,gzip"));
+                let refusal = refused(call).with(Code::Unimplemented, "UNSUPPORTED");
+                assert!(refusal.metadata()["detail"].contains(encoding));
+            }
+        })
+        .await;
+}
+
+/// A message beyond the limit is refused by its announced size.
+#[tokio::test]
+async fn an_oversized_message_is_refused() {
+    let server = TestServer::start().await;
+    let wire = Wire::connect(server.address()).await;
+    let largest = publish(&"x".repeat((64 << 10) - 20));
+    assert!(largest.len() <= 64 << 10);
+    let call = wire.call(PUBLISH, &[], frame(&largest)).await;
+    refused(call).with(Code::InvalidArgument, "INVALID_FIELD").blaming("text");
+
+    server
+        .unchanged_by(async {
+            let call = wire.call(PUBLISH, &[], frame(&vec![0; (64 << 10) + 1])).await;
+            let refusal = refused(call)
+                .with(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+                .for_quota_of("message");
+            assert_eq!(refusal.metadata()["bytes_max"], "65536");
+            // Announced, and never sent.
+            let call = wire.call(PUBLISH, &[], vec![0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]).await;
+            refused(call).with(Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+        })
+        .await;
+}
+
+/// What does not exist is told so.
+#[tokio::test]
+async fn an_unknown_rpc_is_refused() {
+    let server = TestServer::start().await;
+    let wire = Wire::connect(server.address()).await;
+    for path in ["/whimbrel.v1.FeedService/Delete", "/whimbrel.v2.FeedService/Follow", "/", "/x"] {
+        let call = wire.call(path, &[], frame(&follow())).await;
+        refused(call).with(Code::Unimplemented, "UNSUPPORTED");
+    }
+}
+
+/// A call without any time is not begun.
+#[tokio::test]
+async fn a_call_without_time_has_no_effect() {
+    let server = TestServer::start().await;
+    let wire = Wire::connect(server.address()).await;
+    server
+        .unchanged_by(async {
+            for time in ["0n", "0S", "00000000H"] {
+                let headers = [("grpc-timeout", time.as_bytes())];
+                let call = wire.call(PUBLISH, &headers, frame(&publish("hi"))).await;
+                refused(call).with(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+            }
+        })
+        .await;
+}
+
+/// Metadata that means nothing here changes nothing, however odd or often.
+#[tokio::test]
+async fn odd_metadata_is_ignored() {
+    let server = TestServer::start().await;
+    let wire = Wire::connect(server.address()).await;
+    let oddities: [&[(&'static str, &[u8])]; 5] = [
+        &[("grpc-accept-encoding", b"nonsense,,zstd"), ("accept-encoding", b"br")],
+        &[("grpc-encoding", b"gzip"), ("user-agent", b"")],
+        &[("x-odd-bin", b"!!! not base64"), ("x-odd", b"\xff\xfe")],
+        &[("authorization", b"Bearer one"), ("authorization", b"Bearer two")],
+        &[("x-odd", b"1"), ("x-odd", b"2"), ("te", b"trailers"), ("te", b"trailers")],
+    ];
+    for headers in oddities {
+        let call = wire.call(PUBLISH, headers, frame(&publish("hi"))).await;
+        call.unwrap_or_else(|status| panic!("{headers:?}: {status:?}"));
+    }
+    assert_eq!(server.user("alice").feed().await.texts().len(), oddities.len());
+}
+
+/// A MiB of headers is not taken, and harms nobody: not the server, not other connections.
+#[tokio::test]
+async fn huge_headers_are_refused() {
+    let server = TestServer::start().await;
+    let bystander = Wire::connect(server.address()).await;
+    server
+        .unchanged_by(async {
+            let wire = Wire::connect(server.address()).await;
+            let value = vec![b'x'; 1 << 20];
+            let headers = [("x-large", value.as_slice())];
+            let answer = wire.answer(PUBLISH, &headers, frame(&publish("hi"))).await;
+            let taken: Result<_, Status> = answer.unwrap_or(Err(Status::unknown("closed")));
+            assert!(taken.is_err(), "the call was taken");
+        })
+        .await;
+    bystander.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("others are served");
+    let anew = Wire::connect(server.address()).await;
+    anew.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("and so are new ones");
+}

@@ -1,0 +1,10 @@
+//! The command line, the client it uses, and what it prints.
+
+mod addresses;
+mod bench;
+mod client;
+mod command_line;
+mod hints;
+mod import;
+mod json_lines;
+mod unknown_messages;

@@ -1,0 +1,299 @@
+//! A clock that is set wrong, and then right again: what is measured goes on as if nothing had been,
+//! and what people read is right from then on.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tonic::Code;
+use whimbrel::api::v1::GetPostsRequest;
+use whimbrel::api::v1::post_service_client::PostServiceClient;
+use whimbrel::config::Limits;
+use whimbrel::engine::Engine;
+use whimbrel::model::{Event, LogTime, Post, Revision, Timestamp};
+use whimbrel::runtime::{Clock, Vital};
+use whimbrel::storage::{self, LocalLog, Log};
+
+use crate::harness::core::{post, user};
+use crate::harness::{Alter, AlteredLog, Disk, Setup, TestServer, eventually, refused, within};
+use crate::storage::local_log::OPTIONS;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const SECOND: Duration = Duration::from_secs(1);
+/// After which deleted posts are erased: it is looked often, and only the clock says when it is over.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Some moment of the year 2033.
+const START: Duration = Duration::from_secs(2_000_000_000);
+/// Later than HTTP and Protobuf can say.
+const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
+
+/// One post is made while the clock is far ahead, or far behind. The next has the right time again,
+/// also after a restart, and the order is that in which they were made.
+#[tokio::test]
+async fn times_are_right_again_when_the_clock_is() {
+    for wrong in [START + HOUR, START + YEAR, START - YEAR, Duration::ZERO] {
+        let clock = Clock::held_at(START);
+        let mut server = Setup::new().clock(&clock).start().await;
+        server.user("bob").publishes("before").await;
+        clock.set(wrong);
+        server.user("bob").publishes("while it is wrong").await;
+        clock.set(START);
+        clock.pass(SECOND);
+        server.user("bob").publishes("after").await;
+        clock.pass(SECOND);
+        server.restart().await;
+        server.user("bob").publishes("after a restart").await;
+
+        let feed = server.user("bob").feed().await;
+        assert_eq!(feed.texts(), ["after a restart", "after", "while it is wrong", "before"]);
+        let times: Vec<_> = feed.posts().map(|post| post.create_time.unwrap()).collect();
+        let seconds = times.iter().map(|time| Duration::from_secs(time.seconds.cast_unsigned()));
+        let expected = [START + 2 * SECOND, START + SECOND, wrong, START];
+        assert_eq!(seconds.collect::<Vec<_>>(), expected);
+    }
+}
+
+/// However far the clock jumps, a request id is remembered for a day that has passed; and it is
+/// forgotten after that, as if the clock had never jumped.
+#[tokio::test]
+async fn request_ids_are_remembered_for_a_day_that_passes() {
+    let clock = Clock::held_at(START);
+    let mut server = Setup::new().clock(&clock).start().await;
+    let again = async |server: &TestServer| {
+        server.user("bob").publishes_once("hi", "request 1").await.deduplicated
+    };
+    assert!(!again(&server).await);
+    for (number, wrong) in [START + YEAR, START, START + 2 * YEAR].into_iter().enumerate() {
+        clock.set(wrong);
+        // Each is an occasion to forget what is old.
+        let id = format!("at jump {number}");
+        server.user("carol").publishes_once("it jumps", &id).await;
+        assert!(again(&server).await, "after jump {number}");
+        server.restart().await;
+        assert!(again(&server).await, "after jump {number} and a restart");
+    }
+    clock.set(START);
+    clock.pass(DAY - SECOND);
+    server.user("carol").publishes_once("almost a day later", "request 2").await;
+    assert!(again(&server).await);
+    clock.pass(SECOND);
+    server.user("carol").publishes_once("a day later", "request 3").await;
+    assert!(!again(&server).await);
+}
+
+/// Time in which no server runs does not count for request ids, whatever the clock says meanwhile.
+#[tokio::test]
+async fn request_ids_outlive_a_long_stop() {
+    let clock = Clock::held_at(START);
+    let mut server = Setup::new().clock(&clock).start().await;
+    server.user("bob").publishes_once("hi", "request 1").await;
+    // Nothing is measured between two servers, but the clock goes on.
+    clock.set(START + 3 * DAY);
+    server.restart().await;
+    server.user("carol").publishes_once("much later", "request 2").await;
+    assert!(server.user("bob").publishes_once("hi", "request 1").await.deduplicated);
+}
+
+/// What was deleted after a jump forward is off the disk after an interval that passes. A jump alone
+/// makes nothing due.
+#[tokio::test]
+async fn a_jump_does_not_keep_a_deleted_text() {
+    let clock = Clock::held_at(START);
+    let world = World::new(&clock);
+    clock.set(START + YEAR);
+    world.publish().await;
+    clock.set(START);
+    let deletion = world.look().await;
+    clock.pass(INTERVAL);
+    world.erased(deletion).await;
+
+    let later = world.look().await;
+    clock.set(START + YEAR);
+    // Whoever has looked at both has decided about the first.
+    let last = [world.look().await, world.look().await][1];
+    assert!(world.log.erased_until() < later, "it was erased early");
+    clock.pass(INTERVAL);
+    world.erased(last).await;
+    world.stop().await;
+}
+
+/// After a start, what was deleted before is erased as soon as the clock says that it is old enough;
+/// at once if the clock says that it was deleted in the future; and after an interval at the latest.
+#[tokio::test]
+async fn a_restart_does_not_keep_a_deleted_text() {
+    let a_part = INTERVAL / 5;
+    let cases = [
+        ("it was stopped for long", START, START + DAY, Duration::ZERO),
+        ("it was deleted while the clock was ahead", START + YEAR, START, Duration::ZERO),
+        ("the clock is behind now", START, START - YEAR, Duration::ZERO),
+        ("it was deleted just now", START, START + a_part, INTERVAL - a_part),
+    ];
+    for (case, deleted_at, started_at, waits) in cases {
+        let clock = Clock::held_at(deleted_at);
+        let world = World::new(&clock);
+        let deletion = world.look().await;
+        let world = world.reopened_at(started_at).await;
+        assert!(world.log.erased_until() < deletion || waits.is_zero(), "{case}");
+        if !waits.is_zero() {
+            world.look().await;
+            world.look().await;
+            assert!(world.log.erased_until() < deletion, "{case}: it was erased early");
+        }
+        clock.pass(waits);
+        world.erased(deletion).await;
+        world.stop().await;
+    }
+}
+
+/// A clock that tells no time that can be written down stops changes, with a reason; reads and what
+/// changes nothing go on, and all goes on when it is right.
+#[tokio::test]
+async fn a_clock_out_of_range_refuses_changes() {
+    let clock = Clock::held_at(START);
+    let server = Setup::new().clock(&clock).start().await;
+    let bob = server.user("bob");
+    let made = bob.publishes_once("hi", "request 1").await;
+    for wrong in [None, Some(YEAR_10000), Some(Duration::MAX / 4)] {
+        clock.set(wrong);
+        let call = server.unchanged_by(bob.tries_to_publish("hi", "request 2")).await;
+        refused(call).with(Code::Unavailable, "CLOCK_OUT_OF_RANGE").with_a_delay();
+        refused(server.user("alice").tries_to_follow("bob").await)
+            .with(Code::Unavailable, "CLOCK_OUT_OF_RANGE");
+        assert_eq!(bob.publishes_once("hi", "request 1").await.post, made.post);
+        assert_eq!(bob.feed().await.texts(), ["hi"]);
+    }
+    clock.set(START);
+    bob.publishes_once("hi", "request 2").await;
+    assert_eq!(bob.feed().await.texts(), ["hi", "hi"]);
+}
+
+/// A server starts whatever its clock says, to serve reads.
+#[tokio::test]
+async fn a_server_starts_with_a_clock_out_of_range() {
+    let clock = Clock::held_at(YEAR_10000);
+    let mut server = Setup::new().clock(&clock).start().await;
+    assert!(server.user("bob").feed().await.texts().is_empty());
+    clock.set(None);
+    server.restart().await;
+    assert!(server.user("bob").feed().await.texts().is_empty());
+    clock.set(START);
+    server.user("bob").publishes("hi").await;
+}
+
+/// No date is put into responses: the code that would do it panics over a year beyond 9999.
+#[tokio::test]
+async fn responses_have_no_date() {
+    let server = TestServer::start().await;
+    let mut calls = PostServiceClient::new(server.channel());
+    let post_ids = vec![server.user("bob").publishes("hi").await.post_id];
+    let user_id = "bob".to_owned();
+    let request = GetPostsRequest { user_id, post_ids, ..GetPostsRequest::default() };
+    let answer = calls.get_posts(request).await.unwrap();
+    assert!(answer.metadata().get("date").is_none(), "{answer:?}");
+    let refused = calls.get_posts(GetPostsRequest::default()).await.unwrap_err();
+    assert!(refused.metadata().get("date").is_none(), "{refused:?}");
+}
+
+/// The log's own time goes on at the pace of what passes, over jumps and restarts.
+#[tokio::test]
+async fn the_logs_own_time_is_what_passed() {
+    let clock = Clock::held_at(START);
+    let world = World::new(&clock);
+    let mut made = Vec::new();
+    for said in [START, START + YEAR, START - YEAR] {
+        clock.set(said);
+        clock.pass(SECOND);
+        made.push(world.publish().await.revision);
+    }
+    let world = world.reopened_at(START + DAY).await;
+    clock.pass(SECOND);
+    made.push(world.publish().await.revision);
+
+    let events = made.iter().map(|&revision| world.log.get(revision).unwrap().unwrap());
+    let (times, log_times): (Vec<_>, Vec<_>) =
+        events.map(|event| (event.time, event.log_time)).unzip();
+    let at = |since_epoch| Timestamp::since_epoch(since_epoch + SECOND).unwrap();
+    assert_eq!(times, [START, START + YEAR, START - YEAR, START + DAY].map(at));
+    let after = |seconds: u32| LogTime::default().later(START + seconds * SECOND);
+    assert_eq!(log_times, [1, 2, 3, 4].map(after));
+    world.stop().await;
+}
+
+/// A log on a disk in memory, which an engine with a clock erases every interval that passes.
+#[derive(Debug)]
+struct World {
+    disk: Disk,
+    clock: Clock,
+    log: Arc<AlteredLog<Looked>>,
+    engine: Engine,
+}
+
+/// Which events were looked at to be erased.
+#[derive(Debug, Default)]
+struct Looked(Mutex<Vec<Revision>>);
+
+impl Alter for Looked {
+    fn get_many(
+        &self,
+        log: &dyn Log,
+        revisions: &[Revision],
+    ) -> Result<Vec<Option<Event>>, storage::Error> {
+        self.0.lock().unwrap().extend(revisions);
+        log.get_many(revisions)
+    }
+}
+
+impl World {
+    fn new(clock: &Clock) -> Self {
+        Self::on(Disk::default(), clock.clone())
+    }
+
+    fn on(disk: Disk, clock: Clock) -> Self {
+        let log = LocalLog::on_storage(disk.clone(), "memory", OPTIONS).unwrap();
+        let log = AlteredLog::new(Arc::new(log), Looked::default());
+        let limits = Limits { compaction_interval: INTERVAL, ..Limits::default() };
+        let vital = Vital::new();
+        let engine = Engine::open(Arc::clone(&log) as _, &limits, clock.clone(), &vital).unwrap();
+        Self { disk, clock, log, engine }
+    }
+
+    /// Stops it, and opens it on the same disk when the clock says something else.
+    async fn reopened_at(self, since_epoch: Duration) -> Self {
+        self.stop().await;
+        let Self { disk, clock, log, engine } = self;
+        drop((log, engine));
+        clock.set(since_epoch);
+        Self::on(disk, clock)
+    }
+
+    async fn stop(&self) {
+        within("the engine to stop", self.engine.stop()).await;
+    }
+
+    async fn publish(&self) -> Post {
+        let published = self.engine.publish(user("bob"), post("hi"), None).await.unwrap();
+        (*published.post).clone()
+    }
+
+    /// Deletes a post. Gives where.
+    async fn delete_one(&self) -> Revision {
+        let post = self.publish().await;
+        self.engine.delete(user("bob"), post.id()).await.unwrap().revision
+    }
+
+    /// Deletes a post, and waits until that was looked at: then it is decided whether what was
+    /// deleted before is erased now.
+    async fn look(&self) -> Revision {
+        let deletion = self.delete_one().await;
+        let looked = async || self.log.alter.0.lock().unwrap().contains(&deletion).then_some(());
+        eventually("a look", looked).await;
+        deletion
+    }
+
+    /// Waits until what was deleted up to `deletion` is erased.
+    async fn erased(&self, deletion: Revision) {
+        let erased = async || (self.log.erased_until() >= deletion).then_some(());
+        eventually("the post to be erased", erased).await;
+    }
+}

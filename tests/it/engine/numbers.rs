@@ -1,0 +1,74 @@
+//! Numbers that have an end: what could come there is refused, and what cannot be does not pass for
+//! something else.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tonic::Code;
+use whimbrel::api::v1::LikeRequest;
+use whimbrel::api::v1::post_service_client::PostServiceClient;
+use whimbrel::config::Limits;
+use whimbrel::model::{Change, Event, Mark, MarkKind, PostId, PostRef, Revision, Timestamp};
+use whimbrel::state::View;
+use whimbrel::storage::{LocalLog, Log};
+
+use crate::harness::core::user;
+use crate::harness::{Disk, Setup, refused};
+use crate::storage::local_log::OPTIONS;
+
+/// As many users as there can be go on, and no other comes to them.
+#[tokio::test]
+async fn no_more_users_than_there_are_numbers() {
+    let server = Setup::new().limits(|limits| limits.users_max = 2).start().await;
+    server.user("alice").follows("bob").await;
+    let post = server.user("bob").publishes("hello").await;
+
+    refused(server.user("alice").tries_to_follow("carol").await)
+        .with(Code::ResourceExhausted, "TOO_MANY_USERS")
+        .for_quota_of("users");
+    refused(server.user("carol").tries_to_publish("hello", "").await)
+        .with(Code::ResourceExhausted, "TOO_MANY_USERS");
+    let like = LikeRequest { user_id: "carol".to_owned(), post_id: post.post_id };
+    let mut posts = PostServiceClient::new(server.channel());
+    refused(posts.like(like).await).with(Code::ResourceExhausted, "TOO_MANY_USERS");
+
+    // Those who are there do what they like, and anybody may read.
+    server.user("bob").follows("alice").await;
+    server.user("alice").unfollows("carol").await;
+    assert_eq!(server.user("alice").feed().await.texts(), ["hello"]);
+    assert!(server.user("carol").feed().await.texts().is_empty());
+}
+
+/// A place that cannot be kept in full is none: it would be that of something else.
+#[test]
+fn a_mark_beyond_all_marks_is_none() {
+    let last = Revision::new(Revision::MAX.get() >> 2);
+    assert_eq!(Mark::new(last, MarkKind::Change).revision(), last);
+    assert!(catch_unwind(|| Mark::new(last.next(), MarkKind::Post)).is_err());
+}
+
+/// What comes out of turn, or takes back what never was, ends the applier: the view would be another
+/// than the log's.
+#[test]
+fn events_that_cannot_be_are_not_applied() {
+    let log = LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap();
+    let log: Arc<dyn Log> = Arc::new(log);
+    let is_applied = |view: &View, revision, change: &Change| {
+        let event = Event::new(Timestamp::default(), change.clone());
+        let apply = || view.apply(Revision::new(revision), &event).map(drop).unwrap();
+        catch_unwind(AssertUnwindSafe(apply)).is_ok()
+    };
+    let follow = Change::Follow { follower: user("alice"), followee: user("bob") };
+    let delete = Change::Delete {
+        post: PostRef { id: PostId::at(Revision::new(1)), author: user("alice") },
+        reply_to: None,
+        quote: None,
+        notified: Vec::new(),
+    };
+    let view = || View::new(Arc::clone(&log), &Limits::default());
+    assert!(!is_applied(&view(), 2, &follow), "a revision is missing");
+    let same = view();
+    assert!(is_applied(&same, 1, &follow));
+    assert!(!is_applied(&same, 1, &follow), "it is applied already");
+    assert!(!is_applied(&view(), 1, &delete), "alice has fewer posts than none");
+}

@@ -1,0 +1,306 @@
+//! How much a page looks through: so much, and then the next goes on from there; and no longer than
+//! somebody waits for it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+
+use tokio::task::JoinSet;
+use whimbrel::config::Limits;
+use whimbrel::engine::{
+    AuthorQuery, Draft, EdgeKind, Error, FeedQuery, Page, PagePlace, PostList, ReactionKind,
+    UserList,
+};
+use whimbrel::model::{
+    Change, Content, Event, PostId, PostRef, ReplyTo, Revision, Timestamp, UserId,
+};
+use whimbrel::query::PageQuery;
+use whimbrel::state::View;
+use whimbrel::storage::{LocalLog, Log};
+
+use crate::harness::core::{Core, post, user};
+use crate::harness::{Alter, AlteredLog, Disk, within};
+use crate::storage::local_log::OPTIONS;
+
+/// Places that a page looks through.
+const LOOKS: usize = 10;
+/// More than are looked through for a page, in a row.
+const HIDDEN: usize = 25;
+
+/// All in memory; and nearly nothing.
+fn cores() -> [Core; 2] {
+    let bound = |limits: &mut Limits| limits.page_looks_max = LOOKS;
+    let indexed = |limits: &mut Limits| {
+        bound(limits);
+        limits.recent_revisions_per_author_max = 1;
+        limits.index_events_max = 5;
+        limits.index_interval = std::time::Duration::from_millis(1);
+        limits.post_cache_bytes = 1 << 10;
+    };
+    [Core::limited(bound), Core::indexed(indexed)]
+}
+
+/// Posts with many replies to strangers between them, which no follower sees.
+#[tokio::test]
+async fn a_feed_is_read_to_its_end_through_what_is_hidden() {
+    for core in cores() {
+        core.follow("reader", "author").await;
+        let stranger = core.publish("stranger", "hello").await.post.id();
+        let mut shown = Vec::new();
+        for _ in 0..3 {
+            shown.insert(0, core.publish("author", "seen").await.post.id());
+            for _ in 0..HIDDEN {
+                reply(&core, "author", stranger).await;
+            }
+        }
+        let feed = async |place| {
+            let (user, with_own, all_replies) = (user("reader"), true, false);
+            let query = FeedQuery { user, items_max: 2, place, with_own, all_replies };
+            core.engine().news_feed(query).await
+        };
+        let pages = read(feed).await;
+        assert!(pages.iter().any(Vec::is_empty), "no page was short");
+        assert_eq!(ids(&pages, |item| item.view.post.id()), shown);
+
+        let posts = async |place| {
+            let (viewer, author) = (user("reader"), user("author"));
+            let (with_replies, with_reposts) = (false, false);
+            let items_max = 2;
+            let query =
+                AuthorQuery { viewer, author, items_max, place, with_replies, with_reposts };
+            core.engine().author_feed(query).await
+        };
+        let pages = read(posts).await;
+        assert!(pages.iter().any(Vec::is_empty), "no page was short");
+        assert_eq!(ids(&pages, |item| item.view.post.id()), shown);
+    }
+}
+
+/// Likes, reposts, replies, quotes and follows by many whom the reader blocks, and deleted answers.
+#[tokio::test]
+async fn lists_are_read_to_their_ends_through_what_is_hidden() {
+    for core in cores() {
+        let engine = core.engine();
+        let of = core.publish("author", "hello").await.post.id();
+        react(&core, "friend", of).await;
+        let mut answers = vec![reply(&core, "friend", of).await];
+        core.follow("friend", "author").await;
+        for number in 0..HIDDEN {
+            let name = format!("hidden{number}");
+            engine.change_edge(EdgeKind::Block, user("reader"), user(&name)).await.unwrap();
+            react(&core, &name, of).await;
+            core.follow(&name, "author").await;
+            reply(&core, &name, of).await;
+            let deleted = reply(&core, "friend", of).await;
+            engine.delete(user("friend"), deleted).await.unwrap();
+        }
+        react(&core, "other", of).await;
+        core.follow("other", "author").await;
+        answers.insert(0, reply(&core, "other", of).await);
+
+        for list in
+            [UserList::Likes(of), UserList::Reposts(of), UserList::Followers(user("author"))]
+        {
+            let users = async |place| engine.users(user("reader"), list.clone(), 5, place).await;
+            let pages = read(users).await;
+            assert!(pages.iter().any(Vec::is_empty), "no page of {list:?} was short");
+            let users = ids(&pages, |listed| listed.user.to_string());
+            assert_eq!(users, ["other", "friend"], "{list:?}");
+        }
+        let list = PostList::Replies(of);
+        let pages = read(async |place| engine.answers(user("reader"), list, 5, place).await).await;
+        assert!(pages.iter().any(Vec::is_empty), "no page of replies was short");
+        assert_eq!(ids(&pages, |view| view.post.id()), answers);
+        let view = engine.posts(user("reader"), vec![of]).await.unwrap().remove(0);
+        let counts = [view.counts.likes, view.counts.reposts, view.counts.replies];
+        assert_eq!(counts, [2, 2, 2]);
+    }
+}
+
+/// Notifications of what many did whom the user mutes: the unseen are counted as far as is looked.
+#[tokio::test]
+async fn notifications_are_read_to_their_end_through_what_is_hidden() {
+    for core in cores() {
+        let engine = core.engine();
+        let of = core.publish("reader", "hello").await.post.id();
+        react(&core, "friend", of).await;
+        for number in 0..HIDDEN {
+            let name = format!("hidden{number}");
+            engine.change_edge(EdgeKind::Mute, user("reader"), user(&name)).await.unwrap();
+            react(&core, &name, of).await;
+        }
+        let mut unseen = Vec::new();
+        let pages = read(async |place| {
+            let read = engine.notifications(user("reader"), 5, place).await?;
+            unseen.push(read.unseen);
+            Ok(read.page)
+        })
+        .await;
+        assert!(pages.iter().any(Vec::is_empty), "no page was short");
+        assert_eq!(ids(&pages, |it| it.actor.to_string()), ["friend", "friend"]);
+        assert!(unseen.iter().all(|&unseen| unseen == 0), "{unseen:?}");
+        react(&core, "other", of).await;
+        let read = engine.notifications(user("reader"), 5, None).await.unwrap();
+        assert_eq!(read.unseen, 2);
+    }
+}
+
+/// A repost of what is a few hidden places back is a double, one of what is further back is none;
+/// wherever the pages begin.
+#[tokio::test]
+async fn the_look_for_doubles_ends_somewhere() {
+    for (hidden, is_double) in [(LOOKS - 1, true), (LOOKS, false), (HIDDEN, false)] {
+        for core in cores() {
+            for author in ["author", "reposter"] {
+                core.follow("reader", author).await;
+            }
+            let stranger = core.publish("stranger", "hello").await.post.id();
+            let of = core.publish("author", "hello").await.post.id();
+            for _ in 0..hidden {
+                reply(&core, "author", stranger).await;
+            }
+            let engine = core.engine();
+            engine.react(ReactionKind::Repost, user("reposter"), of).await.unwrap();
+            core.publish("author", "later").await;
+            for items_max in 1..4 {
+                let pages = read(async |place| {
+                    let (user, with_own, all_replies) = (user("reader"), true, false);
+                    let query = FeedQuery { user, items_max, place, with_own, all_replies };
+                    engine.news_feed(query).await
+                })
+                .await;
+                let reposts = ids(&pages, |item| item.reposted_by.is_some());
+                let expected: &[bool] =
+                    if is_double { &[false, false] } else { &[false, true, false] };
+                assert_eq!(reposts, expected, "{hidden} hidden, {items_max} on a page");
+            }
+        }
+    }
+}
+
+/// A page that takes long, and whose caller goes away, ends there and lets the next one in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_ends_when_its_caller_is_gone() {
+    const REPLIES: usize = 2_000;
+    let log: Arc<dyn Log> =
+        Arc::new(LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap());
+    let events = changes(REPLIES).into_iter();
+    let events = events.map(|change| Event::new(Timestamp::default(), change));
+    log.append(Revision::ZERO, events.collect()).unwrap();
+    let log = AlteredLog::new(log, Held::default());
+    // Hardly any event is in memory.
+    let limits = Limits { reads_max: 1, post_cache_bytes: 1 << 10, ..Limits::default() };
+    let view = Arc::new(View::new(Arc::clone(&log) as Arc<dyn Log>, &limits));
+    for entry in log.read(Revision::ZERO, usize::MAX).unwrap() {
+        view.apply(entry.revision, &entry.event).unwrap();
+    }
+
+    let mut callers = JoinSet::new();
+    callers.spawn({
+        let view = Arc::clone(&view);
+        async move { view.read(|view| view.feed_page(&page())).await }
+    });
+    // The read has come to the log, and is held there.
+    let held = &log.alter;
+    tokio::task::block_in_place(|| held.come.wait());
+    within("the caller to be gone", callers.shutdown()).await;
+    tokio::task::block_in_place(|| held.go_on.wait());
+    let waits_for_the_first = view.read(|view| Ok::<_, Error>(view.applied()));
+    within("the next read", waits_for_the_first).await.unwrap();
+    assert_eq!(held.reads.load(Ordering::SeqCst), 1, "it went on reading for nobody");
+
+    // With somebody who waits it goes on to the end of its page.
+    let read = view.read(|view| view.feed_page(&page()));
+    let read = within("a page", read).await.unwrap();
+    assert_eq!((read.items.len(), read.next), (1, None));
+    assert!(held.reads.load(Ordering::SeqCst) > 10);
+}
+
+/// Holds the first read until a test lets it go on.
+struct Held {
+    reads: AtomicUsize,
+    come: Barrier,
+    go_on: Barrier,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { reads: AtomicUsize::new(0), come: Barrier::new(2), go_on: Barrier::new(2) }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+impl Alter for Held {
+    fn get_many(
+        &self,
+        log: &dyn Log,
+        revisions: &[Revision],
+    ) -> Result<Vec<Option<Event>>, whimbrel::storage::Error> {
+        if self.reads.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.come.wait();
+            self.go_on.wait();
+        }
+        log.get_many(revisions)
+    }
+}
+
+/// One post that the reader sees, and then replies to a stranger, which have to be looked at.
+fn changes(replies: usize) -> Vec<Change> {
+    let publish = |author: &str, reply_to: Option<ReplyTo>| {
+        let (author, reply_to) = (user(author), reply_to.map(Box::new));
+        let content = Content { reply_to, ..Content::of_text(post("hello")) };
+        Change::Publish { author, content, request_id: None }
+    };
+    let first = PostRef { id: PostId::at(Revision::new(1)), author: user("stranger") };
+    let to_first = ReplyTo { parent: first.clone(), root: first };
+    let follow = Change::Follow { follower: user("reader"), followee: user("author") };
+    let mut changes = vec![publish("stranger", None), follow, publish("author", None)];
+    changes.extend((0..replies).map(|_| publish("author", Some(to_first.clone()))));
+    changes
+}
+
+fn page() -> PageQuery {
+    let (before, items_max) = (Revision::MAX, 10);
+    PageQuery { user: user("reader"), before, items_max, with_own: true, all_replies: false }
+}
+
+/// All pages of a listing, each of which comes further.
+async fn read<T>(
+    mut page: impl AsyncFnMut(Option<PagePlace>) -> Result<Page<T>, Error>,
+) -> Vec<Vec<T>> {
+    let (mut pages, mut place): (_, Option<PagePlace>) = (Vec::new(), None);
+    loop {
+        let Page { items, next, .. } = page(place).await.unwrap();
+        pages.push(items);
+        if let (Some(place), Some(next)) = (place, next) {
+            assert!(next.before < place.before, "it does not come further");
+            assert_eq!(next.at, place.at);
+        }
+        place = next;
+        if place.is_none() {
+            return pages;
+        }
+    }
+}
+
+fn ids<T, I>(pages: &[Vec<T>], id: impl Fn(&T) -> I) -> Vec<I> {
+    pages.iter().flatten().map(id).collect()
+}
+
+/// Likes and reposts a post.
+async fn react(core: &Core, name: &str, of: PostId) {
+    for kind in [ReactionKind::Like, ReactionKind::Repost] {
+        core.engine().react(kind, user(name), of).await.unwrap();
+    }
+}
+
+async fn reply(core: &Core, author: &str, to: PostId) -> PostId {
+    let author: UserId = user(author);
+    let draft = Draft { reply_to: Some(to), ..post("a reply").into() };
+    core.engine().publish(author, draft, None).await.unwrap().post.id()
+}

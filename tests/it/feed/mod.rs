@@ -1,0 +1,10 @@
+//! Reading: pages, lists, threads, and what is left out of them.
+
+mod bounded_pages;
+mod feed_rules;
+mod hidden_counts;
+mod hidden_people;
+mod news_feed;
+mod reads;
+mod thread;
+mod thread_steps;

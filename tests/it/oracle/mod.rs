@@ -1,0 +1,4 @@
+//! What feeds, lists and counts are, by definition, and changes drawn at random to compare by.
+
+pub(crate) mod any_change;
+pub(crate) mod world;

@@ -1,0 +1,179 @@
+//! Opening: what is refused before anything is touched, and what a data folder may not be.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
+use whimbrel::config::{self, Config};
+use whimbrel::model::Revision;
+use whimbrel::server::{Error, Server};
+use whimbrel::storage::{self, Entry, LocalLog, Log, Options};
+
+use crate::harness::core::Core;
+use crate::harness::disk::Disk;
+use crate::harness::{Setup, TestServer};
+
+/// What redb has before its pages, at least: which of two commits is the newest, and where it is.
+const HEADER_BYTES: usize = 320;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const OPTIONS: Options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+
+/// A server that anybody could reach does not start unless it is told to, and touches nothing.
+#[tokio::test]
+async fn an_open_address_is_refused_before_anything_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:50051"] {
+        let listen: Vec<SocketAddr> = vec![address.parse().unwrap()];
+        let config = Config { listen, ..Setup::new().config(&data_dir) };
+        let error = Server::open(config.clone()).await.unwrap_err();
+        assert!(matches!(error, Error::Config(config::Error::OpenToTheNetwork { .. })));
+        assert!(error.to_string().contains("--insecure"), "{error}");
+        assert!(!data_dir.exists());
+        Config { insecure: true, ..config }.check().expect("it was asked for");
+    }
+    for address in ["127.0.0.1:0", "127.8.9.10:0", "[::1]:0"] {
+        let listen = vec![address.parse().unwrap()];
+        Config { listen, ..Setup::new().config(&data_dir) }.check().expect("a loopback address");
+    }
+}
+
+/// The folder is made where it is missing, with those above it.
+#[tokio::test]
+async fn a_missing_folder_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("some/where");
+    let server = Server::open(Setup::new().config(&data_dir)).await.expect("it opens");
+    assert!(server.address().ip().is_loopback());
+    assert!(data_dir.join("log.redb").exists());
+}
+
+/// A folder has one server. The second says who the first is, and does it no harm.
+#[tokio::test]
+async fn a_folder_in_use_is_refused() {
+    let server = TestServer::start().await;
+    let folder = server.folder();
+    let error = Server::open(Setup::new().config(folder.path())).await.unwrap_err();
+    assert!(matches!(error, Error::Log(storage::Error::InUse { .. })), "{error}");
+    let message = error.to_string();
+    assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+    assert!(message.contains(&folder.path().display().to_string()), "{message}");
+
+    server.user("bob").publishes("still here").await;
+    assert_eq!(server.user("bob").feed().await.texts(), ["still here"]);
+}
+
+/// A port in use is told, and the folder is free again.
+#[tokio::test]
+async fn an_address_in_use_is_refused() {
+    let server = TestServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { listen: vec![server.address()], ..Setup::new().config(folder.path()) };
+    let error = Server::open(config).await.unwrap_err();
+    assert!(matches!(error, Error::Listen { address, .. } if address == server.address()));
+    Setup::new().start_on(folder.into()).await.user("bob").publishes("hi").await;
+}
+
+/// A file of another format is left to the version that made it.
+#[test]
+fn a_file_of_another_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(LocalLog::open(folder.path(), OPTIONS).unwrap());
+    let file = folder.path().join("log.redb");
+    set_format(&file, 3);
+    let error = LocalLog::open(folder.path(), OPTIONS).unwrap_err();
+    assert!(matches!(error, storage::Error::OtherFormat { found: 3, supported: 2, .. }), "{error}");
+    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+
+    set_format(&file, 2);
+    LocalLog::open(folder.path(), OPTIONS).expect("nothing was changed");
+}
+
+fn set_format(file: &Path, format: u64) {
+    let database = Database::create(file).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", format).unwrap();
+    transaction.commit().unwrap();
+}
+
+/// A later version's file may have other tables and keys; it gets none of this version's.
+#[test]
+fn nothing_is_added_to_a_file_of_another_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.redb");
+    set_format(&file, 3);
+    LocalLog::open(folder.path(), OPTIONS).unwrap_err();
+
+    let database = Database::create(&file).unwrap();
+    let transaction = database.begin_read().unwrap();
+    assert_eq!(transaction.open_table(META).unwrap().len().unwrap(), 1);
+    assert_eq!(transaction.list_tables().unwrap().count(), 1);
+}
+
+/// A file whose tables are gone, as by a damaged page, is not taken for a log with nothing in it.
+#[test]
+fn a_file_without_the_tables_of_a_log_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.redb");
+    Database::create(&file).unwrap();
+    let error = LocalLog::open(folder.path(), OPTIONS).unwrap_err();
+    assert!(matches!(error, storage::Error::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+}
+
+/// A file that is no log at all is refused by its name.
+#[test]
+fn a_file_that_is_no_log_is_refused() {
+    for content in [&b"hello"[..], &[0; 4096], &[0xff; 100_000]] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("log.redb");
+        std::fs::write(&file, content).unwrap();
+        let error = LocalLog::open(folder.path(), OPTIONS).unwrap_err();
+        assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), content, "it is left as it was");
+    }
+}
+
+/// Whichever byte of a closed file is changed: it is opened with all that was in it, or refused by
+/// its name. Never is anything missing or other than it was written.
+#[tokio::test]
+async fn a_changed_byte_is_harmless_or_found() {
+    let core = Core::limited(|_| ());
+    for number in 0..150 {
+        core.publish("alice", &format!("post {number} {}", "x".repeat(number))).await;
+        core.follow("bob", &format!("user{number}")).await;
+    }
+    let whole = core.closed().await.bytes();
+    let expected = read(whole.clone()).expect("the file is whole");
+    assert_eq!(expected.len(), 300);
+
+    let mut random = fastrand::Rng::with_seed(7);
+    let anywhere = (0..600).map(|_| (random.usize(..whole.len()), random.u8(1..)));
+    // Where the file says what the rest of it means.
+    let in_header = (0..HEADER_BYTES).flat_map(|at| [(at, 1), (at, 2), (at, 0x40), (at, 0xff)]);
+    let mut refused = 0;
+    for (at, change) in in_header.chain(anywhere) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= change;
+        match read(damaged) {
+            Ok(entries) => {
+                assert!(entries == expected, "{change:#x} at byte {at} changed the data")
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("the file"), "at byte {at}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0, "no change hit anything");
+}
+
+fn read(bytes: Vec<u8>) -> Result<Vec<Entry>, storage::Error> {
+    let log = LocalLog::on_storage(Disk::holding(bytes), "the file", OPTIONS)?;
+    let entries = log.read(Revision::ZERO, usize::MAX);
+    // redb may panic as it tidies up what only later writes need: loud, and after all was read.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(log)));
+    entries
+}

@@ -1,0 +1,299 @@
+//! Limits: whatever they are set to, a server refuses them before it touches anything, or serves.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use whimbrel::api::v1::notification_service_client::NotificationServiceClient;
+use whimbrel::api::v1::post_service_client::PostServiceClient;
+use whimbrel::api::v1::{GetThreadRequest, ListNotificationsRequest};
+use whimbrel::config::{self, Config, LimitError, Limits};
+use whimbrel::engine::{Engine, OpenError};
+use whimbrel::runtime::{Clock, Vital};
+use whimbrel::server::{Error, Server};
+use whimbrel::storage::{LocalLog, Options};
+
+use crate::harness::{Disk, Setup, TestServer, within};
+
+/// A value of a limit: one of those that are most likely to be wrong.
+trait Pick: Copy + 'static {
+    const ALL: &'static [Self];
+}
+
+impl Pick for usize {
+    const ALL: &'static [Self] = &[0, 1, 2, 3, 100, 1 << 10, usize::MAX];
+}
+impl Pick for u64 {
+    const ALL: &'static [Self] = &[0, 1, 2, 3, 100, 1 << 10, u64::MAX];
+}
+impl Pick for u32 {
+    const ALL: &'static [Self] = &[0, 1, 2, 3, 100, 1 << 10, u32::MAX];
+}
+/// Nothing that a busy machine may not meet: a time that is allowed is also long enough.
+impl Pick for Duration {
+    const ALL: &'static [Self] =
+        &[Self::ZERO, Self::from_nanos(1), Self::from_secs(3_600), Self::MAX];
+}
+
+type Set = fn(&mut Limits, usize);
+
+/// A limit, and how many picks there are for it.
+struct Limit {
+    name: &'static str,
+    picks: usize,
+    set: Set,
+}
+
+/// Those that another limit bounds.
+const BOUND_TO_OTHERS: [&str; 9] = [
+    "page_items_default",
+    "page_items_max",
+    "thread_depth_default",
+    "thread_depth_max",
+    "thread_replies_default",
+    "thread_replies_max",
+    "heartbeat_default",
+    "heartbeat_min",
+    "heartbeat_max",
+];
+
+impl Limit {
+    /// Whether it may be that while all others are as by default.
+    fn allows(&self, pick: usize) -> bool {
+        let mut limits = Limits::default();
+        (self.set)(&mut limits, pick);
+        limits.check().is_ok()
+    }
+}
+
+fn picks<T: Pick>(_: impl Fn(&Limits) -> T) -> usize {
+    T::ALL.len()
+}
+
+/// The limits of these names. One that is missing here does not compile.
+macro_rules! limits {
+    ($($name:ident)*) => {
+        fn all() -> Vec<Limit> {
+            let Limits { $($name: _),* } = Limits::default();
+            vec![$(Limit {
+                name: stringify!($name),
+                picks: picks(|limits| limits.$name),
+                set: |limits, pick| limits.$name = Pick::ALL[pick],
+            }),*]
+        }
+    };
+}
+
+limits! {
+    follows_per_user_max blocks_per_user_max mutes_per_user_max users_max streams_per_user_max
+    streams_max
+    workers connections_max connections_per_address_max preface_time_max connection_age_max
+    calls_max streams_per_connection_max page_items_default page_items_max page_looks_max thread_depth_default
+    thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
+    thread_looks_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
+    unapplied_batches_max request_id_kept post_cache_bytes counted_posts_max log_cache_bytes
+    recent_revisions_per_author_max index_events_max index_interval index_cache_bytes reads_max
+    disk_free_bytes_min compaction_interval channel_events step_feeds_max passes_max
+    undispatched_batches_max batch_events_max batch_bytes_max heartbeat_default heartbeat_min
+    heartbeat_max stall_max call_time_max request_bytes_max header_list_bytes_max drain_notice
+    drain_time_max
+}
+
+/// Limits that no server could work with: each is named, with its value and what it may be.
+#[test]
+fn a_limit_that_cannot_work_is_named() {
+    Limits::default().check().expect("the defaults work");
+    let no_zero = [
+        "step_feeds_max",
+        "passes_max",
+        "channel_events",
+        "queue_commands_max",
+        "undispatched_batches_max",
+        "unapplied_batches_max",
+        "batch_commands_max",
+        "stall_max",
+        "heartbeat_min",
+        "preface_time_max",
+        "workers",
+        "page_items_max",
+        "reads_max",
+    ];
+    for limit in all().iter().filter(|limit| no_zero.contains(&limit.name)) {
+        let mut limits = Limits::default();
+        (limit.set)(&mut limits, 0);
+        let error = limits.check().expect_err(limit.name);
+        let LimitError::OutOfRange { name, value, .. } = &error else { panic!("{error}") };
+        assert_eq!((*name, value.trim_end_matches("ns")), (limit.name, "0"));
+        let said = error.to_string();
+        assert!(said.contains(limit.name) && said.contains(" must be 1"), "{said}");
+    }
+    let too_much = ["call_time_max", "request_id_kept", "queue_commands_max", "channel_events"];
+    for limit in all().iter().filter(|limit| too_much.contains(&limit.name)) {
+        let mut limits = Limits::default();
+        (limit.set)(&mut limits, limit.picks - 1);
+        assert!(limits.check().is_err(), "{} may be anything", limit.name);
+    }
+}
+
+/// Limits that bound each other are compared.
+#[test]
+fn limits_that_contradict_each_other_are_named() {
+    let contradictions: [(fn(&mut Limits), _, _); 5] = [
+        (|limits| limits.page_items_default = 101, "page_items_default", "page_items_max"),
+        (|limits| limits.thread_depth_max = 5, "thread_depth_default", "thread_depth_max"),
+        (|limits| limits.thread_replies_max = 99, "thread_replies_default", "thread_replies_max"),
+        (|limits| limits.heartbeat_min *= 3, "heartbeat_min", "heartbeat_default"),
+        (
+            |limits| limits.heartbeat_max = Duration::from_secs(19),
+            "heartbeat_default",
+            "heartbeat_max",
+        ),
+    ];
+    for (contradict, greater, bound) in contradictions {
+        let mut limits = Limits::default();
+        contradict(&mut limits);
+        let error = limits.check().expect_err(greater);
+        let LimitError::AboveAnother { name, bound_name, .. } = error else { panic!("{error}") };
+        assert_eq!((name, bound_name), (greater, bound));
+    }
+}
+
+/// The engine has the same check, for whoever uses it without a server.
+#[test]
+fn an_engine_checks_its_limits() {
+    let limits = Limits { passes_max: 0, ..Limits::default() };
+    let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    let log = LocalLog::on_storage(Disk::default(), "memory", options).unwrap();
+    match Engine::open(Arc::new(log), &limits, Clock::system(), &Vital::new()) {
+        Err(OpenError::Limit(LimitError::OutOfRange { .. })) => {}
+        Err(error) => panic!("refused for something else: {error}"),
+        Ok(_) => panic!("not refused"),
+    }
+}
+
+/// All that may be small at once: the server serves.
+#[tokio::test]
+async fn the_least_limits_serve() {
+    let mut limits = Setup::new().config("".as_ref()).limits;
+    for limit in all() {
+        if let Some(least) = (0..limit.picks).find(|&pick| limit.allows(pick)) {
+            (limit.set)(&mut limits, least);
+        }
+    }
+    assert_eq!((limits.step_feeds_max, limits.passes_max, limits.channel_events), (1, 1, 1));
+    serves(limits).await;
+}
+
+/// Whatever all limits are: they are refused before anything is touched, or the server serves.
+#[tokio::test]
+async fn any_limits_are_refused_or_serve() {
+    let (mut refused, mut served) = (0, 0);
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut limits = Setup::new().config("".as_ref()).limits;
+        for limit in all() {
+            let allowed: Vec<_> = (0..limit.picks).filter(|&pick| limit.allows(pick)).collect();
+            // Few are not allowed, and some that bound each other contradict each other: else
+            // nothing would ever be served.
+            let pick = match random.u32(..100) {
+                0 => Some(random.usize(..limit.picks)),
+                1..50 if !BOUND_TO_OTHERS.contains(&limit.name) => random.choice(allowed),
+                1..3 => random.choice(allowed),
+                _ => None,
+            };
+            if let Some(pick) = pick {
+                (limit.set)(&mut limits, pick);
+            }
+        }
+        eprintln!("seed {seed}: {limits:?}");
+        if limits.check().is_ok() {
+            serves(limits).await;
+            served += 1;
+        } else {
+            is_refused(limits).await;
+            refused += 1;
+        }
+    }
+    assert!(refused > 5 && served > 5, "{refused} refused, {served} served");
+}
+
+/// A single limit that is not allowed is refused by its own name, whatever it is.
+#[test]
+fn every_limit_is_refused_by_its_name() {
+    for limit in all() {
+        for pick in (0..limit.picks).filter(|&pick| !limit.allows(pick)) {
+            let mut limits = Limits::default();
+            (limit.set)(&mut limits, pick);
+            let error = limits.check().unwrap_err().to_string();
+            assert!(error.contains(limit.name), "{}: {error}", limit.name);
+        }
+    }
+}
+
+/// The command line says which, with the exit code of a wrong command line, and makes no folder.
+#[test]
+fn the_command_line_checks_the_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    for (flag, value, name) in [
+        ("--threads", "100000", "workers"),
+        ("--streams-max", "18446744073709551615", "streams_max"),
+        ("--drain-notice", "3153600000", "drain_notice"),
+        ("--compact-every", "3153600000", "compaction_interval"),
+        ("--post-cache", "1073741824", "post_cache_bytes"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_whimbrel"))
+            .args(["serve", "--listen", "127.0.0.1:0", flag, value, "--data"])
+            .arg(&data_dir)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("the limit {name} is ")), "{said}");
+        assert!(output.stdout.is_empty() && !data_dir.exists());
+    }
+}
+
+async fn is_refused(limits: Limits) {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let config = Config { limits, ..Setup::new().config(&data_dir) };
+    let error = Server::open(config).await.unwrap_err();
+    assert!(matches!(error, Error::Config(config::Error::Limit(_))), "{error}");
+    assert!(!data_dir.exists());
+}
+
+/// A server with `limits` answers calls of every kind, one after the other.
+async fn serves(mut limits: Limits) {
+    // A busy machine may take its time, a full disk is another matter, a stop is not waited for that
+    // long, and a thousand threads prove no more than three.
+    limits.call_time_max = Duration::from_secs(3_600);
+    limits.disk_free_bytes_min = 0;
+    limits.drain_notice = Duration::ZERO;
+    limits.workers = limits.workers.min(3);
+    let server = TestServer::limited(|set| *set = limits).await;
+    let (alice, bob) = (server.user("alice"), server.user("bob"));
+    alice.follows("bob").await;
+    let mut watching = alice.watches().await;
+    watching.opened().await;
+    let mut last = None;
+    for number in 0..3 {
+        last = Some(bob.publishes(&format!("post {number}")).await);
+    }
+    assert_eq!(watching.events(3).await, ["bob: post 0", "bob: post 1", "bob: post 2"]);
+    drop(watching);
+    assert_eq!(alice.feed_in_pages_of(2).await.texts(), ["post 2", "post 1", "post 0"]);
+
+    let request = GetThreadRequest {
+        user_id: "alice".to_owned(),
+        post_id: last.unwrap().post_id,
+        ..GetThreadRequest::default()
+    };
+    let mut posts = PostServiceClient::new(server.channel());
+    within("a thread", Box::pin(posts.get_thread(request))).await.expect("a thread");
+    let request = ListNotificationsRequest { user_id: "bob".to_owned(), ..Default::default() };
+    let mut notifications = NotificationServiceClient::new(server.channel());
+    let list = within("a list", Box::pin(notifications.list_notifications(request))).await;
+    assert_eq!(list.expect("a list").into_inner().notifications.len(), 1);
+    server.stop().await;
+}

@@ -1,0 +1,12 @@
+//! Connections, starts, stops and limits.
+
+mod config;
+mod connection_age;
+mod connections;
+mod drain;
+mod limits;
+mod listen;
+mod other_protocols;
+pub(crate) mod process;
+mod starts;
+mod workers;

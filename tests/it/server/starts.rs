@@ -1,0 +1,207 @@
+//! The built program where it has to say no, quickly and clearly, and where it must not end.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use rustix::process::Signal;
+use whimbrel::api::v1::PublishRequest;
+use whimbrel::client::{Client, Error};
+use whimbrel::storage::{LocalLog, Log};
+
+use crate::server::process::ServerProcess;
+use crate::storage::local_log::OPTIONS;
+
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// A port that is taken is reported before anything else is done.
+#[test]
+fn a_taken_port_is_reported_before_the_data_are_touched() {
+    let taken = TcpListener::bind(ANY_PORT).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (code, said) = ServerProcess::refuses(&data, taken.local_addr().unwrap());
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("cannot listen on") && said.contains("--listen"), "{said}");
+    assert!(!data.exists());
+}
+
+/// A log that is gone, while what is made from it is there, is not taken for one that never was.
+#[test]
+fn a_log_that_is_gone_is_not_taken_for_a_new_one() {
+    for left in ["index.redb", "index.redb.new", "log.redb.compacted"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(left), "something").unwrap();
+        let (code, said) = refuses(folder.path());
+        assert_eq!(code, Some(4), "{said}");
+        assert!(said.contains("log.redb is missing") && said.contains(left), "{said}");
+        assert!(said.contains("from a backup") && said.contains("move"), "{said}");
+        assert!(!folder.path().join("log.redb").exists());
+        assert!(folder.path().join(left).exists());
+    }
+    // As it is for somebody: with the log put back, all is there.
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(folder.path());
+    publish(&server).unwrap();
+    assert_eq!(server.terminate(), Some(0));
+    let [log, apart] = ["log.redb", "apart"].map(|name| folder.path().join(name));
+    fs::rename(&log, &apart).unwrap();
+    let (code, said) = refuses(folder.path());
+    assert_eq!(code, Some(4), "{said}");
+    fs::rename(&apart, &log).unwrap();
+    assert_eq!(ServerProcess::start(folder.path()).terminate(), Some(0));
+    assert_eq!(LocalLog::open(folder.path(), OPTIONS).unwrap().head().get(), 1);
+}
+
+/// Nothing is acknowledged that goes to a file which the next start will not find, and a server that
+/// is only read notices too.
+#[test]
+fn a_log_that_goes_while_it_is_used_ends_the_server() {
+    for (is_replaced, writes) in [(false, true), (true, true), (false, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = ServerProcess::start(folder.path());
+        publish(&server).unwrap();
+        let log = folder.path().join("log.redb");
+        if is_replaced {
+            let copy = folder.path().join("copy");
+            fs::copy(&log, &copy).unwrap();
+            fs::rename(&copy, &log).unwrap();
+        } else {
+            fs::remove_file(&log).unwrap();
+        }
+        if writes {
+            let error = publish(&server).unwrap_err();
+            assert!(error.is_transient(), "{error}");
+        }
+        let (code, said) = server.ended();
+        assert_eq!(code, Some(5), "{said}");
+        assert!(said.contains("log.redb was removed or replaced"), "{said}");
+    }
+}
+
+/// The compaction puts another file in the log's place, and is not taken for somebody else.
+#[test]
+fn an_erased_log_is_not_taken_for_one_that_was_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_compacting(folder.path());
+    let log = folder.path().join("log.redb");
+    let before = number_of(&log);
+    runtime().block_on(async {
+        let client = Client::connect(&server.address().to_string()).await.unwrap();
+        let post = client.publish(request()).await.unwrap().post.unwrap();
+        let delete =
+            whimbrel::api::v1::DeletePostRequest { user_id: post.author_id, post_id: post.post_id };
+        client.delete_post(delete).await.unwrap();
+    });
+    runtime().block_on(crate::harness::eventually("the log to be rewritten", async || {
+        (number_of(&log) != before).then_some(())
+    }));
+    publish(&server).unwrap();
+    assert_eq!(server.terminate(), Some(0));
+}
+
+/// Signals that mean something else elsewhere, and what they are answered.
+#[test]
+fn only_two_signals_end_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_talking(folder.path());
+    for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::XFSZ] {
+        server.signal(signal);
+        publish(&server).unwrap();
+    }
+    let (code, said) = runtime().block_on(server.terminated());
+    assert_eq!(code, Some(0), "{said}");
+    for name in ["SIGHUP", "SIGUSR1", "SIGUSR2"] {
+        let lines = said.lines().filter(|line| line.contains(name));
+        assert!(lines.count() == 1, "{name}: {said}");
+    }
+}
+
+/// What cannot be opened is named, with the way out.
+#[test]
+fn an_error_while_opening_names_the_file_and_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("log.redb")).unwrap();
+    let (code, said) = refuses(folder.path());
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("log.redb") && said.contains("move away what is there"), "{said}");
+
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let (code, said) = refuses(&file.join("data"));
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("file/data") && said.contains("move away what is there"), "{said}");
+}
+
+/// A damaged log is refused in words of the server's own, and with nothing before them.
+#[test]
+fn the_storage_library_says_nothing_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(folder.path());
+    for _ in 0..30 {
+        publish(&server).unwrap();
+    }
+    assert_eq!(server.terminate(), Some(0));
+    let log = folder.path().join("log.redb");
+    let whole = fs::read(&log).unwrap();
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut refused = 0;
+    for _ in 0..25 {
+        let mut damaged = whole.clone();
+        for _ in 0..random.usize(1..400) {
+            damaged[random.usize(4_096..whole.len())] ^= random.u8(1..);
+        }
+        fs::write(&log, damaged).unwrap();
+        let _ = fs::remove_file(folder.path().join("index.redb"));
+        let Some(said) = said_at_start(folder.path()) else { continue };
+        refused += 1;
+        assert!(said.contains("log.redb"), "{said}");
+        assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{said}");
+    }
+    assert!(refused > 0);
+}
+
+/// What a server says that does not start; `None` if it does.
+fn said_at_start(data_dir: &Path) -> Option<String> {
+    // A server that starts is killed with this.
+    ServerProcess::try_start_or_say(data_dir).err()
+}
+
+/// A disk that stays full is reported once, however many changes are refused.
+#[test]
+fn a_full_disk_is_reported_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_on_full_disk(folder.path());
+    for _ in 0..40 {
+        publish(&server).unwrap_err();
+    }
+    let (code, said) = runtime().block_on(server.terminated());
+    assert_eq!(code, Some(0), "{said}");
+    let told = said.lines().filter(|line| line.contains("changes refused"));
+    assert_eq!(told.count(), 1, "{said}");
+}
+
+fn refuses(data_dir: &Path) -> (Option<i32>, String) {
+    let any: SocketAddr = ANY_PORT.parse().unwrap();
+    ServerProcess::refuses(data_dir, any)
+}
+
+fn publish(server: &ServerProcess) -> Result<(), Error> {
+    runtime().block_on(async {
+        let client = Client::connect(&server.address().to_string()).await?;
+        client.publish(request()).await.map(drop)
+    })
+}
+
+fn request() -> PublishRequest {
+    let (author_id, text) = ("alice".to_owned(), "hello".to_owned());
+    PublishRequest { author_id, text, ..PublishRequest::default() }
+}
+
+fn number_of(file: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}

@@ -1,0 +1,194 @@
+//! Power cuts and failing disks: what was acknowledged is there, once and in order, whatever the
+//! disk made of the rest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use whimbrel::api::v1::PublishRequest;
+use whimbrel::client::Client;
+use whimbrel::config::Limits;
+use whimbrel::engine::{Engine, Error};
+use whimbrel::model::{PostText, RequestId, Revision, UserId};
+use whimbrel::runtime::{Clock, Vital};
+use whimbrel::storage::{Entry, LocalLog, Log};
+
+use crate::server::process::ServerProcess;
+use crate::storage::fragile_disk::FragileDisk;
+use crate::storage::local_log::OPTIONS;
+
+/// Workloads, each cut at many points; with [`CUTS_PER_SEED`] over a thousand in all.
+const SEEDS: u64 = 12;
+const CUTS_PER_SEED: usize = 100;
+/// Events of one workload.
+const EVENTS: u64 = 120;
+
+/// Cuts the power at random moments of a random load, some of them again while recovering, and
+/// looks at what is found.
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
+    for seed in 0..SEEDS {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let disk = new_disk();
+        let made = make_changes(&disk, &mut random);
+        assert!(made.len() as u64 >= EVENTS);
+
+        for _ in 0..CUTS_PER_SEED {
+            let (content, acknowledged) = disk.cut(random.usize(..=disk.ops()), &mut random);
+            let recovering = FragileDisk::with(content);
+            let found = read_all(recovering.clone());
+            check(&made, &found, acknowledged, seed);
+
+            let ops = random.usize(..=recovering.ops());
+            let (content, _) = recovering.cut(ops, &mut random);
+            let found_again = read_all(FragileDisk::with(content));
+            assert_eq!(found, found_again, "seed {seed}: a cut while recovering changed the log");
+        }
+    }
+}
+
+/// The found log must be the beginning of the one that was made, with all that was acknowledged.
+fn check(made: &[Entry], found: &[Entry], acknowledged: u64, seed: u64) {
+    assert!(
+        found.len() as u64 >= acknowledged,
+        "seed {seed}: {acknowledged} events were acknowledged, but {} are there",
+        found.len()
+    );
+    assert_eq!(found, &made[..found.len()], "seed {seed}: what is there is not what was made");
+}
+
+/// A flush that fails ends the engine: nobody is told OK any more, and after the restart all is
+/// there that anybody was told.
+#[test]
+fn after_a_failed_flush_nothing_is_acknowledged() {
+    for syncs in 0..20 {
+        a_failing_disk_ends_the_engine(|disk| disk.fail_after_syncs(syncs), syncs as u64);
+    }
+}
+
+/// The built program on a disk that fails: it ends with a code and a message that say so, and is
+/// whole when it is started on a good one.
+#[test]
+fn a_failing_disk_ends_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_on_failing_disk(folder.path(), 4 << 10);
+    let acknowledged = runtime().block_on(async {
+        let client = Client::connect(&server.address().to_string()).await.unwrap();
+        let mut acknowledged = 0;
+        loop {
+            let request = PublishRequest {
+                author_id: "alice".to_owned(),
+                text: "👩‍👩‍👧‍👦".repeat(100),
+                ..PublishRequest::default()
+            };
+            match client.publish(request).await {
+                Ok(published) => acknowledged = published.post.unwrap().revision,
+                Err(error) => {
+                    assert!(error.is_transient(), "{error}");
+                    break acknowledged;
+                }
+            }
+        }
+    });
+    let (code, said) = server.ended();
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("log.redb"), "the message names the file: {said}");
+
+    let found = {
+        let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+        log.head().get()
+    };
+    assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} {found}");
+    assert!(acknowledged > 0);
+}
+
+/// A write that fails ends the engine as a flush does.
+#[test]
+fn after_a_failed_write_nothing_is_acknowledged() {
+    for writes in 0..40 {
+        a_failing_disk_ends_the_engine(|disk| disk.fail_after_writes(writes), writes as u64);
+    }
+}
+
+fn a_failing_disk_ends_the_engine(break_disk: impl Fn(&FragileDisk), seed: u64) {
+    let disk = new_disk();
+    let acknowledged = runtime().block_on(async {
+        let vital = Vital::new();
+        let engine = open(&disk, &vital);
+        break_disk(&disk);
+        let mut acknowledged = 0;
+        let unanswered = loop {
+            match publish(&engine, "alice", acknowledged).await {
+                Ok(revision) => acknowledged = revision,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(unanswered, Error::OutcomeUnknown), "{unanswered}");
+        let failure = tokio::time::timeout(Duration::from_secs(30), vital.failed()).await.unwrap();
+        assert_eq!(failure.part, "whimbrel-commit");
+        let late = publish(&engine, "alice", acknowledged + 1).await.unwrap_err();
+        assert!(matches!(late, Error::Stopping | Error::OutcomeUnknown), "{late}");
+        acknowledged
+    });
+
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (content, _) = disk.cut(disk.ops(), &mut random);
+    let found = read_all(FragileDisk::with(content)).len() as u64;
+    // The one that failed may be there or not.
+    assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} {found}");
+}
+
+/// Changes by several callers at once, so that batches of all sizes are made. Gives the whole log.
+fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> Vec<Entry> {
+    runtime().block_on(async {
+        let vital = Vital::new();
+        let engine = open(disk, &vital);
+        let mut number = 0;
+        while number < EVENTS {
+            let mut calls = JoinSet::new();
+            for _ in 0..random.u64(1..=24) {
+                number += 1;
+                let engine = engine.clone();
+                let author = format!("user{}", random.u64(..8));
+                calls.spawn(async move { publish(&engine, &author, number).await });
+            }
+            while let Some(revision) = calls.join_next().await {
+                // All up to the greatest seen is acknowledged too: a batch is answered in order.
+                disk.acknowledged(revision.unwrap().unwrap());
+            }
+        }
+        engine.stop().await;
+    });
+    read_all(FragileDisk::with(disk.cut(disk.ops(), random).0))
+}
+
+async fn publish(engine: &Engine, author: &str, number: u64) -> Result<u64, Error> {
+    let author = UserId::parse(author).unwrap();
+    // Of all lengths, up to nearly a page of the file: one such family has 25 bytes.
+    let text = format!("{number} {}", "👩‍👩‍👧‍👦".repeat((number * 37 % 110) as usize));
+    let text = PostText::parse(&text).unwrap();
+    let request_id = RequestId::parse(&format!("r{number}")).unwrap();
+    let published = engine.publish(author, text, Some(request_id)).await?;
+    Ok(published.post.revision.get())
+}
+
+/// A disk with a new log. How that comes to be is another matter: a folder gets it by a rename.
+fn new_disk() -> FragileDisk {
+    let disk = FragileDisk::default();
+    drop(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
+    FragileDisk::with(disk.content())
+}
+
+fn open(disk: &FragileDisk, vital: &Vital) -> Engine {
+    let log: Arc<dyn Log> = Arc::new(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
+    Engine::open(log, &Limits::default(), Clock::system(), vital).unwrap()
+}
+
+fn read_all(disk: FragileDisk) -> Vec<Entry> {
+    let log = LocalLog::on_storage(disk, "disk", OPTIONS).unwrap();
+    log.read(Revision::ZERO, usize::MAX).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}

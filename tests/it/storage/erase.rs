@@ -1,0 +1,417 @@
+//! What a deleted post said is off the disk after the next compaction, and nothing else is.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use whimbrel::config::Limits;
+use whimbrel::engine::{Draft, Engine, Error, FeedQuery, ReactionKind};
+use whimbrel::live::{LiveStream, Start, Step, WatchOptions};
+use whimbrel::model::{
+    Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, Post, Revision, Tag,
+    Timestamp,
+};
+use whimbrel::runtime::{Clock, Vital};
+use whimbrel::storage::{self, Erasing, Erasure, Index, LocalLog, Log, Options};
+
+use crate::harness::core::{FEED, post, request_id, step, texts, user};
+use crate::harness::{Alter, AlteredLog, Disk, eventually, within};
+use crate::storage::local_log::OPTIONS;
+
+/// Nowhere else in what is written, however it is laid out.
+const SECRETS: [&str; 7] = [
+    "kestrel over the harbour",
+    "https://example.org/kestrel.png",
+    "image/x-kestrel",
+    "a kestrel",
+    "https://example.org/harbour",
+    "harbourlife",
+    // Nobody: whoever is a user stays one.
+    "harbourmaster",
+];
+const KEPT: &str = "redshank on the mudflat";
+
+/// A post with text, facets and attachments is published and deleted; then every byte of every file is
+/// looked at. Whoever reads or watches meanwhile notices nothing.
+#[tokio::test]
+async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
+    let data = Data::new();
+    let (log, engine) = data.open(&Limits::default());
+    let follow = engine.follow(user("carol"), user("bob")).await.unwrap();
+    engine.follow(user("dave"), user("alice")).await.unwrap();
+    let kept = engine.publish(user("bob"), post(KEPT), None).await.unwrap().post;
+    let deleted = engine.publish(user("alice"), secret(), Some(request_id("once"))).await.unwrap();
+    engine.delete(user("alice"), deleted.post.id()).await.unwrap();
+    within("the engine to stop", engine.stop()).await;
+    drop((log, engine));
+    for secret in SECRETS.iter().chain([&KEPT]) {
+        assert!(data.has(secret), "before the compaction {secret:?} is on the disk");
+    }
+
+    // Not deleted yet when it was opened, and deleted since: both are erased.
+    let (log, engine) = data.open(&often());
+    let options = WatchOptions { of: FEED, heartbeat: Duration::from_secs(20), reset_items: None };
+    let mut stream = engine.watch(&user("carol"), Start::After(follow.cursor), options).unwrap();
+    assert_eq!(texts(&events(&mut stream).await), [KEPT]);
+    erased_until(&*log, deleted.post.revision.next()).await;
+    let later = engine.publish(user("alice"), secret(), None).await.unwrap().post;
+    let deletion = engine.delete(user("alice"), later.id()).await.unwrap();
+    erased_until(&*log, deletion.revision).await;
+    gone(&data, &[KEPT]);
+
+    // The stream goes on across the exchange, and one that is resumed sees the same.
+    engine.publish(user("bob"), post("curlew"), None).await.unwrap();
+    assert_eq!(texts(&events(&mut stream).await), ["curlew"]);
+    let mut resumed = engine.watch(&user("carol"), Start::After(follow.cursor), options).unwrap();
+    assert_eq!(texts(&events(&mut resumed).await), [KEPT, "curlew"]);
+    assert_eq!(feed(&engine, "carol").await, ["curlew", KEPT]);
+    check_left(&*log, &engine, &deleted.post).await;
+    within("the engine to stop", engine.stop()).await;
+    drop((stream, resumed, log, engine));
+    gone(&data, &[KEPT, "curlew"]);
+
+    // Nothing is to be done after a start, and all is as it was.
+    let (log, engine) = data.open(&Limits::default());
+    assert_eq!(log.erased_until(), deletion.revision);
+    assert_eq!(feed(&engine, "carol").await, ["curlew", KEPT]);
+    assert_eq!(log.get(kept.revision).unwrap().unwrap().time, kept.time);
+    check_left(&*log, &engine, &deleted.post).await;
+    within("the engine to stop", engine.stop()).await;
+}
+
+/// What is left of a post keeps its request id, and its place.
+async fn check_left(log: &dyn Log, engine: &Engine, deleted: &Post) {
+    let left = Change::Erased {
+        author: user("alice"),
+        reply_to: None,
+        quote: None,
+        request_id: Some(request_id("once")),
+    };
+    let event = log.get(deleted.revision).unwrap().unwrap();
+    assert_eq!((event.time, event.change), (deleted.time, left));
+    assert_eq!(feed(engine, "dave").await, [] as [&str; 0]);
+    let again = engine.publish(user("alice"), secret(), Some(request_id("once"))).await;
+    assert!(matches!(again, Err(Error::PostDeleted { .. })), "{again:?}");
+}
+
+/// A compaction is waited for as long as was set, and comes for all posts at once.
+#[tokio::test]
+async fn posts_are_erased_together_once_an_interval() {
+    let hour = Duration::from_secs(60 * 60);
+    let clock = Clock::held_at(hour);
+    // It looks often, and only the clock says when the interval is over.
+    let limits = Limits { compaction_interval: Duration::from_millis(50), ..Limits::default() };
+    let log = AlteredLog::new(in_memory(), Noted::default());
+    let noted = &log.alter;
+    let open = || Engine::open(Arc::clone(&log) as _, &limits, clock.clone(), &Vital::new());
+    let engine = open().unwrap();
+    let delete = async |text: &str| {
+        let published = engine.publish(user("alice"), post(text), None).await.unwrap();
+        let deleted = engine.delete(user("alice"), published.post.id()).await.unwrap();
+        within("a look", noted.looked(deleted.revision)).await;
+        published.post.revision
+    };
+    // Whoever has looked at the second has decided about the first.
+    let posts = [delete("one").await, delete("two").await, delete("three").await];
+    assert_eq!(noted.erasures(), [] as [Vec<Revision>; 0]);
+    clock.pass(limits.compaction_interval);
+    erased_until(&*log, posts[2].next()).await;
+    let later = [delete("four").await, delete("five").await];
+    assert_eq!(noted.erasures(), [posts.to_vec()]);
+
+    clock.pass(limits.compaction_interval);
+    erased_until(&*log, later[1].next()).await;
+    assert_eq!(noted.erasures(), [posts.to_vec(), later.to_vec()]);
+    within("the engine to stop", engine.stop()).await;
+}
+
+/// What could not be done now is tried again, and a repost taken back is no reason to try.
+#[tokio::test]
+async fn what_was_postponed_is_tried_again() {
+    let log = AlteredLog::new(in_memory(), Noted::default());
+    let noted = &log.alter;
+    let engine = Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &Vital::new());
+    let engine = engine.unwrap();
+    let one = engine.publish(user("alice"), post("one"), None).await.unwrap().post;
+    engine.react(ReactionKind::Repost, user("bob"), one.id()).await.unwrap();
+    let taken_back = engine.react(ReactionKind::Unrepost, user("bob"), one.id()).await.unwrap();
+    within("a look", noted.looked(taken_back.revision)).await;
+    noted.postponed.store(3, Ordering::SeqCst);
+    let deletion = engine.delete(user("alice"), one.id()).await.unwrap();
+    erased_until(&*log, deletion.revision).await;
+    assert_eq!(noted.erasures(), vec![vec![one.revision]; 4]);
+    within("the engine to stop", engine.stop()).await;
+}
+
+/// A stop waits for no compaction.
+#[tokio::test]
+async fn a_stop_gives_a_compaction_up() {
+    let log = AlteredLog::new(in_memory(), Endless(Semaphore::new(0)));
+    let engine = Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &Vital::new());
+    let engine = engine.unwrap();
+    delete_one(&engine).await;
+    let _begun = within("a compaction to begin", log.alter.0.acquire()).await.unwrap();
+    within("the engine to stop", engine.stop()).await;
+}
+
+/// A compaction that fails or panics ends the process, as it is not known what is on the disk.
+#[tokio::test]
+async fn a_compaction_that_fails_ends_the_engine() {
+    for panics in [false, true] {
+        let vital = Vital::new();
+        let log = AlteredLog::new(in_memory(), Broken { panics });
+        let engine = Engine::open(log, &often(), Clock::system(), &vital).unwrap();
+        delete_one(&engine).await;
+        let failure = within("the failure to be told", vital.failed()).await;
+        assert_eq!(failure.part, "whimbrel-erase");
+    }
+}
+
+/// Without room for a second file the log stays as it is.
+#[test]
+fn without_room_for_a_copy_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
+    drop(log);
+    let options = Options { disk_free_bytes_min: u64::MAX, ..OPTIONS };
+    let log = LocalLog::open(folder.path(), options).unwrap();
+    let outcome = log.erase(&erasure(1), &|| true).unwrap();
+    let Erasing::Postponed(reason) = outcome else { panic!("{outcome:?}") };
+    assert!(matches!(reason, storage::Error::NoRoomForCopy { .. }), "{reason}");
+    assert_eq!(files(folder.path()), ["lock", "log.redb"]);
+    assert_eq!(log.get(Revision::new(1)).unwrap(), Some(published("alice", "one")));
+}
+
+/// What a crash left of a copy goes with the next start.
+#[test]
+fn what_is_left_of_a_copy_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
+    let id = log.id();
+    drop(log);
+    std::fs::write(folder.path().join("log.redb.compacted"), b"half a file").unwrap();
+    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    assert_eq!(files(folder.path()), ["lock", "log.redb"]);
+    assert_eq!((log.id(), log.head()), (id, Revision::new(1)));
+    // An abandoned one leaves nothing either.
+    assert!(matches!(log.erase(&erasure(1), &|| false).unwrap(), Erasing::Abandoned));
+    assert_eq!(files(folder.path()), ["lock", "log.redb"]);
+}
+
+/// An index that ends at a post fits its log also when that post is erased.
+#[test]
+fn the_index_outlives_the_erasure_of_the_post_it_ends_at() {
+    let (log, disk) = (in_memory(), Disk::default());
+    let kept = Limits::default().request_id_kept;
+    log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
+    let open = || Index::on_storage(&disk, "index", &*log, OPTIONS, kept).unwrap();
+    let entry = log.read(Revision::ZERO, 1).unwrap().remove(0);
+    let index = open().index;
+    index.write(&mut index.new_rows(), &entry).unwrap();
+    drop(index);
+    assert_eq!(open().contents.complete_until, Revision::new(1));
+
+    assert!(matches!(log.erase(&erasure(1), &|| true).unwrap(), Erasing::Done));
+    assert_ne!(log.get(Revision::new(1)).unwrap(), Some(entry.event));
+    assert_eq!(open().contents.complete_until, Revision::new(1));
+}
+
+/// A folder with a log and an index.
+struct Data(TempDir);
+
+impl Data {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn open(&self, limits: &Limits) -> (Arc<LocalLog>, Engine) {
+        let log = Arc::new(LocalLog::open(self.0.path(), OPTIONS).unwrap());
+        let index = Index::open(self.0.path(), &*log, OPTIONS, limits.request_id_kept).unwrap();
+        let vital = Vital::new();
+        let opened =
+            Engine::open_indexed(Arc::clone(&log) as _, index, limits, Clock::system(), &vital);
+        (log, opened.unwrap())
+    }
+
+    /// Whether `text` is anywhere in any file.
+    fn has(&self, text: &str) -> bool {
+        files(self.0.path()).iter().any(|name| {
+            let bytes = std::fs::read(self.0.path().join(name)).unwrap();
+            bytes.windows(text.len()).any(|part| part == text.as_bytes())
+        })
+    }
+}
+
+/// Nothing of the deleted posts is on the disk, and `kept` is.
+fn gone(data: &Data, kept: &[&str]) {
+    for secret in SECRETS {
+        assert!(!data.has(secret), "{secret:?} is still on the disk");
+    }
+    for text in kept {
+        assert!(data.has(text), "{text:?} is not on the disk any more");
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn often() -> Limits {
+    Limits { compaction_interval: Duration::from_millis(1), ..Limits::default() }
+}
+
+fn secret() -> Draft {
+    let [text, uri, media_type, alt, link, tag, nobody] = SECRETS;
+    let facet = |start, feature| Facet { start, end: start + 1, feature };
+    let facets = [
+        facet(0, Feature::Link(Link::parse(link).unwrap())),
+        facet(1, Feature::Tag(Tag::parse(tag).unwrap())),
+        facet(2, Feature::Mention(user(nobody))),
+    ];
+    Draft {
+        text: post(text),
+        reply_to: None,
+        quote: None,
+        attachments: [Attachment::parse(uri, media_type, alt).unwrap()].into(),
+        langs: [Lang::parse("en").unwrap()].into(),
+        facets: Some(Facets::given(&post(text), facets.into()).unwrap()),
+    }
+}
+
+fn published(author: &str, text: &str) -> Event {
+    let content = Content::of_text(post(text));
+    let change = Change::Publish { author: user(author), content, request_id: None };
+    Event::new(Timestamp::default(), change)
+}
+
+fn erasure(post: u64) -> Erasure {
+    Erasure { posts: vec![Revision::new(post)], until: Revision::new(post) }
+}
+
+fn in_memory() -> Arc<dyn Log> {
+    Arc::new(LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap())
+}
+
+async fn delete_one(engine: &Engine) {
+    let one = engine.publish(user("alice"), post("one"), None).await.unwrap().post;
+    engine.delete(user("alice"), one.id()).await.unwrap();
+}
+
+async fn erased_until(log: &dyn Log, revision: Revision) {
+    eventually("the post to be erased", async || (log.erased_until() >= revision).then_some(()))
+        .await;
+}
+
+/// The next events of a stream, whatever it says before them.
+async fn events(stream: &mut LiveStream) -> Step {
+    loop {
+        let step = step(stream).await;
+        if matches!(&step, Step::Batch { events, .. } if !events.is_empty()) {
+            return step;
+        }
+    }
+}
+
+async fn feed(engine: &Engine, name: &str) -> Vec<String> {
+    let query = FeedQuery {
+        user: user(name),
+        items_max: 10,
+        place: None,
+        with_own: true,
+        all_replies: false,
+    };
+    let items = engine.news_feed(query).await.unwrap().items;
+    items.iter().map(|item| item.view.post.content.text.as_str().to_owned()).collect()
+}
+
+/// Notes what is erased, and what is read by revision.
+#[derive(Debug, Default)]
+struct Noted {
+    erasures: Mutex<Vec<Vec<Revision>>>,
+    read: Mutex<Vec<Revision>>,
+    /// How many erasures are to be postponed.
+    postponed: AtomicUsize,
+}
+
+impl Noted {
+    fn erasures(&self) -> Vec<Vec<Revision>> {
+        self.erasures.lock().unwrap().clone()
+    }
+
+    /// Waits until the deletion at `revision` was looked at.
+    async fn looked(&self, revision: Revision) {
+        let looked = async || self.read.lock().unwrap().contains(&revision).then_some(());
+        eventually("a look", looked).await;
+    }
+}
+
+impl Alter for Noted {
+    fn get_many(
+        &self,
+        log: &dyn Log,
+        revisions: &[Revision],
+    ) -> Result<Vec<Option<Event>>, storage::Error> {
+        self.read.lock().unwrap().extend(revisions);
+        log.get_many(revisions)
+    }
+
+    fn erase(
+        &self,
+        log: &dyn Log,
+        erasure: &Erasure,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Erasing, storage::Error> {
+        self.erasures.lock().unwrap().push(erasure.posts.clone());
+        let left = self.postponed.load(Ordering::SeqCst);
+        if left > 0 {
+            self.postponed.store(left - 1, Ordering::SeqCst);
+            return Ok(Erasing::Postponed(storage::Error::Closed));
+        }
+        log.erase(erasure, go_on)
+    }
+}
+
+/// A compaction that ends only when it is given up.
+#[derive(Debug)]
+struct Endless(Semaphore);
+
+impl Alter for Endless {
+    fn erase(
+        &self,
+        _: &dyn Log,
+        _: &Erasure,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Erasing, storage::Error> {
+        self.0.add_permits(1);
+        while go_on() {
+            std::thread::yield_now();
+        }
+        Ok(Erasing::Abandoned)
+    }
+}
+
+#[derive(Debug)]
+struct Broken {
+    panics: bool,
+}
+
+impl Alter for Broken {
+    fn erase(
+        &self,
+        _: &dyn Log,
+        _: &Erasure,
+        _: &dyn Fn() -> bool,
+    ) -> Result<Erasing, storage::Error> {
+        assert!(!self.panics, "as if by mistake");
+        Err(storage::Error::Closed)
+    }
+}

@@ -1,0 +1,367 @@
+//! Files that are not what was written, anywhere and in many ways: whatever is read of them is right,
+//! or refused. Nothing is ever left out without a word.
+//!
+//! `DAMAGE_SEEDS=from..to` runs other damage than the suite does, and more of it.
+
+use std::fmt::Write;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use whimbrel::config::Limits;
+use whimbrel::engine::{
+    AuthorQuery, Draft, EdgeKind, Engine, FeedQuery, Page, PagePlace, PostList, ReactionKind,
+    ThreadQuery, UserList,
+};
+use whimbrel::live::{Start, Step, WatchOptions, Watched};
+use whimbrel::model::{Cursor, PostId, Revision, UserId};
+use whimbrel::runtime::{Clock, Vital};
+use whimbrel::storage::{Index, LocalLog, Options};
+
+use crate::harness::core::{FEED, post, user};
+use crate::harness::{Disk, within};
+
+const USERS: usize = 8;
+const EVENTS: usize = 900;
+/// Damages of each kind that the suite does to each file.
+const SEEDS: Range<u64> = 0..4;
+/// Pages of both files.
+const PAGE_BYTES: usize = 4_096;
+/// The first byte of a page that leads to others, in redb's format.
+const BRANCH: u8 = 2;
+/// So that little is in memory by chance.
+const OPTIONS: Options = Options { cache_bytes: 64 << 10, disk_free_bytes_min: 0 };
+
+/// What can become of a file.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    /// One byte, anywhere.
+    Byte,
+    /// One byte of a page by which others are found.
+    BranchByte,
+    /// Two pages, each in the other's place.
+    Exchanged,
+    /// A page in another's place.
+    Misplaced,
+    /// A page of zeros.
+    Zeroed,
+    /// Some bytes one after the other.
+    Burst,
+    /// The end is gone.
+    Truncated,
+}
+
+const DAMAGES: [Damage; 7] = [
+    Damage::Byte,
+    Damage::BranchByte,
+    Damage::Exchanged,
+    Damage::Misplaced,
+    Damage::Zeroed,
+    Damage::Burst,
+    Damage::Truncated,
+];
+
+/// How often it came to what.
+#[derive(Debug, Default)]
+struct Outcomes {
+    right: usize,
+    refused_by_reads: usize,
+    refused_by_start: usize,
+}
+
+/// What both files hold once they were closed, and what is read of them.
+struct Whole {
+    log: Vec<u8>,
+    index: Vec<u8>,
+    reads: Vec<(String, String)>,
+}
+
+#[test]
+fn a_damaged_log_is_read_right_or_refused() {
+    let whole = whole();
+    damage(&whole.log, |log| (log, whole.index.clone()));
+}
+
+#[test]
+fn a_damaged_index_is_read_right_or_refused() {
+    let whole = whole();
+    damage(&whole.index, |index| (whole.log.clone(), index));
+}
+
+fn damage(file: &[u8], files: impl Fn(Vec<u8>) -> (Vec<u8>, Vec<u8>)) {
+    let mut outcomes = Outcomes::default();
+    for seed in seeds() {
+        for kind in DAMAGES {
+            let mut random = fastrand::Rng::with_seed(seed * DAMAGES.len() as u64 + kind as u64);
+            let (log, index) = files(damaged(file, kind, &mut random));
+            let outcome = runtime().block_on(outcome(log, index));
+            match outcome {
+                Ok(0) => outcomes.right += 1,
+                Ok(_) => outcomes.refused_by_reads += 1,
+                Err(None) => outcomes.refused_by_start += 1,
+                Err(Some(wrong)) => panic!("{kind:?} with seed {seed}: {wrong}"),
+            }
+        }
+    }
+    let refused = outcomes.refused_by_reads + outcomes.refused_by_start;
+    assert!(outcomes.right > 0 && refused > 0, "{outcomes:?}");
+}
+
+/// How many reads are refused; or what is read wrong, or nothing if the start is refused.
+async fn outcome(log: Vec<u8>, index: Vec<u8>) -> Result<usize, Option<String>> {
+    let vital = Vital::new();
+    let opened = open(&Disk::holding(log), &Disk::holding(index), &vital);
+    let Ok(engine) = opened else { return Err(None) };
+    let mut refused = 0;
+    for ((what, expected), (_, read)) in whole().reads.iter().zip(read_all(&engine).await) {
+        match read {
+            Ok(read) if read == *expected => {}
+            Ok(read) => return Err(Some(format!("{what}: {read} instead of {expected}"))),
+            Err(_) => refused += 1,
+        }
+    }
+    within("the engine to stop", engine.stop()).await;
+    Ok(refused)
+}
+
+fn damaged(whole: &[u8], kind: Damage, random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut file = whole.to_vec();
+    let page = |number: usize| number * PAGE_BYTES..(number + 1) * PAGE_BYTES;
+    // What was never written nobody reads.
+    let pages = 0..whole.len() / PAGE_BYTES;
+    let pages: Vec<_> =
+        pages.filter(|&number| whole[page(number)].iter().any(|&byte| byte != 0)).collect();
+    let branches: Vec<_> =
+        pages.iter().copied().filter(|&number| whole[page(number)][0] == BRANCH).collect();
+    match kind {
+        Damage::Byte | Damage::BranchByte => {
+            let page =
+                page(any(if matches!(kind, Damage::Byte) { &pages } else { &branches }, random));
+            let used: Vec<_> = page.filter(|&at| whole[at] != 0).collect();
+            file[any(&used, random)] ^= random.u8(1..);
+        }
+        Damage::Exchanged => {
+            let (one, other) = (any(&pages, random), any(&pages, random));
+            file[page(one)].copy_from_slice(&whole[page(other)]);
+            file[page(other)].copy_from_slice(&whole[page(one)]);
+        }
+        Damage::Misplaced => {
+            let (one, other) = (any(&pages, random), any(&pages, random));
+            file[page(one)].copy_from_slice(&whole[page(other)]);
+        }
+        Damage::Zeroed => file[page(any(&pages, random))].fill(0),
+        Damage::Burst => {
+            let at = page(any(&pages, random)).start + random.usize(..PAGE_BYTES - 64);
+            let bytes = random.usize(2..64);
+            random.fill(&mut file[at..at + bytes]);
+        }
+        Damage::Truncated => file.truncate(random.usize(1..whole.len())),
+    }
+    file
+}
+
+fn any(of: &[usize], random: &mut fastrand::Rng) -> usize {
+    of[random.usize(..of.len())]
+}
+
+/// All that can be read, each with what it is: in words, or that it is refused.
+async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
+    let mut reads = Vec::new();
+    let start = Cursor::after(engine.cursor().log, Revision::ZERO);
+    for name in (0..USERS).map(name) {
+        let feed = async |place| {
+            let user = name.clone();
+            let query =
+                FeedQuery { user, items_max: 50, place, with_own: true, all_replies: false };
+            engine.news_feed(query).await
+        };
+        reads.push((format!("the feed of {name}"), pages(feed).await));
+        let authored = async |place| {
+            let (viewer, author) = (name.clone(), name.clone());
+            let (with_replies, with_reposts) = (true, true);
+            let items_max = 50;
+            let query =
+                AuthorQuery { viewer, author, items_max, place, with_replies, with_reposts };
+            engine.author_feed(query).await
+        };
+        reads.push((format!("the posts of {name}"), pages(authored).await));
+        let mut unseen = 0;
+        let notified = async |place| {
+            let page = engine.notifications(name.clone(), 50, place).await?;
+            unseen = page.unseen;
+            Ok::<_, whimbrel::engine::Error>(page.page)
+        };
+        let notified = pages(notified).await;
+        let notified = notified.map(|notified| format!("{unseen} of {notified}"));
+        reads.push((format!("the notifications of {name}"), notified));
+        let list = UserList::Followers(name.clone());
+        let followers = async |place| engine.users(name.clone(), list.clone(), 5, place).await;
+        reads.push((format!("the followers of {name}"), pages(followers).await));
+        let profile = engine.profile(name.clone(), name.clone()).await;
+        reads.push((format!("the profile of {name}"), in_words(profile)));
+        let of = [(FEED, "feed"), (Watched::Notifications, "notification")];
+        for (of, what) in of.into_iter().filter(|_| name.as_str() < "user3") {
+            let missed = missed(engine, &name, of, start).await;
+            reads.push((format!("the {what} stream of {name}"), missed));
+        }
+    }
+    for at in (1..EVENTS as u64).step_by(61) {
+        let (viewer, id) = (name(0), PostId::at(Revision::new(at)));
+        let likes = async |place| engine.users(viewer.clone(), UserList::Likes(id), 5, place).await;
+        reads.push((format!("the likes of {at}"), pages(likes).await));
+        let answers =
+            async |place| engine.answers(viewer.clone(), PostList::Replies(id), 5, place).await;
+        reads.push((format!("the answers to {at}"), pages(answers).await));
+        let query = ThreadQuery {
+            viewer: viewer.clone(),
+            post: id,
+            depth_max: 5,
+            replies_max: 50,
+            after: None,
+        };
+        reads.push((format!("the thread of {at}"), in_words(engine.thread(query).await)));
+        let posts = engine.posts(viewer.clone(), vec![id]).await;
+        reads.push((format!("the post {at}"), in_words(posts)));
+    }
+    reads
+}
+
+/// The pages of a listing, in words.
+async fn pages<T: std::fmt::Debug>(
+    mut page: impl AsyncFnMut(Option<PagePlace>) -> Result<Page<T>, whimbrel::engine::Error>,
+) -> Result<String, String> {
+    let (mut place, mut words) = (None, String::new());
+    loop {
+        let page = match page(place).await {
+            // That there is none is an answer.
+            Err(whimbrel::engine::Error::PostNotFound { .. }) => return Ok("none".to_owned()),
+            page => page.map_err(|error| error.to_string())?,
+        };
+        write!(words, "{:?}", page.items).unwrap();
+        place = page.next;
+        if place.is_none() {
+            return Ok(words);
+        }
+    }
+}
+
+fn in_words<T: std::fmt::Debug>(
+    read: Result<T, whimbrel::engine::Error>,
+) -> Result<String, String> {
+    match read {
+        Ok(read) => Ok(format!("{read:?}")),
+        Err(whimbrel::engine::Error::PostNotFound { .. }) => Ok("none".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What a stream has to catch up with.
+async fn missed(
+    engine: &Engine,
+    name: &UserId,
+    of: Watched,
+    after: Cursor,
+) -> Result<String, String> {
+    let options = WatchOptions { of, heartbeat: Duration::from_secs(20), reset_items: None };
+    let mut stream = engine.watch(name, Start::After(after), options).unwrap();
+    let mut words = String::new();
+    loop {
+        match within("the next message", stream.next()).await.map_err(|error| error.to_string())? {
+            Some(Step::Batch { events, .. }) => {
+                for event in events.iter() {
+                    write!(words, "{:?}", event.kind).unwrap();
+                }
+            }
+            Some(Step::CaughtUp { .. }) => return Ok(words),
+            _ => {}
+        }
+    }
+}
+
+/// Files of some hundred changes of all kinds by a few users, closed in order.
+fn whole() -> &'static Whole {
+    static WHOLE: OnceLock<Whole> = OnceLock::new();
+    WHOLE.get_or_init(|| {
+        let (log, index) = (Disk::default(), Disk::default());
+        let vital = Vital::new();
+        runtime().block_on(async {
+            let engine = open(&log, &Disk::default(), &vital).unwrap();
+            make_changes(&engine).await;
+            within("the engine to stop", engine.stop()).await;
+        });
+        // Written in a few steps, so that most of the file is in use.
+        runtime().block_on(async {
+            let engine = open(&log, &index, &vital).unwrap();
+            within("the engine to stop", engine.stop()).await;
+        });
+        let (log, index) = (log.bytes(), index.bytes());
+        let reads = runtime().block_on(async {
+            let files = (Disk::holding(log.clone()), Disk::holding(index.clone()));
+            let engine = open(&files.0, &files.1, &vital).unwrap();
+            let reads = read_all(&engine).await.into_iter();
+            let reads = reads.map(|(what, read)| (what, read.unwrap())).collect();
+            within("the engine to stop", engine.stop()).await;
+            reads
+        });
+        Whole { log, index, reads }
+    })
+}
+
+async fn make_changes(engine: &Engine) {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut posts = Vec::new();
+    for _ in 0..EVENTS {
+        let (one, other) = (name(random.usize(..USERS)), name(random.usize(..USERS)));
+        let referred = (!posts.is_empty()).then(|| posts[random.usize(..posts.len())]);
+        // That some of them are refused is beside the point.
+        match (random.u8(..20), referred) {
+            (0..3, _) => drop(engine.follow(one, other).await),
+            (3, _) => drop(engine.change_edge(EdgeKind::Mute, one, other).await),
+            (4, _) => drop(engine.change_edge(EdgeKind::Unmute, one, other).await),
+            (5, Some(of)) => drop(engine.delete(one, of).await),
+            (6..9, Some(of)) => drop(engine.react(ReactionKind::Like, one, of).await),
+            (9, Some(of)) => drop(engine.react(ReactionKind::Unlike, one, of).await),
+            (10, Some(of)) => drop(engine.react(ReactionKind::Repost, one, of).await),
+            (11, Some(of)) => drop(engine.react(ReactionKind::Unrepost, one, of).await),
+            (kind, referred) => {
+                let text = format!("post {} of @{other}", posts.len());
+                let reply_to = referred.filter(|_| kind < 15);
+                let draft = Draft { reply_to, ..post(&text).into() };
+                if let Ok(published) = engine.publish(one, draft, None).await {
+                    posts.push(published.post.id());
+                }
+            }
+        }
+    }
+}
+
+/// An engine that has next to nothing in memory.
+fn open(log: &Disk, index: &Disk, vital: &Vital) -> Result<Engine, String> {
+    let limits = Limits {
+        recent_revisions_per_author_max: 1,
+        index_events_max: EVENTS / 4,
+        post_cache_bytes: 1,
+        counted_posts_max: 1,
+        ..Limits::default()
+    };
+    let log = LocalLog::on_storage(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;
+    let opened = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept);
+    let opened = opened.map_err(|error| error.to_string())?;
+    let (log, clock) = (Arc::new(log), Clock::system());
+    Engine::open_indexed(log, opened, &limits, clock, vital).map_err(|error| error.to_string())
+}
+
+fn name(number: usize) -> UserId {
+    user(&format!("user{number}"))
+}
+
+/// Those of the suite, unless others are asked for.
+fn seeds() -> Range<u64> {
+    let Ok(asked) = std::env::var("DAMAGE_SEEDS") else { return SEEDS };
+    let (from, to) = asked.split_once("..").expect("two numbers with .. between them");
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}

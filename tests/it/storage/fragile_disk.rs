@@ -1,0 +1,310 @@
+//! A disk of which a test knows every write: so it can be cut off at any of them, with what was
+//! not flushed lost, kept or torn as real disks do.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use redb::StorageBackend;
+use whimbrel::storage::Files;
+
+use crate::harness::Disk;
+
+/// Disks write sectors whole, and nothing larger.
+const SECTOR_BYTES: usize = 512;
+
+/// What happened to the disk, and what the test noted in between.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Write {
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    SetLen(usize),
+    Sync,
+    /// The file took the place of the one that was in use.
+    Exchange,
+    /// No cut undoes that any more.
+    Exchanged,
+    /// Up to here the log's first `events` events were acknowledged.
+    Acknowledged {
+        events: u64,
+    },
+    /// What the posts up to `until` said was acknowledged to be erased.
+    Erased {
+        until: u64,
+    },
+}
+
+/// The disk, with the file in use and those before it. Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FragileDisk {
+    /// What is in the file.
+    content: Disk,
+    /// The number of the file that is written to.
+    file: usize,
+    state: Arc<Mutex<State>>,
+    /// How much has happened to this disk and those beside it.
+    moments: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What was in the first file when the recording began.
+    first: Vec<u8>,
+    /// What happened, and to which file.
+    ops: Vec<(usize, Op)>,
+    /// When each of `ops` happened.
+    moments: Vec<usize>,
+    /// How many files were made beside the first.
+    copies: usize,
+    syncs_until_failure: Option<usize>,
+    writes_until_failure: Option<usize>,
+    copy_writes_until_failure: Option<usize>,
+    exchanges_fail: bool,
+}
+
+impl FragileDisk {
+    /// A disk with this content.
+    pub(crate) fn with(content: Vec<u8>) -> Self {
+        let state = State { first: content.clone(), ..State::default() };
+        let content = Disk::holding(content);
+        Self { content, state: Arc::new(Mutex::new(state)), ..Self::default() }
+    }
+
+    /// A disk with this content in the same machine as `other`: the power of both is cut at once.
+    pub(crate) fn beside(other: &Self, content: Vec<u8>) -> Self {
+        Self { moments: Arc::clone(&other.moments), ..Self::with(content) }
+    }
+
+    /// What is in the first file, which is in use unless it was exchanged.
+    pub(crate) fn content(&self) -> Vec<u8> {
+        self.content.bytes()
+    }
+
+    pub(crate) fn acknowledged(&self, events: u64) {
+        self.note(&mut self.state(), Op::Acknowledged { events });
+    }
+
+    pub(crate) fn erased(&self, until: u64) {
+        self.note(&mut self.state(), Op::Erased { until });
+    }
+
+    /// Up to where posts had been acknowledged to be erased when `ops` things had happened.
+    pub(crate) fn erased_by(&self, ops: usize) -> u64 {
+        let erased = self.state().ops[..ops].iter().rev().find_map(|(_, op)| match op {
+            Op::Erased { until } => Some(*until),
+            _ => None,
+        });
+        erased.unwrap_or(0)
+    }
+
+    /// Lets so many flushes succeed, and no other.
+    pub(crate) fn fail_after_syncs(&self, syncs: usize) {
+        self.state().syncs_until_failure = Some(syncs);
+    }
+
+    /// Lets so many writes succeed, and no other.
+    pub(crate) fn fail_after_writes(&self, writes: usize) {
+        self.state().writes_until_failure = Some(writes);
+    }
+
+    /// From now on all succeed again.
+    pub(crate) fn heal(&self) {
+        let mut state = self.state();
+        state.syncs_until_failure = None;
+        state.writes_until_failure = None;
+        state.copy_writes_until_failure = None;
+    }
+
+    /// Lets so many writes to files beside the first succeed, and no other; or all of them.
+    pub(crate) fn fail_copies_after_writes(&self, writes: Option<usize>) {
+        self.state().copy_writes_until_failure = writes;
+    }
+
+    /// Lets no file take another's place, or says so at least.
+    pub(crate) fn fail_exchanges(&self) {
+        self.state().exchanges_fail = true;
+    }
+
+    /// How much has happened.
+    pub(crate) fn ops(&self) -> usize {
+        self.state().ops.len()
+    }
+
+    /// How much has happened to this disk and those beside it.
+    pub(crate) fn moments(&self) -> usize {
+        self.moments.load(Ordering::SeqCst)
+    }
+
+    /// As [`FragileDisk::cut`], when so much had happened to this disk and those beside it.
+    pub(crate) fn cut_at(&self, moment: usize, random: &mut fastrand::Rng) -> (Vec<u8>, u64) {
+        let ops = self.state().moments.partition_point(|&at| at < moment);
+        self.cut(ops, random)
+    }
+
+    /// The disk as it may be found after the power was cut when `ops` things had happened, and how
+    /// many events had been acknowledged by then. `random` decides what became of each write that
+    /// was not flushed.
+    pub(crate) fn cut(&self, ops: usize, random: &mut fastrand::Rng) -> (Vec<u8>, u64) {
+        let state = self.state();
+        let ops = &state.ops[..ops];
+        let file = file_in_use(ops, random);
+        let of_file: Vec<_> = ops.iter().filter(|(of, _)| *of == file).map(|(_, op)| op).collect();
+        let synced = of_file.iter().rposition(|op| matches!(op, Op::Sync));
+        let (flushed, rest) = of_file.split_at(synced.map_or(0, |sync| sync + 1));
+
+        let mut content = if file == 0 { state.first.clone() } else { Vec::new() };
+        for op in flushed {
+            apply(&mut content, op);
+        }
+        // Half of the cuts lose nothing or everything of the rest, as is common.
+        let keep = [0.0, 0.5, 0.9, 1.0][random.usize(..4)];
+        for op in rest {
+            apply_unflushed(&mut content, op, keep, random);
+        }
+        let acknowledged = ops.iter().rev().find_map(|(_, op)| match op {
+            Op::Acknowledged { events } => Some(*events),
+            _ => None,
+        });
+        (content, acknowledged.unwrap_or(0))
+    }
+
+    fn note(&self, state: &mut State, op: Op) {
+        state.ops.push((self.file, op));
+        state.moments.push(self.moments.fetch_add(1, Ordering::SeqCst));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+/// The file that is found in use after `ops`: one that took another's place at last may be or not.
+fn file_in_use(ops: &[(usize, Op)], random: &mut fastrand::Rng) -> usize {
+    let mut in_use = 0;
+    let mut on_its_way = None;
+    for (file, op) in ops {
+        match op {
+            Op::Exchange => on_its_way = Some(*file),
+            Op::Exchanged => {
+                in_use = *file;
+                on_its_way = None;
+            }
+            _ => {}
+        }
+    }
+    on_its_way.filter(|_| random.bool()).unwrap_or(in_use)
+}
+
+fn apply(content: &mut Vec<u8>, op: &Op) {
+    match op {
+        Op::Write { offset, bytes } => write(content, *offset, bytes),
+        Op::SetLen(len) => content.resize(*len, 0),
+        _ => {}
+    }
+}
+
+/// Each sector of an unflushed write reaches the disk or does not.
+fn apply_unflushed(content: &mut Vec<u8>, op: &Op, keep: f64, random: &mut fastrand::Rng) {
+    match op {
+        Op::Write { offset, bytes } if random.bool() => {
+            for (sector, bytes) in bytes.chunks(SECTOR_BYTES).enumerate() {
+                if random.f64() < keep {
+                    write(content, offset + sector * SECTOR_BYTES, bytes);
+                }
+            }
+        }
+        Op::Write { .. } if random.f64() >= keep => {}
+        op => apply(content, op),
+    }
+}
+
+fn write(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[offset..end].copy_from_slice(bytes);
+}
+
+fn failed() -> io::Error {
+    io::Error::other("the disk failed")
+}
+
+/// Counts one off; whether it still may succeed.
+fn may_succeed(left: &mut Option<usize>) -> bool {
+    match left {
+        Some(0) => false,
+        Some(left) => {
+            *left -= 1;
+            true
+        }
+        None => true,
+    }
+}
+
+impl Files for FragileDisk {
+    type File = Self;
+
+    fn current(&self) -> Self {
+        let was_exchanged = self.state().ops.iter().any(|(_, op)| matches!(op, Op::Exchange));
+        assert!(!was_exchanged, "a cut says which file is found");
+        self.clone()
+    }
+
+    fn make_copy(&self) -> io::Result<Self> {
+        let mut state = self.state();
+        state.copies += 1;
+        Ok(Self { content: Disk::default(), file: state.copies, ..self.clone() })
+    }
+
+    fn exchange(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let copy = Self { file: state.copies, ..self.clone() };
+        copy.note(&mut state, Op::Exchange);
+        if state.exchanges_fail {
+            return Err(failed());
+        }
+        copy.note(&mut state, Op::Exchanged);
+        Ok(())
+    }
+}
+
+impl StorageBackend for FragileDisk {
+    fn len(&self) -> io::Result<u64> {
+        self.content.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.content.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        self.note(&mut state, Op::SetLen(usize::try_from(len).unwrap()));
+        self.content.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state();
+        if !may_succeed(&mut state.syncs_until_failure) {
+            return Err(failed());
+        }
+        self.note(&mut state, Op::Sync);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        let of_copy = self.file > 0;
+        if !may_succeed(&mut state.writes_until_failure)
+            || of_copy && !may_succeed(&mut state.copy_writes_until_failure)
+        {
+            return Err(failed());
+        }
+        let op = Op::Write { offset: usize::try_from(offset).unwrap(), bytes: data.to_vec() };
+        self.note(&mut state, op);
+        self.content.write(offset, data)
+    }
+}

@@ -1,0 +1,179 @@
+//! An index whose pages lead to the wrong place, or have rows that were not written, although each
+//! block passes its check: the checks of the rows are there for that. What is read is what was
+//! written, or refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use whimbrel::config::Limits;
+use whimbrel::model::{Change, Event, Mark, MarkKind, Revision, Timestamp, UserId};
+use whimbrel::storage::{Error, History, Index, Keep, LocalLog, Log, OpenedIndex, Snapshot};
+
+use crate::harness::Disk;
+use crate::harness::blocks::{reseal, written};
+use crate::storage::local_log::OPTIONS;
+
+const USERS: u32 = 6;
+const MARKS: u64 = 6_000;
+const PLACES: u64 = 4_000;
+const DAMAGES: u64 = 40;
+const PAGE_BYTES: usize = 4_096;
+/// The first byte of a page that leads to others, in redb's format.
+const BRANCH: u8 = 2;
+
+/// What is in an index.
+#[derive(Default)]
+struct World {
+    marks: BTreeMap<u32, BTreeSet<Mark>>,
+    facts: BTreeMap<u64, u128>,
+}
+
+/// A byte of a page by which others are found.
+#[test]
+fn a_read_that_was_led_astray_is_refused() {
+    check(|file, random| {
+        let branches = |&page: &usize| file[page] == BRANCH;
+        spoil(file, written(file).into_iter().filter(branches).collect(), random)
+    });
+}
+
+/// A byte of any page.
+#[test]
+fn a_row_that_was_not_written_is_refused() {
+    check(|file, random| spoil(file, written(file), random));
+}
+
+/// A page that was there before, in place of what it became.
+#[test]
+fn a_page_in_the_place_of_another_is_refused() {
+    check(|file, random| {
+        let pages = written(file);
+        let mut any = || pages[random.usize(..pages.len())];
+        let (from, to) = (any(), any());
+        let mut damaged = file.to_vec();
+        damaged.copy_within(from..from + PAGE_BYTES, to);
+        damaged
+    });
+}
+
+fn check(damage: impl Fn(&[u8], &mut fastrand::Rng) -> Vec<u8>) {
+    let (log, disk, world) = write();
+    let whole = disk.bytes();
+    let index = open(&log, &whole);
+    let reads = world.reads(&index.index.snapshot().unwrap());
+    assert_eq!(reads, (reads.0, 0), "nothing is refused");
+
+    let mut refused = 0;
+    for seed in 0..DAMAGES {
+        let mut damaged = damage(&whole, &mut fastrand::Rng::with_seed(seed));
+        reseal(&mut damaged);
+        let OpenedIndex { index, contents } = open(&log, &damaged);
+        if contents.complete_until == log.head()
+            && let Ok(snapshot) = index.snapshot()
+        {
+            refused += world.reads(&snapshot).1;
+        }
+    }
+    assert!(refused > 0, "no damage was met");
+}
+
+fn spoil(file: &[u8], pages: Vec<usize>, random: &mut fastrand::Rng) -> Vec<u8> {
+    let page = pages[random.usize(..pages.len())];
+    let used: Vec<_> = (page..page + PAGE_BYTES).filter(|&at| file[at] != 0).collect();
+    let mut damaged = file.to_vec();
+    damaged[used[random.usize(..used.len())]] ^= random.u8(1..);
+    damaged
+}
+
+impl World {
+    /// Reads from everywhere, in both directions: how many are right, and how many refused.
+    fn reads(&self, snapshot: &Snapshot<'_>) -> (usize, usize) {
+        let mut outcomes = (0, 0);
+        for user in 0..USERS {
+            let marks: Vec<_> = self.marks[&user].iter().copied().collect();
+            for revision in (0..MARKS + 100).step_by(97).map(Revision::new) {
+                let (at, next) = (Mark::before(revision), Mark::before(revision).next());
+                let older: Vec<_> =
+                    marks.iter().rev().copied().filter(|&mark| mark < at).take(3).collect();
+                let read = snapshot.newest_before(History::Posts, user, at, 3);
+                right_or_refused(read, &older, &mut outcomes);
+                let newer: Vec<_> =
+                    marks.iter().copied().filter(|&mark| mark > next).take(3).collect();
+                let read = snapshot.oldest_after(History::Posts, user, next, 3);
+                right_or_refused(read, &newer, &mut outcomes);
+            }
+            let all: Vec<_> = marks.iter().rev().copied().collect();
+            let read = snapshot.newest_before(History::Posts, user, Mark::LAST, usize::MAX);
+            right_or_refused(read, &all, &mut outcomes);
+        }
+        for place in (0..PLACES).step_by(53) {
+            let expected = self.facts.get(&place).copied();
+            let read = snapshot.fact((1, 7, place), Keep::OnDisk);
+            right_or_refused(read, &expected, &mut outcomes);
+            let older: Vec<_> =
+                self.facts.range(..place).rev().take(3).map(|(&at, &value)| (at, value)).collect();
+            right_or_refused(snapshot.facts_before((1, 7), place, 3), &older, &mut outcomes);
+            let newer = self.facts.range(place + 1..).take(3);
+            let newer: Vec<_> = newer.map(|(&at, &value)| (at, value)).collect();
+            right_or_refused(snapshot.facts_after((1, 7), place, 3), &newer, &mut outcomes);
+        }
+        outcomes
+    }
+}
+
+fn right_or_refused<T: PartialEq + std::fmt::Debug>(
+    read: Result<T, Error>,
+    expected: &T,
+    (right, refused): &mut (usize, usize),
+) {
+    match read {
+        Ok(read) => {
+            assert_eq!(read, *expected);
+            *right += 1;
+        }
+        Err(Error::Damaged { .. }) => *refused += 1,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// An index of many rows, most of them in a few pages that are in use.
+fn write() -> (LocalLog, Disk, World) {
+    let mut random = fastrand::Rng::with_seed(1);
+    let log = LocalLog::on_storage(Disk::default(), "log", OPTIONS).unwrap();
+    let disk = Disk::default();
+    let kept = Limits::default().request_id_kept;
+    let OpenedIndex { index, .. } = Index::on_storage(&disk, "index", &log, OPTIONS, kept).unwrap();
+    let mut world = World::default();
+    for part in 0..2 {
+        let user = UserId::parse("somebody").unwrap();
+        let change = Change::See { user, until: Revision::ZERO };
+        log.append(log.head(), vec![Event::new(Timestamp::default(), change)]).unwrap();
+        let mut rows = index.new_rows();
+        for user in 0..USERS {
+            if part == 0 {
+                rows.push_user(UserId::parse(&format!("user{user}")).unwrap());
+            }
+            let half = MARKS / 2;
+            for revision in (1 + part * half..=(part + 1) * half).filter(|_| random.bool()) {
+                let mark = Mark::new(Revision::new(revision), MarkKind::Conditional);
+                rows.push_mark(History::Posts, user, mark);
+                world.marks.entry(user).or_default().insert(mark);
+            }
+        }
+        for place in 1..PLACES {
+            if random.u8(..3) == 0 {
+                let value = random.u128(..);
+                rows.put_fact((1, 7, place), Some(value), Keep::OnDisk);
+                world.facts.insert(place, value);
+            }
+        }
+        let last = log.read(log.head().previous(), 1).unwrap().remove(0);
+        index.write(&mut rows, &last).unwrap();
+    }
+    drop(index);
+    (log, disk, world)
+}
+
+fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
+    let kept = Limits::default().request_id_kept;
+    Index::on_storage(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
+}

@@ -1,0 +1,15 @@
+//! The log and the index: what they promise, power cuts, failing disks, damage.
+
+mod crash;
+mod erase;
+mod erase_crash;
+mod file_damage;
+pub(crate) mod fragile_disk;
+mod index;
+mod index_branches;
+mod index_damage;
+mod index_facts;
+mod index_trouble;
+pub(crate) mod local_log;
+mod log_damage;
+mod old_log;
