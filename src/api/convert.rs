@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::v1;
 use crate::engine::{
-    FeedItem, Gap, ListedUser, NoticeKind, Notification, PostView, Profile, Relationship,
+    FeedItem, Gap, ListedUser, Notification, NotificationKind, PostView, Profile, Relationship,
     ThreadPost,
 };
 use crate::model::bounds::TEXT_BYTES_MAX;
@@ -149,12 +149,12 @@ pub(super) fn notification(notification: &Notification) -> v1::Notification {
     use v1::notification::Kind;
 
     let kind = match notification.kind {
-        NoticeKind::Follow => Kind::Follow,
-        NoticeKind::Like => Kind::Like,
-        NoticeKind::Repost => Kind::Repost,
-        NoticeKind::Reply => Kind::Reply,
-        NoticeKind::Quote => Kind::Quote,
-        NoticeKind::Mention => Kind::Mention,
+        NotificationKind::Follow => Kind::Follow,
+        NotificationKind::Like => Kind::Like,
+        NotificationKind::Repost => Kind::Repost,
+        NotificationKind::Reply => Kind::Reply,
+        NotificationKind::Quote => Kind::Quote,
+        NotificationKind::Mention => Kind::Mention,
     };
     v1::Notification {
         revision: notification.revision.get(),

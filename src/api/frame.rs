@@ -14,7 +14,7 @@ use prost::{EncodeError, Message};
 
 use super::steps;
 use super::v1::WatchFeedResponse;
-use crate::live::{FeedEvent, Run};
+use crate::live::{EventBatch, FeedEvent};
 
 /// The field of `WatchFeedResponse` that holds a batch.
 const BATCH_TAG: u32 = 2;
@@ -29,7 +29,7 @@ pub enum Frame {
         /// All but the events.
         cursors: Cursors,
         /// The events.
-        events: Arc<Run>,
+        events: Arc<EventBatch>,
     },
     /// Any other.
     Other(WatchFeedResponse),
@@ -46,7 +46,7 @@ pub struct Cursors {
 
 impl Frame {
     /// The events in (`prev_cursor`, `cursor`].
-    pub(super) fn batch(prev_cursor: String, cursor: String, events: Arc<Run>) -> Self {
+    pub(super) fn batch(prev_cursor: String, cursor: String, events: Arc<EventBatch>) -> Self {
         Self::Batch { cursors: Cursors { prev_cursor, cursor }, events }
     }
 

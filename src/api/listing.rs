@@ -11,7 +11,7 @@ use tonic::Status;
 use super::calls::Calls;
 use super::token::{self, PageToken};
 use super::{fields, status};
-use crate::engine::PagePlace;
+use crate::engine::PagePosition;
 use crate::live::CursorError;
 use crate::model::{Cursor, LogId, Revision, UserId};
 
@@ -44,7 +44,7 @@ pub(super) struct Listing {
     viewer: UserId,
     items_max: usize,
     /// Where the page begins; `None` for the newest items.
-    place: Option<PagePlace>,
+    place: Option<PagePosition>,
     log: LogId,
     /// Digest of everything that has to be as it was on the first page.
     digest: u64,
@@ -78,12 +78,12 @@ impl Listing {
     }
 
     /// Who reads, how many items, and from where.
-    pub(super) fn query(&self) -> (UserId, usize, Option<PagePlace>) {
+    pub(super) fn query(&self) -> (UserId, usize, Option<PagePosition>) {
         (self.viewer.clone(), self.items_max, self.place)
     }
 
     /// The token of the page after this one; empty at the end.
-    pub(super) fn next_page_token(&self, next: Option<PagePlace>) -> String {
+    pub(super) fn next_page_token(&self, next: Option<PagePosition>) -> String {
         let Self { log, digest, .. } = *self;
         next.map_or_else(String::new, |place| {
             token::encode_page_token(&PageToken { log, place, listing: digest })
@@ -96,7 +96,7 @@ impl Listing {
     }
 }
 
-fn place(page_token: &str, log: LogId, digest: u64) -> Result<Option<PagePlace>, Status> {
+fn place(page_token: &str, log: LogId, digest: u64) -> Result<Option<PagePosition>, Status> {
     if page_token.is_empty() {
         return Ok(None);
     }

@@ -323,7 +323,7 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
                 .with("applied_revision", applied)
                 .retry_after(BUSY_DELAY)
         }
-        Error::Hub(error) => return of_hub(&error),
+        Error::Live(error) => return of_hub(&error),
         Error::Abandoned => return deadline_exceeded(),
         Error::Log(storage::Error::IndexLost { .. }) => return index_lost(),
         Error::Missing { .. } | Error::Log(_) => return internal(&said),

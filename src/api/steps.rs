@@ -10,7 +10,7 @@ use super::v1::{
     watch_notifications_response as of_notifications,
 };
 use super::{convert, status};
-use crate::live::{self, FeedEventKind, Removal, Step};
+use crate::live::{self, FeedEventKind, Removal, StreamMessage};
 use crate::model::Cursor;
 
 /// What all streams say in the same words.
@@ -24,27 +24,31 @@ pub(super) enum Said {
 }
 
 /// A message of a stream.
-pub(super) trait Message: From<Step> {
+pub(super) trait Message: From<StreamMessage> {
     /// One that all streams have.
     fn of(said: Said) -> Self;
 }
 
 /// `Err` gives a batch back.
-fn said(step: Step) -> Result<Said, (Cursor, Cursor, std::sync::Arc<live::Run>)> {
+fn said(step: StreamMessage) -> Result<Said, (Cursor, Cursor, std::sync::Arc<live::EventBatch>)> {
     Ok(match step {
-        Step::Opened { cursor, head, heartbeat } => Said::Opened(Opened {
+        StreamMessage::Opened { cursor, head, heartbeat } => Said::Opened(Opened {
             cursor: encode_cursor(&cursor),
             head_cursor: encode_cursor(&head),
             heartbeat: Some(convert::duration(heartbeat)),
         }),
-        Step::Reset { reason, oldest } => Said::Reset(Reset {
+        StreamMessage::Reset { reason, oldest } => Said::Reset(Reset {
             reason: status::cursor_reason(&reason).into(),
             oldest_cursor: encode_cursor(&oldest),
         }),
-        Step::Batch { prev, cursor, events } => return Err((prev, cursor, events)),
-        Step::CaughtUp { cursor } => Said::CaughtUp(CaughtUp { cursor: encode_cursor(&cursor) }),
-        Step::Bookmark { cursor } => Said::Bookmark(Bookmark { cursor: encode_cursor(&cursor) }),
-        Step::Closing { cursor } => closing(ErrorReason::Draining, &cursor),
+        StreamMessage::Batch { prev, cursor, events } => return Err((prev, cursor, events)),
+        StreamMessage::CaughtUp { cursor } => {
+            Said::CaughtUp(CaughtUp { cursor: encode_cursor(&cursor) })
+        }
+        StreamMessage::Bookmark { cursor } => {
+            Said::Bookmark(Bookmark { cursor: encode_cursor(&cursor) })
+        }
+        StreamMessage::Closing { cursor } => closing(ErrorReason::Draining, &cursor),
     })
 }
 
@@ -73,8 +77,8 @@ impl Message for Frame {
     }
 }
 
-impl From<Step> for Frame {
-    fn from(step: Step) -> Self {
+impl From<StreamMessage> for Frame {
+    fn from(step: StreamMessage) -> Self {
         match said(step) {
             Ok(said) => Message::of(said),
             Err((prev, cursor, events)) => {
@@ -100,8 +104,8 @@ impl Message for WatchNotificationsResponse {
     }
 }
 
-impl From<Step> for WatchNotificationsResponse {
-    fn from(step: Step) -> Self {
+impl From<StreamMessage> for WatchNotificationsResponse {
+    fn from(step: StreamMessage) -> Self {
         match said(step) {
             Ok(said) => Message::of(said),
             Err((prev, cursor, events)) => Self {

@@ -13,7 +13,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::engine::PagePlace;
+use crate::engine::PagePosition;
 use crate::model::{Cursor, LogId, Revision};
 
 /// Which of the two a text is meant to be.
@@ -35,7 +35,7 @@ pub(super) struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageToken {
     pub(super) log: LogId,
-    pub(super) place: PagePlace,
+    pub(super) place: PagePosition,
     /// A digest of what was asked for; see [`super::listing`].
     pub(super) listing: u64,
 }
@@ -103,7 +103,7 @@ pub(super) fn decode_cursor(text: &str) -> Result<Cursor, Error> {
 }
 
 pub(super) fn encode_page_token(token: &PageToken) -> String {
-    let PagePlace { before, at } = token.place;
+    let PagePosition { before, at } = token.place;
     encode(Kind::PageToken, &[token.log.get(), before.get(), at.get(), token.listing])
 }
 
@@ -112,7 +112,7 @@ pub(super) fn decode_page_token(text: &str) -> Result<PageToken, Error> {
     let &[log, before, at, listing] = decode(kind, text)?.as_slice() else {
         return Err(Error { kind, is_other_kind: false });
     };
-    let place = PagePlace { before: Revision::new(before), at: Revision::new(at) };
+    let place = PagePosition { before: Revision::new(before), at: Revision::new(at) };
     Ok(PageToken { log: LogId::new(log), place, listing })
 }
 

@@ -9,7 +9,7 @@ use super::steps::{self, Message};
 use super::v1::watch_feed_request::Snapshot;
 use super::v1::{ErrorReason, GapPolicy};
 use super::{fields, status};
-use crate::live::{LiveStream, Start, Step, WatchOptions, Watched};
+use crate::live::{LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use crate::model::UserId;
 
 /// What a request asks of a stream.
@@ -64,7 +64,7 @@ pub(super) fn messages<M: Message>(mut live: LiveStream) -> impl Stream<Item = R
     async_stream::stream! {
         loop {
             match live.next().await {
-                Ok(Some(step @ Step::Closing { .. })) => {
+                Ok(Some(step @ StreamMessage::Closing { .. })) => {
                     yield Ok(step.into());
                     yield Err(status::draining());
                     return;

@@ -5,26 +5,26 @@
 
 use std::sync::Arc;
 
-use super::completions::Replies;
+use super::completions::Completions;
 use crate::config::Limits;
-use crate::live::Dispatch;
+use crate::live::DeliveryBatch;
 use crate::state::ReadError;
-use crate::state::View;
+use crate::state::State;
 use crate::storage::{self, Batch, Log, Tail};
 
 /// Follows the log.
 #[derive(Debug)]
 pub(super) struct Applier {
     tail: Tail,
-    view: Arc<View>,
-    replies: Arc<Replies>,
+    view: Arc<State>,
+    replies: Arc<Completions>,
 }
 
 impl Applier {
     pub(super) fn new(
         log: &Arc<dyn Log>,
-        view: Arc<View>,
-        replies: Arc<Replies>,
+        view: Arc<State>,
+        replies: Arc<Completions>,
         limits: &Limits,
     ) -> Self {
         let tail = Tail::new(Arc::clone(log), view.applied(), limits.unapplied_batches_max);
@@ -62,7 +62,7 @@ impl Applier {
         self.view.announce();
         // Asked after the whole batch is applied: whoever begins to watch later finds it there.
         if self.replies.is_watched() {
-            let dispatch = Dispatch::new(&self.view, batch, applied);
+            let dispatch = DeliveryBatch::new(&self.view, batch, applied);
             if let Err(error) = &dispatch {
                 // What cannot be read fails for those who read it, and for nobody else.
                 tracing::error!(%error, "live feeds read the last changes in the log");

@@ -4,14 +4,14 @@
 //! what may change meanwhile is decided in the queue's order, by the committer. What decides it and may
 //! be in the index alone is looked up here too, and confirmed there by memory.
 
-use super::command::{Ask, Command, Made, NotDone, PublishedAt, Request};
+use super::command::{ChangeRequest, Command, PublishedAt, Rejection, RequestCheck, RequestUse};
 use super::{Changed, Draft, EdgeKind, Engine, Error, Published, ReactionKind};
 use crate::model::{
     Change, Content, Cursor, Facets, PostId, PostRef, ReplyTo, RequestId, Revision, UserId,
 };
 use crate::query::{Evidence, Question};
-use crate::state::Missing;
-use crate::state::View;
+use crate::state::MissingEvent;
+use crate::state::State;
 
 /// How often a call looks up what it is decided by: again only if that was changed, and had left
 /// memory, between the lookup and the decision, which is some milliseconds. Then the index is written
@@ -20,7 +20,7 @@ const LOOKUPS_MAX: usize = 8;
 
 /// A post that is referred to, as it was published. It may be deleted by now.
 #[derive(Debug)]
-struct Referred {
+struct ReferencedPost {
     post: PostRef,
     content: Content,
 }
@@ -61,7 +61,7 @@ impl Engine {
         if matches!(kind, EdgeKind::Follow | EdgeKind::Block | EdgeKind::Mute) {
             self.check_room([&user, &other])?;
         }
-        self.change(Ask::Edge { kind, user, other }).await
+        self.change(ChangeRequest::Edge { kind, user, other }).await
     }
 
     /// Changes what is between a user and a post.
@@ -81,7 +81,7 @@ impl Engine {
         let question = kind.question(&user, post.id);
         let ask = |evidence| {
             let (user, post) = (user.clone(), post.clone());
-            Ask::React { kind, user, post, evidence }
+            ChangeRequest::React { kind, user, post, evidence }
         };
         self.change_by(question, ask).await
     }
@@ -115,7 +115,7 @@ impl Engine {
         let published = match request_id {
             None => {
                 let command = |caller| Command::Publish { author, content, request: None, caller };
-                self.call(command).await.map_err(NotDone::into_error)?
+                self.call(command).await.map_err(Rejection::into_error)?
             }
             Some(id) => self.publish_once(author, content, id).await?,
         };
@@ -141,22 +141,22 @@ impl Engine {
             let (author, content) = (author.clone(), content.clone());
             let command = |caller| Command::Publish { author, content, request, caller };
             match self.call(command).await {
-                Err(NotDone::LookAgain) => {}
-                done => return done.map_err(NotDone::into_error),
+                Err(Rejection::LookAgain) => {}
+                done => return done.map_err(Rejection::into_error),
             }
         }
         Err(Error::Overloaded)
     }
 
     /// What there is to be known of a request id, whatever stands where it was used.
-    async fn request(&self, author: &UserId, id: RequestId) -> Result<Request, Error> {
+    async fn request(&self, author: &UserId, id: RequestId) -> Result<RequestCheck, Error> {
         let view = &self.0.view;
         let Some(revision) = view.requested(author, &id) else {
-            return Ok(Request { id, found: None });
+            return Ok(RequestCheck { id, found: None });
         };
         let by = author.clone();
         view.read(move |view| {
-            let event = view.event(revision)?.ok_or(Missing { revision })?;
+            let event = view.event(revision)?.ok_or(MissingEvent { revision })?;
             let is_it = |author: &UserId, found: Option<&RequestId>| {
                 *author == by && found.is_some_and(|found| *found == id)
             };
@@ -164,19 +164,19 @@ impl Engine {
                 Change::Publish { author, content, request_id }
                     if is_it(&author, request_id.as_ref()) =>
                 {
-                    Made::Post(Box::new(content))
+                    RequestUse::Post(Box::new(content))
                 }
                 Change::Erased { author, request_id, .. }
                     if is_it(&author, request_id.as_ref()) =>
                 {
-                    Made::Erased
+                    RequestUse::Erased
                 }
                 // Somebody else's, whose request id has the same hash.
-                Change::Publish { .. } | Change::Erased { .. } => Made::Other,
+                Change::Publish { .. } | Change::Erased { .. } => RequestUse::Other,
                 // Published once more, the post would be there twice.
-                _ => return Err(Missing { revision }.into()),
+                _ => return Err(MissingEvent { revision }.into()),
             };
-            Ok(Request { id, found: Some((revision, made)) })
+            Ok(RequestCheck { id, found: Some((revision, made)) })
         })
         .await
     }
@@ -186,14 +186,14 @@ impl Engine {
     /// # Errors
     /// See [`Error`].
     pub async fn delete(&self, author: UserId, post: PostId) -> Result<Changed, Error> {
-        let Referred { post, content } = self.referred(post).await?;
+        let ReferencedPost { post, content } = self.referred(post).await?;
         if post.author != author {
             return Err(Error::NotTheAuthor { user: author, post: post.id });
         }
         let notified = content.notified(&author);
         let reply_to = content.reply_to.map(|to| to.parent.id);
         let quote = content.quote.map(|quote| quote.id);
-        self.change(Ask::Delete { post, reply_to, quote, notified }).await
+        self.change(ChangeRequest::Delete { post, reply_to, quote, notified }).await
     }
 
     /// Notes that `user` has seen what they were notified of up to a position, or all of it. Never
@@ -215,7 +215,7 @@ impl Engine {
         };
         self.check_room([&user])?;
         let question = Question::Seen(user.clone());
-        let ask = |evidence| Ask::See { user: user.clone(), until, evidence };
+        let ask = |evidence| ChangeRequest::See { user: user.clone(), until, evidence };
         self.change_by(question, ask).await
     }
 
@@ -228,16 +228,16 @@ impl Engine {
         Ok(())
     }
 
-    async fn change(&self, ask: Ask) -> Result<Changed, Error> {
+    async fn change(&self, ask: ChangeRequest) -> Result<Changed, Error> {
         let done = self.call(|caller| Command::Change { ask, caller }).await;
-        done.map_err(NotDone::into_error)
+        done.map_err(Rejection::into_error)
     }
 
     /// A change that is decided by the answer to `question`, which memory may not know.
     async fn change_by(
         &self,
         question: Question,
-        ask: impl Fn(Evidence) -> Ask,
+        ask: impl Fn(Evidence) -> ChangeRequest,
     ) -> Result<Changed, Error> {
         let view = &self.0.view;
         for _ in 0..LOOKUPS_MAX {
@@ -250,38 +250,38 @@ impl Engine {
             };
             let ask = ask(evidence);
             match self.call(|caller| Command::Change { ask, caller }).await {
-                Err(NotDone::LookAgain) => {}
-                done => return done.map_err(NotDone::into_error),
+                Err(Rejection::LookAgain) => {}
+                done => return done.map_err(Rejection::into_error),
             }
         }
         Err(Error::Overloaded)
     }
 
     /// The post with this name, whether or not it was deleted since.
-    async fn referred(&self, id: PostId) -> Result<Referred, Error> {
+    async fn referred(&self, id: PostId) -> Result<ReferencedPost, Error> {
         if let Some(post) = self.0.view.cached_post(id.revision()) {
-            return Ok(Referred { post: post.reference(), content: post.content.clone() });
+            return Ok(ReferencedPost { post: post.reference(), content: post.content.clone() });
         }
         self.0.view.read(move |view| read(view, id)).await
     }
 }
 
-fn read(view: &View, id: PostId) -> Result<Referred, Error> {
+fn read(view: &State, id: PostId) -> Result<ReferencedPost, Error> {
     if id.revision() > view.applied() {
         return Err(Error::PostNotFound { post: id });
     }
     // Cached then: whoever applies the change, or reads it, asks for it next.
     if let Some(post) = view.published(id.revision())? {
-        return Ok(Referred { post: post.reference(), content: post.content.clone() });
+        return Ok(ReferencedPost { post: post.reference(), content: post.content.clone() });
     }
     // Deleted since, and perhaps erased.
     match view.event(id.revision())?.map(|event| event.change) {
         Some(Change::Publish { author, content, .. }) => {
-            Ok(Referred { post: PostRef { id, author }, content })
+            Ok(ReferencedPost { post: PostRef { id, author }, content })
         }
         Some(Change::Erased { author, reply_to, quote, .. }) => {
             let content = Content::erased(reply_to, quote);
-            Ok(Referred { post: PostRef { id, author }, content })
+            Ok(ReferencedPost { post: PostRef { id, author }, content })
         }
         _ => Err(Error::PostNotFound { post: id }),
     }

@@ -16,14 +16,14 @@ use crate::runtime;
 #[derive(Debug)]
 pub(super) enum Command {
     Change {
-        ask: Ask,
-        caller: Caller<Changed>,
+        ask: ChangeRequest,
+        caller: Responder<Changed>,
     },
     Publish {
         author: UserId,
         content: Content,
-        request: Option<Request>,
-        caller: Caller<PublishedAt>,
+        request: Option<RequestCheck>,
+        caller: Responder<PublishedAt>,
     },
     /// Take no more.
     Stop,
@@ -31,15 +31,15 @@ pub(super) enum Command {
 
 /// What makes a post safe to repeat, and what was found of it.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct RequestCheck {
     pub(super) id: RequestId,
     /// Where the view said that it was used, if it did, and what stands there.
-    pub(super) found: Option<(Revision, Made)>,
+    pub(super) found: Option<(Revision, RequestUse)>,
 }
 
 /// What stands where a request id was used.
 #[derive(Debug)]
-pub(super) enum Made {
+pub(super) enum RequestUse {
     /// A post that says this.
     Post(Box<Content>),
     /// A post that is erased: it was deleted.
@@ -50,7 +50,7 @@ pub(super) enum Made {
 
 /// A change that makes something so, and nothing if it is so already.
 #[derive(Debug)]
-pub(super) enum Ask {
+pub(super) enum ChangeRequest {
     Edge {
         kind: EdgeKind,
         user: UserId,
@@ -78,13 +78,13 @@ pub(super) enum Ask {
 
 /// Why a command did nothing.
 #[derive(Debug)]
-pub(super) enum NotDone {
+pub(super) enum Rejection {
     Refused(Error),
     /// What was looked up for it may be so no longer: it is to be looked up again.
     LookAgain,
 }
 
-impl NotDone {
+impl Rejection {
     /// Of a command that nothing was looked up for, or whose call gives up.
     pub(super) fn into_error(self) -> Error {
         match self {
@@ -94,7 +94,7 @@ impl NotDone {
     }
 }
 
-impl From<Error> for NotDone {
+impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
         Self::Refused(error)
     }
@@ -102,21 +102,21 @@ impl From<Error> for NotDone {
 
 /// Where an answer goes.
 #[derive(Debug)]
-pub(super) struct Caller<T> {
+pub(super) struct Responder<T> {
     /// The lane on which the caller waits.
     pub(super) lane: usize,
-    sender: oneshot::Sender<Result<T, NotDone>>,
+    sender: oneshot::Sender<Result<T, Rejection>>,
 }
 
-impl<T> Caller<T> {
+impl<T> Responder<T> {
     /// A caller on this thread's lane, and what it is to wait for.
-    pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, NotDone>>) {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, Rejection>>) {
         let (sender, answer) = oneshot::channel();
         (Self { lane: runtime::lane(), sender }, answer)
     }
 
     /// Answers. A caller that has gone away gets no answer.
-    pub(super) fn answer(self, answer: Result<T, NotDone>) {
+    pub(super) fn answer(self, answer: Result<T, Rejection>) {
         let _ = self.sender.send(answer);
     }
 }

@@ -11,15 +11,15 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::command::{Command, PublishedAt};
-use super::completions::{Replies, Reply};
-use super::decide::{self, Outcome, Rules};
+use super::completions::{Completion, Completions};
+use super::decide::{self, DecisionRules, Outcome};
 use super::pending::Pending;
-use super::recurring::Lasting;
+use super::recurring::RecurringWarning;
 use super::{Changed, Error};
 use crate::config::Limits;
 use crate::model::{Cursor, Event, LogTime, Revision, Timestamp};
 use crate::runtime::Clock;
-use crate::state::View;
+use crate::state::State;
 use crate::storage::{self, Log};
 
 /// The only writer of the log.
@@ -27,7 +27,7 @@ use crate::storage::{self, Log};
 pub(super) struct Committer {
     log: Arc<dyn Log>,
     pending: Pending,
-    replies: Arc<Replies>,
+    replies: Arc<Completions>,
     queue: mpsc::Receiver<Command>,
     clock: Clock,
     /// The log's own time, as it was last asked for.
@@ -37,23 +37,23 @@ pub(super) struct Committer {
     /// Whether the clock tells no time that can be written down, as it was last asked.
     is_timeless: bool,
     batch_commands_max: usize,
-    rules: Rules,
+    rules: DecisionRules,
     stopping: bool,
-    disk_full: Lasting,
+    disk_full: RecurringWarning,
 }
 
 /// A batch that was decided.
 #[derive(Debug, Default)]
-struct Decided {
+struct DecidedBatch {
     events: Vec<Event>,
-    replies: Vec<Reply>,
+    replies: Vec<Completion>,
 }
 
 impl Committer {
     pub(super) fn new(
         log: Arc<dyn Log>,
-        view: Arc<View>,
-        replies: Arc<Replies>,
+        view: Arc<State>,
+        replies: Arc<Completions>,
         queue: mpsc::Receiver<Command>,
         clock: Clock,
         limits: &Limits,
@@ -73,9 +73,9 @@ impl Committer {
             log_time,
             is_timeless: false,
             batch_commands_max: limits.batch_commands_max,
-            rules: Rules::new(limits),
+            rules: DecisionRules::new(limits),
             stopping: false,
-            disk_full: Lasting::default(),
+            disk_full: RecurringWarning::default(),
         })
     }
 
@@ -104,22 +104,22 @@ impl Committer {
         Ok(())
     }
 
-    fn decide(&mut self, after: Revision, commands: impl Iterator<Item = Command>) -> Decided {
+    fn decide(&mut self, after: Revision, commands: impl Iterator<Item = Command>) -> DecidedBatch {
         let time = self.read_clock();
         self.pending.begin();
-        let mut decided = Decided::default();
+        let mut decided = DecidedBatch::default();
         for command in commands {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
             let (change, reply) = match command {
                 Command::Change { ask, caller } => {
                     let (change, answer) = self.rules.change(ask, &self.pending);
                     let answer = answer.map(|outcome| self.changed(outcome, next));
-                    (change, Reply::Change(caller, answer))
+                    (change, Completion::Change(caller, answer))
                 }
                 Command::Publish { author, content, request, caller } => {
                     let (change, answer) = decide::publish(author, content, request, &self.pending);
                     let answer = answer.map(|outcome| self.published(outcome, next));
-                    (change, Reply::Publish(caller, answer))
+                    (change, Completion::Publish(caller, answer))
                 }
                 Command::Stop => {
                     self.stopping = true;
@@ -181,8 +181,8 @@ impl Committer {
         Cursor::after(self.log.id(), revision)
     }
 
-    fn commit(&mut self, after: Revision, decided: Decided) -> Result<(), storage::Error> {
-        let Decided { events, replies } = decided;
+    fn commit(&mut self, after: Revision, decided: DecidedBatch) -> Result<(), storage::Error> {
+        let DecidedBatch { events, replies } = decided;
         let last = Revision::new(after.get() + events.len() as u64);
         if events.is_empty() {
             self.replies.hand_in(last, replies);

@@ -12,13 +12,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::indexer::lower_priority;
-use super::recurring::Lasting;
+use super::recurring::RecurringWarning;
 use crate::config::Limits;
 use crate::model::{Change, Revision, Timestamp};
 use crate::runtime::Clock;
-use crate::state::View;
-use crate::state::{Missing, ReadError};
-use crate::storage::{self, Erasing, Erasure, Log};
+use crate::state::State;
+use crate::state::{MissingEvent, ReadError};
+use crate::storage::{self, EraseOutcome, Erasure, Log};
 
 /// How often in an interval it looks whether something is due, which is a pass over all that was
 /// ever deleted. What could not be done is tried again at the next look.
@@ -33,9 +33,9 @@ const READ_EVENTS_MAX: usize = 1_024;
 
 /// Has posts erased.
 #[derive(Debug)]
-pub(super) struct Eraser {
+pub(super) struct Compactor {
     log: Arc<dyn Log>,
-    view: Arc<View>,
+    view: Arc<State>,
     clock: Clock,
     interval: Duration,
     /// Ends when the engine is to stop.
@@ -52,13 +52,13 @@ pub(super) struct Eraser {
     opened_at: Revision,
     /// Whether the last look failed, which is said once.
     is_blind: bool,
-    postponed: Lasting,
+    postponed: RecurringWarning,
 }
 
-impl Eraser {
+impl Compactor {
     pub(super) fn new(
         log: Arc<dyn Log>,
-        view: Arc<View>,
+        view: Arc<State>,
         clock: Clock,
         stopped: Receiver<()>,
         limits: &Limits,
@@ -75,7 +75,7 @@ impl Eraser {
             deleted: Vec::new(),
             due: None,
             is_blind: false,
-            postponed: Lasting::default(),
+            postponed: RecurringWarning::default(),
         }
     }
 
@@ -108,7 +108,7 @@ impl Eraser {
         let mut deleted = Vec::new();
         for some in retractions.chunks(READ_EVENTS_MAX) {
             for (event, &revision) in self.log.get_many(some)?.into_iter().zip(some) {
-                let event = event.ok_or(Missing { revision })?;
+                let event = event.ok_or(MissingEvent { revision })?;
                 // The others are reposts that were taken back.
                 if let Change::Delete { post, .. } = event.change {
                     let is_old = revision <= self.opened_at;
@@ -147,15 +147,15 @@ impl Eraser {
         let outcome = self.log.erase(&erasure, &go_on)?;
         let posts = erasure.posts.len();
         match outcome {
-            Erasing::Done => {
+            EraseOutcome::Done => {
                 let seconds = began.elapsed().as_secs_f64();
                 tracing::info!(posts, seconds, "what deleted posts said is erased");
                 self.due = None;
                 self.postponed.over();
                 return Ok(());
             }
-            Erasing::Abandoned => {}
-            Erasing::Postponed(error) => {
+            EraseOutcome::Abandoned => {}
+            EraseOutcome::Postponed(error) => {
                 if let Some(times) = self.postponed.met(1) {
                     tracing::warn!(
                         %error, posts, times, "what deleted posts said is still on the disk"

@@ -3,30 +3,30 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::command::{Caller, NotDone, PublishedAt};
-use super::mailbox::Carriers;
+use super::command::{PublishedAt, Rejection, Responder};
+use super::mailbox::Mailboxes;
 use super::{Changed, Error};
-use crate::live::Dispatch;
+use crate::live::DeliveryBatch;
 use crate::model::Revision;
-use crate::state::View;
+use crate::state::State;
 
 /// One answer, and where it goes.
 #[derive(Debug)]
-pub(super) enum Reply {
-    Change(Caller<Changed>, Result<Changed, NotDone>),
-    Publish(Caller<PublishedAt>, Result<PublishedAt, NotDone>),
+pub(super) enum Completion {
+    Change(Responder<Changed>, Result<Changed, Rejection>),
+    Publish(Responder<PublishedAt>, Result<PublishedAt, Rejection>),
 }
 
 /// Answers in the order of the log, held back until the view has come to them.
 #[derive(Debug)]
-pub(super) struct Replies {
-    view: Arc<View>,
-    carriers: Carriers,
+pub(super) struct Completions {
+    view: Arc<State>,
+    carriers: Mailboxes,
     /// Bounded by the batches that are not applied yet, each bounded itself.
-    waiting: Mutex<VecDeque<(Revision, Vec<Reply>)>>,
+    waiting: Mutex<VecDeque<(Revision, Vec<Completion>)>>,
 }
 
-impl Reply {
+impl Completion {
     /// Answers with an error instead.
     pub(super) fn refuse(self, error: impl FnOnce() -> Error) {
         match self {
@@ -51,13 +51,13 @@ impl Reply {
     }
 }
 
-impl Replies {
-    pub(super) fn new(view: Arc<View>, carriers: Carriers) -> Self {
+impl Completions {
+    pub(super) fn new(view: Arc<State>, carriers: Mailboxes) -> Self {
         Self { view, carriers, waiting: Mutex::default() }
     }
 
     /// Sends `replies` once `position` is applied, which it may be already.
-    pub(super) fn hand_in(&self, position: Revision, replies: Vec<Reply>) {
+    pub(super) fn hand_in(&self, position: Revision, replies: Vec<Completion>) {
         let mut waiting = self.waiting();
         // Under the lock: whoever applies it later looks here afterwards.
         if self.view.applied() < position {
@@ -82,7 +82,7 @@ impl Replies {
 
     /// Brings what was applied to the live feeds, before it is answered; `None` if what that is to them
     /// cannot be read: then they read it for themselves.
-    pub(super) fn dispatch(&self, dispatch: Option<Dispatch>) {
+    pub(super) fn dispatch(&self, dispatch: Option<DeliveryBatch>) {
         match dispatch {
             Some(dispatch) => self.carriers.dispatch(&Arc::new(dispatch)),
             None => self.carriers.lose(),
@@ -94,7 +94,7 @@ impl Replies {
         self.carriers.is_watched()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Revision, Vec<Reply>)>> {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Revision, Vec<Completion>)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

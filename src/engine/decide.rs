@@ -3,14 +3,14 @@
 //! Nothing here writes, or reads the disk.
 
 use super::Error;
-use super::command::{Ask, EdgeKind, NotDone, ReactionKind, Request};
-use super::pending::{EdgesOf, Pending, Requested, State};
+use super::command::{ChangeRequest, EdgeKind, ReactionKind, Rejection, RequestCheck};
+use super::pending::{Condition, EdgesOf, Pending, Requested};
 use crate::config::Limits;
 use crate::model::{Change, Content, PostId, PostRef, Revision, Severed, UserId};
 use crate::query::{Evidence, Question};
 
 /// A command that was decided: what changes, and what is answered once that can be read.
-pub(super) type Decision<T> = (Option<Change>, Result<T, NotDone>);
+pub(super) type Decision<T> = (Option<Change>, Result<T, Rejection>);
 
 /// Something that is so: since when, if this did not make it so.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +23,13 @@ pub(super) enum Outcome {
 
 /// The rules, and the numbers in them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
+pub(super) struct DecisionRules {
     follows_max: usize,
     blocks_max: usize,
     mutes_max: usize,
 }
 
-impl Rules {
+impl DecisionRules {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             follows_max: limits.follows_per_user_max,
@@ -39,15 +39,17 @@ impl Rules {
     }
 
     /// Decides a change.
-    pub(super) fn change(&self, ask: Ask, pending: &Pending) -> Decision<Outcome> {
+    pub(super) fn change(&self, ask: ChangeRequest, pending: &Pending) -> Decision<Outcome> {
         match ask {
-            Ask::Edge { kind, user, other } => self.edge(kind, user, other, pending),
-            Ask::React { kind, user, post, evidence } => react(kind, user, post, evidence, pending),
-            Ask::Delete { post, reply_to, quote, notified } => {
-                let deleted = pending.since(&State::Deleted(post.id));
+            ChangeRequest::Edge { kind, user, other } => self.edge(kind, user, other, pending),
+            ChangeRequest::React { kind, user, post, evidence } => {
+                react(kind, user, post, evidence, pending)
+            }
+            ChangeRequest::Delete { post, reply_to, quote, notified } => {
+                let deleted = pending.since(&Condition::Deleted(post.id));
                 make(deleted, Change::Delete { post, reply_to, quote, notified })
             }
-            Ask::See { user, until, evidence } => {
+            ChangeRequest::See { user, until, evidence } => {
                 let Some(seen) = pending.answer(&Question::Seen(user.clone()), evidence) else {
                     return LOOK_AGAIN;
                 };
@@ -66,7 +68,7 @@ impl Rules {
         pending: &Pending,
     ) -> Decision<Outcome> {
         let since = |of, one: &UserId, other: &UserId| {
-            pending.since(&State::Edge(of, one.clone(), other.clone()))
+            pending.since(&Condition::Edge(of, one.clone(), other.clone()))
         };
         let following = since(EdgesOf::Follows, &user, &other);
         let (of, max, found, change) = match kind {
@@ -121,7 +123,7 @@ fn react(
     pending: &Pending,
 ) -> Decision<Outcome> {
     let ends = matches!(kind, ReactionKind::Unlike | ReactionKind::Unrepost);
-    if pending.since(&State::Deleted(post.id)).is_some() {
+    if pending.since(&Condition::Deleted(post.id)).is_some() {
         // What was between them has gone with the post.
         return match ends {
             true => (None, Ok(Outcome::Found(Revision::ZERO))),
@@ -146,7 +148,7 @@ fn react(
 pub(super) fn publish(
     author: UserId,
     content: Content,
-    request: Option<Request>,
+    request: Option<RequestCheck>,
     pending: &Pending,
 ) -> Decision<Outcome> {
     let request_id = request.as_ref().map(|request| request.id.clone());
@@ -159,7 +161,7 @@ pub(super) fn publish(
         if let Some(revision) = revision {
             let request_id = request.id;
             // Whatever it said: that may be erased.
-            if pending.since(&State::Deleted(PostId::at(revision))).is_some() {
+            if pending.since(&Condition::Deleted(PostId::at(revision))).is_some() {
                 return refuse(Error::PostDeleted { author, request_id });
             }
             return match said {
@@ -170,7 +172,7 @@ pub(super) fn publish(
     }
     let parent = content.reply_to.as_ref().map(|reply_to| &reply_to.parent);
     for referred in parent.into_iter().chain(&content.quote) {
-        if pending.since(&State::Deleted(referred.id)).is_some() {
+        if pending.since(&Condition::Deleted(referred.id)).is_some() {
             return refuse(Error::PostNotFound { post: referred.id });
         }
         if pending.are_apart(&author, &referred.author) {
@@ -182,10 +184,10 @@ pub(super) fn publish(
 }
 
 /// Nothing is decided, as it is not known by what.
-const LOOK_AGAIN: Decision<Outcome> = (None, Err(NotDone::LookAgain));
+const LOOK_AGAIN: Decision<Outcome> = (None, Err(Rejection::LookAgain));
 
 fn refuse(error: Error) -> Decision<Outcome> {
-    (None, Err(NotDone::Refused(error)))
+    (None, Err(Rejection::Refused(error)))
 }
 
 /// Makes something so by `change`, unless it was found to be.

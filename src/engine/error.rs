@@ -4,7 +4,7 @@ use super::EdgesOf;
 use crate::config::LimitError;
 use crate::live::{self, CursorError};
 use crate::model::{PostId, RequestId, Revision, UserId};
-use crate::state::{Missing, ReadError};
+use crate::state::{MissingEvent, ReadError};
 use crate::storage;
 
 /// Why a call is refused, or fails. Unless a variant says otherwise, nothing was changed.
@@ -116,10 +116,10 @@ pub enum Error {
     },
     /// A live feed is refused or cannot go on.
     #[error(transparent)]
-    Hub(#[from] live::Error),
+    Live(#[from] live::Error),
     /// The log does not have what is listed.
     #[error(transparent)]
-    Missing(#[from] Missing),
+    Missing(#[from] MissingEvent),
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] storage::Error),
@@ -157,6 +157,6 @@ impl From<ReadError> for Error {
 
 impl From<CursorError> for Error {
     fn from(error: CursorError) -> Self {
-        Self::Hub(error.into())
+        Self::Live(error.into())
     }
 }

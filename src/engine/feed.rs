@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Engine, Error};
 use crate::model::{Post, Revision, UserId};
 use crate::query::{
-    AuthorPageQuery, FeedItem, FeedPage, Page, PageItem, PagePlace, PageQuery, PostView,
+    AuthorPageQuery, FeedItem, FeedPage, Page, PageItem, PagePosition, PageQuery, PostView,
 };
-use crate::state::{Happened, View};
-use crate::state::{Missing, Reading};
+use crate::state::{MissingEvent, Reading};
+use crate::state::{State, TimelineEvent};
 
 /// Which page of which feed.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct FeedQuery {
     /// How many items at most.
     pub items_max: usize,
     /// Where the page begins; `None` for the newest items.
-    pub place: Option<PagePlace>,
+    pub place: Option<PagePosition>,
     /// Whether the user's own posts are in it.
     pub with_own: bool,
     /// Whether all replies of those who are followed are in it, and not only those to the user and
@@ -36,7 +36,7 @@ pub struct AuthorQuery {
     /// How many items at most.
     pub items_max: usize,
     /// Where the page begins; `None` for the newest items.
-    pub place: Option<PagePlace>,
+    pub place: Option<PagePosition>,
     /// Whether replies are in it, those in threads of the author's own among them.
     pub with_replies: bool,
     /// Whether reposts are in it.
@@ -46,7 +46,7 @@ pub struct AuthorQuery {
 /// How a page of either kind is read.
 trait Query: Clone + Send + 'static {
     fn viewer(&self) -> &UserId;
-    fn at_hand(&self, view: &View) -> Option<FeedPage>;
+    fn at_hand(&self, view: &State) -> Option<FeedPage>;
     fn read(&self, view: &Reading<'_>) -> Result<FeedPage, Error>;
 }
 
@@ -55,7 +55,7 @@ impl Query for PageQuery {
         &self.user
     }
 
-    fn at_hand(&self, view: &View) -> Option<FeedPage> {
+    fn at_hand(&self, view: &State) -> Option<FeedPage> {
         view.feed_page_at_hand(self)
     }
 
@@ -69,7 +69,7 @@ impl Query for AuthorPageQuery {
         &self.viewer
     }
 
-    fn at_hand(&self, view: &View) -> Option<FeedPage> {
+    fn at_hand(&self, view: &State) -> Option<FeedPage> {
         view.author_page_at_hand(self)
     }
 
@@ -111,7 +111,7 @@ impl Engine {
     /// Reads a page and its posts: from memory alone if that does, as it does for the newest.
     async fn feed_page(
         &self,
-        place: Option<PagePlace>,
+        place: Option<PagePosition>,
         query: impl Query,
     ) -> Result<Page<FeedItem>, Error> {
         self.check_place(place)?;
@@ -137,28 +137,28 @@ impl Engine {
 }
 
 /// The posts of `page`, if all are in memory.
-fn posts_at_hand(view: &View, page: &FeedPage) -> Option<Vec<Arc<Post>>> {
+fn posts_at_hand(view: &State, page: &FeedPage) -> Option<Vec<Arc<Post>>> {
     page.items.iter().map(|item| view.cached_post(item.post)).collect()
 }
 
 /// The posts of `page`, but for those that were deleted meanwhile.
-fn posts(view: &View, page: &FeedPage) -> Result<Vec<Arc<Post>>, Error> {
+fn posts(view: &State, page: &FeedPage) -> Result<Vec<Arc<Post>>, Error> {
     let revisions: Vec<_> = page.items.iter().map(|item| item.post).collect();
     let mut posts = Vec::with_capacity(revisions.len());
     for (happened, revision) in view.happened(&revisions)?.into_iter().zip(revisions) {
         match happened {
-            Some(Happened::Post(post)) => posts.push(post),
+            Some(TimelineEvent::Post(post)) => posts.push(post),
             None => {}
-            Some(_) => return Err(Missing { revision }.into()),
+            Some(_) => return Err(MissingEvent { revision }.into()),
         }
     }
     Ok(posts)
 }
 
 /// `page` with its posts, of which some may be gone.
-fn in_full(page: &FeedPage, views: Vec<PostView>, place: Option<PagePlace>) -> Page<FeedItem> {
+fn in_full(page: &FeedPage, views: Vec<PostView>, place: Option<PagePosition>) -> Page<FeedItem> {
     let at = place.map_or(page.at, |place| place.at);
-    let next = page.next.map(|before| PagePlace { before, at });
+    let next = page.next.map(|before| PagePosition { before, at });
     let mut views = views.into_iter().peekable();
     let item = |item: &PageItem| {
         let view = views.next_if(|view| view.post.revision == item.post)?;

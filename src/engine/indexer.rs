@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::recurring::Lasting;
+use super::recurring::RecurringWarning;
 use crate::config::Limits;
 use crate::model::Revision;
-use crate::state::View;
-use crate::storage::{self, Entry, Index, Log, Rows};
+use crate::state::State;
+use crate::storage::{self, Index, IndexRows, Log, LogEntry};
 
 /// How often it looks whether enough has come for a write, or something is to be mended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
@@ -33,13 +33,13 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Indexer {
     log: Arc<dyn Log>,
-    view: Arc<View>,
+    view: Arc<State>,
     index: Arc<Index>,
     events_max: usize,
     interval: Duration,
     /// Ends when the engine has stopped.
     stopped: Receiver<()>,
-    trouble: Lasting,
+    trouble: RecurringWarning,
     retry_delay: Duration,
     /// It was opened once more since it was written last.
     reopened: bool,
@@ -53,7 +53,7 @@ impl Indexer {
     /// From now on the index is looked after.
     pub(super) fn new(
         log: Arc<dyn Log>,
-        view: Arc<View>,
+        view: Arc<State>,
         index: Arc<Index>,
         stopped: Receiver<()>,
         limits: &Limits,
@@ -66,7 +66,7 @@ impl Indexer {
             events_max: limits.index_events_max.max(1),
             interval: limits.index_interval,
             stopped,
-            trouble: Lasting::default(),
+            trouble: RecurringWarning::default(),
             retry_delay: RETRY_DELAY,
             reopened: false,
             fresh: None,
@@ -195,9 +195,9 @@ impl Indexer {
         &self,
         index: &Index,
         until: Revision,
-    ) -> Result<Option<(Rows, Revision)>, storage::Error> {
+    ) -> Result<Option<(IndexRows, Revision)>, storage::Error> {
         let mut writing = self.view.write_to(index)?;
-        let mut last: Option<Entry> = None;
+        let mut last: Option<LogEntry> = None;
         let lacks = until.get().saturating_sub(index.complete_until().get());
         let mut left = self.events_max.min(usize::try_from(lacks).unwrap_or(usize::MAX));
         while left > 0 {

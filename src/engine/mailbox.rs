@@ -3,8 +3,8 @@
 //! own affair.
 //!
 //! ```text
-//!   applier ──▶ Carriers ──┬── lane 0: done at once
-//!                          ├── answers ──▶ Porter on worker 1 ──▶ callers
+//!   applier ──▶ Mailboxes ──┬── lane 0: done at once
+//!                          ├── answers ──▶ Mailbox on worker 1 ──▶ callers
 //!                          ├── events ───▶                    ──▶ live feeds
 //!                          └── …
 //! ```
@@ -21,46 +21,46 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::yield_now;
 
-use super::completions::Reply;
+use super::completions::Completion;
 use crate::config::Limits;
-use crate::live::{Dispatch, Dispatcher, Hub};
+use crate::live::{DeliveryBatch, Dispatcher, LiveFeeds};
 
 /// The ways to the workers.
 #[derive(Debug)]
-pub(super) struct Carriers {
-    hub: Hub,
+pub(super) struct Mailboxes {
+    hub: LiveFeeds,
     /// Tells the live feeds that no worker polls.
     direct: Mutex<Dispatcher>,
     /// To the lanes from 1.
-    ways: Vec<Way>,
+    ways: Vec<MailboxSender>,
 }
 
 /// The ways to one worker.
 #[derive(Debug)]
-struct Way {
+struct MailboxSender {
     /// Holds no more than the calls that are under way on the worker, of which admission bounds those
     /// of all workers: nobody calls there before the worker goes on, which is to take these first.
-    answers: mpsc::UnboundedSender<Vec<Reply>>,
-    events: mpsc::Sender<Arc<Dispatch>>,
+    answers: mpsc::UnboundedSender<Vec<Completion>>,
+    events: mpsc::Sender<Arc<DeliveryBatch>>,
 }
 
 /// Takes in what is brought to one worker. Has to run there.
 #[derive(Debug)]
-pub struct Porter {
-    answers: mpsc::UnboundedReceiver<Vec<Reply>>,
-    events: mpsc::Receiver<Arc<Dispatch>>,
+pub struct Mailbox {
+    answers: mpsc::UnboundedReceiver<Vec<Completion>>,
+    events: mpsc::Receiver<Arc<DeliveryBatch>>,
     dispatcher: Dispatcher,
 }
 
-impl Carriers {
+impl Mailboxes {
     /// The ways to all lanes of `hub`, and who waits at their ends.
-    pub(super) fn new(hub: &Hub, limits: &Limits) -> (Self, Vec<Porter>) {
+    pub(super) fn new(hub: &LiveFeeds, limits: &Limits) -> (Self, Vec<Mailbox>) {
         let (ways, porters) = (1..hub.lanes())
             .map(|lane| {
                 let (to_answers, answers) = mpsc::unbounded_channel();
                 let (to_events, events) = mpsc::channel(limits.undispatched_batches_max);
-                let porter = Porter { answers, events, dispatcher: hub.dispatcher(lane) };
-                (Way { answers: to_answers, events: to_events }, porter)
+                let porter = Mailbox { answers, events, dispatcher: hub.dispatcher(lane) };
+                (MailboxSender { answers: to_answers, events: to_events }, porter)
             })
             .unzip();
         let direct = Mutex::new(hub.dispatcher(0));
@@ -68,8 +68,8 @@ impl Carriers {
     }
 
     /// Brings `answers` to their callers. Never waits.
-    pub(super) fn answer(&self, answers: Vec<Reply>) {
-        let mut by_lane: Vec<Vec<Reply>> = Vec::new();
+    pub(super) fn answer(&self, answers: Vec<Completion>) {
+        let mut by_lane: Vec<Vec<Completion>> = Vec::new();
         by_lane.resize_with(self.ways.len(), Vec::new);
         for answer in answers {
             match answer.lane().checked_sub(1).and_then(|worker| by_lane.get_mut(worker)) {
@@ -87,7 +87,7 @@ impl Carriers {
 
     /// Brings `dispatch` to the live feeds, after it was applied. Only the applier calls it, in the
     /// order of the log. Never waits for a worker.
-    pub(super) fn dispatch(&self, dispatch: &Arc<Dispatch>) {
+    pub(super) fn dispatch(&self, dispatch: &Arc<DeliveryBatch>) {
         if self.hub.is_watched(0) {
             let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
             direct.take(Arc::clone(dispatch));
@@ -105,7 +105,7 @@ impl Carriers {
     }
 
     /// Sends the streams of all live feeds to the log, for what was applied last: what that is to them
-    /// cannot be said. Only the applier calls it, as [`Carriers::dispatch`].
+    /// cannot be said. Only the applier calls it, as [`Mailboxes::dispatch`].
     pub(super) fn lose(&self) {
         for lane in (0..self.hub.lanes()).filter(|&lane| self.hub.is_watched(lane)) {
             self.hub.lag(lane);
@@ -120,12 +120,12 @@ impl Carriers {
     }
 }
 
-impl Porter {
+impl Mailbox {
     /// Works until the engine has ended.
     pub async fn run(mut self) {
         loop {
             while let Ok(answers) = self.answers.try_recv() {
-                answers.into_iter().for_each(Reply::send);
+                answers.into_iter().for_each(Completion::send);
             }
             if self.dispatcher.is_lagging() {
                 // Its streams read these in the log, with what was lost after them.
@@ -144,7 +144,7 @@ impl Porter {
             tokio::select! {
                 biased;
                 answers = self.answers.recv() => match answers {
-                    Some(answers) => answers.into_iter().for_each(Reply::send),
+                    Some(answers) => answers.into_iter().for_each(Completion::send),
                     None => return,
                 },
                 Some(dispatch) = self.events.recv() => self.dispatcher.take(dispatch),

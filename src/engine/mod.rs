@@ -2,10 +2,10 @@
 //! answers.
 //!
 //! ```text
-//!   calls ──▶ queue ──▶ Committer ──────────▶ Log ──────────▶ Applier ──▶ View, Hub
+//!   calls ──▶ queue ──▶ Committer ──────────▶ Log ──────────▶ Applier ──▶ State, LiveFeeds
 //!                       decides by the view   one flush       in order       │
 //!                       and what is pending   per batch                      ▼
-//!   calls ◀───────────────────────────────────────────────────────────── Replies
+//!   calls ◀───────────────────────────────────────────────────────────── Completions
 //! ```
 //!
 //! The committer and the applier are threads of their own: while one batch is flushed, the one
@@ -42,43 +42,43 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use applier::Applier;
-use command::{Caller, Command, NotDone};
+use command::{Command, Rejection, Responder};
 use committer::Committer;
-use compactor::Eraser;
-use completions::Replies;
+use compactor::Compactor;
+use completions::Completions;
 use indexer::Indexer;
-use mailbox::Carriers;
+use mailbox::Mailboxes;
 use tokio::sync::mpsc;
 
 pub use command::{Changed, Draft, EdgeKind, Published, ReactionKind};
 pub use error::{Error, OpenError};
 pub use feed::{AuthorQuery, FeedQuery};
-pub use mailbox::Porter;
+pub use mailbox::Mailbox;
 pub use pending::EdgesOf;
 pub use thread::ThreadQuery;
 
 use crate::config::Limits;
-use crate::live::{Hub, LiveStream, Start, WatchOptions};
+use crate::live::{LiveFeeds, LiveStream, Start, WatchOptions};
 use crate::model::{Cursor, UserId};
 pub use crate::query::{
-    Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePlace, PostList,
+    Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePosition, PostList,
     PostView, Profile, Relationship, Thread, ThreadPost, UserList,
 };
 use crate::runtime::{Clock, Vital};
-pub use crate::state::NoticeKind;
-use crate::state::View;
+pub use crate::state::NotificationKind;
+use crate::state::State;
 use crate::storage::{Log, OpenedIndex};
 
 /// The engine's handle. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Engine(Arc<Shared>);
+pub struct Engine(Arc<EngineShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct EngineShared {
     commands: mpsc::Sender<Command>,
-    view: Arc<View>,
-    hub: Hub,
-    porters: Mutex<Vec<Porter>>,
+    view: Arc<State>,
+    hub: LiveFeeds,
+    porters: Mutex<Vec<Mailbox>>,
     threads: Mutex<Threads>,
 }
 
@@ -109,7 +109,7 @@ impl Engine {
         vital: &Vital,
     ) -> Result<Self, OpenError> {
         limits.check()?;
-        let view = View::new(Arc::clone(&log), limits);
+        let view = State::new(Arc::clone(&log), limits);
         Self::on_view(log, Arc::new(view), limits, clock, vital)
     }
 
@@ -126,20 +126,20 @@ impl Engine {
         vital: &Vital,
     ) -> Result<Self, OpenError> {
         limits.check()?;
-        let view = View::load(Arc::clone(&log), index, limits);
+        let view = State::load(Arc::clone(&log), index, limits);
         Self::on_view(log, Arc::new(view), limits, clock, vital)
     }
 
     fn on_view(
         log: Arc<dyn Log>,
-        view: Arc<View>,
+        view: Arc<State>,
         limits: &Limits,
         clock: Clock,
         vital: &Vital,
     ) -> Result<Self, OpenError> {
-        let hub = Hub::new(Arc::clone(&view), limits);
-        let (carriers, porters) = Carriers::new(&hub, limits);
-        let replies = Arc::new(Replies::new(Arc::clone(&view), carriers));
+        let hub = LiveFeeds::new(Arc::clone(&view), limits);
+        let (carriers, porters) = Mailboxes::new(&hub, limits);
+        let replies = Arc::new(Completions::new(Arc::clone(&view), carriers));
         let mut threads = Threads::default();
         // Before the replay, so that what of it is in the index stays so if the start is cut off.
         if let Some(index) = view.index() {
@@ -155,7 +155,7 @@ impl Engine {
         let (commands, queue) = mpsc::channel(limits.queue_commands_max);
         let (running, stopped) = sync_channel(0);
         let eraser =
-            Eraser::new(Arc::clone(&log), Arc::clone(&view), clock.clone(), stopped, limits);
+            Compactor::new(Arc::clone(&log), Arc::clone(&view), clock.clone(), stopped, limits);
         threads.others.push((running, vital.spawn("whimbrel-erase", move || eraser.run())?));
         let (running, stopped) = sync_channel(0);
         let guarded = Arc::clone(&log);
@@ -165,13 +165,13 @@ impl Engine {
         threads.working.push(vital.spawn("whimbrel-commit", move || committer.run())?);
         threads.working.push(vital.spawn("whimbrel-apply", move || applier.run())?);
         let (porters, threads) = (Mutex::new(porters), Mutex::new(threads));
-        Ok(Self(Arc::new(Shared { commands, view, hub, porters, threads })))
+        Ok(Self(Arc::new(EngineShared { commands, view, hub, porters, threads })))
     }
 
     /// What has to run on each worker, in the order of their lanes from 1, before anything is
     /// called there. Gives them once.
     #[must_use]
-    pub fn porters(&self) -> Vec<Porter> {
+    pub fn porters(&self) -> Vec<Mailbox> {
         std::mem::take(&mut *self.0.porters.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -224,12 +224,12 @@ impl Engine {
         let _ = tokio::task::spawn_blocking(join).await;
     }
 
-    async fn call<T>(&self, command: impl FnOnce(Caller<T>) -> Command) -> Result<T, NotDone> {
-        let (caller, answer) = Caller::new();
+    async fn call<T>(&self, command: impl FnOnce(Responder<T>) -> Command) -> Result<T, Rejection> {
+        let (caller, answer) = Responder::new();
         self.0.commands.try_send(command(caller)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Stopping,
         })?;
-        answer.await.unwrap_or(Err(NotDone::Refused(Error::OutcomeUnknown)))
+        answer.await.unwrap_or(Err(Rejection::Refused(Error::OutcomeUnknown)))
     }
 }

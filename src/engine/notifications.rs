@@ -2,7 +2,7 @@
 
 use super::{Engine, Error};
 use crate::model::UserId;
-use crate::query::{NoticesQuery, Notifications, PagePlace};
+use crate::query::{NoticesQuery, Notifications, PagePosition};
 
 impl Engine {
     /// A page of what `user` is notified of, newest first.
@@ -13,7 +13,7 @@ impl Engine {
         &self,
         user: UserId,
         items_max: usize,
-        place: Option<PagePlace>,
+        place: Option<PagePosition>,
     ) -> Result<Notifications, Error> {
         self.check_place(place)?;
         let query = NoticesQuery { user, place, items_max };

@@ -5,15 +5,15 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use super::command::{Made, Request};
+use super::command::{RequestCheck, RequestUse};
 use crate::model::{Change, Content, Event, PostId, RequestId, Revision, UserId};
 use crate::query::{Evidence, Question};
-use crate::state::View;
+use crate::state::State;
 
 /// The state that a command is decided by: the view, and the decisions on their way to it.
 #[derive(Debug)]
 pub(super) struct Pending {
-    view: Arc<View>,
+    view: Arc<State>,
     /// Oldest first. No more than may be unapplied, and the one that is being decided.
     batches: VecDeque<PendingBatch>,
 }
@@ -22,7 +22,7 @@ pub(super) struct Pending {
 struct PendingBatch {
     last: Revision,
     /// Since when something is so, or `None` where it is no longer.
-    states: HashMap<State, Option<Revision>>,
+    states: HashMap<Condition, Option<Revision>>,
     /// What memory may not know, in the same way.
     answers: HashMap<Question, Option<Revision>>,
     /// How many of these there are after the batch.
@@ -32,7 +32,7 @@ struct PendingBatch {
 
 /// Something that is so since a revision, or is not, and that memory always knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum State {
+pub(super) enum Condition {
     /// The one follows, blocks or mutes the other.
     Edge(EdgesOf, UserId, UserId),
     /// The post was deleted.
@@ -71,7 +71,7 @@ pub(super) enum Requested {
 }
 
 impl Pending {
-    pub(super) fn new(view: Arc<View>) -> Self {
+    pub(super) fn new(view: Arc<State>) -> Self {
         Self { view, batches: VecDeque::new() }
     }
 
@@ -97,7 +97,7 @@ impl Pending {
                 self.deciding().requests.insert(key, (revision, content.clone()));
             }
             Change::Publish { request_id: None, .. } | Change::Erased { .. } => {}
-            Change::Delete { post, .. } => self.set(State::Deleted(post.id), now),
+            Change::Delete { post, .. } => self.set(Condition::Deleted(post.id), now),
             Change::Like { user, post } => {
                 self.set_answer(Question::Liked(post.id, user.clone()), now);
             }
@@ -137,10 +137,10 @@ impl Pending {
         let count = self.count(of, one);
         let count = if since.is_some() { count + 1 } else { count.saturating_sub(1) };
         self.deciding().counts.insert((of, one.clone()), count);
-        self.set(State::Edge(of, one.clone(), other.clone()), since);
+        self.set(Condition::Edge(of, one.clone(), other.clone()), since);
     }
 
-    fn set(&mut self, state: State, since: Option<Revision>) {
+    fn set(&mut self, state: Condition, since: Option<Revision>) {
         self.deciding().states.insert(state, since);
     }
 
@@ -162,14 +162,14 @@ impl Pending {
     }
 
     /// Since when `state` is so, if it is.
-    pub(super) fn since(&self, state: &State) -> Option<Revision> {
+    pub(super) fn since(&self, state: &Condition) -> Option<Revision> {
         let decided = self.batches.iter().rev().find_map(|batch| batch.states.get(state).copied());
         let view = &self.view;
         decided.unwrap_or_else(|| match state {
-            State::Edge(EdgesOf::Follows, one, other) => view.edge(one, other),
-            State::Edge(EdgesOf::Blocks, one, other) => view.blocked_since(one, other),
-            State::Edge(EdgesOf::Mutes, one, other) => view.muted_since(one, other),
-            State::Deleted(post) => view.retracted_at(post.revision()),
+            Condition::Edge(EdgesOf::Follows, one, other) => view.edge(one, other),
+            Condition::Edge(EdgesOf::Blocks, one, other) => view.blocked_since(one, other),
+            Condition::Edge(EdgesOf::Mutes, one, other) => view.muted_since(one, other),
+            Condition::Deleted(post) => view.retracted_at(post.revision()),
         })
     }
 
@@ -189,7 +189,7 @@ impl Pending {
     /// Whether one of the two blocks the other.
     pub(super) fn are_apart(&self, one: &UserId, other: &UserId) -> bool {
         let blocks = |one: &UserId, other: &UserId| {
-            let state = State::Edge(EdgesOf::Blocks, one.clone(), other.clone());
+            let state = Condition::Edge(EdgesOf::Blocks, one.clone(), other.clone());
             self.since(&state).is_some()
         };
         blocks(one, other) || blocks(other, one)
@@ -207,7 +207,7 @@ impl Pending {
     }
 
     /// What `author` used a request id for, if that is remembered.
-    pub(super) fn requested(&self, author: &UserId, request: &Request) -> Requested {
+    pub(super) fn requested(&self, author: &UserId, request: &RequestCheck) -> Requested {
         let key = (author.clone(), request.id.clone());
         let decided = self.batches.iter().rev().find_map(|batch| batch.requests.get(&key));
         if let Some((revision, content)) = decided {
@@ -219,9 +219,9 @@ impl Pending {
         // The view says where to look; what was found there is the proof.
         match &request.found {
             Some((at, made)) if *at == revision => match made {
-                Made::Post(content) => Requested::At(revision, Some((**content).clone())),
-                Made::Erased => Requested::At(revision, None),
-                Made::Other => Requested::Never,
+                RequestUse::Post(content) => Requested::At(revision, Some((**content).clone())),
+                RequestUse::Erased => Requested::At(revision, None),
+                RequestUse::Other => Requested::Never,
             },
             _ => Requested::LookAgain,
         }

@@ -3,7 +3,7 @@
 use super::read::check_post;
 use super::{Engine, Error};
 use crate::model::{PostId, UserId};
-use crate::query::{ListQuery, Page, PagePlace, PostList, PostView};
+use crate::query::{ListQuery, Page, PagePosition, PostList, PostView};
 
 impl Engine {
     /// Those of the posts named `ids` that there are and that `viewer` sees, in that order. Whatever
@@ -28,7 +28,7 @@ impl Engine {
         viewer: UserId,
         list: PostList,
         items_max: usize,
-        place: Option<PagePlace>,
+        place: Option<PagePosition>,
     ) -> Result<Page<PostView>, Error> {
         self.check_place(place)?;
         let query = ListQuery { viewer, list, place, items_max };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Engine, Error};
 use crate::model::{Cursor, PostId, UserId};
-use crate::query::PagePlace;
-use crate::state::View;
+use crate::query::PagePosition;
+use crate::state::State;
 
 impl Engine {
     /// Waits until reads show `at_least`, for `wait_max` at most. To be asked before every read
@@ -24,7 +24,7 @@ impl Engine {
 
     /// Checks that a listing can go on at `place`: after a restore from an older backup its items
     /// may be others by now.
-    pub(super) fn check_place(&self, place: Option<PagePlace>) -> Result<(), Error> {
+    pub(super) fn check_place(&self, place: Option<PagePosition>) -> Result<(), Error> {
         if let Some(place) = place {
             self.0.hub.check_cursor(&self.0.hub.cursor_after(place.at))?;
         }
@@ -41,6 +41,6 @@ impl Engine {
 }
 
 /// Checks that there is a `post` and that `viewer` sees it. May block.
-pub(super) fn check_post(view: &View, viewer: &UserId, post: PostId) -> Result<(), Error> {
+pub(super) fn check_post(view: &State, viewer: &UserId, post: PostId) -> Result<(), Error> {
     if view.is_post_seen(viewer, post)? { Ok(()) } else { Err(Error::PostNotFound { post }) }
 }

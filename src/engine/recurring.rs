@@ -8,13 +8,13 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Some trouble, which may be there or not.
 #[derive(Debug, Default)]
-pub(super) struct Lasting {
+pub(super) struct RecurringWarning {
     reported_at: Option<Instant>,
     unreported: usize,
     all: usize,
 }
 
-impl Lasting {
+impl RecurringWarning {
     /// It was met, so many times. How many times since it was reported last, if it is to be reported
     /// now.
     pub(super) fn met(&mut self, times: usize) -> Option<usize> {

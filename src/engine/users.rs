@@ -3,7 +3,7 @@
 use super::read::check_post;
 use super::{Engine, Error};
 use crate::model::UserId;
-use crate::query::{ListQuery, ListedUser, Page, PagePlace, UserList};
+use crate::query::{ListQuery, ListedUser, Page, PagePosition, UserList};
 
 impl Engine {
     /// A page of a list of users, newest first, without those whom `viewer` does not see.
@@ -17,7 +17,7 @@ impl Engine {
         viewer: UserId,
         list: UserList,
         items_max: usize,
-        place: Option<PagePlace>,
+        place: Option<PagePosition>,
     ) -> Result<Page<ListedUser>, Error> {
         self.check_place(place)?;
         if let UserList::Followers(user) | UserList::Following(user) = &list {

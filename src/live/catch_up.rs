@@ -3,23 +3,23 @@
 
 use std::sync::Arc;
 
-use super::delivery::{Known, Of, effects};
-use super::filter::{Reading, Sieve, Sifted, sift_notification};
+use super::delivery::{DeliveryContext, FeedKind, effects};
+use super::filter::{EventFilter, Filtered, Reading, sift_notification};
 use super::stream::BATCH_OVERHEAD_BYTES;
-use super::{Error, FeedEvent, FeedEventKind, Hub, Watched};
+use super::{Error, FeedEvent, FeedEventKind, LiveFeeds, Watched};
 use crate::model::{Change, Cursor, Revision, Timestamp, UserId};
 use crate::query::{
     Backlog, BacklogKind, BacklogQuery, PageQuery, Spot, Told, ToldBacklog, ToldQuery,
 };
-use crate::state::Happened;
-use crate::state::Missing;
+use crate::state::MissingEvent;
+use crate::state::TimelineEvent;
 
 /// Events read from the log at once: of ordinary ones not much more than a batch takes.
 const READ_EVENTS_MAX: usize = 64;
 
 /// A part of what a stream missed.
 #[derive(Debug)]
-pub(super) struct Missed {
+pub(super) struct CaughtUpPart {
     /// What happened, oldest first; at most as much as fits into a batch, but for one event.
     pub(super) events: Vec<Arc<FeedEvent>>,
     /// Up to here there is nothing else.
@@ -28,7 +28,7 @@ pub(super) struct Missed {
 
 /// Which part of what a stream missed.
 #[derive(Debug)]
-pub(super) struct Part<'a> {
+pub(super) struct BacklogPart<'a> {
     pub(super) user: &'a UserId,
     pub(super) watched: Watched,
     pub(super) after: Revision,
@@ -39,10 +39,10 @@ pub(super) struct Part<'a> {
 /// A place, and the event there; none if that concerns nobody any more.
 type Found = (Revision, Option<Arc<FeedEvent>>);
 
-impl Hub {
+impl LiveFeeds {
     /// The beginning of a part of what a stream missed.
-    pub(super) async fn missed(&self, part: Part<'_>) -> Result<Missed, Error> {
-        let Part { user, watched, after, until, kind } = part;
+    pub(super) async fn missed(&self, part: BacklogPart<'_>) -> Result<CaughtUpPart, Error> {
+        let BacklogPart { user, watched, after, until, kind } = part;
         let (view, events_max) = (&self.0.view, self.0.limits.batch_events_max);
         let bytes_max = self.0.limits.batch_bytes_max;
         let user = user.clone();
@@ -72,7 +72,7 @@ impl Hub {
                     let (revision, event) = event_of_told(told, &user);
                     let event = event.filter(|event| {
                         !event.has_consequences()
-                            || !matches!(sift_notification(view, &user, event), Sifted::Dropped)
+                            || !matches!(sift_notification(view, &user, event), Filtered::Dropped)
                     });
                     Ok((revision, event))
                 };
@@ -88,7 +88,7 @@ impl Hub {
         user: UserId,
         all_replies: bool,
         backlog: Backlog,
-    ) -> Result<Missed, Error> {
+    ) -> Result<CaughtUpPart, Error> {
         let bytes_max = self.0.limits.batch_bytes_max;
         let Backlog { events: spots, reached } = backlog;
         // A reader that is just behind finds all it missed cached.
@@ -104,7 +104,7 @@ impl Hub {
         let view = &self.0.view;
         view.read(move |view| {
             let (user, reading) = (&user, Reading::Blocking);
-            let sieve = Sieve { view, user, all_replies, reading };
+            let sieve = EventFilter { view, user, all_replies, reading };
             first_of(read(&sieve, &spots), reached, bytes_max)
         })
         .await
@@ -144,12 +144,12 @@ impl Hub {
     fn event_at_hand(&self, revision: Revision) -> Option<Found> {
         let view = &self.0.view;
         let kind = match view.happened_at_hand(revision)? {
-            Happened::Post(post) => FeedEventKind::Posted(post),
-            Happened::Repost(repost) => {
+            TimelineEvent::Post(post) => FeedEventKind::Posted(post),
+            TimelineEvent::Repost(repost) => {
                 let post = view.cached_post(repost.post.id.revision())?;
                 FeedEventKind::Reposted { post, by: repost.by.clone() }
             }
-            Happened::Other(_) => return None,
+            TimelineEvent::Other(_) => return None,
         };
         Some((revision, Some(Arc::new(FeedEvent::new(revision, kind)))))
     }
@@ -158,7 +158,7 @@ impl Hub {
 /// The events of a feed at `spots`, read from the log as they are asked for; none where that is gone
 /// since.
 fn read<'a>(
-    sieve: &'a Sieve<'a>,
+    sieve: &'a EventFilter<'a>,
     spots: &'a [Spot],
 ) -> impl Iterator<Item = Result<Found, Error>> + 'a {
     spots.chunks(READ_EVENTS_MAX).flat_map(move |spots| {
@@ -171,12 +171,12 @@ fn read<'a>(
     })
 }
 
-fn read_together(sieve: &Sieve<'_>, spots: &[Spot]) -> Result<Vec<Found>, Error> {
+fn read_together(sieve: &EventFilter<'_>, spots: &[Spot]) -> Result<Vec<Found>, Error> {
     let (view, user) = (sieve.view, sieve.user);
     let revisions: Vec<_> = spots.iter().map(|spot| spot.revision).collect();
     let happened = view.happened(&revisions)?;
     let reposted = happened.iter().filter_map(|happened| match happened {
-        Some(Happened::Repost(repost)) => Some(repost.post.id.revision()),
+        Some(TimelineEvent::Repost(repost)) => Some(repost.post.id.revision()),
         _ => None,
     });
     let mut originals = view.happened(&reposted.collect::<Vec<_>>())?.into_iter();
@@ -184,16 +184,16 @@ fn read_together(sieve: &Sieve<'_>, spots: &[Spot]) -> Result<Vec<Found>, Error>
     for (happened, &Spot { revision, is_from_author }) in happened.into_iter().zip(spots) {
         let event = |kind| Arc::new(FeedEvent::new(revision, kind));
         let event = match happened {
-            Some(Happened::Post(post)) => Some(event(FeedEventKind::Posted(post))),
-            Some(Happened::Repost(repost)) => match originals.next().flatten() {
-                Some(Happened::Post(post)) => {
+            Some(TimelineEvent::Post(post)) => Some(event(FeedEventKind::Posted(post))),
+            Some(TimelineEvent::Repost(repost)) => match originals.next().flatten() {
+                Some(TimelineEvent::Post(post)) => {
                     Some(event(FeedEventKind::Reposted { post, by: repost.by.clone() }))
                 }
-                Some(_) => return Err(Missing { revision: repost.post.id.revision() }.into()),
+                Some(_) => return Err(MissingEvent { revision: repost.post.id.revision() }.into()),
                 None => None,
             },
-            Some(Happened::Other(change)) => {
-                let change = event_for(user, Of::Feed, revision, &change, is_from_author);
+            Some(TimelineEvent::Other(change)) => {
+                let change = event_for(user, FeedKind::Feed, revision, &change, is_from_author);
                 change.map_or(Ok(None), |event| extended(sieve, event))?
             }
             None => None,
@@ -204,28 +204,31 @@ fn read_together(sieve: &Sieve<'_>, spots: &[Spot]) -> Result<Vec<Found>, Error>
 }
 
 /// `event` with all that it does to a feed; none if it does not concern it.
-fn extended(sieve: &Sieve<'_>, event: Arc<FeedEvent>) -> Result<Option<Arc<FeedEvent>>, Error> {
+fn extended(
+    sieve: &EventFilter<'_>,
+    event: Arc<FeedEvent>,
+) -> Result<Option<Arc<FeedEvent>>, Error> {
     if !event.has_consequences() {
         return Ok(Some(event));
     }
     Ok(match sieve.extend(&event)? {
-        Some(Sifted::Extended(extended)) => Some(extended),
-        Some(Sifted::Dropped) => None,
-        Some(Sifted::Kept) => Some(event),
+        Some(Filtered::Extended(extended)) => Some(extended),
+        Some(Filtered::Dropped) => None,
+        Some(Filtered::Kept) => Some(event),
         None => unreachable!("only memory can be without an answer"),
     })
 }
 
-/// What `change` is to a feed of `user`, if it is anything. Of nothing that was published or
+/// What `change` is to a feed of `user`, if it is anything. FeedKind nothing that was published or
 /// notified.
 fn event_for(
     user: &UserId,
-    of: Of,
+    of: FeedKind,
     revision: Revision,
     change: &Change,
     is_from_author: bool,
 ) -> Option<Arc<FeedEvent>> {
-    let effects = effects(revision, Timestamp::default(), change, Known::default());
+    let effects = effects(revision, Timestamp::default(), change, DeliveryContext::default());
     effects.into_iter().find_map(|effect| effect.for_feed(user, of, is_from_author))
 }
 
@@ -237,7 +240,7 @@ fn event_of_told(told: Told, user: &UserId) -> Found {
             (revision, Some(Arc::new(FeedEvent::new(revision, kind))))
         }
         Told::Changed(revision, change) => {
-            (revision, event_for(user, Of::Notifications, revision, &change, false))
+            (revision, event_for(user, FeedKind::Notifications, revision, &change, false))
         }
     }
 }
@@ -248,9 +251,9 @@ fn first_of(
     events: impl Iterator<Item = Result<Found, Error>>,
     reached: Revision,
     bytes_max: usize,
-) -> Result<Missed, Error> {
+) -> Result<CaughtUpPart, Error> {
     let mut bytes = BATCH_OVERHEAD_BYTES;
-    let mut first = Missed { events: Vec::new(), reached: Revision::ZERO };
+    let mut first = CaughtUpPart { events: Vec::new(), reached: Revision::ZERO };
     for event in events {
         let (revision, event) = event?;
         if let Some(event) = event {
@@ -262,5 +265,5 @@ fn first_of(
         }
         first.reached = revision;
     }
-    Ok(Missed { reached, ..first })
+    Ok(CaughtUpPart { reached, ..first })
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::{FeedEvent, FeedEventKind, Removal};
 use crate::model::{Change, Post, Revision, Timestamp, UserId};
 use crate::query::Notification;
-use crate::state::Noticed;
+use crate::state::NewNotification;
 
 /// Which feed of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Of {
+pub(super) enum FeedKind {
     /// What those post whom the user follows.
     Feed,
     /// What the user is notified of.
@@ -19,16 +19,16 @@ pub(super) enum Of {
 
 /// What a change is to feeds.
 #[derive(Debug)]
-pub(super) enum Effect {
+pub(super) enum Delivery {
     /// It is told to the feeds that any of the authors is in, each once.
     Spread { authors: Vec<UserId>, event: Arc<FeedEvent> },
     /// It is told to a feed of one user.
-    Tell { user: UserId, of: Of, event: Arc<FeedEvent>, then: Then },
+    Tell { user: UserId, of: FeedKind, event: Arc<FeedEvent>, then: AudienceChange },
 }
 
 /// What becomes of whose posts go to a feed, once that was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum AudienceChange {
     Nothing,
     /// Somebody's posts go there.
     List(UserId),
@@ -38,18 +38,18 @@ pub(super) enum Then {
 
 /// What has to be known beside a change to say what it is to feeds.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct DeliveryContext {
     /// The post that was published or reposted. Without it neither is told.
     pub(super) post: Option<Arc<Post>>,
-    /// To whose followers a deletion or an end of a repost is told.
+    /// FanOutTarget whose followers a deletion or an end of a repost is told.
     pub(super) authors: Vec<UserId>,
     /// Who is notified.
-    pub(super) notices: Vec<Noticed>,
+    pub(super) notices: Vec<NewNotification>,
     /// For a follow: whether the follower mutes the followee.
     pub(super) is_muted: bool,
 }
 
-impl Effect {
+impl Delivery {
     pub(super) fn event(&self) -> &Arc<FeedEvent> {
         match self {
             Self::Spread { event, .. } | Self::Tell { event, .. } => event,
@@ -61,12 +61,12 @@ impl Effect {
     pub(super) fn for_feed(
         self,
         watcher: &UserId,
-        watched: Of,
+        watched: FeedKind,
         is_from_author: bool,
     ) -> Option<Arc<FeedEvent>> {
         match self {
             Self::Spread { event, .. } => {
-                Some(event).filter(|_| watched == Of::Feed && is_from_author)
+                Some(event).filter(|_| watched == FeedKind::Feed && is_from_author)
             }
             Self::Tell { user, of, event, .. } => {
                 Some(event).filter(|_| user == *watcher && of == watched)
@@ -80,12 +80,12 @@ pub(super) fn effects(
     revision: Revision,
     time: Timestamp,
     change: &Change,
-    known: Known,
-) -> Vec<Effect> {
-    let Known { post, authors, notices, is_muted } = known;
+    known: DeliveryContext,
+) -> Vec<Delivery> {
+    let DeliveryContext { post, authors, notices, is_muted } = known;
     let event = |kind| Arc::new(FeedEvent::new(revision, kind));
-    let spread = |authors, kind| Effect::Spread { authors, event: event(kind) };
-    let tell = |user: &UserId, of, kind, then| Effect::Tell {
+    let spread = |authors, kind| Delivery::Spread { authors, event: event(kind) };
+    let tell = |user: &UserId, of, kind, then| Delivery::Tell {
         user: user.clone(),
         of,
         event: event(kind),
@@ -93,33 +93,48 @@ pub(super) fn effects(
     };
     let removed = |user: &UserId, other: &UserId, reason| {
         let author = FeedEventKind::AuthorRemoved { author: other.clone(), reason };
-        tell(user, Of::Feed, author, Then::Unlist(other.clone()))
+        tell(user, FeedKind::Feed, author, AudienceChange::Unlist(other.clone()))
     };
     let silenced = |user: &UserId, other: &UserId, reason| {
         let actor = FeedEventKind::ActorRemoved { actor: other.clone(), reason };
-        tell(user, Of::Notifications, actor, Then::Nothing)
+        tell(user, FeedKind::Notifications, actor, AudienceChange::Nothing)
     };
     // Their posts of all times are in the feed now.
     let added = |user: &UserId, other: &UserId, then| {
         let kind = FeedEventKind::AuthorAdded(other.clone());
         let event = Arc::new(FeedEvent::with_page_again(revision, kind, revision));
-        Effect::Tell { user: user.clone(), of: Of::Feed, event, then }
+        Delivery::Tell { user: user.clone(), of: FeedKind::Feed, event, then }
     };
     let shown = |user: &UserId, other: &UserId| {
-        tell(user, Of::Feed, FeedEventKind::AuthorShown(other.clone()), Then::Nothing)
+        tell(
+            user,
+            FeedKind::Feed,
+            FeedEventKind::AuthorShown(other.clone()),
+            AudienceChange::Nothing,
+        )
     };
     // Notifications of all times are there again.
     let heard = |user: &UserId, other: &UserId| {
         let kind = FeedEventKind::ActorShown(other.clone());
         let event = Arc::new(FeedEvent::with_page_again(revision, kind, revision));
-        Effect::Tell { user: user.clone(), of: Of::Notifications, event, then: Then::Nothing }
+        Delivery::Tell {
+            user: user.clone(),
+            of: FeedKind::Notifications,
+            event,
+            then: AudienceChange::Nothing,
+        }
     };
     let withdrawn = |actor: &UserId, user: &UserId, since: &Option<Revision>| {
         let kind = FeedEventKind::Withdrawn { notification: since.unwrap_or(Revision::ZERO) };
         let page_again = if since.is_some() { Revision::ZERO } else { revision };
         let event = Arc::new(FeedEvent::with_page_again(revision, kind, page_again));
-        let of = Of::Notifications;
-        (actor != user).then(|| Effect::Tell { user: user.clone(), of, event, then: Then::Nothing })
+        let of = FeedKind::Notifications;
+        (actor != user).then(|| Delivery::Tell {
+            user: user.clone(),
+            of,
+            event,
+            then: AudienceChange::Nothing,
+        })
     };
 
     let mut effects = match (change, &post) {
@@ -135,7 +150,7 @@ pub(super) fn effects(
             let kind = FeedEventKind::Unreposted { post: post.id, by, repost, stand_in: None };
             let page_again = if since.is_some() { Revision::ZERO } else { revision };
             let event = Arc::new(FeedEvent::with_page_again(revision, kind, page_again));
-            let spread = Effect::Spread { authors, event };
+            let spread = Delivery::Spread { authors, event };
             std::iter::once(spread).chain(withdrawn(user, &post.author, since)).collect()
         }
         (Change::Unlike { user, post, since }, _) => {
@@ -143,12 +158,17 @@ pub(super) fn effects(
         }
         (Change::Delete { post, notified, .. }, _) => {
             let deleted = || FeedEventKind::Deleted(post.id);
-            let of_user = |user| tell(user, Of::Notifications, deleted(), Then::Nothing);
+            let of_user =
+                |user| tell(user, FeedKind::Notifications, deleted(), AudienceChange::Nothing);
             let users = std::iter::once(&post.author).chain(notified);
             std::iter::once(spread(authors, deleted())).chain(users.map(of_user)).collect()
         }
         (Change::Follow { follower, followee }, _) => {
-            let then = if is_muted { Then::Nothing } else { Then::List(followee.clone()) };
+            let then = if is_muted {
+                AudienceChange::Nothing
+            } else {
+                AudienceChange::List(followee.clone())
+            };
             vec![added(follower, followee, then)]
         }
         (Change::Unfollow { follower, followee, since }, _) => {
@@ -172,7 +192,7 @@ pub(super) fn effects(
         ],
         (Change::Unmute { muter, muted, follows }, _) => {
             let in_feed = if *follows {
-                added(muter, muted, Then::List(muted.clone()))
+                added(muter, muted, AudienceChange::List(muted.clone()))
             } else {
                 shown(muter, muted)
             };
@@ -181,22 +201,22 @@ pub(super) fn effects(
         (Change::See { user, until }, _) => {
             vec![tell(
                 user,
-                Of::Notifications,
+                FeedKind::Notifications,
                 FeedEventKind::Seen { until: *until },
-                Then::Nothing,
+                AudienceChange::Nothing,
             )]
         }
         _ => Vec::new(),
     };
     let published = post.filter(|_| matches!(change, Change::Publish { .. }));
-    effects.extend(notices.into_iter().map(|Noticed { user, kind, actor, subject }| {
+    effects.extend(notices.into_iter().map(|NewNotification { user, kind, actor, subject }| {
         let post = published.clone();
         let notification = Notification { revision, time, kind, actor, subject, post };
         tell(
             &user,
-            Of::Notifications,
+            FeedKind::Notifications,
             FeedEventKind::Notified(Arc::new(notification)),
-            Then::Nothing,
+            AudienceChange::Nothing,
         )
     }));
     effects

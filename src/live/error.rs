@@ -1,7 +1,7 @@
 //! Why a stream is not opened, or cannot go on.
 
 use crate::model::{Cursor, LogId, Revision};
-use crate::state::{Missing, ReadError};
+use crate::state::{MissingEvent, ReadError};
 use crate::storage;
 
 /// Why a cursor cannot be served.
@@ -54,7 +54,7 @@ pub enum Error {
     },
     /// The log does not have what is listed.
     #[error(transparent)]
-    Missing(#[from] Missing),
+    Missing(#[from] MissingEvent),
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] storage::Error),

@@ -17,7 +17,7 @@ pub struct FeedEvent {
     /// At this place and below it other entries may have come or gone, which no event says one by
     /// one: the client has to page again there. [`Revision::ZERO`] if there are none.
     pub page_again: Revision,
-    /// Of a repost taken back: what may stand in for it. Looked up by the first who asks.
+    /// FeedKind a repost taken back: what may stand in for it. Looked up by the first who asks.
     later_reposts: OnceLock<LaterReposts>,
     /// What is sent of it, once somebody has made that.
     encoded: OnceLock<Bytes>,

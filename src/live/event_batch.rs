@@ -8,7 +8,7 @@ use super::FeedEvent;
 
 /// Some events of a feed, in order. All feeds that are told the same share one.
 #[derive(Debug)]
-pub struct Run {
+pub struct EventBatch {
     events: Vec<Arc<FeedEvent>>,
     wire_bytes_max: usize,
     /// Whether it has an event that concerns some of those who are sent it and others not.
@@ -17,7 +17,7 @@ pub struct Run {
     encoded: OnceLock<Bytes>,
 }
 
-impl Run {
+impl EventBatch {
     /// These events.
     #[must_use]
     pub fn new(events: Vec<Arc<FeedEvent>>) -> Self {
@@ -49,7 +49,7 @@ impl Run {
     }
 }
 
-impl std::ops::Deref for Run {
+impl std::ops::Deref for EventBatch {
     type Target = [Arc<FeedEvent>];
 
     fn deref(&self) -> &[Arc<FeedEvent>] {
@@ -57,10 +57,10 @@ impl std::ops::Deref for Run {
     }
 }
 
-impl PartialEq for Run {
+impl PartialEq for EventBatch {
     fn eq(&self, other: &Self) -> bool {
         self.events == other.events
     }
 }
 
-impl Eq for Run {}
+impl Eq for EventBatch {}

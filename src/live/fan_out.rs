@@ -12,12 +12,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Hub;
-use super::delivery::{self, Effect, Known};
+use super::LiveFeeds;
+use super::delivery::{self, Delivery, DeliveryContext};
 use super::shard::authors_of;
 use crate::model::{Change, Post, Revision};
-use crate::state::{Applied, Happened, View};
-use crate::state::{Missing, ReadError};
+use crate::state::{AppliedEvent, State, TimelineEvent};
+use crate::state::{MissingEvent, ReadError};
 use crate::storage::Batch;
 
 /// New effects in one step, of which most may concern nobody here: looking each up takes a tenth of
@@ -26,8 +26,8 @@ const STEP_EVENTS_MAX: usize = 512;
 
 /// What the changes of a batch that was applied are to the feeds.
 #[derive(Debug)]
-pub struct Dispatch {
-    effects: Vec<Effect>,
+pub struct DeliveryBatch {
+    effects: Vec<Delivery>,
     /// The revision of its last change.
     until: Revision,
 }
@@ -35,30 +35,30 @@ pub struct Dispatch {
 /// Tells the live feeds of one lane.
 #[derive(Debug)]
 pub struct Dispatcher {
-    hub: Hub,
+    hub: LiveFeeds,
     lane: usize,
-    queue: VecDeque<Arc<Dispatch>>,
+    queue: VecDeque<Arc<DeliveryBatch>>,
     /// How many effects of the first batch in the queue have been taken.
     taken: usize,
     /// The newest change of which all effects were taken, or that feeds which lagged are level with.
     newest: Revision,
 }
 
-impl Dispatch {
+impl DeliveryBatch {
     /// What `batch` is to the feeds; `applied` has what came of each of its events. May read the log
     /// for what was reposted, if that is old.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn new(view: &View, batch: &Batch, applied: Vec<Applied>) -> Result<Self, ReadError> {
+    pub fn new(view: &State, batch: &Batch, applied: Vec<AppliedEvent>) -> Result<Self, ReadError> {
         let mut effects = Vec::new();
         for ((revision, event), applied) in batch.entries().zip(applied) {
-            let Applied { post, authors, notices, is_muted } = applied;
+            let AppliedEvent { post, authors, notices, is_muted } = applied;
             let post = match &event.change {
                 Change::Repost { post, .. } => original(view, post.id.revision())?,
                 _ => post,
             };
-            let known = Known { post, authors, notices, is_muted };
+            let known = DeliveryContext { post, authors, notices, is_muted };
             effects.extend(delivery::effects(revision, event.time, &event.change, known));
         }
         let until = batch.entries().last().map_or(batch.first, |(revision, _)| revision);
@@ -67,19 +67,19 @@ impl Dispatch {
 }
 
 /// The post at `revision`, unless it was deleted.
-fn original(view: &View, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
+fn original(view: &State, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
     if let Some(post) = view.cached_post(revision) {
         return Ok(Some(post));
     }
     match view.happened(&[revision])?.pop().flatten() {
-        Some(Happened::Post(post)) => Ok(Some(post)),
-        Some(_) => Err(Missing { revision }.into()),
+        Some(TimelineEvent::Post(post)) => Ok(Some(post)),
+        Some(_) => Err(MissingEvent { revision }.into()),
         None => Ok(None),
     }
 }
 
 impl Dispatcher {
-    pub(super) fn new(hub: Hub, lane: usize) -> Self {
+    pub(super) fn new(hub: LiveFeeds, lane: usize) -> Self {
         let newest = hub.lane(lane).dispatched();
         Self { hub, lane, queue: VecDeque::new(), taken: 0, newest }
     }
@@ -91,7 +91,7 @@ impl Dispatcher {
     }
 
     /// Takes in what was applied after all that was taken in before.
-    pub fn take(&mut self, dispatch: Arc<Dispatch>) {
+    pub fn take(&mut self, dispatch: Arc<DeliveryBatch>) {
         self.queue.push_back(dispatch);
     }
 
@@ -128,7 +128,7 @@ impl Dispatcher {
                     registry.take(effect, limits.step_feeds_max);
                     self.taken += 1;
                     let revision = effect.event().revision;
-                    // Of one change that is several effects, all have to be taken.
+                    // FeedKind one change that is several effects, all have to be taken.
                     let next = dispatch.effects.get(self.taken);
                     let has_more = next.is_some_and(|next| next.event().revision == revision);
                     let reached = if has_more { revision.previous() } else { revision };

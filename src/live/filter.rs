@@ -6,16 +6,16 @@
 
 use std::sync::Arc;
 
-use super::delivery::Of;
+use super::delivery::FeedKind;
 use super::event::StandIn;
-use super::{Error, FeedEvent, FeedEventKind, Hub, Watched};
+use super::{Error, FeedEvent, FeedEventKind, LiveFeeds, Watched};
 use crate::model::{PostId, Revision, UserId};
 use crate::query::{Conditional, LaterReposts, Succession};
-use crate::state::{Happened, Reposted, View};
+use crate::state::{Repost, State, TimelineEvent};
 
 /// What becomes of an event on its way into one feed.
 #[derive(Clone, Debug)]
-pub(super) enum Sifted {
+pub(super) enum Filtered {
     /// It is passed on as it is.
     Kept,
     /// It does not concern the feed.
@@ -34,36 +34,37 @@ pub(super) enum Reading {
 }
 
 impl Watched {
-    pub(super) fn of(self) -> Of {
+    pub(super) fn of(self) -> FeedKind {
         match self {
-            Self::Feed { .. } => Of::Feed,
-            Self::Notifications => Of::Notifications,
+            Self::Feed { .. } => FeedKind::Feed,
+            Self::Notifications => FeedKind::Notifications,
         }
     }
 }
 
-impl Hub {
+impl LiveFeeds {
     /// What becomes of each of `events`, all conditional, in what is watched of `user`.
     pub(super) async fn sifted(
         &self,
         user: &UserId,
         watched: Watched,
         events: Vec<Arc<FeedEvent>>,
-    ) -> Result<Vec<Sifted>, Error> {
+    ) -> Result<Vec<Filtered>, Error> {
         let view = &self.0.view;
         match watched {
             Watched::Notifications => {
                 Ok(events.iter().map(|event| sift_notification(view, user, event)).collect())
             }
             Watched::Feed { all_replies } => {
-                let cached = Sieve { view, user, all_replies, reading: Reading::Cached };
+                let cached = EventFilter { view, user, all_replies, reading: Reading::Cached };
                 if let Some(sifted) = cached.sift(&events)? {
                     return Ok(sifted);
                 }
                 let user = user.clone();
                 view.read(move |view| {
                     let user = &user;
-                    let blocking = Sieve { view, user, all_replies, reading: Reading::Blocking };
+                    let blocking =
+                        EventFilter { view, user, all_replies, reading: Reading::Blocking };
                     let Some(sifted) = blocking.sift(&events)? else {
                         unreachable!("only memory can be without an answer")
                     };
@@ -76,27 +77,27 @@ impl Hub {
 }
 
 /// What becomes of `event` among the notifications of `user`.
-pub(super) fn sift_notification(view: &View, user: &UserId, event: &FeedEvent) -> Sifted {
+pub(super) fn sift_notification(view: &State, user: &UserId, event: &FeedEvent) -> Filtered {
     let is_kept = match &event.kind {
         FeedEventKind::Notified(notification) => view.is_still_told(user, notification),
         FeedEventKind::ActorShown(actor) => !view.is_hidden_from(user, actor),
         _ => true,
     };
-    if is_kept { Sifted::Kept } else { Sifted::Dropped }
+    if is_kept { Filtered::Kept } else { Filtered::Dropped }
 }
 
 /// One feed as events are looked at for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sieve<'a> {
-    pub(super) view: &'a View,
+pub(super) struct EventFilter<'a> {
+    pub(super) view: &'a State,
     pub(super) user: &'a UserId,
     pub(super) all_replies: bool,
     pub(super) reading: Reading,
 }
 
-impl Sieve<'_> {
+impl EventFilter<'_> {
     /// What becomes of each of `events`, all conditional; `None` if memory does not know.
-    fn sift(&self, events: &[Arc<FeedEvent>]) -> Result<Option<Vec<Sifted>>, Error> {
+    fn sift(&self, events: &[Arc<FeedEvent>]) -> Result<Option<Vec<Filtered>>, Error> {
         let Self { view, user, all_replies, reading } = *self;
         let published: Vec<_> = events.iter().filter_map(|event| conditional(event)).collect();
         let concerned = match reading {
@@ -111,7 +112,7 @@ impl Sieve<'_> {
                 self.extend(event)?
             } else {
                 let is_kept = concerned.next() == Some(true);
-                Some(if is_kept { Sifted::Kept } else { Sifted::Dropped })
+                Some(if is_kept { Filtered::Kept } else { Filtered::Dropped })
             };
             let Some(found) = found else { return Ok(None) };
             sifted.push(found);
@@ -121,11 +122,11 @@ impl Sieve<'_> {
 
     /// What `event`, which has [consequences](FeedEvent::has_consequences), is to the feed; `None` if
     /// memory does not know.
-    pub(super) fn extend(&self, event: &FeedEvent) -> Result<Option<Sifted>, Error> {
+    pub(super) fn extend(&self, event: &FeedEvent) -> Result<Option<Filtered>, Error> {
         let Self { view, user, reading, .. } = *self;
         match &event.kind {
             FeedEventKind::AuthorShown(author) if view.is_hidden_from(user, author) => {
-                Ok(Some(Sifted::Dropped))
+                Ok(Some(Filtered::Dropped))
             }
             FeedEventKind::AuthorRemoved { .. } | FeedEventKind::AuthorShown(_) => {
                 let place = match reading {
@@ -137,7 +138,7 @@ impl Sieve<'_> {
             FeedEventKind::Unreposted { post, by, repost: Some(repost), .. } => {
                 self.succeed(event, *post, by, *repost)
             }
-            _ => Ok(Some(Sifted::Kept)),
+            _ => Ok(Some(Filtered::Kept)),
         }
     }
 
@@ -148,7 +149,7 @@ impl Sieve<'_> {
         post: PostId,
         by: &UserId,
         repost: Revision,
-    ) -> Result<Option<Sifted>, Error> {
+    ) -> Result<Option<Filtered>, Error> {
         let Self { view, user, all_replies, reading } = *self;
         let Some(later) = self.later_reposts(event, post, repost)? else { return Ok(None) };
         let succession = match reading {
@@ -157,7 +158,7 @@ impl Sieve<'_> {
         };
         let (revision, stand_in) = match succession {
             None => return Ok(None),
-            Some(Succession::Nothing) => return Ok(Some(Sifted::Kept)),
+            Some(Succession::Nothing) => return Ok(Some(Filtered::Kept)),
             Some(Succession::Unknown) => return Ok(Some(paged_again(event, event.revision))),
             Some(Succession::StandIn { revision, by }) => (revision, by),
         };
@@ -171,11 +172,11 @@ impl Sieve<'_> {
                 let stand_in = Some(Box::new(StandIn { revision, post, by: stand_in }));
                 let (by, repost) = (by.clone(), Some(repost));
                 let kind = FeedEventKind::Unreposted { post: id, by, repost, stand_in };
-                Some(Sifted::Extended(Arc::new(FeedEvent::new(event.revision, kind))))
+                Some(Filtered::Extended(Arc::new(FeedEvent::new(event.revision, kind))))
             }
             (None, Reading::Cached) => None,
             // Deleted and erased in this moment, as an event after this one says.
-            (None, Reading::Blocking) => Some(Sifted::Kept),
+            (None, Reading::Blocking) => Some(Filtered::Kept),
         })
     }
 
@@ -199,20 +200,22 @@ impl Sieve<'_> {
 }
 
 /// `event`, after which the feed has to be paged again at `place` and below, if that is any.
-fn paged_again(event: &FeedEvent, place: Revision) -> Sifted {
+fn paged_again(event: &FeedEvent, place: Revision) -> Filtered {
     if place == Revision::ZERO {
-        return Sifted::Kept;
+        return Filtered::Kept;
     }
     let (revision, kind) = (event.revision, event.kind.clone());
-    Sifted::Extended(Arc::new(FeedEvent::with_page_again(revision, kind, place)))
+    Filtered::Extended(Arc::new(FeedEvent::with_page_again(revision, kind, place)))
 }
 
 fn conditional(event: &FeedEvent) -> Option<Conditional> {
     let happened = match &event.kind {
-        FeedEventKind::Posted(post) => Happened::Post(Arc::clone(post)),
-        FeedEventKind::Reposted { post, by } => {
-            Happened::Repost(Arc::new(Reposted::new(by.clone(), post.reference(), &post.content)))
-        }
+        FeedEventKind::Posted(post) => TimelineEvent::Post(Arc::clone(post)),
+        FeedEventKind::Reposted { post, by } => TimelineEvent::Repost(Arc::new(Repost::new(
+            by.clone(),
+            post.reference(),
+            &post.content,
+        ))),
         _ => return None,
     };
     Some(Conditional { revision: event.revision, event: happened })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CursorError, Run};
+use super::{CursorError, EventBatch};
 use crate::model::Cursor;
 
 /// Where a stream begins.
@@ -46,7 +46,7 @@ pub struct WatchOptions {
 
 /// One message of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum StreamMessage {
     /// The first.
     Opened {
         /// Where the stream begins.
@@ -70,7 +70,7 @@ pub enum Step {
         /// The position reached.
         cursor: Cursor,
         /// What happened, in order; not empty.
-        events: Arc<Run>,
+        events: Arc<EventBatch>,
     },
     /// Backlog or snapshot have been sent.
     CaughtUp {

@@ -1,7 +1,7 @@
 //! Live feeds: who is watching, what they are told, and what they missed.
 //!
 //! ```text
-//!   applier ── Dispatch ──┬──▶ Dispatcher of lane 0 ──▶ Registry: author ──▶ live followers
+//!   applier ── DeliveryBatch ──┬──▶ Dispatcher of lane 0 ──▶ Audiences: author ──▶ live followers
 //!                         ├──▶ Dispatcher of lane 1 ──▶ …          │  one broadcast channel
 //!                         └──▶ …                                   ▼  per watched user
 //!                                                              LiveStream ◀── backlog: view, log
@@ -31,42 +31,42 @@ use tokio::sync::Semaphore;
 
 pub use error::{CursorError, Error};
 pub use event::{FeedEvent, FeedEventKind, Removal, StandIn};
-pub use event_batch::Run;
-pub use fan_out::{Dispatch, Dispatcher};
-pub use message::{Start, Step, WatchOptions, Watched};
-use quota::Quota;
-use shard::Lane;
+pub use event_batch::EventBatch;
+pub use fan_out::{DeliveryBatch, Dispatcher};
+pub use message::{Start, StreamMessage, WatchOptions, Watched};
+use quota::StreamQuota;
+use shard::Shard;
 pub use stream::LiveStream;
 
 use crate::config::Limits;
 use crate::model::{Cursor, Revision, UserId};
 use crate::runtime;
-use crate::state::View;
+use crate::state::State;
 
 /// All live feeds of this process. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Hub(Arc<Shared>);
+pub struct LiveFeeds(Arc<LiveShared>);
 
 #[derive(Debug)]
-struct Shared {
-    view: Arc<View>,
+struct LiveShared {
+    view: Arc<State>,
     limits: Limits,
-    /// Lane 0, and one for each worker.
-    lanes: Vec<Lane>,
-    quota: Quota,
+    /// Shard 0, and one for each worker.
+    lanes: Vec<Shard>,
+    quota: StreamQuota,
     permits: Arc<Semaphore>,
 }
 
-impl Hub {
+impl LiveFeeds {
     /// No streams yet.
     #[must_use]
-    pub fn new(view: Arc<View>, limits: &Limits) -> Self {
-        Self(Arc::new(Shared {
+    pub fn new(view: Arc<State>, limits: &Limits) -> Self {
+        Self(Arc::new(LiveShared {
             lanes: (0..=limits.workers.max(1))
-                .map(|_| Lane::new(limits.channel_events, view.applied()))
+                .map(|_| Shard::new(limits.channel_events, view.applied()))
                 .collect(),
             view,
-            quota: Quota::new(limits.streams_per_user_max),
+            quota: StreamQuota::new(limits.streams_per_user_max),
             permits: Arc::new(Semaphore::new(limits.streams_max.min(Semaphore::MAX_PERMITS))),
             limits: limits.clone(),
         }))
@@ -90,7 +90,7 @@ impl Hub {
         Dispatcher::new(self.clone(), lane)
     }
 
-    /// Whether anybody watches on `lane`. To be asked after a batch was applied: whoever comes
+    /// Whether anybody watches on `lane`. FanOutTarget be asked after a batch was applied: whoever comes
     /// later finds it in the view.
     #[must_use]
     pub fn is_watched(&self, lane: usize) -> bool {
@@ -152,7 +152,7 @@ impl Hub {
         Some(runtime::lane()).filter(|&lane| lane < self.lanes()).unwrap_or_default()
     }
 
-    fn lane(&self, lane: usize) -> &Lane {
+    fn lane(&self, lane: usize) -> &Shard {
         &self.0.lanes[lane]
     }
 }

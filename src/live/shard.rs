@@ -11,16 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 
-use super::audience::Registry;
-use super::delivery::Of;
-use super::{Hub, Run};
+use super::audience::Audiences;
+use super::delivery::FeedKind;
+use super::{EventBatch, LiveFeeds};
 use crate::model::{Revision, UserId};
-use crate::state::View;
+use crate::state::State;
 
 /// One lane.
 #[derive(Debug)]
-pub(super) struct Lane {
-    registry: Mutex<Registry>,
+pub(super) struct Shard {
+    registry: Mutex<Audiences>,
     /// How many streams there are here, so that nothing crosses to a lane that nobody watches on.
     watched: AtomicUsize,
     /// Everything up to here is in the channels it belongs in.
@@ -33,16 +33,16 @@ pub(super) struct Lane {
 /// One stream's part in its user's channel. Leaves when dropped.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    hub: Hub,
+    hub: LiveFeeds,
     lane: usize,
     place: usize,
-    pub(super) receiver: Receiver<Arc<Run>>,
+    pub(super) receiver: Receiver<Arc<EventBatch>>,
 }
 
-impl Lane {
+impl Shard {
     pub(super) fn new(channel_runs: usize, dispatched: Revision) -> Self {
         Self {
-            registry: Mutex::new(Registry::new(channel_runs)),
+            registry: Mutex::new(Audiences::new(channel_runs)),
             watched: AtomicUsize::new(0),
             dispatched: AtomicU64::new(dispatched.get()),
             lagging: AtomicBool::new(false),
@@ -66,7 +66,7 @@ impl Lane {
         self.lagging.load(Ordering::SeqCst)
     }
 
-    /// Whether something was lost. What is applied from now on is not, before the next [`Lane::lag`];
+    /// Whether something was lost. What is applied from now on is not, before the next [`Shard::lag`];
     /// whoever asks the view after this finds all that was lost there.
     pub(super) fn begin_afresh(&self) -> bool {
         self.lagging.swap(false, Ordering::SeqCst)
@@ -77,7 +77,7 @@ impl Lane {
         self.lagged.notified().await;
     }
 
-    pub(super) fn registry(&self) -> MutexGuard<'_, Registry> {
+    pub(super) fn registry(&self) -> MutexGuard<'_, Audiences> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,7 +94,7 @@ impl Lane {
 impl Subscription {
     /// Joins a channel of `user`'s on the lane of this thread. From now on everything that concerns the
     /// feed arrives there.
-    pub(super) fn new(hub: Hub, user: &UserId, of: Of) -> Self {
+    pub(super) fn new(hub: LiveFeeds, user: &UserId, of: FeedKind) -> Self {
         let lane = hub.lane_here();
         let it = hub.lane(lane);
         // Counted before the view is read; see `is_watched`.
@@ -112,10 +112,10 @@ impl Subscription {
 }
 
 /// Whose posts go to a feed, by now.
-pub(super) fn authors_of(view: &View, (user, of): &(UserId, Of)) -> Vec<UserId> {
+pub(super) fn authors_of(view: &State, (user, of): &(UserId, FeedKind)) -> Vec<UserId> {
     match of {
-        Of::Feed => std::iter::once(user.clone()).chain(view.feed_authors(user)).collect(),
-        Of::Notifications => Vec::new(),
+        FeedKind::Feed => std::iter::once(user.clone()).chain(view.feed_authors(user)).collect(),
+        FeedKind::Notifications => Vec::new(),
     }
 }
 

@@ -28,11 +28,14 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::catch_up::{Missed, Part};
-use super::filter::Sifted;
-use super::quota::Place;
+use super::catch_up::{BacklogPart, CaughtUpPart};
+use super::filter::Filtered;
+use super::quota::StreamSlot;
 use super::shard::Subscription;
-use super::{CursorError, Error, FeedEvent, Hub, Run, Start, Step, WatchOptions, Watched};
+use super::{
+    CursorError, Error, EventBatch, FeedEvent, LiveFeeds, Start, StreamMessage, WatchOptions,
+    Watched,
+};
 use crate::config::Limits;
 use crate::model::{Cursor, Revision, UserId};
 use crate::query::BacklogKind;
@@ -41,7 +44,7 @@ use crate::query::BacklogKind;
 pub(super) const BATCH_OVERHEAD_BYTES: usize = 256;
 
 #[derive(Debug)]
-enum Phase {
+enum StreamPhase {
     Opening { snapshot_items: Option<usize>, refused: Option<CursorError> },
     Resetting { refused: CursorError },
     CatchingUp,
@@ -50,8 +53,8 @@ enum Phase {
 }
 
 /// What ends the wait of a live stream.
-enum Woken {
-    Run(Arc<Run>),
+enum Wakeup {
+    Events(Arc<EventBatch>),
     Overrun,
     Silence,
     Closing,
@@ -60,19 +63,19 @@ enum Woken {
 /// A live feed, opened. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub struct LiveStream {
-    hub: Hub,
+    hub: LiveFeeds,
     user: UserId,
     watched: Watched,
     subscription: Subscription,
-    phase: Phase,
+    phase: StreamPhase,
     /// All that concerns the feed up to here was handed out, or is none.
     at: Cursor,
     /// The cursor handed out last. It is behind `at` after a look that found nothing.
     told: Cursor,
     /// What comes next, in order, all after `at`. At most what a batch or the channel holds.
-    ready: VecDeque<Arc<Run>>,
+    ready: VecDeque<Arc<EventBatch>>,
     /// What comes after that, as far as it concerns the feed.
-    unsifted: VecDeque<Arc<Run>>,
+    unsifted: VecDeque<Arc<EventBatch>>,
     told_caught_up: bool,
     heartbeat: Duration,
     silent_until: Instant,
@@ -80,13 +83,13 @@ pub struct LiveStream {
     silence: Pin<Box<Sleep>>,
     /// Ends the stream.
     closing: CancellationToken,
-    _place: Place,
+    _place: StreamSlot,
     _permit: OwnedSemaphorePermit,
 }
 
 impl LiveStream {
     pub(super) fn open(
-        hub: Hub,
+        hub: LiveFeeds,
         user: &UserId,
         start: Start,
         options: WatchOptions,
@@ -114,7 +117,7 @@ impl LiveStream {
             user: user.clone(),
             watched: options.of,
             subscription,
-            phase: Phase::Opening { snapshot_items, refused },
+            phase: StreamPhase::Opening { snapshot_items, refused },
             at,
             told: at,
             ready: VecDeque::new(),
@@ -129,17 +132,17 @@ impl LiveStream {
         })
     }
 
-    /// Ends with [`Step::Closing`] when `token` is cancelled.
+    /// Ends with [`StreamMessage::Closing`] when `token` is cancelled.
     #[must_use]
     pub fn until(self, token: CancellationToken) -> Self {
         Self { closing: token, ..self }
     }
 
-    /// The next message; waits for it. `None` after [`Step::Closing`].
+    /// The next message; waits for it. `None` after [`StreamMessage::Closing`].
     ///
     /// # Errors
     /// The log could not be read. The stream is then to be dropped.
-    pub async fn next(&mut self) -> Result<Option<Step>, Error> {
+    pub async fn next(&mut self) -> Result<Option<StreamMessage>, Error> {
         let step = self.next_step().await?;
         self.told = self.at;
         let heartbeat = self.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
@@ -153,85 +156,86 @@ impl LiveStream {
         self.at
     }
 
-    async fn next_step(&mut self) -> Result<Option<Step>, Error> {
+    async fn next_step(&mut self) -> Result<Option<StreamMessage>, Error> {
         loop {
             match self.phase {
-                Phase::Opening { snapshot_items, refused } => {
+                StreamPhase::Opening { snapshot_items, refused } => {
                     if let Some(items_max) = snapshot_items {
                         self.at = self.hub.snapshot(&self.user, self.watched, items_max).await?;
                     }
-                    self.phase =
-                        refused.map_or(Phase::CatchingUp, |refused| Phase::Resetting { refused });
+                    self.phase = refused.map_or(StreamPhase::CatchingUp, |refused| {
+                        StreamPhase::Resetting { refused }
+                    });
                     return Ok(Some(self.opened()));
                 }
-                Phase::Ended => return Ok(None),
+                StreamPhase::Ended => return Ok(None),
                 _ if self.closing.is_cancelled() => {
-                    self.phase = Phase::Ended;
-                    return Ok(Some(Step::Closing { cursor: self.at }));
+                    self.phase = StreamPhase::Ended;
+                    return Ok(Some(StreamMessage::Closing { cursor: self.at }));
                 }
-                Phase::Resetting { refused } => {
-                    self.phase = Phase::CatchingUp;
+                StreamPhase::Resetting { refused } => {
+                    self.phase = StreamPhase::CatchingUp;
                     let oldest = self.hub.cursor_after(self.hub.0.view.log().oldest());
-                    return Ok(Some(Step::Reset { reason: refused, oldest }));
+                    return Ok(Some(StreamMessage::Reset { reason: refused, oldest }));
                 }
                 _ if !self.unsifted.is_empty() => self.sift().await?,
                 _ if !self.ready.is_empty() => return Ok(Some(self.batch())),
-                Phase::CatchingUp => {
+                StreamPhase::CatchingUp => {
                     self.read_backlog().await?;
                     if self.ready.is_empty() {
-                        self.phase = Phase::Live;
+                        self.phase = StreamPhase::Live;
                         if !self.told_caught_up {
                             self.told_caught_up = true;
-                            return Ok(Some(Step::CaughtUp { cursor: self.at }));
+                            return Ok(Some(StreamMessage::CaughtUp { cursor: self.at }));
                         }
                     }
                 }
-                Phase::Live => match self.wait().await {
-                    Woken::Run(run) => {
+                StreamPhase::Live => match self.wait().await {
+                    Wakeup::Events(run) => {
                         self.take(run);
                         self.drain();
                     }
-                    Woken::Overrun => self.phase = Phase::CatchingUp,
-                    Woken::Silence => {
+                    Wakeup::Overrun => self.phase = StreamPhase::CatchingUp,
+                    Wakeup::Silence => {
                         // Read before the channel is emptied: all up to it is in there.
                         let dispatched = self.subscription.dispatched();
                         self.drain();
                         let is_level = self.ready.is_empty() && self.unsifted.is_empty();
-                        if is_level && matches!(self.phase, Phase::Live) {
+                        if is_level && matches!(self.phase, StreamPhase::Live) {
                             self.at.after = self.at.after.max(dispatched);
-                            return Ok(Some(Step::Bookmark { cursor: self.at }));
+                            return Ok(Some(StreamMessage::Bookmark { cursor: self.at }));
                         }
                     }
-                    Woken::Closing => {}
+                    Wakeup::Closing => {}
                 },
             }
         }
     }
 
-    fn opened(&self) -> Step {
+    fn opened(&self) -> StreamMessage {
         let head = self.hub.0.view.applied().max(self.at.needs());
-        Step::Opened {
+        StreamMessage::Opened {
             cursor: self.at,
             head: self.hub.cursor_after(head),
             heartbeat: self.heartbeat,
         }
     }
 
-    async fn wait(&mut self) -> Woken {
+    async fn wait(&mut self) -> Wakeup {
         loop {
             tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return Woken::Closing,
+                () = self.closing.cancelled() => return Wakeup::Closing,
                 received = self.subscription.receiver.recv() => return match received {
                     // The lane was overrun, and this is where.
-                    Ok(run) if run.is_empty() => Woken::Overrun,
-                    Ok(run) => Woken::Run(run),
+                    Ok(run) if run.is_empty() => Wakeup::Overrun,
+                    Ok(run) => Wakeup::Events(run),
                     // The feed is there for as long as the subscription, and the sender with it.
-                    Err(RecvError::Lagged(_) | RecvError::Closed) => Woken::Overrun,
+                    Err(RecvError::Lagged(_) | RecvError::Closed) => Wakeup::Overrun,
                 },
                 () = &mut self.silence => {
                     if self.silent_until <= Instant::now() {
-                        return Woken::Silence;
+                        return Wakeup::Silence;
                     }
                     self.silence.as_mut().reset(self.silent_until);
                 }
@@ -246,7 +250,7 @@ impl LiveStream {
                 Ok(run) if !run.is_empty() => self.take(run),
                 Err(TryRecvError::Empty) => return,
                 Ok(_) | Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
-                    self.phase = Phase::CatchingUp;
+                    self.phase = StreamPhase::CatchingUp;
                     return;
                 }
             }
@@ -254,11 +258,11 @@ impl LiveStream {
     }
 
     /// Takes of `run` what the backlog did not have.
-    fn take(&mut self, run: Arc<Run>) {
+    fn take(&mut self, run: Arc<EventBatch>) {
         let known = run.partition_point(|event| event.revision <= self.at.after);
         let run = match known {
             0 => run,
-            known if known < run.len() => Arc::new(Run::new(run[known..].to_vec())),
+            known if known < run.len() => Arc::new(EventBatch::new(run[known..].to_vec())),
             _ => return,
         };
         if run.is_conditional() || !self.unsifted.is_empty() {
@@ -287,19 +291,19 @@ impl LiveStream {
                         Some(found) => found,
                         None => unreachable!("each conditional event has an answer"),
                     },
-                    false => Sifted::Kept,
+                    false => Filtered::Kept,
                 };
-                is_as_sent &= matches!(found, Sifted::Kept);
+                is_as_sent &= matches!(found, Filtered::Kept);
                 match found {
-                    Sifted::Kept => kept.push(Arc::clone(event)),
-                    Sifted::Extended(event) => kept.push(event),
-                    Sifted::Dropped => {}
+                    Filtered::Kept => kept.push(Arc::clone(event)),
+                    Filtered::Extended(event) => kept.push(event),
+                    Filtered::Dropped => {}
                 }
             }
             if is_as_sent {
                 self.ready.push_back(run);
             } else if !kept.is_empty() {
-                self.ready.push_back(Arc::new(Run::new(kept)));
+                self.ready.push_back(Arc::new(EventBatch::new(kept)));
             }
         }
         if self.ready.is_empty() {
@@ -310,7 +314,7 @@ impl LiveStream {
 
     /// A batch of the first ready events, of which there must be some. One run is passed on as it
     /// is, so that all who are sent it share its bytes.
-    fn batch(&mut self) -> Step {
+    fn batch(&mut self) -> StreamMessage {
         let limits = &self.hub.0.limits;
         let (mut runs, mut count, mut bytes) = (0, 0, BATCH_OVERHEAD_BYTES);
         for run in &self.ready {
@@ -327,18 +331,18 @@ impl LiveStream {
             (0, Some(run)) => {
                 let (fitting, left) = run.split_at(fitting(&run, limits));
                 if !left.is_empty() {
-                    self.ready.push_front(Arc::new(Run::new(left.to_vec())));
+                    self.ready.push_front(Arc::new(EventBatch::new(left.to_vec())));
                 }
-                Arc::new(Run::new(fitting.to_vec()))
+                Arc::new(EventBatch::new(fitting.to_vec()))
             }
             (_, run) => {
                 let runs = run.iter().chain(&first);
-                Arc::new(Run::new(runs.flat_map(|run| run.iter().cloned()).collect()))
+                Arc::new(EventBatch::new(runs.flat_map(|run| run.iter().cloned()).collect()))
             }
         };
         let prev = self.told;
         self.at.after = events.last().map_or(self.at.after, |event| event.revision);
-        Step::Batch { prev, cursor: self.at, events }
+        StreamMessage::Batch { prev, cursor: self.at, events }
     }
 
     /// Makes the next events ready that the view and the log have after `at`; none if the stream
@@ -359,10 +363,10 @@ impl LiveStream {
             }
             view.reached(until).await;
             let (user, watched, after) = (&self.user, self.watched, self.at.after);
-            let missed = self.hub.missed(Part { user, watched, after, until, kind }).await?;
-            let Missed { events, reached } = missed;
+            let missed = self.hub.missed(BacklogPart { user, watched, after, until, kind }).await?;
+            let CaughtUpPart { events, reached } = missed;
             if !events.is_empty() {
-                self.ready.push_back(Arc::new(Run::new(events)));
+                self.ready.push_back(Arc::new(EventBatch::new(events)));
                 return Ok(());
             }
             if reached < until {

@@ -1,4 +1,4 @@
-//! Posts as somebody sees them: which they see, and with which counts.
+//! PostCache as somebody sees them: which they see, and with which counts.
 //!
 //! Who is apart from nobody, as nearly all are, sees the counts that are stored. For others what
 //! those do whom they do not see is subtracted: one look for each of those, or one for each of what
@@ -10,20 +10,22 @@ use super::results::{Counts, PostView};
 use crate::model::{Post, PostId, UserId};
 use crate::state::reads::{ReadError, Reading};
 use crate::state::records::Order;
-use crate::state::records::record::{Answered, Key, Place, PostCounts, Subject, Table, Value};
-use crate::state::records::scan::Listing;
+use crate::state::records::record::{
+    Key, Position, PostCounts, RepliesByUser, Subject, Table, Value,
+};
+use crate::state::records::scan::RecordScan;
 use crate::state::users::UserIx;
-use crate::state::visibility::Hidden;
-use crate::state::{Happened, View};
+use crate::state::visibility::Visibility;
+use crate::state::{State, TimelineEvent};
 use crate::storage;
 
-/// Facts that are read at once.
+/// Records that are read at once.
 const AT_ONCE: usize = 1_024;
 
 /// Somebody who reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Viewer<'a> {
-    hidden: &'a Hidden,
+    hidden: &'a Visibility,
     /// `None` if the log has not named them.
     user: Option<UserIx>,
 }
@@ -45,7 +47,7 @@ impl<'a> Viewer<'a> {
     }
 }
 
-impl View {
+impl State {
     /// `posts`, which `viewer` sees, with what is counted of them; `None` if a part of that is not in
     /// memory. Says nothing of whether they see them.
     #[must_use]
@@ -99,7 +101,7 @@ impl View {
         }
         let happened = self.happened(&[id.revision()])?.pop().flatten();
         Ok(match happened {
-            Some(Happened::Post(post)) => self.is_seen(self.viewer(viewer), &post),
+            Some(TimelineEvent::Post(post)) => self.is_seen(self.viewer(viewer), &post),
             _ => false,
         })
     }
@@ -145,7 +147,7 @@ impl View {
 }
 
 impl Reading<'_> {
-    /// As [`View::post_views_at_hand`]. May read the index.
+    /// As [`State::post_views_at_hand`]. May read the index.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
@@ -167,7 +169,7 @@ impl Reading<'_> {
         let revisions = ids.iter().map(|id| id.revision());
         let revisions: Vec<_> = revisions.filter(|&at| self.has_applied(at)).collect();
         let posts = self.happened(&revisions)?.into_iter().filter_map(|happened| match happened {
-            Some(Happened::Post(post)) if self.is_seen(viewer, &post) => Some(post),
+            Some(TimelineEvent::Post(post)) if self.is_seen(viewer, &post) => Some(post),
             _ => None,
         });
         self.views_for(viewer, posts.collect())
@@ -227,7 +229,7 @@ impl Reading<'_> {
             },
         )?;
         self.unseen(viewer, (Table::Answers, Table::Answerers, subject), answers, |value| {
-            let Answered { replies, quotes, .. } = value.answered();
+            let RepliesByUser { replies, quotes, .. } = value.answered();
             subtract(&mut seen.replies, replies);
             subtract(&mut seen.quotes, quotes);
         })?;
@@ -259,8 +261,13 @@ impl Reading<'_> {
         if apart_max as u64 <= count {
             return viewer.apart().try_for_each(|users| look(&users));
         }
-        let mut listed =
-            Listing::new(&self.facts, (list, subject), Order::OldestFirst, Place::FIRST, AT_ONCE);
+        let mut listed = RecordScan::new(
+            &self.facts,
+            (list, subject),
+            Order::OldestFirst,
+            Position::FIRST,
+            AT_ONCE,
+        );
         loop {
             let some: Vec<_> = listed.by_ref().take(AT_ONCE).collect::<Result<_, _>>()?;
             let users = some.iter().map(|(_, value)| value.user());

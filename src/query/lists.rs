@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::hydrate::Viewer;
-use super::results::{ListedUser, Page, PagePlace, PostList, PostView, UserList};
+use super::results::{ListedUser, Page, PagePosition, PostList, PostView, UserList};
 use crate::model::{Post, PostId, Revision, UserId};
 use crate::state::graph::Edge;
-use crate::state::reads::{Missing, ReadError, Reading};
+use crate::state::reads::{MissingEvent, ReadError, Reading};
 use crate::state::records::Order;
-use crate::state::records::record::{Place, Subject, Table, Value};
-use crate::state::records::scan::Listing;
-use crate::state::{Happened, View};
+use crate::state::records::record::{Position, Subject, Table, Value};
+use crate::state::records::scan::RecordScan;
+use crate::state::{State, TimelineEvent};
 
 /// Which page of which list.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct ListQuery<L> {
     /// The list.
     pub list: L,
     /// Where the page begins; `None` for the newest.
-    pub place: Option<PagePlace>,
+    pub place: Option<PagePosition>,
     /// How many items at most.
     pub items_max: usize,
 }
@@ -30,10 +30,10 @@ enum UsersIn {
     /// These, in memory.
     Edges(Vec<Edge>),
     /// The values of these facts.
-    Facts(Table, Subject),
+    Records(Table, Subject),
 }
 
-impl View {
+impl State {
     /// A page of a list of users, without those whom the viewer does not see; `None` if the list is
     /// not in memory. Says nothing of whether the viewer may read the list.
     #[must_use]
@@ -41,12 +41,12 @@ impl View {
         let (at, before) = self.place(query.place);
         match self.users_in(query) {
             UsersIn::Edges(edges) => Some(self.page_of_edges(edges, (at, before), query.items_max)),
-            UsersIn::Facts(..) => None,
+            UsersIn::Records(..) => None,
         }
     }
 
     /// Whether an answer or a quote was not deleted, and `viewer` sees its author.
-    pub(crate) fn stands(&self, viewer: Viewer<'_>, post: Place, author: Value) -> bool {
+    pub(crate) fn stands(&self, viewer: Viewer<'_>, post: Position, author: Value) -> bool {
         self.hidden.retracted(post.revision()).is_none() && viewer.sees(author.user())
     }
 
@@ -56,18 +56,18 @@ impl View {
         let mut posts = Vec::with_capacity(revisions.len());
         for (happened, &revision) in self.happened(&revisions)?.into_iter().zip(&revisions) {
             match happened {
-                Some(Happened::Post(post)) => posts.push(post),
+                Some(TimelineEvent::Post(post)) => posts.push(post),
                 None => return Ok(None),
-                Some(_) => return Err(Missing { revision }.into()),
+                Some(_) => return Err(MissingEvent { revision }.into()),
             }
         }
         Ok(Some(posts))
     }
 
     /// The position that a listing began with, and what the page has to be older than.
-    pub(crate) fn place(&self, place: Option<PagePlace>) -> (Revision, Revision) {
+    pub(crate) fn place(&self, place: Option<PagePosition>) -> (Revision, Revision) {
         match place {
-            Some(PagePlace { before, at }) => (at, before.min(at.next())),
+            Some(PagePosition { before, at }) => (at, before.min(at.next())),
             None => {
                 let at = self.applied();
                 (at, at.next())
@@ -81,18 +81,18 @@ impl View {
         about: (Table, Subject),
         before: Revision,
         items_max: usize,
-    ) -> Listing<'_> {
+    ) -> RecordScan<'_> {
         let expected = items_max.saturating_add(1);
-        Listing::new(&self.facts, about, Order::NewestFirst, before.into(), expected)
+        RecordScan::new(&self.facts, about, Order::NewestFirst, before.into(), expected)
     }
 
     fn users_in(&self, query: &ListQuery<UserList>) -> UsersIn {
         let viewer = self.ids.get(&query.viewer);
         match &query.list {
-            UserList::Likes(post) => UsersIn::Facts(Table::Likes, (*post).into()),
-            UserList::Reposts(post) => UsersIn::Facts(Table::Reposts, (*post).into()),
+            UserList::Likes(post) => UsersIn::Records(Table::Likes, (*post).into()),
+            UserList::Reposts(post) => UsersIn::Records(Table::Reposts, (*post).into()),
             UserList::Followers(user) => match self.ids.get(user) {
-                Some(user) => UsersIn::Facts(Table::Followers, user.into()),
+                Some(user) => UsersIn::Records(Table::Followers, user.into()),
                 None => UsersIn::Edges(Vec::new()),
             },
             UserList::Following(user) => {
@@ -130,7 +130,7 @@ impl View {
 }
 
 impl Reading<'_> {
-    /// As [`View::users_at_hand`]. May read the index.
+    /// As [`State::users_at_hand`]. May read the index.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
@@ -140,7 +140,7 @@ impl Reading<'_> {
             UsersIn::Edges(edges) => {
                 return Ok(self.page_of_edges(edges, (at, before), query.items_max));
             }
-            UsersIn::Facts(table, subject) => (table, subject),
+            UsersIn::Records(table, subject) => (table, subject),
         };
         let viewer = self.viewer(&query.viewer);
         let rows = self.newest((table, subject), before, query.items_max).map(placed);
@@ -179,11 +179,11 @@ impl Reading<'_> {
 }
 
 /// A row with its place as a revision.
-pub(crate) fn placed<E>(row: Result<(Place, Value), E>) -> Result<(Revision, Value), E> {
+pub(crate) fn placed<E>(row: Result<(Position, Value), E>) -> Result<(Revision, Value), E> {
     row.map(|(place, value)| (place.revision(), value))
 }
 
 /// A page of a listing that began at `at`, and goes on before `next`.
 pub(crate) fn page<T>(items: Vec<T>, next: Option<Revision>, at: Revision) -> Page<T> {
-    Page { items, next: next.map(|before| PagePlace { before, at }), at }
+    Page { items, next: next.map(|before| PagePosition { before, at }), at }
 }

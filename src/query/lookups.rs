@@ -9,7 +9,7 @@
 //! ```
 
 use crate::model::{PostId, Revision, UserId};
-use crate::state::View;
+use crate::state::State;
 use crate::state::records::record::{Key, Table, Value};
 use crate::storage;
 
@@ -32,7 +32,7 @@ pub struct Evidence {
     as_of: Revision,
 }
 
-impl View {
+impl State {
     /// The answer to `question`; `None` if memory does not know.
     #[must_use]
     pub fn look_up_at_hand(&self, question: &Question) -> Option<Evidence> {

@@ -21,7 +21,7 @@ pub use lists::ListQuery;
 pub use lookups::{Evidence, Question};
 pub use notifications::NoticesQuery;
 pub use results::{
-    Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePlace, PostList,
+    Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePosition, PostList,
     PostView, Profile, Relationship, Thread, ThreadPost, UserList,
 };
 pub use thread::ThreadQuery;

@@ -9,13 +9,13 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use super::lists::page;
-use super::results::{Notification, Notifications, PagePlace};
+use super::results::{Notification, Notifications, PagePosition};
 use crate::model::{Change, Post, PostId, Revision, UserId};
-use crate::state::reads::{Missing, ReadError, Reading};
-use crate::state::records::record::{Key, Notice, Place, Table, Value};
-use crate::state::records::scan::Listing;
+use crate::state::reads::{MissingEvent, ReadError, Reading};
+use crate::state::records::record::{Key, NotificationRecord, Position, Table, Value};
+use crate::state::records::scan::RecordScan;
 use crate::state::users::UserIx;
-use crate::state::{NoticeKind, View};
+use crate::state::{NotificationKind, State};
 use crate::storage;
 
 /// Which page of whose notifications.
@@ -24,18 +24,18 @@ pub struct NoticesQuery {
     /// Whose.
     pub user: UserId,
     /// Where the page begins; `None` for the newest.
-    pub place: Option<PagePlace>,
+    pub place: Option<PagePosition>,
     /// How many at most.
     pub items_max: usize,
 }
 
 /// The notices of a user and their new followers, merged.
 struct Told<'a> {
-    notices: Peekable<Listing<'a>>,
-    followers: Peekable<Listing<'a>>,
+    notices: Peekable<RecordScan<'a>>,
+    followers: Peekable<RecordScan<'a>>,
 }
 
-impl NoticeKind {
+impl NotificationKind {
     /// Whether the change that it tells of published a post.
     pub(crate) fn is_of_a_post(self) -> bool {
         matches!(self, Self::Reply | Self::Quote | Self::Mention)
@@ -67,7 +67,7 @@ impl Reading<'_> {
         };
         let seen_until = self.facts.get(Key::of(Table::Seen, user))?;
         let seen_until = seen_until.map_or(Revision::ZERO, Value::revision);
-        let told = |revision, notice: Notice| {
+        let told = |revision, notice: NotificationRecord| {
             self.is_told(user, revision, notice).then_some((revision, notice))
         };
         let unseen = self
@@ -89,10 +89,15 @@ impl Reading<'_> {
     }
 }
 
-impl View {
+impl State {
     /// Whether `user` is told of what happened at `revision`: nothing of it was deleted, and they
     /// do not hide who did it.
-    pub(crate) fn is_told(&self, user: UserIx, revision: Revision, notice: Notice) -> bool {
+    pub(crate) fn is_told(
+        &self,
+        user: UserIx,
+        revision: Revision,
+        notice: NotificationRecord,
+    ) -> bool {
         let is_there = |revision| self.hidden.retracted(revision).is_none();
         !self.hidden.is_hidden(user, notice.actor)
             && (notice.post == Revision::ZERO || is_there(notice.post))
@@ -106,7 +111,7 @@ impl View {
         user: UserIx,
         before: Revision,
         items_max: usize,
-    ) -> impl Iterator<Item = Result<(Revision, Notice), storage::Error>> {
+    ) -> impl Iterator<Item = Result<(Revision, NotificationRecord), storage::Error>> {
         let all = self.all_notices(user, before, items_max).take(self.looks_max);
         all.filter(move |told| match told {
             Ok((revision, notice)) => self.is_told(user, *revision, *notice),
@@ -123,7 +128,7 @@ impl View {
     /// What `told` says in full; `None` if a post was deleted in this moment.
     fn notified(
         &self,
-        told: &[(Revision, Notice)],
+        told: &[(Revision, NotificationRecord)],
     ) -> Result<Option<Vec<Notification>>, ReadError> {
         let published = told.iter().filter(|(_, it)| it.kind.is_of_a_post());
         let published: Vec<_> = published.map(|&(revision, _)| PostId::at(revision)).collect();
@@ -136,9 +141,9 @@ impl View {
         let mut times = HashMap::new();
         for (event, (revision, kind)) in self.log.get_many(&asked)?.into_iter().zip(others) {
             let event = event.filter(|event| kind.is_of(&event.change));
-            times.insert(revision, event.ok_or(Missing { revision })?.time);
+            times.insert(revision, event.ok_or(MissingEvent { revision })?.time);
         }
-        let notification = |&(revision, notice): &(Revision, Notice)| {
+        let notification = |&(revision, notice): &(Revision, NotificationRecord)| {
             let post = posts.remove(&revision);
             let time = post.as_ref().map(|post| post.time);
             Some(Notification {
@@ -155,12 +160,12 @@ impl View {
 }
 
 impl Iterator for Told<'_> {
-    type Item = Result<(Revision, Notice), storage::Error>;
+    type Item = Result<(Revision, NotificationRecord), storage::Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         // Errors come first, as a place cannot be told from them.
-        let place = |row: Option<&Result<(Place, Value), storage::Error>>| {
-            row.map(|row| row.as_ref().map_or(Place::LAST, |&(place, _)| place))
+        let place = |row: Option<&Result<(Position, Value), storage::Error>>| {
+            row.map(|row| row.as_ref().map_or(Position::LAST, |&(place, _)| place))
         };
         if place(self.notices.peek()) >= place(self.followers.peek()) {
             let notice = self.notices.next()?;
@@ -168,8 +173,8 @@ impl Iterator for Told<'_> {
         }
         let follower = self.followers.next()?;
         Some(follower.map(|(place, value)| {
-            let (kind, post) = (NoticeKind::Follow, Revision::ZERO);
-            (place.revision(), Notice { kind, actor: value.user(), post })
+            let (kind, post) = (NotificationKind::Follow, Revision::ZERO);
+            (place.revision(), NotificationRecord { kind, actor: value.user(), post })
         }))
     }
 }

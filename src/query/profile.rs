@@ -3,7 +3,7 @@
 use super::hydrate::Viewer;
 use super::results::{Profile, Relationship};
 use crate::model::UserId;
-use crate::state::View;
+use crate::state::State;
 use crate::state::reads::{ReadError, Reading};
 use crate::state::records::record::{Key, Table, UserCounts, Value};
 use crate::state::users::UserIx;
@@ -11,7 +11,7 @@ use crate::state::users::UserIx;
 /// Followers that are looked at without asking whether anybody waits for that.
 const AT_ONCE: usize = 1_024;
 
-impl View {
+impl State {
     /// Whether one of the two blocks the other: then neither sees the other.
     #[must_use]
     pub fn are_apart(&self, one: &UserId, other: &UserId) -> bool {
@@ -63,7 +63,7 @@ impl View {
 }
 
 impl Reading<'_> {
-    /// As [`View::profile_at_hand`]. May read the index.
+    /// As [`State::profile_at_hand`]. May read the index.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::model::{Post, PostId, Revision, Timestamp, UserId};
-use crate::state::NoticeKind;
+use crate::state::NotificationKind;
 
 /// A place in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PagePlace {
+pub struct PagePosition {
     /// The page has what is older than this.
     pub before: Revision,
     /// The position that the listing began with.
@@ -20,7 +20,7 @@ pub struct Page<T> {
     /// What is on it, newest first.
     pub items: Vec<T>,
     /// Where the next page begins; `None` at the end of the listing.
-    pub next: Option<PagePlace>,
+    pub next: Option<PagePosition>,
     /// The position that the listing began with.
     pub at: Revision,
 }
@@ -178,7 +178,7 @@ pub struct Notification {
     /// When that was.
     pub time: Timestamp,
     /// What happened.
-    pub kind: NoticeKind,
+    pub kind: NotificationKind,
     /// Who did it.
     pub actor: UserId,
     /// The user's post that it was done to, if it was.

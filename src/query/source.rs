@@ -7,12 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use crate::model::{Change, Mark, MarkKind, Revision};
-use crate::state::Happened;
-use crate::state::caches::posts::Posts;
-use crate::state::reads::{Caller, Missing, ReadError};
-use crate::state::timelines::posts::Authors;
+use crate::state::TimelineEvent;
+use crate::state::caches::posts::PostCache;
+use crate::state::reads::{Cancellation, MissingEvent, ReadError};
+use crate::state::timelines::posts::PostTimelines;
 use crate::state::users::UserIx;
-use crate::storage::{self, History, Index, Snapshot};
+use crate::storage::{self, Index, Snapshot, TimelineKind};
 
 /// Marks read from the index at once: one place of a table costs nearly as much as its next
 /// few.
@@ -30,7 +30,7 @@ pub(crate) trait Beyond {
     /// Why it does not say.
     type Error;
 
-    /// The newest post of `author`'s before `before`. Memory has all after `until`.
+    /// The newest post of `author`'s before `before`. MemoryStore has all after `until`.
     fn newest_before(
         &self,
         author: UserIx,
@@ -38,24 +38,24 @@ pub(crate) trait Beyond {
         until: Mark,
     ) -> Result<Option<Mark>, Self::Error>;
 
-    /// The oldest mark of `user`'s after `after`. Memory has all after `until`.
+    /// The oldest mark of `user`'s after `after`. MemoryStore has all after `until`.
     fn oldest_after(
         &self,
-        history: History,
+        history: TimelineKind,
         user: UserIx,
         after: Mark,
         until: Mark,
     ) -> Result<Option<Mark>, Self::Error>;
 
     /// What happened at `revision`, if that is in memory.
-    fn at_hand(&self, revision: Revision) -> Option<Happened>;
+    fn at_hand(&self, revision: Revision) -> Option<TimelineEvent>;
 
     /// How many events are best asked for at once.
     fn events_at_once(&self) -> usize;
 
     /// What happened at each of `marks`, none of which is a change. It is what the mark says, unless
     /// it was erased since.
-    fn happened(&self, marks: &[Mark]) -> Result<Vec<Happened>, Self::Error>;
+    fn happened(&self, marks: &[Mark]) -> Result<Vec<TimelineEvent>, Self::Error>;
 
     /// How many marks may be looked at for one page.
     fn looks_max(&self) -> usize;
@@ -67,13 +67,13 @@ pub(crate) trait Beyond {
 /// Ends the read.
 #[derive(Debug)]
 pub(crate) struct MemoryOnly<'a> {
-    posts: &'a Posts,
+    posts: &'a PostCache,
     looks_max: usize,
     passed_over: Cell<usize>,
 }
 
 impl<'a> MemoryOnly<'a> {
-    pub(crate) fn new(posts: &'a Posts, looks_max: usize) -> Self {
+    pub(crate) fn new(posts: &'a PostCache, looks_max: usize) -> Self {
         Self { posts, looks_max, passed_over: Cell::new(0) }
     }
 }
@@ -91,7 +91,7 @@ impl Beyond for MemoryOnly<'_> {
 
     fn oldest_after(
         &self,
-        _: History,
+        _: TimelineKind,
         _: UserIx,
         _: Mark,
         _: Mark,
@@ -99,7 +99,7 @@ impl Beyond for MemoryOnly<'_> {
         Err(NotAtHand)
     }
 
-    fn at_hand(&self, revision: Revision) -> Option<Happened> {
+    fn at_hand(&self, revision: Revision) -> Option<TimelineEvent> {
         self.posts.cached(revision)
     }
 
@@ -107,7 +107,7 @@ impl Beyond for MemoryOnly<'_> {
         1
     }
 
-    fn happened(&self, _: &[Mark]) -> Result<Vec<Happened>, NotAtHand> {
+    fn happened(&self, _: &[Mark]) -> Result<Vec<TimelineEvent>, NotAtHand> {
         Err(NotAtHand)
     }
 
@@ -122,18 +122,18 @@ impl Beyond for MemoryOnly<'_> {
     }
 }
 
-/// Reads the index and the log, and blocks while it does. For one read of a feed.
+/// ReadPool the index and the log, and blocks while it does. For one read of a feed.
 #[derive(Debug)]
 pub(crate) struct FromIndex<'a> {
     /// Without an index memory has everything, and nothing is asked for.
     index: Option<&'a Index>,
-    posts_of: &'a Authors,
-    posts: &'a Posts,
+    posts_of: &'a PostTimelines,
+    posts: &'a PostCache,
     looks_max: usize,
-    caller: Caller,
+    caller: Cancellation,
     snapshot: RefCell<Option<Snapshot<'a>>>,
     /// By user: what was read and not asked for yet, the oldest last.
-    ahead: RefCell<HashMap<(History, UserIx), Vec<Mark>>>,
+    ahead: RefCell<HashMap<(TimelineKind, UserIx), Vec<Mark>>>,
     /// By author: the same of those that are read backwards, the newest last; they have all before
     /// the mark.
     behind: RefCell<HashMap<UserIx, (Mark, Vec<Mark>)>>,
@@ -142,16 +142,16 @@ pub(crate) struct FromIndex<'a> {
 impl<'a> FromIndex<'a> {
     pub(crate) fn new(
         index: Option<&'a Index>,
-        (posts_of, posts): (&'a Authors, &'a Posts),
+        (posts_of, posts): (&'a PostTimelines, &'a PostCache),
         looks_max: usize,
-        caller: Caller,
+        caller: Cancellation,
     ) -> Self {
         let (ahead, behind) = (RefCell::default(), RefCell::default());
         let snapshot = RefCell::default();
         Self { index, posts_of, posts, looks_max, caller, snapshot, ahead, behind }
     }
 
-    /// Reads the tables as they are at some moment since they were complete until `until`: memory
+    /// ReadPool the tables as they are at some moment since they were complete until `until`: memory
     /// may have dropped all up to there.
     fn read(
         &self,
@@ -175,7 +175,7 @@ impl<'a> FromIndex<'a> {
             return Ok((Vec::new(), false));
         }
         let newest_first = self.read(until, |snapshot| {
-            snapshot.newest_before(History::Posts, author.number(), until.next(), max)
+            snapshot.newest_before(TimelineKind::Posts, author.number(), until.next(), max)
         })?;
         let is_all = newest_first.len() < max;
         let rising: Vec<_> = newest_first.iter().rev().copied().collect();
@@ -212,7 +212,7 @@ impl Beyond for FromIndex<'_> {
         // Who came here before goes far back.
         let max = if behind.contains_key(&author) { READ_AHEAD } else { 1 };
         let found = self.read(until, |snapshot| {
-            snapshot.newest_before(History::Posts, author.number(), before, max)
+            snapshot.newest_before(TimelineKind::Posts, author.number(), before, max)
         })?;
         behind.insert(author, (before, found.iter().rev().copied().collect()));
         Ok(found.first().copied())
@@ -220,7 +220,7 @@ impl Beyond for FromIndex<'_> {
 
     fn oldest_after(
         &self,
-        history: History,
+        history: TimelineKind,
         user: UserIx,
         after: Mark,
         until: Mark,
@@ -237,7 +237,7 @@ impl Beyond for FromIndex<'_> {
         Ok(ahead.last().copied())
     }
 
-    fn at_hand(&self, revision: Revision) -> Option<Happened> {
+    fn at_hand(&self, revision: Revision) -> Option<TimelineEvent> {
         self.posts.cached(revision)
     }
 
@@ -245,11 +245,11 @@ impl Beyond for FromIndex<'_> {
         READ_EVENTS
     }
 
-    fn happened(&self, marks: &[Mark]) -> Result<Vec<Happened>, ReadError> {
+    fn happened(&self, marks: &[Mark]) -> Result<Vec<TimelineEvent>, ReadError> {
         let revisions: Vec<_> = marks.iter().map(|mark| mark.revision()).collect();
         let happened = self.posts.get_many(&revisions)?;
         match happened.iter().zip(marks).find(|(happened, mark)| !is_of(mark.kind(), happened)) {
-            Some((_, mark)) => Err(Missing { revision: mark.revision() }.into()),
+            Some((_, mark)) => Err(MissingEvent { revision: mark.revision() }.into()),
             None => Ok(happened),
         }
     }
@@ -264,12 +264,12 @@ impl Beyond for FromIndex<'_> {
 }
 
 /// Whether something like this has marks of `kind`.
-fn is_of(kind: MarkKind, happened: &Happened) -> bool {
+fn is_of(kind: MarkKind, happened: &TimelineEvent) -> bool {
     match kind {
         MarkKind::Post | MarkKind::Conditional => {
-            matches!(happened, Happened::Post(_) | Happened::Other(Change::Erased { .. }))
+            matches!(happened, TimelineEvent::Post(_) | TimelineEvent::Other(Change::Erased { .. }))
         }
-        MarkKind::Repost => matches!(happened, Happened::Repost(_)),
-        MarkKind::Change => matches!(happened, Happened::Other(_)),
+        MarkKind::Repost => matches!(happened, TimelineEvent::Repost(_)),
+        MarkKind::Change => matches!(happened, TimelineEvent::Other(_)),
     }
 }

@@ -1,30 +1,30 @@
 //! Whose turn it is to change the view: one caller's at a time.
 //!
-//! What only the applier may call takes an [`Applying`], of which a view has one. So nothing that
+//! What only the applier may call takes an [`ApplyRight`], of which a view has one. So nothing that
 //! reads can come there, and what is there need not be safe against a second writer.
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// The right to change the view.
 #[derive(Debug)]
-pub(crate) struct Applying(());
+pub(crate) struct ApplyRight(());
 
 /// Where the right is while nobody has it.
 #[derive(Debug)]
-pub(crate) struct Turn(Mutex<Applying>);
+pub(crate) struct ApplyTurn(Mutex<ApplyRight>);
 
-impl Default for Turn {
+impl Default for ApplyTurn {
     fn default() -> Self {
-        Self(Mutex::new(Applying(())))
+        Self(Mutex::new(ApplyRight(())))
     }
 }
 
-impl Turn {
+impl ApplyTurn {
     /// Takes the right, until what is given is dropped.
     ///
     /// # Panics
     /// Somebody has it, or panicked while they had it: then it is not known what they did by then.
-    pub(crate) fn take(&self) -> MutexGuard<'_, Applying> {
+    pub(crate) fn take(&self) -> MutexGuard<'_, ApplyRight> {
         match self.0.try_lock() {
             Ok(applying) => applying,
             Err(TryLockError::WouldBlock) => panic!("the view is being changed by somebody else"),

@@ -6,7 +6,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use super::apply_right::Applying;
+use super::apply_right::ApplyRight;
 use super::users::UserIx;
 
 /// Users under one lock. A lock a user would cost more than most of what it guards.
@@ -37,11 +37,11 @@ impl<T: Default> Dense<T> {
         Some(look(&page[user.index() % PAGE_USERS]))
     }
 
-    /// Changes `user`'s value, which may be a new one.
+    /// ChangeTimelines `user`'s value, which may be a new one.
     pub(crate) fn change<R>(
         &self,
         user: UserIx,
-        by: &Applying,
+        by: &ApplyRight,
         change: impl FnOnce(&mut T) -> R,
     ) -> R {
         self.make_room(user, by);
@@ -50,7 +50,7 @@ impl<T: Default> Dense<T> {
         change(&mut page[user.index() % PAGE_USERS])
     }
 
-    /// Changes `user`'s value, if there is one: for those who do not change what the view says.
+    /// ChangeTimelines `user`'s value, if there is one: for those who do not change what the view says.
     pub(crate) fn change_if_there<R>(
         &self,
         user: UserIx,
@@ -62,7 +62,7 @@ impl<T: Default> Dense<T> {
     }
 
     /// Gives `user` a value, if they have none.
-    pub(crate) fn make_room(&self, user: UserIx, _: &Applying) {
+    pub(crate) fn make_room(&self, user: UserIx, _: &ApplyRight) {
         while self.pages.count() <= user.index() / PAGE_USERS {
             self.pages.push(RwLock::new(std::array::from_fn(|_| T::default())));
         }

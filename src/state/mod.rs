@@ -26,25 +26,25 @@ mod watermark;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use crate::state::reads::Reads;
-use apply_right::Turn;
-use caches::counts::Tallies;
-use caches::posts::Posts;
+use crate::state::reads::ReadPool;
+use apply_right::ApplyTurn;
+use caches::counts::CountCache;
+use caches::posts::PostCache;
 use graph::Graph;
-use records::Facts;
-use reducer::memory::Memory;
-use requests::Requests;
-use timelines::changes::Changes;
-use timelines::posts::Authors;
-use users::Ids;
-use visibility::Hidden;
+use records::Records;
+use reducer::memory::MemoryStore;
+use requests::RequestIds;
+use timelines::changes::ChangeTimelines;
+use timelines::posts::PostTimelines;
+use users::Users;
+use visibility::Visibility;
 use watermark::Watermark;
 
-pub use applied::{Applied, Noticed};
-pub use caches::posts::{Happened, Reposted};
-pub use reads::{Missing, ReadError, Reading};
-pub use records::record::NoticeKind;
-pub use reducer::index::Writing;
+pub use applied::{AppliedEvent, NewNotification};
+pub use caches::posts::{Repost, TimelineEvent};
+pub use reads::{MissingEvent, ReadError, Reading};
+pub use records::record::NotificationKind;
+pub use reducer::index::IndexStore;
 
 use crate::config::Limits;
 use crate::model::{Change, Event, Post, RequestId, Revision, UserId};
@@ -52,29 +52,29 @@ use crate::storage::{self, Log};
 
 /// What the log says, as of the revision that was applied last.
 #[derive(Debug)]
-pub struct View {
+pub struct State {
     pub(crate) log: Arc<dyn Log>,
-    pub(crate) ids: Ids,
+    pub(crate) ids: Users,
     pub(crate) graph: Graph,
-    pub(crate) hidden: Hidden,
-    pub(crate) facts: Facts,
-    pub(crate) tallies: Tallies,
+    pub(crate) hidden: Visibility,
+    pub(crate) facts: Records,
+    pub(crate) tallies: CountCache,
     /// Who published what.
-    pub(crate) posts_of: Authors,
+    pub(crate) posts_of: PostTimelines,
     /// Who changed whom they follow.
-    pub(crate) changes_of: Changes,
-    pub(crate) posts: Posts,
-    pub(crate) requests: Requests,
-    pub(crate) reads: Reads,
+    pub(crate) changes_of: ChangeTimelines,
+    pub(crate) posts: PostCache,
+    pub(crate) requests: RequestIds,
+    pub(crate) reads: ReadPool,
     /// Up to where unseen notifications are counted.
     pub(crate) unseen_count_max: usize,
     /// How much a page looks through.
     pub(crate) looks_max: usize,
     pub(crate) applied: Watermark,
-    pub(crate) turn: Turn,
+    pub(crate) turn: ApplyTurn,
 }
 
-impl View {
+impl State {
     /// The view of an empty log, all of it in memory. `log` is where the bodies of posts are read
     /// from.
     #[must_use]
@@ -85,20 +85,20 @@ impl View {
 
     fn empty(log: Arc<dyn Log>, hash_key: [u64; 2], limits: &Limits) -> Self {
         Self {
-            ids: Ids::default(),
+            ids: Users::default(),
             graph: Graph::default(),
-            hidden: Hidden::default(),
-            facts: Facts::default(),
-            tallies: Tallies::new(limits.counted_posts_max),
-            posts_of: Authors::new(limits.recent_revisions_per_author_max),
-            changes_of: Changes::default(),
-            posts: Posts::new(Arc::clone(&log), limits.post_cache_bytes),
-            requests: Requests::new(limits.request_id_kept, hash_key),
-            reads: Reads::new(limits.reads_max),
+            hidden: Visibility::default(),
+            facts: Records::default(),
+            tallies: CountCache::new(limits.counted_posts_max),
+            posts_of: PostTimelines::new(limits.recent_revisions_per_author_max),
+            changes_of: ChangeTimelines::default(),
+            posts: PostCache::new(Arc::clone(&log), limits.post_cache_bytes),
+            requests: RequestIds::new(limits.request_id_kept, hash_key),
+            reads: ReadPool::new(limits.reads_max),
             unseen_count_max: limits.unseen_count_max,
             looks_max: limits.page_looks_max.max(1),
             applied: Watermark::default(),
-            turn: Turn::default(),
+            turn: ApplyTurn::default(),
             log,
         }
     }
@@ -117,14 +117,14 @@ impl View {
     ///
     /// # Panics
     /// The event is not the next one, or another is being taken in.
-    pub fn apply(&self, revision: Revision, event: &Event) -> Result<Applied, storage::Error> {
+    pub fn apply(&self, revision: Revision, event: &Event) -> Result<AppliedEvent, storage::Error> {
         let by = &*self.turn.take();
         let applied = self.applied();
         assert_eq!(revision, applied.next(), "the view is at {applied}");
-        let mut memory = Memory { view: self, by, applied: Applied::default() };
+        let mut memory = MemoryStore { view: self, by, applied: AppliedEvent::default() };
         reducer::apply(&mut memory, revision, event)?;
         let mut applied = memory.applied;
-        if let Some(Happened::Post(post)) = self.posts.take_in(revision, event) {
+        if let Some(TimelineEvent::Post(post)) = self.posts.take_in(revision, event) {
             self.tallies.begin(post.id(), by);
             applied.post = Some(post);
         }
@@ -139,7 +139,7 @@ impl View {
         Ok(applied)
     }
 
-    /// Wakes those who wait in [`View::reached`]. Called after a batch was applied.
+    /// Wakes those who wait in [`State::reached`]. Called after a batch was applied.
     pub fn announce(&self) {
         self.applied.announce();
     }
@@ -205,17 +205,17 @@ impl View {
 
     /// The post or repost at `revision` if it is at hand, and not gone since.
     #[must_use]
-    pub fn happened_at_hand(&self, revision: Revision) -> Option<Happened> {
+    pub fn happened_at_hand(&self, revision: Revision) -> Option<TimelineEvent> {
         self.posts.cached(revision).filter(|_| self.hidden.retracted(revision).is_none())
     }
 
-    /// As [`View::published`], if the post is cached.
+    /// As [`State::published`], if the post is cached.
     #[must_use]
     pub fn published_at_hand(&self, revision: Revision) -> Option<Arc<Post>> {
         self.posts.cached_post(revision)
     }
 
-    /// The event at `revision`, whatever became of it; `None` if the view has not come so far. Reads
+    /// The event at `revision`, whatever became of it; `None` if the view has not come so far. ReadPool
     /// the log, which blocks for a moment.
     ///
     /// # Errors
@@ -224,11 +224,11 @@ impl View {
         if !self.has_applied(revision) {
             return Ok(None);
         }
-        Ok(Some(self.log.get(revision)?.ok_or(Missing { revision })?))
+        Ok(Some(self.log.get(revision)?.ok_or(MissingEvent { revision })?))
     }
 
     /// The post that was published at `revision`, which the view has come to; `None` if it was
-    /// erased since. For whoever published it; others read [`View::happened`]. May read the log,
+    /// erased since. For whoever published it; others read [`State::happened`]. May read the log,
     /// which blocks for a moment.
     ///
     /// # Errors
@@ -243,7 +243,10 @@ impl View {
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn happened(&self, revisions: &[Revision]) -> Result<Vec<Option<Happened>>, ReadError> {
+    pub fn happened(
+        &self,
+        revisions: &[Revision],
+    ) -> Result<Vec<Option<TimelineEvent>>, ReadError> {
         let happened = self.posts.get_many(revisions)?;
         // Asked after it was read: a cache may give what was deleted meanwhile.
         let is_there = |&revision: &Revision| self.hidden.retracted(revision).is_none();

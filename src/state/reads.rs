@@ -1,4 +1,4 @@
-//! Reads that may block, on threads that may be blocked.
+//! ReadPool that may block, on threads that may be blocked.
 //!
 //! Each looks through so much at most, and ends when nobody waits for it any more, so that others
 //! come in.
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 use crate::model::Revision;
-use crate::state::View;
+use crate::state::State;
 use crate::storage;
 
 /// A list has a place for which the log does not have what the list says.
@@ -20,7 +20,7 @@ use crate::storage;
      stop the server and remove index.redb, which is rebuilt; if this comes back, restore the data \
      folder from a backup"
 )]
-pub struct Missing {
+pub struct MissingEvent {
     /// The place.
     pub revision: Revision,
 }
@@ -30,7 +30,7 @@ pub struct Missing {
 pub enum ReadError {
     /// The log does not have what is listed.
     #[error(transparent)]
-    Missing(#[from] Missing),
+    Missing(#[from] MissingEvent),
     /// The log or the index is damaged or cannot be read.
     #[error(transparent)]
     Log(#[from] storage::Error),
@@ -43,26 +43,26 @@ pub enum ReadError {
 /// is read through this.
 #[derive(Debug)]
 pub struct Reading<'a> {
-    view: &'a View,
-    caller: Caller,
+    view: &'a State,
+    caller: Cancellation,
 }
 
 /// Whoever waits for a read.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Caller {
+pub(crate) struct Cancellation {
     is_gone: Arc<AtomicBool>,
 }
 
 /// Tells that the caller is gone when it is dropped.
-struct Leaving(Caller);
+struct CancelOnDrop(Cancellation);
 
-impl Drop for Leaving {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.is_gone.store(true, Ordering::Relaxed);
     }
 }
 
-impl Caller {
+impl Cancellation {
     /// To be asked wherever a read may go on for long.
     pub(crate) fn check(&self) -> Result<(), ReadError> {
         if self.is_gone.load(Ordering::Relaxed) { Err(ReadError::Abandoned) } else { Ok(()) }
@@ -70,34 +70,34 @@ impl Caller {
 }
 
 impl Deref for Reading<'_> {
-    type Target = View;
+    type Target = State;
 
-    fn deref(&self) -> &View {
+    fn deref(&self) -> &State {
         self.view
     }
 }
 
 impl Reading<'_> {
-    pub(crate) fn caller(&self) -> &Caller {
+    pub(crate) fn caller(&self) -> &Cancellation {
         &self.caller
     }
 }
 
 /// The right to block, for a few at a time. Who asks first is let in first.
 #[derive(Debug)]
-pub(crate) struct Reads(Arc<Semaphore>);
+pub(crate) struct ReadPool(Arc<Semaphore>);
 
-impl Reads {
+impl ReadPool {
     pub(crate) fn new(reads_max: usize) -> Self {
         Self(Arc::new(Semaphore::new(reads_max.clamp(1, Semaphore::MAX_PERMITS))))
     }
 }
 
-impl View {
-    /// Reads for a caller who waits to the end, on a thread that may block.
+impl State {
+    /// ReadPool for a caller who waits to the end, on a thread that may block.
     #[must_use]
     pub fn reading(&self) -> Reading<'_> {
-        Reading { view: self, caller: Caller::default() }
+        Reading { view: self, caller: Cancellation::default() }
     }
 
     /// Runs `read`, which may read the log and the index, where it holds up nobody else. However
@@ -116,10 +116,10 @@ impl View {
     {
         let permit = Arc::clone(&self.reads.0).acquire_owned().await;
         let permit = permit.map_err(|_| storage::Error::Closed)?;
-        let (view, caller) = (Arc::clone(self), Caller::default());
-        let _leaving = Leaving(caller.clone());
+        let (view, caller) = (Arc::clone(self), Cancellation::default());
+        let _leaving = CancelOnDrop(caller.clone());
         let blocking = move || {
-            // Kept if the caller goes away, until the thread is free.
+            // CachedEvent if the caller goes away, until the thread is free.
             let _permit = permit;
             read(&Reading { view: &view, caller })
         };

@@ -1,10 +1,10 @@
 //! What is so between users and posts, one question at a time: for those who decide changes. All of it
 //! is in memory; for what may not be there see [`crate::query::lookups`].
 
-use super::View;
+use super::State;
 use crate::model::{Revision, UserId};
 
-impl View {
+impl State {
     /// How many users the log has named.
     #[must_use]
     pub fn user_count(&self) -> usize {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use dashmap::DashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::apply_right::Applying;
+use super::apply_right::ApplyRight;
 use crate::model::{LogTime, RequestId, Revision, UserId};
-use crate::storage::Request;
+use crate::storage::StoredRequest;
 
 /// The posts of the request ids used lately. The age is counted in the log's own time: so a replay
 /// remembers and forgets exactly as before, and no clock that is set wrong, or right, forgets early.
@@ -20,12 +20,12 @@ use crate::storage::Request;
 /// must compare the event there: the bits are no proof, though two that meet by chance are not to
 /// be expected in the life of the universe.
 #[derive(Debug)]
-pub(crate) struct Requests {
+pub(crate) struct RequestIds {
     kept: Duration,
     hash_key: [u64; 2],
     /// Those that the view was loaded with, by hash: there can be millions, and an array takes a
     /// third of what a map takes, in memory and in time.
-    loaded: RwLock<Vec<Request>>,
+    loaded: RwLock<Vec<StoredRequest>>,
     /// Those since.
     recent: DashMap<u128, (Revision, LogTime)>,
     by_age: Mutex<VecDeque<(LogTime, u128)>>,
@@ -33,7 +33,7 @@ pub(crate) struct Requests {
     now: AtomicU64,
 }
 
-impl Requests {
+impl RequestIds {
     pub(crate) fn new(kept: Duration, hash_key: [u64; 2]) -> Self {
         Self {
             kept,
@@ -46,7 +46,7 @@ impl Requests {
     }
 
     /// Remembers `requests`, oldest first, before any other.
-    pub(crate) fn load(&mut self, mut requests: Vec<Request>) {
+    pub(crate) fn load(&mut self, mut requests: Vec<StoredRequest>) {
         let newest = requests.last().map_or(0, |newest| newest.time.as_nanos());
         self.now.store(newest, Ordering::SeqCst);
         requests.shrink_to_fit();
@@ -55,7 +55,7 @@ impl Requests {
     }
 
     /// Remembers `request`, and forgets what is too old at its time.
-    pub(crate) fn insert(&self, request: &Request, _: &Applying) {
+    pub(crate) fn insert(&self, request: &StoredRequest, _: &ApplyRight) {
         self.recent.insert(request.hash, (request.revision, request.time));
         self.now.store(request.time.as_nanos(), Ordering::SeqCst);
 
@@ -97,8 +97,8 @@ impl Requests {
         request_id: &RequestId,
         revision: Revision,
         time: LogTime,
-    ) -> Request {
-        Request { revision, hash: self.hash(author, request_id), time }
+    ) -> StoredRequest {
+        StoredRequest { revision, hash: self.hash(author, request_id), time }
     }
 
     /// Stored in the index, so it must be the same in every version of this program.

@@ -2,7 +2,7 @@
 
 use dashmap::DashMap;
 
-use super::apply_right::Applying;
+use super::apply_right::ApplyRight;
 use crate::model::UserId;
 
 /// A user's number. Numbers are given in the order in which the log names users, without a gap, so
@@ -12,7 +12,7 @@ pub(crate) struct UserIx(u32);
 
 /// The numbers that were given.
 #[derive(Debug, Default)]
-pub(crate) struct Ids {
+pub(crate) struct Users {
     by_name: DashMap<UserId, UserIx>,
     names: boxcar::Vec<UserId>,
 }
@@ -48,12 +48,12 @@ impl UserIx {
     }
 }
 
-impl Ids {
+impl Users {
     /// The number of `user`, given now if they had none.
     ///
     /// # Panics
-    /// There are [`UserIx::COUNT_MAX`] users already. Changes that could lead there are refused.
-    pub(crate) fn intern(&self, user: &UserId, _: &Applying) -> UserIx {
+    /// There are [`UserIx::COUNT_MAX`] users already. ChangeTimelines that could lead there are refused.
+    pub(crate) fn intern(&self, user: &UserId, _: &ApplyRight) -> UserIx {
         if let Some(known) = self.get(user) {
             return known;
         }

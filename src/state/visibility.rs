@@ -5,7 +5,7 @@
 
 use dashmap::DashMap;
 
-use super::apply_right::Applying;
+use super::apply_right::ApplyRight;
 use super::graph::{Edge, Edges, Graph};
 use super::records::record::{Key, Table, Value};
 use super::users::UserIx;
@@ -16,7 +16,7 @@ const APART_AT_ONCE: usize = 1_024;
 
 /// Who hides whom, and what is no longer there.
 #[derive(Debug, Default)]
-pub(crate) struct Hidden {
+pub(crate) struct Visibility {
     blocks: Graph,
     mutes: Graph,
     /// Since when somebody is shown again.
@@ -25,9 +25,9 @@ pub(crate) struct Hidden {
     retracted: DashMap<Revision, Revision>,
 }
 
-impl Hidden {
+impl Visibility {
     /// Takes in a fact of one of the tables that are kept here.
-    pub(crate) fn put(&self, key: Key, value: Option<Value>, at: Revision, by: &Applying) {
+    pub(crate) fn put(&self, key: Key, value: Option<Value>, at: Revision, by: &ApplyRight) {
         let edge = |graph: &Graph| {
             let (one, other) = (key.subject.user(), key.place.user());
             match value {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use super::apply_right::Applying;
+use super::apply_right::ApplyRight;
 use crate::model::Revision;
 
 /// The revision applied last. Readers that see it see everything up to it.
@@ -15,7 +15,7 @@ pub(crate) struct Watermark {
 }
 
 impl Watermark {
-    pub(crate) fn advance(&self, revision: Revision, _: &Applying) {
+    pub(crate) fn advance(&self, revision: Revision, _: &ApplyRight) {
         self.applied.store(revision.get(), Ordering::SeqCst);
     }
 

@@ -16,9 +16,9 @@ mod space;
 
 pub use error::Error;
 pub use index::{
-    Contents, Edge, FactKey, History, Index, Keep, Loss, OpenedIndex, Probe, Request, Rows,
-    Snapshot, probe_index,
+    Index, IndexContents, IndexLoss, IndexRows, OpenedIndex, Probe, Residency, Snapshot,
+    StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
 };
 pub use local::{Files, LocalLog, Options};
-pub use log::{Batch, Entry, Erasing, Erasure, Log, Tail, conformance};
+pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, Tail, conformance};
 pub use reading::forbid_reading;

@@ -5,7 +5,7 @@ use tonic::Status;
 use crate::api::calls::Calls;
 use crate::api::listing::{Asked, Listing};
 use crate::api::{convert, fields, status, v1};
-use crate::engine::{PagePlace, ThreadQuery};
+use crate::engine::{PagePosition, ThreadQuery};
 use crate::model::PostId;
 
 pub(super) async fn handle(
@@ -41,7 +41,7 @@ pub(super) async fn handle(
     let after = listing.query().2.map(|place| PostId::at(place.before));
     let query = ThreadQuery { viewer, post, after, depth_max, replies_max };
     let thread = calls.engine.thread(query).await.map_err(status::of_engine)?;
-    let next = thread.next_after.map(|after| PagePlace { before: after.revision(), at });
+    let next = thread.next_after.map(|after| PagePosition { before: after.revision(), at });
     Ok(v1::GetThreadResponse {
         ancestors: thread.ancestors.iter().map(convert::thread_post).collect(),
         post: Some(convert::thread_post(&thread.post)),

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::api::v1;
 use crate::api::v1::ThreadPost;
-use crate::api::v1::thread_post::{Gap, Shown as View};
+use crate::api::v1::thread_post::{Gap, Shown as State};
 use crate::cli::hint;
 use crate::cli::json::{Line, Protobuf};
 use crate::cli::show::Shown;
@@ -94,8 +94,8 @@ fn text(thread: &v1::GetThreadResponse) -> String {
 
 fn post_text(post: &ThreadPost) -> String {
     match &post.shown {
-        Some(View::View(view)) => view.text(),
-        Some(View::Gap(gap)) => match Gap::try_from(*gap).unwrap_or_default() {
+        Some(State::View(view)) => view.text(),
+        Some(State::Gap(gap)) => match Gap::try_from(*gap).unwrap_or_default() {
             Gap::Deleted => format!("({} was deleted)", post.post_id),
             Gap::Hidden | Gap::Unspecified => format!("({} cannot be seen)", post.post_id),
         },

@@ -1,20 +1,20 @@
 //! Feeds that lag, as something was lost that would have come to them: nothing is sent to a feed until
 //! it is brought level with the view, as if its first stream had just joined.
 //!
-//! Then each of its streams is sent an empty run, after which it reads in the log what it missed. Those
+//! AudienceChange each of its streams is sent an empty run, after which it reads in the log what it missed. Those
 //! that lag first come first, so that each has its turn however often something is lost. Nothing here
 //! waits.
 
 use std::sync::Arc;
 
-use super::{Budget, Registry, number};
-use crate::live::delivery::Of;
+use super::{Audiences, StepBudget, number};
+use crate::live::delivery::FeedKind;
 use crate::model::{Revision, UserId};
 
 /// Authors of a feed for each look of a budget: most are listed already, and are only looked up.
 const AUTHORS_PER_LOOK: usize = 4;
 
-impl Registry {
+impl Audiences {
     /// Something was lost: from now on all feeds lag, and what is on its way goes nowhere.
     pub(in crate::live) fn lag(&mut self) {
         self.passes.clear();
@@ -35,9 +35,9 @@ impl Registry {
     pub(in crate::live) fn bring_level(
         &mut self,
         feeds_max: usize,
-        mut now: impl FnMut(&(UserId, Of)) -> (Revision, Vec<UserId>),
+        mut now: impl FnMut(&(UserId, FeedKind)) -> (Revision, Vec<UserId>),
     ) {
-        let mut budget = Budget::of(feeds_max);
+        let mut budget = StepBudget::of(feeds_max);
         while !budget.is_spent()
             && let Some(place) = self.lagging.pop_front()
         {

@@ -11,10 +11,10 @@
 //! the view had it. A feed knows the audiences that it is in, so it leaves all of them. What a user
 //! is notified of has a channel of its own, which is in no audience.
 //!
-//! A post on its way is a [`Pass`]: it comes to a bounded number of feeds at a time. Posts to few
+//! A post on its way is a [`FanOut`]: it comes to a bounded number of feeds at a time. Posts to few
 //! go first, and overtake those to many; but whatever comes to a feed brings along the older posts
 //! that are on their way there, so every channel has its events in the order of the log. And
-//! newer ones come along too: the readers of a busy author are woken once for a [`Run`] of posts.
+//! newer ones come along too: the readers of a busy author are woken once for a [`EventBatch`] of posts.
 //!
 //! Where something was lost that would have come to feeds, all of them **lag**: see [`lagging`].
 //!
@@ -28,8 +28,8 @@ use std::sync::Arc;
 use slab::Slab;
 use tokio::sync::broadcast::{Receiver, Sender};
 
-use super::delivery::{Effect, Of, Then};
-use super::{FeedEvent, Run};
+use super::delivery::{AudienceChange, Delivery, FeedKind};
+use super::{EventBatch, FeedEvent};
 use crate::model::{Revision, UserId};
 
 /// Feeds looked at in a step for each that may be told: most have been told, by a pass that went
@@ -38,27 +38,27 @@ const LOOKS_PER_FEED: usize = 8;
 
 /// All watched users of a lane.
 #[derive(Debug)]
-pub(super) struct Registry {
-    feeds: Slab<LiveFeed>,
-    by_user: HashMap<(UserId, Of), usize>,
+pub(super) struct Audiences {
+    feeds: Slab<WatchedFeed>,
+    by_user: HashMap<(UserId, FeedKind), usize>,
     audiences: Slab<Audience>,
     by_author: HashMap<UserId, usize>,
     /// Posts on their way, oldest first.
-    passes: VecDeque<Pass>,
+    passes: VecDeque<FanOut>,
     /// Feeds that lag, in the order in which they began to; and some that have left since.
     lagging: VecDeque<usize>,
     /// What was sent last: the next feed is mostly due the same.
-    run: Arc<Run>,
+    run: Arc<EventBatch>,
     /// Sends a stream back to the log.
-    nothing: Arc<Run>,
+    nothing: Arc<EventBatch>,
     channel_runs: usize,
 }
 
 /// The channel of one watched user.
 #[derive(Debug)]
-struct LiveFeed {
-    user: (UserId, Of),
-    sender: Sender<Arc<Run>>,
+struct WatchedFeed {
+    user: (UserId, FeedKind),
+    sender: Sender<Arc<EventBatch>>,
     streams: usize,
     /// The audiences that it is in.
     listed: Vec<u32>,
@@ -77,9 +77,9 @@ struct Audience {
 
 /// A post that goes to an audience, feed by feed; or what concerns several audiences.
 #[derive(Debug)]
-struct Pass {
+struct FanOut {
     event: Arc<FeedEvent>,
-    to: To,
+    to: FanOutTarget,
     /// Whether it goes to few.
     is_small: bool,
     /// The feeds before this place have been told.
@@ -88,22 +88,22 @@ struct Pass {
 
 /// Where a pass goes.
 #[derive(Clone, Debug)]
-enum To {
-    /// To the audience of an author.
+enum FanOutTarget {
+    /// FanOutTarget the audience of an author.
     Audience(UserId),
-    /// To the feeds at these places, of several audiences as they were. A feed that has come to one of
+    /// FanOutTarget the feeds at these places, of several audiences as they were. A feed that has come to one of
     /// them since has been told of what is newer.
     Feeds(Arc<BTreeSet<u32>>),
 }
 
 /// What may still be done in a step.
 #[derive(Debug)]
-struct Budget {
+struct StepBudget {
     feeds: usize,
     looks: usize,
 }
 
-impl Budget {
+impl StepBudget {
     fn of(feeds: usize) -> Self {
         Self { feeds, looks: feeds.saturating_mul(LOOKS_PER_FEED) }
     }
@@ -113,7 +113,7 @@ impl Budget {
     }
 }
 
-impl Registry {
+impl Audiences {
     pub(super) fn new(channel_runs: usize) -> Self {
         Self {
             feeds: Slab::new(),
@@ -122,8 +122,8 @@ impl Registry {
             by_author: HashMap::new(),
             passes: VecDeque::new(),
             lagging: VecDeque::new(),
-            run: Arc::new(Run::new(Vec::new())),
-            nothing: Arc::new(Run::new(Vec::new())),
+            run: Arc::new(EventBatch::new(Vec::new())),
+            nothing: Arc::new(EventBatch::new(Vec::new())),
             channel_runs,
         }
     }
@@ -133,10 +133,10 @@ impl Registry {
     /// the user's own beside them.
     pub(super) fn join(
         &mut self,
-        user: &(UserId, Of),
+        user: &(UserId, FeedKind),
         applied: Revision,
         authors: impl FnOnce() -> Vec<UserId>,
-    ) -> (usize, Receiver<Arc<Run>>) {
+    ) -> (usize, Receiver<Arc<EventBatch>>) {
         if let Some(&place) = self.by_user.get(user) {
             let feed = &mut self.feeds[place];
             feed.streams += 1;
@@ -144,7 +144,7 @@ impl Registry {
         }
         let sender = Sender::new(self.channel_runs);
         let receiver = sender.subscribe();
-        let place = self.feeds.insert(LiveFeed {
+        let place = self.feeds.insert(WatchedFeed {
             user: user.clone(),
             sender,
             streams: 1,
@@ -176,12 +176,12 @@ impl Registry {
     /// Takes in `effect` after all that was taken in before. What goes to an audience is a pass from
     /// then on, if it concerns anybody, and a small one if it goes to `small_max` feeds at most;
     /// what concerns one feed is told at once.
-    pub(super) fn take(&mut self, effect: &Effect, small_max: usize) {
+    pub(super) fn take(&mut self, effect: &Delivery, small_max: usize) {
         match effect {
-            Effect::Spread { authors, event } => {
+            Delivery::Spread { authors, event } => {
                 if let Some((to, count)) = self.audience_of(authors) {
                     let event = Arc::clone(event);
-                    self.passes.push_back(Pass {
+                    self.passes.push_back(FanOut {
                         event,
                         to,
                         is_small: count <= small_max,
@@ -189,14 +189,14 @@ impl Registry {
                     });
                 }
             }
-            Effect::Tell { user, of, event, then } => {
+            Delivery::Tell { user, of, event, then } => {
                 if let Some(place) = self.feed_before(user, *of, event.revision) {
                     // Told first: a pass of somebody's who is listed now is older than that.
                     self.send(place, Some(event));
                     match then {
-                        Then::List(author) => self.list(place, author),
-                        Then::Unlist(author) => self.unlist(place, author),
-                        Then::Nothing => {}
+                        AudienceChange::List(author) => self.list(place, author),
+                        AudienceChange::Unlist(author) => self.unlist(place, author),
+                        AudienceChange::Nothing => {}
                     }
                 }
             }
@@ -204,7 +204,7 @@ impl Registry {
     }
 
     /// Where goes what concerns the audiences of `authors`, and how many feeds those are.
-    fn audience_of(&self, authors: &[UserId]) -> Option<(To, usize)> {
+    fn audience_of(&self, authors: &[UserId]) -> Option<(FanOutTarget, usize)> {
         let watched = authors.iter().filter_map(|author| {
             let &audience = self.by_author.get(author)?;
             Some((author, &self.audiences[audience].feeds))
@@ -212,17 +212,17 @@ impl Registry {
         let mut watched = watched.peekable();
         let (author, first) = watched.next()?;
         if watched.peek().is_none() {
-            return Some((To::Audience(author.clone()), first.len()));
+            return Some((FanOutTarget::Audience(author.clone()), first.len()));
         }
         let mut feeds = first.clone();
         feeds.extend(watched.flat_map(|(_, feeds)| feeds));
         let count = feeds.len();
-        Some((To::Feeds(Arc::new(feeds)), count))
+        Some((FanOutTarget::Feeds(Arc::new(feeds)), count))
     }
 
     /// Goes on with the small passes, until `feeds_max` feeds were told.
     pub(super) fn advance_small(&mut self, feeds_max: usize) {
-        let mut budget = Budget::of(feeds_max);
+        let mut budget = StepBudget::of(feeds_max);
         let mut number = 0;
         while !budget.is_spent()
             && let Some(pass) = self.passes.get(number)
@@ -237,7 +237,7 @@ impl Registry {
 
     /// Goes on with all passes, oldest first, until `feeds_max` feeds were told.
     pub(super) fn advance_oldest(&mut self, feeds_max: usize) {
-        let mut budget = Budget::of(feeds_max);
+        let mut budget = StepBudget::of(feeds_max);
         while !budget.is_spent() && !self.passes.is_empty() {
             if self.advance(0, &mut budget) {
                 self.passes.pop_front();
@@ -257,22 +257,24 @@ impl Registry {
 
     /// The feed of `user` if `revision` is news to it. What was applied before anybody listened is
     /// in its audiences already, and what undid that then may never come here.
-    fn feed_before(&self, user: &UserId, of: Of, revision: Revision) -> Option<usize> {
+    fn feed_before(&self, user: &UserId, of: FeedKind, revision: Revision) -> Option<usize> {
         let &place = self.by_user.get(&(user.clone(), of))?;
         (self.feeds[place].told < revision).then_some(place)
     }
 
     /// Takes a pass on as far as the budget goes. Whether it is at its end.
-    fn advance(&mut self, number: usize, budget: &mut Budget) -> bool {
-        let Pass { to, next, .. } = &self.passes[number];
+    fn advance(&mut self, number: usize, budget: &mut StepBudget) -> bool {
+        let FanOut { to, next, .. } = &self.passes[number];
         let (to, first) = (to.clone(), *next);
         let mut next = first;
         let ended = loop {
             let place = match &to {
-                To::Audience(author) => self.by_author.get(author).and_then(|&audience| {
-                    self.audiences[audience].feeds.range(next..).next().copied()
-                }),
-                To::Feeds(feeds) => feeds.range(next..).next().copied(),
+                FanOutTarget::Audience(author) => {
+                    self.by_author.get(author).and_then(|&audience| {
+                        self.audiences[audience].feeds.range(next..).next().copied()
+                    })
+                }
+                FanOutTarget::Feeds(feeds) => feeds.range(next..).next().copied(),
             };
             let Some(place) = place else { break true };
             if budget.is_spent() {
@@ -284,16 +286,16 @@ impl Registry {
         };
         match &to {
             // Those of the same author that went along do not come again.
-            To::Audience(author) => {
+            FanOutTarget::Audience(author) => {
                 for pass in &mut self.passes {
-                    if matches!(&pass.to, To::Audience(other) if other == author)
+                    if matches!(&pass.to, FanOutTarget::Audience(other) if other == author)
                         && pass.next >= first
                     {
                         pass.next = pass.next.max(next);
                     }
                 }
             }
-            To::Feeds(_) => self.passes[number].next = next,
+            FanOutTarget::Feeds(_) => self.passes[number].next = next,
         }
         ended
     }
@@ -302,7 +304,7 @@ impl Registry {
     /// that, or all there is. Whether that was anything.
     fn send(&mut self, place: usize, event: Option<&Arc<FeedEvent>>) -> bool {
         let Self { feeds, audiences, by_author, passes, .. } = &*self;
-        // Of those that a pass goes to, some may have left.
+        // FeedKind those that a pass goes to, some may have left.
         let Some(feed) = feeds.get(place) else { return false };
         let told = feed.told;
         let mut author = None;
@@ -312,7 +314,7 @@ impl Registry {
             .take_while(|pass| event.is_none_or(|event| pass.event.revision < event.revision))
             .filter(|pass| {
                 let goes_there = match &pass.to {
-                    To::Audience(of) => {
+                    FanOutTarget::Audience(of) => {
                         // In a row of one author's, the first tells of all.
                         if author != Some(of) {
                             author = Some(of);
@@ -322,7 +324,7 @@ impl Registry {
                         }
                         is_listed
                     }
-                    To::Feeds(feeds) => feeds.contains(&number(place)),
+                    FanOutTarget::Feeds(feeds) => feeds.contains(&number(place)),
                 };
                 goes_there && pass.next <= number(place) && pass.event.revision > told
             })
@@ -331,7 +333,7 @@ impl Registry {
             .collect();
         let Some(newest) = due.last().map(|event| event.revision) else { return false };
         if !self.run.is_of(&due) {
-            self.run = Arc::new(Run::new(due.into_iter().cloned().collect()));
+            self.run = Arc::new(EventBatch::new(due.into_iter().cloned().collect()));
         }
         let feed = &mut self.feeds[place];
         feed.told = newest;

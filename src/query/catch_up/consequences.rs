@@ -9,10 +9,10 @@ use std::sync::Arc;
 use crate::model::{Mark, MarkKind, PostId, Revision, UserId};
 use crate::query::feed::rules::{Entry, Lens, Moment};
 use crate::query::source::Beyond;
-use crate::state::View;
+use crate::state::State;
 use crate::state::reads::ReadError;
 use crate::state::records::Order;
-use crate::state::records::record::{Place, Table, Value};
+use crate::state::records::record::{Position, Table, Value};
 use crate::storage;
 
 /// Reposts of a post looked through for one that stands in for another. Few posts have as many in the
@@ -42,7 +42,7 @@ pub enum Succession {
     Unknown,
 }
 
-impl View {
+impl State {
     /// The reposts of `post` after the one at `repost` and before `until` that stand. May read the
     /// index, which blocks for a moment.
     ///
@@ -54,7 +54,7 @@ impl View {
         repost: Revision,
         until: Revision,
     ) -> Result<LaterReposts, storage::Error> {
-        let (about, from) = ((Table::Reposts, post.into()), Place::from(repost));
+        let (about, from) = ((Table::Reposts, post.into()), Position::from(repost));
         let later = self.facts.list(about, from, Order::OldestFirst, LATER_REPOSTS_MAX + 1)?;
         Ok(self.named(later, until))
     }
@@ -72,11 +72,11 @@ impl View {
         Some(self.named(later, until))
     }
 
-    fn named(&self, mut reposts: Vec<(Place, Value)>, until: Revision) -> LaterReposts {
+    fn named(&self, mut reposts: Vec<(Position, Value)>, until: Revision) -> LaterReposts {
         reposts.retain(|(place, _)| place.revision() < until);
         let is_all = reposts.len() <= LATER_REPOSTS_MAX;
         let named =
-            |(place, value): (Place, Value)| (place.revision(), self.ids.name(value.user()));
+            |(place, value): (Position, Value)| (place.revision(), self.ids.name(value.user()));
         LaterReposts(is_all.then(|| reposts.into_iter().map(named).collect()))
     }
 

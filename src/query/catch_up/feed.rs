@@ -8,10 +8,10 @@ use crate::query::feed::merge;
 use crate::query::feed::rules::{Lens, Looked, Moment, Pulled};
 use crate::query::source::Beyond;
 use crate::state::reads::ReadError;
-use crate::state::timelines::posts::Found;
+use crate::state::timelines::posts::MarkLookup;
 use crate::state::users::UserIx;
-use crate::state::{Happened, View};
-use crate::storage::History;
+use crate::state::{State, TimelineEvent};
+use crate::storage::TimelineKind;
 
 /// Marks looked through by one read: as long as it takes, others wait to read.
 const MARKS_MAX: usize = 10_000;
@@ -27,7 +27,7 @@ pub struct BacklogQuery {
     pub all_replies: bool,
     /// It begins after this.
     pub after: Revision,
-    /// It ends with this, which must not be beyond [`View::applied`].
+    /// It ends with this, which must not be beyond [`State::applied`].
     pub until: Revision,
     /// What is in it.
     pub kind: BacklogKind,
@@ -69,7 +69,7 @@ pub struct Conditional {
     /// When it happened.
     pub revision: Revision,
     /// A reply or a repost.
-    pub event: Happened,
+    pub event: TimelineEvent,
 }
 
 /// Where the events of a live feed come from.
@@ -81,7 +81,7 @@ enum Source {
     Changes(UserIx),
 }
 
-impl View {
+impl State {
     /// A part of a backlog; `None` if that is not in memory, or too long to look through it where
     /// that would hold up others.
     #[must_use]
@@ -98,7 +98,7 @@ impl View {
     }
 
     /// Which of `events`, sent to those who follow their authors, concern the feed of `user`; `None`
-    /// as [`View::backlog_at_hand`].
+    /// as [`State::backlog_at_hand`].
     #[must_use]
     pub fn concerned_at_hand(
         &self,
@@ -135,9 +135,9 @@ impl View {
         };
         let concerned = |Conditional { revision, event }: &Conditional| {
             let (author, kind) = match event {
-                Happened::Post(post) => (&post.author, MarkKind::Conditional),
-                Happened::Repost(repost) => (&repost.by, MarkKind::Repost),
-                Happened::Other(_) => return Ok(false),
+                TimelineEvent::Post(post) => (&post.author, MarkKind::Conditional),
+                TimelineEvent::Repost(repost) => (&repost.by, MarkKind::Repost),
+                TimelineEvent::Other(_) => return Ok(false),
             };
             let moment = Moment::at(*revision);
             // Whom the viewer has ceased to follow since does not tell of more.
@@ -220,13 +220,15 @@ impl View {
     ) -> Result<Option<Mark>, B::Error> {
         match source {
             Source::Posts(author) => match self.posts_of.oldest_after(author, after) {
-                Found::Here(found) => Ok(found),
-                Found::InIndex(until) => beyond.oldest_after(History::Posts, author, after, until),
+                MarkLookup::Here(found) => Ok(found),
+                MarkLookup::InIndex(until) => {
+                    beyond.oldest_after(TimelineKind::Posts, author, after, until)
+                }
             },
             Source::Changes(user) => match self.changes_of.oldest_after(user, after) {
-                (_, Found::Here(found)) => Ok(found),
-                (here, Found::InIndex(until)) => {
-                    let indexed = beyond.oldest_after(History::Changes, user, after, until)?;
+                (_, MarkLookup::Here(found)) => Ok(found),
+                (here, MarkLookup::InIndex(until)) => {
+                    let indexed = beyond.oldest_after(TimelineKind::Changes, user, after, until)?;
                     Ok(indexed.or(here))
                 }
             },
@@ -241,7 +243,7 @@ impl Lens<'_> {
         &self,
         mark: Mark,
         author: UserIx,
-        event: Option<&Happened>,
+        event: Option<&TimelineEvent>,
         moment: Moment,
         beyond: &B,
     ) -> Result<bool, B::Error> {

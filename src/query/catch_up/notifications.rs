@@ -7,13 +7,13 @@ use super::feed::BacklogKind;
 use crate::model::{Change, Event, Mark, Post, PostId, Revision, UserId};
 use crate::query::results::Notification;
 use crate::query::source::Beyond;
-use crate::state::reads::{Missing, ReadError};
+use crate::state::reads::{MissingEvent, ReadError};
 use crate::state::records::Order;
-use crate::state::records::record::{Key, Notice, Table};
-use crate::state::timelines::posts::Found;
+use crate::state::records::record::{Key, NotificationRecord, Table};
+use crate::state::timelines::posts::MarkLookup;
 use crate::state::users::UserIx;
-use crate::state::{NoticeKind, View};
-use crate::storage::{self, History};
+use crate::state::{NotificationKind, State};
+use crate::storage::{self, TimelineKind};
 
 /// Which part of what a user was told beside their feed.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct ToldQuery {
     pub user: UserId,
     /// It begins after this.
     pub after: Revision,
-    /// It ends with this, which must not be beyond [`View::applied`].
+    /// It ends with this, which must not be beyond [`State::applied`].
     pub until: Revision,
     /// What happened, or only the notifications there are.
     pub kind: BacklogKind,
@@ -51,11 +51,11 @@ pub enum Told {
 /// Why there may be something to tell at a place.
 #[derive(Clone, Copy, Debug)]
 enum Spot {
-    Notice(Notice),
+    Notification(NotificationRecord),
     Change,
 }
 
-impl View {
+impl State {
     /// What a user was told, if memory knows that it is nothing.
     #[must_use]
     pub fn told_backlog_at_hand(&self, query: &ToldQuery) -> Option<ToldBacklog> {
@@ -68,7 +68,7 @@ impl View {
         is_quiet.then_some(nothing)
     }
 
-    /// A part of what a user was told. Reads the index and the log, which blocks for a moment.
+    /// A part of what a user was told. ReadPool the index and the log, which blocks for a moment.
     ///
     /// # Errors
     /// The index or the log is damaged or cannot be read.
@@ -91,7 +91,7 @@ impl View {
 
         places.retain(|&(revision, found)| match found {
             Spot::Change => true,
-            Spot::Notice(notice) => {
+            Spot::Notification(notice) => {
                 let as_of = if kind == BacklogKind::Items { Revision::MAX } else { revision };
                 self.is_shown(user, revision, &notice, as_of)
             }
@@ -100,11 +100,11 @@ impl View {
         let events = self.log.get_many(&revisions)?;
         let mut told = Vec::with_capacity(places.len());
         for ((revision, found), event) in places.into_iter().zip(events) {
-            let event = event.ok_or(Missing { revision })?;
+            let event = event.ok_or(MissingEvent { revision })?;
             told.extend(match found {
                 Spot::Change => Some(Told::Changed(revision, event.change)),
                 // None for a post that was deleted and erased in this moment.
-                Spot::Notice(notice) => self
+                Spot::Notification(notice) => self
                     .notification(revision, &event, &notice)?
                     .map(|notification| Told::Notified(Arc::new(notification))),
             });
@@ -112,7 +112,7 @@ impl View {
         Ok(ToldBacklog { told, reached })
     }
 
-    /// The oldest of the newest `items_max` notifications of `user`. Reads the index, which blocks
+    /// The oldest of the newest `items_max` notifications of `user`. ReadPool the index, which blocks
     /// for a moment.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl View {
             return false;
         };
         let post = notification.subject.map_or(Revision::ZERO, PostId::revision);
-        let notice = Notice { kind: notification.kind, actor, post };
+        let notice = NotificationRecord { kind: notification.kind, actor, post };
         let revision = notification.revision;
         self.is_shown(user, revision, &notice, revision)
     }
@@ -155,7 +155,7 @@ impl View {
             let about = (table, user.into());
             for (place, value) in self.facts.list(about, after.into(), Order::OldestFirst, max)? {
                 let key = Key::new(table, user, place.revision());
-                let notice = Notice::of(key, value).map(Spot::Notice);
+                let notice = NotificationRecord::of(key, value).map(Spot::Notification);
                 notices.extend(notice.map(|notice| (place.revision(), notice)));
             }
         }
@@ -177,9 +177,9 @@ impl View {
         let mut after = Mark::before(after.next()).previous();
         while changes.len() < max {
             let found = match self.changes_of.oldest_after(user, after) {
-                (_, Found::Here(found)) => found,
-                (here, Found::InIndex(until)) => {
-                    beyond.oldest_after(History::Changes, user, after, until)?.or(here)
+                (_, MarkLookup::Here(found)) => found,
+                (here, MarkLookup::InIndex(until)) => {
+                    beyond.oldest_after(TimelineKind::Changes, user, after, until)?.or(here)
                 }
             };
             let Some(found) = found else { break };
@@ -190,7 +190,13 @@ impl View {
     }
 
     /// Whether `user` is told of what happened at `revision`, and saw who did it at `as_of`.
-    fn is_shown(&self, user: UserIx, revision: Revision, notice: &Notice, as_of: Revision) -> bool {
+    fn is_shown(
+        &self,
+        user: UserIx,
+        revision: Revision,
+        notice: &NotificationRecord,
+        as_of: Revision,
+    ) -> bool {
         self.is_told(user, revision, *notice) && self.hidden.shown_since(user, notice.actor) < as_of
     }
 
@@ -199,13 +205,15 @@ impl View {
         &self,
         revision: Revision,
         event: &Event,
-        notice: &Notice,
-    ) -> Result<Option<Notification>, Missing> {
+        notice: &NotificationRecord,
+    ) -> Result<Option<Notification>, MissingEvent> {
         if !notice.kind.is_of(&event.change) {
-            return Err(Missing { revision });
+            return Err(MissingEvent { revision });
         }
         let post = match (notice.kind, &event.change) {
-            (NoticeKind::Follow | NoticeKind::Like | NoticeKind::Repost, _) => None,
+            (NotificationKind::Follow | NotificationKind::Like | NotificationKind::Repost, _) => {
+                None
+            }
             (_, Change::Publish { author, content, .. }) => {
                 let (author, content) = (author.clone(), content.clone());
                 Some(Arc::new(Post { revision, author, content, time: event.time }))

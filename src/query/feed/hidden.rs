@@ -3,18 +3,18 @@
 use crate::model::Revision;
 use crate::state::graph::Edges;
 use crate::state::users::UserIx;
-use crate::state::visibility::Hidden;
+use crate::state::visibility::Visibility;
 
 /// What a viewer hides. What is of the viewer alone is a copy; most copies are empty.
 #[derive(Debug)]
 pub(crate) struct Sight<'a> {
-    hidden: &'a Hidden,
+    hidden: &'a Visibility,
     viewer: UserIx,
     muted: Edges,
     shown: Edges,
 }
 
-impl Hidden {
+impl Visibility {
     /// What `viewer` does not see.
     pub(crate) fn sight(&self, viewer: UserIx) -> Sight<'_> {
         let (muted, shown) = self.edges_of(viewer);

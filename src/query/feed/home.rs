@@ -10,10 +10,10 @@ use super::merge::{self, Next};
 use super::rules::{Entry, Further, Lens, Looked, Moment, Pulled};
 use crate::model::{Mark, MarkKind, Revision, UserId};
 use crate::query::source::{Beyond, FromIndex, MemoryOnly};
-use crate::state::reads::{Caller, ReadError, Reading};
-use crate::state::timelines::posts::Found;
+use crate::state::reads::{Cancellation, ReadError, Reading};
+use crate::state::timelines::posts::MarkLookup;
 use crate::state::users::UserIx;
-use crate::state::{Happened, View};
+use crate::state::{State, TimelineEvent};
 
 /// Which page of which feed.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub struct PageItem {
     pub reposted_by: Option<UserId>,
 }
 
-impl View {
+impl State {
     /// One page of a feed; `None` if a part of it is not in memory, or too far back to look for
     /// it where that would hold up others.
     #[must_use]
@@ -78,7 +78,7 @@ impl View {
         self.page(query, &self.memory_only()).ok()
     }
 
-    /// One page of an author's posts; `None` as [`View::feed_page_at_hand`].
+    /// One page of an author's posts; `None` as [`State::feed_page_at_hand`].
     #[must_use]
     pub fn author_page_at_hand(&self, query: &AuthorPageQuery) -> Option<FeedPage> {
         self.author_page_of(query, &self.memory_only()).ok()
@@ -97,10 +97,10 @@ impl View {
     }
 
     pub(crate) fn beyond(&self) -> FromIndex<'_> {
-        self.beyond_for(Caller::default())
+        self.beyond_for(Cancellation::default())
     }
 
-    fn beyond_for(&self, caller: Caller) -> FromIndex<'_> {
+    fn beyond_for(&self, caller: Cancellation) -> FromIndex<'_> {
         let lists = (&self.posts_of, &self.posts);
         FromIndex::new(self.index().map(Arc::as_ref), lists, self.looks_max, caller)
     }
@@ -149,12 +149,12 @@ impl View {
                 (looked, reached) = (looked + 1, revision);
                 let entry = match event {
                     _ if !is_asked_for(mark) => None,
-                    Some(Happened::Post(post)) if post.content.reply_to.is_some() => None,
-                    None | Some(Happened::Post(_)) => {
+                    Some(TimelineEvent::Post(post)) if post.content.reply_to.is_some() => None,
+                    None | Some(TimelineEvent::Post(_)) => {
                         let post = revision;
                         Some(Entry { revision, post, reposted_by: None, is_gone: false })
                     }
-                    Some(Happened::Repost(repost)) => {
+                    Some(TimelineEvent::Repost(repost)) => {
                         let post = repost.post.id.revision();
                         let is_shown =
                             !is_gone(post) && !self.are_apart(&query.viewer, &repost.post.author);
@@ -205,8 +205,8 @@ impl View {
         beyond: &'a B,
     ) -> Result<impl Iterator<Item = Next<UserIx, B::Error>>, B::Error> {
         let older = move |author, before| match self.posts_of.newest_before(author, before) {
-            Found::Here(found) => Ok(found),
-            Found::InIndex(until) => beyond.newest_before(author, before, until),
+            MarkLookup::Here(found) => Ok(found),
+            MarkLookup::InIndex(until) => beyond.newest_before(author, before, until),
         };
         let newest = authors.filter_map(move |author| {
             let newest = older(author, before).transpose()?;

@@ -14,7 +14,7 @@ use crate::model::{Change, Content, Mark, MarkKind, PostRef, ReplyTo, Revision, 
 use crate::query::source::Beyond;
 use crate::state::graph::Edges;
 use crate::state::users::UserIx;
-use crate::state::{Happened, Reposted, View};
+use crate::state::{Repost, State, TimelineEvent};
 
 /// How many of a feed's next older entries hide a repost of what is among them. Counted before any
 /// is hidden for that, so that nothing beyond them is ever looked at; and with those that are gone
@@ -24,7 +24,7 @@ pub(crate) const WINDOW: usize = 40;
 /// A feed as its viewer looks at it, with what the viewer has done by some moment.
 #[derive(Debug)]
 pub(crate) struct Lens<'a> {
-    view: &'a View,
+    view: &'a State,
     pub(crate) viewer: UserIx,
     edges: Edges,
     sight: Sight<'a>,
@@ -67,7 +67,7 @@ impl Moment {
 impl<'a> Lens<'a> {
     /// `None` if the log has not named `user`: the feed is empty.
     pub(crate) fn new(
-        view: &'a View,
+        view: &'a State,
         user: &UserId,
         with_own: bool,
         all_replies: bool,
@@ -113,7 +113,7 @@ impl<'a> Lens<'a> {
         &self,
         mark: Mark,
         author: UserIx,
-        event: Option<&Happened>,
+        event: Option<&TimelineEvent>,
         moment: Moment,
     ) -> Option<Entry> {
         let revision = mark.revision();
@@ -122,7 +122,7 @@ impl<'a> Lens<'a> {
         match (mark.kind(), event) {
             (MarkKind::Post, _) => Some(plain),
             (MarkKind::Conditional, _) if author == self.viewer => Some(plain),
-            (MarkKind::Conditional, Some(Happened::Post(post))) => {
+            (MarkKind::Conditional, Some(TimelineEvent::Post(post))) => {
                 let Content { reply_to, quote, .. } = &post.content;
                 self.shows_post(&post.author, reply_to.as_deref(), quote.as_ref(), moment)
                     .then_some(plain)
@@ -130,11 +130,11 @@ impl<'a> Lens<'a> {
             // Its text is gone since, but not before `moment`.
             (
                 MarkKind::Conditional,
-                Some(Happened::Other(Change::Erased { author, reply_to, quote, .. })),
+                Some(TimelineEvent::Other(Change::Erased { author, reply_to, quote, .. })),
             ) => self
                 .shows_post(author, reply_to.as_deref(), quote.as_ref(), moment)
                 .then_some(plain),
-            (MarkKind::Repost, Some(Happened::Repost(repost))) => {
+            (MarkKind::Repost, Some(TimelineEvent::Repost(repost))) => {
                 let original = repost.post.id.revision();
                 let is_gone = is_gone || self.is_gone(original, moment);
                 let entry = Entry { revision, post: original, reposted_by: Some(author), is_gone };
@@ -175,8 +175,8 @@ impl<'a> Lens<'a> {
 
     /// Whether the feed shows a repost, for all that is in the reposted post: the viewer sees its
     /// author, and whom it answers and quotes. The viewer's own posts they always see.
-    fn shows_repost(&self, repost: &Reposted, moment: Moment) -> bool {
-        let Reposted { post, answers, quotes, .. } = repost;
+    fn shows_repost(&self, repost: &Repost, moment: Moment) -> bool {
+        let Repost { post, answers, quotes, .. } = repost;
         if self.view.ids.get(&post.author) == Some(self.viewer) {
             return true;
         }
@@ -325,7 +325,7 @@ pub(crate) struct Pulled<L> {
     /// The list that it is in.
     pub(crate) list: L,
     /// What happened, if that is needed.
-    pub(crate) event: Option<Happened>,
+    pub(crate) event: Option<TimelineEvent>,
 }
 
 impl<'a, B, M, L> Looked<'a, B, M, L>

@@ -13,8 +13,8 @@ use super::hydrate::Viewer;
 use super::results::{Gap, PostView, Thread, ThreadPost};
 use super::thread::replies::{Below, Descent};
 use crate::model::{Change, Post, PostId, Revision, UserId};
-use crate::state::Happened;
-use crate::state::reads::{Missing, ReadError, Reading};
+use crate::state::TimelineEvent;
+use crate::state::reads::{MissingEvent, ReadError, Reading};
 
 /// Which thread, and how much of it.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Reading<'_> {
             let mut bytes = bytes_of(&asked.shown);
             while let Some(id) = parent.filter(|_| above.len() < query.ancestors_max) {
                 let revision = id.revision();
-                let origin = self.origin(viewer, id)?.ok_or(Missing { revision })?;
+                let origin = self.origin(viewer, id)?.ok_or(MissingEvent { revision })?;
                 bytes += bytes_of(&origin.shown);
                 if bytes > query.bytes_max / 2 {
                     break;
@@ -140,10 +140,10 @@ impl Reading<'_> {
         }
         let happened = self.posts.get_many(&[id.revision()])?.pop();
         let (author, reply_to, post) = match happened {
-            Some(Happened::Post(post)) => {
+            Some(TimelineEvent::Post(post)) => {
                 (post.author.clone(), post.content.reply_to.clone(), Some(post))
             }
-            Some(Happened::Other(Change::Erased { author, reply_to, .. })) => {
+            Some(TimelineEvent::Other(Change::Erased { author, reply_to, .. })) => {
                 (author, reply_to, None)
             }
             _ => return Ok(None),

@@ -12,8 +12,8 @@ use crate::query::hydrate::Viewer;
 use crate::query::results::Gap;
 use crate::state::reads::{ReadError, Reading};
 use crate::state::records::Order;
-use crate::state::records::record::{Place, Table, Value};
-use crate::state::records::scan::Listing;
+use crate::state::records::record::{Position, Table, Value};
+use crate::state::records::scan::RecordScan;
 
 /// Answers to a post that are read at first: most have fewer.
 const ANSWERS_EXPECTED: usize = 16;
@@ -185,7 +185,7 @@ impl<'a> Descent<'a> {
         self.reading.caller().check()
     }
 
-    fn gap(&self, place: Place, author: Value) -> Option<Gap> {
+    fn gap(&self, place: Position, author: Value) -> Option<Gap> {
         if self.reading.hidden.retracted(place.revision()).is_some() {
             Some(Gap::Deleted)
         } else {
@@ -194,8 +194,14 @@ impl<'a> Descent<'a> {
     }
 
     /// All that ever answered `post` after `after`, oldest first.
-    fn answers_to(&self, post: PostId, after: Revision) -> Listing<'a> {
+    fn answers_to(&self, post: PostId, after: Revision) -> RecordScan<'a> {
         let about = (Table::Replies, post.into());
-        Listing::new(&self.reading.facts, about, Order::OldestFirst, after.into(), ANSWERS_EXPECTED)
+        RecordScan::new(
+            &self.reading.facts,
+            about,
+            Order::OldestFirst,
+            after.into(),
+            ANSWERS_EXPECTED,
+        )
     }
 }

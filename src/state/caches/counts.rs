@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 
-use crate::state::apply_right::Applying;
+use crate::state::apply_right::ApplyRight;
 use crate::state::records::record::{PostCounts, Subject};
 
-/// Posts share stripes: with this many, of 128 KiB, a thousand changes a second end an entry of
+/// PostCache share stripes: with this many, of 128 KiB, a thousand changes a second end an entry of
 /// another post every sixteen.
 const STRIPES: usize = 1 << 14;
 
 /// Counts of posts.
 #[derive(Debug)]
-pub(crate) struct Tallies {
-    cache: Cache<Subject, Tally>,
+pub(crate) struct CountCache {
+    cache: Cache<Subject, CachedCounts>,
     /// How often the counts of a stripe's posts were changed.
     generations: Box<[AtomicU64]>,
 }
@@ -28,26 +28,26 @@ pub(crate) struct Tallies {
 pub(crate) struct Generation(u64);
 
 #[derive(Clone, Copy, Debug)]
-struct Tally {
+struct CachedCounts {
     counts: PostCounts,
     generation: Generation,
 }
 
-impl Tallies {
+impl CountCache {
     pub(crate) fn new(posts_max: usize) -> Self {
         let generations = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
         Self { cache: Cache::new(posts_max), generations }
     }
 
     /// `post` is new: nobody can have liked it.
-    pub(crate) fn begin(&self, post: impl Into<Subject>, _: &Applying) {
+    pub(crate) fn begin(&self, post: impl Into<Subject>, _: &ApplyRight) {
         let post = post.into();
         self.keep(post, PostCounts::default(), self.generation(post));
     }
 
     /// The counts of `post` have been changed. To be called before anybody learns that the view has come so
     /// far.
-    pub(crate) fn changed(&self, post: Subject, _: &Applying) {
+    pub(crate) fn changed(&self, post: Subject, _: &ApplyRight) {
         self.stripe(post).fetch_add(1, Ordering::SeqCst);
     }
 
@@ -58,7 +58,7 @@ impl Tallies {
 
     /// Keeps what was read of `post` after `generation` was asked for.
     pub(crate) fn keep(&self, post: Subject, counts: PostCounts, generation: Generation) {
-        self.cache.insert(post, Tally { counts, generation });
+        self.cache.insert(post, CachedCounts { counts, generation });
     }
 
     /// The counts of `post`, if they are at hand.

@@ -7,7 +7,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::model::{Change, Content, Event, Post, PostRef, Revision, UserId};
-use crate::state::{Missing, ReadError};
+use crate::state::{MissingEvent, ReadError};
 use crate::storage::Log;
 
 /// What a post takes beside its text and its author's name: the struct, two counters, its place in
@@ -20,18 +20,18 @@ const ERASED_BYTES: u64 = 512;
 
 /// What happened at a revision.
 #[derive(Clone, Debug)]
-pub enum Happened {
+pub enum TimelineEvent {
     /// A post was published.
     Post(Arc<Post>),
     /// A post was reposted.
-    Repost(Arc<Reposted>),
+    Repost(Arc<Repost>),
     /// Something else.
     Other(Change),
 }
 
 /// A repost.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Reposted {
+pub struct Repost {
     /// By whom.
     pub by: UserId,
     /// Which post.
@@ -44,77 +44,77 @@ pub struct Reposted {
 
 /// What is kept at hand.
 #[derive(Clone, Debug)]
-enum Kept {
+enum CachedEvent {
     Post(Arc<Post>),
-    Repost(Arc<Reposted>),
+    Repost(Arc<Repost>),
     Erased(Arc<Change>),
 }
 
-impl From<Kept> for Happened {
-    fn from(kept: Kept) -> Self {
+impl From<CachedEvent> for TimelineEvent {
+    fn from(kept: CachedEvent) -> Self {
         match kept {
-            Kept::Post(post) => Self::Post(post),
-            Kept::Repost(repost) => Self::Repost(repost),
-            Kept::Erased(change) => Self::Other(Arc::unwrap_or_clone(change)),
+            CachedEvent::Post(post) => Self::Post(post),
+            CachedEvent::Repost(repost) => Self::Repost(repost),
+            CachedEvent::Erased(change) => Self::Other(Arc::unwrap_or_clone(change)),
         }
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Posts {
+pub(crate) struct PostCache {
     log: Arc<dyn Log>,
-    cache: Cache<Revision, Kept, ByBytes>,
+    cache: Cache<Revision, CachedEvent, EventWeighter>,
 }
 
 #[derive(Clone, Debug)]
-struct ByBytes;
+struct EventWeighter;
 
-impl Weighter<Revision, Kept> for ByBytes {
-    fn weight(&self, _: &Revision, kept: &Kept) -> u64 {
+impl Weighter<Revision, CachedEvent> for EventWeighter {
+    fn weight(&self, _: &Revision, kept: &CachedEvent) -> u64 {
         match kept {
-            Kept::Post(post) => {
+            CachedEvent::Post(post) => {
                 POST_OVERHEAD_BYTES + (post.content.bytes() + post.author.as_str().len()) as u64
             }
-            Kept::Repost(_) => REPOST_BYTES,
-            Kept::Erased(_) => ERASED_BYTES,
+            CachedEvent::Repost(_) => REPOST_BYTES,
+            CachedEvent::Erased(_) => ERASED_BYTES,
         }
     }
 }
 
-impl Posts {
+impl PostCache {
     pub(crate) fn new(log: Arc<dyn Log>, cache_bytes: u64) -> Self {
         // A guess at the number of posts sizes the cache's tables; the bytes bound it.
         let posts_estimate = usize::try_from(cache_bytes / 512).unwrap_or(usize::MAX);
-        Self { log, cache: Cache::with_weighter(posts_estimate, cache_bytes, ByBytes) }
+        Self { log, cache: Cache::with_weighter(posts_estimate, cache_bytes, EventWeighter) }
     }
 
-    pub(crate) fn cached(&self, revision: Revision) -> Option<Happened> {
-        self.cache.get(&revision).map(Happened::from)
+    pub(crate) fn cached(&self, revision: Revision) -> Option<TimelineEvent> {
+        self.cache.get(&revision).map(TimelineEvent::from)
     }
 
     pub(crate) fn cached_post(&self, revision: Revision) -> Option<Arc<Post>> {
         match self.cache.get(&revision)? {
-            Kept::Post(post) => Some(post),
-            Kept::Repost(_) | Kept::Erased(_) => None,
+            CachedEvent::Post(post) => Some(post),
+            CachedEvent::Repost(_) | CachedEvent::Erased(_) => None,
         }
     }
 
     /// The post at `revision`, if it is one.
     pub(crate) fn get(&self, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
         Ok(match self.get_many(&[revision])?.pop() {
-            Some(Happened::Post(post)) => Some(post),
-            Some(Happened::Repost(_) | Happened::Other(_)) | None => None,
+            Some(TimelineEvent::Post(post)) => Some(post),
+            Some(TimelineEvent::Repost(_) | TimelineEvent::Other(_)) | None => None,
         })
     }
 
     /// What happened at each of `revisions`, all of which the log has come to. The log is read once,
     /// for all that is not cached, and once more for what was reposted there, whose references a
-    /// [`Reposted`] has.
-    pub(crate) fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Happened>, ReadError> {
+    /// [`Repost`] has.
+    pub(crate) fn get_many(&self, revisions: &[Revision]) -> Result<Vec<TimelineEvent>, ReadError> {
         let mut happened = self.get_many_plain(revisions)?;
         let reposts = || {
             happened.iter().enumerate().filter_map(|(place, found)| match found {
-                Happened::Other(Change::Repost { user, post }) => Some((place, user, post)),
+                TimelineEvent::Other(Change::Repost { user, post }) => Some((place, user, post)),
                 _ => None,
             })
         };
@@ -126,22 +126,22 @@ impl Posts {
         let mut kept = Vec::with_capacity(originals.len());
         for ((place, user, post), original) in reposts().zip(originals) {
             let content = match original {
-                Happened::Post(post) => post.content.clone(),
-                Happened::Other(Change::Erased { reply_to, quote, .. }) => {
+                TimelineEvent::Post(post) => post.content.clone(),
+                TimelineEvent::Other(Change::Erased { reply_to, quote, .. }) => {
                     Content::erased(reply_to, quote)
                 }
-                _ => return Err(Missing { revision: post.id.revision() }.into()),
+                _ => return Err(MissingEvent { revision: post.id.revision() }.into()),
             };
-            kept.push((place, Reposted::new(user.clone(), post.clone(), &content)));
+            kept.push((place, Repost::new(user.clone(), post.clone(), &content)));
         }
         for (place, repost) in kept {
-            happened[place] = self.keep(revisions[place], Kept::Repost(Arc::new(repost)));
+            happened[place] = self.keep(revisions[place], CachedEvent::Repost(Arc::new(repost)));
         }
         Ok(happened)
     }
 
     /// The same, with a repost as the change that it is where it is not cached.
-    fn get_many_plain(&self, revisions: &[Revision]) -> Result<Vec<Happened>, ReadError> {
+    fn get_many_plain(&self, revisions: &[Revision]) -> Result<Vec<TimelineEvent>, ReadError> {
         let cached: Vec<_> = revisions.iter().map(|&revision| self.cached(revision)).collect();
         let places = revisions.iter().zip(&cached);
         let asked: Vec<_> =
@@ -151,12 +151,12 @@ impl Posts {
             false => self.log.get_many(&asked)?,
         }
         .into_iter();
-        let happened = |(cached, &revision): (Option<Happened>, &Revision)| match cached {
+        let happened = |(cached, &revision): (Option<TimelineEvent>, &Revision)| match cached {
             Some(happened) => Ok(happened),
             None => {
-                let event = read.next().flatten().ok_or(Missing { revision })?;
+                let event = read.next().flatten().ok_or(MissingEvent { revision })?;
                 let kept = self.take_in(revision, &event);
-                Ok(kept.unwrap_or(Happened::Other(event.change)))
+                Ok(kept.unwrap_or(TimelineEvent::Other(event.change)))
             }
         };
         cached.into_iter().zip(revisions).map(happened).collect()
@@ -169,35 +169,35 @@ impl Posts {
         let Content { reply_to, quote, .. } = post.content.clone();
         let author = post.author.clone();
         let left = Change::Erased { author, reply_to, quote, request_id: None };
-        self.cache.insert(revision, Kept::Erased(Arc::new(left)));
+        self.cache.insert(revision, CachedEvent::Erased(Arc::new(left)));
     }
 
     /// Makes what `event` published or reposted, and caches it. A repost of a post that is not
     /// cached is not either: it takes a read of the log to say what it answers.
-    pub(crate) fn take_in(&self, revision: Revision, event: &Event) -> Option<Happened> {
+    pub(crate) fn take_in(&self, revision: Revision, event: &Event) -> Option<TimelineEvent> {
         let kept = match &event.change {
             Change::Publish { author, content, .. } => {
                 let (author, content) = (author.clone(), content.clone());
-                Kept::Post(Arc::new(Post { revision, author, content, time: event.time }))
+                CachedEvent::Post(Arc::new(Post { revision, author, content, time: event.time }))
             }
             Change::Repost { user, post } => {
                 let original = self.cached_post(post.id.revision())?;
-                let repost = Reposted::new(user.clone(), post.clone(), &original.content);
-                Kept::Repost(Arc::new(repost))
+                let repost = Repost::new(user.clone(), post.clone(), &original.content);
+                CachedEvent::Repost(Arc::new(repost))
             }
-            Change::Erased { .. } => Kept::Erased(Arc::new(event.change.clone())),
+            Change::Erased { .. } => CachedEvent::Erased(Arc::new(event.change.clone())),
             _ => return None,
         };
         Some(self.keep(revision, kept))
     }
 
-    fn keep(&self, revision: Revision, kept: Kept) -> Happened {
+    fn keep(&self, revision: Revision, kept: CachedEvent) -> TimelineEvent {
         self.cache.insert(revision, kept.clone());
         kept.into()
     }
 }
 
-impl Reposted {
+impl Repost {
     /// The repost by `by` of `post`, which has this content.
     #[must_use]
     pub fn new(by: UserId, post: PostRef, content: &Content) -> Self {

@@ -13,12 +13,12 @@ const CHUNK_MAX: usize = 512;
 #[derive(Debug)]
 pub(crate) enum Followers {
     Few(Box<[UserIx]>),
-    Many(Box<Chunks>),
+    Many(Box<FollowerChunks>),
 }
 
 /// More than one list.
 #[derive(Debug)]
-pub(crate) struct Chunks {
+pub(crate) struct FollowerChunks {
     len: usize,
     /// None empty, each before the next.
     chunks: Vec<Box<[UserIx]>>,
@@ -37,7 +37,7 @@ impl Followers {
         }
         // Filled by half, as they would have been one by one.
         let chunks = followers.chunks(CHUNK_MAX / 2).map(Box::from).collect();
-        Self::Many(Box::new(Chunks { len: followers.len(), chunks }))
+        Self::Many(Box::new(FollowerChunks { len: followers.len(), chunks }))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -97,7 +97,7 @@ impl Followers {
     }
 }
 
-impl Chunks {
+impl FollowerChunks {
     /// The chunk that `follower` is in, or would have to be.
     fn chunk_of(&self, follower: UserIx) -> usize {
         self.chunks.partition_point(|chunk| chunk[0] <= follower).saturating_sub(1)

@@ -5,7 +5,7 @@
 
 mod followers;
 
-use super::apply_right::Applying;
+use super::apply_right::ApplyRight;
 use super::dense::Dense;
 use super::graph::followers::Followers;
 use super::users::UserIx;
@@ -27,7 +27,7 @@ pub(crate) struct Graph {
 #[derive(Debug, Default)]
 struct Following {
     /// Sorted by followee.
-    list: Box<[Packed]>,
+    list: Box<[PackedEdge]>,
     /// The revision that changed the list last.
     changed_at: Revision,
 }
@@ -35,7 +35,7 @@ struct Following {
 /// Whom one user follows, as it was at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Edges {
-    list: Box<[Packed]>,
+    list: Box<[PackedEdge]>,
     /// The revision that changed the list last.
     pub(crate) changed_at: Revision,
 }
@@ -52,12 +52,12 @@ pub(crate) struct Edge {
 /// An [`Edge`] in 10 bytes: the halves of a followee's number, and the lower 48 bits of a revision,
 /// which a log of a million changes a second passes in nine years.
 #[derive(Clone, Copy, Debug)]
-struct Packed {
+struct PackedEdge {
     followee: [u16; 2],
     since: [u16; 3],
 }
 
-impl Packed {
+impl PackedEdge {
     /// # Panics
     /// The revision has more than 48 bits.
     fn new(followee: UserIx, since: Revision) -> Self {
@@ -87,13 +87,19 @@ impl Graph {
     ///
     /// # Panics
     /// The graph is not empty.
-    pub(crate) fn load(&self, pieces: Vec<Vec<storage::Edge>>, user_count: usize, by: &Applying) {
+    pub(crate) fn load(
+        &self,
+        pieces: Vec<Vec<storage::StoredEdge>>,
+        user_count: usize,
+        by: &ApplyRight,
+    ) {
         assert!(self.following.is_empty() && self.followers.is_empty(), "it has edges");
         let ix = UserIx::new;
         let mut counts = vec![0_u32; user_count];
         for piece in pieces {
             for of_one in piece.chunk_by(|a, b| a.follower == b.follower) {
-                let packed = |edge: &storage::Edge| Packed::new(ix(edge.followee), edge.since);
+                let packed =
+                    |edge: &storage::StoredEdge| PackedEdge::new(ix(edge.followee), edge.since);
                 let list = of_one.iter().map(packed).collect();
                 let follower = ix(of_one[0].follower);
                 self.following.change(follower, by, |following| following.list = list);
@@ -115,7 +121,7 @@ impl Graph {
 
     /// Fills in the followers of the users from number `first` on, who have `counts` of them, by
     /// what is known of whom everybody follows.
-    fn load_followers(&self, first: usize, counts: &[u32], user_count: usize, by: &Applying) {
+    fn load_followers(&self, first: usize, counts: &[u32], user_count: usize, by: &ApplyRight) {
         // Where the next follower of each is written.
         let mut places = Vec::with_capacity(counts.len());
         let mut end = 0;
@@ -149,10 +155,10 @@ impl Graph {
         follower: UserIx,
         followee: UserIx,
         since: Revision,
-        by: &Applying,
+        by: &ApplyRight,
     ) {
         self.following.change(follower, by, |following| {
-            let edge = Packed::new(followee, since);
+            let edge = PackedEdge::new(followee, since);
             match find(&following.list, followee) {
                 Ok(place) => following.list[place] = edge,
                 Err(place) => insert(&mut following.list, place, edge),
@@ -162,7 +168,7 @@ impl Graph {
         self.followers.change(followee, by, |followers| followers.insert(follower));
     }
 
-    pub(crate) fn remove(&self, follower: UserIx, followee: UserIx, at: Revision, by: &Applying) {
+    pub(crate) fn remove(&self, follower: UserIx, followee: UserIx, at: Revision, by: &ApplyRight) {
         self.following.change(follower, by, |following| {
             if let Ok(place) = find(&following.list, followee) {
                 remove(&mut following.list, place);
@@ -222,7 +228,7 @@ impl Edges {
 }
 
 /// Where `followee` is, or would have to be.
-fn find(list: &[Packed], followee: UserIx) -> Result<usize, usize> {
+fn find(list: &[PackedEdge], followee: UserIx) -> Result<usize, usize> {
     list.binary_search_by_key(&followee, |edge| edge.followee())
 }
 

@@ -1,6 +1,6 @@
 //! The facts: what the index does not have yet, over what it has.
 //!
-//! Memory holds a fact from the change that made it until the index has that change. So whoever
+//! MemoryStore holds a fact from the change that made it until the index has that change. So whoever
 //! does not find it here finds it there, and nothing is held that can be read.
 
 pub(crate) mod record;
@@ -14,23 +14,23 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use dashmap::DashMap;
 
-use super::apply_right::Applying;
-use super::records::record::{Key, Place, Subject, Table, Value};
+use super::apply_right::ApplyRight;
+use super::records::record::{Key, Position, Subject, Table, Value};
 use crate::model::Revision;
 use crate::storage::{self, Index};
 
-/// Facts share the places where their newest change is noted: with this many, of 128 KiB, hardly any
+/// Records share the places where their newest change is noted: with this many, of 128 KiB, hardly any
 /// other is changed between a lookup and a decision.
 const STRIPES: usize = 1 << 14;
 
 /// The facts, of which the index has the older ones.
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct Records {
     /// Of the tables that are lists: for each subject, in the order of the places. New ones come
     /// last, but for what ends.
-    lists: DashMap<(Table, Subject), Vec<(Place, Recent)>>,
+    lists: DashMap<(Table, Subject), Vec<(Position, RecentRecord)>>,
     /// Of the others.
-    single: DashMap<Key, Recent>,
+    single: DashMap<Key, RecentRecord>,
     /// When a fact of each stripe was changed last, also once memory has dropped it.
     changed: Box<[AtomicU64]>,
     pub(crate) index: Option<Arc<Index>>,
@@ -38,7 +38,7 @@ pub(crate) struct Facts {
 
 /// What became of a fact lately.
 #[derive(Clone, Copy, Debug)]
-struct Recent {
+struct RecentRecord {
     value: Value,
     /// Whether it is one no longer.
     is_over: bool,
@@ -55,17 +55,18 @@ pub(crate) enum Order {
     OldestFirst,
 }
 
-impl Default for Facts {
+impl Default for Records {
     fn default() -> Self {
         let changed = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
         Self { lists: DashMap::new(), single: DashMap::new(), changed, index: None }
     }
 }
 
-impl Facts {
+impl Records {
     /// Makes something a fact, or none.
-    pub(crate) fn put(&self, key: Key, value: Option<Value>, at: Revision, _: &Applying) {
-        let recent = Recent { value: value.unwrap_or_default(), is_over: value.is_none(), at };
+    pub(crate) fn put(&self, key: Key, value: Option<Value>, at: Revision, _: &ApplyRight) {
+        let recent =
+            RecentRecord { value: value.unwrap_or_default(), is_over: value.is_none(), at };
         if key.table.is_decided_by() {
             self.stripe(key).store(at.get(), SeqCst);
         }
@@ -143,7 +144,7 @@ impl Facts {
 
     /// A fact, if it is one. May read the index, which blocks for a moment.
     pub(crate) fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
-        // Memory is asked first: what it drops after that, the index has.
+        // MemoryStore is asked first: what it drops after that, the index has.
         match (self.get_at_hand(key), &self.index) {
             (Some(known), _) => Ok(known),
             (None, Some(index)) => {
@@ -154,9 +155,9 @@ impl Facts {
         }
     }
 
-    /// Facts, each if it is one. May read the index once, which blocks for a moment.
+    /// Records, each if it is one. May read the index once, which blocks for a moment.
     pub(crate) fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, storage::Error> {
-        // Memory is asked for all of them first.
+        // MemoryStore is asked for all of them first.
         let mut known: Vec<_> = keys.iter().map(|&key| self.get_at_hand(key)).collect();
         if let Some(index) = &self.index
             && known.iter().any(Option::is_none)
@@ -175,10 +176,10 @@ impl Facts {
     pub(crate) fn list(
         &self,
         about: (Table, Subject),
-        from: Place,
+        from: Position,
         order: Order,
         max: usize,
-    ) -> Result<Vec<(Place, Value)>, storage::Error> {
+    ) -> Result<Vec<(Position, Value)>, storage::Error> {
         assert!(about.0.is_list(), "{about:?} is not a list");
         let mut listed = Vec::new();
         let mut from = from;
@@ -193,7 +194,7 @@ impl Facts {
             ];
             let known = known.into_iter().flatten().min_by(|a, b| order.compare(a, b));
 
-            let mut merged: BTreeMap<Place, Option<Value>> =
+            let mut merged: BTreeMap<Position, Option<Value>> =
                 stored.into_iter().map(|(place, value)| (place, Some(value))).collect();
             merged.extend(
                 recent
@@ -224,7 +225,7 @@ impl Facts {
         about: (Table, Subject),
         after: Revision,
         max: usize,
-    ) -> Option<Vec<(Place, Value)>> {
+    ) -> Option<Vec<(Position, Value)>> {
         let recent = self.lists.get(&about).map_or_else(Vec::new, |list| {
             let start = list.partition_point(|&(place, _)| place <= after.into());
             let facts = list[start..].iter().filter(|(_, recent)| !recent.is_over);
@@ -244,10 +245,10 @@ impl Facts {
     fn recent(
         &self,
         about: (Table, Subject),
-        from: Place,
+        from: Position,
         order: Order,
         max: usize,
-    ) -> Vec<(Place, Recent)> {
+    ) -> Vec<(Position, RecentRecord)> {
         let Some(list) = self.lists.get(&about) else { return Vec::new() };
         match order {
             Order::NewestFirst => {
@@ -264,24 +265,24 @@ impl Facts {
     fn stored(
         &self,
         (table, subject): (Table, Subject),
-        from: Place,
+        from: Position,
         order: Order,
         max: usize,
-    ) -> Result<Vec<(Place, Value)>, storage::Error> {
+    ) -> Result<Vec<(Position, Value)>, storage::Error> {
         let Some(index) = &self.index else { return Ok(Vec::new()) };
         let (snapshot, about) = (index.snapshot()?, (table as u8, subject.number()));
         let stored = match order {
             Order::NewestFirst => snapshot.facts_before(about, from.number(), max),
             Order::OldestFirst => snapshot.facts_after(about, from.number(), max),
         };
-        let fact = |(place, value)| (Place::from_number(place), Value::from_number(value));
+        let fact = |(place, value)| (Position::from_number(place), Value::from_number(value));
         Ok(stored?.into_iter().map(fact).collect())
     }
 }
 
 impl Order {
     /// Which of two places comes first.
-    fn compare(self, a: &Place, b: &Place) -> Ordering {
+    fn compare(self, a: &Position, b: &Position) -> Ordering {
         match self {
             Self::NewestFirst => b.cmp(a),
             Self::OldestFirst => a.cmp(b),
@@ -290,6 +291,6 @@ impl Order {
 }
 
 /// Where `place` is, or would have to be.
-fn find(list: &[(Place, Recent)], place: Place) -> Result<usize, usize> {
+fn find(list: &[(Position, RecentRecord)], place: Position) -> Result<usize, usize> {
     list.binary_search_by_key(&place, |&(place, _)| place)
 }

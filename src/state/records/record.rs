@@ -1,4 +1,4 @@
-//! Facts: small rows of numbers about posts and users, beside the follow graph.
+//! Records: small rows of numbers about posts and users, beside the follow graph.
 //!
 //! A fact is found by its table, its subject (a post or a user) and its place, which is another
 //! user or a revision. Those of one table and subject are in the order of their places, so they are
@@ -6,7 +6,7 @@
 
 use crate::model::{PostId, Revision};
 use crate::state::users::UserIx;
-use crate::storage::{FactKey, Keep};
+use crate::storage::{Residency, StoredKey};
 
 /// A kind of fact. The numbers are stored, so each keeps its meaning for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,7 +30,7 @@ pub(crate) enum Table {
     UserCounts = 8,
     /// (user, since) → who follows them.
     Followers = 9,
-    /// (user, revision) → [`Notice`], of all but new followers: those are in [`Table::Followers`].
+    /// (user, revision) → [`NotificationRecord`], of all but new followers: those are in [`Table::Followers`].
     Notices = 10,
     /// (user, 0) → up to where they have seen their notices.
     Seen = 11,
@@ -43,11 +43,11 @@ pub(crate) enum Table {
     /// (user, user) → since when the other is no longer hidden from the one by a block or mute that
     /// is over.
     Shown = 15,
-    /// (post, user) → [`Answered`]: the user's answers to it and quotes of it alone.
+    /// (post, user) → [`RepliesByUser`]: the user's answers to it and quotes of it alone.
     Answers = 16,
     /// (post, since) → who answered or quoted it, each once, as long as one of those is there.
     Answerers = 17,
-    /// (user, user) → [`Liked`]: the likes that the other gave to posts of the one that are there.
+    /// (user, user) → [`LikesByUser`]: the likes that the other gave to posts of the one that are there.
     Likings = 18,
     /// (user, since) → who likes posts of theirs, each once, as long as they like one.
     Likers = 19,
@@ -64,7 +64,7 @@ pub(crate) struct PostCounts {
 
 /// How often one user answered a post and quoted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answered {
+pub(crate) struct RepliesByUser {
     /// Their place in [`Table::Answerers`].
     pub(crate) since: Revision,
     pub(crate) replies: u32,
@@ -73,7 +73,7 @@ pub(crate) struct Answered {
 
 /// How many posts of somebody one user likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Liked {
+pub(crate) struct LikesByUser {
     /// Their place in [`Table::Likers`].
     pub(crate) since: Revision,
     pub(crate) posts: u64,
@@ -91,7 +91,7 @@ pub(crate) struct UserCounts {
 pub(crate) struct Key {
     pub(crate) table: Table,
     pub(crate) subject: Subject,
-    pub(crate) place: Place,
+    pub(crate) place: Position,
 }
 
 /// Whom or what a fact is about.
@@ -100,7 +100,7 @@ pub(crate) struct Subject(u64);
 
 /// Where a fact stands among those about its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Place(u64);
+pub(crate) struct Position(u64);
 
 /// What a fact says, in 16 bytes. What they mean is known by the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub(crate) struct Value {
 /// Why a user is notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum NoticeKind {
+pub enum NotificationKind {
     /// Somebody began to follow them.
     Follow = 0,
     /// Somebody likes a post of theirs.
@@ -129,8 +129,8 @@ pub enum NoticeKind {
 
 /// What a user is notified of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Notice {
-    pub(crate) kind: NoticeKind,
+pub(crate) struct NotificationRecord {
+    pub(crate) kind: NotificationKind,
     /// Who did it.
     pub(crate) actor: UserIx,
     /// The user's post that it was done to; [`Revision::ZERO`] for a follow or a mention.
@@ -185,34 +185,38 @@ impl Table {
     }
 
     /// Where its facts are: in memory are those that every page of a feed is looked through for.
-    pub(crate) fn keep(self) -> Keep {
+    pub(crate) fn keep(self) -> Residency {
         match self {
-            Self::Retracted | Self::Blocks | Self::Mutes | Self::Shown => Keep::InMemory,
-            _ => Keep::OnDisk,
+            Self::Retracted | Self::Blocks | Self::Mutes | Self::Shown => Residency::InMemory,
+            _ => Residency::OnDisk,
         }
     }
 }
 
 impl Key {
     /// The fact about `subject` at `place`.
-    pub(crate) fn new(table: Table, subject: impl Into<Subject>, place: impl Into<Place>) -> Self {
+    pub(crate) fn new(
+        table: Table,
+        subject: impl Into<Subject>,
+        place: impl Into<Position>,
+    ) -> Self {
         Self { table, subject: subject.into(), place: place.into() }
     }
 
     /// As the index stores it.
-    pub(crate) fn stored(self) -> FactKey {
+    pub(crate) fn stored(self) -> StoredKey {
         (self.table as u8, self.subject.0, self.place.0)
     }
 
     /// What the index has stored; `None` if that is of another version.
-    pub(crate) fn from_stored((table, subject, place): FactKey) -> Option<Self> {
+    pub(crate) fn from_stored((table, subject, place): StoredKey) -> Option<Self> {
         let table = Table::from_number(table)?;
-        Some(Self { table, subject: Subject(subject), place: Place(place) })
+        Some(Self { table, subject: Subject(subject), place: Position(place) })
     }
 
     /// The only fact of its kind about `subject`.
     pub(crate) fn of(table: Table, subject: impl Into<Subject>) -> Self {
-        Self { table, subject: subject.into(), place: Place(0) }
+        Self { table, subject: subject.into(), place: Position(0) }
     }
 }
 
@@ -232,7 +236,7 @@ impl Subject {
     }
 }
 
-impl Place {
+impl Position {
     /// Before every place that a list has.
     pub(crate) const FIRST: Self = Self(0);
     /// After every place.
@@ -269,13 +273,13 @@ impl From<PostId> for Subject {
     }
 }
 
-impl From<UserIx> for Place {
+impl From<UserIx> for Position {
     fn from(user: UserIx) -> Self {
         Self(user.number().into())
     }
 }
 
-impl From<Revision> for Place {
+impl From<Revision> for Position {
     fn from(revision: Revision) -> Self {
         Self(revision.get())
     }
@@ -300,15 +304,15 @@ impl From<PostCounts> for Value {
     }
 }
 
-impl From<Answered> for Value {
-    fn from(answered: Answered) -> Self {
-        let Answered { since, replies, quotes } = answered;
+impl From<RepliesByUser> for Value {
+    fn from(answered: RepliesByUser) -> Self {
+        let RepliesByUser { since, replies, quotes } = answered;
         Self { upper: since.get(), lower: join(replies, quotes) }
     }
 }
 
-impl From<Liked> for Value {
-    fn from(liked: Liked) -> Self {
+impl From<LikesByUser> for Value {
+    fn from(liked: LikesByUser) -> Self {
         Self { upper: liked.since.get(), lower: liked.posts }
     }
 }
@@ -319,20 +323,20 @@ impl From<UserCounts> for Value {
     }
 }
 
-impl From<Notice> for Value {
-    fn from(notice: Notice) -> Self {
-        let Notice { kind, actor, post } = notice;
+impl From<NotificationRecord> for Value {
+    fn from(notice: NotificationRecord) -> Self {
+        let NotificationRecord { kind, actor, post } = notice;
         Self { upper: join(kind as u32, actor.number()), lower: post.get() }
     }
 }
 
-impl Notice {
+impl NotificationRecord {
     /// What somebody is notified of by a fact, if by this.
     pub(crate) fn of(key: Key, value: Value) -> Option<Self> {
         match key.table {
             Table::Notices => Some(value.notice()),
             Table::Followers => {
-                let (kind, actor) = (NoticeKind::Follow, value.user());
+                let (kind, actor) = (NotificationKind::Follow, value.user());
                 Some(Self { kind, actor, post: Revision::ZERO })
             }
             _ => None,
@@ -367,31 +371,31 @@ impl Value {
         PostCounts { likes, reposts, replies, quotes }
     }
 
-    pub(crate) fn answered(self) -> Answered {
+    pub(crate) fn answered(self) -> RepliesByUser {
         let (replies, quotes) = halves(self.lower);
-        Answered { since: Revision::new(self.upper), replies, quotes }
+        RepliesByUser { since: Revision::new(self.upper), replies, quotes }
     }
 
-    pub(crate) fn liked(self) -> Liked {
-        Liked { since: Revision::new(self.upper), posts: self.lower }
+    pub(crate) fn liked(self) -> LikesByUser {
+        LikesByUser { since: Revision::new(self.upper), posts: self.lower }
     }
 
     pub(crate) fn user_counts(self) -> UserCounts {
         UserCounts { posts: self.upper, likes: self.lower }
     }
 
-    pub(crate) fn notice(self) -> Notice {
+    pub(crate) fn notice(self) -> NotificationRecord {
         let (kind, actor) = halves(self.upper);
         let kind = match kind {
-            0 => NoticeKind::Follow,
-            1 => NoticeKind::Like,
-            2 => NoticeKind::Repost,
-            3 => NoticeKind::Reply,
-            4 => NoticeKind::Quote,
-            5 => NoticeKind::Mention,
+            0 => NotificationKind::Follow,
+            1 => NotificationKind::Like,
+            2 => NotificationKind::Repost,
+            3 => NotificationKind::Reply,
+            4 => NotificationKind::Quote,
+            5 => NotificationKind::Mention,
             other => panic!("there is no kind of notice with the number {other}"),
         };
-        Notice { kind, actor: UserIx::new(actor), post: Revision::new(self.lower) }
+        NotificationRecord { kind, actor: UserIx::new(actor), post: Revision::new(self.lower) }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::vec;
 
-use super::record::{Place, Subject, Table, Value};
-use super::{Facts, Order};
+use super::record::{Position, Subject, Table, Value};
+use super::{Order, Records};
 use crate::storage;
 
 /// Most facts that are read at once.
@@ -11,24 +11,24 @@ const CHUNK_MAX: usize = 1_024;
 
 /// The facts of a table about a subject, in order.
 #[derive(Debug)]
-pub(crate) struct Listing<'a> {
-    facts: &'a Facts,
+pub(crate) struct RecordScan<'a> {
+    facts: &'a Records,
     about: (Table, Subject),
     order: Order,
     /// What comes after this is not read yet.
-    from: Place,
-    read: vec::IntoIter<(Place, Value)>,
+    from: Position,
+    read: vec::IntoIter<(Position, Value)>,
     /// How many are read next; 0 at the end.
     read_next: usize,
 }
 
-impl<'a> Listing<'a> {
+impl<'a> RecordScan<'a> {
     /// What comes after `from` in `order`. `expected` is how many will probably be taken.
     pub(crate) fn new(
-        facts: &'a Facts,
+        facts: &'a Records,
         about: (Table, Subject),
         order: Order,
-        from: Place,
+        from: Position,
         expected: usize,
     ) -> Self {
         let (read, read_next) = (Vec::new().into_iter(), expected.clamp(1, CHUNK_MAX));
@@ -36,8 +36,8 @@ impl<'a> Listing<'a> {
     }
 }
 
-impl Iterator for Listing<'_> {
-    type Item = Result<(Place, Value), storage::Error>;
+impl Iterator for RecordScan<'_> {
+    type Item = Result<(Position, Value), storage::Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.read.as_slice().is_empty() && self.read_next > 0 {

@@ -4,19 +4,21 @@
 //! the rest; and for each such count there is a place in a list, so that it can be found from either
 //! side.
 
-use super::{Step, Store};
+use super::{EventReducer, ReducerStore};
 use crate::model::PostId;
-use crate::state::records::record::{Answered, Key, Liked, PostCounts, Table, UserCounts, Value};
+use crate::state::records::record::{
+    Key, LikesByUser, PostCounts, RepliesByUser, Table, UserCounts, Value,
+};
 use crate::state::users::UserIx;
 
 /// How a post is about another.
 #[derive(Clone, Copy)]
-pub(crate) enum AnswerKind {
+pub(crate) enum ReferenceKind {
     Reply,
     Quote,
 }
 
-impl AnswerKind {
+impl ReferenceKind {
     /// The count of this kind.
     fn of<'a>(self, replies: &'a mut u32, quotes: &'a mut u32) -> &'a mut u32 {
         match self {
@@ -26,7 +28,7 @@ impl AnswerKind {
     }
 }
 
-/// Changes a count.
+/// ChangeTimelines a count.
 ///
 /// # Panics
 /// It would be below 0 or beyond its type: what is counted is not what happened.
@@ -42,7 +44,7 @@ where
     }
 }
 
-impl<S: Store> Step<'_, S> {
+impl<S: ReducerStore> EventReducer<'_, S> {
     fn counts_of_post(&self, post: PostId) -> Result<PostCounts, S::Error> {
         let counts = self.store.get(Key::of(Table::PostCounts, post))?;
         Ok(counts.map_or_else(PostCounts::default, Value::post_counts))
@@ -64,7 +66,7 @@ impl<S: Store> Step<'_, S> {
         &mut self,
         post: PostId,
         author: UserIx,
-        kind: AnswerKind,
+        kind: ReferenceKind,
         by: i64,
     ) -> Result<(), S::Error> {
         let mut of_all = self.counts_of_post(post)?;
@@ -75,7 +77,7 @@ impl<S: Store> Step<'_, S> {
         let key = Key::new(Table::Answers, post, author);
         // Most are the first to answer, and a look may cost a read of the index.
         let before = if is_first { None } else { self.store.get(key)?.map(Value::answered) };
-        let mut now = before.unwrap_or(Answered { since: self.at, replies: 0, quotes: 0 });
+        let mut now = before.unwrap_or(RepliesByUser { since: self.at, replies: 0, quotes: 0 });
         count(kind.of(&mut now.replies, &mut now.quotes), by);
         let is_some = now.replies > 0 || now.quotes > 0;
         self.put(key, is_some.then(|| now.into()));
@@ -95,7 +97,7 @@ impl<S: Store> Step<'_, S> {
     ) -> Result<(), S::Error> {
         let key = Key::new(Table::Likings, author, user);
         let before = self.store.get(key)?.map(Value::liked);
-        let mut now = before.unwrap_or(Liked { since: self.at, posts: 0 });
+        let mut now = before.unwrap_or(LikesByUser { since: self.at, posts: 0 });
         count(&mut now.posts, by);
         let is_some = now.posts > 0;
         self.put(key, is_some.then(|| now.into()));

@@ -3,29 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Store;
+use super::ReducerStore;
 use crate::config::Limits;
 use crate::model::{Event, LogTime, Mark, RequestId, Revision, UserId};
 use crate::state::records::record::{Key, Subject, Table, Value};
 use crate::state::users::UserIx;
-use crate::state::{View, reducer};
-use crate::storage::{self, Contents, History, Index, Log, OpenedIndex, Rows, Snapshot};
+use crate::state::{State, reducer};
+use crate::storage::{
+    self, Index, IndexContents, IndexRows, Log, OpenedIndex, Snapshot, TimelineKind,
+};
 
 /// The index as what changes are applied to: rows that are to be written, over those that are
 /// there.
 #[derive(Debug)]
-pub struct Writing<'a> {
-    view: &'a View,
+pub struct IndexStore<'a> {
+    view: &'a State,
     stored: Snapshot<'a>,
-    rows: Rows,
+    rows: IndexRows,
 }
 
-impl View {
+impl State {
     /// The view that `opened` shows, of `log`, which it was made from.
     #[must_use]
     pub fn load(log: Arc<dyn Log>, opened: OpenedIndex, limits: &Limits) -> Self {
         let OpenedIndex { index, contents } = opened;
-        let Contents { complete_until, users, edges, newest, requests, facts } = contents;
+        let IndexContents { complete_until, users, edges, newest, requests, facts } = contents;
         let mut view = Self::empty(log, index.hash_key(), limits);
         view.facts.index = Some(Arc::new(index));
         view.changes_of.load(complete_until);
@@ -59,12 +61,12 @@ impl View {
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn write_to<'a>(&'a self, index: &'a Index) -> Result<Writing<'a>, storage::Error> {
-        Ok(Writing { view: self, stored: index.snapshot()?, rows: index.new_rows() })
+    pub fn write_to<'a>(&'a self, index: &'a Index) -> Result<IndexStore<'a>, storage::Error> {
+        Ok(IndexStore { view: self, stored: index.snapshot()?, rows: index.new_rows() })
     }
 
     /// Drops from memory what may be dropped now that `rows` are in the index.
-    pub fn indexed(&self, rows: &Rows, complete_until: Revision) {
+    pub fn indexed(&self, rows: &IndexRows, complete_until: Revision) {
         for author in rows.authors() {
             self.posts_of.trim(UserIx::new(author), complete_until);
         }
@@ -78,7 +80,7 @@ impl View {
     }
 }
 
-impl Writing<'_> {
+impl IndexStore<'_> {
     /// Adds what `event` changes in the index.
     ///
     /// # Errors
@@ -94,12 +96,12 @@ impl Writing<'_> {
 
     /// The rows.
     #[must_use]
-    pub fn into_rows(self) -> Rows {
+    pub fn into_rows(self) -> IndexRows {
         self.rows
     }
 }
 
-impl Store for Writing<'_> {
+impl ReducerStore for IndexStore<'_> {
     type Error = storage::Error;
 
     fn number(&mut self, user: &UserId) -> UserIx {
@@ -133,11 +135,11 @@ impl Store for Writing<'_> {
     }
 
     fn push_mark(&mut self, author: UserIx, mark: Mark) {
-        self.rows.push_mark(History::Posts, author.number(), mark);
+        self.rows.push_mark(TimelineKind::Posts, author.number(), mark);
     }
 
     fn push_change(&mut self, user: UserIx, mark: Mark) {
-        self.rows.push_mark(History::Changes, user.number(), mark);
+        self.rows.push_mark(TimelineKind::Changes, user.number(), mark);
     }
 
     fn push_request(

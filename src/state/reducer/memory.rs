@@ -1,28 +1,28 @@
-//! Memory as what changes are applied to.
+//! MemoryStore as what changes are applied to.
 
-use super::Store;
+use super::ReducerStore;
 use crate::model::{LogTime, Mark, MarkKind, RequestId, Revision, UserId};
-use crate::state::View;
-use crate::state::applied::{Applied, Noticed};
-use crate::state::apply_right::Applying;
-use crate::state::records::record::{Key, Notice, Place, Subject, Table, Value};
-use crate::state::records::{Facts, Order};
+use crate::state::State;
+use crate::state::applied::{AppliedEvent, NewNotification};
+use crate::state::apply_right::ApplyRight;
+use crate::state::records::record::{Key, NotificationRecord, Position, Subject, Table, Value};
+use crate::state::records::{Order, Records};
 use crate::state::users::UserIx;
-use crate::storage::{self, Keep};
+use crate::storage::{self, Residency};
 
 /// A view that is being changed, and what that is to others.
-pub(crate) struct Memory<'a> {
-    pub(crate) view: &'a View,
-    pub(crate) by: &'a Applying,
-    pub(crate) applied: Applied,
+pub(crate) struct MemoryStore<'a> {
+    pub(crate) view: &'a State,
+    pub(crate) by: &'a ApplyRight,
+    pub(crate) applied: AppliedEvent,
 }
 
-impl Memory<'_> {
-    /// Reads facts. What is half applied cannot be given up, so while the index is lost that may be
+impl MemoryStore<'_> {
+    /// ReadPool facts. What is half applied cannot be given up, so while the index is lost that may be
     /// asked for them, this waits until it is mended.
     fn of_facts<T>(
         &self,
-        read: impl Fn(&Facts) -> Result<T, storage::Error>,
+        read: impl Fn(&Records) -> Result<T, storage::Error>,
     ) -> Result<T, storage::Error> {
         loop {
             match read(&self.view.facts) {
@@ -37,7 +37,7 @@ impl Memory<'_> {
     }
 }
 
-impl Store for Memory<'_> {
+impl ReducerStore for MemoryStore<'_> {
     type Error = storage::Error;
 
     fn number(&mut self, user: &UserId) -> UserIx {
@@ -89,14 +89,14 @@ impl Store for Memory<'_> {
 
     fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
         match key.table.keep() {
-            Keep::InMemory => Ok(self.view.hidden.get(key)),
-            Keep::OnDisk => self.of_facts(|facts| facts.get(key)),
+            Residency::InMemory => Ok(self.view.hidden.get(key)),
+            Residency::OnDisk => self.of_facts(|facts| facts.get(key)),
         }
     }
 
     fn put(&mut self, key: Key, value: Option<Value>, at: Revision) {
-        if let Some(notice) = value.and_then(|value| Notice::of(key, value)) {
-            self.applied.notices.push(Noticed {
+        if let Some(notice) = value.and_then(|value| NotificationRecord::of(key, value)) {
+            self.applied.notices.push(NewNotification {
                 user: self.view.ids.name(key.subject.user()),
                 kind: notice.kind,
                 actor: self.view.ids.name(notice.actor),
@@ -104,8 +104,8 @@ impl Store for Memory<'_> {
             });
         }
         match key.table.keep() {
-            Keep::InMemory => self.view.hidden.put(key, value, at, self.by),
-            Keep::OnDisk => self.view.facts.put(key, value, at, self.by),
+            Residency::InMemory => self.view.hidden.put(key, value, at, self.by),
+            Residency::OnDisk => self.view.facts.put(key, value, at, self.by),
         }
         if key.table == Table::PostCounts {
             // After the fact: what was read before it is then known to be old.
@@ -115,8 +115,8 @@ impl Store for Memory<'_> {
 
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, storage::Error> {
         let about = (table, subject);
-        let all =
-            self.of_facts(|facts| facts.list(about, Place::FIRST, Order::OldestFirst, usize::MAX));
+        let all = self
+            .of_facts(|facts| facts.list(about, Position::FIRST, Order::OldestFirst, usize::MAX));
         let fact = |(place, value)| (Key { table, subject, place }, value);
         Ok(all?.into_iter().map(fact).collect())
     }

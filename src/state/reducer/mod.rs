@@ -3,7 +3,7 @@
 //! Beside the follow graph and the lists of what everybody published there are *facts*: small rows
 //! of numbers, of who likes what, how often, who answered whom. A change is applied twice: by the
 //! applier, to what is in memory, and by the indexer, to the rows that it is about to write. Both
-//! are a [`Store`], so both come to the same.
+//! are a [`ReducerStore`], so both come to the same.
 //!
 //! Nothing here reads a clock, a map or a file.
 
@@ -11,15 +11,15 @@ mod counts;
 pub(crate) mod index;
 pub(crate) mod memory;
 
-use super::records::record::{Key, Notice, NoticeKind, Subject, Table, Value};
-use super::reducer::counts::{AnswerKind, count};
+use super::records::record::{Key, NotificationKind, NotificationRecord, Subject, Table, Value};
+use super::reducer::counts::{ReferenceKind, count};
 use super::users::UserIx;
 use crate::model::{
     Change, Content, Event, LogTime, Mark, MarkKind, PostId, PostRef, RequestId, Revision, UserId,
 };
 
 /// What changes are applied to.
-pub(crate) trait Store {
+pub(crate) trait ReducerStore {
     /// Why it cannot be read.
     type Error;
 
@@ -72,22 +72,22 @@ pub(crate) trait Store {
 ///
 /// # Errors
 /// The first of the store's. What was done by then is to be thrown away.
-pub(crate) fn apply<S: Store>(
+pub(crate) fn apply<S: ReducerStore>(
     store: &mut S,
     revision: Revision,
     event: &Event,
 ) -> Result<(), S::Error> {
-    Step { store, at: revision, time: event.log_time }.apply(&event.change)
+    EventReducer { store, at: revision, time: event.log_time }.apply(&event.change)
 }
 
 /// One event on its way into a store.
-pub(crate) struct Step<'a, S> {
+pub(crate) struct EventReducer<'a, S> {
     pub(crate) store: &'a mut S,
     pub(crate) at: Revision,
     time: LogTime,
 }
 
-impl<S: Store> Step<'_, S> {
+impl<S: ReducerStore> EventReducer<'_, S> {
     fn apply(&mut self, change: &Change) -> Result<(), S::Error> {
         match change {
             Change::Follow { follower, followee } => {
@@ -196,13 +196,13 @@ impl<S: Store> Step<'_, S> {
         if let Some(reply_to) = &content.reply_to {
             let parent = &reply_to.parent;
             self.put(Key::new(Table::Replies, parent.id, self.at), Some(number.into()));
-            self.count_answer(parent.id, number, AnswerKind::Reply, 1)?;
-            self.notify_of_post(number, NoticeKind::Reply, parent, &mut told);
+            self.count_answer(parent.id, number, ReferenceKind::Reply, 1)?;
+            self.notify_of_post(number, NotificationKind::Reply, parent, &mut told);
         }
         if let Some(quote) = &content.quote {
             self.put(Key::new(Table::Quotes, quote.id, self.at), Some(number.into()));
-            self.count_answer(quote.id, number, AnswerKind::Quote, 1)?;
-            self.notify_of_post(number, NoticeKind::Quote, quote, &mut told);
+            self.count_answer(quote.id, number, ReferenceKind::Quote, 1)?;
+            self.notify_of_post(number, NotificationKind::Quote, quote, &mut told);
         }
         for mentioned in &content.mentioned {
             // They were users already, so this gives nobody a number but in a log of the first
@@ -210,8 +210,8 @@ impl<S: Store> Step<'_, S> {
             let mentioned = self.store.number(mentioned);
             // All else is refused between the two, but a text may say any name.
             if !told.contains(&mentioned) && !self.are_apart(number, mentioned)? {
-                let (kind, post) = (NoticeKind::Mention, Revision::ZERO);
-                self.notify(mentioned, Notice { kind, actor: number, post });
+                let (kind, post) = (NotificationKind::Mention, Revision::ZERO);
+                self.notify(mentioned, NotificationRecord { kind, actor: number, post });
             }
         }
         Ok(())
@@ -244,11 +244,11 @@ impl<S: Store> Step<'_, S> {
             count(&mut counts.likes, -likes);
         })?;
         if let Some(parent) = reply_to {
-            self.count_answer(parent, author, AnswerKind::Reply, -1)?;
+            self.count_answer(parent, author, ReferenceKind::Reply, -1)?;
         }
         if let Some(quoted) = quote {
             self.put(Key::new(Table::Quotes, quoted, post.id.revision()), None);
-            self.count_answer(quoted, author, AnswerKind::Quote, -1)?;
+            self.count_answer(quoted, author, ReferenceKind::Quote, -1)?;
         }
         Ok(())
     }
@@ -261,7 +261,7 @@ impl<S: Store> Step<'_, S> {
         self.count_of_user(author, |counts| count(&mut counts.likes, 1))?;
         self.count_liked(author, user, 1)?;
         let post = post.id.revision();
-        self.notify(author, Notice { kind: NoticeKind::Like, actor: user, post });
+        self.notify(author, NotificationRecord { kind: NotificationKind::Like, actor: user, post });
         Ok(())
     }
 
@@ -285,7 +285,10 @@ impl<S: Store> Step<'_, S> {
         self.store.push_mark(user, Mark::new(self.at, MarkKind::Repost));
         self.count_of_post(post.id, |counts| count(&mut counts.reposts, 1))?;
         let post = post.id.revision();
-        self.notify(author, Notice { kind: NoticeKind::Repost, actor: user, post });
+        self.notify(
+            author,
+            NotificationRecord { kind: NotificationKind::Repost, actor: user, post },
+        );
         Ok(())
     }
 
@@ -307,19 +310,19 @@ impl<S: Store> Step<'_, S> {
     fn notify_of_post(
         &mut self,
         actor: UserIx,
-        kind: NoticeKind,
+        kind: NotificationKind,
         of: &PostRef,
         told: &mut Vec<UserIx>,
     ) {
         let author = self.store.number(&of.author);
         if !told.contains(&author) {
             told.push(author);
-            self.notify(author, Notice { kind, actor, post: of.id.revision() });
+            self.notify(author, NotificationRecord { kind, actor, post: of.id.revision() });
         }
     }
 
     /// Notifies `user`, unless they did it themselves.
-    fn notify(&mut self, user: UserIx, notice: Notice) {
+    fn notify(&mut self, user: UserIx, notice: NotificationRecord) {
         if user != notice.actor {
             self.put(Key::new(Table::Notices, user, self.at), Some(notice.into()));
         }

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
-use super::posts::Found;
+use super::posts::MarkLookup;
 use crate::model::{Mark, Revision};
-use crate::state::apply_right::Applying;
+use crate::state::apply_right::ApplyRight;
 use crate::state::dense::Dense;
 use crate::state::users::UserIx;
 
 /// A rising list of marks for every user who has some that the index lacks.
 #[derive(Debug, Default)]
-pub(crate) struct Changes {
+pub(crate) struct ChangeTimelines {
     lists: DashMap<UserIx, Vec<Mark>>,
     /// The newest of everybody since the view was loaded.
     newest: Dense<Revision>,
@@ -24,7 +24,7 @@ pub(crate) struct Changes {
     loaded_until: AtomicU64,
 }
 
-impl Changes {
+impl ChangeTimelines {
     /// The view is loaded from an index that is complete until `complete_until`.
     pub(crate) fn load(&mut self, complete_until: Revision) {
         self.loaded_until.store(complete_until.get(), Ordering::SeqCst);
@@ -52,7 +52,7 @@ impl Changes {
     ///
     /// # Panics
     /// It is not.
-    pub(crate) fn push(&self, user: UserIx, mark: Mark, by: &Applying) {
+    pub(crate) fn push(&self, user: UserIx, mark: Mark, by: &ApplyRight) {
         self.newest.change(user, by, |newest| {
             assert!(*newest < mark.revision(), "{mark:?} comes after {newest}");
             *newest = mark.revision();
@@ -60,7 +60,7 @@ impl Changes {
         self.lists.entry(user).or_default().push(mark);
     }
 
-    /// Drops from `user`'s list what the index has, after [`Changes::indexed`] was told of it.
+    /// Drops from `user`'s list what the index has, after [`ChangeTimelines::indexed`] was told of it.
     pub(crate) fn trim(&self, user: UserIx, complete_until: Revision) {
         self.lists.remove_if_mut(&user, |_, list| {
             list.drain(..list.partition_point(|mark| mark.revision() <= complete_until));
@@ -78,7 +78,7 @@ impl Changes {
 
     /// The oldest of `user`'s after `after` that memory has, and whether the index has to be asked
     /// for an older one first.
-    pub(crate) fn oldest_after(&self, user: UserIx, after: Mark) -> (Option<Mark>, Found) {
+    pub(crate) fn oldest_after(&self, user: UserIx, after: Mark) -> (Option<Mark>, MarkLookup) {
         let here = self
             .lists
             .get(&user)
@@ -86,8 +86,11 @@ impl Changes {
         // Read after the list: what was missing there by then is at or below it.
         let indexed_until = Revision::new(self.indexed_until.load(Ordering::SeqCst));
         let indexed_until = Mark::before(indexed_until.next()).previous();
-        let found =
-            if after < indexed_until { Found::InIndex(indexed_until) } else { Found::Here(here) };
+        let found = if after < indexed_until {
+            MarkLookup::InIndex(indexed_until)
+        } else {
+            MarkLookup::Here(here)
+        };
         (here, found)
     }
 }

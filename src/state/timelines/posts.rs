@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Mark, Revision};
-use crate::state::apply_right::Applying;
+use crate::state::apply_right::ApplyRight;
 use crate::state::dense::Dense;
 use crate::state::users::UserIx;
 
@@ -15,9 +15,9 @@ const PAGE_USERS: usize = 64;
 
 /// A rising list of marks for every author.
 #[derive(Debug)]
-pub(crate) struct Authors {
+pub(crate) struct PostTimelines {
     newest: boxcar::Vec<[AtomicU64; PAGE_USERS]>,
-    recent: Dense<Recent>,
+    recent: Dense<RecentMarks>,
     recent_max: usize,
 }
 
@@ -25,18 +25,18 @@ pub(crate) struct Authors {
 ///
 /// The first number is not in the list: the list has all marks after it.
 #[derive(Debug, Default)]
-struct Recent(Vec<u64>);
+struct RecentMarks(Vec<u64>);
 
 /// What memory says, or from where on the index has to be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum MarkLookup {
     /// This.
     Here(Option<Mark>),
     /// The index knows: it has all marks up to this one.
     InIndex(Mark),
 }
 
-impl Authors {
+impl PostTimelines {
     /// Nobody has published. Lists hold up to `recent_max` of what the index has too.
     pub(crate) fn new(recent_max: usize) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Authors {
     }
 
     /// Takes `newest` for the newest of `author`, whose marks are all in the index.
-    pub(crate) fn load(&self, author: UserIx, newest: Mark, by: &Applying) {
+    pub(crate) fn load(&self, author: UserIx, newest: Mark, by: &ApplyRight) {
         // For the older ones that reads take into memory.
         self.recent.make_room(author, by);
         self.newest_slot(author, by).store(newest.number(), Ordering::Release);
@@ -58,7 +58,7 @@ impl Authors {
     ///
     /// # Panics
     /// It is not.
-    pub(crate) fn push(&self, author: UserIx, mark: Mark, by: &Applying) {
+    pub(crate) fn push(&self, author: UserIx, mark: Mark, by: &ApplyRight) {
         let newest = self.newest_slot(author, by);
         let before = newest.load(Ordering::Relaxed);
         assert!(before < mark.number(), "{mark:?} comes after {before}");
@@ -72,7 +72,7 @@ impl Authors {
     /// Shortens `author`'s list by what the index, complete until `complete_until`, has too.
     pub(crate) fn trim(&self, author: UserIx, complete_until: Revision) {
         let indexed = Mark::before(complete_until.next()).previous();
-        let trim = |recent: &mut Recent| recent.trim(indexed.number(), self.recent_max);
+        let trim = |recent: &mut RecentMarks| recent.trim(indexed.number(), self.recent_max);
         self.recent.change_if_there(author, trim);
     }
 
@@ -103,26 +103,32 @@ impl Authors {
     }
 
     /// The newest of `author`'s before `before`.
-    pub(crate) fn newest_before(&self, author: UserIx, before: Mark) -> Found {
-        let Some(newest) = self.newest(author) else { return Found::Here(None) };
+    pub(crate) fn newest_before(&self, author: UserIx, before: Mark) -> MarkLookup {
+        let Some(newest) = self.newest(author) else { return MarkLookup::Here(None) };
         if newest < before {
-            return Found::Here(Some(newest));
+            return MarkLookup::Here(Some(newest));
         }
-        let look = |recent: &Recent| recent.newest_before(before.number());
-        self.recent.get(author, look).flatten().unwrap_or_else(|| Found::InIndex(newest.previous()))
+        let look = |recent: &RecentMarks| recent.newest_before(before.number());
+        self.recent
+            .get(author, look)
+            .flatten()
+            .unwrap_or_else(|| MarkLookup::InIndex(newest.previous()))
     }
 
     /// The oldest of `author`'s after `after`.
-    pub(crate) fn oldest_after(&self, author: UserIx, after: Mark) -> Found {
-        let Some(newest) = self.newest(author) else { return Found::Here(None) };
+    pub(crate) fn oldest_after(&self, author: UserIx, after: Mark) -> MarkLookup {
+        let Some(newest) = self.newest(author) else { return MarkLookup::Here(None) };
         if newest <= after {
-            return Found::Here(None);
+            return MarkLookup::Here(None);
         }
         if newest.previous() <= after {
-            return Found::Here(Some(newest));
+            return MarkLookup::Here(Some(newest));
         }
-        let look = |recent: &Recent| recent.oldest_after(after.number());
-        self.recent.get(author, look).flatten().unwrap_or_else(|| Found::InIndex(newest.previous()))
+        let look = |recent: &RecentMarks| recent.oldest_after(after.number());
+        self.recent
+            .get(author, look)
+            .flatten()
+            .unwrap_or_else(|| MarkLookup::InIndex(newest.previous()))
     }
 
     fn newest(&self, author: UserIx) -> Option<Mark> {
@@ -131,7 +137,7 @@ impl Authors {
         (newest > 0).then(|| Mark::from_number(newest))
     }
 
-    fn newest_slot(&self, author: UserIx, _: &Applying) -> &AtomicU64 {
+    fn newest_slot(&self, author: UserIx, _: &ApplyRight) -> &AtomicU64 {
         while self.newest.count() <= author.index() / PAGE_USERS {
             self.newest.push(std::array::from_fn(|_| AtomicU64::new(0)));
         }
@@ -139,7 +145,7 @@ impl Authors {
     }
 }
 
-impl Recent {
+impl RecentMarks {
     /// Gives an empty list its beginning: `newest`, which is the newest so far, or 0.
     fn begin(&mut self, newest: u64) {
         if self.0.is_empty() {
@@ -171,24 +177,24 @@ impl Recent {
         }
     }
 
-    fn newest_before(&self, before: u64) -> Option<Found> {
+    fn newest_before(&self, before: u64) -> Option<MarkLookup> {
         let after = *self.0.first()?;
         let list = self.list();
         let place = list.partition_point(|&mark| mark < before);
         Some(match place.checked_sub(1) {
-            Some(place) => Found::Here(Some(Mark::from_number(list[place]))),
-            None if after == 0 => Found::Here(None),
-            None => Found::InIndex(Mark::from_number(after)),
+            Some(place) => MarkLookup::Here(Some(Mark::from_number(list[place]))),
+            None if after == 0 => MarkLookup::Here(None),
+            None => MarkLookup::InIndex(Mark::from_number(after)),
         })
     }
 
-    fn oldest_after(&self, after: u64) -> Option<Found> {
+    fn oldest_after(&self, after: u64) -> Option<MarkLookup> {
         let begins_after = *self.0.first()?;
         if after < begins_after {
-            return Some(Found::InIndex(Mark::from_number(begins_after)));
+            return Some(MarkLookup::InIndex(Mark::from_number(begins_after)));
         }
         let list = self.list();
         let place = list.partition_point(|&mark| mark <= after);
-        Some(Found::Here(list.get(place).map(|&mark| Mark::from_number(mark))))
+        Some(MarkLookup::Here(list.get(place).map(|&mark| Mark::from_number(mark))))
     }
 }

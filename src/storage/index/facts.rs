@@ -1,4 +1,4 @@
-//! The table of facts that are read when they are asked for. Rows come and go, anywhere.
+//! The table of facts that are read when they are asked for. IndexRows come and go, anywhere.
 //!
 //! ```text
 //!   (1, 7, 3) ──▶ value, check ◀┐ the check of a row is over the key before it,
@@ -16,38 +16,38 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use redb::{ReadableTable, Table, TableDefinition};
 
-use super::rows::FactKey;
+use super::rows::StoredKey;
 use super::tables::check;
 
 /// Key → value and check.
-pub(super) const FACTS: TableDefinition<'_, FactKey, Stored> = TableDefinition::new("facts");
+pub(super) const FACTS: TableDefinition<'_, StoredKey, Stored> = TableDefinition::new("facts");
 
 pub(super) type Stored = (u128, u64);
 
 /// Stands for the key before the first.
-const START: FactKey = (0, 0, 0);
+const START: StoredKey = (0, 0, 0);
 /// After all keys.
-const END: FactKey = (u8::MAX, u64::MAX, u64::MAX);
+const END: StoredKey = (u8::MAX, u64::MAX, u64::MAX);
 
 /// What the facts of a list are about: their table, and their subject.
 pub(super) type About = (u8, u64);
 
 #[derive(Clone, Copy, Debug)]
 struct Row {
-    key: FactKey,
+    key: StoredKey,
     value: u128,
     check: u64,
 }
 
 /// Puts in what every table of facts has.
-pub(super) fn begin(table: &mut Table<'_, FactKey, Stored>) -> Result<(), redb::Error> {
+pub(super) fn begin(table: &mut Table<'_, StoredKey, Stored>) -> Result<(), redb::Error> {
     insert(table, START, END, 0)
 }
 
 /// Makes something a fact, or none.
 pub(super) fn put(
-    table: &mut Table<'_, FactKey, Stored>,
-    key: FactKey,
+    table: &mut Table<'_, StoredKey, Stored>,
+    key: StoredKey,
     value: Option<u128>,
 ) -> Result<(), redb::Error> {
     let previous = last_below(table, key)?;
@@ -71,8 +71,8 @@ pub(super) fn put(
 
 /// A fact, if it is one.
 pub(super) fn get(
-    table: &impl ReadableTable<FactKey, Stored>,
-    key: FactKey,
+    table: &impl ReadableTable<StoredKey, Stored>,
+    key: StoredKey,
 ) -> Result<Option<u128>, redb::Error> {
     let row = first_from(table, last_below(table, key)?, key)?;
     Ok((row.key == key).then_some(row.value))
@@ -80,7 +80,7 @@ pub(super) fn get(
 
 /// The facts at places below `before`, highest first, at most `max`.
 pub(super) fn list_before(
-    table: &impl ReadableTable<FactKey, Stored>,
+    table: &impl ReadableTable<StoredKey, Stored>,
     about: About,
     before: u64,
     max: usize,
@@ -111,7 +111,7 @@ pub(super) fn list_before(
 
 /// The facts at places above `after`, lowest first, at most `max`.
 pub(super) fn list_after(
-    table: &impl ReadableTable<FactKey, Stored>,
+    table: &impl ReadableTable<StoredKey, Stored>,
     about: About,
     after: u64,
     max: usize,
@@ -147,9 +147,9 @@ impl Row {
 
 /// The last key below `key`.
 fn last_below(
-    table: &impl ReadableTable<FactKey, Stored>,
-    key: FactKey,
-) -> Result<FactKey, redb::Error> {
+    table: &impl ReadableTable<StoredKey, Stored>,
+    key: StoredKey,
+) -> Result<StoredKey, redb::Error> {
     let row = table.range(..key)?.next_back().transpose()?;
     let below = row.map_or(START, |row| read(&row).key);
     if below < key { Ok(below) } else { Err(broken(key)) }
@@ -157,9 +157,9 @@ fn last_below(
 
 /// The first row from `key` on, which comes right after `previous`.
 fn first_from(
-    table: &impl ReadableTable<FactKey, Stored>,
-    previous: FactKey,
-    key: FactKey,
+    table: &impl ReadableTable<StoredKey, Stored>,
+    previous: StoredKey,
+    key: StoredKey,
 ) -> Result<Row, redb::Error> {
     let row = table.range(key..)?.next().transpose()?;
     let row = row.map(|row| read(&row)).filter(|row| row.key >= key);
@@ -168,26 +168,26 @@ fn first_from(
     Ok(row)
 }
 
-fn read((key, stored): &(redb::AccessGuard<'_, FactKey>, redb::AccessGuard<'_, Stored>)) -> Row {
+fn read((key, stored): &(redb::AccessGuard<'_, StoredKey>, redb::AccessGuard<'_, Stored>)) -> Row {
     let (key, (value, check)) = (key.value(), stored.value());
     Row { key, value, check }
 }
 
-fn verify(previous: FactKey, row: &Row) -> Result<(), redb::Error> {
+fn verify(previous: StoredKey, row: &Row) -> Result<(), redb::Error> {
     let is_whole = check::chained_fact(previous, row.key, row.value) == row.check;
     if is_whole { Ok(()) } else { Err(broken(row.key)) }
 }
 
 fn insert(
-    table: &mut Table<'_, FactKey, Stored>,
-    previous: FactKey,
-    key: FactKey,
+    table: &mut Table<'_, StoredKey, Stored>,
+    previous: StoredKey,
+    key: StoredKey,
     value: u128,
 ) -> Result<(), redb::Error> {
     table.insert(key, (value, check::chained_fact(previous, key, value)))?;
     Ok(())
 }
 
-fn broken((table, subject, place): FactKey) -> redb::Error {
+fn broken((table, subject, place): StoredKey) -> redb::Error {
     redb::Error::Corrupted(format!("facts of table {table} about {subject} at {place} are missing"))
 }

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use super::home::Which;
 use super::opening::{Unfit, open_again};
-use super::trouble::{Loss, why};
+use super::trouble::{IndexLoss, why};
 use super::{Index, Numbers, OpenFile, OpenedIndex, Place, guarded, storage, tables};
 use crate::model::Revision;
 use crate::storage::error::Error;
@@ -20,7 +20,7 @@ impl Index {
 
     /// Why it cannot be used, if that is so.
     #[must_use]
-    pub fn loss(&self) -> Option<Loss> {
+    pub fn loss(&self) -> Option<IndexLoss> {
         self.file.loss()
     }
 

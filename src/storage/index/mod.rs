@@ -44,17 +44,19 @@ use std::time::Duration;
 use super::index::home::{Folder, Opened, Risk, Shelf, Which};
 use super::index::opening::{Opening, Unfit};
 pub use super::index::probe::{Probe, probe_index};
-pub use super::index::rows::{Contents, Edge, FactKey, Keep, Request, Rows};
+pub use super::index::rows::{
+    IndexContents, IndexRows, Residency, StoredEdge, StoredKey, StoredRequest,
+};
 pub use super::index::snapshot::Snapshot;
 use super::index::tables::key;
 use super::index::trouble::IndexFile;
-pub use super::index::trouble::Loss;
+pub use super::index::trouble::IndexLoss;
 use redb::{Database, ReadableDatabase};
 
 use super::error::Error;
 use super::local::Files;
 use super::local::Options;
-use super::log::{Entry, Log, codec};
+use super::log::{Log, LogEntry, codec};
 use super::reading::assert_may_read;
 use super::redb_file::{OpenFile, guarded, storage};
 use super::space::Space;
@@ -109,12 +111,12 @@ pub struct OpenedIndex {
     /// The index.
     pub index: Index,
     /// What was in it.
-    pub contents: Contents,
+    pub contents: IndexContents,
 }
 
 /// Which marks of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum History {
+pub enum TimelineKind {
     /// What the user published, and so on: what concerns their followers' feeds.
     Posts,
     /// What the user changed of whom they follow, and so on: what concerns their own feed alone.
@@ -224,8 +226,8 @@ impl Index {
 
     /// No rows yet, to be filled from the events after [`Index::complete_until`].
     #[must_use]
-    pub fn new_rows(&self) -> Rows {
-        Rows::new(self.user_count.load(Ordering::Acquire))
+    pub fn new_rows(&self) -> IndexRows {
+        IndexRows::new(self.user_count.load(Ordering::Acquire))
     }
 
     /// Makes `rows` durable. They are made from [`Index::new_rows`] and all events since, of which
@@ -237,7 +239,7 @@ impl Index {
     ///
     /// # Panics
     /// The rows do not follow on those that are there.
-    pub fn write(&self, rows: &mut Rows, last: &Entry) -> Result<(), Error> {
+    pub fn write(&self, rows: &mut IndexRows, last: &LogEntry) -> Result<(), Error> {
         let mut writer = self.writer();
         self.file.check()?;
         let users_from = self.user_count.load(Ordering::Acquire);

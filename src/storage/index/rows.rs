@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::History;
+use super::TimelineKind;
 use crate::model::{LogTime, Mark, Revision, UserId};
 
 /// A follow, by the numbers of the two users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Edge {
+pub struct StoredEdge {
     /// Who follows.
     pub follower: u32,
     /// Who is followed.
@@ -18,7 +18,7 @@ pub struct Edge {
 
 /// The use of a request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct StoredRequest {
     /// The post that it made.
     pub revision: Revision,
     /// The hash of its author and its id, under the index's key.
@@ -28,11 +28,11 @@ pub struct Request {
 }
 
 /// A fact: its table, what it is about, and its place there.
-pub type FactKey = (u8, u64, u64);
+pub type StoredKey = (u8, u64, u64);
 
 /// Where those who read the index keep a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum Residency {
     /// Nowhere: it is read when it is asked for.
     OnDisk,
     /// In memory: it is loaded at the start.
@@ -41,25 +41,25 @@ pub enum Keep {
 
 /// What a view is loaded from.
 #[derive(Debug, Default)]
-pub struct Contents {
+pub struct IndexContents {
     /// The position that all of it shows.
     pub complete_until: Revision,
     /// The names of all users; a user's number is the place here.
     pub users: Vec<UserId>,
     /// All edges, by follower and then by followee. In pieces that each have all of their
     /// followers', so that their memory can be used anew as they are taken.
-    pub edges: Vec<Vec<Edge>>,
+    pub edges: Vec<Vec<StoredEdge>>,
     /// Each author's number and newest mark.
     pub newest: Vec<(u32, Mark)>,
     /// The request ids that are remembered, oldest first.
-    pub requests: Vec<Request>,
+    pub requests: Vec<StoredRequest>,
     /// The facts that are kept in memory.
-    pub facts: Vec<(FactKey, u128)>,
+    pub facts: Vec<(StoredKey, u128)>,
 }
 
 /// What some consecutive events change in the tables.
 #[derive(Debug)]
-pub struct Rows {
+pub struct IndexRows {
     /// The number of the first new user.
     pub(super) users_from: u32,
     pub(super) users: Vec<UserId>,
@@ -69,12 +69,12 @@ pub struct Rows {
     pub(super) posts: Vec<(u32, Mark)>,
     /// User and mark. Sorted once they are written.
     pub(super) changes: Vec<(u32, Mark)>,
-    pub(super) facts: BTreeMap<FactKey, Option<u128>>,
-    pub(super) resident: BTreeMap<FactKey, Option<u128>>,
-    pub(super) requests: Vec<Request>,
+    pub(super) facts: BTreeMap<StoredKey, Option<u128>>,
+    pub(super) resident: BTreeMap<StoredKey, Option<u128>>,
+    pub(super) requests: Vec<StoredRequest>,
 }
 
-impl Rows {
+impl IndexRows {
     pub(super) fn new(users_from: u32) -> Self {
         Self {
             users_from,
@@ -101,7 +101,7 @@ impl Rows {
         }
     }
 
-    /// Adds the user with the number [`Rows::next_user`].
+    /// Adds the user with the number [`IndexRows::next_user`].
     pub fn push_user(&mut self, name: UserId) {
         self.users.push(name);
     }
@@ -118,24 +118,24 @@ impl Rows {
     }
 
     /// Adds `mark` to one of `user`'s lists.
-    pub fn push_mark(&mut self, history: History, user: u32, mark: Mark) {
+    pub fn push_mark(&mut self, history: TimelineKind, user: u32, mark: Mark) {
         match history {
-            History::Posts => self.posts.push((user, mark)),
-            History::Changes => self.changes.push((user, mark)),
+            TimelineKind::Posts => self.posts.push((user, mark)),
+            TimelineKind::Changes => self.changes.push((user, mark)),
         }
     }
 
     /// Makes something a fact, or none.
-    pub fn put_fact(&mut self, key: FactKey, value: Option<u128>, keep: Keep) {
+    pub fn put_fact(&mut self, key: StoredKey, value: Option<u128>, keep: Residency) {
         match keep {
-            Keep::OnDisk => self.facts.insert(key, value),
-            Keep::InMemory => self.resident.insert(key, value),
+            Residency::OnDisk => self.facts.insert(key, value),
+            Residency::InMemory => self.resident.insert(key, value),
         };
     }
 
     /// What was said of a fact here.
     #[must_use]
-    pub fn fact(&self, key: FactKey, keep: Keep) -> Option<Option<u128>> {
+    pub fn fact(&self, key: StoredKey, keep: Residency) -> Option<Option<u128>> {
         self.facts(keep).get(&key).copied()
     }
 
@@ -143,26 +143,26 @@ impl Rows {
     pub fn facts_about(
         &self,
         (table, subject): (u8, u64),
-        keep: Keep,
-    ) -> impl Iterator<Item = (FactKey, Option<u128>)> {
+        keep: Residency,
+    ) -> impl Iterator<Item = (StoredKey, Option<u128>)> {
         let all = (table, subject, 0)..=(table, subject, u64::MAX);
         self.facts(keep).range(all).map(|(&key, &value)| (key, value))
     }
 
     /// The facts that something was said of.
-    pub fn fact_keys(&self) -> impl Iterator<Item = FactKey> {
+    pub fn fact_keys(&self) -> impl Iterator<Item = StoredKey> {
         self.facts.keys().copied()
     }
 
-    fn facts(&self, keep: Keep) -> &BTreeMap<FactKey, Option<u128>> {
+    fn facts(&self, keep: Residency) -> &BTreeMap<StoredKey, Option<u128>> {
         match keep {
-            Keep::OnDisk => &self.facts,
-            Keep::InMemory => &self.resident,
+            Residency::OnDisk => &self.facts,
+            Residency::InMemory => &self.resident,
         }
     }
 
     /// A request id was used.
-    pub fn push_request(&mut self, request: Request) {
+    pub fn push_request(&mut self, request: StoredRequest) {
         self.requests.push(request);
     }
 

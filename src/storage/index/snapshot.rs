@@ -6,9 +6,9 @@ use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
 use super::facts::{self, FACTS, Stored};
-use super::rows::{FactKey, Keep};
+use super::rows::{Residency, StoredKey};
 use super::tables::{EDGES, RESIDENT};
-use super::{History, IndexFile};
+use super::{IndexFile, TimelineKind};
 use crate::model::{Mark, Revision};
 use crate::storage::error::Error;
 
@@ -21,8 +21,8 @@ pub struct Snapshot<'a> {
     posts_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
     changes_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
     edges: OnceCell<ReadOnlyTable<(u32, u32), u64>>,
-    facts: OnceCell<ReadOnlyTable<FactKey, Stored>>,
-    resident: OnceCell<ReadOnlyTable<FactKey, u128>>,
+    facts: OnceCell<ReadOnlyTable<StoredKey, Stored>>,
+    resident: OnceCell<ReadOnlyTable<StoredKey, u128>>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -66,10 +66,10 @@ impl<'a> Snapshot<'a> {
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn fact(&self, key: FactKey, keep: Keep) -> Result<Option<u128>, Error> {
+    pub fn fact(&self, key: StoredKey, keep: Residency) -> Result<Option<u128>, Error> {
         self.file.guarded(|| match keep {
-            Keep::OnDisk => facts::get(self.facts()?, key),
-            Keep::InMemory => Ok(self.resident()?.get(key)?.map(|value| value.value())),
+            Residency::OnDisk => facts::get(self.facts()?, key),
+            Residency::InMemory => Ok(self.resident()?.get(key)?.map(|value| value.value())),
         })
     }
 
@@ -107,7 +107,7 @@ impl<'a> Snapshot<'a> {
     /// The index is damaged or cannot be read.
     pub fn newest_before(
         &self,
-        history: History,
+        history: TimelineKind,
         user: u32,
         before: Mark,
         max: usize,
@@ -124,7 +124,7 @@ impl<'a> Snapshot<'a> {
     /// The index is damaged or cannot be read.
     pub fn oldest_after(
         &self,
-        history: History,
+        history: TimelineKind,
         user: u32,
         after: Mark,
         max: usize,
@@ -140,10 +140,13 @@ impl<'a> Snapshot<'a> {
         if user < self.user_count { Err(chains::broken(user)) } else { Ok(Vec::new()) }
     }
 
-    fn chains(&self, history: History) -> Result<&ReadOnlyTable<(u32, u64), u64>, redb::Error> {
+    fn chains(
+        &self,
+        history: TimelineKind,
+    ) -> Result<&ReadOnlyTable<(u32, u64), u64>, redb::Error> {
         match history {
-            History::Posts => self.opened(&self.posts_of, POSTS_OF),
-            History::Changes => self.opened(&self.changes_of, CHANGES_OF),
+            TimelineKind::Posts => self.opened(&self.posts_of, POSTS_OF),
+            TimelineKind::Changes => self.opened(&self.changes_of, CHANGES_OF),
         }
     }
 
@@ -151,11 +154,11 @@ impl<'a> Snapshot<'a> {
         self.opened(&self.edges, EDGES)
     }
 
-    fn facts(&self) -> Result<&ReadOnlyTable<FactKey, Stored>, redb::Error> {
+    fn facts(&self) -> Result<&ReadOnlyTable<StoredKey, Stored>, redb::Error> {
         self.opened(&self.facts, FACTS)
     }
 
-    fn resident(&self) -> Result<&ReadOnlyTable<FactKey, u128>, redb::Error> {
+    fn resident(&self) -> Result<&ReadOnlyTable<StoredKey, u128>, redb::Error> {
         self.opened(&self.resident, RESIDENT)
     }
 

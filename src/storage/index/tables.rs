@@ -11,7 +11,7 @@ use redb::{
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
 use super::facts::{self, FACTS};
-use super::rows::{Contents, Edge, FactKey, Request, Rows};
+use super::rows::{IndexContents, IndexRows, StoredEdge, StoredKey, StoredRequest};
 use crate::model::{LogTime, Mark, Revision, UserId};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -25,7 +25,7 @@ const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
 const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
 
 /// The facts that are kept in memory.
-pub(super) const RESIDENT: TableDefinition<'_, FactKey, u128> = TableDefinition::new("resident");
+pub(super) const RESIDENT: TableDefinition<'_, StoredKey, u128> = TableDefinition::new("resident");
 
 /// Requests that room is made for before they are read. The number of rows is only what the file
 /// says.
@@ -90,9 +90,9 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
 pub(super) fn load(
     database: &Database,
     hash_key: [u64; 2],
-) -> Result<(Contents, u64), redb::Error> {
+) -> Result<(IndexContents, u64), redb::Error> {
     let transaction = database.begin_read()?;
-    let mut contents = Contents::default();
+    let mut contents = IndexContents::default();
     let mut sum = check::hash_key(hash_key);
     for row in transaction.open_table(USERS)?.iter()? {
         let (number, name) = row?;
@@ -107,7 +107,7 @@ pub(super) fn load(
             sum = sum.wrapping_add(1);
         }
     }
-    let mut piece: Vec<Edge> = Vec::with_capacity(PIECE_EDGES);
+    let mut piece: Vec<StoredEdge> = Vec::with_capacity(PIECE_EDGES);
     let mut last = None;
     for row in transaction.open_table(EDGES)?.iter()? {
         let (pair, since) = row?;
@@ -118,7 +118,7 @@ pub(super) fn load(
         if piece.len() >= PIECE_EDGES && of_another {
             contents.edges.push(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_EDGES)));
         }
-        piece.push(Edge { follower, followee, since: Revision::new(since) });
+        piece.push(StoredEdge { follower, followee, since: Revision::new(since) });
     }
     if !piece.is_empty() {
         contents.edges.push(piece);
@@ -165,7 +165,7 @@ fn rising<K: Ord>(last: &mut Option<K>, key: K) -> Result<(), redb::Error> {
 /// one's time. Changes `sum` with what is loaded.
 pub(super) fn add(
     transaction: &WriteTransaction,
-    rows: &mut Rows,
+    rows: &mut IndexRows,
     forgotten: impl Fn(LogTime, LogTime) -> bool,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
@@ -256,8 +256,8 @@ fn add_to_chains(
     Ok(())
 }
 
-fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> Request {
-    Request {
+fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> StoredRequest {
+    StoredRequest {
         revision: Revision::new(revision),
         hash: u128::from(upper) << 64 | u128::from(lower),
         time: LogTime::from_nanos(nanos),
@@ -267,7 +267,7 @@ fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> Request {
 /// Checks of rows, which are added up: a sum is the same in any order, and can be changed by what
 /// changes.
 pub(super) mod check {
-    use super::{FactKey, Request};
+    use super::{StoredKey, StoredRequest};
 
     pub(super) fn user(number: u32, name: &str) -> u64 {
         mix(mix(1, u64::from(number)), u64::from(crc32fast::hash(name.as_bytes())))
@@ -281,13 +281,13 @@ pub(super) mod check {
         mix(mix(3, u64::from(author)), mark)
     }
 
-    pub(super) fn fact((table, subject, place): FactKey, value: u128) -> u64 {
+    pub(super) fn fact((table, subject, place): StoredKey, value: u128) -> u64 {
         let key = mix(mix(mix(5, u64::from(table)), subject), place);
         mix(mix(key, (value >> 64) as u64), value as u64)
     }
 
     /// Of a row that comes right after that of `previous`. Not for a sum.
-    pub(in super::super) fn chained_fact(previous: FactKey, key: FactKey, value: u128) -> u64 {
+    pub(in super::super) fn chained_fact(previous: StoredKey, key: StoredKey, value: u128) -> u64 {
         mix(fact(previous, 6), fact(key, value))
     }
 
@@ -300,7 +300,7 @@ pub(super) mod check {
         mix(mix(8, upper), lower)
     }
 
-    pub(super) fn request(request: &Request) -> u64 {
+    pub(super) fn request(request: &StoredRequest) -> u64 {
         let hash = mix((request.hash >> 64) as u64, request.hash as u64);
         mix(mix(mix(4, request.revision.get()), hash), request.time.as_nanos())
     }

@@ -32,12 +32,12 @@ pub(super) struct IndexFile {
 struct Trouble {
     /// Somebody mends it.
     attended: bool,
-    loss: Option<Loss>,
+    loss: Option<IndexLoss>,
 }
 
 /// Why the index cannot be used.
 #[derive(Clone, Debug)]
-pub struct Loss {
+pub struct IndexLoss {
     /// What failed.
     pub why: String,
     /// What is in the file is not what was written. Else the disk failed.
@@ -94,7 +94,7 @@ impl IndexFile {
         self.changed.notify_all();
     }
 
-    pub(super) fn loss(&self) -> Option<Loss> {
+    pub(super) fn loss(&self) -> Option<IndexLoss> {
         self.trouble().loss.clone()
     }
 
@@ -121,13 +121,13 @@ impl IndexFile {
         let loss = trouble.loss.get_or_insert_with(|| {
             tracing::error!(%error, "the index is lost; the server goes on, and mends it");
             let is_damage = matches!(error, Error::Damaged { .. });
-            Loss { why: why(&error), is_damage }
+            IndexLoss { why: why(&error), is_damage }
         });
         self.is_lost.store(true, Ordering::SeqCst);
         self.error(loss)
     }
 
-    fn error(&self, loss: &Loss) -> Error {
+    fn error(&self, loss: &IndexLoss) -> Error {
         Error::IndexLost { file: self.name.clone(), why: loss.why.clone() }
     }
 

@@ -20,7 +20,7 @@ use redb::Database;
 use super::{ERASED_UNTIL_KEY, FORMAT, FORMAT_KEY, LOG, LOG_ID_KEY, LocalLog, META, gap};
 use crate::model::Revision;
 use crate::storage::error::Error;
-use crate::storage::log::{Erasing, Erasure, Log, codec};
+use crate::storage::log::{EraseOutcome, Erasure, Log, codec};
 use crate::storage::redb_file::{OpenFile, guarded, storage};
 
 /// Most events of one transaction: after each a stop is heeded, and others get at the disk.
@@ -63,12 +63,12 @@ impl LocalLog {
         &self,
         erasure: &Erasure,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Erasing, Error> {
+    ) -> Result<EraseOutcome, Error> {
         let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         match guarded(&self.file, || self.copy_most(erasure, go_on)) {
             Ok(Some(copy)) => self.exchange(copy, erasure),
-            Ok(None) => Ok(self.left_as_it_was(Erasing::Abandoned)),
-            Err(error) => Ok(self.left_as_it_was(Erasing::Postponed(error))),
+            Ok(None) => Ok(self.left_as_it_was(EraseOutcome::Abandoned)),
+            Err(error) => Ok(self.left_as_it_was(EraseOutcome::Postponed(error))),
         }
     }
 
@@ -116,13 +116,13 @@ impl LocalLog {
     }
 
     /// Copies the rest while nobody appends, and puts the copy in the log's place.
-    fn exchange(&self, mut copy: Copy, erasure: &Erasure) -> Result<Erasing, Error> {
+    fn exchange(&self, mut copy: Copy, erasure: &Erasure) -> Result<EraseOutcome, Error> {
         let mut writer = self.writer();
         let outcome = if writer.closed {
-            Some(Erasing::Abandoned)
+            Some(EraseOutcome::Abandoned)
         } else {
             let completed = guarded(&self.file, || self.complete(&mut copy, erasure));
-            completed.err().map(Erasing::Postponed)
+            completed.err().map(EraseOutcome::Postponed)
         };
         if let Some(outcome) = outcome {
             drop(copy);
@@ -140,7 +140,7 @@ impl LocalLog {
         self.erased_until.store(self.erased_until_after(erasure).get(), Ordering::Release);
         drop(writer);
         self.release(old);
-        Ok(Erasing::Done)
+        Ok(EraseOutcome::Done)
     }
 
     /// The records that the copy gets after the first `copied`, none beyond `end`, and none more
@@ -193,7 +193,7 @@ impl LocalLog {
     }
 
     /// Removes the copy. If that fails the next start does it.
-    fn left_as_it_was(&self, outcome: Erasing) -> Erasing {
+    fn left_as_it_was(&self, outcome: EraseOutcome) -> EraseOutcome {
         if let Err(error) = self.place.remove_copy() {
             tracing::warn!(%error, "an unfinished copy of the log is left");
         }

@@ -27,7 +27,7 @@ pub use super::local::place::Files;
 use super::local::place::{Folder, Place, Shelf};
 
 use super::error::Error;
-use super::log::{Batch, Entry, Erasing, Erasure, Log, codec};
+use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, codec};
 use super::reading::assert_may_read;
 use super::redb_file::{OpenFile, guarded, random, storage};
 use crate::model::{Event, LogId, Revision};
@@ -251,7 +251,7 @@ impl Log for LocalLog {
         })
     }
 
-    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
+    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<LogEntry>, Error> {
         let Some(first) = after.get().checked_add(1) else {
             return Ok(Vec::new());
         };
@@ -266,7 +266,7 @@ impl Log for LocalLog {
                     return Err(gap(&self.file, expected));
                 }
                 let event = self.decode(expected, record.value())?;
-                entries.push(Entry { revision: Revision::new(expected), event });
+                entries.push(LogEntry { revision: Revision::new(expected), event });
             }
             let next = first.saturating_add(entries.len() as u64);
             // The end of what is found is no proof that this is the log's.
@@ -287,7 +287,7 @@ impl Log for LocalLog {
         (self.head(), receiver)
     }
 
-    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<Erasing, Error> {
+    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<EraseOutcome, Error> {
         self.write_anew(erasure, go_on)
     }
 

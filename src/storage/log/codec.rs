@@ -210,7 +210,7 @@ pub(in crate::storage) fn verify(revision: Revision, bytes: &[u8]) -> Result<(),
     checked(revision, bytes).map(|_| ())
 }
 
-/// Tells `event` at `revision` from others that could stand there. Erasing it does not change that.
+/// Tells `event` at `revision` from others that could stand there. EraseOutcome it does not change that.
 pub(in crate::storage) fn check_of(revision: Revision, event: &Event) -> u64 {
     let mut bytes = Vec::new();
     encode(revision, &event.clone().erased(), &mut bytes);

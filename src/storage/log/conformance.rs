@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::tail::Tail;
-use super::{Entry, Erasing, Erasure, Log};
+use super::{EraseOutcome, Erasure, Log, LogEntry};
 use crate::model::{
     Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, LogTime, PostId,
     PostRef, PostText, ReplyTo, RequestId, Revision, Severed, Tag, Timestamp, UserId,
@@ -16,7 +16,7 @@ use crate::model::{
 use crate::storage::error::Error;
 
 /// A log under test.
-pub trait Subject {
+pub trait LogUnderTest {
     /// Opens the same log again, or a new one the first time. No handle to it is left by then.
     fn open(&self) -> Arc<dyn Log>;
 }
@@ -25,7 +25,7 @@ pub trait Subject {
 ///
 /// # Panics
 /// A promise is broken.
-pub fn check<S: Subject>(new_subject: impl Fn() -> S) {
+pub fn check<S: LogUnderTest>(new_subject: impl Fn() -> S) {
     a_new_log_is_empty(&new_subject());
     every_kind_of_change_is_kept_whole(&new_subject());
     what_is_appended_is_read_in_order(&new_subject());
@@ -39,7 +39,7 @@ pub fn check<S: Subject>(new_subject: impl Fn() -> S) {
     appends_and_reads_go_on_during_an_erasure(&new_subject());
 }
 
-fn a_new_log_is_empty(subject: &impl Subject) {
+fn a_new_log_is_empty(subject: &impl LogUnderTest) {
     let log = subject.open();
     assert_eq!(log.head(), Revision::ZERO);
     assert_eq!(log.oldest(), Revision::ZERO);
@@ -49,13 +49,13 @@ fn a_new_log_is_empty(subject: &impl Subject) {
     assert_eq!(log.read(Revision::ZERO, 10).unwrap(), []);
 }
 
-fn every_kind_of_change_is_kept_whole(subject: &impl Subject) {
+fn every_kind_of_change_is_kept_whole(subject: &impl LogUnderTest) {
     let log = subject.open();
     append(&*log, 0, 120);
     assert_eq!(log.read(Revision::ZERO, 200).unwrap(), entries(1..=120));
 }
 
-fn what_is_appended_is_read_in_order(subject: &impl Subject) {
+fn what_is_appended_is_read_in_order(subject: &impl LogUnderTest) {
     let log = subject.open();
     append(&*log, 0, 3);
     append(&*log, 3, 1);
@@ -76,7 +76,7 @@ fn what_is_appended_is_read_in_order(subject: &impl Subject) {
     assert_eq!(log.get_many(&asked).unwrap(), found);
 }
 
-fn an_append_elsewhere_than_at_the_head_changes_nothing(subject: &impl Subject) {
+fn an_append_elsewhere_than_at_the_head_changes_nothing(subject: &impl LogUnderTest) {
     let log = subject.open();
     append(&*log, 0, 3);
     for elsewhere in [0, 2, 4, u64::MAX] {
@@ -90,7 +90,7 @@ fn an_append_elsewhere_than_at_the_head_changes_nothing(subject: &impl Subject) 
     append(&*log, 3, 1);
 }
 
-fn a_log_opened_again_is_the_same(subject: &impl Subject) {
+fn a_log_opened_again_is_the_same(subject: &impl LogUnderTest) {
     let log = subject.open();
     let id = log.id();
     append(&*log, 0, 7);
@@ -104,7 +104,7 @@ fn a_log_opened_again_is_the_same(subject: &impl Subject) {
     assert_eq!(log.head(), Revision::new(9));
 }
 
-fn a_reader_sees_whole_batches_only(subject: &impl Subject) {
+fn a_reader_sees_whole_batches_only(subject: &impl LogUnderTest) {
     const BATCH: u64 = 4;
     let log = subject.open();
     std::thread::scope(|scope| {
@@ -126,7 +126,7 @@ fn a_reader_sees_whole_batches_only(subject: &impl Subject) {
     });
 }
 
-fn a_tail_from_any_place_misses_nothing(subject: &impl Subject) {
+fn a_tail_from_any_place_misses_nothing(subject: &impl LogUnderTest) {
     const TAILS: u64 = 8;
     const EVENTS: u64 = 400;
     let log = subject.open();
@@ -157,7 +157,7 @@ fn a_tail_from_any_place_misses_nothing(subject: &impl Subject) {
     });
 }
 
-fn a_closed_log_ends_its_tails(subject: &impl Subject) {
+fn a_closed_log_ends_its_tails(subject: &impl LogUnderTest) {
     let log = subject.open();
     append(&*log, 0, 2);
     let mut tail = Tail::new(Arc::clone(&log), Revision::ZERO, 4);
@@ -175,7 +175,7 @@ fn a_closed_log_ends_its_tails(subject: &impl Subject) {
     assert!(late.next_batch().unwrap().is_none());
 }
 
-fn posts_are_erased_and_nothing_else(subject: &impl Subject) {
+fn posts_are_erased_and_nothing_else(subject: &impl LogUnderTest) {
     let log = subject.open();
     let id = log.id();
     assert_eq!(log.erased_until(), Revision::ZERO);
@@ -188,7 +188,7 @@ fn posts_are_erased_and_nothing_else(subject: &impl Subject) {
     erase(&*log, (1..=200).filter(asked), 130);
     let left = |number| if asked(&number) { event(number).erased() } else { event(number) };
     let left = |numbers: std::ops::RangeInclusive<u64>| -> Vec<_> {
-        let entry = |number| Entry { revision: Revision::new(number), event: left(number) };
+        let entry = |number| LogEntry { revision: Revision::new(number), event: left(number) };
         numbers.map(entry).collect()
     };
     assert_ne!(left(1..=200), entries(1..=200), "there are posts among them");
@@ -217,23 +217,23 @@ fn posts_are_erased_and_nothing_else(subject: &impl Subject) {
     append(&*log, 202, 1);
 }
 
-fn an_erasure_that_is_abandoned_changes_nothing(subject: &impl Subject) {
+fn an_erasure_that_is_abandoned_changes_nothing(subject: &impl LogUnderTest) {
     let log = subject.open();
     append(&*log, 0, 40);
     let erasure = Erasure { posts: vec![Revision::new(1)], until: Revision::new(40) };
     let outcome = log.erase(&erasure, &|| false).unwrap();
-    assert!(matches!(outcome, Erasing::Abandoned), "{outcome:?}");
+    assert!(matches!(outcome, EraseOutcome::Abandoned), "{outcome:?}");
     assert_eq!(log.read(Revision::ZERO, 100).unwrap(), entries(1..=40));
     assert_eq!(log.erased_until(), Revision::ZERO);
     append(&*log, 40, 2);
     log.close();
     let outcome = log.erase(&erasure, &|| true).unwrap();
-    assert!(!matches!(outcome, Erasing::Done), "a closed log stays as it is");
+    assert!(!matches!(outcome, EraseOutcome::Done), "a closed log stays as it is");
     drop(log);
     assert_eq!(subject.open().read(Revision::ZERO, 100).unwrap(), entries(1..=42));
 }
 
-fn appends_and_reads_go_on_during_an_erasure(subject: &impl Subject) {
+fn appends_and_reads_go_on_during_an_erasure(subject: &impl LogUnderTest) {
     const EVENTS: u64 = 600;
     let log = subject.open();
     append(&*log, 0, 100);
@@ -259,7 +259,7 @@ fn appends_and_reads_go_on_during_an_erasure(subject: &impl Subject) {
             assert!(read.len() as u64 >= last);
             for (number, entry) in (1..).zip(read) {
                 let event = if number <= last { event(number).erased() } else { event(number) };
-                assert_eq!(entry, Entry { revision: Revision::new(number), event });
+                assert_eq!(entry, LogEntry { revision: Revision::new(number), event });
             }
         }
         assert!(last > 0, "the writer was not waited for");
@@ -272,7 +272,7 @@ fn erase(log: &dyn Log, posts: impl IntoIterator<Item = u64>, until: u64) {
     let posts = posts.into_iter().map(Revision::new).collect();
     let erasure = Erasure { posts, until: Revision::new(until) };
     let outcome = log.erase(&erasure, &|| true).unwrap();
-    assert!(matches!(outcome, Erasing::Done), "{outcome:?}");
+    assert!(matches!(outcome, EraseOutcome::Done), "{outcome:?}");
 }
 
 fn append(log: &dyn Log, after: u64, count: u64) {
@@ -280,8 +280,8 @@ fn append(log: &dyn Log, after: u64, count: u64) {
     log.append(Revision::new(after), events).unwrap();
 }
 
-fn entries(revisions: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
-    let entry = |number| Entry { revision: Revision::new(number), event: event(number) };
+fn entries(revisions: std::ops::RangeInclusive<u64>) -> Vec<LogEntry> {
+    let entry = |number| LogEntry { revision: Revision::new(number), event: event(number) };
     revisions.map(entry).collect()
 }
 

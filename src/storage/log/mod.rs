@@ -28,7 +28,7 @@ use crate::model::{Event, LogId, Revision};
 
 /// An event and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct LogEntry {
     /// Where it is.
     pub revision: Revision,
     /// What it is.
@@ -63,7 +63,7 @@ pub struct Erasure {
 /// What came of [`Log::erase`].
 #[must_use]
 #[derive(Debug)]
-pub enum Erasing {
+pub enum EraseOutcome {
     /// It is done.
     Done,
     /// It was given up because nobody wanted it any more. Nothing was changed.
@@ -116,14 +116,14 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error>;
+    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<LogEntry>, Error>;
 
     /// From now on, hands every batch that becomes durable to the receiver, in order, and says
     /// which revision was the newest before the first of them. An append waits while `batches_max`
     /// batches have not been received.
     fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>);
 
-    /// Erases what posts said. After [`Erasing::Done`] that is nowhere in the log's storage, and the
+    /// Erases what posts said. After [`EraseOutcome::Done`] that is nowhere in the log's storage, and the
     /// events that published them are what [`Event::erased`] leaves of them; nothing else has
     /// changed, above all no revision. Before that each post is whole or erased, and so it is after
     /// a crash. Appends and reads go on meanwhile.
@@ -133,7 +133,7 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// The log must not be used further. Which of the posts are erased is known only after it was
     /// opened anew.
-    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<Erasing, Error>;
+    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<EraseOutcome, Error>;
 
     /// Up to where deletions had been looked for when posts were erased last. It is kept with the
     /// log.

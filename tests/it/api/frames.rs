@@ -9,7 +9,9 @@ use whimbrel::api::frame::Frame;
 use whimbrel::api::v1::WatchFeedResponse;
 use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::watch_feed_response::Message as Told;
-use whimbrel::live::{CursorError, FeedEvent, FeedEventKind, Removal, Run, StandIn, Step};
+use whimbrel::live::{
+    CursorError, EventBatch, FeedEvent, FeedEventKind, Removal, StandIn, StreamMessage,
+};
 use whimbrel::model::{
     Content, Cursor, Facet, Facets, Feature, Link, LogId, Post, PostText, Revision, Tag, Timestamp,
     UserId,
@@ -65,7 +67,11 @@ fn a_batch_says_what_happened() {
     ];
     let at = |revision| Cursor::after(LogId::new(9), Revision::new(revision));
     let mut bytes = Vec::new();
-    let step = Step::Batch { prev: at(2), cursor: at(8), events: Arc::new(Run::new(events)) };
+    let step = StreamMessage::Batch {
+        prev: at(2),
+        cursor: at(8),
+        events: Arc::new(EventBatch::new(events)),
+    };
     Frame::from(step).encode(&mut bytes).unwrap();
 
     let Some(Told::Batch(batch)) = WatchFeedResponse::decode(bytes.as_slice()).unwrap().message
@@ -99,7 +105,7 @@ fn a_batch_says_what_happened() {
     assert_eq!(told, expected);
 }
 
-fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<Step> {
+fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<StreamMessage> {
     let cursor = |random: &mut fastrand::Rng| Cursor {
         log: LogId::new(random.u64(..)),
         after: Revision::new(random.u64(..)),
@@ -122,16 +128,16 @@ fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<Step> {
         .collect();
     let (a, b) = (cursor(random), cursor(random));
     vec![
-        Step::Opened {
+        StreamMessage::Opened {
             cursor: a,
             head: b,
             heartbeat: Duration::from_millis(random.u64(..100_000)),
         },
-        Step::Reset { reason: CursorError::TooOld { oldest: a }, oldest: b },
-        Step::Batch { prev: a, cursor: b, events: Arc::new(Run::new(events)) },
-        Step::CaughtUp { cursor: a },
-        Step::Bookmark { cursor: b },
-        Step::Closing { cursor: a },
+        StreamMessage::Reset { reason: CursorError::TooOld { oldest: a }, oldest: b },
+        StreamMessage::Batch { prev: a, cursor: b, events: Arc::new(EventBatch::new(events)) },
+        StreamMessage::CaughtUp { cursor: a },
+        StreamMessage::Bookmark { cursor: b },
+        StreamMessage::Closing { cursor: a },
     ]
 }
 

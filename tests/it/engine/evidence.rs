@@ -14,7 +14,7 @@ use whimbrel::engine::{Engine, ReactionKind};
 use whimbrel::model::{Change, Content, Event, PostId, PostRef, Revision, Timestamp, UserId};
 use whimbrel::query::{Evidence, Question};
 use whimbrel::runtime::{Clock, Vital};
-use whimbrel::state::View;
+use whimbrel::state::State;
 use whimbrel::storage::{Files, Index, LocalLog, Log};
 
 use crate::harness::core::{post, request_id, user};
@@ -204,7 +204,7 @@ async fn of_two_equal_likes_one_changes_something() {
 /// A view with an index, of a log in memory, without an engine.
 struct Indexed {
     log: Arc<dyn Log>,
-    view: View,
+    view: State,
 }
 
 impl Indexed {
@@ -213,7 +213,7 @@ impl Indexed {
             Arc::new(LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap());
         let kept = Duration::from_secs(60);
         let index = Index::on_storage(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
-        let view = View::load(Arc::clone(&log), index, &Limits::default());
+        let view = State::load(Arc::clone(&log), index, &Limits::default());
         Self { log, view }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use whimbrel::config::Limits;
 use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
 use whimbrel::query::PageQuery;
-use whimbrel::state::View;
+use whimbrel::state::State;
 use whimbrel::storage::{Index, LocalLog, Log};
 
 use crate::harness::Disk;
@@ -22,7 +22,7 @@ const STARTS: usize = 2_000;
 fn many_read_at_once_right_after_a_start() {
     let (log, index) = written();
     let (begin, end) = (Barrier::new(READERS + 1), Barrier::new(READERS + 1));
-    let view: Mutex<Option<Arc<View>>> = Mutex::new(None);
+    let view: Mutex<Option<Arc<State>>> = Mutex::new(None);
     std::thread::scope(|scope| {
         let mut readers = Vec::new();
         for reader in 0..READERS {
@@ -44,7 +44,7 @@ fn many_read_at_once_right_after_a_start() {
         }
         for _ in 0..STARTS {
             let opened = Index::on_storage(&index, "index", &*log, OPTIONS, kept()).unwrap();
-            let loaded = View::load(Arc::clone(&log), opened, &Limits::default());
+            let loaded = State::load(Arc::clone(&log), opened, &Limits::default());
             *view.lock().unwrap() = Some(Arc::new(loaded));
             begin.wait();
             end.wait();
@@ -62,7 +62,7 @@ fn written() -> (Arc<dyn Log>, Disk) {
         Arc::new(LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap());
     let index = Disk::default();
     let opened = Index::on_storage(&index, "index", &*log, OPTIONS, kept()).unwrap();
-    let view = View::load(Arc::clone(&log), opened, &Limits::default());
+    let view = State::load(Arc::clone(&log), opened, &Limits::default());
     let publish = |author| Change::Publish {
         author: user(author),
         content: Content::of_text(PostText::parse("hello").unwrap()),

@@ -9,7 +9,7 @@ use whimbrel::api::v1::LikeRequest;
 use whimbrel::api::v1::post_service_client::PostServiceClient;
 use whimbrel::config::Limits;
 use whimbrel::model::{Change, Event, Mark, MarkKind, PostId, PostRef, Revision, Timestamp};
-use whimbrel::state::View;
+use whimbrel::state::State;
 use whimbrel::storage::{LocalLog, Log};
 
 use crate::harness::core::user;
@@ -53,7 +53,7 @@ fn a_mark_beyond_all_marks_is_none() {
 fn events_that_cannot_be_are_not_applied() {
     let log = LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
-    let is_applied = |view: &View, revision, change: &Change| {
+    let is_applied = |view: &State, revision, change: &Change| {
         let event = Event::new(Timestamp::default(), change.clone());
         let apply = || view.apply(Revision::new(revision), &event).map(drop).unwrap();
         catch_unwind(AssertUnwindSafe(apply)).is_ok()
@@ -65,7 +65,7 @@ fn events_that_cannot_be_are_not_applied() {
         quote: None,
         notified: Vec::new(),
     };
-    let view = || View::new(Arc::clone(&log), &Limits::default());
+    let view = || State::new(Arc::clone(&log), &Limits::default());
     assert!(!is_applied(&view(), 2, &follow), "a revision is missing");
     let same = view();
     assert!(is_applied(&same, 1, &follow));

@@ -8,14 +8,14 @@ use std::sync::{Arc, Barrier};
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::{
-    AuthorQuery, Draft, EdgeKind, Error, FeedQuery, Page, PagePlace, PostList, ReactionKind,
+    AuthorQuery, Draft, EdgeKind, Error, FeedQuery, Page, PagePosition, PostList, ReactionKind,
     UserList,
 };
 use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, ReplyTo, Revision, Timestamp, UserId,
 };
 use whimbrel::query::PageQuery;
-use whimbrel::state::View;
+use whimbrel::state::State;
 use whimbrel::storage::{LocalLog, Log};
 
 use crate::harness::core::{Core, post, user};
@@ -190,7 +190,7 @@ async fn a_read_ends_when_its_caller_is_gone() {
     let log = AlteredLog::new(log, Held::default());
     // Hardly any event is in memory.
     let limits = Limits { reads_max: 1, post_cache_bytes: 1 << 10, ..Limits::default() };
-    let view = Arc::new(View::new(Arc::clone(&log) as Arc<dyn Log>, &limits));
+    let view = Arc::new(State::new(Arc::clone(&log) as Arc<dyn Log>, &limits));
     for entry in log.read(Revision::ZERO, usize::MAX).unwrap() {
         view.apply(entry.revision, &entry.event).unwrap();
     }
@@ -271,9 +271,9 @@ fn page() -> PageQuery {
 
 /// All pages of a listing, each of which comes further.
 async fn read<T>(
-    mut page: impl AsyncFnMut(Option<PagePlace>) -> Result<Page<T>, Error>,
+    mut page: impl AsyncFnMut(Option<PagePosition>) -> Result<Page<T>, Error>,
 ) -> Vec<Vec<T>> {
-    let (mut pages, mut place): (_, Option<PagePlace>) = (Vec::new(), None);
+    let (mut pages, mut place): (_, Option<PagePosition>) = (Vec::new(), None);
     loop {
         let Page { items, next, .. } = page(place).await.unwrap();
         pages.push(items);

@@ -8,8 +8,8 @@ use whimbrel::live::{Start, Watched};
 use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, ReplyTo, Revision, Timestamp, UserId,
 };
-use whimbrel::query::{BacklogKind, BacklogQuery, PagePlace, PageQuery};
-use whimbrel::state::View;
+use whimbrel::query::{BacklogKind, BacklogQuery, PagePosition, PageQuery};
+use whimbrel::state::State;
 use whimbrel::storage::{LocalLog, Log, Options};
 
 use crate::harness::Disk;
@@ -325,12 +325,12 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
 }
 
 /// A view of these changes, all in memory but for what they say.
-fn view_of(changes: &[Change]) -> View {
+fn view_of(changes: &[Change]) -> State {
     let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log = LocalLog::on_storage(Disk::default(), "memory", options).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let limits = Limits { post_cache_bytes: 1 << 12, ..Limits::default() };
-    let view = View::new(Arc::clone(&log), &limits);
+    let view = State::new(Arc::clone(&log), &limits);
     for changes in changes.chunks(5_000) {
         let event = |change: &Change| Event::new(Timestamp::default(), change.clone());
         let events: Vec<_> = changes.iter().map(event).collect();
@@ -367,7 +367,7 @@ async fn page_texts(core: &Core, name: &str, all_replies: bool, items_max: usize
 /// A whole feed, newest first: the place of each entry, and of its post.
 async fn page_places(core: &Core, name: &str, items_max: usize) -> Vec<(u64, u64)> {
     let mut places = Vec::new();
-    let mut place: Option<PagePlace> = None;
+    let mut place: Option<PagePosition> = None;
     loop {
         let (with_own, all_replies) = (true, false);
         let query = FeedQuery { user: user(name), items_max, place, with_own, all_replies };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tonic::Code;
 use whimbrel::api::v1::NewsFeedRequest;
-use whimbrel::engine::{FeedQuery, PagePlace};
+use whimbrel::engine::{FeedQuery, PagePosition};
 
 use crate::harness::core::{Core, user};
 use crate::harness::{Feed, Setup, TestServer, Valve, refused};
@@ -196,7 +196,7 @@ proptest! {
 /// The feed of `user0`, page by page; every page but the last is full.
 async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> {
     let mut texts = Vec::new();
-    let mut place: Option<PagePlace> = None;
+    let mut place: Option<PagePosition> = None;
     loop {
         let query = FeedQuery {
             user: user("user0"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use whimbrel::engine::{
-    Draft, EdgeKind, Engine, Error, Gap, NoticeKind, Page, PagePlace, PostList, PostView,
+    Draft, EdgeKind, Engine, Error, Gap, NotificationKind, Page, PagePosition, PostList, PostView,
     ReactionKind, ThreadPost, ThreadQuery, UserList,
 };
 use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed};
@@ -422,7 +422,7 @@ impl Reader<'_> {
     }
 
     /// What the viewer is told of, newest first.
-    fn notifications(&self) -> Vec<(u64, NoticeKind, String, Option<u64>)> {
+    fn notifications(&self) -> Vec<(u64, NotificationKind, String, Option<u64>)> {
         let (world, viewer, now) = (self.world, self.viewer, self.world.head());
         let stands = |tie: Tie, at| world.since(&tie, now) == Some(at);
         let is_there = |place: u64| world.retracted(place).is_none();
@@ -435,15 +435,16 @@ impl Reader<'_> {
             let (kind, actor, subject) = match world.change(at) {
                 Change::Follow { follower, followee } if followee.as_str() == viewer => {
                     let tie = Tie::Follow(follower.to_string(), viewer.to_owned());
-                    stands(tie, at).then(|| (NoticeKind::Follow, follower.to_string(), None))?
+                    stands(tie, at)
+                        .then(|| (NotificationKind::Follow, follower.to_string(), None))?
                 }
                 Change::Like { user, post } => {
                     let tie = Tie::Like(user.to_string(), post.id.revision().get());
-                    reaction(NoticeKind::Like, user.as_str(), post, tie)?
+                    reaction(NotificationKind::Like, user.as_str(), post, tie)?
                 }
                 Change::Repost { user, post } => {
                     let tie = Tie::Repost(user.to_string(), post.id.revision().get());
-                    reaction(NoticeKind::Repost, user.as_str(), post, tie)?
+                    reaction(NotificationKind::Repost, user.as_str(), post, tie)?
                 }
                 Change::Publish { author, content, .. } if is_there(at) => {
                     let is_viewers = |post: &&PostRef| post.author.as_str() == viewer;
@@ -452,11 +453,11 @@ impl Reader<'_> {
                     let is_mentioned = world.mentions(content, viewer, at)
                         && !world.are_apart(author.as_str(), viewer, at);
                     let (kind, subject) = if let Some(parent) = parent.filter(is_viewers) {
-                        (NoticeKind::Reply, place(parent))
+                        (NotificationKind::Reply, place(parent))
                     } else if let Some(quote) = content.quote.as_ref().filter(is_viewers) {
-                        (NoticeKind::Quote, place(quote))
+                        (NotificationKind::Quote, place(quote))
                     } else if is_mentioned {
-                        (NoticeKind::Mention, None)
+                        (NotificationKind::Mention, None)
                     } else {
                         return None;
                     };
@@ -601,14 +602,14 @@ impl Reader<'_> {
 }
 
 /// Where the next page begins. Every page but the last is full.
-fn next<T>(page: &Page<T>, items_max: usize) -> Option<PagePlace> {
+fn next<T>(page: &Page<T>, items_max: usize) -> Option<PagePosition> {
     assert!(page.items.len() <= items_max);
     assert!(page.next.is_none() || page.items.len() == items_max, "a page is short");
     page.next
 }
 
-fn is_of_a_post(kind: NoticeKind) -> bool {
-    matches!(kind, NoticeKind::Reply | NoticeKind::Quote | NoticeKind::Mention)
+fn is_of_a_post(kind: NotificationKind) -> bool {
+    matches!(kind, NotificationKind::Reply | NotificationKind::Quote | NotificationKind::Mention)
 }
 
 fn named(place: u64) -> PostId {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use whimbrel::model::{Event, LogId, Revision};
-use whimbrel::storage::{Batch, Entry, Erasing, Erasure, Error, Log};
+use whimbrel::storage::{Batch, EraseOutcome, Erasure, Error, Log, LogEntry};
 
 /// What is altered: nothing, unless it says so.
 pub(crate) trait Alter: Debug + Send + Sync {
@@ -37,7 +37,7 @@ pub(crate) trait Alter: Debug + Send + Sync {
         log: &dyn Log,
         erasure: &Erasure,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Erasing, Error> {
+    ) -> Result<EraseOutcome, Error> {
         log.erase(erasure, go_on)
     }
 }
@@ -83,7 +83,7 @@ impl<A: Alter> Log for AlteredLog<A> {
         self.alter.get_many(&*self.log, revisions)
     }
 
-    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<Entry>, Error> {
+    fn read(&self, after: Revision, events_max: usize) -> Result<Vec<LogEntry>, Error> {
         self.alter.at_read();
         self.log.read(after, events_max)
     }
@@ -92,7 +92,7 @@ impl<A: Alter> Log for AlteredLog<A> {
         self.alter.follow(&*self.log, batches_max)
     }
 
-    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<Erasing, Error> {
+    fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<EraseOutcome, Error> {
         self.alter.erase(&*self.log, erasure, go_on)
     }
 

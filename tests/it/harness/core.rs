@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Engine, Published};
-use whimbrel::live::{FeedEventKind, LiveStream, Start, Step, WatchOptions, Watched};
+use whimbrel::live::{FeedEventKind, LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{PostText, RequestId, UserId};
 use whimbrel::runtime::{Clock, Vital};
 use whimbrel::storage::{Index, LocalLog, Options};
@@ -106,14 +106,14 @@ pub(crate) fn request_id(text: &str) -> RequestId {
 }
 
 /// The next message of `stream`.
-pub(crate) async fn step(stream: &mut LiveStream) -> Step {
+pub(crate) async fn step(stream: &mut LiveStream) -> StreamMessage {
     let step = within("the next message", stream.next()).await;
     step.expect("the log is read").expect("the stream goes on")
 }
 
 /// The texts of the posts of a batch, which `step` must be and have nothing else.
-pub(crate) fn texts(step: &Step) -> Vec<&str> {
-    let Step::Batch { events, .. } = step else { panic!("not a batch: {step:?}") };
+pub(crate) fn texts(step: &StreamMessage) -> Vec<&str> {
+    let StreamMessage::Batch { events, .. } = step else { panic!("not a batch: {step:?}") };
     events.iter().map(|event| text(&event.kind)).collect()
 }
 

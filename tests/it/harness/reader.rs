@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use whimbrel::engine::Engine;
-use whimbrel::live::{LiveStream, Start, Step, WatchOptions, Watched};
+use whimbrel::live::{LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, Revision};
 
 use super::core::{Core, user};
@@ -40,33 +40,34 @@ impl Reader {
     /// What it tells until `head` and all before it has been told. Answers to callers may come
     /// before that, bookmarks do not.
     pub(crate) async fn told_until(&mut self, head: Revision) -> Vec<(u64, String)> {
-        self.read(|step| matches!(step, Step::Bookmark { cursor } if cursor.after >= head)).await
+        self.read(|step| matches!(step, StreamMessage::Bookmark { cursor } if cursor.after >= head))
+            .await
     }
 
     /// What it tells until it has caught up.
     pub(crate) async fn told_missed(&mut self) -> Vec<(u64, String)> {
-        self.read(|step| matches!(step, Step::CaughtUp { .. })).await
+        self.read(|step| matches!(step, StreamMessage::CaughtUp { .. })).await
     }
 
     /// Reads on until `is_end`; every batch must begin where the last message ended.
-    async fn read(&mut self, is_end: impl Fn(&Step) -> bool) -> Vec<(u64, String)> {
+    async fn read(&mut self, is_end: impl Fn(&StreamMessage) -> bool) -> Vec<(u64, String)> {
         let mut told: Vec<(u64, String)> = Vec::new();
         loop {
             let step = within("the next message", self.stream.next()).await;
             let step = step.expect("the log is read").expect("the stream goes on");
-            if let Step::Batch { prev, cursor, events } = &step {
+            if let StreamMessage::Batch { prev, cursor, events } = &step {
                 assert_eq!(self.sent, Some(*prev), "the chain of cursors has a hole");
                 assert_eq!(cursor.after, events.last().expect("an event").revision);
                 told.extend(events.iter().map(|event| in_short(event)));
                 assert!(told.is_sorted_by(|a, b| a.0 < b.0), "not in order: {told:?}");
             }
             self.sent = match step {
-                Step::Opened { cursor, .. }
-                | Step::Batch { cursor, .. }
-                | Step::CaughtUp { cursor }
-                | Step::Bookmark { cursor }
-                | Step::Closing { cursor } => Some(cursor),
-                Step::Reset { .. } => panic!("no reset was asked for"),
+                StreamMessage::Opened { cursor, .. }
+                | StreamMessage::Batch { cursor, .. }
+                | StreamMessage::CaughtUp { cursor }
+                | StreamMessage::Bookmark { cursor }
+                | StreamMessage::Closing { cursor } => Some(cursor),
+                StreamMessage::Reset { .. } => panic!("no reset was asked for"),
             };
             if is_end(&step) {
                 return told;

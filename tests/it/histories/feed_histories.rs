@@ -8,7 +8,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::FeedQuery;
 use whimbrel::live::{Start, Watched};
 use whimbrel::model::{Change, Cursor, PostId, PostRef, Revision, UserId};
-use whimbrel::query::PagePlace;
+use whimbrel::query::PagePosition;
 
 use crate::harness::core::{Core, user};
 use crate::harness::reader::Reader;
@@ -52,13 +52,13 @@ fn run(seed: u64, core: impl FnOnce(&dyn Fn(&mut Limits)) -> Core) {
             // A bookmark comes as soon as there is nothing else.
             limits.heartbeat_default = Duration::ZERO;
         });
-        History { random: fastrand::Rng::with_seed(seed), core, world: World::default() }
+        TimelineKind { random: fastrand::Rng::with_seed(seed), core, world: World::default() }
             .run()
             .await;
     });
 }
 
-struct History {
+struct TimelineKind {
     random: fastrand::Rng,
     core: Core,
     world: World,
@@ -73,7 +73,7 @@ struct Unbroken {
     checked: u64,
 }
 
-impl History {
+impl TimelineKind {
     async fn run(mut self) {
         for _ in 0..STEPS / 4 {
             self.make_a_change().await;
@@ -165,7 +165,7 @@ impl History {
         let name = name(self.random.usize(..USERS));
         let (with_own, all_replies) = (self.random.bool(), self.random.bool());
         let items_max = 1 + self.random.usize(..12);
-        let mut place: Option<PagePlace> = None;
+        let mut place: Option<PagePosition> = None;
         let mut read = Vec::new();
         loop {
             let query = FeedQuery { user: user(&name), items_max, place, with_own, all_replies };

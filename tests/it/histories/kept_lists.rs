@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Draft, EdgeKind, Engine, FeedQuery, ReactionKind};
-use whimbrel::live::{FeedEvent, FeedEventKind, LiveStream, Start, Step, WatchOptions, Watched};
+use whimbrel::live::{
+    FeedEvent, FeedEventKind, LiveStream, Start, StreamMessage, WatchOptions, Watched,
+};
 use whimbrel::model::{Change, Content, Cursor, PostId, PostRef, Revision};
-use whimbrel::query::PagePlace;
+use whimbrel::query::PagePosition;
 
 use crate::harness::core::{Core, FEED, post, user};
 use crate::harness::within;
@@ -227,18 +229,18 @@ fn run(seed: u64, mix: Mix, core: impl FnOnce(&dyn Fn(&mut Limits)) -> Core) {
             limits.streams_per_user_max = 64;
         });
         let (random, world) = (fastrand::Rng::with_seed(seed), World::default());
-        History { random, mix, core, world }.run().await;
+        TimelineKind { random, mix, core, world }.run().await;
     });
 }
 
-struct History {
+struct TimelineKind {
     random: fastrand::Rng,
     mix: Mix,
     core: Core,
     world: World,
 }
 
-impl History {
+impl TimelineKind {
     async fn run(mut self) {
         if let Mix::Reposts = self.mix {
             for (one, other) in (0..USERS).flat_map(|one| (1..3).map(move |by| (one, one + by))) {
@@ -360,7 +362,7 @@ impl Client {
         let (name, entries, applied) = (name.to_owned(), BTreeMap::new(), Vec::new());
         let cursor = engine.cursor();
         let mut client = Self { name, of, stream, entries, floor: 0, cursor, applied };
-        while !matches!(client.read_one(engine).await, Step::CaughtUp { .. }) {}
+        while !matches!(client.read_one(engine).await, StreamMessage::CaughtUp { .. }) {}
         let oldest = client.entries.keys().next().copied();
         client.floor = oldest.filter(|_| client.entries.len() >= items_max).unwrap_or(0);
         client
@@ -377,7 +379,9 @@ impl Client {
         let head = engine.cursor().after;
         loop {
             match self.read_one(engine).await {
-                Step::Bookmark { cursor } | Step::CaughtUp { cursor } if cursor.after >= head => {
+                StreamMessage::Bookmark { cursor } | StreamMessage::CaughtUp { cursor }
+                    if cursor.after >= head =>
+                {
                     return;
                 }
                 _ => {}
@@ -385,21 +389,21 @@ impl Client {
         }
     }
 
-    async fn read_one(&mut self, engine: &Engine) -> Step {
+    async fn read_one(&mut self, engine: &Engine) -> StreamMessage {
         let step = within("the next message", self.stream.next()).await;
         let step = step.expect("the log is read").expect("the stream goes on");
-        if let Step::Batch { events, .. } = &step {
+        if let StreamMessage::Batch { events, .. } = &step {
             for event in events.iter() {
                 self.apply(engine, event).await;
             }
         }
         match step {
-            Step::Opened { cursor, .. }
-            | Step::Batch { cursor, .. }
-            | Step::CaughtUp { cursor }
-            | Step::Bookmark { cursor }
-            | Step::Closing { cursor } => self.cursor = cursor,
-            Step::Reset { .. } => panic!("no reset was asked for"),
+            StreamMessage::Opened { cursor, .. }
+            | StreamMessage::Batch { cursor, .. }
+            | StreamMessage::CaughtUp { cursor }
+            | StreamMessage::Bookmark { cursor }
+            | StreamMessage::Closing { cursor } => self.cursor = cursor,
+            StreamMessage::Reset { .. } => panic!("no reset was asked for"),
         }
         step
     }
@@ -527,8 +531,8 @@ async fn read_page(
     name: &str,
     of: Watched,
     items_max: usize,
-    place: Option<PagePlace>,
-) -> (Vec<(u64, Entry)>, Option<PagePlace>, Revision) {
+    place: Option<PagePosition>,
+) -> (Vec<(u64, Entry)>, Option<PagePosition>, Revision) {
     match of {
         Watched::Feed { all_replies } => {
             let user = user(name);

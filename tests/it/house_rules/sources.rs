@@ -90,7 +90,10 @@ fn broken_rules_are_found() {
     );
     assert_eq!(finds("config/mod.rs", "fn f(x: crate::storage::A) {}").len(), 1);
     assert_eq!(finds("storage/a.rs", "use crate::{model, engine::Engine};").len(), 1);
-    assert_eq!(finds("storage/a.rs", "use crate::{\n    live::Hub,\n    model,\n};").len(), 1);
+    assert_eq!(
+        finds("storage/a.rs", "use crate::{\n    live::LiveFeeds,\n    model,\n};").len(),
+        1
+    );
     assert_eq!(finds("server/mod.rs", "use crate::cli::client::Client;").len(), 1);
     assert_eq!(finds("client/mod.rs", "use crate::engine::Engine;").len(), 1);
 

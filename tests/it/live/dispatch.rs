@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use tokio::task::unconstrained;
 use whimbrel::config::Limits;
-use whimbrel::live::{Dispatch, Dispatcher, Hub, LiveStream, Start, Step, WatchOptions, Watched};
+use whimbrel::live::{
+    DeliveryBatch, Dispatcher, LiveFeeds, LiveStream, Start, StreamMessage, WatchOptions, Watched,
+};
 use whimbrel::model::{Change, Content, Event, Revision, Timestamp, UserId};
-use whimbrel::state::View;
+use whimbrel::state::State;
 use whimbrel::storage::{Batch, LocalLog, Log, Options};
 
 use crate::harness::core::{FEED, post, step, user};
@@ -74,7 +76,7 @@ async fn a_bookmark_waits_for_what_was_lost() {
         world.open(reader).await;
     }
     let mut last = world.hub.watch(&id(2), Start::Now, options).unwrap();
-    while !matches!(step(&mut last).await, Step::CaughtUp { .. }) {}
+    while !matches!(step(&mut last).await, StreamMessage::CaughtUp { .. }) {}
     world.change(follow(2, STAR));
     world.change(publish(STAR));
     world.lose();
@@ -82,11 +84,15 @@ async fn a_bookmark_waits_for_what_was_lost() {
     // Brings one feed level, and then another: that of the last reader is not among them.
     for _ in 0..3 {
         assert!(world.dispatcher.step());
-        let Step::Bookmark { cursor } = step(&mut last).await else { panic!("told too early") };
+        let StreamMessage::Bookmark { cursor } = step(&mut last).await else {
+            panic!("told too early")
+        };
         assert!(cursor.after < posted.previous(), "a bookmark beyond what was read");
     }
     while world.dispatcher.step() {}
-    let Step::Batch { events, .. } = step(&mut last).await else { panic!("nothing was lost") };
+    let StreamMessage::Batch { events, .. } = step(&mut last).await else {
+        panic!("nothing was lost")
+    };
     let told: Vec<_> = events.iter().map(|event| in_short(event).1).collect();
     assert_eq!(told, ["+user0", "user0: a post"]);
 }
@@ -174,7 +180,7 @@ async fn a_bookmark_waits_for_a_post_on_its_way() {
     }
     let options = WatchOptions { of: FEED, heartbeat: Duration::ZERO, reset_items: None };
     let mut last = world.hub.watch(&id(USERS - 1), Start::Now, options).unwrap();
-    while !matches!(step(&mut last).await, Step::CaughtUp { .. }) {}
+    while !matches!(step(&mut last).await, StreamMessage::CaughtUp { .. }) {}
     world.change(publish(STAR));
     let post = world.view.applied();
     world.bring();
@@ -182,11 +188,11 @@ async fn a_bookmark_waits_for_a_post_on_its_way() {
     let mut bookmarks = 0;
     loop {
         match step(&mut last).await {
-            Step::Batch { events, .. } => {
+            StreamMessage::Batch { events, .. } => {
                 assert_eq!(events[0].revision, post);
                 break;
             }
-            Step::Bookmark { cursor } => {
+            StreamMessage::Bookmark { cursor } => {
                 assert!(cursor.after < post, "a bookmark beyond what was sent");
                 bookmarks += 1;
             }
@@ -207,26 +213,28 @@ async fn a_bookmark_waits_for_all_that_a_change_is() {
     let of = Watched::Notifications;
     let options = WatchOptions { of, heartbeat: Duration::ZERO, reset_items: None };
     let mut mentioned = world.hub.watch(&id(2), Start::Now, options).unwrap();
-    while !matches!(step(&mut mentioned).await, Step::CaughtUp { .. }) {}
+    while !matches!(step(&mut mentioned).await, StreamMessage::CaughtUp { .. }) {}
     let mentioned_user = [id(2)].into();
     let content = Content { mentioned: mentioned_user, ..Content::of_text(post("hello @user2")) };
     world.change(Change::Publish { author: id(1), content, request_id: None });
     world.bring();
     assert!(world.dispatcher.step(), "all was told at once");
-    let Step::Bookmark { cursor } = step(&mut mentioned).await else { panic!("told too early") };
+    let StreamMessage::Bookmark { cursor } = step(&mut mentioned).await else {
+        panic!("told too early")
+    };
     assert!(cursor.after < world.view.applied(), "a bookmark beyond what was sent");
     world.settle().await;
-    assert!(matches!(step(&mut mentioned).await, Step::Batch { .. }));
+    assert!(matches!(step(&mut mentioned).await, StreamMessage::Batch { .. }));
 }
 
 /// A view and its hub, with a dispatcher that goes as far as it is told to.
 struct World {
     random: fastrand::Rng,
-    view: Arc<View>,
-    hub: Hub,
+    view: Arc<State>,
+    hub: LiveFeeds,
     dispatcher: Dispatcher,
-    /// Applied, and not brought to the dispatcher yet.
-    applied: VecDeque<Arc<Dispatch>>,
+    /// AppliedEvent, and not brought to the dispatcher yet.
+    applied: VecDeque<Arc<DeliveryBatch>>,
     /// Whether some of it is lost. Then readers also wait for the log.
     loses: bool,
     /// What feeds are by definition.
@@ -252,8 +260,8 @@ impl World {
         let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
         let log: Arc<dyn Log> =
             Arc::new(LocalLog::on_storage(Disk::default(), "memory", options).unwrap());
-        let view = Arc::new(View::new(log, &limits));
-        let hub = Hub::new(Arc::clone(&view), &limits);
+        let view = Arc::new(State::new(log, &limits));
+        let hub = LiveFeeds::new(Arc::clone(&view), &limits);
         Self {
             random: fastrand::Rng::with_seed(seed),
             dispatcher: hub.dispatcher(0),
@@ -320,7 +328,7 @@ impl World {
         let applied = self.view.apply(revision, &event).unwrap();
         if self.hub.is_watched(0) && !self.hub.is_lagging(0) {
             let batch = Batch { first: revision, events: vec![event] };
-            let dispatch = Dispatch::new(&self.view, &batch, vec![applied]).unwrap();
+            let dispatch = DeliveryBatch::new(&self.view, &batch, vec![applied]).unwrap();
             self.applied.push_back(Arc::new(dispatch));
         }
     }
@@ -448,11 +456,11 @@ impl Reader {
                 }
             };
             match step {
-                Step::Batch { events, .. } => {
+                StreamMessage::Batch { events, .. } => {
                     self.seen.extend(events.iter().map(|event| in_short(event)));
                 }
                 // There is nothing else.
-                Step::Bookmark { .. } => break,
+                StreamMessage::Bookmark { .. } => break,
                 _ => {}
             }
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use whimbrel::config::Limits;
 use whimbrel::engine::{EdgeKind, Engine, ReactionKind};
-use whimbrel::live::{Start, Step, WatchOptions, Watched};
+use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId};
 use whimbrel::runtime::{Clock, Vital, Workers, lane};
 use whimbrel::storage::LocalLog;
@@ -173,7 +173,7 @@ struct World {
 
 /// What a stream on a worker said.
 struct Told {
-    steps: mpsc::UnboundedReceiver<Step>,
+    steps: mpsc::UnboundedReceiver<StreamMessage>,
     told: Vec<(u64, String)>,
     at: Option<Cursor>,
 }
@@ -256,7 +256,7 @@ impl World {
                 assert_eq!(lane(), on);
                 let mut stream = engine.watch(&user(name), Start::Now, options).unwrap();
                 while let Some(step) = stream.next().await.unwrap() {
-                    if let Step::Batch { events, .. } = &step {
+                    if let StreamMessage::Batch { events, .. } = &step {
                         told.fetch_add(events.len(), Ordering::SeqCst);
                     }
                     if sender.send(step).is_err() {
@@ -266,7 +266,7 @@ impl World {
             })
             .await;
         let mut told = Told { steps, told: Vec::new(), at: None };
-        while !matches!(told.next().await, Step::CaughtUp { .. }) {}
+        while !matches!(told.next().await, StreamMessage::CaughtUp { .. }) {}
         told
     }
 
@@ -286,17 +286,17 @@ impl World {
 }
 
 impl Told {
-    async fn next(&mut self) -> Step {
+    async fn next(&mut self) -> StreamMessage {
         let step = within("the next message", self.steps.recv()).await.expect("it goes on");
-        if let Step::Batch { prev, events, .. } = &step {
+        if let StreamMessage::Batch { prev, events, .. } = &step {
             assert!(self.at.is_none_or(|at| at == *prev), "the chain has a hole");
             self.told.extend(events.iter().map(|event| in_short(event)));
         }
-        let (Step::Opened { cursor, .. }
-        | Step::Batch { cursor, .. }
-        | Step::CaughtUp { cursor }
-        | Step::Bookmark { cursor }
-        | Step::Closing { cursor }) = &step
+        let (StreamMessage::Opened { cursor, .. }
+        | StreamMessage::Batch { cursor, .. }
+        | StreamMessage::CaughtUp { cursor }
+        | StreamMessage::Bookmark { cursor }
+        | StreamMessage::Closing { cursor }) = &step
         else {
             panic!("a reset: {step:?}")
         };

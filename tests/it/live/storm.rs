@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
-use whimbrel::live::{Start, Step, WatchOptions};
+use whimbrel::live::{Start, StreamMessage, WatchOptions};
 use whimbrel::model::{Change, Content, Cursor, Event, PostText, Revision, Timestamp, UserId};
 use whimbrel::runtime::{Clock, Vital};
 use whimbrel::storage::{Error, Index, LocalLog, Log};
@@ -49,10 +49,10 @@ fn a_storm_of_watchers_shares_the_reads_of_the_log() {
                 let mut told = Vec::new();
                 loop {
                     match stream.next().await.unwrap().unwrap() {
-                        Step::Batch { events, .. } => {
+                        StreamMessage::Batch { events, .. } => {
                             told.extend(events.iter().map(|e| e.revision.get()))
                         }
-                        Step::CaughtUp { .. } => break,
+                        StreamMessage::CaughtUp { .. } => break,
                         _ => {}
                     }
                 }

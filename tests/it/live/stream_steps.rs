@@ -1,6 +1,6 @@
 //! A live feed taken message by message, so that what happens between two of them is certain.
 
-use whimbrel::live::{Start, Step};
+use whimbrel::live::{Start, StreamMessage};
 use whimbrel::model::Cursor;
 
 use crate::harness::core::{Core, step, texts};
@@ -19,7 +19,7 @@ async fn a_post_during_the_snapshot_continues_the_chain() {
 
     core.publish("alice", "two").await;
     assert_eq!(texts(chain.take(step(&mut stream).await)), ["two"]);
-    assert!(matches!(chain.take(step(&mut stream).await), Step::CaughtUp { .. }));
+    assert!(matches!(chain.take(step(&mut stream).await), StreamMessage::CaughtUp { .. }));
 }
 
 /// The same where other people's changes have moved the log on in between.
@@ -37,7 +37,7 @@ async fn a_refill_that_finds_nothing_leaves_no_hole() {
     let batch = step(&mut stream).await;
     assert_eq!(texts(chain.take(batch)), ["one", "two", "three", "four", "five"]);
     core.publish("stranger", "unseen").await;
-    assert!(matches!(chain.take(step(&mut stream).await), Step::CaughtUp { .. }));
+    assert!(matches!(chain.take(step(&mut stream).await), StreamMessage::CaughtUp { .. }));
 
     // The channel still holds what the backlog had, and says that it was overrun.
     for text in ["six", "seven", "eight"] {
@@ -57,9 +57,9 @@ async fn an_overrun_reader_is_refilled() {
     let mut stream = core.watch("alice", Start::Now);
     let mut chain = Chain::default();
     chain.take(step(&mut stream).await);
-    assert!(matches!(chain.take(step(&mut stream).await), Step::CaughtUp { .. }));
+    assert!(matches!(chain.take(step(&mut stream).await), StreamMessage::CaughtUp { .. }));
     core.follow("alice", "bob").await;
-    assert!(matches!(chain.take(step(&mut stream).await), Step::Batch { .. }));
+    assert!(matches!(chain.take(step(&mut stream).await), StreamMessage::Batch { .. }));
 
     let mut sent: Vec<String> = Vec::new();
     let mut got: Vec<String> = Vec::new();
@@ -82,21 +82,21 @@ async fn an_overrun_reader_is_refilled() {
 #[derive(Default)]
 struct Chain {
     sent: Option<Cursor>,
-    last: Option<Step>,
+    last: Option<StreamMessage>,
 }
 
 impl Chain {
-    fn take(&mut self, step: Step) -> &Step {
+    fn take(&mut self, step: StreamMessage) -> &StreamMessage {
         let cursor = match &step {
-            Step::Batch { prev, cursor, .. } => {
+            StreamMessage::Batch { prev, cursor, .. } => {
                 assert_eq!(Some(*prev), self.sent, "the chain has a hole");
                 *cursor
             }
-            Step::Opened { cursor, .. }
-            | Step::CaughtUp { cursor }
-            | Step::Bookmark { cursor }
-            | Step::Closing { cursor } => *cursor,
-            Step::Reset { .. } => panic!("no reset was asked for"),
+            StreamMessage::Opened { cursor, .. }
+            | StreamMessage::CaughtUp { cursor }
+            | StreamMessage::Bookmark { cursor }
+            | StreamMessage::Closing { cursor } => *cursor,
+            StreamMessage::Reset { .. } => panic!("no reset was asked for"),
         };
         self.sent = Some(cursor);
         self.last.insert(step)

@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use whimbrel::config::{self, Config};
 use whimbrel::model::Revision;
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{self, Entry, LocalLog, Log, Options};
+use whimbrel::storage::{self, LocalLog, Log, LogEntry, Options};
 
 use crate::harness::core::Core;
 use crate::harness::disk::Disk;
@@ -170,7 +170,7 @@ async fn a_changed_byte_is_harmless_or_found() {
     assert!(refused > 0, "no change hit anything");
 }
 
-fn read(bytes: Vec<u8>) -> Result<Vec<Entry>, storage::Error> {
+fn read(bytes: Vec<u8>) -> Result<Vec<LogEntry>, storage::Error> {
     let log = LocalLog::on_storage(Disk::holding(bytes), "the file", OPTIONS)?;
     let entries = log.read(Revision::ZERO, usize::MAX);
     // redb may panic as it tidies up what only later writes need: loud, and after all was read.

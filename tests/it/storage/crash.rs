@@ -11,7 +11,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::{Engine, Error};
 use whimbrel::model::{PostText, RequestId, Revision, UserId};
 use whimbrel::runtime::{Clock, Vital};
-use whimbrel::storage::{Entry, LocalLog, Log};
+use whimbrel::storage::{LocalLog, Log, LogEntry};
 
 use crate::server::process::ServerProcess;
 use crate::storage::fragile_disk::FragileDisk;
@@ -48,7 +48,7 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
 }
 
 /// The found log must be the beginning of the one that was made, with all that was acknowledged.
-fn check(made: &[Entry], found: &[Entry], acknowledged: u64, seed: u64) {
+fn check(made: &[LogEntry], found: &[LogEntry], acknowledged: u64, seed: u64) {
     assert!(
         found.len() as u64 >= acknowledged,
         "seed {seed}: {acknowledged} events were acknowledged, but {} are there",
@@ -139,7 +139,7 @@ fn a_failing_disk_ends_the_engine(break_disk: impl Fn(&FragileDisk), seed: u64) 
 }
 
 /// Changes by several callers at once, so that batches of all sizes are made. Gives the whole log.
-fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> Vec<Entry> {
+fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> Vec<LogEntry> {
     runtime().block_on(async {
         let vital = Vital::new();
         let engine = open(disk, &vital);
@@ -184,7 +184,7 @@ fn open(disk: &FragileDisk, vital: &Vital) -> Engine {
     Engine::open(log, &Limits::default(), Clock::system(), vital).unwrap()
 }
 
-fn read_all(disk: FragileDisk) -> Vec<Entry> {
+fn read_all(disk: FragileDisk) -> Vec<LogEntry> {
     let log = LocalLog::on_storage(disk, "disk", OPTIONS).unwrap();
     log.read(Revision::ZERO, usize::MAX).unwrap()
 }

@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use whimbrel::config::Limits;
 use whimbrel::engine::{Draft, Engine, Error, FeedQuery, ReactionKind};
-use whimbrel::live::{LiveStream, Start, Step, WatchOptions};
+use whimbrel::live::{LiveStream, Start, StreamMessage, WatchOptions};
 use whimbrel::model::{
     Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, Post, Revision, Tag,
     Timestamp,
 };
 use whimbrel::runtime::{Clock, Vital};
-use whimbrel::storage::{self, Erasing, Erasure, Index, LocalLog, Log, Options};
+use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, Options};
 
 use crate::harness::core::{FEED, post, request_id, step, texts, user};
 use crate::harness::{Alter, AlteredLog, Disk, eventually, within};
@@ -180,7 +180,7 @@ fn without_room_for_a_copy_nothing_is_written() {
     let options = Options { disk_free_bytes_min: u64::MAX, ..OPTIONS };
     let log = LocalLog::open(folder.path(), options).unwrap();
     let outcome = log.erase(&erasure(1), &|| true).unwrap();
-    let Erasing::Postponed(reason) = outcome else { panic!("{outcome:?}") };
+    let EraseOutcome::Postponed(reason) = outcome else { panic!("{outcome:?}") };
     assert!(matches!(reason, storage::Error::NoRoomForCopy { .. }), "{reason}");
     assert_eq!(files(folder.path()), ["lock", "log.redb"]);
     assert_eq!(log.get(Revision::new(1)).unwrap(), Some(published("alice", "one")));
@@ -199,7 +199,7 @@ fn what_is_left_of_a_copy_is_removed() {
     assert_eq!(files(folder.path()), ["lock", "log.redb"]);
     assert_eq!((log.id(), log.head()), (id, Revision::new(1)));
     // An abandoned one leaves nothing either.
-    assert!(matches!(log.erase(&erasure(1), &|| false).unwrap(), Erasing::Abandoned));
+    assert!(matches!(log.erase(&erasure(1), &|| false).unwrap(), EraseOutcome::Abandoned));
     assert_eq!(files(folder.path()), ["lock", "log.redb"]);
 }
 
@@ -216,7 +216,7 @@ fn the_index_outlives_the_erasure_of_the_post_it_ends_at() {
     drop(index);
     assert_eq!(open().contents.complete_until, Revision::new(1));
 
-    assert!(matches!(log.erase(&erasure(1), &|| true).unwrap(), Erasing::Done));
+    assert!(matches!(log.erase(&erasure(1), &|| true).unwrap(), EraseOutcome::Done));
     assert_ne!(log.get(Revision::new(1)).unwrap(), Some(entry.event));
     assert_eq!(open().contents.complete_until, Revision::new(1));
 }
@@ -312,10 +312,10 @@ async fn erased_until(log: &dyn Log, revision: Revision) {
 }
 
 /// The next events of a stream, whatever it says before them.
-async fn events(stream: &mut LiveStream) -> Step {
+async fn events(stream: &mut LiveStream) -> StreamMessage {
     loop {
         let step = step(stream).await;
-        if matches!(&step, Step::Batch { events, .. } if !events.is_empty()) {
+        if matches!(&step, StreamMessage::Batch { events, .. } if !events.is_empty()) {
             return step;
         }
     }
@@ -369,12 +369,12 @@ impl Alter for Noted {
         log: &dyn Log,
         erasure: &Erasure,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Erasing, storage::Error> {
+    ) -> Result<EraseOutcome, storage::Error> {
         self.erasures.lock().unwrap().push(erasure.posts.clone());
         let left = self.postponed.load(Ordering::SeqCst);
         if left > 0 {
             self.postponed.store(left - 1, Ordering::SeqCst);
-            return Ok(Erasing::Postponed(storage::Error::Closed));
+            return Ok(EraseOutcome::Postponed(storage::Error::Closed));
         }
         log.erase(erasure, go_on)
     }
@@ -390,12 +390,12 @@ impl Alter for Endless {
         _: &dyn Log,
         _: &Erasure,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Erasing, storage::Error> {
+    ) -> Result<EraseOutcome, storage::Error> {
         self.0.add_permits(1);
         while go_on() {
             std::thread::yield_now();
         }
-        Ok(Erasing::Abandoned)
+        Ok(EraseOutcome::Abandoned)
     }
 }
 
@@ -410,7 +410,7 @@ impl Alter for Broken {
         _: &dyn Log,
         _: &Erasure,
         _: &dyn Fn() -> bool,
-    ) -> Result<Erasing, storage::Error> {
+    ) -> Result<EraseOutcome, storage::Error> {
         assert!(!self.panics, "as if by mistake");
         Err(storage::Error::Closed)
     }

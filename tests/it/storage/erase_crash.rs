@@ -7,7 +7,7 @@ use std::sync::Arc;
 use whimbrel::model::{
     Change, Content, Event, LogId, PostId, PostRef, PostText, Revision, Timestamp, UserId,
 };
-use whimbrel::storage::{Entry, Erasing, Erasure, Error, LocalLog, Log};
+use whimbrel::storage::{EraseOutcome, Erasure, Error, LocalLog, Log, LogEntry};
 
 use crate::harness::eventually;
 use crate::server::process::ServerProcess;
@@ -66,7 +66,7 @@ fn a_failing_copy_is_thrown_away() {
         disk.fail_copies_after_writes(Some(writes));
         let outcome = log.erase(&erasure(100), &|| true).unwrap();
         disk.fail_copies_after_writes(None);
-        if let Erasing::Postponed(error) = outcome {
+        if let EraseOutcome::Postponed(error) = outcome {
             assert!(error.to_string().contains("disk.compacted"), "{error}");
             assert_eq!(read(&*log), made);
             assert_eq!(log.erased_until(), Revision::ZERO);
@@ -192,7 +192,7 @@ fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> (LogId, Vec<E
 
 fn erase(log: &dyn Log, until: u64) {
     let outcome = log.erase(&erasure(until), &|| true).unwrap();
-    assert!(matches!(outcome, Erasing::Done), "{outcome:?}");
+    assert!(matches!(outcome, EraseOutcome::Done), "{outcome:?}");
 }
 
 fn erasure(until: u64) -> Erasure {
@@ -201,7 +201,7 @@ fn erasure(until: u64) -> Erasure {
 
 fn read(log: &dyn Log) -> Vec<Event> {
     let entries = log.read(Revision::ZERO, usize::MAX).unwrap();
-    entries.into_iter().map(|Entry { event, .. }| event).collect()
+    entries.into_iter().map(|LogEntry { event, .. }| event).collect()
 }
 
 /// Posts and deletions of all lengths, up to nearly a page of the file.

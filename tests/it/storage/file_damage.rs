@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{
-    AuthorQuery, Draft, EdgeKind, Engine, FeedQuery, Page, PagePlace, PostList, ReactionKind,
+    AuthorQuery, Draft, EdgeKind, Engine, FeedQuery, Page, PagePosition, PostList, ReactionKind,
     ThreadQuery, UserList,
 };
-use whimbrel::live::{Start, Step, WatchOptions, Watched};
+use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId, Revision, UserId};
 use whimbrel::runtime::{Clock, Vital};
 use whimbrel::storage::{Index, LocalLog, Options};
@@ -228,7 +228,7 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
 
 /// The pages of a listing, in words.
 async fn pages<T: std::fmt::Debug>(
-    mut page: impl AsyncFnMut(Option<PagePlace>) -> Result<Page<T>, whimbrel::engine::Error>,
+    mut page: impl AsyncFnMut(Option<PagePosition>) -> Result<Page<T>, whimbrel::engine::Error>,
 ) -> Result<String, String> {
     let (mut place, mut words) = (None, String::new());
     loop {
@@ -267,12 +267,12 @@ async fn missed(
     let mut words = String::new();
     loop {
         match within("the next message", stream.next()).await.map_err(|error| error.to_string())? {
-            Some(Step::Batch { events, .. }) => {
+            Some(StreamMessage::Batch { events, .. }) => {
                 for event in events.iter() {
                     write!(words, "{:?}", event.kind).unwrap();
                 }
             }
-            Some(Step::CaughtUp { .. }) => return Ok(words),
+            Some(StreamMessage::CaughtUp { .. }) => return Ok(words),
             _ => {}
         }
     }

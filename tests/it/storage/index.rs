@@ -11,7 +11,7 @@ use whimbrel::engine::Engine;
 use whimbrel::model::{Change, Content, Event, PostText, RequestId, Revision, Timestamp, UserId};
 use whimbrel::query::{BacklogKind, BacklogQuery, PageQuery};
 use whimbrel::runtime::{Clock, Vital};
-use whimbrel::state::View;
+use whimbrel::state::State;
 use whimbrel::storage::{self, Index, LocalLog, Log, OpenedIndex};
 
 use crate::harness::{Disk, within};
@@ -131,9 +131,9 @@ proptest! {
     ) {
         let limits = Limits { recent_revisions_per_author_max: recent_max, ..limits() };
         let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
-        let whole = View::new(Arc::clone(&log), &limits);
+        let whole = State::new(Arc::clone(&log), &limits);
         let index = Disk::default();
-        let mut view = View::load(Arc::clone(&log), open_index(&index, &*log), &limits);
+        let mut view = State::load(Arc::clone(&log), open_index(&index, &*log), &limits);
         for (number, act) in acts.into_iter().enumerate() {
             let Some(event) = event(&whole, number, act) else { continue };
             log.append(log.head(), vec![event.clone()]).unwrap();
@@ -144,7 +144,7 @@ proptest! {
             }
             if number % reopen_every == 0 {
                 drop(view);
-                view = View::load(Arc::clone(&log), open_index(&index, &*log), &limits);
+                view = State::load(Arc::clone(&log), open_index(&index, &*log), &limits);
                 replay(&view, &*log);
             }
             if number % 13 == 0 {
@@ -161,8 +161,8 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
     const POSTS: u64 = 1_500;
     let limits = Limits { recent_revisions_per_author_max: 1, ..limits() };
     let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
-    let whole = View::new(Arc::clone(&log), &limits);
-    let view = View::load(Arc::clone(&log), open_index(&Disk::default(), &*log), &limits);
+    let whole = State::new(Arc::clone(&log), &limits);
+    let view = State::load(Arc::clone(&log), open_index(&Disk::default(), &*log), &limits);
     let follows = (1..USERS).map(|followee| (0, 0, followee));
     let posts = (0..POSTS as usize).map(|post| (2, 1 + post % (USERS - 1), 0));
     for (number, act) in follows.chain(posts).enumerate() {
@@ -210,7 +210,7 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
 fn followers_are_the_other_side_of_followees() {
     let mut random = fastrand::Rng::with_seed(3);
     let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
-    let view = View::new(log, &Limits::default());
+    let view = State::new(log, &Limits::default());
     let star = user(0);
     let mut follows = std::collections::BTreeSet::new();
     for revision in 1..12_000 {
@@ -246,7 +246,7 @@ fn followers_are_the_other_side_of_followees() {
 }
 
 /// The event of `act`, if it changes something.
-fn event(view: &View, number: usize, (kind, one, other): (u8, usize, usize)) -> Option<Event> {
+fn event(view: &State, number: usize, (kind, one, other): (u8, usize, usize)) -> Option<Event> {
     let (follower, followee) = (user(one), user(other));
     let follows = view.edge(&follower, &followee).is_some();
     let change = match kind {
@@ -265,7 +265,7 @@ fn event(view: &View, number: usize, (kind, one, other): (u8, usize, usize)) -> 
 }
 
 /// Brings the index of `view` up to it but for `lag` events, as the indexer does.
-fn write_index(view: &View, log: &dyn Log, lag: usize) {
+fn write_index(view: &State, log: &dyn Log, lag: usize) {
     let index = view.index().unwrap();
     let mut entries = log.read(index.complete_until(), usize::MAX).unwrap();
     entries.truncate(entries.len().saturating_sub(lag));
@@ -279,7 +279,7 @@ fn write_index(view: &View, log: &dyn Log, lag: usize) {
     view.indexed(&rows, last.revision);
 }
 
-fn replay(view: &View, log: &dyn Log) {
+fn replay(view: &State, log: &dyn Log) {
     for entry in log.read(view.applied(), usize::MAX).unwrap() {
         view.apply(entry.revision, &entry.event).unwrap();
     }
@@ -288,10 +288,10 @@ fn replay(view: &View, log: &dyn Log) {
 /// What is found on the disks is what a replay of all that the log has makes.
 fn check_recovered(log: &FragileDisk, index: &FragileDisk) {
     let log: Arc<dyn Log> = Arc::new(open_log(log.content()));
-    let whole = View::new(Arc::clone(&log), &limits());
+    let whole = State::new(Arc::clone(&log), &limits());
     replay(&whole, &*log);
     let opened = open_index(&Disk::holding(index.content()), &*log);
-    let view = View::load(Arc::clone(&log), opened, &limits());
+    let view = State::load(Arc::clone(&log), opened, &limits());
     replay(&view, &*log);
     assert_same(&view, &whole);
     // The tables have all they say that they have.
@@ -300,7 +300,7 @@ fn check_recovered(log: &FragileDisk, index: &FragileDisk) {
 }
 
 /// All that can be read is the same, whether it comes from memory or from the index.
-fn assert_same(view: &View, whole: &View) {
+fn assert_same(view: &State, whole: &State) {
     let head = whole.applied().get();
     assert_eq!(view.applied(), whole.applied());
     for name in (0..USERS).map(user) {
@@ -325,7 +325,7 @@ fn assert_same(view: &View, whole: &View) {
     }
 }
 
-fn assert_same_feed(view: &View, whole: &View, name: &UserId) {
+fn assert_same_feed(view: &State, whole: &State, name: &UserId) {
     let head = whole.applied().get();
     for before in [head + 1, head / 2, head / 7].map(Revision::new) {
         let query = PageQuery {

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use whimbrel::config::Limits;
 use whimbrel::model::{Change, Event, Mark, MarkKind, Revision, Timestamp, UserId};
-use whimbrel::storage::{Error, History, Index, Keep, LocalLog, Log, OpenedIndex, Snapshot};
+use whimbrel::storage::{
+    Error, Index, LocalLog, Log, OpenedIndex, Residency, Snapshot, TimelineKind,
+};
 
 use crate::harness::Disk;
 use crate::harness::blocks::{reseal, written};
@@ -94,20 +96,20 @@ impl World {
                 let (at, next) = (Mark::before(revision), Mark::before(revision).next());
                 let older: Vec<_> =
                     marks.iter().rev().copied().filter(|&mark| mark < at).take(3).collect();
-                let read = snapshot.newest_before(History::Posts, user, at, 3);
+                let read = snapshot.newest_before(TimelineKind::Posts, user, at, 3);
                 right_or_refused(read, &older, &mut outcomes);
                 let newer: Vec<_> =
                     marks.iter().copied().filter(|&mark| mark > next).take(3).collect();
-                let read = snapshot.oldest_after(History::Posts, user, next, 3);
+                let read = snapshot.oldest_after(TimelineKind::Posts, user, next, 3);
                 right_or_refused(read, &newer, &mut outcomes);
             }
             let all: Vec<_> = marks.iter().rev().copied().collect();
-            let read = snapshot.newest_before(History::Posts, user, Mark::LAST, usize::MAX);
+            let read = snapshot.newest_before(TimelineKind::Posts, user, Mark::LAST, usize::MAX);
             right_or_refused(read, &all, &mut outcomes);
         }
         for place in (0..PLACES).step_by(53) {
             let expected = self.facts.get(&place).copied();
-            let read = snapshot.fact((1, 7, place), Keep::OnDisk);
+            let read = snapshot.fact((1, 7, place), Residency::OnDisk);
             right_or_refused(read, &expected, &mut outcomes);
             let older: Vec<_> =
                 self.facts.range(..place).rev().take(3).map(|(&at, &value)| (at, value)).collect();
@@ -155,14 +157,14 @@ fn write() -> (LocalLog, Disk, World) {
             let half = MARKS / 2;
             for revision in (1 + part * half..=(part + 1) * half).filter(|_| random.bool()) {
                 let mark = Mark::new(Revision::new(revision), MarkKind::Conditional);
-                rows.push_mark(History::Posts, user, mark);
+                rows.push_mark(TimelineKind::Posts, user, mark);
                 world.marks.entry(user).or_default().insert(mark);
             }
         }
         for place in 1..PLACES {
             if random.u8(..3) == 0 {
                 let value = random.u128(..);
-                rows.put_fact((1, 7, place), Some(value), Keep::OnDisk);
+                rows.put_fact((1, 7, place), Some(value), Residency::OnDisk);
                 world.facts.insert(place, value);
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use whimbrel::config::Limits;
 use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
-use whimbrel::storage::{Error, FactKey, Index, Keep, LocalLog, Log, OpenedIndex, Snapshot};
+use whimbrel::storage::{Error, Index, LocalLog, Log, OpenedIndex, Residency, Snapshot, StoredKey};
 
 use crate::harness::Disk;
 use crate::harness::blocks::reseal;
@@ -55,7 +55,7 @@ fn a_damaged_row_is_refused() {
 
 /// Reads all rows in all ways. What is read is what was written, but for what would come by
 /// `damaged`, which is refused.
-fn check(snapshot: &Snapshot<'_>, rows: &BTreeMap<FactKey, u128>, damaged: Option<FactKey>) {
+fn check(snapshot: &Snapshot<'_>, rows: &BTreeMap<StoredKey, u128>, damaged: Option<StoredKey>) {
     for table in 1..=TABLES {
         for subject in 1..=SUBJECTS {
             let expected: Vec<_> = rows
@@ -80,13 +80,13 @@ fn check(snapshot: &Snapshot<'_>, rows: &BTreeMap<FactKey, u128>, damaged: Optio
             may_be_refused(snapshot.facts_before(about, middle, 7), &page, is_damaged);
             for place in (1..=PLACES).step_by(37) {
                 let key = (table, subject, place);
-                let fact = snapshot.fact(key, Keep::OnDisk);
+                let fact = snapshot.fact(key, Residency::OnDisk);
                 may_be_refused(fact, &rows.get(&key).copied(), is_damaged);
             }
         }
     }
     if let Some(key) = damaged {
-        assert_refused(snapshot.fact(key, Keep::OnDisk));
+        assert_refused(snapshot.fact(key, Residency::OnDisk));
     }
 }
 
@@ -118,7 +118,7 @@ fn assert_refused<T: std::fmt::Debug>(read: Result<T, Error>) {
 }
 
 /// An index of many rows, written at random in many writes, and what is in it.
-fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<FactKey, u128>) {
+fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u128>) {
     let log = LocalLog::on_storage(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
     let kept = Limits::default().request_id_kept;
@@ -135,7 +135,7 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<FactKey, u12
             // Even ones, so that a changed bit makes none of another.
             let key = (table, subject, 2 * random.u64(1..PLACES / 2));
             let value = (random.u8(..3) > 0).then(|| random.u128(..));
-            rows.put_fact(key, value, Keep::OnDisk);
+            rows.put_fact(key, value, Residency::OnDisk);
             match value {
                 Some(value) => all.insert(key, value),
                 None => all.remove(&key),

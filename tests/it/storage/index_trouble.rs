@@ -20,7 +20,7 @@ use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, Use
 use whimbrel::query::PageQuery;
 use whimbrel::runtime::{Clock, Vital};
 use whimbrel::state::ReadError;
-use whimbrel::state::View;
+use whimbrel::state::State;
 use whimbrel::storage::{Error, Index, LocalLog, Log, OpenedIndex, Probe};
 
 use crate::harness::{Disk, Setup, TestServer, Valve, eventually, refused, within};
@@ -123,7 +123,7 @@ fn a_rebuild_that_was_cut_off_goes_on() {
 
     let opened = open_index(folder.path(), &*log);
     assert_eq!(opened.contents.complete_until, Revision::ZERO);
-    let view = View::load(Arc::clone(&log), opened, &limits());
+    let view = State::load(Arc::clone(&log), opened, &limits());
     replay(&view, &*log);
     write_index(&view, &*log, Revision::new(30));
     drop(view);
@@ -131,7 +131,7 @@ fn a_rebuild_that_was_cut_off_goes_on() {
 
     let opened = open_index(folder.path(), &*log);
     assert_eq!(opened.contents.complete_until, Revision::new(30));
-    let view = View::load(Arc::clone(&log), opened, &limits());
+    let view = State::load(Arc::clone(&log), opened, &limits());
     replay(&view, &*log);
     write_index(&view, &*log, log.head());
     view.index().unwrap().settle();
@@ -254,7 +254,7 @@ fn what_only_a_lost_index_has_is_refused_until_it_is_rebuilt() {
         Arc::new(LocalLog::on_storage(Disk::default(), "log", OPTIONS).unwrap());
     let disk = FragileDisk::default();
     let opened = Index::on_storage(&disk, "index", &*log, OPTIONS, KEPT).unwrap();
-    let view = View::load(Arc::clone(&log), opened, &limits());
+    let view = State::load(Arc::clone(&log), opened, &limits());
     append(&*log, 60);
     replay(&view, &*log);
     write_index(&view, &*log, log.head());
@@ -371,7 +371,7 @@ fn folder_with_index() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), OPTIONS).unwrap());
     append(&*log, 40);
-    let view = View::load(Arc::clone(&log), open_index(folder.path(), &*log), &limits());
+    let view = State::load(Arc::clone(&log), open_index(folder.path(), &*log), &limits());
     replay(&view, &*log);
     write_index(&view, &*log, log.head());
     folder
@@ -390,14 +390,14 @@ fn append(log: &dyn Log, posts: u64) {
     }
 }
 
-fn replay(view: &View, log: &dyn Log) {
+fn replay(view: &State, log: &dyn Log) {
     for entry in log.read(view.applied(), usize::MAX).unwrap() {
         view.apply(entry.revision, &entry.event).unwrap();
     }
 }
 
 /// Brings the index of `view` up to `until`, as the indexer does.
-fn write_index(view: &View, log: &dyn Log, until: Revision) {
+fn write_index(view: &State, log: &dyn Log, until: Revision) {
     let index = view.index().unwrap();
     let after = index.complete_until();
     let count = usize::try_from(until.get() - after.get()).unwrap();

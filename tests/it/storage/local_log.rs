@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use whimbrel::storage::conformance::{self, Subject};
+use whimbrel::storage::conformance::{self, LogUnderTest};
 use whimbrel::storage::{LocalLog, Log, Options};
 
 pub(crate) const OPTIONS: Options = Options { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
@@ -13,7 +13,7 @@ struct Folder {
     _kept: tempfile::TempDir,
 }
 
-impl Subject for Folder {
+impl LogUnderTest for Folder {
     fn open(&self) -> Arc<dyn Log> {
         Arc::new(LocalLog::open(&self.dir, OPTIONS).unwrap())
     }

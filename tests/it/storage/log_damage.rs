@@ -12,7 +12,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::{
     AuthorQuery, Draft, Engine, Error, FeedQuery, PostList, ReactionKind, ThreadQuery,
 };
-use whimbrel::live::{self, Start, Step, WatchOptions, Watched};
+use whimbrel::live::{self, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, Event, PostId, Revision};
 use whimbrel::runtime::{Clock, Vital};
 use whimbrel::storage::{self, Index, LocalLog, Log};
@@ -50,7 +50,7 @@ fn a_live_feed_that_cannot_be_told_reads_for_itself() {
         for stream in [&mut viewer, &mut bystander] {
             while !matches!(
                 within("to be level", stream.next()).await.unwrap(),
-                Some(Step::CaughtUp { .. })
+                Some(StreamMessage::CaughtUp { .. })
             ) {}
         }
         hole.move_to(world.places.post);
@@ -64,7 +64,7 @@ fn a_live_feed_that_cannot_be_told_reads_for_itself() {
 
         let told = loop {
             let step = within("a post", bystander.next()).await.unwrap();
-            if let Some(Step::Batch { events, .. }) = step {
+            if let Some(StreamMessage::Batch { events, .. }) = step {
                 break events;
             }
         };
@@ -356,8 +356,8 @@ async fn missed(
     let mut events_seen = 0;
     loop {
         match within("the next message", stream.next()).await?.unwrap() {
-            Step::Batch { events, .. } => events_seen += events.len(),
-            Step::CaughtUp { .. } => return Ok(events_seen),
+            StreamMessage::Batch { events, .. } => events_seen += events.len(),
+            StreamMessage::CaughtUp { .. } => return Ok(events_seen),
             _ => {}
         }
     }

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use whimbrel::engine::{AuthorQuery, Error, FeedQuery, ThreadQuery};
-use whimbrel::live::{FeedEvent, Start, Step, Watched};
+use whimbrel::live::{FeedEvent, Start, StreamMessage, Watched};
 use whimbrel::model::{Cursor, PostId, Revision};
 use whimbrel::query::{
-    FeedItem, Gap, Notification, Page, PagePlace, PostList, PostView, ThreadPost, UserList,
+    FeedItem, Gap, Notification, Page, PagePosition, PostList, PostView, ThreadPost, UserList,
 };
-use whimbrel::state::NoticeKind;
+use whimbrel::state::NotificationKind;
 
 use super::reads::listed;
 use super::{THREAD_DEPTH, THREAD_REPLIES};
@@ -57,8 +57,10 @@ pub(super) async fn watch(
     let mut told = Vec::new();
     loop {
         match step(&mut stream).await {
-            Step::CaughtUp { .. } => return told,
-            Step::Batch { events, .. } => told.extend(events.iter().map(|event| event_line(event))),
+            StreamMessage::CaughtUp { .. } => return told,
+            StreamMessage::Batch { events, .. } => {
+                told.extend(events.iter().map(|event| event_line(event)))
+            }
             _ => {}
         }
     }
@@ -178,7 +180,7 @@ impl Look<'_> {
 /// All pages of a listing. All but the last are full.
 async fn all<T>(
     page_size: usize,
-    page: impl AsyncFn(Option<PagePlace>) -> Result<Page<T>, Error>,
+    page: impl AsyncFn(Option<PagePosition>) -> Result<Page<T>, Error>,
 ) -> Result<Vec<T>, Error> {
     let mut items = Vec::new();
     let mut place = None;
@@ -227,12 +229,12 @@ fn thread_line(post: &ThreadPost) -> String {
 fn notification_line(notification: &Notification) -> String {
     let Notification { revision, kind, actor, subject, post, .. } = notification;
     let (what, is_of_post) = match kind {
-        NoticeKind::Follow => ("follow", false),
-        NoticeKind::Like => ("like", false),
-        NoticeKind::Repost => ("repost", false),
-        NoticeKind::Reply => ("reply", true),
-        NoticeKind::Quote => ("quote", true),
-        NoticeKind::Mention => ("mention", true),
+        NotificationKind::Follow => ("follow", false),
+        NotificationKind::Like => ("like", false),
+        NotificationKind::Repost => ("repost", false),
+        NotificationKind::Reply => ("reply", true),
+        NotificationKind::Quote => ("quote", true),
+        NotificationKind::Mention => ("mention", true),
     };
     assert_eq!(post.as_ref().map(|post| post.revision), is_of_post.then_some(*revision));
     let subject = subject.map_or(Revision::ZERO, PostId::revision);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use machine::Machine;
-use model::{History, Record, Tick};
+use model::{Record, Tick, TimelineKind};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -22,7 +22,7 @@ use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::api::v1::watch_feed_response::Message;
 use whimbrel::model::Revision;
-use whimbrel::storage::{Entry, LocalLog, Log};
+use whimbrel::storage::{LocalLog, Log, LogEntry};
 
 use crate::harness::{Setup, eventually, within};
 use crate::storage::local_log::OPTIONS;
@@ -123,7 +123,7 @@ fn run(weather: Weather) {
     }
 }
 
-async fn perform(weather: Weather) -> (Told, Vec<History>, Vec<Entry>) {
+async fn perform(weather: Weather) -> (Told, Vec<TimelineKind>, Vec<LogEntry>) {
     let setup = Setup::new().limits(|limits| {
         limits.channel_events = weather.channel_events;
         // Bookmarks come often, so that streams are cut at many of them.
@@ -230,12 +230,12 @@ impl Stage {
         user: usize,
         device: usize,
         ready: tokio::sync::mpsc::Sender<()>,
-    ) -> History {
+    ) -> TimelineKind {
         let mut random =
             fastrand::Rng::with_seed(self.weather.seed << 16 | (user * 16 + device) as u64);
         let is_hard = self.weather.cuts || self.weather.channel_events < POSTS_PER_AUTHOR;
         let mut history =
-            History { user: format!("user{user}"), streams: Vec::new(), unbroken: !is_hard };
+            TimelineKind { user: format!("user{user}"), streams: Vec::new(), unbroken: !is_hard };
         let mut resume_after = None;
         let mut ready = Some(ready);
         loop {

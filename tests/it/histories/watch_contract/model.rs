@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use whimbrel::api::v1::feed_event::{Event, author_removed};
 use whimbrel::api::v1::watch_feed_response::Message;
 use whimbrel::model::Change;
-use whimbrel::storage::Entry;
+use whimbrel::storage::LogEntry;
 
 use crate::oracle::world::World;
 
@@ -26,7 +26,7 @@ pub(crate) struct Record {
 
 /// What one device of a user saw, over all its streams.
 #[derive(Debug)]
-pub(crate) struct History {
+pub(crate) struct TimelineKind {
     pub(crate) user: String,
     /// Each stream's messages, in order, with when they came.
     pub(crate) streams: Vec<Vec<(Tick, Message)>>,
@@ -42,9 +42,9 @@ struct Seen<'a> {
 }
 
 impl Record {
-    pub(crate) fn new(log: Vec<Entry>) -> Self {
+    pub(crate) fn new(log: Vec<LogEntry>) -> Self {
         let mut record = Self::default();
-        for Entry { revision, event } in log {
+        for LogEntry { revision, event } in log {
             assert_eq!(record.world.push(event.change), revision.get());
         }
         record
@@ -66,7 +66,7 @@ impl Record {
 
     /// Everything the contract says of `history`, which begins before the first change and ends
     /// level with the log.
-    pub(crate) fn check(&self, history: &History) {
+    pub(crate) fn check(&self, history: &TimelineKind) {
         check_chain(history);
         let seen: Vec<_> = history.streams.iter().flatten().flat_map(events).collect();
         self.check_order(history, &seen);
@@ -77,7 +77,7 @@ impl Record {
     }
 
     /// Ordered and unique, over all streams of the device.
-    fn check_order(&self, history: &History, seen: &[Seen<'_>]) {
+    fn check_order(&self, history: &TimelineKind, seen: &[Seen<'_>]) {
         for pair in seen.windows(2) {
             let [one, next] = pair else { continue };
             assert!(
@@ -91,7 +91,7 @@ impl Record {
     }
 
     /// What was shown happened, and belonged into this feed.
-    fn check_truth(&self, history: &History, seen: &Seen<'_>) {
+    fn check_truth(&self, history: &TimelineKind, seen: &Seen<'_>) {
         let (user, at) = (&history.user, seen.revision);
         let shown = in_short(seen);
         let mut moments = self.moments(history, at, seen.tick);
@@ -103,7 +103,7 @@ impl Record {
     }
 
     /// What belonged into the feed, whenever it was looked at, was shown.
-    fn check_completeness(&self, history: &History, seen: &[Seen<'_>]) {
+    fn check_completeness(&self, history: &TimelineKind, seen: &[Seen<'_>]) {
         let user = &history.user;
         let shown: BTreeSet<u64> = seen.iter().map(|seen| seen.revision).collect();
         for at in (1..=self.world.head()).filter(|at| !shown.contains(at)) {
@@ -123,7 +123,7 @@ impl Record {
     /// then (rule 4). A live stream takes posts that all followers see as they come.
     fn moments(
         &self,
-        history: &History,
+        history: &TimelineKind,
         at: u64,
         passed: Tick,
     ) -> impl Iterator<Item = u64> + use<> {
@@ -178,7 +178,7 @@ fn in_short(seen: &Seen<'_>) -> String {
 }
 
 /// Each stream opens once and first, catches up once, and every batch begins at the cursor before.
-fn check_chain(history: &History) {
+fn check_chain(history: &TimelineKind) {
     let user = &history.user;
     let mut resumed_from = None;
     for stream in &history.streams {
