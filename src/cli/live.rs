@@ -12,7 +12,7 @@ use super::json::Protobuf;
 use super::show::{self, Shown};
 use super::{Error, Output, encoding, number};
 use crate::api::v1::feed_event::author_removed::Reason;
-use crate::client::{self, Message, StartAt, Watch, WatchedEvent};
+use crate::client::{self, Watch, WatchMessage, WatchStart, WatchedEvent};
 
 /// Where a watch begins, and how it goes on.
 #[derive(Args, Debug)]
@@ -54,7 +54,7 @@ impl Live {
     }
 
     /// Where to begin.
-    pub(super) fn start(&self) -> Result<StartAt, Error> {
+    pub(super) fn start(&self) -> Result<WatchStart, Error> {
         if let Some(file) = &self.cursor_file {
             let unusable = |source| Error::File { file: file.clone(), source };
             match fs::read_to_string(file) {
@@ -64,9 +64,9 @@ impl Live {
             }
         }
         Ok(match (&self.after, self.snapshot) {
-            (Some(cursor), _) => StartAt::Cursor(cursor.clone()),
-            (None, Some(limit)) => StartAt::Snapshot(limit),
-            (None, None) => StartAt::Now,
+            (Some(cursor), _) => WatchStart::Cursor(cursor.clone()),
+            (None, Some(limit)) => WatchStart::Snapshot(limit),
+            (None, None) => WatchStart::Now,
         })
     }
 
@@ -101,7 +101,7 @@ impl Live {
                 _ = tokio::signal::ctrl_c() => return Ok(()),
             };
             is_lost = false;
-            if let Message::Batch(batch) = &message {
+            if let WatchMessage::Batch(batch) = &message {
                 left = left.saturating_sub(batch.events.len());
             }
             let cursor = message.cursor().map(str::to_owned);
@@ -115,7 +115,7 @@ impl Live {
 }
 
 /// Prints a message: all of it for machines, as the server sent it; what matters for people.
-fn tell<E>(output: &Output, message: Message<E>, what: &str) -> Result<(), Error>
+fn tell<E>(output: &Output, message: WatchMessage<E>, what: &str) -> Result<(), Error>
 where
     E: WatchedEvent<Response: Name> + Shown,
 {
@@ -124,32 +124,32 @@ where
         return output.print_for_machines(|| Protobuf(&response));
     }
     match message {
-        Message::Opened(_) => output.note(&format!("watching {what}")),
-        Message::Batch(batch) => {
+        WatchMessage::Opened(_) => output.note(&format!("watching {what}")),
+        WatchMessage::Batch(batch) => {
             for event in &batch.events {
                 output.print_for_people(|| event.text())?;
             }
         }
-        Message::Reset(reset) => output.note(&format!(
+        WatchMessage::Reset(reset) => output.note(&format!(
             "the place kept can no longer be served ({}): starting over with the newest items",
             show::reason(reset.reason)
         )),
-        Message::Closing(closing) => {
+        WatchMessage::Closing(closing) => {
             output.note(&format!("the server ends the stream: {}", show::reason(closing.reason)));
         }
-        Message::CaughtUp(_) | Message::Bookmark(_) => {}
+        WatchMessage::CaughtUp(_) | WatchMessage::Bookmark(_) => {}
     }
     Ok(())
 }
 
 /// The cursor that a file holds, around which an editor may have put what it always does.
-fn kept_cursor(kept: &str) -> std::io::Result<StartAt> {
+fn kept_cursor(kept: &str) -> std::io::Result<WatchStart> {
     match encoding::unmarked_str(kept).trim() {
         "" => {
             let said = "it holds no cursor: remove it to start as the other options say";
             Err(std::io::Error::new(ErrorKind::InvalidData, said))
         }
-        cursor => Ok(StartAt::Cursor(cursor.to_owned())),
+        cursor => Ok(WatchStart::Cursor(cursor.to_owned())),
     }
 }
 

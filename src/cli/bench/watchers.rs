@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::v1::WatchFeedRequest;
 use crate::cli::Error;
-use crate::client::{self, Client, Revisions};
+use crate::client::{self, Client, RevisionStream};
 
 /// Threads that read. More would take processors from the server on a small machine.
 const THREADS: usize = 2;
@@ -159,7 +159,7 @@ impl Share {
 }
 
 /// Takes down all that comes. A stream that ends early is seen by what is missing in its log.
-async fn read(mut revisions: Revisions, log: Log, received: Arc<AtomicU64>) {
+async fn read(mut revisions: RevisionStream, log: Log, received: Arc<AtomicU64>) {
     while let Ok(Some(events)) = revisions.next().await {
         let at = Instant::now();
         let count = events.len() as u64;

@@ -182,7 +182,7 @@ async fn hooked(
     let config = Setup::new().limits(|limits| limits.workers = workers).config(folder.path());
     let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), options).unwrap());
-    let server = Server::on_log(config, HookedLog::before(log, hook), Clock::system()).await;
+    let server = Server::with_log(config, HookedLog::before(log, hook), Clock::system()).await;
     let server = server.unwrap();
     let address = server.address();
     let user = move |number| User::new(&format!("user{number}"), connect(address));

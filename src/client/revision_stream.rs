@@ -1,7 +1,7 @@
-//! A live feed of which only the revisions are read, for those who watch a thousand feeds at once
-//! to measure the server and not themselves.
+//! A live feed of which only the revisions are decoded, for benchmarks that watch a thousand feeds
+//! and should measure the server and not themselves.
 //!
-//! Never looks at what happened, nor at cursors.
+//! Never decodes the content of events, or cursors.
 
 use http::uri::PathAndQuery;
 use tonic::client::Grpc;
@@ -12,44 +12,44 @@ use tonic_prost::ProstCodec;
 use super::Error;
 use crate::api::v1;
 
-/// The RPC, by its name on the wire.
+/// The path of the RPC.
 const PATH: &str = "/whimbrel.v1.FeedService/WatchFeed";
 
-/// The revisions of one live feed, in the order in which they came.
+/// The revisions of one live feed, in the order of arrival.
 #[derive(Debug)]
-pub struct Revisions(Streaming<lean::Message>);
+pub struct RevisionStream(Streaming<partial::RevisionResponse>);
 
-/// As much of `WatchFeedResponse` as is read; decoding skips the rest. The tags are those of
+/// The decoded parts of `WatchFeedResponse`. Decoding skips the rest. The tags are those of
 /// `feed_service.proto`.
-mod lean {
+mod partial {
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Message {
+    pub(super) struct RevisionResponse {
         #[prost(message, optional, tag = "2")]
-        pub(super) batch: Option<Batch>,
+        pub(super) batch: Option<RevisionBatch>,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Batch {
+    pub(super) struct RevisionBatch {
         #[prost(message, repeated, tag = "3")]
-        pub(super) events: Vec<Event>,
+        pub(super) events: Vec<RevisionEvent>,
     }
 
     #[derive(Clone, Copy, PartialEq, prost::Message)]
-    pub(super) struct Event {
+    pub(super) struct RevisionEvent {
         #[prost(uint64, tag = "1")]
         pub(super) revision: u64,
     }
 }
 
-impl Revisions {
-    /// Opens the stream and waits for its first message: what happens after is delivered.
+impl RevisionStream {
+    /// Opens the stream and waits for its first message: all later events are delivered.
     pub(super) async fn open(
         channel: Channel,
         request: v1::WatchFeedRequest,
     ) -> Result<Self, Error> {
         let mut grpc = Grpc::new(channel);
         grpc.ready().await.map_err(|error| Status::from_error(Box::new(error)))?;
-        let codec = ProstCodec::<v1::WatchFeedRequest, lean::Message>::default();
+        let codec = ProstCodec::<v1::WatchFeedRequest, partial::RevisionResponse>::default();
         let path = PathAndQuery::from_static(PATH);
         let mut stream =
             grpc.server_streaming(Request::new(request), path, codec).await?.into_inner();
@@ -57,7 +57,8 @@ impl Revisions {
         Ok(Self(stream))
     }
 
-    /// The revisions of the next message, none if it is no batch; `None` if the stream ended.
+    /// The revisions of the next message, which are empty unless it is a batch; `None` if the stream
+    /// ended.
     ///
     /// # Errors
     /// Why the stream ended.
