@@ -1,5 +1,5 @@
-//! The RPCs that make something so, or end it. All say the same: whether this call did, and since
-//! when it is so.
+//! The RPCs that set or end a relation. All have the same response: whether this call changed
+//! anything, and the revision of the change. Never decides whether a change is allowed.
 
 use tonic::Status;
 
@@ -7,54 +7,54 @@ use super::calls::Calls;
 use super::{fields, status, token, v1};
 use crate::engine::{Changed, EdgeKind, ReactionKind};
 
-/// What is answered to a change. Every RPC has a message of its own with just this in it.
+/// The fields of the response to a change. Every RPC has a message of its own with just these.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct ChangeResponse {
     changed: bool,
     revision: u64,
     cursor: String,
 }
 
-/// Changes what is between two users. `other` is the name of its field, and what it says.
+/// Changes the relation between two users. `other` is the name and the value of its field.
 pub(super) async fn edge(
     calls: &Calls,
     kind: EdgeKind,
     user_id: &str,
     other: (&'static str, &str),
-) -> Result<Said, Status> {
+) -> Result<ChangeResponse, Status> {
     let user = fields::user_id("user_id", user_id)?;
     let (field, other) = other;
     let other = fields::user_id(field, other)?;
     let changed = calls.engine.change_edge(kind, user, other).await;
-    changed.map(Said::from).map_err(|error| status::of_engine_on(field, error))
+    changed.map(ChangeResponse::from).map_err(|error| status::of_engine_on(field, error))
 }
 
-/// Changes what is between a user and a post.
+/// Changes the relation between a user and a post.
 pub(super) async fn reaction(
     calls: &Calls,
     kind: ReactionKind,
     user_id: &str,
     post_id: &str,
-) -> Result<Said, Status> {
+) -> Result<ChangeResponse, Status> {
     let user = fields::user_id("user_id", user_id)?;
     let post = fields::post_id("post_id", post_id)?;
     let changed = calls.engine.react(kind, user, post).await;
-    changed.map(Said::from).map_err(status::of_engine)
+    changed.map(ChangeResponse::from).map_err(status::of_engine)
 }
 
-impl From<Changed> for Said {
+impl From<Changed> for ChangeResponse {
     fn from(changed: Changed) -> Self {
         let Changed { changed, revision, cursor } = changed;
         Self { changed, revision: revision.get(), cursor: token::encode_cursor(&cursor) }
     }
 }
 
-/// Makes [`Said`] into each of the responses.
+/// Converts a [`ChangeResponse`] into each of the messages.
 macro_rules! responses {
     ($($response:ident),*) => {
-        $(impl From<Said> for v1::$response {
-            fn from(said: Said) -> Self {
-                let Said { changed, revision, cursor } = said;
+        $(impl From<ChangeResponse> for v1::$response {
+            fn from(response: ChangeResponse) -> Self {
+                let ChangeResponse { changed, revision, cursor } = response;
                 Self { changed, revision, cursor }
             }
         })*

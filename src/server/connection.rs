@@ -25,7 +25,7 @@ use tower::{Layer, Service};
 
 use super::connections::ConnectionSlot;
 use super::socket::Socket;
-use crate::api::{Admission, Admitted, Closer};
+use crate::api::{Admission, AdmissionService, Closer};
 use crate::config::Limits;
 use crate::runtime;
 
@@ -58,7 +58,7 @@ const AGE_SPREAD: (f64, f64) = (0.8, 0.4);
 /// The routes, settings and time limits that all connections share.
 #[derive(Debug)]
 pub(super) struct Services {
-    calls: Admitted<Routes>,
+    calls: AdmissionService<Routes>,
     http2: http2::Builder<WorkerExecutor>,
     preface_time_max: Duration,
     age_max: Duration,
@@ -152,7 +152,7 @@ struct ConnectionService {
 impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = <Admitted<Routes> as Service<Request<Incoming>>>::Future;
+    type Future = <AdmissionService<Routes> as Service<Request<Incoming>>>::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.closer.clone());

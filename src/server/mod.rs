@@ -168,7 +168,7 @@ impl Server {
         tracing::info!(%head, %indexed, seconds, "log replayed");
 
         let stall_watch = StallWatch::new(config.limits.stall_max);
-        let (routes, health) = api::routes(api::Parts {
+        let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             limits: config.limits.clone(),
             stall_watch: stall_watch.clone(),

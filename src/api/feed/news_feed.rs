@@ -1,9 +1,9 @@
-//! The NewsFeed RPC.
+//! The NewsFeed RPC. Never reads the feed itself.
 
 use tonic::Status;
 
 use crate::api::calls::Calls;
-use crate::api::listing::{Listing, asked};
+use crate::api::listing::{Listing, page_fields};
 use crate::api::{convert, fields, status, v1};
 use crate::engine::FeedQuery;
 
@@ -13,7 +13,7 @@ pub(super) async fn handle(
 ) -> Result<v1::NewsFeedResponse, Status> {
     let v1::NewsFeedRequest { exclude_self, include_all_replies, .. } = request;
     let options = [fields::flag(exclude_self), fields::flag(include_all_replies)];
-    let listing = Listing::open(calls, "NewsFeed", &options, asked!(request)).await?;
+    let listing = Listing::open(calls, "NewsFeed", &options, page_fields!(request)).await?;
 
     let (user, items_max, place) = listing.query();
     let query = FeedQuery {

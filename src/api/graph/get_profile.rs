@@ -1,4 +1,4 @@
-//! The GetProfile RPC.
+//! The GetProfile RPC. Never counts anything itself.
 
 use tonic::Status;
 

@@ -1,4 +1,4 @@
-//! The GetRelationships RPC.
+//! The GetRelationships RPC. Never changes a relation.
 
 use tonic::Status;
 

@@ -1,4 +1,4 @@
-//! The GetPosts RPC.
+//! The GetPosts RPC. Never decides which posts are visible.
 
 use tonic::Status;
 

@@ -1,9 +1,9 @@
-//! The GetThread RPC.
+//! The GetThread RPC. Never decides which posts are visible.
 
 use tonic::Status;
 
 use crate::api::calls::Calls;
-use crate::api::listing::{Asked, Listing};
+use crate::api::listing::{Listing, PageFields};
 use crate::api::{convert, fields, status, v1};
 use crate::engine::{PagePosition, ThreadQuery};
 use crate::model::PostId;
@@ -28,16 +28,16 @@ pub(super) async fn handle(
         limits.thread_replies_default,
         limits.thread_replies_max,
     )?;
-    let asked = Asked {
+    let page = PageFields {
         user_id,
         page_size: 0,
         page_token: &request.page_token,
         at_least_cursor: &request.at_least_cursor,
     };
-    let listing = Listing::open(calls, "GetThread", &[post_id], asked).await?;
+    let listing = Listing::open(calls, "GetThread", &[post_id], page).await?;
     let at = calls.engine.cursor().after;
 
-    // Its answers are oldest first: what a token names comes before the page.
+    // Replies are oldest first: the position in a token is that of the last reply before the page.
     let after = listing.query().2.map(|place| PostId::at(place.before));
     let query = ThreadQuery { viewer, post, after, depth_max, replies_max };
     let thread = calls.engine.thread(query).await.map_err(status::of_engine)?;

@@ -1,9 +1,9 @@
-//! The ListPosts RPC.
+//! The ListPosts RPC. Never decides which posts are visible.
 
 use tonic::Status;
 
 use crate::api::calls::Calls;
-use crate::api::listing::{Listing, asked};
+use crate::api::listing::{Listing, page_fields};
 use crate::api::{convert, fields, status, v1};
 use crate::engine::AuthorQuery;
 
@@ -15,7 +15,7 @@ pub(super) async fn handle(
     let v1::ListPostsRequest { include_replies, include_reposts, .. } = request;
     let flags = [include_replies, include_reposts].map(fields::flag);
     let options = [author.as_str(), flags[0], flags[1]];
-    let listing = Listing::open(calls, "ListPosts", &options, asked!(request)).await?;
+    let listing = Listing::open(calls, "ListPosts", &options, page_fields!(request)).await?;
 
     let (viewer, items_max, place) = listing.query();
     let query = AuthorQuery {

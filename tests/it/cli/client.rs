@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use whimbrel::api::v1::{FollowRequest, PublishRequest};
-use whimbrel::client::WatchMessage;
-use whimbrel::client::{Client, Error, Retry, Watch, WatchStart};
+use whimbrel::client::{Client, Error, Retry, Watch, WatchMessage, WatchStart};
 
 use crate::harness::{Gate, Setup, TestServer, Valve, told, within};
 

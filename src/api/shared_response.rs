@@ -1,10 +1,10 @@
-//! The messages of a live feed as the server sends them.
+//! The messages of a live feed in the form that the server sends.
 //!
-//! On the wire a [`Frame`] is a `WatchFeedResponse` like any other, byte for byte. In memory the
-//! events of a batch are bytes already: an event is encoded for the first reader it is sent to, a
-//! run of them likewise, and all others share that.
+//! On the wire a [`SharedFeedResponse`] is a `WatchFeedResponse`, byte for byte. In memory the
+//! events of a batch are encoded once, for their first reader, and all readers share the bytes. The
+//! same holds for each single event.
 //!
-//! Nothing here is ever decoded.
+//! Never decodes.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use prost::{EncodeError, Message};
 
-use super::steps;
+use super::stream_responses;
 use super::v1::WatchFeedResponse;
 use crate::live::{EventBatch, FeedEvent};
 
@@ -23,53 +23,53 @@ const EVENTS_TAG: u32 = 3;
 
 /// One message.
 #[derive(Debug)]
-pub enum Frame {
+pub enum SharedFeedResponse {
     /// A batch of events.
     Batch {
-        /// All but the events.
-        cursors: Cursors,
-        /// The events.
+        /// All fields of the batch but the events.
+        cursors: BatchCursors,
+        /// The events, which encode themselves once for all readers.
         events: Arc<EventBatch>,
     },
-    /// Any other.
+    /// Any other message.
     Other(WatchFeedResponse),
 }
 
 /// `WatchFeedResponse.Batch` without its events, which are its last field.
 #[derive(Clone, PartialEq, Message)]
-pub struct Cursors {
+pub struct BatchCursors {
     #[prost(string, tag = "1")]
     prev_cursor: String,
     #[prost(string, tag = "2")]
     cursor: String,
 }
 
-impl Frame {
+impl SharedFeedResponse {
     /// The events in (`prev_cursor`, `cursor`].
     pub(super) fn batch(prev_cursor: String, cursor: String, events: Arc<EventBatch>) -> Self {
-        Self::Batch { cursors: Cursors { prev_cursor, cursor }, events }
+        Self::Batch { cursors: BatchCursors { prev_cursor, cursor }, events }
     }
 
-    /// How many bytes it takes.
+    /// The length of the encoded message in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         match self {
             Self::Batch { cursors, events } => {
-                let batch = cursors.encoded_len() + events.encoded(encode_run).len();
+                let batch = cursors.encoded_len() + events.encoded(encode_events).len();
                 key_len(BATCH_TAG) + encoded_len_varint(batch as u64) + batch
             }
             Self::Other(response) => response.encoded_len(),
         }
     }
 
-    /// Appends its bytes.
+    /// Appends the encoded message to `bytes`.
     ///
     /// # Errors
-    /// There is no room for them.
+    /// `bytes` has no room.
     pub fn encode(&self, bytes: &mut impl BufMut) -> Result<(), EncodeError> {
         match self {
             Self::Batch { cursors, events } => {
-                let events = events.encoded(encode_run);
+                let events = events.encoded(encode_events);
                 encode_key(BATCH_TAG, WireType::LengthDelimited, bytes);
                 encode_varint((cursors.encoded_len() + events.len()) as u64, bytes);
                 cursors.encode(bytes)?;
@@ -81,8 +81,8 @@ impl Frame {
     }
 }
 
-/// The events as the field that they are in a batch.
-fn encode_run(events: &[Arc<FeedEvent>]) -> Bytes {
+/// The events as the repeated field of a batch.
+fn encode_events(events: &[Arc<FeedEvent>]) -> Bytes {
     let encoded: Vec<Bytes> = events.iter().map(|event| event.encoded(encode_event)).collect();
     let field_len =
         |event: &Bytes| key_len(EVENTS_TAG) + encoded_len_varint(event.len() as u64) + event.len();
@@ -96,5 +96,5 @@ fn encode_run(events: &[Arc<FeedEvent>]) -> Bytes {
 }
 
 fn encode_event(event: &FeedEvent) -> Bytes {
-    steps::feed_event(event).encode_to_vec().into()
+    stream_responses::feed_event(event).encode_to_vec().into()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use whimbrel::api::frame::Frame;
+use whimbrel::api::shared_response::SharedFeedResponse;
 use whimbrel::api::v1::WatchFeedResponse;
 use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::watch_feed_response::Message as Told;
@@ -21,18 +21,18 @@ use whimbrel::model::{
 /// tell, and nor can what stands in between. Encoding it a second time, when the events are shared
 /// bytes, changes nothing.
 #[test]
-fn frames_are_the_public_messages_byte_by_byte() {
+fn shared_responses_are_the_public_messages_byte_by_byte() {
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..200 {
         for step in steps(&mut random, round) {
             let mut bytes = Vec::new();
-            let frame = Frame::from(step.clone());
-            frame.encode(&mut bytes).unwrap();
-            assert_eq!(frame.encoded_len(), bytes.len());
+            let response = SharedFeedResponse::from(step.clone());
+            response.encode(&mut bytes).unwrap();
+            assert_eq!(response.encoded_len(), bytes.len());
             let public = WatchFeedResponse::decode(bytes.as_slice()).unwrap();
             assert_eq!(public.encode_to_vec(), bytes, "{step:?}");
             let mut again = Vec::new();
-            Frame::from(step).encode(&mut again).unwrap();
+            SharedFeedResponse::from(step).encode(&mut again).unwrap();
             assert_eq!(again, bytes);
         }
     }
@@ -72,7 +72,7 @@ fn a_batch_says_what_happened() {
         cursor: at(8),
         events: Arc::new(EventBatch::new(events)),
     };
-    Frame::from(step).encode(&mut bytes).unwrap();
+    SharedFeedResponse::from(step).encode(&mut bytes).unwrap();
 
     let Some(Told::Batch(batch)) = WatchFeedResponse::decode(bytes.as_slice()).unwrap().message
     else {

@@ -1,46 +1,46 @@
-//! Live streams, whatever is watched: where they start, how they behave, and how they end.
+//! Opens and ends live streams, shared by all watch RPCs. Never makes an event.
 
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::calls::Calls;
-use super::steps::{self, Message};
+use super::stream_responses::{self, StreamResponse};
 use super::v1::watch_feed_request::Snapshot;
 use super::v1::{ErrorReason, GapPolicy};
 use super::{fields, status};
 use crate::live::{LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use crate::model::UserId;
 
-/// What a request asks of a stream.
+/// The fields that the requests of all watch RPCs share.
 #[derive(Debug)]
-pub(super) struct Asked {
-    /// `None` for from now on.
-    pub(super) from: Option<From>,
+pub(super) struct WatchFields {
+    /// `None` starts with the next event.
+    pub(super) start: Option<StartField>,
     pub(super) heartbeat: Option<prost_types::Duration>,
     pub(super) gap_policy: i32,
 }
 
-/// Where a stream starts.
+/// The `start` of a request, not yet validated.
 #[derive(Debug)]
-pub(super) enum From {
+pub(super) enum StartField {
     After(String),
     Snapshot(Snapshot),
 }
 
-/// Opens a stream of `user`'s, which is ended when `until` is cancelled.
+/// Opens a stream for `user`. It ends when `until` is cancelled.
 pub(super) fn open(
     calls: &Calls,
     user: &UserId,
     of: Watched,
-    asked: Asked,
+    request: WatchFields,
     until: Option<CancellationToken>,
 ) -> Result<LiveStream, Status> {
     let limits = &calls.limits;
-    let start = match asked.from {
+    let start = match request.start {
         None => Start::Now,
-        Some(From::After(text)) => Start::After(fields::cursor("after_cursor", &text)?),
-        Some(From::Snapshot(snapshot)) => Start::Snapshot {
+        Some(StartField::After(text)) => Start::After(fields::cursor("after_cursor", &text)?),
+        Some(StartField::Snapshot(snapshot)) => Start::Snapshot {
             items_max: fields::items_max(
                 "snapshot.limit",
                 snapshot.limit,
@@ -49,8 +49,8 @@ pub(super) fn open(
             )?,
         },
     };
-    let reset_items = resets(asked.gap_policy)?.then_some(limits.page_items_default);
-    let heartbeat = fields::heartbeat("heartbeat", asked.heartbeat, limits)?;
+    let reset_items = resets_on_gap(request.gap_policy)?.then_some(limits.page_items_default);
+    let heartbeat = fields::heartbeat("heartbeat", request.heartbeat, limits)?;
     let options = WatchOptions { of, heartbeat, reset_items };
     let live = calls.engine.watch(user, start, options).map_err(status::of_engine)?;
     Ok(match until {
@@ -59,22 +59,25 @@ pub(super) fn open(
     })
 }
 
-/// The messages of a stream. It never ends without an error.
-pub(super) fn messages<M: Message>(mut live: LiveStream) -> impl Stream<Item = Result<M, Status>> {
+/// The messages of a stream. Every end that the server makes is an error.
+pub(super) fn messages<R>(mut live: LiveStream) -> impl Stream<Item = Result<R, Status>>
+where
+    R: StreamResponse,
+{
     async_stream::stream! {
         loop {
             match live.next().await {
-                Ok(Some(step @ StreamMessage::Closing { .. })) => {
-                    yield Ok(step.into());
+                Ok(Some(message @ StreamMessage::Closing { .. })) => {
+                    yield Ok(message.into());
                     yield Err(status::draining());
                     return;
                 }
-                Ok(Some(step)) => yield Ok(step.into()),
+                Ok(Some(message)) => yield Ok(message.into()),
                 Ok(None) => return,
                 Err(error) => {
                     let reason = ErrorReason::Internal;
-                    yield Ok(M::of(steps::closing(reason, &live.cursor())));
-                    yield Err(status::of_hub(&error));
+                    yield Ok(R::from_common(stream_responses::closing(reason, &live.cursor())));
+                    yield Err(status::of_live(&error));
                     return;
                 }
             }
@@ -82,8 +85,8 @@ pub(super) fn messages<M: Message>(mut live: LiveStream) -> impl Stream<Item = R
     }
 }
 
-/// Whether a stream is to start over where its cursor cannot be served.
-fn resets(gap_policy: i32) -> Result<bool, Status> {
+/// Whether a stream whose cursor cannot be served starts again with a snapshot.
+fn resets_on_gap(gap_policy: i32) -> Result<bool, Status> {
     match GapPolicy::try_from(gap_policy) {
         Ok(GapPolicy::Unspecified | GapPolicy::Fail) => Ok(false),
         Ok(GapPolicy::Reset) => Ok(true),

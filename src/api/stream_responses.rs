@@ -1,6 +1,7 @@
-//! What live streams say, as messages. The two kinds of stream differ in their events only.
+//! Conversions from the messages of a live stream to responses. The two kinds of stream differ in
+//! their events only. Never decides what a stream sends.
 
-use super::frame::Frame;
+use super::shared_response::SharedFeedResponse;
 use super::token::encode_cursor;
 use super::v1::feed_event::author_removed::Reason;
 use super::v1::watch_feed_response::{Bookmark, CaughtUp, Closing, Opened, Reset};
@@ -13,9 +14,9 @@ use super::{convert, status};
 use crate::live::{self, FeedEventKind, Removal, StreamMessage};
 use crate::model::Cursor;
 
-/// What all streams say in the same words.
+/// The messages that are the same in all streams: all but batches.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) enum CommonMessage {
     Opened(Opened),
     CaughtUp(CaughtUp),
     Bookmark(Bookmark),
@@ -23,64 +24,66 @@ pub(super) enum Said {
     Closing(Closing),
 }
 
-/// A message of a stream.
-pub(super) trait Message: From<StreamMessage> {
-    /// One that all streams have.
-    fn of(said: Said) -> Self;
+/// The response type of a stream.
+pub(super) trait StreamResponse: From<StreamMessage> {
+    fn from_common(message: CommonMessage) -> Self;
 }
 
-/// `Err` gives a batch back.
-fn said(step: StreamMessage) -> Result<Said, (Cursor, Cursor, std::sync::Arc<live::EventBatch>)> {
-    Ok(match step {
-        StreamMessage::Opened { cursor, head, heartbeat } => Said::Opened(Opened {
+/// A batch: the cursors before and after it, and its events.
+type Batch = (Cursor, Cursor, std::sync::Arc<live::EventBatch>);
+
+/// `Err` if the message is a batch.
+fn common_message(message: StreamMessage) -> Result<CommonMessage, Batch> {
+    Ok(match message {
+        StreamMessage::Opened { cursor, head, heartbeat } => CommonMessage::Opened(Opened {
             cursor: encode_cursor(&cursor),
             head_cursor: encode_cursor(&head),
             heartbeat: Some(convert::duration(heartbeat)),
         }),
-        StreamMessage::Reset { reason, oldest } => Said::Reset(Reset {
+        StreamMessage::Reset { reason, oldest } => CommonMessage::Reset(Reset {
             reason: status::cursor_reason(&reason).into(),
             oldest_cursor: encode_cursor(&oldest),
         }),
         StreamMessage::Batch { prev, cursor, events } => return Err((prev, cursor, events)),
         StreamMessage::CaughtUp { cursor } => {
-            Said::CaughtUp(CaughtUp { cursor: encode_cursor(&cursor) })
+            CommonMessage::CaughtUp(CaughtUp { cursor: encode_cursor(&cursor) })
         }
         StreamMessage::Bookmark { cursor } => {
-            Said::Bookmark(Bookmark { cursor: encode_cursor(&cursor) })
+            CommonMessage::Bookmark(Bookmark { cursor: encode_cursor(&cursor) })
         }
         StreamMessage::Closing { cursor } => closing(ErrorReason::Draining, &cursor),
     })
 }
 
-/// The server ends the stream.
-pub(super) fn closing(reason: ErrorReason, cursor: &Cursor) -> Said {
-    Said::Closing(Closing {
+/// The message before the server ends a stream.
+pub(super) fn closing(reason: ErrorReason, cursor: &Cursor) -> CommonMessage {
+    CommonMessage::Closing(Closing {
         reason: reason.into(),
         cursor: encode_cursor(cursor),
         retry_after: Some(convert::duration(status::DRAIN_DELAY)),
     })
 }
 
-impl Message for Frame {
-    fn of(said: Said) -> Self {
+impl StreamResponse for SharedFeedResponse {
+    fn from_common(message: CommonMessage) -> Self {
         use of_feed::Message;
 
         Self::Other(WatchFeedResponse {
-            message: Some(match said {
-                Said::Opened(opened) => Message::Opened(opened),
-                Said::CaughtUp(caught_up) => Message::CaughtUp(caught_up),
-                Said::Bookmark(bookmark) => Message::Bookmark(bookmark),
-                Said::Reset(reset) => Message::Reset(reset),
-                Said::Closing(closing) => Message::Closing(closing),
+            message: Some(match message {
+                CommonMessage::Opened(opened) => Message::Opened(opened),
+                CommonMessage::CaughtUp(caught_up) => Message::CaughtUp(caught_up),
+                CommonMessage::Bookmark(bookmark) => Message::Bookmark(bookmark),
+                CommonMessage::Reset(reset) => Message::Reset(reset),
+                CommonMessage::Closing(closing) => Message::Closing(closing),
             }),
         })
     }
 }
 
-impl From<StreamMessage> for Frame {
-    fn from(step: StreamMessage) -> Self {
-        match said(step) {
-            Ok(said) => Message::of(said),
+impl From<StreamMessage> for SharedFeedResponse {
+    fn from(message: StreamMessage) -> Self {
+        match common_message(message) {
+            Ok(message) => Self::from_common(message),
             Err((prev, cursor, events)) => {
                 Self::batch(encode_cursor(&prev), encode_cursor(&cursor), events)
             }
@@ -88,26 +91,26 @@ impl From<StreamMessage> for Frame {
     }
 }
 
-impl Message for WatchNotificationsResponse {
-    fn of(said: Said) -> Self {
+impl StreamResponse for WatchNotificationsResponse {
+    fn from_common(message: CommonMessage) -> Self {
         use of_notifications::Message;
 
         Self {
-            message: Some(match said {
-                Said::Opened(opened) => Message::Opened(opened),
-                Said::CaughtUp(caught_up) => Message::CaughtUp(caught_up),
-                Said::Bookmark(bookmark) => Message::Bookmark(bookmark),
-                Said::Reset(reset) => Message::Reset(reset),
-                Said::Closing(closing) => Message::Closing(closing),
+            message: Some(match message {
+                CommonMessage::Opened(opened) => Message::Opened(opened),
+                CommonMessage::CaughtUp(caught_up) => Message::CaughtUp(caught_up),
+                CommonMessage::Bookmark(bookmark) => Message::Bookmark(bookmark),
+                CommonMessage::Reset(reset) => Message::Reset(reset),
+                CommonMessage::Closing(closing) => Message::Closing(closing),
             }),
         }
     }
 }
 
 impl From<StreamMessage> for WatchNotificationsResponse {
-    fn from(step: StreamMessage) -> Self {
-        match said(step) {
-            Ok(said) => Message::of(said),
+    fn from(message: StreamMessage) -> Self {
+        match common_message(message) {
+            Ok(message) => Self::from_common(message),
             Err((prev, cursor, events)) => Self {
                 message: Some(of_notifications::Message::Batch(of_notifications::Batch {
                     prev_cursor: encode_cursor(&prev),
@@ -119,13 +122,12 @@ impl From<StreamMessage> for WatchNotificationsResponse {
     }
 }
 
-/// An event of a feed.
 pub(super) fn feed_event(event: &live::FeedEvent) -> FeedEvent {
     use feed_event::{
         AuthorAdded, AuthorRemoved, AuthorShown, Deleted, Event, Posted, Reposted, Unreposted,
     };
 
-    let what = match &event.kind {
+    let event_message = match &event.kind {
         FeedEventKind::Posted(post) => {
             let item = convert::pushed_item(event.revision, post, None);
             Event::Posted(Posted { item: Some(item) })
@@ -137,9 +139,9 @@ pub(super) fn feed_event(event: &live::FeedEvent) -> FeedEvent {
         FeedEventKind::Unreposted { post, by, stand_in, .. } => Event::Unreposted(Unreposted {
             post_id: post.to_string(),
             user_id: by.to_string(),
-            stand_in: stand_in
-                .as_ref()
-                .map(|it| convert::pushed_item(it.revision, &it.post, Some(&it.by))),
+            stand_in: stand_in.as_ref().map(|repost| {
+                convert::pushed_item(repost.revision, &repost.post, Some(&repost.by))
+            }),
         }),
         FeedEventKind::Deleted(post) => Event::Deleted(Deleted { post_id: post.to_string() }),
         FeedEventKind::AuthorAdded(author) => {
@@ -157,21 +159,20 @@ pub(super) fn feed_event(event: &live::FeedEvent) -> FeedEvent {
         | FeedEventKind::ActorShown(_)
         | FeedEventKind::Withdrawn { .. }
         | FeedEventKind::Seen { .. } => {
-            unreachable!("those who watch a feed are not sent {:?}", event.kind)
+            unreachable!("{:?} was sent to a stream of a feed", event.kind)
         }
     };
     FeedEvent {
         revision: event.revision.get(),
-        event: Some(what),
+        event: Some(event_message),
         page_again_revision: event.page_again.get(),
     }
 }
 
-/// An event of a user's notifications.
 fn notification_event(event: &live::FeedEvent) -> NotificationEvent {
     use notification_event::{ActorRemoved, ActorShown, Deleted, Event, Notified, Seen, Withdrawn};
 
-    let what = match &event.kind {
+    let event_message = match &event.kind {
         FeedEventKind::Notified(notification) => {
             let notification = Some(convert::notification(notification));
             Event::Notified(Notified { notification })
@@ -194,12 +195,12 @@ fn notification_event(event: &live::FeedEvent) -> NotificationEvent {
         | FeedEventKind::AuthorAdded(_)
         | FeedEventKind::AuthorRemoved { .. }
         | FeedEventKind::AuthorShown(_) => {
-            unreachable!("those who watch notifications are not sent {:?}", event.kind)
+            unreachable!("{:?} was sent to a stream of notifications", event.kind)
         }
     };
     NotificationEvent {
         revision: event.revision.get(),
-        event: Some(what),
+        event: Some(event_message),
         page_again_revision: event.page_again.get(),
     }
 }
