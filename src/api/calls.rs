@@ -20,7 +20,7 @@ impl Calls {
     pub(super) async fn reached(&self, field: &str, at_least: &str) -> Result<String, Status> {
         let at_least = fields::optional_cursor(field, at_least)?;
         let reached = self.engine.reached(at_least, self.limits.call_time_max).await;
-        reached.map_err(status::of_engine)?;
+        reached.map_err(status::of_query)?;
         Ok(token::encode_cursor(&self.engine.cursor()))
     }
 }

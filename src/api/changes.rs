@@ -5,7 +5,8 @@ use tonic::Status;
 
 use super::calls::Calls;
 use super::{fields, status, token, v1};
-use crate::engine::{Changed, EdgeKind, ReactionKind};
+use crate::engine::Changed;
+use crate::model::{PostId, Relation, UserId};
 
 /// The fields of the response to a change. Every RPC has a message of its own with just these.
 #[derive(Debug)]
@@ -15,30 +16,30 @@ pub(super) struct ChangeResponse {
     cursor: String,
 }
 
-/// Changes the relation between two users. `other` is the name and the value of its field.
-pub(super) async fn edge(
+/// Sets or ends the relation between two users. `other` is the name and the value of its field.
+pub(super) async fn between_users(
     calls: &Calls,
-    kind: EdgeKind,
+    (relation, on): (fn(UserId, UserId) -> Relation, bool),
     user_id: &str,
     other: (&'static str, &str),
 ) -> Result<ChangeResponse, Status> {
     let user = fields::user_id("user_id", user_id)?;
     let (field, other) = other;
     let other = fields::user_id(field, other)?;
-    let changed = calls.engine.change_edge(kind, user, other).await;
+    let changed = calls.engine.set(relation(user, other), on).await;
     changed.map(ChangeResponse::from).map_err(|error| status::of_engine_on(field, error))
 }
 
-/// Changes the relation between a user and a post.
-pub(super) async fn reaction(
+/// Sets or ends the relation of a user to a post.
+pub(super) async fn to_post(
     calls: &Calls,
-    kind: ReactionKind,
+    (relation, on): (fn(UserId, PostId) -> Relation, bool),
     user_id: &str,
     post_id: &str,
 ) -> Result<ChangeResponse, Status> {
     let user = fields::user_id("user_id", user_id)?;
     let post = fields::post_id("post_id", post_id)?;
-    let changed = calls.engine.react(kind, user, post).await;
+    let changed = calls.engine.set(relation(user, post), on).await;
     changed.map(ChangeResponse::from).map_err(status::of_engine)
 }
 

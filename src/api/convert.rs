@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use super::v1;
-use crate::engine::{
-    FeedItem, Gap, ListedUser, Notification, NotificationKind, PostView, Profile, Relationship,
-    ThreadPost,
-};
 use crate::model::bounds::TEXT_BYTES_MAX;
 use crate::model::{
     Attachment, Content, Facet, Feature, Post, PostId, ReplyTo, Revision, Timestamp, UserId,
 };
+use crate::query::{
+    FeedItem, Gap, ListedUser, Notification, PostView, Profile, Relationship, ThreadPost,
+};
+use crate::state::NotificationKind;
 
 pub(super) fn post(post: &Post) -> v1::Post {
     let Content { text, reply_to, quote, attachments, langs, facets, mentioned: _ } = &post.content;
@@ -83,9 +83,9 @@ fn viewer(view: &PostView) -> v1::ViewerState {
 
 pub(super) fn feed_item(item: &FeedItem) -> v1::FeedItem {
     v1::FeedItem {
-        counts: Some(counts(&item.view)),
-        viewer: Some(viewer(&item.view)),
-        ..pushed_item(item.revision, &item.view.post, item.reposted_by.as_ref())
+        counts: Some(counts(&item.post)),
+        viewer: Some(viewer(&item.post)),
+        ..pushed_item(item.revision, &item.post.post, item.reposted_by.as_ref())
     }
 }
 

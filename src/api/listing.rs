@@ -12,9 +12,9 @@ use tonic::Status;
 use super::calls::Calls;
 use super::token::{self, PageToken};
 use super::{fields, status};
-use crate::engine::PagePosition;
-use crate::live::CursorError;
+use crate::model::CursorError;
 use crate::model::{Cursor, LogId, Revision, UserId};
+use crate::query::PagePosition;
 
 /// The fields that every request for a page has.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl Listing {
         let position = position(page.page_token, log, digest)?;
 
         let reached = engine.reached(at_least, limits.call_time_max).await;
-        reached.map_err(status::of_engine)?;
+        reached.map_err(status::of_query)?;
         Ok(Self { viewer, items_max, position, log, digest })
     }
 

@@ -6,7 +6,7 @@ use tonic::Status;
 use super::calls::Calls;
 use super::listing::{Listing, PageFields};
 use super::{convert, status, v1};
-use crate::engine::{PostList, UserList};
+use crate::query::{ListPosts, ListUsers, PostList, UserList};
 
 /// The fields of a page of users. Every RPC has a message of its own with just these.
 #[derive(Debug)]
@@ -38,9 +38,9 @@ pub(super) async fn users(
         UserList::Mutes => ("ListMutes", String::new()),
     };
     let listing = Listing::open(calls, rpc, &[&of], fields).await?;
-    let (viewer, items_max, place) = listing.query();
-    let page = calls.engine.users(viewer, list, items_max, place).await;
-    let page = page.map_err(status::of_engine)?;
+    let (viewer, items_max, position) = listing.query();
+    let query = ListUsers { viewer, list, items_max, position };
+    let page = calls.engine.ask(query).await.map_err(status::of_query)?;
     Ok(UserPage {
         users: page.items.iter().map(convert::listed_user).collect(),
         next_page_token: listing.next_page_token(page.next),
@@ -58,9 +58,9 @@ pub(super) async fn posts(
         PostList::Quotes(post) => ("ListQuotes", post.to_string()),
     };
     let listing = Listing::open(calls, rpc, &[&of], fields).await?;
-    let (viewer, items_max, place) = listing.query();
-    let page = calls.engine.answers(viewer, list, items_max, place).await;
-    let page = page.map_err(status::of_engine)?;
+    let (viewer, items_max, position) = listing.query();
+    let query = ListPosts { viewer, list, items_max, position };
+    let page = calls.engine.ask(query).await.map_err(status::of_query)?;
     Ok(PostPage {
         posts: page.items.iter().map(convert::post_view).collect(),
         next_page_token: listing.next_page_token(page.next),

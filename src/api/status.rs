@@ -12,10 +12,10 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::token::{self, TokenError, TokenKind};
 use super::v1::ErrorReason;
-use crate::engine::{self, EdgesOf};
-use crate::live::{self, CursorError};
-use crate::model::UserId;
-use crate::storage;
+use crate::engine;
+use crate::live;
+use crate::model::{CursorError, PostId, RelationKind, UserId};
+use crate::{query, storage};
 
 const DOMAIN: &str = "whimbrel";
 const REASON_PREFIX: &str = "ERROR_REASON_";
@@ -278,12 +278,8 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
         Error::TooManyUsers { max } => new(Code::ResourceExhausted, ErrorReason::TooManyUsers)
             .quota("users")
             .with("users_max", max),
-        Error::Blocked { user, other } => new(Code::FailedPrecondition, ErrorReason::Blocked)
-            .with("user_id", user)
-            .with("other_id", other),
-        Error::PostNotFound { post } => {
-            new(Code::NotFound, ErrorReason::PostNotFound).with("post_id", post)
-        }
+        Error::Blocked { user, other } => blocked(message, &user, &other),
+        Error::PostNotFound { post } => post_not_found(message, post),
         Error::PostDeleted { author, request_id } => new(Code::NotFound, ErrorReason::PostDeleted)
             .with("author_id", author)
             .with("request_id", request_id.as_str()),
@@ -309,17 +305,49 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
         Error::OutcomeUnknown => {
             new(Code::Unavailable, ErrorReason::OutcomeUnknown).retry_after(DRAIN_DELAY)
         }
-        Error::NodeBehind { wanted, applied } => new(Code::Unavailable, ErrorReason::NodeBehind)
-            .with("wanted_revision", wanted)
-            .with("applied_revision", applied)
-            .retry_after(BUSY_DELAY),
         Error::Stopping => return draining(),
-        Error::Live(error) => return of_live(&error),
-        Error::Abandoned => return deadline_exceeded(),
-        Error::Log(storage::Error::IndexLost { .. }) => return index_lost(),
-        Error::Missing { .. } | Error::Log(_) => return internal(&message),
+        Error::Read(error) => return of_query(error),
     };
     builder.into_status()
+}
+
+/// An error of a query: a refusal, or a failure.
+pub(super) fn of_query(error: query::Error) -> Status {
+    use query::Error;
+
+    let message = error.to_string();
+    let builder = match error {
+        Error::Cursor(error) => return of_cursor(&error),
+        Error::NodeBehind { wanted, applied } => {
+            StatusBuilder::new(Code::Unavailable, ErrorReason::NodeBehind, message)
+                .with("wanted_revision", wanted)
+                .with("applied_revision", applied)
+                .retry_after(BUSY_DELAY)
+        }
+        Error::Blocked { user, other } => blocked(message, &user, &other),
+        Error::PostNotFound { post } => post_not_found(message, post),
+        Error::Abandoned => return deadline_exceeded(),
+        Error::Missing(_) => return internal(&message),
+        Error::Storage(error) => return of_storage(&error, &message),
+    };
+    builder.into_status()
+}
+
+fn of_storage(error: &storage::Error, message: &str) -> Status {
+    match error {
+        storage::Error::IndexLost { .. } => index_lost(),
+        _ => internal(message),
+    }
+}
+
+fn blocked(message: String, user: &UserId, other: &UserId) -> StatusBuilder {
+    StatusBuilder::new(Code::FailedPrecondition, ErrorReason::Blocked, message)
+        .with("user_id", user)
+        .with("other_id", other)
+}
+
+fn post_not_found(message: String, post: PostId) -> StatusBuilder {
+    StatusBuilder::new(Code::NotFound, ErrorReason::PostNotFound, message).with("post_id", post)
 }
 
 /// A user names themselves in `field`, where they must name another.
@@ -334,19 +362,24 @@ fn self_reference(
         .with("user_id", user)
 }
 
-fn too_many(of: EdgesOf) -> ErrorReason {
+/// # Panics
+/// There is no limit of that kind.
+fn too_many(of: RelationKind) -> ErrorReason {
     match of {
-        EdgesOf::Follows => ErrorReason::TooManyFollows,
-        EdgesOf::Blocks => ErrorReason::TooManyBlocks,
-        EdgesOf::Mutes => ErrorReason::TooManyMutes,
+        RelationKind::Follow => ErrorReason::TooManyFollows,
+        RelationKind::Block => ErrorReason::TooManyBlocks,
+        RelationKind::Mute => ErrorReason::TooManyMutes,
+        RelationKind::Like | RelationKind::Repost => {
+            unreachable!("nobody has too many of what they {of}")
+        }
     }
 }
 
 /// An error of a live feed: a refusal, or a failure.
-pub(super) fn of_live(error: &live::Error) -> Status {
+pub(super) fn of_live(error: live::Error) -> Status {
     let message = error.to_string();
     match error {
-        live::Error::Cursor(error) => of_cursor(error),
+        live::Error::Cursor(error) => of_cursor(&error),
         live::Error::TooManyStreamsOfUser { streams_max }
         | live::Error::TooManyStreams { streams_max } => {
             let of_user = matches!(error, live::Error::TooManyStreamsOfUser { .. });
@@ -357,8 +390,7 @@ pub(super) fn of_live(error: &live::Error) -> Status {
                 .retry_after(SCARCE_DELAY)
                 .into_status()
         }
-        live::Error::Log(storage::Error::IndexLost { .. }) => index_lost(),
-        live::Error::Missing { .. } | live::Error::Log(_) => internal(&message),
+        live::Error::Read(error) => of_query(error),
     }
 }
 

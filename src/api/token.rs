@@ -13,8 +13,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::engine::PagePosition;
 use crate::model::{Cursor, LogId, Revision};
+use crate::query::PagePosition;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {

@@ -52,7 +52,7 @@ pub(super) fn open(
     let reset_items = resets_on_gap(request.gap_policy)?.then_some(limits.page_items_default);
     let heartbeat = fields::heartbeat("heartbeat", request.heartbeat, limits)?;
     let options = WatchOptions { of, heartbeat, reset_items };
-    let live = calls.engine.watch(user, start, options).map_err(status::of_engine)?;
+    let live = calls.engine.watch(user, start, options).map_err(status::of_live)?;
     Ok(match until {
         Some(token) => live.until(token),
         None => live,
@@ -77,7 +77,7 @@ where
                 Err(error) => {
                     let reason = ErrorReason::Internal;
                     yield Ok(R::from_common(stream_responses::closing(reason, &live.cursor())));
-                    yield Err(status::of_live(&error));
+                    yield Err(status::of_live(error));
                     return;
                 }
             }

@@ -64,4 +64,65 @@ impl Cursor {
     pub fn needs(&self) -> Revision {
         self.after.max(self.snapshot_until)
     }
+
+    /// Checks that what follows this position can be served by a log of which `log` is there.
+    ///
+    /// # Errors
+    /// Says why it cannot.
+    pub fn check(&self, log: &LogExtent) -> Result<(), CursorError> {
+        if self.log != log.id {
+            return Err(CursorError::OfAnotherLog { given: self.log, own: log.id });
+        }
+        if self.needs() > log.head {
+            return Err(CursorError::BeyondHead { given: self.needs(), head: log.head });
+        }
+        if self.after < log.oldest {
+            return Err(CursorError::TooOld { oldest: Self::after(log.id, log.oldest) });
+        }
+        Ok(())
+    }
+}
+
+/// Which part of which log is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogExtent {
+    /// The log.
+    pub id: LogId,
+    /// The oldest position after which everything is kept.
+    pub oldest: Revision,
+    /// The newest durable change.
+    pub head: Revision,
+}
+
+/// Why a cursor cannot be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CursorError {
+    /// It is a position in another log.
+    #[error("the cursor belongs to another log ({given}, this is {own}): start again without it")]
+    OfAnotherLog {
+        /// The cursor's log.
+        given: LogId,
+        /// This log.
+        own: LogId,
+    },
+    /// It is after the newest change.
+    #[error(
+        "the cursor is at revision {given} but the log ends at {head}, as after a restore from an \
+         older backup: start again without it"
+    )]
+    BeyondHead {
+        /// The cursor's revision.
+        given: Revision,
+        /// The newest change.
+        head: Revision,
+    },
+    /// The changes after it are no longer kept.
+    #[error(
+        "the changes after the cursor are no longer kept: start again without it, or from \
+         `oldest_cursor`"
+    )]
+    TooOld {
+        /// The oldest position that can be served.
+        oldest: Cursor,
+    },
 }

@@ -201,7 +201,7 @@ impl Server {
         let limits = &config.limits;
         let admission = Admission::new(limits);
         let workers = Workers::start(limits.workers, &vital).map_err(Error::Workers)?;
-        for (worker, mailbox) in (1..).zip(engine.porters()) {
+        for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
         let connections = Connections::new(limits, workers.count());
@@ -264,12 +264,12 @@ fn bind(config: &Config) -> Result<Listener, Error> {
 
 /// Sets health to NOT_SERVING while the index cannot be read, and back to SERVING after.
 async fn report_health(health: &Health, engine: &Engine) -> Infallible {
-    let mut has_all = true;
+    let mut is_complete = true;
     loop {
         sleep(HEALTH_INTERVAL).await;
-        if has_all != engine.has_all() {
-            has_all = !has_all;
-            if has_all { health.serving().await } else { health.not_serving().await }
+        if is_complete != engine.is_complete() {
+            is_complete = !is_complete;
+            if is_complete { health.serving().await } else { health.not_serving().await }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::calls::Calls;
 use super::stall::{Closer, StallTracked};
 use super::v1_server::feed_service_server::FeedService;
 use super::{changes, v1};
-use crate::engine::EdgeKind;
+use crate::model::Relation;
 
 #[derive(Debug)]
 pub(super) struct FeedRpcs(pub(super) Calls);
@@ -23,7 +23,8 @@ impl FeedService for FeedRpcs {
     ) -> Result<Response<v1::FollowResponse>, Status> {
         let v1::FollowRequest { user_id, followee_id } = request.into_inner();
         let other = ("followee_id", followee_id.as_str());
-        let response = changes::edge(&self.0, EdgeKind::Follow, &user_id, other).await?;
+        let response =
+            changes::between_users(&self.0, (Relation::Follow, true), &user_id, other).await?;
         Ok(Response::new(response.into()))
     }
 
@@ -33,7 +34,8 @@ impl FeedService for FeedRpcs {
     ) -> Result<Response<v1::UnfollowResponse>, Status> {
         let v1::UnfollowRequest { user_id, followee_id } = request.into_inner();
         let other = ("followee_id", followee_id.as_str());
-        let response = changes::edge(&self.0, EdgeKind::Unfollow, &user_id, other).await?;
+        let response =
+            changes::between_users(&self.0, (Relation::Follow, false), &user_id, other).await?;
         Ok(Response::new(response.into()))
     }
 

@@ -5,7 +5,7 @@ use tonic::Status;
 use crate::api::calls::Calls;
 use crate::api::listing::{Listing, page_fields};
 use crate::api::{convert, fields, status, v1};
-use crate::engine::FeedQuery;
+use crate::query::HomeFeed;
 
 pub(super) async fn handle(
     calls: &Calls,
@@ -15,15 +15,15 @@ pub(super) async fn handle(
     let options = [fields::flag(exclude_self), fields::flag(include_all_replies)];
     let listing = Listing::open(calls, "NewsFeed", &options, page_fields!(request)).await?;
 
-    let (user, items_max, place) = listing.query();
-    let query = FeedQuery {
+    let (user, items_max, position) = listing.query();
+    let query = HomeFeed {
         user,
         items_max,
-        place,
+        position,
         with_own: !exclude_self,
         all_replies: include_all_replies,
     };
-    let page = calls.engine.news_feed(query).await.map_err(status::of_engine)?;
+    let page = calls.engine.ask(query).await.map_err(status::of_query)?;
     Ok(v1::NewsFeedResponse {
         items: page.items.iter().map(convert::feed_item).collect(),
         next_page_token: listing.next_page_token(page.next),

@@ -3,7 +3,8 @@
 use tonic::Status;
 
 use crate::api::calls::Calls;
-use crate::api::{convert, fields, v1};
+use crate::api::{convert, fields, status, v1};
+use crate::query::GetRelationships;
 
 pub(super) async fn handle(
     calls: &Calls,
@@ -12,7 +13,8 @@ pub(super) async fn handle(
     let user = fields::user_id("user_id", &request.user_id)?;
     let others = fields::each_once("other_ids", &request.other_ids, fields::user_id)?;
     let cursor = calls.reached("at_least_cursor", &request.at_least_cursor).await?;
-    let relationships = calls.engine.relationships(&user, &others);
+    let query = GetRelationships { user, others };
+    let relationships = calls.engine.ask(query).await.map_err(status::of_query)?;
     Ok(v1::GetRelationshipsResponse {
         relationships: relationships.iter().map(convert::relationship).collect(),
         cursor,

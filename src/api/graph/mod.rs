@@ -10,7 +10,8 @@ use super::calls::Calls;
 use super::listing::page_fields;
 use super::v1_server::graph_service_server::GraphService;
 use super::{changes, fields, lists, v1};
-use crate::engine::{EdgeKind, UserList};
+use crate::model::Relation;
+use crate::query::UserList;
 
 #[derive(Debug)]
 pub(super) struct GraphRpcs(pub(super) Calls);
@@ -23,7 +24,8 @@ impl GraphService for GraphRpcs {
     ) -> Result<Response<v1::BlockResponse>, Status> {
         let v1::BlockRequest { user_id, blocked_id } = request.into_inner();
         let other = ("blocked_id", blocked_id.as_str());
-        let response = changes::edge(&self.0, EdgeKind::Block, &user_id, other).await?;
+        let response =
+            changes::between_users(&self.0, (Relation::Block, true), &user_id, other).await?;
         Ok(Response::new(response.into()))
     }
 
@@ -33,7 +35,8 @@ impl GraphService for GraphRpcs {
     ) -> Result<Response<v1::UnblockResponse>, Status> {
         let v1::UnblockRequest { user_id, blocked_id } = request.into_inner();
         let other = ("blocked_id", blocked_id.as_str());
-        let response = changes::edge(&self.0, EdgeKind::Unblock, &user_id, other).await?;
+        let response =
+            changes::between_users(&self.0, (Relation::Block, false), &user_id, other).await?;
         Ok(Response::new(response.into()))
     }
 
@@ -43,7 +46,8 @@ impl GraphService for GraphRpcs {
     ) -> Result<Response<v1::MuteResponse>, Status> {
         let v1::MuteRequest { user_id, muted_id } = request.into_inner();
         let other = ("muted_id", muted_id.as_str());
-        let response = changes::edge(&self.0, EdgeKind::Mute, &user_id, other).await?;
+        let response =
+            changes::between_users(&self.0, (Relation::Mute, true), &user_id, other).await?;
         Ok(Response::new(response.into()))
     }
 
@@ -53,7 +57,8 @@ impl GraphService for GraphRpcs {
     ) -> Result<Response<v1::UnmuteResponse>, Status> {
         let v1::UnmuteRequest { user_id, muted_id } = request.into_inner();
         let other = ("muted_id", muted_id.as_str());
-        let response = changes::edge(&self.0, EdgeKind::Unmute, &user_id, other).await?;
+        let response =
+            changes::between_users(&self.0, (Relation::Mute, false), &user_id, other).await?;
         Ok(Response::new(response.into()))
     }
 

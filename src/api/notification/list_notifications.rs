@@ -5,15 +5,16 @@ use tonic::Status;
 use crate::api::calls::Calls;
 use crate::api::listing::{Listing, page_fields};
 use crate::api::{convert, status, v1};
+use crate::query::ListNotifications;
 
 pub(super) async fn handle(
     calls: &Calls,
     request: v1::ListNotificationsRequest,
 ) -> Result<v1::ListNotificationsResponse, Status> {
     let listing = Listing::open(calls, "ListNotifications", &[], page_fields!(request)).await?;
-    let (user, items_max, place) = listing.query();
-    let listed = calls.engine.notifications(user, items_max, place).await;
-    let listed = listed.map_err(status::of_engine)?;
+    let (user, items_max, position) = listing.query();
+    let query = ListNotifications { user, items_max, position };
+    let listed = calls.engine.ask(query).await.map_err(status::of_query)?;
     Ok(v1::ListNotificationsResponse {
         notifications: listed.page.items.iter().map(convert::notification).collect(),
         next_page_token: listing.next_page_token(listed.page.next),

@@ -5,8 +5,8 @@ use tonic::Status;
 use crate::api::calls::Calls;
 use crate::api::listing::{Listing, PageFields};
 use crate::api::{convert, fields, status, v1};
-use crate::engine::{PagePosition, ThreadQuery};
 use crate::model::PostId;
+use crate::query::{GetThread, PagePosition};
 
 pub(super) async fn handle(
     calls: &Calls,
@@ -38,9 +38,9 @@ pub(super) async fn handle(
     let at = calls.engine.cursor().after;
 
     // Replies are oldest first: the position in a token is that of the last reply before the page.
-    let after = listing.query().2.map(|place| PostId::at(place.before));
-    let query = ThreadQuery { viewer, post, after, depth_max, replies_max };
-    let thread = calls.engine.thread(query).await.map_err(status::of_engine)?;
+    let after = listing.query().2.map(|position| PostId::at(position.before));
+    let query = GetThread { viewer, post, after, depth_max, replies_max };
+    let thread = calls.engine.ask(query).await.map_err(status::of_query)?;
     let next = thread.next_after.map(|after| PagePosition { before: after.revision(), at });
     Ok(v1::GetThreadResponse {
         ancestors: thread.ancestors.iter().map(convert::thread_post).collect(),

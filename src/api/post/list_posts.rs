@@ -5,7 +5,7 @@ use tonic::Status;
 use crate::api::calls::Calls;
 use crate::api::listing::{Listing, page_fields};
 use crate::api::{convert, fields, status, v1};
-use crate::engine::AuthorQuery;
+use crate::query::AuthorFeed;
 
 pub(super) async fn handle(
     calls: &Calls,
@@ -17,16 +17,16 @@ pub(super) async fn handle(
     let options = [author.as_str(), flags[0], flags[1]];
     let listing = Listing::open(calls, "ListPosts", &options, page_fields!(request)).await?;
 
-    let (viewer, items_max, place) = listing.query();
-    let query = AuthorQuery {
+    let (viewer, items_max, position) = listing.query();
+    let query = AuthorFeed {
         viewer,
         author,
         items_max,
-        place,
+        position,
         with_replies: include_replies,
         with_reposts: include_reposts,
     };
-    let page = calls.engine.author_feed(query).await.map_err(status::of_engine)?;
+    let page = calls.engine.ask(query).await.map_err(status::of_query)?;
     Ok(v1::ListPostsResponse {
         items: page.items.iter().map(convert::feed_item).collect(),
         next_page_token: listing.next_page_token(page.next),

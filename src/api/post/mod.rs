@@ -12,7 +12,8 @@ use super::calls::Calls;
 use super::listing::page_fields;
 use super::v1_server::post_service_server::PostService;
 use super::{changes, fields, lists, v1};
-use crate::engine::{PostList, ReactionKind, UserList};
+use crate::model::Relation;
+use crate::query::{PostList, UserList};
 
 #[derive(Debug)]
 pub(super) struct PostRpcs(pub(super) Calls);
@@ -52,7 +53,8 @@ impl PostService for PostRpcs {
         request: Request<v1::LikeRequest>,
     ) -> Result<Response<v1::LikeResponse>, Status> {
         let v1::LikeRequest { user_id, post_id } = request.into_inner();
-        let response = changes::reaction(&self.0, ReactionKind::Like, &user_id, &post_id).await?;
+        let response =
+            changes::to_post(&self.0, (Relation::Like, true), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
     }
 
@@ -61,7 +63,8 @@ impl PostService for PostRpcs {
         request: Request<v1::UnlikeRequest>,
     ) -> Result<Response<v1::UnlikeResponse>, Status> {
         let v1::UnlikeRequest { user_id, post_id } = request.into_inner();
-        let response = changes::reaction(&self.0, ReactionKind::Unlike, &user_id, &post_id).await?;
+        let response =
+            changes::to_post(&self.0, (Relation::Like, false), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
     }
 
@@ -70,7 +73,8 @@ impl PostService for PostRpcs {
         request: Request<v1::RepostRequest>,
     ) -> Result<Response<v1::RepostResponse>, Status> {
         let v1::RepostRequest { user_id, post_id } = request.into_inner();
-        let response = changes::reaction(&self.0, ReactionKind::Repost, &user_id, &post_id).await?;
+        let response =
+            changes::to_post(&self.0, (Relation::Repost, true), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
     }
 
@@ -80,7 +84,7 @@ impl PostService for PostRpcs {
     ) -> Result<Response<v1::UnrepostResponse>, Status> {
         let v1::UnrepostRequest { user_id, post_id } = request.into_inner();
         let response =
-            changes::reaction(&self.0, ReactionKind::Unrepost, &user_id, &post_id).await?;
+            changes::to_post(&self.0, (Relation::Repost, false), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
     }
 

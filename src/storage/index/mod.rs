@@ -73,7 +73,7 @@ pub(super) const FILES: [&str; 2] = ["index.redb", "index.redb.new"];
 /// The tables.
 #[derive(Debug)]
 pub struct Index {
-    file: IndexFile,
+    file: Arc<IndexFile>,
     opening: Opening,
     hash_key: [u64; 2],
     complete_until: AtomicU64,
@@ -201,7 +201,7 @@ impl Index {
             Unfit::Index(Error::Damaged { file: file.to_owned(), what })
         })?;
         let index = Self {
-            file: IndexFile::new(opening.home.name(Which::Current).to_owned(), damage),
+            file: Arc::new(IndexFile::new(opening.home.name(Which::Current).to_owned(), damage)),
             opening: opening.clone(),
             hash_key: numbers.hash_key,
             complete_until: AtomicU64::new(numbers.complete_until.get()),
@@ -278,14 +278,14 @@ impl Index {
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
         assert_may_read();
         // Read first: what is seen is then at least as new.
         let user_count = self.user_count.load(Ordering::Acquire);
         let complete_until = self.complete_until();
         self.file.check()?;
         let transaction = self.file.guarded(|| Ok(opened(&self.database())?.begin_read()?))?;
-        Ok(Snapshot::new(&self.file, transaction, complete_until, user_count))
+        Ok(Snapshot::new(Arc::clone(&self.file), transaction, complete_until, user_count))
     }
 
     fn database(&self) -> RwLockReadGuard<'_, Option<OpenFile>> {

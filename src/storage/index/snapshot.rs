@@ -1,6 +1,7 @@
 //! Reading the index's tables as they are at one moment.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
@@ -13,8 +14,8 @@ use crate::model::{Mark, Revision};
 use crate::storage::error::Error;
 
 /// The tables at one moment. To make one costs little: a table is opened when it is asked for.
-pub struct Snapshot<'a> {
-    file: &'a IndexFile,
+pub struct Snapshot {
+    file: Arc<IndexFile>,
     transaction: ReadTransaction,
     complete_until: Revision,
     user_count: u32,
@@ -25,11 +26,11 @@ pub struct Snapshot<'a> {
     resident: OnceCell<ReadOnlyTable<StoredKey, u128>>,
 }
 
-impl<'a> Snapshot<'a> {
+impl Snapshot {
     /// What `transaction` sees: all up to `complete_until`, with the users below `user_count`, at
     /// least.
     pub(super) fn new(
-        file: &'a IndexFile,
+        file: Arc<IndexFile>,
         transaction: ReadTransaction,
         complete_until: Revision,
         user_count: u32,
@@ -175,7 +176,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-impl std::fmt::Debug for Snapshot<'_> {
+impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Snapshot(complete until {})", self.complete_until)
     }

@@ -9,9 +9,8 @@ use whimbrel::api::shared_response::SharedFeedResponse;
 use whimbrel::api::v1::WatchFeedResponse;
 use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::watch_feed_response::Message as Told;
-use whimbrel::live::{
-    CursorError, EventBatch, FeedEvent, FeedEventKind, Removal, StandIn, StreamMessage,
-};
+use whimbrel::live::{EventBatch, FeedEvent, FeedEventKind, Removal, StandIn, StreamMessage};
+use whimbrel::model::CursorError;
 use whimbrel::model::{
     Content, Cursor, Facet, Facets, Feature, Link, LogId, Post, PostText, Revision, Tag, Timestamp,
     UserId,
