@@ -64,7 +64,7 @@ pub use crate::query::{
     Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePosition, PostList,
     PostView, Profile, Relationship, Thread, ThreadPost, UserList,
 };
-use crate::runtime::{Clock, Vital};
+use crate::runtime::{Clock, CriticalThreads};
 pub use crate::state::NotificationKind;
 use crate::state::State;
 use crate::storage::{Log, OpenedIndex};
@@ -97,7 +97,7 @@ impl Engine {
     /// all revisions stay in memory, and the next start replays them all again.
     ///
     /// From now on the engine is the log's only writer. A failure of its threads, as of the disk,
-    /// is told to `vital`; what was not answered by then is answered with
+    /// is told to `critical`; what was not answered by then is answered with
     /// [`Error::OutcomeUnknown`].
     ///
     /// # Errors
@@ -106,11 +106,11 @@ impl Engine {
         log: Arc<dyn Log>,
         limits: &Limits,
         clock: Clock,
-        vital: &Vital,
+        critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         limits.check()?;
         let view = State::new(Arc::clone(&log), limits);
-        Self::on_view(log, Arc::new(view), limits, clock, vital)
+        Self::on_view(log, Arc::new(view), limits, clock, critical)
     }
 
     /// As [`Engine::open`], with an index that was made from `log`: only what it lacks is
@@ -123,11 +123,11 @@ impl Engine {
         index: OpenedIndex,
         limits: &Limits,
         clock: Clock,
-        vital: &Vital,
+        critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         limits.check()?;
         let view = State::load(Arc::clone(&log), index, limits);
-        Self::on_view(log, Arc::new(view), limits, clock, vital)
+        Self::on_view(log, Arc::new(view), limits, clock, critical)
     }
 
     fn on_view(
@@ -135,7 +135,7 @@ impl Engine {
         view: Arc<State>,
         limits: &Limits,
         clock: Clock,
-        vital: &Vital,
+        critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         let hub = LiveFeeds::new(Arc::clone(&view), limits);
         let (carriers, porters) = Mailboxes::new(&hub, limits);
@@ -146,7 +146,7 @@ impl Engine {
             let (log, view, index) = (Arc::clone(&log), Arc::clone(&view), Arc::clone(index));
             let (running, stopped) = sync_channel(0);
             let indexer = Indexer::new(log, view, index, stopped, limits);
-            let indexing = vital.spawn("whimbrel-index", move || indexer.run())?;
+            let indexing = critical.spawn("whimbrel-index", move || indexer.run())?;
             threads.indexing = Some((running, indexing));
         }
         let mut applier = Applier::new(&log, Arc::clone(&view), Arc::clone(&replies), limits);
@@ -156,14 +156,14 @@ impl Engine {
         let (running, stopped) = sync_channel(0);
         let eraser =
             Compactor::new(Arc::clone(&log), Arc::clone(&view), clock.clone(), stopped, limits);
-        threads.others.push((running, vital.spawn("whimbrel-erase", move || eraser.run())?));
+        threads.others.push((running, critical.spawn("whimbrel-erase", move || eraser.run())?));
         let (running, stopped) = sync_channel(0);
         let guarded = Arc::clone(&log);
-        let guard = vital.spawn("whimbrel-guard", move || log_check::run(&guarded, &stopped))?;
+        let guard = critical.spawn("whimbrel-guard", move || log_check::run(&guarded, &stopped))?;
         threads.others.push((running, guard));
         let committer = Committer::new(log, Arc::clone(&view), replies, queue, clock, limits)?;
-        threads.working.push(vital.spawn("whimbrel-commit", move || committer.run())?);
-        threads.working.push(vital.spawn("whimbrel-apply", move || applier.run())?);
+        threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
+        threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
         let (porters, threads) = (Mutex::new(porters), Mutex::new(threads));
         Ok(Self(Arc::new(EngineShared { commands, view, hub, porters, threads })))
     }

@@ -4,9 +4,9 @@
 //! Nothing here knows what a feed is.
 
 mod clock;
-mod vital;
+mod critical_threads;
 mod workers;
 
 pub use clock::Clock;
-pub use vital::{Failure, Vital};
+pub use critical_threads::{CriticalThreads, Failure};
 pub use workers::{Workers, lane, spawn_local};

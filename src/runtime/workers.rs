@@ -5,7 +5,7 @@
 //!   Workers ── job ──▶ queue ──▶ worker: runs the job, which spawns ──▶ tasks of that thread
 //! ```
 //!
-//! A task that panics takes its worker down, and so, by [`Vital`], the process. Nothing here moves a
+//! A task that panics takes its worker down, and so, by [`CriticalThreads`], the process. Nothing here moves a
 //! task to another worker.
 
 use std::any::Any;
@@ -24,7 +24,7 @@ use pin_project_lite::pin_project;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 
-use super::Vital;
+use super::CriticalThreads;
 
 /// Jobs that wait for a worker. Beyond it who hands them out waits too, or is told.
 const QUEUE_JOBS_MAX: usize = 1_024;
@@ -63,17 +63,17 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts so many workers, at least one. A worker that fails or panics is a failure of `vital`.
+    /// Starts so many workers, at least one. A worker that fails or panics is a failure of `critical`.
     ///
     /// # Errors
     /// The machine gave no thread.
-    pub fn start(count: usize, vital: &Vital) -> io::Result<Self> {
+    pub fn start(count: usize, critical: &CriticalThreads) -> io::Result<Self> {
         let mut workers = Self { queues: Vec::new(), threads: Vec::new() };
         for lane in 1..=count.max(1) {
             let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
             workers.queues.push(queue);
             let run = move || run(lane, jobs);
-            workers.threads.push(vital.spawn(format!("whimbrel-worker-{lane}"), run)?);
+            workers.threads.push(critical.spawn(format!("whimbrel-worker-{lane}"), run)?);
         }
         Ok(workers)
     }

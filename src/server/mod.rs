@@ -28,7 +28,7 @@ use crate::api::{self, Admission, Health, StallWatch};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::model::Revision;
-use crate::runtime::{Clock, Failure, Vital, Workers};
+use crate::runtime::{Clock, CriticalThreads, Failure, Workers};
 use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Options, Probe};
 
 /// How long callers have to hear that the server failed.
@@ -86,7 +86,7 @@ pub enum Error {
 pub struct Server {
     listener: Listener,
     engine: Engine,
-    vital: Vital,
+    critical: CriticalThreads,
     routes: Routes,
     health: Health,
     stall_watch: StallWatch,
@@ -156,11 +156,11 @@ impl Server {
         index: Option<OpenedIndex>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         let started = std::time::Instant::now();
         let head = log.head();
         let indexed = index.as_ref().map_or(Revision::ZERO, |index| index.contents.complete_until);
-        let (limits, of_engine) = (config.limits.clone(), vital.clone());
+        let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let open = move || match index {
             Some(index) => Engine::open_indexed(log, index, &limits, clock, &of_engine),
             None => Engine::open(log, &limits, clock, &of_engine),
@@ -176,7 +176,7 @@ impl Server {
             stall_watch: stall_watch.clone(),
             reflection: config.reflection,
         })?;
-        Ok(Self { listener, engine, vital, routes, health, stall_watch, config })
+        Ok(Self { listener, engine, critical, routes, health, stall_watch, config })
     }
 
     /// Where it listens; the first address, if there are several.
@@ -196,13 +196,13 @@ impl Server {
     /// and the log is closed last.
     ///
     /// # Errors
-    /// A vital part failed; then only callers under way are still told. Or there are no threads to
+    /// A critical part failed; then only callers under way are still told. Or there are no threads to
     /// serve on.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { mut listener, engine, vital, routes, mut health, stall_watch, config } = self;
+        let Self { mut listener, engine, critical, routes, mut health, stall_watch, config } = self;
         let limits = &config.limits;
         let admission = Admission::new(limits);
-        let workers = Workers::start(limits.workers, &vital).map_err(Error::Workers)?;
+        let workers = Workers::start(limits.workers, &critical).map_err(Error::Workers)?;
         for (lane, porter) in (1..).zip(engine.porters()) {
             workers.spawn_on(lane, move || porter.run()).await;
         }
@@ -236,7 +236,7 @@ impl Server {
                 () = accepting => None,
                 () = stall_watch.run() => None,
                 () = stopping => None,
-                failure = vital.failed() => Some(failure),
+                failure = critical.failed() => Some(failure),
             }
         };
 
@@ -252,7 +252,7 @@ impl Server {
             engine.stop().await;
         }
         // One may also have failed over its last work.
-        match failure.or_else(|| vital.failure()) {
+        match failure.or_else(|| critical.failure()) {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
         }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use whimbrel::storage::{LocalLog, Log, Options};
 use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, PostText, ReplyTo, Revision, Timestamp, UserId,
 };
 use whimbrel::runtime::Clock;
+use whimbrel::storage::{LocalLog, Log, Options};
 
 use crate::data::{self, Act, Data, Deed};
 use crate::error::Error;

@@ -13,7 +13,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::{Engine, ReactionKind};
 use whimbrel::model::{Change, Content, Event, PostId, PostRef, Revision, Timestamp, UserId};
 use whimbrel::query::{Evidence, Question};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::State;
 use whimbrel::storage::{Files, Index, LocalLog, Log};
 
@@ -116,7 +116,7 @@ async fn a_slow_lookup_holds_up_nobody() {
     let open = |gets: &Valve| {
         let log = LocalLog::on_storage(disk.clone(), "memory", OPTIONS).unwrap();
         let log = AlteredLog::new(Arc::new(log), SlowToGet(gets.clone()));
-        Engine::open(log, &Limits::default(), Clock::system(), &Vital::new()).unwrap()
+        Engine::open(log, &Limits::default(), Clock::system(), &CriticalThreads::new()).unwrap()
     };
     let valve = Valve::default();
     let engine = open(&valve);
@@ -287,10 +287,10 @@ impl Queue {
             index_interval: Duration::from_secs(60 * 60),
             ..Limits::default()
         };
-        let (clock, vital) = (Clock::system(), Vital::new());
+        let (clock, critical) = (Clock::system(), CriticalThreads::new());
         let engine = match index {
-            Some(index) => Engine::open_indexed(log, index, &limits, clock, &vital),
-            None => Engine::open(log, &limits, clock, &vital),
+            Some(index) => Engine::open_indexed(log, index, &limits, clock, &critical),
+            None => Engine::open(log, &limits, clock, &critical),
         };
         Self { engine: engine.unwrap(), turns }
     }

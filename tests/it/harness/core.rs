@@ -8,7 +8,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Engine, Published};
 use whimbrel::live::{FeedEventKind, LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{PostText, RequestId, UserId};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{Index, LocalLog, Options};
 
 use super::disk::Disk;
@@ -131,10 +131,10 @@ fn open(disk: &Disk, index: Option<&Disk>, limits: &Limits, clock: &Clock) -> En
         let opened = Index::on_storage(index, "index", &log, options, limits.request_id_kept);
         opened.expect("the index opens")
     });
-    let (log, clock, vital) = (Arc::new(log), clock.clone(), Vital::new());
+    let (log, clock, critical) = (Arc::new(log), clock.clone(), CriticalThreads::new());
     let engine = match index {
-        Some(index) => Engine::open_indexed(log, index, limits, clock, &vital),
-        None => Engine::open(log, limits, clock, &vital),
+        Some(index) => Engine::open_indexed(log, index, limits, clock, &critical),
+        None => Engine::open(log, limits, clock, &critical),
     };
     engine.expect("the engine opens")
 }

@@ -13,7 +13,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::{EdgeKind, Engine, ReactionKind};
 use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId};
-use whimbrel::runtime::{Clock, Vital, Workers, lane};
+use whimbrel::runtime::{Clock, CriticalThreads, Workers, lane};
 use whimbrel::storage::LocalLog;
 
 use crate::harness::core::{FEED, post, user};
@@ -192,9 +192,9 @@ impl World {
             ..Limits::default()
         };
         change(&mut limits);
-        let vital = Vital::new();
-        let engine = Engine::open(Arc::new(log), &limits, Clock::system(), &vital).unwrap();
-        let workers = Workers::start(2, &vital).unwrap();
+        let critical = CriticalThreads::new();
+        let engine = Engine::open(Arc::new(log), &limits, Clock::system(), &critical).unwrap();
+        let workers = Workers::start(2, &critical).unwrap();
         for (lane, porter) in (1..).zip(engine.porters()) {
             workers.spawn_on(lane, move || porter.run()).await;
         }

@@ -10,7 +10,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::live::{Start, StreamMessage, WatchOptions};
 use whimbrel::model::{Change, Content, Cursor, Event, PostText, Revision, Timestamp, UserId};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{Error, Index, LocalLog, Log};
 
 use crate::harness::core::FEED;
@@ -114,7 +114,7 @@ fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<AlteredLog<Counts>>) {
         index,
         &limits,
         Clock::system(),
-        &Vital::new(),
+        &CriticalThreads::new(),
     );
     (engine.unwrap(), log)
 }

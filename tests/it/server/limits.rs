@@ -9,7 +9,7 @@ use whimbrel::api::v1::post_service_client::PostServiceClient;
 use whimbrel::api::v1::{GetThreadRequest, ListNotificationsRequest};
 use whimbrel::config::{self, Config, LimitError, Limits};
 use whimbrel::engine::{Engine, OpenError};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::server::{Error, Server};
 use whimbrel::storage::{LocalLog, Options};
 
@@ -164,7 +164,7 @@ fn an_engine_checks_its_limits() {
     let limits = Limits { passes_max: 0, ..Limits::default() };
     let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log = LocalLog::on_storage(Disk::default(), "memory", options).unwrap();
-    match Engine::open(Arc::new(log), &limits, Clock::system(), &Vital::new()) {
+    match Engine::open(Arc::new(log), &limits, Clock::system(), &CriticalThreads::new()) {
         Err(OpenError::Limit(LimitError::OutOfRange { .. })) => {}
         Err(error) => panic!("refused for something else: {error}"),
         Ok(_) => panic!("not refused"),

@@ -14,7 +14,7 @@ use whimbrel::model::{
     Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, Post, Revision, Tag,
     Timestamp,
 };
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, Options};
 
 use crate::harness::core::{FEED, post, request_id, step, texts, user};
@@ -106,7 +106,8 @@ async fn posts_are_erased_together_once_an_interval() {
     let limits = Limits { compaction_interval: Duration::from_millis(50), ..Limits::default() };
     let log = AlteredLog::new(in_memory(), Noted::default());
     let noted = &log.alter;
-    let open = || Engine::open(Arc::clone(&log) as _, &limits, clock.clone(), &Vital::new());
+    let open =
+        || Engine::open(Arc::clone(&log) as _, &limits, clock.clone(), &CriticalThreads::new());
     let engine = open().unwrap();
     let delete = async |text: &str| {
         let published = engine.publish(user("alice"), post(text), None).await.unwrap();
@@ -133,7 +134,8 @@ async fn posts_are_erased_together_once_an_interval() {
 async fn what_was_postponed_is_tried_again() {
     let log = AlteredLog::new(in_memory(), Noted::default());
     let noted = &log.alter;
-    let engine = Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &Vital::new());
+    let engine =
+        Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &CriticalThreads::new());
     let engine = engine.unwrap();
     let one = engine.publish(user("alice"), post("one"), None).await.unwrap().post;
     engine.react(ReactionKind::Repost, user("bob"), one.id()).await.unwrap();
@@ -150,7 +152,8 @@ async fn what_was_postponed_is_tried_again() {
 #[tokio::test]
 async fn a_stop_gives_a_compaction_up() {
     let log = AlteredLog::new(in_memory(), Endless(Semaphore::new(0)));
-    let engine = Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &Vital::new());
+    let engine =
+        Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &CriticalThreads::new());
     let engine = engine.unwrap();
     delete_one(&engine).await;
     let _begun = within("a compaction to begin", log.alter.0.acquire()).await.unwrap();
@@ -161,11 +164,11 @@ async fn a_stop_gives_a_compaction_up() {
 #[tokio::test]
 async fn a_compaction_that_fails_ends_the_engine() {
     for panics in [false, true] {
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         let log = AlteredLog::new(in_memory(), Broken { panics });
-        let engine = Engine::open(log, &often(), Clock::system(), &vital).unwrap();
+        let engine = Engine::open(log, &often(), Clock::system(), &critical).unwrap();
         delete_one(&engine).await;
-        let failure = within("the failure to be told", vital.failed()).await;
+        let failure = within("the failure to be told", critical.failed()).await;
         assert_eq!(failure.part, "whimbrel-erase");
     }
 }
@@ -232,9 +235,9 @@ impl Data {
     fn open(&self, limits: &Limits) -> (Arc<LocalLog>, Engine) {
         let log = Arc::new(LocalLog::open(self.0.path(), OPTIONS).unwrap());
         let index = Index::open(self.0.path(), &*log, OPTIONS, limits.request_id_kept).unwrap();
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         let opened =
-            Engine::open_indexed(Arc::clone(&log) as _, index, limits, Clock::system(), &vital);
+            Engine::open_indexed(Arc::clone(&log) as _, index, limits, Clock::system(), &critical);
         (log, opened.unwrap())
     }
 

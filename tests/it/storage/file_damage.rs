@@ -15,7 +15,7 @@ use whimbrel::engine::{
 };
 use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId, Revision, UserId};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{Index, LocalLog, Options};
 
 use crate::harness::core::{FEED, post, user};
@@ -109,8 +109,8 @@ fn damage(file: &[u8], files: impl Fn(Vec<u8>) -> (Vec<u8>, Vec<u8>)) {
 
 /// How many reads are refused; or what is read wrong, or nothing if the start is refused.
 async fn outcome(log: Vec<u8>, index: Vec<u8>) -> Result<usize, Option<String>> {
-    let vital = Vital::new();
-    let opened = open(&Disk::holding(log), &Disk::holding(index), &vital);
+    let critical = CriticalThreads::new();
+    let opened = open(&Disk::holding(log), &Disk::holding(index), &critical);
     let Ok(engine) = opened else { return Err(None) };
     let mut refused = 0;
     for ((what, expected), (_, read)) in whole().reads.iter().zip(read_all(&engine).await) {
@@ -283,21 +283,21 @@ fn whole() -> &'static Whole {
     static WHOLE: OnceLock<Whole> = OnceLock::new();
     WHOLE.get_or_init(|| {
         let (log, index) = (Disk::default(), Disk::default());
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         runtime().block_on(async {
-            let engine = open(&log, &Disk::default(), &vital).unwrap();
+            let engine = open(&log, &Disk::default(), &critical).unwrap();
             make_changes(&engine).await;
             within("the engine to stop", engine.stop()).await;
         });
         // Written in a few steps, so that most of the file is in use.
         runtime().block_on(async {
-            let engine = open(&log, &index, &vital).unwrap();
+            let engine = open(&log, &index, &critical).unwrap();
             within("the engine to stop", engine.stop()).await;
         });
         let (log, index) = (log.bytes(), index.bytes());
         let reads = runtime().block_on(async {
             let files = (Disk::holding(log.clone()), Disk::holding(index.clone()));
-            let engine = open(&files.0, &files.1, &vital).unwrap();
+            let engine = open(&files.0, &files.1, &critical).unwrap();
             let reads = read_all(&engine).await.into_iter();
             let reads = reads.map(|(what, read)| (what, read.unwrap())).collect();
             within("the engine to stop", engine.stop()).await;
@@ -336,7 +336,7 @@ async fn make_changes(engine: &Engine) {
 }
 
 /// An engine that has next to nothing in memory.
-fn open(log: &Disk, index: &Disk, vital: &Vital) -> Result<Engine, String> {
+fn open(log: &Disk, index: &Disk, critical: &CriticalThreads) -> Result<Engine, String> {
     let limits = Limits {
         recent_revisions_per_author_max: 1,
         index_events_max: EVENTS / 4,
@@ -348,7 +348,7 @@ fn open(log: &Disk, index: &Disk, vital: &Vital) -> Result<Engine, String> {
     let opened = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept);
     let opened = opened.map_err(|error| error.to_string())?;
     let (log, clock) = (Arc::new(log), Clock::system());
-    Engine::open_indexed(log, opened, &limits, clock, vital).map_err(|error| error.to_string())
+    Engine::open_indexed(log, opened, &limits, clock, critical).map_err(|error| error.to_string())
 }
 
 fn name(number: usize) -> UserId {

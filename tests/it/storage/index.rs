@@ -10,7 +10,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::model::{Change, Content, Event, PostText, RequestId, Revision, Timestamp, UserId};
 use whimbrel::query::{BacklogKind, BacklogQuery, PageQuery};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::State;
 use whimbrel::storage::{self, Index, LocalLog, Log, OpenedIndex};
 
@@ -414,7 +414,8 @@ fn open_engine(log: &FragileDisk, index: &FragileDisk) -> Engine {
     let log = LocalLog::on_storage(log.clone(), "disk", OPTIONS).unwrap();
     let kept = limits().request_id_kept;
     let opened = Index::on_storage(index, "index", &log, OPTIONS, kept).unwrap();
-    Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &Vital::new()).unwrap()
+    Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &CriticalThreads::new())
+        .unwrap()
 }
 
 fn opened_until(log: &[u8], index: &[u8]) -> Revision {

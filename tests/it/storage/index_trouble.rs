@@ -18,7 +18,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
 use whimbrel::query::PageQuery;
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::ReadError;
 use whimbrel::state::State;
 use whimbrel::storage::{Error, Index, LocalLog, Log, OpenedIndex, Probe};
@@ -213,13 +213,13 @@ fn a_failing_disk_of_the_index_ends_nothing() {
         let (log, index) = (Disk::default(), FragileDisk::default());
         let mut made = Revision::ZERO;
         runtime().block_on(async {
-            let vital = Vital::new();
+            let critical = CriticalThreads::new();
             let opened_log: Arc<dyn Log> =
                 Arc::new(LocalLog::on_storage(log.clone(), "log", OPTIONS).unwrap());
             let opened = Index::on_storage(&index, "index", &*opened_log, OPTIONS, KEPT).unwrap();
             fail(&index);
             let clock = Clock::system();
-            let engine = Engine::open_indexed(opened_log, opened, &limits(), clock, &vital);
+            let engine = Engine::open_indexed(opened_log, opened, &limits(), clock, &critical);
             let engine = engine.unwrap();
             let publish = async || {
                 let text = PostText::parse("hello").unwrap();
@@ -235,10 +235,10 @@ fn a_failing_disk_of_the_index_ends_nothing() {
             }
             index.heal();
             eventually("the index to be mended", async || engine.has_all().then_some(())).await;
-            assert_eq!(vital.failure(), None);
+            assert_eq!(critical.failure(), None);
             made = engine.cursor().needs();
             within("the engine to stop", engine.stop()).await;
-            assert_eq!(vital.failure(), None);
+            assert_eq!(critical.failure(), None);
         });
         let log: Arc<dyn Log> = Arc::new(LocalLog::on_storage(log, "log", OPTIONS).unwrap());
         assert!(made > Revision::new(20));

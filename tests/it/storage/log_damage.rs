@@ -14,7 +14,7 @@ use whimbrel::engine::{
 };
 use whimbrel::live::{self, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, Event, PostId, Revision};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{self, Index, LocalLog, Log};
 
 use crate::harness::core::{FEED, post, request_id, user};
@@ -164,17 +164,17 @@ fn what_is_gone_since_is_left_out() {
 fn a_deletion_that_cannot_be_read_ends_nothing() {
     let world = World::new();
     runtime().block_on(async {
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         let eraser_looks = |limits: &mut Limits| {
             limits.compaction_interval = Duration::from_millis(20);
         };
-        let (engine, hole) = world.open_for(&vital, world.places.deletion, eraser_looks);
+        let (engine, hole) = world.open_for(&critical, world.places.deletion, eraser_looks);
         let looked = async || (hole.alter.met.load(Ordering::SeqCst) > 2).then_some(());
         eventually("some looks", looked).await;
         engine.publish(user("author"), post("one more"), None).await.unwrap();
         tokio::select! {
             biased;
-            failure = vital.failed() => panic!("{failure:?}"),
+            failure = critical.failed() => panic!("{failure:?}"),
             () = std::future::ready(()) => {}
         }
         within("the engine to stop", engine.stop()).await;
@@ -244,7 +244,7 @@ impl World {
     fn new() -> Self {
         let (log, index) = (Disk::default(), Disk::default());
         let places = runtime().block_on(async {
-            let (engine, _) = open(&log, &index, &Vital::new(), Revision::ZERO, |_| {});
+            let (engine, _) = open(&log, &index, &CriticalThreads::new(), Revision::ZERO, |_| {});
             let follow = engine.follow(user("viewer"), user("author")).await.unwrap().revision;
             for followee in ["reposter", "answerer"] {
                 engine.follow(user("viewer"), user(followee)).await.unwrap();
@@ -277,16 +277,16 @@ impl World {
     }
 
     fn open(&self) -> (Engine, Arc<AlteredLog<Hole>>) {
-        self.open_for(&Vital::new(), Revision::ZERO, |_| {})
+        self.open_for(&CriticalThreads::new(), Revision::ZERO, |_| {})
     }
 
     fn open_for(
         &self,
-        vital: &Vital,
+        critical: &CriticalThreads,
         hole: Revision,
         change: impl FnOnce(&mut Limits),
     ) -> (Engine, Arc<AlteredLog<Hole>>) {
-        open(&self.log, &self.index, vital, hole, change)
+        open(&self.log, &self.index, critical, hole, change)
     }
 }
 
@@ -294,7 +294,7 @@ impl World {
 fn open(
     log: &Disk,
     index: &Disk,
-    vital: &Vital,
+    critical: &CriticalThreads,
     hole: Revision,
     change: impl FnOnce(&mut Limits),
 ) -> (Engine, Arc<AlteredLog<Hole>>) {
@@ -306,7 +306,7 @@ fn open(
     let hole = Hole { at: AtomicU64::new(hole.get()), met, spared };
     let log = AlteredLog::new(Arc::new(log), hole);
     let shared = Arc::clone(&log) as Arc<dyn Log>;
-    let engine = Engine::open_indexed(shared, index, &limits, Clock::system(), vital).unwrap();
+    let engine = Engine::open_indexed(shared, index, &limits, Clock::system(), critical).unwrap();
     (engine, log)
 }
 

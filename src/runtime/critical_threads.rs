@@ -1,6 +1,6 @@
 //! Threads that the process cannot live without.
 //!
-//! When one of them fails or panics, the process is to end visibly: whoever holds the [`Vital`]
+//! When one of them fails or panics, the process is to end visibly: whoever holds the [`CriticalThreads`]
 //! hears of it. Nothing here restarts a thread.
 
 use std::fmt;
@@ -10,13 +10,13 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-/// Starts vital threads and tells of the first that fails. Cheap to clone.
+/// Starts critical threads and tells of the first that fails. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Vital {
+pub struct CriticalThreads {
     first_failure: Arc<watch::Sender<Option<Failure>>>,
 }
 
-/// A vital thread failed: the process must end.
+/// A critical thread failed: the process must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{part} failed: {reason}")]
 pub struct Failure {
@@ -26,7 +26,7 @@ pub struct Failure {
     pub reason: String,
 }
 
-impl Vital {
+impl CriticalThreads {
     /// Nothing running, nothing failed.
     #[must_use]
     pub fn new() -> Self {
@@ -42,12 +42,12 @@ impl Vital {
         part: impl Into<String>,
         work: impl FnOnce() -> Result<(), E> + Send + 'static,
     ) -> std::io::Result<JoinHandle<()>> {
-        let (vital, part) = (self.clone(), part.into());
+        let (critical, part) = (self.clone(), part.into());
         std::thread::Builder::new().name(part.clone()).spawn(move || {
             match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => vital.fail(part, error.to_string()),
-                Err(panic) => vital.fail(part, panic_message(panic.as_ref())),
+                Ok(Err(error)) => critical.fail(part, error.to_string()),
+                Err(panic) => critical.fail(part, panic_message(panic.as_ref())),
             }
         })
     }
@@ -71,7 +71,7 @@ impl Vital {
     }
 
     fn fail(&self, part: String, reason: String) {
-        tracing::error!(part, reason, "a vital part failed");
+        tracing::error!(part, reason, "a critical part failed");
         self.first_failure.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {
@@ -82,7 +82,7 @@ impl Vital {
     }
 }
 
-impl Default for Vital {
+impl Default for CriticalThreads {
     fn default() -> Self {
         Self::new()
     }
