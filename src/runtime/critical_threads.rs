@@ -13,13 +13,13 @@ use tokio::sync::watch;
 /// Starts critical threads and tells of the first that fails. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CriticalThreads {
-    first_failure: Arc<watch::Sender<Option<Failure>>>,
+    first_failure: Arc<watch::Sender<Option<ThreadFailure>>>,
 }
 
 /// A critical thread failed: the process must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{part} failed: {reason}")]
-pub struct Failure {
+pub struct ThreadFailure {
     /// The thread's name.
     pub part: String,
     /// What happened, for the operator.
@@ -33,7 +33,7 @@ impl CriticalThreads {
         Self { first_failure: Arc::new(watch::Sender::new(None)) }
     }
 
-    /// Runs `work` on a thread named `part`. An `Err` or a panic is a [`Failure`].
+    /// Runs `work` on a thread named `part`. An `Err` or a panic is a [`ThreadFailure`].
     ///
     /// # Errors
     /// The machine gave no thread.
@@ -53,7 +53,7 @@ impl CriticalThreads {
     }
 
     /// Waits for the first failure; for ever, if there is none.
-    pub async fn failed(&self) -> Failure {
+    pub async fn failed(&self) -> ThreadFailure {
         let mut first_failure = self.first_failure.subscribe();
         let failed = first_failure.wait_for(Option::is_some).await;
         let failure = failed.ok().and_then(|failure| failure.clone());
@@ -66,7 +66,7 @@ impl CriticalThreads {
 
     /// The first failure, if there has been one.
     #[must_use]
-    pub fn failure(&self) -> Option<Failure> {
+    pub fn failure(&self) -> Option<ThreadFailure> {
         self.first_failure.borrow().clone()
     }
 
@@ -75,7 +75,7 @@ impl CriticalThreads {
         self.first_failure.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {
-                *first = Some(Failure { part, reason });
+                *first = Some(ThreadFailure { part, reason });
             }
             is_first
         });

@@ -8,5 +8,5 @@ mod critical_threads;
 mod workers;
 
 pub use clock::Clock;
-pub use critical_threads::{CriticalThreads, Failure};
+pub use critical_threads::{CriticalThreads, ThreadFailure};
 pub use workers::{Workers, lane, spawn_local};

@@ -28,7 +28,7 @@ use crate::api::{self, Admission, Health, StallWatch};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::model::Revision;
-use crate::runtime::{Clock, CriticalThreads, Failure, Workers};
+use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
 use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Options, Probe};
 
 /// How long callers have to hear that the server failed.
@@ -78,7 +78,7 @@ pub enum Error {
     Workers(std::io::Error),
     /// A part that the server cannot live without failed.
     #[error(transparent)]
-    Failed(#[from] Failure),
+    Failed(#[from] ThreadFailure),
 }
 
 /// A server that listens.
@@ -294,7 +294,7 @@ where
         Ok(done) => Ok(done?),
         Err(_) => {
             let reason = "it panicked".to_owned();
-            Err(Failure { part: part.to_owned(), reason }.into())
+            Err(ThreadFailure { part: part.to_owned(), reason }.into())
         }
     }
 }
