@@ -112,7 +112,7 @@ impl<T> Responder<T> {
     /// A caller on this thread's lane, and what it is to wait for.
     pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, Rejection>>) {
         let (sender, answer) = oneshot::channel();
-        (Self { lane: runtime::lane(), sender }, answer)
+        (Self { lane: runtime::current_shard(), sender }, answer)
     }
 
     /// Answers. A caller that has gone away gets no answer.

@@ -149,7 +149,7 @@ impl LiveFeeds {
 
     /// The lane whose streams are polled on this thread.
     fn lane_here(&self) -> usize {
-        Some(runtime::lane()).filter(|&lane| lane < self.lanes()).unwrap_or_default()
+        Some(runtime::current_shard()).filter(|&lane| lane < self.lanes()).unwrap_or_default()
     }
 
     fn lane(&self, lane: usize) -> &Shard {

@@ -9,4 +9,4 @@ mod workers;
 
 pub use clock::Clock;
 pub use critical_threads::{CriticalThreads, ThreadFailure};
-pub use workers::{Workers, lane, spawn_local};
+pub use workers::{Workers, current_shard, spawn_local};

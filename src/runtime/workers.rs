@@ -36,14 +36,14 @@ const BLOCKING_TIME_MAX: Duration = Duration::from_secs(1);
 type Job = Box<dyn FnOnce() + Send>;
 
 thread_local! {
-    static LANE: Cell<usize> = const { Cell::new(0) };
+    static SHARD: Cell<usize> = const { Cell::new(0) };
     static ALARM: Rc<Alarm> = Rc::default();
 }
 
 /// The worker that the calling thread is, from 1; 0 on every other thread.
 #[must_use]
-pub fn lane() -> usize {
-    LANE.get()
+pub fn current_shard() -> usize {
+    SHARD.get()
 }
 
 /// Spawns `future` on the worker that the calling thread is. It ends with the worker; if it
@@ -69,11 +69,11 @@ impl Workers {
     /// The machine gave no thread.
     pub fn start(count: usize, critical: &CriticalThreads) -> io::Result<Self> {
         let mut workers = Self { queues: Vec::new(), threads: Vec::new() };
-        for lane in 1..=count.max(1) {
+        for shard in 1..=count.max(1) {
             let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
             workers.queues.push(queue);
-            let run = move || run(lane, jobs);
-            workers.threads.push(critical.spawn(format!("whimbrel-worker-{lane}"), run)?);
+            let run = move || run(shard, jobs);
+            workers.threads.push(critical.spawn(format!("whimbrel-worker-{shard}"), run)?);
         }
         Ok(workers)
     }
@@ -84,13 +84,13 @@ impl Workers {
         self.queues.len()
     }
 
-    /// Spawns the future that `make` makes on worker `lane`, from 1 to [`Workers::count`]; waits
+    /// Spawns the future that `make` makes on worker `shard`, from 1 to [`Workers::count`]; waits
     /// while its queue is full. Does nothing if there is no such worker, or it has failed.
-    pub async fn spawn_on<F>(&self, lane: usize, make: impl FnOnce() -> F + Send + 'static)
+    pub async fn spawn_on<F>(&self, shard: usize, make: impl FnOnce() -> F + Send + 'static)
     where
         F: Future<Output = ()> + 'static,
     {
-        let Some(queue) = lane.checked_sub(1).and_then(|index| self.queues.get(index)) else {
+        let Some(queue) = shard.checked_sub(1).and_then(|index| self.queues.get(index)) else {
             return;
         };
         // One that has failed has told so.
@@ -100,11 +100,11 @@ impl Workers {
     /// As [`Workers::spawn_on`], but never waits. Whether it is done: not if the queue is full, there
     /// is no such worker, or it has failed.
     #[must_use]
-    pub fn try_spawn_on<F>(&self, lane: usize, make: impl FnOnce() -> F + Send + 'static) -> bool
+    pub fn try_spawn_on<F>(&self, shard: usize, make: impl FnOnce() -> F + Send + 'static) -> bool
     where
         F: Future<Output = ()> + 'static,
     {
-        let queue = lane.checked_sub(1).and_then(|index| self.queues.get(index));
+        let queue = shard.checked_sub(1).and_then(|index| self.queues.get(index));
         queue.is_some_and(|queue| queue.try_send(Box::new(move || spawn_local(make()))).is_ok())
     }
 
@@ -124,8 +124,8 @@ impl fmt::Debug for Workers {
 }
 
 /// A worker's life: until its queue is closed, or a task panics.
-fn run(lane: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
-    LANE.set(lane);
+fn run(shard: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
+    SHARD.set(shard);
     let mut builder = Builder::new_current_thread();
     builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX);
     let runtime = builder.build_local(LocalOptions::default())?;

@@ -13,7 +13,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::{EdgeKind, Engine, ReactionKind};
 use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId};
-use whimbrel::runtime::{Clock, CriticalThreads, Workers, lane};
+use whimbrel::runtime::{Clock, CriticalThreads, Workers, current_shard};
 use whimbrel::storage::LocalLog;
 
 use crate::harness::core::{FEED, post, user};
@@ -253,7 +253,7 @@ impl World {
         let options = WatchOptions { of, heartbeat, reset_items: None };
         self.workers
             .spawn_on(on, move || async move {
-                assert_eq!(lane(), on);
+                assert_eq!(current_shard(), on);
                 let mut stream = engine.watch(&user(name), Start::Now, options).unwrap();
                 while let Some(step) = stream.next().await.unwrap() {
                     if let StreamMessage::Batch { events, .. } = &step {

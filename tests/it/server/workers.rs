@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use whimbrel::api::v1::WatchFeedRequest;
 use whimbrel::api::v1::watch_feed_request::Start;
-use whimbrel::runtime::{Clock, CriticalThreads, Workers, lane, spawn_local};
+use whimbrel::runtime::{Clock, CriticalThreads, Workers, current_shard, spawn_local};
 use whimbrel::server::{Error, Server};
 use whimbrel::storage::{LocalLog, Log, Options};
 
@@ -19,12 +19,12 @@ use crate::harness::{HookedLog, Setup, TestServer, User, connect, within};
 #[tokio::test]
 async fn tasks_stay_on_their_worker() {
     let workers = Workers::start(3, &CriticalThreads::new()).unwrap();
-    assert_eq!((workers.count(), lane()), (3, 0));
+    assert_eq!((workers.count(), current_shard()), (3, 0));
     for number in 1..=3 {
         let (tell, told) = oneshot::channel();
         let task = move || async move {
-            let first = lane();
-            spawn_local(async move { tell.send((first, lane())).unwrap() });
+            let first = current_shard();
+            spawn_local(async move { tell.send((first, current_shard())).unwrap() });
         };
         workers.spawn_on(number, task).await;
         assert_eq!(within("the task", told).await.unwrap(), (number, number));
@@ -133,7 +133,7 @@ async fn connections_are_spread_over_the_workers() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let hook = {
         let seen = Arc::clone(&seen);
-        move || seen.lock().unwrap().push(lane())
+        move || seen.lock().unwrap().push(current_shard())
     };
     let (server, user, _folder) = hooked(3, hook).await;
     let mut served = JoinSet::new();
