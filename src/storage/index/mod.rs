@@ -10,7 +10,7 @@
 //!   ├── newest      author ──▶ mark
 //!   ├── posts_of    (author, mark)  ──▶ check       read where memory ends, see chains.rs
 //!   ├── changes_of  (user, mark)  ──▶ check         read where memory ends
-//!   ├── facts       (table, subject, place) ──▶ value, check   read where memory ends, see facts.rs
+//!   ├── records       (table, subject, place) ──▶ value, check   read where memory ends, see records.rs
 //!   ├── resident    (table, subject, place) ──▶ value   what memory has whole
 //!   ├── requests    revision ──▶ hash, time         as long as request ids are remembered
 //!   └── meta        what log it is made from, and until where
@@ -26,11 +26,11 @@
 
 mod blocks;
 mod chains;
-mod facts;
 mod home;
 mod mending;
 mod opening;
 mod probe;
+mod records;
 mod rows;
 mod snapshot;
 mod tables;

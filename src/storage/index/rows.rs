@@ -27,10 +27,10 @@ pub struct StoredRequest {
     pub time: LogTime,
 }
 
-/// A fact: its table, what it is about, and its place there.
+/// A record: its table, what it is about, and its place there.
 pub type StoredKey = (u8, u64, u64);
 
-/// Where those who read the index keep a fact.
+/// Where those who read the index keep a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Residency {
     /// Nowhere: it is read when it is asked for.
@@ -53,8 +53,8 @@ pub struct IndexContents {
     pub newest: Vec<(u32, Mark)>,
     /// The request ids that are remembered, oldest first.
     pub requests: Vec<StoredRequest>,
-    /// The facts that are kept in memory.
-    pub facts: Vec<(StoredKey, u128)>,
+    /// The records that are kept in memory.
+    pub records: Vec<(StoredKey, u128)>,
 }
 
 /// What some consecutive events change in the tables.
@@ -69,7 +69,7 @@ pub struct IndexRows {
     pub(super) posts: Vec<(u32, Mark)>,
     /// User and mark. Sorted once they are written.
     pub(super) changes: Vec<(u32, Mark)>,
-    pub(super) facts: BTreeMap<StoredKey, Option<u128>>,
+    pub(super) records: BTreeMap<StoredKey, Option<u128>>,
     pub(super) resident: BTreeMap<StoredKey, Option<u128>>,
     pub(super) requests: Vec<StoredRequest>,
 }
@@ -82,7 +82,7 @@ impl IndexRows {
             edges: BTreeMap::new(),
             posts: Vec::new(),
             changes: Vec::new(),
-            facts: BTreeMap::new(),
+            records: BTreeMap::new(),
             resident: BTreeMap::new(),
             requests: Vec::new(),
         }
@@ -125,38 +125,38 @@ impl IndexRows {
         }
     }
 
-    /// Makes something a fact, or none.
-    pub fn put_fact(&mut self, key: StoredKey, value: Option<u128>, keep: Residency) {
+    /// Makes something a record, or none.
+    pub fn put_record(&mut self, key: StoredKey, value: Option<u128>, keep: Residency) {
         match keep {
-            Residency::OnDisk => self.facts.insert(key, value),
+            Residency::OnDisk => self.records.insert(key, value),
             Residency::InMemory => self.resident.insert(key, value),
         };
     }
 
-    /// What was said of a fact here.
+    /// What was said of a record here.
     #[must_use]
-    pub fn fact(&self, key: StoredKey, keep: Residency) -> Option<Option<u128>> {
-        self.facts(keep).get(&key).copied()
+    pub fn record(&self, key: StoredKey, keep: Residency) -> Option<Option<u128>> {
+        self.records(keep).get(&key).copied()
     }
 
-    /// What was said here of the facts of a table about a subject.
-    pub fn facts_about(
+    /// What was said here of the records of a table about a subject.
+    pub fn records_of(
         &self,
         (table, subject): (u8, u64),
         keep: Residency,
     ) -> impl Iterator<Item = (StoredKey, Option<u128>)> {
         let all = (table, subject, 0)..=(table, subject, u64::MAX);
-        self.facts(keep).range(all).map(|(&key, &value)| (key, value))
+        self.records(keep).range(all).map(|(&key, &value)| (key, value))
     }
 
-    /// The facts that something was said of.
-    pub fn fact_keys(&self) -> impl Iterator<Item = StoredKey> {
-        self.facts.keys().copied()
+    /// The records that something was said of.
+    pub fn record_keys(&self) -> impl Iterator<Item = StoredKey> {
+        self.records.keys().copied()
     }
 
-    fn facts(&self, keep: Residency) -> &BTreeMap<StoredKey, Option<u128>> {
+    fn records(&self, keep: Residency) -> &BTreeMap<StoredKey, Option<u128>> {
         match keep {
-            Residency::OnDisk => &self.facts,
+            Residency::OnDisk => &self.records,
             Residency::InMemory => &self.resident,
         }
     }

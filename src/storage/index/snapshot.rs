@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
-use super::facts::{self, FACTS, Stored};
+use super::records::{self, RECORDS, Stored};
 use super::rows::{Residency, StoredKey};
 use super::tables::{EDGES, RESIDENT};
 use super::{IndexFile, TimelineKind};
@@ -21,7 +21,7 @@ pub struct Snapshot<'a> {
     posts_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
     changes_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
     edges: OnceCell<ReadOnlyTable<(u32, u32), u64>>,
-    facts: OnceCell<ReadOnlyTable<StoredKey, Stored>>,
+    records: OnceCell<ReadOnlyTable<StoredKey, Stored>>,
     resident: OnceCell<ReadOnlyTable<StoredKey, u128>>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Snapshot<'a> {
             posts_of: OnceCell::new(),
             changes_of: OnceCell::new(),
             edges: OnceCell::new(),
-            facts: OnceCell::new(),
+            records: OnceCell::new(),
             resident: OnceCell::new(),
         }
     }
@@ -62,43 +62,43 @@ impl<'a> Snapshot<'a> {
         Ok(since.map(|since| Revision::new(since.value())))
     }
 
-    /// A fact, if it is one.
+    /// A record, if it is one.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn fact(&self, key: StoredKey, keep: Residency) -> Result<Option<u128>, Error> {
+    pub fn record(&self, key: StoredKey, keep: Residency) -> Result<Option<u128>, Error> {
         self.file.guarded(|| match keep {
-            Residency::OnDisk => facts::get(self.facts()?, key),
+            Residency::OnDisk => records::get(self.records()?, key),
             Residency::InMemory => Ok(self.resident()?.get(key)?.map(|value| value.value())),
         })
     }
 
-    /// The facts of a table about a subject at places below `before`, highest first, at most
+    /// The records of a table about a subject at places below `before`, highest first, at most
     /// `max`; of those that are read when they are asked for.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn facts_before(
+    pub fn records_before(
         &self,
         about: (u8, u64),
         before: u64,
         max: usize,
     ) -> Result<Vec<(u64, u128)>, Error> {
-        self.file.guarded(|| facts::list_before(self.facts()?, about, before, max))
+        self.file.guarded(|| records::list_before(self.records()?, about, before, max))
     }
 
-    /// The facts of a table about a subject at places above `after`, lowest first, at most `max`;
+    /// The records of a table about a subject at places above `after`, lowest first, at most `max`;
     /// of those that are read when they are asked for.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn facts_after(
+    pub fn records_after(
         &self,
         about: (u8, u64),
         after: u64,
         max: usize,
     ) -> Result<Vec<(u64, u128)>, Error> {
-        self.file.guarded(|| facts::list_after(self.facts()?, about, after, max))
+        self.file.guarded(|| records::list_after(self.records()?, about, after, max))
     }
 
     /// The newest of `user`'s marks before `before`, newest first, at most `max`.
@@ -154,8 +154,8 @@ impl<'a> Snapshot<'a> {
         self.opened(&self.edges, EDGES)
     }
 
-    fn facts(&self) -> Result<&ReadOnlyTable<StoredKey, Stored>, redb::Error> {
-        self.opened(&self.facts, FACTS)
+    fn records(&self) -> Result<&ReadOnlyTable<StoredKey, Stored>, redb::Error> {
+        self.opened(&self.records, RECORDS)
     }
 
     fn resident(&self) -> Result<&ReadOnlyTable<StoredKey, u128>, redb::Error> {

@@ -10,7 +10,7 @@ use redb::{
 };
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
-use super::facts::{self, FACTS};
+use super::records::{self, RECORDS};
 use super::rows::{IndexContents, IndexRows, StoredEdge, StoredKey, StoredRequest};
 use crate::model::{LogTime, Mark, Revision, UserId};
 
@@ -24,7 +24,7 @@ const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
 /// Revision → (upper half, lower half of the hash, nanoseconds of the log's own time).
 const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
 
-/// The facts that are kept in memory.
+/// The records that are kept in memory.
 pub(super) const RESIDENT: TableDefinition<'_, StoredKey, u128> = TableDefinition::new("resident");
 
 /// Requests that room is made for before they are read. The number of rows is only what the file
@@ -80,7 +80,7 @@ pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(POSTS_OF)?;
     transaction.open_table(CHANGES_OF)?;
     transaction.open_table(REQUESTS)?;
-    facts::begin(&mut transaction.open_table(FACTS)?)?;
+    records::begin(&mut transaction.open_table(RECORDS)?)?;
     transaction.open_table(RESIDENT)?;
     Ok(())
 }
@@ -146,8 +146,8 @@ pub(super) fn load(
         let (key, value) = row?;
         let (key, value) = (key.value(), value.value());
         rising(&mut last, key)?;
-        sum = sum.wrapping_add(check::fact(key, value));
-        contents.facts.push((key, value));
+        sum = sum.wrapping_add(check::record(key, value));
+        contents.records.push((key, value));
     }
     Ok((contents, sum))
 }
@@ -199,9 +199,9 @@ pub(super) fn add(
         *sum = sum.wrapping_sub(before).wrapping_add(check::newest(author, mark.number()));
     }
 
-    let mut stored = transaction.open_table(FACTS)?;
-    for (&key, &value) in &rows.facts {
-        facts::put(&mut stored, key, value)?;
+    let mut stored = transaction.open_table(RECORDS)?;
+    for (&key, &value) in &rows.records {
+        records::put(&mut stored, key, value)?;
     }
     let mut resident = transaction.open_table(RESIDENT)?;
     for (&key, &value) in &rows.resident {
@@ -209,8 +209,8 @@ pub(super) fn add(
             Some(value) => resident.insert(key, value)?,
             None => resident.remove(key)?,
         };
-        let before = before.map_or(0, |before| check::fact(key, before.value()));
-        let after = value.map_or(0, |value| check::fact(key, value));
+        let before = before.map_or(0, |before| check::record(key, before.value()));
+        let after = value.map_or(0, |value| check::record(key, value));
         *sum = sum.wrapping_sub(before).wrapping_add(after);
     }
 
@@ -281,14 +281,18 @@ pub(super) mod check {
         mix(mix(3, u64::from(author)), mark)
     }
 
-    pub(super) fn fact((table, subject, place): StoredKey, value: u128) -> u64 {
+    pub(super) fn record((table, subject, place): StoredKey, value: u128) -> u64 {
         let key = mix(mix(mix(5, u64::from(table)), subject), place);
         mix(mix(key, (value >> 64) as u64), value as u64)
     }
 
     /// Of a row that comes right after that of `previous`. Not for a sum.
-    pub(in super::super) fn chained_fact(previous: StoredKey, key: StoredKey, value: u128) -> u64 {
-        mix(fact(previous, 6), fact(key, value))
+    pub(in super::super) fn chained_record(
+        previous: StoredKey,
+        key: StoredKey,
+        value: u128,
+    ) -> u64 {
+        mix(record(previous, 6), record(key, value))
     }
 
     /// Of a mark of a user's that comes right after another. Not for a sum.

@@ -1,4 +1,4 @@
-//! The table of facts that are read when they are asked for. IndexRows come and go, anywhere.
+//! The table of records that are read when they are asked for. IndexRows come and go, anywhere.
 //!
 //! ```text
 //!   (1, 7, 3) ──▶ value, check ◀┐ the check of a row is over the key before it,
@@ -20,7 +20,7 @@ use super::rows::StoredKey;
 use super::tables::check;
 
 /// Key → value and check.
-pub(super) const FACTS: TableDefinition<'_, StoredKey, Stored> = TableDefinition::new("facts");
+pub(super) const RECORDS: TableDefinition<'_, StoredKey, Stored> = TableDefinition::new("facts");
 
 pub(super) type Stored = (u128, u64);
 
@@ -29,7 +29,7 @@ const START: StoredKey = (0, 0, 0);
 /// After all keys.
 const END: StoredKey = (u8::MAX, u64::MAX, u64::MAX);
 
-/// What the facts of a list are about: their table, and their subject.
+/// What the records of a list are about: their table, and their subject.
 pub(super) type About = (u8, u64);
 
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +39,12 @@ struct Row {
     check: u64,
 }
 
-/// Puts in what every table of facts has.
+/// Puts in what every table of records has.
 pub(super) fn begin(table: &mut Table<'_, StoredKey, Stored>) -> Result<(), redb::Error> {
     insert(table, START, END, 0)
 }
 
-/// Makes something a fact, or none.
+/// Makes something a record, or none.
 pub(super) fn put(
     table: &mut Table<'_, StoredKey, Stored>,
     key: StoredKey,
@@ -69,7 +69,7 @@ pub(super) fn put(
     }
 }
 
-/// A fact, if it is one.
+/// A record, if it is one.
 pub(super) fn get(
     table: &impl ReadableTable<StoredKey, Stored>,
     key: StoredKey,
@@ -78,7 +78,7 @@ pub(super) fn get(
     Ok((row.key == key).then_some(row.value))
 }
 
-/// The facts at places below `before`, highest first, at most `max`.
+/// The records at places below `before`, highest first, at most `max`.
 pub(super) fn list_before(
     table: &impl ReadableTable<StoredKey, Stored>,
     about: About,
@@ -109,7 +109,7 @@ pub(super) fn list_before(
     }
 }
 
-/// The facts at places above `after`, lowest first, at most `max`.
+/// The records at places above `after`, lowest first, at most `max`.
 pub(super) fn list_after(
     table: &impl ReadableTable<StoredKey, Stored>,
     about: About,
@@ -174,7 +174,7 @@ fn read((key, stored): &(redb::AccessGuard<'_, StoredKey>, redb::AccessGuard<'_,
 }
 
 fn verify(previous: StoredKey, row: &Row) -> Result<(), redb::Error> {
-    let is_whole = check::chained_fact(previous, row.key, row.value) == row.check;
+    let is_whole = check::chained_record(previous, row.key, row.value) == row.check;
     if is_whole { Ok(()) } else { Err(broken(row.key)) }
 }
 
@@ -184,10 +184,12 @@ fn insert(
     key: StoredKey,
     value: u128,
 ) -> Result<(), redb::Error> {
-    table.insert(key, (value, check::chained_fact(previous, key, value)))?;
+    table.insert(key, (value, check::chained_record(previous, key, value)))?;
     Ok(())
 }
 
 fn broken((table, subject, place): StoredKey) -> redb::Error {
-    redb::Error::Corrupted(format!("facts of table {table} about {subject} at {place} are missing"))
+    redb::Error::Corrupted(format!(
+        "records of table {table} about {subject} at {place} are missing"
+    ))
 }
