@@ -84,7 +84,7 @@ impl Indexer {
         while self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Disconnected) {
             pause = look_interval;
             let is_enough = self.behind() >= self.events_max as u64;
-            if is_enough || written.elapsed() >= self.interval || self.index.needs_mending() {
+            if is_enough || written.elapsed() >= self.interval || self.index.needs_repair() {
                 // What is lost is rebuilt in memory at once if the disk is at fault.
                 if !self.works() && !self.disk_failed {
                     pause = self.retry_delay;
@@ -124,7 +124,7 @@ impl Indexer {
 
     /// Makes an index that is lost one that is in use.
     fn mend(&mut self) -> Result<(), storage::Error> {
-        if !self.index.needs_mending() {
+        if !self.index.needs_repair() {
             return Ok(());
         }
         let began = Instant::now();
@@ -147,7 +147,7 @@ impl Indexer {
             }
         }
         let seconds = began.elapsed().as_secs_f64();
-        let in_memory = self.index.needs_mending();
+        let in_memory = self.index.needs_repair();
         tracing::info!(%until, seconds, in_memory, "the index is rebuilt from the log, and in use");
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Indexer {
 
     /// Writes the next events, as many as one write takes.
     fn write(&mut self) -> Result<(), storage::Error> {
-        if self.index.needs_mending() {
+        if self.index.needs_repair() {
             return Ok(());
         }
         let written = self.write_to(&self.index, self.view.applied())?;

@@ -27,7 +27,7 @@ impl MemoryStore<'_> {
         loop {
             match read(&self.view.facts) {
                 Err(error @ storage::Error::IndexLost { .. }) => {
-                    if !self.view.index().is_some_and(|index| index.wait_until_mended()) {
+                    if !self.view.index().is_some_and(|index| index.wait_until_repaired()) {
                         return Err(error);
                     }
                 }

@@ -26,13 +26,13 @@ impl Index {
 
     /// Waits until it can be used. Whether it can: not if nobody mends it any more.
     #[must_use]
-    pub fn wait_until_mended(&self) -> bool {
-        self.file.wait_until_mended()
+    pub fn wait_until_repaired(&self) -> bool {
+        self.file.wait_until_repaired()
     }
 
     /// Whether it cannot be used, or is in memory only, where nothing more is to be written.
     #[must_use]
-    pub fn needs_mending(&self) -> bool {
+    pub fn needs_repair(&self) -> bool {
         self.file.loss().is_some() || self.writer().place == Place::Memory
     }
 

@@ -105,7 +105,7 @@ impl IndexFile {
     }
 
     /// Waits until it can be used. Whether it can: not if nobody mends it any more.
-    pub(super) fn wait_until_mended(&self) -> bool {
+    pub(super) fn wait_until_repaired(&self) -> bool {
         let mut trouble = self.trouble();
         while trouble.loss.is_some() && trouble.attended {
             trouble = self.changed.wait(trouble).unwrap_or_else(PoisonError::into_inner);
