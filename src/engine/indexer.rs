@@ -58,7 +58,7 @@ impl Indexer {
         stopped: Receiver<()>,
         limits: &Limits,
     ) -> Self {
-        index.attend(true);
+        index.set_repairing(true);
         Self {
             log,
             view,
@@ -218,7 +218,7 @@ impl Indexer {
 
 impl Drop for Indexer {
     fn drop(&mut self) {
-        self.index.attend(false);
+        self.index.set_repairing(false);
     }
 }
 

@@ -14,8 +14,8 @@ use crate::storage::log::Log;
 impl Index {
     /// Says that somebody mends the index from now on, or that nobody does any more. Whose use of
     /// it fails while somebody does gets [`Error::IndexLost`], and all others after that.
-    pub fn attend(&self, attended: bool) {
-        self.file.attend(attended);
+    pub fn set_repairing(&self, is_repaired: bool) {
+        self.file.set_repairing(is_repaired);
     }
 
     /// Why it cannot be used, if that is so.

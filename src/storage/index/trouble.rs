@@ -31,7 +31,7 @@ pub(super) struct IndexFile {
 #[derive(Debug, Default)]
 struct Trouble {
     /// Somebody mends it.
-    attended: bool,
+    is_repaired: bool,
     loss: Option<IndexLoss>,
 }
 
@@ -89,8 +89,8 @@ impl IndexFile {
     }
 
     /// From now on somebody mends it, or nobody does any more.
-    pub(super) fn attend(&self, attended: bool) {
-        self.trouble().attended = attended;
+    pub(super) fn set_repairing(&self, is_repaired: bool) {
+        self.trouble().is_repaired = is_repaired;
         self.changed.notify_all();
     }
 
@@ -107,7 +107,7 @@ impl IndexFile {
     /// Waits until it can be used. Whether it can: not if nobody mends it any more.
     pub(super) fn wait_until_repaired(&self) -> bool {
         let mut trouble = self.trouble();
-        while trouble.loss.is_some() && trouble.attended {
+        while trouble.loss.is_some() && trouble.is_repaired {
             trouble = self.changed.wait(trouble).unwrap_or_else(PoisonError::into_inner);
         }
         trouble.loss.is_none()
@@ -115,7 +115,7 @@ impl IndexFile {
 
     fn met(&self, error: Error) -> Error {
         let mut trouble = self.trouble();
-        if !trouble.attended {
+        if !trouble.is_repaired {
             return error;
         }
         let loss = trouble.loss.get_or_insert_with(|| {
