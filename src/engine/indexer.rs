@@ -139,7 +139,7 @@ impl Indexer {
         let until = self.index.complete_until();
         match self.rebuild(until) {
             Ok(None) => return Ok(()),
-            Ok(Some(fresh)) => self.index.replace_by(fresh),
+            Ok(Some(fresh)) => self.index.replace_with(fresh),
             Err(error) => {
                 // It is not lost for as long as somebody takes to see to the disk.
                 self.disk_failed = self.index.loss().is_some();
@@ -157,8 +157,10 @@ impl Indexer {
         let log = &*self.log;
         let fresh = match self.fresh.take() {
             Some(fresh) => fresh,
-            None if std::mem::take(&mut self.disk_failed) => self.index.begin_in_memory(log)?,
-            None => self.index.begin_rebuild(log)?,
+            None if std::mem::take(&mut self.disk_failed) => {
+                self.index.new_replacement_in_memory(log)?
+            }
+            None => self.index.new_replacement(log)?,
         };
         while fresh.complete_until() < until {
             if self.stopped.try_recv() == Err(TryRecvError::Disconnected) {

@@ -75,7 +75,7 @@ impl Index {
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn begin_rebuild(&self, log: &dyn Log) -> Result<Self, Error> {
+    pub fn new_replacement(&self, log: &dyn Log) -> Result<Self, Error> {
         let writer = self.writer();
         if let Some(loss) = self.file.loss() {
             let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
@@ -88,11 +88,11 @@ impl Index {
         Ok(index)
     }
 
-    /// As [`Index::begin_rebuild`], in memory, for where no file can be written.
+    /// As [`Index::new_replacement`], in memory, for where no file can be written.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn begin_in_memory(&self, log: &dyn Log) -> Result<Self, Error> {
+    pub fn new_replacement_in_memory(&self, log: &dyn Log) -> Result<Self, Error> {
         let OpenedIndex { index, .. } = self.opening.make_in_memory(log, self.hash_key)?;
         Ok(index)
     }
@@ -101,7 +101,7 @@ impl Index {
     ///
     /// # Panics
     /// `fresh` has less than this one had, which memory may have dropped.
-    pub fn replace_by(&self, fresh: Self) {
+    pub fn replace_with(&self, fresh: Self) {
         assert!(fresh.complete_until() >= self.complete_until(), "something would be missing");
         let mut writer = self.writer();
         let (users, complete_until) = (fresh.new_rows().next_user(), fresh.complete_until());

@@ -284,14 +284,14 @@ fn what_only_a_lost_index_has_is_refused_until_it_is_rebuilt() {
     assert!(view.feed_page_at_hand(&query_of_new).is_some(), "what memory has is read");
 
     disk.heal();
-    let fresh = index.begin_rebuild(&*log).unwrap();
+    let fresh = index.new_replacement(&*log).unwrap();
     let until = index.complete_until();
     let entries = log.read(Revision::ZERO, usize::try_from(until.get()).unwrap()).unwrap();
     let mut writing = view.write_to(&fresh).unwrap();
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
     fresh.write(&mut writing.into_rows(), entries.last().unwrap()).unwrap();
     view.reading().feed_page(&query).unwrap_err();
-    index.replace_by(fresh);
+    index.replace_with(fresh);
     assert_eq!(view.reading().feed_page(&query).unwrap().items[1..], expected[..]);
 }
 
