@@ -186,7 +186,7 @@ impl Indexer {
             self.view.indexed(&rows, until);
         }
         if self.behind() < self.events_max as u64 {
-            self.index.settle();
+            self.index.install_new_file();
         }
         Ok(())
     }

@@ -113,23 +113,23 @@ impl Index {
         self.now_has(users, complete_until);
         self.file.mended();
         if complete_until > Revision::ZERO {
-            self.settle();
+            self.install_new_file();
         } else {
-            self.opening.settle_if_alone(self);
+            self.opening.install_if_no_current(self);
         }
     }
 
     /// Puts a file that was being made in the place of the one before, now that it is whole. If
     /// that is not possible, it stays where it is, and the next start finds it there.
-    pub fn settle(&self) {
+    pub fn install_new_file(&self) {
         let mut writer = self.writer();
-        if writer.place != Place::New || !writer.may_settle {
+        if writer.place != Place::New || !writer.may_install {
             return;
         }
         match self.opening.home.put_in_place() {
             Ok(()) => writer.place = Place::Current,
             Err(error) => {
-                writer.may_settle = false;
+                writer.may_install = false;
                 let stays = self.opening.home.name(Which::New).display();
                 let why = why(&error);
                 tracing::warn!(%stays, why, "the rebuilt index cannot replace the old one");

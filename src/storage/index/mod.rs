@@ -90,7 +90,7 @@ struct Writer {
     rows_sum: u64,
     place: Place,
     /// Whether it was not tried in vain.
-    may_settle: bool,
+    may_install: bool,
 }
 
 /// Where the tables are.
@@ -207,7 +207,7 @@ impl Index {
             complete_until: AtomicU64::new(numbers.complete_until.get()),
             user_count: AtomicU32::new(user_count),
             database: RwLock::new(Some(database)),
-            writer: Mutex::new(Writer { rows_sum, place, may_settle: true }),
+            writer: Mutex::new(Writer { rows_sum, place, may_install: true }),
         };
         Ok(OpenedIndex { index, contents })
     }

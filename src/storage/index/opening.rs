@@ -54,12 +54,12 @@ impl Opening {
         if let Some(opened) = self.look(Which::New, log)? {
             let complete_until = opened.contents.complete_until;
             tracing::info!(%complete_until, "the rebuilding of the index goes on");
-            self.settle_if_alone(&opened.index);
+            self.install_if_no_current(&opened.index);
             return Ok(opened);
         }
         match self.make(log, [random(), random()]) {
             Ok(opened) => {
-                self.settle_if_alone(&opened.index);
+                self.install_if_no_current(&opened.index);
                 Ok(opened)
             }
             Err(error) => {
@@ -135,9 +135,9 @@ impl Opening {
     }
 
     /// Puts a new file in its place at once if there is none that it would replace.
-    pub(super) fn settle_if_alone(&self, index: &Index) {
+    pub(super) fn install_if_no_current(&self, index: &Index) {
         if matches!(self.home.is_there(Which::Current), Ok(false)) {
-            index.settle();
+            index.install_new_file();
         }
     }
 

@@ -134,7 +134,7 @@ fn a_rebuild_that_was_cut_off_goes_on() {
     let view = State::load(Arc::clone(&log), opened, &limits());
     replay(&view, &*log);
     write_index(&view, &*log, log.head());
-    view.index().unwrap().settle();
+    view.index().unwrap().install_new_file();
     drop(view);
     assert!(!new.exists());
     assert_eq!(open_index(folder.path(), &*log).contents.complete_until, log.head());
