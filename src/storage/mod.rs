@@ -6,14 +6,15 @@
 //!
 //! Nothing here knows what the changes mean.
 
+mod disk_reads;
 mod error;
 mod index;
 mod local;
 mod log;
-mod reading;
 mod redb_file;
 mod space;
 
+pub use disk_reads::forbid_disk_reads;
 pub use error::Error;
 pub use index::{
     Index, IndexContents, IndexLoss, IndexRows, OpenedIndex, Probe, Residency, Snapshot,
@@ -21,4 +22,3 @@ pub use index::{
 };
 pub use local::{Files, LocalLog, Options};
 pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, Tail, conformance};
-pub use reading::forbid_reading;

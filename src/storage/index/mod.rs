@@ -53,11 +53,11 @@ use super::index::trouble::IndexFile;
 pub use super::index::trouble::IndexLoss;
 use redb::{Database, ReadableDatabase};
 
+use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
 use super::local::Files;
 use super::local::Options;
 use super::log::{Log, LogEntry, codec};
-use super::reading::assert_may_read;
 use super::redb_file::{OpenFile, guarded, storage};
 use super::space::Space;
 use crate::model::{LogTime, Revision};
@@ -279,7 +279,7 @@ impl Index {
     /// # Errors
     /// The index is damaged or cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
-        assert_may_read();
+        assert_disk_reads_allowed();
         // Read first: what is seen is then at least as new.
         let user_count = self.user_count.load(Ordering::Acquire);
         let complete_until = self.complete_until();

@@ -26,9 +26,9 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 pub use super::local::place::Files;
 use super::local::place::{Folder, Place, Shelf};
 
+use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
 use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, codec};
-use super::reading::assert_may_read;
 use super::redb_file::{OpenFile, guarded, random, storage};
 use crate::model::{Event, LogId, Revision};
 
@@ -168,7 +168,7 @@ impl LocalLog {
         &self,
         read: impl FnOnce(redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        assert_may_read();
+        assert_disk_reads_allowed();
         let database = self.database();
         let read = guarded(&self.file, || {
             let transaction = database.begin_read().map_err(|error| storage(&self.file, error))?;

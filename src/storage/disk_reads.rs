@@ -4,15 +4,15 @@
 use std::cell::Cell;
 
 thread_local! {
-    static MAY_READ: Cell<bool> = const { Cell::new(true) };
+    static ARE_ALLOWED: Cell<bool> = const { Cell::new(true) };
 }
 
 /// From now on the calling thread reads neither a log nor an index. It may write.
-pub fn forbid_reading() {
-    MAY_READ.set(false);
+pub fn forbid_disk_reads() {
+    ARE_ALLOWED.set(false);
 }
 
 /// To be asked by whatever reads a file.
-pub(super) fn assert_may_read() {
-    debug_assert!(MAY_READ.get(), "a thread that others wait for reads the disk");
+pub(super) fn assert_disk_reads_allowed() {
+    debug_assert!(ARE_ALLOWED.get(), "a thread that others wait for reads the disk");
 }
