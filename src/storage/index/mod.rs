@@ -162,7 +162,7 @@ impl Index {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn on_storage(
+    pub fn with_files(
         files: &(impl Files + Clone),
         name: &str,
         log: &dyn Log,

@@ -113,7 +113,7 @@ impl LocalLog {
     ///
     /// # Errors
     /// As [`LocalLog::open`].
-    pub fn on_storage(files: impl Files, name: &str, options: Options) -> Result<Self, Error> {
+    pub fn with_files(files: impl Files, name: &str, options: Options) -> Result<Self, Error> {
         let shelf = Shelf::new(files, name, options);
         let file = shelf.file().to_owned();
         guarded(&file, || {

@@ -250,7 +250,7 @@ impl World {
     }
 
     fn on(disk: Disk, clock: Clock) -> Self {
-        let log = LocalLog::on_storage(disk.clone(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(disk.clone(), "memory", OPTIONS).unwrap();
         let log = AlteredLog::new(Arc::new(log), Looked::default());
         let limits = Limits { compaction_interval: INTERVAL, ..Limits::default() };
         let critical = CriticalThreads::new();

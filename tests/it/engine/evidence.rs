@@ -114,7 +114,7 @@ fn what_is_confirmed_is_so() {
 async fn a_slow_lookup_holds_up_nobody() {
     let disk = Disk::default();
     let open = |gets: &Valve| {
-        let log = LocalLog::on_storage(disk.clone(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(disk.clone(), "memory", OPTIONS).unwrap();
         let log = AlteredLog::new(Arc::new(log), SlowToGet(gets.clone()));
         Engine::open(log, &Limits::default(), Clock::system(), &CriticalThreads::new()).unwrap()
     };
@@ -210,9 +210,9 @@ struct Indexed {
 impl Indexed {
     fn new() -> Self {
         let log: Arc<dyn Log> =
-            Arc::new(LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap());
+            Arc::new(LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap());
         let kept = Duration::from_secs(60);
-        let index = Index::on_storage(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
+        let index = Index::with_files(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
         let view = State::load(Arc::clone(&log), index, &Limits::default());
         Self { log, view }
     }
@@ -275,10 +275,10 @@ struct Queue {
 
 impl Queue {
     fn new(index: Option<&Counted>) -> Self {
-        let log = LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap();
         let kept = Duration::from_secs(60);
         let index =
-            index.map(|index| Index::on_storage(index, "index", &log, OPTIONS, kept).unwrap());
+            index.map(|index| Index::with_files(index, "index", &log, OPTIONS, kept).unwrap());
         let (turns, taken) = channel();
         let log = AlteredLog::new(Arc::new(log), Turnstile(Mutex::new(taken)));
         let limits = Limits {

@@ -51,7 +51,7 @@ fn a_mark_beyond_all_marks_is_none() {
 /// than the log's.
 #[test]
 fn events_that_cannot_be_are_not_applied() {
-    let log = LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap();
+    let log = LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let is_applied = |view: &State, revision, change: &Change| {
         let event = Event::new(Timestamp::default(), change.clone());

@@ -183,7 +183,7 @@ async fn the_look_for_doubles_ends_somewhere() {
 async fn a_read_ends_when_its_caller_is_gone() {
     const REPLIES: usize = 2_000;
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap());
     let events = changes(REPLIES).into_iter();
     let events = events.map(|change| Event::new(Timestamp::default(), change));
     log.append(Revision::ZERO, events.collect()).unwrap();

@@ -327,7 +327,7 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
 /// A view of these changes, all in memory but for what they say.
 fn view_of(changes: &[Change]) -> State {
     let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::on_storage(Disk::default(), "memory", options).unwrap();
+    let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let limits = Limits { post_cache_bytes: 1 << 12, ..Limits::default() };
     let view = State::new(Arc::clone(&log), &limits);

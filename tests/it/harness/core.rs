@@ -126,9 +126,9 @@ fn text(kind: &FeedEventKind) -> &str {
 
 fn open(disk: &Disk, index: Option<&Disk>, limits: &Limits, clock: &Clock) -> Engine {
     let options = Options { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::on_storage(disk.clone(), "memory", options).expect("the log opens");
+    let log = LocalLog::with_files(disk.clone(), "memory", options).expect("the log opens");
     let index = index.map(|index| {
-        let opened = Index::on_storage(index, "index", &log, options, limits.request_id_kept);
+        let opened = Index::with_files(index, "index", &log, options, limits.request_id_kept);
         opened.expect("the index opens")
     });
     let (log, clock, critical) = (Arc::new(log), clock.clone(), CriticalThreads::new());

@@ -259,7 +259,7 @@ impl World {
         change(&mut limits);
         let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
         let log: Arc<dyn Log> =
-            Arc::new(LocalLog::on_storage(Disk::default(), "memory", options).unwrap());
+            Arc::new(LocalLog::with_files(Disk::default(), "memory", options).unwrap());
         let view = Arc::new(State::new(log, &limits));
         let hub = LiveFeeds::new(Arc::clone(&view), &limits);
         Self {

@@ -184,7 +184,7 @@ impl World {
     }
 
     async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
-        let log = LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap();
         let mut limits = Limits {
             workers: 2,
             undispatched_batches_max: BATCHES_MAX,

@@ -100,14 +100,14 @@ fn seed(disk: &Disk) {
         request_id: None,
     });
     let event = |change| Event::new(Timestamp::default(), change);
-    let log = LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap();
+    let log = LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap();
     log.append(Revision::ZERO, follows.chain(posts).map(event).collect()).unwrap();
 }
 
 fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<AlteredLog<Counts>>) {
     let limits = Limits { reads_max: READS_MAX, ..Limits::default() };
-    let log = LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap();
-    let index = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
+    let log = LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap();
+    let index = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
     let log = AlteredLog::new(Arc::new(log), Counts::default());
     let engine = Engine::open_indexed(
         Arc::clone(&log) as Arc<dyn Log>,

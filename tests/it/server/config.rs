@@ -171,7 +171,7 @@ async fn a_changed_byte_is_harmless_or_found() {
 }
 
 fn read(bytes: Vec<u8>) -> Result<Vec<LogEntry>, storage::Error> {
-    let log = LocalLog::on_storage(Disk::holding(bytes), "the file", OPTIONS)?;
+    let log = LocalLog::with_files(Disk::holding(bytes), "the file", OPTIONS)?;
     let entries = log.read(Revision::ZERO, usize::MAX);
     // redb may panic as it tidies up what only later writes need: loud, and after all was read.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(log)));

@@ -163,7 +163,7 @@ fn limits_that_contradict_each_other_are_named() {
 fn an_engine_checks_its_limits() {
     let limits = Limits { passes_max: 0, ..Limits::default() };
     let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::on_storage(Disk::default(), "memory", options).unwrap();
+    let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
     match Engine::open(Arc::new(log), &limits, Clock::system(), &CriticalThreads::new()) {
         Err(OpenError::Limit(LimitError::OutOfRange { .. })) => {}
         Err(error) => panic!("refused for something else: {error}"),

@@ -176,17 +176,17 @@ async fn publish(engine: &Engine, author: &str, number: u64) -> Result<u64, Erro
 /// A disk with a new log. How that comes to be is another matter: a folder gets it by a rename.
 fn new_disk() -> FragileDisk {
     let disk = FragileDisk::default();
-    drop(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
+    drop(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap());
     FragileDisk::with(disk.content())
 }
 
 fn open(disk: &FragileDisk, critical: &CriticalThreads) -> Engine {
-    let log: Arc<dyn Log> = Arc::new(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
+    let log: Arc<dyn Log> = Arc::new(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap());
     Engine::open(log, &Limits::default(), Clock::system(), critical).unwrap()
 }
 
 fn read_all(disk: FragileDisk) -> Vec<LogEntry> {
-    let log = LocalLog::on_storage(disk, "disk", OPTIONS).unwrap();
+    let log = LocalLog::with_files(disk, "disk", OPTIONS).unwrap();
     log.read(Revision::ZERO, usize::MAX).unwrap()
 }
 

@@ -212,7 +212,7 @@ fn the_index_outlives_the_erasure_of_the_post_it_ends_at() {
     let (log, disk) = (in_memory(), Disk::default());
     let kept = Limits::default().request_id_kept;
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
-    let open = || Index::on_storage(&disk, "index", &*log, OPTIONS, kept).unwrap();
+    let open = || Index::with_files(&disk, "index", &*log, OPTIONS, kept).unwrap();
     let entry = log.read(Revision::ZERO, 1).unwrap().remove(0);
     let index = open().index;
     index.write(&mut index.new_rows(), &entry).unwrap();
@@ -301,7 +301,7 @@ fn erasure(post: u64) -> Erasure {
 }
 
 fn in_memory() -> Arc<dyn Log> {
-    Arc::new(LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap())
+    Arc::new(LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap())
 }
 
 async fn delete_one(engine: &Engine) {

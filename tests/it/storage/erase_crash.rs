@@ -227,5 +227,5 @@ fn new_disk() -> FragileDisk {
 }
 
 fn open(disk: &FragileDisk) -> Arc<dyn Log> {
-    Arc::new(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap())
+    Arc::new(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap())
 }

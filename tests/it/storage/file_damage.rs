@@ -344,8 +344,8 @@ fn open(log: &Disk, index: &Disk, critical: &CriticalThreads) -> Result<Engine, 
         counted_posts_max: 1,
         ..Limits::default()
     };
-    let log = LocalLog::on_storage(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;
-    let opened = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept);
+    let log = LocalLog::with_files(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;
+    let opened = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_kept);
     let opened = opened.map_err(|error| error.to_string())?;
     let (log, clock) = (Arc::new(log), Clock::system());
     Engine::open_indexed(log, opened, &limits, clock, critical).map_err(|error| error.to_string())

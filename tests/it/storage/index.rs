@@ -81,7 +81,7 @@ fn a_log_that_ends_before_its_index_is_refused() {
     make_changes(&log_disk, &index_disk, &mut random);
     let index = Disk::holding(index_disk.content());
     let kept = limits().request_id_kept;
-    let error = Index::on_storage(&index, "the index", &shorter, OPTIONS, kept).unwrap_err();
+    let error = Index::with_files(&index, "the index", &shorter, OPTIONS, kept).unwrap_err();
     let storage::Error::EndsEarly { head, indexed_until, .. } = &error else { panic!("{error}") };
     assert_eq!(*head, shorter.head());
     assert!(indexed_until > head);
@@ -404,16 +404,16 @@ fn cut_both(
 /// The disks of a new log, and of an index that is not there yet.
 fn new_disks() -> (FragileDisk, FragileDisk) {
     let disk = FragileDisk::default();
-    drop(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
+    drop(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap());
     let log = FragileDisk::with(disk.content());
     let index = FragileDisk::beside(&log, Vec::new());
     (log, index)
 }
 
 fn open_engine(log: &FragileDisk, index: &FragileDisk) -> Engine {
-    let log = LocalLog::on_storage(log.clone(), "disk", OPTIONS).unwrap();
+    let log = LocalLog::with_files(log.clone(), "disk", OPTIONS).unwrap();
     let kept = limits().request_id_kept;
-    let opened = Index::on_storage(index, "index", &log, OPTIONS, kept).unwrap();
+    let opened = Index::with_files(index, "index", &log, OPTIONS, kept).unwrap();
     Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &CriticalThreads::new())
         .unwrap()
 }
@@ -424,11 +424,11 @@ fn opened_until(log: &[u8], index: &[u8]) -> Revision {
 }
 
 fn open_log(content: Vec<u8>) -> LocalLog {
-    LocalLog::on_storage(Disk::holding(content), "disk", OPTIONS).unwrap()
+    LocalLog::with_files(Disk::holding(content), "disk", OPTIONS).unwrap()
 }
 
 fn open_index(disk: &Disk, log: &dyn Log) -> OpenedIndex {
-    Index::on_storage(disk, "index", log, OPTIONS, limits().request_id_kept).unwrap()
+    Index::with_files(disk, "index", log, OPTIONS, limits().request_id_kept).unwrap()
 }
 
 fn user(number: usize) -> UserId {

@@ -145,10 +145,10 @@ fn right_or_refused<T: PartialEq + std::fmt::Debug>(
 /// An index of many rows, most of them in a few pages that are in use.
 fn write() -> (LocalLog, Disk, World) {
     let mut random = fastrand::Rng::with_seed(1);
-    let log = LocalLog::on_storage(Disk::default(), "log", OPTIONS).unwrap();
+    let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
     let kept = Limits::default().request_id_kept;
-    let OpenedIndex { index, .. } = Index::on_storage(&disk, "index", &log, OPTIONS, kept).unwrap();
+    let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
     let mut world = World::default();
     for part in 0..2 {
         let user = UserId::parse("somebody").unwrap();
@@ -182,5 +182,5 @@ fn write() -> (LocalLog, Disk, World) {
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
     let kept = Limits::default().request_id_kept;
-    Index::on_storage(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
+    Index::with_files(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
 }

@@ -119,10 +119,10 @@ fn assert_refused<T: std::fmt::Debug>(read: Result<T, Error>) {
 
 /// An index of many rows, written at random in many writes, and what is in it.
 fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u128>) {
-    let log = LocalLog::on_storage(Disk::default(), "log", OPTIONS).unwrap();
+    let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
     let kept = Limits::default().request_id_kept;
-    let OpenedIndex { index, .. } = Index::on_storage(&disk, "index", &log, OPTIONS, kept).unwrap();
+    let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
     let mut all = BTreeMap::new();
     for number in 0..WRITES {
         let user = UserId::parse(&format!("user{number}")).unwrap();
@@ -150,5 +150,5 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
     let kept = Limits::default().request_id_kept;
-    Index::on_storage(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
+    Index::with_files(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
 }

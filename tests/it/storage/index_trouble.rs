@@ -215,8 +215,8 @@ fn a_failing_disk_of_the_index_ends_nothing() {
         runtime().block_on(async {
             let critical = CriticalThreads::new();
             let opened_log: Arc<dyn Log> =
-                Arc::new(LocalLog::on_storage(log.clone(), "log", OPTIONS).unwrap());
-            let opened = Index::on_storage(&index, "index", &*opened_log, OPTIONS, KEPT).unwrap();
+                Arc::new(LocalLog::with_files(log.clone(), "log", OPTIONS).unwrap());
+            let opened = Index::with_files(&index, "index", &*opened_log, OPTIONS, KEPT).unwrap();
             fail(&index);
             let clock = Clock::system();
             let engine = Engine::open_indexed(opened_log, opened, &limits(), clock, &critical);
@@ -240,7 +240,7 @@ fn a_failing_disk_of_the_index_ends_nothing() {
             within("the engine to stop", engine.stop()).await;
             assert_eq!(critical.failure(), None);
         });
-        let log: Arc<dyn Log> = Arc::new(LocalLog::on_storage(log, "log", OPTIONS).unwrap());
+        let log: Arc<dyn Log> = Arc::new(LocalLog::with_files(log, "log", OPTIONS).unwrap());
         assert!(made > Revision::new(20));
         assert_eq!(log.head(), made, "all that was answered is there");
     }
@@ -251,9 +251,9 @@ fn a_failing_disk_of_the_index_ends_nothing() {
 #[test]
 fn what_only_a_lost_index_has_is_refused_until_it_is_rebuilt() {
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::on_storage(Disk::default(), "log", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap());
     let disk = FragileDisk::default();
-    let opened = Index::on_storage(&disk, "index", &*log, OPTIONS, KEPT).unwrap();
+    let opened = Index::with_files(&disk, "index", &*log, OPTIONS, KEPT).unwrap();
     let view = State::load(Arc::clone(&log), opened, &limits());
     append(&*log, 60);
     replay(&view, &*log);

@@ -300,8 +300,8 @@ fn open(
 ) -> (Engine, Arc<AlteredLog<Hole>>) {
     let mut limits = Limits { post_cache_bytes: 1, ..Limits::default() };
     change(&mut limits);
-    let log = LocalLog::on_storage(log.clone(), "log", OPTIONS).unwrap();
-    let index = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
+    let log = LocalLog::with_files(log.clone(), "log", OPTIONS).unwrap();
+    let index = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
     let (met, spared) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let hole = Hole { at: AtomicU64::new(hole.get()), met, spared };
     let log = AlteredLog::new(Arc::new(log), hole);
