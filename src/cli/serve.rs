@@ -131,7 +131,7 @@ impl Serve {
         let data_dir = config.data_dir.clone();
         // What is opened may be left at any moment, as by a kill.
         let server = tokio::select! {
-            server = Server::open_probing(config, Some(probe())) => server?,
+            server = Server::open_with_probe(config, Some(probe())) => server?,
             () = signals.stop() => return Ok(()),
         };
         let addresses = server.addresses().to_vec();

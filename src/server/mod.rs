@@ -102,14 +102,14 @@ impl Server {
     /// See [`Error`]. The configuration is checked, and the address bound, before the data are
     /// touched.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        Self::open_probing(config, None).await
+        Self::open_with_probe(config, None).await
     }
 
     /// As [`Server::open`]. An index over which a process has died is first looked into by `probe`.
     ///
     /// # Errors
     /// As [`Server::open`].
-    pub async fn open_probing(config: Config, probe: Option<Probe>) -> Result<Self, Error> {
+    pub async fn open_with_probe(config: Config, probe: Option<Probe>) -> Result<Self, Error> {
         config.check()?;
         let listener = bind(&config)?;
         let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
@@ -119,7 +119,7 @@ impl Server {
             let log = LocalLog::open(&data_dir, options)?;
             let options = Options { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
             let kept = limits.request_id_kept;
-            let index = Index::open_probing(&data_dir, &log, options, kept, probe)?;
+            let index = Index::open_with_probe(&data_dir, &log, options, kept, probe)?;
             Ok((Arc::new(log), index))
         };
         let (log, index) = apart("whimbrel-open", open).await?;

@@ -136,7 +136,7 @@ impl Index {
         options: Options,
         request_id_kept: Duration,
     ) -> Result<OpenedIndex, Error> {
-        Self::open_probing(dir, log, options, request_id_kept, None)
+        Self::open_with_probe(dir, log, options, request_id_kept, None)
     }
 
     /// As [`Index::open`]. A file over which a process has died is first looked into by `probe`, if
@@ -144,7 +144,7 @@ impl Index {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn open_probing(
+    pub fn open_with_probe(
         dir: &Path,
         log: &dyn Log,
         options: Options,

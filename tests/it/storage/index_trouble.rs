@@ -81,7 +81,7 @@ fn an_index_is_given_up_only_if_it_ends_who_opens_it() {
             fs::write(folder.path().join("index.busy"), "").unwrap();
         }
         let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
-        let opened = Index::open_probing(folder.path(), &log, OPTIONS, KEPT, probe).unwrap();
+        let opened = Index::open_with_probe(folder.path(), &log, OPTIONS, KEPT, probe).unwrap();
         assert!(!folder.path().join("index.busy").exists(), "it is open");
         opened.contents.complete_until == log.head()
     };
