@@ -102,9 +102,9 @@ ranges! {
     reads_max: 1..=512, "nothing would be read, or reads would take more threads than there are";
     disk_free_bytes_min: 0..=u64::MAX, "any will do";
     compaction_interval: TIME_MIN..=TIME_MAX, "the log would be rewritten without a pause, or never";
-    channel_events: 1..=(1 << 16), "nothing could be sent; each watched feed takes them at once";
-    step_feeds_max: 1..=MANY, "no feed would be sent anything, or calls would wait for all feeds";
-    passes_max: 1..=(1 << 16), "no post would be sent, or each feed be compared with too many";
+    channel_events_max: 1..=(1 << 16), "nothing could be sent; each watched feed takes them at once";
+    fan_out_step_feeds_max: 1..=MANY, "no feed would be sent anything, or calls would wait for all feeds";
+    active_fan_outs_max: 1..=(1 << 16), "no post would be sent, or each feed be compared with too many";
     undispatched_batches_max: 1..=(1 << 16), "nothing could be sent, or it would fill the memory";
     batch_events_max: 1..=256, "a batch has an event, and clients were promised no more than 256";
     batch_bytes_max: 1..=(64 << 10), "clients were promised no more than 64 KiB";

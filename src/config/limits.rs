@@ -119,14 +119,14 @@ pub struct Limits {
 
     /// Events, or runs of them, that a live feed's channel holds. Slots are allocated with the
     /// channel; a reader that falls behind is refilled from the log, so few do.
-    pub channel_events: usize,
+    pub channel_events_max: usize,
     /// Live feeds that are told without a pause, of new events and of posts on their way each. What
     /// else the worker has to do waits for that, and for the readers whom it woke: about a
     /// millisecond. A post to more of them is on its way for a while, and others overtake it.
-    pub step_feeds_max: usize,
+    pub fan_out_step_feeds_max: usize,
     /// Posts that are on their way, at once. Each is looked at for every feed that is told, and a
     /// reader gets all of them together, about what fits into a batch; newer events then wait.
-    pub passes_max: usize,
+    pub active_fan_outs_max: usize,
     /// Batches that wait for a worker to tell them, and as many that it has taken in. When full, its
     /// live feeds lag and read on in the log, which costs more than to be told: so there is room for
     /// what comes while the worker is held up for a tenth of a second. Some MiB, if all are large.
@@ -200,9 +200,9 @@ impl Default for Limits {
             reads_max: 4,
             disk_free_bytes_min: 256 << 20,
             compaction_interval: Duration::from_secs(24 * 60 * 60),
-            channel_events: 16,
-            step_feeds_max: 128,
-            passes_max: 64,
+            channel_events_max: 16,
+            fan_out_step_feeds_max: 128,
+            active_fan_outs_max: 64,
             undispatched_batches_max: 64,
             batch_events_max: 256,
             batch_bytes_max: 64 << 10,

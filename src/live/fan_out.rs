@@ -118,14 +118,15 @@ impl Dispatcher {
             registry.lag();
             self.newest = self.newest.max(view.applied());
         }
-        registry
-            .bring_level(limits.step_feeds_max, |feed| (view.applied(), authors_of(view, feed)));
+        registry.bring_level(limits.fan_out_step_feeds_max, |feed| {
+            (view.applied(), authors_of(view, feed))
+        });
         for _ in 0..STEP_EVENTS_MAX {
-            let has_room = registry.passes() < limits.passes_max;
+            let has_room = registry.passes() < limits.active_fan_outs_max;
             let Some(dispatch) = self.queue.front().filter(|_| has_room) else { break };
             match dispatch.effects.get(self.taken) {
                 Some(effect) => {
-                    registry.take(effect, limits.step_feeds_max);
+                    registry.take(effect, limits.fan_out_step_feeds_max);
                     self.taken += 1;
                     let revision = effect.event().revision;
                     // FeedKind one change that is several effects, all have to be taken.
@@ -141,8 +142,8 @@ impl Dispatcher {
                 }
             }
         }
-        registry.advance_small(limits.step_feeds_max);
-        registry.advance_oldest(limits.step_feeds_max);
+        registry.advance_small(limits.fan_out_step_feeds_max);
+        registry.advance_oldest(limits.fan_out_step_feeds_max);
         // A feed that lags has less than that, and is not told so.
         if !registry.is_lagging() {
             let dispatched = registry.oldest_pass().map_or(self.newest, Revision::previous);

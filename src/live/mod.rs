@@ -63,7 +63,7 @@ impl LiveFeeds {
     pub fn new(view: Arc<State>, limits: &Limits) -> Self {
         Self(Arc::new(LiveShared {
             lanes: (0..=limits.workers.max(1))
-                .map(|_| Shard::new(limits.channel_events, view.applied()))
+                .map(|_| Shard::new(limits.channel_events_max, view.applied()))
                 .collect(),
             view,
             quota: StreamQuota::new(limits.streams_per_user_max),

@@ -245,7 +245,7 @@ impl LiveStream {
 
     /// Takes what is in the channel.
     fn drain(&mut self) {
-        while self.ready.len() + self.unsifted.len() < self.hub.0.limits.channel_events {
+        while self.ready.len() + self.unsifted.len() < self.hub.0.limits.channel_events_max {
             match self.subscription.receiver.try_recv() {
                 Ok(run) if !run.is_empty() => self.take(run),
                 Err(TryRecvError::Empty) => return,

@@ -118,8 +118,8 @@ async fn an_answer_waits_for_no_events() {
     const READERS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
     let world = World::limited(|limits| {
         limits.undispatched_batches_max = 8 * POSTS;
-        limits.channel_events = 8 * POSTS;
-        limits.step_feeds_max = 1;
+        limits.channel_events_max = 8 * POSTS;
+        limits.fan_out_step_feeds_max = 1;
         limits.batch_commands_max = 1;
     })
     .await;
@@ -188,7 +188,7 @@ impl World {
         let mut limits = Limits {
             workers: 2,
             undispatched_batches_max: BATCHES_MAX,
-            channel_events: 4,
+            channel_events_max: 4,
             ..Limits::default()
         };
         change(&mut limits);

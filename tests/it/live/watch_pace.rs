@@ -94,7 +94,7 @@ async fn the_heartbeat_is_told() {
 /// A reader that reads late gets everything, in order; meanwhile nobody else is held up.
 #[tokio::test]
 async fn a_slow_reader_is_refilled() {
-    let server = TestServer::limited(|limits| limits.channel_events = 2).await;
+    let server = TestServer::limited(|limits| limits.channel_events_max = 2).await;
     let alice = server.user("alice");
     let mut slow = alice.watches().await;
     let mut quick = alice.watches().await;

@@ -93,7 +93,7 @@ limits! {
     thread_looks_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
     unapplied_batches_max request_id_kept post_cache_bytes counted_posts_max log_cache_bytes
     recent_revisions_per_author_max index_events_max index_interval index_cache_bytes reads_max
-    disk_free_bytes_min compaction_interval channel_events step_feeds_max passes_max
+    disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
     undispatched_batches_max batch_events_max batch_bytes_max heartbeat_default heartbeat_min
     heartbeat_max stall_max call_time_max request_bytes_max header_list_bytes_max drain_notice
     drain_time_max
@@ -104,9 +104,9 @@ limits! {
 fn a_limit_that_cannot_work_is_named() {
     Limits::default().check().expect("the defaults work");
     let no_zero = [
-        "step_feeds_max",
-        "passes_max",
-        "channel_events",
+        "fan_out_step_feeds_max",
+        "active_fan_outs_max",
+        "channel_events_max",
         "queue_commands_max",
         "undispatched_batches_max",
         "unapplied_batches_max",
@@ -127,7 +127,7 @@ fn a_limit_that_cannot_work_is_named() {
         let said = error.to_string();
         assert!(said.contains(limit.name) && said.contains(" must be 1"), "{said}");
     }
-    let too_much = ["call_time_max", "request_id_kept", "queue_commands_max", "channel_events"];
+    let too_much = ["call_time_max", "request_id_kept", "queue_commands_max", "channel_events_max"];
     for limit in all().iter().filter(|limit| too_much.contains(&limit.name)) {
         let mut limits = Limits::default();
         (limit.set)(&mut limits, limit.picks - 1);
@@ -161,7 +161,7 @@ fn limits_that_contradict_each_other_are_named() {
 /// The engine has the same check, for whoever uses it without a server.
 #[test]
 fn an_engine_checks_its_limits() {
-    let limits = Limits { passes_max: 0, ..Limits::default() };
+    let limits = Limits { active_fan_outs_max: 0, ..Limits::default() };
     let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
     match Engine::open(Arc::new(log), &limits, Clock::system(), &CriticalThreads::new()) {
@@ -180,7 +180,10 @@ async fn the_least_limits_serve() {
             (limit.set)(&mut limits, least);
         }
     }
-    assert_eq!((limits.step_feeds_max, limits.passes_max, limits.channel_events), (1, 1, 1));
+    assert_eq!(
+        (limits.fan_out_step_feeds_max, limits.active_fan_outs_max, limits.channel_events_max),
+        (1, 1, 1)
+    );
     serves(limits).await;
 }
 
