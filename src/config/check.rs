@@ -79,13 +79,13 @@ ranges! {
     streams_per_connection_max: 100..=(1 << 24), "clients count on 100 (RFC 9113, section 6.5.2)";
     page_items_default: 1..=10_000, "a page without items has no next one, a long one no end";
     page_items_max: 1..=10_000, "a page without items has no next one, a long one no end";
-    page_looks_max: 1..=MANY, "a page would never go on, or keep a reader busy";
+    page_scan_entries_max: 1..=MANY, "a page would never go on, or keep a reader busy";
     thread_depth_default: 1..=1_000, "a thread would have no answers, or never end";
     thread_depth_max: 1..=1_000, "a thread would have no answers, or never end";
     thread_replies_default: 1..=10_000, "a thread would have no answers, or never end";
     thread_replies_max: 1..=10_000, "a thread would have no answers, or never end";
     thread_ancestors_max: 1..=10_000, "an answer would stand alone, or its ancestors never end";
-    thread_looks_max: 1..=MANY, "no answer would be found, or one thread keep a reader busy";
+    thread_scan_replies_max: 1..=MANY, "no answer would be found, or one thread keep a reader busy";
     thread_bytes_max: 1..=ANSWER_BYTES_MAX, "clients take no answer of more than 4 MiB";
     unseen_count_max: 1..=1_000_000, "nothing would count as unseen, or counting never end";
     queue_commands_max: 1..=MANY, "no change would be taken, or waiting ones fill the memory";

@@ -54,7 +54,7 @@ pub struct Limits {
     /// too, some tens of milliseconds if all of it has to be read. Then the page ends, and the next
     /// goes on from there. No further either goes the look for what makes a repost a double, and the
     /// count of the unseen.
-    pub page_looks_max: usize,
+    pub page_scan_entries_max: usize,
     /// How deep a thread is followed if the caller does not say: as deep as a phone can indent.
     pub thread_depth_default: usize,
     /// How deep a thread is followed at most. What is deeper is asked for by itself.
@@ -67,7 +67,7 @@ pub struct Limits {
     pub thread_ancestors_max: usize,
     /// Most answers that are looked at to find those of a thread that are shown, among what was
     /// deleted or is hidden: some tens of milliseconds.
-    pub thread_looks_max: usize,
+    pub thread_scan_replies_max: usize,
     /// Most bytes of the posts of a thread: below the 4 MiB that clients take by default, with what
     /// comes around them.
     pub thread_bytes_max: usize,
@@ -177,13 +177,13 @@ impl Default for Limits {
             streams_per_connection_max: 1_024,
             page_items_default: 50,
             page_items_max: 100,
-            page_looks_max: 10_000,
+            page_scan_entries_max: 10_000,
             thread_depth_default: 6,
             thread_depth_max: 10,
             thread_replies_default: 100,
             thread_replies_max: 200,
             thread_ancestors_max: 100,
-            thread_looks_max: 20_000,
+            thread_scan_replies_max: 20_000,
             thread_bytes_max: 3 << 20,
             unseen_count_max: 1_000,
             queue_commands_max: 8_192,

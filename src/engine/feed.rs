@@ -81,7 +81,7 @@ impl Query for AuthorPageQuery {
 impl Engine {
     /// A page of a home feed, newest first. What it shows is of one moment: no change is half in
     /// it. It is full unless the feed ends, but for what is deleted while it is read, and where it
-    /// has looked through [`page_looks_max`](crate::config::Limits::page_looks_max) places.
+    /// has looked through [`page_scan_entries_max`](crate::config::Limits::page_scan_entries_max) places.
     ///
     /// A repost is left out if the post, or another repost of it, is among the 40 entries that are
     /// next older in the feed: all those that it would have if no repost were left out.

@@ -36,7 +36,7 @@ impl Engine {
             depth_max: depth_max.min(limits.thread_depth_max),
             replies_max: replies_max.min(limits.thread_replies_max),
             ancestors_max: limits.thread_ancestors_max,
-            looks_max: limits.thread_looks_max,
+            looks_max: limits.thread_scan_replies_max,
             bytes_max: limits.thread_bytes_max,
         };
         let thread = self.0.view.read(move |view| Ok::<_, Error>(view.thread(&query)?)).await?;

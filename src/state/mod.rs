@@ -96,7 +96,7 @@ impl State {
             requests: RequestIds::new(limits.request_id_kept, hash_key),
             reads: ReadPool::new(limits.reads_max),
             unseen_count_max: limits.unseen_count_max,
-            looks_max: limits.page_looks_max.max(1),
+            looks_max: limits.page_scan_entries_max.max(1),
             applied: Watermark::default(),
             turn: ApplyTurn::default(),
             log,

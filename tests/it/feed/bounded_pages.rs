@@ -29,7 +29,7 @@ const HIDDEN: usize = 25;
 
 /// All in memory; and nearly nothing.
 fn cores() -> [Core; 2] {
-    let bound = |limits: &mut Limits| limits.page_looks_max = LOOKS;
+    let bound = |limits: &mut Limits| limits.page_scan_entries_max = LOOKS;
     let indexed = |limits: &mut Limits| {
         bound(limits);
         limits.recent_revisions_per_author_max = 1;

@@ -88,9 +88,9 @@ limits! {
     follows_per_user_max blocks_per_user_max mutes_per_user_max users_max streams_per_user_max
     streams_max
     workers connections_max connections_per_address_max preface_time_max connection_age_max
-    calls_max streams_per_connection_max page_items_default page_items_max page_looks_max thread_depth_default
+    calls_max streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
-    thread_looks_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
+    thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
     unapplied_batches_max request_id_kept post_cache_bytes counted_posts_max log_cache_bytes
     recent_revisions_per_author_max index_events_max index_interval index_cache_bytes reads_max
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
