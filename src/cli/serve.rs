@@ -110,7 +110,7 @@ impl Serve {
             reflection: !self.no_reflection,
             limits: Limits {
                 disk_free_bytes_min: self.disk_free_min * MIB,
-                post_cache_bytes: self.post_cache * MIB,
+                post_cache_bytes_max: self.post_cache * MIB,
                 follows_per_user_max: self.follows_max.get(),
                 streams_per_user_max: self.user_streams_max.get(),
                 streams_max: self.streams_max.get(),

@@ -92,8 +92,8 @@ ranges! {
     batch_commands_max: 1..=(1 << 20), "nothing would be written, or the first wait for too many";
     unapplied_batches_max: 1..=1_024, "nothing would be applied, or be written far ahead of that";
     request_id_kept: Duration::from_secs(1)..=TIME_MAX, "a retry would publish a second time";
-    post_cache_bytes: 0..=(MEMORY_MAX as u64), "no machine has that much memory";
-    counted_posts_max: 0..=(1 << 28), "no machine has that much memory";
+    post_cache_bytes_max: 0..=(MEMORY_MAX as u64), "no machine has that much memory";
+    count_cache_posts_max: 0..=(1 << 28), "no machine has that much memory";
     log_cache_bytes: 0..=MEMORY_MAX, "no machine has that much memory";
     recent_revisions_per_author_max: 1..=MANY, "the newest stays in memory; all would fill it";
     index_events_max: 1..=MANY, "nothing would be written, or one write would fill the memory";

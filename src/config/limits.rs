@@ -85,10 +85,10 @@ pub struct Limits {
     /// is suspended, does not count, and what the clock is set to neither.
     pub request_id_kept: Duration,
     /// Memory for post bodies; others are read from the log.
-    pub post_cache_bytes: u64,
+    pub post_cache_bytes_max: u64,
     /// Posts whose counts are at hand although the index has them: 10 MiB, for more posts than are
     /// read over and over.
-    pub counted_posts_max: usize,
+    pub count_cache_posts_max: usize,
     /// Memory for pages of the log file; twice that while it is written anew.
     pub log_cache_bytes: usize,
     /// Revisions of an author's posts that are kept in memory although the index has them: enough
@@ -190,8 +190,8 @@ impl Default for Limits {
             batch_commands_max: 1_024,
             unapplied_batches_max: 2,
             request_id_kept: Duration::from_secs(24 * 60 * 60),
-            post_cache_bytes: 256 << 20,
-            counted_posts_max: 100_000,
+            post_cache_bytes_max: 256 << 20,
+            count_cache_posts_max: 100_000,
             log_cache_bytes: 128 << 20,
             recent_revisions_per_author_max: 64,
             index_events_max: 256 << 10,

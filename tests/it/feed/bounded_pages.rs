@@ -35,7 +35,7 @@ fn cores() -> [Core; 2] {
         limits.recent_revisions_per_author_max = 1;
         limits.index_events_max = 5;
         limits.index_interval = std::time::Duration::from_millis(1);
-        limits.post_cache_bytes = 1 << 10;
+        limits.post_cache_bytes_max = 1 << 10;
     };
     [Core::limited(bound), Core::indexed(indexed)]
 }
@@ -189,7 +189,7 @@ async fn a_read_ends_when_its_caller_is_gone() {
     log.append(Revision::ZERO, events.collect()).unwrap();
     let log = AlteredLog::new(log, Held::default());
     // Hardly any event is in memory.
-    let limits = Limits { reads_max: 1, post_cache_bytes: 1 << 10, ..Limits::default() };
+    let limits = Limits { reads_max: 1, post_cache_bytes_max: 1 << 10, ..Limits::default() };
     let view = Arc::new(State::new(Arc::clone(&log) as Arc<dyn Log>, &limits));
     for entry in log.read(Revision::ZERO, usize::MAX).unwrap() {
         view.apply(entry.revision, &entry.event).unwrap();

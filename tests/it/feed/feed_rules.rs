@@ -329,7 +329,7 @@ fn view_of(changes: &[Change]) -> State {
     let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
-    let limits = Limits { post_cache_bytes: 1 << 12, ..Limits::default() };
+    let limits = Limits { post_cache_bytes_max: 1 << 12, ..Limits::default() };
     let view = State::new(Arc::clone(&log), &limits);
     for changes in changes.chunks(5_000) {
         let event = |change: &Change| Event::new(Timestamp::default(), change.clone());

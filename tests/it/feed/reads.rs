@@ -39,8 +39,8 @@ async fn compare(seed: u64) {
             limits.recent_revisions_per_author_max = 1;
             limits.index_events_max = 5;
             limits.index_interval = Duration::from_millis(1);
-            limits.post_cache_bytes = 1 << 10;
-            limits.counted_posts_max = 8;
+            limits.post_cache_bytes_max = 1 << 10;
+            limits.count_cache_posts_max = 8;
         }),
     ];
     let mut world = World::default();

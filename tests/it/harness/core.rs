@@ -43,7 +43,7 @@ impl Core {
     }
 
     fn new(index: Option<Disk>, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits { post_cache_bytes: 1 << 20, ..Limits::default() };
+        let mut limits = Limits { post_cache_bytes_max: 1 << 20, ..Limits::default() };
         change(&mut limits);
         let of_servers = Limits::default().heartbeat_default;
         let heartbeat = std::mem::replace(&mut limits.heartbeat_default, of_servers);

@@ -47,7 +47,7 @@ impl Setup {
     /// As a server is by default, with less memory: tests run many.
     pub(crate) fn new() -> Self {
         let limits = Limits {
-            post_cache_bytes: 1 << 20,
+            post_cache_bytes_max: 1 << 20,
             log_cache_bytes: 4 << 20,
             disk_free_bytes_min: 0,
             // Two are as good as any number, and many tests run at once.

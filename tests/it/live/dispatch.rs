@@ -255,7 +255,7 @@ struct Reader {
 impl World {
     fn new(seed: u64, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits { channel_events_max: 256, ..Limits::default() };
-        limits.post_cache_bytes = 1 << 20;
+        limits.post_cache_bytes_max = 1 << 20;
         change(&mut limits);
         let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
         let log: Arc<dyn Log> =

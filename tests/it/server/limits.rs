@@ -91,7 +91,7 @@ limits! {
     calls_max streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
-    unapplied_batches_max request_id_kept post_cache_bytes counted_posts_max log_cache_bytes
+    unapplied_batches_max request_id_kept post_cache_bytes_max count_cache_posts_max log_cache_bytes
     recent_revisions_per_author_max index_events_max index_interval index_cache_bytes reads_max
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
     undispatched_batches_max batch_events_max batch_bytes_max heartbeat_default heartbeat_min
@@ -243,7 +243,7 @@ fn the_command_line_checks_the_limits() {
         ("--streams-max", "18446744073709551615", "streams_max"),
         ("--drain-notice", "3153600000", "drain_notice"),
         ("--compact-every", "3153600000", "compaction_interval"),
-        ("--post-cache", "1073741824", "post_cache_bytes"),
+        ("--post-cache", "1073741824", "post_cache_bytes_max"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_whimbrel"))
             .args(["serve", "--listen", "127.0.0.1:0", flag, value, "--data"])

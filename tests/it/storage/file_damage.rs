@@ -340,8 +340,8 @@ fn open(log: &Disk, index: &Disk, critical: &CriticalThreads) -> Result<Engine, 
     let limits = Limits {
         recent_revisions_per_author_max: 1,
         index_events_max: EVENTS / 4,
-        post_cache_bytes: 1,
-        counted_posts_max: 1,
+        post_cache_bytes_max: 1,
+        count_cache_posts_max: 1,
         ..Limits::default()
     };
     let log = LocalLog::with_files(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;

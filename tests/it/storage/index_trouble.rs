@@ -36,7 +36,7 @@ fn limits() -> Limits {
         recent_revisions_per_author_max: 2,
         index_events_max: 7,
         index_interval: Duration::from_millis(1),
-        post_cache_bytes: 1 << 12,
+        post_cache_bytes_max: 1 << 12,
         ..Limits::default()
     }
 }

@@ -298,7 +298,7 @@ fn open(
     hole: Revision,
     change: impl FnOnce(&mut Limits),
 ) -> (Engine, Arc<AlteredLog<Hole>>) {
-    let mut limits = Limits { post_cache_bytes: 1, ..Limits::default() };
+    let mut limits = Limits { post_cache_bytes_max: 1, ..Limits::default() };
     change(&mut limits);
     let log = LocalLog::with_files(log.clone(), "log", OPTIONS).unwrap();
     let index = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();

@@ -183,7 +183,7 @@ impl Setting for Indexed {
             limits.index_events_max = 5;
             limits.index_interval = Duration::from_millis(1);
             limits.reads_max = 1;
-            limits.post_cache_bytes = 1 << 10;
+            limits.post_cache_bytes_max = 1 << 10;
             change(limits);
         })
     }
