@@ -89,12 +89,12 @@ pub(super) fn heartbeat(
     asked: Option<prost_types::Duration>,
     limits: &crate::config::Limits,
 ) -> Result<Duration, Status> {
-    let Some(asked) = asked else { return Ok(limits.heartbeat_default) };
+    let Some(asked) = asked else { return Ok(limits.heartbeat_interval_default) };
     // Not by the type's own conversion: it overflows on the least of all seconds.
     let (Ok(seconds), Ok(nanos)) = (u64::try_from(asked.seconds), u32::try_from(asked.nanos))
     else {
         return Err(status::invalid_field(field, "must not be negative", Vec::new()));
     };
     let asked = Duration::new(seconds, nanos);
-    Ok(asked.clamp(limits.heartbeat_min, limits.heartbeat_max))
+    Ok(asked.clamp(limits.heartbeat_interval_min, limits.heartbeat_interval_max))
 }

@@ -69,7 +69,7 @@ pub struct StallWatch(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    stall_max: Duration,
+    stall_time_max: Duration,
     next_key: AtomicU64,
     streams: Mutex<HashMap<u64, (Arc<Bell>, Closer)>>,
 }
@@ -82,23 +82,24 @@ struct Bell {
 }
 
 impl StallWatch {
-    /// Closes connections with a stream that was not read for `stall_max` although it had
+    /// Closes connections with a stream that was not read for `stall_time_max` although it had
     /// something to send.
     #[must_use]
-    pub fn new(stall_max: Duration) -> Self {
+    pub fn new(stall_time_max: Duration) -> Self {
         let streams = Mutex::default();
-        Self(Arc::new(Shared { stall_max, next_key: AtomicU64::new(0), streams }))
+        Self(Arc::new(Shared { stall_time_max, next_key: AtomicU64::new(0), streams }))
     }
 
     /// Looks over the notes, for ever.
     pub async fn run(self) {
-        let mut looks = tokio::time::interval(self.0.stall_max / LOOKS_PER_STALL);
+        let mut looks = tokio::time::interval(self.0.stall_time_max / LOOKS_PER_STALL);
         loop {
             looks.tick().await;
             let now = Instant::now();
             for (bell, closer) in self.0.streams().values() {
-                let is_stalled =
-                    bell.wants_poll_since().is_some_and(|since| since + self.0.stall_max < now);
+                let is_stalled = bell
+                    .wants_poll_since()
+                    .is_some_and(|since| since + self.0.stall_time_max < now);
                 if is_stalled && !closer.closing().is_cancelled() {
                     tracing::info!("a reader accepted nothing for too long: connection closed");
                     closer.close();

@@ -91,13 +91,13 @@ ranges! {
     queue_commands_max: 1..=MANY, "no change would be taken, or waiting ones fill the memory";
     batch_commands_max: 1..=(1 << 20), "nothing would be written, or the first wait for too many";
     unapplied_batches_max: 1..=1_024, "nothing would be applied, or be written far ahead of that";
-    request_id_kept: Duration::from_secs(1)..=TIME_MAX, "a retry would publish a second time";
+    request_id_retention: Duration::from_secs(1)..=TIME_MAX, "a retry would publish a second time";
     post_cache_bytes_max: 0..=(MEMORY_MAX as u64), "no machine has that much memory";
     count_cache_posts_max: 0..=(1 << 28), "no machine has that much memory";
     log_cache_bytes: 0..=MEMORY_MAX, "no machine has that much memory";
     recent_revisions_per_author_max: 1..=MANY, "the newest stays in memory; all would fill it";
     index_events_max: 1..=MANY, "nothing would be written, or one write would fill the memory";
-    index_interval: TIME_MIN..=TIME_MAX, "the index would be written without a pause, or never";
+    index_write_delay_max: TIME_MIN..=TIME_MAX, "the index would be written without a pause, or never";
     index_cache_bytes: 0..=MEMORY_MAX, "no machine has that much memory";
     reads_max: 1..=512, "nothing would be read, or reads would take more threads than there are";
     disk_free_bytes_min: 0..=u64::MAX, "any will do";
@@ -108,10 +108,10 @@ ranges! {
     undispatched_batches_max: 1..=(1 << 16), "nothing could be sent, or it would fill the memory";
     batch_events_max: 1..=256, "a batch has an event, and clients were promised no more than 256";
     batch_bytes_max: 1..=(64 << 10), "clients were promised no more than 64 KiB";
-    heartbeat_default: TIME_MIN..=TIME_MAX, "a stream would send nothing but signs of life, or none";
-    heartbeat_min: TIME_MIN..=TIME_MAX, "a stream would send nothing but signs of life, or none";
-    heartbeat_max: TIME_MIN..=TIME_MAX, "a stream would send nothing but signs of life, or none";
-    stall_max: TIME_MIN..=TIME_MAX, "every reader would count as stalled, or none";
+    heartbeat_interval_default: TIME_MIN..=TIME_MAX, "a stream would send nothing but signs of life, or none";
+    heartbeat_interval_min: TIME_MIN..=TIME_MAX, "a stream would send nothing but signs of life, or none";
+    heartbeat_interval_max: TIME_MIN..=TIME_MAX, "a stream would send nothing but signs of life, or none";
+    stall_time_max: TIME_MIN..=TIME_MAX, "every reader would count as stalled, or none";
     call_time_max: Duration::ZERO..=TIME_MAX, "times are added to the present";
     request_bytes_max: (1 << 10)..=(4 << 20), "no change would fit, or a few would fill the memory";
     header_list_bytes_max: (1 << 10)..=(1 << 20), "no call would fit, or a few would fill the memory";
@@ -140,8 +140,8 @@ impl Limits {
             page_items_default <= page_items_max;
             thread_depth_default <= thread_depth_max;
             thread_replies_default <= thread_replies_max;
-            heartbeat_min <= heartbeat_default;
-            heartbeat_default <= heartbeat_max;
+            heartbeat_interval_min <= heartbeat_interval_default;
+            heartbeat_interval_default <= heartbeat_interval_max;
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ pub struct Limits {
     pub unapplied_batches_max: usize,
     /// How long a `request_id` is remembered, at least: time in which no server runs, or its machine
     /// is suspended, does not count, and what the clock is set to neither.
-    pub request_id_kept: Duration,
+    pub request_id_retention: Duration,
     /// Memory for post bodies; others are read from the log.
     pub post_cache_bytes_max: u64,
     /// Posts whose counts are at hand although the index has them: 10 MiB, for more posts than are
@@ -100,7 +100,7 @@ pub struct Limits {
     /// How long an event waits for the index at most, if the disk allows. A write of few events
     /// costs a page for nearly each of them, so it is worth waiting for more; a start after a
     /// crash replays what has waited.
-    pub index_interval: Duration,
+    pub index_write_delay_max: Duration,
     /// Memory for pages of the index file: for the upper levels of its trees. The machine's own
     /// cache has the rest.
     pub index_cache_bytes: usize,
@@ -137,13 +137,13 @@ pub struct Limits {
     pub batch_bytes_max: usize,
     /// Silence of a stream if the caller does not say: under the 30 s after which many proxies
     /// drop a silent connection.
-    pub heartbeat_default: Duration,
+    pub heartbeat_interval_default: Duration,
     /// Shortest silence: below it the signs of life cost more than the feed.
-    pub heartbeat_min: Duration,
+    pub heartbeat_interval_min: Duration,
     /// Longest silence: beyond it most middle boxes have forgotten the connection.
-    pub heartbeat_max: Duration,
+    pub heartbeat_interval_max: Duration,
     /// How long a reader may accept nothing before its connection is closed.
-    pub stall_max: Duration,
+    pub stall_time_max: Duration,
 
     /// How long a unary call may take.
     pub call_time_max: Duration,
@@ -189,13 +189,13 @@ impl Default for Limits {
             queue_commands_max: 8_192,
             batch_commands_max: 1_024,
             unapplied_batches_max: 2,
-            request_id_kept: Duration::from_secs(24 * 60 * 60),
+            request_id_retention: Duration::from_secs(24 * 60 * 60),
             post_cache_bytes_max: 256 << 20,
             count_cache_posts_max: 100_000,
             log_cache_bytes: 128 << 20,
             recent_revisions_per_author_max: 64,
             index_events_max: 256 << 10,
-            index_interval: Duration::from_secs(30),
+            index_write_delay_max: Duration::from_secs(30),
             index_cache_bytes: 16 << 20,
             reads_max: 4,
             disk_free_bytes_min: 256 << 20,
@@ -206,10 +206,10 @@ impl Default for Limits {
             undispatched_batches_max: 64,
             batch_events_max: 256,
             batch_bytes_max: 64 << 10,
-            heartbeat_default: Duration::from_secs(20),
-            heartbeat_min: Duration::from_secs(10),
-            heartbeat_max: Duration::from_secs(300),
-            stall_max: Duration::from_secs(60),
+            heartbeat_interval_default: Duration::from_secs(20),
+            heartbeat_interval_min: Duration::from_secs(10),
+            heartbeat_interval_max: Duration::from_secs(300),
+            stall_time_max: Duration::from_secs(60),
             call_time_max: Duration::from_secs(10),
             request_bytes_max: 64 << 10,
             header_list_bytes_max: 16 << 10,

@@ -64,7 +64,7 @@ impl Indexer {
             view,
             index,
             events_max: limits.index_events_max.max(1),
-            interval: limits.index_interval,
+            interval: limits.index_write_delay_max,
             stopped,
             trouble: RecurringWarning::default(),
             retry_delay: RETRY_DELAY,

@@ -118,7 +118,7 @@ impl Server {
             let options = Options { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
             let log = LocalLog::open(&data_dir, options)?;
             let options = Options { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
-            let kept = limits.request_id_kept;
+            let kept = limits.request_id_retention;
             let index = Index::open_with_probe(&data_dir, &log, options, kept, probe)?;
             Ok((Arc::new(log), index))
         };
@@ -169,7 +169,7 @@ impl Server {
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!(%head, %indexed, seconds, "log replayed");
 
-        let stall_watch = StallWatch::new(config.limits.stall_max);
+        let stall_watch = StallWatch::new(config.limits.stall_time_max);
         let (routes, health) = api::routes(api::Parts {
             engine: engine.clone(),
             limits: config.limits.clone(),

@@ -93,7 +93,7 @@ impl State {
             posts_of: PostTimelines::new(limits.recent_revisions_per_author_max),
             changes_of: ChangeTimelines::default(),
             posts: PostCache::new(Arc::clone(&log), limits.post_cache_bytes_max),
-            requests: RequestIds::new(limits.request_id_kept, hash_key),
+            requests: RequestIds::new(limits.request_id_retention, hash_key),
             reads: ReadPool::new(limits.reads_max),
             unseen_count_max: limits.unseen_count_max,
             looks_max: limits.page_scan_entries_max.max(1),

@@ -126,7 +126,7 @@ pub enum TimelineKind {
 impl Index {
     /// Opens the index in `dir`, which `log` holds; makes an empty one if there is none that fits
     /// `log`. If none can be made either, it is one of nothing, until it is mended. Requests are
-    /// kept for `request_id_kept`.
+    /// kept for `request_id_retention`.
     ///
     /// # Errors
     /// The log cannot be read.
@@ -134,9 +134,9 @@ impl Index {
         dir: &Path,
         log: &dyn Log,
         options: Options,
-        request_id_kept: Duration,
+        request_id_retention: Duration,
     ) -> Result<OpenedIndex, Error> {
-        Self::open_with_probe(dir, log, options, request_id_kept, None)
+        Self::open_with_probe(dir, log, options, request_id_retention, None)
     }
 
     /// As [`Index::open`]. A file over which a process has died is first looked into by `probe`, if
@@ -148,13 +148,13 @@ impl Index {
         dir: &Path,
         log: &dyn Log,
         options: Options,
-        request_id_kept: Duration,
+        request_id_retention: Duration,
         probe: Option<Probe>,
     ) -> Result<OpenedIndex, Error> {
         let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
         let home = Arc::new(Folder::new(dir, options.cache_bytes, probe));
         let space = Some(Arc::new(Space::new(dir.to_owned(), bytes_min)));
-        Opening { home, space, request_id_kept }.open(log)
+        Opening { home, space, request_id_retention }.open(log)
     }
 
     /// As [`Index::open`], on storage of the caller's, whose clones are the same storage. There is
@@ -167,10 +167,10 @@ impl Index {
         name: &str,
         log: &dyn Log,
         options: Options,
-        request_id_kept: Duration,
+        request_id_retention: Duration,
     ) -> Result<OpenedIndex, Error> {
         let home = Arc::new(Shelf::new(files.clone(), name, options.cache_bytes));
-        Opening { home, space: None, request_id_kept }.open(log)
+        Opening { home, space: None, request_id_retention }.open(log)
     }
 
     fn load(
@@ -254,7 +254,7 @@ impl Index {
             let mut transaction = opened(&database)?.begin_write()?;
             // Opening after a crash then takes the same time at any size of the file.
             transaction.set_quick_repair(true);
-            let kept = self.opening.request_id_kept;
+            let kept = self.opening.request_id_retention;
             let forgotten = |time: LogTime, now| time.is_older_than(kept, now);
             tables::add(&transaction, rows, forgotten, &mut rows_sum)?;
             let check = codec::check_of(last.revision, &last.event);

@@ -31,7 +31,7 @@ pub(super) struct Opening {
     pub(super) home: Arc<dyn Home>,
     /// It must never take the room that the log is promised for its own writes.
     pub(super) space: Option<Arc<Space>>,
-    pub(super) request_id_kept: Duration,
+    pub(super) request_id_retention: Duration,
 }
 
 /// Why a file is not used.

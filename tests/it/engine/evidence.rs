@@ -284,7 +284,7 @@ impl Queue {
         let limits = Limits {
             batch_commands_max: 1,
             index_events_max: EVENTS_UNTIL_INDEXED,
-            index_interval: Duration::from_secs(60 * 60),
+            index_write_delay_max: Duration::from_secs(60 * 60),
             ..Limits::default()
         };
         let (clock, critical) = (Clock::system(), CriticalThreads::new());

@@ -96,5 +96,5 @@ fn user(number: usize) -> UserId {
 }
 
 fn kept() -> std::time::Duration {
-    Limits::default().request_id_kept
+    Limits::default().request_id_retention
 }

@@ -34,7 +34,7 @@ fn cores() -> [Core; 2] {
         bound(limits);
         limits.recent_revisions_per_author_max = 1;
         limits.index_events_max = 5;
-        limits.index_interval = std::time::Duration::from_millis(1);
+        limits.index_write_delay_max = std::time::Duration::from_millis(1);
         limits.post_cache_bytes_max = 1 << 10;
     };
     [Core::limited(bound), Core::indexed(indexed)]

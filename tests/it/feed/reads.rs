@@ -38,7 +38,7 @@ async fn compare(seed: u64) {
         Core::indexed(|limits| {
             limits.recent_revisions_per_author_max = 1;
             limits.index_events_max = 5;
-            limits.index_interval = Duration::from_millis(1);
+            limits.index_write_delay_max = Duration::from_millis(1);
             limits.post_cache_bytes_max = 1 << 10;
             limits.count_cache_posts_max = 8;
         }),
@@ -71,7 +71,7 @@ fn counts_are_exact_while_they_change() {
     runtime.unwrap().block_on(async {
         let core = Core::indexed(|limits| {
             // Most leave memory before they are changed again.
-            limits.index_interval = Duration::from_millis(1);
+            limits.index_write_delay_max = Duration::from_millis(1);
         });
         let mut posts = Vec::new();
         for _ in 0..POSTS {

@@ -45,8 +45,8 @@ impl Core {
     fn new(index: Option<Disk>, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits { post_cache_bytes_max: 1 << 20, ..Limits::default() };
         change(&mut limits);
-        let of_servers = Limits::default().heartbeat_default;
-        let heartbeat = std::mem::replace(&mut limits.heartbeat_default, of_servers);
+        let of_servers = Limits::default().heartbeat_interval_default;
+        let heartbeat = std::mem::replace(&mut limits.heartbeat_interval_default, of_servers);
         let (disk, clock) = (Disk::default(), Clock::system());
         let engine = Some(open(&disk, index.as_ref(), &limits, &clock));
         Self { disk, index, limits, heartbeat, clock, engine }
@@ -128,7 +128,7 @@ fn open(disk: &Disk, index: Option<&Disk>, limits: &Limits, clock: &Clock) -> En
     let options = Options { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
     let log = LocalLog::with_files(disk.clone(), "memory", options).expect("the log opens");
     let index = index.map(|index| {
-        let opened = Index::with_files(index, "index", &log, options, limits.request_id_kept);
+        let opened = Index::with_files(index, "index", &log, options, limits.request_id_retention);
         opened.expect("the index opens")
     });
     let (log, clock, critical) = (Arc::new(log), clock.clone(), CriticalThreads::new());

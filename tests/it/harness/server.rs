@@ -119,7 +119,7 @@ impl Setup {
             disk_free_bytes_min: self.limits.disk_free_bytes_min,
         };
         let log: Arc<dyn Log> = Arc::new(LocalLog::open(data_dir, options)?);
-        let index = Index::open(data_dir, &*log, options, self.limits.request_id_kept)?;
+        let index = Index::open(data_dir, &*log, options, self.limits.request_id_retention)?;
         let log = self.batches.behind(self.appends.before(self.reads.before_reads(log)));
         let config = self.config(data_dir);
         Server::on_indexed_log(config, log, index, self.clock.clone()).await

@@ -107,7 +107,8 @@ fn seed(disk: &Disk) {
 fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<AlteredLog<Counts>>) {
     let limits = Limits { reads_max: READS_MAX, ..Limits::default() };
     let log = LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap();
-    let index = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
+    let index =
+        Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention).unwrap();
     let log = AlteredLog::new(Arc::new(log), Counts::default());
     let engine = Engine::open_indexed(
         Arc::clone(&log) as Arc<dyn Log>,

@@ -52,9 +52,9 @@ const BOUND_TO_OTHERS: [&str; 9] = [
     "thread_depth_max",
     "thread_replies_default",
     "thread_replies_max",
-    "heartbeat_default",
-    "heartbeat_min",
-    "heartbeat_max",
+    "heartbeat_interval_default",
+    "heartbeat_interval_min",
+    "heartbeat_interval_max",
 ];
 
 impl Limit {
@@ -91,11 +91,11 @@ limits! {
     calls_max streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
-    unapplied_batches_max request_id_kept post_cache_bytes_max count_cache_posts_max log_cache_bytes
-    recent_revisions_per_author_max index_events_max index_interval index_cache_bytes reads_max
+    unapplied_batches_max request_id_retention post_cache_bytes_max count_cache_posts_max log_cache_bytes
+    recent_revisions_per_author_max index_events_max index_write_delay_max index_cache_bytes reads_max
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
-    undispatched_batches_max batch_events_max batch_bytes_max heartbeat_default heartbeat_min
-    heartbeat_max stall_max call_time_max request_bytes_max header_list_bytes_max drain_notice
+    undispatched_batches_max batch_events_max batch_bytes_max heartbeat_interval_default heartbeat_interval_min
+    heartbeat_interval_max stall_time_max call_time_max request_bytes_max header_list_bytes_max drain_notice
     drain_time_max
 }
 
@@ -111,8 +111,8 @@ fn a_limit_that_cannot_work_is_named() {
         "undispatched_batches_max",
         "unapplied_batches_max",
         "batch_commands_max",
-        "stall_max",
-        "heartbeat_min",
+        "stall_time_max",
+        "heartbeat_interval_min",
         "preface_time_max",
         "workers",
         "page_items_max",
@@ -127,7 +127,8 @@ fn a_limit_that_cannot_work_is_named() {
         let said = error.to_string();
         assert!(said.contains(limit.name) && said.contains(" must be 1"), "{said}");
     }
-    let too_much = ["call_time_max", "request_id_kept", "queue_commands_max", "channel_events_max"];
+    let too_much =
+        ["call_time_max", "request_id_retention", "queue_commands_max", "channel_events_max"];
     for limit in all().iter().filter(|limit| too_much.contains(&limit.name)) {
         let mut limits = Limits::default();
         (limit.set)(&mut limits, limit.picks - 1);
@@ -142,11 +143,15 @@ fn limits_that_contradict_each_other_are_named() {
         (|limits| limits.page_items_default = 101, "page_items_default", "page_items_max"),
         (|limits| limits.thread_depth_max = 5, "thread_depth_default", "thread_depth_max"),
         (|limits| limits.thread_replies_max = 99, "thread_replies_default", "thread_replies_max"),
-        (|limits| limits.heartbeat_min *= 3, "heartbeat_min", "heartbeat_default"),
         (
-            |limits| limits.heartbeat_max = Duration::from_secs(19),
-            "heartbeat_default",
-            "heartbeat_max",
+            |limits| limits.heartbeat_interval_min *= 3,
+            "heartbeat_interval_min",
+            "heartbeat_interval_default",
+        ),
+        (
+            |limits| limits.heartbeat_interval_max = Duration::from_secs(19),
+            "heartbeat_interval_default",
+            "heartbeat_interval_max",
         ),
     ];
     for (contradict, greater, bound) in contradictions {

@@ -210,7 +210,7 @@ fn what_is_left_of_a_copy_is_removed() {
 #[test]
 fn the_index_outlives_the_erasure_of_the_post_it_ends_at() {
     let (log, disk) = (in_memory(), Disk::default());
-    let kept = Limits::default().request_id_kept;
+    let kept = Limits::default().request_id_retention;
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
     let open = || Index::with_files(&disk, "index", &*log, OPTIONS, kept).unwrap();
     let entry = log.read(Revision::ZERO, 1).unwrap().remove(0);
@@ -234,7 +234,8 @@ impl Data {
 
     fn open(&self, limits: &Limits) -> (Arc<LocalLog>, Engine) {
         let log = Arc::new(LocalLog::open(self.0.path(), OPTIONS).unwrap());
-        let index = Index::open(self.0.path(), &*log, OPTIONS, limits.request_id_kept).unwrap();
+        let index =
+            Index::open(self.0.path(), &*log, OPTIONS, limits.request_id_retention).unwrap();
         let critical = CriticalThreads::new();
         let opened =
             Engine::open_indexed(Arc::clone(&log) as _, index, limits, Clock::system(), &critical);

@@ -345,7 +345,7 @@ fn open(log: &Disk, index: &Disk, critical: &CriticalThreads) -> Result<Engine, 
         ..Limits::default()
     };
     let log = LocalLog::with_files(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;
-    let opened = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_kept);
+    let opened = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention);
     let opened = opened.map_err(|error| error.to_string())?;
     let (log, clock) = (Arc::new(log), Clock::system());
     Engine::open_indexed(log, opened, &limits, clock, critical).map_err(|error| error.to_string())

@@ -28,7 +28,7 @@ fn limits() -> Limits {
     Limits {
         recent_revisions_per_author_max: 2,
         index_events_max: 7,
-        index_interval: Duration::from_millis(1),
+        index_write_delay_max: Duration::from_millis(1),
         post_cache_bytes_max: 1 << 12,
         ..Limits::default()
     }
@@ -80,7 +80,7 @@ fn a_log_that_ends_before_its_index_is_refused() {
     let shorter = open_log(log_disk.content());
     make_changes(&log_disk, &index_disk, &mut random);
     let index = Disk::holding(index_disk.content());
-    let kept = limits().request_id_kept;
+    let kept = limits().request_id_retention;
     let error = Index::with_files(&index, "the index", &shorter, OPTIONS, kept).unwrap_err();
     let storage::Error::EndsEarly { head, indexed_until, .. } = &error else { panic!("{error}") };
     assert_eq!(*head, shorter.head());
@@ -412,7 +412,7 @@ fn new_disks() -> (FragileDisk, FragileDisk) {
 
 fn open_engine(log: &FragileDisk, index: &FragileDisk) -> Engine {
     let log = LocalLog::with_files(log.clone(), "disk", OPTIONS).unwrap();
-    let kept = limits().request_id_kept;
+    let kept = limits().request_id_retention;
     let opened = Index::with_files(index, "index", &log, OPTIONS, kept).unwrap();
     Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &CriticalThreads::new())
         .unwrap()
@@ -428,7 +428,7 @@ fn open_log(content: Vec<u8>) -> LocalLog {
 }
 
 fn open_index(disk: &Disk, log: &dyn Log) -> OpenedIndex {
-    Index::with_files(disk, "index", log, OPTIONS, limits().request_id_kept).unwrap()
+    Index::with_files(disk, "index", log, OPTIONS, limits().request_id_retention).unwrap()
 }
 
 fn user(number: usize) -> UserId {

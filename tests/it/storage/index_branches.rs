@@ -147,7 +147,7 @@ fn write() -> (LocalLog, Disk, World) {
     let mut random = fastrand::Rng::with_seed(1);
     let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
-    let kept = Limits::default().request_id_kept;
+    let kept = Limits::default().request_id_retention;
     let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
     let mut world = World::default();
     for part in 0..2 {
@@ -181,6 +181,6 @@ fn write() -> (LocalLog, Disk, World) {
 }
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
-    let kept = Limits::default().request_id_kept;
+    let kept = Limits::default().request_id_retention;
     Index::with_files(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
 }

@@ -121,7 +121,7 @@ fn assert_refused<T: std::fmt::Debug>(read: Result<T, Error>) {
 fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u128>) {
     let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
-    let kept = Limits::default().request_id_kept;
+    let kept = Limits::default().request_id_retention;
     let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
     let mut all = BTreeMap::new();
     for number in 0..WRITES {
@@ -149,6 +149,6 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
 }
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
-    let kept = Limits::default().request_id_kept;
+    let kept = Limits::default().request_id_retention;
     Index::with_files(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
 }

@@ -35,7 +35,7 @@ fn limits() -> Limits {
     Limits {
         recent_revisions_per_author_max: 2,
         index_events_max: 7,
-        index_interval: Duration::from_millis(1),
+        index_write_delay_max: Duration::from_millis(1),
         post_cache_bytes_max: 1 << 12,
         ..Limits::default()
     }

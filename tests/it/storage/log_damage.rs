@@ -301,7 +301,8 @@ fn open(
     let mut limits = Limits { post_cache_bytes_max: 1, ..Limits::default() };
     change(&mut limits);
     let log = LocalLog::with_files(log.clone(), "log", OPTIONS).unwrap();
-    let index = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
+    let index =
+        Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention).unwrap();
     let (met, spared) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let hole = Hole { at: AtomicU64::new(hole.get()), met, spared };
     let log = AlteredLog::new(Arc::new(log), hole);

@@ -127,7 +127,7 @@ async fn perform(weather: Weather) -> (Told, Vec<TimelineKind>, Vec<LogEntry>) {
     let setup = Setup::new().limits(|limits| {
         limits.channel_events_max = weather.channel_events_max;
         // Bookmarks come often, so that streams are cut at many of them.
-        limits.heartbeat_min = Duration::from_millis(20);
+        limits.heartbeat_interval_min = Duration::from_millis(20);
     });
     let mut machine = if weather.killed { Machine::process() } else { Machine::here(setup).await };
     let (channels, channel) = watch::channel(machine.channel());
