@@ -99,7 +99,7 @@ ranges! {
     index_events_max: 1..=MANY, "nothing would be written, or one write would fill the memory";
     index_write_delay_max: TIME_MIN..=TIME_MAX, "the index would be written without a pause, or never";
     index_cache_bytes: 0..=MEMORY_MAX, "no machine has that much memory";
-    reads_max: 1..=512, "nothing would be read, or reads would take more threads than there are";
+    concurrent_reads_max: 1..=512, "nothing would be read, or reads would take more threads than there are";
     disk_free_bytes_min: 0..=u64::MAX, "any will do";
     compaction_interval: TIME_MIN..=TIME_MAX, "the log would be rewritten without a pause, or never";
     channel_events_max: 1..=(1 << 16), "nothing could be sent; each watched feed takes them at once";

@@ -106,7 +106,7 @@ pub struct Limits {
     pub index_cache_bytes: usize,
     /// Reads of what is not in memory that are made at once: a few more than a small machine has
     /// cores, so that some wait for the disk while others decode.
-    pub reads_max: usize,
+    pub concurrent_reads_max: usize,
     /// Free disk space below which writes are refused: room for the log to end its present work,
     /// and for an operator to act.
     pub disk_free_bytes_min: u64,
@@ -197,7 +197,7 @@ impl Default for Limits {
             index_events_max: 256 << 10,
             index_write_delay_max: Duration::from_secs(30),
             index_cache_bytes: 16 << 20,
-            reads_max: 4,
+            concurrent_reads_max: 4,
             disk_free_bytes_min: 256 << 20,
             compaction_interval: Duration::from_secs(24 * 60 * 60),
             channel_events_max: 16,

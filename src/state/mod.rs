@@ -94,7 +94,7 @@ impl State {
             changes_of: ChangeTimelines::default(),
             posts: PostCache::new(Arc::clone(&log), limits.post_cache_bytes_max),
             requests: RequestIds::new(limits.request_id_retention, hash_key),
-            reads: ReadPool::new(limits.reads_max),
+            reads: ReadPool::new(limits.concurrent_reads_max),
             unseen_count_max: limits.unseen_count_max,
             looks_max: limits.page_scan_entries_max.max(1),
             applied: Watermark::default(),

@@ -88,8 +88,8 @@ impl Reading<'_> {
 pub(crate) struct ReadPool(Arc<Semaphore>);
 
 impl ReadPool {
-    pub(crate) fn new(reads_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(reads_max.clamp(1, Semaphore::MAX_PERMITS))))
+    pub(crate) fn new(concurrent_reads_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new(concurrent_reads_max.clamp(1, Semaphore::MAX_PERMITS))))
     }
 }
 

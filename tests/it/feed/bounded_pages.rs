@@ -189,7 +189,8 @@ async fn a_read_ends_when_its_caller_is_gone() {
     log.append(Revision::ZERO, events.collect()).unwrap();
     let log = AlteredLog::new(log, Held::default());
     // Hardly any event is in memory.
-    let limits = Limits { reads_max: 1, post_cache_bytes_max: 1 << 10, ..Limits::default() };
+    let limits =
+        Limits { concurrent_reads_max: 1, post_cache_bytes_max: 1 << 10, ..Limits::default() };
     let view = Arc::new(State::new(Arc::clone(&log) as Arc<dyn Log>, &limits));
     for entry in log.read(Revision::ZERO, usize::MAX).unwrap() {
         view.apply(entry.revision, &entry.event).unwrap();

@@ -88,7 +88,7 @@ fn lists_that_are_kept_from_the_index_are_what_a_page_says() {
                 limits.recent_revisions_per_author_max = 2;
                 limits.index_events_max = 5;
                 limits.index_write_delay_max = Duration::from_millis(1);
-                limits.reads_max = 1;
+                limits.concurrent_reads_max = 1;
                 limits.post_cache_bytes_max = 1 << 10;
                 change(limits);
             })

@@ -105,7 +105,7 @@ fn seed(disk: &Disk) {
 }
 
 fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<AlteredLog<Counts>>) {
-    let limits = Limits { reads_max: READS_MAX, ..Limits::default() };
+    let limits = Limits { concurrent_reads_max: READS_MAX, ..Limits::default() };
     let log = LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap();
     let index =
         Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention).unwrap();

@@ -92,7 +92,7 @@ limits! {
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
     unapplied_batches_max request_id_retention post_cache_bytes_max count_cache_posts_max log_cache_bytes
-    recent_revisions_per_author_max index_events_max index_write_delay_max index_cache_bytes reads_max
+    recent_revisions_per_author_max index_events_max index_write_delay_max index_cache_bytes concurrent_reads_max
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
     undispatched_batches_max batch_events_max batch_bytes_max heartbeat_interval_default heartbeat_interval_min
     heartbeat_interval_max stall_time_max call_time_max request_bytes_max header_list_bytes_max drain_notice
@@ -116,7 +116,7 @@ fn a_limit_that_cannot_work_is_named() {
         "preface_time_max",
         "workers",
         "page_items_max",
-        "reads_max",
+        "concurrent_reads_max",
     ];
     for limit in all().iter().filter(|limit| no_zero.contains(&limit.name)) {
         let mut limits = Limits::default();

@@ -182,7 +182,7 @@ impl Setting for Indexed {
             limits.recent_revisions_per_author_max = 2;
             limits.index_events_max = 5;
             limits.index_write_delay_max = Duration::from_millis(1);
-            limits.reads_max = 1;
+            limits.concurrent_reads_max = 1;
             limits.post_cache_bytes_max = 1 << 10;
             change(limits);
         })
