@@ -120,7 +120,7 @@ impl Serve {
                     .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
                 compaction_interval: Duration::from_secs(self.compact_every),
                 drain_notice: Duration::from_secs(self.drain_notice),
-                workers: self.threads.map_or(defaults.workers, NonZeroUsize::get),
+                worker_threads: self.threads.map_or(defaults.worker_threads, NonZeroUsize::get),
                 ..defaults
             },
         };

@@ -70,7 +70,7 @@ ranges! {
     users_max: 1..=4_000_000_000, "nobody could do anything, or numbers of 32 bits would run out";
     streams_per_user_max: 1..=MANY, "nobody could watch, or one user would take all streams";
     streams_max: 1..=MANY, "nobody could watch, or streams would fill the memory";
-    workers: 1..=1_024, "nothing would serve, or threads would only take turns";
+    worker_threads: 1..=1_024, "nothing would serve, or threads would only take turns";
     connections_max: 1..=MANY, "nobody could connect, or connections would fill the memory";
     connections_per_address_max: 1..=MANY, "nobody could connect";
     preface_time_max: TIME_MIN..=TIME_MAX, "every connection would be closed, or silent ones never";

@@ -26,7 +26,7 @@ pub struct Limits {
     /// can hold.
     pub streams_max: usize,
     /// Threads that connections live on: one per core, as each keeps one busy.
-    pub workers: usize,
+    pub worker_threads: usize,
     /// Most connections at once: file descriptors and memory.
     pub connections_max: usize,
     /// Most connections at once from one address (of IPv6, one network of 64 bits): less than all,
@@ -168,7 +168,7 @@ impl Default for Limits {
             users_max: 4_000_000_000,
             streams_per_user_max: 16,
             streams_max: 100_000,
-            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            worker_threads: std::thread::available_parallelism().map_or(1, usize::from),
             connections_max: 20_000,
             connections_per_address_max: 15_000,
             preface_time_max: Duration::from_secs(10),

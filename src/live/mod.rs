@@ -62,7 +62,7 @@ impl LiveFeeds {
     #[must_use]
     pub fn new(view: Arc<State>, limits: &Limits) -> Self {
         Self(Arc::new(LiveShared {
-            lanes: (0..=limits.workers.max(1))
+            lanes: (0..=limits.worker_threads.max(1))
                 .map(|_| Shard::new(limits.channel_events_max, view.applied()))
                 .collect(),
             view,

@@ -202,7 +202,7 @@ impl Server {
         let Self { mut listener, engine, critical, routes, mut health, stall_watch, config } = self;
         let limits = &config.limits;
         let admission = Admission::new(limits);
-        let workers = Workers::start(limits.workers, &critical).map_err(Error::Workers)?;
+        let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
         for (lane, porter) in (1..).zip(engine.porters()) {
             workers.spawn_on(lane, move || porter.run()).await;
         }

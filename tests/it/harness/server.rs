@@ -51,7 +51,7 @@ impl Setup {
             log_cache_bytes: 4 << 20,
             disk_free_bytes_min: 0,
             // Two are as good as any number, and many tests run at once.
-            workers: 2,
+            worker_threads: 2,
             ..Limits::default()
         };
         Self {

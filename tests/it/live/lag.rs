@@ -186,7 +186,7 @@ impl World {
     async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
         let log = LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap();
         let mut limits = Limits {
-            workers: 2,
+            worker_threads: 2,
             undispatched_batches_max: BATCHES_MAX,
             channel_events_max: 4,
             ..Limits::default()

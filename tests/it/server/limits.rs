@@ -87,7 +87,7 @@ macro_rules! limits {
 limits! {
     follows_per_user_max blocks_per_user_max mutes_per_user_max users_max streams_per_user_max
     streams_max
-    workers connections_max connections_per_address_max preface_time_max connection_age_max
+    worker_threads connections_max connections_per_address_max preface_time_max connection_age_max
     calls_max streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
@@ -114,7 +114,7 @@ fn a_limit_that_cannot_work_is_named() {
         "stall_time_max",
         "heartbeat_interval_min",
         "preface_time_max",
-        "workers",
+        "worker_threads",
         "page_items_max",
         "concurrent_reads_max",
     ];
@@ -244,7 +244,7 @@ fn the_command_line_checks_the_limits() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     for (flag, value, name) in [
-        ("--threads", "100000", "workers"),
+        ("--threads", "100000", "worker_threads"),
         ("--streams-max", "18446744073709551615", "streams_max"),
         ("--drain-notice", "3153600000", "drain_notice"),
         ("--compact-every", "3153600000", "compaction_interval"),
@@ -278,7 +278,7 @@ async fn serves(mut limits: Limits) {
     limits.call_time_max = Duration::from_secs(3_600);
     limits.disk_free_bytes_min = 0;
     limits.drain_notice = Duration::ZERO;
-    limits.workers = limits.workers.min(3);
+    limits.worker_threads = limits.worker_threads.min(3);
     let server = TestServer::limited(|set| *set = limits).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.follows("bob").await;

@@ -179,7 +179,8 @@ async fn hooked(
     hook: impl Fn() + Send + Sync + 'static,
 ) -> (Server, impl Fn(u32) -> User, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let config = Setup::new().limits(|limits| limits.workers = workers).config(folder.path());
+    let config =
+        Setup::new().limits(|limits| limits.worker_threads = workers).config(folder.path());
     let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), options).unwrap());
     let server = Server::on_log(config, HookedLog::before(log, hook), Clock::system()).await;
