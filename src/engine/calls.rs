@@ -101,7 +101,7 @@ impl Engine {
         let is_user = |name: &UserId| *name == author || self.0.view.is_user(name);
         let facets = facets.unwrap_or_else(|| Facets::found_in(&text, is_user));
         let mentioned = facets.mentioned(is_user);
-        let of_text = Content::of_text(text);
+        let of_text = Content::from_text(text);
         let mut content = Content { attachments, langs, facets, mentioned, ..of_text };
         if let Some(parent) = reply_to {
             let parent = self.referred(parent).await?;

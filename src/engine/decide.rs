@@ -161,7 +161,7 @@ pub(super) fn publish(
         if let Some(revision) = revision {
             let request_id = request.id;
             // Whatever it said: that may be erased.
-            if pending.since(&Condition::Deleted(PostId::at(revision))).is_some() {
+            if pending.since(&Condition::Deleted(PostId::from_revision(revision))).is_some() {
                 return refuse(Error::PostDeleted { author, request_id });
             }
             return match said {

@@ -75,7 +75,7 @@ pub struct Post {
 impl PostId {
     /// The name of the post that was published at `revision`.
     #[must_use]
-    pub const fn at(revision: Revision) -> Self {
+    pub const fn from_revision(revision: Revision) -> Self {
         Self(revision)
     }
 
@@ -107,7 +107,7 @@ impl PostId {
 impl Content {
     /// A post that is only a text.
     #[must_use]
-    pub fn of_text(text: PostText) -> Self {
+    pub fn from_text(text: PostText) -> Self {
         Self {
             text,
             reply_to: None,
@@ -122,7 +122,7 @@ impl Content {
     /// What is left of a post that was erased: what it answered and quoted.
     #[must_use]
     pub fn erased(reply_to: Option<Box<ReplyTo>>, quote: Option<PostRef>) -> Self {
-        Self { reply_to, quote, ..Self::of_text(PostText::none()) }
+        Self { reply_to, quote, ..Self::from_text(PostText::empty()) }
     }
 
     /// Whether it depends on whom a follower of `author` also follows and hides if they see a post of

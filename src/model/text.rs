@@ -89,7 +89,7 @@ impl PostText {
 
     /// No text, for a post that has attachments instead.
     #[must_use]
-    pub fn none() -> Self {
+    pub fn empty() -> Self {
         Self("".into())
     }
 

@@ -168,7 +168,7 @@ impl Reading<'_> {
             let viewer = self.viewer(&query.viewer);
             let rows = self.newest(about, before, query.items_max).map(placed);
             let listed = self.part_of(rows, query.items_max, |place, author: Value| {
-                self.stands(viewer, place.into(), author).then_some(PostId::at(place))
+                self.stands(viewer, place.into(), author).then_some(PostId::from_revision(place))
             })?;
             // Else the page would be short.
             if let Some(posts) = self.all_posts(&listed.items)? {

@@ -131,7 +131,8 @@ impl State {
         told: &[(Revision, NotificationRecord)],
     ) -> Result<Option<Vec<Notification>>, ReadError> {
         let published = told.iter().filter(|(_, it)| it.kind.is_of_a_post());
-        let published: Vec<_> = published.map(|&(revision, _)| PostId::at(revision)).collect();
+        let published: Vec<_> =
+            published.map(|&(revision, _)| PostId::from_revision(revision)).collect();
         let Some(posts) = self.all_posts(&published)? else { return Ok(None) };
         let mut posts: HashMap<Revision, Arc<Post>> =
             posts.into_iter().map(|post| (post.revision, post)).collect();
@@ -151,7 +152,7 @@ impl State {
                 time: time.or_else(|| times.get(&revision).copied())?,
                 kind: notice.kind,
                 actor: self.ids.name(notice.actor),
-                subject: (notice.post > Revision::ZERO).then(|| PostId::at(notice.post)),
+                subject: (notice.post > Revision::ZERO).then(|| PostId::from_revision(notice.post)),
                 post,
             })
         };

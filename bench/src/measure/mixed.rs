@@ -204,7 +204,7 @@ fn is_gone(error: &client::Error) -> bool {
 }
 
 fn post_id(post: Posted) -> String {
-    PostId::at(Revision::new(post.revision)).to_string()
+    PostId::from_revision(Revision::new(post.revision)).to_string()
 }
 
 /// Makes a call as an app would, with the page sizes that come by themselves but for feeds.

@@ -41,7 +41,7 @@ pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
     for (number, Act { user, deed }) in data.acts.iter().enumerate() {
         let (user, number) = (users.id(*user)?, data.posts + number as u64);
         let mut post = |(revision, author): (u64, u32)| {
-            let id = PostId::at(Revision::new(revision));
+            let id = PostId::from_revision(Revision::new(revision));
             Ok::<_, Error>(PostRef { id, author: users.id(author)? })
         };
         writer.add(match deed {
@@ -62,7 +62,7 @@ pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
 }
 
 fn content(post: u64) -> Content {
-    Content::of_text(PostText::stored(&data::text(post)))
+    Content::from_text(PostText::stored(&data::text(post)))
 }
 
 /// Ids that were made already: an id is shared by all events that name it.

@@ -42,7 +42,7 @@ pub(super) async fn handle(
 
 fn text(request: &v1::PublishRequest) -> Result<PostText, Status> {
     if request.text.is_empty() && !request.attachments.is_empty() {
-        return Ok(PostText::none());
+        return Ok(PostText::empty());
     }
     PostText::parse(&request.text)
         .map_err(|error| status::invalid_field("text", error, error.parts()))

@@ -38,7 +38,7 @@ pub(super) async fn handle(
     let at = calls.engine.cursor().after;
 
     // Its answers are oldest first: what a token names comes before the page.
-    let after = listing.query().2.map(|place| PostId::at(place.before));
+    let after = listing.query().2.map(|place| PostId::from_revision(place.before));
     let query = ThreadQuery { viewer, post, after, depth_max, replies_max };
     let thread = calls.engine.thread(query).await.map_err(status::of_engine)?;
     let next = thread.next_after.map(|after| PagePosition { before: after.revision(), at });

@@ -112,7 +112,7 @@ impl Reading<'_> {
                 shown: or_gap(answer.gap, &mut views),
                 has_more_replies: cut.contains(&answer.id),
             });
-            let (replies, next_after) = (replies.collect(), next_after.map(PostId::at));
+            let (replies, next_after) = (replies.collect(), next_after.map(PostId::from_revision));
             return Ok(Some(Thread { ancestors, post, replies, next_after }));
         }
     }

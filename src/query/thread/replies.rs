@@ -122,7 +122,7 @@ impl<'a> Descent<'a> {
             if self.looks_left == 0 {
                 return Ok(Some(looked_until));
             }
-            let (id, gap) = (PostId::at(place.revision()), self.gap(place, author));
+            let (id, gap) = (PostId::from_revision(place.revision()), self.gap(place, author));
             if self.is_alive(id, gap)? {
                 found.push(Answer { id, parent, depth, gap });
             }
@@ -135,7 +135,7 @@ impl<'a> Descent<'a> {
     fn has_alive(&mut self, parent: PostId, from: Revision) -> Result<bool, ReadError> {
         for answer in self.answers_to(parent, from) {
             let (place, author) = answer?;
-            let (id, gap) = (PostId::at(place.revision()), self.gap(place, author));
+            let (id, gap) = (PostId::from_revision(place.revision()), self.gap(place, author));
             if self.looks_left == 0 || self.is_alive(id, gap)? {
                 return Ok(true);
             }
@@ -164,7 +164,7 @@ impl<'a> Descent<'a> {
                 return Ok(true);
             }
             self.look()?;
-            let id = PostId::at(place.revision());
+            let id = PostId::from_revision(place.revision());
             let gap = self.gap(place, author);
             match gap.map_or(Some(true), |_| self.known.get(&id).copied()) {
                 Some(true) => {

@@ -360,7 +360,7 @@ fn from_record(change: RecordChange) -> Option<Change> {
             Change::Erased { author, reply_to, quote, request_id }
         }
         RecordChange::Delete(delete) => {
-            let id = |number| revision(number).map(PostId::at);
+            let id = |number| revision(number).map(PostId::from_revision);
             let (reply_to, quote) = (id(delete.reply_to), id(delete.quote));
             let notified = delete.notified.iter().map(|name| user(name)).collect::<Option<_>>()?;
             Change::Delete { post: post_ref(delete.post?)?, reply_to, quote, notified }
@@ -407,7 +407,10 @@ fn user(name: &str) -> Option<UserId> {
 }
 
 fn post_ref(post: Post) -> Option<PostRef> {
-    Some(PostRef { id: PostId::at(Revision::new(post.revision)), author: user(&post.author)? })
+    Some(PostRef {
+        id: PostId::from_revision(Revision::new(post.revision)),
+        author: user(&post.author)?,
+    })
 }
 
 fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {

@@ -300,7 +300,7 @@ fn event(number: u64) -> Event {
 
 fn change(number: u64) -> Change {
     let user = |name: &str| UserId::parse(&format!("{name}{number}")).unwrap();
-    let id = |number: u64| PostId::at(Revision::new(number));
+    let id = |number: u64| PostId::from_revision(Revision::new(number));
     let post = |number: u64| PostRef { id: id(number), author: user("author") };
     // With each flag on and off, and each part there and not.
     let round = number / 20;
@@ -312,7 +312,7 @@ fn change(number: u64) -> Change {
     match number % 20 {
         1..=3 => {
             let text = PostText::parse(&format!("post {number} · ñandú 🐦")).unwrap();
-            Change::Publish { author: user("c"), content: Content::of_text(text), request_id }
+            Change::Publish { author: user("c"), content: Content::from_text(text), request_id }
         }
         4..=6 => {
             let attachment = |name: &str| {
@@ -324,7 +324,7 @@ fn change(number: u64) -> Change {
                 quote,
                 attachments: ["one", ""].map(attachment).into(),
                 langs: ["en", "pt-BR"].map(|lang| Lang::parse(lang).unwrap()).into(),
-                ..if third { Content::of_text(PostText::none()) } else { marked(odd) }
+                ..if third { Content::from_text(PostText::empty()) } else { marked(odd) }
             };
             Change::Publish { author: user("c"), content, request_id }
         }
@@ -375,5 +375,5 @@ fn marked(is_given: bool) -> Content {
     } else {
         Facets::found(facets.into())
     };
-    Content { facets, mentioned: [user].into(), ..Content::of_text(text) }
+    Content { facets, mentioned: [user].into(), ..Content::from_text(text) }
 }

@@ -159,7 +159,7 @@ fn post(revision: u64, author: &str, text: &str) -> Arc<Post> {
     Arc::new(Post {
         revision: Revision::new(revision),
         author: UserId::parse(author).unwrap(),
-        content: Content { facets: facets(&text), ..Content::of_text(text) },
+        content: Content { facets: facets(&text), ..Content::from_text(text) },
         time: Timestamp::from_nanos(revision * 1_000_000_007),
     })
 }

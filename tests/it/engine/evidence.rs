@@ -226,9 +226,9 @@ impl Indexed {
     }
 
     fn publish(&self, author: &str) -> PostRef {
-        let content = Content::of_text(post("hi"));
+        let content = Content::from_text(post("hi"));
         let change = Change::Publish { author: user(author), content, request_id: None };
-        PostRef { id: PostId::at(self.change(change)), author: user(author) }
+        PostRef { id: PostId::from_revision(self.change(change)), author: user(author) }
     }
 
     /// The change that makes the answer to `question` another.

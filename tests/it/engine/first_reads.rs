@@ -65,7 +65,7 @@ fn written() -> (Arc<dyn Log>, Disk) {
     let view = State::load(Arc::clone(&log), opened, &Limits::default());
     let publish = |author| Change::Publish {
         author: user(author),
-        content: Content::of_text(PostText::parse("hello").unwrap()),
+        content: Content::from_text(PostText::parse("hello").unwrap()),
         request_id: None,
     };
     let follow =

@@ -60,7 +60,7 @@ fn events_that_cannot_be_are_not_applied() {
     };
     let follow = Change::Follow { follower: user("alice"), followee: user("bob") };
     let delete = Change::Delete {
-        post: PostRef { id: PostId::at(Revision::new(1)), author: user("alice") },
+        post: PostRef { id: PostId::from_revision(Revision::new(1)), author: user("alice") },
         reply_to: None,
         quote: None,
         notified: Vec::new(),

@@ -254,10 +254,10 @@ impl Alter for Held {
 fn changes(replies: usize) -> Vec<Change> {
     let publish = |author: &str, reply_to: Option<ReplyTo>| {
         let (author, reply_to) = (user(author), reply_to.map(Box::new));
-        let content = Content { reply_to, ..Content::of_text(post("hello")) };
+        let content = Content { reply_to, ..Content::from_text(post("hello")) };
         Change::Publish { author, content, request_id: None }
     };
-    let first = PostRef { id: PostId::at(Revision::new(1)), author: user("stranger") };
+    let first = PostRef { id: PostId::from_revision(Revision::new(1)), author: user("stranger") };
     let to_first = ReplyTo { parent: first.clone(), root: first };
     let follow = Change::Follow { follower: user("reader"), followee: user("author") };
     let mut changes = vec![publish("stranger", None), follow, publish("author", None)];

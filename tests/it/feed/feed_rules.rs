@@ -259,11 +259,12 @@ async fn the_posts_of_one_author() {
 fn ten_thousand_hidden_in_a_row_end_somewhere() {
     const HIDDEN: u64 = 10_000;
 
-    let of_stranger = PostRef { id: PostId::at(Revision::new(1)), author: user("stranger") };
+    let of_stranger =
+        PostRef { id: PostId::from_revision(Revision::new(1)), author: user("stranger") };
     let to_stranger = ReplyTo { parent: of_stranger.clone(), root: of_stranger };
     let reply = || Content { reply_to: Some(Box::new(to_stranger.clone())), ..content("hidden") };
     let delete = |place| Change::Delete {
-        post: PostRef { id: PostId::at(Revision::new(place)), author: user("bob") },
+        post: PostRef { id: PostId::from_revision(Revision::new(place)), author: user("bob") },
         reply_to: None,
         quote: None,
         notified: Vec::new(),
@@ -343,7 +344,7 @@ fn view_of(changes: &[Change]) -> State {
 }
 
 fn content(text: &str) -> Content {
-    Content::of_text(post(text))
+    Content::from_text(post(text))
 }
 
 async fn reply(core: &Core, author: &str, text: &str, to: PostId) -> PostId {

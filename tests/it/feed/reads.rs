@@ -237,7 +237,7 @@ fn content(
         let root = above.map_or_else(|| referred(place), |above| above.root.clone());
         Box::new(ReplyTo { parent: referred(place), root })
     });
-    Content { reply_to, quote: quote.map(referred), ..Content::of_text(text) }
+    Content { reply_to, quote: quote.map(referred), ..Content::from_text(text) }
 }
 
 /// Somebody who reads everything.
@@ -613,7 +613,7 @@ fn is_of_a_post(kind: NotificationKind) -> bool {
 }
 
 fn named(place: u64) -> PostId {
-    PostId::at(Revision::new(place))
+    PostId::from_revision(Revision::new(place))
 }
 
 fn runtime() -> tokio::runtime::Runtime {

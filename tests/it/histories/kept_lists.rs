@@ -323,12 +323,12 @@ impl TimelineKind {
         let place = place.copied().filter(|&place| self.world.retracted(place).is_none());
         let kind = self.random.u8(..10);
         if kind < 3 || posts.is_empty() {
-            let content = Content::of_text(post("a post"));
+            let content = Content::from_text(post("a post"));
             return Some(Change::Publish { author: user(&by), content, request_id: None });
         }
         let place = place?;
         let post = PostRef {
-            id: PostId::at(Revision::new(place)),
+            id: PostId::from_revision(Revision::new(place)),
             author: user(self.world.author(place)),
         };
         let since = self.world.since(&Tie::Repost(by.clone(), place), self.world.head());

@@ -215,7 +215,7 @@ async fn a_bookmark_waits_for_all_that_a_change_is() {
     let mut mentioned = world.hub.watch(&id(2), Start::Now, options).unwrap();
     while !matches!(step(&mut mentioned).await, StreamMessage::CaughtUp { .. }) {}
     let mentioned_user = [id(2)].into();
-    let content = Content { mentioned: mentioned_user, ..Content::of_text(post("hello @user2")) };
+    let content = Content { mentioned: mentioned_user, ..Content::from_text(post("hello @user2")) };
     world.change(Change::Publish { author: id(1), content, request_id: None });
     world.bring();
     assert!(world.dispatcher.step(), "all was told at once");
@@ -475,7 +475,7 @@ fn follow(follower: usize, followee: usize) -> Change {
 fn publish(author: usize) -> Change {
     Change::Publish {
         author: id(author),
-        content: Content::of_text(post("a post")),
+        content: Content::from_text(post("a post")),
         request_id: None,
     }
 }

@@ -96,7 +96,7 @@ fn seed(disk: &Disk) {
     });
     let posts = (0..POSTS).map(|post| Change::Publish {
         author: author(post % AUTHORS),
-        content: Content::of_text(PostText::parse(&format!("post {post}")).unwrap()),
+        content: Content::from_text(PostText::parse(&format!("post {post}")).unwrap()),
         request_id: None,
     });
     let event = |change| Event::new(Timestamp::default(), change);

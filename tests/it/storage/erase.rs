@@ -292,7 +292,7 @@ fn secret() -> Draft {
 }
 
 fn published(author: &str, text: &str) -> Event {
-    let content = Content::of_text(post(text));
+    let content = Content::from_text(post(text));
     let change = Change::Publish { author: user(author), content, request_id: None };
     Event::new(Timestamp::default(), change)
 }

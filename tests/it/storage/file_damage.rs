@@ -206,7 +206,7 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
         }
     }
     for at in (1..EVENTS as u64).step_by(61) {
-        let (viewer, id) = (name(0), PostId::at(Revision::new(at)));
+        let (viewer, id) = (name(0), PostId::from_revision(Revision::new(at)));
         let likes = async |place| engine.users(viewer.clone(), UserList::Likes(id), 5, place).await;
         reads.push((format!("the likes of {at}"), pages(likes).await));
         let answers =

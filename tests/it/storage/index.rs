@@ -255,7 +255,7 @@ fn event(view: &State, number: usize, (kind, one, other): (u8, usize, usize)) ->
         0 | 1 => return None,
         _ => Change::Publish {
             author: follower,
-            content: Content::of_text(PostText::parse(&format!("post {number}")).unwrap()),
+            content: Content::from_text(PostText::parse(&format!("post {number}")).unwrap()),
             request_id: (kind == 3).then(|| request_id(number)),
         },
     };

@@ -383,7 +383,7 @@ fn append(log: &dyn Log, posts: u64) {
         let number = log.head().get();
         let text = PostText::parse(&format!("post {number}")).unwrap();
         let author = user(usize::try_from(number % 2).unwrap());
-        let content = Content::of_text(text);
+        let content = Content::from_text(text);
         let change = Change::Publish { author, content, request_id: None };
         let event = Event::new(Timestamp::from_nanos(number), change);
         log.append(log.head(), vec![event]).unwrap();

@@ -56,7 +56,7 @@ fn a_live_feed_that_cannot_be_told_reads_for_itself() {
         hole.move_to(world.places.post);
         hole.alter.spared.store(1, Ordering::SeqCst);
         engine.follow(user("viewer"), user("fan")).await.unwrap();
-        let original = PostId::at(world.places.post);
+        let original = PostId::from_revision(world.places.post);
         let repost = engine.react(ReactionKind::Repost, user("fan"), original);
         within("the repost", repost).await.unwrap();
         let after = engine.publish(user("author"), post("after"), None);
@@ -87,7 +87,7 @@ fn a_place_that_the_log_lacks_is_an_error_in_every_read() {
         let (engine, hole) = world.open();
         let first = engine.cursor();
         let from_start = Cursor::after(first.log, Revision::ZERO);
-        let id = PostId::at;
+        let id = PostId::from_revision;
 
         hole.move_to(places.post);
         is_missing(engine.news_feed(feed("viewer")).await);
@@ -148,8 +148,8 @@ fn what_is_gone_since_is_left_out() {
     let world = World::new();
     runtime().block_on(async {
         let (engine, _) = world.open();
-        engine.delete(user("author"), PostId::at(world.places.post)).await.unwrap();
-        let id = PostId::at(world.places.post);
+        engine.delete(user("author"), PostId::from_revision(world.places.post)).await.unwrap();
+        let id = PostId::from_revision(world.places.post);
         assert!(engine.posts(user("viewer"), vec![id]).await.unwrap().is_empty());
         assert_eq!(engine.news_feed(feed("viewer")).await.unwrap().items.len(), BETWEEN + 2);
         let from_start = Cursor::after(engine.cursor().log, Revision::ZERO);
@@ -255,7 +255,10 @@ impl World {
             };
             let once = Some(request_id("once"));
             let of_author = publish("author", post("a post").into(), once).await;
-            let draft = Draft { reply_to: Some(PostId::at(of_author)), ..post("a reply").into() };
+            let draft = Draft {
+                reply_to: Some(PostId::from_revision(of_author)),
+                ..post("a reply").into()
+            };
             let reply = publish("answerer", draft, None).await;
             let mention = publish("answerer", post("of @author").into(), None).await;
             // Near the post the repost would be left out.
@@ -264,11 +267,12 @@ impl World {
             }
             let own = publish("reposter", post("a post of mine").into(), None).await;
             let react = async |kind, name, of| {
-                engine.react(kind, user(name), PostId::at(of)).await.unwrap().revision
+                engine.react(kind, user(name), PostId::from_revision(of)).await.unwrap().revision
             };
             let repost = react(ReactionKind::Repost, "reposter", of_author).await;
             let like = react(ReactionKind::Like, "viewer", of_author).await;
-            let deletion = engine.delete(user("reposter"), PostId::at(own)).await.unwrap();
+            let deletion =
+                engine.delete(user("reposter"), PostId::from_revision(own)).await.unwrap();
             within("the engine to stop", engine.stop()).await;
             let deletion = deletion.revision;
             Places { follow, post: of_author, reply, repost, mention, like, deletion }
@@ -389,12 +393,12 @@ fn authored(name: &str) -> AuthorQuery {
 }
 
 fn thread(post: Revision) -> ThreadQuery {
-    let post = PostId::at(post);
+    let post = PostId::from_revision(post);
     ThreadQuery { viewer: user("viewer"), post, depth_max: 3, replies_max: 10, after: None }
 }
 
 fn replies(post: Revision) -> PostList {
-    PostList::Replies(PostId::at(post))
+    PostList::Replies(PostId::from_revision(post))
 }
 
 /// Changes a byte of `bytes` wherever the file has them.

@@ -201,7 +201,7 @@ struct EngineTest<S> {
 impl<S> EngineTest<S> {
     fn act(&mut self, act: &Act) -> Outcome {
         // A name of a post that is none: what is at that revision is no post, or nothing.
-        let none = PostId::at(Revision::new(u64::MAX >> 2));
+        let none = PostId::from_revision(Revision::new(u64::MAX >> 2));
         let post_id = |number: usize| self.posts.get(number).copied().unwrap_or(none);
         let outcome = self.runtime.block_on(async {
             match *act {
@@ -244,7 +244,7 @@ impl<S> EngineTest<S> {
             }
         });
         if let Outcome::Post { revision, deduplicated: false } = outcome {
-            self.posts.push(PostId::at(Revision::new(revision)));
+            self.posts.push(PostId::from_revision(Revision::new(revision)));
         }
         outcome
     }
