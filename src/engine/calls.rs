@@ -99,7 +99,7 @@ impl Engine {
         self.check_room([&author])?;
         let Draft { text, reply_to, quote, attachments, langs, facets } = draft.into();
         let is_user = |name: &UserId| *name == author || self.0.view.is_user(name);
-        let facets = facets.unwrap_or_else(|| Facets::found_in(&text, is_user));
+        let facets = facets.unwrap_or_else(|| Facets::scan(&text, is_user));
         let mentioned = facets.mentioned(is_user);
         let of_text = Content::from_text(text);
         let mut content = Content { attachments, langs, facets, mentioned, ..of_text };

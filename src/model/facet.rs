@@ -44,7 +44,7 @@ pub struct Tag(Arc<str>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facets {
     /// The author said what they are; else they were found in the text.
-    is_given: bool,
+    is_from_author: bool,
     all: Box<[Facet]>,
 }
 
@@ -146,7 +146,7 @@ impl Link {
     }
 
     /// The link that `text` is when what is not ASCII in it is percent-encoded (RFC 3987, 3.1).
-    pub(super) fn of_iri(text: &str) -> Option<Self> {
+    pub(super) fn from_iri(text: &str) -> Option<Self> {
         Self::parse(&IriStr::new(text).ok()?.encode_to_uri().to_string()).ok()
     }
 
@@ -209,7 +209,7 @@ impl Facets {
     ///
     /// # Errors
     /// Says which of them breaks which rule.
-    pub fn given(text: &PostText, all: Box<[Facet]>) -> Result<Self, FacetsError> {
+    pub fn from_author(text: &PostText, all: Box<[Facet]>) -> Result<Self, FacetsError> {
         let mut free_from = 0;
         for (at, facet) in all.iter().enumerate() {
             let bad = |field, rule| FacetsError::BadRange { at, field, rule };
@@ -221,25 +221,25 @@ impl Facets {
         if bytes > FACETS_BYTES_MAX {
             return Err(FacetsError::TooManyBytes { bytes });
         }
-        Ok(Self { is_given: true, all })
+        Ok(Self { is_from_author: true, all })
     }
 
     /// Those that were found in a text.
     #[must_use]
-    pub fn found(all: Box<[Facet]>) -> Self {
-        Self { is_given: false, all }
+    pub fn from_scan(all: Box<[Facet]>) -> Self {
+        Self { is_from_author: false, all }
     }
 
     /// Facets that were checked before they were stored.
     #[must_use]
-    pub fn stored(is_given: bool, all: Box<[Facet]>) -> Self {
-        Self { is_given, all }
+    pub fn stored(is_from_author: bool, all: Box<[Facet]>) -> Self {
+        Self { is_from_author, all }
     }
 
     /// Whether the author gave them.
     #[must_use]
-    pub fn are_given(&self) -> bool {
-        self.is_given
+    pub fn are_from_author(&self) -> bool {
+        self.is_from_author
     }
 
     /// They themselves.
@@ -252,7 +252,8 @@ impl Facets {
     /// found, whatever is found by now, or both give the same.
     #[must_use]
     pub fn ask_as(&self, other: &Self) -> bool {
-        self.is_given == other.is_given && (!self.is_given || self.all == other.all)
+        self.is_from_author == other.is_from_author
+            && (!self.is_from_author || self.all == other.all)
     }
 
     /// The users who are to be notified: of those mentioned who are users by now, each once, in

@@ -39,7 +39,7 @@ impl Facets {
     /// - A hashtag is `#` and letters, digits and `_` of any script, at least one letter, not
     ///   inside a URL and not right after a letter or digit.
     #[must_use]
-    pub fn found_in(text: &PostText, is_user: impl Fn(&UserId) -> bool) -> Self {
+    pub fn scan(text: &PostText, is_user: impl Fn(&UserId) -> bool) -> Self {
         let text = text.as_str();
         let is_sign = |c: char| mention::SIGNS.contains(&c) || TAG_SIGNS.contains(&c);
         // Most texts have nothing of all this.
@@ -80,7 +80,7 @@ impl Facets {
             }
         }
         facets.sort_unstable_by_key(|facet| facet.start);
-        Self::found(bounded(facets))
+        Self::from_scan(bounded(facets))
     }
 }
 
@@ -100,7 +100,7 @@ fn urls(text: &str) -> Vec<Url> {
 /// The link that `url` is, if it leads to the web.
 fn link(text: &str, url: &Url) -> Option<Facet> {
     let Range { start, end } = url.range;
-    let link = url.has_scheme.then(|| Link::of_iri(&text[start..end]))?;
+    let link = url.has_scheme.then(|| Link::from_iri(&text[start..end]))?;
     link.map(|link| Facet { start, end, feature: Feature::Link(link) })
 }
 

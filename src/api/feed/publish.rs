@@ -83,7 +83,7 @@ fn facets(request: &v1::PublishRequest, text: &PostText) -> Result<Option<Facets
     fields::at_most("facets", request.facets.len(), FACETS_MAX)?;
     let all = request.facets.iter().enumerate().map(|(at, given)| facet(at, given));
     let all = all.collect::<Result<_, _>>()?;
-    Facets::given(text, all).map(Some).map_err(|error| match error {
+    Facets::from_author(text, all).map(Some).map_err(|error| match error {
         FacetsError::BadRange { at, field, rule } => {
             status::invalid_field(&format!("facets[{at}].{field}"), rule, rule.parts())
         }

@@ -371,9 +371,9 @@ fn marked(is_given: bool) -> Content {
         facet(11, 30, Feature::Link(Link::parse("https://example.org/").unwrap())),
     ];
     let facets = if is_given {
-        Facets::given(&text, facets.into()).unwrap()
+        Facets::from_author(&text, facets.into()).unwrap()
     } else {
-        Facets::found(facets.into())
+        Facets::from_scan(facets.into())
     };
     Content { facets, mentioned: [user].into(), ..Content::from_text(text) }
 }

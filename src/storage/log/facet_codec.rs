@@ -40,7 +40,7 @@ enum Is {
 
 pub(super) fn to_record(facets: &Facets, mentioned: &[UserId]) -> Marked {
     Marked {
-        are_given: facets.are_given(),
+        are_given: facets.are_from_author(),
         facets: facets.all().iter().map(part).collect(),
         mentioned: mentioned.iter().map(UserId::to_string).collect(),
     }

@@ -287,7 +287,7 @@ fn secret() -> Draft {
         quote: None,
         attachments: [Attachment::parse(uri, media_type, alt).unwrap()].into(),
         langs: [Lang::parse("en").unwrap()].into(),
-        facets: Some(Facets::given(&post(text), facets.into()).unwrap()),
+        facets: Some(Facets::from_author(&post(text), facets.into()).unwrap()),
     }
 }
 
