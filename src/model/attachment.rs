@@ -79,12 +79,12 @@ impl Attachment {
                 .and_then(|()| check_visible(alt))
                 .map_err(|error| broken("alt")(error.into()))?;
         }
-        Ok(Self::stored(uri, media_type, alt))
+        Ok(Self::from_stored(uri, media_type, alt))
     }
 
     /// An attachment that was parsed before it was stored.
     #[must_use]
-    pub fn stored(uri: &str, media_type: &str, alt: &str) -> Self {
+    pub fn from_stored(uri: &str, media_type: &str, alt: &str) -> Self {
         Self { uri: uri.into(), media_type: media_type.into(), alt: alt.into() }
     }
 
@@ -130,7 +130,7 @@ impl Lang {
 
     /// A language that was parsed before it was stored.
     #[must_use]
-    pub fn stored(text: &str) -> Self {
+    pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 

@@ -142,7 +142,11 @@ impl Link {
         let scheme = uri.scheme_str();
         let is_of_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
         let has_host = uri.authority_components().is_some_and(|it| !it.host().is_empty());
-        if is_of_web && has_host { Ok(Self::stored(text)) } else { Err(LinkError::NotOfTheWeb) }
+        if is_of_web && has_host {
+            Ok(Self::from_stored(text))
+        } else {
+            Err(LinkError::NotOfTheWeb)
+        }
     }
 
     /// The link that `text` is when what is not ASCII in it is percent-encoded (RFC 3987, 3.1).
@@ -152,7 +156,7 @@ impl Link {
 
     /// A link that was parsed before it was stored.
     #[must_use]
-    pub fn stored(text: &str) -> Self {
+    pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -175,12 +179,12 @@ impl Tag {
         if text.starts_with(['#', '\u{ff03}']) {
             return Err(TagError::HasSign);
         }
-        Ok(Self::stored(text))
+        Ok(Self::from_stored(text))
     }
 
     /// A hashtag that was parsed before it was stored.
     #[must_use]
-    pub fn stored(text: &str) -> Self {
+    pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -232,7 +236,7 @@ impl Facets {
 
     /// Facets that were checked before they were stored.
     #[must_use]
-    pub fn stored(is_from_author: bool, all: Box<[Facet]>) -> Self {
+    pub fn from_stored(is_from_author: bool, all: Box<[Facet]>) -> Self {
         Self { is_from_author, all }
     }
 

@@ -96,7 +96,7 @@ impl PostText {
     /// A text that was parsed before it was stored. It is not checked again: to count the
     /// graphemes of every post in a replay would be work for nothing.
     #[must_use]
-    pub fn stored(text: &str) -> Self {
+    pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 

@@ -62,7 +62,7 @@ pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
 }
 
 fn content(post: u64) -> Content {
-    Content::from_text(PostText::stored(&data::text(post)))
+    Content::from_text(PostText::from_stored(&data::text(post)))
 }
 
 /// Ids that were made already: an id is shared by all events that name it.

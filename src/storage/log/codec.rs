@@ -426,16 +426,16 @@ fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {
         Some(marked) => facet_codec::from_record(marked)?,
         None => (Facets::default(), old_mentions::mentioned(&publish.text)),
     };
-    let attachment = |it: &Attached| Attachment::stored(&it.uri, &it.media_type, &it.alt);
+    let attachment = |it: &Attached| Attachment::from_stored(&it.uri, &it.media_type, &it.alt);
     let content = Content {
-        text: PostText::stored(&publish.text),
+        text: PostText::from_stored(&publish.text),
         reply_to,
         quote: match publish.quote {
             None => None,
             Some(quote) => Some(post_ref(quote)?),
         },
         attachments: publish.attachments.iter().map(attachment).collect(),
-        langs: publish.langs.iter().map(|lang| Lang::stored(lang)).collect(),
+        langs: publish.langs.iter().map(|lang| Lang::from_stored(lang)).collect(),
         facets,
         mentioned,
     };

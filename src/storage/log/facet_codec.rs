@@ -50,7 +50,7 @@ pub(super) fn to_record(facets: &Facets, mentioned: &[UserId]) -> Marked {
 pub(super) fn from_record(marked: Marked) -> Option<(Facets, Box<[UserId]>)> {
     let all = marked.facets.into_iter().map(facet).collect::<Option<_>>()?;
     let mentioned = marked.mentioned.iter().map(|name| UserId::parse(name).ok());
-    Some((Facets::stored(marked.are_given, all), mentioned.collect::<Option<_>>()?))
+    Some((Facets::from_stored(marked.are_given, all), mentioned.collect::<Option<_>>()?))
 }
 
 fn part(facet: &Facet) -> Part {
@@ -72,8 +72,8 @@ fn facet(Part { start, bytes, is }: Part) -> Option<Facet> {
         end: start as usize + bytes as usize,
         feature: match is? {
             Is::Mention(name) => Feature::Mention(UserId::parse(&name).ok()?),
-            Is::Link(link) => Feature::Link(Link::stored(&link)),
-            Is::Tag(tag) => Feature::Tag(Tag::stored(&tag)),
+            Is::Link(link) => Feature::Link(Link::from_stored(&link)),
+            Is::Tag(tag) => Feature::Tag(Tag::from_stored(&tag)),
         },
     })
 }
