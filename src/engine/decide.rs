@@ -165,7 +165,9 @@ pub(super) fn publish(
                 return refuse(Error::PostDeleted { author, request_id });
             }
             return match said {
-                Some(said) if said.asks_as(&content) => (None, Ok(Outcome::Found(revision))),
+                Some(said) if said.is_same_request(&content) => {
+                    (None, Ok(Outcome::Found(revision)))
+                }
                 _ => refuse(Error::RequestIdReused { author, request_id }),
             };
         }

@@ -255,7 +255,7 @@ impl Facets {
     /// Whether one author asks for these and those of the same text alike: both leave them to be
     /// found, whatever is found by now, or both give the same.
     #[must_use]
-    pub fn ask_as(&self, other: &Self) -> bool {
+    pub fn is_same_request(&self, other: &Self) -> bool {
         self.is_from_author == other.is_from_author
             && (!self.is_from_author || self.all == other.all)
     }

@@ -152,14 +152,14 @@ impl Content {
     /// Whether an author who asks for `other` with the request id of this asks for the same post.
     /// What was found in the text, and who was a user at the time, is no part of what they ask.
     #[must_use]
-    pub fn asks_as(&self, other: &Self) -> bool {
+    pub fn is_same_request(&self, other: &Self) -> bool {
         let Self { text, reply_to, quote, attachments, langs, facets, mentioned: _ } = self;
         *text == other.text
             && *reply_to == other.reply_to
             && *quote == other.quote
             && *attachments == other.attachments
             && *langs == other.langs
-            && facets.ask_as(&other.facets)
+            && facets.is_same_request(&other.facets)
     }
 
     /// The bytes of all its texts and names.

@@ -291,7 +291,7 @@ impl Reader<'_> {
         let is_in = |list: &[(String, u64)]| list.iter().any(|(user, _)| user == self.viewer);
         assert_eq!((view.liked, view.reposted), (is_in(&likes), is_in(&reposts)), "{place}");
         let (said, author) = (self.world.content(place), self.world.author(place));
-        assert!(view.post.content.asks_as(said), "{place}");
+        assert!(view.post.content.is_same_request(said), "{place}");
         let is_mentioned = |name: &&str| {
             let is_user = *name == author || self.world.is_user(name, place);
             is_user && said.text.as_str().contains(&format!("@{name}"))
