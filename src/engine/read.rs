@@ -18,8 +18,12 @@ impl Engine {
         let Some(wanted) = at_least else { return Ok(()) };
         self.0.hub.check_cursor(&wanted)?;
         let view = &self.0.view;
-        let reached = tokio::time::timeout(wait_max, view.reached(wanted.needs())).await;
-        reached.map_err(|_| Error::NodeBehind { wanted: wanted.needs(), applied: view.applied() })
+        let reached =
+            tokio::time::timeout(wait_max, view.reached(wanted.required_revision())).await;
+        reached.map_err(|_| Error::NodeBehind {
+            wanted: wanted.required_revision(),
+            applied: view.applied(),
+        })
     }
 
     /// Checks that a listing can go on at `place`: after a restore from an older backup its items

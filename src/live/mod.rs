@@ -132,8 +132,11 @@ impl LiveFeeds {
         if cursor.log != log.id() {
             return Err(CursorError::OfAnotherLog { given: cursor.log, own: log.id() });
         }
-        if cursor.needs() > log.head() {
-            return Err(CursorError::BeyondHead { given: cursor.needs(), head: log.head() });
+        if cursor.required_revision() > log.head() {
+            return Err(CursorError::BeyondHead {
+                given: cursor.required_revision(),
+                head: log.head(),
+            });
         }
         if cursor.after < log.oldest() {
             return Err(CursorError::TooOld { oldest: self.cursor_after(log.oldest()) });

@@ -213,7 +213,7 @@ impl LiveStream {
     }
 
     fn opened(&self) -> StreamMessage {
-        let head = self.hub.0.view.applied().max(self.at.needs());
+        let head = self.hub.0.view.applied().max(self.at.required_revision());
         StreamMessage::Opened {
             cursor: self.at,
             head: self.hub.cursor_after(head),

@@ -61,7 +61,7 @@ impl Cursor {
 
     /// The newest change that a server must have to serve what follows.
     #[must_use]
-    pub fn needs(&self) -> Revision {
+    pub fn required_revision(&self) -> Revision {
         self.after.max(self.snapshot_until)
     }
 }

@@ -236,7 +236,7 @@ fn a_failing_disk_of_the_index_ends_nothing() {
             index.heal();
             eventually("the index to be mended", async || engine.has_all().then_some(())).await;
             assert_eq!(critical.failure(), None);
-            made = engine.cursor().needs();
+            made = engine.cursor().required_revision();
             within("the engine to stop", engine.stop()).await;
             assert_eq!(critical.failure(), None);
         });
