@@ -6,7 +6,7 @@ use super::Error;
 use super::command::{ChangeRequest, EdgeKind, ReactionKind, Rejection, RequestCheck};
 use super::pending::{Condition, EdgesOf, Pending, Requested};
 use crate::config::Limits;
-use crate::model::{Change, Content, PostId, PostRef, Revision, Severed, UserId};
+use crate::model::{Change, Content, PostId, PostRef, Revision, SeveredFollows, UserId};
 use crate::query::{Evidence, Question};
 
 /// A command that was decided: what changes, and what is answered once that can be read.
@@ -86,7 +86,7 @@ impl DecisionRules {
             }
             EdgeKind::Block => {
                 let found = since(EdgesOf::Blocks, &user, &other);
-                let severed = Severed {
+                let severed = SeveredFollows {
                     following: following.is_some(),
                     follower: since(EdgesOf::Follows, &other, &user).is_some(),
                 };

@@ -105,7 +105,7 @@ pub enum Change {
         /// Whom.
         blocked: UserId,
         /// The follows that ended.
-        severed: Severed,
+        severed: SeveredFollows,
     },
     /// `blocker` blocks `blocked` no longer.
     Unblock {
@@ -164,7 +164,7 @@ impl Event {
 
 /// The follows that a block ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Severed {
+pub struct SeveredFollows {
     /// The blocker followed the blocked.
     pub following: bool,
     /// The blocked followed the blocker.

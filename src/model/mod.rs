@@ -20,7 +20,7 @@ mod visible;
 
 pub use attachment::{Attachment, AttachmentError, AttachmentRule, Lang, LangError};
 pub use cursor::{Cursor, LogId};
-pub use event::{Change, Event, Severed};
+pub use event::{Change, Event, SeveredFollows};
 pub use facet::{Facet, Facets, FacetsError, Feature, Link, LinkError, RangeRule, Tag, TagError};
 pub use mark::{Mark, MarkKind};
 pub use post::{Content, Post, PostId, PostIdError, PostRef, ReplyTo};

@@ -15,7 +15,7 @@ use super::facet_codec::{self, Marked};
 use super::old_mentions;
 use crate::model::{
     Attachment, Change, Content, Event, Facets, Lang, LogTime, PostId, PostRef, PostText, ReplyTo,
-    RequestId, Revision, Severed, Timestamp, UserId,
+    RequestId, Revision, SeveredFollows, Timestamp, UserId,
 };
 
 const CHECK_BYTES: usize = 4;
@@ -274,7 +274,7 @@ fn to_record(event: &Event) -> RecordChange {
             RecordChange::Block(block(blocker, blocked, *severed))
         }
         Change::Unblock { blocker, blocked } => {
-            RecordChange::Unblock(block(blocker, blocked, Severed::default()))
+            RecordChange::Unblock(block(blocker, blocked, SeveredFollows::default()))
         }
         Change::Mute { muter, muted } => RecordChange::Mute(mute(muter, muted, false)),
         Change::Unmute { muter, muted, follows } => {
@@ -327,7 +327,7 @@ fn reaction(user: &UserId, to: &PostRef, since: Option<Revision>) -> Reaction {
     Reaction { user: user.to_string(), post: Some(post(to)), since: number(since) }
 }
 
-fn block(blocker: &UserId, blocked: &UserId, severed: Severed) -> Block {
+fn block(blocker: &UserId, blocked: &UserId, severed: SeveredFollows) -> Block {
     Block {
         blocker: blocker.to_string(),
         blocked: blocked.to_string(),
@@ -380,7 +380,7 @@ fn from_record(change: RecordChange) -> Option<Change> {
         RecordChange::Block(block) => Change::Block {
             blocker: user(&block.blocker)?,
             blocked: user(&block.blocked)?,
-            severed: Severed {
+            severed: SeveredFollows {
                 following: block.severed_following,
                 follower: block.severed_follower,
             },

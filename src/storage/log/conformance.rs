@@ -11,7 +11,7 @@ use super::tail::Tail;
 use super::{EraseOutcome, Erasure, Log, LogEntry};
 use crate::model::{
     Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, LogTime, PostId,
-    PostRef, PostText, ReplyTo, RequestId, Revision, Severed, Tag, Timestamp, UserId,
+    PostRef, PostText, ReplyTo, RequestId, Revision, SeveredFollows, Tag, Timestamp, UserId,
 };
 use crate::storage::error::Error;
 
@@ -344,7 +344,7 @@ fn change(number: u64) -> Change {
             since: Some(Revision::new(number)),
         },
         13 => {
-            let severed = Severed { following: odd, follower: third };
+            let severed = SeveredFollows { following: odd, follower: third };
             Change::Block { blocker: user("a"), blocked: user("b"), severed }
         }
         14 => Change::Unblock { blocker: user("a"), blocked: user("b") },

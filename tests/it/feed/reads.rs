@@ -9,7 +9,7 @@ use whimbrel::engine::{
     Draft, EdgeKind, Engine, Error, Gap, NotificationKind, Page, PagePosition, PostList, PostView,
     ReactionKind, ThreadPost, ThreadQuery, UserList,
 };
-use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed};
+use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, SeveredFollows};
 
 use crate::harness::core::{Core, post, user};
 use crate::oracle::world::{Tie, World};
@@ -216,7 +216,7 @@ fn edge(world: &World, kind: EdgeKind, one: &str, other: &str) -> Change {
         EdgeKind::Follow => Change::Follow { follower: one, followee: other },
         EdgeKind::Unfollow => Change::Unfollow { follower: one, followee: other, since: None },
         EdgeKind::Block => {
-            let severed = Severed { following, follower };
+            let severed = SeveredFollows { following, follower };
             Change::Block { blocker: one, blocked: other, severed }
         }
         EdgeKind::Unblock => Change::Unblock { blocker: one, blocked: other },

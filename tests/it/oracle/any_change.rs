@@ -2,7 +2,7 @@
 
 use whimbrel::engine::{Draft, EdgeKind, Engine, ReactionKind};
 use whimbrel::model::{
-    Change, Content, Cursor, PostId, PostRef, ReplyTo, Revision, Severed, UserId,
+    Change, Content, Cursor, PostId, PostRef, ReplyTo, Revision, SeveredFollows, UserId,
 };
 
 use crate::harness::core::{post, user};
@@ -79,7 +79,7 @@ pub(crate) fn any_change(
             Some(Change::Delete { post, reply_to, quote, notified })
         }
         32 => {
-            let severed = Severed {
+            let severed = SeveredFollows {
                 following: follows,
                 follower: is(Tie::Follow(other.clone(), one.clone())),
             };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use whimbrel::engine::{EdgeKind, ReactionKind};
-use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed};
+use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, SeveredFollows};
 
 use super::{Act, BLOCKS_MAX, FOLLOWS_MAX, MUTES_MAX, Outcome, USERS};
 use crate::harness::core::{post, user};
@@ -74,7 +74,7 @@ impl Model {
                 self.end(&follow, Change::Unfollow { follower, followee, since: None })
             }
             EdgeKind::Block => {
-                let severed = Severed { following: is_following, follower: is_followed };
+                let severed = SeveredFollows { following: is_following, follower: is_followed };
                 let change = Change::Block { blocker: follower, blocked: followee, severed };
                 self.begin(&block, BLOCKS_MAX, change)
             }
