@@ -29,7 +29,7 @@ use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::model::Revision;
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
-use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Options, Probe};
+use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Probe, StorageOptions};
 
 /// How long callers have to hear that the server failed.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -115,9 +115,11 @@ impl Server {
         let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
         let open = move || -> Result<(Arc<dyn Log>, OpenedIndex), Error> {
             let disk_free_bytes_min = limits.disk_free_bytes_min;
-            let options = Options { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
+            let options =
+                StorageOptions { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
             let log = LocalLog::open(&data_dir, options)?;
-            let options = Options { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
+            let options =
+                StorageOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
             let kept = limits.request_id_retention;
             let index = Index::open_with_probe(&data_dir, &log, options, kept, probe)?;
             Ok((Arc::new(log), index))

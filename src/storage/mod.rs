@@ -20,5 +20,5 @@ pub use index::{
     Index, IndexContents, IndexLoss, IndexRows, OpenedIndex, Probe, Residency, Snapshot,
     StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
 };
-pub use local::{Files, LocalLog, Options};
+pub use local::{LocalLog, StorageFiles, StorageOptions};
 pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, Tail, conformance};

@@ -9,7 +9,7 @@ use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, PostText, ReplyTo, Revision, Timestamp, UserId,
 };
 use whimbrel::runtime::Clock;
-use whimbrel::storage::{LocalLog, Log, Options};
+use whimbrel::storage::{LocalLog, Log, StorageOptions};
 
 use crate::data::{self, Act, Data, Deed};
 use crate::error::Error;
@@ -23,7 +23,7 @@ const AGE: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// Appends `data` to the log in `dir`: the edges, then the posts, then the acts.
 pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
-    let options = Options { cache_bytes: CACHE_BYTES, disk_free_bytes_min: 0 };
+    let options = StorageOptions { cache_bytes: CACHE_BYTES, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(dir, options)?);
     let start = Clock::system().since_epoch().unwrap_or_default().saturating_sub(AGE);
     let start_ns = Timestamp::since_epoch(start).unwrap_or_default().as_nanos();

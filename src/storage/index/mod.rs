@@ -55,8 +55,8 @@ use redb::{Database, ReadableDatabase};
 
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
-use super::local::Files;
-use super::local::Options;
+use super::local::StorageFiles;
+use super::local::StorageOptions;
 use super::log::{Log, LogEntry, codec};
 use super::redb_file::{OpenFile, guarded, storage};
 use super::space::Space;
@@ -133,7 +133,7 @@ impl Index {
     pub fn open(
         dir: &Path,
         log: &dyn Log,
-        options: Options,
+        options: StorageOptions,
         request_id_retention: Duration,
     ) -> Result<OpenedIndex, Error> {
         Self::open_with_probe(dir, log, options, request_id_retention, None)
@@ -147,7 +147,7 @@ impl Index {
     pub fn open_with_probe(
         dir: &Path,
         log: &dyn Log,
-        options: Options,
+        options: StorageOptions,
         request_id_retention: Duration,
         probe: Option<Probe>,
     ) -> Result<OpenedIndex, Error> {
@@ -163,10 +163,10 @@ impl Index {
     /// # Errors
     /// The log cannot be read.
     pub fn with_files(
-        files: &(impl Files + Clone),
+        files: &(impl StorageFiles + Clone),
         name: &str,
         log: &dyn Log,
-        options: Options,
+        options: StorageOptions,
         request_id_retention: Duration,
     ) -> Result<OpenedIndex, Error> {
         let home = Arc::new(Shelf::new(files.clone(), name, options.cache_bytes));

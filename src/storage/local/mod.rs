@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
-pub use super::local::place::Files;
+pub use super::local::place::StorageFiles;
 use super::local::place::{Folder, Place, Shelf};
 
 use super::disk_reads::assert_disk_reads_allowed;
@@ -44,7 +44,7 @@ const FORMAT_BEFORE: u64 = 1;
 
 /// How a [`LocalLog`] is opened.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct StorageOptions {
     /// Memory for pages of the file.
     pub cache_bytes: usize,
     /// Free disk space below which appends are refused.
@@ -96,7 +96,7 @@ impl LocalLog {
     ///
     /// # Errors
     /// The folder is in use, of another format, damaged, or cannot be read or written.
-    pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
+    pub fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
         let folder = Folder::take(dir, options)?;
         let file = folder.file().to_owned();
         guarded(&file, || {
@@ -113,7 +113,11 @@ impl LocalLog {
     ///
     /// # Errors
     /// As [`LocalLog::open`].
-    pub fn with_files(files: impl Files, name: &str, options: Options) -> Result<Self, Error> {
+    pub fn with_files(
+        files: impl StorageFiles,
+        name: &str,
+        options: StorageOptions,
+    ) -> Result<Self, Error> {
         let shelf = Shelf::new(files, name, options);
         let file = shelf.file().to_owned();
         guarded(&file, || {

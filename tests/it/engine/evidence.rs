@@ -15,7 +15,7 @@ use whimbrel::model::{Change, Content, Event, PostId, PostRef, Revision, Timesta
 use whimbrel::query::{Evidence, Question};
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::State;
-use whimbrel::storage::{Files, Index, LocalLog, Log};
+use whimbrel::storage::{Index, LocalLog, Log, StorageFiles};
 
 use crate::harness::core::{post, request_id, user};
 use crate::harness::{Alter, AlteredLog, Disk, Valve, eventually, within};
@@ -350,7 +350,7 @@ impl Counted {
     }
 }
 
-impl Files for Counted {
+impl StorageFiles for Counted {
     type File = Self;
 
     fn current(&self) -> Self {

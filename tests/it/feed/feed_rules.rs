@@ -10,7 +10,7 @@ use whimbrel::model::{
 };
 use whimbrel::query::{BacklogKind, BacklogQuery, PagePosition, PageQuery};
 use whimbrel::state::State;
-use whimbrel::storage::{LocalLog, Log, Options};
+use whimbrel::storage::{LocalLog, Log, StorageOptions};
 
 use crate::harness::Disk;
 use crate::harness::core::{Core, FEED, post, user};
@@ -327,7 +327,7 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
 
 /// A view of these changes, all in memory but for what they say.
 fn view_of(changes: &[Change]) -> State {
-    let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let limits = Limits { post_cache_bytes_max: 1 << 12, ..Limits::default() };

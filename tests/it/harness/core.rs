@@ -9,7 +9,7 @@ use whimbrel::engine::{Changed, Engine, Published};
 use whimbrel::live::{FeedEventKind, LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{PostText, RequestId, UserId};
 use whimbrel::runtime::{Clock, CriticalThreads};
-use whimbrel::storage::{Index, LocalLog, Options};
+use whimbrel::storage::{Index, LocalLog, StorageOptions};
 
 use super::disk::Disk;
 use super::patience::within;
@@ -125,7 +125,7 @@ fn text(kind: &FeedEventKind) -> &str {
 }
 
 fn open(disk: &Disk, index: Option<&Disk>, limits: &Limits, clock: &Clock) -> Engine {
-    let options = Options { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
+    let options = StorageOptions { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
     let log = LocalLog::with_files(disk.clone(), "memory", options).expect("the log opens");
     let index = index.map(|index| {
         let opened = Index::with_files(index, "index", &log, options, limits.request_id_retention);

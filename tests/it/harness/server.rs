@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 use whimbrel::config::{Config, Limits};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{self, Index, LocalLog, Log, Options};
+use whimbrel::storage::{self, Index, LocalLog, Log, StorageOptions};
 
 use super::held_log::Valve;
 use super::patience::{eventually, within};
@@ -114,7 +114,7 @@ impl Setup {
     }
 
     async fn open(&self, data_dir: &Path) -> Result<Server, Error> {
-        let options = Options {
+        let options = StorageOptions {
             cache_bytes: self.limits.log_cache_bytes,
             disk_free_bytes_min: self.limits.disk_free_bytes_min,
         };

@@ -15,7 +15,7 @@ use whimbrel::live::{
 };
 use whimbrel::model::{Change, Content, Event, Revision, Timestamp, UserId};
 use whimbrel::state::State;
-use whimbrel::storage::{Batch, LocalLog, Log, Options};
+use whimbrel::storage::{Batch, LocalLog, Log, StorageOptions};
 
 use crate::harness::core::{FEED, post, step, user};
 use crate::harness::disk::Disk;
@@ -257,7 +257,7 @@ impl World {
         let mut limits = Limits { channel_events_max: 256, ..Limits::default() };
         limits.post_cache_bytes_max = 1 << 20;
         change(&mut limits);
-        let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+        let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
         let log: Arc<dyn Log> =
             Arc::new(LocalLog::with_files(Disk::default(), "memory", options).unwrap());
         let view = Arc::new(State::new(log, &limits));

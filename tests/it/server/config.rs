@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use whimbrel::config::{self, Config};
 use whimbrel::model::Revision;
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{self, LocalLog, Log, LogEntry, Options};
+use whimbrel::storage::{self, LocalLog, Log, LogEntry, StorageOptions};
 
 use crate::harness::core::Core;
 use crate::harness::disk::Disk;
@@ -18,7 +18,7 @@ use crate::harness::{Setup, TestServer};
 const HEADER_BYTES: usize = 320;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const OPTIONS: Options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+const OPTIONS: StorageOptions = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
 
 /// A server that anybody could reach does not start unless it is told to, and touches nothing.
 #[tokio::test]

@@ -11,7 +11,7 @@ use whimbrel::config::{self, Config, LimitError, Limits};
 use whimbrel::engine::{Engine, OpenError};
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{LocalLog, Options};
+use whimbrel::storage::{LocalLog, StorageOptions};
 
 use crate::harness::{Disk, Setup, TestServer, within};
 
@@ -167,7 +167,7 @@ fn limits_that_contradict_each_other_are_named() {
 #[test]
 fn an_engine_checks_its_limits() {
     let limits = Limits { active_fan_outs_max: 0, ..Limits::default() };
-    let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
     match Engine::open(Arc::new(log), &limits, Clock::system(), &CriticalThreads::new()) {
         Err(OpenError::Limit(LimitError::OutOfRange { .. })) => {}

@@ -11,7 +11,7 @@ use whimbrel::api::v1::WatchFeedRequest;
 use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::runtime::{Clock, CriticalThreads, Workers, current_shard, spawn_local};
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{LocalLog, Log, Options};
+use whimbrel::storage::{LocalLog, Log, StorageOptions};
 
 use crate::harness::{HookedLog, Setup, TestServer, User, connect, within};
 
@@ -181,7 +181,7 @@ async fn hooked(
     let folder = tempfile::tempdir().unwrap();
     let config =
         Setup::new().limits(|limits| limits.worker_threads = workers).config(folder.path());
-    let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), options).unwrap());
     let server = Server::on_log(config, HookedLog::before(log, hook), Clock::system()).await;
     let server = server.unwrap();

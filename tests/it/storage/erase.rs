@@ -15,7 +15,7 @@ use whimbrel::model::{
     Timestamp,
 };
 use whimbrel::runtime::{Clock, CriticalThreads};
-use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, Options};
+use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, StorageOptions};
 
 use crate::harness::core::{FEED, post, request_id, step, texts, user};
 use crate::harness::{Alter, AlteredLog, Disk, eventually, within};
@@ -180,7 +180,7 @@ fn without_room_for_a_copy_nothing_is_written() {
     let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
     drop(log);
-    let options = Options { disk_free_bytes_min: u64::MAX, ..OPTIONS };
+    let options = StorageOptions { disk_free_bytes_min: u64::MAX, ..OPTIONS };
     let log = LocalLog::open(folder.path(), options).unwrap();
     let outcome = log.erase(&erasure(1), &|| true).unwrap();
     let EraseOutcome::Postponed(reason) = outcome else { panic!("{outcome:?}") };

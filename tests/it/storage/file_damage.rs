@@ -16,7 +16,7 @@ use whimbrel::engine::{
 use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId, Revision, UserId};
 use whimbrel::runtime::{Clock, CriticalThreads};
-use whimbrel::storage::{Index, LocalLog, Options};
+use whimbrel::storage::{Index, LocalLog, StorageOptions};
 
 use crate::harness::core::{FEED, post, user};
 use crate::harness::{Disk, within};
@@ -30,7 +30,7 @@ const PAGE_BYTES: usize = 4_096;
 /// The first byte of a page that leads to others, in redb's format.
 const BRANCH: u8 = 2;
 /// So that little is in memory by chance.
-const OPTIONS: Options = Options { cache_bytes: 64 << 10, disk_free_bytes_min: 0 };
+const OPTIONS: StorageOptions = StorageOptions { cache_bytes: 64 << 10, disk_free_bytes_min: 0 };
 
 /// What can become of a file.
 #[derive(Clone, Copy, Debug)]

@@ -19,7 +19,7 @@ use redb::{Database, StorageBackend};
 use super::blocks::{self, Blocks, Damage};
 use super::probe::{Finding, Probe};
 use super::{Error, FORMAT, FORMAT_WITHOUT_BLOCKS};
-use crate::storage::Files;
+use crate::storage::StorageFiles;
 use crate::storage::redb_file::{builder, storage};
 
 /// How long to wait for another process to let go of a file: one that looked into it for a start
@@ -238,7 +238,7 @@ pub(super) struct Shelf<F> {
     is_copy: AtomicBool,
 }
 
-impl<F: Files> Shelf<F> {
+impl<F: StorageFiles> Shelf<F> {
     pub(super) fn new(files: F, name: &str, cache_bytes: usize) -> Self {
         let (file, new) = (PathBuf::from(name), PathBuf::from(format!("{name}.new")));
         let (is_removed, is_copy) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -251,7 +251,7 @@ impl<F: Files> Shelf<F> {
     }
 }
 
-impl<F: Files> Home for Shelf<F> {
+impl<F: StorageFiles> Home for Shelf<F> {
     fn name(&self, which: Which) -> &Path {
         match which {
             Which::Current => &self.file,

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, StorageBackend};
 
-use super::Options;
+use super::StorageOptions;
 use crate::storage::error::Error;
 use crate::storage::index::FILES;
 use crate::storage::redb_file::{builder, storage};
@@ -37,7 +37,7 @@ pub(super) trait Place: Send + Sync + std::fmt::Debug {
 }
 
 /// Storage of a caller's for the file of a log, for where there is no folder.
-pub trait Files: Send + Sync + std::fmt::Debug + 'static {
+pub trait StorageFiles: Send + Sync + std::fmt::Debug + 'static {
     /// A file.
     type File: StorageBackend;
 
@@ -79,7 +79,7 @@ pub(super) struct Shelf<F> {
 impl Folder {
     /// Takes the folder, making it if it is not there, and removes what a crash left in it. Not if
     /// the log is gone from it: what is made from a log is never there without one.
-    pub(super) fn take(dir: &Path, options: Options) -> Result<Self, Error> {
+    pub(super) fn take(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
         let folder = Self {
             _lock: lock(dir)?,
             dir: dir.to_owned(),
@@ -183,8 +183,8 @@ impl Place for Folder {
     }
 }
 
-impl<F: Files> Shelf<F> {
-    pub(super) fn new(files: F, name: &str, options: Options) -> Self {
+impl<F: StorageFiles> Shelf<F> {
+    pub(super) fn new(files: F, name: &str, options: StorageOptions) -> Self {
         let (file, copy) = (PathBuf::from(name), PathBuf::from(format!("{name}.compacted")));
         Self { files, file, copy, cache_bytes: options.cache_bytes }
     }
@@ -202,7 +202,7 @@ impl<F: Files> Shelf<F> {
     }
 }
 
-impl<F: Files> Place for Shelf<F> {
+impl<F: StorageFiles> Place for Shelf<F> {
     fn copy_name(&self) -> &Path {
         &self.copy
     }
