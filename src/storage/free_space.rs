@@ -12,13 +12,13 @@ const TRUSTED_FOR: Duration = Duration::from_millis(100);
 
 /// Refuses writes while the disk that holds a folder is nearly full.
 #[derive(Debug)]
-pub(super) struct Space {
+pub(super) struct FreeSpace {
     dir: PathBuf,
     bytes_min: u64,
     last_look: Mutex<Option<(Instant, u64)>>,
 }
 
-impl Space {
+impl FreeSpace {
     pub(super) fn new(dir: PathBuf, bytes_min: u64) -> Self {
         Self { dir, bytes_min, last_look: Mutex::new(None) }
     }

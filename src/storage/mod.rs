@@ -8,11 +8,11 @@
 
 mod disk_reads;
 mod error;
+mod free_space;
 mod index;
 mod local;
 mod log;
 mod redb_file;
-mod space;
 
 pub use disk_reads::forbid_disk_reads;
 pub use error::Error;

@@ -26,7 +26,7 @@ const BLOCK_BYTES: u64 = 4_096;
 /// What is at the beginning of each block of checks.
 pub(super) const MAGIC: [u8; 8] = *b"whimblk1";
 const CHECK_BYTES: u64 = 4;
-/// Blocks whose checks are together.
+/// CheckedBlocks whose checks are together.
 const GROUP_BLOCKS: u64 = (BLOCK_BYTES - MAGIC.len() as u64) / CHECK_BYTES;
 /// Disks write this much whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -34,7 +34,7 @@ const SECTOR_BYTES: usize = 512;
 const HEADER_BYTES: usize = SECTOR_BYTES - CHECK_BYTES as usize;
 
 /// Storage behind checks.
-pub(super) struct Blocks<S> {
+pub(super) struct CheckedBlocks<S> {
     storage: S,
     damage: Damage,
 }
@@ -56,7 +56,7 @@ impl Damage {
     }
 }
 
-impl<S: StorageBackend> Blocks<S> {
+impl<S: StorageBackend> CheckedBlocks<S> {
     /// What is stored, with its checks, in `storage`, or nothing yet.
     pub(super) fn new(storage: S, damage: Damage) -> Self {
         Self { storage, damage }
@@ -104,7 +104,7 @@ impl<S: StorageBackend> Blocks<S> {
     }
 }
 
-impl<S: StorageBackend> StorageBackend for Blocks<S> {
+impl<S: StorageBackend> StorageBackend for CheckedBlocks<S> {
     fn len(&self) -> Result<u64> {
         let blocks = self.storage.len()? / BLOCK_BYTES;
         let (groups, rest) = (blocks / (GROUP_BLOCKS + 1), blocks % (GROUP_BLOCKS + 1));
@@ -156,9 +156,9 @@ impl<S: StorageBackend> StorageBackend for Blocks<S> {
     }
 }
 
-impl<S> fmt::Debug for Blocks<S> {
+impl<S> fmt::Debug for CheckedBlocks<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Blocks({:?})", self.damage.found())
+        write!(f, "CheckedBlocks({:?})", self.damage.found())
     }
 }
 

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
-use super::blocks::{self, Blocks, Damage};
-use super::probe::{Finding, Probe};
+use super::blocks::{self, CheckedBlocks, Damage};
+use super::probe::{Probe, ProbeResult};
 use super::{Error, FORMAT, FORMAT_WITHOUT_BLOCKS};
 use crate::storage::StorageFiles;
 use crate::storage::redb_file::{builder, storage};
@@ -28,9 +28,9 @@ const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
 /// How often is looked whether it has.
 const RELEASE_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Which of the files.
+/// FileRole of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum FileRole {
     /// The one in use.
     Current,
     /// The one that is being made.
@@ -38,34 +38,34 @@ pub(super) enum Which {
 }
 
 /// Where the files are.
-pub(super) trait Home: Send + Sync + std::fmt::Debug {
+pub(super) trait IndexFiles: Send + Sync + std::fmt::Debug {
     /// The name of a file, for messages.
-    fn name(&self, which: Which) -> &Path;
+    fn name(&self, which: FileRole) -> &Path;
 
     /// Whether a file is there.
-    fn is_there(&self, which: Which) -> Result<bool, Error>;
+    fn is_there(&self, which: FileRole) -> Result<bool, Error>;
 
     /// Opens a file; `None` if it is not there.
-    fn open(&self, which: Which) -> Result<Option<Opened>, Error>;
+    fn open(&self, which: FileRole) -> Result<Option<OpenDatabase>, Error>;
 
     /// Makes an empty new file, in the place of one that was being made.
-    fn make(&self) -> Result<Opened, Error>;
+    fn make(&self) -> Result<OpenDatabase, Error>;
 
     /// Puts the new file in the place of the one in use.
     fn put_in_place(&self) -> Result<(), Error>;
 
     /// Removes a file, which may be open.
-    fn remove(&self, which: Which) -> Result<(), Error>;
+    fn remove(&self, which: FileRole) -> Result<(), Error>;
 
     /// Notes that something begins over which the process may die by a damaged file.
-    fn begin_risk(&self);
+    fn mark_busy(&self);
 
     /// It is over, and the process lives.
-    fn end_risk(&self);
+    fn clear_busy(&self);
 }
 
 /// An open file, and what is found to be damaged in it.
-pub(super) type Opened = (Database, Damage);
+pub(super) type OpenDatabase = (Database, Damage);
 
 /// The file, which is there.
 pub(super) fn open_file(file: &Path) -> Result<FileBackend, redb::DatabaseError> {
@@ -77,7 +77,7 @@ pub(super) fn open_blocks(
     backend: impl StorageBackend,
     file: &Path,
     cache_bytes: usize,
-) -> Result<Opened, Error> {
+) -> Result<OpenDatabase, Error> {
     let mut magic = blocks::MAGIC;
     if backend.len().map_err(|error| storage(file, error))? >= magic.len() as u64 {
         backend.read(0, &mut magic).map_err(|error| storage(file, error))?;
@@ -87,30 +87,30 @@ pub(super) fn open_blocks(
         return Err(Error::OtherFormat { file, found, supported: FORMAT });
     }
     let damage = Damage::default();
-    let backend = Blocks::new(backend, damage.clone());
+    let backend = CheckedBlocks::new(backend, damage.clone());
     let opened = builder(cache_bytes).create_with_backend(backend);
     Ok((opened.map_err(|error| storage(file, error))?, damage))
 }
 
 /// What may end the process, while this lives.
-pub(super) struct Risk<'a>(&'a dyn Home);
+pub(super) struct BusyMark<'a>(&'a dyn IndexFiles);
 
-impl<'a> Risk<'a> {
-    pub(super) fn begin(home: &'a dyn Home) -> Self {
-        home.begin_risk();
-        Self(home)
+impl<'a> BusyMark<'a> {
+    pub(super) fn new(files: &'a dyn IndexFiles) -> Self {
+        files.mark_busy();
+        Self(files)
     }
 }
 
-impl Drop for Risk<'_> {
+impl Drop for BusyMark<'_> {
     fn drop(&mut self) {
-        self.0.end_risk();
+        self.0.clear_busy();
     }
 }
 
 /// A folder, which the log holds.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct IndexFolder {
     dir: PathBuf,
     current: PathBuf,
     new: PathBuf,
@@ -120,7 +120,7 @@ pub(super) struct Folder {
     probe: Option<Probe>,
 }
 
-impl Folder {
+impl IndexFolder {
     pub(super) fn new(dir: &Path, cache_bytes: usize, probe: Option<Probe>) -> Self {
         let [current, new] = super::FILES.map(|name| dir.join(name));
         let busy = dir.join("index.busy");
@@ -132,14 +132,14 @@ impl Folder {
     /// mostly it was killed, and the file is whole.
     fn may_open(&self, file: &Path) -> bool {
         let Some(probe) = &self.probe else { return true };
-        match probe.look_into(file) {
-            Finding::Harmless => true,
-            Finding::Deadly(how) => {
+        match probe.run(file) {
+            ProbeResult::Harmless => true,
+            ProbeResult::Deadly(how) => {
                 let file = file.display();
                 tracing::warn!(%file, how, "the index ends the process that opens it");
                 false
             }
-            Finding::Unknown(why) => {
+            ProbeResult::Unknown(why) => {
                 let file = file.display();
                 tracing::warn!(%file, why, "whether the index can be opened is not known");
                 true
@@ -148,20 +148,20 @@ impl Folder {
     }
 }
 
-impl Home for Folder {
-    fn name(&self, which: Which) -> &Path {
+impl IndexFiles for IndexFolder {
+    fn name(&self, which: FileRole) -> &Path {
         match which {
-            Which::Current => &self.current,
-            Which::New => &self.new,
+            FileRole::Current => &self.current,
+            FileRole::New => &self.new,
         }
     }
 
-    fn is_there(&self, which: Which) -> Result<bool, Error> {
+    fn is_there(&self, which: FileRole) -> Result<bool, Error> {
         let file = self.name(which);
         file.try_exists().map_err(|error| storage(file, error))
     }
 
-    fn open(&self, which: Which) -> Result<Option<Opened>, Error> {
+    fn open(&self, which: FileRole) -> Result<Option<OpenDatabase>, Error> {
         let file = self.name(which);
         if !self.is_there(which)? {
             return Ok(None);
@@ -186,8 +186,8 @@ impl Home for Folder {
         }
     }
 
-    fn make(&self) -> Result<Opened, Error> {
-        self.remove(Which::New)?;
+    fn make(&self) -> Result<OpenDatabase, Error> {
+        self.remove(FileRole::New)?;
         let file = File::options().read(true).write(true).create_new(true).open(&self.new);
         let file = file.map_err(|error| storage(&self.new, error))?;
         let file = FileBackend::new(file).map_err(|error| storage(&self.new, error))?;
@@ -203,7 +203,7 @@ impl Home for Folder {
         rename().map_err(|error| storage(&self.current, error))
     }
 
-    fn remove(&self, which: Which) -> Result<(), Error> {
+    fn remove(&self, which: FileRole) -> Result<(), Error> {
         let file = self.name(which);
         match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(storage(file, error)),
@@ -211,14 +211,14 @@ impl Home for Folder {
         }
     }
 
-    fn begin_risk(&self) {
+    fn mark_busy(&self) {
         // Where it cannot be noted, a death is not noticed, and nothing else is lost.
         if let Err(error) = fs::write(&self.busy, "") {
             tracing::debug!(%error, "the index is used without a note of it");
         }
     }
 
-    fn end_risk(&self) {
+    fn clear_busy(&self) {
         if let Err(error) = fs::remove_file(&self.busy) {
             tracing::debug!(%error, "the note that the index is used is left");
         }
@@ -227,7 +227,7 @@ impl Home for Folder {
 
 /// Storage of the caller's, for where there is no folder. What was being made is not found again.
 #[derive(Debug)]
-pub(super) struct Shelf<F> {
+pub(super) struct CustomIndexFiles<F> {
     files: F,
     file: PathBuf,
     new: PathBuf,
@@ -238,7 +238,7 @@ pub(super) struct Shelf<F> {
     is_copy: AtomicBool,
 }
 
-impl<F: StorageFiles> Shelf<F> {
+impl<F: StorageFiles> CustomIndexFiles<F> {
     pub(super) fn new(files: F, name: &str, cache_bytes: usize) -> Self {
         let (file, new) = (PathBuf::from(name), PathBuf::from(format!("{name}.new")));
         let (is_removed, is_copy) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -251,27 +251,27 @@ impl<F: StorageFiles> Shelf<F> {
     }
 }
 
-impl<F: StorageFiles> Home for Shelf<F> {
-    fn name(&self, which: Which) -> &Path {
+impl<F: StorageFiles> IndexFiles for CustomIndexFiles<F> {
+    fn name(&self, which: FileRole) -> &Path {
         match which {
-            Which::Current => &self.file,
-            Which::New => &self.new,
+            FileRole::Current => &self.file,
+            FileRole::New => &self.new,
         }
     }
 
-    fn is_there(&self, which: Which) -> Result<bool, Error> {
-        let is_gone = which == Which::New || self.is_removed.load(Ordering::SeqCst);
+    fn is_there(&self, which: FileRole) -> Result<bool, Error> {
+        let is_gone = which == FileRole::New || self.is_removed.load(Ordering::SeqCst);
         Ok(!is_gone && !self.is_empty()?)
     }
 
-    fn open(&self, which: Which) -> Result<Option<Opened>, Error> {
+    fn open(&self, which: FileRole) -> Result<Option<OpenDatabase>, Error> {
         if !self.is_there(which)? {
             return Ok(None);
         }
         open_blocks(self.files.current(), &self.file, self.cache_bytes).map(Some)
     }
 
-    fn make(&self) -> Result<Opened, Error> {
+    fn make(&self) -> Result<OpenDatabase, Error> {
         let is_copy = self.is_removed.load(Ordering::SeqCst) || !self.is_empty()?;
         self.is_copy.store(is_copy, Ordering::SeqCst);
         if !is_copy {
@@ -289,14 +289,14 @@ impl<F: StorageFiles> Home for Shelf<F> {
         Ok(())
     }
 
-    fn remove(&self, which: Which) -> Result<(), Error> {
-        if which == Which::Current {
+    fn remove(&self, which: FileRole) -> Result<(), Error> {
+        if which == FileRole::Current {
             self.is_removed.store(true, Ordering::SeqCst);
         }
         Ok(())
     }
 
-    fn begin_risk(&self) {}
+    fn mark_busy(&self) {}
 
-    fn end_risk(&self) {}
+    fn clear_busy(&self) {}
 }

@@ -1,4 +1,4 @@
-//! Trouble with the index: what is met while it is used, who hears of it, and who waits until it is
+//! HealthState with the index: what is met while it is used, who hears of it, and who waits until it is
 //! over.
 //!
 //! ```text
@@ -18,18 +18,18 @@ use crate::storage::redb_file::{guarded, storage};
 
 /// The file as those who read it know it.
 #[derive(Debug)]
-pub(super) struct IndexFile {
+pub(super) struct IndexHealth {
     name: PathBuf,
     /// What was found to be damaged in the file that is open.
     damage: Mutex<Damage>,
     /// So that most need not look into `trouble`.
     is_lost: AtomicBool,
-    trouble: Mutex<Trouble>,
+    trouble: Mutex<HealthState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Trouble {
+struct HealthState {
     /// Somebody mends it.
     is_repaired: bool,
     loss: Option<IndexLoss>,
@@ -44,7 +44,7 @@ pub struct IndexLoss {
     pub is_damage: bool,
 }
 
-impl IndexFile {
+impl IndexHealth {
     pub(super) fn new(name: PathBuf, damage: Damage) -> Self {
         let (trouble, changed) = (Mutex::default(), Condvar::new());
         let (damage, is_lost) = (Mutex::new(damage), AtomicBool::new(false));
@@ -131,7 +131,7 @@ impl IndexFile {
         Error::IndexLost { file: self.name.clone(), why: loss.why.clone() }
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+    fn trouble(&self) -> MutexGuard<'_, HealthState> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   index.busy        while it is opened or written, see probe.rs
-//!   index.redb.new    while it is rebuilt, see opening.rs
+//!   index.redb.new    while it is rebuilt, see opener.rs
 //!   index.redb
 //!   ├── users       number ──▶ name                 numbers are given in the order of the log
 //!   ├── edges       (follower, followee) ──▶ since
@@ -26,40 +26,40 @@
 
 mod blocks;
 mod chains;
-mod home;
-mod mending;
-mod opening;
+mod files;
+mod health;
+mod opener;
 mod probe;
 mod records;
+mod repair;
 mod rows;
 mod snapshot;
 mod tables;
-mod trouble;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use super::index::home::{Folder, Opened, Risk, Shelf, Which};
-use super::index::opening::{Opening, Unfit};
+use super::index::files::{BusyMark, CustomIndexFiles, FileRole, IndexFolder, OpenDatabase};
+use super::index::health::IndexHealth;
+pub use super::index::health::IndexLoss;
+use super::index::opener::{IndexOpener, Rejection};
 pub use super::index::probe::{Probe, probe_index};
 pub use super::index::rows::{
     IndexContents, IndexRows, Residency, StoredEdge, StoredKey, StoredRequest,
 };
 pub use super::index::snapshot::Snapshot;
 use super::index::tables::key;
-use super::index::trouble::IndexFile;
-pub use super::index::trouble::IndexLoss;
 use redb::{Database, ReadableDatabase};
 
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
+use super::free_space::FreeSpace;
 use super::local::StorageFiles;
 use super::local::StorageOptions;
 use super::log::{Log, LogEntry, codec};
 use super::redb_file::{OpenFile, guarded, storage};
-use super::space::Space;
 use crate::model::{LogTime, Revision};
 
 const FORMAT: u64 = 3;
@@ -73,29 +73,29 @@ pub(super) const FILES: [&str; 2] = ["index.redb", "index.redb.new"];
 /// The tables.
 #[derive(Debug)]
 pub struct Index {
-    file: IndexFile,
-    opening: Opening,
+    file: IndexHealth,
+    opener: IndexOpener,
     hash_key: [u64; 2],
     complete_until: AtomicU64,
     /// How many users are in it.
     user_count: AtomicU32,
     /// `None` only while it is mended.
     database: RwLock<Option<OpenFile>>,
-    writer: Mutex<Writer>,
+    writer: Mutex<IndexWriter>,
 }
 
 /// What only one write at a time may touch.
 #[derive(Debug)]
-struct Writer {
+struct IndexWriter {
     rows_sum: u64,
-    place: Place,
+    place: TablesLocation,
     /// Whether it was not tried in vain.
     may_install: bool,
 }
 
 /// Where the tables are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum TablesLocation {
     /// In the file in use.
     Current,
     /// In a new one, which is to take its place.
@@ -114,7 +114,7 @@ pub struct OpenedIndex {
     pub contents: IndexContents,
 }
 
-/// Which marks of a user.
+/// FileRole marks of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimelineKind {
     /// What the user published, and so on: what concerns their followers' feeds.
@@ -152,9 +152,9 @@ impl Index {
         probe: Option<Probe>,
     ) -> Result<OpenedIndex, Error> {
         let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
-        let home = Arc::new(Folder::new(dir, options.cache_bytes, probe));
-        let space = Some(Arc::new(Space::new(dir.to_owned(), bytes_min)));
-        Opening { home, space, request_id_retention }.open(log)
+        let files = Arc::new(IndexFolder::new(dir, options.cache_bytes, probe));
+        let space = Some(Arc::new(FreeSpace::new(dir.to_owned(), bytes_min)));
+        IndexOpener { files, space, request_id_retention }.open(log)
     }
 
     /// As [`Index::open`], on storage of the caller's, whose clones are the same storage. There is
@@ -169,45 +169,45 @@ impl Index {
         options: StorageOptions,
         request_id_retention: Duration,
     ) -> Result<OpenedIndex, Error> {
-        let home = Arc::new(Shelf::new(files.clone(), name, options.cache_bytes));
-        Opening { home, space: None, request_id_retention }.open(log)
+        let files = Arc::new(CustomIndexFiles::new(files.clone(), name, options.cache_bytes));
+        IndexOpener { files, space: None, request_id_retention }.open(log)
     }
 
     fn load(
-        (database, damage): Opened,
-        opening: &Opening,
-        place: Place,
+        (database, damage): OpenDatabase,
+        opener: &IndexOpener,
+        place: TablesLocation,
         log: &dyn Log,
-    ) -> Result<OpenedIndex, Unfit> {
-        let which = if place == Place::New { Which::New } else { Which::Current };
-        let file = opening.home.name(which);
+    ) -> Result<OpenedIndex, Rejection> {
+        let which = if place == TablesLocation::New { FileRole::New } else { FileRole::Current };
+        let file = opener.files.name(which);
         let database = OpenFile::closed_unwritten(database);
-        let numbers = guarded(file, || Numbers::read(&database, file));
-        let numbers = numbers.map_err(Unfit::Index)?;
+        let numbers = guarded(file, || IndexHeader::read(&database, file));
+        let numbers = numbers.map_err(Rejection::Index)?;
         numbers.check(file, log)?;
         let loaded = guarded(file, || {
             let loaded = tables::load(&database, numbers.hash_key);
             loaded.map_err(|error| storage(file, error))
         });
-        let (mut contents, rows_sum) = loaded.map_err(Unfit::Index)?;
+        let (mut contents, rows_sum) = loaded.map_err(Rejection::Index)?;
         if rows_sum != numbers.rows_sum {
             let what = "its rows are not those that were written".to_owned();
-            return Err(Unfit::Index(Error::Damaged { file: file.to_owned(), what }));
+            return Err(Rejection::Index(Error::Damaged { file: file.to_owned(), what }));
         }
         contents.complete_until = numbers.complete_until;
         let users = contents.users.len();
         let user_count = u32::try_from(users).map_err(|_| {
             let what = format!("it has {users} users");
-            Unfit::Index(Error::Damaged { file: file.to_owned(), what })
+            Rejection::Index(Error::Damaged { file: file.to_owned(), what })
         })?;
         let index = Self {
-            file: IndexFile::new(opening.home.name(Which::Current).to_owned(), damage),
-            opening: opening.clone(),
+            file: IndexHealth::new(opener.files.name(FileRole::Current).to_owned(), damage),
+            opener: opener.clone(),
             hash_key: numbers.hash_key,
             complete_until: AtomicU64::new(numbers.complete_until.get()),
             user_count: AtomicU32::new(user_count),
             database: RwLock::new(Some(database)),
-            writer: Mutex::new(Writer { rows_sum, place, may_install: true }),
+            writer: Mutex::new(IndexWriter { rows_sum, place, may_install: true }),
         };
         Ok(OpenedIndex { index, contents })
     }
@@ -244,17 +244,17 @@ impl Index {
         self.file.check()?;
         let users_from = self.user_count.load(Ordering::Acquire);
         assert_eq!(rows.users_from, users_from, "rows that follow on others than it has");
-        if let Some(space) = &self.opening.space {
+        if let Some(space) = &self.opener.space {
             space.check()?;
         }
-        let _risk = Risk::begin(&*self.opening.home);
+        let _busy = BusyMark::new(&*self.opener.files);
         let database = self.database();
         let mut rows_sum = writer.rows_sum;
         let write = || -> Result<(), redb::Error> {
             let mut transaction = opened(&database)?.begin_write()?;
-            // Opening after a crash then takes the same time at any size of the file.
+            // IndexOpener after a crash then takes the same time at any size of the file.
             transaction.set_quick_repair(true);
-            let kept = self.opening.request_id_retention;
+            let kept = self.opener.request_id_retention;
             let forgotten = |time: LogTime, now| time.is_older_than(kept, now);
             tables::add(&transaction, rows, forgotten, &mut rows_sum)?;
             let check = codec::check_of(last.revision, &last.event);
@@ -292,7 +292,7 @@ impl Index {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    fn writer(&self) -> MutexGuard<'_, IndexWriter> {
         // What a panic while writing leaves is lost, and so is not written on.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -305,7 +305,7 @@ fn opened(database: &Option<OpenFile>) -> Result<&Database, redb::Error> {
 
 /// What an index says of itself.
 #[derive(Debug)]
-struct Numbers {
+struct IndexHeader {
     log_id: u64,
     complete_until: Revision,
     complete_check: u64,
@@ -313,7 +313,7 @@ struct Numbers {
     rows_sum: u64,
 }
 
-impl Numbers {
+impl IndexHeader {
     fn read(database: &Database, file: &Path) -> Result<Self, Error> {
         let number = |key: &str| -> Result<u64, Error> {
             let number = tables::get(database, key).map_err(|error| storage(file, error))?;
@@ -334,9 +334,9 @@ impl Numbers {
     }
 
     /// Whether it is an index of `log`, as that is now.
-    fn check(&self, file: &Path, log: &dyn Log) -> Result<(), Unfit> {
+    fn check(&self, file: &Path, log: &dyn Log) -> Result<(), Rejection> {
         let unfit =
-            |what: String| Unfit::Index(Error::OfAnotherLog { file: file.to_owned(), what });
+            |what: String| Rejection::Index(Error::OfAnotherLog { file: file.to_owned(), what });
         if self.log_id != log.id().get() {
             return Err(unfit("it was made from another log".to_owned()));
         }
@@ -344,9 +344,9 @@ impl Numbers {
         // What is in the index was durable in the log before.
         if until > head {
             let (indexed_until, index) = (until, file.to_owned());
-            return Err(Unfit::Log(Error::EndsEarly { head, indexed_until, index }));
+            return Err(Rejection::Log(Error::EndsEarly { head, indexed_until, index }));
         }
-        let event = log.get(until).map_err(Unfit::Log)?;
+        let event = log.get(until).map_err(Rejection::Log)?;
         if event.map_or(0, |event| codec::check_of(until, &event)) != self.complete_check {
             return Err(unfit(format!("its log has another event at revision {until}")));
         }

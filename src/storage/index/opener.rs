@@ -1,4 +1,4 @@
-//! Opening the index: which of its files is used, and what if none can be.
+//! IndexOpener the index: which of its files is used, and what if none can be.
 //!
 //! ```text
 //!   index.redb fits the log? ──▶ used
@@ -17,41 +17,41 @@ use redb::Builder;
 use redb::backends::InMemoryBackend;
 
 use super::blocks::Damage;
-use super::home::{Home, Opened, Risk, Which};
-use super::trouble::why;
-use super::{Index, OpenedIndex, Place, begin};
+use super::files::{BusyMark, FileRole, IndexFiles, OpenDatabase};
+use super::health::why;
+use super::{Index, OpenedIndex, TablesLocation, begin};
 use crate::storage::error::Error;
+use crate::storage::free_space::FreeSpace;
 use crate::storage::log::Log;
 use crate::storage::redb_file::{guarded, random, storage};
-use crate::storage::space::Space;
 
 /// What an index is opened with.
 #[derive(Clone, Debug)]
-pub(super) struct Opening {
-    pub(super) home: Arc<dyn Home>,
+pub(super) struct IndexOpener {
+    pub(super) files: Arc<dyn IndexFiles>,
     /// It must never take the room that the log is promised for its own writes.
-    pub(super) space: Option<Arc<Space>>,
+    pub(super) space: Option<Arc<FreeSpace>>,
     pub(super) request_id_retention: Duration,
 }
 
 /// Why a file is not used.
 #[derive(Debug)]
-pub(super) enum Unfit {
+pub(super) enum Rejection {
     /// Because of itself.
     Index(Error),
     /// What is in the log is not known, so nothing is known of the file.
     Log(Error),
 }
 
-impl Opening {
+impl IndexOpener {
     /// The index of `log`.
     pub(super) fn open(self, log: &dyn Log) -> Result<OpenedIndex, Error> {
-        let current = self.look(Which::Current, log)?;
+        let current = self.look(FileRole::Current, log)?;
         if let Some(opened) = current {
             self.discard_new();
             return Ok(opened);
         }
-        if let Some(opened) = self.look(Which::New, log)? {
+        if let Some(opened) = self.look(FileRole::New, log)? {
             let complete_until = opened.contents.complete_until;
             tracing::info!(%complete_until, "the rebuilding of the index goes on");
             self.install_if_no_current(&opened.index);
@@ -63,7 +63,7 @@ impl Opening {
                 Ok(opened)
             }
             Err(error) => {
-                let file = self.home.name(Which::Current).display();
+                let file = self.files.name(FileRole::Current).display();
                 tracing::warn!(
                     %file, why = why(&error),
                     "there is no index for now; the server goes on without"
@@ -78,37 +78,38 @@ impl Opening {
         if let Some(space) = &self.space {
             space.check()?;
         }
-        let _risk = Risk::begin(&*self.home);
-        let file = self.home.name(Which::New);
+        let _busy = BusyMark::new(&*self.files);
+        let file = self.files.name(FileRole::New);
         let database = guarded(file, || {
-            let (database, damage) = self.home.make()?;
+            let (database, damage) = self.files.make()?;
             begin(&database, log, hash_key).map_err(|error| storage(file, error))?;
             Ok((database, damage))
         })?;
-        Index::load(database, self, Place::New, log).map_err(Unfit::into_error)
+        Index::load(database, self, TablesLocation::New, log).map_err(Rejection::into_error)
     }
 
     /// The file that is used if it can be opened and fits `log`.
-    fn look(&self, which: Which, log: &dyn Log) -> Result<Option<OpenedIndex>, Error> {
-        let _risk = Risk::begin(&*self.home);
-        let file = self.home.name(which);
-        let place = if which == Which::Current { Place::Current } else { Place::New };
-        let opened = match guarded(file, || self.home.open(which)) {
+    fn look(&self, which: FileRole, log: &dyn Log) -> Result<Option<OpenedIndex>, Error> {
+        let _busy = BusyMark::new(&*self.files);
+        let file = self.files.name(which);
+        let place =
+            if which == FileRole::Current { TablesLocation::Current } else { TablesLocation::New };
+        let opened = match guarded(file, || self.files.open(which)) {
             Ok(None) => return Ok(None),
             Ok(Some(database)) => Index::load(database, self, place, log),
-            Err(error) => Err(Unfit::Index(error)),
+            Err(error) => Err(Rejection::Index(error)),
         };
         match opened {
             Ok(opened) => Ok(Some(opened)),
-            Err(Unfit::Log(error)) => Err(error),
-            Err(Unfit::Index(error)) => {
+            Err(Rejection::Log(error)) => Err(error),
+            Err(Rejection::Index(error)) => {
                 let file = file.display();
                 tracing::warn!(
                     %file, why = why(&error),
                     "the index is not used; it is rebuilt from the log while the server serves"
                 );
                 if matches!(error, Error::Damaged { .. })
-                    && let Err(error) = self.home.remove(which)
+                    && let Err(error) = self.files.remove(which)
                 {
                     tracing::warn!(%error, "a damaged index is left");
                 }
@@ -117,39 +118,39 @@ impl Opening {
         }
     }
 
-    /// As [`Opening::make`], in memory.
+    /// As [`IndexOpener::make`], in memory.
     pub(super) fn make_in_memory(
         &self,
         log: &dyn Log,
         hash_key: [u64; 2],
     ) -> Result<OpenedIndex, Error> {
-        let file = self.home.name(Which::Current);
+        let file = self.files.name(FileRole::Current);
         let database = guarded(file, || {
             let made = Builder::new().create_with_backend(InMemoryBackend::new());
             let database = made.map_err(|error| storage(file, error))?;
             begin(&database, log, hash_key).map_err(|error| storage(file, error))?;
             Ok(database)
         })?;
-        Index::load((database, Damage::default()), self, Place::Memory, log)
-            .map_err(Unfit::into_error)
+        Index::load((database, Damage::default()), self, TablesLocation::Memory, log)
+            .map_err(Rejection::into_error)
     }
 
     /// Puts a new file in its place at once if there is none that it would replace.
     pub(super) fn install_if_no_current(&self, index: &Index) {
-        if matches!(self.home.is_there(Which::Current), Ok(false)) {
+        if matches!(self.files.is_there(FileRole::Current), Ok(false)) {
             index.install_new_file();
         }
     }
 
     /// Removes what was being made, if there is one in use.
     fn discard_new(&self) {
-        if let Err(error) = self.home.remove(Which::New) {
+        if let Err(error) = self.files.remove(FileRole::New) {
             tracing::debug!(%error, "a superfluous index is left");
         }
     }
 }
 
-impl Unfit {
+impl Rejection {
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Index(error) | Self::Log(error) => error,
@@ -158,7 +159,10 @@ impl Unfit {
 }
 
 /// Opens the file in use once more, after its disk failed. What is in it is loaded already.
-pub(super) fn open_again(home: &dyn Home, which: Which) -> Result<Option<Opened>, Error> {
-    let _risk = Risk::begin(home);
-    guarded(home.name(which), || home.open(which))
+pub(super) fn open_again(
+    files: &dyn IndexFiles,
+    which: FileRole,
+) -> Result<Option<OpenDatabase>, Error> {
+    let _busy = BusyMark::new(files);
+    guarded(files.name(which), || files.open(which))
 }

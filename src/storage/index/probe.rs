@@ -1,8 +1,8 @@
-//! Finding out whether a file ends the process that opens it, by another process.
+//! ProbeResult out whether a file ends the process that opens it, by another process.
 //!
 //! Most damage makes redb give an error, or panic, which is caught. Some makes it panic once more
 //! while the first panic unwinds, and then the process aborts, which nothing in it can prevent. A
-//! process that dies over the index leaves a note (see home.rs); but it may just as well have been
+//! process that dies over the index leaves a note (see files.rs); but it may just as well have been
 //! killed. So the next one lets another process open the file before it does so itself.
 
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::home::{open_blocks, open_file};
+use super::files::{open_blocks, open_file};
 use crate::storage::error::Error;
 use crate::storage::redb_file::{guarded, storage};
 
@@ -38,7 +38,7 @@ pub struct Probe {
 
 /// What came of a look.
 #[derive(Debug)]
-pub(super) enum Finding {
+pub(super) enum ProbeResult {
     /// Whoever opens the file lives.
     Harmless,
     /// Whoever opens the file dies.
@@ -54,7 +54,7 @@ impl Probe {
         Self { program, arguments }
     }
 
-    pub(super) fn look_into(&self, file: &Path) -> Finding {
+    pub(super) fn run(&self, file: &Path) -> ProbeResult {
         let spawned = Command::new(&self.program)
             .args(&self.arguments)
             .arg(file)
@@ -64,8 +64,8 @@ impl Probe {
             .spawn();
         match spawned.and_then(ended) {
             Ok(Some(status)) => finding(status),
-            Ok(None) => Finding::Deadly("it does not come to an end".to_owned()),
-            Err(error) => Finding::Unknown(error.to_string()),
+            Ok(None) => ProbeResult::Deadly("it does not come to an end".to_owned()),
+            Err(error) => ProbeResult::Unknown(error.to_string()),
         }
     }
 }
@@ -84,17 +84,17 @@ fn ended(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
     Ok(None)
 }
 
-fn finding(status: ExitStatus) -> Finding {
+fn finding(status: ExitStatus) -> ProbeResult {
     let Some(signal) = status.signal() else {
         return match status.code() {
-            Some(0) => Finding::Harmless,
-            _ => Finding::Unknown(status.to_string()),
+            Some(0) => ProbeResult::Harmless,
+            _ => ProbeResult::Unknown(status.to_string()),
         };
     };
     if FROM_OUTSIDE.iter().any(|outside| outside.as_raw() == signal) {
-        Finding::Unknown(status.to_string())
+        ProbeResult::Unknown(status.to_string())
     } else {
-        Finding::Deadly(status.to_string())
+        ProbeResult::Deadly(status.to_string())
     }
 }
 

@@ -20,9 +20,10 @@ use super::rows::StoredKey;
 use super::tables::check;
 
 /// Key → value and check.
-pub(super) const RECORDS: TableDefinition<'_, StoredKey, Stored> = TableDefinition::new("facts");
+pub(super) const RECORDS: TableDefinition<'_, StoredKey, CheckedValue> =
+    TableDefinition::new("facts");
 
-pub(super) type Stored = (u128, u64);
+pub(super) type CheckedValue = (u128, u64);
 
 /// Stands for the key before the first.
 const START: StoredKey = (0, 0, 0);
@@ -30,23 +31,23 @@ const START: StoredKey = (0, 0, 0);
 const END: StoredKey = (u8::MAX, u64::MAX, u64::MAX);
 
 /// What the records of a list are about: their table, and their subject.
-pub(super) type About = (u8, u64);
+pub(super) type ListKey = (u8, u64);
 
 #[derive(Clone, Copy, Debug)]
-struct Row {
+struct ChainedRow {
     key: StoredKey,
     value: u128,
     check: u64,
 }
 
 /// Puts in what every table of records has.
-pub(super) fn begin(table: &mut Table<'_, StoredKey, Stored>) -> Result<(), redb::Error> {
+pub(super) fn begin(table: &mut Table<'_, StoredKey, CheckedValue>) -> Result<(), redb::Error> {
     insert(table, START, END, 0)
 }
 
 /// Makes something a record, or none.
 pub(super) fn put(
-    table: &mut Table<'_, StoredKey, Stored>,
+    table: &mut Table<'_, StoredKey, CheckedValue>,
     key: StoredKey,
     value: Option<u128>,
 ) -> Result<(), redb::Error> {
@@ -71,7 +72,7 @@ pub(super) fn put(
 
 /// A record, if it is one.
 pub(super) fn get(
-    table: &impl ReadableTable<StoredKey, Stored>,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
     key: StoredKey,
 ) -> Result<Option<u128>, redb::Error> {
     let row = first_from(table, last_below(table, key)?, key)?;
@@ -80,8 +81,8 @@ pub(super) fn get(
 
 /// The records at places below `before`, highest first, at most `max`.
 pub(super) fn list_before(
-    table: &impl ReadableTable<StoredKey, Stored>,
-    about: About,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
+    about: ListKey,
     before: u64,
     max: usize,
 ) -> Result<Vec<(u64, u128)>, redb::Error> {
@@ -111,8 +112,8 @@ pub(super) fn list_before(
 
 /// The records at places above `after`, lowest first, at most `max`.
 pub(super) fn list_after(
-    table: &impl ReadableTable<StoredKey, Stored>,
-    about: About,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
+    about: ListKey,
     after: u64,
     max: usize,
 ) -> Result<Vec<(u64, u128)>, redb::Error> {
@@ -139,15 +140,15 @@ pub(super) fn list_after(
     Err(broken(after))
 }
 
-impl Row {
-    fn is_about(&self, about: About) -> bool {
+impl ChainedRow {
+    fn is_about(&self, about: ListKey) -> bool {
         (self.key.0, self.key.1) == about
     }
 }
 
 /// The last key below `key`.
 fn last_below(
-    table: &impl ReadableTable<StoredKey, Stored>,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
     key: StoredKey,
 ) -> Result<StoredKey, redb::Error> {
     let row = table.range(..key)?.next_back().transpose()?;
@@ -157,10 +158,10 @@ fn last_below(
 
 /// The first row from `key` on, which comes right after `previous`.
 fn first_from(
-    table: &impl ReadableTable<StoredKey, Stored>,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
     previous: StoredKey,
     key: StoredKey,
-) -> Result<Row, redb::Error> {
+) -> Result<ChainedRow, redb::Error> {
     let row = table.range(key..)?.next().transpose()?;
     let row = row.map(|row| read(&row)).filter(|row| row.key >= key);
     let row = row.ok_or_else(|| broken(key))?;
@@ -168,18 +169,20 @@ fn first_from(
     Ok(row)
 }
 
-fn read((key, stored): &(redb::AccessGuard<'_, StoredKey>, redb::AccessGuard<'_, Stored>)) -> Row {
+fn read(
+    (key, stored): &(redb::AccessGuard<'_, StoredKey>, redb::AccessGuard<'_, CheckedValue>),
+) -> ChainedRow {
     let (key, (value, check)) = (key.value(), stored.value());
-    Row { key, value, check }
+    ChainedRow { key, value, check }
 }
 
-fn verify(previous: StoredKey, row: &Row) -> Result<(), redb::Error> {
+fn verify(previous: StoredKey, row: &ChainedRow) -> Result<(), redb::Error> {
     let is_whole = check::chained_record(previous, row.key, row.value) == row.check;
     if is_whole { Ok(()) } else { Err(broken(row.key)) }
 }
 
 fn insert(
-    table: &mut Table<'_, StoredKey, Stored>,
+    table: &mut Table<'_, StoredKey, CheckedValue>,
     previous: StoredKey,
     key: StoredKey,
     value: u128,

@@ -3,10 +3,10 @@
 
 use std::sync::PoisonError;
 
-use super::home::Which;
-use super::opening::{Unfit, open_again};
-use super::trouble::{IndexLoss, why};
-use super::{Index, Numbers, OpenFile, OpenedIndex, Place, guarded, storage, tables};
+use super::files::FileRole;
+use super::health::{IndexLoss, why};
+use super::opener::{Rejection, open_again};
+use super::{Index, IndexHeader, OpenFile, OpenedIndex, TablesLocation, guarded, storage, tables};
 use crate::model::Revision;
 use crate::storage::error::Error;
 use crate::storage::log::Log;
@@ -33,7 +33,7 @@ impl Index {
     /// Whether it cannot be used, or is in memory only, where nothing more is to be written.
     #[must_use]
     pub fn needs_repair(&self) -> bool {
-        self.file.loss().is_some() || self.writer().place == Place::Memory
+        self.file.loss().is_some() || self.writer().place == TablesLocation::Memory
     }
 
     /// Opens the file once more, as after a write that failed. Whether it has all that it had, and
@@ -46,18 +46,19 @@ impl Index {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         // It is let go of before it is opened.
         *database = None;
-        let which = if writer.place == Place::New { Which::New } else { Which::Current };
-        let file = self.opening.home.name(which);
-        let Some((opened, damage)) = open_again(&*self.opening.home, which)? else {
+        let which =
+            if writer.place == TablesLocation::New { FileRole::New } else { FileRole::Current };
+        let file = self.opener.files.name(which);
+        let Some((opened, damage)) = open_again(&*self.opener.files, which)? else {
             return Ok(false);
         };
         let opened = OpenFile::closed_unwritten(opened);
         let read = guarded(file, || {
             let users = tables::user_count(&opened).map_err(|error| storage(file, error))?;
-            Ok((Numbers::read(&opened, file)?, users))
+            Ok((IndexHeader::read(&opened, file)?, users))
         });
         let (numbers, users) = read?;
-        numbers.check(file, log).map_err(Unfit::into_error)?;
+        numbers.check(file, log).map_err(Rejection::into_error)?;
         if numbers.complete_until < self.complete_until() || numbers.hash_key != self.hash_key {
             return Ok(false);
         }
@@ -80,11 +81,11 @@ impl Index {
         if let Some(loss) = self.file.loss() {
             let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
             *database = None;
-            if loss.is_damage && writer.place == Place::Current {
-                self.opening.home.remove(Which::Current)?;
+            if loss.is_damage && writer.place == TablesLocation::Current {
+                self.opener.files.remove(FileRole::Current)?;
             }
         }
-        let OpenedIndex { index, .. } = self.opening.make(log, self.hash_key)?;
+        let OpenedIndex { index, .. } = self.opener.make(log, self.hash_key)?;
         Ok(index)
     }
 
@@ -93,7 +94,7 @@ impl Index {
     /// # Errors
     /// It cannot be made.
     pub fn new_replacement_in_memory(&self, log: &dyn Log) -> Result<Self, Error> {
-        let OpenedIndex { index, .. } = self.opening.make_in_memory(log, self.hash_key)?;
+        let OpenedIndex { index, .. } = self.opener.make_in_memory(log, self.hash_key)?;
         Ok(index)
     }
 
@@ -115,7 +116,7 @@ impl Index {
         if complete_until > Revision::ZERO {
             self.install_new_file();
         } else {
-            self.opening.install_if_no_current(self);
+            self.opener.install_if_no_current(self);
         }
     }
 
@@ -123,14 +124,14 @@ impl Index {
     /// that is not possible, it stays where it is, and the next start finds it there.
     pub fn install_new_file(&self) {
         let mut writer = self.writer();
-        if writer.place != Place::New || !writer.may_install {
+        if writer.place != TablesLocation::New || !writer.may_install {
             return;
         }
-        match self.opening.home.put_in_place() {
-            Ok(()) => writer.place = Place::Current,
+        match self.opener.files.put_in_place() {
+            Ok(()) => writer.place = TablesLocation::Current,
             Err(error) => {
                 writer.may_install = false;
-                let stays = self.opening.home.name(Which::New).display();
+                let stays = self.opener.files.name(FileRole::New).display();
                 let why = why(&error);
                 tracing::warn!(%stays, why, "the rebuilt index cannot replace the old one");
             }

@@ -5,23 +5,23 @@ use std::cell::OnceCell;
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
-use super::records::{self, RECORDS, Stored};
+use super::records::{self, CheckedValue, RECORDS};
 use super::rows::{Residency, StoredKey};
 use super::tables::{EDGES, RESIDENT};
-use super::{IndexFile, TimelineKind};
+use super::{IndexHealth, TimelineKind};
 use crate::model::{Mark, Revision};
 use crate::storage::error::Error;
 
 /// The tables at one moment. To make one costs little: a table is opened when it is asked for.
 pub struct Snapshot<'a> {
-    file: &'a IndexFile,
+    file: &'a IndexHealth,
     transaction: ReadTransaction,
     complete_until: Revision,
     user_count: u32,
     posts_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
     changes_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
     edges: OnceCell<ReadOnlyTable<(u32, u32), u64>>,
-    records: OnceCell<ReadOnlyTable<StoredKey, Stored>>,
+    records: OnceCell<ReadOnlyTable<StoredKey, CheckedValue>>,
     resident: OnceCell<ReadOnlyTable<StoredKey, u128>>,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Snapshot<'a> {
     /// What `transaction` sees: all up to `complete_until`, with the users below `user_count`, at
     /// least.
     pub(super) fn new(
-        file: &'a IndexFile,
+        file: &'a IndexHealth,
         transaction: ReadTransaction,
         complete_until: Revision,
         user_count: u32,
@@ -154,7 +154,7 @@ impl<'a> Snapshot<'a> {
         self.opened(&self.edges, EDGES)
     }
 
-    fn records(&self) -> Result<&ReadOnlyTable<StoredKey, Stored>, redb::Error> {
+    fn records(&self) -> Result<&ReadOnlyTable<StoredKey, CheckedValue>, redb::Error> {
         self.opened(&self.records, RECORDS)
     }
 

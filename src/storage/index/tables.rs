@@ -49,7 +49,7 @@ pub(super) mod key {
     pub(in super::super) const ROWS_SUM: &str = "rows_sum";
 }
 
-/// Numbers that stand by themselves.
+/// IndexHeader that stand by themselves.
 pub(super) fn get(database: &Database, key: &str) -> Result<Option<u64>, redb::Error> {
     let meta = database.begin_read()?.open_table(META)?;
     Ok(meta.get(key)?.map(|value| value.value()))

@@ -31,13 +31,13 @@ const BYTES_MAX: usize = 4 << 20;
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The file that is being written.
-struct Copy {
+struct CompactedLog {
     database: Database,
     /// The revision copied last.
     until: u64,
 }
 
-impl Copy {
+impl CompactedLog {
     /// Adds `records`, and at last what else is in the file.
     fn add(&mut self, records: &[Vec<u8>], meta: &[(&str, u64)]) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
@@ -77,13 +77,13 @@ impl LocalLog {
         &self,
         erasure: &Erasure,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<Copy>, Error> {
-        let mut copy = Copy { database: self.place.make_copy()?, until: 0 };
+    ) -> Result<Option<CompactedLog>, Error> {
+        let mut copy = CompactedLog { database: self.files.make_copy()?, until: 0 };
         loop {
             if !go_on() {
                 return Ok(None);
             }
-            self.place.check_room()?;
+            self.files.check_room()?;
             let head = self.head().get();
             let end = head.min(copy.until.saturating_add(EVENTS_MAX));
             let records = self.records(copy.until, end, erasure, BYTES_MAX)?;
@@ -95,7 +95,7 @@ impl LocalLog {
     }
 
     /// Copies what was appended since, and all else that is in the file.
-    fn complete(&self, copy: &mut Copy, erasure: &Erasure) -> Result<(), Error> {
+    fn complete(&self, copy: &mut CompactedLog, erasure: &Erasure) -> Result<(), Error> {
         let head = self.head().get();
         let rest = self.records(copy.until, head, erasure, usize::MAX)?;
         let erased_until = self.erased_until_after(erasure);
@@ -111,12 +111,17 @@ impl LocalLog {
         erasure.until.min(self.head()).max(self.erased_until())
     }
 
-    fn add(&self, copy: &mut Copy, records: &[Vec<u8>], meta: &[(&str, u64)]) -> Result<(), Error> {
-        copy.add(records, meta).map_err(|error| storage(self.place.copy_name(), error))
+    fn add(
+        &self,
+        copy: &mut CompactedLog,
+        records: &[Vec<u8>],
+        meta: &[(&str, u64)],
+    ) -> Result<(), Error> {
+        copy.add(records, meta).map_err(|error| storage(self.files.copy_name(), error))
     }
 
-    /// Copies the rest while nobody appends, and puts the copy in the log's place.
-    fn exchange(&self, mut copy: Copy, erasure: &Erasure) -> Result<EraseOutcome, Error> {
+    /// Copies the rest while nobody appends, and puts the copy in the log's files.
+    fn exchange(&self, mut copy: CompactedLog, erasure: &Erasure) -> Result<EraseOutcome, Error> {
         let mut writer = self.writer();
         let outcome = if writer.closed {
             Some(EraseOutcome::Abandoned)
@@ -128,7 +133,7 @@ impl LocalLog {
             drop(copy);
             return Ok(self.left_as_it_was(outcome));
         }
-        if let Err(error) = self.place.exchange() {
+        if let Err(error) = self.files.exchange() {
             // What would be appended now could be in the one that is not found later.
             writer.close();
             return Err(error);
@@ -194,7 +199,7 @@ impl LocalLog {
 
     /// Removes the copy. If that fails the next start does it.
     fn left_as_it_was(&self, outcome: EraseOutcome) -> EraseOutcome {
-        if let Err(error) = self.place.remove_copy() {
+        if let Err(error) = self.files.remove_copy() {
             tracing::warn!(%error, "an unfinished copy of the log is left");
         }
         outcome

@@ -1,4 +1,4 @@
-//! Where a log's file is, and how another takes its place. Knows nothing of what is in it.
+//! Where a log's file is, and how another takes its files. Knows nothing of what is in it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -10,12 +10,12 @@ use redb::{Database, StorageBackend};
 
 use super::StorageOptions;
 use crate::storage::error::Error;
+use crate::storage::free_space::FreeSpace;
 use crate::storage::index::FILES;
 use crate::storage::redb_file::{builder, storage};
-use crate::storage::space::Space;
 
 /// Where the file in use is, and a copy of it while one is being made.
-pub(super) trait Place: Send + Sync + std::fmt::Debug {
+pub(super) trait LogFiles: Send + Sync + std::fmt::Debug {
     /// The name of the copy, for errors.
     fn copy_name(&self) -> &Path;
 
@@ -54,14 +54,14 @@ pub trait StorageFiles: Send + Sync + std::fmt::Debug + 'static {
 
 /// A folder, locked for this process.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct LogFolder {
     dir: PathBuf,
     file: PathBuf,
     copy: PathBuf,
     cache_bytes: usize,
-    space: Space,
+    space: FreeSpace,
     /// The device and the number of the file in use, once it is open. Held while another takes its
-    /// place.
+    /// files.
     in_use: Mutex<Option<(u64, u64)>>,
     /// Held for its lock, which ends with the process or with this.
     _lock: File,
@@ -69,14 +69,14 @@ pub(super) struct Folder {
 
 /// Storage of the caller's.
 #[derive(Debug)]
-pub(super) struct Shelf<F> {
+pub(super) struct CustomLogFiles<F> {
     files: F,
     file: PathBuf,
     copy: PathBuf,
     cache_bytes: usize,
 }
 
-impl Folder {
+impl LogFolder {
     /// Takes the folder, making it if it is not there, and removes what a crash left in it. Not if
     /// the log is gone from it: what is made from a log is never there without one.
     pub(super) fn take(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
@@ -86,7 +86,7 @@ impl Folder {
             file: dir.join("log.redb"),
             copy: dir.join("log.redb.compacted"),
             cache_bytes: options.cache_bytes,
-            space: Space::new(dir.to_owned(), options.disk_free_bytes_min),
+            space: FreeSpace::new(dir.to_owned(), options.disk_free_bytes_min),
             in_use: Mutex::default(),
         };
         if !is_there(&folder.file)? {
@@ -146,7 +146,7 @@ impl Folder {
     }
 }
 
-impl Place for Folder {
+impl LogFiles for LogFolder {
     fn copy_name(&self) -> &Path {
         &self.copy
     }
@@ -183,7 +183,7 @@ impl Place for Folder {
     }
 }
 
-impl<F: StorageFiles> Shelf<F> {
+impl<F: StorageFiles> CustomLogFiles<F> {
     pub(super) fn new(files: F, name: &str, options: StorageOptions) -> Self {
         let (file, copy) = (PathBuf::from(name), PathBuf::from(format!("{name}.compacted")));
         Self { files, file, copy, cache_bytes: options.cache_bytes }
@@ -202,7 +202,7 @@ impl<F: StorageFiles> Shelf<F> {
     }
 }
 
-impl<F: StorageFiles> Place for Shelf<F> {
+impl<F: StorageFiles> LogFiles for CustomLogFiles<F> {
     fn copy_name(&self) -> &Path {
         &self.copy
     }

@@ -14,7 +14,7 @@
 //! tried again: what the disk holds is then known only by opening it anew.
 
 mod compaction;
-mod place;
+mod files;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
-pub use super::local::place::StorageFiles;
-use super::local::place::{Folder, Place, Shelf};
+pub use super::local::files::StorageFiles;
+use super::local::files::{CustomLogFiles, LogFiles, LogFolder};
 
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
@@ -56,20 +56,20 @@ pub struct StorageOptions {
 pub struct LocalLog {
     /// The file in use. Whoever reads has a share, and may still have one in the file before.
     database: RwLock<Arc<OpenFile>>,
-    place: Box<dyn Place>,
+    files: Box<dyn LogFiles>,
     /// The name of the file in use, for errors.
     file: PathBuf,
     id: LogId,
     head: AtomicU64,
     erased_until: AtomicU64,
-    writer: Mutex<Writer>,
+    writer: Mutex<LogWriter>,
     /// Held while the log is written anew.
     copying: Mutex<()>,
 }
 
 /// What only one append at a time may touch.
 #[derive(Debug, Default)]
-struct Writer {
+struct LogWriter {
     closed: bool,
     record: Vec<u8>,
     followers: Vec<SyncSender<Arc<Batch>>>,
@@ -77,14 +77,14 @@ struct Writer {
 
 /// What a file can have in it that was not damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
+enum ExpectedContent {
     /// A log was begun under another name, before the file got its own.
     Log,
     /// A power cut may have come before a log was begun.
     LogOrNothing,
 }
 
-impl Writer {
+impl LogWriter {
     fn close(&mut self) {
         self.closed = true;
         self.followers.clear();
@@ -97,14 +97,14 @@ impl LocalLog {
     /// # Errors
     /// The folder is in use, of another format, damaged, or cannot be read or written.
     pub fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
-        let folder = Folder::take(dir, options)?;
+        let folder = LogFolder::take(dir, options)?;
         let file = folder.file().to_owned();
         guarded(&file, || {
             let begin = |new: &Database, name: &Path| {
                 begin(new).map(drop).map_err(|error| storage(name, error))
             };
             let database = folder.open(begin)?;
-            Self::prepare(database, &file, Box::new(folder), Content::Log)
+            Self::prepare(database, &file, Box::new(folder), ExpectedContent::Log)
         })
     }
 
@@ -118,25 +118,25 @@ impl LocalLog {
         name: &str,
         options: StorageOptions,
     ) -> Result<Self, Error> {
-        let shelf = Shelf::new(files, name, options);
+        let shelf = CustomLogFiles::new(files, name, options);
         let file = shelf.file().to_owned();
         guarded(&file, || {
-            Self::prepare(shelf.open()?, &file, Box::new(shelf), Content::LogOrNothing)
+            Self::prepare(shelf.open()?, &file, Box::new(shelf), ExpectedContent::LogOrNothing)
         })
     }
 
     fn prepare(
         database: Database,
         file: &Path,
-        place: Box<dyn Place>,
-        content: Content,
+        files: Box<dyn LogFiles>,
+        content: ExpectedContent,
     ) -> Result<Self, Error> {
         let database = OpenFile::new(database);
         let read = || Ok((identity(&database, file, content)?, continuous_head(&database, file)?));
         let ((id, erased_until), head) = read().inspect_err(|_| database.found_damaged())?;
         Ok(Self {
             database: RwLock::new(Arc::new(database)),
-            place,
+            files,
             file: file.to_owned(),
             id,
             head: AtomicU64::new(head),
@@ -190,7 +190,7 @@ impl LocalLog {
         Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    fn writer(&self) -> MutexGuard<'_, LogWriter> {
         // A panic while appending ends the process, so the state behind a poisoned lock is read
         // only on the way out.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
@@ -220,11 +220,11 @@ impl Log for LocalLog {
         if head != after {
             return Err(Error::HeadMoved { head });
         }
-        self.place.check_room()?;
+        self.files.check_room()?;
         let first = head.next();
         self.commit(first.get(), &events, &mut writer.record)?;
         // Before anybody hears of it: what is in a file that is gone will be gone.
-        self.place.check()?;
+        self.files.check()?;
         self.head.store(head.get() + events.len() as u64, Ordering::Release);
 
         let batch = Arc::new(Batch { first, events });
@@ -300,7 +300,7 @@ impl Log for LocalLog {
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.place.check()
+        self.files.check()
     }
 
     fn close(&self) {
@@ -310,7 +310,11 @@ impl Log for LocalLog {
 
 /// Reads the log's id, or gives it one if it is new; and up to where posts were erased. Nothing is
 /// written unless it has to be: a disk that is full can still be read.
-fn identity(database: &Database, file: &Path, content: Content) -> Result<(LogId, u64), Error> {
+fn identity(
+    database: &Database,
+    file: &Path,
+    content: ExpectedContent,
+) -> Result<(LogId, u64), Error> {
     let read = || -> Result<Option<[Option<u64>; 3]>, redb::Error> {
         let transaction = database.begin_read()?;
         if transaction.list_tables()?.next().is_none() {
@@ -321,7 +325,7 @@ fn identity(database: &Database, file: &Path, content: Content) -> Result<(LogId
         Ok(Some([stored(FORMAT_KEY)?, stored(LOG_ID_KEY)?, stored(ERASED_UNTIL_KEY)?]))
     };
     match read().map_err(|error| storage(file, error))? {
-        None if content == Content::LogOrNothing => {
+        None if content == ExpectedContent::LogOrNothing => {
             begin(database).map_err(|error| storage(file, error))
         }
         None => {

@@ -11,7 +11,7 @@
 
 use prost::Message;
 
-use super::facet_codec::{self, Marked};
+use super::facet_codec::{self, FacetsRecord};
 use super::old_mentions;
 use crate::model::{
     Attachment, Change, Content, Event, Facets, Lang, LogTime, PostId, PostRef, PostText, ReplyTo,
@@ -21,11 +21,11 @@ use crate::model::{
 const CHECK_BYTES: usize = 4;
 
 #[derive(Clone, PartialEq, Message)]
-struct Record {
+struct EventRecord {
     #[prost(fixed64, tag = "1")]
     time_nanos: u64,
-    #[prost(oneof = "RecordChange", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
-    change: Option<RecordChange>,
+    #[prost(oneof = "ChangeRecord", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
+    change: Option<ChangeRecord>,
     /// How much the clock was ahead of the log's own time, of which older records say nothing: there
     /// it was the clock's.
     #[prost(sint64, tag = "16")]
@@ -33,40 +33,40 @@ struct Record {
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum RecordChange {
+enum ChangeRecord {
     #[prost(message, tag = "2")]
-    Follow(Edge),
+    Follow(FollowRecord),
     #[prost(message, tag = "3")]
-    Unfollow(Edge),
+    Unfollow(FollowRecord),
     #[prost(message, tag = "4")]
-    Publish(Publish),
+    Publish(PublishRecord),
     /// What is left of a post: author, references, request id.
     #[prost(message, tag = "5")]
-    Erased(Publish),
+    Erased(PublishRecord),
     #[prost(message, tag = "6")]
-    Delete(Delete),
+    Delete(DeleteRecord),
     #[prost(message, tag = "7")]
-    Like(Reaction),
+    Like(ReactionRecord),
     #[prost(message, tag = "8")]
-    Unlike(Reaction),
+    Unlike(ReactionRecord),
     #[prost(message, tag = "9")]
-    Repost(Reaction),
+    Repost(ReactionRecord),
     #[prost(message, tag = "10")]
-    Unrepost(Reaction),
+    Unrepost(ReactionRecord),
     #[prost(message, tag = "11")]
-    Block(Block),
+    Block(BlockRecord),
     #[prost(message, tag = "12")]
-    Unblock(Block),
+    Unblock(BlockRecord),
     #[prost(message, tag = "13")]
-    Mute(Mute),
+    Mute(MuteRecord),
     #[prost(message, tag = "14")]
-    Unmute(Mute),
+    Unmute(MuteRecord),
     #[prost(message, tag = "15")]
-    See(See),
+    See(SeenRecord),
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Edge {
+struct FollowRecord {
     #[prost(string, tag = "1")]
     follower: String,
     #[prost(string, tag = "2")]
@@ -77,7 +77,7 @@ struct Edge {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Publish {
+struct PublishRecord {
     #[prost(string, tag = "1")]
     author: String,
     #[prost(string, tag = "2")]
@@ -85,23 +85,23 @@ struct Publish {
     #[prost(string, tag = "3")]
     request_id: String,
     #[prost(message, optional, tag = "4")]
-    parent: Option<Post>,
+    parent: Option<PostRecord>,
     /// Left out where it is the parent.
     #[prost(message, optional, tag = "5")]
-    root: Option<Post>,
+    root: Option<PostRecord>,
     #[prost(message, optional, tag = "6")]
-    quote: Option<Post>,
+    quote: Option<PostRecord>,
     #[prost(message, repeated, tag = "7")]
-    attachments: Vec<Attached>,
+    attachments: Vec<AttachmentRecord>,
     #[prost(string, repeated, tag = "8")]
     langs: Vec<String>,
     /// Missing from records of the first format, and from those of erased posts.
     #[prost(message, optional, tag = "9")]
-    marked: Option<Marked>,
+    marked: Option<FacetsRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Post {
+struct PostRecord {
     #[prost(uint64, tag = "1")]
     revision: u64,
     #[prost(string, tag = "2")]
@@ -109,7 +109,7 @@ struct Post {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Attached {
+struct AttachmentRecord {
     #[prost(string, tag = "1")]
     uri: String,
     #[prost(string, tag = "2")]
@@ -119,9 +119,9 @@ struct Attached {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Delete {
+struct DeleteRecord {
     #[prost(message, optional, tag = "1")]
-    post: Option<Post>,
+    post: Option<PostRecord>,
     /// 0 for none, as no post has that revision.
     #[prost(uint64, tag = "2")]
     reply_to: u64,
@@ -133,18 +133,18 @@ struct Delete {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Reaction {
+struct ReactionRecord {
     #[prost(string, tag = "1")]
     user: String,
     #[prost(message, optional, tag = "2")]
-    post: Option<Post>,
+    post: Option<PostRecord>,
     /// The like or repost that this ends; 0 if that was not kept.
     #[prost(uint64, tag = "3")]
     since: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Block {
+struct BlockRecord {
     #[prost(string, tag = "1")]
     blocker: String,
     #[prost(string, tag = "2")]
@@ -156,7 +156,7 @@ struct Block {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Mute {
+struct MuteRecord {
     #[prost(string, tag = "1")]
     muter: String,
     #[prost(string, tag = "2")]
@@ -166,7 +166,7 @@ struct Mute {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct See {
+struct SeenRecord {
     #[prost(string, tag = "1")]
     user: String,
     #[prost(uint64, tag = "2")]
@@ -178,7 +178,7 @@ pub(in crate::storage) fn encode(revision: Revision, event: &Event, bytes: &mut 
     let time_nanos = event.time.as_nanos();
     // Both wrap, so that every pair of moments is kept.
     let clock_ahead_nanos = time_nanos.wrapping_sub(event.log_time.as_nanos()).cast_signed();
-    let record = Record { time_nanos, change: Some(to_record(event)), clock_ahead_nanos };
+    let record = EventRecord { time_nanos, change: Some(to_record(event)), clock_ahead_nanos };
     bytes.clear();
     bytes.resize(CHECK_BYTES, 0);
     // Writing to a Vec cannot run out of room.
@@ -194,7 +194,7 @@ pub(in crate::storage) fn encode(revision: Revision, event: &Event, bytes: &mut 
 pub(in crate::storage) fn decode(revision: Revision, bytes: &[u8]) -> Result<Event, String> {
     let damaged = |what: &str| damaged(revision, what);
     let record = checked(revision, bytes)?;
-    let record = Record::decode(record).map_err(|error| damaged(&error.to_string()))?;
+    let record = EventRecord::decode(record).map_err(|error| damaged(&error.to_string()))?;
     let change = record
         .change
         .and_then(from_record)
@@ -239,55 +239,59 @@ fn check(revision: Revision, record: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn to_record(event: &Event) -> RecordChange {
+fn to_record(event: &Event) -> ChangeRecord {
     match &event.change {
         Change::Follow { follower, followee } => {
-            RecordChange::Follow(edge(follower, followee, None))
+            ChangeRecord::Follow(edge(follower, followee, None))
         }
         Change::Unfollow { follower, followee, since } => {
-            RecordChange::Unfollow(edge(follower, followee, *since))
+            ChangeRecord::Unfollow(edge(follower, followee, *since))
         }
         Change::Publish { author, content, request_id } => {
             let marked = facet_codec::to_record(&content.facets, &content.mentioned);
             let publish = publish(author, content, request_id.as_ref());
-            RecordChange::Publish(Publish { marked: Some(marked), ..publish })
+            ChangeRecord::Publish(PublishRecord { marked: Some(marked), ..publish })
         }
         Change::Erased { author, reply_to, quote, request_id } => {
             let left = Content::erased(reply_to.clone(), quote.clone());
-            RecordChange::Erased(publish(author, &left, request_id.as_ref()))
+            ChangeRecord::Erased(publish(author, &left, request_id.as_ref()))
         }
         Change::Delete { post: deleted, reply_to, quote, notified } => {
-            RecordChange::Delete(Delete {
+            ChangeRecord::Delete(DeleteRecord {
                 post: Some(post(deleted)),
                 reply_to: number(reply_to.map(PostId::revision)),
                 quote: number(quote.map(PostId::revision)),
                 notified: notified.iter().map(UserId::to_string).collect(),
             })
         }
-        Change::Like { user, post } => RecordChange::Like(reaction(user, post, None)),
-        Change::Unlike { user, post, since } => RecordChange::Unlike(reaction(user, post, *since)),
-        Change::Repost { user, post } => RecordChange::Repost(reaction(user, post, None)),
+        Change::Like { user, post } => ChangeRecord::Like(reaction(user, post, None)),
+        Change::Unlike { user, post, since } => ChangeRecord::Unlike(reaction(user, post, *since)),
+        Change::Repost { user, post } => ChangeRecord::Repost(reaction(user, post, None)),
         Change::Unrepost { user, post, since } => {
-            RecordChange::Unrepost(reaction(user, post, *since))
+            ChangeRecord::Unrepost(reaction(user, post, *since))
         }
         Change::Block { blocker, blocked, severed } => {
-            RecordChange::Block(block(blocker, blocked, *severed))
+            ChangeRecord::Block(block(blocker, blocked, *severed))
         }
         Change::Unblock { blocker, blocked } => {
-            RecordChange::Unblock(block(blocker, blocked, SeveredFollows::default()))
+            ChangeRecord::Unblock(block(blocker, blocked, SeveredFollows::default()))
         }
-        Change::Mute { muter, muted } => RecordChange::Mute(mute(muter, muted, false)),
+        Change::Mute { muter, muted } => ChangeRecord::Mute(mute(muter, muted, false)),
         Change::Unmute { muter, muted, follows } => {
-            RecordChange::Unmute(mute(muter, muted, *follows))
+            ChangeRecord::Unmute(mute(muter, muted, *follows))
         }
         Change::See { user, until } => {
-            RecordChange::See(See { user: user.to_string(), until: until.get() })
+            ChangeRecord::See(SeenRecord { user: user.to_string(), until: until.get() })
         }
     }
 }
 
-fn edge(follower: &UserId, followee: &UserId, since: Option<Revision>) -> Edge {
-    Edge { follower: follower.to_string(), followee: followee.to_string(), since: number(since) }
+fn edge(follower: &UserId, followee: &UserId, since: Option<Revision>) -> FollowRecord {
+    FollowRecord {
+        follower: follower.to_string(),
+        followee: followee.to_string(),
+        since: number(since),
+    }
 }
 
 /// A revision that may be none: no event has revision 0.
@@ -299,18 +303,18 @@ fn revision(number: u64) -> Option<Revision> {
     (number > 0).then(|| Revision::new(number))
 }
 
-fn post(post: &PostRef) -> Post {
-    Post { revision: post.id.revision().get(), author: post.author.to_string() }
+fn post(post: &PostRef) -> PostRecord {
+    PostRecord { revision: post.id.revision().get(), author: post.author.to_string() }
 }
 
-fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -> Publish {
+fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -> PublishRecord {
     let Content { text, reply_to, quote, attachments, langs, facets: _, mentioned: _ } = content;
-    let attached = |attachment: &Attachment| Attached {
+    let attached = |attachment: &Attachment| AttachmentRecord {
         uri: attachment.uri.to_string(),
         media_type: attachment.media_type.to_string(),
         alt: attachment.alt.to_string(),
     };
-    Publish {
+    PublishRecord {
         author: author.to_string(),
         text: text.as_str().to_owned(),
         request_id: request_id.map_or_else(String::new, |id| id.as_str().to_owned()),
@@ -323,12 +327,12 @@ fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -
     }
 }
 
-fn reaction(user: &UserId, to: &PostRef, since: Option<Revision>) -> Reaction {
-    Reaction { user: user.to_string(), post: Some(post(to)), since: number(since) }
+fn reaction(user: &UserId, to: &PostRef, since: Option<Revision>) -> ReactionRecord {
+    ReactionRecord { user: user.to_string(), post: Some(post(to)), since: number(since) }
 }
 
-fn block(blocker: &UserId, blocked: &UserId, severed: SeveredFollows) -> Block {
-    Block {
+fn block(blocker: &UserId, blocked: &UserId, severed: SeveredFollows) -> BlockRecord {
+    BlockRecord {
         blocker: blocker.to_string(),
         blocked: blocked.to_string(),
         severed_following: severed.following,
@@ -336,48 +340,48 @@ fn block(blocker: &UserId, blocked: &UserId, severed: SeveredFollows) -> Block {
     }
 }
 
-fn mute(muter: &UserId, muted: &UserId, follows: bool) -> Mute {
-    Mute { muter: muter.to_string(), muted: muted.to_string(), follows }
+fn mute(muter: &UserId, muted: &UserId, follows: bool) -> MuteRecord {
+    MuteRecord { muter: muter.to_string(), muted: muted.to_string(), follows }
 }
 
-fn from_record(change: RecordChange) -> Option<Change> {
+fn from_record(change: ChangeRecord) -> Option<Change> {
     Some(match change {
-        RecordChange::Follow(edge) => {
+        ChangeRecord::Follow(edge) => {
             Change::Follow { follower: user(&edge.follower)?, followee: user(&edge.followee)? }
         }
-        RecordChange::Unfollow(edge) => Change::Unfollow {
+        ChangeRecord::Unfollow(edge) => Change::Unfollow {
             follower: user(&edge.follower)?,
             followee: user(&edge.followee)?,
             since: revision(edge.since),
         },
-        RecordChange::Publish(publish) => {
+        ChangeRecord::Publish(publish) => {
             let (author, content, request_id) = published(publish)?;
             Change::Publish { author, content, request_id }
         }
-        RecordChange::Erased(publish) => {
+        ChangeRecord::Erased(publish) => {
             let (author, content, request_id) = published(publish)?;
             let Content { reply_to, quote, .. } = content;
             Change::Erased { author, reply_to, quote, request_id }
         }
-        RecordChange::Delete(delete) => {
+        ChangeRecord::Delete(delete) => {
             let id = |number| revision(number).map(PostId::from_revision);
             let (reply_to, quote) = (id(delete.reply_to), id(delete.quote));
             let notified = delete.notified.iter().map(|name| user(name)).collect::<Option<_>>()?;
             Change::Delete { post: post_ref(delete.post?)?, reply_to, quote, notified }
         }
-        RecordChange::Like(Reaction { user: by, post, .. }) => {
+        ChangeRecord::Like(ReactionRecord { user: by, post, .. }) => {
             Change::Like { user: user(&by)?, post: post_ref(post?)? }
         }
-        RecordChange::Unlike(Reaction { user: by, post, since }) => {
+        ChangeRecord::Unlike(ReactionRecord { user: by, post, since }) => {
             Change::Unlike { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
         }
-        RecordChange::Repost(Reaction { user: by, post, .. }) => {
+        ChangeRecord::Repost(ReactionRecord { user: by, post, .. }) => {
             Change::Repost { user: user(&by)?, post: post_ref(post?)? }
         }
-        RecordChange::Unrepost(Reaction { user: by, post, since }) => {
+        ChangeRecord::Unrepost(ReactionRecord { user: by, post, since }) => {
             Change::Unrepost { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
         }
-        RecordChange::Block(block) => Change::Block {
+        ChangeRecord::Block(block) => Change::Block {
             blocker: user(&block.blocker)?,
             blocked: user(&block.blocked)?,
             severed: SeveredFollows {
@@ -385,18 +389,18 @@ fn from_record(change: RecordChange) -> Option<Change> {
                 follower: block.severed_follower,
             },
         },
-        RecordChange::Unblock(block) => {
+        ChangeRecord::Unblock(block) => {
             Change::Unblock { blocker: user(&block.blocker)?, blocked: user(&block.blocked)? }
         }
-        RecordChange::Mute(mute) => {
+        ChangeRecord::Mute(mute) => {
             Change::Mute { muter: user(&mute.muter)?, muted: user(&mute.muted)? }
         }
-        RecordChange::Unmute(mute) => Change::Unmute {
+        ChangeRecord::Unmute(mute) => Change::Unmute {
             muter: user(&mute.muter)?,
             muted: user(&mute.muted)?,
             follows: mute.follows,
         },
-        RecordChange::See(see) => {
+        ChangeRecord::See(see) => {
             Change::See { user: user(&see.user)?, until: Revision::new(see.until) }
         }
     })
@@ -406,14 +410,14 @@ fn user(name: &str) -> Option<UserId> {
     UserId::parse(name).ok()
 }
 
-fn post_ref(post: Post) -> Option<PostRef> {
+fn post_ref(post: PostRecord) -> Option<PostRef> {
     Some(PostRef {
         id: PostId::from_revision(Revision::new(post.revision)),
         author: user(&post.author)?,
     })
 }
 
-fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {
+fn published(publish: PublishRecord) -> Option<(UserId, Content, Option<RequestId>)> {
     let reply_to = match publish.parent {
         None => None,
         Some(parent) => {
@@ -426,7 +430,8 @@ fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {
         Some(marked) => facet_codec::from_record(marked)?,
         None => (Facets::default(), old_mentions::mentioned(&publish.text)),
     };
-    let attachment = |it: &Attached| Attachment::from_stored(&it.uri, &it.media_type, &it.alt);
+    let attachment =
+        |it: &AttachmentRecord| Attachment::from_stored(&it.uri, &it.media_type, &it.alt);
     let content = Content {
         text: PostText::from_stored(&publish.text),
         reply_to,
