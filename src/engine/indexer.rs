@@ -58,7 +58,7 @@ impl Indexer {
         stopped: Receiver<()>,
         limits: &Limits,
     ) -> Self {
-        index.set_repairing(true);
+        index.set_has_repairer(true);
         Self {
             log,
             view,
@@ -220,7 +220,7 @@ impl Indexer {
 
 impl Drop for Indexer {
     fn drop(&mut self) {
-        self.index.set_repairing(false);
+        self.index.set_has_repairer(false);
     }
 }
 

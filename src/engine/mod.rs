@@ -205,7 +205,7 @@ impl Engine {
     pub async fn stop(&self) {
         // What waits for a lost index would hold up the stop for as long as that takes.
         if let Some(index) = self.0.view.index() {
-            index.set_repairing(false);
+            index.set_has_repairer(false);
         }
         // If it cannot be sent, the committer has ended already.
         let _ = self.0.commands.send(Command::Stop).await;

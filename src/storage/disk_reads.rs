@@ -1,5 +1,5 @@
-//! Threads that all others wait for, and which therefore never wait for the disk to read something.
-//! Debug builds hold them to it.
+//! Threads that must not block on a disk read, because all other threads wait for them. Debug
+//! builds assert it. Never forbids a write.
 
 use std::cell::Cell;
 
@@ -7,12 +7,15 @@ thread_local! {
     static ARE_ALLOWED: Cell<bool> = const { Cell::new(true) };
 }
 
-/// From now on the calling thread reads neither a log nor an index. It may write.
+/// Forbids the calling thread to read a log or an index, until the thread ends. Writes stay allowed.
 pub fn forbid_disk_reads() {
     ARE_ALLOWED.set(false);
 }
 
-/// To be asked by whatever reads a file.
+/// Every function that reads a storage file calls this first.
+///
+/// # Panics
+/// In debug builds: disk reads are forbidden on the calling thread.
 pub(super) fn assert_disk_reads_allowed() {
     debug_assert!(ARE_ALLOWED.get(), "a thread that others wait for reads the disk");
 }

@@ -1,12 +1,11 @@
-//! HealthState with the index: what is met while it is used, who hears of it, and who waits until it is
-//! over.
+//! The health of the index: whether its file can be used, and the threads that wait for a repair.
 //!
 //! ```text
-//!   in use ── a use fails ──▶ lost ── mended: opened again, or rebuilt ──▶ in use
+//!   in use ── an operation fails ──▶ lost ── reopened, or replaced by a rebuild ──▶ in use
 //! ```
 //!
-//! While it is lost nothing is read from it, so whoever needs it is refused or waits, and nothing is
-//! ever left out. Nothing here mends it: the engine's indexer does.
+//! While the index is lost, nothing is read from it: each caller gets an error or waits, and never
+//! an incomplete answer. Nothing here repairs it: the engine's indexer does.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,112 +15,116 @@ use super::Error;
 use super::blocks::Damage;
 use crate::storage::redb_file::{guarded, storage};
 
-/// The file as those who read it know it.
+/// The state that all users of the index's file share.
 #[derive(Debug)]
 pub(super) struct IndexHealth {
+    /// The name of the current file, for errors.
     name: PathBuf,
-    /// What was found to be damaged in the file that is open.
+    /// The damage that reads of the open file found.
     damage: Mutex<Damage>,
-    /// So that most need not look into `trouble`.
+    /// Whether `state` has a loss: most callers check only this.
     is_lost: AtomicBool,
-    trouble: Mutex<HealthState>,
+    state: Mutex<HealthState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct HealthState {
-    /// Somebody mends it.
-    is_repaired: bool,
+    /// A thread repairs the index when it is lost.
+    has_repairer: bool,
     loss: Option<IndexLoss>,
 }
 
 /// Why the index cannot be used.
 #[derive(Clone, Debug)]
 pub struct IndexLoss {
-    /// What failed.
+    /// The error, for the operator.
     pub why: String,
-    /// What is in the file is not what was written. Else the disk failed.
+    /// The file does not have the bytes that were written. Otherwise its disk failed.
     pub is_damage: bool,
 }
 
 impl IndexHealth {
     pub(super) fn new(name: PathBuf, damage: Damage) -> Self {
-        let (trouble, changed) = (Mutex::default(), Condvar::new());
+        let (state, changed) = (Mutex::default(), Condvar::new());
         let (damage, is_lost) = (Mutex::new(damage), AtomicBool::new(false));
-        Self { name, damage, is_lost, trouble, changed }
+        Self { name, damage, is_lost, state, changed }
     }
 
-    /// What is found to be damaged in the file that is open now.
+    /// The damage that reads of the open file found.
     pub(super) fn damage(&self) -> Damage {
         self.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Another file is open now, in which damage is found so.
-    pub(super) fn exchanged(&self, damage: Damage) {
+    /// Another file is open from now on; reads of it record their damage in `damage`.
+    pub(super) fn set_damage(&self, damage: Damage) {
         *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = damage;
     }
 
-    /// Uses the file. If that fails it is lost from then on, if somebody mends it.
+    /// Runs `use_file`. If it fails and the index has a repairer, the index is lost from then on.
     pub(super) fn guarded<T>(
         &self,
         mut use_file: impl FnMut() -> Result<T, redb::Error>,
     ) -> Result<T, Error> {
         let used = guarded(&self.name, || use_file().map_err(|error| storage(&self.name, error)));
         used.map_err(|error| {
-            // What was found first: the storage library says no more of it after that.
+            // The first damage: redb does not repeat it in later errors.
             let found = self.damage().found().map(str::to_owned);
-            self.met(match found {
+            self.set_lost(match found {
                 Some(what) => Error::Damaged { file: self.name.clone(), what },
                 None => error,
             })
         })
     }
 
-    /// Fails while the file is lost.
+    /// Fails while the index is lost.
     pub(super) fn check(&self) -> Result<(), Error> {
         if !self.is_lost.load(Ordering::SeqCst) {
             return Ok(());
         }
-        match &self.trouble().loss {
+        match &self.state().loss {
             Some(loss) => Err(self.error(loss)),
             None => Ok(()),
         }
     }
 
-    /// From now on somebody mends it, or nobody does any more.
-    pub(super) fn set_repairing(&self, is_repaired: bool) {
-        self.trouble().is_repaired = is_repaired;
+    /// Whether a thread repairs the index when it is lost.
+    pub(super) fn set_has_repairer(&self, has_repairer: bool) {
+        self.state().has_repairer = has_repairer;
         self.changed.notify_all();
     }
 
     pub(super) fn loss(&self) -> Option<IndexLoss> {
-        self.trouble().loss.clone()
+        self.state().loss.clone()
     }
 
-    pub(super) fn mended(&self) {
-        self.trouble().loss = None;
+    /// The index can be used again.
+    pub(super) fn set_repaired(&self) {
+        self.state().loss = None;
         self.is_lost.store(false, Ordering::SeqCst);
         self.changed.notify_all();
     }
 
-    /// Waits until it can be used. Whether it can: not if nobody mends it any more.
+    /// Waits until the index can be used. `false` if it is lost and has no repairer any more.
     pub(super) fn wait_until_repaired(&self) -> bool {
-        let mut trouble = self.trouble();
-        while trouble.loss.is_some() && trouble.is_repaired {
-            trouble = self.changed.wait(trouble).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        while state.loss.is_some() && state.has_repairer {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        trouble.loss.is_none()
+        state.loss.is_none()
     }
 
-    fn met(&self, error: Error) -> Error {
-        let mut trouble = self.trouble();
-        if !trouble.is_repaired {
+    /// Records `error` as the loss, if the index has a repairer and no loss yet. Gives the error for
+    /// the caller.
+    fn set_lost(&self, error: Error) -> Error {
+        let mut state = self.state();
+        if !state.has_repairer {
             return error;
         }
-        let loss = trouble.loss.get_or_insert_with(|| {
-            tracing::error!(%error, "the index is lost; the server goes on, and mends it");
+        let loss = state.loss.get_or_insert_with(|| {
+            tracing::error!(%error, "the index is lost; the server goes on and repairs it");
             let is_damage = matches!(error, Error::Damaged { .. });
-            IndexLoss { why: why(&error), is_damage }
+            IndexLoss { why: reason(&error), is_damage }
         });
         self.is_lost.store(true, Ordering::SeqCst);
         self.error(loss)
@@ -131,13 +134,13 @@ impl IndexHealth {
         Error::IndexLost { file: self.name.clone(), why: loss.why.clone() }
     }
 
-    fn trouble(&self) -> MutexGuard<'_, HealthState> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, HealthState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What failed, without the advice that is for logs.
-pub(super) fn why(error: &Error) -> String {
+/// The failure without its advice, which is about the log.
+pub(super) fn reason(error: &Error) -> String {
     match error {
         Error::Damaged { what, .. } => what.clone(),
         Error::Storage { source, .. } => source.to_string(),

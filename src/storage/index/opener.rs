@@ -1,14 +1,14 @@
-//! IndexOpener the index: which of its files is used, and what if none can be.
+//! Opening the index: which of its files is used.
 //!
 //! ```text
-//!   index.redb fits the log? ──▶ used
-//!     else index.redb.new?   ──▶ used: a rebuild that was cut off goes on where it was
-//!     else one is made       ──▶ used, empty
-//!     else one in memory, empty, until a file can be made
+//!   index.redb matches the log?     ──▶ used
+//!   else index.redb.new matches it? ──▶ used: the interrupted rebuild continues
+//!   else a new file can be made?    ──▶ used, empty
+//!   else                            ──▶ empty tables in memory, until a file can be made
 //! ```
 //!
-//! Whatever is wrong with the index, the log is not: so nothing here keeps a server from starting
-//! but a log that cannot be read. A file is removed only if what is in it is not what was written.
+//! No failure of the index keeps a server from starting; only a log that cannot be read does. A file
+//! is never removed unless it is damaged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,46 +18,46 @@ use redb::backends::InMemoryBackend;
 
 use super::blocks::Damage;
 use super::files::{BusyMark, FileRole, IndexFiles, OpenDatabase};
-use super::health::why;
+use super::health::reason;
 use super::{Index, OpenedIndex, TablesLocation, begin};
 use crate::storage::error::Error;
 use crate::storage::free_space::FreeSpace;
 use crate::storage::log::Log;
 use crate::storage::redb_file::{guarded, random, storage};
 
-/// What an index is opened with.
+/// Opens and creates the files of one index.
 #[derive(Clone, Debug)]
 pub(super) struct IndexOpener {
     pub(super) files: Arc<dyn IndexFiles>,
-    /// It must never take the room that the log is promised for its own writes.
+    /// Its reserve is larger than the log's, so that the index never takes the log's space. `None`:
+    /// not checked.
     pub(super) space: Option<Arc<FreeSpace>>,
     pub(super) request_id_retention: Duration,
 }
 
 /// Why a file is not used.
 #[derive(Debug)]
-pub(super) enum Rejection {
-    /// Because of itself.
+pub(super) enum IndexRejection {
+    /// The file cannot be opened, or does not match the log.
     Index(Error),
-    /// What is in the log is not known, so nothing is known of the file.
+    /// The log cannot be read, so the file cannot be compared with it.
     Log(Error),
 }
 
 impl IndexOpener {
-    /// The index of `log`.
+    /// Opens the index of `log`.
     pub(super) fn open(self, log: &dyn Log) -> Result<OpenedIndex, Error> {
-        let current = self.look(FileRole::Current, log)?;
-        if let Some(opened) = current {
+        if let Some(opened) = self.open_file(FileRole::Current, log)? {
             self.discard_new();
             return Ok(opened);
         }
-        if let Some(opened) = self.look(FileRole::New, log)? {
+        if let Some(opened) = self.open_file(FileRole::New, log)? {
             let complete_until = opened.contents.complete_until;
-            tracing::info!(%complete_until, "the rebuilding of the index goes on");
+            tracing::info!(%complete_until, "the rebuild of the index continues");
             self.install_if_no_current(&opened.index);
             return Ok(opened);
         }
-        match self.make(log, [random(), random()]) {
+        match self.create(log, [random(), random()]) {
             Ok(opened) => {
                 self.install_if_no_current(&opened.index);
                 Ok(opened)
@@ -65,61 +65,59 @@ impl IndexOpener {
             Err(error) => {
                 let file = self.files.name(FileRole::Current).display();
                 tracing::warn!(
-                    %file, why = why(&error),
+                    %file, why = reason(&error),
                     "there is no index for now; the server goes on without"
                 );
-                self.make_in_memory(log, [random(), random()])
+                self.create_in_memory(log, [random(), random()])
             }
         }
     }
 
-    /// An empty index of `log` in the new file, under `hash_key`.
-    pub(super) fn make(&self, log: &dyn Log, hash_key: [u64; 2]) -> Result<OpenedIndex, Error> {
+    /// Creates an empty index of `log` in the new file, under `hash_key`.
+    pub(super) fn create(&self, log: &dyn Log, hash_key: [u64; 2]) -> Result<OpenedIndex, Error> {
         if let Some(space) = &self.space {
             space.check()?;
         }
         let _busy = BusyMark::new(&*self.files);
         let file = self.files.name(FileRole::New);
         let database = guarded(file, || {
-            let (database, damage) = self.files.make()?;
+            let (database, damage) = self.files.create_new()?;
             begin(&database, log, hash_key).map_err(|error| storage(file, error))?;
             Ok((database, damage))
         })?;
-        Index::load(database, self, TablesLocation::New, log).map_err(Rejection::into_error)
+        Index::load(database, self, TablesLocation::New, log).map_err(IndexRejection::into_error)
     }
 
-    /// The file that is used if it can be opened and fits `log`.
-    fn look(&self, which: FileRole, log: &dyn Log) -> Result<Option<OpenedIndex>, Error> {
+    /// Opens a file; `None` if it does not exist, cannot be opened, or does not match `log`.
+    fn open_file(&self, role: FileRole, log: &dyn Log) -> Result<Option<OpenedIndex>, Error> {
         let _busy = BusyMark::new(&*self.files);
-        let file = self.files.name(which);
-        let place =
-            if which == FileRole::Current { TablesLocation::Current } else { TablesLocation::New };
-        let opened = match guarded(file, || self.files.open(which)) {
+        let file = self.files.name(role);
+        let opened = match guarded(file, || self.files.open(role)) {
             Ok(None) => return Ok(None),
-            Ok(Some(database)) => Index::load(database, self, place, log),
-            Err(error) => Err(Rejection::Index(error)),
+            Ok(Some(database)) => Index::load(database, self, role.location(), log),
+            Err(error) => Err(IndexRejection::Index(error)),
         };
         match opened {
             Ok(opened) => Ok(Some(opened)),
-            Err(Rejection::Log(error)) => Err(error),
-            Err(Rejection::Index(error)) => {
+            Err(IndexRejection::Log(error)) => Err(error),
+            Err(IndexRejection::Index(error)) => {
                 let file = file.display();
                 tracing::warn!(
-                    %file, why = why(&error),
+                    %file, why = reason(&error),
                     "the index is not used; it is rebuilt from the log while the server serves"
                 );
                 if matches!(error, Error::Damaged { .. })
-                    && let Err(error) = self.files.remove(which)
+                    && let Err(error) = self.files.remove(role)
                 {
-                    tracing::warn!(%error, "a damaged index is left");
+                    tracing::warn!(%error, "a damaged index cannot be removed");
                 }
                 Ok(None)
             }
         }
     }
 
-    /// As [`IndexOpener::make`], in memory.
-    pub(super) fn make_in_memory(
+    /// As [`IndexOpener::create`], in memory.
+    pub(super) fn create_in_memory(
         &self,
         log: &dyn Log,
         hash_key: [u64; 2],
@@ -132,25 +130,25 @@ impl IndexOpener {
             Ok(database)
         })?;
         Index::load((database, Damage::default()), self, TablesLocation::Memory, log)
-            .map_err(Rejection::into_error)
+            .map_err(IndexRejection::into_error)
     }
 
-    /// Puts a new file in its place at once if there is none that it would replace.
+    /// Makes a new file the current one at once if there is no current file to replace.
     pub(super) fn install_if_no_current(&self, index: &Index) {
-        if matches!(self.files.is_there(FileRole::Current), Ok(false)) {
+        if matches!(self.files.exists(FileRole::Current), Ok(false)) {
             index.install_new_file();
         }
     }
 
-    /// Removes what was being made, if there is one in use.
+    /// Removes an unfinished new file, which the current file makes superfluous.
     fn discard_new(&self) {
         if let Err(error) = self.files.remove(FileRole::New) {
-            tracing::debug!(%error, "a superfluous index is left");
+            tracing::debug!(%error, "a superfluous index cannot be removed");
         }
     }
 }
 
-impl Rejection {
+impl IndexRejection {
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Index(error) | Self::Log(error) => error,
@@ -158,11 +156,11 @@ impl Rejection {
     }
 }
 
-/// Opens the file in use once more, after its disk failed. What is in it is loaded already.
+/// Opens a file again after its disk failed. Its rows are in memory already.
 pub(super) fn open_again(
     files: &dyn IndexFiles,
-    which: FileRole,
+    role: FileRole,
 ) -> Result<Option<OpenDatabase>, Error> {
     let _busy = BusyMark::new(files);
-    guarded(files.name(which), || files.open(which))
+    guarded(files.name(role), || files.open(role))
 }

@@ -1,16 +1,17 @@
-//! The table of records that are read when they are asked for. IndexRows come and go, anywhere.
+//! The table of the records that are not kept in memory. Records are set and removed at any
+//! position; each list of them is sorted by position.
 //!
 //! ```text
-//!   (1, 7, 3) ──▶ value, check ◀┐ the check of a row is over the key before it,
+//!   (1, 7, 3) ──▶ value, check ◀┐ the check of a row covers the key of the row before it,
 //!   (1, 7, 9) ──▶ value, check ─┘ its own key, and its value
 //!   …
-//!   END       ──▶ 0, check        always there
+//!   END       ──▶ 0, check        always exists
 //! ```
 //!
-//! So a row that is not what was written is found when it is read, and one that is gone is found by
-//! the row after it: whoever reads looks at that too, also to say that there is nothing. And each
-//! read sees for itself that the rows it came to are on the two sides of the place it asked for.
-//! What a check cannot tell is a table that is, as a whole, one of an earlier moment.
+//! A changed row fails its check when it is read. A missing row makes the check of the next row fail:
+//! each read verifies that row too, also before it answers that there is no record. Each read also
+//! verifies that the rows it found are on the two sides of its position. It never detects that the
+//! whole table is of an earlier state.
 
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -19,18 +20,19 @@ use redb::{ReadableTable, Table, TableDefinition};
 use super::rows::StoredKey;
 use super::tables::check;
 
-/// Key → value and check.
+/// Key → value and check. Its name in the file is older than the word record.
 pub(super) const RECORDS: TableDefinition<'_, StoredKey, CheckedValue> =
     TableDefinition::new("facts");
 
+/// The value, and the check of its row.
 pub(super) type CheckedValue = (u128, u64);
 
-/// Stands for the key before the first.
+/// The key before the first: no row has it.
 const START: StoredKey = (0, 0, 0);
-/// After all keys.
+/// The key of the last row.
 const END: StoredKey = (u8::MAX, u64::MAX, u64::MAX);
 
-/// What the records of a list are about: their table, and their subject.
+/// The key of a list of records: its table and its subject.
 pub(super) type ListKey = (u8, u64);
 
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +42,12 @@ struct ChainedRow {
     check: u64,
 }
 
-/// Puts in what every table of records has.
+/// Inserts the row at [`END`].
 pub(super) fn begin(table: &mut Table<'_, StoredKey, CheckedValue>) -> Result<(), redb::Error> {
     insert(table, START, END, 0)
 }
 
-/// Makes something a record, or none.
+/// Sets the record at `key`, or removes it. The rows before and after it are verified.
 pub(super) fn put(
     table: &mut Table<'_, StoredKey, CheckedValue>,
     key: StoredKey,
@@ -70,7 +72,7 @@ pub(super) fn put(
     }
 }
 
-/// A record, if it is one.
+/// The value of the record at `key`; `None` if there is none.
 pub(super) fn get(
     table: &impl ReadableTable<StoredKey, CheckedValue>,
     key: StoredKey,
@@ -79,14 +81,14 @@ pub(super) fn get(
     Ok((row.key == key).then_some(row.value))
 }
 
-/// The records at places below `before`, highest first, at most `max`.
+/// The records of `list` at positions below `before`, highest first, at most `max`.
 pub(super) fn list_before(
     table: &impl ReadableTable<StoredKey, CheckedValue>,
-    about: ListKey,
+    list: ListKey,
     before: u64,
     max: usize,
 ) -> Result<Vec<(u64, u128)>, redb::Error> {
-    let before = (about.0, about.1, before);
+    let before = (list.0, list.1, before);
     let mut older = table.range(..before)?.rev();
     let newer = table.range(before..)?.next();
     let mut newer = newer.transpose()?.map(|row| read(&row)).ok_or_else(|| broken(before))?;
@@ -104,20 +106,20 @@ pub(super) fn list_before(
             found.push((newer.key.2, newer.value));
         }
         match row {
-            Some(row) if row.is_about(about) && found.len() < max => newer = row,
+            Some(row) if row.is_in(list) && found.len() < max => newer = row,
             _ => return Ok(found),
         }
     }
 }
 
-/// The records at places above `after`, lowest first, at most `max`.
+/// The records of `list` at positions above `after`, lowest first, at most `max`.
 pub(super) fn list_after(
     table: &impl ReadableTable<StoredKey, CheckedValue>,
-    about: ListKey,
+    list: ListKey,
     after: u64,
     max: usize,
 ) -> Result<Vec<(u64, u128)>, redb::Error> {
-    let after = (about.0, about.1, after);
+    let after = (list.0, list.1, after);
     let previous = table.range(..=after)?.next_back().transpose()?;
     let mut previous = previous.map_or(START, |row| read(&row).key);
     if previous > after {
@@ -130,19 +132,19 @@ pub(super) fn list_after(
             return Err(broken(after));
         }
         verify(previous, &row)?;
-        if !row.is_about(about) || found.len() >= max {
+        if !row.is_in(list) || found.len() >= max {
             return Ok(found);
         }
         found.push((row.key.2, row.value));
         previous = row.key;
     }
-    // There is always an end.
+    // The row at END was not found.
     Err(broken(after))
 }
 
 impl ChainedRow {
-    fn is_about(&self, about: ListKey) -> bool {
-        (self.key.0, self.key.1) == about
+    fn is_in(&self, list: ListKey) -> bool {
+        (self.key.0, self.key.1) == list
     }
 }
 
@@ -156,7 +158,7 @@ fn last_below(
     if below < key { Ok(below) } else { Err(broken(key)) }
 }
 
-/// The first row from `key` on, which comes right after `previous`.
+/// The first row from `key` on, verified to follow `previous`.
 fn first_from(
     table: &impl ReadableTable<StoredKey, CheckedValue>,
     previous: StoredKey,
@@ -176,6 +178,7 @@ fn read(
     ChainedRow { key, value, check }
 }
 
+/// Fails if the check of `row` does not cover `previous` as the key before it.
 fn verify(previous: StoredKey, row: &ChainedRow) -> Result<(), redb::Error> {
     let is_whole = check::chained_record(previous, row.key, row.value) == row.check;
     if is_whole { Ok(()) } else { Err(broken(row.key)) }
@@ -191,8 +194,8 @@ fn insert(
     Ok(())
 }
 
-fn broken((table, subject, place): StoredKey) -> redb::Error {
+fn broken((table, subject, position): StoredKey) -> redb::Error {
     redb::Error::Corrupted(format!(
-        "records of table {table} about {subject} at {place} are missing"
+        "records of table {table} and subject {subject} at {position} are missing"
     ))
 }

@@ -269,7 +269,7 @@ fn what_only_a_lost_index_has_is_refused_until_it_is_rebuilt() {
     assert_eq!(expected.len(), 30);
 
     let index = view.index().unwrap();
-    index.set_repairing(true);
+    index.set_has_repairer(true);
     append(&*log, 1);
     replay(&view, &*log);
     disk.fail_after_writes(0);
