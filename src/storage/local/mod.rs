@@ -2,16 +2,16 @@
 //!
 //! ```text
 //!   data folder
-//!   ├── lock           held while a process has the folder; names that process
-//!   ├── log.redb.new, log.redb.compacted    made under another name, renamed once they are whole
+//!   ├── lock           locked by the process that uses the folder; names that process
+//!   ├── log.redb.new, log.redb.compacted    renamed to log.redb when they are complete
 //!   ├── log.redb
 //!   │   ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
 //!   │   └── meta   "format" ──▶ 2,  "log_id" ──▶ random,  "erased_until" ──▶ revision
-//!   └── index.redb     made from the log (see index/), and rebuilt when it does not fit
+//!   └── index.redb     derived from the log, see index/
 //! ```
 //!
-//! A batch is one transaction with one flush to the disk. After a failed write or flush nothing is
-//! tried again: what the disk holds is then known only by opening it anew.
+//! A batch is one transaction with one flush to the disk. A failed write or flush is never retried:
+//! only opening the file again shows what is on the disk.
 
 mod compaction;
 mod files;
@@ -37,50 +37,52 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FORMAT_KEY: &str = "format";
 const LOG_ID_KEY: &str = "log_id";
 const ERASED_UNTIL_KEY: &str = "erased_until";
-/// Records say who is notified of a mention.
+/// The records name the users that a mention notifies.
 const FORMAT: u64 = 2;
-/// Records did not say that yet: it is read from their texts. They are kept as they are.
+/// The records do not name those users: `old_mentions.rs` finds them in the texts. Such records stay
+/// as they are after the upgrade.
 const FORMAT_BEFORE: u64 = 1;
 
-/// How a [`LocalLog`] is opened.
+/// Options of a [`LocalLog`] and of an [`Index`](crate::storage::Index).
 #[derive(Clone, Copy, Debug)]
 pub struct StorageOptions {
     /// Memory for pages of the file.
     pub cache_bytes: usize,
-    /// Free disk space below which appends are refused.
+    /// Free disk space below which appends are refused. The index keeps twice as much free.
     pub disk_free_bytes_min: u64,
 }
 
 /// A log in a folder of this machine.
 #[derive(Debug)]
 pub struct LocalLog {
-    /// The file in use. Whoever reads has a share, and may still have one in the file before.
+    /// The current file. After a compaction some reads may still share the file before it.
     database: RwLock<Arc<OpenFile>>,
     files: Box<dyn LogFiles>,
-    /// The name of the file in use, for errors.
+    /// The path of the current file, for errors.
     file: PathBuf,
     id: LogId,
     head: AtomicU64,
     erased_until: AtomicU64,
     writer: Mutex<LogWriter>,
-    /// Held while the log is written anew.
-    copying: Mutex<()>,
+    /// Held during a compaction.
+    compacting: Mutex<()>,
 }
 
-/// What only one append at a time may touch.
+/// The state of the one writer.
 #[derive(Debug, Default)]
 struct LogWriter {
     closed: bool,
+    /// The buffer for a record.
     record: Vec<u8>,
     followers: Vec<SyncSender<Arc<Batch>>>,
 }
 
-/// What a file can have in it that was not damaged.
+/// The content of a file without damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExpectedContent {
-    /// A log was begun under another name, before the file got its own.
+    /// A log: the file got its name only after the log was created in it.
     Log,
-    /// A power cut may have come before a log was begun.
+    /// A log or nothing: a power cut may have come before the log was created.
     LogOrNothing,
 }
 
@@ -92,24 +94,25 @@ impl LogWriter {
 }
 
 impl LocalLog {
-    /// Opens the log in `dir`, making both if they are not there.
+    /// Opens the log in `dir`. Creates the folder and the log if they do not exist.
     ///
     /// # Errors
-    /// The folder is in use, of another format, damaged, or cannot be read or written.
+    /// The folder is in use, or the log is missing, damaged, of another format, or cannot be read or
+    /// written.
     pub fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
-        let folder = LogFolder::take(dir, options)?;
+        let folder = LogFolder::open(dir, options)?;
         let file = folder.file().to_owned();
         guarded(&file, || {
             let begin = |new: &Database, name: &Path| {
                 begin(new).map(drop).map_err(|error| storage(name, error))
             };
-            let database = folder.open(begin)?;
+            let database = folder.open_file(begin)?;
             Self::prepare(database, &file, Box::new(folder), ExpectedContent::Log)
         })
     }
 
-    /// Opens a log on storage of the caller's, which is told apart in errors by `name`. Without a
-    /// folder there is no lock and no look at free space.
+    /// Opens a log in storage that the caller provides; errors call it `name`. Nothing is locked, and
+    /// free space is not checked.
     ///
     /// # Errors
     /// As [`LocalLog::open`].
@@ -118,10 +121,10 @@ impl LocalLog {
         name: &str,
         options: StorageOptions,
     ) -> Result<Self, Error> {
-        let shelf = CustomLogFiles::new(files, name, options);
-        let file = shelf.file().to_owned();
+        let files = CustomLogFiles::new(files, name, options);
+        let file = files.file().to_owned();
         guarded(&file, || {
-            Self::prepare(shelf.open()?, &file, Box::new(shelf), ExpectedContent::LogOrNothing)
+            Self::prepare(files.open_file()?, &file, Box::new(files), ExpectedContent::LogOrNothing)
         })
     }
 
@@ -142,14 +145,14 @@ impl LocalLog {
             head: AtomicU64::new(head),
             erased_until: AtomicU64::new(erased_until),
             writer: Mutex::default(),
-            copying: Mutex::default(),
+            compacting: Mutex::default(),
         })
     }
 
     fn commit(&self, first: u64, events: &[Event], record: &mut Vec<u8>) -> Result<(), Error> {
         let database = self.database();
         let mut transaction = database.begin_write().map_err(|error| storage(&self.file, error))?;
-        // Opening after a crash then takes the same time at any size of the file.
+        // With it, opening after a crash takes the same time at any size of the file.
         transaction.set_quick_repair(true);
         {
             let mut log =
@@ -185,14 +188,13 @@ impl LocalLog {
         read
     }
 
-    /// The file in use.
+    /// The current file.
     fn database(&self) -> Arc<OpenFile> {
         Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn writer(&self) -> MutexGuard<'_, LogWriter> {
-        // A panic while appending ends the process, so the state behind a poisoned lock is read
-        // only on the way out.
+        // A panic during an append ends the process: a poisoned lock is taken only while it stops.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -212,6 +214,7 @@ impl Log for LocalLog {
     }
 
     fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
+        debug_assert!(!events.is_empty(), "a batch has an event");
         let mut writer = self.writer();
         let head = self.head();
         if writer.closed {
@@ -223,7 +226,7 @@ impl Log for LocalLog {
         self.files.check_room()?;
         let first = head.next();
         self.commit(first.get(), &events, &mut writer.record)?;
-        // Before anybody hears of it: what is in a file that is gone will be gone.
+        // Before anything is acknowledged or delivered: events in a removed file are lost.
         self.files.check()?;
         self.head.store(head.get() + events.len() as u64, Ordering::Release);
 
@@ -237,7 +240,7 @@ impl Log for LocalLog {
     }
 
     fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
-        // Read first: the table has all up to it by then.
+        // Read before the table is opened: the table has every event up to it.
         let head = self.head();
         self.with_table(|table| {
             let event = |&revision: &Revision| {
@@ -259,7 +262,7 @@ impl Log for LocalLog {
         let Some(first) = after.get().checked_add(1) else {
             return Ok(Vec::new());
         };
-        // Read first: the table has all up to it by then.
+        // Read before the table is opened: the table has every event up to it.
         let head = self.head().get();
         self.with_table(|table| {
             let range = table.range(first..).map_err(|error| storage(&self.file, error))?;
@@ -273,7 +276,7 @@ impl Log for LocalLog {
                 entries.push(LogEntry { revision: Revision::new(expected), event });
             }
             let next = first.saturating_add(entries.len() as u64);
-            // The end of what is found is no proof that this is the log's.
+            // A range that ends before the head is damage.
             if entries.len() < events_max && next <= head {
                 return Err(gap(&self.file, next));
             }
@@ -283,7 +286,7 @@ impl Log for LocalLog {
 
     fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
         let (sender, receiver) = sync_channel(batches_max);
-        // Under the writer's lock no batch is between the head and the followers.
+        // The writer's lock: no append is between the head and the followers.
         let mut writer = self.writer();
         if !writer.closed {
             writer.followers.push(sender);
@@ -292,7 +295,7 @@ impl Log for LocalLog {
     }
 
     fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<EraseOutcome, Error> {
-        self.write_anew(erasure, go_on)
+        self.compact(erasure, go_on)
     }
 
     fn erased_until(&self) -> Revision {
@@ -308,8 +311,8 @@ impl Log for LocalLog {
     }
 }
 
-/// Reads the log's id, or gives it one if it is new; and up to where posts were erased. Nothing is
-/// written unless it has to be: a disk that is full can still be read.
+/// Reads the log's id and `erased_until`; creates the log in an empty file. Writes only for a new log
+/// or an upgrade, so that a log on a full disk can be read.
 fn identity(
     database: &Database,
     file: &Path,
@@ -329,14 +332,14 @@ fn identity(
             begin(database).map_err(|error| storage(file, error))
         }
         None => {
-            let what = "it has none of a log's tables".to_owned();
+            let what = "it has no table of a log".to_owned();
             Err(Error::Damaged { file: file.to_owned(), what })
         }
         Some([Some(FORMAT_BEFORE), Some(id), erased_until]) => {
             upgrade(database).map_err(|error| storage(file, error))?;
             Ok((LogId::new(id), erased_until.unwrap_or_default()))
         }
-        // Another version's file is left as it is.
+        // A file of another version is never changed.
         Some([Some(found), ..]) if found != FORMAT => {
             Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT })
         }
@@ -344,13 +347,13 @@ fn identity(
             Ok((LogId::new(id), erased_until.unwrap_or_default()))
         }
         Some(_) => {
-            let what = "it does not say which log it is".to_owned();
+            let what = "it has no log id".to_owned();
             Err(Error::Damaged { file: file.to_owned(), what })
         }
     }
 }
 
-/// What is appended from now on is not for the version before.
+/// Sets the format to [`FORMAT`]: the version before cannot read the next appends.
 fn upgrade(database: &Database) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
@@ -358,7 +361,7 @@ fn upgrade(database: &Database) -> Result<(), redb::Error> {
     Ok(transaction.commit()?)
 }
 
-/// Begins a log.
+/// Creates an empty log. Gives its id and `erased_until`.
 fn begin(database: &Database) -> Result<(LogId, u64), redb::Error> {
     let id = random();
     let mut transaction = database.begin_write()?;
@@ -374,7 +377,7 @@ fn begin(database: &Database) -> Result<(LogId, u64), redb::Error> {
     Ok((LogId::new(id), 0))
 }
 
-/// The newest revision, after a look that none is missing below it.
+/// The newest revision. Fails if a revision below it is missing.
 fn continuous_head(database: &Database, file: &Path) -> Result<u64, Error> {
     let read = || -> Result<(u64, u64, u64), redb::Error> {
         let table = database.begin_read()?.open_table(LOG)?;

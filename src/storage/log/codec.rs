@@ -1,13 +1,14 @@
-//! Events as bytes.
+//! Records: the bytes of an event in the log.
 //!
 //! ```text
-//!   ┌──────────────┬───────────────────────────────┐
-//!   │ CRC-32 (4 B) │ Record, in Protobuf's encoding │
-//!   └──────────────┴───────────────────────────────┘
+//!   ┌──────────────┬─────────────────────────────────────┐
+//!   │ CRC-32 (4 B) │ EventRecord, in Protobuf's encoding │
+//!   └──────────────┴─────────────────────────────────────┘
+//!     little-endian, over the revision (8 B, little-endian) and the EventRecord
 //! ```
 //!
-//! The check covers the revision too, so that a record that is whole but in the wrong place is
-//! seen. Fields are only ever added; a field's number keeps its meaning for ever.
+//! The checksum covers the revision, so that a valid record at a wrong revision is found. Fields are
+//! only ever added, and a field's number never changes its meaning.
 
 use prost::Message;
 
@@ -26,8 +27,7 @@ struct EventRecord {
     time_nanos: u64,
     #[prost(oneof = "ChangeRecord", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
     change: Option<ChangeRecord>,
-    /// How much the clock was ahead of the log's own time, of which older records say nothing: there
-    /// it was the clock's.
+    /// The clock's time less the log's own time. Missing in older records, where both are the same.
     #[prost(sint64, tag = "16")]
     clock_ahead_nanos: i64,
 }
@@ -40,7 +40,7 @@ enum ChangeRecord {
     Unfollow(FollowRecord),
     #[prost(message, tag = "4")]
     Publish(PublishRecord),
-    /// What is left of a post: author, references, request id.
+    /// An erased post: author, references and request id.
     #[prost(message, tag = "5")]
     Erased(PublishRecord),
     #[prost(message, tag = "6")]
@@ -71,7 +71,7 @@ struct FollowRecord {
     follower: String,
     #[prost(string, tag = "2")]
     followee: String,
-    /// The follow that an unfollow ends; 0 if that was not kept.
+    /// Revision of the follow that an unfollow ends; 0 in older records.
     #[prost(uint64, tag = "3")]
     since: u64,
 }
@@ -86,7 +86,7 @@ struct PublishRecord {
     request_id: String,
     #[prost(message, optional, tag = "4")]
     parent: Option<PostRecord>,
-    /// Left out where it is the parent.
+    /// Missing if it is the parent.
     #[prost(message, optional, tag = "5")]
     root: Option<PostRecord>,
     #[prost(message, optional, tag = "6")]
@@ -97,7 +97,7 @@ struct PublishRecord {
     langs: Vec<String>,
     /// Missing from records of the first format, and from those of erased posts.
     #[prost(message, optional, tag = "9")]
-    marked: Option<FacetsRecord>,
+    facets: Option<FacetsRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -138,7 +138,7 @@ struct ReactionRecord {
     user: String,
     #[prost(message, optional, tag = "2")]
     post: Option<PostRecord>,
-    /// The like or repost that this ends; 0 if that was not kept.
+    /// Revision of the like or repost that this ends; 0 in older records.
     #[prost(uint64, tag = "3")]
     since: u64,
 }
@@ -176,21 +176,21 @@ struct SeenRecord {
 /// Writes `event` as the record of `revision` to `bytes`, which it clears first.
 pub(in crate::storage) fn encode(revision: Revision, event: &Event, bytes: &mut Vec<u8>) {
     let time_nanos = event.time.as_nanos();
-    // Both wrap, so that every pair of moments is kept.
+    // Wraps, as its inverse in `decode` does, so that every pair of times is kept.
     let clock_ahead_nanos = time_nanos.wrapping_sub(event.log_time.as_nanos()).cast_signed();
     let record = EventRecord { time_nanos, change: Some(to_record(event)), clock_ahead_nanos };
     bytes.clear();
     bytes.resize(CHECK_BYTES, 0);
-    // Writing to a Vec cannot run out of room.
+    // A Vec grows as needed, so encoding into it does not fail.
     let _ = record.encode(bytes);
     let check = check(revision, &bytes[CHECK_BYTES..]).to_le_bytes();
     bytes[..CHECK_BYTES].copy_from_slice(&check);
 }
 
-/// Reads the record of `revision`.
+/// Decodes the record of `revision`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of the damage.
 pub(in crate::storage) fn decode(revision: Revision, bytes: &[u8]) -> Result<Event, String> {
     let damaged = |what: &str| damaged(revision, what);
     let record = checked(revision, bytes)?;
@@ -204,20 +204,23 @@ pub(in crate::storage) fn decode(revision: Revision, bytes: &[u8]) -> Result<Eve
     Ok(Event { time, log_time: LogTime::from_nanos(log_nanos), change })
 }
 
-/// Fails as [`decode`] does if the record of `revision` is not what was written, without making an
-/// event of it.
+/// Verifies the checksum of the record of `revision`, without decoding it.
+///
+/// # Errors
+/// As [`decode`].
 pub(in crate::storage) fn verify(revision: Revision, bytes: &[u8]) -> Result<(), String> {
     checked(revision, bytes).map(|_| ())
 }
 
-/// Tells `event` at `revision` from others that could stand there. EraseOutcome it does not change that.
+/// A check of `event` at `revision`: another event there most likely has another. The same before and
+/// after the post of `event` is erased.
 pub(in crate::storage) fn check_of(revision: Revision, event: &Event) -> u64 {
     let mut bytes = Vec::new();
     encode(revision, &event.clone().erased(), &mut bytes);
     u64::from(crc32fast::hash(&bytes)) << 32 | event.time.as_nanos() & u64::from(u32::MAX)
 }
 
-/// The record of `revision` without its check, which it passes.
+/// The record of `revision` without its checksum, which is verified.
 fn checked(revision: Revision, bytes: &[u8]) -> Result<&[u8], String> {
     let (stored_check, record) = bytes
         .split_first_chunk::<CHECK_BYTES>()
@@ -248,13 +251,13 @@ fn to_record(event: &Event) -> ChangeRecord {
             ChangeRecord::Unfollow(edge(follower, followee, *since))
         }
         Change::Publish { author, content, request_id } => {
-            let marked = facet_codec::to_record(&content.facets, &content.mentioned);
+            let facets = facet_codec::to_record(&content.facets, &content.mentioned);
             let publish = publish(author, content, request_id.as_ref());
-            ChangeRecord::Publish(PublishRecord { marked: Some(marked), ..publish })
+            ChangeRecord::Publish(PublishRecord { facets: Some(facets), ..publish })
         }
         Change::Erased { author, reply_to, quote, request_id } => {
-            let left = Content::erased(reply_to.clone(), quote.clone());
-            ChangeRecord::Erased(publish(author, &left, request_id.as_ref()))
+            let erased = Content::erased(reply_to.clone(), quote.clone());
+            ChangeRecord::Erased(publish(author, &erased, request_id.as_ref()))
         }
         Change::Delete { post: deleted, reply_to, quote, notified } => {
             ChangeRecord::Delete(DeleteRecord {
@@ -294,7 +297,7 @@ fn edge(follower: &UserId, followee: &UserId, since: Option<Revision>) -> Follow
     }
 }
 
-/// A revision that may be none: no event has revision 0.
+/// The number of a revision; 0 for `None`, as no event has revision 0.
 fn number(revision: Option<Revision>) -> u64 {
     revision.map_or(0, Revision::get)
 }
@@ -323,7 +326,7 @@ fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -
         quote: quote.as_ref().map(post),
         attachments: attachments.iter().map(attached).collect(),
         langs: langs.iter().map(|lang| lang.as_str().to_owned()).collect(),
-        marked: None,
+        facets: None,
     }
 }
 
@@ -426,8 +429,8 @@ fn published(publish: PublishRecord) -> Option<(UserId, Content, Option<RequestI
             Some(Box::new(ReplyTo { parent, root }))
         }
     };
-    let (facets, mentioned) = match publish.marked {
-        Some(marked) => facet_codec::from_record(marked)?,
+    let (facets, mentioned) = match publish.facets {
+        Some(facets) => facet_codec::from_record(facets)?,
         None => (Facets::default(), old_mentions::mentioned(&publish.text)),
     };
     let attachment =
