@@ -1,7 +1,7 @@
-//! Threads that the process cannot live without.
+//! Critical threads: the process must end visibly when one of them fails or panics.
 //!
-//! When one of them fails or panics, the process is to end visibly: whoever holds the [`CriticalThreads`]
-//! hears of it. Nothing here restarts a thread.
+//! The owner of the [`CriticalThreads`] waits for the first failure, and ends the process. A thread
+//! is never restarted.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,33 +10,33 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-/// Starts critical threads and tells of the first that fails. Cheap to clone.
+/// Starts critical threads and reports the first failure. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CriticalThreads {
     first_failure: Arc<watch::Sender<Option<ThreadFailure>>>,
 }
 
-/// A critical thread failed: the process must end.
+/// The failure of a critical thread: the process must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{part} failed: {reason}")]
 pub struct ThreadFailure {
-    /// The thread's name.
+    /// The name of the thread.
     pub part: String,
-    /// What happened, for the operator.
+    /// The error or the panic message, for the operator.
     pub reason: String,
 }
 
 impl CriticalThreads {
-    /// Nothing running, nothing failed.
+    /// No thread, no failure.
     #[must_use]
     pub fn new() -> Self {
         Self { first_failure: Arc::new(watch::Sender::new(None)) }
     }
 
-    /// Runs `work` on a thread named `part`. An `Err` or a panic is a [`ThreadFailure`].
+    /// Runs `work` on a new thread named `part`. An `Err` or a panic is a [`ThreadFailure`].
     ///
     /// # Errors
-    /// The machine gave no thread.
+    /// The operating system cannot start a thread.
     pub fn spawn<E: fmt::Display>(
         &self,
         part: impl Into<String>,
@@ -52,7 +52,7 @@ impl CriticalThreads {
         })
     }
 
-    /// Waits for the first failure; for ever, if there is none.
+    /// Waits for the first failure; forever if there is none.
     pub async fn failed(&self) -> ThreadFailure {
         let mut first_failure = self.first_failure.subscribe();
         let failed = first_failure.wait_for(Option::is_some).await;
@@ -64,14 +64,14 @@ impl CriticalThreads {
         }
     }
 
-    /// The first failure, if there has been one.
+    /// The first failure; `None` if there was none.
     #[must_use]
     pub fn failure(&self) -> Option<ThreadFailure> {
         self.first_failure.borrow().clone()
     }
 
     fn fail(&self, part: String, reason: String) {
-        tracing::error!(part, reason, "a critical part failed");
+        tracing::error!(part, reason, "a critical thread failed");
         self.first_failure.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {

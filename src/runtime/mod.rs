@@ -1,7 +1,6 @@
-//! What the process runs on: the clock, the parts that it cannot live without, and the threads
-//! that connections live on.
+//! The runtime: the clock, the critical threads, and the worker threads that serve connections.
 //!
-//! Nothing here knows what a feed is.
+//! It never depends on another part of Whimbrel.
 
 mod clock;
 mod critical_threads;
