@@ -19,8 +19,8 @@ pub enum MarkKind {
     Conditional,
     /// A repost.
     Repost,
-    /// Nothing to be seen, but something to be told: a deletion, a repost taken back, or a change of
-    /// whom the user follows or hides.
+    /// Nothing to be seen, but something to be told: a deletion, a repost taken back, or a change
+    /// of whom the user follows or hides.
     Change,
 }
 
@@ -69,7 +69,8 @@ impl Mark {
         Self(self.0.saturating_add(1))
     }
 
-    /// The place right before; [`Mark::FIRST`] has none and stays. A mark that is before `self` is there or before that.
+    /// The place right before; [`Mark::FIRST`] has none and stays. A mark that is before `self` is
+    /// there or before that.
     #[must_use]
     pub const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))

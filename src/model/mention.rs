@@ -1,5 +1,5 @@
-//! Who is meant by an `@name` in a text. Never looks beyond the word around it: what lies inside a URL
-//! is known to [`super::scan`].
+//! Who is meant by an `@name` in a text. Never looks beyond the word around it: what lies inside a
+//! URL is known to [`super::scan`].
 
 use super::UserId;
 use super::visible::is_mark;
@@ -11,8 +11,8 @@ pub(super) const SIGNS: [char; 2] = ['@', '\u{ff20}'];
 /// could then not be kept apart from the text around them.
 const MARKS_OF_NAMES: &str = "._:@~-";
 
-/// What the part of an e-mail address before its `@` has in addition to letters, digits and dots, of
-/// what RFC 5322 (3.2.3) allows there: the rest ends sentences or sets off words more often.
+/// What the part of an e-mail address before its `@` has in addition to letters, digits and dots,
+/// of what RFC 5322 (3.2.3) allows there: the rest ends sentences or sets off words more often.
 const MARKS_OF_ADDRESSES: &str = "#$%&+-/=_~";
 
 /// What ids have, but no name in a text, so that a name which ends there was cut.

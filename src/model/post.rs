@@ -125,9 +125,9 @@ impl Content {
         Self { reply_to, quote, ..Self::from_text(PostText::empty()) }
     }
 
-    /// Whether it depends on whom a follower of `author` also follows and hides if they see a post of
-    /// `author` with this content: it answers somebody outside of the author's own thread, or quotes
-    /// somebody else.
+    /// Whether it depends on whom a follower of `author` also follows and hides if they see a post
+    /// of `author` with this content: it answers somebody outside of the author's own thread, or
+    /// quotes somebody else.
     #[must_use]
     pub fn is_conditional(&self, author: &UserId) -> bool {
         let is_reply = self.reply_to.as_ref().is_some_and(|to| !to.continues_thread_of(author));

@@ -19,8 +19,8 @@ const TAG_SIGNS: [char; 2] = ['#', '\u{ff03}'];
 /// and the dots of Catalan and Japanese.
 const INSIDE_TAGS: [char; 4] = ['\u{200c}', '\u{200d}', '\u{b7}', '\u{30fb}'];
 
-/// How many names are looked up for one text: a dozen for each of the mentions that it may have. Texts
-/// of marks alone could ask for ten times as many.
+/// How many names are looked up for one text: a dozen for each of the mentions that it may have.
+/// Texts of marks alone could ask for ten times as many.
 const LOOKS_MAX: usize = 12 * FACETS_MAX;
 
 /// A URL in a text.

@@ -17,8 +17,8 @@ impl Timestamp {
         Self(nanos)
     }
 
-    /// The moment this long after the epoch; `None` if it is later than can be written down, which is
-    /// in July 2554.
+    /// The moment this long after the epoch; `None` if it is later than can be written down, which
+    /// is in July 2554.
     #[must_use]
     pub fn since_epoch(since_epoch: Duration) -> Option<Self> {
         u64::try_from(since_epoch.as_nanos()).ok().map(Self)
@@ -43,9 +43,9 @@ impl Timestamp {
     }
 }
 
-/// A moment of the log's own time, in nanoseconds. That begins anywhere, goes on only while a process
-/// serves the log, at the pace of a clock that nobody sets, and never falls. So between two moments
-/// at least as much time has passed as it says, whatever the server's clock showed.
+/// A moment of the log's own time, in nanoseconds. That begins anywhere, goes on only while a
+/// process serves the log, at the pace of a clock that nobody sets, and never falls. So between two
+/// moments at least as much time has passed as it says, whatever the server's clock showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogTime(u64);
 

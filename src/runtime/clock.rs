@@ -1,8 +1,8 @@
 //! The clock: the time of day, and a monotonic time. Tests hold it.
 //!
-//! The time of day is only for timestamps that people read: it may be wrong, and jumps when somebody
-//! corrects it. It never decides how long something takes: durations come from [`Clock::elapsed`] or
-//! `tokio::time`, which are monotonic.
+//! The time of day is only for timestamps that people read: it may be wrong, and jumps when
+//! somebody corrects it. It never decides how long something takes: durations come from
+//! [`Clock::elapsed`] or `tokio::time`, which are monotonic.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -38,8 +38,8 @@ impl Clock {
         Self(ClockSource::Held(Arc::new(Mutex::new(held))))
     }
 
-    /// The time of day: the time since 1970-01-01T00:00:00Z without leap seconds. `None` if the clock
-    /// is set to a time before that.
+    /// The time of day: the time since 1970-01-01T00:00:00Z without leap seconds. `None` if the
+    /// clock is set to a time before that.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one call of the machine's clock")]
     pub fn since_epoch(&self) -> Option<Duration> {
@@ -49,8 +49,8 @@ impl Clock {
         }
     }
 
-    /// The monotonic time since the clock was made. Never falls, also if the time of day does. It may
-    /// leave out the time for which the machine was suspended, as on Linux.
+    /// The monotonic time since the clock was made. Never falls, also if the time of day does. It
+    /// may leave out the time for which the machine was suspended, as on Linux.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         match &self.0 {

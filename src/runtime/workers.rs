@@ -87,8 +87,8 @@ impl Workers {
     }
 
     /// Calls `make` on the worker of `shard`, from 1 to [`Workers::count`], and spawns its future
-    /// there. Waits while the worker's queue is full. Does nothing if there is no such worker, or it
-    /// has failed.
+    /// there. Waits while the worker's queue is full. Does nothing if there is no such worker, or
+    /// it has failed.
     pub async fn spawn_on<F>(&self, shard: usize, make: impl FnOnce() -> F + Send + 'static)
     where
         F: Future<Output = ()> + 'static,

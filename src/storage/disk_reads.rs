@@ -7,7 +7,8 @@ thread_local! {
     static ARE_ALLOWED: Cell<bool> = const { Cell::new(true) };
 }
 
-/// Forbids the calling thread to read a log or an index, until the thread ends. Writes stay allowed.
+/// Forbids the calling thread to read a log or an index, until the thread ends. Writes stay
+/// allowed.
 pub fn forbid_disk_reads() {
     ARE_ALLOWED.set(false);
 }

@@ -156,8 +156,8 @@ fn advice(source: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static 
         Some(ErrorKind::StorageFull) => "free some space on its disk",
         Some(ErrorKind::QuotaExceeded) => "raise the quota, or free some space",
         Some(ErrorKind::FileTooLarge) => {
-            "raise the limit on the size of files (ulimit -f), or use a file system that takes larger \
-             ones"
+            "raise the limit on the size of files (ulimit -f), or use a file system that allows \
+             larger ones"
         }
         Some(ErrorKind::ReadOnlyFilesystem) => "mount its file system for writing",
         Some(ErrorKind::IsADirectory | ErrorKind::NotADirectory) => {

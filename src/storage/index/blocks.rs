@@ -9,8 +9,8 @@
 //!
 //! redb has checksums of its own, but verifies them only when it repairs a file: a search that
 //! follows a damaged page finds nothing and reports no error. Crash safety stays as without this
-//! layer: redb overwrites no block that a commit still needs except the header, which is one sector;
-//! and its flush before a commit switches to new blocks also flushes their checksums.
+//! layer: redb overwrites no block that a commit still needs except the header, which is one
+//! sector; and its flush before a commit switches to new blocks also flushes their checksums.
 //!
 //! It never reads a table and never repairs a block.
 

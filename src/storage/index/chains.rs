@@ -1,5 +1,5 @@
-//! The tables of marks: a list for each user, to whose end marks are appended. No mark is removed or
-//! changed.
+//! The tables of marks: a list for each user, to whose end marks are appended. No mark is removed
+//! or changed.
 //!
 //! ```text
 //!   (user 7, mark 3) ──▶ check ◀┐ the check of a row covers the mark before it,
@@ -53,8 +53,8 @@ pub(super) fn append(
     insert(chains, user, last, END)
 }
 
-/// The newest marks of `user` before `before`, newest first, at most `max`; `None` if the user has no
-/// list.
+/// The newest marks of `user` before `before`, newest first, at most `max`; `None` if the user has
+/// no list.
 pub(super) fn newest_before(
     chains: &impl ReadableTable<Key, u64>,
     user: u32,

@@ -72,7 +72,8 @@ pub(super) fn open_file(file: &Path) -> Result<FileBackend, redb::DatabaseError>
     FileBackend::new(File::options().read(true).write(true).open(file)?)
 }
 
-/// Opens the database in `backend`, which is the storage of `file`; an empty one gets a new database.
+/// Opens the database in `backend`, which is the storage of `file`; an empty one gets a new
+/// database.
 pub(super) fn open_blocks(
     backend: impl StorageBackend,
     file: &Path,

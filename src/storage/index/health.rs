@@ -114,8 +114,8 @@ impl IndexHealth {
         state.loss.is_none()
     }
 
-    /// Records `error` as the loss, if the index has a repairer and no loss yet. Gives the error for
-    /// the caller.
+    /// Records `error` as the loss, if the index has a repairer and no loss yet. Gives the error
+    /// for the caller.
     fn set_lost(&self, error: Error) -> Error {
         let mut state = self.state();
         if !state.has_repairer {

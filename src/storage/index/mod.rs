@@ -19,8 +19,8 @@
 //!
 //! The index is never the source of truth. It is written after the log, and one write moves all
 //! tables from one revision to another, or changes nothing. An index that is missing, damaged, of
-//! another format or of another log is rebuilt, in a second file until it is complete. An index that
-//! fails while it is used is repaired by its writer:
+//! another format or of another log is rebuilt, in a second file until it is complete. An index
+//! that fails while it is used is repaired by its writer:
 //!
 //! ```text
 //!   in use ── an operation fails ──▶ lost ── reopened, or replaced by a rebuild ──▶ in use

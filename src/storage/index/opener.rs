@@ -7,8 +7,8 @@
 //!   else                            ──▶ empty tables in memory, until a file can be made
 //! ```
 //!
-//! No failure of the index keeps a server from starting; only a log that cannot be read does. A file
-//! is never removed unless it is damaged.
+//! No failure of the index keeps a server from starting; only a log that cannot be read does. A
+//! file is never removed unless it is damaged.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,10 +8,10 @@
 //!   END       ──▶ 0, check        always exists
 //! ```
 //!
-//! A changed row fails its check when it is read. A missing row makes the check of the next row fail:
-//! each read verifies that row too, also before it answers that there is no record. Each read also
-//! verifies that the rows it found are on the two sides of its position. It never detects that the
-//! whole table is of an earlier state.
+//! A changed row fails its check when it is read. A missing row makes the check of the next row
+//! fail: each read verifies that row too, also before it answers that there is no record. Each read
+//! also verifies that the rows it found are on the two sides of its position. It never detects that
+//! the whole table is of an earlier state.
 
 use std::ops::Bound::{Excluded, Unbounded};
 

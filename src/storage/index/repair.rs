@@ -36,8 +36,8 @@ impl Index {
         self.health.loss().is_some() || self.writer().location == TablesLocation::Memory
     }
 
-    /// Opens the file again, as after a failed write. `false` if the file lacks rows that this index
-    /// had; `true` if it is in use again.
+    /// Opens the file again, as after a failed write. `false` if the file lacks rows that this
+    /// index had; `true` if it is in use again.
     ///
     /// # Errors
     /// The file cannot be opened, or the log cannot be read.
@@ -123,8 +123,8 @@ impl Index {
         }
     }
 
-    /// Makes a new file, which is complete by now, the current one. If that fails it keeps its name,
-    /// and the next start finds it there.
+    /// Makes a new file, which is complete by now, the current one. If that fails it keeps its
+    /// name, and the next start finds it there.
     pub fn install_new_file(&self) {
         let mut writer = self.writer();
         if writer.location != TablesLocation::New || writer.has_install_failed {

@@ -1,5 +1,5 @@
-//! Rows of the index, as plain numbers: those that a write adds, and those that a start loads. Never
-//! touches a file.
+//! Rows of the index, as plain numbers: those that a write adds, and those that a start loads.
+//! Never touches a file.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ pub struct StoredEdge {
 pub struct StoredRequest {
     /// The revision of the post.
     pub revision: Revision,
-    /// The hash of the author and the request id, under [`Index::hash_key`](super::Index::hash_key).
+    /// The hash of the author and the request id, under
+    /// [`Index::hash_key`](super::Index::hash_key).
     pub hash: u128,
     /// The log's own time of the post.
     pub time: LogTime,
@@ -47,8 +48,8 @@ pub struct IndexContents {
     pub complete_until: Revision,
     /// The names of all users. A user's number is the position in this list.
     pub users: Vec<UserId>,
-    /// All follows, sorted by follower and followee. No follower's edges are in two chunks, and each
-    /// chunk can be freed once it is loaded.
+    /// All follows, sorted by follower and followee. No follower's edges are in two chunks, and
+    /// each chunk can be freed once it is loaded.
     pub edges: Vec<Vec<StoredEdge>>,
     /// The number of each author, and the author's newest mark.
     pub newest: Vec<(u32, Mark)>,

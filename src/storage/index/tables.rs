@@ -32,7 +32,8 @@ pub(super) const RESIDENT: TableDefinition<'_, StoredKey, u128> = TableDefinitio
 /// Requests for which memory is reserved before they are read. The number of rows is not verified
 /// by then, and may be anything.
 const REQUESTS_EXPECTED_MAX: u64 = 1 << 20;
-/// Edges of one chunk of the loaded edges: a MiB. A chunk has as many more as its last follower has.
+/// Edges of one chunk of the loaded edges: a MiB. A chunk has as many more as its last follower
+/// has.
 const CHUNK_EDGES: usize = 64 << 10;
 
 /// The keys of [`META`].
@@ -318,8 +319,8 @@ fn request(revision: u64, (upper, lower, nanos): RequestValue) -> StoredRequest 
     }
 }
 
-/// Checks of rows, to be added up. A sum does not depend on the order of the rows, and is updated by
-/// the rows that change. It finds rotten bits, and never says in which row.
+/// Checks of rows, to be added up. A sum does not depend on the order of the rows, and is updated
+/// by the rows that change. It finds rotten bits, and never says in which row.
 pub(super) mod check {
     use super::{StoredKey, StoredRequest};
 

@@ -7,8 +7,8 @@
 //!   log.redb.compacted ────────────────────────────────────────────────────────▶ log.redb
 //! ```
 //!
-//! redb writes changes to new pages and keeps the bytes of the old ones until it reuses them. Only a
-//! file that never had some bytes surely lacks them. The log itself is never changed: before the
+//! redb writes changes to new pages and keeps the bytes of the old ones until it reuses them. Only
+//! a file that never had some bytes surely lacks them. The log itself is never changed: before the
 //! rename a failure leaves it as it was, and after the rename the old file is gone.
 
 use std::sync::atomic::Ordering;

@@ -28,8 +28,8 @@ pub(super) trait LogFiles: Send + Sync + std::fmt::Debug {
     /// Fails with [`Error::DiskFull`] while less than the reserve is free.
     fn check_room(&self) -> Result<(), Error>;
 
-    /// Creates an empty copy, if the disk has room for a copy of the whole log. No other copy may be
-    /// open.
+    /// Creates an empty copy, if the disk has room for a copy of the whole log. No other copy may
+    /// be open.
     fn make_copy(&self) -> Result<Database, Error>;
 
     /// Makes the copy the current file. The content of the copy must be durable; the exchange is
@@ -84,7 +84,8 @@ pub(super) struct CustomLogFiles<F> {
 impl LogFolder {
     /// Locks the folder, which it creates if necessary, and removes an unfinished copy.
     ///
-    /// Fails with [`Error::Missing`] if the folder has a file that is derived from a log, but no log.
+    /// Fails with [`Error::Missing`] if the folder has a file that is derived from a log, but no
+    /// log.
     pub(super) fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
         let folder = Self {
             _lock: lock(dir)?,

@@ -39,8 +39,8 @@ const LOG_ID_KEY: &str = "log_id";
 const ERASED_UNTIL_KEY: &str = "erased_until";
 /// The records name the users that a mention notifies.
 const FORMAT: u64 = 2;
-/// The records do not name those users: `old_mentions.rs` finds them in the texts. Such records stay
-/// as they are after the upgrade.
+/// The records do not name those users: `old_mentions.rs` finds them in the texts. Such records
+/// stay as they are after the upgrade.
 const FORMAT_BEFORE: u64 = 1;
 
 /// Options of a [`LocalLog`] and of an [`Index`](crate::storage::Index).
@@ -97,8 +97,8 @@ impl LocalLog {
     /// Opens the log in `dir`. Creates the folder and the log if they do not exist.
     ///
     /// # Errors
-    /// The folder is in use, or the log is missing, damaged, of another format, or cannot be read or
-    /// written.
+    /// The folder is in use, or the log is missing, damaged, of another format, or cannot be read
+    /// or written.
     pub fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
         let folder = LogFolder::open(dir, options)?;
         let file = folder.file().to_owned();
@@ -111,8 +111,8 @@ impl LocalLog {
         })
     }
 
-    /// Opens a log in storage that the caller provides; errors call it `name`. Nothing is locked, and
-    /// free space is not checked.
+    /// Opens a log in storage that the caller provides; errors call it `name`. Nothing is locked,
+    /// and free space is not checked.
     ///
     /// # Errors
     /// As [`LocalLog::open`].
@@ -311,8 +311,8 @@ impl Log for LocalLog {
     }
 }
 
-/// Reads the log's id and `erased_until`; creates the log in an empty file. Writes only for a new log
-/// or an upgrade, so that a log on a full disk can be read.
+/// Reads the log's id and `erased_until`; creates the log in an empty file. Writes only for a new
+/// log or an upgrade, so that a log on a full disk can be read.
 fn identity(
     database: &Database,
     file: &Path,

@@ -7,8 +7,8 @@
 //!     little-endian, over the revision (8 B, little-endian) and the EventRecord
 //! ```
 //!
-//! The checksum covers the revision, so that a valid record at a wrong revision is found. Fields are
-//! only ever added, and a field's number never changes its meaning.
+//! The checksum covers the revision, so that a valid record at a wrong revision is found. Fields
+//! are only ever added, and a field's number never changes its meaning.
 
 use prost::Message;
 
@@ -212,8 +212,8 @@ pub(in crate::storage) fn verify(revision: Revision, bytes: &[u8]) -> Result<(),
     checked(revision, bytes).map(|_| ())
 }
 
-/// A check of `event` at `revision`: another event there most likely has another. The same before and
-/// after the post of `event` is erased.
+/// A check of `event` at `revision`: another event there most likely has another. The same before
+/// and after the post of `event` is erased.
 pub(in crate::storage) fn check_of(revision: Revision, event: &Event) -> u64 {
     let mut bytes = Vec::new();
     encode(revision, &event.clone().erased(), &mut bytes);

@@ -7,8 +7,9 @@
 //!              └───┴───┴───┴─────┴──────┘ ──▶ read     one event, or a range
 //! ```
 //!
-//! [`Log`] is the contract of an implementation; [`conformance`] tests it. A replicated stream could
-//! implement it: the log assigns revisions, and the events are applied by a reader that follows it.
+//! [`Log`] is the contract of an implementation; [`conformance`] tests it. A replicated stream
+//! could implement it: the log assigns revisions, and the events are applied by a reader that
+//! follows it.
 //!
 //! This module has the bytes of a record (`codec.rs`). It never interprets a change, and never
 //! touches a file.
@@ -85,8 +86,8 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// removed.
     fn oldest(&self) -> Revision;
 
-    /// Appends `events`, at least one, right after the revision `after`. All of them are durable when
-    /// it returns, at the revisions that follow `after` without a gap.
+    /// Appends `events`, at least one, right after the revision `after`. All of them are durable
+    /// when it returns, at the revisions that follow `after` without a gap.
     ///
     /// `after` is an optimistic lock: the caller decided on the events by the log up to there.
     ///
@@ -103,7 +104,8 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// The log is damaged or cannot be read.
     fn get(&self, revision: Revision) -> Result<Option<Event>, Error>;
 
-    /// The events at `revisions`, in that order, each as by [`Log::get`]. Cheaper than single calls.
+    /// The events at `revisions`, in that order, each as by [`Log::get`]. Cheaper than single
+    /// calls.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
@@ -111,8 +113,8 @@ pub trait Log: Send + Sync + std::fmt::Debug {
         revisions.iter().map(|&revision| self.get(revision)).collect()
     }
 
-    /// The events after `after`, in order and without a gap, at most `events_max`. Fewer only if the
-    /// head is among them; events of an append that has not returned may be among them too.
+    /// The events after `after`, in order and without a gap, at most `events_max`. Fewer only if
+    /// the head is among them; events of an append that has not returned may be among them too.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.

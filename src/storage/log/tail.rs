@@ -2,7 +2,7 @@
 //! repeats an event.
 //!
 //! ```text
-//!   catching up: batches read from the log ── read_until reached ──▶ live: batches from the channel
+//!   catching up: batches from reads ── read_until reached ──▶ live: batches from the channel
 //! ```
 
 use std::sync::Arc;
