@@ -264,7 +264,7 @@ impl Facets {
             && (!self.is_from_author || self.all == other.all)
     }
 
-    /// The users that the mentions notify: those for whom `is_user` is true, each once, in the
+    /// The users that the mentions notify: those that `is_user` accepts, each once, in the
     /// order of the text, at most [`MENTIONS_MAX`].
     #[must_use]
     pub fn mentioned(&self, is_user: impl Fn(&UserId) -> bool) -> Box<[UserId]> {

@@ -19,13 +19,13 @@ pub struct Mark(u64);
 pub enum MarkKind {
     /// A post that every follower sees.
     Post,
-    /// A post that depends on the other users whom a follower follows and hides, see
+    /// A post that some followers do not see, by their other follows, blocks and mutes, see
     /// [`super::Content::is_conditional`].
     Conditional,
     /// A repost.
     Repost,
-    /// An event without a feed item: a deletion, a removed repost, or a change of the users whom
-    /// the user follows or hides.
+    /// An event without a feed item: a deletion, a removed repost, or a change of the user's
+    /// follows, blocks or mutes.
     Change,
 }
 
@@ -68,14 +68,14 @@ impl Mark {
         self.0
     }
 
-    /// The place right after; [`Mark::LAST`] has none and stays.
+    /// The next number; [`Mark::LAST`] stays the same.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The place right before; [`Mark::FIRST`] has none and stays. A mark that is before `self` is
-    /// there or before that.
+    /// The number before; [`Mark::FIRST`] stays the same. A mark less than `self` is less than or
+    /// equal to it.
     #[must_use]
     pub const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))

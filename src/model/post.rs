@@ -126,7 +126,7 @@ impl Content {
     }
 
     /// Whether a follower of `author` sees a post with this content only under conditions: they
-    /// depend on the other users whom the follower follows and hides. True for a reply outside of
+    /// depend on the follower's other follows, blocks and mutes. True for a reply outside of
     /// the author's own thread, and for a quote of another user.
     #[must_use]
     pub fn is_conditional(&self, author: &UserId) -> bool {

@@ -108,7 +108,8 @@ fn link(text: &str, url: &Url) -> Option<Facet> {
 /// The hashtag after a sign between `before` and `after`, and its bytes in `after`.
 fn tag(before: &str, after: &str) -> Option<(Tag, usize)> {
     let of_tag = |c: char| c.is_alphanumeric() || c == '_' || is_mark(c);
-    // After an ampersand the sign begins a character reference of HTML, after a slash a part of a path.
+    // After an ampersand the sign begins a character reference of HTML, after a slash a part of a
+    // path.
     let is_bound = |c: char| of_tag(c) || TAG_SIGNS.contains(&c) || c == '&' || c == '/';
     if before.ends_with(is_bound) {
         return None;
