@@ -90,12 +90,12 @@ pub(super) fn heartbeat(
     value: Option<prost_types::Duration>,
     limits: &crate::config::Limits,
 ) -> Result<Duration, Status> {
-    let Some(value) = value else { return Ok(limits.heartbeat_default) };
+    let Some(value) = value else { return Ok(limits.heartbeat_interval_default) };
     // Not the type's own conversion, which overflows on `i64::MIN` seconds.
     let (Ok(seconds), Ok(nanos)) = (u64::try_from(value.seconds), u32::try_from(value.nanos))
     else {
         return Err(status::invalid_field(field, "must not be negative", Vec::new()));
     };
     let heartbeat = Duration::new(seconds, nanos);
-    Ok(heartbeat.clamp(limits.heartbeat_min, limits.heartbeat_max))
+    Ok(heartbeat.clamp(limits.heartbeat_interval_min, limits.heartbeat_interval_max))
 }

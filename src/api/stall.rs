@@ -71,7 +71,7 @@ pub struct StallWatch(Arc<StallRecords>);
 
 #[derive(Debug)]
 struct StallRecords {
-    stall_max: Duration,
+    stall_time_max: Duration,
     next_key: AtomicU64,
     streams: Mutex<HashMap<u64, (Arc<PollWaker>, Closer)>>,
 }
@@ -85,22 +85,22 @@ struct PollWaker {
 }
 
 impl StallWatch {
-    /// Closes connections with a stream that was not read for `stall_max` although it had a message.
+    /// Closes connections with a stream that was not read for `stall_time_max` although it had a message.
     #[must_use]
-    pub fn new(stall_max: Duration) -> Self {
+    pub fn new(stall_time_max: Duration) -> Self {
         let streams = Mutex::default();
-        Self(Arc::new(StallRecords { stall_max, next_key: AtomicU64::new(0), streams }))
+        Self(Arc::new(StallRecords { stall_time_max, next_key: AtomicU64::new(0), streams }))
     }
 
     /// Checks the records, for ever.
     pub async fn run(self) {
-        let mut checks = tokio::time::interval(self.0.stall_max / CHECKS_PER_STALL);
+        let mut checks = tokio::time::interval(self.0.stall_time_max / CHECKS_PER_STALL);
         loop {
             checks.tick().await;
             let now = Instant::now();
             for (waker, closer) in self.0.streams().values() {
                 let is_stalled =
-                    waker.waiting_since().is_some_and(|since| since + self.0.stall_max < now);
+                    waker.waiting_since().is_some_and(|since| since + self.0.stall_time_max < now);
                 if is_stalled && !closer.closing().is_cancelled() {
                     tracing::info!("closed the connection of a reader that accepted nothing");
                     closer.close();

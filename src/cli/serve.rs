@@ -110,7 +110,7 @@ impl Serve {
             reflection: !self.no_reflection,
             limits: Limits {
                 disk_free_bytes_min: self.disk_free_min * MIB,
-                post_cache_bytes: self.post_cache * MIB,
+                post_cache_bytes_max: self.post_cache * MIB,
                 follows_per_user_max: self.follows_max.get(),
                 streams_per_user_max: self.user_streams_max.get(),
                 streams_max: self.streams_max.get(),
@@ -120,7 +120,7 @@ impl Serve {
                     .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
                 compaction_interval: Duration::from_secs(self.compact_every),
                 drain_notice: Duration::from_secs(self.drain_notice),
-                workers: self.threads.map_or(defaults.workers, NonZeroUsize::get),
+                worker_threads: self.threads.map_or(defaults.worker_threads, NonZeroUsize::get),
                 ..defaults
             },
         };
@@ -131,7 +131,7 @@ impl Serve {
         let data_dir = config.data_dir.clone();
         // What is opened may be left at any moment, as by a kill.
         let server = tokio::select! {
-            server = Server::open_probing(config, Some(probe())) => server?,
+            server = Server::open_with_probe(config, Some(probe())) => server?,
             () = signals.stop() => return Ok(()),
         };
         let addresses = server.addresses().to_vec();

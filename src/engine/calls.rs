@@ -58,9 +58,9 @@ impl Engine {
         self.check_room(std::iter::once(&author))?;
         let Draft { text, reply_to, quote, attachments, langs, facets } = draft.into();
         let is_user = |name: &UserId| *name == author || self.state().is_user(name);
-        let facets = facets.unwrap_or_else(|| Facets::found_in(&text, is_user));
+        let facets = facets.unwrap_or_else(|| Facets::scan(&text, is_user));
         let mentioned = facets.mentioned(is_user);
-        let of_text = Content::of_text(text);
+        let of_text = Content::from_text(text);
         let mut content = Content { attachments, langs, facets, mentioned, ..of_text };
         if let Some(parent) = reply_to {
             let parent = self.find(parent).await?;

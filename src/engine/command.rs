@@ -104,7 +104,7 @@ impl<T> Responder<T> {
     /// A responder to a caller on this thread, and the receiver that the caller waits for.
     pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, Rejection>>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { shard: runtime::lane(), sender }, receiver)
+        (Self { shard: runtime::current_shard(), sender }, receiver)
     }
 
     /// Sends the result. A caller that has gone away gets none.

@@ -81,7 +81,7 @@ impl Committer {
 
     /// Works until it is told to stop, or the log fails.
     pub(super) fn run(mut self) -> Result<(), storage::Error> {
-        storage::forbid_reading();
+        storage::forbid_disk_reads();
         let ended = self.work();
         // From here on senders are told that the queue is closed; what is in it was not taken.
         self.queue.close();

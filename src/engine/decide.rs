@@ -7,7 +7,7 @@ use super::command::{ChangeRequest, PostTarget, Rejection, RequestCheck};
 use super::pending::{Pending, RequestStatus};
 use crate::config::Limits;
 use crate::model::{
-    Change, Content, PostId, PostRef, Relation, RelationKind, Revision, Severed, UserId,
+    Change, Content, PostId, PostRef, Relation, RelationKind, Revision, SeveredFollows, UserId,
 };
 
 /// A decided command: the change to be made, and the result once that can be read.
@@ -122,7 +122,7 @@ fn setting(relation: Relation, author: Option<UserId>, pending: &Pending) -> Cha
     match relation {
         Relation::Follow(follower, followee) => Change::Follow { follower, followee },
         Relation::Block(blocker, blocked) => {
-            let severed = Severed {
+            let severed = SeveredFollows {
                 following: pending.follows(&blocker, &blocked).is_some(),
                 follower: pending.follows(&blocked, &blocker).is_some(),
             };
@@ -181,11 +181,11 @@ pub(super) fn publish(
         if let Some(revision) = revision {
             let request_id = request.id;
             // Whatever its content was: that may be erased.
-            if pending.deleted(PostId::at(revision)).is_some() {
+            if pending.deleted(PostId::from_revision(revision)).is_some() {
                 return refuse(Error::PostDeleted { author, request_id });
             }
             return match published {
-                Some(it) if it.asks_as(&content) => (None, Ok(Outcome::Found(revision))),
+                Some(it) if it.is_same_request(&content) => (None, Ok(Outcome::Found(revision))),
                 _ => refuse(Error::RequestIdReused { author, request_id }),
             };
         }

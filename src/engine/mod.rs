@@ -51,7 +51,7 @@ use crate::config::Limits;
 use crate::live::{self, LiveFeeds, LiveStream, Start, WatchOptions};
 use crate::model::{Cursor, UserId};
 use crate::query::{self, Query, Reader};
-use crate::runtime::{Clock, Vital};
+use crate::runtime::{Clock, CriticalThreads};
 use crate::state::State;
 use crate::storage::{Log, OpenedIndex};
 
@@ -84,7 +84,7 @@ impl Engine {
     /// all revisions stay in memory, and the next start replays them all again.
     ///
     /// From now on the engine is the log's only writer. A failure of its threads, as of the disk,
-    /// is reported to `vital`; what was not acknowledged by then fails with
+    /// is reported to `critical`; what was not acknowledged by then fails with
     /// [`Error::OutcomeUnknown`].
     ///
     /// # Errors
@@ -93,11 +93,11 @@ impl Engine {
         log: Arc<dyn Log>,
         limits: &Limits,
         clock: Clock,
-        vital: &Vital,
+        critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         limits.check()?;
         let state = State::new(Arc::clone(&log), limits);
-        Self::on_state(log, Arc::new(state), limits, clock, vital)
+        Self::on_state(log, Arc::new(state), limits, clock, critical)
     }
 
     /// As [`Engine::open`], with an index that was made from `log`: only what it lacks is
@@ -110,11 +110,11 @@ impl Engine {
         index: OpenedIndex,
         limits: &Limits,
         clock: Clock,
-        vital: &Vital,
+        critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         limits.check()?;
         let state = State::load(Arc::clone(&log), index, limits);
-        Self::on_state(log, Arc::new(state), limits, clock, vital)
+        Self::on_state(log, Arc::new(state), limits, clock, critical)
     }
 
     fn on_state(
@@ -122,7 +122,7 @@ impl Engine {
         state: Arc<State>,
         limits: &Limits,
         clock: Clock,
-        vital: &Vital,
+        critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         let reader = Reader::new(Arc::clone(&state), limits);
         let live = LiveFeeds::new(reader.clone(), limits);
@@ -135,7 +135,7 @@ impl Engine {
             let (log, state, index) = (Arc::clone(&log), Arc::clone(&state), Arc::clone(index));
             let (running, stopped) = sync_channel(0);
             let indexer = Indexer::new(log, state, index, stopped, limits);
-            let indexing = vital.spawn("whimbrel-index", move || indexer.run())?;
+            let indexing = critical.spawn("whimbrel-index", move || indexer.run())?;
             threads.indexing = Some((running, indexing));
         }
         let mut applier =
@@ -146,14 +146,14 @@ impl Engine {
         let (running, stopped) = sync_channel(0);
         let compactor =
             Compactor::new(Arc::clone(&log), Arc::clone(&state), clock.clone(), stopped, limits);
-        threads.others.push((running, vital.spawn("whimbrel-erase", move || compactor.run())?));
+        threads.others.push((running, critical.spawn("whimbrel-erase", move || compactor.run())?));
         let (running, stopped) = sync_channel(0);
         let checked = Arc::clone(&log);
-        let check = vital.spawn("whimbrel-check", move || log_check::run(&checked, &stopped))?;
+        let check = critical.spawn("whimbrel-check", move || log_check::run(&checked, &stopped))?;
         threads.others.push((running, check));
         let committer = Committer::new(log, state, completions, queue, clock, limits)?;
-        threads.working.push(vital.spawn("whimbrel-commit", move || committer.run())?);
-        threads.working.push(vital.spawn("whimbrel-apply", move || applier.run())?);
+        threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
+        threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
         let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
         let users_max = limits.users_max;
         let shared = EngineShared { commands, reader, live, users_max, mailboxes, threads };
@@ -218,7 +218,7 @@ impl Engine {
     pub async fn stop(&self) {
         // What waits for a lost index would hold up the stop for as long as that takes.
         if let Some(index) = self.state().index() {
-            index.attend(false);
+            index.set_has_repairer(false);
         }
         // If it cannot be sent, the committer has ended already.
         let _ = self.0.commands.send(Command::Stop).await;

@@ -111,10 +111,11 @@ impl Dispatcher {
             audiences.lag();
             self.newest = self.newest.max(state.applied());
         }
-        audiences
-            .bring_level(limits.step_feeds_max, |feed| (state.applied(), authors_of(state, feed)));
+        audiences.bring_level(limits.fan_out_step_feeds_max, |feed| {
+            (state.applied(), authors_of(state, feed))
+        });
         for _ in 0..STEP_DELIVERIES_MAX {
-            let has_room = audiences.fan_outs() < limits.passes_max;
+            let has_room = audiences.fan_outs() < limits.active_fan_outs_max;
             let Some(batch) = self.queue.front().filter(|_| has_room) else { break };
             let Some(delivery) = batch.list.get(self.taken) else {
                 self.newest = self.newest.max(batch.until);
@@ -122,7 +123,7 @@ impl Dispatcher {
                 self.taken = 0;
                 continue;
             };
-            audiences.take(delivery, limits.step_feeds_max);
+            audiences.take(delivery, limits.fan_out_step_feeds_max);
             self.taken += 1;
             let revision = delivery.event().revision;
             // A change may be several deliveries: all of them have to be taken.
@@ -130,8 +131,8 @@ impl Dispatcher {
             let has_more = next.is_some_and(|next| next.event().revision == revision);
             self.newest = self.newest.max(if has_more { revision.previous() } else { revision });
         }
-        audiences.advance_small(limits.step_feeds_max);
-        audiences.advance_oldest(limits.step_feeds_max);
+        audiences.advance_small(limits.fan_out_step_feeds_max);
+        audiences.advance_oldest(limits.fan_out_step_feeds_max);
         // A feed that lags has less than that: no stream may take it for complete.
         if !audiences.is_lagging() {
             let oldest = audiences.oldest_fan_out();

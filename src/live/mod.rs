@@ -61,9 +61,9 @@ impl LiveFeeds {
     #[must_use]
     pub fn new(reader: Reader, limits: &Limits) -> Self {
         let applied = reader.state().applied();
-        let shard = |_| Shard::new(limits.channel_events, applied);
+        let shard = |_| Shard::new(limits.channel_events_max, applied);
         Self(Arc::new(LiveShared {
-            shards: (0..=limits.workers.max(1)).map(shard).collect(),
+            shards: (0..=limits.worker_threads.max(1)).map(shard).collect(),
             reader,
             quota: StreamQuota::new(limits.streams_per_user_max),
             permits: Arc::new(Semaphore::new(limits.streams_max.min(Semaphore::MAX_PERMITS))),
@@ -118,7 +118,7 @@ impl LiveFeeds {
 
     /// The shard whose streams are polled on this thread.
     fn shard_here(&self) -> usize {
-        Some(runtime::lane()).filter(|&shard| shard < self.shards()).unwrap_or_default()
+        Some(runtime::current_shard()).filter(|&shard| shard < self.shards()).unwrap_or_default()
     }
 
     fn shard(&self, shard: usize) -> &Shard {

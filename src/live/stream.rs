@@ -216,7 +216,7 @@ impl LiveStream {
     }
 
     fn opened(&self) -> StreamMessage {
-        let head = self.live.0.reader.state().applied().max(self.at.needs());
+        let head = self.live.0.reader.state().applied().max(self.at.required_revision());
         StreamMessage::Opened {
             cursor: self.at,
             head: self.live.0.reader.state().cursor_after(head),
@@ -248,7 +248,7 @@ impl LiveStream {
 
     /// Takes what is in the channel.
     fn drain(&mut self) {
-        while self.ready.len() + self.unfiltered.len() < self.live.0.limits.channel_events {
+        while self.ready.len() + self.unfiltered.len() < self.live.0.limits.channel_events_max {
             match self.subscription.receiver.try_recv() {
                 Ok(batch) if !batch.is_empty() => self.take(batch),
                 Err(TryRecvError::Empty) => return,

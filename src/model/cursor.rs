@@ -1,16 +1,16 @@
-//! Positions as clients hold them.
+//! Cursors: positions in the log that clients hold. A cursor never names a feed or a user.
 
 use std::fmt;
 
 use super::Revision;
 
-/// Which log a position belongs to: drawn at random when the log was made.
+/// The id of a log: a random number, drawn when the log is created.
 ///
-/// A log that is restored or made anew without it could give old positions a new meaning.
+/// It keeps the cursors of one log from being used on another, where they mean something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogId(u64);
 
-/// A position in a log, after which something goes on.
+/// A position in a log, from which a page or a stream continues.
 ///
 /// ```text
 ///              after            snapshot_until        head
@@ -18,28 +18,27 @@ pub struct LogId(u64);
 ///                 └── the feed's items ┘└─── events ───┘
 /// ```
 ///
-/// Within a snapshot (`snapshot_until` is set and beyond `after`) what follows are the items of
-/// the feed as it is read, posts from before their author was followed included; after it, and
-/// everywhere in a cursor without it, the events of the feed as they happened. A stream that
-/// breaks inside its snapshot can so be resumed to the same end.
+/// Inside a snapshot (`snapshot_until` > `after`) the items of the feed's page follow, with posts
+/// from before the follow of their author. After the snapshot, and in a cursor without one, the
+/// events of the feed follow. So a stream that breaks inside its snapshot resumes inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The log.
     pub log: LogId,
-    /// Everything up to and including this has been seen.
+    /// The last revision that the client has seen.
     pub after: Revision,
-    /// The end of the snapshot that the position is inside of; [`Revision::ZERO`] for none.
+    /// The last revision of the snapshot; [`Revision::ZERO`] without a snapshot.
     pub snapshot_until: Revision,
 }
 
 impl LogId {
-    /// The id with this number.
+    /// The id with this number, as from [`LogId::get`].
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// The number of the id.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -53,15 +52,15 @@ impl fmt::Display for LogId {
 }
 
 impl Cursor {
-    /// The position after `revision`, inside no snapshot.
+    /// The position after `revision`, without a snapshot.
     #[must_use]
     pub const fn after(log: LogId, revision: Revision) -> Self {
         Self { log, after: revision, snapshot_until: Revision::ZERO }
     }
 
-    /// The newest change that a server must have to serve what follows.
+    /// The newest revision that a server must have applied to serve the cursor.
     #[must_use]
-    pub fn needs(&self) -> Revision {
+    pub fn required_revision(&self) -> Revision {
         self.after.max(self.snapshot_until)
     }
 
@@ -73,8 +72,11 @@ impl Cursor {
         if self.log != log.id {
             return Err(CursorError::OfAnotherLog { given: self.log, own: log.id });
         }
-        if self.needs() > log.head {
-            return Err(CursorError::BeyondHead { given: self.needs(), head: log.head });
+        if self.required_revision() > log.head {
+            return Err(CursorError::BeyondHead {
+                given: self.required_revision(),
+                head: log.head,
+            });
         }
         if self.after < log.oldest {
             return Err(CursorError::TooOld { oldest: Self::after(log.id, log.oldest) });

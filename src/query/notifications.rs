@@ -133,7 +133,8 @@ fn in_full(
 ) -> Result<Option<Vec<Notification>>, Unanswered> {
     let (of_posts, others): (Vec<_>, Vec<_>) =
         listed.iter().copied().partition(|(_, record)| record.kind.is_of_a_post());
-    let ids: Vec<_> = of_posts.iter().map(|&(revision, _)| PostId::at(revision)).collect();
+    let ids: Vec<_> =
+        of_posts.iter().map(|&(revision, _)| PostId::from_revision(revision)).collect();
     let Some(posts) = source.all_posts(&ids)? else { return Ok(None) };
     let mut posts: HashMap<Revision, Arc<Post>> =
         posts.into_iter().map(|post| (post.revision, post)).collect();

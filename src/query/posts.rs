@@ -66,7 +66,8 @@ impl Query for ListPosts {
             let rows = page::newest_first(source, about, before, self.items_max);
             let rows = rows.map(page::by_revision);
             let listed = page::take(source, rows, self.items_max, |revision, author: Value| {
-                is_seen(source, viewer, revision.into(), author).then_some(PostId::at(revision))
+                is_seen(source, viewer, revision.into(), author)
+                    .then_some(PostId::from_revision(revision))
             })?;
             // Without one of them the page would be short.
             if let Some(posts) = source.all_posts(&listed.items)? {

@@ -57,7 +57,7 @@ impl Reader {
     /// Reads `state`, of which `limits` says how much at once.
     #[must_use]
     pub fn new(state: Arc<State>, limits: &Limits) -> Self {
-        let turns = Semaphore::new(limits.reads_max.clamp(1, Semaphore::MAX_PERMITS));
+        let turns = Semaphore::new(limits.concurrent_reads_max.clamp(1, Semaphore::MAX_PERMITS));
         Self(Arc::new(ReaderShared { state, limits: limits.clone(), turns: Arc::new(turns) }))
     }
 
@@ -123,7 +123,7 @@ impl Reader {
         let Some(at_least) = at_least else { return Ok(()) };
         let state = self.state();
         at_least.check(&state.log_extent())?;
-        let wanted = at_least.needs();
+        let wanted = at_least.required_revision();
         let reached = tokio::time::timeout(wait_max, state.reached(wanted)).await;
         reached.map_err(|_| Error::NodeBehind { wanted, applied: state.applied() })
     }

@@ -73,7 +73,7 @@ impl<'a> Source<'a> {
 
     /// Marks and rows that a page may go through.
     pub(crate) fn looks_max(&self) -> usize {
-        self.limits.page_looks_max.max(1)
+        self.limits.page_scan_entries_max.max(1)
     }
 
     /// To be called for `count` marks or rows that were gone through in vain.

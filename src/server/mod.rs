@@ -26,8 +26,8 @@ use crate::api::{self, Admission, Health, StallWatch};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::model::Revision;
-use crate::runtime::{Clock, Failure, Vital, Workers};
-use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Options, Probe};
+use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
+use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Probe, StorageOptions};
 
 /// Drain time after a failure, in which callers receive their last answers.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ pub enum Error {
     Workers(std::io::Error),
     /// A vital part failed.
     #[error(transparent)]
-    Failed(#[from] Failure),
+    Failed(#[from] ThreadFailure),
 }
 
 /// A server that listens.
@@ -83,7 +83,7 @@ pub enum Error {
 pub struct Server {
     listener: Listener,
     engine: Engine,
-    vital: Vital,
+    critical: CriticalThreads,
     routes: Routes,
     health: Health,
     stall_watch: StallWatch,
@@ -99,7 +99,7 @@ impl Server {
     /// See [`Error`]. The configuration is checked and the address is bound before the data are
     /// opened.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        Self::open_probing(config, None).await
+        Self::open_with_probe(config, None).await
     }
 
     /// As [`Server::open`]. If an earlier process died while it used the index, `probe` checks the
@@ -107,17 +107,19 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::open`].
-    pub async fn open_probing(config: Config, probe: Option<Probe>) -> Result<Self, Error> {
+    pub async fn open_with_probe(config: Config, probe: Option<Probe>) -> Result<Self, Error> {
         config.check()?;
         let listener = bind(&config)?;
         let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
         let open = move || -> Result<(Arc<dyn Log>, OpenedIndex), Error> {
             let disk_free_bytes_min = limits.disk_free_bytes_min;
-            let options = Options { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
+            let options =
+                StorageOptions { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
             let log = LocalLog::open(&data_dir, options)?;
-            let options = Options { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
-            let kept = limits.request_id_kept;
-            let index = Index::open_probing(&data_dir, &log, options, kept, probe)?;
+            let options =
+                StorageOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
+            let kept = limits.request_id_retention;
+            let index = Index::open_with_probe(&data_dir, &log, options, kept, probe)?;
             Ok((Arc::new(log), index))
         };
         let (log, index) = on_own_thread("whimbrel-open", open).await?;
@@ -154,11 +156,11 @@ impl Server {
         index: Option<OpenedIndex>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         let started = std::time::Instant::now();
         let head = log.head();
         let indexed = index.as_ref().map_or(Revision::ZERO, |index| index.contents.complete_until);
-        let (limits, of_engine) = (config.limits.clone(), vital.clone());
+        let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let open = move || match index {
             Some(index) => Engine::open_indexed(log, index, &limits, clock, &of_engine),
             None => Engine::open(log, &limits, clock, &of_engine),
@@ -167,14 +169,14 @@ impl Server {
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!(%head, %indexed, seconds, "log replayed");
 
-        let stall_watch = StallWatch::new(config.limits.stall_max);
+        let stall_watch = StallWatch::new(config.limits.stall_time_max);
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             limits: config.limits.clone(),
             stall_watch: stall_watch.clone(),
             reflection: config.reflection,
         })?;
-        Ok(Self { listener, engine, vital, routes, health, stall_watch, config })
+        Ok(Self { listener, engine, critical, routes, health, stall_watch, config })
     }
 
     /// The first address it listens on.
@@ -197,10 +199,10 @@ impl Server {
     /// A vital part failed, in which case only running calls are still answered; or no thread could
     /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { mut listener, engine, vital, routes, mut health, stall_watch, config } = self;
+        let Self { mut listener, engine, critical, routes, mut health, stall_watch, config } = self;
         let limits = &config.limits;
         let admission = Admission::new(limits);
-        let workers = Workers::start(limits.workers, &vital).map_err(Error::Workers)?;
+        let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
@@ -234,7 +236,7 @@ impl Server {
                 () = accepting => None,
                 () = stall_watch.run() => None,
                 () = stopping => None,
-                failure = vital.failed() => Some(failure),
+                failure = critical.failed() => Some(failure),
             }
         };
 
@@ -250,7 +252,7 @@ impl Server {
             engine.stop().await;
         }
         // A vital part may have failed while it stopped.
-        match failure.or_else(|| vital.failure()) {
+        match failure.or_else(|| critical.failure()) {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
         }
@@ -292,7 +294,7 @@ where
         Ok(done) => Ok(done?),
         Err(_) => {
             let reason = "it panicked".to_owned();
-            Err(Failure { part: part.to_owned(), reason }.into())
+            Err(ThreadFailure { part: part.to_owned(), reason }.into())
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn handle(
 
 fn text(request: &v1::PublishRequest) -> Result<PostText, Status> {
     if request.text.is_empty() && !request.attachments.is_empty() {
-        return Ok(PostText::none());
+        return Ok(PostText::empty());
     }
     PostText::parse(&request.text)
         .map_err(|error| status::invalid_field("text", error, error.parts()))
@@ -83,7 +83,7 @@ fn facets(request: &v1::PublishRequest, text: &PostText) -> Result<Option<Facets
     fields::at_most("facets", request.facets.len(), FACETS_MAX)?;
     let all = request.facets.iter().enumerate().map(|(at, message)| facet(at, message));
     let all = all.collect::<Result<_, _>>()?;
-    Facets::given(text, all).map(Some).map_err(|error| match error {
+    Facets::from_author(text, all).map(Some).map_err(|error| match error {
         FacetsError::BadRange { at, field, rule } => {
             status::invalid_field(&format!("facets[{at}].{field}"), rule, rule.parts())
         }

@@ -38,7 +38,7 @@ pub(super) async fn handle(
     let at = calls.engine.cursor().after;
 
     // Replies are oldest first: the position in a token is that of the last reply before the page.
-    let after = listing.query().2.map(|position| PostId::at(position.before));
+    let after = listing.query().2.map(|position| PostId::from_revision(position.before));
     let query = GetThread { viewer, post, after, depth_max, replies_max };
     let thread = calls.engine.ask(query).await.map_err(status::of_query)?;
     let next = thread.next_after.map(|after| PagePosition { before: after.revision(), at });

@@ -8,7 +8,7 @@ use crate::query::{Query, Source, Unanswered, hydrate};
 
 /// A page of a home feed, newest first. It shows one moment: no change is half in it. It is full
 /// unless the feed ends, apart from what is deleted while it is read, and where it has gone through
-/// [`page_looks_max`](crate::config::Limits::page_looks_max) positions.
+/// [`page_scan_entries_max`](crate::config::Limits::page_scan_entries_max) positions.
 ///
 /// A repost is left out if the post, or another repost of it, is among the 40 entries that are next
 /// older in the feed: all those that it would have if no repost were left out.

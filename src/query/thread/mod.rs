@@ -107,7 +107,7 @@ impl GetThread {
             viewer,
             depth_max: self.depth_max.min(source.limits.thread_depth_max),
             replies_max: self.replies_max.min(source.limits.thread_replies_max),
-            looks_left: source.limits.thread_looks_max.max(1),
+            looks_left: source.limits.thread_scan_replies_max.max(1),
             known: HashMap::new(),
         };
         walk.run(self.post, self.after())
@@ -182,6 +182,6 @@ fn assemble(
         shown: shown(reply.gap),
         has_more_replies: cut.contains(&reply.id),
     });
-    let (replies, next_after) = (replies.collect(), next_after.map(PostId::at));
+    let (replies, next_after) = (replies.collect(), next_after.map(PostId::from_revision));
     Thread { ancestors, post, replies, next_after }
 }

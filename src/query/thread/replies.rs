@@ -122,7 +122,8 @@ impl<'a> ReplyWalk<'a> {
             if self.looks_left == 0 {
                 return Ok(Some(looked_until));
             }
-            let (id, gap) = (PostId::at(position.revision()), self.gap(position, author));
+            let (id, gap) =
+                (PostId::from_revision(position.revision()), self.gap(position, author));
             if self.is_alive(id, gap)? {
                 found.push(ReplyNode { id, parent, depth, gap });
             }
@@ -135,7 +136,8 @@ impl<'a> ReplyWalk<'a> {
     fn has_alive(&mut self, parent: PostId, from: Revision) -> Result<bool, Unanswered> {
         for reply in self.replies_to(parent, from) {
             let (position, author) = reply?;
-            let (id, gap) = (PostId::at(position.revision()), self.gap(position, author));
+            let (id, gap) =
+                (PostId::from_revision(position.revision()), self.gap(position, author));
             if self.looks_left == 0 || self.is_alive(id, gap)? {
                 return Ok(true);
             }
@@ -164,7 +166,7 @@ impl<'a> ReplyWalk<'a> {
                 return Ok(true);
             }
             self.look()?;
-            let id = PostId::at(position.revision());
+            let id = PostId::from_revision(position.revision());
             let gap = self.gap(position, author);
             match gap.map_or(Some(true), |_| self.known.get(&id).copied()) {
                 Some(true) => {

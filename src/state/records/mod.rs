@@ -147,7 +147,7 @@ impl Records {
         match (self.get_cached(key), &self.index) {
             (Some(known), _) => Ok(known),
             (None, Some(index)) => {
-                let stored = index.snapshot()?.fact(key.stored(), key.table.keep())?;
+                let stored = index.snapshot()?.record(key.stored(), key.table.keep())?;
                 Ok(stored.map(Value::from_number))
             }
             (None, None) => Ok(None),
@@ -163,7 +163,7 @@ impl Records {
         {
             let snapshot = index.snapshot()?;
             for (known, key) in known.iter_mut().zip(keys).filter(|(known, _)| known.is_none()) {
-                let value = snapshot.fact(key.stored(), key.table.keep())?;
+                let value = snapshot.record(key.stored(), key.table.keep())?;
                 *known = Some(value.map(Value::from_number));
             }
         }
@@ -265,8 +265,8 @@ impl Records {
         let Some(index) = &self.index else { return Ok(Vec::new()) };
         let (snapshot, about) = (index.snapshot()?, (table as u8, subject.number()));
         let stored = match order {
-            ListOrder::NewestFirst => snapshot.facts_before(about, from.number(), max),
-            ListOrder::OldestFirst => snapshot.facts_after(about, from.number(), max),
+            ListOrder::NewestFirst => snapshot.records_before(about, from.number(), max),
+            ListOrder::OldestFirst => snapshot.records_after(about, from.number(), max),
         };
         let fact = |(place, value)| (Position::from_number(place), Value::from_number(value));
         Ok(stored?.into_iter().map(fact).collect())

@@ -355,7 +355,7 @@ impl NotificationRecord {
 
     /// The user's post that it was done to, if it was.
     pub(crate) fn subject(&self) -> Option<PostId> {
-        Some(PostId::at(self.post)).filter(|_| self.post > Revision::ZERO)
+        Some(PostId::from_revision(self.post)).filter(|_| self.post > Revision::ZERO)
     }
 }
 

@@ -27,7 +27,7 @@ impl State {
     #[must_use]
     pub fn load(log: Arc<dyn Log>, opened: OpenedIndex, limits: &Limits) -> Self {
         let OpenedIndex { index, contents } = opened;
-        let IndexContents { complete_until, users, edges, newest, requests, facts } = contents;
+        let IndexContents { complete_until, users, edges, newest, requests, records } = contents;
         let mut state = Self::empty(log, index.hash_key(), limits);
         state.records.index = Some(Arc::new(index));
         state.change_timelines.load(complete_until);
@@ -40,7 +40,7 @@ impl State {
         for (author, mark) in newest {
             state.post_timelines.load(UserIx::new(author), mark, &by);
         }
-        for (key, value) in facts {
+        for (key, value) in records {
             // One that this version does not know was written by a later one, of another format.
             if let Some(key) = Key::from_stored(key) {
                 state.visibility.put(key, Some(Value::from_number(value)), complete_until, &by);
@@ -69,7 +69,7 @@ impl State {
             self.change_timelines.trim(UserIx::new(user), complete_until);
         }
         self.change_timelines.shrink();
-        self.records.trim(rows.fact_keys().filter_map(Key::from_stored), complete_until);
+        self.records.trim(rows.record_keys().filter_map(Key::from_stored), complete_until);
         self.records.shrink();
     }
 }
@@ -149,24 +149,24 @@ impl ReducerStore for IndexStore<'_> {
 
     fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
         let (stored, keep) = (key.stored(), key.table.keep());
-        let value = match self.rows.fact(stored, keep) {
+        let value = match self.rows.record(stored, keep) {
             Some(said) => said,
-            None => self.stored.fact(stored, keep)?,
+            None => self.stored.record(stored, keep)?,
         };
         Ok(value.map(Value::from_number))
     }
 
     fn put(&mut self, key: Key, value: Option<Value>, _: Revision) {
-        self.rows.put_fact(key.stored(), value.map(Value::number), key.table.keep());
+        self.rows.put_record(key.stored(), value.map(Value::number), key.table.keep());
     }
 
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, storage::Error> {
         let (about, keep) = ((table as u8, subject.number()), table.keep());
-        let stored = self.stored.facts_after(about, 0, usize::MAX)?;
+        let stored = self.stored.records_after(about, 0, usize::MAX)?;
         let stored =
             stored.into_iter().map(|(place, value)| ((about.0, about.1, place), Some(value)));
         let mut all: BTreeMap<_, _> = stored.collect();
-        all.extend(self.rows.facts_about(about, keep));
+        all.extend(self.rows.records_of(about, keep));
         let fact = |(key, value): (_, Option<u128>)| {
             Some((Key::from_stored(key)?, Value::from_number(value?)))
         };

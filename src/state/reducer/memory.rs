@@ -27,7 +27,7 @@ impl MemoryStore<'_> {
         loop {
             match read(&self.state.records) {
                 Err(error @ storage::Error::IndexLost { .. }) => {
-                    if !self.state.index().is_some_and(|index| index.wait_until_mended()) {
+                    if !self.state.index().is_some_and(|index| index.wait_until_repaired()) {
                         return Err(error);
                     }
                 }

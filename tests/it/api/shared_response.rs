@@ -150,7 +150,7 @@ fn facets(text: &PostText) -> Facets {
     let places: Vec<_> = text.as_str().char_indices().map(|(at, _)| at).collect();
     let facet = |(range, feature): (&[usize], _)| Facet { start: range[0], end: range[1], feature };
     let all = places.chunks_exact(2).zip(features).map(facet);
-    Facets::given(text, all.collect()).unwrap()
+    Facets::from_author(text, all.collect()).unwrap()
 }
 
 fn post(revision: u64, author: &str, text: &str) -> Arc<Post> {
@@ -158,7 +158,7 @@ fn post(revision: u64, author: &str, text: &str) -> Arc<Post> {
     Arc::new(Post {
         revision: Revision::new(revision),
         author: UserId::parse(author).unwrap(),
-        content: Content { facets: facets(&text), ..Content::of_text(text) },
+        content: Content { facets: facets(&text), ..Content::from_text(text) },
         time: Timestamp::from_nanos(revision * 1_000_000_007),
     })
 }

@@ -14,9 +14,9 @@ use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::model::{Change, Content, Event, PostId, PostRef, Revision, Timestamp, UserId};
 use whimbrel::query::{LookUp, Reader};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::{Evidence, Lookup, State};
-use whimbrel::storage::{Files, Index, LocalLog, Log};
+use whimbrel::storage::{Index, LocalLog, Log, StorageFiles};
 
 use crate::harness::core::{post, request_id, user};
 use crate::harness::{Alter, AlteredLog, Disk, Valve, eventually, within};
@@ -115,9 +115,9 @@ fn what_is_confirmed_is_so() {
 async fn a_slow_lookup_holds_up_nobody() {
     let disk = Disk::default();
     let open = |gets: &Valve| {
-        let log = LocalLog::on_storage(disk.clone(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(disk.clone(), "memory", OPTIONS).unwrap();
         let log = AlteredLog::new(Arc::new(log), SlowToGet(gets.clone()));
-        Engine::open(log, &Limits::default(), Clock::system(), &Vital::new()).unwrap()
+        Engine::open(log, &Limits::default(), Clock::system(), &CriticalThreads::new()).unwrap()
     };
     let valve = Valve::default();
     let engine = open(&valve);
@@ -213,9 +213,9 @@ struct Indexed {
 impl Indexed {
     fn new() -> Self {
         let log: Arc<dyn Log> =
-            Arc::new(LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap());
+            Arc::new(LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap());
         let kept = Duration::from_secs(60);
-        let index = Index::on_storage(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
+        let index = Index::with_files(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
         let view = Arc::new(State::load(Arc::clone(&log), index, &Limits::default()));
         Self { log, view }
     }
@@ -229,9 +229,9 @@ impl Indexed {
     }
 
     fn publish(&self, author: &str) -> PostRef {
-        let content = Content::of_text(post("hi"));
+        let content = Content::from_text(post("hi"));
         let change = Change::Publish { author: user(author), content, request_id: None };
-        PostRef { id: PostId::at(self.change(change)), author: user(author) }
+        PostRef { id: PostId::from_revision(self.change(change)), author: user(author) }
     }
 
     /// The change that makes the answer to `question` another.
@@ -278,22 +278,22 @@ struct Queue {
 
 impl Queue {
     fn new(index: Option<&Counted>) -> Self {
-        let log = LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap();
         let kept = Duration::from_secs(60);
         let index =
-            index.map(|index| Index::on_storage(index, "index", &log, OPTIONS, kept).unwrap());
+            index.map(|index| Index::with_files(index, "index", &log, OPTIONS, kept).unwrap());
         let (turns, taken) = channel();
         let log = AlteredLog::new(Arc::new(log), Turnstile(Mutex::new(taken)));
         let limits = Limits {
             batch_commands_max: 1,
             index_events_max: EVENTS_UNTIL_INDEXED,
-            index_interval: Duration::from_secs(60 * 60),
+            index_write_delay_max: Duration::from_secs(60 * 60),
             ..Limits::default()
         };
-        let (clock, vital) = (Clock::system(), Vital::new());
+        let (clock, critical) = (Clock::system(), CriticalThreads::new());
         let engine = match index {
-            Some(index) => Engine::open_indexed(log, index, &limits, clock, &vital),
-            None => Engine::open(log, &limits, clock, &vital),
+            Some(index) => Engine::open_indexed(log, index, &limits, clock, &critical),
+            None => Engine::open(log, &limits, clock, &critical),
         };
         Self { engine: engine.unwrap(), turns }
     }
@@ -353,7 +353,7 @@ impl Counted {
     }
 }
 
-impl Files for Counted {
+impl StorageFiles for Counted {
     type File = Self;
 
     fn current(&self) -> Self {

@@ -43,7 +43,7 @@ fn many_read_at_once_right_after_a_start() {
             }));
         }
         for _ in 0..STARTS {
-            let opened = Index::on_storage(&index, "index", &*log, OPTIONS, kept()).unwrap();
+            let opened = Index::with_files(&index, "index", &*log, OPTIONS, kept()).unwrap();
             let loaded = State::load(Arc::clone(&log), opened, &Limits::default());
             *view.lock().unwrap() = Some(Arc::new(loaded));
             begin.wait();
@@ -59,13 +59,13 @@ fn many_read_at_once_right_after_a_start() {
 /// index that has all of it.
 fn written() -> (Arc<dyn Log>, Disk) {
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap());
     let index = Disk::default();
-    let opened = Index::on_storage(&index, "index", &*log, OPTIONS, kept()).unwrap();
+    let opened = Index::with_files(&index, "index", &*log, OPTIONS, kept()).unwrap();
     let view = State::load(Arc::clone(&log), opened, &Limits::default());
     let publish = |author| Change::Publish {
         author: user(author),
-        content: Content::of_text(PostText::parse("hello").unwrap()),
+        content: Content::from_text(PostText::parse("hello").unwrap()),
         request_id: None,
     };
     let follow =
@@ -96,5 +96,5 @@ fn user(number: usize) -> UserId {
 }
 
 fn kept() -> std::time::Duration {
-    Limits::default().request_id_kept
+    Limits::default().request_id_retention
 }

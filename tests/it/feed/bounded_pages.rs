@@ -32,13 +32,13 @@ const HIDDEN: usize = 25;
 
 /// All in memory; and nearly nothing.
 fn cores() -> [Core; 2] {
-    let bound = |limits: &mut Limits| limits.page_looks_max = LOOKS;
+    let bound = |limits: &mut Limits| limits.page_scan_entries_max = LOOKS;
     let indexed = |limits: &mut Limits| {
         bound(limits);
         limits.recent_revisions_per_author_max = 1;
         limits.index_events_max = 5;
-        limits.index_interval = std::time::Duration::from_millis(1);
-        limits.post_cache_bytes = 1 << 10;
+        limits.index_write_delay_max = std::time::Duration::from_millis(1);
+        limits.post_cache_bytes_max = 1 << 10;
     };
     [Core::limited(bound), Core::indexed(indexed)]
 }
@@ -213,13 +213,14 @@ async fn the_look_for_doubles_ends_somewhere() {
 async fn a_read_ends_when_its_caller_is_gone() {
     const REPLIES: usize = 2_000;
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap());
     let events = changes(REPLIES).into_iter();
     let events = events.map(|change| Event::new(Timestamp::default(), change));
     log.append(Revision::ZERO, events.collect()).unwrap();
     let log = AlteredLog::new(log, Held::default());
     // Hardly any event is in memory.
-    let limits = Limits { reads_max: 1, post_cache_bytes: 1 << 10, ..Limits::default() };
+    let limits =
+        Limits { concurrent_reads_max: 1, post_cache_bytes_max: 1 << 10, ..Limits::default() };
     let state = Arc::new(State::new(Arc::clone(&log) as Arc<dyn Log>, &limits));
     for entry in log.read(Revision::ZERO, usize::MAX).unwrap() {
         state.apply(entry.revision, &entry.event).unwrap();
@@ -293,10 +294,10 @@ impl Alter for Held {
 fn changes(replies: usize) -> Vec<Change> {
     let publish = |author: &str, reply_to: Option<ReplyTo>| {
         let (author, reply_to) = (user(author), reply_to.map(Box::new));
-        let content = Content { reply_to, ..Content::of_text(post("hello")) };
+        let content = Content { reply_to, ..Content::from_text(post("hello")) };
         Change::Publish { author, content, request_id: None }
     };
-    let first = PostRef { id: PostId::at(Revision::new(1)), author: user("stranger") };
+    let first = PostRef { id: PostId::from_revision(Revision::new(1)), author: user("stranger") };
     let to_first = ReplyTo { parent: first.clone(), root: first };
     let follow = Change::Follow { follower: user("reader"), followee: user("author") };
     let mut changes = vec![publish("stranger", None), follow, publish("author", None)];

@@ -11,7 +11,7 @@ use whimbrel::model::{
 use whimbrel::query::{self, BacklogKind, FeedBacklog, PagePosition};
 use whimbrel::query::{AuthorFeed, HomeFeed};
 use whimbrel::state::State;
-use whimbrel::storage::{LocalLog, Log, Options};
+use whimbrel::storage::{LocalLog, Log, StorageOptions};
 
 use crate::harness::Disk;
 use crate::harness::core::{Core, FEED, post, user};
@@ -261,11 +261,12 @@ async fn the_posts_of_one_author() {
 fn ten_thousand_hidden_in_a_row_end_somewhere() {
     const HIDDEN: u64 = 10_000;
 
-    let of_stranger = PostRef { id: PostId::at(Revision::new(1)), author: user("stranger") };
+    let of_stranger =
+        PostRef { id: PostId::from_revision(Revision::new(1)), author: user("stranger") };
     let to_stranger = ReplyTo { parent: of_stranger.clone(), root: of_stranger };
     let reply = || Content { reply_to: Some(Box::new(to_stranger.clone())), ..content("hidden") };
     let delete = |place| Change::Delete {
-        post: PostRef { id: PostId::at(Revision::new(place)), author: user("bob") },
+        post: PostRef { id: PostId::from_revision(Revision::new(place)), author: user("bob") },
         reply_to: None,
         quote: None,
         notified: Vec::new(),
@@ -329,13 +330,13 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
 }
 
 fn limits() -> Limits {
-    Limits { post_cache_bytes: 1 << 12, ..Limits::default() }
+    Limits { post_cache_bytes_max: 1 << 12, ..Limits::default() }
 }
 
 /// The state of these changes, all in memory apart from the content of posts.
 fn view_of(changes: &[Change]) -> State {
-    let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::on_storage(Disk::default(), "memory", options).unwrap();
+    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let view = State::new(Arc::clone(&log), &limits());
     for changes in changes.chunks(5_000) {
@@ -350,7 +351,7 @@ fn view_of(changes: &[Change]) -> State {
 }
 
 fn content(text: &str) -> Content {
-    Content::of_text(post(text))
+    Content::from_text(post(text))
 }
 
 async fn reply(core: &Core, author: &str, text: &str, to: PostId) -> PostId {

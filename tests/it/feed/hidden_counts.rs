@@ -131,7 +131,7 @@ async fn check(core: &Core, id: PostId, count: u64) {
 fn indexed() -> Core {
     Core::indexed(|limits| {
         limits.index_events_max = 500;
-        limits.index_interval = std::time::Duration::from_millis(1);
+        limits.index_write_delay_max = std::time::Duration::from_millis(1);
     })
 }
 

@@ -155,7 +155,7 @@ async fn a_page_waits_until_it_can_show_what_is_wanted() {
 /// Bodies that do not fit into memory are read from the log.
 #[tokio::test]
 async fn posts_outside_of_the_cache_are_read_from_the_log() {
-    let server = TestServer::limited(|limits| limits.post_cache_bytes = 1).await;
+    let server = TestServer::limited(|limits| limits.post_cache_bytes_max = 1).await;
     let bob = server.user("bob");
     bob.publishes_many("post ", 5).await;
     assert_eq!(bob.feed().await.texts(), ["post 5", "post 4", "post 3", "post 2", "post 1"]);

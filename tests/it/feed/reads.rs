@@ -9,7 +9,7 @@ use whimbrel::query::{
 
 use tokio::task::JoinSet;
 use whimbrel::engine::{Draft, Engine};
-use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed};
+use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, SeveredFollows};
 use whimbrel::query::Error;
 use whimbrel::query::{
     Gap, GetThread, Page, PagePosition, PostList, PostView, ThreadPost, UserList,
@@ -44,9 +44,9 @@ async fn compare(seed: u64) {
         Core::indexed(|limits| {
             limits.recent_revisions_per_author_max = 1;
             limits.index_events_max = 5;
-            limits.index_interval = Duration::from_millis(1);
-            limits.post_cache_bytes = 1 << 10;
-            limits.counted_posts_max = 8;
+            limits.index_write_delay_max = Duration::from_millis(1);
+            limits.post_cache_bytes_max = 1 << 10;
+            limits.count_cache_posts_max = 8;
         }),
     ];
     let mut world = World::default();
@@ -77,7 +77,7 @@ fn counts_are_exact_while_they_change() {
     runtime.unwrap().block_on(async {
         let core = Core::indexed(|limits| {
             // Most leave memory before they are changed again.
-            limits.index_interval = Duration::from_millis(1);
+            limits.index_write_delay_max = Duration::from_millis(1);
         });
         let mut posts = Vec::new();
         for _ in 0..POSTS {
@@ -231,7 +231,7 @@ fn edge(world: &World, kind: EdgeKind, one: &str, other: &str) -> Change {
         EdgeKind::Follow => Change::Follow { follower: one, followee: other },
         EdgeKind::Unfollow => Change::Unfollow { follower: one, followee: other, since: None },
         EdgeKind::Block => {
-            let severed = Severed { following, follower };
+            let severed = SeveredFollows { following, follower };
             Change::Block { blocker: one, blocked: other, severed }
         }
         EdgeKind::Unblock => Change::Unblock { blocker: one, blocked: other },
@@ -252,7 +252,7 @@ fn content(
         let root = above.map_or_else(|| referred(place), |above| above.root.clone());
         Box::new(ReplyTo { parent: referred(place), root })
     });
-    Content { reply_to, quote: quote.map(referred), ..Content::of_text(text) }
+    Content { reply_to, quote: quote.map(referred), ..Content::from_text(text) }
 }
 
 /// Somebody who reads everything.
@@ -310,7 +310,7 @@ impl Reader<'_> {
         let is_in = |list: &[(String, u64)]| list.iter().any(|(user, _)| user == self.viewer);
         assert_eq!((view.liked, view.reposted), (is_in(&likes), is_in(&reposts)), "{place}");
         let (said, author) = (self.world.content(place), self.world.author(place));
-        assert!(view.post.content.asks_as(said), "{place}");
+        assert!(view.post.content.is_same_request(said), "{place}");
         let is_mentioned = |name: &&str| {
             let is_user = *name == author || self.world.is_user(name, place);
             is_user && said.text.as_str().contains(&format!("@{name}"))
@@ -651,7 +651,7 @@ fn is_of_a_post(kind: NotificationKind) -> bool {
 }
 
 fn named(place: u64) -> PostId {
-    PostId::at(Revision::new(place))
+    PostId::from_revision(Revision::new(place))
 }
 
 fn runtime() -> tokio::runtime::Runtime {

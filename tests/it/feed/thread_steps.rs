@@ -70,7 +70,7 @@ async fn every_place_of_a_thread_full_of_gaps_is_come_to() {
 /// the other, and what is behind them.
 #[tokio::test]
 async fn more_gaps_than_may_be_looked_at_are_gone_through_in_steps() {
-    let core = Core::limited(|limits| limits.thread_looks_max = 7);
+    let core = Core::limited(|limits| limits.thread_scan_replies_max = 7);
     let root = publish(&core, "alice", None).await;
     for _ in 0..20 {
         let id = publish(&core, "bob", Some(root)).await;
@@ -98,7 +98,7 @@ async fn a_thread_read_in_steps_is_the_whole_thread() {
         let is_bounded = seed % 3 == 0;
         let core = Core::limited(|limits| {
             if is_bounded {
-                limits.thread_looks_max = 4;
+                limits.thread_scan_replies_max = 4;
             }
             if seed % 4 == 0 {
                 limits.thread_bytes_max = 300;

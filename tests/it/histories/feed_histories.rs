@@ -34,9 +34,9 @@ fn feeds_from_the_index_are_what_they_are_by_definition() {
             Core::indexed(|limits| {
                 limits.recent_revisions_per_author_max = 2;
                 limits.index_events_max = 5;
-                limits.index_interval = Duration::from_millis(1);
-                limits.reads_max = 1;
-                limits.post_cache_bytes = 1 << 10;
+                limits.index_write_delay_max = Duration::from_millis(1);
+                limits.concurrent_reads_max = 1;
+                limits.post_cache_bytes_max = 1 << 10;
                 change(limits);
             })
         });
@@ -50,7 +50,7 @@ fn run(seed: u64, core: impl FnOnce(&dyn Fn(&mut Limits)) -> Core) {
             limits.batch_events_max = 3;
             limits.streams_per_user_max = 64;
             // A bookmark comes as soon as there is nothing else.
-            limits.heartbeat_default = Duration::ZERO;
+            limits.heartbeat_interval_default = Duration::ZERO;
         });
         TimelineKind { random: fastrand::Rng::with_seed(seed), core, world: World::default() }
             .run()

@@ -91,9 +91,9 @@ fn lists_that_are_kept_from_the_index_are_what_a_page_says() {
             Core::indexed(|limits| {
                 limits.recent_revisions_per_author_max = 2;
                 limits.index_events_max = 5;
-                limits.index_interval = Duration::from_millis(1);
-                limits.reads_max = 1;
-                limits.post_cache_bytes = 1 << 10;
+                limits.index_write_delay_max = Duration::from_millis(1);
+                limits.concurrent_reads_max = 1;
+                limits.post_cache_bytes_max = 1 << 10;
                 change(limits);
             })
         });
@@ -327,12 +327,12 @@ impl TimelineKind {
         let place = place.copied().filter(|&place| self.world.retracted(place).is_none());
         let kind = self.random.u8(..10);
         if kind < 3 || posts.is_empty() {
-            let content = Content::of_text(post("a post"));
+            let content = Content::from_text(post("a post"));
             return Some(Change::Publish { author: user(&by), content, request_id: None });
         }
         let place = place?;
         let post = PostRef {
-            id: PostId::at(Revision::new(place)),
+            id: PostId::from_revision(Revision::new(place)),
             author: user(self.world.author(place)),
         };
         let since = self.world.since(&Tie::Repost(by.clone(), place), self.world.head());

@@ -15,8 +15,8 @@ use whimbrel::engine::{Draft, Engine};
 use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId, Revision, UserId};
 use whimbrel::query::{AuthorFeed, GetThread, HomeFeed, Page, PagePosition, PostList, UserList};
-use whimbrel::runtime::{Clock, Vital};
-use whimbrel::storage::{Index, LocalLog, Options};
+use whimbrel::runtime::{Clock, CriticalThreads};
+use whimbrel::storage::{Index, LocalLog, StorageOptions};
 
 use crate::harness::core::{FEED, post, user};
 use crate::harness::{Disk, within};
@@ -30,7 +30,7 @@ const PAGE_BYTES: usize = 4_096;
 /// The first byte of a page that leads to others, in redb's format.
 const BRANCH: u8 = 2;
 /// So that little is in memory by chance.
-const OPTIONS: Options = Options { cache_bytes: 64 << 10, disk_free_bytes_min: 0 };
+const OPTIONS: StorageOptions = StorageOptions { cache_bytes: 64 << 10, disk_free_bytes_min: 0 };
 
 /// What can become of a file.
 #[derive(Clone, Copy, Debug)]
@@ -109,8 +109,8 @@ fn damage(file: &[u8], files: impl Fn(Vec<u8>) -> (Vec<u8>, Vec<u8>)) {
 
 /// How many reads are refused; or what is read wrong, or nothing if the start is refused.
 async fn outcome(log: Vec<u8>, index: Vec<u8>) -> Result<usize, Option<String>> {
-    let vital = Vital::new();
-    let opened = open(&Disk::holding(log), &Disk::holding(index), &vital);
+    let critical = CriticalThreads::new();
+    let opened = open(&Disk::holding(log), &Disk::holding(index), &critical);
     let Ok(engine) = opened else { return Err(None) };
     let mut refused = 0;
     for ((what, expected), (_, read)) in whole().reads.iter().zip(read_all(&engine).await) {
@@ -228,7 +228,7 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
         }
     }
     for at in (1..EVENTS as u64).step_by(61) {
-        let (viewer, id) = (name(0), PostId::at(Revision::new(at)));
+        let (viewer, id) = (name(0), PostId::from_revision(Revision::new(at)));
         let likes = async |place| {
             engine
                 .ask(ListUsers {
@@ -320,21 +320,21 @@ fn whole() -> &'static Whole {
     static WHOLE: OnceLock<Whole> = OnceLock::new();
     WHOLE.get_or_init(|| {
         let (log, index) = (Disk::default(), Disk::default());
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         runtime().block_on(async {
-            let engine = open(&log, &Disk::default(), &vital).unwrap();
+            let engine = open(&log, &Disk::default(), &critical).unwrap();
             make_changes(&engine).await;
             within("the engine to stop", engine.stop()).await;
         });
         // Written in a few steps, so that most of the file is in use.
         runtime().block_on(async {
-            let engine = open(&log, &index, &vital).unwrap();
+            let engine = open(&log, &index, &critical).unwrap();
             within("the engine to stop", engine.stop()).await;
         });
         let (log, index) = (log.bytes(), index.bytes());
         let reads = runtime().block_on(async {
             let files = (Disk::holding(log.clone()), Disk::holding(index.clone()));
-            let engine = open(&files.0, &files.1, &vital).unwrap();
+            let engine = open(&files.0, &files.1, &critical).unwrap();
             let reads = read_all(&engine).await.into_iter();
             let reads = reads.map(|(what, read)| (what, read.unwrap())).collect();
             within("the engine to stop", engine.stop()).await;
@@ -373,19 +373,19 @@ async fn make_changes(engine: &Engine) {
 }
 
 /// An engine that has next to nothing in memory.
-fn open(log: &Disk, index: &Disk, vital: &Vital) -> Result<Engine, String> {
+fn open(log: &Disk, index: &Disk, critical: &CriticalThreads) -> Result<Engine, String> {
     let limits = Limits {
         recent_revisions_per_author_max: 1,
         index_events_max: EVENTS / 4,
-        post_cache_bytes: 1,
-        counted_posts_max: 1,
+        post_cache_bytes_max: 1,
+        count_cache_posts_max: 1,
         ..Limits::default()
     };
-    let log = LocalLog::on_storage(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;
-    let opened = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept);
+    let log = LocalLog::with_files(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;
+    let opened = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention);
     let opened = opened.map_err(|error| error.to_string())?;
     let (log, clock) = (Arc::new(log), Clock::system());
-    Engine::open_indexed(log, opened, &limits, clock, vital).map_err(|error| error.to_string())
+    Engine::open_indexed(log, opened, &limits, clock, critical).map_err(|error| error.to_string())
 }
 
 fn name(number: usize) -> UserId {

@@ -15,7 +15,7 @@ use whimbrel::model::{
 use whimbrel::query::{
     Backlog, BacklogEntry, BacklogKind, FeedBacklog, HomeFeed, PagePosition, Reader,
 };
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::State;
 use whimbrel::storage::{self, Index, LocalLog, Log, OpenedIndex};
 
@@ -33,8 +33,8 @@ fn limits() -> Limits {
     Limits {
         recent_revisions_per_author_max: 2,
         index_events_max: 7,
-        index_interval: Duration::from_millis(1),
-        post_cache_bytes: 1 << 12,
+        index_write_delay_max: Duration::from_millis(1),
+        post_cache_bytes_max: 1 << 12,
         ..Limits::default()
     }
 }
@@ -85,8 +85,8 @@ fn a_log_that_ends_before_its_index_is_refused() {
     let shorter = open_log(log_disk.content());
     make_changes(&log_disk, &index_disk, &mut random);
     let index = Disk::holding(index_disk.content());
-    let kept = limits().request_id_kept;
-    let error = Index::on_storage(&index, "the index", &shorter, OPTIONS, kept).unwrap_err();
+    let kept = limits().request_id_retention;
+    let error = Index::with_files(&index, "the index", &shorter, OPTIONS, kept).unwrap_err();
     let storage::Error::EndsEarly { head, indexed_until, .. } = &error else { panic!("{error}") };
     assert_eq!(*head, shorter.head());
     assert!(indexed_until > head);
@@ -264,7 +264,7 @@ fn event(view: &State, number: usize, (kind, one, other): (u8, usize, usize)) ->
         0 | 1 => return None,
         _ => Change::Publish {
             author: follower,
-            content: Content::of_text(PostText::parse(&format!("post {number}")).unwrap()),
+            content: Content::from_text(PostText::parse(&format!("post {number}")).unwrap()),
             request_id: (kind == 3).then(|| request_id(number)),
         },
     };
@@ -431,17 +431,18 @@ fn cut_both(
 /// The disks of a new log, and of an index that is not there yet.
 fn new_disks() -> (FragileDisk, FragileDisk) {
     let disk = FragileDisk::default();
-    drop(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
+    drop(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap());
     let log = FragileDisk::with(disk.content());
     let index = FragileDisk::beside(&log, Vec::new());
     (log, index)
 }
 
 fn open_engine(log: &FragileDisk, index: &FragileDisk) -> Engine {
-    let log = LocalLog::on_storage(log.clone(), "disk", OPTIONS).unwrap();
-    let kept = limits().request_id_kept;
-    let opened = Index::on_storage(index, "index", &log, OPTIONS, kept).unwrap();
-    Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &Vital::new()).unwrap()
+    let log = LocalLog::with_files(log.clone(), "disk", OPTIONS).unwrap();
+    let kept = limits().request_id_retention;
+    let opened = Index::with_files(index, "index", &log, OPTIONS, kept).unwrap();
+    Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &CriticalThreads::new())
+        .unwrap()
 }
 
 fn opened_until(log: &[u8], index: &[u8]) -> Revision {
@@ -450,11 +451,11 @@ fn opened_until(log: &[u8], index: &[u8]) -> Revision {
 }
 
 fn open_log(content: Vec<u8>) -> LocalLog {
-    LocalLog::on_storage(Disk::holding(content), "disk", OPTIONS).unwrap()
+    LocalLog::with_files(Disk::holding(content), "disk", OPTIONS).unwrap()
 }
 
 fn open_index(disk: &Disk, log: &dyn Log) -> OpenedIndex {
-    Index::on_storage(disk, "index", log, OPTIONS, limits().request_id_kept).unwrap()
+    Index::with_files(disk, "index", log, OPTIONS, limits().request_id_retention).unwrap()
 }
 
 fn user(number: usize) -> UserId {

@@ -15,7 +15,7 @@ use whimbrel::engine::{Draft, Engine, Error};
 use whimbrel::live::{self, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, Event, PostId, Revision};
 use whimbrel::query::{self, AuthorFeed, GetThread, HomeFeed, PostList};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{self, Index, LocalLog, Log};
 
 use crate::harness::core::{FEED, post, request_id, user};
@@ -58,7 +58,7 @@ fn a_live_feed_that_cannot_be_told_reads_for_itself() {
         hole.move_to(world.places.post);
         hole.alter.spared.store(1, Ordering::SeqCst);
         engine.set(Relation::Follow(user("viewer"), user("fan")), true).await.unwrap();
-        let original = PostId::at(world.places.post);
+        let original = PostId::from_revision(world.places.post);
         let repost = engine.set(Relation::Repost(user("fan"), original), true);
         within("the repost", repost).await.unwrap();
         let after = engine.publish(user("author"), post("after"), None);
@@ -89,7 +89,7 @@ fn a_place_that_the_log_lacks_is_an_error_in_every_read() {
         let (engine, hole) = world.open();
         let first = engine.cursor();
         let from_start = Cursor::after(first.log, Revision::ZERO);
-        let id = PostId::at;
+        let id = PostId::from_revision;
 
         hole.move_to(places.post);
         is_missing(engine.ask(feed("viewer")).await);
@@ -190,8 +190,8 @@ fn what_is_gone_since_is_left_out() {
     let world = World::new();
     runtime().block_on(async {
         let (engine, _) = world.open();
-        engine.delete(user("author"), PostId::at(world.places.post)).await.unwrap();
-        let id = PostId::at(world.places.post);
+        engine.delete(user("author"), PostId::from_revision(world.places.post)).await.unwrap();
+        let id = PostId::from_revision(world.places.post);
         assert!(
             engine
                 .ask(GetPosts { viewer: user("viewer"), ids: vec![id] })
@@ -212,17 +212,17 @@ fn what_is_gone_since_is_left_out() {
 fn a_deletion_that_cannot_be_read_ends_nothing() {
     let world = World::new();
     runtime().block_on(async {
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         let eraser_looks = |limits: &mut Limits| {
             limits.compaction_interval = Duration::from_millis(20);
         };
-        let (engine, hole) = world.open_for(&vital, world.places.deletion, eraser_looks);
+        let (engine, hole) = world.open_for(&critical, world.places.deletion, eraser_looks);
         let looked = async || (hole.alter.met.load(Ordering::SeqCst) > 2).then_some(());
         eventually("some looks", looked).await;
         engine.publish(user("author"), post("one more"), None).await.unwrap();
         tokio::select! {
             biased;
-            failure = vital.failed() => panic!("{failure:?}"),
+            failure = critical.failed() => panic!("{failure:?}"),
             () = std::future::ready(()) => {}
         }
         within("the engine to stop", engine.stop()).await;
@@ -292,7 +292,7 @@ impl World {
     fn new() -> Self {
         let (log, index) = (Disk::default(), Disk::default());
         let places = runtime().block_on(async {
-            let (engine, _) = open(&log, &index, &Vital::new(), Revision::ZERO, |_| {});
+            let (engine, _) = open(&log, &index, &CriticalThreads::new(), Revision::ZERO, |_| {});
             let follow = engine
                 .set(Relation::Follow(user("viewer"), user("author")), true)
                 .await
@@ -307,7 +307,10 @@ impl World {
             };
             let once = Some(request_id("once"));
             let of_author = publish("author", post("a post").into(), once).await;
-            let draft = Draft { reply_to: Some(PostId::at(of_author)), ..post("a reply").into() };
+            let draft = Draft {
+                reply_to: Some(PostId::from_revision(of_author)),
+                ..post("a reply").into()
+            };
             let reply = publish("answerer", draft, None).await;
             let mention = publish("answerer", post("of @author").into(), None).await;
             // Near the post the repost would be left out.
@@ -316,11 +319,12 @@ impl World {
             }
             let own = publish("reposter", post("a post of mine").into(), None).await;
             let react = async |kind, name, of| {
-                engine.react(kind, user(name), PostId::at(of)).await.unwrap().revision
+                engine.react(kind, user(name), PostId::from_revision(of)).await.unwrap().revision
             };
             let repost = react(ReactionKind::Repost, "reposter", of_author).await;
             let like = react(ReactionKind::Like, "viewer", of_author).await;
-            let deletion = engine.delete(user("reposter"), PostId::at(own)).await.unwrap();
+            let deletion =
+                engine.delete(user("reposter"), PostId::from_revision(own)).await.unwrap();
             within("the engine to stop", engine.stop()).await;
             let deletion = deletion.revision;
             Places { follow, post: of_author, reply, repost, mention, like, deletion }
@@ -329,16 +333,16 @@ impl World {
     }
 
     fn open(&self) -> (Engine, Arc<AlteredLog<Hole>>) {
-        self.open_for(&Vital::new(), Revision::ZERO, |_| {})
+        self.open_for(&CriticalThreads::new(), Revision::ZERO, |_| {})
     }
 
     fn open_for(
         &self,
-        vital: &Vital,
+        critical: &CriticalThreads,
         hole: Revision,
         change: impl FnOnce(&mut Limits),
     ) -> (Engine, Arc<AlteredLog<Hole>>) {
-        open(&self.log, &self.index, vital, hole, change)
+        open(&self.log, &self.index, critical, hole, change)
     }
 }
 
@@ -346,19 +350,20 @@ impl World {
 fn open(
     log: &Disk,
     index: &Disk,
-    vital: &Vital,
+    critical: &CriticalThreads,
     hole: Revision,
     change: impl FnOnce(&mut Limits),
 ) -> (Engine, Arc<AlteredLog<Hole>>) {
-    let mut limits = Limits { post_cache_bytes: 1, ..Limits::default() };
+    let mut limits = Limits { post_cache_bytes_max: 1, ..Limits::default() };
     change(&mut limits);
-    let log = LocalLog::on_storage(log.clone(), "log", OPTIONS).unwrap();
-    let index = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
+    let log = LocalLog::with_files(log.clone(), "log", OPTIONS).unwrap();
+    let index =
+        Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention).unwrap();
     let (met, spared) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let hole = Hole { at: AtomicU64::new(hole.get()), met, spared };
     let log = AlteredLog::new(Arc::new(log), hole);
     let shared = Arc::clone(&log) as Arc<dyn Log>;
-    let engine = Engine::open_indexed(shared, index, &limits, Clock::system(), vital).unwrap();
+    let engine = Engine::open_indexed(shared, index, &limits, Clock::system(), critical).unwrap();
     (engine, log)
 }
 
@@ -441,12 +446,12 @@ fn authored(name: &str) -> AuthorFeed {
 }
 
 fn thread(post: Revision) -> GetThread {
-    let post = PostId::at(post);
+    let post = PostId::from_revision(post);
     GetThread { viewer: user("viewer"), post, depth_max: 3, replies_max: 10, after: None }
 }
 
 fn replies(post: Revision) -> PostList {
-    PostList::Replies(PostId::at(post))
+    PostList::Replies(PostId::from_revision(post))
 }
 
 /// Changes a byte of `bytes` wherever the file has them.

@@ -182,9 +182,9 @@ impl Setting for Indexed {
         Core::indexed(|limits| {
             limits.recent_revisions_per_author_max = 2;
             limits.index_events_max = 5;
-            limits.index_interval = Duration::from_millis(1);
-            limits.reads_max = 1;
-            limits.post_cache_bytes = 1 << 10;
+            limits.index_write_delay_max = Duration::from_millis(1);
+            limits.concurrent_reads_max = 1;
+            limits.post_cache_bytes_max = 1 << 10;
             change(limits);
         })
     }
@@ -202,7 +202,7 @@ struct EngineTest<S> {
 impl<S> EngineTest<S> {
     fn act(&mut self, act: &Act) -> Outcome {
         // A name of a post that is none: what is at that revision is no post, or nothing.
-        let none = PostId::at(Revision::new(u64::MAX >> 2));
+        let none = PostId::from_revision(Revision::new(u64::MAX >> 2));
         let post_id = |number: usize| self.posts.get(number).copied().unwrap_or(none);
         let outcome = self.runtime.block_on(async {
             match *act {
@@ -245,7 +245,7 @@ impl<S> EngineTest<S> {
             }
         });
         if let Outcome::Post { revision, deduplicated: false } = outcome {
-            self.posts.push(PostId::at(Revision::new(revision)));
+            self.posts.push(PostId::from_revision(Revision::new(revision)));
         }
         outcome
     }

@@ -1,4 +1,4 @@
-//! Free space on the disk, looked at before it runs out.
+//! Free space on the disk: writes are refused before it runs out. Never frees any.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -6,31 +6,33 @@ use std::time::{Duration, Instant};
 
 use super::error::Error;
 
-/// How long an answer is trusted. In that time a log at full speed writes some tens of MiB, well
-/// below the reserve.
-const TRUSTED_FOR: Duration = Duration::from_millis(100);
+/// How long a measurement stays valid. In that time a log at full speed writes some tens of MiB,
+/// well below the reserve.
+const MEASUREMENT_AGE_MAX: Duration = Duration::from_millis(100);
 
-/// Refuses writes while the disk that holds a folder is nearly full.
+/// Refuses writes while the disk of a folder is nearly full.
 #[derive(Debug)]
-pub(super) struct Space {
+pub(super) struct FreeSpace {
     dir: PathBuf,
+    /// The reserve: bytes that must stay free.
     bytes_min: u64,
-    last_look: Mutex<Option<(Instant, u64)>>,
+    /// When it was measured, and the free bytes.
+    last_measurement: Mutex<Option<(Instant, u64)>>,
 }
 
-impl Space {
+impl FreeSpace {
     pub(super) fn new(dir: PathBuf, bytes_min: u64) -> Self {
-        Self { dir, bytes_min, last_look: Mutex::new(None) }
+        Self { dir, bytes_min, last_measurement: Mutex::new(None) }
     }
 
     /// Fails with [`Error::DiskFull`] while less than the reserve is free.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let mut last_look = self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes_free = match *last_look {
-            Some((at, bytes_free)) if at.elapsed() < TRUSTED_FOR => bytes_free,
+        let mut last = self.last_measurement.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes_free = match *last {
+            Some((at, bytes_free)) if at.elapsed() < MEASUREMENT_AGE_MAX => bytes_free,
             _ => {
                 let bytes_free = self.bytes_free()?;
-                *last_look = Some((Instant::now(), bytes_free));
+                *last = Some((Instant::now(), bytes_free));
                 bytes_free
             }
         };
@@ -40,8 +42,7 @@ impl Space {
         Ok(())
     }
 
-    /// Fails with [`Error::NoRoomForCopy`] if less than the reserve would be left beside a copy of
-    /// so many bytes.
+    /// Fails with [`Error::NoRoomForCopy`] if a copy of `bytes` would leave less than the reserve.
     pub(super) fn check_for_copy(&self, bytes: u64) -> Result<(), Error> {
         let bytes_free = self.bytes_free()?;
         let bytes_needed = self.bytes_min.saturating_add(bytes);

@@ -1,4 +1,10 @@
-//! Where a log's file is, and how another takes its place. Knows nothing of what is in it.
+//! The files of the log: the current one, and a copy that replaces it. Never reads a table.
+//!
+//! ```text
+//!   log.redb             the current file
+//!   log.redb.new         a new log; renamed to log.redb when its tables are durable
+//!   log.redb.compacted   a copy by a compaction; renamed over log.redb when it is complete
+//! ```
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -8,85 +14,86 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, StorageBackend};
 
-use super::Options;
+use super::StorageOptions;
 use crate::storage::error::Error;
+use crate::storage::free_space::FreeSpace;
 use crate::storage::index::FILES;
 use crate::storage::redb_file::{builder, storage};
-use crate::storage::space::Space;
 
-/// Where the file in use is, and a copy of it while one is being made.
-pub(super) trait Place: Send + Sync + std::fmt::Debug {
-    /// The name of the copy, for errors.
+/// The current file of a log, and a copy of it during a compaction.
+pub(super) trait LogFiles: Send + Sync + std::fmt::Debug {
+    /// The path of the copy, for errors.
     fn copy_name(&self) -> &Path;
 
-    /// Fails with [`Error::DiskFull`] while so little space is left that nothing more is written.
+    /// Fails with [`Error::DiskFull`] while less than the reserve is free.
     fn check_room(&self) -> Result<(), Error>;
 
-    /// Makes an empty copy, if there is room for all of it. Nobody has another.
+    /// Creates an empty copy, if the disk has room for a copy of the whole log. No other copy may
+    /// be open.
     fn make_copy(&self) -> Result<Database, Error>;
 
-    /// Puts the copy, whose content is durable, in the place of the file in use. That is durable
-    /// when it returns. If it fails, or is cut off, either of them is in use from then on.
+    /// Makes the copy the current file. The content of the copy must be durable; the exchange is
+    /// durable when it returns. After a failure or a crash the next opening finds either file.
     fn exchange(&self) -> Result<(), Error>;
 
-    /// Removes the copy, which nobody has open.
+    /// Removes the copy, which must not be open.
     fn remove_copy(&self) -> Result<(), Error>;
 
-    /// Fails if the file in use is not where the next opening looks for it.
+    /// Fails if the next opening would not find the current file.
     fn check(&self) -> Result<(), Error>;
 }
 
-/// Storage of a caller's for the file of a log, for where there is no folder.
-pub trait Files: Send + Sync + std::fmt::Debug + 'static {
+/// Storage that the caller provides for the file of a log or an index, without a folder.
+pub trait StorageFiles: Send + Sync + std::fmt::Debug + 'static {
     /// A file.
     type File: StorageBackend;
 
-    /// The one in use; empty, if the log is new.
+    /// The current file; empty for a new log or index.
     fn current(&self) -> Self::File;
 
-    /// Another, empty one beside it. Those that were made before are not needed any more.
+    /// Creates an empty copy. Earlier copies are not used any more.
     fn make_copy(&self) -> io::Result<Self::File>;
 
-    /// Puts the copy that was made last in the place of the file in use, which is durable when
-    /// it returns.
+    /// Makes the last copy the current file. Durable when it returns.
     fn exchange(&self) -> io::Result<()>;
 }
 
-/// A folder, locked for this process.
+/// The log's files in a folder, which is locked by this process.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct LogFolder {
     dir: PathBuf,
     file: PathBuf,
     copy: PathBuf,
     cache_bytes: usize,
-    space: Space,
-    /// The device and the number of the file in use, once it is open. Held while another takes its
-    /// place.
+    space: FreeSpace,
+    /// The device and the inode of the current file, once it is open. Locked during an exchange.
     in_use: Mutex<Option<(u64, u64)>>,
-    /// Held for its lock, which ends with the process or with this.
+    /// The open lock file: the lock ends when it is closed.
     _lock: File,
 }
 
-/// Storage of the caller's.
+/// The log's file in storage that the caller provides.
 #[derive(Debug)]
-pub(super) struct Shelf<F> {
+pub(super) struct CustomLogFiles<F> {
     files: F,
     file: PathBuf,
     copy: PathBuf,
     cache_bytes: usize,
 }
 
-impl Folder {
-    /// Takes the folder, making it if it is not there, and removes what a crash left in it. Not if
-    /// the log is gone from it: what is made from a log is never there without one.
-    pub(super) fn take(dir: &Path, options: Options) -> Result<Self, Error> {
+impl LogFolder {
+    /// Locks the folder, which it creates if necessary, and removes an unfinished copy.
+    ///
+    /// Fails with [`Error::Missing`] if the folder has a file that is derived from a log, but no
+    /// log.
+    pub(super) fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
         let folder = Self {
             _lock: lock(dir)?,
             dir: dir.to_owned(),
             file: dir.join("log.redb"),
             copy: dir.join("log.redb.compacted"),
             cache_bytes: options.cache_bytes,
-            space: Space::new(dir.to_owned(), options.disk_free_bytes_min),
+            space: FreeSpace::new(dir.to_owned(), options.disk_free_bytes_min),
             in_use: Mutex::default(),
         };
         if !is_there(&folder.file)? {
@@ -101,14 +108,14 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The name of the file in use.
+    /// The path of the current file.
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// The file in use. A new one gets its content from `begin` under another name first: a power
-    /// cut must not leave half a file under its own.
-    pub(super) fn open(
+    /// Opens the current file. If there is none, `begin` fills a new file under another name first:
+    /// a power cut must not leave an unfinished `log.redb`.
+    pub(super) fn open_file(
         &self,
         begin: impl FnOnce(&Database, &Path) -> Result<(), Error>,
     ) -> Result<Database, Error> {
@@ -146,7 +153,7 @@ impl Folder {
     }
 }
 
-impl Place for Folder {
+impl LogFiles for LogFolder {
     fn copy_name(&self) -> &Path {
         &self.copy
     }
@@ -158,7 +165,7 @@ impl Place for Folder {
     fn make_copy(&self) -> Result<Database, Error> {
         let file = fs::metadata(&self.file).map_err(|error| storage(&self.file, error))?;
         self.space.check_for_copy(file.len())?;
-        // One that could not be removed has what is to be erased in it.
+        // A copy that an earlier call could not remove has the posts that are to be erased.
         self.remove_copy()?;
         builder(self.cache_bytes).create(&self.copy).map_err(|error| storage(&self.copy, error))
     }
@@ -183,26 +190,26 @@ impl Place for Folder {
     }
 }
 
-impl<F: Files> Shelf<F> {
-    pub(super) fn new(files: F, name: &str, options: Options) -> Self {
+impl<F: StorageFiles> CustomLogFiles<F> {
+    pub(super) fn new(files: F, name: &str, options: StorageOptions) -> Self {
         let (file, copy) = (PathBuf::from(name), PathBuf::from(format!("{name}.compacted")));
         Self { files, file, copy, cache_bytes: options.cache_bytes }
     }
 
-    /// The name of the file in use.
+    /// The name of the current file.
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// The file in use.
-    pub(super) fn open(&self) -> Result<Database, Error> {
+    /// Opens the current file.
+    pub(super) fn open_file(&self) -> Result<Database, Error> {
         builder(self.cache_bytes)
             .create_with_backend(self.files.current())
             .map_err(|error| storage(&self.file, error))
     }
 }
 
-impl<F: Files> Place for Shelf<F> {
+impl<F: StorageFiles> LogFiles for CustomLogFiles<F> {
     fn copy_name(&self) -> &Path {
         &self.copy
     }
@@ -235,7 +242,7 @@ fn is_there(file: &Path) -> Result<bool, Error> {
     file.try_exists().map_err(|error| storage(file, error))
 }
 
-/// The device that a file is on, and its number there: another file has others.
+/// The device and the inode of a file. Together they identify it.
 fn number_of(file: &Path) -> io::Result<(u64, u64)> {
     let metadata = fs::metadata(file)?;
     Ok((metadata.dev(), metadata.ino()))
@@ -248,7 +255,7 @@ fn remove(file: &Path) -> Result<(), Error> {
     }
 }
 
-/// Takes the folder for this process, and writes into the lock file who has it.
+/// Locks the folder for this process, and writes the process id into the lock file.
 fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     fs::create_dir_all(dir).map_err(|error| storage(dir, error))?;
@@ -259,7 +266,7 @@ fn lock(dir: &Path) -> Result<File, Error> {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Who has it is a help in the message, and may be missing from it.
+            // The holder is only a help in the message, which may lack it.
             let _ = file.read_to_string(&mut holder);
             let holder = Some(holder.trim().to_owned()).filter(|holder| !holder.is_empty());
             return Err(Error::InUse { dir: dir.to_owned(), holder });
@@ -271,9 +278,9 @@ fn lock(dir: &Path) -> Result<File, Error> {
         file.rewind()?;
         writeln!(file, "process {}", std::process::id())
     };
-    // Likewise: on a full disk there is no room for it.
+    // Not an error either: a full disk has no room for it.
     if let Err(error) = name_holder() {
-        tracing::debug!(%error, "the lock does not say who has it");
+        tracing::debug!(%error, "the lock file does not name its holder");
     }
     Ok(file)
 }

@@ -1,16 +1,17 @@
-//! The table of facts that are read when they are asked for. IndexRows come and go, anywhere.
+//! The table of the records that are not kept in memory. Records are set and removed at any
+//! position; each list of them is sorted by position.
 //!
 //! ```text
-//!   (1, 7, 3) ──▶ value, check ◀┐ the check of a row is over the key before it,
+//!   (1, 7, 3) ──▶ value, check ◀┐ the check of a row covers the key of the row before it,
 //!   (1, 7, 9) ──▶ value, check ─┘ its own key, and its value
 //!   …
-//!   END       ──▶ 0, check        always there
+//!   END       ──▶ 0, check        always exists
 //! ```
 //!
-//! So a row that is not what was written is found when it is read, and one that is gone is found by
-//! the row after it: whoever reads looks at that too, also to say that there is nothing. And each
-//! read sees for itself that the rows it came to are on the two sides of the place it asked for.
-//! What a check cannot tell is a table that is, as a whole, one of an earlier moment.
+//! A changed row fails its check when it is read. A missing row makes the check of the next row
+//! fail: each read verifies that row too, also before it answers that there is no record. Each read
+//! also verifies that the rows it found are on the two sides of its position. It never detects that
+//! the whole table is of an earlier state.
 
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -19,34 +20,36 @@ use redb::{ReadableTable, Table, TableDefinition};
 use super::rows::StoredKey;
 use super::tables::check;
 
-/// Key → value and check.
-pub(super) const FACTS: TableDefinition<'_, StoredKey, Stored> = TableDefinition::new("facts");
+/// Key → value and check. Its name in the file is older than the word record.
+pub(super) const RECORDS: TableDefinition<'_, StoredKey, CheckedValue> =
+    TableDefinition::new("facts");
 
-pub(super) type Stored = (u128, u64);
+/// The value, and the check of its row.
+pub(super) type CheckedValue = (u128, u64);
 
-/// Stands for the key before the first.
+/// The key before the first: no row has it.
 const START: StoredKey = (0, 0, 0);
-/// After all keys.
+/// The key of the last row.
 const END: StoredKey = (u8::MAX, u64::MAX, u64::MAX);
 
-/// What the facts of a list are about: their table, and their subject.
-pub(super) type About = (u8, u64);
+/// The key of a list of records: its table and its subject.
+pub(super) type ListKey = (u8, u64);
 
 #[derive(Clone, Copy, Debug)]
-struct Row {
+struct ChainedRow {
     key: StoredKey,
     value: u128,
     check: u64,
 }
 
-/// Puts in what every table of facts has.
-pub(super) fn begin(table: &mut Table<'_, StoredKey, Stored>) -> Result<(), redb::Error> {
+/// Inserts the row at [`END`].
+pub(super) fn begin(table: &mut Table<'_, StoredKey, CheckedValue>) -> Result<(), redb::Error> {
     insert(table, START, END, 0)
 }
 
-/// Makes something a fact, or none.
+/// Sets the record at `key`, or removes it. The rows before and after it are verified.
 pub(super) fn put(
-    table: &mut Table<'_, StoredKey, Stored>,
+    table: &mut Table<'_, StoredKey, CheckedValue>,
     key: StoredKey,
     value: Option<u128>,
 ) -> Result<(), redb::Error> {
@@ -69,23 +72,23 @@ pub(super) fn put(
     }
 }
 
-/// A fact, if it is one.
+/// The value of the record at `key`; `None` if there is none.
 pub(super) fn get(
-    table: &impl ReadableTable<StoredKey, Stored>,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
     key: StoredKey,
 ) -> Result<Option<u128>, redb::Error> {
     let row = first_from(table, last_below(table, key)?, key)?;
     Ok((row.key == key).then_some(row.value))
 }
 
-/// The facts at places below `before`, highest first, at most `max`.
+/// The records of `list` at positions below `before`, highest first, at most `max`.
 pub(super) fn list_before(
-    table: &impl ReadableTable<StoredKey, Stored>,
-    about: About,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
+    list: ListKey,
     before: u64,
     max: usize,
 ) -> Result<Vec<(u64, u128)>, redb::Error> {
-    let before = (about.0, about.1, before);
+    let before = (list.0, list.1, before);
     let mut older = table.range(..before)?.rev();
     let newer = table.range(before..)?.next();
     let mut newer = newer.transpose()?.map(|row| read(&row)).ok_or_else(|| broken(before))?;
@@ -103,20 +106,20 @@ pub(super) fn list_before(
             found.push((newer.key.2, newer.value));
         }
         match row {
-            Some(row) if row.is_about(about) && found.len() < max => newer = row,
+            Some(row) if row.is_in(list) && found.len() < max => newer = row,
             _ => return Ok(found),
         }
     }
 }
 
-/// The facts at places above `after`, lowest first, at most `max`.
+/// The records of `list` at positions above `after`, lowest first, at most `max`.
 pub(super) fn list_after(
-    table: &impl ReadableTable<StoredKey, Stored>,
-    about: About,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
+    list: ListKey,
     after: u64,
     max: usize,
 ) -> Result<Vec<(u64, u128)>, redb::Error> {
-    let after = (about.0, about.1, after);
+    let after = (list.0, list.1, after);
     let previous = table.range(..=after)?.next_back().transpose()?;
     let mut previous = previous.map_or(START, |row| read(&row).key);
     if previous > after {
@@ -129,25 +132,25 @@ pub(super) fn list_after(
             return Err(broken(after));
         }
         verify(previous, &row)?;
-        if !row.is_about(about) || found.len() >= max {
+        if !row.is_in(list) || found.len() >= max {
             return Ok(found);
         }
         found.push((row.key.2, row.value));
         previous = row.key;
     }
-    // There is always an end.
+    // The row at END was not found.
     Err(broken(after))
 }
 
-impl Row {
-    fn is_about(&self, about: About) -> bool {
-        (self.key.0, self.key.1) == about
+impl ChainedRow {
+    fn is_in(&self, list: ListKey) -> bool {
+        (self.key.0, self.key.1) == list
     }
 }
 
 /// The last key below `key`.
 fn last_below(
-    table: &impl ReadableTable<StoredKey, Stored>,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
     key: StoredKey,
 ) -> Result<StoredKey, redb::Error> {
     let row = table.range(..key)?.next_back().transpose()?;
@@ -155,12 +158,12 @@ fn last_below(
     if below < key { Ok(below) } else { Err(broken(key)) }
 }
 
-/// The first row from `key` on, which comes right after `previous`.
+/// The first row from `key` on, verified to follow `previous`.
 fn first_from(
-    table: &impl ReadableTable<StoredKey, Stored>,
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
     previous: StoredKey,
     key: StoredKey,
-) -> Result<Row, redb::Error> {
+) -> Result<ChainedRow, redb::Error> {
     let row = table.range(key..)?.next().transpose()?;
     let row = row.map(|row| read(&row)).filter(|row| row.key >= key);
     let row = row.ok_or_else(|| broken(key))?;
@@ -168,26 +171,31 @@ fn first_from(
     Ok(row)
 }
 
-fn read((key, stored): &(redb::AccessGuard<'_, StoredKey>, redb::AccessGuard<'_, Stored>)) -> Row {
+fn read(
+    (key, stored): &(redb::AccessGuard<'_, StoredKey>, redb::AccessGuard<'_, CheckedValue>),
+) -> ChainedRow {
     let (key, (value, check)) = (key.value(), stored.value());
-    Row { key, value, check }
+    ChainedRow { key, value, check }
 }
 
-fn verify(previous: StoredKey, row: &Row) -> Result<(), redb::Error> {
-    let is_whole = check::chained_fact(previous, row.key, row.value) == row.check;
+/// Fails if the check of `row` does not cover `previous` as the key before it.
+fn verify(previous: StoredKey, row: &ChainedRow) -> Result<(), redb::Error> {
+    let is_whole = check::chained_record(previous, row.key, row.value) == row.check;
     if is_whole { Ok(()) } else { Err(broken(row.key)) }
 }
 
 fn insert(
-    table: &mut Table<'_, StoredKey, Stored>,
+    table: &mut Table<'_, StoredKey, CheckedValue>,
     previous: StoredKey,
     key: StoredKey,
     value: u128,
 ) -> Result<(), redb::Error> {
-    table.insert(key, (value, check::chained_fact(previous, key, value)))?;
+    table.insert(key, (value, check::chained_record(previous, key, value)))?;
     Ok(())
 }
 
-fn broken((table, subject, place): StoredKey) -> redb::Error {
-    redb::Error::Corrupted(format!("facts of table {table} about {subject} at {place} are missing"))
+fn broken((table, subject, position): StoredKey) -> redb::Error {
+    redb::Error::Corrupted(format!(
+        "records of table {table} and subject {subject} at {position} are missing"
+    ))
 }

@@ -1,10 +1,10 @@
-//! Where the index's files are: the one in use, and one that is being made to take its place. Knows
-//! nothing of what is in them.
+//! The files of the index: the current one, and a new one that replaces it. Never reads a table.
 //!
 //! ```text
-//!   index.redb        in use, until another is whole
-//!   index.redb.new    being made, from the log; renamed once it is whole, or if there is none
-//!   index.busy        while one of them is opened or written, see probe.rs
+//!   index.redb        the current file
+//!   index.redb.new    a rebuild; renamed to index.redb when it is complete, or when there is no
+//!                     index.redb
+//!   index.busy        exists while one of them is opened or written, see probe.rs
 //! ```
 
 use std::fs::{self, File};
@@ -16,68 +16,69 @@ use std::time::{Duration, Instant};
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
-use super::blocks::{self, Blocks, Damage};
-use super::probe::{Finding, Probe};
+use super::blocks::{self, CheckedBlocks, Damage};
+use super::probe::{Probe, ProbeResult};
 use super::{Error, FORMAT, FORMAT_WITHOUT_BLOCKS};
-use crate::storage::Files;
+use crate::storage::StorageFiles;
 use crate::storage::redb_file::{builder, storage};
 
-/// How long to wait for another process to let go of a file: one that looked into it for a start
-/// that was killed.
+/// How long to wait until another process closes a file: the probe of a start that was killed may
+/// still have it open.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
-/// How often is looked whether it has.
-const RELEASE_LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// Time between two attempts to open such a file.
+const RELEASE_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Which of the files.
+/// One of the two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
-    /// The one in use.
+pub(super) enum FileRole {
+    /// The file in use.
     Current,
-    /// The one that is being made.
+    /// The file of a rebuild.
     New,
 }
 
-/// Where the files are.
-pub(super) trait Home: Send + Sync + std::fmt::Debug {
-    /// The name of a file, for messages.
-    fn name(&self, which: Which) -> &Path;
+/// The two files of an index.
+pub(super) trait IndexFiles: Send + Sync + std::fmt::Debug {
+    /// The path of a file.
+    fn name(&self, role: FileRole) -> &Path;
 
-    /// Whether a file is there.
-    fn is_there(&self, which: Which) -> Result<bool, Error>;
+    /// Whether a file exists.
+    fn exists(&self, role: FileRole) -> Result<bool, Error>;
 
-    /// Opens a file; `None` if it is not there.
-    fn open(&self, which: Which) -> Result<Option<Opened>, Error>;
+    /// Opens a file; `None` if it does not exist.
+    fn open(&self, role: FileRole) -> Result<Option<OpenDatabase>, Error>;
 
-    /// Makes an empty new file, in the place of one that was being made.
-    fn make(&self) -> Result<Opened, Error>;
+    /// Creates an empty new file. An unfinished new file is removed.
+    fn create_new(&self) -> Result<OpenDatabase, Error>;
 
-    /// Puts the new file in the place of the one in use.
-    fn put_in_place(&self) -> Result<(), Error>;
+    /// Makes the new file the current one. It replaces the current file, if there is one.
+    fn install_new(&self) -> Result<(), Error>;
 
     /// Removes a file, which may be open.
-    fn remove(&self, which: Which) -> Result<(), Error>;
+    fn remove(&self, role: FileRole) -> Result<(), Error>;
 
-    /// Notes that something begins over which the process may die by a damaged file.
-    fn begin_risk(&self);
+    /// Records on disk that a file is about to be used: a damaged file may abort the process.
+    fn mark_busy(&self);
 
-    /// It is over, and the process lives.
-    fn end_risk(&self);
+    /// Removes the record of [`IndexFiles::mark_busy`].
+    fn clear_busy(&self);
 }
 
-/// An open file, and what is found to be damaged in it.
-pub(super) type Opened = (Database, Damage);
+/// An open file, and the damage that reads of it find.
+pub(super) type OpenDatabase = (Database, Damage);
 
-/// The file, which is there.
+/// Opens a file that exists, for reading and writing.
 pub(super) fn open_file(file: &Path) -> Result<FileBackend, redb::DatabaseError> {
     FileBackend::new(File::options().read(true).write(true).open(file)?)
 }
 
-/// Opens what is in `backend`, the storage of `file`, or begins it.
+/// Opens the database in `backend`, which is the storage of `file`; an empty one gets a new
+/// database.
 pub(super) fn open_blocks(
     backend: impl StorageBackend,
     file: &Path,
     cache_bytes: usize,
-) -> Result<Opened, Error> {
+) -> Result<OpenDatabase, Error> {
     let mut magic = blocks::MAGIC;
     if backend.len().map_err(|error| storage(file, error))? >= magic.len() as u64 {
         backend.read(0, &mut magic).map_err(|error| storage(file, error))?;
@@ -87,40 +88,40 @@ pub(super) fn open_blocks(
         return Err(Error::OtherFormat { file, found, supported: FORMAT });
     }
     let damage = Damage::default();
-    let backend = Blocks::new(backend, damage.clone());
+    let backend = CheckedBlocks::new(backend, damage.clone());
     let opened = builder(cache_bytes).create_with_backend(backend);
     Ok((opened.map_err(|error| storage(file, error))?, damage))
 }
 
-/// What may end the process, while this lives.
-pub(super) struct Risk<'a>(&'a dyn Home);
+/// While it lives, the files are marked busy.
+pub(super) struct BusyMark<'a>(&'a dyn IndexFiles);
 
-impl<'a> Risk<'a> {
-    pub(super) fn begin(home: &'a dyn Home) -> Self {
-        home.begin_risk();
-        Self(home)
+impl<'a> BusyMark<'a> {
+    pub(super) fn new(files: &'a dyn IndexFiles) -> Self {
+        files.mark_busy();
+        Self(files)
     }
 }
 
-impl Drop for Risk<'_> {
+impl Drop for BusyMark<'_> {
     fn drop(&mut self) {
-        self.0.end_risk();
+        self.0.clear_busy();
     }
 }
 
-/// A folder, which the log holds.
+/// The index's files in a data folder that the log has locked.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct IndexFolder {
     dir: PathBuf,
     current: PathBuf,
     new: PathBuf,
     busy: PathBuf,
     cache_bytes: usize,
-    /// Only if a process has died over a file before this one began.
+    /// `None` unless `index.busy` existed at the start: then a process died over a file.
     probe: Option<Probe>,
 }
 
-impl Folder {
+impl IndexFolder {
     pub(super) fn new(dir: &Path, cache_bytes: usize, probe: Option<Probe>) -> Self {
         let [current, new] = super::FILES.map(|name| dir.join(name));
         let busy = dir.join("index.busy");
@@ -128,46 +129,46 @@ impl Folder {
         Self { dir: dir.to_owned(), current, new, busy, cache_bytes, probe }
     }
 
-    /// Whether a file may be opened. One over which a process has died is opened by another first:
-    /// mostly it was killed, and the file is whole.
+    /// Whether this process may open `file`. After a process died over a file, a probe opens it
+    /// first. Mostly the process was killed, and the file is undamaged.
     fn may_open(&self, file: &Path) -> bool {
         let Some(probe) = &self.probe else { return true };
-        match probe.look_into(file) {
-            Finding::Harmless => true,
-            Finding::Deadly(how) => {
+        match probe.run(file) {
+            ProbeResult::Harmless => true,
+            ProbeResult::Fatal(how) => {
                 let file = file.display();
-                tracing::warn!(%file, how, "the index ends the process that opens it");
+                tracing::warn!(%file, how, "the index aborts each process that opens it");
                 false
             }
-            Finding::Unknown(why) => {
+            ProbeResult::Unknown(why) => {
                 let file = file.display();
-                tracing::warn!(%file, why, "whether the index can be opened is not known");
+                tracing::warn!(%file, why, "the probe of the index failed; the index is opened");
                 true
             }
         }
     }
 }
 
-impl Home for Folder {
-    fn name(&self, which: Which) -> &Path {
-        match which {
-            Which::Current => &self.current,
-            Which::New => &self.new,
+impl IndexFiles for IndexFolder {
+    fn name(&self, role: FileRole) -> &Path {
+        match role {
+            FileRole::Current => &self.current,
+            FileRole::New => &self.new,
         }
     }
 
-    fn is_there(&self, which: Which) -> Result<bool, Error> {
-        let file = self.name(which);
+    fn exists(&self, role: FileRole) -> Result<bool, Error> {
+        let file = self.name(role);
         file.try_exists().map_err(|error| storage(file, error))
     }
 
-    fn open(&self, which: Which) -> Result<Option<Opened>, Error> {
-        let file = self.name(which);
-        if !self.is_there(which)? {
+    fn open(&self, role: FileRole) -> Result<Option<OpenDatabase>, Error> {
+        let file = self.name(role);
+        if !self.exists(role)? {
             return Ok(None);
         }
         if !self.may_open(file) {
-            let what = "opening it ends the process".to_owned();
+            let what = "a process that opens it aborts".to_owned();
             return Err(Error::Damaged { file: file.to_owned(), what });
         }
         let began = Instant::now();
@@ -176,7 +177,7 @@ impl Home for Folder {
                 Err(redb::DatabaseError::DatabaseAlreadyOpen)
                     if began.elapsed() < RELEASE_TIME_MAX =>
                 {
-                    std::thread::sleep(RELEASE_LOOK_INTERVAL);
+                    std::thread::sleep(RELEASE_POLL_INTERVAL);
                 }
                 opened => {
                     let opened = opened.map_err(|error| storage(file, error))?;
@@ -186,15 +187,15 @@ impl Home for Folder {
         }
     }
 
-    fn make(&self) -> Result<Opened, Error> {
-        self.remove(Which::New)?;
+    fn create_new(&self) -> Result<OpenDatabase, Error> {
+        self.remove(FileRole::New)?;
         let file = File::options().read(true).write(true).create_new(true).open(&self.new);
         let file = file.map_err(|error| storage(&self.new, error))?;
         let file = FileBackend::new(file).map_err(|error| storage(&self.new, error))?;
         open_blocks(file, &self.new, self.cache_bytes)
     }
 
-    fn put_in_place(&self) -> Result<(), Error> {
+    fn install_new(&self) -> Result<(), Error> {
         let rename = || {
             File::open(&self.new)?.sync_all()?;
             fs::rename(&self.new, &self.current)?;
@@ -203,42 +204,43 @@ impl Home for Folder {
         rename().map_err(|error| storage(&self.current, error))
     }
 
-    fn remove(&self, which: Which) -> Result<(), Error> {
-        let file = self.name(which);
+    fn remove(&self, role: FileRole) -> Result<(), Error> {
+        let file = self.name(role);
         match fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(storage(file, error)),
             _ => Ok(()),
         }
     }
 
-    fn begin_risk(&self) {
-        // Where it cannot be noted, a death is not noticed, and nothing else is lost.
+    fn mark_busy(&self) {
+        // Without the mark a crash over the index is not noticed; nothing else is lost.
         if let Err(error) = fs::write(&self.busy, "") {
-            tracing::debug!(%error, "the index is used without a note of it");
+            tracing::debug!(%error, "the index is used without its busy mark");
         }
     }
 
-    fn end_risk(&self) {
+    fn clear_busy(&self) {
         if let Err(error) = fs::remove_file(&self.busy) {
-            tracing::debug!(%error, "the note that the index is used is left");
+            tracing::debug!(%error, "the busy mark of the index cannot be removed");
         }
     }
 }
 
-/// Storage of the caller's, for where there is no folder. What was being made is not found again.
+/// The index's files in storage that the caller provides, without a folder. An unfinished new file
+/// is not found again by the next opening.
 #[derive(Debug)]
-pub(super) struct Shelf<F> {
+pub(super) struct CustomIndexFiles<F> {
     files: F,
     file: PathBuf,
     new: PathBuf,
     cache_bytes: usize,
-    /// What is in use is not to be used any more.
+    /// The current file counts as removed.
     is_removed: AtomicBool,
-    /// What was made last is a copy; else it is the one in use, which was empty.
+    /// The last new file is a copy; else it is the current file, which was empty.
     is_copy: AtomicBool,
 }
 
-impl<F: Files> Shelf<F> {
+impl<F: StorageFiles> CustomIndexFiles<F> {
     pub(super) fn new(files: F, name: &str, cache_bytes: usize) -> Self {
         let (file, new) = (PathBuf::from(name), PathBuf::from(format!("{name}.new")));
         let (is_removed, is_copy) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -251,27 +253,27 @@ impl<F: Files> Shelf<F> {
     }
 }
 
-impl<F: Files> Home for Shelf<F> {
-    fn name(&self, which: Which) -> &Path {
-        match which {
-            Which::Current => &self.file,
-            Which::New => &self.new,
+impl<F: StorageFiles> IndexFiles for CustomIndexFiles<F> {
+    fn name(&self, role: FileRole) -> &Path {
+        match role {
+            FileRole::Current => &self.file,
+            FileRole::New => &self.new,
         }
     }
 
-    fn is_there(&self, which: Which) -> Result<bool, Error> {
-        let is_gone = which == Which::New || self.is_removed.load(Ordering::SeqCst);
+    fn exists(&self, role: FileRole) -> Result<bool, Error> {
+        let is_gone = role == FileRole::New || self.is_removed.load(Ordering::SeqCst);
         Ok(!is_gone && !self.is_empty()?)
     }
 
-    fn open(&self, which: Which) -> Result<Option<Opened>, Error> {
-        if !self.is_there(which)? {
+    fn open(&self, role: FileRole) -> Result<Option<OpenDatabase>, Error> {
+        if !self.exists(role)? {
             return Ok(None);
         }
         open_blocks(self.files.current(), &self.file, self.cache_bytes).map(Some)
     }
 
-    fn make(&self) -> Result<Opened, Error> {
+    fn create_new(&self) -> Result<OpenDatabase, Error> {
         let is_copy = self.is_removed.load(Ordering::SeqCst) || !self.is_empty()?;
         self.is_copy.store(is_copy, Ordering::SeqCst);
         if !is_copy {
@@ -281,7 +283,7 @@ impl<F: Files> Home for Shelf<F> {
         open_blocks(file, &self.new, self.cache_bytes)
     }
 
-    fn put_in_place(&self) -> Result<(), Error> {
+    fn install_new(&self) -> Result<(), Error> {
         if self.is_copy.swap(false, Ordering::SeqCst) {
             self.files.exchange().map_err(|error| storage(&self.file, error))?;
             self.is_removed.store(false, Ordering::SeqCst);
@@ -289,14 +291,14 @@ impl<F: Files> Home for Shelf<F> {
         Ok(())
     }
 
-    fn remove(&self, which: Which) -> Result<(), Error> {
-        if which == Which::Current {
+    fn remove(&self, role: FileRole) -> Result<(), Error> {
+        if role == FileRole::Current {
             self.is_removed.store(true, Ordering::SeqCst);
         }
         Ok(())
     }
 
-    fn begin_risk(&self) {}
+    fn mark_busy(&self) {}
 
-    fn end_risk(&self) {}
+    fn clear_busy(&self) {}
 }

@@ -1,7 +1,7 @@
-//! Threads that the process cannot live without.
+//! Critical threads: the process must end visibly when one of them fails or panics.
 //!
-//! When one of them fails or panics, the process is to end visibly: whoever holds the [`Vital`]
-//! hears of it. Nothing here restarts a thread.
+//! The owner of the [`CriticalThreads`] waits for the first failure, and ends the process. A thread
+//! is never restarted.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,50 +10,50 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-/// Starts vital threads and tells of the first that fails. Cheap to clone.
+/// Starts critical threads and reports the first failure. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Vital {
-    first_failure: Arc<watch::Sender<Option<Failure>>>,
+pub struct CriticalThreads {
+    first_failure: Arc<watch::Sender<Option<ThreadFailure>>>,
 }
 
-/// A vital thread failed: the process must end.
+/// The failure of a critical thread: the process must end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{part} failed: {reason}")]
-pub struct Failure {
-    /// The thread's name.
+pub struct ThreadFailure {
+    /// The name of the thread.
     pub part: String,
-    /// What happened, for the operator.
+    /// The error or the panic message, for the operator.
     pub reason: String,
 }
 
-impl Vital {
-    /// Nothing running, nothing failed.
+impl CriticalThreads {
+    /// No thread, no failure.
     #[must_use]
     pub fn new() -> Self {
         Self { first_failure: Arc::new(watch::Sender::new(None)) }
     }
 
-    /// Runs `work` on a thread named `part`. An `Err` or a panic is a [`Failure`].
+    /// Runs `work` on a new thread named `part`. An `Err` or a panic is a [`ThreadFailure`].
     ///
     /// # Errors
-    /// The machine gave no thread.
+    /// The operating system cannot start a thread.
     pub fn spawn<E: fmt::Display>(
         &self,
         part: impl Into<String>,
         work: impl FnOnce() -> Result<(), E> + Send + 'static,
     ) -> std::io::Result<JoinHandle<()>> {
-        let (vital, part) = (self.clone(), part.into());
+        let (critical, part) = (self.clone(), part.into());
         std::thread::Builder::new().name(part.clone()).spawn(move || {
             match catch_unwind(AssertUnwindSafe(work)) {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => vital.fail(part, error.to_string()),
-                Err(panic) => vital.fail(part, panic_message(panic.as_ref())),
+                Ok(Err(error)) => critical.fail(part, error.to_string()),
+                Err(panic) => critical.fail(part, panic_message(panic.as_ref())),
             }
         })
     }
 
-    /// Waits for the first failure; for ever, if there is none.
-    pub async fn failed(&self) -> Failure {
+    /// Waits for the first failure; forever if there is none.
+    pub async fn failed(&self) -> ThreadFailure {
         let mut first_failure = self.first_failure.subscribe();
         let failed = first_failure.wait_for(Option::is_some).await;
         let failure = failed.ok().and_then(|failure| failure.clone());
@@ -64,25 +64,25 @@ impl Vital {
         }
     }
 
-    /// The first failure, if there has been one.
+    /// The first failure; `None` if there was none.
     #[must_use]
-    pub fn failure(&self) -> Option<Failure> {
+    pub fn failure(&self) -> Option<ThreadFailure> {
         self.first_failure.borrow().clone()
     }
 
     fn fail(&self, part: String, reason: String) {
-        tracing::error!(part, reason, "a vital part failed");
+        tracing::error!(part, reason, "a critical thread failed");
         self.first_failure.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {
-                *first = Some(Failure { part, reason });
+                *first = Some(ThreadFailure { part, reason });
             }
             is_first
         });
     }
 }
 
-impl Default for Vital {
+impl Default for CriticalThreads {
     fn default() -> Self {
         Self::new()
     }

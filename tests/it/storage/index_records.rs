@@ -1,4 +1,4 @@
-//! Facts that are read from the index when they are asked for: a file that is not what was written
+//! Records that are read from the index when they are asked for: a file that is not what was written
 //! is refused, and never read as if less had happened.
 
 use std::collections::BTreeMap;
@@ -66,27 +66,27 @@ fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<
             let is_damaged = damaged.is_some_and(|(t, s, _)| (t, s) == (table, subject));
             let about = (table, subject);
             let all = usize::MAX;
-            same(snapshot.facts_after(about, 0, all), &expected, is_damaged);
-            same(snapshot.facts_before(about, u64::MAX, all), &newest_first, is_damaged);
+            same(snapshot.records_after(about, 0, all), &expected, is_damaged);
+            same(snapshot.records_before(about, u64::MAX, all), &newest_first, is_damaged);
 
             // By pages, and one by one: those that do not come by it are whole.
             let middle = PLACES / 2;
             let from = expected.partition_point(|&(place, _)| place <= middle);
             let page = &expected[from..expected.len().min(from + 7)];
-            may_be_refused(snapshot.facts_after(about, middle, 7), page, is_damaged);
+            may_be_refused(snapshot.records_after(about, middle, 7), page, is_damaged);
             let until = expected.partition_point(|&(place, _)| place < middle);
             let page: Vec<_> =
                 expected[until.saturating_sub(7)..until].iter().rev().copied().collect();
-            may_be_refused(snapshot.facts_before(about, middle, 7), &page, is_damaged);
+            may_be_refused(snapshot.records_before(about, middle, 7), &page, is_damaged);
             for place in (1..=PLACES).step_by(37) {
                 let key = (table, subject, place);
-                let fact = snapshot.fact(key, Residency::OnDisk);
-                may_be_refused(fact, &rows.get(&key).copied(), is_damaged);
+                let record = snapshot.record(key, Residency::OnDisk);
+                may_be_refused(record, &rows.get(&key).copied(), is_damaged);
             }
         }
     }
     if let Some(key) = damaged {
-        assert_refused(snapshot.fact(key, Residency::OnDisk));
+        assert_refused(snapshot.record(key, Residency::OnDisk));
     }
 }
 
@@ -119,10 +119,10 @@ fn assert_refused<T: std::fmt::Debug>(read: Result<T, Error>) {
 
 /// An index of many rows, written at random in many writes, and what is in it.
 fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u128>) {
-    let log = LocalLog::on_storage(Disk::default(), "log", OPTIONS).unwrap();
+    let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
-    let kept = Limits::default().request_id_kept;
-    let OpenedIndex { index, .. } = Index::on_storage(&disk, "index", &log, OPTIONS, kept).unwrap();
+    let kept = Limits::default().request_id_retention;
+    let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
     let mut all = BTreeMap::new();
     for number in 0..WRITES {
         let user = UserId::parse(&format!("user{number}")).unwrap();
@@ -135,7 +135,7 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
             // Even ones, so that a changed bit makes none of another.
             let key = (table, subject, 2 * random.u64(1..PLACES / 2));
             let value = (random.u8(..3) > 0).then(|| random.u128(..));
-            rows.put_fact(key, value, Residency::OnDisk);
+            rows.put_record(key, value, Residency::OnDisk);
             match value {
                 Some(value) => all.insert(key, value),
                 None => all.remove(&key),
@@ -149,6 +149,6 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
 }
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
-    let kept = Limits::default().request_id_kept;
-    Index::on_storage(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
+    let kept = Limits::default().request_id_retention;
+    Index::with_files(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
 }
