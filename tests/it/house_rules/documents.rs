@@ -1,9 +1,12 @@
 //! The documents: every relative link leads to a file, and to a heading, that exists; every document can be
-//! found from the README; and the README stays short.
+//! found from the README; the README stays short; and flags, calls and verbs are all listed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+
+use clap::CommandFactory;
+use whimbrel::cli::Cli;
 
 /// The documents outside of `docs/`, those of them that exist.
 const AT_THE_ROOT: [&str; 5] =
@@ -51,9 +54,46 @@ fn every_document_can_be_found_from_the_readme() {
 /// It is for a first reading: what is longer has a document of its own.
 #[test]
 fn the_readme_is_short() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let lines = fs::read_to_string(readme).unwrap().lines().count();
+    let lines = page("README.md").lines().count();
     assert!(lines <= README_LINES_MAX, "README.md has {lines} lines");
+}
+
+/// What can be set is described where operators look.
+#[test]
+fn every_flag_of_serve_is_described() {
+    let page = page("docs/operations.md");
+    let cli = Cli::command();
+    let serve = cli.find_subcommand("serve").unwrap();
+    let flags: Vec<_> = serve.get_arguments().filter(|flag| !flag.is_hide_set()).collect();
+    assert!(flags.len() > 10, "the flags were not found");
+    let is_described = |flag: &clap::Arg| {
+        let name = format!("| `--{}", flag.get_long().unwrap());
+        let variable = format!("`{}", flag.get_env().unwrap().to_str().unwrap());
+        page.lines().any(|line| line.starts_with(&name) && line.contains(&variable))
+    };
+    let missing: Vec<_> = flags.iter().filter(|flag| !is_described(flag)).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// What can be called, and typed, is listed where its users look.
+#[test]
+fn every_call_and_verb_is_listed() {
+    let page = page("docs/api.md");
+    let protos = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/whimbrel/v1");
+    let protos = fs::read_dir(protos).unwrap().map(|entry| entry.unwrap().path());
+    let protos: String = protos.map(|proto| fs::read_to_string(proto).unwrap()).collect();
+    let calls =
+        protos.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next());
+    let cli = Cli::command();
+    // These call a server for other ends than a single call, or none.
+    let others = ["serve", "import", "bench"];
+    let verbs =
+        cli.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| verb.get_name());
+    let names: Vec<_> = calls.chain(verbs.filter(|verb| !others.contains(verb))).collect();
+    assert!(names.len() > 40, "the calls and verbs were not found: {names:?}");
+    let missing: Vec<_> =
+        names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// The rules can be broken: made-up documents that do so are found out.
@@ -85,6 +125,10 @@ fn broken_links_are_found() {
     assert_eq!(finds("[![picture](b.svg)](docs/a.md)").len(), 1);
     assert_eq!(finds("[out](../README.md)").len(), 1);
     assert_eq!(finds("[root](/README.md)").len(), 1);
+}
+
+fn page(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 /// All documents, as paths from the root.
