@@ -22,6 +22,20 @@ pub struct LogId(u64);
 /// the feed as it is read, posts from before their author was followed included; after it, and
 /// everywhere in a cursor without it, the events of the feed as they happened. A stream that
 /// breaks inside its snapshot can so be resumed to the same end.
+///
+/// # Examples
+/// ```
+/// use whimbrel::model::{Cursor, LogId, Revision};
+///
+/// // A client has seen everything up to revision 40.
+/// let live = Cursor::after(LogId::new(7), Revision::new(40));
+/// assert_eq!(live.needs(), Revision::new(40));
+///
+/// // It is in a snapshot that was taken at revision 90, and has its items up to revision 40. A
+/// // server that has come only to 50 cannot go on with that.
+/// let in_snapshot = Cursor { snapshot_until: Revision::new(90), ..live };
+/// assert_eq!(in_snapshot.needs(), Revision::new(90));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The log.
