@@ -1,5 +1,6 @@
 //! What the log keeps of the parts of a text: a part of a record, see [`super::codec`]. Never checks
-//! them against the text: they were when they were accepted.
+//! them against the text: they were when they were accepted. Only those that are in no text at all are
+//! refused.
 
 use prost::Message;
 
@@ -67,9 +68,13 @@ fn part(facet: &Facet) -> Part {
 }
 
 fn facet(Part { start, bytes, is }: Part) -> Option<Facet> {
+    let end = start.checked_add(bytes)? as usize;
+    if end > TEXT_BYTES_MAX {
+        return None;
+    }
     Some(Facet {
         start: start as usize,
-        end: start as usize + bytes as usize,
+        end,
         feature: match is? {
             Is::Mention(name) => Feature::Mention(UserId::parse(&name).ok()?),
             Is::Link(link) => Feature::Link(Link::stored(&link)),
