@@ -41,6 +41,56 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const WINDOW_BYTES: u32 = 1 << 20;
 
 /// A connection to a server. Cloning it is cheap; clones share the connection.
+///
+/// # Examples
+/// Publishing a post and reading it, on a server in this process:
+///
+/// ```
+/// use whimbrel::api::v1::{NewsFeedRequest, PublishRequest};
+/// use whimbrel::client::Client;
+/// use whimbrel::config::{Config, Limits};
+/// use whimbrel::server::Server;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let config = Config {
+///     data_dir: folder.path().to_owned(),
+///     // Port 0 takes a free one.
+///     listen: vec!["127.0.0.1:0".parse()?],
+///     insecure: false,
+///     reflection: true,
+///     limits: Limits { disk_free_bytes_min: 0, ..Limits::default() },
+/// };
+/// let server = Server::open(config).await?;
+/// let address = server.address().to_string();
+///
+/// let session = async {
+///     let client = Client::connect(&address).await?;
+///     let post = PublishRequest {
+///         author_id: "bob".to_owned(),
+///         text: "Hello.".to_owned(),
+///         // The same id again would be answered with the same post.
+///         request_id: "1".to_owned(),
+///         ..Default::default()
+///     };
+///     let published = client.publish(post).await?.post;
+///
+///     // OK means durable, and what one call was answered every later call sees.
+///     let request = NewsFeedRequest { user_id: "bob".to_owned(), ..Default::default() };
+///     let page = client.news_feed(request).await?;
+///     assert_eq!(page.items[0].post, published);
+///     Ok::<(), whimbrel::client::Error>(())
+/// };
+/// // The server stops in order when the session has ended.
+/// let (ended, done) = tokio::sync::oneshot::channel();
+/// let serving = server.run(async { drop(done.await) });
+/// let (session, served) = tokio::join!(async { (session.await, ended.send(())).0 }, serving);
+/// session?;
+/// served?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,

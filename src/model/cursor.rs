@@ -21,6 +21,20 @@ pub struct LogId(u64);
 /// Inside a snapshot (`snapshot_until` > `after`) the items of the feed's page follow, with posts
 /// from before the follow of their author. After the snapshot, and in a cursor without one, the
 /// events of the feed follow. So a stream that breaks inside its snapshot resumes inside it.
+///
+/// # Examples
+/// ```
+/// use whimbrel::model::{Cursor, LogId, Revision};
+///
+/// // A client has seen everything up to revision 40.
+/// let live = Cursor::after(LogId::new(7), Revision::new(40));
+/// assert_eq!(live.required_revision(), Revision::new(40));
+///
+/// // It is in a snapshot that was taken at revision 90, and has its items up to revision 40. A
+/// // server that has come only to 50 cannot go on with that.
+/// let in_snapshot = Cursor { snapshot_until: Revision::new(90), ..live };
+/// assert_eq!(in_snapshot.required_revision(), Revision::new(90));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The log.
