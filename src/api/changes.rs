@@ -3,7 +3,7 @@
 
 use tonic::Status;
 
-use super::calls::Calls;
+use super::context::ServiceContext;
 use super::{fields, status, token, v1};
 use crate::engine::Changed;
 use crate::model::{PostId, Relation, UserId};
@@ -18,7 +18,7 @@ pub(super) struct ChangeResponse {
 
 /// Sets or ends the relation between two users. `other` is the name and the value of its field.
 pub(super) async fn between_users(
-    calls: &Calls,
+    context: &ServiceContext,
     (relation, on): (fn(UserId, UserId) -> Relation, bool),
     user_id: &str,
     other: (&'static str, &str),
@@ -26,21 +26,21 @@ pub(super) async fn between_users(
     let user = fields::user_id("user_id", user_id)?;
     let (field, other) = other;
     let other = fields::user_id(field, other)?;
-    let changed = calls.engine.set(relation(user, other), on).await;
-    changed.map(ChangeResponse::from).map_err(|error| status::of_engine_on(field, error))
+    let changed = context.engine.set(relation(user, other), on).await;
+    changed.map(ChangeResponse::from).map_err(|error| status::from_engine_on(field, error))
 }
 
 /// Sets or ends the relation of a user to a post.
 pub(super) async fn to_post(
-    calls: &Calls,
+    context: &ServiceContext,
     (relation, on): (fn(UserId, PostId) -> Relation, bool),
     user_id: &str,
     post_id: &str,
 ) -> Result<ChangeResponse, Status> {
     let user = fields::user_id("user_id", user_id)?;
     let post = fields::post_id("post_id", post_id)?;
-    let changed = calls.engine.set(relation(user, post), on).await;
-    changed.map(ChangeResponse::from).map_err(status::of_engine)
+    let changed = context.engine.set(relation(user, post), on).await;
+    changed.map(ChangeResponse::from).map_err(status::from_engine)
 }
 
 impl From<Changed> for ChangeResponse {

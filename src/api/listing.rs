@@ -9,7 +9,7 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 use tonic::Status;
 
-use super::calls::Calls;
+use super::context::ServiceContext;
 use super::token::{self, PageToken};
 use super::{fields, status};
 use crate::model::CursorError;
@@ -54,12 +54,12 @@ impl Listing {
     /// Checks the fields, and waits until this server has reached `at_least_cursor`. `rpc` and
     /// `options` are all else that the listing depends on.
     pub(super) async fn open(
-        calls: &Calls,
+        context: &ServiceContext,
         rpc: &'static str,
         options: &[&str],
         page: PageFields<'_>,
     ) -> Result<Self, Status> {
-        let Calls { engine, limits, .. } = calls;
+        let ServiceContext { engine, limits, .. } = context;
         let viewer = fields::user_id("user_id", page.user_id)?;
         let items_max = fields::items_max(
             "page_size",
@@ -73,7 +73,7 @@ impl Listing {
         let position = position(page.page_token, log, digest)?;
 
         let reached = engine.reached(at_least, limits.call_time_max).await;
-        reached.map_err(status::of_query)?;
+        reached.map_err(status::from_query)?;
         Ok(Self { viewer, items_max, position, log, digest })
     }
 
@@ -103,7 +103,7 @@ fn position(page_token: &str, log: LogId, digest: u64) -> Result<Option<PagePosi
     let token = token::decode_page_token(page_token)
         .map_err(|error| status::malformed_token("page_token", &error))?;
     if token.log != log {
-        return Err(status::of_cursor(&CursorError::OfAnotherLog { given: token.log, own: log }));
+        return Err(status::from_cursor(&CursorError::OfAnotherLog { given: token.log, own: log }));
     }
     if token.listing != digest {
         return Err(status::page_token_mismatch("page_token"));

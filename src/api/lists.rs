@@ -3,7 +3,7 @@
 
 use tonic::Status;
 
-use super::calls::Calls;
+use super::context::ServiceContext;
 use super::listing::{Listing, PageFields};
 use super::{convert, status, v1};
 use crate::query::{ListPosts, ListUsers, PostList, UserList};
@@ -25,7 +25,7 @@ pub(super) struct PostPage {
 }
 
 pub(super) async fn users(
-    calls: &Calls,
+    context: &ServiceContext,
     fields: PageFields<'_>,
     list: UserList,
 ) -> Result<UserPage, Status> {
@@ -37,10 +37,10 @@ pub(super) async fn users(
         UserList::Blocks => ("ListBlocks", String::new()),
         UserList::Mutes => ("ListMutes", String::new()),
     };
-    let listing = Listing::open(calls, rpc, &[&of], fields).await?;
+    let listing = Listing::open(context, rpc, &[&of], fields).await?;
     let (viewer, items_max, position) = listing.query();
     let query = ListUsers { viewer, list, items_max, position };
-    let page = calls.engine.ask(query).await.map_err(status::of_query)?;
+    let page = context.engine.ask(query).await.map_err(status::from_query)?;
     Ok(UserPage {
         users: page.items.iter().map(convert::listed_user).collect(),
         next_page_token: listing.next_page_token(page.next),
@@ -49,7 +49,7 @@ pub(super) async fn users(
 }
 
 pub(super) async fn posts(
-    calls: &Calls,
+    context: &ServiceContext,
     fields: PageFields<'_>,
     list: PostList,
 ) -> Result<PostPage, Status> {
@@ -57,10 +57,10 @@ pub(super) async fn posts(
         PostList::Replies(post) => ("ListReplies", post.to_string()),
         PostList::Quotes(post) => ("ListQuotes", post.to_string()),
     };
-    let listing = Listing::open(calls, rpc, &[&of], fields).await?;
+    let listing = Listing::open(context, rpc, &[&of], fields).await?;
     let (viewer, items_max, position) = listing.query();
     let query = ListPosts { viewer, list, items_max, position };
-    let page = calls.engine.ask(query).await.map_err(status::of_query)?;
+    let page = context.engine.ask(query).await.map_err(status::from_query)?;
     Ok(PostPage {
         posts: page.items.iter().map(convert::post_view).collect(),
         next_page_token: listing.next_page_token(page.next),

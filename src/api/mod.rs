@@ -5,9 +5,9 @@
 //! decides anything about feeds.
 
 pub mod admission;
-mod calls;
 mod changes;
 pub mod codec;
+mod context;
 mod convert;
 mod deadline;
 mod feed;
@@ -52,7 +52,7 @@ mod v1_server {
 }
 
 pub use admission::{Admission, AdmissionService};
-use calls::Calls;
+use context::ServiceContext;
 use feed::FeedRpcs;
 use graph::GraphRpcs;
 pub use health::Health;
@@ -90,11 +90,11 @@ pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> 
     let ServiceParts { engine, limits, stall_watch, reflection } = parts;
     let (health, health_service) = Health::new();
     let bytes_max = limits.request_bytes_max;
-    let calls = Calls { engine, limits, stall_watch };
-    let feed = FeedServiceServer::new(FeedRpcs(calls.clone()));
-    let graph = GraphServiceServer::new(GraphRpcs(calls.clone()));
-    let notifications = NotificationServiceServer::new(NotificationRpcs(calls.clone()));
-    let posts = PostServiceServer::new(PostRpcs(calls));
+    let context = ServiceContext { engine, limits, stall_watch };
+    let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
+    let graph = GraphServiceServer::new(GraphRpcs(context.clone()));
+    let notifications = NotificationServiceServer::new(NotificationRpcs(context.clone()));
+    let posts = PostServiceServer::new(PostRpcs(context));
 
     let mut routes = Routes::builder();
     routes

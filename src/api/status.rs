@@ -248,18 +248,18 @@ fn quoted(text: &str) -> String {
 }
 
 /// An error of the engine in a call whose field `field` names another user.
-pub(super) fn of_engine_on(field: &str, error: engine::Error) -> Status {
+pub(super) fn from_engine_on(field: &str, error: engine::Error) -> Status {
     match error {
         engine::Error::SelfTarget { user } => {
             let message = format!("{field} must name somebody else than user_id: both are {user}");
             self_reference(ErrorReason::SelfTarget, message, field, &user).into_status()
         }
-        error => of_engine(error),
+        error => from_engine(error),
     }
 }
 
 /// An error of the engine: a refusal, or a failure.
-pub(super) fn of_engine(error: engine::Error) -> Status {
+pub(super) fn from_engine(error: engine::Error) -> Status {
     use engine::Error;
 
     let message = error.to_string();
@@ -306,18 +306,18 @@ pub(super) fn of_engine(error: engine::Error) -> Status {
             new(Code::Unavailable, ErrorReason::OutcomeUnknown).retry_after(DRAIN_DELAY)
         }
         Error::Stopping => return draining(),
-        Error::Read(error) => return of_query(error),
+        Error::Read(error) => return from_query(error),
     };
     builder.into_status()
 }
 
 /// An error of a query: a refusal, or a failure.
-pub(super) fn of_query(error: query::Error) -> Status {
+pub(super) fn from_query(error: query::Error) -> Status {
     use query::Error;
 
     let message = error.to_string();
     let builder = match error {
-        Error::Cursor(error) => return of_cursor(&error),
+        Error::Cursor(error) => return from_cursor(&error),
         Error::NodeBehind { wanted, applied } => {
             StatusBuilder::new(Code::Unavailable, ErrorReason::NodeBehind, message)
                 .with("wanted_revision", wanted)
@@ -376,10 +376,10 @@ fn too_many(of: RelationKind) -> ErrorReason {
 }
 
 /// An error of a live feed: a refusal, or a failure.
-pub(super) fn of_live(error: live::Error) -> Status {
+pub(super) fn from_live(error: live::Error) -> Status {
     let message = error.to_string();
     match error {
-        live::Error::Cursor(error) => of_cursor(&error),
+        live::Error::Cursor(error) => from_cursor(&error),
         live::Error::TooManyStreamsOfUser { streams_max }
         | live::Error::TooManyStreams { streams_max } => {
             let of_user = matches!(error, live::Error::TooManyStreamsOfUser { .. });
@@ -390,7 +390,7 @@ pub(super) fn of_live(error: live::Error) -> Status {
                 .retry_after(SCARCE_DELAY)
                 .into_status()
         }
-        live::Error::Read(error) => of_query(error),
+        live::Error::Read(error) => from_query(error),
     }
 }
 
@@ -403,7 +403,7 @@ pub(super) fn cursor_reason(error: &CursorError) -> ErrorReason {
     }
 }
 
-pub(super) fn of_cursor(error: &CursorError) -> Status {
+pub(super) fn from_cursor(error: &CursorError) -> Status {
     let reason = cursor_reason(error);
     let message = error.to_string();
     let builder = match error {

@@ -4,7 +4,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::calls::Calls;
+use super::context::ServiceContext;
 use super::stream_responses::{self, StreamResponse};
 use super::v1::watch_feed_request::Snapshot;
 use super::v1::{ErrorReason, GapPolicy};
@@ -30,13 +30,13 @@ pub(super) enum StartField {
 
 /// Opens a stream for `user`. It ends when `until` is cancelled.
 pub(super) fn open(
-    calls: &Calls,
+    context: &ServiceContext,
     user: &UserId,
     of: Watched,
     request: WatchFields,
     until: Option<CancellationToken>,
 ) -> Result<LiveStream, Status> {
-    let limits = &calls.limits;
+    let limits = &context.limits;
     let start = match request.start {
         None => Start::Now,
         Some(StartField::After(text)) => Start::After(fields::cursor("after_cursor", &text)?),
@@ -52,7 +52,7 @@ pub(super) fn open(
     let reset_items = resets_on_gap(request.gap_policy)?.then_some(limits.page_items_default);
     let heartbeat = fields::heartbeat("heartbeat", request.heartbeat, limits)?;
     let options = WatchOptions { of, heartbeat, reset_items };
-    let live = calls.engine.watch(user, start, options).map_err(status::of_live)?;
+    let live = context.engine.watch(user, start, options).map_err(status::from_live)?;
     Ok(match until {
         Some(token) => live.until(token),
         None => live,
@@ -77,7 +77,7 @@ where
                 Err(error) => {
                     let reason = ErrorReason::Internal;
                     yield Ok(R::from_common(stream_responses::closing(reason, &live.cursor())));
-                    yield Err(status::of_live(error));
+                    yield Err(status::from_live(error));
                     return;
                 }
             }

@@ -33,7 +33,7 @@ SAID = [
         "SELF_FOLLOW",
     ],
     ["bob", "It rains on the mud flats.", "The tide comes in.", "carol no longer follows bob"],
-    ["carol now likes p", "carol answered p", "dave reposted p", "bob deleted p"],
+    ["carol now likes p", "carol replied to p", "dave reposted p", "bob deleted p"],
 ]
 
 

@@ -6,14 +6,14 @@ mod watch_feed;
 
 use tonic::{Request, Response, Status};
 
-use super::calls::Calls;
+use super::context::ServiceContext;
 use super::stall::{Closer, StallTracked};
 use super::v1_server::feed_service_server::FeedService;
 use super::{changes, v1};
 use crate::model::Relation;
 
 #[derive(Debug)]
-pub(super) struct FeedRpcs(pub(super) Calls);
+pub(super) struct FeedRpcs(pub(super) ServiceContext);
 
 #[tonic::async_trait]
 impl FeedService for FeedRpcs {

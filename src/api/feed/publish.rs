@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use tonic::Status;
 
-use crate::api::calls::Calls;
+use crate::api::context::ServiceContext;
 use crate::api::{convert, fields, status, token, v1};
 use crate::engine::Draft;
 use crate::model::bounds::{ATTACHMENTS_MAX, FACETS_MAX, LANGS_MAX};
@@ -13,7 +13,7 @@ use crate::model::{
 };
 
 pub(super) async fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::PublishRequest,
 ) -> Result<v1::PublishResponse, Status> {
     let author = fields::user_id("author_id", &request.author_id)?;
@@ -31,8 +31,8 @@ pub(super) async fn handle(
         langs: langs(&request.langs)?,
     };
 
-    let published = calls.engine.publish(author, draft, request_id).await;
-    let published = published.map_err(status::of_engine)?;
+    let published = context.engine.publish(author, draft, request_id).await;
+    let published = published.map_err(status::from_engine)?;
     Ok(v1::PublishResponse {
         post: Some(convert::post(&published.post)),
         deduplicated: published.deduplicated,

@@ -6,7 +6,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::api::calls::Calls;
+use crate::api::context::ServiceContext;
 use crate::api::fields;
 use crate::api::shared_response::SharedFeedResponse;
 use crate::api::v1::{self, watch_feed_request};
@@ -18,7 +18,7 @@ pub(super) type FeedMessages =
 
 /// Opens a stream of messages. It ends when `until` is cancelled.
 pub(super) fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::WatchFeedRequest,
     until: Option<CancellationToken>,
 ) -> Result<FeedMessages, Status> {
@@ -32,5 +32,5 @@ pub(super) fn handle(
         gap_policy: request.gap_policy,
     };
     let of = Watched::Feed { all_replies: request.include_all_replies };
-    Ok(Box::pin(watch::messages(watch::open(calls, &user, of, fields, until)?)))
+    Ok(Box::pin(watch::messages(watch::open(context, &user, of, fields, until)?)))
 }

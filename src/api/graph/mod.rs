@@ -6,7 +6,7 @@ mod get_relationships;
 
 use tonic::{Request, Response, Status};
 
-use super::calls::Calls;
+use super::context::ServiceContext;
 use super::listing::page_fields;
 use super::v1_server::graph_service_server::GraphService;
 use super::{changes, fields, lists, v1};
@@ -14,7 +14,7 @@ use crate::model::Relation;
 use crate::query::UserList;
 
 #[derive(Debug)]
-pub(super) struct GraphRpcs(pub(super) Calls);
+pub(super) struct GraphRpcs(pub(super) ServiceContext);
 
 #[tonic::async_trait]
 impl GraphService for GraphRpcs {

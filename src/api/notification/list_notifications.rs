@@ -2,19 +2,19 @@
 
 use tonic::Status;
 
-use crate::api::calls::Calls;
+use crate::api::context::ServiceContext;
 use crate::api::listing::{Listing, page_fields};
 use crate::api::{convert, status, v1};
 use crate::query::ListNotifications;
 
 pub(super) async fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::ListNotificationsRequest,
 ) -> Result<v1::ListNotificationsResponse, Status> {
-    let listing = Listing::open(calls, "ListNotifications", &[], page_fields!(request)).await?;
+    let listing = Listing::open(context, "ListNotifications", &[], page_fields!(request)).await?;
     let (user, items_max, position) = listing.query();
     let query = ListNotifications { user, items_max, position };
-    let listed = calls.engine.ask(query).await.map_err(status::of_query)?;
+    let listed = context.engine.ask(query).await.map_err(status::from_query)?;
     Ok(v1::ListNotificationsResponse {
         notifications: listed.page.items.iter().map(convert::notification).collect(),
         next_page_token: listing.next_page_token(listed.page.next),

@@ -7,13 +7,13 @@ mod watch_notifications;
 
 use tonic::{Request, Response, Status};
 
-use super::calls::Calls;
+use super::context::ServiceContext;
 use super::stall::{Closer, StallTracked};
 use super::v1;
 use super::v1_server::notification_service_server::NotificationService;
 
 #[derive(Debug)]
-pub(super) struct NotificationRpcs(pub(super) Calls);
+pub(super) struct NotificationRpcs(pub(super) ServiceContext);
 
 #[tonic::async_trait]
 impl NotificationService for NotificationRpcs {

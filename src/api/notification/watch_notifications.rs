@@ -6,7 +6,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::api::calls::Calls;
+use crate::api::context::ServiceContext;
 use crate::api::fields;
 use crate::api::v1::{self, watch_notifications_request};
 use crate::api::watch::{self, StartField, WatchFields};
@@ -17,7 +17,7 @@ pub(super) type NotificationMessages =
 
 /// Opens a stream of messages. It ends when `until` is cancelled.
 pub(super) fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::WatchNotificationsRequest,
     until: Option<CancellationToken>,
 ) -> Result<NotificationMessages, Status> {
@@ -33,5 +33,5 @@ pub(super) fn handle(
         gap_policy: request.gap_policy,
     };
     let of = Watched::Notifications;
-    Ok(Box::pin(watch::messages(watch::open(calls, &user, of, fields, until)?)))
+    Ok(Box::pin(watch::messages(watch::open(context, &user, of, fields, until)?)))
 }

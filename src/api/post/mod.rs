@@ -8,7 +8,7 @@ mod list_posts;
 
 use tonic::{Request, Response, Status};
 
-use super::calls::Calls;
+use super::context::ServiceContext;
 use super::listing::page_fields;
 use super::v1_server::post_service_server::PostService;
 use super::{changes, fields, lists, v1};
@@ -16,7 +16,7 @@ use crate::model::Relation;
 use crate::query::{PostList, UserList};
 
 #[derive(Debug)]
-pub(super) struct PostRpcs(pub(super) Calls);
+pub(super) struct PostRpcs(pub(super) ServiceContext);
 
 #[tonic::async_trait]
 impl PostService for PostRpcs {

@@ -1,4 +1,4 @@
-//! Messages as people read them. Shared by the verbs that print them.
+//! Messages as text for people. Never lets a control character of a post reach the terminal.
 
 use std::fmt::Write;
 
@@ -11,102 +11,103 @@ use crate::api::v1::{
     ViewerState,
 };
 
-/// What can be printed for people.
-pub(super) trait Shown {
+/// A message that has a text for people.
+pub(super) trait AsText {
     /// One or several lines.
     fn text(&self) -> String;
 }
 
-/// What a list has: each is printed by itself.
-pub(super) trait Entry: Shown + Message + Name {
-    /// What machines are shown it as.
+/// An item of a list.
+pub(super) trait ListItem: AsText + Message + Name {
+    /// The kind of its line for machines.
     const KIND: &'static str;
 }
 
-impl Entry for FeedItem {
+impl ListItem for FeedItem {
     const KIND: &'static str = "item";
 }
 
-impl Entry for PostView {
+impl ListItem for PostView {
     const KIND: &'static str = "post";
 }
 
-impl Entry for ListedUser {
+impl ListItem for ListedUser {
     const KIND: &'static str = "user";
 }
 
-impl Entry for Notification {
+impl ListItem for Notification {
     const KIND: &'static str = "notification";
 }
 
-impl Shown for Post {
-    /// Several lines: who and when, then the text and what is with it, indented.
+impl AsText for Post {
+    /// Several lines: author, time and id; then the text, the quote and attachments, indented.
     fn text(&self) -> String {
-        let mut shown = format!("{}  {}  {}", self.author_id, time(self), self.post_id);
+        let mut text = format!("{}  {}  {}", self.author_id, time(self), self.post_id);
         if let Some(reply_to) = &self.reply_to {
-            line(&mut shown, &format!("in reply to {}'s {}", reply_to.author_id, reply_to.post_id));
+            let parent = format!("in reply to {}'s {}", reply_to.author_id, reply_to.post_id);
+            push_line(&mut text, &parent);
         }
-        for said in self.text.lines() {
-            line(&mut shown, &harmless(said));
+        for line in self.text.lines() {
+            push_line(&mut text, &harmless(line));
         }
         if !self.quote_post_id.is_empty() {
-            line(&mut shown, &format!("quotes {}", self.quote_post_id));
+            push_line(&mut text, &format!("quotes {}", self.quote_post_id));
         }
         for Attachment { uri, media_type, alt } in &self.attachments {
             let parts = [uri, media_type, alt].into_iter().filter(|part| !part.is_empty());
             let parts: Vec<_> = parts.map(|part| harmless(part)).collect();
-            line(&mut shown, &format!("attached: {}", parts.join("  ")));
+            push_line(&mut text, &format!("attached: {}", parts.join("  ")));
         }
-        shown
+        text
     }
 }
 
-impl Shown for PostView {
+impl AsText for PostView {
     fn text(&self) -> String {
-        let mut shown = self.post.as_ref().map(Post::text).unwrap_or_default();
-        standing(&mut shown, self.counts.as_ref(), self.viewer.as_ref());
-        shown
+        let mut text = self.post.as_ref().map(Post::text).unwrap_or_default();
+        push_reactions(&mut text, self.counts.as_ref(), self.viewer.as_ref());
+        text
     }
 }
 
-impl Shown for FeedItem {
+impl AsText for FeedItem {
     fn text(&self) -> String {
-        let mut shown = self.post.as_ref().map(Post::text).unwrap_or_default();
+        let mut text = self.post.as_ref().map(Post::text).unwrap_or_default();
         if !self.reposted_by_user_id.is_empty() {
-            shown = format!("{} reposted\n{shown}", self.reposted_by_user_id);
+            text = format!("{} reposted\n{text}", self.reposted_by_user_id);
         }
-        standing(&mut shown, self.counts.as_ref(), self.viewer.as_ref());
-        shown
+        push_reactions(&mut text, self.counts.as_ref(), self.viewer.as_ref());
+        text
     }
 }
 
-impl Shown for ListedUser {
+impl AsText for ListedUser {
     fn text(&self) -> String {
         format!("{}  (revision {})", self.user_id, self.revision)
     }
 }
 
-impl Shown for Notification {
+impl AsText for Notification {
     fn text(&self) -> String {
         let Self { actor_id, subject_post_id, .. } = self;
         let time = self.create_time.as_ref().map_or_else(String::new, ToString::to_string);
-        let mut shown = match self.kind() {
+        let mut text = match self.kind() {
             Kind::Follow => format!("{time}  {actor_id} follows you"),
             Kind::Like => format!("{time}  {actor_id} likes {subject_post_id}"),
             Kind::Repost => format!("{time}  {actor_id} reposted {subject_post_id}"),
-            Kind::Reply => format!("{time}  {actor_id} answered {subject_post_id}"),
+            Kind::Reply => format!("{time}  {actor_id} replied to {subject_post_id}"),
             Kind::Quote => format!("{time}  {actor_id} quoted {subject_post_id}"),
             Kind::Mention => format!("{time}  {actor_id} mentioned you"),
             Kind::Unspecified => format!("{time}  {actor_id} did what this version does not know"),
         };
         let post = self.post.as_ref().map(Post::text).unwrap_or_default();
-        post.lines().for_each(|said| line(&mut shown, said));
-        shown
+        post.lines().for_each(|line| push_line(&mut text, line));
+        text
     }
 }
 
-/// Adds what others and the reader have done to a post, unless that is nothing.
-fn standing(shown: &mut String, counts: Option<&PostCounts>, viewer: Option<&ViewerState>) {
+/// Adds the counts of a post that are not 0, and the reader's like and repost.
+fn push_reactions(text: &mut String, counts: Option<&PostCounts>, viewer: Option<&ViewerState>) {
     let mut parts = Vec::new();
     if let Some(counts) = counts {
         let counts = [
@@ -119,28 +120,28 @@ fn standing(shown: &mut String, counts: Option<&PostCounts>, viewer: Option<&Vie
         parts.extend(counts.map(|(count, of)| counted(count, of)));
     }
     if let Some(viewer) = viewer {
-        let done = [(viewer.liked, "you like it"), (viewer.reposted, "you reposted it")];
-        parts.extend(done.into_iter().filter(|(done, _)| *done).map(|(_, said)| said.to_owned()));
+        let own = [(viewer.liked, "you like it"), (viewer.reposted, "you reposted it")];
+        parts.extend(own.into_iter().filter(|(is_set, _)| *is_set).map(|(_, own)| own.to_owned()));
     }
     if !parts.is_empty() {
-        line(shown, &format!("({})", parts.join(", ")));
+        push_line(text, &format!("({})", parts.join(", ")));
     }
 }
 
 /// Adds an indented line.
-fn line(shown: &mut String, line: &str) {
+fn push_line(text: &mut String, line: &str) {
     // Writing to a String cannot fail.
-    let _ = write!(shown, "\n    {line}");
+    let _ = write!(text, "\n    {line}");
 }
 
-/// A reason without the prefix that its enum gives it.
+/// The name of a reason, without its prefix.
 pub(super) fn reason(reason: i32) -> String {
-    named(reason, "ERROR_REASON_", |reason: ErrorReason| reason.as_str_name())
+    enum_name(reason, "ERROR_REASON_", |reason: ErrorReason| reason.as_str_name())
 }
 
-/// A value of an enum without `prefix`, which its names have; or its number, if this version does
-/// not know it: servers that are newer may send what it has not.
-pub(super) fn named<E: TryFrom<i32>>(
+/// The name of an enum value, without `prefix`; or its number, if this version does not know the
+/// value, as of a newer server.
+pub(super) fn enum_name<E: TryFrom<i32>>(
     value: i32,
     prefix: &str,
     name: impl Fn(E) -> &'static str,
@@ -152,16 +153,17 @@ pub(super) fn named<E: TryFrom<i32>>(
     name.strip_prefix(prefix).unwrap_or(name).to_owned()
 }
 
-/// RFC 3339, as `prost_types` writes it.
+/// The creation time of a post, in RFC 3339.
 fn time(post: &Post) -> String {
     post.create_time.as_ref().map_or_else(String::new, ToString::to_string)
 }
 
-/// The text without characters that would steer a terminal: whoever wrote it is not trusted.
+/// The line with each terminal control and text direction character replaced: the author of the
+/// line is not trusted.
 pub(super) fn harmless(line: &str) -> String {
-    let steers = |c: char| {
+    let is_harmful = |c: char| {
         c.is_control() && c != '\t'
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    line.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+    line.chars().map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect()
 }

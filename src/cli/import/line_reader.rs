@@ -1,4 +1,5 @@
-//! Lines of a file, plain or compressed with gzip. Never holds more of a line than a row may have.
+//! Reads the lines of a file, plain or compressed with gzip. Never buffers more of a line than
+//! [`LINE_BYTES_MAX`].
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -10,15 +11,14 @@ use flate2::read::MultiGzDecoder;
 
 use crate::cli::encoding;
 
-/// The longest line: a post of 3,000 bytes, every one of them escaped, several times over.
+/// The longest line: several times a post of 3,000 bytes, all of them escaped.
 pub(super) const LINE_BYTES_MAX: usize = 64 << 10;
-/// What is read from the disk at once.
+/// Size of the read buffers.
 const BUFFER_BYTES: usize = 256 << 10;
-/// How every gzip file begins (RFC 1952).
+/// The first bytes of every gzip file (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// The lines of one file.
-pub(super) struct Lines {
+pub(super) struct LineReader {
     text: Box<dyn BufRead + Send>,
     line: Vec<u8>,
     number: u64,
@@ -26,16 +26,15 @@ pub(super) struct Lines {
     bytes: u64,
 }
 
-/// One line, without the end that marks it and without a byte order mark.
+/// A line, without its line break and without a byte order mark.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
-    /// All of it.
+pub(super) enum InputLine<'a> {
     Whole(&'a [u8]),
-    /// It was longer than [`LINE_BYTES_MAX`], and was skipped.
+    /// The line was longer than [`LINE_BYTES_MAX`] and was skipped.
     TooLong,
 }
 
-impl Lines {
+impl LineReader {
     pub(super) fn open(file: &Path) -> io::Result<Self> {
         let mut file = File::open(file)?;
         let metadata = file.metadata()?;
@@ -43,11 +42,12 @@ impl Lines {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         let bytes_read = Arc::new(AtomicU64::new(0));
-        // A pipe can give less than was asked for, but not this way.
+        // `read_to_end`, because a single read from a pipe may give fewer bytes.
         let mut head = Vec::with_capacity(GZIP_MAGIC.len());
         file.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut head)?;
         let is_gzip = head == GZIP_MAGIC;
-        let raw = Counted { raw: Cursor::new(head).chain(file), read: Arc::clone(&bytes_read) };
+        let raw = Cursor::new(head).chain(file);
+        let raw = CountingReader { raw, read: Arc::clone(&bytes_read) };
         let raw = BufReader::with_capacity(BUFFER_BYTES, raw);
         let text: Box<dyn BufRead + Send> = if is_gzip {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(raw)))
@@ -57,18 +57,18 @@ impl Lines {
         Ok(Self { text, line: Vec::new(), number: 0, bytes_read, bytes: metadata.len() })
     }
 
-    /// How large the file is, as it lies on the disk; 0 if it is a pipe.
+    /// Size of the file on the disk; 0 for a pipe.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How much of the file was read, as it lies on the disk.
+    /// Bytes of the file that were read, before decompression.
     pub(super) fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
     }
 
     /// The next line and its number, counted from 1; `None` at the end.
-    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<(u64, InputLine<'_>)>> {
         self.line.clear();
         let bytes_max = LINE_BYTES_MAX + 1;
         self.text.by_ref().take(bytes_max as u64).read_until(b'\n', &mut self.line)?;
@@ -77,30 +77,30 @@ impl Lines {
         }
         self.number += 1;
         if self.number == 1 && encoding::is_utf_16(&self.line) {
-            let said = "it is in UTF-16, and only UTF-8 is read: save it as UTF-8";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, said));
+            let problem = "it is in UTF-16, and only UTF-8 is read: save it as UTF-8";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
         let line = match self.line.strip_suffix(b"\n") {
             Some(line) => line,
             None if self.line.len() == bytes_max => {
                 self.text.skip_until(b'\n')?;
-                return Ok(Some((self.number, Line::TooLong)));
+                return Ok(Some((self.number, InputLine::TooLong)));
             }
             None => &self.line,
         };
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        // At any line: files that were put together have a mark where each began.
-        Ok(Some((self.number, Line::Whole(encoding::unmarked(line)))))
+        // On every line: concatenated files have a mark where each of them began.
+        Ok(Some((self.number, InputLine::Whole(encoding::without_bom(line)))))
     }
 }
 
-/// Counts what is read through it.
-struct Counted<R> {
+/// Counts the bytes that are read through it.
+struct CountingReader<R> {
     raw: R,
     read: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes = self.raw.read(buffer)?;
         self.read.fetch_add(bytes as u64, Ordering::Relaxed);
