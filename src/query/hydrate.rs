@@ -102,7 +102,7 @@ fn stored_counts(source: &Source<'_>, posts: &[Arc<Post>]) -> Result<Vec<PostCou
     let read = source.records(&keys)?.into_iter().zip(unknown).zip(generations);
     let mut read = read.map(|((value, post), generation)| {
         let counts = value.map_or_else(PostCounts::default, Value::post_counts);
-        state.counts.keep(post.into(), counts, generation);
+        state.counts.insert(post.into(), counts, generation);
         counts
     });
     for counts in counts.iter_mut().filter(|counts| counts.is_none()) {
@@ -134,7 +134,7 @@ fn seen_counts(
     unseen(source, viewer, likes, counts.likes.into(), |_| subtract(&mut seen.likes, 1))?;
     let reposts = (Table::Repost, Table::Reposts, subject);
     unseen(source, viewer, reposts, counts.reposts.into(), |_| subtract(&mut seen.reposts, 1))?;
-    unseen(source, viewer, (Table::Answers, Table::Answerers, subject), replies, |value| {
+    unseen(source, viewer, (Table::RepliesByUser, Table::Repliers, subject), replies, |value| {
         let RepliesByUser { replies, quotes, .. } = value.replies_by_user();
         subtract(&mut seen.replies, replies);
         subtract(&mut seen.quotes, quotes);

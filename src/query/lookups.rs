@@ -77,7 +77,7 @@ impl Query for LookUp {
         let found = match source.state.key_of(&self.0) {
             None => None,
             Some(key) => match source.record(key) {
-                Err(Unanswered::NotInMemory) if source.state.has_none(key) => None,
+                Err(Unanswered::NotInMemory) if source.state.is_absent(key) => None,
                 found => found?.map(Value::revision),
             },
         };

@@ -104,7 +104,7 @@ fn all<'a>(
 ) -> MergedNotifications<'a> {
     let list =
         |table| page::newest_first(source, (table, user.into()), before, items_max).peekable();
-    MergedNotifications { records: list(Table::Notices), followers: list(Table::Followers) }
+    MergedNotifications { records: list(Table::Notifications), followers: list(Table::Followers) }
 }
 
 impl Iterator for MergedNotifications<'_> {
@@ -116,7 +116,7 @@ impl Iterator for MergedNotifications<'_> {
             row.map(|row| row.as_ref().map_or(Position::LAST, |&(position, _)| position))
         };
         let (table, row) = if position(self.records.peek()) >= position(self.followers.peek()) {
-            (Table::Notices, self.records.next()?)
+            (Table::Notifications, self.records.next()?)
         } else {
             (Table::Followers, self.followers.next()?)
         };

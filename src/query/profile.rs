@@ -63,7 +63,7 @@ impl Query for GetProfile {
         let followees = state.graph.edges(number);
         let unseen = followees.iter().filter(|edge| !viewer.sees(edge.followee)).count();
         profile.following = profile.following.saturating_sub(unseen as u64);
-        let tables = (Table::Likings, Table::Likers, number.into());
+        let tables = (Table::LikesByUser, Table::Likers, number.into());
         let (likes, mut unseen) = (profile.likes_received, 0);
         hydrate::unseen(source, viewer, tables, likes, |value| {
             unseen += value.likes_by_user().posts;

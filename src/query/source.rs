@@ -109,7 +109,7 @@ impl<'a> Source<'a> {
         before: Mark,
     ) -> Result<Option<Mark>, Unanswered> {
         match (self.state.post_timelines.newest_before(author, before), &self.disk) {
-            (MarkLookup::Here(found), _) => Ok(found),
+            (MarkLookup::InMemory(found), _) => Ok(found),
             (MarkLookup::InIndex(_), None) => Err(Unanswered::NotInMemory),
             (MarkLookup::InIndex(until), Some(disk)) => {
                 disk.newest_before(self.state, author, before, until)
@@ -132,7 +132,7 @@ impl<'a> Source<'a> {
             TimelineKind::Changes => self.state.change_timelines.oldest_after(user, after),
         };
         match (lookup, &self.disk) {
-            (MarkLookup::Here(found), _) => Ok(found),
+            (MarkLookup::InMemory(found), _) => Ok(found),
             (MarkLookup::InIndex(_), None) => Err(Unanswered::NotInMemory),
             (MarkLookup::InIndex(until), Some(disk)) => {
                 let indexed = disk.oldest_after(self.state, kind, user, after, until)?;

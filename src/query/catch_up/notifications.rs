@@ -123,7 +123,7 @@ fn records_after(
     max: usize,
 ) -> Result<Vec<(Revision, Candidate)>, Unanswered> {
     let mut candidates = Vec::new();
-    for table in [Table::Notices, Table::Followers] {
+    for table in [Table::Notifications, Table::Followers] {
         let about = (table, user.into());
         for (position, value) in source.list(about, after.into(), ListOrder::OldestFirst, max)? {
             let record = NotificationRecord::from_row(table, value);

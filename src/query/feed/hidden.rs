@@ -16,7 +16,8 @@ pub(super) struct HiddenUsers<'a> {
 
 impl<'a> HiddenUsers<'a> {
     pub(super) fn of(visibility: &'a Visibility, viewer: UserIx) -> Self {
-        let (muted, shown) = (visibility.mutes().edges(viewer), visibility.shown().edges(viewer));
+        let (muted, shown) =
+            (visibility.mutes().edges(viewer), visibility.shown_again().edges(viewer));
         Self { visibility, viewer, muted, shown }
     }
 

@@ -177,11 +177,11 @@ impl<'a> FeedRules<'a> {
     /// Whether the feed shows a repost, for all that is in the reposted post: the viewer sees its
     /// author, and whom it answers and quotes. The viewer's own posts they always see.
     fn shows_repost(&self, repost: &Repost, moment: Moment) -> bool {
-        let Repost { post, answers, quotes, .. } = repost;
+        let Repost { post, parent_author, quoted_author, .. } = repost;
         if self.state.users.get(&post.author) == Some(self.viewer) {
             return true;
         }
-        let mut shown = std::iter::once(&post.author).chain(answers).chain(quotes);
+        let mut shown = std::iter::once(&post.author).chain(parent_author).chain(quoted_author);
         shown.all(|user| self.sees(user, moment))
     }
 
