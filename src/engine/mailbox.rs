@@ -90,7 +90,7 @@ impl Mailboxes {
     pub(super) fn deliver(&self, batch: &Arc<DeliveryBatch>) {
         if self.live.is_watched(0) {
             let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
-            direct.take(Arc::clone(batch));
+            direct.push(Arc::clone(batch));
             while direct.step() {}
         }
         for (shard, sender) in (1..).zip(&self.senders) {
@@ -134,7 +134,7 @@ impl Mailbox {
             while self.dispatcher.has_room()
                 && let Ok(batch) = self.events.try_recv()
             {
-                self.dispatcher.take(batch);
+                self.dispatcher.push(batch);
             }
             if self.dispatcher.step() {
                 // Those who were woken come first, and whoever has called meanwhile.
@@ -147,7 +147,7 @@ impl Mailbox {
                     Some(completions) => completions.into_iter().for_each(Completion::send),
                     None => return,
                 },
-                Some(batch) = self.events.recv() => self.dispatcher.take(batch),
+                Some(batch) = self.events.recv() => self.dispatcher.push(batch),
                 () = self.dispatcher.lagged() => {}
             }
         }
