@@ -1,5 +1,5 @@
 //! Catch-up: the events that a live stream missed, read from memory, or from the index and the log.
-//! It never returns an event that a live stream would not have been sent.
+//! It never returns a post or repost that was retracted since.
 
 use std::sync::Arc;
 
