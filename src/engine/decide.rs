@@ -185,7 +185,9 @@ pub(super) fn publish(
                 return refuse(Error::PostDeleted { author, request_id });
             }
             return match published {
-                Some(it) if it.is_same_request(&content) => (None, Ok(Outcome::Found(revision))),
+                Some(earlier) if earlier.is_same_request(&content) => {
+                    (None, Ok(Outcome::Found(revision)))
+                }
                 _ => refuse(Error::RequestIdReused { author, request_id }),
             };
         }

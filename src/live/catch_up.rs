@@ -161,7 +161,7 @@ fn load(
 ) -> Result<Vec<Option<Arc<FeedEvent>>>, Unanswered> {
     let source = filter.source;
     let unread: Vec<_> =
-        entries.iter().filter(|entry| entry.event.is_none()).map(|it| it.revision).collect();
+        entries.iter().filter(|entry| entry.event.is_none()).map(|entry| entry.revision).collect();
     let mut unread = source.existing_events(&unread)?.into_iter();
     let loaded: Vec<_> = entries
         .iter()

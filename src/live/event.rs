@@ -154,8 +154,8 @@ impl FeedEvent {
                     EVENT_OVERHEAD_BYTES + post + user_bytes(&notification.actor)
                 }
                 FeedEventKind::Unreposted { by, stand_in, .. } => {
-                    let stand_in = stand_in.as_ref().map_or(0, |it| {
-                        EVENT_OVERHEAD_BYTES + post_bytes_max(&it.post) + user_bytes(&it.by)
+                    let stand_in = stand_in.as_ref().map_or(0, |repost| {
+                        EVENT_OVERHEAD_BYTES + post_bytes_max(&repost.post) + user_bytes(&repost.by)
                     });
                     stand_in + user_bytes(by)
                 }

@@ -263,10 +263,10 @@ impl LiveStream {
 
     /// Adds the events of `batch` that are after `at`; the backlog had the others.
     fn receive(&mut self, batch: Arc<EventBatch>) {
-        let known = batch.partition_point(|event| event.revision <= self.at.after);
-        let batch = match known {
+        let old = batch.partition_point(|event| event.revision <= self.at.after);
+        let batch = match old {
             0 => batch,
-            known if known < batch.len() => Arc::new(EventBatch::new(batch[known..].to_vec())),
+            old if old < batch.len() => Arc::new(EventBatch::new(batch[old..].to_vec())),
             _ => return,
         };
         if batch.is_conditional() || !self.unfiltered.is_empty() {
@@ -291,15 +291,15 @@ impl LiveStream {
             let mut is_as_sent = true;
             let mut kept = Vec::with_capacity(batch.len());
             for event in batch.iter() {
-                let found = match event.is_conditional() {
+                let result = match event.is_conditional() {
                     true => match filtered.next() {
-                        Some(found) => found,
+                        Some(result) => result,
                         None => unreachable!("each conditional event has a result"),
                     },
                     false => Filtered::Kept,
                 };
-                is_as_sent &= matches!(found, Filtered::Kept);
-                match found {
+                is_as_sent &= matches!(result, Filtered::Kept);
+                match result {
                     Filtered::Kept => kept.push(Arc::clone(event)),
                     Filtered::Extended(event) => kept.push(event),
                     Filtered::Dropped => {}
@@ -334,9 +334,9 @@ impl LiveStream {
         let events = match (batches, first.pop_front()) {
             (1, Some(batch)) => batch,
             (0, Some(batch)) => {
-                let (fitting, left) = batch.split_at(fitting(&batch, limits));
-                if !left.is_empty() {
-                    self.ready.push_front(Arc::new(EventBatch::new(left.to_vec())));
+                let (fitting, rest) = batch.split_at(fitting(&batch, limits));
+                if !rest.is_empty() {
+                    self.ready.push_front(Arc::new(EventBatch::new(rest.to_vec())));
                 }
                 Arc::new(EventBatch::new(fitting.to_vec()))
             }

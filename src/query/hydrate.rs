@@ -79,7 +79,9 @@ pub(super) fn views(
     }
     let mut reactions = source.records(&reactions)?.into_iter();
     let mut reacted = |count| {
-        count > 0 && viewer.user.is_some() && reactions.next().is_some_and(|it| it.is_some())
+        count > 0
+            && viewer.user.is_some()
+            && reactions.next().is_some_and(|record| record.is_some())
     };
     let view = |(post, counts): (Arc<Post>, PostCounts)| {
         let (liked, reposted) = (reacted(counts.likes), reacted(counts.reposts));

@@ -53,7 +53,7 @@ impl Query for ListNotifications {
             is_shown(source.state, user, revision, record).then_some((revision, record))
         };
         let unseen = all(source, user, at.next(), self.items_max)
-            .take_while(|it| !matches!(it, Ok((revision, _)) if *revision <= seen_until));
+            .take_while(|row| !matches!(row, Ok((revision, _)) if *revision <= seen_until));
         let unseen =
             page::collect(source, unseen, source.limits.unseen_count_max, keep)?.items.len();
         loop {
@@ -90,7 +90,7 @@ pub(super) fn shown<'a>(
     items_max: usize,
 ) -> impl Iterator<Item = Result<(Revision, NotificationRecord), Unanswered>> {
     let all = all(source, user, before, items_max).take(source.scan_max());
-    all.filter(move |it| match it {
+    all.filter(move |row| match row {
         Ok((revision, record)) => is_shown(source.state, user, *revision, *record),
         Err(_) => true,
     })

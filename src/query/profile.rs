@@ -106,14 +106,14 @@ fn unseen_followers(
     if viewer.unseen_count_max() <= graph.follower_count(user) {
         for users in viewer.unseen() {
             source.skip(users.len())?;
-            unseen += users.iter().filter(|&&it| graph.edge(it, user).is_some()).count();
+            unseen += users.iter().filter(|&&unseen| graph.edge(unseen, user).is_some()).count();
         }
         return Ok(unseen as u64);
     }
     loop {
         let followers = graph.followers(user, after, FOLLOWERS_AT_ONCE);
         source.skip(followers.len())?;
-        unseen += followers.iter().filter(|&&it| !viewer.sees(it)).count();
+        unseen += followers.iter().filter(|&&follower| !viewer.sees(follower)).count();
         after = followers.last().copied();
         if after.is_none() {
             return Ok(unseen as u64);

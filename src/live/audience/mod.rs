@@ -265,10 +265,11 @@ impl Audiences {
         let mut next = first;
         let ended = loop {
             let number = match &target {
-                FanOutTarget::Audience(author) => self
-                    .by_author
-                    .get(author)
-                    .and_then(|&it| self.audiences[it].feeds.range(next..).next().copied()),
+                FanOutTarget::Audience(author) => {
+                    self.by_author.get(author).and_then(|&audience| {
+                        self.audiences[audience].feeds.range(next..).next().copied()
+                    })
+                }
                 FanOutTarget::Feeds(feeds) => feeds.range(next..).next().copied(),
             };
             let Some(number) = number else { break true };
@@ -284,7 +285,7 @@ impl Audiences {
             // feeds.
             FanOutTarget::Audience(author) => {
                 for fan_out in &mut self.fan_outs {
-                    if matches!(&fan_out.target, FanOutTarget::Audience(it) if it == author)
+                    if matches!(&fan_out.target, FanOutTarget::Audience(other) if other == author)
                         && fan_out.next >= first
                     {
                         fan_out.next = fan_out.next.max(next);
@@ -307,7 +308,7 @@ impl Audiences {
         let mut is_in_audience = false;
         let due: Vec<&Arc<FeedEvent>> = fan_outs
             .iter()
-            .take_while(|it| event.is_none_or(|event| it.event.revision < event.revision))
+            .take_while(|fan_out| event.is_none_or(|event| fan_out.event.revision < event.revision))
             .filter(|fan_out| {
                 let is_target = match &fan_out.target {
                     FanOutTarget::Audience(of) => {
@@ -364,9 +365,9 @@ impl Audiences {
     }
 
     fn remove_from(&mut self, audience: u32, number: usize) {
-        let it = &mut self.audiences[audience as usize];
-        it.feeds.remove(&as_u32(number));
-        if it.feeds.is_empty() {
+        let feeds = &mut self.audiences[audience as usize].feeds;
+        feeds.remove(&as_u32(number));
+        if feeds.is_empty() {
             let Audience { author, .. } = self.audiences.remove(audience as usize);
             self.by_author.remove(&author);
         }

@@ -82,7 +82,7 @@ impl Query for NotificationBacklog {
                 // `None` for a post that was deleted and erased meanwhile.
                 Candidate::Notification(record) => {
                     let notification = notification(source.state, revision, &event, record)?;
-                    notification.map(|it| NotificationEvent::New(Arc::new(it)))
+                    notification.map(|new| NotificationEvent::New(Arc::new(new)))
                 }
             });
         }

@@ -68,7 +68,7 @@ impl Query for GetThread {
                 shown.truncate(fitting);
             }
             let of_origins =
-                above.iter().chain([&requested]).filter_map(|it| it.shown.clone().ok());
+                above.iter().chain([&requested]).filter_map(|post| post.shown.clone().ok());
             let views = hydrate::views(source, viewer, of_origins.chain(shown).collect())?;
             return Ok(assemble(above, &requested, below, views));
         }
@@ -110,7 +110,7 @@ impl GetThread {
             depth_max: self.depth_max.min(source.limits.thread_depth_max),
             replies_max: self.replies_max.min(source.limits.thread_replies_max),
             scans_left: source.limits.thread_scan_replies_max.max(1),
-            known: HashMap::new(),
+            searched: HashMap::new(),
         };
         walk.run(self.post, self.after())
     }

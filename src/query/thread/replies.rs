@@ -60,7 +60,7 @@ pub(super) struct ReplyWalk<'a> {
     pub(super) replies_max: usize,
     pub(super) scans_left: usize,
     /// Whether a gap is alive, for gaps that were searched.
-    pub(super) known: HashMap<PostId, bool>,
+    pub(super) searched: HashMap<PostId, bool>,
 }
 
 impl<'a> ReplyWalk<'a> {
@@ -151,14 +151,14 @@ impl<'a> ReplyWalk<'a> {
         if gap.is_none() {
             return Ok(true);
         }
-        if let Some(&known) = self.known.get(&id) {
-            return Ok(known);
+        if let Some(&is_alive) = self.searched.get(&id) {
+            return Ok(is_alive);
         }
         // Depth first, with a stack of its own: a path of gaps has no limited length.
         let mut path = vec![(id, self.replies_to(id, Revision::ZERO))];
         while let Some((id, replies)) = path.last_mut() {
             let Some((position, author)) = replies.next().transpose()? else {
-                self.known.insert(*id, false);
+                self.searched.insert(*id, false);
                 path.pop();
                 continue;
             };
@@ -168,9 +168,9 @@ impl<'a> ReplyWalk<'a> {
             self.count_scan()?;
             let id = PostId::from_revision(position.revision());
             let gap = self.gap(position, author);
-            match gap.map_or(Some(true), |_| self.known.get(&id).copied()) {
+            match gap.map_or(Some(true), |_| self.searched.get(&id).copied()) {
                 Some(true) => {
-                    self.known.extend(path.iter().map(|&(id, _)| (id, true)));
+                    self.searched.extend(path.iter().map(|&(id, _)| (id, true)));
                     return Ok(true);
                 }
                 Some(false) => {}

@@ -195,11 +195,11 @@ impl Records {
             // After memory, as in `get`.
             let stored = self.stored(about, from, order, max)?;
             // Up to here both are complete; after it one of them may have more.
-            let known = [
+            let ends = [
                 recent.last().filter(|_| recent.len() == max).map(|&(position, _)| position),
                 stored.last().filter(|_| stored.len() == max).map(|&(position, _)| position),
             ];
-            let known = known.into_iter().flatten().min_by(|a, b| order.compare(a, b));
+            let complete_until = ends.into_iter().flatten().min_by(|a, b| order.compare(a, b));
 
             let mut merged: BTreeMap<Position, Option<Value>> =
                 stored.into_iter().map(|(position, value)| (position, Some(value))).collect();
@@ -210,12 +210,12 @@ impl Records {
             if order == ListOrder::NewestFirst {
                 merged.reverse();
             }
-            let is_known =
-                |position| known.is_none_or(|known| order.compare(&position, &known).is_le());
-            let records = merged.into_iter().filter(|&(position, _)| is_known(position));
+            let is_complete =
+                |position| complete_until.is_none_or(|end| order.compare(&position, &end).is_le());
+            let records = merged.into_iter().filter(|&(position, _)| is_complete(position));
             listed.extend(records.filter_map(|(position, value)| Some((position, value?))));
-            match known {
-                Some(known) if listed.len() < max => from = known,
+            match complete_until {
+                Some(end) if listed.len() < max => from = end,
                 _ => {
                     listed.truncate(max);
                     return Ok(listed);
