@@ -155,6 +155,6 @@ async fn read(mut body: Incoming, sink: Sink) {
             keys.extend(event.strip_prefix(DATA).and_then(data::key_of));
             bytes.advance(end + 2);
         }
-        sink.came(keys, at);
+        sink.add(keys, at);
     }
 }

@@ -233,7 +233,7 @@ async fn read(mut reading: OwnedReadHalf, mut writing: OwnedWriteHalf, sinks: Ve
                 Frame::Message { sid, reply, headers, body, .. } => {
                     match data::key_of(&body[headers..]) {
                         Some(key) => {
-                            sinks.get(sid).inspect(|sink| sink.came([key], at));
+                            sinks.get(sid).inspect(|sink| sink.add([key], at));
                         }
                         // Flow control: an ordered consumer continues after an answer.
                         None => {

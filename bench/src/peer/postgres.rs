@@ -262,7 +262,7 @@ async fn read(
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         if let AsyncMessage::Notification(notification) = message {
             let key = data::key_of(notification.payload().as_bytes());
-            sinks.get(notification.channel()).inspect(|sink| sink.came(key, Instant::now()));
+            sinks.get(notification.channel()).inspect(|sink| sink.add(key, Instant::now()));
         }
     }
 }

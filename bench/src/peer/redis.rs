@@ -237,7 +237,7 @@ async fn read(mut stream: TcpStream, sink: Sink) {
             keys.extend(key);
             bytes.advance(length);
         }
-        sink.came(keys, at);
+        sink.add(keys, at);
     }
 }
 

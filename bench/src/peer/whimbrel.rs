@@ -101,7 +101,7 @@ impl System for Whimbrel {
             let reader: Reader = Box::pin(async move {
                 // The deliveries that an ended stream misses are counted as lost.
                 while let Ok(Some(events)) = revisions.next().await {
-                    sink.came(events, Instant::now());
+                    sink.add(events, Instant::now());
                 }
             });
             readers.push(reader);
