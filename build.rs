@@ -34,7 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .codec_path("crate::api::codec::Codec")
         .build_client(false)
-        .extern_path(".whimbrel.v1.WatchFeedResponse", "crate::api::frame::Frame")
+        .extern_path(
+            ".whimbrel.v1.WatchFeedResponse",
+            "crate::api::shared_response::SharedFeedResponse",
+        )
         .extern_path(".whimbrel.v1", "crate::api::v1")
         .out_dir(server_dir)
         .compile_fds(files)?;

@@ -5,6 +5,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// An address, a name, or all addresses of the machine, with a port.
+///
+/// # Examples
+/// ```
+/// use whimbrel::config::{Listen, ListenError};
+///
+/// assert_eq!("*:50051".parse(), Ok(Listen::Everywhere { port: 50051 }));
+/// assert!(matches!("[::1]:0".parse(), Ok(Listen::Address(_))));
+/// assert!(matches!("localhost:50051".parse(), Ok(Listen::Name { .. })));
+///
+/// // An error says what to write instead.
+/// let error: ListenError = "50051".parse::<Listen>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "this is only a port: write localhost:50051, or *:50051 for all addresses"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// One address: `127.0.0.1:50051`, `[::1]:50051`.

@@ -1,4 +1,4 @@
-//! The indexer: one thread that brings the index up to the view, in large writes behind the log.
+//! The indexer: one thread that brings the index up to the state, in large writes behind the log.
 //!
 //! It reads the log by itself, so it holds up neither the committer nor the applier, however long
 //! a write takes, and has nothing in its hands but the rows of one write.
@@ -29,11 +29,11 @@ const READ_EVENTS_MAX: usize = 1_024;
 /// without an index it may be the whole log.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Writes the index of a view.
+/// Writes the index of a state.
 #[derive(Debug)]
 pub(super) struct Indexer {
     log: Arc<dyn Log>,
-    view: Arc<State>,
+    state: Arc<State>,
     index: Arc<Index>,
     events_max: usize,
     interval: Duration,
@@ -53,7 +53,7 @@ impl Indexer {
     /// From now on the index is looked after.
     pub(super) fn new(
         log: Arc<dyn Log>,
-        view: Arc<State>,
+        state: Arc<State>,
         index: Arc<Index>,
         stopped: Receiver<()>,
         limits: &Limits,
@@ -61,7 +61,7 @@ impl Indexer {
         index.set_has_repairer(true);
         Self {
             log,
-            view,
+            state,
             index,
             events_max: limits.index_events_max.max(1),
             interval: limits.index_write_delay_max,
@@ -99,7 +99,7 @@ impl Indexer {
 
     /// How many applied events the index lacks.
     fn behind(&self) -> u64 {
-        self.view.applied().get().saturating_sub(self.index.complete_until().get())
+        self.state.applied().get().saturating_sub(self.index.complete_until().get())
     }
 
     /// Mends what is to be mended, and writes the next events. Whether that went well.
@@ -180,10 +180,10 @@ impl Indexer {
         if self.index.needs_repair() {
             return Ok(());
         }
-        let written = self.write_to(&self.index, self.view.applied())?;
+        let written = self.write_to(&self.index, self.state.applied())?;
         if let Some((rows, until)) = written {
             self.reopened = false;
-            self.view.indexed(&rows, until);
+            self.state.indexed(&rows, until);
         }
         if self.behind() < self.events_max as u64 {
             self.index.install_new_file();
@@ -198,7 +198,7 @@ impl Indexer {
         index: &Index,
         until: Revision,
     ) -> Result<Option<(IndexRows, Revision)>, storage::Error> {
-        let mut writing = self.view.write_to(index)?;
+        let mut writing = self.state.write_to(index)?;
         let mut last: Option<LogEntry> = None;
         let lacks = until.get().saturating_sub(index.complete_until().get());
         let mut left = self.events_max.min(usize::try_from(lacks).unwrap_or(usize::MAX));

@@ -21,6 +21,20 @@ pub struct LogId(u64);
 /// Inside a snapshot (`snapshot_until` > `after`) the items of the feed's page follow, with posts
 /// from before the follow of their author. After the snapshot, and in a cursor without one, the
 /// events of the feed follow. So a stream that breaks inside its snapshot resumes inside it.
+///
+/// # Examples
+/// ```
+/// use whimbrel::model::{Cursor, LogId, Revision};
+///
+/// // A client has seen everything up to revision 40.
+/// let live = Cursor::after(LogId::new(7), Revision::new(40));
+/// assert_eq!(live.required_revision(), Revision::new(40));
+///
+/// // It is in a snapshot that was taken at revision 90, and has its items up to revision 40. A
+/// // server that has come only to 50 cannot go on with that.
+/// let in_snapshot = Cursor { snapshot_until: Revision::new(90), ..live };
+/// assert_eq!(in_snapshot.required_revision(), Revision::new(90));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The log.
@@ -63,4 +77,68 @@ impl Cursor {
     pub fn required_revision(&self) -> Revision {
         self.after.max(self.snapshot_until)
     }
+
+    /// Checks that what follows this position can be served by a log of which `log` is there.
+    ///
+    /// # Errors
+    /// Says why it cannot.
+    pub fn check(&self, log: &LogExtent) -> Result<(), CursorError> {
+        if self.log != log.id {
+            return Err(CursorError::OfAnotherLog { given: self.log, own: log.id });
+        }
+        if self.required_revision() > log.head {
+            return Err(CursorError::BeyondHead {
+                given: self.required_revision(),
+                head: log.head,
+            });
+        }
+        if self.after < log.oldest {
+            return Err(CursorError::TooOld { oldest: Self::after(log.id, log.oldest) });
+        }
+        Ok(())
+    }
+}
+
+/// Which part of which log is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogExtent {
+    /// The log.
+    pub id: LogId,
+    /// The oldest position after which everything is kept.
+    pub oldest: Revision,
+    /// The newest durable change.
+    pub head: Revision,
+}
+
+/// Why a cursor cannot be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CursorError {
+    /// It is a position in another log.
+    #[error("the cursor belongs to another log ({given}, this is {own}): start again without it")]
+    OfAnotherLog {
+        /// The cursor's log.
+        given: LogId,
+        /// This log.
+        own: LogId,
+    },
+    /// It is after the newest change.
+    #[error(
+        "the cursor is at revision {given} but the log ends at {head}, as after a restore from an \
+         older backup: start again without it"
+    )]
+    BeyondHead {
+        /// The cursor's revision.
+        given: Revision,
+        /// The newest change.
+        head: Revision,
+    },
+    /// The changes after it are no longer kept.
+    #[error(
+        "the changes after the cursor are no longer kept: start again without it, or from \
+         `oldest_cursor`"
+    )]
+    TooOld {
+        /// The oldest position that can be served.
+        oldest: Cursor,
+    },
 }

@@ -38,6 +38,28 @@ impl Facets {
     /// - A mention is `@` and a name, not inside a URL and not as a part of an e-mail address.
     /// - A hashtag is `#` and letters, digits and `_` of any script, at least one letter, not
     ///   inside a URL and not right after a letter or digit.
+    ///
+    /// # Examples
+    /// ```
+    /// use whimbrel::model::{Facets, Feature, PostText};
+    ///
+    /// let text = PostText::parse("@alice, see https://example.org/@bob #birds @nobody")?;
+    /// let facets = Facets::scan(&text, |name| name.as_str() != "nobody");
+    /// let found = facets.all().iter().map(|facet| match &facet.feature {
+    ///     Feature::Mention(user) => format!("mention of {user}"),
+    ///     Feature::Link(link) => format!("link to {}", link.as_str()),
+    ///     Feature::Tag(tag) => format!("tag {}", tag.as_str()),
+    /// });
+    /// assert_eq!(
+    ///     found.collect::<Vec<_>>(),
+    ///     ["mention of alice", "link to https://example.org/@bob", "tag birds"]
+    /// );
+    ///
+    /// // The range of a facet is in bytes, and has the sign too.
+    /// let tag = &facets.all()[2];
+    /// assert_eq!(&text.as_str()[tag.start..tag.end], "#birds");
+    /// # Ok::<(), whimbrel::model::TextError>(())
+    /// ```
     #[must_use]
     pub fn scan(text: &PostText, is_user: impl Fn(&UserId) -> bool) -> Self {
         let text = text.as_str();

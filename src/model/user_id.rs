@@ -63,6 +63,19 @@ impl UserId {
     ///
     /// # Errors
     /// The first rule that `text` breaks.
+    ///
+    /// # Examples
+    /// ```
+    /// use whimbrel::model::{UserId, UserIdError};
+    ///
+    /// // Case matters, and so does the kind of id: any that an identity provider issues will do.
+    /// assert_ne!(UserId::parse("Alice"), UserId::parse("alice"));
+    /// assert!(UserId::parse("did:plc:ewvi7nxzyoun6zhxrhs64oiz").is_ok());
+    ///
+    /// // An @ is how a name is written in a text, and no part of it.
+    /// assert_eq!(UserId::parse("@alice"), Err(UserIdError::BadCharacter { at: 0 }));
+    /// assert_eq!(UserId::parse("..."), Err(UserIdError::NoLetter));
+    /// ```
     pub fn parse(text: &str) -> Result<Self, UserIdError> {
         if text.is_empty() {
             return Err(UserIdError::Empty);

@@ -203,7 +203,7 @@ fn size_table(results: &Results, name: &str) -> Option<String> {
                 ("small posts alone: delivered p50", &cell("alone_p50_us", time_us)),
                 ("p99", &cell("alone_p99_us", time_us)),
                 ("answered p99", &cell("alone_answer_p99_us", time_us)),
-                ("beside it: delivered p50", &cell("beside_p50_us", time_us)),
+                ("during it: delivered p50", &cell("beside_p50_us", time_us)),
                 ("p99", &cell("beside_p99_us", time_us)),
                 ("answered p99", &cell("beside_answer_p99_us", time_us)),
                 ("not exactly once", &lost),
@@ -258,12 +258,12 @@ pub(super) fn text(results: &Results, name: &str) -> Option<String> {
     })
 }
 
-/// When something was measured apart from the rest, and by what.
+/// When something was measured in a later run, and by what.
 fn later(later: &Later) -> String {
     let measurements: Vec<_> = later.measurements.iter().map(|it| format!("`{it}`")).collect();
     let versions: Vec<_> = later.versions.values().map(String::as_str).collect();
     format!(
-        "- **{}:** {}, apart from the rest, by `{}` in {} minutes, with {} rounds ({}); an \
+        "- **{}:** {}, in a later run, by `{}` in {} minutes, with {} rounds ({}); an \
          fdatasync then took {}.\n",
         measurements.join(", "),
         later.date,

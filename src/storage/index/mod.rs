@@ -77,7 +77,7 @@ pub(super) const FILES: [&str; 2] = ["index.redb", "index.redb.new"];
 /// An open index. Reads never wait for a write.
 #[derive(Debug)]
 pub struct Index {
-    health: IndexHealth,
+    health: Arc<IndexHealth>,
     opener: IndexOpener,
     hash_key: [u64; 2],
     /// A [`Revision`].
@@ -204,7 +204,10 @@ impl Index {
             IndexRejection::Index(Error::Damaged { file: file.to_owned(), what })
         })?;
         let index = Self {
-            health: IndexHealth::new(opener.files.name(FileRole::Current).to_owned(), damage),
+            health: Arc::new(IndexHealth::new(
+                opener.files.name(FileRole::Current).to_owned(),
+                damage,
+            )),
             opener: opener.clone(),
             hash_key: header.hash_key,
             complete_until: AtomicU64::new(header.complete_until.get()),
@@ -282,14 +285,14 @@ impl Index {
     ///
     /// # Errors
     /// The index is lost, damaged, or cannot be read.
-    pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
         assert_disk_reads_allowed();
         // Read before the transaction begins: its tables are at least as new.
         let user_count = self.user_count.load(Ordering::Acquire);
         let complete_until = self.complete_until();
         self.health.check()?;
         let transaction = self.health.guarded(|| Ok(opened(&self.database())?.begin_read()?))?;
-        Ok(Snapshot::new(&self.health, transaction, complete_until, user_count))
+        Ok(Snapshot::new(Arc::clone(&self.health), transaction, complete_until, user_count))
     }
 
     fn database(&self) -> RwLockReadGuard<'_, Option<OpenFile>> {

@@ -1,6 +1,7 @@
 //! Reads of the index from one consistent state. Never writes.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
@@ -13,8 +14,8 @@ use crate::model::{Mark, Revision};
 use crate::storage::error::Error;
 
 /// One consistent state of all tables. Cheap to make: each table is opened by its first read.
-pub struct Snapshot<'a> {
-    health: &'a IndexHealth,
+pub struct Snapshot {
+    health: Arc<IndexHealth>,
     transaction: ReadTransaction,
     complete_until: Revision,
     user_count: u32,
@@ -25,11 +26,11 @@ pub struct Snapshot<'a> {
     resident: OnceCell<ReadOnlyTable<StoredKey, u128>>,
 }
 
-impl<'a> Snapshot<'a> {
+impl Snapshot {
     /// The state of `transaction`, which has at least every event up to `complete_until` and every
     /// user below `user_count`.
     pub(super) fn new(
-        health: &'a IndexHealth,
+        health: Arc<IndexHealth>,
         transaction: ReadTransaction,
         complete_until: Revision,
         user_count: u32,
@@ -173,7 +174,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-impl std::fmt::Debug for Snapshot<'_> {
+impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Snapshot(complete until {})", self.complete_until)
     }

@@ -99,6 +99,36 @@ impl LocalLog {
     /// # Errors
     /// The folder is in use, or the log is missing, damaged, of another format, or cannot be read
     /// or written.
+    ///
+    /// # Examples
+    /// ```
+    /// use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
+    /// use whimbrel::storage::{Error, LocalLog, Log, StorageOptions};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    /// let log = LocalLog::open(folder.path(), options)?;
+    ///
+    /// let change = Change::Follow {
+    ///     follower: UserId::parse("alice")?,
+    ///     followee: UserId::parse("bob")?,
+    /// };
+    /// let event = Event::new(Timestamp::from_nanos(1), change);
+    /// // Whoever appends names the head that the decision was based on.
+    /// log.append(Revision::ZERO, vec![event.clone()])?;
+    /// assert!(matches!(
+    ///     log.append(Revision::ZERO, vec![event.clone()]),
+    ///     Err(Error::HeadMoved { .. })
+    /// ));
+    ///
+    /// // One process has the folder at a time.
+    /// assert!(matches!(LocalLog::open(folder.path(), options), Err(Error::InUse { .. })));
+    /// drop(log);
+    /// let log = LocalLog::open(folder.path(), options)?;
+    /// assert_eq!(log.head(), Revision::new(1));
+    /// assert_eq!(log.read(Revision::ZERO, 10)?[0].event, event);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
         let folder = LogFolder::open(dir, options)?;
         let file = folder.file().to_owned();

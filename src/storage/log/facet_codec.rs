@@ -1,5 +1,5 @@
 //! The facets of a post as a part of its record, see [`super::codec`]. Never compares them with the
-//! text: that happened when the post was accepted.
+//! text: that happened when the post was accepted. Only a facet that is in no text is refused.
 
 use prost::Message;
 
@@ -67,9 +67,13 @@ fn facet_record(facet: &Facet) -> FacetRecord {
 }
 
 fn facet(FacetRecord { start, bytes, feature }: FacetRecord) -> Option<Facet> {
+    let end = start.checked_add(bytes)? as usize;
+    if end > TEXT_BYTES_MAX {
+        return None;
+    }
     Some(Facet {
         start: start as usize,
-        end: start as usize + bytes as usize,
+        end,
         feature: match feature? {
             FeatureRecord::Mention(name) => Feature::Mention(UserId::parse(&name).ok()?),
             FeatureRecord::Link(link) => Feature::Link(Link::from_stored(&link)),

@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use whimbrel::model::Relation;
 
 use redb::StorageBackend;
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
-use whimbrel::engine::{Engine, ReactionKind};
+use whimbrel::engine::Engine;
 use whimbrel::model::{Change, Content, Event, PostId, PostRef, Revision, Timestamp, UserId};
-use whimbrel::query::{Evidence, Question};
+use whimbrel::query::{LookUp, Reader};
 use whimbrel::runtime::{Clock, CriticalThreads};
-use whimbrel::state::State;
+use whimbrel::state::{Evidence, Lookup, State};
 use whimbrel::storage::{Index, LocalLog, Log, StorageFiles};
 
 use crate::harness::core::{post, request_id, user};
@@ -31,7 +32,7 @@ fn evidence_is_confirmed_or_looked_up_again() {
     let world = Indexed::new();
     let bobs = world.publish("bob");
     world.write_index();
-    let liked = Question::Liked(bobs.id, user("carol"));
+    let liked = Lookup::Like(user("carol"), bobs.id);
     let like = Change::Like { user: user("carol"), post: bobs.clone() };
     let unlike = Change::Unlike { user: user("carol"), post: bobs.clone(), since: None };
 
@@ -75,11 +76,11 @@ fn what_is_confirmed_is_so() {
         let mut is: Vec<Option<Revision>> = vec![None; 5 * users.len()];
         let questions = |user: &UserId| {
             [
-                Question::Liked(posts[0].id, user.clone()),
-                Question::Liked(posts[1].id, user.clone()),
-                Question::Reposted(posts[0].id, user.clone()),
-                Question::Reposted(posts[2].id, user.clone()),
-                Question::Seen(user.clone()),
+                Lookup::Like(user.clone(), posts[0].id),
+                Lookup::Like(user.clone(), posts[1].id),
+                Lookup::Repost(user.clone(), posts[0].id),
+                Lookup::Repost(user.clone(), posts[2].id),
+                Lookup::Seen(user.clone()),
             ]
         };
         let questions: Vec<_> = users.iter().flat_map(questions).collect();
@@ -133,7 +134,9 @@ async fn a_slow_lookup_holds_up_nobody() {
     retry.spawn(publish(engine.clone(), "bob"));
     valve.holds_one().await;
     within("another's post", publish(engine.clone(), "carol")).await;
-    within("a follow", engine.follow(user("carol"), user("bob"))).await.unwrap();
+    within("a follow", engine.set(Relation::Follow(user("carol"), user("bob")), true))
+        .await
+        .unwrap();
     valve.open();
     let again = within("the retry", retry.join_next()).await.unwrap().unwrap();
     assert!(again.deduplicated);
@@ -176,7 +179,7 @@ async fn of_two_equal_likes_one_changes_something() {
         let bobs = engine.publish(user("bob"), post("hi"), None).await.unwrap().post.id();
         let like = || {
             let engine = engine.clone();
-            async move { engine.react(ReactionKind::Like, user("carol"), bobs).await.unwrap() }
+            async move { engine.set(Relation::Like(user("carol"), bobs), true).await.unwrap() }
         };
         let publish = || {
             let engine = engine.clone();
@@ -204,7 +207,7 @@ async fn of_two_equal_likes_one_changes_something() {
 /// A view with an index, of a log in memory, without an engine.
 struct Indexed {
     log: Arc<dyn Log>,
-    view: State,
+    view: Arc<State>,
 }
 
 impl Indexed {
@@ -213,7 +216,7 @@ impl Indexed {
             Arc::new(LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap());
         let kept = Duration::from_secs(60);
         let index = Index::with_files(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
-        let view = State::load(Arc::clone(&log), index, &Limits::default());
+        let view = Arc::new(State::load(Arc::clone(&log), index, &Limits::default()));
         Self { log, view }
     }
 
@@ -232,23 +235,23 @@ impl Indexed {
     }
 
     /// The change that makes the answer to `question` another.
-    fn toggled(&self, question: &Question, is: Option<Revision>) -> Change {
+    fn toggled(&self, question: &Lookup, is: Option<Revision>) -> Change {
         let post = |id: &PostId| PostRef { id: *id, author: user("bob") };
         match (question.clone(), is) {
-            (Question::Liked(id, user), None) => Change::Like { user, post: post(&id) },
-            (Question::Liked(id, user), since) => Change::Unlike { user, post: post(&id), since },
-            (Question::Reposted(id, user), None) => Change::Repost { user, post: post(&id) },
-            (Question::Reposted(id, user), since) => {
-                Change::Unrepost { user, post: post(&id), since }
-            }
-            (Question::Seen(user), _) => Change::See { user, until: self.view.applied() },
+            (Lookup::Like(user, id), None) => Change::Like { user, post: post(&id) },
+            (Lookup::Like(user, id), since) => Change::Unlike { user, post: post(&id), since },
+            (Lookup::Repost(user, id), None) => Change::Repost { user, post: post(&id) },
+            (Lookup::Repost(user, id), since) => Change::Unrepost { user, post: post(&id), since },
+            (Lookup::Seen(user), _) => Change::See { user, until: self.view.applied() },
         }
     }
 
     /// The answer from memory, if it has it, which must be that from the index too.
-    fn look_up(&self, question: &Question) -> Evidence {
-        let evidence = self.view.look_up(question).unwrap();
-        assert!(self.view.look_up_at_hand(question).is_none_or(|at_hand| at_hand == evidence));
+    fn look_up(&self, question: &Lookup) -> Evidence {
+        let reader = Reader::new(Arc::clone(&self.view), &Limits::default());
+        let query = LookUp(question.clone());
+        let evidence = reader.ask_blocking(&query).unwrap();
+        assert!(reader.ask_memory(&query).unwrap().is_none_or(|cached| cached == evidence));
         evidence
     }
 

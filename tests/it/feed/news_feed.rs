@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tonic::Code;
 use whimbrel::api::v1::NewsFeedRequest;
-use whimbrel::engine::{FeedQuery, PagePosition};
+use whimbrel::query::{HomeFeed, PagePosition};
 
 use crate::harness::core::{Core, user};
 use crate::harness::{Feed, Setup, TestServer, Valve, refused};
@@ -198,15 +198,15 @@ async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> 
     let mut texts = Vec::new();
     let mut place: Option<PagePosition> = None;
     loop {
-        let query = FeedQuery {
+        let query = HomeFeed {
             user: user("user0"),
             items_max: page_size,
-            place,
+            position: place,
             with_own,
             all_replies: false,
         };
-        let page = core.engine().news_feed(query).await.expect("the page is read");
-        texts.extend(page.items.iter().map(|item| item.view.post.content.text.as_str().to_owned()));
+        let page = core.engine().ask(query).await.expect("the page is read");
+        texts.extend(page.items.iter().map(|item| item.post.post.content.text.as_str().to_owned()));
         place = page.next;
         if place.is_none() {
             return texts;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use whimbrel::model::Relation;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Engine, Published};
@@ -74,7 +75,10 @@ impl Core {
     }
 
     pub(crate) async fn follow(&self, follower: &str, followee: &str) -> Changed {
-        self.engine().follow(user(follower), user(followee)).await.expect("the follow is taken")
+        self.engine()
+            .set(Relation::Follow(user(follower), user(followee)), true)
+            .await
+            .expect("the follow is taken")
     }
 
     pub(crate) async fn publish(&self, author: &str, text: &str) -> Published {

@@ -122,7 +122,7 @@ impl Setup {
         let index = Index::open(data_dir, &*log, options, self.limits.request_id_retention)?;
         let log = self.batches.behind(self.appends.before(self.reads.before_reads(log)));
         let config = self.config(data_dir);
-        Server::on_indexed_log(config, log, index, self.clock.clone()).await
+        Server::with_indexed_log(config, log, index, self.clock.clone()).await
     }
 }
 

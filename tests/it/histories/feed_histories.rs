@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use whimbrel::config::Limits;
-use whimbrel::engine::FeedQuery;
 use whimbrel::live::{Start, Watched};
 use whimbrel::model::{Change, Cursor, PostId, PostRef, Revision, UserId};
+use whimbrel::query::HomeFeed;
 use whimbrel::query::PagePosition;
 
 use crate::harness::core::{Core, user};
@@ -168,13 +168,14 @@ impl TimelineKind {
         let mut place: Option<PagePosition> = None;
         let mut read = Vec::new();
         loop {
-            let query = FeedQuery { user: user(&name), items_max, place, with_own, all_replies };
-            let page = self.core.engine().news_feed(query).await.unwrap();
+            let query =
+                HomeFeed { user: user(&name), items_max, position: place, with_own, all_replies };
+            let page = self.core.engine().ask(query).await.unwrap();
             place = page.next;
             assert!(place.is_none() || page.items.len() == items_max, "a page that is not full");
             read.extend(page.items.into_iter().map(|item| {
-                let by = item.reposted_by.unwrap_or_else(|| item.view.post.author.clone());
-                (item.revision.get(), item.view.post.revision.get(), by.to_string())
+                let by = item.reposted_by.unwrap_or_else(|| item.post.post.author.clone());
+                (item.revision.get(), item.post.post.revision.get(), by.to_string())
             }));
             if place.is_none() {
                 break;

@@ -14,6 +14,7 @@ use whimbrel::live::{
     DeliveryBatch, Dispatcher, LiveFeeds, LiveStream, Start, StreamMessage, WatchOptions, Watched,
 };
 use whimbrel::model::{Change, Content, Event, Revision, Timestamp, UserId};
+use whimbrel::query;
 use whimbrel::state::State;
 use whimbrel::storage::{Batch, LocalLog, Log, StorageOptions};
 
@@ -230,7 +231,9 @@ async fn a_bookmark_waits_for_all_that_a_change_is() {
 /// A view and its hub, with a dispatcher that goes as far as it is told to.
 struct World {
     random: fastrand::Rng,
+    log: Arc<dyn Log>,
     view: Arc<State>,
+    reader: query::Reader,
     hub: LiveFeeds,
     dispatcher: Dispatcher,
     /// AppliedEvent, and not brought to the dispatcher yet.
@@ -260,12 +263,15 @@ impl World {
         let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
         let log: Arc<dyn Log> =
             Arc::new(LocalLog::with_files(Disk::default(), "memory", options).unwrap());
-        let view = Arc::new(State::new(log, &limits));
-        let hub = LiveFeeds::new(Arc::clone(&view), &limits);
+        let view = Arc::new(State::new(Arc::clone(&log), &limits));
+        let reader = query::Reader::new(Arc::clone(&view), &limits);
+        let hub = LiveFeeds::new(reader.clone(), &limits);
         Self {
             random: fastrand::Rng::with_seed(seed),
             dispatcher: hub.dispatcher(0),
+            log,
             view,
+            reader,
             hub,
             applied: VecDeque::new(),
             loses: false,
@@ -324,11 +330,11 @@ impl World {
     fn change(&mut self, change: Change) {
         let revision = Revision::new(self.definition.push(change.clone()));
         let event = Event::new(Timestamp::default(), change);
-        self.view.log().append(revision.previous(), vec![event.clone()]).unwrap();
+        self.log.append(revision.previous(), vec![event.clone()]).unwrap();
         let applied = self.view.apply(revision, &event).unwrap();
         if self.hub.is_watched(0) && !self.hub.is_lagging(0) {
             let batch = Batch { first: revision, events: vec![event] };
-            let dispatch = DeliveryBatch::new(&self.view, &batch, vec![applied]).unwrap();
+            let dispatch = DeliveryBatch::new(&self.reader, &batch, vec![applied]).unwrap();
             self.applied.push_back(Arc::new(dispatch));
         }
     }

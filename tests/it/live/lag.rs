@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::task::Poll;
 use std::time::Duration;
+use whimbrel::model::Relation;
 
 use tokio::sync::{mpsc, oneshot};
 use whimbrel::config::Limits;
-use whimbrel::engine::{EdgeKind, Engine, ReactionKind};
+use whimbrel::engine::Engine;
 use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId};
 use whimbrel::runtime::{Clock, CriticalThreads, Workers, current_shard};
@@ -19,6 +20,7 @@ use whimbrel::storage::LocalLog;
 use crate::harness::core::{FEED, post, user};
 use crate::harness::events::in_short;
 use crate::harness::{Disk, within};
+use crate::oracle::relations::{EdgeKind, SetRelation};
 use crate::storage::local_log::OPTIONS;
 
 /// Batches that a worker may be behind with, before its lane lags.
@@ -192,10 +194,10 @@ impl World {
             ..Limits::default()
         };
         change(&mut limits);
-        let critical = CriticalThreads::new();
-        let engine = Engine::open(Arc::new(log), &limits, Clock::system(), &critical).unwrap();
-        let workers = Workers::start(2, &critical).unwrap();
-        for (lane, porter) in (1..).zip(engine.porters()) {
+        let vital = CriticalThreads::new();
+        let engine = Engine::open(Arc::new(log), &limits, Clock::system(), &vital).unwrap();
+        let workers = Workers::start(2, &vital).unwrap();
+        for (lane, porter) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(lane, move || porter.run()).await;
         }
         Self { engine, workers, told: Arc::default() }
@@ -240,7 +242,7 @@ impl World {
 
     async fn like(&self, name: &'static str, id: PostId) {
         self.call(move |engine| async move {
-            engine.react(ReactionKind::Like, user(name), id).await.unwrap();
+            engine.set(Relation::Like(user(name), id), true).await.unwrap();
         })
         .await;
     }

@@ -1,11 +1,12 @@
 //! Changes drawn at random, of all kinds, of few users, and how an engine is asked for them.
 
-use whimbrel::engine::{Draft, EdgeKind, Engine, ReactionKind};
+use whimbrel::engine::{Draft, Engine};
 use whimbrel::model::{
     Change, Content, Cursor, PostId, PostRef, ReplyTo, Revision, SeveredFollows, UserId,
 };
 
 use crate::harness::core::{post, user};
+use crate::oracle::relations::{EdgeKind, ReactionKind, SetRelation};
 use crate::oracle::world::{Tie, World};
 
 /// A change that would change something, mostly.

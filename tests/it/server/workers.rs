@@ -183,7 +183,7 @@ async fn hooked(
         Setup::new().limits(|limits| limits.worker_threads = workers).config(folder.path());
     let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), options).unwrap());
-    let server = Server::on_log(config, HookedLog::before(log, hook), Clock::system()).await;
+    let server = Server::with_log(config, HookedLog::before(log, hook), Clock::system()).await;
     let server = server.unwrap();
     let address = server.address();
     let user = move |number| User::new(&format!("user{number}"), connect(address));

@@ -4,16 +4,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use whimbrel::model::Relation;
 
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use whimbrel::config::Limits;
-use whimbrel::engine::{Draft, Engine, Error, FeedQuery, ReactionKind};
+use whimbrel::engine::{Draft, Engine, Error};
 use whimbrel::live::{LiveStream, Start, StreamMessage, WatchOptions};
 use whimbrel::model::{
     Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, Post, Revision, Tag,
     Timestamp,
 };
+use whimbrel::query::HomeFeed;
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, StorageOptions};
 
@@ -40,8 +42,8 @@ const KEPT: &str = "redshank on the mudflat";
 async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
     let data = Data::new();
     let (log, engine) = data.open(&Limits::default());
-    let follow = engine.follow(user("carol"), user("bob")).await.unwrap();
-    engine.follow(user("dave"), user("alice")).await.unwrap();
+    let follow = engine.set(Relation::Follow(user("carol"), user("bob")), true).await.unwrap();
+    engine.set(Relation::Follow(user("dave"), user("alice")), true).await.unwrap();
     let kept = engine.publish(user("bob"), post(KEPT), None).await.unwrap().post;
     let deleted = engine.publish(user("alice"), secret(), Some(request_id("once"))).await.unwrap();
     engine.delete(user("alice"), deleted.post.id()).await.unwrap();
@@ -138,8 +140,8 @@ async fn what_was_postponed_is_tried_again() {
         Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &CriticalThreads::new());
     let engine = engine.unwrap();
     let one = engine.publish(user("alice"), post("one"), None).await.unwrap().post;
-    engine.react(ReactionKind::Repost, user("bob"), one.id()).await.unwrap();
-    let taken_back = engine.react(ReactionKind::Unrepost, user("bob"), one.id()).await.unwrap();
+    engine.set(Relation::Repost(user("bob"), one.id()), true).await.unwrap();
+    let taken_back = engine.set(Relation::Repost(user("bob"), one.id()), false).await.unwrap();
     within("a look", noted.looked(taken_back.revision)).await;
     noted.postponed.store(3, Ordering::SeqCst);
     let deletion = engine.delete(user("alice"), one.id()).await.unwrap();
@@ -326,15 +328,15 @@ async fn events(stream: &mut LiveStream) -> StreamMessage {
 }
 
 async fn feed(engine: &Engine, name: &str) -> Vec<String> {
-    let query = FeedQuery {
+    let query = HomeFeed {
         user: user(name),
         items_max: 10,
-        place: None,
+        position: None,
         with_own: true,
         all_replies: false,
     };
-    let items = engine.news_feed(query).await.unwrap().items;
-    items.iter().map(|item| item.view.post.content.text.as_str().to_owned()).collect()
+    let items = engine.ask(query).await.unwrap().items;
+    items.iter().map(|item| item.post.post.content.text.as_str().to_owned()).collect()
 }
 
 /// Notes what is erased, and what is read by revision.

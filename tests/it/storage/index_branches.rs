@@ -88,7 +88,7 @@ fn spoil(file: &[u8], pages: Vec<usize>, random: &mut fastrand::Rng) -> Vec<u8> 
 
 impl World {
     /// Reads from everywhere, in both directions: how many are right, and how many refused.
-    fn reads(&self, snapshot: &Snapshot<'_>) -> (usize, usize) {
+    fn reads(&self, snapshot: &Snapshot) -> (usize, usize) {
         let mut outcomes = (0, 0);
         for user in 0..USERS {
             let marks: Vec<_> = self.marks[&user].iter().copied().collect();

@@ -55,7 +55,7 @@ fn a_damaged_row_is_refused() {
 
 /// Reads all rows in all ways. What is read is what was written, but for what would come by
 /// `damaged`, which is refused.
-fn check(snapshot: &Snapshot<'_>, rows: &BTreeMap<StoredKey, u128>, damaged: Option<StoredKey>) {
+fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<StoredKey>) {
     for table in 1..=TABLES {
         for subject in 1..=SUBJECTS {
             let expected: Vec<_> = rows

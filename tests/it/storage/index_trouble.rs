@@ -17,9 +17,8 @@ use whimbrel::client::Client;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
-use whimbrel::query::PageQuery;
+use whimbrel::query::{self, HomeFeed, Reader};
 use whimbrel::runtime::{Clock, CriticalThreads};
-use whimbrel::state::ReadError;
 use whimbrel::state::State;
 use whimbrel::storage::{Error, Index, LocalLog, Log, OpenedIndex, Probe};
 
@@ -227,14 +226,14 @@ fn a_failing_disk_of_the_index_ends_nothing() {
             };
             eventually("the failure to be met", async || {
                 publish().await;
-                (!engine.has_all()).then_some(())
+                (!engine.is_complete()).then_some(())
             })
             .await;
             for _ in 0..20 {
                 publish().await;
             }
             index.heal();
-            eventually("the index to be mended", async || engine.has_all().then_some(())).await;
+            eventually("the index to be mended", async || engine.is_complete().then_some(())).await;
             assert_eq!(critical.failure(), None);
             made = engine.cursor().required_revision();
             within("the engine to stop", engine.stop()).await;
@@ -254,18 +253,19 @@ fn what_only_a_lost_index_has_is_refused_until_it_is_rebuilt() {
         Arc::new(LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap());
     let disk = FragileDisk::default();
     let opened = Index::with_files(&disk, "index", &*log, OPTIONS, KEPT).unwrap();
-    let view = State::load(Arc::clone(&log), opened, &limits());
+    let view = Arc::new(State::load(Arc::clone(&log), opened, &limits()));
+    let reader = Reader::new(Arc::clone(&view), &limits());
     append(&*log, 60);
     replay(&view, &*log);
     write_index(&view, &*log, log.head());
-    let query = PageQuery {
+    let query = HomeFeed {
         user: user(0),
-        before: Revision::MAX,
+        position: None,
         items_max: 100,
         with_own: true,
         all_replies: false,
     };
-    let expected = view.reading().feed_page(&query).unwrap().items;
+    let expected = reader.ask_blocking(&query).unwrap().items;
     assert_eq!(expected.len(), 30);
 
     let index = view.index().unwrap();
@@ -278,10 +278,10 @@ fn what_only_a_lost_index_has_is_refused_until_it_is_rebuilt() {
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
     let lost = index.write(&mut writing.into_rows(), &entries[0]).unwrap_err();
     assert!(matches!(lost, Error::IndexLost { .. }), "{lost}");
-    let refused = view.reading().feed_page(&query).unwrap_err();
-    assert!(matches!(refused, ReadError::Log(Error::IndexLost { .. })), "{refused}");
-    let query_of_new = PageQuery { items_max: 1, ..query.clone() };
-    assert!(view.feed_page_at_hand(&query_of_new).is_some(), "what memory has is read");
+    let refused = reader.ask_blocking(&query).unwrap_err();
+    assert!(matches!(refused, query::Error::Storage(Error::IndexLost { .. })), "{refused}");
+    let query_of_new = HomeFeed { items_max: 1, ..query.clone() };
+    assert!(reader.ask_memory(&query_of_new).unwrap().is_some(), "what memory has is read");
 
     disk.heal();
     let fresh = index.new_replacement(&*log).unwrap();
@@ -290,9 +290,9 @@ fn what_only_a_lost_index_has_is_refused_until_it_is_rebuilt() {
     let mut writing = view.write_to(&fresh).unwrap();
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
     fresh.write(&mut writing.into_rows(), entries.last().unwrap()).unwrap();
-    view.reading().feed_page(&query).unwrap_err();
+    reader.ask_blocking(&query).unwrap_err();
     index.replace_with(fresh);
-    assert_eq!(view.reading().feed_page(&query).unwrap().items[1..], expected[..]);
+    assert_eq!(reader.ask_blocking(&query).unwrap().items[1..], expected[..]);
 }
 
 /// While a server has lost its index, health says that it does not serve, and a reader of what is old

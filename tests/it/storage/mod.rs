@@ -12,4 +12,5 @@ mod index_records;
 mod index_trouble;
 pub(crate) mod local_log;
 mod log_damage;
+mod log_records;
 mod old_log;

@@ -18,10 +18,11 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use rules::Model;
 use tokio::runtime::Runtime;
 use whimbrel::config::Limits;
-use whimbrel::engine::{Changed, Draft, EdgeKind, EdgesOf, Error, Published, ReactionKind};
+use whimbrel::engine::{Changed, Draft, Error, Published};
 use whimbrel::model::{Cursor, PostId, Revision};
 
 use crate::harness::core::{Core, post, request_id, user};
+use crate::oracle::relations::{EdgeKind, ReactionKind, SetRelation};
 use crate::oracle::world::Options;
 
 const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
@@ -305,9 +306,7 @@ fn refusal(error: &Error) -> Outcome {
     Outcome::Refused(match error {
         Error::SelfFollow { .. } => "self-follow",
         Error::SelfTarget { .. } => "self-target",
-        Error::TooMany { of: EdgesOf::Follows | EdgesOf::Blocks | EdgesOf::Mutes, .. } => {
-            "too many"
-        }
+        Error::TooMany { .. } => "too many",
         Error::Blocked { .. } => "blocked",
         Error::PostNotFound { .. } => "no post",
         Error::PostDeleted { .. } => "post deleted",

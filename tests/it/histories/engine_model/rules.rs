@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use whimbrel::engine::{EdgeKind, ReactionKind};
 use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, SeveredFollows};
 
 use super::{Act, BLOCKS_MAX, FOLLOWS_MAX, MUTES_MAX, Outcome, USERS};
 use crate::harness::core::{post, user};
+use crate::oracle::relations::{EdgeKind, ReactionKind};
 use crate::oracle::world::{Tie, World};
 
 const UNCHANGED: Outcome = Outcome::Changed { changed: false, revision: 0 };
