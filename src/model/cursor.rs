@@ -26,12 +26,12 @@ pub struct LogId(u64);
 /// ```
 /// use whimbrel::model::{Cursor, LogId, Revision};
 ///
-/// // A client has seen everything up to revision 40.
+/// // A client has seen all events up to revision 40.
 /// let live = Cursor::after(LogId::new(7), Revision::new(40));
 /// assert_eq!(live.required_revision(), Revision::new(40));
 ///
-/// // It is in a snapshot that was taken at revision 90, and has its items up to revision 40. A
-/// // server that has come only to 50 cannot go on with that.
+/// // A client is inside a snapshot of revision 90, and has its items up to revision 40. A server
+/// // that has applied only revision 50 cannot continue it.
 /// let in_snapshot = Cursor { snapshot_until: Revision::new(90), ..live };
 /// assert_eq!(in_snapshot.required_revision(), Revision::new(90));
 /// ```
