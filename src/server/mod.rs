@@ -191,9 +191,9 @@ impl Server {
         self.listener.addresses()
     }
 
-    /// Serves until `shutdown` completes, then stops in order: health reports NOT_SERVING, new calls
-    /// are refused, streams end with their cursors, running calls are answered, connections are
-    /// closed, and the log is closed last.
+    /// Serves until `shutdown` completes, then stops in order: health reports NOT_SERVING, new
+    /// calls are refused, streams end with their cursors, running calls are answered, connections
+    /// are closed, and the log is closed last.
     ///
     /// # Errors
     /// A vital part failed, in which case only running calls are still answered; or no thread could

@@ -71,12 +71,16 @@ fn broken_rules_on_names_are_found() {
     let above = of("api/c.rs", "struct Place;\ntrait Kind {}");
     assert_eq!(doubled_types(&[one, above, of("query/d.rs", "enum Error {}")]), [""; 0]);
 
-    let function = |lines: usize| format!("impl A {{\n    fn f() {{\n{}    }}\n}}\n", "x\n".repeat(lines));
+    let function =
+        |lines: usize| format!("impl A {{\n    fn f() {{\n{}    }}\n}}\n", "x\n".repeat(lines));
     assert_eq!(long_functions(&function(FUNCTION_LINES_MAX - 2)), [""; 0]);
     assert_eq!(long_functions(&function(FUNCTION_LINES_MAX - 1)), ["f has 71 lines"]);
     assert_eq!(long_functions("trait A {\n    fn f();\n}\nfn g() {}\n"), [""; 0]);
 
-    assert_eq!(unused_words("fn f() {\n    // It is told.\n}"), ["2: \"told\": say delivered, notified"]);
+    assert_eq!(
+        unused_words("fn f() {\n    // It is told.\n}"),
+        ["2: \"told\": say delivered, notified"]
+    );
     assert_eq!(unused_words("let made_anew = 1;").len(), 1);
     assert_eq!(unused_words("// What is at hand.").len(), 1);
     assert_eq!(unused_words("// GitHub, a stolder, plane_of\nlet relane = 1;"), [""; 0]);
@@ -100,9 +104,8 @@ fn doubled_types(sources: &[(String, String)]) -> Vec<String> {
         }
     }
     places.retain(|_, places| places.len() > 1);
-    let doubled = |(name, places): (_, Vec<&str>)| {
-        format!("{name} is a type in {}", places.join(" and in "))
-    };
+    let doubled =
+        |(name, places): (_, Vec<&str>)| format!("{name} is a type in {}", places.join(" and in "));
     places.into_iter().map(doubled).collect()
 }
 
@@ -110,10 +113,12 @@ fn doubled_types(sources: &[(String, String)]) -> Vec<String> {
 fn type_name(line: &str) -> Option<&str> {
     let mut line = line.trim_start();
     if let Some(public) = line.strip_prefix("pub") {
-        let public = public.strip_prefix('(').and_then(|it| it.split_once(')')).map_or(public, |it| it.1);
+        let public =
+            public.strip_prefix('(').and_then(|it| it.split_once(')')).map_or(public, |it| it.1);
         line = public.strip_prefix(' ')?;
     }
-    let name = ["struct ", "enum ", "trait ", "union "].iter().find_map(|it| line.strip_prefix(it))?;
+    let name =
+        ["struct ", "enum ", "trait ", "union "].iter().find_map(|it| line.strip_prefix(it))?;
     name.split(|character: char| !character.is_alphanumeric()).next()
 }
 
@@ -153,13 +158,10 @@ fn unused_words(source: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in (1..).zip(source.lines()) {
         let line = line.to_lowercase();
-        let words: Vec<_> =
-            line.split(|character: char| !character.is_alphabetic()).collect();
+        let words: Vec<_> = line.split(|character: char| !character.is_alphabetic()).collect();
         for (word, instead) in UNUSED_WORDS {
             let is_there = match word.split_once(' ') {
-                Some((first, second)) => {
-                    words.windows(2).any(|pair| pair == [first, second])
-                }
+                Some((first, second)) => words.windows(2).any(|pair| pair == [first, second]),
                 None => words.contains(&word),
             };
             if is_there {
