@@ -14,6 +14,9 @@ mod feed;
 mod fields;
 pub mod frame;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod graph;
 mod head;
 mod health;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::other_protocol::Other;
 
 /// What a client begins with.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket whose client has begun as it must. It reads as if it had not been read from yet.
 pub(super) struct Socket {
@@ -33,9 +33,7 @@ impl Socket {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 more => count += more,
             }
-            if !PREFACE.starts_with(&read[..count])
-                && let Some(other) = Other::of(&read[..count])
-            {
+            if let Some(other) = other_than_http2(&read[..count]) {
                 // Boxed, as those that wait in silence keep no room for it.
                 Box::pin(other.answer(tcp)).await?;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, other.to_string()));
@@ -44,6 +42,12 @@ impl Socket {
         debug_assert_eq!(&read, PREFACE, "whatever else begins is known by its first bytes");
         Ok(Self { tcp, reread: 0 })
     }
+}
+
+/// The protocol of a client that began with `first`, where that is not HTTP/2; `None` also while
+/// more bytes are needed.
+pub(super) fn other_than_http2(first: &[u8]) -> Option<Other> {
+    if PREFACE.starts_with(first) { None } else { Other::of(first) }
 }
 
 impl AsyncRead for Socket {

@@ -7,6 +7,9 @@
 //! Nothing here knows what the changes mean.
 
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod local;
 mod log;
