@@ -27,9 +27,9 @@ fmt:
     cargo fmt --manifest-path bench/Cargo.toml
     cargo fmt --manifest-path fuzz/Cargo.toml
 
-# Build the documentation of all modules, the private ones too.
+# Build the documentation of the code, into target/doc.
 doc:
-    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --document-private-items
+    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 
 # Fuzz TARGET, which is a file of fuzz/fuzz_targets, for SECONDS.
 fuzz TARGET SECONDS='60':
