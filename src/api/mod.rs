@@ -13,6 +13,9 @@ mod deadline;
 mod feed;
 mod fields;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod graph;
 mod head;
 mod health;

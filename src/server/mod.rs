@@ -3,6 +3,9 @@
 mod connection;
 mod connections;
 mod drain;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listener;
 mod other_protocol;
 mod resolve;

@@ -65,7 +65,7 @@ fn broken_rules_on_names_are_found() {
     let one = of("state/a.rs", "pub(super) struct Place;\nenum Kind {\n    A,\n}");
     let other = of("live/b.rs", "struct Place<T>(T);\nenum Error {}");
     assert_eq!(
-        doubled_types(&[one.clone(), other.clone()]),
+        doubled_types(&[one.clone(), other]),
         ["Place is a type in state/a.rs and in live/b.rs"]
     );
     let above = of("api/c.rs", "struct Place;\ntrait Kind {}");
