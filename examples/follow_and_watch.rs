@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use whimbrel::api::v1::feed_event::{Event, Posted};
 use whimbrel::api::v1::{FeedItem, FollowRequest, NewsFeedRequest, PublishRequest};
-use whimbrel::client::{self, Client, Message, Retry, StartAt, Watch};
+use whimbrel::client::{self, Client, Retry, Watch, WatchMessage, WatchStart};
 
 /// How long a call is repeated while the server cannot be reached or is busy.
 const RETRY_TIME_MAX: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // The page's cursor is its position in the log. A watch that starts there misses nothing that
     // happens after the page and repeats nothing that is on it.
-    let mut watch = Watch::new(client.clone(), "alice", StartAt::Cursor(page.cursor));
+    let mut watch = Watch::new(client.clone(), "alice", WatchStart::Cursor(page.cursor));
     publish(&client, "It rains on the mud flats.").await?;
     let cursor = next_post(&mut watch).await?;
 
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Then it may end: what happens meanwhile is delivered when it comes back, in order.
     drop(watch);
     publish(&client, "The tide comes in.").await?;
-    let mut watch = Watch::new(client, "alice", StartAt::Cursor(cursor));
+    let mut watch = Watch::new(client, "alice", WatchStart::Cursor(cursor));
     next_post(&mut watch).await?;
     Ok(())
 }
@@ -75,7 +75,7 @@ async fn next_post(watch: &mut Watch) -> Result<String, client::Error> {
         let message = watch.next(|error| println!("reconnecting: {error}")).await?;
         match message {
             // Events come in batches, and a batch counts as a whole: its cursor is after its last.
-            Message::Batch(batch) => {
+            WatchMessage::Batch(batch) => {
                 let posted = batch.events.iter().filter_map(|event| match &event.event {
                     Some(Event::Posted(Posted { item: Some(item) })) => Some(item),
                     _ => None,
@@ -88,7 +88,7 @@ async fn next_post(watch: &mut Watch) -> Result<String, client::Error> {
                     return Ok(batch.cursor);
                 }
             }
-            Message::Opened(_) => println!("watching"),
+            WatchMessage::Opened(_) => println!("watching"),
             // `CaughtUp`: the past is delivered. `Bookmark`: a sign of life with a cursor.
             // `Closing`: the server stops, and the watch connects again.
             // `Reset`: only for a watch that allows it, see `Watch::reset_on_gap`.

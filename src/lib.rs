@@ -1,26 +1,26 @@
 //! Whimbrel is a social-feed server: the follow graph, the posts, the home feed, and live push,
-//! behind a Protobuf API.
+//! behind a Protobuf API (gRPC).
 //!
-//! Everything that changes is an event in one ordered log, in [`storage`]. Everything that is read is a
-//! view of that log. From that one decision the rest follows: a cursor is a place in the log,
-//! a restart is a replay, and a watcher resumes by reading on.
+//! Every change is an event in one ordered log, in [`storage`]. Every read comes from a state that
+//! is derived from the log. So a cursor is a position in the log, a restart replays the log, and a
+//! watcher resumes by reading the log from its cursor.
 //!
 //! # Layout
 //!
-//! In reading order; each knows only those before it.
+//! In reading order. A module never depends on one after it.
 //!
-//! - [`model`]: plain values.
-//! - [`config`]: what can be set, and every limit.
-//! - [`runtime`]: the clock, and the threads that the process cannot live without.
-//! - [`storage`]: every change, in order, durable; and tables made from that.
-//! - [`state`]: what the log says, in memory.
-//! - [`query`]: every read of it.
+//! - [`model`]: values: users, posts, changes and positions.
+//! - [`config`]: the configuration, and every limit.
+//! - [`runtime`]: the clock, the critical threads, and the worker threads.
+//! - [`storage`]: the log of all changes, and the index that is derived from it.
+//! - [`state`]: the state in memory that is derived from the log.
+//! - [`query`]: every read of the state.
 //! - [`live`]: live feeds.
-//! - [`engine`]: takes commands, decides, commits, applies, answers.
+//! - [`engine`]: the write path: it decides, commits and applies commands, and answers them.
 //! - [`api`]: the gRPC services.
-//! - [`client`]: the other end of them.
-//! - [`server`]: wires it all, listens, and stops in order.
-//! - [`cli`]: the `whimbrel` program's verbs.
+//! - [`client`]: a client of these services.
+//! - [`server`]: assembles the parts, listens, and stops in order.
+//! - [`cli`]: the verbs of the program `whimbrel`.
 
 pub mod api;
 pub mod cli;

@@ -1,12 +1,12 @@
-//! The `whimbrel` program: reads the command line, runs one verb, and turns what came of it into
-//! an exit code.
+//! The `whimbrel` program: reads the command line, runs one verb, and turns its result into an exit
+//! code. Never does any work itself.
 
 use std::process::ExitCode;
 
 use whimbrel::cli::{Cli, Error, Output};
 
-/// Most of what a call allocates is freed by another thread, which the system's allocator is slow
-/// at: with this one an import of small changes takes a quarter less time.
+/// Most memory that a call allocates is freed by another thread, for which the system's allocator is
+/// slow. With this one an import of small changes takes a quarter less time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let output = Output::new(cli.json);
     match cli.run(&output) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has enough of it.
+        // The reader of the output closed it, as `head` does. That is no failure.
         Err(Error::OutputClosed) => ExitCode::SUCCESS,
         Err(error) => {
             output.error(&error);

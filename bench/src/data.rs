@@ -1,57 +1,56 @@
-//! The users, edges and posts that every system is given alike. Users and posts are numbers here;
-//! each system names them as it would.
+//! The users, follows and posts that every system is loaded with. Users and posts are numbers here,
+//! never a system's own ids: each system maps them.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The length of every post's text.
 pub(crate) const TEXT_BYTES: usize = 140;
-/// What posts say, cut or filled to [`TEXT_BYTES`] with their number.
-const SAYING: &str = "Saw a whimbrel on the mudflats at low tide, seven notes and gone. The \
+/// The text of posts, after their number, cut or filled to [`TEXT_BYTES`].
+const WORDS: &str = "Saw a whimbrel on the mudflats at low tide, seven notes and gone. The \
                       telescope was in the car, where it lives, and the tide came in";
-/// Where the key stands in [`message`].
+/// The bytes of the key in a [`message`].
 const KEY_AT: Range<usize> = 7..23;
 
-/// What a system holds when it is measured.
+/// The data of a system before a measurement.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Data {
-    /// Who follows whom, no pair twice.
+    /// Pairs of follower and followee, each once.
     pub(crate) edges: Vec<(u32, u32)>,
-    /// Posts 0.. of it are by the authors in turn.
+    /// The number of posts, which the authors publish in turn.
     pub(crate) posts: u64,
-    /// Who published them.
+    /// The authors of the posts.
     pub(crate) authors: Range<u32>,
-    /// What happened after all that. Only Whimbrel is given it.
-    pub(crate) acts: Vec<Act>,
+    /// Later actions, in order. Only Whimbrel is loaded with them.
+    pub(crate) actions: Vec<UserAction>,
 }
 
-/// Something that somebody did.
+/// An action of a user.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Act {
+pub(crate) struct UserAction {
     pub(crate) user: u32,
-    pub(crate) deed: Deed,
+    pub(crate) action: Action,
 }
 
-/// What they did.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Deed {
+pub(crate) enum Action {
     Post,
     Reply(Posted),
     Like(Posted),
     Repost(Posted),
 }
 
-/// A post by its place in Whimbrel's log.
+/// A post by its position in Whimbrel's log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Posted {
     pub(crate) revision: u64,
     pub(crate) author: u32,
-    /// The revision and the author of the post that its thread begins with.
+    /// The revision and the author of the root of its thread.
     pub(crate) root: (u64, u32),
 }
 
 impl Data {
-    /// So many users in a ring, each of whom follows the `followees` after them.
+    /// Users in a ring. Each follows the next `followees` users.
     pub(crate) fn ring(users: u32, followees: u32) -> Self {
         let edges = (0..users)
             .flat_map(|user| (1..=followees).map(move |step| (user, (user + step) % users)))
@@ -65,20 +64,20 @@ impl Data {
     }
 }
 
-/// A post number that this process has not given yet, beyond all those of any [`Data`].
+/// A new post number, greater than those of every [`Data`].
 pub(crate) fn next_post() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1 << 32);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A user's name, where users have names.
+/// The user's name, for systems with names.
 pub(crate) fn user_name(user: u32) -> String {
     format!("user{user:07}")
 }
 
-/// What a post says.
+/// The text of a post.
 pub(crate) fn text(post: u64) -> String {
-    let mut text = format!("#{post} {SAYING}");
+    let mut text = format!("#{post} {WORDS}");
     text.truncate(TEXT_BYTES);
     while text.len() < TEXT_BYTES {
         text.push('.');
@@ -86,14 +85,14 @@ pub(crate) fn text(post: u64) -> String {
     text
 }
 
-/// A post as it is pushed by systems that carry bytes and know nothing of posts. The key stands at
-/// a fixed place, so that a reader can be lean.
+/// A post as JSON, for systems that push bytes. The key has a fixed offset, so that a reader need
+/// not parse the message.
 pub(crate) fn message(author: u32, post: u64) -> String {
     let (author, text) = (user_name(author), text(post));
     format!(r#"{{"id":"{post:016x}","author":"{author}","text":"{text}"}}"#)
 }
 
-/// The post's number in a [`message`].
+/// The number of the post in a [`message`].
 pub(crate) fn key_of(message: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(message.get(KEY_AT)?).ok()?;
     u64::from_str_radix(digits, 16).ok()
@@ -103,7 +102,7 @@ pub(crate) fn key_of(message: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// The aim: every system carries the same bytes, and a reader finds the key in them.
+    /// The aim: every system pushes the same bytes, and a reader finds the key in them.
     #[test]
     fn texts_have_one_length_and_messages_their_key() {
         for post in [0, 7, 1 << 32, u64::MAX] {
@@ -113,7 +112,7 @@ mod tests {
         assert_eq!(key_of(b"short"), None);
     }
 
-    /// The aim: no edge twice and none to oneself, or a system that checks would hold fewer.
+    /// The aim: no edge is double or a self-follow. A system that checks would hold fewer edges.
     #[test]
     fn a_ring_has_each_edge_once() {
         let mut edges = Data::ring(10, 3).edges;

@@ -1,22 +1,22 @@
-//! Why a measurement could not be made. Never ends the run by itself: a system that cannot do
-//! something is said so in the table, and the others go on.
+//! Errors of a measurement. An error never ends the run: the table shows it for its system, and the
+//! other systems continue.
 
-/// Why something was not measured.
+/// Why a figure is missing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The system is not on this machine. Says how to install it.
+    /// The system is not on this machine. Has the way to install it.
     #[error("not installed: {0}")]
     NotInstalled(String),
-    /// The system has no such thing, so there is nothing to compare. Says why.
+    /// The system lacks the feature. Has the reason.
     #[error("{0}")]
     NotOffered(&'static str),
-    /// It should have worked.
+    /// An unexpected failure.
     #[error("{0}")]
     Failed(String),
 }
 
 impl Error {
-    /// What was being done when it failed.
+    /// Adds the step that failed.
     pub(crate) fn while_doing(self, what: &str) -> Self {
         match self {
             Self::Failed(why) => Self::Failed(format!("{what}: {why}")),
@@ -51,7 +51,7 @@ failed_from!(
     tokio::sync::oneshot::error::RecvError,
 );
 
-/// Libraries hide the reason in the cause.
+/// The error with all its causes: many libraries have the reason only there.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,9 +1,10 @@
 //! The load generator, the same for every system: closed loops for rates, an open loop for
-//! latencies. It runs on the one thread of the caller's runtime.
+//! latencies. It runs on the one thread of the caller's runtime, and never measures a server
+//! itself.
 //!
-//! In the open loop a post is due at its own moment, whatever became of those before it, and its
-//! latency counts from that moment: a system, or a generator, that stalls is charged for all that
-//! should have been sent meanwhile (coordinated omission).
+//! In the open loop each post has its own due time, independent of earlier posts, and its latency
+//! counts from then. So a stall of the system or of the generator counts for every post that was
+//! due during it (this avoids coordinated omission).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +17,10 @@ use crate::error::Error;
 use crate::peer::Caller;
 use crate::stats::Latencies;
 
-/// Those who call.
+/// Connections or clients, for calls in turn.
 pub(crate) type Callers = Vec<Arc<dyn Caller>>;
 
-/// What a closed loop came to.
+/// The result of a closed loop.
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) calls: u64,
@@ -27,7 +28,7 @@ pub(crate) struct Load {
     pub(crate) latencies: Latencies,
 }
 
-/// Keeps `in_flight` calls under way for `time`, spread over `callers`.
+/// Keeps `in_flight` calls in flight for `time`, spread over `callers`.
 pub(crate) async fn closed_loop<C, F>(
     callers: &[C],
     in_flight: usize,
@@ -61,7 +62,7 @@ where
     Ok(Load { calls, per_s: calls as f64 / took.as_secs_f64(), latencies })
 }
 
-/// Makes `calls` calls, `in_flight` at once. `call` hears the number of the call, from 0.
+/// Makes `calls` calls, `in_flight` at once. `call` gets the number of the call, from 0.
 pub(crate) async fn so_many<F>(
     callers: &Callers,
     in_flight: usize,
@@ -88,8 +89,8 @@ where
     all(&mut tasks).await
 }
 
-/// Makes `calls` calls at a rate, whether earlier ones are answered or not. `call` hears the number
-/// of the call, from 0, and when it was due.
+/// Makes `calls` calls at a rate, also while earlier ones are not answered. `call` gets the number
+/// of the call, from 0, and its due time.
 pub(crate) async fn open_loop<F>(
     callers: &Callers,
     per_s: f64,
@@ -99,8 +100,8 @@ pub(crate) async fn open_loop<F>(
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
-    // The runtime's timer counts in milliseconds, at a rate of thousands too coarse: a thread that
-    // sleeps to the moment says when a call is due.
+    // The runtime's timer has a resolution of milliseconds, too coarse for thousands of calls a
+    // second. A thread that sleeps until each due time is finer.
     let (due, mut when_due) = mpsc::unbounded_channel();
     let pace = std::thread::Builder::new().name("bench-pace".to_owned()).spawn(move || {
         let started = Instant::now();
@@ -121,10 +122,10 @@ where
         }
     }
     all(&mut tasks).await?;
-    pace.join().map_err(|_| Error::Failed("the pace thread died".to_owned()))
+    pace.join().map_err(|_| Error::Failed("the pace thread panicked".to_owned()))
 }
 
-/// When a call is due, from the start.
+/// The due time of a call, from the start.
 fn due_after(number: u64, per_s: f64) -> Duration {
     Duration::from_secs_f64(number as f64 / per_s)
 }
@@ -136,16 +137,16 @@ async fn all(tasks: &mut JoinSet<Result<(), Error>>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a task came to. One that panicked takes the bench down.
+/// The result of a task. A panic of the task goes on in the caller.
 pub(crate) fn joined<T>(ended: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
     match ended {
         Ok(ended) => ended,
-        // Nothing aborts a task that is still waited for.
+        // No task is aborted, so the error is a panic.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
-/// A lock whose holder panicked is read on the way out only.
+/// Locks; a poisoned lock is used only while the process ends.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -154,7 +155,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// Answers at once, but stalls the whole generator at one call.
+    /// Answers at once, except for one call that stalls the whole generator.
     struct Stalls;
 
     #[async_trait::async_trait]
@@ -171,8 +172,8 @@ mod tests {
         }
     }
 
-    /// The aim: one stall of 100 ms at 1,000 calls a second is charged to all calls that were due
-    /// in it, not to the one that met it.
+    /// The aim: one stall of 100 ms at 1,000 calls a second counts for all calls that were due
+    /// during it, not only for the stalled one.
     #[tokio::test]
     async fn a_stall_counts_for_all_that_was_due_meanwhile() {
         let latencies = Arc::new(Mutex::new(Latencies::new()));
@@ -195,7 +196,7 @@ mod tests {
         assert!(latencies.max_us() >= 100_000.0);
     }
 
-    /// The aim: calls are due at their own moments, by the rate alone.
+    /// The aim: only the rate decides when a call is due.
     #[test]
     fn the_rate_says_when_a_call_is_due() {
         assert_eq!(due_after(0, 5_000.0), Duration::ZERO);
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(due_after(10_000, 5_000.0), Duration::from_secs(2));
     }
 
-    /// The aim: so many calls are made, each number once.
+    /// The aim: exactly that number of calls is made, each number once.
     #[tokio::test]
     async fn so_many_are_made() {
         let callers: Callers = vec![Arc::new(Stalls)];

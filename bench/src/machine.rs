@@ -1,5 +1,5 @@
-//! What the machine has to say: which it is, what a process and its children use of it. Where it
-//! does not say, nothing is assumed.
+//! The machine, and the use of it by a process and its children, from `/proc`. A value that is
+//! missing there is 0, and never estimated.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,16 +13,16 @@ use tokio::time::sleep;
 
 use crate::stats::median;
 
-/// Ticks of the times in `/proc/PID/stat`: `USER_HZ`, 100 on every Linux there is.
+/// The unit of the times in `/proc/PID/stat`: `USER_HZ`, which is 100 on every Linux.
 const TICKS_PER_S: f64 = 100.0;
 /// Flushes that are timed.
 const FLUSHES: usize = 200;
 
-/// How long a process is looked at for having nothing to do: it may act in bursts.
+/// How long a process must be idle: it may work in bursts.
 const SETTLE_WINDOW: Duration = Duration::from_secs(2);
-/// The part of that in which it may be at work all the same.
+/// The part of that time in which an idle process may use a processor.
 const SETTLE_PART_MAX: f64 = 0.02;
-/// How long it may take: ten million events are put into tables in a minute or two.
+/// Longest wait for an idle process: indexing ten million events takes a minute or two.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(240);
 
 /// The machine of a run.
@@ -32,13 +32,13 @@ pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) memory_gib: f64,
     pub(crate) kernel: String,
-    /// Median of an fdatasync after 200 bytes, where the data lies.
+    /// Median time of an fdatasync after a write of 200 bytes, on the disk of the data.
     pub(crate) flush_us: f64,
 }
 
 impl Machine {
-    /// Looks at this machine, and times flushes in `dir`.
-    pub(crate) fn look(dir: &Path) -> Self {
+    /// Reads the machine's properties, and times flushes in `dir`.
+    pub(crate) fn read(dir: &Path) -> Self {
         let line = |file: &str, key: &str| {
             let text = fs::read_to_string(file).unwrap_or_default();
             let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
@@ -67,15 +67,15 @@ fn flush_us(dir: &Path) -> std::io::Result<f64> {
     Ok(median(&times_us))
 }
 
-/// Lets this process, and those that it starts, open as many files as they may.
+/// Raises the limit of open files of this process and its children to the maximum.
 pub(crate) fn raise_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
-    // If it cannot be raised, opening what is too much will say so.
+    // If it cannot be raised, opening too many files fails with an error.
     let _ = setrlimit(Resource::Nofile, raised);
 }
 
-/// Processor time that `root` and its children have had, those that ended included.
+/// Processor time of `root` and its children, including those that have ended.
 pub(crate) fn cpu_time(root: u32) -> Duration {
     let ticks: u64 = family(root)
         .iter()
@@ -92,7 +92,8 @@ pub(crate) fn cpu_time(root: u32) -> Duration {
     Duration::from_secs_f64(ticks as f64 / TICKS_PER_S)
 }
 
-/// Waits until `root` and its children have next to nothing to do, as after taking in a lot at once.
+/// Waits until `root` and its children have next to nothing to do, as after taking in a lot at
+/// once.
 pub(crate) async fn settled(root: u32) {
     let give_up_at = Instant::now() + SETTLE_TIME_MAX;
     let mut before = cpu_time(root);
@@ -106,7 +107,7 @@ pub(crate) async fn settled(root: u32) {
     }
 }
 
-/// Memory of `root` and its children in bytes; what several share is counted once in all.
+/// Memory of `root` and its children in bytes. Shared pages count once.
 pub(crate) fn memory_bytes(root: u32) -> f64 {
     let pss_kib = |pid: &u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
@@ -116,7 +117,7 @@ pub(crate) fn memory_bytes(root: u32) -> f64 {
     family(root).iter().filter_map(pss_kib).sum::<u64>() as f64 * 1_024.0
 }
 
-/// The most memory that process `pid` alone has had at any moment, in bytes.
+/// Peak memory of the process `pid` alone, in bytes.
 pub(crate) fn memory_peak_bytes(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
@@ -124,7 +125,7 @@ pub(crate) fn memory_peak_bytes(pid: u32) -> f64 {
     kib as f64 * 1_024.0
 }
 
-/// `root` and all below it.
+/// `root` and all its descendants.
 pub(crate) fn family(root: u32) -> Vec<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -143,14 +144,15 @@ pub(crate) fn family(root: u32) -> Vec<u32> {
     family
 }
 
-/// The fields of `/proc/PID/stat` after the name, which may hold anything: the state first.
+/// The fields of `/proc/PID/stat` after the name, from the state on. The name may have any
+/// character.
 fn stat_fields(pid: u32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after_name) = text.rsplit_once(')')?;
     Some(after_name.split_whitespace().map(str::to_owned).collect())
 }
 
-/// How many bytes the files below `dir` take on disk.
+/// Bytes on disk of the files below `dir`.
 pub(crate) fn disk_bytes(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();

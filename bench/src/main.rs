@@ -1,5 +1,5 @@
-//! Drives Whimbrel and its peers with one load generator, in one run, by turns; and writes down
-//! what came of it.
+//! Benchmarks of Whimbrel and its peers, with one load generator, in turns within one run. Writes
+//! results and a report; never changes the systems' own data.
 
 mod cli;
 mod data;
@@ -20,8 +20,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Most of what a call allocates is freed by another thread, which the system's allocator is slow
-/// at; the load generator shares the processors with what it measures.
+/// Memory of a call is mostly freed by another thread, at which the system's allocator is slow. The
+/// load generator shares the processors with the servers that it measures.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

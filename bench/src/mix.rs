@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use fastrand::Rng;
 
-use crate::data::{Act, Deed, Posted};
+use crate::data::{Action, Posted, UserAction};
 
 /// Weights are of so many.
 pub(crate) const WEIGHTS: u32 = 1_000;
@@ -131,14 +131,14 @@ impl Call {
 }
 
 impl World {
-    /// Users who follow at most `followees` each, and what they did until now: so many acts, of
+    /// Users who follow at most `followees` each, and what they did until now: so many actions, of
     /// which a log has the first right after the follows. The same numbers make the same world.
     pub(crate) fn with_past(
         seed: u64,
         users: u32,
         followees: u32,
-        acts: usize,
-    ) -> (Self, Vec<(u32, u32)>, Vec<Act>) {
+        actions: usize,
+    ) -> (Self, Vec<(u32, u32)>, Vec<UserAction>) {
         let rng = Rng::with_seed(seed);
         let mut world = Self {
             rng,
@@ -153,40 +153,40 @@ impl World {
             world.follows.extend(chosen.into_iter().map(|followee| (user, followee)));
         }
         let edges = world.follows.clone();
-        let past = world.live(edges.len() as u64, acts);
+        let past = world.live(edges.len() as u64, actions);
         (world, edges, past)
     }
 
-    /// Lets so many acts happen, after what is in the log already.
-    fn live(&mut self, in_log: u64, acts: usize) -> Vec<Act> {
-        let mut past = Vec::with_capacity(acts);
+    /// Lets so many actions happen, after what is in the log already.
+    fn live(&mut self, in_log: u64, actions: usize) -> Vec<UserAction> {
+        let mut past = Vec::with_capacity(actions);
         let (mut liked, mut reposted) = (HashSet::new(), HashSet::new());
-        while past.len() < acts {
+        while past.len() < actions {
             let revision = in_log + past.len() as u64 + 1;
             let call = if past.is_empty() { Call::Post } else { self.call() };
             if !matches!(call, Call::Post | Call::Reply | Call::Like | Call::Repost) {
                 continue;
             }
             let Draw { user, posts, .. } = self.draw_of(call);
-            let deed = match (call, posts.first()) {
+            let action = match (call, posts.first()) {
                 (Call::Reply, Some(&parent)) => {
                     self.replied(user, parent, revision);
-                    Deed::Reply(parent)
+                    Action::Reply(parent)
                 }
                 (Call::Like, Some(&post)) if liked.insert((user, post.revision)) => {
                     self.liked(user, post);
-                    Deed::Like(post)
+                    Action::Like(post)
                 }
                 (Call::Repost, Some(&post)) if reposted.insert((user, post.revision)) => {
-                    Deed::Repost(post)
+                    Action::Repost(post)
                 }
                 (Call::Post, _) => {
                     self.posted(user, revision);
-                    Deed::Post
+                    Action::Post
                 }
                 _ => continue,
             };
-            past.push(Act { user, deed });
+            past.push(UserAction { user, action });
         }
         past
     }
@@ -319,11 +319,12 @@ mod tests {
 
     const USERS: u32 = 500;
 
-    fn world(seed: u64) -> (World, Vec<(u32, u32)>, Vec<Act>) {
+    fn world(seed: u64) -> (World, Vec<(u32, u32)>, Vec<UserAction>) {
         World::with_past(seed, USERS, 10, 5_000)
     }
 
-    /// The aim: the mix is what is said of it: nine reads of ten calls, and half of the writes likes.
+    /// The aim: the mix is what is said of it: nine reads of ten calls, and half of the writes
+    /// likes.
     #[test]
     fn nine_of_ten_read() {
         let weight = |is_in: &dyn Fn(Call) -> bool| -> u32 {
@@ -369,20 +370,20 @@ mod tests {
         let mut posts = HashSet::new();
         let mut done = HashSet::new();
         assert_eq!(past.len(), 5_000);
-        for (at, Act { user, deed }) in past.iter().enumerate() {
+        for (at, UserAction { user, action }) in past.iter().enumerate() {
             let revision = (edges.len() + at) as u64 + 1;
-            let about = match deed {
-                Deed::Post => None,
-                Deed::Reply(post) | Deed::Like(post) | Deed::Repost(post) => Some(post),
+            let about = match action {
+                Action::Post => None,
+                Action::Reply(post) | Action::Like(post) | Action::Repost(post) => Some(post),
             };
             if let Some(post) = about {
                 assert!(posts.contains(&(post.revision, post.author)));
                 assert!(posts.contains(&post.root));
             }
-            match deed {
-                Deed::Post | Deed::Reply(_) => assert!(posts.insert((revision, *user))),
-                Deed::Like(post) => assert!(done.insert((user, "like", post.revision))),
-                Deed::Repost(post) => assert!(done.insert((user, "repost", post.revision))),
+            match action {
+                Action::Post | Action::Reply(_) => assert!(posts.insert((revision, *user))),
+                Action::Like(post) => assert!(done.insert((user, "like", post.revision))),
+                Action::Repost(post) => assert!(done.insert((user, "repost", post.revision))),
             }
         }
     }

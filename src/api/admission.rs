@@ -1,7 +1,8 @@
-//! The way in: what is a call at all, how many are answered at once and for how long, none while
-//! the server stops, and every error in the same dress.
+//! Admission of calls: refuses requests that are no gRPC call, calls beyond the limits of number
+//! and time, and all calls while the server stops. Gives every error the same details.
 //!
-//! A call counts until its response begins; a stream's own permits bound the rest.
+//! A call counts until its response begins; streams have permits of their own. Never reads a
+//! message.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,16 +18,16 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::framing::{Encoding, Framed};
+use super::framing::{CheckedBody, Compression};
 use super::{deadline, head, status};
 use crate::config::Limits;
 
-/// What is asked at the door, for all connections. Cheap to clone.
+/// The layer that admits calls, shared by all connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Admission(Arc<Door>);
+pub struct Admission(Arc<AdmissionState>);
 
 #[derive(Debug)]
-struct Door {
+struct AdmissionState {
     draining: AtomicBool,
     calls: Arc<Semaphore>,
     calls_max: usize,
@@ -34,26 +35,26 @@ struct Door {
     request_bytes_max: usize,
 }
 
-/// The services behind the door.
+/// The services behind the [`Admission`].
 #[derive(Clone, Debug)]
-pub struct Admitted<S> {
+pub struct AdmissionService<S> {
     services: S,
-    door: Arc<Door>,
+    state: Arc<AdmissionState>,
 }
 
-/// What a call has beyond its own time, so that a handler that runs out of it can still say what it
+/// Added to a call's time limit, so that a handler whose own limit ends first can report what it
 /// waited for.
 const CALL_TIME_MARGIN: Duration = Duration::from_secs(1);
-/// Health has to be told to the last.
+/// Health answers also while the server stops.
 const ALWAYS_OPEN: &str = "/grpc.health.v1.Health/";
-/// The header in which a status carries its details.
+/// The header with the details of a status.
 const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 impl Admission {
-    /// An open door.
+    /// Admits calls within `limits`.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        Self(Arc::new(Door {
+        Self(Arc::new(AdmissionState {
             draining: AtomicBool::new(false),
             calls: Arc::new(Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS))),
             calls_max: limits.calls_max,
@@ -62,23 +63,23 @@ impl Admission {
         }))
     }
 
-    /// From now on calls are told to go elsewhere.
+    /// Refuses all calls from now on with `DRAINING`.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
     }
 }
 
 impl<S> Layer<S> for Admission {
-    type Service = Admitted<S>;
+    type Service = AdmissionService<S>;
 
-    fn layer(&self, services: S) -> Admitted<S> {
-        Admitted { services, door: Arc::clone(&self.0) }
+    fn layer(&self, services: S) -> AdmissionService<S> {
+        AdmissionService { services, state: Arc::clone(&self.0) }
     }
 }
 
-impl<S, B> Service<Request<B>> for Admitted<S>
+impl<S, B> Service<Request<B>> for AdmissionService<S>
 where
-    S: Service<Request<Framed<B>>, Response = Response<Body>>,
+    S: Service<Request<CheckedBody<B>>, Response = Response<Body>>,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -90,64 +91,67 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(refused) = head::refusal_of_other(&request) {
-            return Box::pin(async { Ok(refused) });
+        if let Some(refusal) = head::refuse_non_grpc(&request) {
+            return Box::pin(async { Ok(refusal) });
         }
-        let entry = match self.door.enter(&mut request) {
-            Ok(entry) => entry,
-            Err(refused) => return Box::pin(async { Ok(refused.into_http()) }),
+        let admitted = match self.state.admit(&mut request) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Box::pin(async { Ok(refusal.into_http()) }),
         };
-        let Entry { permit, time_max, encoding } = entry;
-        let messages = head::messages_of(request.uri().path());
-        let bytes_max = self.door.request_bytes_max;
-        let request = request.map(|body| Framed::new(body, encoding, messages, bytes_max));
+        let AdmittedCall { permit, time_max, compression } = admitted;
+        let messages = head::message_count(request.uri().path());
+        let bytes_max = self.state.request_bytes_max;
+        let request = request.map(|body| CheckedBody::new(body, compression, messages, bytes_max));
         let response = self.services.call(request);
         Box::pin(async move {
             let response = timeout(time_max, response).await;
             drop(permit);
             match response {
-                Ok(response) => response.map(dressed),
+                Ok(response) => response.map(with_details),
                 Err(_) => Ok(status::deadline_exceeded().into_http()),
             }
         })
     }
 }
 
-/// What a call has that was let in.
-struct Entry {
+/// What admission found for a call.
+struct AdmittedCall {
     permit: OwnedSemaphorePermit,
     time_max: Duration,
-    encoding: Encoding,
+    compression: Compression,
 }
 
-impl Door {
-    /// Lets `request` in by what its head says, or gives the status that refuses it.
-    fn enter<B>(&self, request: &mut Request<B>) -> Result<Entry, Status> {
+impl AdmissionState {
+    /// Admits `request` by its headers.
+    ///
+    /// # Errors
+    /// The status of the refusal.
+    fn admit<B>(&self, request: &mut Request<B>) -> Result<AdmittedCall, Status> {
         let always_open = request.uri().path().starts_with(ALWAYS_OPEN);
         if self.draining.load(Ordering::SeqCst) && !always_open {
             return Err(status::draining());
         }
-        let asked = deadline::of(request.headers())?;
-        let time_max = asked.map_or(self.call_time_max, |asked| asked.min(self.call_time_max));
-        // Nothing can be done in no time, so nothing is begun.
+        let timeout = deadline::of(request.headers())?;
+        let time_max = timeout.map_or(self.call_time_max, |time| time.min(self.call_time_max));
+        // A call without any time must not start a change.
         if time_max.is_zero() {
             return Err(status::deadline_exceeded());
         }
-        let encoding = head::take_encoding(request.headers_mut())?;
+        let compression = head::take_compression(request.headers_mut())?;
         let permit = Arc::clone(&self.calls).try_acquire_owned();
         let permit = permit.map_err(|_| status::overloaded(self.calls_max))?;
-        Ok(Entry { permit, time_max, encoding })
+        Ok(AdmittedCall { permit, time_max, compression })
     }
 }
 
-/// Gives an error that the transport made the details that all others have.
-fn dressed(response: Response<Body>) -> Response<Body> {
+/// Adds details to an error that the transport made, so that all errors have them.
+fn with_details(response: Response<Body>) -> Response<Body> {
     let headers = response.headers();
     if !headers.contains_key(Status::GRPC_STATUS) || headers.contains_key(DETAILS_HEADER) {
         return response;
     }
     match Status::from_header_map(headers) {
-        Some(said) if said.code() != Code::Ok => status::dressed(said).into_http(),
+        Some(error) if error.code() != Code::Ok => status::with_details(error).into_http(),
         _ => response,
     }
 }

@@ -1,60 +1,61 @@
-//! The RPCs that make something so, or end it. All say the same: whether this call did, and since
-//! when it is so.
+//! The RPCs that set or end a relation. All have the same response: whether this call changed
+//! anything, and the revision of the change. Never decides whether a change is allowed.
 
 use tonic::Status;
 
-use super::calls::Calls;
+use super::context::ServiceContext;
 use super::{fields, status, token, v1};
-use crate::engine::{Changed, EdgeKind, ReactionKind};
+use crate::engine::Changed;
+use crate::model::{PostId, Relation, UserId};
 
-/// What is answered to a change. Every RPC has a message of its own with just this in it.
+/// The fields of the response to a change. Every RPC has a message of its own with just these.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct ChangeResponse {
     changed: bool,
     revision: u64,
     cursor: String,
 }
 
-/// Changes what is between two users. `other` is the name of its field, and what it says.
-pub(super) async fn edge(
-    calls: &Calls,
-    kind: EdgeKind,
+/// Sets or ends the relation between two users. `other` is the name and the value of its field.
+pub(super) async fn between_users(
+    context: &ServiceContext,
+    (relation, on): (fn(UserId, UserId) -> Relation, bool),
     user_id: &str,
     other: (&'static str, &str),
-) -> Result<Said, Status> {
+) -> Result<ChangeResponse, Status> {
     let user = fields::user_id("user_id", user_id)?;
     let (field, other) = other;
     let other = fields::user_id(field, other)?;
-    let changed = calls.engine.change_edge(kind, user, other).await;
-    changed.map(Said::from).map_err(|error| status::of_engine_on(field, error))
+    let changed = context.engine.set(relation(user, other), on).await;
+    changed.map(ChangeResponse::from).map_err(|error| status::from_engine_on(field, error))
 }
 
-/// Changes what is between a user and a post.
-pub(super) async fn reaction(
-    calls: &Calls,
-    kind: ReactionKind,
+/// Sets or ends the relation of a user to a post.
+pub(super) async fn to_post(
+    context: &ServiceContext,
+    (relation, on): (fn(UserId, PostId) -> Relation, bool),
     user_id: &str,
     post_id: &str,
-) -> Result<Said, Status> {
+) -> Result<ChangeResponse, Status> {
     let user = fields::user_id("user_id", user_id)?;
     let post = fields::post_id("post_id", post_id)?;
-    let changed = calls.engine.react(kind, user, post).await;
-    changed.map(Said::from).map_err(status::of_engine)
+    let changed = context.engine.set(relation(user, post), on).await;
+    changed.map(ChangeResponse::from).map_err(status::from_engine)
 }
 
-impl From<Changed> for Said {
+impl From<Changed> for ChangeResponse {
     fn from(changed: Changed) -> Self {
         let Changed { changed, revision, cursor } = changed;
         Self { changed, revision: revision.get(), cursor: token::encode_cursor(&cursor) }
     }
 }
 
-/// Makes [`Said`] into each of the responses.
+/// Converts a [`ChangeResponse`] into each of the messages.
 macro_rules! responses {
     ($($response:ident),*) => {
-        $(impl From<Said> for v1::$response {
-            fn from(said: Said) -> Self {
-                let Said { changed, revision, cursor } = said;
+        $(impl From<ChangeResponse> for v1::$response {
+            fn from(response: ChangeResponse) -> Self {
+                let ChangeResponse { changed, revision, cursor } = response;
                 Self { changed, revision, cursor }
             }
         })*

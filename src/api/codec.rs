@@ -1,5 +1,5 @@
-//! Messages as bytes: prost's codec with buffers for small messages, and a clear error for bytes
-//! that are no message.
+//! The codec of messages: prost's, with buffers for small messages and a clear error for invalid
+//! bytes. Never compresses.
 
 use std::marker::PhantomData;
 
@@ -7,13 +7,13 @@ use prost::Message;
 use tonic::Status;
 use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use super::frame::Frame;
+use super::shared_response::SharedFeedResponse;
 use super::status;
 
-/// Buffer of a call when it begins. The default is 8 KiB, which thousands of open streams pay for;
-/// a message that needs more says so before it is written.
+/// Initial size of a call's buffer. The default of 8 KiB would cost too much memory with thousands
+/// of open streams. A larger message reserves its size before it is written.
 const BUFFER_BYTES: usize = 1 << 7;
-/// Encoded bytes that go out in one write at most, roughly.
+/// About how many encoded bytes one write has at most.
 const WRITE_BYTES: usize = 32 << 10;
 
 /// Encodes `T` and decodes `U`.
@@ -22,17 +22,20 @@ pub struct Codec<T, U>(PhantomData<(T, U)>);
 
 /// Encodes `T`.
 #[derive(Debug)]
-pub struct PlainEncoder<T>(PhantomData<T>);
+pub struct MessageEncoder<T>(PhantomData<T>);
 
-/// What can be sent.
-pub trait Outgoing {
-    /// Appends its bytes.
+/// A message that can be sent.
+pub trait Encodable {
+    /// Appends the encoded message to `bytes`.
+    ///
+    /// # Errors
+    /// `INTERNAL` if `bytes` has no room, which cannot happen after a reserve.
     fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status>;
 }
 
-/// Decodes `U`.
+/// Decodes `U`. Invalid bytes are `INVALID_ARGUMENT` (`MALFORMED_MESSAGE`).
 #[derive(Debug)]
-pub struct ClearDecoder<U>(PhantomData<U>);
+pub struct MessageDecoder<U>(PhantomData<U>);
 
 impl<T, U> Default for Codec<T, U> {
     fn default() -> Self {
@@ -42,24 +45,24 @@ impl<T, U> Default for Codec<T, U> {
 
 impl<T, U> tonic::codec::Codec for Codec<T, U>
 where
-    T: Outgoing + Send + 'static,
+    T: Encodable + Send + 'static,
     U: Message + Default + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
-    type Encoder = PlainEncoder<T>;
-    type Decoder = ClearDecoder<U>;
+    type Encoder = MessageEncoder<T>;
+    type Decoder = MessageDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        PlainEncoder(PhantomData)
+        MessageEncoder(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ClearDecoder(PhantomData)
+        MessageDecoder(PhantomData)
     }
 }
 
-impl<T: Outgoing> Encoder for PlainEncoder<T> {
+impl<T: Encodable> Encoder for MessageEncoder<T> {
     type Item = T;
     type Error = Status;
 
@@ -72,21 +75,21 @@ impl<T: Outgoing> Encoder for PlainEncoder<T> {
     }
 }
 
-impl<M: Message> Outgoing for M {
+impl<M: Message> Encodable for M {
     fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
         bytes.reserve(self.encoded_len());
         self.encode(bytes).map_err(|error| status::unencodable(&error))
     }
 }
 
-impl Outgoing for Frame {
+impl Encodable for SharedFeedResponse {
     fn write(&self, bytes: &mut EncodeBuf<'_>) -> Result<(), Status> {
         bytes.reserve(self.encoded_len());
         self.encode(bytes).map_err(|error| status::unencodable(&error))
     }
 }
 
-impl<U: Message + Default> Decoder for ClearDecoder<U> {
+impl<U: Message + Default> Decoder for MessageDecoder<U> {
     type Item = U;
     type Error = Status;
 

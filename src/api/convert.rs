@@ -1,16 +1,17 @@
-//! Values of the model and of reads as messages.
+//! Conversions from values of the model and of reads to messages. Never the other way: that needs
+//! validation, see [`super::fields`].
 
 use std::time::Duration;
 
 use super::v1;
-use crate::engine::{
-    FeedItem, Gap, ListedUser, Notification, NotificationKind, PostView, Profile, Relationship,
-    ThreadPost,
-};
 use crate::model::bounds::TEXT_BYTES_MAX;
 use crate::model::{
     Attachment, Content, Facet, Feature, Post, PostId, ReplyTo, Revision, Timestamp, UserId,
 };
+use crate::query::{
+    FeedItem, Gap, ListedUser, Notification, PostView, Profile, Relationship, ThreadPost,
+};
+use crate::state::NotificationKind;
 
 pub(super) fn post(post: &Post) -> v1::Post {
     let Content { text, reply_to, quote, attachments, langs, facets, mentioned: _ } = &post.content;
@@ -20,7 +21,7 @@ pub(super) fn post(post: &Post) -> v1::Post {
         text: text.as_str().to_owned(),
         revision: post.revision.get(),
         create_time: Some(timestamp(post.time)),
-        reply_to: reply_to.as_deref().map(answered),
+        reply_to: reply_to.as_deref().map(reply_to_message),
         quote_post_id: quote.as_ref().map_or_else(String::new, |quote| quote.id.to_string()),
         attachments: attachments.iter().map(attachment).collect(),
         langs: langs.iter().map(|lang| lang.as_str().to_owned()).collect(),
@@ -28,7 +29,7 @@ pub(super) fn post(post: &Post) -> v1::Post {
     }
 }
 
-fn answered(reply_to: &ReplyTo) -> v1::post::ReplyTo {
+fn reply_to_message(reply_to: &ReplyTo) -> v1::post::ReplyTo {
     let ReplyTo { parent, root } = reply_to;
     v1::post::ReplyTo {
         post_id: parent.id.to_string(),
@@ -45,16 +46,16 @@ fn attachment(attachment: &Attachment) -> v1::Attachment {
 }
 
 fn facet(facet: &Facet) -> v1::Facet {
-    use v1::facet::{Feature as Is, Link, Mention, Tag};
+    use v1::facet::{Feature as WireFeature, Link, Mention, Tag};
 
-    debug_assert!(facet.end <= TEXT_BYTES_MAX, "{facet:?} is beyond every text");
+    debug_assert!(facet.end <= TEXT_BYTES_MAX, "{facet:?} is after the end of the longest text");
     v1::Facet {
         byte_start: facet.start as u32,
         byte_end: facet.end as u32,
         feature: Some(match &facet.feature {
-            Feature::Mention(user) => Is::Mention(Mention { user_id: user.to_string() }),
-            Feature::Link(link) => Is::Link(Link { uri: link.as_str().to_owned() }),
-            Feature::Tag(tag) => Is::Tag(Tag { tag: tag.as_str().to_owned() }),
+            Feature::Mention(user) => WireFeature::Mention(Mention { user_id: user.to_string() }),
+            Feature::Link(link) => WireFeature::Link(Link { uri: link.as_str().to_owned() }),
+            Feature::Tag(tag) => WireFeature::Tag(Tag { tag: tag.as_str().to_owned() }),
         }),
     }
 }
@@ -82,13 +83,13 @@ fn viewer(view: &PostView) -> v1::ViewerState {
 
 pub(super) fn feed_item(item: &FeedItem) -> v1::FeedItem {
     v1::FeedItem {
-        counts: Some(counts(&item.view)),
-        viewer: Some(viewer(&item.view)),
-        ..pushed_item(item.revision, &item.view.post, item.reposted_by.as_ref())
+        counts: Some(counts(&item.post)),
+        viewer: Some(viewer(&item.post)),
+        ..pushed_item(item.revision, &item.post.post, item.reposted_by.as_ref())
     }
 }
 
-/// An entry as streams have it: the same for all who watch.
+/// A feed item as streams send it: without counts and viewer state, so the same for all watchers.
 pub(super) fn pushed_item(
     revision: Revision,
     pushed: &Post,
@@ -104,7 +105,7 @@ pub(super) fn pushed_item(
 }
 
 pub(super) fn thread_post(post: &ThreadPost) -> v1::ThreadPost {
-    use v1::thread_post::{Gap as Why, Shown};
+    use v1::thread_post::{Gap as WireGap, Shown};
 
     v1::ThreadPost {
         post_id: post.id.to_string(),
@@ -113,8 +114,8 @@ pub(super) fn thread_post(post: &ThreadPost) -> v1::ThreadPost {
         depth: i32::try_from(post.depth).unwrap_or(i32::MAX),
         shown: Some(match &post.shown {
             Ok(view) => Shown::View(post_view(view)),
-            Err(Gap::Deleted) => Shown::Gap(Why::Deleted.into()),
-            Err(Gap::Hidden) => Shown::Gap(Why::Hidden.into()),
+            Err(Gap::Deleted) => Shown::Gap(WireGap::Deleted.into()),
+            Err(Gap::Hidden) => Shown::Gap(WireGap::Hidden.into()),
         }),
         has_more_replies: post.has_more_replies,
     }
@@ -124,14 +125,14 @@ pub(super) fn listed_user(listed: &ListedUser) -> v1::ListedUser {
     v1::ListedUser { user_id: listed.user.to_string(), revision: listed.since.get() }
 }
 
-pub(super) fn relationship(between: &Relationship) -> v1::Relationship {
+pub(super) fn relationship(relationship: &Relationship) -> v1::Relationship {
     v1::Relationship {
-        user_id: between.user.to_string(),
-        following: between.following,
-        followed_by: between.followed_by,
-        blocking: between.blocking,
-        blocked_by: between.blocked_by,
-        muting: between.muting,
+        user_id: relationship.user.to_string(),
+        following: relationship.following,
+        followed_by: relationship.followed_by,
+        blocking: relationship.blocking,
+        blocked_by: relationship.blocked_by,
+        muting: relationship.muting,
     }
 }
 
@@ -172,11 +173,11 @@ fn optional_id(id: Option<PostId>) -> String {
 
 pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let (seconds, nanos) = time.as_secs_and_nanos();
-    // Both are far below the bounds of their types until the year 2554.
+    // Until the year 2554 both are far below the limits of their types.
     prost_types::Timestamp { seconds: seconds.cast_signed(), nanos: nanos.cast_signed() }
 }
 
 pub(super) fn duration(duration: Duration) -> prost_types::Duration {
-    // Only spans of minutes come here, which always fit.
+    // The durations sent are minutes at most, which always fit.
     duration.try_into().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! How long a caller waits, as the headers of the call say.
+//! The timeout of a call, from its headers. Never measures time.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use tonic::Status;
 use super::{head, status};
 
 const HEADER: &str = "grpc-timeout";
-/// The specification's bound: at most 8 digits, so that nothing overflows.
+/// The limit of the gRPC specification. With it no unit overflows.
 const DIGITS_MAX: usize = 8;
 
-/// The time that the call has; `None` if its caller sets no bound.
+/// The timeout of the call; `None` if its caller sets none.
 ///
-/// The format is that of the gRPC specification over HTTP/2: digits and a unit.
+/// The format is that of gRPC over HTTP/2: digits and a unit.
 ///
 /// # Errors
-/// The header is there and not of that format, or more than once: whoever set a bound counts on it.
+/// The header has another format, or is there more than once. It is not ignored, because the caller
+/// relies on the timeout.
 pub(super) fn of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
-    let Some(value) = head::single(headers, HEADER)? else { return Ok(None) };
+    let Some(value) = head::single_value(headers, HEADER)? else { return Ok(None) };
     match value.to_str().ok().and_then(parse) {
         Some(time) => Ok(Some(time)),
         None => Err(status::invalid_metadata(

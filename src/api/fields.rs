@@ -1,4 +1,5 @@
-//! Request fields, parsed: what passes here is valid everywhere below.
+//! Parsers of request fields. A value that they return is valid for all layers below. They never
+//! read the state.
 
 use std::time::Duration;
 
@@ -16,12 +17,12 @@ pub(super) fn post_id(field: &str, text: &str) -> Result<PostId, Status> {
     PostId::parse(text).map_err(|error| status::invalid_field(field, error, Vec::new()))
 }
 
-/// A post's name, or none for an empty text.
+/// A post id; `None` for an empty text.
 pub(super) fn optional_post_id(field: &str, text: &str) -> Result<Option<PostId>, Status> {
     (!text.is_empty()).then(|| post_id(field, text)).transpose()
 }
 
-/// A list of 1 to 100 ids, each parsed by `parse`; what is named again is left out.
+/// A list of 1 to 100 ids, each parsed by `parse`. Repeated ids are dropped.
 pub(super) fn each_once<T: PartialEq>(
     field: &str,
     texts: &[String],
@@ -41,7 +42,7 @@ pub(super) fn each_once<T: PartialEq>(
     Ok(ids)
 }
 
-/// That a list is no longer than it may be.
+/// Checks the length of a list.
 pub(super) fn at_most(field: &str, count: usize, count_max: usize) -> Result<(), Status> {
     if count <= count_max {
         return Ok(());
@@ -51,30 +52,30 @@ pub(super) fn at_most(field: &str, count: usize, count_max: usize) -> Result<(),
     Err(status::invalid_field(field, rule, parts))
 }
 
-/// A flag as a listing's options have it.
+/// A flag as text, for the options of a listing.
 pub(super) fn flag(flag: bool) -> &'static str {
     if flag { "1" } else { "0" }
 }
 
-/// A number of items: 0 for the default, and never more than the most.
+/// A number of items: 0 means `default`, and more than `most` means `most`.
 pub(super) fn items_max(
     field: &str,
-    asked: i32,
+    value: i32,
     default: usize,
     most: usize,
 ) -> Result<usize, Status> {
-    match usize::try_from(asked) {
+    match usize::try_from(value) {
         Ok(0) => Ok(default),
-        Ok(asked) => Ok(asked.min(most)),
+        Ok(items) => Ok(items.min(most)),
         Err(_) => Err(status::invalid_field(
             field,
-            format!("must not be negative, but is {asked}: 0 means {default}"),
-            vec![("value", asked.to_string())],
+            format!("must not be negative, but is {value}: 0 means {default}"),
+            vec![("value", value.to_string())],
         )),
     }
 }
 
-/// A cursor, or none for an empty text.
+/// A cursor; `None` for an empty text.
 pub(super) fn optional_cursor(field: &str, text: &str) -> Result<Option<Cursor>, Status> {
     (!text.is_empty()).then(|| cursor(field, text)).transpose()
 }
@@ -83,18 +84,18 @@ pub(super) fn cursor(field: &str, text: &str) -> Result<Cursor, Status> {
     token::decode_cursor(text).map_err(|error| status::malformed_token(field, &error))
 }
 
-/// A heartbeat: absent for the default, and moved within the bounds.
+/// A heartbeat: the default if it is absent, and clamped to the limits.
 pub(super) fn heartbeat(
     field: &str,
-    asked: Option<prost_types::Duration>,
+    value: Option<prost_types::Duration>,
     limits: &crate::config::Limits,
 ) -> Result<Duration, Status> {
-    let Some(asked) = asked else { return Ok(limits.heartbeat_default) };
-    // Not by the type's own conversion: it overflows on the least of all seconds.
-    let (Ok(seconds), Ok(nanos)) = (u64::try_from(asked.seconds), u32::try_from(asked.nanos))
+    let Some(value) = value else { return Ok(limits.heartbeat_interval_default) };
+    // Not the type's own conversion, which overflows on `i64::MIN` seconds.
+    let (Ok(seconds), Ok(nanos)) = (u64::try_from(value.seconds), u32::try_from(value.nanos))
     else {
         return Err(status::invalid_field(field, "must not be negative", Vec::new()));
     };
-    let asked = Duration::new(seconds, nanos);
-    Ok(asked.clamp(limits.heartbeat_min, limits.heartbeat_max))
+    let heartbeat = Duration::new(seconds, nanos);
+    Ok(heartbeat.clamp(limits.heartbeat_interval_min, limits.heartbeat_interval_max))
 }

@@ -1,13 +1,13 @@
-//! The body of a request, checked frame by frame on its way to a service: a service sees whole
-//! messages, none of them compressed or larger than allowed, and as many as its RPC takes.
+//! Checks the body of a request frame by frame on its way to a service. A service receives whole
+//! and uncompressed messages within the size limit, as many as its RPC takes.
 //!
 //! ```text
 //!   flag, length (5 bytes) ──▶ message ──▶ flag, length ──▶ …    (gRPC over HTTP/2, "Message")
-//!   │ 0: passed on as it comes
-//!   └ 1: collected, unpacked, and passed on as a message with flag 0
+//!   │ 0: passed on without buffering
+//!   └ 1: buffered, decompressed, and passed on as a message with flag 0
 //! ```
 //!
-//! Never holds more than one compressed message, and knows nothing of what a message says.
+//! Never buffers more than one compressed message, and never decodes a message.
 
 use std::io::Read;
 use std::pin::Pin;
@@ -21,73 +21,74 @@ use tonic::Status;
 
 use super::status;
 
-/// The flag and the length before each message.
+/// Length of the prefix of a message: a flag of 1 byte and a length of 4.
 const PREFIX_BYTES: usize = 5;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How the messages of a request are compressed that say that they are.
+/// The compression of those messages of a request whose flag is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(super) enum Compression {
     Identity,
     Gzip,
 }
 
 /// How many messages a request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Messages {
-    /// One: the call is unary, or its answer is a stream.
+pub(super) enum MessageCount {
+    /// Exactly one: the call is unary or server-streaming.
     One,
     /// Any number.
     Many,
 }
 
 pin_project! {
-    /// A checked body.
+    /// A request body that is checked while it is read.
     #[derive(Debug)]
-    pub struct Framed<B> {
+    pub struct CheckedBody<B> {
         #[pin]
         body: B,
-        frames: Frames,
+        frames: FrameChecker,
     }
 }
 
-/// Where in a request its bytes are.
+/// The state of the check.
 #[derive(Debug)]
-struct Frames {
-    encoding: Encoding,
-    messages: Messages,
+struct FrameChecker {
+    compression: Compression,
+    messages: MessageCount,
     message_bytes_max: usize,
-    /// How many messages are through.
+    /// Number of complete messages so far.
     count: usize,
-    part: Part,
+    part: FramePart,
 }
 
-/// Which part of a message comes next.
+/// The part of a frame that the next bytes belong to.
 #[derive(Debug)]
-enum Part {
+enum FramePart {
     Prefix { bytes: [u8; PREFIX_BYTES], count: usize },
     Plain { left: usize },
-    Packed { left: usize, collected: BytesMut },
+    Compressed { left: usize, buffer: BytesMut },
 }
 
-impl Part {
+impl FramePart {
     const START: Self = Self::Prefix { bytes: [0; PREFIX_BYTES], count: 0 };
 }
 
-impl<B> Framed<B> {
+impl<B> CheckedBody<B> {
     pub(super) fn new(
         body: B,
-        encoding: Encoding,
-        messages: Messages,
+        compression: Compression,
+        messages: MessageCount,
         message_bytes_max: usize,
     ) -> Self {
-        let frames = Frames { encoding, messages, message_bytes_max, count: 0, part: Part::START };
+        let part = FramePart::START;
+        let frames = FrameChecker { compression, messages, message_bytes_max, count: 0, part };
         Self { body, frames }
     }
 }
 
-impl<B> Body for Framed<B>
+impl<B> Body for CheckedBody<B>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -108,7 +109,7 @@ where
                 }
             };
             let bytes = match frame.into_data() {
-                Ok(bytes) => this.frames.take(bytes)?,
+                Ok(bytes) => this.frames.check(bytes)?,
                 Err(trailers) => {
                     this.frames.end()?;
                     return Poll::Ready(Some(Ok(trailers)));
@@ -121,14 +122,14 @@ where
     }
 }
 
-impl Frames {
-    /// What the service gets of the next `bytes` of the request.
-    fn take(&mut self, mut bytes: Bytes) -> Result<Bytes, Status> {
+impl FrameChecker {
+    /// Checks the next `bytes` of the request. Gives the bytes for the service.
+    fn check(&mut self, mut bytes: Bytes) -> Result<Bytes, Status> {
         let mut checked = BytesMut::with_capacity(bytes.len() + PREFIX_BYTES);
         while !bytes.is_empty() {
             match &mut self.part {
-                Part::Prefix { bytes: prefix, count } => {
-                    if self.count > 0 && self.messages == Messages::One {
+                FramePart::Prefix { bytes: prefix, count } => {
+                    if self.count > 0 && self.messages == MessageCount::One {
                         return Err(status::malformed_request(
                             "the RPC takes one request message, and more than one was sent",
                         ));
@@ -141,15 +142,15 @@ impl Frames {
                         self.begin(prefix, &mut checked)?;
                     }
                 }
-                Part::Plain { left } => {
+                FramePart::Plain { left } => {
                     let more = bytes.split_to(bytes.len().min(*left));
                     *left -= more.len();
                     checked.put(more);
                 }
-                Part::Packed { left, collected } => {
+                FramePart::Compressed { left, buffer } => {
                     let more = bytes.split_to(bytes.len().min(*left));
                     *left -= more.len();
-                    collected.put(more);
+                    buffer.put(more);
                 }
             }
             self.end_message(&mut checked)?;
@@ -157,23 +158,23 @@ impl Frames {
         Ok(checked.freeze())
     }
 
-    /// A message begins with `prefix`.
+    /// Begins the message whose prefix is `prefix`.
     fn begin(&mut self, prefix: [u8; PREFIX_BYTES], checked: &mut BytesMut) -> Result<(), Status> {
         let [flag, length @ ..] = prefix;
         let left = u32::from_be_bytes(length) as usize;
         if left > self.message_bytes_max {
             return Err(status::message_too_large(self.message_bytes_max));
         }
-        self.part = match (flag, self.encoding) {
+        self.part = match (flag, self.compression) {
             (0, _) => {
                 checked.put_slice(&prefix);
-                Part::Plain { left }
+                FramePart::Plain { left }
             }
-            (1, Encoding::Gzip) => Part::Packed { left, collected: BytesMut::new() },
-            (1, Encoding::Identity) => {
+            (1, Compression::Gzip) => FramePart::Compressed { left, buffer: BytesMut::new() },
+            (1, Compression::Identity) => {
                 return Err(status::malformed_request(
-                    "a message says that it is compressed, and the header grpc-encoding does not \
-                     say how",
+                    "a message is marked as compressed, but the header grpc-encoding names no \
+                     compression",
                 ));
             }
             (flag, _) => {
@@ -185,30 +186,32 @@ impl Frames {
         Ok(())
     }
 
-    /// Ends the message of which nothing is left, if there is one.
+    /// Ends the current message if all its bytes have come.
     fn end_message(&mut self, checked: &mut BytesMut) -> Result<(), Status> {
         match &self.part {
-            Part::Plain { left: 0 } => {}
-            Part::Packed { left: 0, collected } => {
-                let message = unpacked(collected, self.message_bytes_max)?;
+            FramePart::Plain { left: 0 } => {}
+            FramePart::Compressed { left: 0, buffer } => {
+                let message = decompress(buffer, self.message_bytes_max)?;
                 checked.put_u8(0);
-                // No message is longer than its limit, which is far below what this takes.
+                // A message is within its limit, which is far below `u32::MAX`.
                 checked.put_u32(message.len() as u32);
                 checked.put_slice(&message);
             }
-            Part::Prefix { .. } | Part::Plain { .. } | Part::Packed { .. } => return Ok(()),
+            FramePart::Prefix { .. } | FramePart::Plain { .. } | FramePart::Compressed { .. } => {
+                return Ok(());
+            }
         }
         self.count += 1;
-        self.part = Part::START;
+        self.part = FramePart::START;
         Ok(())
     }
 
-    /// The request has ended.
+    /// Checks that the request may end here.
     fn end(&self) -> Result<(), Status> {
-        if !matches!(self.part, Part::Prefix { count: 0, .. }) {
+        if !matches!(self.part, FramePart::Prefix { count: 0, .. }) {
             return Err(status::malformed_request("the request ended in the middle of a message"));
         }
-        if self.count == 0 && self.messages == Messages::One {
+        if self.count == 0 && self.messages == MessageCount::One {
             return Err(status::malformed_request(
                 "the RPC takes one request message, and none was sent",
             ));
@@ -217,12 +220,12 @@ impl Frames {
     }
 }
 
-/// What was compressed as `packed`, all of it: nothing may follow, and no more than `bytes_max` is
-/// unpacked, whatever it would become.
-fn unpacked(packed: &[u8], bytes_max: usize) -> Result<Vec<u8>, Status> {
+/// Decompresses all of `compressed`. Nothing may follow the gzip data, and never more than
+/// `bytes_max` + 1 bytes are produced, however large the message would become.
+fn decompress(compressed: &[u8], bytes_max: usize) -> Result<Vec<u8>, Status> {
     let mut message = Vec::new();
-    let mut unpacking = MultiGzDecoder::new(packed).take(bytes_max as u64 + 1);
-    unpacking.read_to_end(&mut message).map_err(|error| {
+    let mut decoder = MultiGzDecoder::new(compressed).take(bytes_max as u64 + 1);
+    decoder.read_to_end(&mut message).map_err(|error| {
         status::malformed_request(&format!("a message is not whole gzip data: {error}"))
     })?;
     if message.len() > bytes_max {

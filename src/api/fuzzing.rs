@@ -1,5 +1,5 @@
 //! Entry points for the fuzzers in `fuzz/`: each takes any bytes and panics where a promise of this
-//! room is broken. Never part of a server: behind the feature `fuzzing`.
+//! module is broken. Never part of a server: behind the feature `fuzzing`.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-use super::framing::{Encoding, Framed, Messages};
+use super::framing::{CheckedBody, Compression, MessageCount};
 use super::token;
 
 /// Small, so that an input of a few KiB reaches it.
@@ -36,11 +36,11 @@ pub fn token(bytes: &[u8]) {
 /// the rest is cut.
 pub fn request_body(bytes: &[u8]) {
     let [setup, cut, body @ ..] = bytes else { return };
-    let encoding = if setup & 1 == 0 { Encoding::Identity } else { Encoding::Gzip };
-    let messages = if setup & 2 == 0 { Messages::One } else { Messages::Many };
+    let compression = if setup & 1 == 0 { Compression::Identity } else { Compression::Gzip };
+    let messages = if setup & 2 == 0 { MessageCount::One } else { MessageCount::Many };
     let read = |chunk_bytes: usize| {
         let chunks = ChunkedBody { chunks: body.chunks(chunk_bytes) };
-        read_all(Framed::new(chunks, encoding, messages, MESSAGE_BYTES_MAX))
+        read_all(CheckedBody::new(chunks, compression, messages, MESSAGE_BYTES_MAX))
     };
     let (passed, verdict) = read(body.len().max(1));
     let (passed_in_pieces, verdict_in_pieces) = read(usize::from(*cut) + 1);
@@ -50,7 +50,7 @@ pub fn request_body(bytes: &[u8]) {
     }
     assert_eq!(passed, passed_in_pieces, "the messages depend on the cuts");
     let count = count_messages(&passed);
-    assert!(messages == Messages::Many || count == 1, "{count} messages, and one is allowed");
+    assert!(messages == MessageCount::Many || count == 1, "{count} messages, and one is allowed");
 }
 
 fn decode_token(text: &str) {
@@ -88,7 +88,7 @@ impl Body for ChunkedBody<'_> {
 }
 
 /// What `body` passes on before it ends, and the error that it ends with.
-fn read_all(body: Framed<ChunkedBody<'_>>) -> (Vec<u8>, Result<(), String>) {
+fn read_all(body: CheckedBody<ChunkedBody<'_>>) -> (Vec<u8>, Result<(), String>) {
     let mut body = pin!(body);
     let mut passed = Vec::new();
     let mut context = Context::from_waker(Waker::noop());

@@ -1,70 +1,75 @@
-//! The head of a request: whether it is a gRPC call at all, and what it says of the call. Nothing of
-//! the body is read here.
+//! The head of a request: method, path and headers. Refuses requests that are no gRPC call. Never
+//! reads the body.
 
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::framing::{Encoding, Messages};
+use super::framing::{Compression, MessageCount};
 use super::status;
 
 const ENCODING_HEADER: &str = "grpc-encoding";
-/// The media type of a call, and what may follow it (gRPC over HTTP/2, "Requests").
+/// The media type of a call, before an optional subtype (gRPC over HTTP/2, "Requests").
 const GRPC: &str = "application/grpc";
-/// The only service with calls of more than one request message, in all its versions.
+/// Path prefix of the only service with several messages in a request, in all its versions.
 const REFLECTION: &str = "/grpc.reflection.";
 
-/// The refusal of what is no gRPC call, if `request` is none: in plain HTTP, as a gRPC status would
-/// only be understood by a gRPC client. A page in a browser can send a GET and a form to any address
-/// without asking.
-pub(super) fn refusal_of_other<B>(request: &Request<B>) -> Option<Response<Body>> {
+/// The refusal if `request` is no gRPC call. It is plain HTTP, because only a gRPC client
+/// understands a gRPC status. Such requests are expected: a page in a browser can send a GET or a
+/// form to any address without consent of the server.
+pub(super) fn refuse_non_grpc<B>(request: &Request<B>) -> Option<Response<Body>> {
     if request.method() != Method::POST {
-        let mut refused = plain(
+        let mut refusal = plain(
             request.method(),
             StatusCode::METHOD_NOT_ALLOWED,
             "This port speaks gRPC: a call is a POST to /package.Service/Method by a gRPC client.\n",
         );
-        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-        return Some(refused);
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return Some(refusal);
     }
     if subtype(request.headers()).is_none() {
         return Some(plain(
             request.method(),
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "This port speaks gRPC: the content-type of a call is application/grpc, and its body \
-             Protobuf messages in gRPC frames. JSON and gRPC-Web are not spoken.\n",
+             Protobuf messages in gRPC frames. JSON and gRPC-Web are not supported.\n",
         ));
     }
     None
 }
 
-/// How the messages of a call are compressed. Forgets what the header said: behind it, nothing is
-/// compressed any more.
+/// The compression of a call's messages. Removes its header, because the services receive
+/// decompressed messages.
 ///
 /// # Errors
-/// They are not Protobuf, or compressed in a way that is not known here.
-pub(super) fn take_encoding(headers: &mut HeaderMap) -> Result<Encoding, Status> {
+/// The messages are not Protobuf, or their compression is not supported.
+pub(super) fn take_compression(headers: &mut HeaderMap) -> Result<Compression, Status> {
     match subtype(headers) {
         None | Some("" | "proto") => {}
         Some(other) => return Err(status::unsupported_format(other)),
     }
-    let encoding = match single(headers, ENCODING_HEADER)?.map(HeaderValue::as_bytes) {
-        None | Some(b"identity") => Encoding::Identity,
-        Some(b"gzip") => Encoding::Gzip,
-        Some(other) => return Err(status::unsupported_encoding(&String::from_utf8_lossy(other))),
+    let compression = match single_value(headers, ENCODING_HEADER)?.map(HeaderValue::as_bytes) {
+        None | Some(b"identity") => Compression::Identity,
+        Some(b"gzip") => Compression::Gzip,
+        Some(other) => {
+            return Err(status::unsupported_compression(&String::from_utf8_lossy(other)));
+        }
     };
     headers.remove(ENCODING_HEADER);
-    Ok(encoding)
+    Ok(compression)
 }
 
 /// How many request messages a call to `path` has.
-pub(super) fn messages_of(path: &str) -> Messages {
-    if path.starts_with(REFLECTION) { Messages::Many } else { Messages::One }
+pub(super) fn message_count(path: &str) -> MessageCount {
+    if path.starts_with(REFLECTION) { MessageCount::Many } else { MessageCount::One }
 }
 
-/// The value of a header that a call has once at most.
-pub(super) fn single<'a>(
+/// The value of a header that a call has at most once.
+///
+/// # Errors
+/// The header is there more than once.
+pub(super) fn single_value<'a>(
     headers: &'a HeaderMap,
     name: &'static str,
 ) -> Result<Option<&'a HeaderValue>, Status> {
@@ -76,7 +81,7 @@ pub(super) fn single<'a>(
     Ok(first)
 }
 
-/// What the content-type says of the messages: "" for nothing, `None` if it is not gRPC's.
+/// The subtype in the content-type: "" if there is none, `None` if the type is not gRPC's.
 fn subtype(headers: &HeaderMap) -> Option<&str> {
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let (media_type, _) = content_type.split_once(';').unwrap_or((content_type, ""));

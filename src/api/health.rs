@@ -1,4 +1,4 @@
-//! `grpc.health.v1`: whether this server takes calls.
+//! `grpc.health.v1`: whether this server takes calls. Never decides that: the server sets it.
 
 use std::pin::Pin;
 
@@ -15,45 +15,44 @@ use super::v1_server::{
     feed_service_server, graph_service_server, notification_service_server, post_service_server,
 };
 
-/// The name of the server as a whole.
-const WHOLE: &str = "";
-/// Every name that health is told for: the server as a whole, and its services.
+/// The name that stands for the whole server.
+const SERVER: &str = "";
+/// Every name that has a health status: the whole server, and each of its services.
 const NAMES: [&str; 5] = [
-    WHOLE,
+    SERVER,
     feed_service_server::SERVICE_NAME,
     graph_service_server::SERVICE_NAME,
     notification_service_server::SERVICE_NAME,
     post_service_server::SERVICE_NAME,
 ];
 
-/// Tells the server's health.
+/// Sets the server's health status.
 #[derive(Clone, Debug)]
 pub struct Health(HealthReporter);
 
-/// The library's service, but for what is asked of a service that is not here.
+/// The library's service, except for unknown service names.
 #[derive(Debug)]
-pub(super) struct Checks(HealthService);
+pub(super) struct HealthChecks(HealthService);
 
 impl Health {
-    /// Not serving yet.
-    pub(super) fn new() -> (Self, HealthServer<Checks>) {
+    /// The status is NOT_SERVING at first.
+    pub(super) fn new() -> (Self, HealthServer<HealthChecks>) {
         let reporter = HealthReporter::new();
         let service = HealthService::from_health_reporter(reporter.clone());
-        (Self(reporter), HealthServer::new(Checks(service)))
+        (Self(reporter), HealthServer::new(HealthChecks(service)))
     }
 
-    /// From now on calls are taken.
+    /// Sets the status to SERVING.
     pub async fn serving(&self) {
         self.set(ServingStatus::Serving).await;
     }
 
-    /// From now on none are.
+    /// Sets the status to NOT_SERVING.
     pub async fn not_serving(&self) {
         self.set(ServingStatus::NotServing).await;
     }
 
-    /// Ends the streams of those who watch the health, which never end by themselves. Who asks
-    /// after that is told that the server does not serve.
+    /// Ends the streams of Watch, which never end by themselves. Later calls get NOT_SERVING.
     pub async fn end_watches(&mut self) {
         for name in NAMES {
             self.0.clear_service_status(name).await;
@@ -68,10 +67,10 @@ impl Health {
     }
 }
 
-type Watched = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+type HealthStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl HealthRpcs for Checks {
+impl HealthRpcs for HealthChecks {
     async fn check(
         &self,
         request: Request<HealthCheckRequest>,
@@ -80,19 +79,19 @@ impl HealthRpcs for Checks {
         self.0.check(request).await
     }
 
-    type WatchStream = Watched;
+    type WatchStream = HealthStream;
 
-    /// Who watches a service that is not here is told so and kept, as the protocol has it, for as
-    /// long as the server is watched.
+    /// The stream of an unknown service begins with SERVICE_UNKNOWN and stays open, as the protocol
+    /// demands, until the streams of the server end.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
-    ) -> Result<Response<Watched>, Status> {
+    ) -> Result<Response<HealthStream>, Status> {
         if check_name(&request.get_ref().service).is_ok() {
-            return Ok(self.0.watch(request).await?.map(|stream| Box::pin(stream) as Watched));
+            return Ok(self.0.watch(request).await?.map(|stream| Box::pin(stream) as HealthStream));
         }
-        let whole = HealthCheckRequest { service: WHOLE.to_owned() };
-        let mut server = self.0.watch(Request::new(whole)).await?.into_inner();
+        let of_server = HealthCheckRequest { service: SERVER.to_owned() };
+        let mut server = self.0.watch(Request::new(of_server)).await?.into_inner();
         let unknown = async_stream::stream! {
             yield Ok(HealthCheckResponse { status: WireStatus::ServiceUnknown.into() });
             while server.next().await.is_some() {}

@@ -1,33 +1,34 @@
-//! The RPCs that list users or posts: each differs only in which list it is.
+//! The RPCs that list users, and those that list posts. They differ only in the list. Never sorts or
+//! filters.
 
 use tonic::Status;
 
-use super::calls::Calls;
-use super::listing::{Asked, Listing};
+use super::context::ServiceContext;
+use super::listing::{Listing, PageFields};
 use super::{convert, status, v1};
-use crate::engine::{PostList, UserList};
+use crate::query::{ListPosts, ListUsers, PostList, UserList};
 
-/// A page of users. Every RPC has a message of its own with just this in it.
+/// The fields of a page of users. Every RPC has a message of its own with just these.
 #[derive(Debug)]
-pub(super) struct Users {
+pub(super) struct UserPage {
     users: Vec<v1::ListedUser>,
     next_page_token: String,
     cursor: String,
 }
 
-/// As [`Users`], of posts.
+/// As [`UserPage`], of posts.
 #[derive(Debug)]
-pub(super) struct Posts {
+pub(super) struct PostPage {
     posts: Vec<v1::PostView>,
     next_page_token: String,
     cursor: String,
 }
 
 pub(super) async fn users(
-    calls: &Calls,
-    asked: Asked<'_>,
+    context: &ServiceContext,
+    fields: PageFields<'_>,
     list: UserList,
-) -> Result<Users, Status> {
+) -> Result<UserPage, Status> {
     let (rpc, of) = match &list {
         UserList::Likes(post) => ("ListLikes", post.to_string()),
         UserList::Reposts(post) => ("ListReposts", post.to_string()),
@@ -36,11 +37,11 @@ pub(super) async fn users(
         UserList::Blocks => ("ListBlocks", String::new()),
         UserList::Mutes => ("ListMutes", String::new()),
     };
-    let listing = Listing::open(calls, rpc, &[&of], asked).await?;
-    let (viewer, items_max, place) = listing.query();
-    let page = calls.engine.users(viewer, list, items_max, place).await;
-    let page = page.map_err(status::of_engine)?;
-    Ok(Users {
+    let listing = Listing::open(context, rpc, &[&of], fields).await?;
+    let (viewer, items_max, position) = listing.query();
+    let query = ListUsers { viewer, list, items_max, position };
+    let page = context.engine.ask(query).await.map_err(status::from_query)?;
+    Ok(UserPage {
         users: page.items.iter().map(convert::listed_user).collect(),
         next_page_token: listing.next_page_token(page.next),
         cursor: listing.cursor(page.at),
@@ -48,26 +49,26 @@ pub(super) async fn users(
 }
 
 pub(super) async fn posts(
-    calls: &Calls,
-    asked: Asked<'_>,
+    context: &ServiceContext,
+    fields: PageFields<'_>,
     list: PostList,
-) -> Result<Posts, Status> {
+) -> Result<PostPage, Status> {
     let (rpc, of) = match list {
         PostList::Replies(post) => ("ListReplies", post.to_string()),
         PostList::Quotes(post) => ("ListQuotes", post.to_string()),
     };
-    let listing = Listing::open(calls, rpc, &[&of], asked).await?;
-    let (viewer, items_max, place) = listing.query();
-    let page = calls.engine.answers(viewer, list, items_max, place).await;
-    let page = page.map_err(status::of_engine)?;
-    Ok(Posts {
+    let listing = Listing::open(context, rpc, &[&of], fields).await?;
+    let (viewer, items_max, position) = listing.query();
+    let query = ListPosts { viewer, list, items_max, position };
+    let page = context.engine.ask(query).await.map_err(status::from_query)?;
+    Ok(PostPage {
         posts: page.items.iter().map(convert::post_view).collect(),
         next_page_token: listing.next_page_token(page.next),
         cursor: listing.cursor(page.at),
     })
 }
 
-/// Makes a page into each of the responses.
+/// Converts a page into each of the messages.
 macro_rules! responses {
     ($page:ident { $items:ident }: $($response:ident),*) => {
         $(impl From<$page> for v1::$response {
@@ -80,7 +81,7 @@ macro_rules! responses {
 }
 
 responses!(
-    Users { users }: ListLikesResponse, ListRepostsResponse, ListFollowersResponse,
+    UserPage { users }: ListLikesResponse, ListRepostsResponse, ListFollowersResponse,
     ListFollowingResponse, ListBlocksResponse, ListMutesResponse
 );
-responses!(Posts { posts }: ListRepliesResponse, ListQuotesResponse);
+responses!(PostPage { posts }: ListRepliesResponse, ListQuotesResponse);

@@ -1,18 +1,17 @@
-//! The gRPC services: parse what comes, call the engine, say what it answered.
+//! The gRPC services: they parse requests, call the engine, and convert its results to responses.
 //!
-//! Apart from the server and the client that stand on it, this is the only place that knows tonic
-//! or the generated types. One service is one folder, and one RPC one file in it, but where many are of
-//! one shape. Nothing here decides anything about feeds.
+//! Only this module, and the server and the client above it, know tonic and the generated types. A
+//! service is a folder, and an RPC is a file in it, except where many RPCs have the same shape. Never
+//! decides anything about feeds.
 
 pub mod admission;
-mod calls;
 mod changes;
 pub mod codec;
+mod context;
 mod convert;
 mod deadline;
 mod feed;
 mod fields;
-pub mod frame;
 mod framing;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -25,11 +24,12 @@ mod lists;
 mod notification;
 mod post;
 mod reflection;
+pub mod shared_response;
 pub mod stall;
 mod status;
-mod steps;
+mod stream_responses;
 mod token;
-mod watching;
+mod watch;
 
 /// The generated types and services of `proto/whimbrel/v1`.
 #[allow(
@@ -42,7 +42,7 @@ pub mod v1 {
     tonic::include_proto!("whimbrel.v1");
 }
 
-/// The generated services, as the server answers them.
+/// The generated traits of the services.
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -54,13 +54,13 @@ mod v1_server {
     include!(concat!(env!("OUT_DIR"), "/server/whimbrel.v1.rs"));
 }
 
-pub use admission::{Admission, Admitted};
-use calls::Calls;
-use feed::Feed;
-use graph::Graph;
+pub use admission::{Admission, AdmissionService};
+use context::ServiceContext;
+use feed::FeedRpcs;
+use graph::GraphRpcs;
 pub use health::Health;
-use notification::Notifications;
-use post::Posts;
+use notification::NotificationRpcs;
+use post::PostRpcs;
 pub use reflection::{DESCRIPTORS, ReflectionError};
 pub use stall::{Closer, StallWatch};
 use tonic::service::Routes;
@@ -72,32 +72,32 @@ use v1_server::post_service_server::PostServiceServer;
 use crate::config::Limits;
 use crate::engine::Engine;
 
-/// What the services are made of.
+/// What the services need.
 #[derive(Debug)]
-pub struct Parts {
-    /// What answers.
+pub struct ServiceParts {
+    /// Executes the calls.
     pub engine: Engine,
-    /// The limits.
+    /// The limits of requests and streams.
     pub limits: Limits,
-    /// Who watches for readers that accept nothing.
+    /// Closes the connections of stalled readers.
     pub stall_watch: StallWatch,
     /// Whether reflection is served.
     pub reflection: bool,
 }
 
-/// All services, and the health that one of them tells.
+/// All services, and the handle that sets their health.
 ///
 /// # Errors
 /// The descriptors built into this program are damaged.
-pub fn routes(parts: Parts) -> Result<(Routes, Health), ReflectionError> {
-    let Parts { engine, limits, stall_watch, reflection } = parts;
+pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> {
+    let ServiceParts { engine, limits, stall_watch, reflection } = parts;
     let (health, health_service) = Health::new();
     let bytes_max = limits.request_bytes_max;
-    let calls = Calls { engine, limits, stall_watch };
-    let feed = FeedServiceServer::new(Feed(calls.clone()));
-    let graph = GraphServiceServer::new(Graph(calls.clone()));
-    let notifications = NotificationServiceServer::new(Notifications(calls.clone()));
-    let posts = PostServiceServer::new(Posts(calls));
+    let context = ServiceContext { engine, limits, stall_watch };
+    let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
+    let graph = GraphServiceServer::new(GraphRpcs(context.clone()));
+    let notifications = NotificationServiceServer::new(NotificationRpcs(context.clone()));
+    let posts = PostServiceServer::new(PostRpcs(context));
 
     let mut routes = Routes::builder();
     routes

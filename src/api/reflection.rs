@@ -1,8 +1,8 @@
 //! Server reflection, so that `grpcurl` needs no proto files: v1, and v1alpha for older tools.
 //!
-//! The library's service ends a stream at the first question that it has no answer to, and says
-//! nothing of a message that it cannot read. Here a question without an answer is answered by an
-//! `ErrorResponse`, as the protocol has it, and the stream goes on.
+//! The library's service ends a stream at the first request that it cannot answer, and gives no
+//! details for a malformed message. This one answers such a request with an `ErrorResponse`, as the
+//! protocol demands, and never ends the stream because of it.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -30,9 +30,9 @@ use super::status;
 /// This service's protos, with their comments, as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/whimbrel.v1.bin"));
 
-/// How long questions are still answered on a connection that is retired: a tool asks what the error is
-/// that another call of its has just ended with.
-const LAST_QUESTIONS_TIME: Duration = Duration::from_secs(1);
+/// How long requests are still answered on a retired connection: a tool looks up the error that has
+/// just ended another of its calls.
+const LAST_REQUESTS_TIME: Duration = Duration::from_secs(1);
 
 /// The descriptors built into this program are damaged.
 #[derive(Debug, thiserror::Error)]
@@ -43,95 +43,96 @@ pub(super) fn add(routes: &mut RoutesBuilder) -> Result<(), ReflectionError> {
     let library = Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // Tools look the details of errors up by their names.
+        // Tools look up the details of errors by their type names.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let answers = Answers(ServerReflectionClient::new(library));
-    let service = server_reflection_server::ServerReflectionServer::new(answers);
-    routes.add_service(Alpha(service.clone()));
+    let rpcs = ReflectionRpcs(ServerReflectionClient::new(library));
+    let service = server_reflection_server::ServerReflectionServer::new(rpcs);
+    routes.add_service(AlphaReflection(service.clone()));
     routes.add_service(service);
     Ok(())
 }
 
-/// Answers each question by a call of its own to the library's service, in this process.
+/// Answers each request of a stream by a separate call to the library's service, in this process.
 #[derive(Clone)]
-struct Answers<S>(ServerReflectionClient<S>);
+struct ReflectionRpcs<S>(ServerReflectionClient<S>);
 
-type Answered = Pin<Box<dyn Stream<Item = Result<ServerReflectionResponse, Status>> + Send>>;
+type ReflectionStream =
+    Pin<Box<dyn Stream<Item = Result<ServerReflectionResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl<S> ServerReflection for Answers<S>
+impl<S> ServerReflection for ReflectionRpcs<S>
 where
     S: GrpcService<Body, ResponseBody = Body, Future: Send> + Clone + Send + Sync + 'static,
     S::Error: Into<tonic::codegen::StdError>,
 {
-    type ServerReflectionInfoStream = Answered;
+    type ServerReflectionInfoStream = ReflectionStream;
 
     async fn server_reflection_info(
         &self,
         request: Request<Streaming<ServerReflectionRequest>>,
-    ) -> Result<Response<Answered>, Status> {
+    ) -> Result<Response<ReflectionStream>, Status> {
         let closer = request.extensions().get::<Closer>().cloned().unwrap_or_default();
-        let (library, mut questions) = (self.0.clone(), request.into_inner());
-        let answers = async_stream::stream! {
-            let mut over = pin!(async {
+        let (library, mut requests) = (self.0.clone(), request.into_inner());
+        let responses = async_stream::stream! {
+            let mut deadline = pin!(async {
                 closer.retirement().cancelled().await;
-                sleep(LAST_QUESTIONS_TIME).await;
+                sleep(LAST_REQUESTS_TIME).await;
             });
             loop {
-                let question = tokio::select! {
-                    question = questions.message() => question,
-                    () = &mut over => Err(status::draining()),
+                let request = tokio::select! {
+                    request = requests.message() => request,
+                    () = &mut deadline => Err(status::draining()),
                 };
-                match question {
-                    Ok(Some(question)) => yield Ok(answer(library.clone(), question).await),
+                match request {
+                    Ok(Some(request)) => yield Ok(answer(library.clone(), request).await),
                     Ok(None) => return,
-                    Err(said) => {
-                        yield Err(status::dressed(said));
+                    Err(error) => {
+                        yield Err(status::with_details(error));
                         return;
                     }
                 }
             }
         };
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(Box::pin(responses)))
     }
 }
 
 async fn answer<S>(
     mut library: ServerReflectionClient<S>,
-    question: ServerReflectionRequest,
+    request: ServerReflectionRequest,
 ) -> ServerReflectionResponse
 where
     S: GrpcService<Body, ResponseBody = Body>,
     S::Error: Into<tonic::codegen::StdError>,
 {
-    let answered = async {
-        let answers = library.server_reflection_info(once(question.clone())).await?;
-        answers.into_inner().message().await
+    let call = async {
+        let responses = library.server_reflection_info(once(request.clone())).await?;
+        responses.into_inner().message().await
     };
-    let (code, error_message) = match answered.await {
-        Ok(Some(answer)) => return answer,
+    let (code, error_message) = match call.await {
+        Ok(Some(response)) => return response,
         Ok(None) => (Code::Internal, "there is no answer".to_owned()),
-        Err(said) => (said.code(), said.message().to_owned()),
+        Err(status) => (status.code(), status.message().to_owned()),
     };
     let error = ErrorResponse { error_code: code.into(), error_message };
     ServerReflectionResponse {
-        valid_host: question.host.clone(),
-        original_request: Some(question),
+        valid_host: request.host.clone(),
+        original_request: Some(request),
         message_response: Some(MessageResponse::ErrorResponse(error)),
     }
 }
 
-/// The same service by its older name: the messages are the same, byte for byte.
+/// The service under its older name v1alpha, whose messages are the same, byte for byte.
 #[derive(Clone)]
-struct Alpha<S>(S);
+struct AlphaReflection<S>(S);
 
-impl<S> NamedService for Alpha<S> {
+impl<S> NamedService for AlphaReflection<S> {
     const NAME: &'static str = v1alpha::server_reflection_server::SERVICE_NAME;
 }
 
-impl<S: Service<HttpRequest<Body>>> Service<HttpRequest<Body>> for Alpha<S> {
+impl<S: Service<HttpRequest<Body>>> Service<HttpRequest<Body>> for AlphaReflection<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
@@ -143,7 +144,7 @@ impl<S: Service<HttpRequest<Body>>> Service<HttpRequest<Body>> for Alpha<S> {
     fn call(&mut self, mut request: HttpRequest<Body>) -> S::Future {
         let name = v1::server_reflection_server::SERVICE_NAME;
         let rpc = request.uri().path().rsplit('/').next().unwrap_or_default();
-        // What is no path stays as it is, and the service does not know it.
+        // If this is no valid path, the old one stays, which the service does not know.
         if let Ok(path) = format!("/{name}/{rpc}").parse() {
             *request.uri_mut() = path;
         }

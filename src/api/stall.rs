@@ -1,13 +1,14 @@
-//! Readers that accept nothing: noticed, and their connections closed.
+//! Detects readers that accept nothing, and closes their connections. Never closes a connection
+//! whose streams are idle.
 //!
-//! A stream whose reader grants no window is not polled, so nothing inside of it can notice. Here
-//! each stream notes since when it wants to be polled: its own wake-up says so, on the way to the
-//! task that should poll. One task looks over the notes. The transport takes one message ahead, so
-//! it is the second that nobody takes which tells.
+//! A stream whose reader grants no HTTP/2 window is not polled, so nothing inside it can detect the
+//! stall. Therefore each stream records since when it waits to be polled: its waker does, before it
+//! wakes the task that polls. One task checks the records. The transport takes one message in
+//! advance, so a stall shows at the second message that the reader does not accept.
 //!
 //! ```text
-//!             polled, nothing there              an event, or the heartbeat
-//!   ┌────────▶ no wish ──────────────────────────────────▶ wants to be polled since …
+//!              polled, and has no message         an event, or the heartbeat
+//!   ┌────────▶ idle ─────────────────────────────────────▶ waits to be polled since …
 //!   └────────────────────────────────────────────────────────────────┘ polled
 //! ```
 
@@ -22,180 +23,181 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 
-/// How often the notes are looked over, as a part of the time that a reader has.
-const LOOKS_PER_STALL: u32 = 6;
+/// How often the records are checked within the stall limit.
+const CHECKS_PER_STALL: u32 = 6;
 
-/// Ends a connection, from wherever. Cheap to clone; in the extensions of every request that came
-/// over it.
+/// Ends a connection from any task. Cheap to clone; in the extensions of every request of the
+/// connection.
 #[derive(Clone, Debug, Default)]
-pub struct Closer(Arc<Ends>);
+pub struct Closer(Arc<CloserTokens>);
 
 #[derive(Debug, Default)]
-struct Ends {
-    /// Also cancelled when it is to be closed at once, so that one wait is enough.
+struct CloserTokens {
+    /// Also cancelled by a close at once, so that one wait is enough for both.
     retirement: CancellationToken,
     close: CancellationToken,
 }
 
 impl Closer {
-    /// Has the client go elsewhere: streams are ended with their cursors, calls under way are
-    /// answered, and the connection is closed then, or when the time for that is up.
+    /// Sends the client elsewhere: its streams end with their cursors, its running calls are
+    /// answered, and then, or at a deadline, the connection is closed.
     pub fn retire(&self) {
         self.0.retirement.cancel();
     }
 
-    /// What is cancelled when the connection is to end, in order or at once.
+    /// The token that is cancelled when the connection ends, in order or at once.
     #[must_use]
     pub fn retirement(&self) -> &CancellationToken {
         &self.0.retirement
     }
 
-    /// Closes the connection at once, whatever is under way.
+    /// Closes the connection at once, also during calls.
     pub fn close(&self) {
         self.0.close.cancel();
         self.0.retirement.cancel();
     }
 
-    /// What is cancelled when the connection is to end at once, before [`Closer::retirement`] is.
+    /// The token that is cancelled when the connection ends at once. It is cancelled before
+    /// [`Closer::retirement`].
     #[must_use]
     pub fn closing(&self) -> &CancellationToken {
         &self.0.close
     }
 }
 
-/// The notes of all open streams. Cheap to clone.
+/// The records of all open streams. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct StallWatch(Arc<Shared>);
+pub struct StallWatch(Arc<StallRecords>);
 
 #[derive(Debug)]
-struct Shared {
-    stall_max: Duration,
+struct StallRecords {
+    stall_time_max: Duration,
     next_key: AtomicU64,
-    streams: Mutex<HashMap<u64, (Arc<Bell>, Closer)>>,
+    streams: Mutex<HashMap<u64, (Arc<PollWaker>, Closer)>>,
 }
 
-/// Passes a stream's wake-up on to the task that polls it, and notes when that was.
+/// The waker of a stream. Records when the stream was woken, and wakes the task that polls it.
 #[derive(Debug)]
-struct Bell {
+struct PollWaker {
     task: Mutex<Waker>,
-    wants_poll_since: Mutex<Option<Instant>>,
+    /// `None` while the stream is idle.
+    waiting_since: Mutex<Option<Instant>>,
 }
 
 impl StallWatch {
-    /// Closes connections with a stream that was not read for `stall_max` although it had
-    /// something to send.
+    /// Closes connections with a stream that was not read for `stall_time_max` although it had a message.
     #[must_use]
-    pub fn new(stall_max: Duration) -> Self {
+    pub fn new(stall_time_max: Duration) -> Self {
         let streams = Mutex::default();
-        Self(Arc::new(Shared { stall_max, next_key: AtomicU64::new(0), streams }))
+        Self(Arc::new(StallRecords { stall_time_max, next_key: AtomicU64::new(0), streams }))
     }
 
-    /// Looks over the notes, for ever.
+    /// Checks the records, for ever.
     pub async fn run(self) {
-        let mut looks = tokio::time::interval(self.0.stall_max / LOOKS_PER_STALL);
+        let mut checks = tokio::time::interval(self.0.stall_time_max / CHECKS_PER_STALL);
         loop {
-            looks.tick().await;
+            checks.tick().await;
             let now = Instant::now();
-            for (bell, closer) in self.0.streams().values() {
+            for (waker, closer) in self.0.streams().values() {
                 let is_stalled =
-                    bell.wants_poll_since().is_some_and(|since| since + self.0.stall_max < now);
+                    waker.waiting_since().is_some_and(|since| since + self.0.stall_time_max < now);
                 if is_stalled && !closer.closing().is_cancelled() {
-                    tracing::info!("a reader accepted nothing for too long: connection closed");
+                    tracing::info!("closed the connection of a reader that accepted nothing");
                     closer.close();
                 }
             }
         }
     }
 
-    /// Watches over `stream`.
-    pub(super) fn guard<S: Unpin>(&self, stream: S, closer: Option<Closer>) -> Guarded<S> {
-        let bell = Arc::new(Bell::new());
-        let watched = closer.map(|closer| {
+    /// Tracks `stream`, if it has a connection to close.
+    pub(super) fn track<S: Unpin>(&self, stream: S, closer: Option<Closer>) -> StallTracked<S> {
+        let poll_waker = Arc::new(PollWaker::new());
+        let record = closer.map(|closer| {
             let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
-            self.0.streams().insert(key, (Arc::clone(&bell), closer));
-            Watched { shared: Arc::clone(&self.0), key }
+            self.0.streams().insert(key, (Arc::clone(&poll_waker), closer));
+            StallRecord { records: Arc::clone(&self.0), key }
         });
-        let waker = Waker::from(Arc::clone(&bell));
-        Guarded { stream, bell, waker, _watched: watched }
+        let waker = Waker::from(Arc::clone(&poll_waker));
+        StallTracked { stream, poll_waker, waker, _record: record }
     }
 }
 
-impl Shared {
-    fn streams(&self) -> MutexGuard<'_, HashMap<u64, (Arc<Bell>, Closer)>> {
+impl StallRecords {
+    fn streams(&self) -> MutexGuard<'_, HashMap<u64, (Arc<PollWaker>, Closer)>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Bell {
-    /// Of a stream that wants to be polled at once.
+impl PollWaker {
+    /// A new stream waits to be polled at once.
     fn new() -> Self {
-        let wants_poll_since = Mutex::new(Some(Instant::now()));
-        Self { task: Mutex::new(Waker::noop().clone()), wants_poll_since }
+        let waiting_since = Mutex::new(Some(Instant::now()));
+        Self { task: Mutex::new(Waker::noop().clone()), waiting_since }
     }
 
-    /// The stream is about to be polled by `task`.
+    /// Records that `task` polls the stream now.
     fn polled_by(&self, task: &Waker) {
         self.task.lock().unwrap_or_else(PoisonError::into_inner).clone_from(task);
-        *self.wish() = None;
+        *self.lock() = None;
     }
 
-    /// The stream wants to be polled, unless it said so already.
-    fn wants_poll(&self) {
-        self.wish().get_or_insert_with(Instant::now);
+    /// Records that the stream waits to be polled, unless it does already.
+    fn wait_for_poll(&self) {
+        self.lock().get_or_insert_with(Instant::now);
     }
 
-    fn wants_poll_since(&self) -> Option<Instant> {
-        *self.wish()
+    fn waiting_since(&self) -> Option<Instant> {
+        *self.lock()
     }
 
-    fn wish(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.wants_poll_since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.waiting_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Wake for Bell {
+impl Wake for PollWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.wants_poll();
+        self.wait_for_poll();
         self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
     }
 }
 
-/// A stream under watch.
-pub(super) struct Guarded<S> {
+/// A stream whose polls are recorded.
+pub(super) struct StallTracked<S> {
     stream: S,
-    bell: Arc<Bell>,
-    /// Rings `bell`.
+    poll_waker: Arc<PollWaker>,
+    /// Wakes `poll_waker`.
     waker: Waker,
-    _watched: Option<Watched>,
+    _record: Option<StallRecord>,
 }
 
-impl<S: Stream + Unpin> Stream for Guarded<S> {
+impl<S: Stream + Unpin> Stream for StallTracked<S> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = &mut *self;
-        this.bell.polled_by(cx.waker());
+        this.poll_waker.polled_by(cx.waker());
         let polled = Pin::new(&mut this.stream).poll_next(&mut Context::from_waker(&this.waker));
         if polled.is_ready() {
-            // Whoever took this is to ask for the next at once.
-            this.bell.wants_poll();
+            // The transport should poll for the next message at once.
+            this.poll_waker.wait_for_poll();
         }
         polled
     }
 }
 
-/// A stream's place among the notes. Given up when dropped.
-struct Watched {
-    shared: Arc<Shared>,
+/// A stream's entry in the records. Dropping it removes the entry.
+struct StallRecord {
+    records: Arc<StallRecords>,
     key: u64,
 }
 
-impl Drop for Watched {
+impl Drop for StallRecord {
     fn drop(&mut self) {
-        self.shared.streams().remove(&self.key);
+        self.records.streams().remove(&self.key);
     }
 }

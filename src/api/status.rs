@@ -1,7 +1,7 @@
-//! Errors as callers see them: the one place that makes a `Status`.
+//! The errors that callers receive: the one place that makes a `Status`.
 //!
-//! Every status has a `google.rpc.ErrorInfo`, whose metadata holds the changing parts of the
-//! message. What a part of the machine said goes to the log and not to the caller.
+//! Every status has a `google.rpc.ErrorInfo`, whose metadata holds the variable parts of the
+//! message. An error of the operating system goes to the log, and never to the caller.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::token;
+use super::token::{self, TokenError, TokenKind};
 use super::v1::ErrorReason;
-use crate::engine::{self, EdgesOf};
-use crate::live::{self, CursorError};
-use crate::storage;
+use crate::engine;
+use crate::live;
+use crate::model::{CursorError, PostId, RelationKind, UserId};
+use crate::{query, storage};
 
 const DOMAIN: &str = "whimbrel";
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
-/// How long to wait after the server was too busy: a few batches of the log.
+/// Retry delay of an overloaded server: a few batches of the log.
 const BUSY_DELAY: Duration = Duration::from_millis(100);
-/// How long to wait before connecting again to a server that stops: others need a moment to be
-/// found, and this one to start.
+/// Retry delay of a stopping server: the client needs a moment to find another, or this one to
+/// start again.
 pub(super) const DRAIN_DELAY: Duration = Duration::from_secs(1);
-/// How long to wait for space on the disk, or a free stream: somebody has to act.
+/// Retry delay without disk space or free streams: a person has to act first.
 const SCARCE_DELAY: Duration = Duration::from_secs(10);
 
-/// A status being put together.
-struct Problem {
+struct StatusBuilder {
     code: Code,
     reason: ErrorReason,
     message: String,
@@ -36,7 +36,7 @@ struct Problem {
     details: ErrorDetails,
 }
 
-impl Problem {
+impl StatusBuilder {
     fn new(code: Code, reason: ErrorReason, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -75,57 +75,58 @@ impl Problem {
     }
 }
 
-/// A field that breaks its rule. `rule` says what it must be, `parts` are what changes in that.
+/// A field breaks its rule. `rule` is the rest of the sentence after the field's name, and `parts`
+/// are its variable parts.
 pub(super) fn invalid_field(
     field: &str,
     rule: impl std::fmt::Display,
     parts: Vec<(&'static str, String)>,
 ) -> Status {
     let message = format!("{field} {rule}");
-    let problem = Problem::new(Code::InvalidArgument, ErrorReason::InvalidField, message);
+    let builder = StatusBuilder::new(Code::InvalidArgument, ErrorReason::InvalidField, message);
     parts
         .into_iter()
-        .fold(problem.violation(field), |problem, (part, value)| problem.with(part, value))
+        .fold(builder.violation(field), |builder, (part, value)| builder.with(part, value))
         .into_status()
 }
 
-/// A cursor or page token that is not one.
-pub(super) fn malformed_token(field: &str, error: &token::Error) -> Status {
+/// A field holds no valid cursor or page token.
+pub(super) fn malformed_token(field: &str, error: &TokenError) -> Status {
     let reason = match error.kind {
-        token::Kind::Cursor => ErrorReason::MalformedCursor,
-        token::Kind::PageToken => ErrorReason::MalformedPageToken,
+        TokenKind::Cursor => ErrorReason::MalformedCursor,
+        TokenKind::PageToken => ErrorReason::MalformedPageToken,
     };
-    Problem::new(Code::InvalidArgument, reason, format!("{field} {error}"))
+    StatusBuilder::new(Code::InvalidArgument, reason, format!("{field} {error}"))
         .violation(field)
         .into_status()
 }
 
-/// A page token of another listing.
+/// A page token belongs to another listing.
 pub(super) fn page_token_mismatch(field: &str) -> Status {
     let message = format!(
-        "{field} was handed out for another user or with other options: repeat those of the first \
-         page, or leave it empty to start anew"
+        "{field} is from a page of another user or with other options: repeat those of the first \
+         page, or leave it empty to start again"
     );
-    Problem::new(Code::InvalidArgument, ErrorReason::PageTokenMismatch, message)
+    StatusBuilder::new(Code::InvalidArgument, ErrorReason::PageTokenMismatch, message)
         .violation(field)
         .into_status()
 }
 
-/// Bytes that are no message.
-pub(super) fn malformed_message(what: &str) -> Status {
-    let what = what.trim_end_matches('.');
-    let message = format!("the request is not a valid Protobuf message of its type: {what}");
-    Problem::new(Code::InvalidArgument, ErrorReason::MalformedMessage, message)
-        .with("detail", what)
+/// The bytes of a request are no message of its type.
+pub(super) fn malformed_message(detail: &str) -> Status {
+    let detail = detail.trim_end_matches('.');
+    let message = format!("the request is not a valid Protobuf message of its type: {detail}");
+    StatusBuilder::new(Code::InvalidArgument, ErrorReason::MalformedMessage, message)
+        .with("detail", detail)
         .into_status()
 }
 
-/// The server takes no more calls at once.
+/// The server answers as many calls as it may.
 pub(super) fn overloaded(calls_max: usize) -> Status {
     let message = format!(
-        "the server is answering {calls_max} calls, and that is the most: try again in a moment"
+        "the server is at its limit of {calls_max} concurrent calls: try again in a moment"
     );
-    Problem::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
         .with("calls_max", calls_max)
         .quota("calls")
         .retry_after(BUSY_DELAY)
@@ -134,232 +135,266 @@ pub(super) fn overloaded(calls_max: usize) -> Status {
 
 /// The server is stopping.
 pub(super) fn draining() -> Status {
-    Problem::new(Code::Unavailable, ErrorReason::Draining, "the server is stopping: connect again")
-        .retry_after(DRAIN_DELAY)
-        .into_status()
+    StatusBuilder::new(
+        Code::Unavailable,
+        ErrorReason::Draining,
+        "the server is stopping: connect again",
+    )
+    .retry_after(DRAIN_DELAY)
+    .into_status()
 }
 
-/// The call's time ran out.
+/// The call's time ran out before it was answered.
 pub(super) fn deadline_exceeded() -> Status {
     let message = "the call's time ran out, so a change may or may not have been made: try again \
                    with the same request_id and more time";
-    Problem::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message).into_status()
+    StatusBuilder::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message).into_status()
 }
 
-/// The most that is repeated of what a caller sent: a status travels in headers, which are bounded.
-const REPEATED_CHARS_MAX: usize = 64;
+/// Longest quotation of a caller's text: a status is sent in headers, which have a limit.
+const QUOTED_CHARS_MAX: usize = 64;
 
-/// A request whose frames are not those of its RPC.
-pub(super) fn malformed_request(what: &str) -> Status {
-    Problem::new(Code::InvalidArgument, ErrorReason::MalformedMessage, what)
-        .with("detail", what)
+/// The frames of a request are invalid, or not those of its RPC.
+pub(super) fn malformed_request(detail: &str) -> Status {
+    StatusBuilder::new(Code::InvalidArgument, ErrorReason::MalformedMessage, detail)
+        .with("detail", detail)
         .into_status()
 }
 
-/// A message with more bytes than are taken, as it came or once it is unpacked.
+/// A message exceeds the limit, as sent or after decompression.
 pub(super) fn message_too_large(bytes_max: usize) -> Status {
     let message =
         format!("the request message is larger than {bytes_max} bytes: send less at once");
-    Problem::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge, message)
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge, message)
         .with("bytes_max", bytes_max)
         .quota("message")
         .into_status()
 }
 
-/// A header that breaks its rule.
+/// A header breaks its rule. `rule` is the rest of the sentence after the header's name.
 pub(super) fn invalid_metadata(header: &str, rule: &str) -> Status {
     let message = format!("the header {header} {rule}");
-    Problem::new(Code::InvalidArgument, ErrorReason::InvalidMetadata, message)
+    StatusBuilder::new(Code::InvalidArgument, ErrorReason::InvalidMetadata, message)
         .with("header", header)
         .into_status()
 }
 
-/// A compression that is not known here.
-pub(super) fn unsupported_encoding(encoding: &str) -> Status {
-    let encoding = repeated(encoding);
+/// The compression of a request is not supported.
+pub(super) fn unsupported_compression(compression: &str) -> Status {
+    let compression = quoted(compression);
     let message = format!(
-        "not supported here: messages compressed with {encoding:?}; use gzip, or no compression"
+        "not supported here: messages compressed with {compression:?}; use gzip, or no compression"
     );
-    let problem = Problem::new(Code::Unimplemented, ErrorReason::Unsupported, message);
-    let mut status = problem.with("detail", encoding).into_status();
-    // The specification wants to have said what would do.
+    let builder = StatusBuilder::new(Code::Unimplemented, ErrorReason::Unsupported, message);
+    let mut status = builder.with("detail", compression).into_status();
+    // The specification demands the list of supported ones.
     let accepted = MetadataValue::from_static("identity,gzip");
     status.metadata_mut().insert("grpc-accept-encoding", accepted);
     status
 }
 
-/// Messages in another format than Protobuf's.
+/// The messages of a request are not Protobuf.
 pub(super) fn unsupported_format(format: &str) -> Status {
-    let format = repeated(format);
+    let format = quoted(format);
     let message = format!(
         "not supported here: messages in the format {format:?}; use application/grpc, which means \
          Protobuf"
     );
-    Problem::new(Code::Unimplemented, ErrorReason::Unsupported, message)
+    StatusBuilder::new(Code::Unimplemented, ErrorReason::Unsupported, message)
         .with("detail", format)
         .into_status()
 }
 
-/// Health is asked for a service that is not here.
+/// A health check names an unknown service.
 pub(super) fn service_not_found(service: &str) -> Status {
-    let service = repeated(service);
-    let message = format!("there is no service {service:?} here: reflection lists what there is");
-    Problem::new(Code::NotFound, ErrorReason::ServiceNotFound, message)
+    let service = quoted(service);
+    let message = format!("there is no service {service:?} here: reflection lists the services");
+    StatusBuilder::new(Code::NotFound, ErrorReason::ServiceNotFound, message)
         .with("service", service)
         .into_status()
 }
 
-/// An answer cannot be written as bytes.
+/// A response cannot be encoded.
 pub(super) fn unencodable(error: &prost::EncodeError) -> Status {
-    tracing::error!(%error, "an answer was not encoded");
+    tracing::error!(%error, "failed to encode a response");
     let message = "the server failed to encode its answer: its log says more";
-    Problem::new(Code::Internal, ErrorReason::Internal, message).into_status()
+    StatusBuilder::new(Code::Internal, ErrorReason::Internal, message).into_status()
 }
 
-/// What the transport refused by itself, in the same dress as everything else.
-pub(super) fn dressed(said: Status) -> Status {
-    if !said.details().is_empty() {
-        return said;
+/// A status of the transport, with the details that all others have.
+pub(super) fn with_details(status: Status) -> Status {
+    if !status.details().is_empty() {
+        return status;
     }
-    match said.code() {
+    match status.code() {
         Code::Unimplemented => {
-            let message = "there is no such service or RPC here: reflection lists what there is";
-            Problem::new(Code::Unimplemented, ErrorReason::Unsupported, message)
-                .with("detail", repeated(said.message()))
+            let message = "there is no such service or RPC here: reflection lists them";
+            StatusBuilder::new(Code::Unimplemented, ErrorReason::Unsupported, message)
+                .with("detail", quoted(status.message()))
                 .into_status()
         }
-        // A library's word for bytes that are no message.
-        Code::Internal => malformed_message(said.message()),
-        code => Problem::new(code, ErrorReason::Internal, said.message()).into_status(),
+        // The library's code for bytes that are no message.
+        Code::Internal => malformed_message(status.message()),
+        code => StatusBuilder::new(code, ErrorReason::Internal, status.message()).into_status(),
     }
 }
 
 /// `text`, or its beginning if it is long.
-fn repeated(text: &str) -> String {
-    match text.char_indices().nth(REPEATED_CHARS_MAX) {
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
     }
 }
 
-/// What the engine refused to do to the user whom `field` names, or where it failed.
-pub(super) fn of_engine_on(field: &str, error: engine::Error) -> Status {
+/// An error of the engine in a call whose field `field` names another user.
+pub(super) fn from_engine_on(field: &str, error: engine::Error) -> Status {
     match error {
         engine::Error::SelfTarget { user } => {
             let message = format!("{field} must name somebody else than user_id: both are {user}");
-            Problem::new(Code::InvalidArgument, ErrorReason::SelfTarget, message)
-                .violation(field)
-                .with("user_id", user)
-                .into_status()
+            self_reference(ErrorReason::SelfTarget, message, field, &user).into_status()
         }
-        error => of_engine(error),
+        error => from_engine(error),
     }
 }
 
-/// What the engine refused, or where it failed.
-pub(super) fn of_engine(error: engine::Error) -> Status {
+/// An error of the engine: a refusal, or a failure.
+pub(super) fn from_engine(error: engine::Error) -> Status {
     use engine::Error;
 
-    let said = error.to_string();
-    let problem = match error {
+    let message = error.to_string();
+    let new = |code, reason| StatusBuilder::new(code, reason, message.as_str());
+    let builder = match error {
         Error::SelfFollow { user } => {
-            Problem::new(Code::InvalidArgument, ErrorReason::SelfFollow, said)
-                .violation("followee_id")
-                .with("user_id", user)
-        }
-        Error::TooMany { user, of, max } => {
-            Problem::new(Code::ResourceExhausted, too_many(of), said)
-                .quota(format!("user:{user}"))
-                .with("user_id", user)
-                .with(&format!("{of}_max"), max)
-        }
-        Error::TooManyUsers { max } => {
-            Problem::new(Code::ResourceExhausted, ErrorReason::TooManyUsers, said)
-                .quota("users")
-                .with("users_max", max)
+            self_reference(ErrorReason::SelfFollow, message, "followee_id", &user)
         }
         Error::SelfTarget { user } => {
-            Problem::new(Code::InvalidArgument, ErrorReason::SelfTarget, said)
-                .violation("user_id")
-                .with("user_id", user)
+            self_reference(ErrorReason::SelfTarget, message, "user_id", &user)
         }
-        Error::Blocked { user, other } => {
-            Problem::new(Code::FailedPrecondition, ErrorReason::Blocked, said)
-                .with("user_id", user)
-                .with("other_id", other)
-        }
-        Error::PostNotFound { post } => {
-            Problem::new(Code::NotFound, ErrorReason::PostNotFound, said).with("post_id", post)
-        }
-        Error::PostDeleted { author, request_id } => {
-            Problem::new(Code::NotFound, ErrorReason::PostDeleted, said)
-                .with("author_id", author)
-                .with("request_id", request_id.as_str())
-        }
+        Error::TooMany { user, of, max } => new(Code::ResourceExhausted, too_many(of))
+            .quota(format!("user:{user}"))
+            .with("user_id", user)
+            .with(&format!("{of}_max"), max),
+        Error::TooManyUsers { max } => new(Code::ResourceExhausted, ErrorReason::TooManyUsers)
+            .quota("users")
+            .with("users_max", max),
+        Error::Blocked { user, other } => blocked(message, &user, &other),
+        Error::PostNotFound { post } => post_not_found(message, post),
+        Error::PostDeleted { author, request_id } => new(Code::NotFound, ErrorReason::PostDeleted)
+            .with("author_id", author)
+            .with("request_id", request_id.as_str()),
         Error::NotTheAuthor { user, post } => {
-            Problem::new(Code::PermissionDenied, ErrorReason::NotTheAuthor, said)
+            new(Code::PermissionDenied, ErrorReason::NotTheAuthor)
                 .with("user_id", user)
                 .with("post_id", post)
         }
         Error::RequestIdReused { author, request_id } => {
-            Problem::new(Code::AlreadyExists, ErrorReason::RequestIdReused, said)
+            new(Code::AlreadyExists, ErrorReason::RequestIdReused)
                 .with("author_id", author)
                 .with("request_id", request_id.as_str())
         }
-        Error::Overloaded => Problem::new(Code::ResourceExhausted, ErrorReason::Overloaded, said)
+        Error::Overloaded => new(Code::ResourceExhausted, ErrorReason::Overloaded)
             .quota("changes")
             .retry_after(BUSY_DELAY),
-        Error::NoTime => Problem::new(Code::Unavailable, ErrorReason::ClockOutOfRange, said)
-            .retry_after(SCARCE_DELAY),
-        Error::DiskFull => Problem::new(Code::ResourceExhausted, ErrorReason::DiskFull, said)
+        Error::NoTime => {
+            new(Code::Unavailable, ErrorReason::ClockOutOfRange).retry_after(SCARCE_DELAY)
+        }
+        Error::DiskFull => new(Code::ResourceExhausted, ErrorReason::DiskFull)
             .quota("disk")
             .retry_after(SCARCE_DELAY),
+        Error::OutcomeUnknown => {
+            new(Code::Unavailable, ErrorReason::OutcomeUnknown).retry_after(DRAIN_DELAY)
+        }
         Error::Stopping => return draining(),
-        Error::OutcomeUnknown => Problem::new(Code::Unavailable, ErrorReason::OutcomeUnknown, said)
-            .retry_after(DRAIN_DELAY),
+        Error::Read(error) => return from_query(error),
+    };
+    builder.into_status()
+}
+
+/// An error of a query: a refusal, or a failure.
+pub(super) fn from_query(error: query::Error) -> Status {
+    use query::Error;
+
+    let message = error.to_string();
+    let builder = match error {
+        Error::Cursor(error) => return from_cursor(&error),
         Error::NodeBehind { wanted, applied } => {
-            Problem::new(Code::Unavailable, ErrorReason::NodeBehind, said)
+            StatusBuilder::new(Code::Unavailable, ErrorReason::NodeBehind, message)
                 .with("wanted_revision", wanted)
                 .with("applied_revision", applied)
                 .retry_after(BUSY_DELAY)
         }
-        Error::Live(error) => return of_hub(&error),
+        Error::Blocked { user, other } => blocked(message, &user, &other),
+        Error::PostNotFound { post } => post_not_found(message, post),
         Error::Abandoned => return deadline_exceeded(),
-        Error::Log(storage::Error::IndexLost { .. }) => return index_lost(),
-        Error::Missing { .. } | Error::Log(_) => return internal(&said),
+        Error::Missing(_) => return internal(&message),
+        Error::Storage(error) => return of_storage(&error, &message),
     };
-    problem.into_status()
+    builder.into_status()
 }
 
-fn too_many(of: EdgesOf) -> ErrorReason {
-    match of {
-        EdgesOf::Follows => ErrorReason::TooManyFollows,
-        EdgesOf::Blocks => ErrorReason::TooManyBlocks,
-        EdgesOf::Mutes => ErrorReason::TooManyMutes,
+fn of_storage(error: &storage::Error, message: &str) -> Status {
+    match error {
+        storage::Error::IndexLost { .. } => index_lost(),
+        _ => internal(message),
     }
 }
 
-/// Why a live feed is refused, or where it failed.
-pub(super) fn of_hub(error: &live::Error) -> Status {
-    let said = error.to_string();
+fn blocked(message: String, user: &UserId, other: &UserId) -> StatusBuilder {
+    StatusBuilder::new(Code::FailedPrecondition, ErrorReason::Blocked, message)
+        .with("user_id", user)
+        .with("other_id", other)
+}
+
+fn post_not_found(message: String, post: PostId) -> StatusBuilder {
+    StatusBuilder::new(Code::NotFound, ErrorReason::PostNotFound, message).with("post_id", post)
+}
+
+/// A user names themselves in `field`, where they must name another.
+fn self_reference(
+    reason: ErrorReason,
+    message: String,
+    field: &str,
+    user: &UserId,
+) -> StatusBuilder {
+    StatusBuilder::new(Code::InvalidArgument, reason, message)
+        .violation(field)
+        .with("user_id", user)
+}
+
+/// # Panics
+/// There is no limit of that kind.
+fn too_many(of: RelationKind) -> ErrorReason {
+    match of {
+        RelationKind::Follow => ErrorReason::TooManyFollows,
+        RelationKind::Block => ErrorReason::TooManyBlocks,
+        RelationKind::Mute => ErrorReason::TooManyMutes,
+        RelationKind::Like | RelationKind::Repost => {
+            unreachable!("nobody has too many of what they {of}")
+        }
+    }
+}
+
+/// An error of a live feed: a refusal, or a failure.
+pub(super) fn from_live(error: live::Error) -> Status {
+    let message = error.to_string();
     match error {
-        live::Error::Cursor(error) => of_cursor(error),
+        live::Error::Cursor(error) => from_cursor(&error),
         live::Error::TooManyStreamsOfUser { streams_max }
         | live::Error::TooManyStreams { streams_max } => {
             let of_user = matches!(error, live::Error::TooManyStreamsOfUser { .. });
-            Problem::new(Code::ResourceExhausted, ErrorReason::TooManyStreams, said)
+            StatusBuilder::new(Code::ResourceExhausted, ErrorReason::TooManyStreams, message)
                 .with("streams_max", streams_max)
                 .with("scope", if of_user { "user" } else { "server" })
                 .quota(if of_user { "user" } else { "server" })
                 .retry_after(SCARCE_DELAY)
                 .into_status()
         }
-        live::Error::Log(storage::Error::IndexLost { .. }) => index_lost(),
-        live::Error::Missing { .. } | live::Error::Log(_) => internal(&said),
+        live::Error::Read(error) => from_query(error),
     }
 }
 
-/// Why a cursor cannot be served.
+/// The reason why a cursor cannot be served.
 pub(super) fn cursor_reason(error: &CursorError) -> ErrorReason {
     match error {
         CursorError::OfAnotherLog { .. } => ErrorReason::CursorOfAnotherLog,
@@ -368,37 +403,37 @@ pub(super) fn cursor_reason(error: &CursorError) -> ErrorReason {
     }
 }
 
-pub(super) fn of_cursor(error: &CursorError) -> Status {
+pub(super) fn from_cursor(error: &CursorError) -> Status {
     let reason = cursor_reason(error);
-    let said = error.to_string();
-    let problem = match error {
+    let message = error.to_string();
+    let builder = match error {
         CursorError::OfAnotherLog { given, own } => {
-            Problem::new(Code::FailedPrecondition, reason, said)
+            StatusBuilder::new(Code::FailedPrecondition, reason, message)
                 .with("cursor_log", given)
                 .with("log", own)
         }
         CursorError::BeyondHead { given, head } => {
-            Problem::new(Code::FailedPrecondition, reason, said)
+            StatusBuilder::new(Code::FailedPrecondition, reason, message)
                 .with("cursor_revision", given)
                 .with("head_revision", head)
         }
-        CursorError::TooOld { oldest } => Problem::new(Code::OutOfRange, reason, said)
+        CursorError::TooOld { oldest } => StatusBuilder::new(Code::OutOfRange, reason, message)
             .with("oldest_cursor", token::encode_cursor(oldest)),
     };
-    problem.into_status()
+    builder.into_status()
 }
 
-/// What is asked for is in the index alone, which cannot be used for now.
+/// The read needs the index, which cannot be used at the moment.
 fn index_lost() -> Status {
-    let message = "the server is mending its index, and this needs what only the index has: try \
-                   again in a moment (what was published lately can be read)";
-    Problem::new(Code::Unavailable, ErrorReason::IndexLost, message)
+    let message = "the server is repairing its index, which this read needs: try again in a moment \
+                   (recent posts can be read)";
+    StatusBuilder::new(Code::Unavailable, ErrorReason::IndexLost, message)
         .retry_after(DRAIN_DELAY)
         .into_status()
 }
 
-fn internal(said: &str) -> Status {
-    tracing::error!(error = said, "a call failed");
+fn internal(error: &str) -> Status {
+    tracing::error!(error, "a call failed");
     let message = "the server failed to read its data: its log says more";
-    Problem::new(Code::Internal, ErrorReason::Internal, message).into_status()
+    StatusBuilder::new(Code::Internal, ErrorReason::Internal, message).into_status()
 }

@@ -1,4 +1,4 @@
-//! Cursors and page tokens as text: opaque, safe in a URL, and never taken for one another.
+//! Cursors and page tokens as text: opaque, safe in a URL, and never confused with each other.
 //!
 //! ```text
 //!   base64url, unpadded, of   kind and version │ fields       │ CRC-32
@@ -7,44 +7,44 @@
 //!   page token  0xa4 ("p…")   log id, before, at, listing
 //! ```
 //!
-//! The check finds what was cut or mistyped. It is no seal: whoever forges a token gets a place in
-//! a listing that they could have paged to.
+//! The CRC detects texts that were cut or mistyped. It is no signature: a forged token gives a
+//! position in a listing to which its caller could have paged.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::engine::PagePosition;
 use crate::model::{Cursor, LogId, Revision};
+use crate::query::PagePosition;
 
-/// Which of the two a text is meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     Cursor,
     PageToken,
 }
 
-/// Why a text is not a token of its kind.
+/// Why a text is no token of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Error {
-    pub(super) kind: Kind,
-    /// It is whole, but of the other kind.
+pub(super) struct TokenError {
+    /// The expected kind.
+    pub(super) kind: TokenKind,
+    /// The text is a valid token of the other kind.
     is_other_kind: bool,
 }
 
-/// A place in a listing, and which listing it is.
+/// A position in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageToken {
     pub(super) log: LogId,
-    pub(super) place: PagePosition,
-    /// A digest of what was asked for; see [`super::listing`].
+    pub(super) position: PagePosition,
+    /// The digest of the listing; see [`super::listing`].
     pub(super) listing: u64,
 }
 
 const CHECK_BYTES: usize = 4;
 const FIELD_BYTES: usize = 8;
 
-impl Kind {
-    /// The first byte: in base64 its upper bits make a "c" or a "p", its lower two are the version.
+impl TokenKind {
+    /// The first byte. In base64 its upper 6 bits are "c" or "p"; its lower 2 bits are the version.
     fn first_byte(self) -> u8 {
         match self {
             Self::Cursor => 0x70,
@@ -67,11 +67,11 @@ impl Kind {
     }
 }
 
-impl std::fmt::Display for Error {
+impl std::fmt::Display for TokenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (kind, other) = (self.kind.name(), self.kind.other().name());
         if self.is_other_kind {
-            write!(f, "must be a {kind}, but is a {other}: pass each where it belongs")
+            write!(f, "must be a {kind}, but is a {other}: give the {kind} instead")
         } else {
             write!(
                 f,
@@ -85,15 +85,15 @@ impl std::fmt::Display for Error {
 pub(super) fn encode_cursor(cursor: &Cursor) -> String {
     let fields = [cursor.log.get(), cursor.after.get(), cursor.snapshot_until.get()];
     let used = if cursor.snapshot_until == Revision::ZERO { &fields[..2] } else { &fields[..] };
-    encode(Kind::Cursor, used)
+    encode(TokenKind::Cursor, used)
 }
 
-pub(super) fn decode_cursor(text: &str) -> Result<Cursor, Error> {
-    let kind = Kind::Cursor;
+pub(super) fn decode_cursor(text: &str) -> Result<Cursor, TokenError> {
+    let kind = TokenKind::Cursor;
     let (log, after, snapshot_until) = match *decode(kind, text)?.as_slice() {
         [log, after] => (log, after, 0),
         [log, after, snapshot_until] => (log, after, snapshot_until),
-        _ => return Err(Error { kind, is_other_kind: false }),
+        _ => return Err(TokenError { kind, is_other_kind: false }),
     };
     Ok(Cursor {
         log: LogId::new(log),
@@ -103,28 +103,28 @@ pub(super) fn decode_cursor(text: &str) -> Result<Cursor, Error> {
 }
 
 pub(super) fn encode_page_token(token: &PageToken) -> String {
-    let PagePosition { before, at } = token.place;
-    encode(Kind::PageToken, &[token.log.get(), before.get(), at.get(), token.listing])
+    let PagePosition { before, at } = token.position;
+    encode(TokenKind::PageToken, &[token.log.get(), before.get(), at.get(), token.listing])
 }
 
-pub(super) fn decode_page_token(text: &str) -> Result<PageToken, Error> {
-    let kind = Kind::PageToken;
+pub(super) fn decode_page_token(text: &str) -> Result<PageToken, TokenError> {
+    let kind = TokenKind::PageToken;
     let &[log, before, at, listing] = decode(kind, text)?.as_slice() else {
-        return Err(Error { kind, is_other_kind: false });
+        return Err(TokenError { kind, is_other_kind: false });
     };
-    let place = PagePosition { before: Revision::new(before), at: Revision::new(at) };
-    Ok(PageToken { log: LogId::new(log), place, listing })
+    let position = PagePosition { before: Revision::new(before), at: Revision::new(at) };
+    Ok(PageToken { log: LogId::new(log), position, listing })
 }
 
-fn encode(kind: Kind, fields: &[u64]) -> String {
+fn encode(kind: TokenKind, fields: &[u64]) -> String {
     let mut bytes = vec![kind.first_byte()];
     bytes.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode(kind: Kind, text: &str) -> Result<Vec<u64>, Error> {
-    let malformed = Error { kind, is_other_kind: false };
+fn decode(kind: TokenKind, text: &str) -> Result<Vec<u64>, TokenError> {
+    let malformed = TokenError { kind, is_other_kind: false };
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed)?;
     let (content, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(malformed)?;
     if u32::from_le_bytes(*check) != crc32fast::hash(content) {
@@ -132,7 +132,7 @@ fn decode(kind: Kind, text: &str) -> Result<Vec<u64>, Error> {
     }
     let (&first, fields) = content.split_first().ok_or(malformed)?;
     if first != kind.first_byte() {
-        return Err(Error { kind, is_other_kind: first == kind.other().first_byte() });
+        return Err(TokenError { kind, is_other_kind: first == kind.other().first_byte() });
     }
     let (fields, []) = fields.as_chunks::<FIELD_BYTES>() else { return Err(malformed) };
     Ok(fields.iter().map(|field| u64::from_le_bytes(*field)).collect())

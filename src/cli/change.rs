@@ -1,105 +1,106 @@
-//! The verbs that make something so, or end it: one call, one line about what came of it.
+//! The verbs that set or end a relation: each makes one call and prints one line about the result.
+//! Never lists anything.
 
 use clap::Args;
 use prost::{Message, Name};
 
-use super::json::{Line, Protobuf};
-use super::{Error, Output, Target};
+use super::json::{JsonLine, ProtoJson};
+use super::{Error, Output, ServerArgs};
 use crate::api::v1;
 use crate::client::{self, Client};
 
-/// Somebody, and somebody else.
+/// The arguments of a change between two users.
 #[derive(Args, Debug)]
-pub(super) struct OnUser {
-    /// Who acts.
+pub(super) struct OnUserArgs {
+    /// The acting user.
     #[arg(value_name = "USER")]
     pub(super) user_id: String,
-    /// On whom.
+    /// The other user.
     #[arg(value_name = "OTHER")]
     pub(super) other_id: String,
     #[command(flatten)]
-    pub(super) target: Target,
+    pub(super) server: ServerArgs,
 }
 
-/// Somebody, and a post.
+/// The arguments of a change between a user and a post.
 #[derive(Args, Debug)]
-pub(super) struct OnPost {
-    /// Who acts.
+pub(super) struct OnPostArgs {
+    /// The acting user.
     #[arg(value_name = "USER")]
     pub(super) user_id: String,
-    /// On which post.
+    /// The post.
     #[arg(value_name = "POST")]
     pub(super) post_id: String,
     #[command(flatten)]
-    pub(super) target: Target,
+    pub(super) server: ServerArgs,
 }
 
-/// What a change is answered with, whatever changed.
-pub(super) trait Said: Message + Name {
-    /// Whether this call made it so.
+/// The response to a change.
+pub(super) trait ChangeResult: Message + Name {
+    /// Whether this call changed anything.
     fn changed(&self) -> bool;
-    /// The change that made it so; 0 if there was nothing to change.
+    /// The revision of the change; 0 if there was nothing to end.
     fn revision(&self) -> u64;
 }
 
-/// How a change is told.
+/// The predicates of the line about a change.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Words {
-    /// This call made it so.
-    pub(super) made: &'static str,
-    /// It was so before.
-    pub(super) found: &'static str,
+pub(super) struct Predicates {
+    /// If this call made the change.
+    pub(super) changed: &'static str,
+    /// If nothing changed.
+    pub(super) unchanged: &'static str,
 }
 
-impl Words {
-    pub(super) const fn new(made: &'static str, found: &'static str) -> Self {
-        Self { made, found }
+impl Predicates {
+    pub(super) const fn new(changed: &'static str, unchanged: &'static str) -> Self {
+        Self { changed, unchanged }
     }
 }
 
-/// Makes the call until it is answered: `user`, the words, and `object` are the line that says so.
-pub(super) async fn tell<A, F>(
+/// Makes the call, with retries, and prints the line `subject` predicate `object`.
+pub(super) async fn call_and_report<R, F>(
     output: &Output,
-    target: &Target,
+    server: &ServerArgs,
     call: impl Fn(Client) -> F,
-    (user, words, object): (&str, Words, &str),
+    (subject, predicates, object): (&str, Predicates, &str),
 ) -> Result<(), Error>
 where
-    A: Said,
-    F: Future<Output = Result<A, client::Error>>,
+    R: ChangeResult,
+    F: Future<Output = Result<R, client::Error>>,
 {
-    let said = target.call(call).await?;
+    let result = server.call(call).await?;
     output.print(
         || {
-            let words = if said.changed() { words.made } else { words.found };
-            let line = format!("{user} {words} {object}");
-            // Nothing made it so where there was nothing to end.
-            match said.revision() {
+            let Predicates { changed, unchanged } = predicates;
+            let predicate = if result.changed() { changed } else { unchanged };
+            let line = format!("{subject} {predicate} {object}");
+            match result.revision() {
                 0 => line,
                 revision => format!("{line} (revision {revision})"),
             }
         },
-        || Line("response", Protobuf(&said)),
+        || JsonLine("response", ProtoJson(&result)),
     )
 }
 
-/// Calls [`tell`] with a request that is made anew for each try.
+/// Calls [`call_and_report`] with a clone of the request for each try.
 macro_rules! change {
-    ($output:expr, $target:expr, $method:ident($request:expr), $told:expr) => {{
+    ($output:expr, $server:expr, $method:ident($request:expr), $sentence:expr) => {{
         let request = $request;
         let call = |client: $crate::client::Client| {
             let request = request.clone();
             async move { client.$method(request).await }
         };
-        $crate::cli::change::tell($output, $target, call, $told).await
+        $crate::cli::change::call_and_report($output, $server, call, $sentence).await
     }};
 }
 pub(super) use change;
 
-/// Makes each of the responses [`Said`].
+/// Implements [`ChangeResult`] for each of the responses.
 macro_rules! responses {
     ($($response:ident),*) => {
-        $(impl Said for v1::$response {
+        $(impl ChangeResult for v1::$response {
             fn changed(&self) -> bool {
                 self.changed
             }

@@ -1,48 +1,48 @@
-//! Why a verb was not done, and the exit code that says so.
+//! Why a verb failed, and its exit code. Never prints.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::{client, config, server};
 
-/// Why a verb was not done.
+/// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server refused, or cannot be reached.
+    /// The server refused the call, or cannot be reached.
     #[error(transparent)]
     Client(#[from] client::Error),
     /// The server does not start, or failed.
     #[error(transparent)]
     Server(#[from] server::Error),
-    /// The command line makes no sense.
+    /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
     /// A file cannot be read or written.
     #[error("cannot use {}: {source}", file.display())]
     File {
-        /// Which.
+        /// The path of the file.
         file: PathBuf,
-        /// What the machine said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The server that a verb started for itself does not come up.
+    /// The server that `bench` starts failed to start.
     #[error("the bench's own server does not start: {0}")]
     OwnServer(String),
-    /// What was asked for is not there, or cannot be seen by who asked.
-    #[error("not found: {missing} of {asked}")]
+    /// Requested posts do not exist, or the reader cannot see them.
+    #[error("not found: {missing} of {requested}")]
     NotFound {
-        /// How many were not found.
+        /// Number of posts that were not found.
         missing: usize,
-        /// How many were asked for.
-        asked: usize,
+        /// Number of requested posts.
+        requested: usize,
     },
-    /// Some of the work was refused.
+    /// A part of the work failed.
     #[error("{0}")]
     NotAllDone(String),
-    /// The machine gives no runtime.
+    /// The runtime, a thread or a signal handler cannot be started.
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
-    /// Nobody reads the output any more.
+    /// The reader of the output closed it.
     #[error("the output is closed")]
     OutputClosed,
     /// The output cannot be written.
@@ -51,7 +51,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the process should end with; `whimbrel --help` lists them.
+    /// The exit code of the process. `whimbrel --help` lists the codes.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {

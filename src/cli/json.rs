@@ -1,9 +1,9 @@
-//! What is printed for machines: one object a line, with one member whose name says what it holds.
+//! The output for machines: one object per line, with one member whose name is the kind of the line.
 //!
-//! Protobuf messages are printed in their canonical JSON form (ProtoJSON, as
-//! <https://protobuf.dev/programming-guides/json> has it), by the descriptors that this program is
-//! built with, so that a field that is added to the protos is printed without a change here. It is
-//! what `grpcurl` prints.
+//! Protobuf messages are printed in ProtoJSON, their canonical JSON form
+//! (<https://protobuf.dev/programming-guides/json>), as `grpcurl` does. The descriptors are built
+//! into this program, so a field that is added to the protos is printed without a change here. Never
+//! names a field.
 
 use std::sync::LazyLock;
 
@@ -13,15 +13,15 @@ use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 
 use crate::api;
 
-/// The messages that there are.
+/// The descriptors of all messages.
 static MESSAGES: LazyLock<Result<DescriptorPool, DescriptorError>> =
     LazyLock::new(|| DescriptorPool::decode(api::DESCRIPTORS));
 
-/// An object whose one member says what the line is.
+/// An object with one member: the kind of the line, and its content.
 #[derive(Debug)]
-pub(super) struct Line<T>(pub(super) &'static str, pub(super) T);
+pub(super) struct JsonLine<T>(pub(super) &'static str, pub(super) T);
 
-impl<T: Serialize> Serialize for Line<T> {
+impl<T: Serialize> Serialize for JsonLine<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut line = serializer.serialize_map(Some(1))?;
         line.serialize_entry(self.0, &self.1)?;
@@ -29,11 +29,11 @@ impl<T: Serialize> Serialize for Line<T> {
     }
 }
 
-/// A message of the protos.
+/// A Protobuf message that serializes as ProtoJSON.
 #[derive(Debug)]
-pub(super) struct Protobuf<'a, M>(pub(super) &'a M);
+pub(super) struct ProtoJson<'a, M>(pub(super) &'a M);
 
-impl<M: Message + Name> Serialize for Protobuf<'_, M> {
+impl<M: Message + Name> Serialize for ProtoJson<'_, M> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let messages = MESSAGES.as_ref().map_err(S::Error::custom)?;
         let name = M::full_name();

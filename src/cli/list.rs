@@ -1,35 +1,39 @@
-//! The verbs that list: page by page, or to the end.
+//! The verbs that list: by pages, or to the end. Never prints a page in another order than the
+//! server's.
 
 use clap::Args;
 use prost::{Message, Name};
 
 use super::hint;
-use super::json::{Line, Protobuf};
-use super::show::{Entry, Shown};
-use super::{Error, Output, Target, number};
+use super::json::{JsonLine, ProtoJson};
+use super::text::{AsText, ListItem};
+use super::{Error, Output, ServerArgs, number};
 use crate::api::v1;
 use crate::client::{self, Client};
 
-/// Which pages.
+/// The options of lists.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Paging {
-    /// How many items a page has; 0 for the server's default.
+pub(super) struct PagingArgs {
+    /// Number of items in a page; 0 for the server's default.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = number::at_least(0_i32))]
     page_size: i32,
-    /// Go on from a page before, with the token that it ended with.
+    /// Show the page after an earlier page, by the token at the end of that.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TOKEN")]
     page_token: String,
-    /// Show all pages, to the end.
+    /// Show all pages.
     #[arg(long)]
     all: bool,
-    /// Show what is no older than this cursor.
+    /// Read a state that is no older than this cursor.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "CURSOR")]
     at_least: String,
 }
 
-impl Paging {
-    /// Refuses what was given: there is no list.
-    pub(super) fn refuse_given(&self) -> Result<(), Error> {
+impl PagingArgs {
+    /// Refuses all of these options, for a verb that does not list.
+    ///
+    /// # Errors
+    /// One of them is given.
+    pub(super) fn refuse(&self) -> Result<(), Error> {
         let Self { page_size, page_token, all, at_least } = self;
         if *page_size == 0 && page_token.is_empty() && !all && at_least.is_empty() {
             return Ok(());
@@ -40,99 +44,104 @@ impl Paging {
     }
 }
 
-/// Which page to ask for.
+/// The fields that every request for a page has, without the reader.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct PageParams {
     pub(super) page_size: i32,
     pub(super) page_token: String,
     pub(super) at_least_cursor: String,
 }
 
 /// A page of a list.
-pub(super) trait Page: Message + Name {
-    type Item: Entry;
+pub(super) trait ListPage: Message + Name {
+    type Item: ListItem;
 
     fn items(&self) -> &[Self::Item];
-    /// All that it says but its items.
+    /// The page with its other fields only.
     fn without_items(self) -> Self;
     fn next_page_token(&self) -> &str;
     fn cursor(&self) -> &str;
-    /// What else it says, for people.
-    fn more(&self) -> Option<String> {
+    /// A line for people about the other fields, if there are any.
+    fn summary(&self) -> Option<String> {
         None
     }
 }
 
-/// What is told about a list beside its items.
+/// The notes for people after a list.
 #[derive(Debug)]
-pub(super) struct About {
-    /// The verb and what it was given, to say how to go on.
+pub(super) struct ListHints {
+    /// The verb with its arguments, for the command that shows the next page.
     pub(super) command: String,
-    /// What to say if there is nothing.
+    /// The note about an empty list.
     pub(super) empty: &'static str,
-    /// The verb that shows what comes live, if there is one.
+    /// The verb that watches new items, with its arguments, if there is one.
     pub(super) live: Option<String>,
 }
 
-/// Shows a list, for which `call` gives one page.
+/// Shows a list. `call` gives one page.
 pub(super) async fn list<P, F>(
     output: &Output,
-    target: &Target,
-    paging: Paging,
-    about: About,
-    call: impl Fn(Client, Asked) -> F,
+    server: &ServerArgs,
+    paging: PagingArgs,
+    hints: ListHints,
+    call: impl Fn(Client, PageParams) -> F,
 ) -> Result<(), Error>
 where
-    P: Page,
+    P: ListPage,
     F: Future<Output = Result<P, client::Error>>,
 {
-    let Paging { page_size, page_token, all, at_least: at_least_cursor } = paging;
-    let mut asked = Asked { page_size, page_token, at_least_cursor };
+    let PagingArgs { page_size, page_token, all, at_least: at_least_cursor } = paging;
+    let mut params = PageParams { page_size, page_token, at_least_cursor };
     let mut is_empty = true;
     loop {
-        let page = target.call(|client| call(client, asked.clone())).await?;
+        let page = server.call(|client| call(client, params.clone())).await?;
         for item in page.items() {
             is_empty = false;
-            output.print(|| item.text(), || Line(P::Item::KIND, Protobuf(item)))?;
+            output.print(|| item.text(), || JsonLine(P::Item::KIND, ProtoJson(item)))?;
         }
-        // A page may be empty before the end, and nobody asks for such a one.
-        let goes_on = all || is_empty;
-        if !goes_on || page.next_page_token().is_empty() {
-            return finish(output, &about, page, is_empty);
+        // A page may be empty before the end of the list. Such a page is not shown alone.
+        let shows_next = all || is_empty;
+        if !shows_next || page.next_page_token().is_empty() {
+            return finish(output, &hints, page, is_empty);
         }
-        page.next_page_token().clone_into(&mut asked.page_token);
+        page.next_page_token().clone_into(&mut params.page_token);
     }
 }
 
-/// Says how to go on: to older items, and live.
-fn finish<P: Page>(output: &Output, about: &About, page: P, is_empty: bool) -> Result<(), Error> {
+/// Prints the end of a list: for people, the commands for older and for newer items.
+fn finish<P: ListPage>(
+    output: &Output,
+    hints: &ListHints,
+    page: P,
+    is_empty: bool,
+) -> Result<(), Error> {
     if output.is_json() {
         let page = page.without_items();
-        return output.print_for_machines(|| Line("page", Protobuf(&page)));
+        return output.print_for_machines(|| JsonLine("page", ProtoJson(&page)));
     }
     if is_empty {
-        output.note(about.empty);
+        output.note(hints.empty);
     }
-    if let Some(more) = page.more() {
-        output.note(&more);
+    if let Some(summary) = page.summary() {
+        output.note(&summary);
     }
     let (token, cursor) = (page.next_page_token(), page.cursor());
     if !token.is_empty() {
-        let older = hint::command(&about.command, &format!("--page-token {token}"));
+        let older = hint::command(&hints.command, &format!("--page-token {token}"));
         output.note(&format!("older: {older}"));
     }
-    if let Some(live) = &about.live {
+    if let Some(live) = &hints.live {
         let newer = hint::command(live, &format!("--after {cursor}"));
         output.note(&format!("newer: {newer}"));
     }
     Ok(())
 }
 
-/// A list's call: `request` without the fields that all pages have, which come from `asked`.
-macro_rules! page_of {
+/// The call of a list: `$fields` are the fields of the request that are not in [`PageParams`].
+macro_rules! page_call {
     ($method:ident($request:ident { $($fields:tt)* })) => {
-        |client: $crate::client::Client, asked: $crate::cli::list::Asked| {
-            let $crate::cli::list::Asked { page_size, page_token, at_least_cursor } = asked;
+        |client: $crate::client::Client, params: $crate::cli::list::PageParams| {
+            let $crate::cli::list::PageParams { page_size, page_token, at_least_cursor } = params;
             let request = $crate::api::v1::$request {
                 page_size,
                 page_token,
@@ -143,12 +152,12 @@ macro_rules! page_of {
         }
     };
 }
-pub(super) use page_of;
+pub(super) use page_call;
 
-/// Makes each of the responses a [`Page`].
+/// Implements [`ListPage`] for each of the responses.
 macro_rules! pages {
     ($($response:ident { $items:ident: $item:ident }),*) => {
-        $(impl Page for v1::$response {
+        $(impl ListPage for v1::$response {
             type Item = v1::$item;
 
             fn items(&self) -> &[Self::Item] {
@@ -183,7 +192,7 @@ pages!(
     ListMutesResponse { users: ListedUser }
 );
 
-impl Page for v1::ListNotificationsResponse {
+impl ListPage for v1::ListNotificationsResponse {
     type Item = v1::Notification;
 
     fn items(&self) -> &[Self::Item] {
@@ -202,7 +211,7 @@ impl Page for v1::ListNotificationsResponse {
         &self.cursor
     }
 
-    fn more(&self) -> Option<String> {
+    fn summary(&self) -> Option<String> {
         Some(format!("not seen: {}", self.unseen_count))
     }
 }

@@ -1,4 +1,4 @@
-//! What the server logs, and how it looks.
+//! The log of the server: the filter of its lines, and their form. Never writes to standard output.
 
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -7,45 +7,47 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged of the parts that a filter does not name.
+/// The level of the parts that a filter does not name.
 const LEVEL_ELSEWHERE: LevelFilter = LevelFilter::INFO;
 const LEVELS: &str = "off, error, warn, info, debug or trace";
 
-/// How much is logged: of everything, or of parts of the program.
+/// The levels of the log: of the whole program, and of its parts.
 #[derive(Clone, Debug)]
-pub(super) struct Filter(Targets);
+pub(super) struct LogFilter(Targets);
 
-/// What is wrong with a filter.
+/// Why a filter is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FilterError {
+pub(super) enum LogFilterError {
     #[error("{word:?} is no level: give {LEVELS}; or, of a part, such as {word}=debug")]
     Level { word: String },
     #[error("{level:?} of {part} is no level: give {LEVELS}")]
     LevelOf { part: String, level: String },
-    #[error("{part:?} is no part of a program: give a crate or a module, such as whimbrel::hub")]
+    #[error("{part:?} is no part of a program: give a crate or a module, such as whimbrel::live")]
     Part { part: String },
 }
 
-impl FromStr for Filter {
-    type Err = FilterError;
+impl FromStr for LogFilter {
+    type Err = LogFilterError;
 
-    /// Takes `LEVEL` and `PART=LEVEL`, with commas between. A word that is neither would silence
-    /// the log in most filters of this kind, and is refused here.
-    fn from_str(given: &str) -> Result<Self, FilterError> {
+    /// Parses `LEVEL` and `PART=LEVEL`, separated by commas. Any other word is refused. Most filters
+    /// of this kind would accept it and log nothing.
+    fn from_str(given: &str) -> Result<Self, LogFilterError> {
         let mut targets = Targets::new().with_default(LEVEL_ELSEWHERE);
         for directive in given.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
             targets = match directive.split_once('=') {
                 None => {
-                    let refused = || FilterError::Level { word: directive.to_owned() };
+                    let refused = || LogFilterError::Level { word: directive.to_owned() };
                     targets.with_default(level(directive).ok_or_else(refused)?)
                 }
                 Some((part, word)) => {
                     let (part, word) = (part.trim(), word.trim());
                     if !is_path(part) {
-                        return Err(FilterError::Part { part: part.to_owned() });
+                        return Err(LogFilterError::Part { part: part.to_owned() });
                     }
-                    let refused =
-                        || FilterError::LevelOf { part: part.to_owned(), level: word.to_owned() };
+                    let refused = || LogFilterError::LevelOf {
+                        part: part.to_owned(),
+                        level: word.to_owned(),
+                    };
                     targets.with_target(part, level(word).ok_or_else(refused)?)
                 }
             };
@@ -54,12 +56,12 @@ impl FromStr for Filter {
     }
 }
 
-/// The level of that name. No word at all would parse as one.
+/// The level of a name. The empty text is none, although it would parse as one.
 fn level(word: &str) -> Option<LevelFilter> {
     if word.is_empty() { None } else { word.parse().ok() }
 }
 
-/// Whether it is written as a crate or a module in it.
+/// Whether `part` has the form of a crate or a module path.
 fn is_path(part: &str) -> bool {
     part.split("::").all(|name| {
         name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -67,15 +69,15 @@ fn is_path(part: &str) -> bool {
     })
 }
 
-/// Logs from now on, to standard error.
-pub(super) fn begin(filter: Filter) {
+/// Starts logging to standard error.
+pub(super) fn begin(filter: LogFilter) {
     let lines =
         tracing_subscriber::fmt::layer().with_ansi(is_colourful()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(filter.0).with(lines).init();
 }
 
-/// Whether standard error takes colours and its reader wants them: a terminal that is able to, and
-/// no `NO_COLOR` (<https://no-color.org>: present and not empty).
+/// Whether the log has colours: if standard error is a terminal that supports them, and `NO_COLOR`
+/// is absent or empty (<https://no-color.org>).
 fn is_colourful() -> bool {
     let is = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");

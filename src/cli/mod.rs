@@ -1,7 +1,7 @@
-//! The command line: one verb, one file, but where many are of one shape.
+//! The command line: a verb is a file, except where many verbs have the same shape.
 //!
-//! What a verb prints goes to standard output, for people, or one JSON object a line with `--json`;
-//! what it has to say about itself, and errors, to standard error.
+//! Results go to standard output, for people, or as one JSON object per line with `--json`. Notes and
+//! errors go to standard error. Never names tonic.
 
 mod bench;
 mod change;
@@ -13,7 +13,6 @@ mod hint;
 mod import;
 mod json;
 mod list;
-mod live;
 mod logging;
 mod notification;
 mod number;
@@ -21,8 +20,9 @@ mod output;
 mod post;
 mod probe_index;
 mod serve;
-mod show;
 mod signals;
+mod text;
+mod watch;
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub use output::Output;
 
 use crate::client::{self, Address, Client, Retry};
 
-/// What every verb's help ends with.
+/// The end of the help.
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done; a list may be empty
@@ -42,7 +42,7 @@ Exit codes:
   4  the server cannot start
   5  a part of the server failed
 
-With --json every line is an object with one member, which says what it holds:
+With --json every line is an object with one member, whose name is one of:
   item, post, user, notification, relationship  an entry of a list
   page       the end of a list: the rest of the answer, with nextPageToken and cursor
   missing    the postId of a post that `show` did not find
@@ -50,19 +50,19 @@ With --json every line is an object with one member, which says what it holds:
   opened, batch, caughtUp, bookmark, reset, closing  a message of `watch`
   serving, imported, measured  of serve, import and bench
   error, note  on standard error
-What calls answer is in the JSON form of Protobuf, as grpcurl prints it: names in lowerCamelCase,
-64-bit numbers as strings, enums by name, times as RFC 3339; what has its default is left out.";
+Responses are in the JSON form of ProtoJson, as grpcurl prints it: names in lowerCamelCase, 64-bit
+numbers as strings, enums by name, times as RFC 3339; fields with their default are left out.";
 
 /// A social-feed server in one binary: follow graph, posts, home feed and live push over gRPC.
 #[derive(Debug, Parser)]
 #[command(name = "whimbrel", version, about, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// Print JSON, one object a line.
-    #[arg(long, global = true, env = "WHIMBREL_JSON", value_parser = switch)]
+    /// Print JSON, one object per line.
+    #[arg(long, global = true, env = "WHIMBREL_JSON", value_parser = parse_flag)]
     pub json: bool,
-    /// The server to call; may stand before the verb or after it. [env: WHIMBREL_ADDR=]
-    // Without the variable and the default, which are of the verbs that call a server: what is
-    // given here is passed down to them, and to those that have another use for an address.
+    /// The server to call; before or after the verb. [env: WHIMBREL_ADDR=]
+    // Without the variable and the default, which belong to the verbs that call a server. Clap
+    // passes the value on to them, and to the verbs with another option of this name.
     #[arg(long, global = true, value_name = "URL")]
     addr: Option<Address>,
     #[command(subcommand)]
@@ -71,36 +71,35 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Serve(Box<serve::Serve>),
+    Serve(Box<serve::ServeArgs>),
     #[command(flatten)]
-    Feed(feed::Verb),
+    Feed(feed::FeedVerb),
     #[command(flatten)]
-    Post(post::Verb),
+    Post(post::PostVerb),
     #[command(flatten)]
-    Graph(graph::Verb),
+    Graph(graph::GraphVerb),
     #[command(flatten)]
-    Notification(notification::Verb),
-    Import(import::Import),
-    Bench(bench::Bench),
+    Notification(notification::NotificationVerb),
+    Import(import::ImportArgs),
+    Bench(bench::BenchArgs),
     #[command(hide = true)]
-    ProbeIndex(probe_index::ProbeIndex),
+    ProbeIndex(probe_index::ProbeIndexArgs),
 }
 
-/// How to reach a server.
+/// The server to call.
 #[derive(Args, Clone, Debug)]
-struct Target {
+struct ServerArgs {
     /// The server's address: host:port, or http://host:port.
     #[arg(long, env = "WHIMBREL_ADDR", default_value = "127.0.0.1:50051", value_name = "URL")]
     addr: Address,
 }
 
-/// How long a single call is tried before it is given up: a server that is being restarted is
-/// back within it.
-const CALL_TRIED_FOR: Duration = Duration::from_secs(5);
+/// How long a call is retried: a server that restarts is back within this time.
+const CALL_RETRY_TIME: Duration = Duration::from_secs(5);
 
 impl Cli {
-    /// Reads the command line and the environment. Ends the process if there is no verb to run:
-    /// with help if that was asked for, else with what is wrong.
+    /// Reads the command line and the environment. If there is no verb to run, ends the process with
+    /// the help or with an error.
     #[must_use]
     pub fn read() -> Self {
         let read = command().try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
@@ -110,16 +109,16 @@ impl Cli {
     /// Runs the verb.
     ///
     /// # Errors
-    /// What kept it from being done, with the exit code to end with.
+    /// Why the verb failed. [`Error::exit_code`] is the exit code.
     pub fn run(self, output: &Output) -> Result<(), Error> {
         match self.verb {
-            Verb::Serve(serve) => one_thread()?.block_on(serve.run(output)),
-            Verb::Feed(verb) => one_thread()?.block_on(verb.run(output)),
-            Verb::Post(verb) => one_thread()?.block_on(verb.run(output)),
-            Verb::Graph(verb) => one_thread()?.block_on(verb.run(output)),
-            Verb::Notification(verb) => one_thread()?.block_on(verb.run(output)),
-            Verb::Import(import) => one_thread()?.block_on(import.run(output)),
-            Verb::Bench(bench) => one_thread()?.block_on(bench.run(output)),
+            Verb::Serve(serve) => single_threaded_runtime()?.block_on(serve.run(output)),
+            Verb::Feed(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
+            Verb::Post(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
+            Verb::Graph(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
+            Verb::Notification(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
+            Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),
+            Verb::Bench(bench) => single_threaded_runtime()?.block_on(bench.run(output)),
             Verb::ProbeIndex(probe) => {
                 probe.run();
                 Ok(())
@@ -128,32 +127,32 @@ impl Cli {
     }
 }
 
-impl Target {
+impl ServerArgs {
     async fn connect(&self) -> Result<Client, client::Error> {
         Client::connect(&self.addr.to_string()).await
     }
 
-    /// Makes one call that is safe to repeat, again if need be.
+    /// Makes one call that is safe to repeat, with retries.
     async fn call<T, F>(&self, call: impl Fn(Client) -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, client::Error>>,
     {
         let client = self.connect().await?;
-        Ok(Retry::within(CALL_TRIED_FOR).call(|| call(client.clone())).await?)
+        Ok(Retry::within(CALL_RETRY_TIME).call(|| call(client.clone())).await?)
     }
 }
 
-/// The command line, with what holds for all verbs.
+/// The command line, with the settings of all verbs.
 fn command() -> Command {
-    // Usage as it is. Made up from what was given, it would show as required what is set by a
-    // variable.
+    // The full usage of each verb. By default clap shows a usage for the given arguments, in which
+    // options that a variable sets appear as required.
     let mut built = Cli::command();
     built.build();
     let mut usage_of = |verb: &Command| {
         let usage = built.find_subcommand_mut(verb.get_name()).map(Command::render_usage);
         usage.map(|usage| usage.to_string().trim_start_matches("Usage: ").to_owned())
     };
-    // A number below zero is a value, which is refused by what may be given, and no flag.
+    // A negative number is a value, which the parser of the option refuses, and no flag.
     let taking_negatives = |arg: Arg| match arg.get_action().takes_values() {
         true => arg.allow_negative_numbers(true),
         false => arg,
@@ -168,8 +167,8 @@ fn command() -> Command {
     })
 }
 
-/// Parses what the variable of a flag says: that it is given, or not.
-fn switch(given: &str) -> Result<bool, &'static str> {
+/// Parses the variable of a flag: whether the flag is set.
+fn parse_flag(given: &str) -> Result<bool, &'static str> {
     match given.trim().to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
@@ -177,6 +176,6 @@ fn switch(given: &str) -> Result<bool, &'static str> {
     }
 }
 
-fn one_thread() -> Result<tokio::runtime::Runtime, Error> {
+fn single_threaded_runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)
 }

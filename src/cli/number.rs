@@ -1,15 +1,16 @@
-//! Numbers as people read them, and as they give them. Machines get them bare.
+//! Numbers in the form for people: parsed from options, and formatted. Never used for machines,
+//! which get plain numbers.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The longest time that a flag takes, in seconds: a hundred years. Longer ones would be beyond
-/// what clocks count.
+/// The longest time that an option accepts, in seconds: a hundred years. Clocks cannot count much
+/// longer times.
 pub(super) const SECONDS_MAX: u64 = 100 * 365 * 86_400;
 
-/// Parses a whole number in `range`. The error says which that is.
+/// Parses a whole number in `range`. The error names the range.
 pub(super) fn within<N>(
     range: RangeInclusive<N>,
 ) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync
@@ -23,7 +24,7 @@ where
     }
 }
 
-/// Parses a whole number that is `min` or more. The error says so.
+/// Parses a whole number that is `min` or more. The error names the minimum.
 pub(super) fn at_least<N>(min: N) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync
 where
     N: FromStr + PartialOrd + Display + Clone + Send + Sync,
@@ -37,7 +38,7 @@ where
     }
 }
 
-/// 1234567 as 1,234,567.
+/// Formats 1234567 as 1,234,567.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
@@ -50,7 +51,7 @@ pub(super) fn grouped(number: u64) -> String {
     shown
 }
 
-/// 1 reply, 2,000 replies.
+/// Formats a count with its noun: 1 reply, 2,000 replies.
 pub(super) fn counted(count: u64, of: &str) -> String {
     match (count, of.strip_suffix('y')) {
         (1, _) => format!("1 {of}"),
@@ -59,12 +60,12 @@ pub(super) fn counted(count: u64, of: &str) -> String {
     }
 }
 
-/// How many of `count` came in each second of `time`.
+/// `count` divided by the seconds of `time`.
 pub(super) fn per_second(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(f64::EPSILON)
 }
 
-/// A whole number next to `number`, grouped.
+/// Formats the nearest whole number, as [`grouped`] does.
 pub(super) fn rounded(number: f64) -> String {
     grouped(number.max(0.0).round() as u64)
 }

@@ -1,4 +1,5 @@
-//! What verbs print.
+//! The output of verbs: results to standard output, notes and errors to standard error. Never panics
+//! if nobody reads it.
 
 use std::io::Write;
 
@@ -6,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Error;
-use super::json::Line;
+use super::json::JsonLine;
 use crate::client;
 
 /// Standard output, for people or for machines.
@@ -22,17 +23,17 @@ impl Output {
         Self { json }
     }
 
-    /// Whether machines read it.
+    /// Whether the output is JSON, for machines.
     #[must_use]
     pub fn is_json(self) -> bool {
         self.json
     }
 
-    /// Prints one thing in its form for the reader: for machines an object with one member, such
-    /// as a [`Line`].
+    /// Prints one result: `human` for people, or `line` for machines, an object with one member such
+    /// as a [`JsonLine`].
     ///
     /// # Errors
-    /// The output is closed.
+    /// The output is closed, or cannot be written.
     pub(super) fn print<T: Serialize>(
         self,
         human: impl FnOnce() -> String,
@@ -42,18 +43,18 @@ impl Output {
         self.print_for_machines(line)
     }
 
-    /// Prints what only people want to read; nothing for machines.
+    /// Prints a text for people only.
     ///
     /// # Errors
-    /// The output is closed.
+    /// The output is closed, or cannot be written.
     pub(super) fn print_for_people(self, human: impl FnOnce() -> String) -> Result<(), Error> {
         if self.json { Ok(()) } else { print_line(&human()) }
     }
 
-    /// Prints what only machines want to know; nothing for people.
+    /// Prints an object for machines only.
     ///
     /// # Errors
-    /// The output is closed.
+    /// The output is closed, or cannot be written.
     pub(super) fn print_for_machines<T: Serialize>(
         self,
         line: impl FnOnce() -> T,
@@ -64,22 +65,22 @@ impl Output {
         print_line(&serde_json::to_string(&line()).map_err(std::io::Error::from)?)
     }
 
-    /// Says something about the verb's own work, on standard error.
+    /// Prints a note about the work of a verb to standard error.
     pub fn note(self, text: &str) {
-        // If nobody can be told, the work goes on all the same.
+        // A note that cannot be written does not end the work.
         let _ = match self.json {
             true => writeln!(std::io::stderr(), "{}", json!({ "note": { "message": text } })),
             false => writeln!(std::io::stderr(), "{text}"),
         };
     }
 
-    /// Says what went wrong, on standard error.
+    /// Prints an error to standard error.
     pub fn error(self, error: &Error) {
-        // As for a note: the exit code says it too.
+        // If it cannot be written, the exit code still reports it.
         let _ = match self.json {
-            true => match serde_json::to_string(&Line("error", Failure::of(error))) {
+            true => match serde_json::to_string(&JsonLine("error", JsonError::from_error(error))) {
                 Ok(line) => writeln!(std::io::stderr(), "{line}"),
-                Err(unwritten) => writeln!(std::io::stderr(), "whimbrel: {error} ({unwritten})"),
+                Err(second) => writeln!(std::io::stderr(), "whimbrel: {error} ({second})"),
             },
             false => writeln!(std::io::stderr(), "whimbrel: {error}"),
         };
@@ -92,10 +93,10 @@ fn print_line(line: &str) -> Result<(), Error> {
     Ok(stdout.flush()?)
 }
 
-/// What machines are shown of an error.
+/// The form of an error for machines.
 #[derive(Debug, Serialize)]
-struct Failure {
-    /// The gRPC status code's name, if a call had one.
+struct JsonError {
+    /// The name of the gRPC status code, if a call failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     /// The server's reason, without the prefix of `ErrorReason`.
@@ -104,8 +105,8 @@ struct Failure {
     message: String,
 }
 
-impl Failure {
-    fn of(error: &Error) -> Self {
+impl JsonError {
+    fn from_error(error: &Error) -> Self {
         let message = error.to_string();
         let Error::Client(client::Error::Call(call)) = error else {
             return Self { code: None, reason: None, message };

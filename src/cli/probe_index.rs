@@ -1,6 +1,5 @@
-//! `whimbrel probe-index`, which `serve` runs: opens an index file, and dies of it or not.
-//!
-//! It prints nothing. Only how it ends says something.
+//! `whimbrel probe-index`, which `serve` runs in another process: opens an index file, which may
+//! kill the process. Its end is its result. Never prints.
 
 use std::path::PathBuf;
 
@@ -9,23 +8,23 @@ use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal,
 
 use crate::storage;
 
-/// Open an index file and end, or die of it.
+/// Open an index file and end. A damaged file may kill the process.
 #[derive(Args, Debug)]
-pub(super) struct ProbeIndex {
+pub(super) struct ProbeIndexArgs {
     /// The file.
     file: PathBuf,
 }
 
-impl ProbeIndex {
-    /// The verb, as it is called.
+impl ProbeIndexArgs {
+    /// The name of the verb.
     pub(super) const NAME: &str = "probe-index";
 
     pub(super) fn run(&self) {
-        // It is no use to anybody without whoever started it, and holds the file as long as it lives.
+        // Without its parent it has no use, and it locks the file.
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
-        // Nobody wants to know how it died.
+        // No core dump: a crash is an expected result.
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-        // An error is found again, and reported, by whoever opens the file next.
+        // The server meets and reports the same error when it opens the file.
         let _ = storage::probe_index(&self.file);
     }
 }

@@ -1,14 +1,15 @@
-//! `whimbrel serve`.
+//! `whimbrel serve`: options, configuration and signals of the server. Never validates the
+//! configuration.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::json::Line;
-use super::logging::{self, Filter};
-use super::probe_index::ProbeIndex;
+use super::json::JsonLine;
+use super::logging::{self, LogFilter};
+use super::probe_index::ProbeIndexArgs;
 use super::signals::Signals;
-use super::{Error, Output, number, switch};
+use super::{Error, Output, number, parse_flag};
 use crate::client::Address;
 use crate::config::{Config, Limits, Listen};
 use crate::server::{self, Server};
@@ -16,18 +17,18 @@ use crate::storage::Probe;
 use clap::Args;
 use serde_json::json;
 
-/// The unit of the sizes given.
+/// Bytes of a MiB, the unit of options with sizes.
 const MIB: u64 = 1 << 20;
-/// The most that a size in MiB may be: a PiB, in bytes still far from what a u64 holds.
+/// The largest size in MiB: a PiB, whose bytes are far below `u64::MAX`.
 const MIB_MAX: u64 = 1 << 30;
 
 /// Run the server until SIGINT or SIGTERM.
 #[derive(Args, Debug)]
-pub(super) struct Serve {
-    /// The data folder; made if missing.
+pub(super) struct ServeArgs {
+    /// The data folder. It is created if it does not exist.
     #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
     data: PathBuf,
-    /// Where to listen: an address, a name (all that it has) or *, and a port; 0 takes a free one.
+    /// Where to listen: an address, a name (all its addresses) or *, and a port; 0 means a free one.
     #[arg(
         long,
         env = "WHIMBREL_LISTEN",
@@ -35,69 +36,69 @@ pub(super) struct Serve {
         value_name = "HOST:PORT"
     )]
     listen: Listen,
-    /// Listen beyond this machine although callers are not authenticated.
-    #[arg(long, env = "WHIMBREL_INSECURE", value_parser = switch)]
+    /// Allow addresses that other machines can reach, although callers are not authenticated.
+    #[arg(long, env = "WHIMBREL_INSECURE", value_parser = parse_flag)]
     insecure: bool,
-    /// Do not serve reflection, which tells callers what there is to call.
-    #[arg(long, env = "WHIMBREL_NO_REFLECTION", value_parser = switch)]
+    /// Do not serve reflection, which lists the services and messages to callers.
+    #[arg(long, env = "WHIMBREL_NO_REFLECTION", value_parser = parse_flag)]
     no_reflection: bool,
-    /// How much is logged, to standard error: off, error, warn, info, debug or trace; or of parts,
-    /// such as whimbrel=debug,h2=warn, and the rest at info. Colours need a terminal, and NO_COLOR
-    /// turns them off.
+    /// Level of the log on standard error: off, error, warn, info, debug or trace; or levels of
+    /// parts, such as whimbrel=debug,h2=warn, with the rest at info. Colours need a terminal, and
+    /// NO_COLOR turns them off.
     #[arg(long, env = "WHIMBREL_LOG", default_value = "info", value_name = "FILTER")]
-    log: Filter,
+    log: LogFilter,
     /// Refuse changes while less disk space than this is free, in MiB.
     #[arg(long, env = "WHIMBREL_DISK_FREE_MIN", default_value_t = 256, value_name = "MIB",
           value_parser = number::within(0..=MIB_MAX))]
     disk_free_min: u64,
-    /// Memory for the bodies of posts, in MiB.
+    /// Memory of the post cache, in MiB.
     #[arg(long, env = "WHIMBREL_POST_CACHE", default_value_t = 256, value_name = "MIB",
           value_parser = number::within(0..=MIB_MAX))]
     post_cache: u64,
-    /// How many users one user may follow.
+    /// Most users that one user may follow.
     #[arg(long, env = "WHIMBREL_FOLLOWS_MAX", default_value = "10000", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     follows_max: NonZeroUsize,
-    /// How many streams one user may have open.
+    /// Most open streams of one user.
     #[arg(long, env = "WHIMBREL_USER_STREAMS_MAX", default_value = "16", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     user_streams_max: NonZeroUsize,
-    /// How many streams may be open in all.
+    /// Most open streams in total.
     #[arg(long, env = "WHIMBREL_STREAMS_MAX", default_value = "100000", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     streams_max: NonZeroUsize,
-    /// How many connections may be open.
+    /// Most open connections.
     #[arg(long, env = "WHIMBREL_CONNECTIONS_MAX", default_value = "20000", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     connections_max: NonZeroUsize,
-    /// How many connections may be open from one address [default: three quarters of all].
+    /// Most open connections from one address [default: three quarters of all].
     #[arg(long, env = "WHIMBREL_ADDRESS_CONNECTIONS_MAX", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     address_connections_max: Option<NonZeroUsize>,
-    /// Threads that connections live on [default: one per core].
+    /// Threads that serve connections [default: one per core].
     #[arg(long, env = "WHIMBREL_THREADS", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     threads: Option<NonZeroUsize>,
-    /// How long what a deleted post said stays in the data, in seconds: then the log is written
-    /// anew without it, which takes as much free space again as the log.
+    /// How long the content of a deleted post stays in the data, in seconds. Then the log is
+    /// rewritten without it, which needs as much free space as the log has.
     #[arg(long, env = "WHIMBREL_COMPACT_EVERY", default_value_t = 86_400, value_name = "SECONDS",
           value_parser = number::within(1..=number::SECONDS_MAX))]
     compact_every: u64,
-    /// How long, when it is to stop, calls are still taken while health says that it does not
-    /// serve, in seconds: for load balancers to hear of it.
+    /// How long a stopping server still accepts calls while health reports NOT_SERVING, in seconds,
+    /// so that load balancers notice.
     #[arg(long, env = "WHIMBREL_DRAIN_NOTICE", default_value_t = 0, value_name = "SECONDS",
           value_parser = number::within(0..=number::SECONDS_MAX))]
     drain_notice: u64,
-    /// Where others would find a server to call. Taken only to say what to give instead.
+    /// The address that other verbs call. Accepted only to name --listen in the error.
     #[arg(long, hide = true, value_name = "URL")]
     addr: Option<Address>,
 }
 
-impl Serve {
+impl ServeArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         if let Some(addr) = &self.addr {
             return Err(Error::Usage(format!(
-                "--addr says which server to call, and serve calls none: to say where it listens, \
+                "--addr is the server to call, and serve calls none: to set where it listens, \
                  give --listen {addr}"
             )));
         }
@@ -110,7 +111,7 @@ impl Serve {
             reflection: !self.no_reflection,
             limits: Limits {
                 disk_free_bytes_min: self.disk_free_min * MIB,
-                post_cache_bytes: self.post_cache * MIB,
+                post_cache_bytes_max: self.post_cache * MIB,
                 follows_per_user_max: self.follows_max.get(),
                 streams_per_user_max: self.user_streams_max.get(),
                 streams_max: self.streams_max.get(),
@@ -120,18 +121,18 @@ impl Serve {
                     .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
                 compaction_interval: Duration::from_secs(self.compact_every),
                 drain_notice: Duration::from_secs(self.drain_notice),
-                workers: self.threads.map_or(defaults.workers, NonZeroUsize::get),
+                worker_threads: self.threads.map_or(defaults.worker_threads, NonZeroUsize::get),
                 ..defaults
             },
         };
         logging::begin(self.log);
-        // Before anything is open, so that a signal at any later moment stops in order.
+        // Before the server opens, so that a signal at any later moment stops in order.
         let mut signals = Signals::catch().map_err(Error::Runtime)?;
 
         let data_dir = config.data_dir.clone();
-        // What is opened may be left at any moment, as by a kill.
+        // The start may be cancelled at any moment, as by a kill.
         let server = tokio::select! {
-            server = Server::open_probing(config, Some(probe())) => server?,
+            server = Server::open_with_probe(config, Some(probe())) => server?,
             () = signals.stop() => return Ok(()),
         };
         let addresses = server.addresses().to_vec();
@@ -151,7 +152,7 @@ impl Serve {
             || {
                 let address = address.to_string();
                 let all = json!({ "listen": address, "addresses": addresses, "data": data_dir });
-                Line("serving", all)
+                JsonLine("serving", all)
             },
         )?;
 
@@ -161,10 +162,11 @@ impl Serve {
     }
 }
 
-/// This program, in another process.
+/// The probe: this program in another process.
 fn probe() -> Probe {
-    // The file may have been replaced since it was started; on Linux this is the one that runs.
+    // The file of the program may have been replaced since the start. On Linux this path is the
+    // running one.
     let own = PathBuf::from("/proc/self/exe");
     let program = if own.exists() { Some(own) } else { std::env::current_exe().ok() };
-    Probe::new(program.unwrap_or_default(), vec![ProbeIndex::NAME.into()])
+    Probe::new(program.unwrap_or_default(), vec![ProbeIndexArgs::NAME.into()])
 }

@@ -1,11 +1,12 @@
-//! The signals that a server is sent: two of them stop it, and no other ends it without a word.
+//! The signals of a server: SIGINT and SIGTERM stop it in order. No other of the handled ones ever
+//! ends it.
 
 use std::io;
 
 use rustix::process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that are heard.
+/// The handled signals.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: Signal,
@@ -17,8 +18,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on they are heard, and do nothing by themselves, for the life of the process. A write
-    /// beyond the limit on the size of files then fails as any other write does.
+    /// Handles the signals from now on, for the life of the process. With SIGXFSZ handled, a write
+    /// over the limit on file sizes fails like any other write.
     pub(super) fn catch() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -30,7 +31,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one that stops the server.
+    /// Waits for a signal that stops the server, and logs the others.
     pub(super) async fn stop(&mut self) {
         loop {
             let ignored = tokio::select! {
@@ -41,14 +42,14 @@ impl Signals {
                 _ = self.user_2.recv() => "SIGUSR2",
                 _ = self.file_size.recv() => {
                     tracing::error!(
-                        "a file has come to the limit on the size of files (ulimit -f): raise it"
+                        "a file has reached the limit on file sizes (ulimit -f): raise the limit"
                     );
                     continue;
                 }
             };
             tracing::info!(
                 signal = ignored,
-                "ignored: there is nothing to load again; SIGINT or SIGTERM stop the server"
+                "ignored: nothing can be reloaded; SIGINT or SIGTERM stop the server"
             );
         }
     }

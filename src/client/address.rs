@@ -1,68 +1,68 @@
-//! Where a server is, as people write it. What this client does not speak is refused here, so that
-//! nothing is ever sent in another way than it was asked for.
+//! The address of a server, as people write it. Refuses protocols that this client does not speak:
+//! it never sends in another way than the address says.
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::uri::Authority;
 
-/// The scheme that is spoken: HTTP/2 without TLS.
+/// The supported scheme: HTTP/2 without TLS.
 const SCHEME: &str = "http";
 
-/// An address that can be connected to: a host and a port.
+/// The address of a server: a host and a port.
 ///
 /// Parsed from `host:port`, or from `http://host:port` (RFC 3986), with or without a `/` after it.
-/// An IPv6 address stands in brackets. White space around it is not part of it: a variable's value
-/// may come with the end of a line.
+/// An IPv6 address is in brackets. White space around it is ignored: the value of a variable may
+/// end with a line break.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(Authority);
 
-/// What is wrong with an address, and what to give instead.
+/// Why an address is refused, and what to give instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// There is nothing.
+    /// The text is empty.
     #[error("it is empty: give host:port, such as 127.0.0.1:50051")]
     Empty,
-    /// It asks for TLS.
+    /// The scheme asks for TLS.
     #[error(
         "{scheme}:// asks for TLS, which this client does not speak: give http://host:port, of the \
          server itself or of a proxy near you that speaks TLS to it"
     )]
     Tls {
-        /// What was asked for.
+        /// The scheme, in lower case.
         scheme: String,
     },
-    /// It asks for something that is not spoken.
-    #[error("{scheme}:// is not spoken: give host:port, or http://host:port")]
+    /// The scheme is not supported.
+    #[error("{scheme}:// is not supported: give host:port, or http://host:port")]
     Scheme {
-        /// What was asked for.
+        /// The scheme, in lower case.
         scheme: String,
     },
-    /// It names somebody.
+    /// There is a user name.
     #[error("it has a user name before an @, and none is ever sent: give host:port alone")]
     UserInfo,
-    /// It goes on after the port.
-    #[error("it has {rest:?} after the host and port, which means nothing here: leave that out")]
+    /// There is a path, a query or a fragment.
+    #[error("it has {rest:?} after the host and port, which has no meaning: leave that out")]
     Path {
-        /// What is too much.
+        /// The text after the port.
         rest: String,
     },
     /// There is no port.
     #[error("it has no port: give host:port, such as 127.0.0.1:50051")]
     NoPort,
-    /// The port is none.
+    /// The port is not a number from 1 to 65535.
     #[error("{port:?} is not a port: give a number from 1 to 65535")]
     Port {
-        /// What stands for it.
+        /// The text of the port.
         port: String,
     },
-    /// An IPv6 address without brackets, or something with several colons.
+    /// There are several colons, as in an IPv6 address without brackets.
     #[error("it has several colons: put an IPv6 address in brackets, such as [::1]:50051")]
     Brackets,
-    /// The host is none.
+    /// The host is neither a name nor an address.
     #[error("{host:?} is not a host: give a name, an IPv4 address, or an IPv6 address in brackets")]
     Host {
-        /// What stands for it.
+        /// The text of the host.
         host: String,
     },
 }
@@ -77,7 +77,7 @@ impl FromStr for Address {
         }
         let given = match given.split_once("://") {
             Some((scheme, after)) => {
-                spoken(scheme)?;
+                check_scheme(scheme)?;
                 after
             }
             None => given,
@@ -90,7 +90,7 @@ impl FromStr for Address {
             return Err(AddressError::UserInfo);
         }
         let (host, port) = split(authority)?;
-        // Only digits: a number may otherwise have a sign before it.
+        // Only digits, because `parse` accepts a sign.
         let is_number = port.bytes().all(|digit| digit.is_ascii_digit());
         let number = port.parse::<u16>().ok().filter(|number| is_number && *number > 0);
         let number = number.ok_or_else(|| AddressError::Port { port: port.to_owned() })?;
@@ -103,8 +103,8 @@ impl FromStr for Address {
     }
 }
 
-/// Refuses a scheme that is not spoken. Case does not matter in one (RFC 3986, section 3.1).
-fn spoken(scheme: &str) -> Result<(), AddressError> {
+/// Refuses all schemes but [`SCHEME`]. Schemes are case-insensitive (RFC 3986, section 3.1).
+fn check_scheme(scheme: &str) -> Result<(), AddressError> {
     let scheme = scheme.to_ascii_lowercase();
     match scheme.as_str() {
         SCHEME => Ok(()),
@@ -130,7 +130,7 @@ fn split(authority: &str) -> Result<(&str, &str), AddressError> {
 }
 
 impl Address {
-    /// As a URI.
+    /// The address as a URI.
     pub(super) fn uri(&self) -> String {
         format!("{SCHEME}://{}", self.0)
     }

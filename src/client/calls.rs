@@ -1,11 +1,11 @@
-//! The unary calls: each makes its call once, and gives what the server answered.
+//! The unary calls. Each makes its call once and returns the server's response; none ever retries.
 //!
-//! All but a Publish without `request_id` are safe to repeat.
+//! All are safe to repeat, except a Publish without a `request_id`.
 
 use super::{Client, Error};
 use crate::api::v1;
 
-/// Writes a method of [`Client`] for each RPC of a service.
+/// Defines a method of [`Client`] for each RPC of a service.
 macro_rules! calls {
     ($service:ident: $($method:ident = $rpc:ident($request:ident) -> $response:ident;)*) => {
         impl Client {
@@ -13,7 +13,7 @@ macro_rules! calls {
                 #[doc = concat!("Calls ", stringify!($rpc), ".")]
                 ///
                 /// # Errors
-                /// What the server answered, or that it could not be reached.
+                /// The server answered with an error, or could not be reached.
                 pub async fn $method(
                     &self,
                     request: v1::$request,

@@ -1,4 +1,4 @@
-//! Why a call did not succeed.
+//! Why a call failed. Never decides whether to call again.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,61 +8,61 @@ use tonic_types::StatusExt;
 
 use super::AddressError;
 
-/// Why a call did not succeed.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is none that can be connected to.
+    /// The address is invalid.
     #[error("cannot use the address {address:?}: {problem}")]
     Address {
-        /// What was given.
+        /// The address as given.
         address: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         problem: AddressError,
     },
-    /// Nobody answers.
+    /// The server cannot be reached.
     #[error("cannot reach {address}: is `whimbrel serve` running there? ({})", root(source.as_ref()))]
     Connect {
         /// The address.
         address: String,
-        /// What the transport said.
+        /// The error of the transport.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The server refused, or the connection broke.
+    /// The server answered with an error, or the connection broke.
     #[error(transparent)]
     Call(Box<CallError>),
-    /// A stream brought no message when one was due.
+    /// A stream brought no message within the time limit.
     #[error("the stream brought nothing for {} seconds", silence_max.as_secs())]
     Silent {
-        /// How long it was waited.
+        /// The time limit.
         silence_max: Duration,
     },
-    /// A stream ended with OK, which no Whimbrel server does: a proxy may.
+    /// A stream ended with OK. A Whimbrel server never ends one so, but a proxy may.
     #[error("the stream ended without an error, which the server never does by itself")]
     Ended,
-    /// The server broke the chain of cursors: something is missing.
+    /// The chain of cursors is broken: events are missing.
     #[error(
         "the stream has a hole: a batch continues {prev_cursor:?}, but the last cursor was {last:?}"
     )]
     Hole {
-        /// Where the batch continues.
+        /// The `prev_cursor` of the batch.
         prev_cursor: String,
-        /// Where it should have.
+        /// The cursor that was received before it.
         last: String,
     },
 }
 
-/// A call's status.
+/// The status of a failed call.
 #[derive(Clone, Debug)]
 pub struct CallError {
     /// The status code's name, such as `INVALID_ARGUMENT`.
     pub code: &'static str,
-    /// The server's reason, such as `SELF_FOLLOW`; empty if it was not the server who spoke.
+    /// The server's reason, such as `SELF_FOLLOW`; empty if the error is not from the server.
     pub reason: String,
-    /// What happened and what to do, for people.
+    /// The error for people: what happened and what to do.
     pub message: String,
     /// Whether the same call may succeed later.
     pub is_transient: bool,
-    /// How long the server wants to be left alone.
+    /// How long the server asks to wait before the next call.
     pub retry_after: Option<Duration>,
 }
 
@@ -86,7 +86,7 @@ impl Error {
         }
     }
 
-    /// How long the server wants to be left alone, if it said so.
+    /// How long the server asks to wait before the next call, if it does.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -102,8 +102,8 @@ impl From<Status> for Error {
         let reason = details.error_info().map_or_else(String::new, |info| info.reason.clone());
         let retry_after = details.retry_info().and_then(|info| info.retry_delay);
         // A status without details was made by the transport: the connection broke, or the server
-        // closed it because it was asked for too much. With another code it comes from something
-        // between, such as a proxy that wants to know who calls.
+        // closed it because a limit was exceeded. With another code it comes from a proxy between
+        // the two, such as one that authenticates callers.
         let broken = [
             Code::Unknown,
             Code::Internal,
@@ -117,7 +117,7 @@ impl From<Status> for Error {
             || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
         let message = match status.message() {
             _ if is_broken => format!("the connection failed: {}", root(&status)),
-            "" => "refused, and nobody said why".to_owned(),
+            "" => "refused without a reason".to_owned(),
             message => message.to_owned(),
         };
         let code = name(status.code());
@@ -125,7 +125,7 @@ impl From<Status> for Error {
     }
 }
 
-/// The innermost cause, which says the most.
+/// The innermost cause, which is the most specific.
 fn root(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -134,7 +134,7 @@ fn root(error: &(dyn std::error::Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// A code's name as the gRPC specification has it.
+/// The name of a code in the gRPC specification.
 fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

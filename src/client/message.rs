@@ -1,4 +1,5 @@
-//! The messages of a live stream, whatever is watched: only the events differ.
+//! The messages of a live stream. The streams of all RPCs share them and differ in their events
+//! only. Never interprets an event.
 
 use crate::api::v1::watch_feed_response::{
     self as of_feed, Bookmark, CaughtUp, Closing, Opened, Reset,
@@ -6,36 +7,36 @@ use crate::api::v1::watch_feed_response::{
 use crate::api::v1::watch_notifications_response as of_notifications;
 use crate::api::v1::{FeedEvent, NotificationEvent, WatchFeedResponse, WatchNotificationsResponse};
 
-/// One message.
+/// One message of a live stream.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Message<E = FeedEvent> {
+pub enum WatchMessage<E = FeedEvent> {
     /// The stream is open.
     Opened(Opened),
     /// Events.
-    Batch(Batch<E>),
-    /// The stream is live.
+    Batch(WatchBatch<E>),
+    /// The backlog is complete: the stream is live.
     CaughtUp(CaughtUp),
-    /// A sign of life.
+    /// A heartbeat with a cursor.
     Bookmark(Bookmark),
-    /// What is watched starts anew.
+    /// The cursor cannot be served, so the stream starts again with a snapshot.
     Reset(Reset),
-    /// The stream is about to end.
+    /// The server is about to end the stream.
     Closing(Closing),
 }
 
 /// All events in (`prev_cursor`, `cursor`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Batch<E = FeedEvent> {
-    /// The last cursor sent before.
+pub struct WatchBatch<E = FeedEvent> {
+    /// The cursor sent before this batch.
     pub prev_cursor: String,
-    /// The position reached.
+    /// The position after the batch.
     pub cursor: String,
-    /// What happened, in order.
+    /// In the order of the log.
     pub events: Vec<E>,
 }
 
-impl<E> Message<E> {
-    /// Where to resume after this message; `None` for a reset, which leads nowhere.
+impl<E> WatchMessage<E> {
+    /// The cursor to resume from after this message; `None` for a reset, which has none.
     pub fn cursor(&self) -> Option<&str> {
         match self {
             Self::Opened(opened) => Some(&opened.cursor),
@@ -48,17 +49,17 @@ impl<E> Message<E> {
     }
 }
 
-/// Says how the messages of one RPC, which are in `$of`, are those of all: both ways.
+/// Converts between [`WatchMessage`] and the messages of one RPC, which are in module `$of`.
 macro_rules! messages_of {
     ($of:ident, $event:ident, $response:ident) => {
-        impl From<$of::Message> for Message<$event> {
+        impl From<$of::Message> for WatchMessage<$event> {
             fn from(message: $of::Message) -> Self {
                 use $of::Message as Of;
 
                 match message {
                     Of::Opened(opened) => Self::Opened(opened),
                     Of::Batch($of::Batch { prev_cursor, cursor, events }) => {
-                        Self::Batch(Batch { prev_cursor, cursor, events })
+                        Self::Batch(WatchBatch { prev_cursor, cursor, events })
                     }
                     Of::CaughtUp(caught_up) => Self::CaughtUp(caught_up),
                     Of::Bookmark(bookmark) => Self::Bookmark(bookmark),
@@ -68,19 +69,19 @@ macro_rules! messages_of {
             }
         }
 
-        impl From<Message<$event>> for $response {
-            fn from(message: Message<$event>) -> Self {
+        impl From<WatchMessage<$event>> for $response {
+            fn from(message: WatchMessage<$event>) -> Self {
                 use $of::Message as Of;
 
                 let message = match message {
-                    Message::Opened(opened) => Of::Opened(opened),
-                    Message::Batch(Batch { prev_cursor, cursor, events }) => {
+                    WatchMessage::Opened(opened) => Of::Opened(opened),
+                    WatchMessage::Batch(WatchBatch { prev_cursor, cursor, events }) => {
                         Of::Batch($of::Batch { prev_cursor, cursor, events })
                     }
-                    Message::CaughtUp(caught_up) => Of::CaughtUp(caught_up),
-                    Message::Bookmark(bookmark) => Of::Bookmark(bookmark),
-                    Message::Reset(reset) => Of::Reset(reset),
-                    Message::Closing(closing) => Of::Closing(closing),
+                    WatchMessage::CaughtUp(caught_up) => Of::CaughtUp(caught_up),
+                    WatchMessage::Bookmark(bookmark) => Of::Bookmark(bookmark),
+                    WatchMessage::Reset(reset) => Of::Reset(reset),
+                    WatchMessage::Closing(closing) => Of::Closing(closing),
                 };
                 Self { message: Some(message) }
             }

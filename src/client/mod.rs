@@ -1,27 +1,25 @@
-//! A small client of the API, for the command line: connect, call, call again where that is safe,
-//! and watch across broken connections.
-//!
-//! Nothing here prints.
+//! A small client of the API, for the command line: connects, calls, retries where that is safe,
+//! and watches across broken connections. Never prints.
 
 mod address;
 mod calls;
 mod error;
 mod message;
 mod retry;
-mod revisions;
+mod revision_stream;
 mod watch;
 
 use std::time::Duration;
 
 pub use address::{Address, AddressError};
 pub use error::{CallError, Error};
-pub use message::{Batch, Message};
+pub use message::{WatchBatch, WatchMessage};
 pub use retry::Retry;
-pub use revisions::Revisions;
+pub use revision_stream::RevisionStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-pub use watch::{StartAt, Watch, WatchedEvent};
+pub use watch::{Watch, WatchStart, WatchedEvent};
 
 use crate::api::v1;
 use crate::api::v1::feed_service_client::FeedServiceClient;
@@ -29,18 +27,17 @@ use crate::api::v1::graph_service_client::GraphServiceClient;
 use crate::api::v1::notification_service_client::NotificationServiceClient;
 use crate::api::v1::post_service_client::PostServiceClient;
 
-/// Most calls to have under way at once on one connection: a server takes no more streams on one
-/// unless it is configured to, and the others would only wait.
+/// Most concurrent calls on one connection: by default a server accepts no more streams on one, and
+/// further calls would only wait.
 pub const CALLS_PER_CONNECTION_MAX: usize = 1_024;
 
-/// How long to wait for a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// With the timeout, a dead server is noticed in 20 s, also in the middle of a silent stream.
+/// Together with the timeout, a dead server is detected within 20 s, even on a silent stream.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// See [`KEEPALIVE_INTERVAL`].
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a stream may send before it is read. The default of 64 KiB would stop a fan-out of large
-/// batches at every one.
+/// Flow-control window of a stream. With the default of 64 KiB, a fan-out of large batches would
+/// stop at every batch.
 const WINDOW_BYTES: u32 = 1 << 20;
 
 /// A connection to a server. Cloning it is cheap; clones share the connection.
@@ -106,23 +103,22 @@ pub struct Client {
 
 /// The messages of one stream, in order.
 #[derive(Debug)]
-pub struct Messages<M = v1::WatchFeedResponse>(tonic::Streaming<M>);
+pub struct MessageStream<M = v1::WatchFeedResponse>(tonic::Streaming<M>);
 
 impl Client {
-    /// Connects to `address`, which is written as an [`Address`].
+    /// Connects to `address`, in the form of an [`Address`].
     ///
     /// # Errors
-    /// It is no address that can be connected to, or nobody answers there.
+    /// The address is invalid, or no server answers there.
     pub async fn connect(address: &str) -> Result<Self, Error> {
         let channel = endpoint(address)?.connect().await.map_err(|source| Error::Connect {
             address: address.to_owned(),
             source: Box::new(source),
         })?;
-        Ok(Self::on(channel))
+        Ok(Self::with_channel(channel))
     }
 
-    /// Connects as often as it takes to have `calls` under way at once, at least `connections_min`
-    /// times.
+    /// Opens the connections for `calls` concurrent calls, at least `connections_min`.
     ///
     /// # Errors
     /// See [`Client::connect`].
@@ -138,15 +134,16 @@ impl Client {
         Ok(clients)
     }
 
-    /// As [`Client::connect`], but connects with the first call, and again after it was lost.
+    /// As [`Client::connect`], but connects with the first call, and again when the connection is
+    /// lost.
     ///
     /// # Errors
-    /// It is no address.
+    /// The address is invalid.
     pub fn connect_lazily(address: &str) -> Result<Self, Error> {
-        Ok(Self::on(endpoint(address)?.connect_lazy()))
+        Ok(Self::with_channel(endpoint(address)?.connect_lazy()))
     }
 
-    fn on(channel: Channel) -> Self {
+    fn with_channel(channel: Channel) -> Self {
         Self {
             feed: FeedServiceClient::new(channel.clone()),
             post: PostServiceClient::new(channel.clone()),
@@ -157,35 +154,38 @@ impl Client {
         }
     }
 
-    /// Calls WatchNotifications, for one stream as the server gives it. [`Watch`] resumes.
+    /// Calls WatchNotifications, for one stream that never resumes. [`Watch`] resumes.
     ///
     /// # Errors
     /// See [`Client::follow`].
     pub async fn watch_notifications(
         &self,
         request: v1::WatchNotificationsRequest,
-    ) -> Result<Messages<v1::WatchNotificationsResponse>, Error> {
+    ) -> Result<MessageStream<v1::WatchNotificationsResponse>, Error> {
         let call = self.notification.clone().watch_notifications(request).await;
-        Ok(Messages(call?.into_inner()))
+        Ok(MessageStream(call?.into_inner()))
     }
 
-    /// Calls WatchFeed, for one stream as the server gives it. [`Watch`] resumes.
+    /// Calls WatchFeed, for one stream that never resumes. [`Watch`] resumes.
     ///
     /// # Errors
     /// See [`Client::follow`].
-    pub async fn watch_feed(&self, request: v1::WatchFeedRequest) -> Result<Messages, Error> {
-        Ok(Messages(self.feed.clone().watch_feed(request).await?.into_inner()))
+    pub async fn watch_feed(&self, request: v1::WatchFeedRequest) -> Result<MessageStream, Error> {
+        Ok(MessageStream(self.feed.clone().watch_feed(request).await?.into_inner()))
     }
 
-    /// As [`Client::watch_feed`], but reads no more of the stream than its revisions.
+    /// As [`Client::watch_feed`], but decodes only the revisions of the events.
     ///
     /// # Errors
     /// See [`Client::follow`].
-    pub async fn watch_revisions(&self, request: v1::WatchFeedRequest) -> Result<Revisions, Error> {
-        Revisions::open(self.channel.clone(), request).await
+    pub async fn watch_revisions(
+        &self,
+        request: v1::WatchFeedRequest,
+    ) -> Result<RevisionStream, Error> {
+        RevisionStream::open(self.channel.clone(), request).await
     }
 
-    /// Calls Check of `grpc.health.v1`: a call that does nothing.
+    /// Calls Check of `grpc.health.v1`, a call that does no work.
     ///
     /// # Errors
     /// See [`Client::follow`].
@@ -195,8 +195,8 @@ impl Client {
     }
 }
 
-impl<M> Messages<M> {
-    /// The next message; `None` if the stream ended with OK, which no Whimbrel server does.
+impl<M> MessageStream<M> {
+    /// The next message; `None` if the stream ended with OK, which a Whimbrel server never does.
     ///
     /// # Errors
     /// Why the stream ended.

@@ -1,4 +1,5 @@
-//! Calling again what may succeed later. Only for calls that are safe to repeat.
+//! Retries of calls that may succeed later. Never decides whether a call is safe to repeat: its user
+//! does.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,12 +8,12 @@ use tokio::time::{Instant, sleep};
 
 use super::Error;
 
-/// The delay before the second try; it doubles from there.
+/// The delay before the second try. It doubles with each further try.
 const DELAY_MIN: Duration = Duration::from_millis(100);
-/// The longest delay: a server that comes back is found within it.
+/// The longest delay: the client notices within it that a server is back.
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// How long to wait before the next try, and whether there is one.
+/// The state of a series of tries: the next delay and the deadline.
 #[derive(Clone, Debug)]
 pub struct Retry {
     delay: Duration,
@@ -20,29 +21,29 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Tries for ever.
+    /// Retries without a deadline.
     #[must_use]
     pub fn for_ever() -> Self {
         Self { delay: DELAY_MIN, give_up_at: None }
     }
 
-    /// Tries for so long.
+    /// Retries until `time` from now.
     #[must_use]
     pub fn within(time: Duration) -> Self {
         Self { give_up_at: Some(Instant::now() + time), ..Self::for_ever() }
     }
 
-    /// Begins anew with short delays: something has succeeded.
+    /// Resets the delay after a success.
     pub fn succeeded(&mut self) {
         self.delay = DELAY_MIN;
     }
 
-    /// Waits after `error`, or gives it back if it is final or the time is up.
+    /// Waits for the delay after `error`.
     ///
     /// # Errors
-    /// `error`.
+    /// `error` itself, if it is not transient or the deadline comes first.
     pub async fn wait(&mut self, error: Error) -> Result<(), Error> {
-        // Many clients that lost one server should not come back in one moment.
+        // With jitter, clients that lost one server do not all come back at the same moment.
         let jittered = self.delay.mul_f64(0.5 + fastrand::f64());
         let delay = error.retry_after().unwrap_or(jittered).max(jittered);
         let is_too_late = self.give_up_at.is_some_and(|at| Instant::now() + delay > at);
@@ -54,10 +55,10 @@ impl Retry {
         Ok(())
     }
 
-    /// Calls until it succeeds, fails for good, or the time is up.
+    /// Calls until a call succeeds.
     ///
     /// # Errors
-    /// The last error.
+    /// An error that is not transient, or the last one before the deadline.
     pub async fn call<T, F>(mut self, mut call: impl FnMut() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,

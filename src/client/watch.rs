@@ -1,145 +1,147 @@
-//! A live stream across broken connections: without a hole, and without a repeat.
+//! A live stream across broken connections. Never skips an event and never gives one twice.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Client, Error, Message, Messages, Retry};
+use super::{Client, Error, MessageStream, Retry, WatchMessage};
 use crate::api::v1::watch_feed_request::{self, Snapshot};
 use crate::api::v1::{
     FeedEvent, GapPolicy, NotificationEvent, WatchFeedRequest, WatchFeedResponse,
     WatchNotificationsRequest, WatchNotificationsResponse, watch_notifications_request,
 };
 
-/// After so many heartbeats without a message a connection is taken for dead.
+/// A connection counts as dead after so many heartbeat intervals without a message.
 const SILENT_HEARTBEATS_MAX: u32 = 2;
-/// How long a server has for the first message, which it sends at once.
+/// Longest wait for the first message, which a server sends at once.
 const OPEN_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Where a watch begins.
+/// The position at which a watch begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartAt {
-    /// With what happens from now on.
+pub enum WatchStart {
+    /// The newest event.
     Now,
-    /// After a cursor.
+    /// The position after a cursor.
     Cursor(String),
-    /// With the newest items, at most so many; 0 for the server's default.
+    /// A snapshot of at most so many newest items; 0 for the server's default.
     Snapshot(i32),
 }
 
-/// A live feed, or live notifications, that resume.
+/// A live feed, or live notifications. Resumes after a broken connection.
 #[derive(Debug)]
 pub struct Watch<E: WatchedEvent = FeedEvent> {
     client: Client,
-    asked: Asked,
-    /// The stream, while there is one.
-    stream: Option<Stream<E::Response>>,
+    /// The request for the next stream. Its start is the last received cursor.
+    request: WatchRequest,
+    stream: Option<OpenStream<E::Response>>,
     retry: Retry,
 }
 
-/// A stream that is open.
 #[derive(Debug)]
-struct Stream<R> {
-    messages: Messages<R>,
-    /// The longest silence to expect of it.
+struct OpenStream<R> {
+    messages: MessageStream<R>,
+    /// Longest time without a message before the connection counts as dead.
     silence_max: Duration,
-    /// Whether a message was skipped since the last one with a cursor. It may have had a cursor
-    /// too, which the next batch then names as the one before it.
+    /// Whether an unknown message was skipped since the last cursor. It may have had a cursor, so
+    /// the `prev_cursor` of the next batch is not checked.
     has_skipped: bool,
 }
 
-/// What is asked of every stream that a watch opens.
+/// The fields that the requests of all watch RPCs share.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct WatchRequest {
     user_id: String,
-    from: StartAt,
+    start: WatchStart,
     heartbeat: Option<Duration>,
     gap_policy: GapPolicy,
     include_all_replies: bool,
 }
 
-/// An event of a stream that can be watched.
+/// The event type of a watch RPC, which selects the RPC.
 pub trait WatchedEvent: Sized {
-    /// What the server sends.
-    type Response: prost::Message + From<Message<Self>>;
+    /// The response message of the RPC.
+    type Response: prost::Message + From<WatchMessage<Self>>;
 
-    /// Opens a stream.
+    /// Calls the RPC.
     fn open(
         client: &Client,
-        asked: Asked,
-    ) -> impl Future<Output = Result<Messages<Self::Response>, Error>> + Send;
+        request: WatchRequest,
+    ) -> impl Future<Output = Result<MessageStream<Self::Response>, Error>> + Send;
 
-    /// The message in a response; `None` if there is none that this version knows.
-    fn message(response: Self::Response) -> Option<Message<Self>>;
+    /// The message in a response; `None` if this version does not know it.
+    fn message(response: Self::Response) -> Option<WatchMessage<Self>>;
 
-    /// The response that a message came in.
-    fn response(message: Message<Self>) -> Self::Response {
+    /// The response with `message` in it: the inverse of [`WatchedEvent::message`].
+    fn response(message: WatchMessage<Self>) -> Self::Response {
         message.into()
     }
 }
 
 impl Watch<FeedEvent> {
-    /// Watches `user_id`'s feed. Nothing is called before the first [`Watch::next`].
+    /// Watches `user_id`'s feed. The first [`Watch::next`] makes the first call.
     #[must_use]
-    pub fn new(client: Client, user_id: &str, from: StartAt) -> Self {
-        Self::of(client, user_id, from)
+    pub fn new(client: Client, user_id: &str, start: WatchStart) -> Self {
+        Self::with_start(client, user_id, start)
     }
 
-    /// Wants all replies of those followed, whomever they answer.
+    /// Asks for all replies of followed authors, to whichever post.
     #[must_use]
     pub fn include_all_replies(mut self) -> Self {
-        self.asked.include_all_replies = true;
+        self.request.include_all_replies = true;
         self
     }
 }
 
 impl Watch<NotificationEvent> {
-    /// Watches `user_id`'s notifications. Nothing is called before the first [`Watch::next`].
+    /// Watches `user_id`'s notifications. The first [`Watch::next`] makes the first call.
     #[must_use]
-    pub fn notifications(client: Client, user_id: &str, from: StartAt) -> Self {
-        Self::of(client, user_id, from)
+    pub fn notifications(client: Client, user_id: &str, start: WatchStart) -> Self {
+        Self::with_start(client, user_id, start)
     }
 }
 
 impl<E: WatchedEvent> Watch<E> {
-    fn of(client: Client, user_id: &str, from: StartAt) -> Self {
-        let asked = Asked {
+    fn with_start(client: Client, user_id: &str, start: WatchStart) -> Self {
+        let request = WatchRequest {
             user_id: user_id.to_owned(),
-            from,
+            start,
             heartbeat: None,
             gap_policy: GapPolicy::Fail,
             include_all_replies: false,
         };
-        Self { client, asked, stream: None, retry: Retry::for_ever() }
+        Self { client, request, stream: None, retry: Retry::for_ever() }
     }
 
-    /// Asks for a sign of life at least so often.
+    /// Asks for a message at least once in each `heartbeat`.
     #[must_use]
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
-        self.asked.heartbeat = Some(heartbeat);
+        self.request.heartbeat = Some(heartbeat);
         self
     }
 
-    /// Wants a fresh snapshot where a cursor cannot be served, instead of an error.
+    /// Asks for a new snapshot instead of an error when a cursor cannot be served.
     #[must_use]
     pub fn reset_on_gap(mut self) -> Self {
-        self.asked.gap_policy = GapPolicy::Reset;
+        self.request.gap_policy = GapPolicy::Reset;
         self
     }
 
-    /// Gives up after so long without a connection, instead of never.
+    /// Reconnects as `retry` says, instead of for ever.
     #[must_use]
     pub fn retry(self, retry: Retry) -> Self {
         Self { retry, ..self }
     }
 
-    /// The next message. If the connection breaks, connects again and goes on after the last
-    /// message; `opened` then comes again, and `on_break` hears why. A message of a kind that this
-    /// version does not know is skipped.
+    /// The next message. If the connection breaks, `on_break` is called with the error, and the
+    /// watch reconnects and resumes after the last message; `opened` then comes again. A message of
+    /// a kind that this version does not know is skipped.
     ///
     /// # Errors
-    /// One that trying again does not mend, of which `on_break` does not hear.
-    pub async fn next(&mut self, mut on_break: impl FnMut(&Error)) -> Result<Message<E>, Error> {
+    /// The error is not transient, in which case `on_break` is not called, or the retries ended.
+    pub async fn next(
+        &mut self,
+        mut on_break: impl FnMut(&Error),
+    ) -> Result<WatchMessage<E>, Error> {
         loop {
             match self.try_next().await {
                 Ok(message) => {
@@ -157,14 +159,14 @@ impl<E: WatchedEvent> Watch<E> {
         }
     }
 
-    /// The next message of the present stream, or of a new one.
-    async fn try_next(&mut self) -> Result<Message<E>, Error> {
+    /// The next message of the open stream, or of a new one.
+    async fn try_next(&mut self) -> Result<WatchMessage<E>, Error> {
         let stream = match &mut self.stream {
             Some(open) => open,
             none => {
-                let messages = E::open(&self.client, self.asked.clone()).await?;
+                let messages = E::open(&self.client, self.request.clone()).await?;
                 let silence_max = OPEN_TIME_MAX;
-                none.insert(Stream { messages, silence_max, has_skipped: false })
+                none.insert(OpenStream { messages, silence_max, has_skipped: false })
             }
         };
         loop {
@@ -178,19 +180,20 @@ impl<E: WatchedEvent> Watch<E> {
         }
     }
 
-    /// Takes note of how far `message` brings the watch.
-    fn advance(&mut self, message: &Message<E>) -> Result<(), Error> {
+    /// Moves the start of the next stream to the cursor of `message`, and checks the chain of
+    /// cursors.
+    fn advance(&mut self, message: &WatchMessage<E>) -> Result<(), Error> {
         self.retry.succeeded();
         let Some(stream) = &mut self.stream else { return Ok(()) };
         match message {
-            Message::Opened(opened) => {
+            WatchMessage::Opened(opened) => {
                 let heartbeat = opened.heartbeat.and_then(|it| Duration::try_from(it).ok());
                 if let Some(heartbeat) = heartbeat {
                     stream.silence_max = heartbeat * SILENT_HEARTBEATS_MAX;
                 }
             }
-            Message::Batch(batch) if !stream.has_skipped => {
-                if let StartAt::Cursor(last) = &self.asked.from
+            WatchMessage::Batch(batch) if !stream.has_skipped => {
+                if let WatchStart::Cursor(last) = &self.request.start
                     && *last != batch.prev_cursor
                 {
                     let (prev_cursor, last) = (batch.prev_cursor.clone(), last.clone());
@@ -201,7 +204,7 @@ impl<E: WatchedEvent> Watch<E> {
         }
         if let Some(cursor) = message.cursor() {
             stream.has_skipped = false;
-            self.asked.from = StartAt::Cursor(cursor.to_owned());
+            self.request.start = WatchStart::Cursor(cursor.to_owned());
         }
         Ok(())
     }
@@ -210,48 +213,54 @@ impl<E: WatchedEvent> Watch<E> {
 impl WatchedEvent for FeedEvent {
     type Response = WatchFeedResponse;
 
-    async fn open(client: &Client, asked: Asked) -> Result<Messages<Self::Response>, Error> {
+    async fn open(
+        client: &Client,
+        shared: WatchRequest,
+    ) -> Result<MessageStream<Self::Response>, Error> {
         use watch_feed_request::Start;
 
         let request = WatchFeedRequest {
-            user_id: asked.user_id,
-            start: match asked.from {
-                StartAt::Now => None,
-                StartAt::Cursor(cursor) => Some(Start::AfterCursor(cursor)),
-                StartAt::Snapshot(limit) => Some(Start::Snapshot(Snapshot { limit })),
+            user_id: shared.user_id,
+            start: match shared.start {
+                WatchStart::Now => None,
+                WatchStart::Cursor(cursor) => Some(Start::AfterCursor(cursor)),
+                WatchStart::Snapshot(limit) => Some(Start::Snapshot(Snapshot { limit })),
             },
-            heartbeat: asked.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()),
-            gap_policy: asked.gap_policy.into(),
-            include_all_replies: asked.include_all_replies,
+            heartbeat: shared.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()),
+            gap_policy: shared.gap_policy.into(),
+            include_all_replies: shared.include_all_replies,
         };
         client.watch_feed(request).await
     }
 
-    fn message(response: Self::Response) -> Option<Message<Self>> {
-        response.message.map(Message::from)
+    fn message(response: Self::Response) -> Option<WatchMessage<Self>> {
+        response.message.map(WatchMessage::from)
     }
 }
 
 impl WatchedEvent for NotificationEvent {
     type Response = WatchNotificationsResponse;
 
-    async fn open(client: &Client, asked: Asked) -> Result<Messages<Self::Response>, Error> {
+    async fn open(
+        client: &Client,
+        shared: WatchRequest,
+    ) -> Result<MessageStream<Self::Response>, Error> {
         use watch_notifications_request::Start;
 
         let request = WatchNotificationsRequest {
-            user_id: asked.user_id,
-            start: match asked.from {
-                StartAt::Now => None,
-                StartAt::Cursor(cursor) => Some(Start::AfterCursor(cursor)),
-                StartAt::Snapshot(limit) => Some(Start::Snapshot(Snapshot { limit })),
+            user_id: shared.user_id,
+            start: match shared.start {
+                WatchStart::Now => None,
+                WatchStart::Cursor(cursor) => Some(Start::AfterCursor(cursor)),
+                WatchStart::Snapshot(limit) => Some(Start::Snapshot(Snapshot { limit })),
             },
-            heartbeat: asked.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()),
-            gap_policy: asked.gap_policy.into(),
+            heartbeat: shared.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()),
+            gap_policy: shared.gap_policy.into(),
         };
         client.watch_notifications(request).await
     }
 
-    fn message(response: Self::Response) -> Option<Message<Self>> {
-        response.message.map(Message::from)
+    fn message(response: Self::Response) -> Option<WatchMessage<Self>> {
+        response.message.map(WatchMessage::from)
     }
 }

@@ -1,7 +1,7 @@
-//! What each limit may be. A number that a server would hang, panic or run out of memory with is
-//! refused before anything is opened.
+//! The allowed range of each limit. A value with which a server would hang, panic or run out of
+//! memory is refused before the server opens anything.
 //!
-//! Nothing here is clamped: what is refused is named, with the range and its reason.
+//! A value is never clamped: the error names the limit, its range, and the reason.
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -9,50 +9,50 @@ use std::time::Duration;
 
 use super::Limits;
 
-/// Why limits are refused.
+/// The limit that is refused, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
-    /// One of them is too small or too large by itself.
+    /// The limit is outside of its range.
     #[error("the limit {name} is {value} and must be {min} to {max}: {reason}")]
     OutOfRange {
-        /// Which.
+        /// The name of the limit.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
-        /// The least that it may be.
+        /// The least allowed value.
         min: String,
-        /// The most that it may be.
+        /// The greatest allowed value.
         max: String,
-        /// What would go wrong beyond.
+        /// The problem with lower and greater values.
         reason: &'static str,
     },
-    /// One of them is greater than another that bounds it.
+    /// The limit is greater than another limit that bounds it.
     #[error("the limit {name} is {value} and must be at most {bound_name}, which is {bound}")]
     AboveAnother {
-        /// Which.
+        /// The name of the limit.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: String,
-        /// Which other.
+        /// The name of the other limit.
         bound_name: &'static str,
-        /// What that is.
+        /// The value of the other limit.
         bound: String,
     },
 }
 
-/// Times are added to the present: far beyond any use, and far below what overflows.
+/// Longest time: more than anybody needs, and far below an overflow when it is added to the
+/// present.
 const TIME_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
-/// What timers can tell from nothing.
+/// Shortest time: the resolution of timers.
 const TIME_MIN: Duration = Duration::from_millis(1);
-/// Numbers of things that each take some memory, or an index of 32 bits.
-const MANY: usize = 1 << 24;
-/// Memory of which no machine has more.
-const MEMORY_MAX: usize = 1 << 40;
-/// Answers with more are not taken by clients that are left as they come, less what is around it.
-const ANSWER_BYTES_MAX: usize = (4 << 20) - (64 << 10);
+/// Most objects that each take some memory, or an index of 32 bits.
+const COUNT_MAX: usize = 1 << 24;
+/// More memory than any machine has.
+const MEMORY_BYTES_MAX: usize = 1 << 40;
+/// Longest response that gRPC clients accept by default, less its framing.
+const RESPONSE_BYTES_MAX: usize = (4 << 20) - (64 << 10);
 
-/// Makes of one line for each limit, in their order, the check of all of them. A limit without a
-/// line does not compile.
+/// Expands one line for each limit into `check_ranges`. A limit without a line does not compile.
 macro_rules! ranges {
     ($($name:ident: $range:expr, $reason:literal;)*) => {
         fn check_ranges(limits: &Limits) -> Result<(), LimitError> {
@@ -64,59 +64,59 @@ macro_rules! ranges {
 }
 
 ranges! {
-    follows_per_user_max: 1..=MANY, "nobody could follow, or one user would fill the memory";
-    blocks_per_user_max: 1..=MANY, "nobody could block, or one user would fill the memory";
-    mutes_per_user_max: 1..=MANY, "nobody could mute, or one user would fill the memory";
-    users_max: 1..=4_000_000_000, "nobody could do anything, or numbers of 32 bits would run out";
-    streams_per_user_max: 1..=MANY, "nobody could watch, or one user would take all streams";
-    streams_max: 1..=MANY, "nobody could watch, or streams would fill the memory";
-    workers: 1..=1_024, "nothing would serve, or threads would only take turns";
-    connections_max: 1..=MANY, "nobody could connect, or connections would fill the memory";
-    connections_per_address_max: 1..=MANY, "nobody could connect";
-    preface_time_max: TIME_MIN..=TIME_MAX, "every connection would be closed, or silent ones never";
-    connection_age_max: TIME_MIN..=TIME_MAX, "every connection would be closed at once, or never";
-    calls_max: 1..=MANY, "no call would be taken, or waiting calls would fill the memory";
+    follows_per_user_max: 1..=COUNT_MAX, "0 allows no follow, and more fill the memory";
+    blocks_per_user_max: 1..=COUNT_MAX, "0 allows no block, and more fill the memory";
+    mutes_per_user_max: 1..=COUNT_MAX, "0 allows no mute, and more fill the memory";
+    users_max: 1..=4_000_000_000, "0 allows no user, and the numbers of users have 32 bits";
+    streams_per_user_max: 1..=COUNT_MAX, "0 allows no stream, and one user could take all streams";
+    streams_max: 1..=COUNT_MAX, "0 allows no stream, and more fill the memory";
+    worker_threads: 1..=1_024, "0 serve nothing, and more only take turns";
+    connections_max: 1..=COUNT_MAX, "0 allows no connection, and more fill the memory";
+    connections_per_address_max: 1..=COUNT_MAX, "0 allows no connection";
+    preface_time_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and silent ones must end";
+    connection_age_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and old ones must end";
+    calls_max: 1..=COUNT_MAX, "0 allows no call, and more fill the memory";
     streams_per_connection_max: 100..=(1 << 24), "clients count on 100 (RFC 9113, section 6.5.2)";
-    page_items_default: 1..=10_000, "a page without items has no next one, a long one no end";
-    page_items_max: 1..=10_000, "a page without items has no next one, a long one no end";
-    page_looks_max: 1..=MANY, "a page would never go on, or keep a reader busy";
-    thread_depth_default: 1..=1_000, "a thread would have no answers, or never end";
-    thread_depth_max: 1..=1_000, "a thread would have no answers, or never end";
-    thread_replies_default: 1..=10_000, "a thread would have no answers, or never end";
-    thread_replies_max: 1..=10_000, "a thread would have no answers, or never end";
-    thread_ancestors_max: 1..=10_000, "an answer would stand alone, or its ancestors never end";
-    thread_looks_max: 1..=MANY, "no answer would be found, or one thread keep a reader busy";
-    thread_bytes_max: 1..=ANSWER_BYTES_MAX, "clients take no answer of more than 4 MiB";
-    unseen_count_max: 1..=1_000_000, "nothing would count as unseen, or counting never end";
-    queue_commands_max: 1..=MANY, "no change would be taken, or waiting ones fill the memory";
-    batch_commands_max: 1..=(1 << 20), "nothing would be written, or the first wait for too many";
-    unapplied_batches_max: 1..=1_024, "nothing would be applied, or be written far ahead of that";
-    request_id_kept: Duration::from_secs(1)..=TIME_MAX, "a retry would publish a second time";
-    post_cache_bytes: 0..=(MEMORY_MAX as u64), "no machine has that much memory";
-    counted_posts_max: 0..=(1 << 28), "no machine has that much memory";
-    log_cache_bytes: 0..=MEMORY_MAX, "no machine has that much memory";
-    recent_revisions_per_author_max: 1..=MANY, "the newest stays in memory; all would fill it";
-    index_events_max: 1..=MANY, "nothing would be written, or one write would fill the memory";
-    index_interval: TIME_MIN..=TIME_MAX, "the index would be written without a pause, or never";
-    index_cache_bytes: 0..=MEMORY_MAX, "no machine has that much memory";
-    reads_max: 1..=512, "nothing would be read, or reads would take more threads than there are";
-    disk_free_bytes_min: 0..=u64::MAX, "any will do";
-    compaction_interval: TIME_MIN..=TIME_MAX, "the log would be rewritten without a pause, or never";
-    channel_events: 1..=(1 << 16), "nothing could be sent; each watched feed takes them at once";
-    step_feeds_max: 1..=MANY, "no feed would be sent anything, or calls would wait for all feeds";
-    passes_max: 1..=(1 << 16), "no post would be sent, or each feed be compared with too many";
-    undispatched_batches_max: 1..=(1 << 16), "nothing could be sent, or it would fill the memory";
-    batch_events_max: 1..=256, "a batch has an event, and clients were promised no more than 256";
-    batch_bytes_max: 1..=(64 << 10), "clients were promised no more than 64 KiB";
-    heartbeat_default: TIME_MIN..=TIME_MAX, "a stream would send nothing but signs of life, or none";
-    heartbeat_min: TIME_MIN..=TIME_MAX, "a stream would send nothing but signs of life, or none";
-    heartbeat_max: TIME_MIN..=TIME_MAX, "a stream would send nothing but signs of life, or none";
-    stall_max: TIME_MIN..=TIME_MAX, "every reader would count as stalled, or none";
-    call_time_max: Duration::ZERO..=TIME_MAX, "times are added to the present";
-    request_bytes_max: (1 << 10)..=(4 << 20), "no change would fit, or a few would fill the memory";
-    header_list_bytes_max: (1 << 10)..=(1 << 20), "no call would fit, or a few would fill the memory";
-    drain_notice: Duration::ZERO..=TIME_MAX, "times are added to the present";
-    drain_time_max: Duration::ZERO..=TIME_MAX, "times are added to the present";
+    page_items_default: 1..=10_000, "an empty page has no next page, and a page must end";
+    page_items_max: 1..=10_000, "an empty page has no next page, and a page must end";
+    page_scan_entries_max: 1..=COUNT_MAX, "0 makes no progress, and a scan must end";
+    thread_depth_default: 1..=1_000, "0 shows no reply, and a thread must end";
+    thread_depth_max: 1..=1_000, "0 shows no reply, and a thread must end";
+    thread_replies_default: 1..=10_000, "0 shows no reply, and a thread must end";
+    thread_replies_max: 1..=10_000, "0 shows no reply, and a thread must end";
+    thread_ancestors_max: 1..=10_000, "0 shows no parent, and the ancestors must end";
+    thread_scan_replies_max: 1..=COUNT_MAX, "0 finds no reply, and a scan must end";
+    thread_bytes_max: 1..=RESPONSE_BYTES_MAX, "clients accept no response of more than 4 MiB";
+    unseen_count_max: 1..=1_000_000, "0 counts nothing as unseen, and counting must end";
+    queue_commands_max: 1..=COUNT_MAX, "0 accepts no change, and more fill the memory";
+    batch_commands_max: 1..=(1 << 20), "0 writes nothing, and the first of a batch waits for all";
+    unapplied_batches_max: 1..=1_024, "0 applies nothing, and the log must not be far ahead";
+    request_id_retention: Duration::from_secs(1)..=TIME_MAX, "a retry must find its first attempt";
+    post_cache_bytes_max: 0..=(MEMORY_BYTES_MAX as u64), "no machine has more memory";
+    count_cache_posts_max: 0..=(1 << 28), "no machine has memory for more";
+    log_cache_bytes: 0..=MEMORY_BYTES_MAX, "no machine has more memory";
+    recent_revisions_per_author_max: 1..=COUNT_MAX, "memory has the newest one, and more fill it";
+    index_events_max: 1..=COUNT_MAX, "0 writes nothing, and one write must fit into the memory";
+    index_write_delay_max: TIME_MIN..=TIME_MAX, "0 writes without a pause, and it must happen";
+    index_cache_bytes: 0..=MEMORY_BYTES_MAX, "no machine has more memory";
+    concurrent_reads_max: 1..=512, "0 reads nothing, and each takes a thread";
+    disk_free_bytes_min: 0..=u64::MAX, "every value is allowed";
+    compaction_interval: TIME_MIN..=TIME_MAX, "0 rewrites without a pause, and it must happen";
+    channel_events_max: 1..=(1 << 16), "0 delivers nothing, and each feed takes memory for all";
+    fan_out_step_feeds_max: 1..=COUNT_MAX, "0 delivers nothing, and calls wait for a step";
+    active_fan_outs_max: 1..=(1 << 16), "0 delivers no post, and each feed is compared with all";
+    undispatched_batches_max: 1..=(1 << 16), "0 delivers nothing, and more fill the memory";
+    batch_events_max: 1..=256, "a batch has an event, and the API promises at most 256";
+    batch_bytes_max: 1..=(64 << 10), "the API promises at most 64 KiB";
+    heartbeat_interval_default: TIME_MIN..=TIME_MAX, "0 sends nothing else, and some must come";
+    heartbeat_interval_min: TIME_MIN..=TIME_MAX, "0 sends nothing else, and some must come";
+    heartbeat_interval_max: TIME_MIN..=TIME_MAX, "0 sends nothing else, and some must come";
+    stall_time_max: TIME_MIN..=TIME_MAX, "0 closes every stream, and stalled ones must end";
+    call_time_max: Duration::ZERO..=TIME_MAX, "deadlines must not overflow";
+    request_bytes_max: (1 << 10)..=(4 << 20), "a change must fit, and large ones fill the memory";
+    header_list_bytes_max: (1 << 10)..=(1 << 20), "a call must fit, and large ones fill the memory";
+    drain_notice: Duration::ZERO..=TIME_MAX, "deadlines must not overflow";
+    drain_time_max: Duration::ZERO..=TIME_MAX, "deadlines must not overflow";
 }
 
 /// Compares two limits by their names.
@@ -130,18 +130,18 @@ macro_rules! at_most {
 }
 
 impl Limits {
-    /// Checks every limit by itself, and those that bound each other.
+    /// Checks the range of every limit, and the limits that bound each other.
     ///
     /// # Errors
-    /// Names the first that is not as it must be, its value, and what it may be.
+    /// The first limit that is refused.
     pub fn check(&self) -> Result<(), LimitError> {
         check_ranges(self)?;
         at_most! { self,
             page_items_default <= page_items_max;
             thread_depth_default <= thread_depth_max;
             thread_replies_default <= thread_replies_max;
-            heartbeat_min <= heartbeat_default;
-            heartbeat_default <= heartbeat_max;
+            heartbeat_interval_min <= heartbeat_interval_default;
+            heartbeat_interval_default <= heartbeat_interval_max;
         }
         Ok(())
     }

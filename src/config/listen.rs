@@ -1,10 +1,10 @@
-//! Where to listen, as a person writes it. Looks nothing up.
+//! Addresses to listen on, as a person writes them. A name is never resolved here.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// Where to listen: an address, a name, or everywhere, each with a port.
+/// An address, a name, or all addresses of the machine, with a port.
 ///
 /// # Examples
 /// ```
@@ -25,7 +25,7 @@ use std::str::FromStr;
 pub enum Listen {
     /// One address: `127.0.0.1:50051`, `[::1]:50051`.
     Address(SocketAddr),
-    /// All addresses that a name has: `localhost:50051`.
+    /// All addresses that a name resolves to: `localhost:50051`.
     Name {
         /// The name.
         name: String,
@@ -39,11 +39,11 @@ pub enum Listen {
     },
 }
 
-/// Why a text does not say where to listen.
+/// Why a text is not an address to listen on.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListenError {
-    /// There is nothing.
-    #[error("nothing is given: write an address and a port, such as 127.0.0.1:50051")]
+    /// The text is empty.
+    #[error("the address is empty: write an address and a port, such as 127.0.0.1:50051")]
     Empty,
     /// A URL.
     #[error("this is a URL: leave out the scheme and the path, as in localhost:50051")]
@@ -60,42 +60,43 @@ pub enum ListenError {
         /// The host.
         host: String,
     },
-    /// A port that is none.
+    /// The port is not a number up to 65,535.
     #[error("{port:?} is not a port: write a number from 0 to 65535, such as {host}:50051")]
     Port {
         /// The host.
         host: String,
-        /// What stands for the port.
+        /// The text after the colon.
         port: String,
     },
-    /// An IPv6 address without brackets: what its last part is cannot be known.
-    #[error("an IPv6 address stands in brackets before its port: write [::1]:50051")]
+    /// An IPv6 address without brackets: its last group could be the port.
+    #[error("an IPv6 address needs brackets before its port: write [::1]:50051")]
     Brackets,
-    /// What stands in brackets is no IPv6 address.
+    /// The text in brackets is not an IPv6 address.
     #[error("{host:?} is not an IPv6 address: write one such as [::1]:50051")]
     NotIpv6 {
-        /// What stands there.
+        /// The text in brackets.
         host: String,
     },
-    /// Numbers and dots that are no IPv4 address.
+    /// The host has only digits and dots, but is not an IPv4 address.
     #[error("{host:?} is not an IPv4 address: write four numbers up to 255, as in 127.0.0.1:50051")]
     NotIpv4 {
-        /// What stands there.
+        /// The host.
         host: String,
     },
-    /// What stands for the host can be no name.
+    /// The host is not a valid name.
     #[error(
         "{host:?} is not a host name: write letters, digits, hyphens and dots, as in \
          localhost:50051"
     )]
     NotAName {
-        /// What stands there.
+        /// The host.
         host: String,
     },
 }
 
-/// Longest name of a host, and longest part of it between two dots (RFC 1035, section 2.3.4).
+/// Longest host name (RFC 1035, section 2.3.4).
 const NAME_BYTES_MAX: usize = 253;
+/// Longest part of a host name between two dots (RFC 1035, section 2.3.4).
 const LABEL_BYTES_MAX: usize = 63;
 
 impl FromStr for Listen {
@@ -146,12 +147,12 @@ impl fmt::Display for Listen {
     }
 }
 
-/// `text` is `[` and then `bracketed`.
+/// Parses `text`, which is `[` and then `bracketed`.
 fn in_brackets(text: &str, bracketed: &str) -> Result<Listen, ListenError> {
     let Some((host, rest)) = bracketed.split_once(']') else {
         return Err(ListenError::NotIpv6 { host: bracketed.to_owned() });
     };
-    // The whole text, as a scope (`%1`) is no part of the address alone.
+    // The whole text: an address without its port cannot have a scope (`%1`).
     if let Ok(address) = text.parse() {
         return Ok(Listen::Address(address));
     }
@@ -166,7 +167,7 @@ fn in_brackets(text: &str, bracketed: &str) -> Result<Listen, ListenError> {
 }
 
 fn port(host: &str, port: &str) -> Result<u16, ListenError> {
-    // Not as the parser has it, which takes a sign.
+    // The standard parser would accept a sign.
     let digits = port.bytes().all(|byte| byte.is_ascii_digit()).then_some(port);
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| ListenError::Port {
         host: if host.is_empty() { "*" } else { host }.to_owned(),
@@ -174,7 +175,8 @@ fn port(host: &str, port: &str) -> Result<u16, ListenError> {
     })
 }
 
-/// Letters, digits and hyphens between dots; underscores too, which many use.
+/// Whether `host` is letters, digits and hyphens between dots. Underscores are allowed, as many
+/// names have them.
 fn is_name(host: &str) -> bool {
     let is_label = |label: &str| {
         (1..=LABEL_BYTES_MAX).contains(&label.len())

@@ -1,4 +1,5 @@
-//! What can be set, and every limit. Checked once, before a port is bound; only values below here.
+//! The configuration of a server, with every limit. It is checked once, before a port is bound. It
+//! never reads the environment or a file.
 
 mod check;
 mod limits;
@@ -11,16 +12,16 @@ pub use check::LimitError;
 pub use limits::Limits;
 pub use listen::{Listen, ListenError};
 
-/// How a server runs.
+/// The configuration of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The data folder. Made if missing.
+    /// The data folder. Created if it does not exist.
     pub data_dir: PathBuf,
-    /// Where to listen: on all of these, and if their port is 0 on one that all of them get.
+    /// The addresses to listen on. Those with port 0 share one free port.
     pub listen: Vec<SocketAddr>,
-    /// Whether to listen beyond this machine although callers are not authenticated.
+    /// Allows an address that other machines can reach, although callers are not authenticated.
     pub insecure: bool,
-    /// Whether reflection is served.
+    /// Whether gRPC reflection is served.
     pub reflection: bool,
     /// The limits.
     pub limits: Limits,
@@ -29,29 +30,29 @@ pub struct Config {
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Anybody who can reach the address could act as anybody.
+    /// Other machines could reach the address, and act for every user.
     #[error(
-        "refusing to listen on {listen}: callers are not authenticated, so whoever reaches that \
-         address can act for every user; listen on 127.0.0.1 or [::1] behind a proxy that \
+        "refusing to listen on {listen}: callers are not authenticated, so everybody who can reach \
+         that address can act for every user; listen on 127.0.0.1 or [::1] behind a proxy that \
          authenticates, or pass --insecure if the network is trusted"
     )]
     OpenToTheNetwork {
         /// The address.
         listen: SocketAddr,
     },
-    /// There is no address to listen on.
+    /// The list of addresses is empty.
     #[error("there is no address to listen on: give at least one, such as 127.0.0.1:50051")]
     NoAddress,
-    /// A limit is not as it must be.
+    /// A limit is refused.
     #[error(transparent)]
     Limit(#[from] LimitError),
 }
 
 impl Config {
-    /// Checks what can be checked without touching the machine.
+    /// Checks all values. Opens no file and no port.
     ///
     /// # Errors
-    /// Says what is wrong and what to do about it.
+    /// The first value that is refused.
     pub fn check(&self) -> Result<(), Error> {
         if self.listen.is_empty() {
             return Err(Error::NoAddress);

@@ -1,38 +1,43 @@
-//! The applier: one thread that takes every durable event, in order, into the view and the hub.
+//! The applier: one thread that takes every durable event, in order, into the state and to the live
+//! feeds.
 //!
-//! It is the only one that changes the view. It never waits for a reader or a worker; it reads the
-//! index for what it changes there, and the log for what is reposted, if those are not in memory.
+//! It is the only one that changes the state. It never waits for a reader or a worker. It reads the
+//! index for the records that it changes there, and the log for reposted originals, if those are not in
+//! memory.
 
 use std::sync::Arc;
 
 use super::completions::Completions;
+use super::mailbox::Mailboxes;
 use crate::config::Limits;
 use crate::live::DeliveryBatch;
-use crate::state::ReadError;
-use crate::state::State;
+use crate::query::Reader;
 use crate::storage::{self, Batch, Log, Tail};
 
 /// Follows the log.
 #[derive(Debug)]
 pub(super) struct Applier {
     tail: Tail,
-    view: Arc<State>,
-    replies: Arc<Completions>,
+    reader: Reader,
+    completions: Arc<Completions>,
+    mailboxes: Arc<Mailboxes>,
 }
 
 impl Applier {
     pub(super) fn new(
         log: &Arc<dyn Log>,
-        view: Arc<State>,
-        replies: Arc<Completions>,
+        reader: Reader,
+        completions: Arc<Completions>,
+        mailboxes: Arc<Mailboxes>,
         limits: &Limits,
     ) -> Self {
-        let tail = Tail::new(Arc::clone(log), view.applied(), limits.unapplied_batches_max);
-        Self { tail, view, replies }
+        let applied = reader.state().applied();
+        let tail = Tail::new(Arc::clone(log), applied, limits.unapplied_batches_max);
+        Self { tail, reader, completions, mailboxes }
     }
 
     /// Applies what is in the log already.
-    pub(super) fn catch_up(&mut self) -> Result<(), ReadError> {
+    pub(super) fn catch_up(&mut self) -> Result<(), storage::Error> {
         while self.tail.is_catching_up()
             && let Some(batch) = self.tail.next_batch()?
         {
@@ -43,11 +48,11 @@ impl Applier {
 
     /// Applies what comes, until the log is closed; or until the engine is to stop, if that needs an
     /// index that is lost. What is durable then is applied after the next start.
-    pub(super) fn run(mut self) -> Result<(), ReadError> {
+    pub(super) fn run(mut self) -> Result<(), storage::Error> {
         while let Some(batch) = self.tail.next_batch()? {
             match self.apply(&batch) {
-                Err(ReadError::Log(error @ storage::Error::IndexLost { .. })) => {
-                    tracing::warn!(%error, "stopped before the last changes were answered");
+                Err(error @ storage::Error::IndexLost { .. }) => {
+                    tracing::warn!(%error, "stopped before the last changes were acknowledged");
                     return Ok(());
                 }
                 applied => applied?,
@@ -56,20 +61,23 @@ impl Applier {
         Ok(())
     }
 
-    fn apply(&self, batch: &Arc<Batch>) -> Result<(), ReadError> {
-        let apply = |(revision, event)| self.view.apply(revision, event);
+    fn apply(&self, batch: &Arc<Batch>) -> Result<(), storage::Error> {
+        let state = self.reader.state();
+        let apply = |(revision, event)| state.apply(revision, event);
         let applied = batch.entries().map(apply).collect::<Result<Vec<_>, _>>()?;
-        self.view.announce();
-        // Asked after the whole batch is applied: whoever begins to watch later finds it there.
-        if self.replies.is_watched() {
-            let dispatch = DeliveryBatch::new(&self.view, batch, applied);
-            if let Err(error) = &dispatch {
-                // What cannot be read fails for those who read it, and for nobody else.
-                tracing::error!(%error, "live feeds read the last changes in the log");
+        state.announce();
+        // Checked after the whole batch is applied: a stream that is opened later finds it there.
+        if self.mailboxes.is_watched() {
+            match DeliveryBatch::new(&self.reader, batch, applied) {
+                Ok(deliveries) => self.mailboxes.deliver(&Arc::new(deliveries)),
+                Err(error) => {
+                    // What cannot be read fails for those who read it, and for nobody else.
+                    tracing::error!(%error, "live feeds read the last changes in the log");
+                    self.mailboxes.lose();
+                }
             }
-            self.replies.dispatch(dispatch.ok());
         }
-        self.replies.release();
+        self.completions.release();
         Ok(())
     }
 }

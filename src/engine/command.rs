@@ -1,4 +1,4 @@
-//! What callers ask for, and what they get.
+//! Commands on their way to the committer, and their results.
 
 use std::sync::Arc;
 
@@ -6,67 +6,52 @@ use tokio::sync::oneshot;
 
 use super::Error;
 use crate::model::{
-    Attachment, Content, Cursor, Facets, Lang, Post, PostId, PostRef, PostText, RequestId,
-    Revision, UserId,
+    Attachment, Content, Cursor, Facets, Lang, Post, PostId, PostRef, PostText, Relation,
+    RequestId, Revision, UserId,
 };
-use crate::query::{Evidence, Question};
+use crate::query::UsedRequest;
 use crate::runtime;
+use crate::state::Evidence;
 
-/// A change that is asked for, with where to answer.
+/// A change that a caller asks for, and where its result goes.
 #[derive(Debug)]
 pub(super) enum Command {
     Change {
-        ask: ChangeRequest,
-        caller: Responder<Changed>,
+        request: ChangeRequest,
+        responder: Responder<Changed>,
     },
     Publish {
         author: UserId,
         content: Content,
         request: Option<RequestCheck>,
-        caller: Responder<PublishedAt>,
+        responder: Responder<PublishedAt>,
     },
     /// Take no more.
     Stop,
 }
 
-/// What makes a post safe to repeat, and what was found of it.
+/// A request id, which makes a publish safe to repeat, and what was found of it.
 #[derive(Debug)]
 pub(super) struct RequestCheck {
     pub(super) id: RequestId,
-    /// Where the view said that it was used, if it did, and what stands there.
-    pub(super) found: Option<(Revision, RequestUse)>,
+    pub(super) found: Option<UsedRequest>,
 }
 
-/// What stands where a request id was used.
-#[derive(Debug)]
-pub(super) enum RequestUse {
-    /// A post that says this.
-    Post(Box<Content>),
-    /// A post that is erased: it was deleted.
-    Erased,
-    /// Something of another request: the view cannot tell two apart that have the same hash.
-    Other,
-}
-
-/// A change that makes something so, and nothing if it is so already.
+/// A change that does nothing if it was made already.
 #[derive(Debug)]
 pub(super) enum ChangeRequest {
-    Edge {
-        kind: EdgeKind,
-        user: UserId,
-        other: UserId,
-    },
-    React {
-        kind: ReactionKind,
-        user: UserId,
-        post: PostRef,
-        evidence: Evidence,
+    /// Sets a relation, or ends it.
+    Relation {
+        relation: Relation,
+        on: bool,
+        /// For a relation to a post.
+        post: Option<PostTarget>,
     },
     Delete {
         post: PostRef,
         reply_to: Option<PostId>,
         quote: Option<PostId>,
-        /// Those whom the post may have notified.
+        /// The users whom the post may have notified.
         notified: Vec<UserId>,
     },
     See {
@@ -76,20 +61,27 @@ pub(super) enum ChangeRequest {
     },
 }
 
+/// What was looked up of the post of a relation.
+#[derive(Clone, Debug)]
+pub(super) struct PostTarget {
+    pub(super) author: UserId,
+    pub(super) evidence: Evidence,
+}
+
 /// Why a command did nothing.
 #[derive(Debug)]
 pub(super) enum Rejection {
     Refused(Error),
-    /// What was looked up for it may be so no longer: it is to be looked up again.
-    LookAgain,
+    /// What was looked up for it may have changed: it has to be looked up again.
+    LookUpAgain,
 }
 
 impl Rejection {
-    /// Of a command that nothing was looked up for, or whose call gives up.
+    /// The error of a command that nothing was looked up for, or whose call gives up.
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Refused(error) => error,
-            Self::LookAgain => Error::Overloaded,
+            Self::LookUpAgain => Error::Overloaded,
         }
     }
 }
@@ -100,111 +92,71 @@ impl From<Error> for Rejection {
     }
 }
 
-/// Where an answer goes.
+/// Where a result goes.
 #[derive(Debug)]
 pub(super) struct Responder<T> {
-    /// The lane on which the caller waits.
-    pub(super) lane: usize,
+    /// The shard of the worker on which the caller waits.
+    pub(super) shard: usize,
     sender: oneshot::Sender<Result<T, Rejection>>,
 }
 
 impl<T> Responder<T> {
-    /// A caller on this thread's lane, and what it is to wait for.
+    /// A responder to a caller on this thread, and the receiver that the caller waits for.
     pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, Rejection>>) {
-        let (sender, answer) = oneshot::channel();
-        (Self { lane: runtime::lane(), sender }, answer)
+        let (sender, receiver) = oneshot::channel();
+        (Self { shard: runtime::current_shard(), sender }, receiver)
     }
 
-    /// Answers. A caller that has gone away gets no answer.
-    pub(super) fn answer(self, answer: Result<T, Rejection>) {
-        let _ = self.sender.send(answer);
+    /// Sends the result. A caller that has gone away gets none.
+    pub(super) fn respond(self, result: Result<T, Rejection>) {
+        let _ = self.sender.send(result);
     }
 }
 
 impl Command {
-    /// Answers with an error; nothing was done.
+    /// Responds with an error; nothing was done.
     pub(super) fn refuse(self, error: Error) {
         match self {
-            Self::Change { caller, .. } => caller.answer(Err(error.into())),
-            Self::Publish { caller, .. } => caller.answer(Err(error.into())),
+            Self::Change { responder, .. } => responder.respond(Err(error.into())),
+            Self::Publish { responder, .. } => responder.respond(Err(error.into())),
             Self::Stop => {}
         }
     }
 }
 
-/// What becomes of what is between two users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EdgeKind {
-    /// The one follows the other.
-    Follow,
-    /// The one follows the other no longer.
-    Unfollow,
-    /// The one blocks the other, which ends the follows between them.
-    Block,
-    /// The one blocks the other no longer.
-    Unblock,
-    /// The one mutes the other.
-    Mute,
-    /// The one mutes the other no longer.
-    Unmute,
-}
-
-/// What becomes of what is between a user and a post.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReactionKind {
-    /// The user likes it.
-    Like,
-    /// The user likes it no longer.
-    Unlike,
-    /// The user reposts it.
-    Repost,
-    /// The user takes the repost back.
-    Unrepost,
-}
-
-impl ReactionKind {
-    /// What it is decided by.
-    pub(super) fn question(self, user: &UserId, post: PostId) -> Question {
-        match self {
-            Self::Like | Self::Unlike => Question::Liked(post, user.clone()),
-            Self::Repost | Self::Unrepost => Question::Reposted(post, user.clone()),
-        }
-    }
-}
-
-/// A post that is to be published.
+/// A post to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// Its text; empty only beside attachments.
+    /// Its text; empty only with attachments.
     pub text: PostText,
-    /// The post it answers.
+    /// The post that it replies to.
     pub reply_to: Option<PostId>,
-    /// The post it quotes.
+    /// The post that it quotes.
     pub quote: Option<PostId>,
     /// Its attachments.
     pub attachments: Box<[Attachment]>,
-    /// The languages it is in.
+    /// Its languages.
     pub langs: Box<[Lang]>,
-    /// What parts of its text are; `None` to find them in it.
+    /// The mentions, links and hashtags in its text; `None` to find them in it.
     pub facets: Option<Facets>,
 }
 
 impl From<PostText> for Draft {
-    /// A post that is only a text.
+    /// A post with only a text.
     fn from(text: PostText) -> Self {
         let (attachments, langs) = (Box::default(), Box::default());
         Self { text, reply_to: None, quote: None, attachments, langs, facets: None }
     }
 }
 
-/// Something that is so.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// Whether this call made it so.
+    /// Whether this call made the change; false if it was made before.
     pub changed: bool,
-    /// The change that made it so; [`Revision::ZERO`] where there was nothing to end.
+    /// The revision of the change; [`Revision::ZERO`] if there was nothing to end.
     pub revision: Revision,
-    /// A position at which it is so.
+    /// A position at which every read shows it.
     pub cursor: Cursor,
 }
 
@@ -217,12 +169,12 @@ pub(super) struct PublishedAt {
     pub(super) cursor: Cursor,
 }
 
-/// A post that is durable.
+/// The result of a publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     /// The post.
     pub post: Arc<Post>,
-    /// Whether an earlier call had made it.
+    /// Whether an earlier call with the same request id had made it.
     pub deduplicated: bool,
     /// A position at which it is in every feed it belongs to.
     pub cursor: Cursor,

@@ -1,9 +1,9 @@
 //! Group commit: one thread that decides commands, batch by batch, and makes them durable.
 //!
 //! There is no timer: what has arrived while one batch was being flushed is the next. After a
-//! write that failed nothing is tried again and nothing more is answered. All writers wait for this
+//! write that failed nothing is tried again and nothing more is acknowledged. All writers wait for this
 //! thread, so it waits for nothing but its own writes: it reads nothing from the disk, and hands
-//! answers over without waiting for who takes them.
+//! completions over without waiting for their receivers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::storage::{self, Log};
 pub(super) struct Committer {
     log: Arc<dyn Log>,
     pending: Pending,
-    replies: Arc<Completions>,
+    completions: Arc<Completions>,
     queue: mpsc::Receiver<Command>,
     clock: Clock,
     /// The log's own time, as it was last asked for.
@@ -46,14 +46,14 @@ pub(super) struct Committer {
 #[derive(Debug, Default)]
 struct DecidedBatch {
     events: Vec<Event>,
-    replies: Vec<Completion>,
+    completions: Vec<Completion>,
 }
 
 impl Committer {
     pub(super) fn new(
         log: Arc<dyn Log>,
-        view: Arc<State>,
-        replies: Arc<Completions>,
+        state: Arc<State>,
+        completions: Arc<Completions>,
         queue: mpsc::Receiver<Command>,
         clock: Clock,
         limits: &Limits,
@@ -65,8 +65,8 @@ impl Committer {
         let log_time = newest.map_or_else(begin, |event| event.log_time);
         Ok(Self {
             log,
-            pending: Pending::new(view),
-            replies,
+            pending: Pending::new(state),
+            completions,
             queue,
             elapsed: clock.elapsed(),
             clock,
@@ -81,7 +81,7 @@ impl Committer {
 
     /// Works until it is told to stop, or the log fails.
     pub(super) fn run(mut self) -> Result<(), storage::Error> {
-        storage::forbid_reading();
+        storage::forbid_disk_reads();
         let ended = self.work();
         // From here on senders are told that the queue is closed; what is in it was not taken.
         self.queue.close();
@@ -110,16 +110,16 @@ impl Committer {
         let mut decided = DecidedBatch::default();
         for command in commands {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
-            let (change, reply) = match command {
-                Command::Change { ask, caller } => {
-                    let (change, answer) = self.rules.change(ask, &self.pending);
-                    let answer = answer.map(|outcome| self.changed(outcome, next));
-                    (change, Completion::Change(caller, answer))
+            let (change, completion) = match command {
+                Command::Change { request, responder } => {
+                    let (change, result) = self.rules.change(request, &self.pending);
+                    let result = result.map(|outcome| self.changed(outcome, next));
+                    (change, Completion::Change(responder, result))
                 }
-                Command::Publish { author, content, request, caller } => {
-                    let (change, answer) = decide::publish(author, content, request, &self.pending);
-                    let answer = answer.map(|outcome| self.published(outcome, next));
-                    (change, Completion::Publish(caller, answer))
+                Command::Publish { author, content, request, responder } => {
+                    let (change, result) = decide::publish(author, content, request, &self.pending);
+                    let result = result.map(|outcome| self.published(outcome, next));
+                    (change, Completion::Publish(responder, result))
                 }
                 Command::Stop => {
                     self.stopping = true;
@@ -128,7 +128,7 @@ impl Committer {
             };
             match (change, time) {
                 (Some(_), None) => {
-                    reply.refuse(|| Error::NoTime);
+                    completion.refuse(|| Error::NoTime);
                     continue;
                 }
                 (Some(change), Some(time)) => {
@@ -138,7 +138,7 @@ impl Committer {
                 }
                 (None, _) => {}
             }
-            decided.replies.push(reply);
+            decided.completions.push(completion);
         }
         decided
     }
@@ -182,10 +182,10 @@ impl Committer {
     }
 
     fn commit(&mut self, after: Revision, decided: DecidedBatch) -> Result<(), storage::Error> {
-        let DecidedBatch { events, replies } = decided;
+        let DecidedBatch { events, completions } = decided;
         let last = Revision::new(after.get() + events.len() as u64);
         if events.is_empty() {
-            self.replies.hand_in(last, replies);
+            self.completions.hand_in(last, completions);
             return Ok(());
         }
         match self.log.append(after, events) {
@@ -193,16 +193,18 @@ impl Committer {
                 if let Some(calls) = self.disk_full.over() {
                     tracing::info!(calls, "the disk has room: changes are taken again");
                 }
-                self.replies.hand_in(last, replies);
+                self.completions.hand_in(last, completions);
             }
             Err(error @ storage::Error::DiskFull { .. }) => {
-                if let Some(calls) = self.disk_full.met(replies.len()) {
+                if let Some(calls) = self.disk_full.met(completions.len()) {
                     tracing::warn!(%error, calls, "changes refused");
                 }
                 self.pending.forget_newest();
-                replies.into_iter().for_each(|reply| reply.refuse(|| Error::DiskFull));
+                completions
+                    .into_iter()
+                    .for_each(|completion| completion.refuse(|| Error::DiskFull));
             }
-            // The replies go unanswered: their outcome is not known.
+            // The completions go unanswered: their outcome is not known.
             Err(error) => return Err(error),
         }
         Ok(())

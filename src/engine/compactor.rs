@@ -1,7 +1,7 @@
 //! The eraser: one thread that has what deleted posts said erased from the log, many posts at once.
 //!
 //! Nothing is remembered of what is left to do: the log says up to where posts were erased, and the
-//! view which were deleted since, also after a restart.
+//! state which were deleted since, also after a restart.
 //!
 //! How long ago a post was deleted is measured while the engine runs, so no clock that is set keeps
 //! one on the disk. Of those that were deleted before it was opened only the time of day is known. It
@@ -35,7 +35,7 @@ const READ_EVENTS_MAX: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Compactor {
     log: Arc<dyn Log>,
-    view: Arc<State>,
+    state: Arc<State>,
     clock: Clock,
     interval: Duration,
     /// Ends when the engine is to stop.
@@ -58,7 +58,7 @@ pub(super) struct Compactor {
 impl Compactor {
     pub(super) fn new(
         log: Arc<dyn Log>,
-        view: Arc<State>,
+        state: Arc<State>,
         clock: Clock,
         stopped: Receiver<()>,
         limits: &Limits,
@@ -66,9 +66,9 @@ impl Compactor {
         Self {
             looked_until: log.erased_until(),
             looked_at: clock.elapsed(),
-            opened_at: view.applied(),
+            opened_at: state.applied(),
             log,
-            view,
+            state,
             clock,
             interval: limits.compaction_interval,
             stopped,
@@ -103,8 +103,8 @@ impl Compactor {
     /// Takes in what was deleted since the last look. A record that cannot be read is no reason to
     /// end: nothing was written, and the next look tries again.
     fn look(&mut self) -> Result<(), ReadError> {
-        let (at, until) = (self.clock.elapsed(), self.view.applied());
-        let retractions = self.view.retractions(self.looked_until, until);
+        let (at, until) = (self.clock.elapsed(), self.state.applied());
+        let retractions = self.state.retractions(self.looked_until, until);
         let mut deleted = Vec::new();
         for some in retractions.chunks(READ_EVENTS_MAX) {
             for (event, &revision) in self.log.get_many(some)?.into_iter().zip(some) {

@@ -1,27 +1,28 @@
-//! What becomes of a command, by the state it meets: an event, or nothing, and an answer.
+//! The decision of a command, by the state that it meets: an event or none, and a result.
 //!
 //! Nothing here writes, or reads the disk.
 
 use super::Error;
-use super::command::{ChangeRequest, EdgeKind, ReactionKind, Rejection, RequestCheck};
-use super::pending::{Condition, EdgesOf, Pending, Requested};
+use super::command::{ChangeRequest, PostTarget, Rejection, RequestCheck};
+use super::pending::{Pending, RequestStatus};
 use crate::config::Limits;
-use crate::model::{Change, Content, PostId, PostRef, Revision, Severed, UserId};
-use crate::query::{Evidence, Question};
+use crate::model::{
+    Change, Content, PostId, PostRef, Relation, RelationKind, Revision, SeveredFollows, UserId,
+};
 
-/// A command that was decided: what changes, and what is answered once that can be read.
+/// A decided command: the change to be made, and the result once that can be read.
 pub(super) type Decision<T> = (Option<Change>, Result<T, Rejection>);
 
-/// Something that is so: since when, if this did not make it so.
+/// The result of a command that was not refused.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
-    /// By this command.
+    /// This command made the change.
     Made,
-    /// Since this revision; [`Revision::ZERO`] where there was nothing to end.
+    /// It was made before, at this revision; [`Revision::ZERO`] if there was nothing to end.
     Found(Revision),
 }
 
-/// The rules, and the numbers in them.
+/// The limits by which changes are decided.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DecisionRules {
     follows_max: usize,
@@ -39,112 +40,131 @@ impl DecisionRules {
     }
 
     /// Decides a change.
-    pub(super) fn change(&self, ask: ChangeRequest, pending: &Pending) -> Decision<Outcome> {
-        match ask {
-            ChangeRequest::Edge { kind, user, other } => self.edge(kind, user, other, pending),
-            ChangeRequest::React { kind, user, post, evidence } => {
-                react(kind, user, post, evidence, pending)
+    pub(super) fn change(&self, request: ChangeRequest, pending: &Pending) -> Decision<Outcome> {
+        match request {
+            ChangeRequest::Relation { relation, on, post } => {
+                self.relation(&relation, on, post, pending)
             }
             ChangeRequest::Delete { post, reply_to, quote, notified } => {
-                let deleted = pending.since(&Condition::Deleted(post.id));
-                make(deleted, Change::Delete { post, reply_to, quote, notified })
+                let deleted = pending.deleted(post.id);
+                make(deleted, || Change::Delete { post, reply_to, quote, notified })
             }
             ChangeRequest::See { user, until, evidence } => {
-                let Some(seen) = pending.answer(&Question::Seen(user.clone()), evidence) else {
-                    return LOOK_AGAIN;
-                };
-                let seen = seen.unwrap_or(Revision::ZERO);
-                let found = (seen >= until).then_some(Revision::ZERO);
-                make(found, Change::See { user, until })
+                let Some(seen) = pending.seen(&user, evidence) else { return LOOK_UP_AGAIN };
+                let is_seen = seen.unwrap_or(Revision::ZERO) >= until;
+                make(is_seen.then_some(Revision::ZERO), || Change::See { user, until })
             }
         }
     }
 
-    fn edge(
+    /// Decides whether a relation is set or ended.
+    fn relation(
         &self,
-        kind: EdgeKind,
-        user: UserId,
-        other: UserId,
+        relation: &Relation,
+        on: bool,
+        post: Option<PostTarget>,
         pending: &Pending,
     ) -> Decision<Outcome> {
-        let since = |of, one: &UserId, other: &UserId| {
-            pending.since(&Condition::Edge(of, one.clone(), other.clone()))
-        };
-        let following = since(EdgesOf::Follows, &user, &other);
-        let (of, max, found, change) = match kind {
-            EdgeKind::Follow if following.is_none() && pending.are_apart(&user, &other) => {
-                return refuse(Error::Blocked { user, other });
-            }
-            EdgeKind::Follow => {
-                let change = Change::Follow { follower: user.clone(), followee: other };
-                (EdgesOf::Follows, self.follows_max, following, change)
-            }
-            EdgeKind::Unfollow => {
-                let since = following;
-                let change = Change::Unfollow { follower: user, followee: other, since };
-                return end(following, change);
-            }
-            EdgeKind::Block => {
-                let found = since(EdgesOf::Blocks, &user, &other);
-                let severed = Severed {
-                    following: following.is_some(),
-                    follower: since(EdgesOf::Follows, &other, &user).is_some(),
-                };
-                let change = Change::Block { blocker: user.clone(), blocked: other, severed };
-                (EdgesOf::Blocks, self.blocks_max, found, change)
-            }
-            EdgeKind::Unblock => {
-                let found = since(EdgesOf::Blocks, &user, &other);
-                return end(found, Change::Unblock { blocker: user, blocked: other });
-            }
-            EdgeKind::Mute => {
-                let found = since(EdgesOf::Mutes, &user, &other);
-                let change = Change::Mute { muter: user.clone(), muted: other };
-                (EdgesOf::Mutes, self.mutes_max, found, change)
-            }
-            EdgeKind::Unmute => {
-                let found = since(EdgesOf::Mutes, &user, &other);
-                let follows = following.is_some();
-                return end(found, Change::Unmute { muter: user, muted: other, follows });
-            }
-        };
-        if found.is_none() && pending.count(of, &user) >= max {
-            return refuse(Error::TooMany { user, of, max });
+        if let Some(post) = relation.post()
+            && pending.deleted(post).is_some()
+        {
+            // The relation has gone with the post.
+            return match on {
+                true => refuse(Error::PostNotFound { post }),
+                false => (None, Ok(Outcome::Found(Revision::ZERO))),
+            };
         }
-        make(found, change)
-    }
-}
-
-fn react(
-    kind: ReactionKind,
-    user: UserId,
-    post: PostRef,
-    evidence: Evidence,
-    pending: &Pending,
-) -> Decision<Outcome> {
-    let ends = matches!(kind, ReactionKind::Unlike | ReactionKind::Unrepost);
-    if pending.since(&Condition::Deleted(post.id)).is_some() {
-        // What was between them has gone with the post.
-        return match ends {
-            true => (None, Ok(Outcome::Found(Revision::ZERO))),
-            false => refuse(Error::PostNotFound { post: post.id }),
+        let (kind, user) = (relation.kind(), relation.user());
+        let Some(since) = pending.since(relation, post.as_ref().map(|post| post.evidence)) else {
+            return LOOK_UP_AGAIN;
         };
+        let author = post.map(|post| post.author);
+        let needs_sight = match kind {
+            RelationKind::Follow => since.is_none(),
+            RelationKind::Like | RelationKind::Repost => true,
+            RelationKind::Block | RelationKind::Mute => false,
+        };
+        if let Some(other) = author.as_ref().or_else(|| relation.other())
+            && on
+            && needs_sight
+            && pending.is_blocked_either_way(user, other)
+        {
+            return refuse(Error::Blocked { user: user.clone(), other: other.clone() });
+        }
+        match (on, since, self.max(kind)) {
+            (true, Some(since), _) => (None, Ok(Outcome::Found(since))),
+            (false, None, _) => (None, Ok(Outcome::Found(Revision::ZERO))),
+            (true, None, Some(max)) if pending.count(kind, user) >= max => {
+                refuse(Error::TooMany { user: user.clone(), of: kind, max })
+            }
+            (true, None, _) => {
+                (Some(setting(relation.clone(), author, pending)), Ok(Outcome::Made))
+            }
+            (false, Some(_), _) => {
+                (Some(ending(relation.clone(), author, since, pending)), Ok(Outcome::Made))
+            }
+        }
     }
-    if !ends && pending.are_apart(&user, &post.author) {
-        return refuse(Error::Blocked { user, other: post.author });
-    }
-    let Some(found) = pending.answer(&kind.question(&user, post.id), evidence) else {
-        return LOOK_AGAIN;
-    };
-    match kind {
-        ReactionKind::Like => make(found, Change::Like { user, post }),
-        ReactionKind::Unlike => end(found, Change::Unlike { user, post, since: found }),
-        ReactionKind::Repost => make(found, Change::Repost { user, post }),
-        ReactionKind::Unrepost => end(found, Change::Unrepost { user, post, since: found }),
+
+    /// How many relations of a kind a user may have to other users.
+    fn max(&self, kind: RelationKind) -> Option<usize> {
+        match kind {
+            RelationKind::Follow => Some(self.follows_max),
+            RelationKind::Block => Some(self.blocks_max),
+            RelationKind::Mute => Some(self.mutes_max),
+            RelationKind::Like | RelationKind::Repost => None,
+        }
     }
 }
 
-/// Decides a post: whether it is made, or where it was.
+/// The change that sets `relation`, whose post is by `author`.
+fn setting(relation: Relation, author: Option<UserId>, pending: &Pending) -> Change {
+    match relation {
+        Relation::Follow(follower, followee) => Change::Follow { follower, followee },
+        Relation::Block(blocker, blocked) => {
+            let severed = SeveredFollows {
+                following: pending.follows(&blocker, &blocked).is_some(),
+                follower: pending.follows(&blocked, &blocker).is_some(),
+            };
+            Change::Block { blocker, blocked, severed }
+        }
+        Relation::Mute(muter, muted) => Change::Mute { muter, muted },
+        Relation::Like(user, post) => Change::Like { user, post: reference(post, author) },
+        Relation::Repost(user, post) => Change::Repost { user, post: reference(post, author) },
+    }
+}
+
+/// The change that ends `relation`, which has held `since` and whose post is by `author`.
+fn ending(
+    relation: Relation,
+    author: Option<UserId>,
+    since: Option<Revision>,
+    pending: &Pending,
+) -> Change {
+    match relation {
+        Relation::Follow(follower, followee) => Change::Unfollow { follower, followee, since },
+        Relation::Block(blocker, blocked) => Change::Unblock { blocker, blocked },
+        Relation::Mute(muter, muted) => {
+            let follows = pending.follows(&muter, &muted).is_some();
+            Change::Unmute { muter, muted, follows }
+        }
+        Relation::Like(user, post) => Change::Unlike { user, post: reference(post, author), since },
+        Relation::Repost(user, post) => {
+            Change::Unrepost { user, post: reference(post, author), since }
+        }
+    }
+}
+
+/// # Panics
+/// The author was not looked up.
+fn reference(id: PostId, author: Option<UserId>) -> PostRef {
+    match author {
+        Some(author) => PostRef { id, author },
+        None => panic!("the author of {id} was not looked up"),
+    }
+}
+
+/// Decides a post: whether it is made, or which earlier post it is.
 pub(super) fn publish(
     author: UserId,
     content: Content,
@@ -153,55 +173,47 @@ pub(super) fn publish(
 ) -> Decision<Outcome> {
     let request_id = request.as_ref().map(|request| request.id.clone());
     if let Some(request) = request {
-        let (said, revision) = match pending.requested(&author, &request) {
-            Requested::Never => (None, None),
-            Requested::At(revision, said) => (said, Some(revision)),
-            Requested::LookAgain => return LOOK_AGAIN,
+        let (published, revision) = match pending.requested(&author, &request) {
+            RequestStatus::Unused => (None, None),
+            RequestStatus::UsedAt(revision, published) => (published, Some(revision)),
+            RequestStatus::LookUpAgain => return LOOK_UP_AGAIN,
         };
         if let Some(revision) = revision {
             let request_id = request.id;
-            // Whatever it said: that may be erased.
-            if pending.since(&Condition::Deleted(PostId::at(revision))).is_some() {
+            // Whatever its content was: that may be erased.
+            if pending.deleted(PostId::from_revision(revision)).is_some() {
                 return refuse(Error::PostDeleted { author, request_id });
             }
-            return match said {
-                Some(said) if said.asks_as(&content) => (None, Ok(Outcome::Found(revision))),
+            return match published {
+                Some(it) if it.is_same_request(&content) => (None, Ok(Outcome::Found(revision))),
                 _ => refuse(Error::RequestIdReused { author, request_id }),
             };
         }
     }
     let parent = content.reply_to.as_ref().map(|reply_to| &reply_to.parent);
     for referred in parent.into_iter().chain(&content.quote) {
-        if pending.since(&Condition::Deleted(referred.id)).is_some() {
+        if pending.deleted(referred.id).is_some() {
             return refuse(Error::PostNotFound { post: referred.id });
         }
-        if pending.are_apart(&author, &referred.author) {
+        if pending.is_blocked_either_way(&author, &referred.author) {
             let (user, other) = (author, referred.author.clone());
             return refuse(Error::Blocked { user, other });
         }
     }
-    make(None, Change::Publish { author, content, request_id })
+    make(None, || Change::Publish { author, content, request_id })
 }
 
-/// Nothing is decided, as it is not known by what.
-const LOOK_AGAIN: Decision<Outcome> = (None, Err(Rejection::LookAgain));
+/// Nothing is decided: what it would be decided by is not known.
+const LOOK_UP_AGAIN: Decision<Outcome> = (None, Err(Rejection::LookUpAgain));
 
 fn refuse(error: Error) -> Decision<Outcome> {
     (None, Err(Rejection::Refused(error)))
 }
 
-/// Makes something so by `change`, unless it was found to be.
-fn make(found: Option<Revision>, change: Change) -> Decision<Outcome> {
+/// Makes `change`, unless it was made before.
+fn make(found: Option<Revision>, change: impl FnOnce() -> Change) -> Decision<Outcome> {
     match found {
         Some(since) => (None, Ok(Outcome::Found(since))),
-        None => (Some(change), Ok(Outcome::Made)),
-    }
-}
-
-/// Ends something by `change`, if it was found.
-fn end(found: Option<Revision>, change: Change) -> Decision<Outcome> {
-    match found {
-        Some(_) => (Some(change), Ok(Outcome::Made)),
-        None => (None, Ok(Outcome::Found(Revision::ZERO))),
+        None => (Some(change()), Ok(Outcome::Made)),
     }
 }

@@ -1,10 +1,8 @@
 //! Why a call is refused, or fails.
 
-use super::EdgesOf;
 use crate::config::LimitError;
-use crate::live::{self, CursorError};
-use crate::model::{PostId, RequestId, Revision, UserId};
-use crate::state::{MissingEvent, ReadError};
+use crate::model::{CursorError, PostId, RelationKind, RequestId, UserId};
+use crate::query;
 use crate::storage;
 
 /// Why a call is refused, or fails. Unless a variant says otherwise, nothing was changed.
@@ -28,7 +26,7 @@ pub enum Error {
         /// Who.
         user: UserId,
         /// What there are too many of.
-        of: EdgesOf,
+        of: RelationKind,
         /// How many there may be.
         max: usize,
     },
@@ -106,26 +104,9 @@ pub enum Error {
          made: try again with the same request_id"
     )]
     OutcomeUnknown,
-    /// This server has not applied the position that the caller wants to see.
-    #[error("this server is at revision {applied}, and the call asks for {wanted}: try again")]
-    NodeBehind {
-        /// What the caller wants to see.
-        wanted: Revision,
-        /// What there is.
-        applied: Revision,
-    },
-    /// A live feed is refused or cannot go on.
+    /// The index or the log could not be read, or a position is not one of this log.
     #[error(transparent)]
-    Live(#[from] live::Error),
-    /// The log does not have what is listed.
-    #[error(transparent)]
-    Missing(#[from] MissingEvent),
-    /// The log could not be read.
-    #[error(transparent)]
-    Log(#[from] storage::Error),
-    /// Nobody waits for the answer any more.
-    #[error("the call was given up, because nobody waited for it any more")]
-    Abandoned,
+    Read(query::Error),
 }
 
 /// Why an engine does not start.
@@ -137,26 +118,23 @@ pub enum OpenError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] storage::Error),
-    /// The log or the index cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
     /// The machine gives no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-impl From<ReadError> for Error {
-    fn from(error: ReadError) -> Self {
+impl From<query::Error> for Error {
+    fn from(error: query::Error) -> Self {
         match error {
-            ReadError::Missing(missing) => Self::Missing(missing),
-            ReadError::Log(error) => Self::Log(error),
-            ReadError::Abandoned => Self::Abandoned,
+            query::Error::Blocked { user, other } => Self::Blocked { user, other },
+            query::Error::PostNotFound { post } => Self::PostNotFound { post },
+            error => Self::Read(error),
         }
     }
 }
 
 impl From<CursorError> for Error {
     fn from(error: CursorError) -> Self {
-        Self::Live(error.into())
+        Self::Read(error.into())
     }
 }

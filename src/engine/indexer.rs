@@ -1,4 +1,4 @@
-//! The indexer: one thread that brings the index up to the view, in large writes behind the log.
+//! The indexer: one thread that brings the index up to the state, in large writes behind the log.
 //!
 //! It reads the log by itself, so it holds up neither the committer nor the applier, however long
 //! a write takes, and has nothing in its hands but the rows of one write.
@@ -29,11 +29,11 @@ const READ_EVENTS_MAX: usize = 1_024;
 /// without an index it may be the whole log.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Writes the index of a view.
+/// Writes the index of a state.
 #[derive(Debug)]
 pub(super) struct Indexer {
     log: Arc<dyn Log>,
-    view: Arc<State>,
+    state: Arc<State>,
     index: Arc<Index>,
     events_max: usize,
     interval: Duration,
@@ -53,18 +53,18 @@ impl Indexer {
     /// From now on the index is looked after.
     pub(super) fn new(
         log: Arc<dyn Log>,
-        view: Arc<State>,
+        state: Arc<State>,
         index: Arc<Index>,
         stopped: Receiver<()>,
         limits: &Limits,
     ) -> Self {
-        index.attend(true);
+        index.set_has_repairer(true);
         Self {
             log,
-            view,
+            state,
             index,
             events_max: limits.index_events_max.max(1),
-            interval: limits.index_interval,
+            interval: limits.index_write_delay_max,
             stopped,
             trouble: RecurringWarning::default(),
             retry_delay: RETRY_DELAY,
@@ -84,7 +84,7 @@ impl Indexer {
         while self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Disconnected) {
             pause = look_interval;
             let is_enough = self.behind() >= self.events_max as u64;
-            if is_enough || written.elapsed() >= self.interval || self.index.needs_mending() {
+            if is_enough || written.elapsed() >= self.interval || self.index.needs_repair() {
                 // What is lost is rebuilt in memory at once if the disk is at fault.
                 if !self.works() && !self.disk_failed {
                     pause = self.retry_delay;
@@ -99,7 +99,7 @@ impl Indexer {
 
     /// How many applied events the index lacks.
     fn behind(&self) -> u64 {
-        self.view.applied().get().saturating_sub(self.index.complete_until().get())
+        self.state.applied().get().saturating_sub(self.index.complete_until().get())
     }
 
     /// Mends what is to be mended, and writes the next events. Whether that went well.
@@ -124,7 +124,7 @@ impl Indexer {
 
     /// Makes an index that is lost one that is in use.
     fn mend(&mut self) -> Result<(), storage::Error> {
-        if !self.index.needs_mending() {
+        if !self.index.needs_repair() {
             return Ok(());
         }
         let began = Instant::now();
@@ -139,7 +139,7 @@ impl Indexer {
         let until = self.index.complete_until();
         match self.rebuild(until) {
             Ok(None) => return Ok(()),
-            Ok(Some(fresh)) => self.index.replace_by(fresh),
+            Ok(Some(fresh)) => self.index.replace_with(fresh),
             Err(error) => {
                 // It is not lost for as long as somebody takes to see to the disk.
                 self.disk_failed = self.index.loss().is_some();
@@ -147,7 +147,7 @@ impl Indexer {
             }
         }
         let seconds = began.elapsed().as_secs_f64();
-        let in_memory = self.index.needs_mending();
+        let in_memory = self.index.needs_repair();
         tracing::info!(%until, seconds, in_memory, "the index is rebuilt from the log, and in use");
         Ok(())
     }
@@ -157,8 +157,10 @@ impl Indexer {
         let log = &*self.log;
         let fresh = match self.fresh.take() {
             Some(fresh) => fresh,
-            None if std::mem::take(&mut self.disk_failed) => self.index.begin_in_memory(log)?,
-            None => self.index.begin_rebuild(log)?,
+            None if std::mem::take(&mut self.disk_failed) => {
+                self.index.new_replacement_in_memory(log)?
+            }
+            None => self.index.new_replacement(log)?,
         };
         while fresh.complete_until() < until {
             if self.stopped.try_recv() == Err(TryRecvError::Disconnected) {
@@ -175,16 +177,16 @@ impl Indexer {
 
     /// Writes the next events, as many as one write takes.
     fn write(&mut self) -> Result<(), storage::Error> {
-        if self.index.needs_mending() {
+        if self.index.needs_repair() {
             return Ok(());
         }
-        let written = self.write_to(&self.index, self.view.applied())?;
+        let written = self.write_to(&self.index, self.state.applied())?;
         if let Some((rows, until)) = written {
             self.reopened = false;
-            self.view.indexed(&rows, until);
+            self.state.indexed(&rows, until);
         }
         if self.behind() < self.events_max as u64 {
-            self.index.settle();
+            self.index.install_new_file();
         }
         Ok(())
     }
@@ -196,7 +198,7 @@ impl Indexer {
         index: &Index,
         until: Revision,
     ) -> Result<Option<(IndexRows, Revision)>, storage::Error> {
-        let mut writing = self.view.write_to(index)?;
+        let mut writing = self.state.write_to(index)?;
         let mut last: Option<LogEntry> = None;
         let lacks = until.get().saturating_sub(index.complete_until().get());
         let mut left = self.events_max.min(usize::try_from(lacks).unwrap_or(usize::MAX));
@@ -218,7 +220,7 @@ impl Indexer {
 
 impl Drop for Indexer {
     fn drop(&mut self) {
-        self.index.attend(false);
+        self.index.set_has_repairer(false);
     }
 }
 

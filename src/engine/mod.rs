@@ -1,20 +1,20 @@
-//! The engine: takes commands, decides them in one order, makes them durable, applies them, and
-//! answers.
+//! The engine: the write path. It takes commands, decides them in one order, makes them durable,
+//! applies them, and acknowledges them.
 //!
 //! ```text
-//!   calls ──▶ queue ──▶ Committer ──────────▶ Log ──────────▶ Applier ──▶ State, LiveFeeds
-//!                       decides by the view   one flush       in order       │
+//!   calls ──▶ queue ──▶ Committer ──────────▶ Log ──────────▶ Applier ──▶ State, Mailboxes
+//!                       decides by the state  one flush       in order       │
 //!                       and what is pending   per batch                      ▼
 //!   calls ◀───────────────────────────────────────────────────────────── Completions
 //! ```
 //!
 //! The committer and the applier are threads of their own: while one batch is flushed, the one
-//! before it is applied. A call is answered when its change is durable and every read sees it. A
+//! before it is applied. A call is acknowledged when its change is durable and every read sees it. A
 //! third thread, the indexer, writes what was applied into the index, far behind; a fourth, the
-//! eraser, has what deleted posts said erased from the log; a fifth, the guard, looks whether the log
+//! compactor, has the content of deleted posts erased from the log; a fifth checks that the log's file
 //! is still there.
 //!
-//! Nothing here knows of gRPC.
+//! Reads are [queries](crate::query), which the engine only passes on. Nothing here knows of gRPC.
 
 mod applier;
 mod calls;
@@ -24,48 +24,34 @@ mod compactor;
 mod completions;
 mod decide;
 mod error;
-mod feed;
 mod indexer;
 mod log_check;
 mod mailbox;
-mod notifications;
 mod pending;
-mod people;
-mod posts;
-mod read;
 mod recurring;
-mod thread;
-mod users;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use applier::Applier;
+pub use command::{Changed, Draft, Published};
 use command::{Command, Rejection, Responder};
 use committer::Committer;
 use compactor::Compactor;
 use completions::Completions;
+pub use error::{Error, OpenError};
 use indexer::Indexer;
+pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
 use tokio::sync::mpsc;
 
-pub use command::{Changed, Draft, EdgeKind, Published, ReactionKind};
-pub use error::{Error, OpenError};
-pub use feed::{AuthorQuery, FeedQuery};
-pub use mailbox::Mailbox;
-pub use pending::EdgesOf;
-pub use thread::ThreadQuery;
-
 use crate::config::Limits;
-use crate::live::{LiveFeeds, LiveStream, Start, WatchOptions};
+use crate::live::{self, LiveFeeds, LiveStream, Start, WatchOptions};
 use crate::model::{Cursor, UserId};
-pub use crate::query::{
-    Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePosition, PostList,
-    PostView, Profile, Relationship, Thread, ThreadPost, UserList,
-};
-use crate::runtime::{Clock, Vital};
-pub use crate::state::NotificationKind;
+use crate::query::{self, Query, Reader};
+use crate::runtime::{Clock, CriticalThreads};
 use crate::state::State;
 use crate::storage::{Log, OpenedIndex};
 
@@ -76,9 +62,10 @@ pub struct Engine(Arc<EngineShared>);
 #[derive(Debug)]
 struct EngineShared {
     commands: mpsc::Sender<Command>,
-    view: Arc<State>,
-    hub: LiveFeeds,
-    porters: Mutex<Vec<Mailbox>>,
+    reader: Reader,
+    live: LiveFeeds,
+    users_max: usize,
+    mailboxes: Mutex<Vec<Mailbox>>,
     threads: Mutex<Threads>,
 }
 
@@ -97,7 +84,7 @@ impl Engine {
     /// all revisions stay in memory, and the next start replays them all again.
     ///
     /// From now on the engine is the log's only writer. A failure of its threads, as of the disk,
-    /// is told to `vital`; what was not answered by then is answered with
+    /// is reported to `critical`; what was not acknowledged by then fails with
     /// [`Error::OutcomeUnknown`].
     ///
     /// # Errors
@@ -106,11 +93,11 @@ impl Engine {
         log: Arc<dyn Log>,
         limits: &Limits,
         clock: Clock,
-        vital: &Vital,
+        critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         limits.check()?;
-        let view = State::new(Arc::clone(&log), limits);
-        Self::on_view(log, Arc::new(view), limits, clock, vital)
+        let state = State::new(Arc::clone(&log), limits);
+        Self::on_state(log, Arc::new(state), limits, clock, critical)
     }
 
     /// As [`Engine::open`], with an index that was made from `log`: only what it lacks is
@@ -123,89 +110,115 @@ impl Engine {
         index: OpenedIndex,
         limits: &Limits,
         clock: Clock,
-        vital: &Vital,
+        critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         limits.check()?;
-        let view = State::load(Arc::clone(&log), index, limits);
-        Self::on_view(log, Arc::new(view), limits, clock, vital)
+        let state = State::load(Arc::clone(&log), index, limits);
+        Self::on_state(log, Arc::new(state), limits, clock, critical)
     }
 
-    fn on_view(
+    fn on_state(
         log: Arc<dyn Log>,
-        view: Arc<State>,
+        state: Arc<State>,
         limits: &Limits,
         clock: Clock,
-        vital: &Vital,
+        critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
-        let hub = LiveFeeds::new(Arc::clone(&view), limits);
-        let (carriers, porters) = Mailboxes::new(&hub, limits);
-        let replies = Arc::new(Completions::new(Arc::clone(&view), carriers));
+        let reader = Reader::new(Arc::clone(&state), limits);
+        let live = LiveFeeds::new(reader.clone(), limits);
+        let (mailboxes, receivers) = Mailboxes::new(&live, limits);
+        let mailboxes = Arc::new(mailboxes);
+        let completions = Arc::new(Completions::new(Arc::clone(&state), Arc::clone(&mailboxes)));
         let mut threads = Threads::default();
         // Before the replay, so that what of it is in the index stays so if the start is cut off.
-        if let Some(index) = view.index() {
-            let (log, view, index) = (Arc::clone(&log), Arc::clone(&view), Arc::clone(index));
+        if let Some(index) = state.index() {
+            let (log, state, index) = (Arc::clone(&log), Arc::clone(&state), Arc::clone(index));
             let (running, stopped) = sync_channel(0);
-            let indexer = Indexer::new(log, view, index, stopped, limits);
-            let indexing = vital.spawn("whimbrel-index", move || indexer.run())?;
+            let indexer = Indexer::new(log, state, index, stopped, limits);
+            let indexing = critical.spawn("whimbrel-index", move || indexer.run())?;
             threads.indexing = Some((running, indexing));
         }
-        let mut applier = Applier::new(&log, Arc::clone(&view), Arc::clone(&replies), limits);
+        let mut applier =
+            Applier::new(&log, reader.clone(), Arc::clone(&completions), mailboxes, limits);
         applier.catch_up()?;
 
         let (commands, queue) = mpsc::channel(limits.queue_commands_max);
         let (running, stopped) = sync_channel(0);
-        let eraser =
-            Compactor::new(Arc::clone(&log), Arc::clone(&view), clock.clone(), stopped, limits);
-        threads.others.push((running, vital.spawn("whimbrel-erase", move || eraser.run())?));
+        let compactor =
+            Compactor::new(Arc::clone(&log), Arc::clone(&state), clock.clone(), stopped, limits);
+        threads.others.push((running, critical.spawn("whimbrel-erase", move || compactor.run())?));
         let (running, stopped) = sync_channel(0);
-        let guarded = Arc::clone(&log);
-        let guard = vital.spawn("whimbrel-guard", move || log_check::run(&guarded, &stopped))?;
-        threads.others.push((running, guard));
-        let committer = Committer::new(log, Arc::clone(&view), replies, queue, clock, limits)?;
-        threads.working.push(vital.spawn("whimbrel-commit", move || committer.run())?);
-        threads.working.push(vital.spawn("whimbrel-apply", move || applier.run())?);
-        let (porters, threads) = (Mutex::new(porters), Mutex::new(threads));
-        Ok(Self(Arc::new(EngineShared { commands, view, hub, porters, threads })))
+        let checked = Arc::clone(&log);
+        let check = critical.spawn("whimbrel-check", move || log_check::run(&checked, &stopped))?;
+        threads.others.push((running, check));
+        let committer = Committer::new(log, state, completions, queue, clock, limits)?;
+        threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
+        threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
+        let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
+        let users_max = limits.users_max;
+        let shared = EngineShared { commands, reader, live, users_max, mailboxes, threads };
+        Ok(Self(Arc::new(shared)))
     }
 
-    /// What has to run on each worker, in the order of their lanes from 1, before anything is
-    /// called there. Gives them once.
+    /// The mailboxes that have to run on the workers, in the order of their shards from 1, before
+    /// anything is called there. Gives them once.
     #[must_use]
-    pub fn porters(&self) -> Vec<Mailbox> {
-        std::mem::take(&mut *self.0.porters.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn mailboxes(&self) -> Vec<Mailbox> {
+        std::mem::take(&mut *self.0.mailboxes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The answer to `query`.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub async fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, query::Error> {
+        self.0.reader.ask(query).await
+    }
+
+    /// Waits until reads show `at_least`, for `wait_max` at most. To be called before every query
+    /// whose caller names a position.
+    ///
+    /// # Errors
+    /// `at_least` is no position of this log, or is not reached in time.
+    pub async fn reached(
+        &self,
+        at_least: Option<Cursor>,
+        wait_max: Duration,
+    ) -> Result<(), query::Error> {
+        self.0.reader.reached(at_least, wait_max).await
     }
 
     /// Opens a live feed.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// Too many streams are open, or `start` cannot be served.
     pub fn watch(
         &self,
         user: &UserId,
         start: Start,
         options: WatchOptions,
-    ) -> Result<LiveStream, Error> {
-        Ok(self.0.hub.watch(user, start, options)?)
+    ) -> Result<LiveStream, live::Error> {
+        self.0.live.watch(user, start, options)
     }
 
     /// The position that every read shows by now.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
-        self.0.hub.cursor_after(self.0.view.applied())
+        self.state().cursor_after(self.state().applied())
     }
 
-    /// Whether every read can be answered: not while an index is lost that has what memory lacks.
+    /// Whether every query can be answered: not while an index is lost that has what memory lacks.
     #[must_use]
-    pub fn has_all(&self) -> bool {
-        self.0.view.index().is_none_or(|index| index.loss().is_none())
+    pub fn is_complete(&self) -> bool {
+        self.state().index().is_none_or(|index| index.loss().is_none())
     }
 
-    /// Answers what was taken, closes the log, brings the index up to it, and waits for the
+    /// Acknowledges what was taken, closes the log, brings the index up to it, and waits for the
     /// threads. Later changes are refused with [`Error::Stopping`].
     pub async fn stop(&self) {
         // What waits for a lost index would hold up the stop for as long as that takes.
-        if let Some(index) = self.0.view.index() {
-            index.attend(false);
+        if let Some(index) = self.state().index() {
+            index.set_has_repairer(false);
         }
         // If it cannot be sent, the committer has ended already.
         let _ = self.0.commands.send(Command::Stop).await;
@@ -224,12 +237,16 @@ impl Engine {
         let _ = tokio::task::spawn_blocking(join).await;
     }
 
+    fn state(&self) -> &State {
+        self.0.reader.state()
+    }
+
     async fn call<T>(&self, command: impl FnOnce(Responder<T>) -> Command) -> Result<T, Rejection> {
-        let (caller, answer) = Responder::new();
-        self.0.commands.try_send(command(caller)).map_err(|error| match error {
+        let (responder, result) = Responder::new();
+        self.0.commands.try_send(command(responder)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Stopping,
         })?;
-        answer.await.unwrap_or(Err(Rejection::Refused(Error::OutcomeUnknown)))
+        result.await.unwrap_or(Err(Rejection::Refused(Error::OutcomeUnknown)))
     }
 }

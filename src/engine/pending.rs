@@ -1,19 +1,20 @@
-//! What is decided but not applied yet, over what the view has in memory. Nothing here reads the
+//! What is decided but not applied yet, over what the state has in memory. Nothing here reads the
 //! disk.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 
-use super::command::{RequestCheck, RequestUse};
-use crate::model::{Change, Content, Event, PostId, RequestId, Revision, UserId};
-use crate::query::{Evidence, Question};
-use crate::state::State;
+use super::command::RequestCheck;
+use crate::model::{
+    Change, Content, Event, PostId, Relation, RelationKind, RequestId, Revision, UserId,
+};
+use crate::query::RequestUse;
+use crate::state::{Evidence, Lookup, State};
 
-/// The state that a command is decided by: the view, and the decisions on their way to it.
+/// The state by which a command is decided: the applied one, and the decisions on their way to it.
 #[derive(Debug)]
 pub(super) struct Pending {
-    view: Arc<State>,
+    state: Arc<State>,
     /// Oldest first. No more than may be unapplied, and the one that is being decided.
     batches: VecDeque<PendingBatch>,
 }
@@ -21,63 +22,35 @@ pub(super) struct Pending {
 #[derive(Debug, Default)]
 struct PendingBatch {
     last: Revision,
-    /// Since when something is so, or `None` where it is no longer.
-    states: HashMap<Condition, Option<Revision>>,
-    /// What memory may not know, in the same way.
-    answers: HashMap<Question, Option<Revision>>,
-    /// How many of these there are after the batch.
-    counts: HashMap<(EdgesOf, UserId), usize>,
+    /// Since when a relation holds, or `None` where it has ended.
+    relations: HashMap<Relation, Option<Revision>>,
+    /// How many relations of a kind a user has after the batch.
+    counts: HashMap<(RelationKind, UserId), usize>,
+    /// Deleted posts, and where they were deleted.
+    deleted: HashMap<PostId, Revision>,
+    /// Up to which position users have seen their notifications.
+    seen: HashMap<UserId, Revision>,
     requests: HashMap<(UserId, RequestId), (Revision, Content)>,
 }
 
-/// Something that is so since a revision, or is not, and that memory always knows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Condition {
-    /// The one follows, blocks or mutes the other.
-    Edge(EdgesOf, UserId, UserId),
-    /// The post was deleted.
-    Deleted(PostId),
-}
-
-/// The edges from a user to others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EdgesOf {
-    /// Whom they follow.
-    Follows,
-    /// Whom they block.
-    Blocks,
-    /// Whom they mute.
-    Mutes,
-}
-
-impl fmt::Display for EdgesOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Follows => "follows",
-            Self::Blocks => "blocks",
-            Self::Mutes => "mutes",
-        })
-    }
-}
-
-/// What a request id was used for.
+/// Whether a request id was used.
 #[derive(Debug)]
-pub(super) enum Requested {
-    Never,
-    /// For the post at this revision, which says this; nothing if that is erased.
-    At(Revision, Option<Content>),
+pub(super) enum RequestStatus {
+    Unused,
+    /// For the post at this revision, which has this content; `None` if it is erased.
+    UsedAt(Revision, Option<Content>),
     /// What was found of it is not where it was used last.
-    LookAgain,
+    LookUpAgain,
 }
 
 impl Pending {
-    pub(super) fn new(view: Arc<State>) -> Self {
-        Self { view, batches: VecDeque::new() }
+    pub(super) fn new(state: Arc<State>) -> Self {
+        Self { state, batches: VecDeque::new() }
     }
 
-    /// Begins a batch, and forgets those that the view shows by now.
+    /// Begins a batch, and forgets those that are applied by now.
     pub(super) fn begin(&mut self) {
-        let applied = self.view.applied();
+        let applied = self.state.applied();
         while self.batches.pop_front_if(|batch| batch.last <= applied).is_some() {}
         self.batches.push_back(PendingBatch::default());
     }
@@ -85,67 +58,53 @@ impl Pending {
     /// Takes in `event`, decided for `revision`, as part of the batch begun last.
     pub(super) fn push(&mut self, revision: Revision, event: &Event) {
         let now = Some(revision);
-        match &event.change {
+        match event.change.clone() {
             Change::Follow { follower, followee } => {
-                self.set_edge(EdgesOf::Follows, follower, followee, now);
+                self.set(Relation::Follow(follower, followee), now);
             }
             Change::Unfollow { follower, followee, .. } => {
-                self.set_edge(EdgesOf::Follows, follower, followee, None);
-            }
-            Change::Publish { author, content, request_id: Some(request_id) } => {
-                let key = (author.clone(), request_id.clone());
-                self.deciding().requests.insert(key, (revision, content.clone()));
-            }
-            Change::Publish { request_id: None, .. } | Change::Erased { .. } => {}
-            Change::Delete { post, .. } => self.set(Condition::Deleted(post.id), now),
-            Change::Like { user, post } => {
-                self.set_answer(Question::Liked(post.id, user.clone()), now);
-            }
-            Change::Unlike { user, post, .. } => {
-                self.set_answer(Question::Liked(post.id, user.clone()), None);
-            }
-            Change::Repost { user, post } => {
-                self.set_answer(Question::Reposted(post.id, user.clone()), now);
-            }
-            Change::Unrepost { user, post, .. } => {
-                self.set_answer(Question::Reposted(post.id, user.clone()), None);
+                self.set(Relation::Follow(follower, followee), None);
             }
             Change::Block { blocker, blocked, severed } => {
-                self.set_edge(EdgesOf::Blocks, blocker, blocked, now);
                 if severed.following {
-                    self.set_edge(EdgesOf::Follows, blocker, blocked, None);
+                    self.set(Relation::Follow(blocker.clone(), blocked.clone()), None);
                 }
                 if severed.follower {
-                    self.set_edge(EdgesOf::Follows, blocked, blocker, None);
+                    self.set(Relation::Follow(blocked.clone(), blocker.clone()), None);
                 }
+                self.set(Relation::Block(blocker, blocked), now);
             }
             Change::Unblock { blocker, blocked } => {
-                self.set_edge(EdgesOf::Blocks, blocker, blocked, None);
+                self.set(Relation::Block(blocker, blocked), None);
             }
-            Change::Mute { muter, muted } => self.set_edge(EdgesOf::Mutes, muter, muted, now),
-            Change::Unmute { muter, muted, .. } => {
-                self.set_edge(EdgesOf::Mutes, muter, muted, None);
+            Change::Mute { muter, muted } => self.set(Relation::Mute(muter, muted), now),
+            Change::Unmute { muter, muted, .. } => self.set(Relation::Mute(muter, muted), None),
+            Change::Like { user, post } => self.set(Relation::Like(user, post.id), now),
+            Change::Unlike { user, post, .. } => self.set(Relation::Like(user, post.id), None),
+            Change::Repost { user, post } => self.set(Relation::Repost(user, post.id), now),
+            Change::Unrepost { user, post, .. } => self.set(Relation::Repost(user, post.id), None),
+            Change::Publish { author, content, request_id: Some(request_id) } => {
+                self.deciding().requests.insert((author, request_id), (revision, content));
+            }
+            Change::Publish { request_id: None, .. } | Change::Erased { .. } => {}
+            Change::Delete { post, .. } => {
+                self.deciding().deleted.insert(post.id, revision);
             }
             Change::See { user, until } => {
-                self.set_answer(Question::Seen(user.clone()), Some(*until));
+                self.deciding().seen.insert(user, until);
             }
         }
         self.deciding().last = revision;
     }
 
-    fn set_edge(&mut self, of: EdgesOf, one: &UserId, other: &UserId, since: Option<Revision>) {
-        let count = self.count(of, one);
-        let count = if since.is_some() { count + 1 } else { count.saturating_sub(1) };
-        self.deciding().counts.insert((of, one.clone()), count);
-        self.set(Condition::Edge(of, one.clone(), other.clone()), since);
-    }
-
-    fn set(&mut self, state: Condition, since: Option<Revision>) {
-        self.deciding().states.insert(state, since);
-    }
-
-    fn set_answer(&mut self, question: Question, answer: Option<Revision>) {
-        self.deciding().answers.insert(question, answer);
+    fn set(&mut self, relation: Relation, since: Option<Revision>) {
+        if relation.other().is_some() {
+            let (kind, user) = (relation.kind(), relation.user().clone());
+            let count = self.count(kind, &user);
+            let count = if since.is_some() { count + 1 } else { count.saturating_sub(1) };
+            self.deciding().counts.insert((kind, user), count);
+        }
+        self.deciding().relations.insert(relation, since);
     }
 
     fn deciding(&mut self) -> &mut PendingBatch {
@@ -161,69 +120,84 @@ impl Pending {
         self.batches.pop_back();
     }
 
-    /// Since when `state` is so, if it is.
-    pub(super) fn since(&self, state: &Condition) -> Option<Revision> {
-        let decided = self.batches.iter().rev().find_map(|batch| batch.states.get(state).copied());
-        let view = &self.view;
-        decided.unwrap_or_else(|| match state {
-            Condition::Edge(EdgesOf::Follows, one, other) => view.edge(one, other),
-            Condition::Edge(EdgesOf::Blocks, one, other) => view.blocked_since(one, other),
-            Condition::Edge(EdgesOf::Mutes, one, other) => view.muted_since(one, other),
-            Condition::Deleted(post) => view.retracted_at(post.revision()),
-        })
+    /// Since when `relation` holds, if it does. `evidence` was looked up for a relation to a post; `None`
+    /// if that has to be looked up again.
+    pub(super) fn since(
+        &self,
+        relation: &Relation,
+        evidence: Option<Evidence>,
+    ) -> Option<Option<Revision>> {
+        let decided = self.newest_first().find_map(|batch| batch.relations.get(relation).copied());
+        if decided.is_some() {
+            return decided;
+        }
+        // What is in none of the batches is applied in whole.
+        match Lookup::of(relation) {
+            None => Some(self.state.since(relation)),
+            Some(lookup) => self.state.confirm(&lookup, evidence?),
+        }
     }
 
-    /// The answer to `question` by now, for which `evidence` was looked up; `None` if it has to be
-    /// looked up again.
-    pub(super) fn answer(
-        &self,
-        question: &Question,
-        evidence: Evidence,
-    ) -> Option<Option<Revision>> {
-        let answers = self.batches.iter().rev();
-        // What is in none of the batches is applied in whole.
-        let decided = answers.filter_map(|batch| batch.answers.get(question)).copied().next();
-        decided.map_or_else(|| self.view.confirm(question, evidence), Some)
+    /// Since when `follower` follows `followee`, if they do.
+    pub(super) fn follows(&self, follower: &UserId, followee: &UserId) -> Option<Revision> {
+        self.since(&Relation::Follow(follower.clone(), followee.clone()), None).flatten()
+    }
+
+    /// Where the post was deleted, if it was.
+    pub(super) fn deleted(&self, post: PostId) -> Option<Revision> {
+        let decided = self.newest_first().find_map(|batch| batch.deleted.get(&post).copied());
+        decided.or_else(|| self.state.retracted_at(post.revision()))
+    }
+
+    /// Up to which position `user` has seen their notifications, for which `evidence` was looked up;
+    /// `None` if that has to be looked up again.
+    pub(super) fn seen(&self, user: &UserId, evidence: Evidence) -> Option<Option<Revision>> {
+        let decided = self.newest_first().find_map(|batch| batch.seen.get(user).copied());
+        match decided {
+            Some(seen) => Some(Some(seen)),
+            None => self.state.confirm(&Lookup::Seen(user.clone()), evidence),
+        }
     }
 
     /// Whether one of the two blocks the other.
-    pub(super) fn are_apart(&self, one: &UserId, other: &UserId) -> bool {
+    pub(super) fn is_blocked_either_way(&self, one: &UserId, other: &UserId) -> bool {
         let blocks = |one: &UserId, other: &UserId| {
-            let state = Condition::Edge(EdgesOf::Blocks, one.clone(), other.clone());
-            self.since(&state).is_some()
+            self.since(&Relation::Block(one.clone(), other.clone()), None).flatten().is_some()
         };
         blocks(one, other) || blocks(other, one)
     }
 
-    /// How many `user` follows, blocks or mutes.
-    pub(super) fn count(&self, of: EdgesOf, user: &UserId) -> usize {
-        let key = (of, user.clone());
-        let decided = self.batches.iter().rev().find_map(|batch| batch.counts.get(&key));
-        decided.copied().unwrap_or_else(|| match of {
-            EdgesOf::Follows => self.view.followee_count(user),
-            EdgesOf::Blocks => self.view.block_count(user),
-            EdgesOf::Mutes => self.view.mute_count(user),
-        })
+    /// How many users `user` follows, blocks or mutes.
+    pub(super) fn count(&self, kind: RelationKind, user: &UserId) -> usize {
+        let key = (kind, user.clone());
+        let decided = self.newest_first().find_map(|batch| batch.counts.get(&key).copied());
+        decided.unwrap_or_else(|| self.state.count(kind, user))
     }
 
-    /// What `author` used a request id for, if that is remembered.
-    pub(super) fn requested(&self, author: &UserId, request: &RequestCheck) -> Requested {
+    /// Whether `author` used a request id, as far as that is remembered.
+    pub(super) fn requested(&self, author: &UserId, request: &RequestCheck) -> RequestStatus {
         let key = (author.clone(), request.id.clone());
-        let decided = self.batches.iter().rev().find_map(|batch| batch.requests.get(&key));
+        let decided = self.newest_first().find_map(|batch| batch.requests.get(&key));
         if let Some((revision, content)) = decided {
-            return Requested::At(*revision, Some(content.clone()));
+            return RequestStatus::UsedAt(*revision, Some(content.clone()));
         }
-        let Some(revision) = self.view.requested(author, &request.id) else {
-            return Requested::Never;
+        let Some(revision) = self.state.requested(author, &request.id) else {
+            return RequestStatus::Unused;
         };
-        // The view says where to look; what was found there is the proof.
+        // The state gives the place by a hash; the event that was found there is the proof.
         match &request.found {
-            Some((at, made)) if *at == revision => match made {
-                RequestUse::Post(content) => Requested::At(revision, Some((**content).clone())),
-                RequestUse::Erased => Requested::At(revision, None),
-                RequestUse::Other => Requested::Never,
+            Some(found) if found.revision == revision => match &found.used_for {
+                RequestUse::Post(content) => {
+                    RequestStatus::UsedAt(revision, Some((**content).clone()))
+                }
+                RequestUse::Erased => RequestStatus::UsedAt(revision, None),
+                RequestUse::Other => RequestStatus::Unused,
             },
-            _ => Requested::LookAgain,
+            _ => RequestStatus::LookUpAgain,
         }
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = &PendingBatch> {
+        self.batches.iter().rev()
     }
 }

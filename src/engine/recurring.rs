@@ -1,12 +1,12 @@
-//! Trouble that lasts: what is said of it when it begins, now and then, and when it is over, instead
-//! of once for each call that meets it. Nothing here says anything.
+//! Warnings about a condition that lasts: one when it begins, one now and then, and one when it is
+//! over, instead of one for each call that meets it. Decides when to log, and logs nothing itself.
 
 use std::time::{Duration, Instant};
 
-/// Between two lines about the same trouble: what is written to a disk that is full fills it more.
+/// Between two lines about the same condition: what is logged to a disk that is full fills it more.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Some trouble, which may be there or not.
+/// A condition that may be there or not.
 #[derive(Debug, Default)]
 pub(super) struct RecurringWarning {
     reported_at: Option<Instant>,
@@ -15,8 +15,8 @@ pub(super) struct RecurringWarning {
 }
 
 impl RecurringWarning {
-    /// It was met, so many times. How many times since it was reported last, if it is to be reported
-    /// now.
+    /// The condition was met, so many `times`. Gives how many times since the last report, if it is to
+    /// be reported now.
     pub(super) fn met(&mut self, times: usize) -> Option<usize> {
         self.unreported += times;
         self.all += times;
@@ -27,7 +27,7 @@ impl RecurringWarning {
         Some(std::mem::take(&mut self.unreported))
     }
 
-    /// It is not there. How many times it was met, if that is to be reported now.
+    /// The condition is over. Gives how many times it was met, if that is to be reported now.
     pub(super) fn over(&mut self) -> Option<usize> {
         let was_there = self.reported_at.is_some();
         let all = std::mem::take(self).all;

@@ -1,269 +1,240 @@
-//! What a live stream missed: read from memory, else from the log by the few who may wait for the
-//! disk.
+//! What a live stream missed, as the events that it would have been sent: from memory, else from the
+//! index and the log.
 
 use std::sync::Arc;
 
-use super::delivery::{DeliveryContext, FeedKind, effects};
-use super::filter::{EventFilter, Filtered, Reading, sift_notification};
+use super::delivery::{FeedKind, deliveries};
+use super::filter::{EventFilter, Filtered, filter_notification};
 use super::stream::BATCH_OVERHEAD_BYTES;
 use super::{Error, FeedEvent, FeedEventKind, LiveFeeds, Watched};
 use crate::model::{Change, Cursor, Revision, Timestamp, UserId};
 use crate::query::{
-    Backlog, BacklogKind, BacklogQuery, PageQuery, Spot, Told, ToldBacklog, ToldQuery,
+    Backlog, BacklogEntry, BacklogKind, FeedBacklog, FeedSnapshot, NotificationBacklog,
+    NotificationEvent, NotificationSnapshot, Query, SnapshotBounds, Source, Unanswered,
 };
-use crate::state::MissingEvent;
-use crate::state::TimelineEvent;
+use crate::state::{AppliedEvent, MissingEvent, Repost, TimelineEvent};
 
 /// Events read from the log at once: of ordinary ones not much more than a batch takes.
 const READ_EVENTS_MAX: usize = 64;
 
-/// A part of what a stream missed.
+/// The beginning of what a stream missed: at most what fits into a batch, but one event at least if
+/// there is one.
 #[derive(Debug)]
-pub(super) struct CaughtUpPart {
-    /// What happened, oldest first; at most as much as fits into a batch, but for one event.
-    pub(super) events: Vec<Arc<FeedEvent>>,
-    /// Up to here there is nothing else.
-    pub(super) reached: Revision,
-}
-
-/// Which part of what a stream missed.
-#[derive(Debug)]
-pub(super) struct BacklogPart<'a> {
-    pub(super) user: &'a UserId,
+pub(super) struct CatchUp {
+    pub(super) user: UserId,
     pub(super) watched: Watched,
     pub(super) after: Revision,
     pub(super) until: Revision,
     pub(super) kind: BacklogKind,
+    pub(super) events_max: usize,
+    pub(super) bytes_max: usize,
 }
 
-/// A place, and the event there; none if that concerns nobody any more.
-type Found = (Revision, Option<Arc<FeedEvent>>);
+/// Events on their way into a batch.
+struct BatchFiller {
+    bytes: usize,
+    bytes_max: usize,
+    batch: Backlog<Arc<FeedEvent>>,
+}
 
-impl LiveFeeds {
-    /// The beginning of a part of what a stream missed.
-    pub(super) async fn missed(&self, part: BacklogPart<'_>) -> Result<CaughtUpPart, Error> {
-        let BacklogPart { user, watched, after, until, kind } = part;
-        let (view, events_max) = (&self.0.view, self.0.limits.batch_events_max);
-        let bytes_max = self.0.limits.batch_bytes_max;
-        let user = user.clone();
-        match watched {
+impl Query for CatchUp {
+    type Answer = Backlog<Arc<FeedEvent>>;
+
+    fn answer(&self, source: &Source<'_>) -> Result<Backlog<Arc<FeedEvent>>, Unanswered> {
+        let Self { after, until, kind, events_max, bytes_max, .. } = *self;
+        let user = self.user.clone();
+        let filler = BatchFiller::new(after, bytes_max);
+        match self.watched {
             Watched::Feed { all_replies } => {
-                let query = BacklogQuery {
-                    user: user.clone(),
-                    all_replies,
-                    after,
-                    until,
-                    kind,
-                    events_max,
-                };
-                let backlog = match view.backlog_at_hand(&query) {
-                    Some(backlog) => backlog,
-                    None => view.read(move |view| view.backlog(&query)).await?,
-                };
-                self.load(user, all_replies, backlog).await
+                let backlog = FeedBacklog { user, all_replies, after, until, kind, events_max };
+                let filter = EventFilter { source, user: &self.user, all_replies };
+                filler.fill_feed(&filter, backlog.answer(source)?)
             }
             Watched::Notifications => {
-                let query = ToldQuery { user: user.clone(), after, until, kind, events_max };
-                let ToldBacklog { told, reached } = match view.told_backlog_at_hand(&query) {
-                    Some(told) => told,
-                    None => view.read(move |view| view.told_backlog(&query)).await?,
-                };
-                let event_of = |told| {
-                    let (revision, event) = event_of_told(told, &user);
-                    let event = event.filter(|event| {
-                        !event.has_consequences()
-                            || !matches!(sift_notification(view, &user, event), Filtered::Dropped)
-                    });
-                    Ok((revision, event))
-                };
-                let events = told.into_iter().map(event_of);
-                first_of(events, reached, bytes_max)
+                let backlog = NotificationBacklog { user, after, until, kind, events_max };
+                Ok(filler.fill_notifications(source, &self.user, backlog.answer(source)?))
             }
         }
     }
+}
 
-    /// The events of the beginning of `backlog`.
-    async fn load(
-        &self,
-        user: UserId,
-        all_replies: bool,
-        backlog: Backlog,
-    ) -> Result<CaughtUpPart, Error> {
-        let bytes_max = self.0.limits.batch_bytes_max;
-        let Backlog { events: spots, reached } = backlog;
-        // A reader that is just behind finds all it missed cached.
-        let at_hand = spots.iter().map_while(|spot| self.event_at_hand(spot.revision));
-        let at_hand: Vec<_> = at_hand.collect();
-        if at_hand.len() == spots.len() {
-            return first_of(at_hand.into_iter().map(Ok), reached, bytes_max);
-        }
-        if let Some((last, _)) = at_hand.last() {
-            let reached = *last;
-            return first_of(at_hand.into_iter().map(Ok), reached, bytes_max);
-        }
-        let view = &self.0.view;
-        view.read(move |view| {
-            let (user, reading) = (&user, Reading::Blocking);
-            let sieve = EventFilter { view, user, all_replies, reading };
-            first_of(read(&sieve, &spots), reached, bytes_max)
-        })
-        .await
-    }
-
-    /// Where a stream starts that begins with the newest items of what is watched of `user`.
+impl LiveFeeds {
+    /// Where a stream starts that begins with the newest entries of what is watched of `user`.
     pub(super) async fn snapshot(
         &self,
         user: &UserId,
         watched: Watched,
         items_max: usize,
     ) -> Result<Cursor, Error> {
-        let (view, user) = (&self.0.view, user.clone());
-        let (oldest, at) = match watched {
+        let (reader, user) = (&self.0.reader, user.clone());
+        let SnapshotBounds { oldest, at } = match watched {
             Watched::Feed { all_replies } => {
-                let before = Revision::MAX;
-                let query = PageQuery { user, before, items_max, with_own: true, all_replies };
-                let page = match view.feed_page_at_hand(&query) {
-                    Some(page) => page,
-                    None => view.read(move |view| view.feed_page(&query)).await?,
-                };
-                (page.items.last().map(|oldest| oldest.revision), page.at)
+                reader.ask(FeedSnapshot { user, all_replies, items_max }).await?
             }
-            Watched::Notifications => {
-                // What is told later is told as it happens.
-                let at = view.applied();
-                let oldest = view.read(move |view| view.oldest_told(&user, items_max)).await?;
-                (oldest.filter(|&oldest| oldest <= at), at)
-            }
+            Watched::Notifications => reader.ask(NotificationSnapshot { user, items_max }).await?,
         };
         let from = oldest.map_or(at, Revision::previous);
         let snapshot_until = if from < at { at } else { Revision::ZERO };
-        Ok(Cursor { snapshot_until, ..self.cursor_after(from) })
+        Ok(Cursor { snapshot_until, ..reader.state().cursor_after(from) })
+    }
+}
+
+impl BatchFiller {
+    fn new(after: Revision, bytes_max: usize) -> Self {
+        let batch = Backlog { events: Vec::new(), reached: after };
+        Self { bytes: BATCH_OVERHEAD_BYTES, bytes_max, batch }
     }
 
-    /// The feed event at `revision` if that is a post or a repost, and in memory.
-    fn event_at_hand(&self, revision: Revision) -> Option<Found> {
-        let view = &self.0.view;
-        let kind = match view.happened_at_hand(revision)? {
-            TimelineEvent::Post(post) => FeedEventKind::Posted(post),
-            TimelineEvent::Repost(repost) => {
-                let post = view.cached_post(repost.post.id.revision())?;
-                FeedEventKind::Reposted { post, by: repost.by.clone() }
+    /// Takes in the next position, and its event if that concerns the stream. Whether it fitted.
+    fn push(&mut self, revision: Revision, event: Option<Arc<FeedEvent>>) -> bool {
+        if let Some(event) = event {
+            self.bytes += event.wire_bytes_max();
+            if self.bytes > self.bytes_max && !self.batch.events.is_empty() {
+                return false;
             }
-            TimelineEvent::Other(_) => return None,
-        };
-        Some((revision, Some(Arc::new(FeedEvent::new(revision, kind)))))
+            self.batch.events.push(event);
+        }
+        self.batch.reached = revision;
+        true
     }
-}
 
-/// The events of a feed at `spots`, read from the log as they are asked for; none where that is gone
-/// since.
-fn read<'a>(
-    sieve: &'a EventFilter<'a>,
-    spots: &'a [Spot],
-) -> impl Iterator<Item = Result<Found, Error>> + 'a {
-    spots.chunks(READ_EVENTS_MAX).flat_map(move |spots| {
-        let events = read_together(sieve, spots);
-        let (events, error) = match events {
-            Ok(events) => (events, None),
-            Err(error) => (Vec::new(), Some(Err(error))),
-        };
-        events.into_iter().map(Ok).chain(error)
-    })
-}
-
-fn read_together(sieve: &EventFilter<'_>, spots: &[Spot]) -> Result<Vec<Found>, Error> {
-    let (view, user) = (sieve.view, sieve.user);
-    let revisions: Vec<_> = spots.iter().map(|spot| spot.revision).collect();
-    let happened = view.happened(&revisions)?;
-    let reposted = happened.iter().filter_map(|happened| match happened {
-        Some(TimelineEvent::Repost(repost)) => Some(repost.post.id.revision()),
-        _ => None,
-    });
-    let mut originals = view.happened(&reposted.collect::<Vec<_>>())?.into_iter();
-    let mut events = Vec::with_capacity(revisions.len());
-    for (happened, &Spot { revision, is_from_author }) in happened.into_iter().zip(spots) {
-        let event = |kind| Arc::new(FeedEvent::new(revision, kind));
-        let event = match happened {
-            Some(TimelineEvent::Post(post)) => Some(event(FeedEventKind::Posted(post))),
-            Some(TimelineEvent::Repost(repost)) => match originals.next().flatten() {
-                Some(TimelineEvent::Post(post)) => {
-                    Some(event(FeedEventKind::Reposted { post, by: repost.by.clone() }))
+    fn fill_feed(
+        mut self,
+        filter: &EventFilter<'_>,
+        backlog: Backlog<BacklogEntry>,
+    ) -> Result<Backlog<Arc<FeedEvent>>, Unanswered> {
+        let after = self.batch.reached;
+        let Backlog { events: entries, reached } = backlog;
+        // Event by event from memory: what it has of the beginning is a batch already.
+        let chunk = if filter.source.is_memory() { 1 } else { READ_EVENTS_MAX };
+        for entries in entries.chunks(chunk) {
+            let events = match load(filter, entries) {
+                Err(Unanswered::NotInMemory) if self.batch.reached > after => {
+                    return Ok(self.batch);
                 }
-                Some(_) => return Err(MissingEvent { revision: repost.post.id.revision() }.into()),
-                None => None,
-            },
-            Some(TimelineEvent::Other(change)) => {
-                let change = event_for(user, FeedKind::Feed, revision, &change, is_from_author);
-                change.map_or(Ok(None), |event| extended(sieve, event))?
+                events => events?,
+            };
+            for (entry, event) in entries.iter().zip(events) {
+                if !self.push(entry.revision, event) {
+                    return Ok(self.batch);
+                }
             }
+        }
+        Ok(Backlog { reached, ..self.batch })
+    }
+
+    fn fill_notifications(
+        mut self,
+        source: &Source<'_>,
+        user: &UserId,
+        backlog: Backlog<NotificationEvent>,
+    ) -> Backlog<Arc<FeedEvent>> {
+        let Backlog { events, reached } = backlog;
+        for event in events {
+            let (revision, event) = match event {
+                NotificationEvent::New(notification) => {
+                    let revision = notification.revision;
+                    let kind = FeedEventKind::Notified(notification);
+                    (revision, Some(Arc::new(FeedEvent::new(revision, kind))))
+                }
+                NotificationEvent::Change(revision, change) => {
+                    let kind = FeedKind::Notifications;
+                    (revision, event_of(user, kind, revision, &change, false))
+                }
+            };
+            let event = event.filter(|event| {
+                !event.has_consequences()
+                    || !matches!(filter_notification(source.state, user, event), Filtered::Dropped)
+            });
+            if !self.push(revision, event) {
+                return self.batch;
+            }
+        }
+        Backlog { reached, ..self.batch }
+    }
+}
+
+/// The feed events of `entries`, each `None` if it was retracted since or does not concern the feed.
+fn load(
+    filter: &EventFilter<'_>,
+    entries: &[BacklogEntry],
+) -> Result<Vec<Option<Arc<FeedEvent>>>, Unanswered> {
+    let source = filter.source;
+    let unread: Vec<_> =
+        entries.iter().filter(|entry| entry.event.is_none()).map(|it| it.revision).collect();
+    let mut unread = source.events_left(&unread)?.into_iter();
+    let loaded: Vec<_> = entries
+        .iter()
+        .map(|entry| match &entry.event {
+            Some(event) => (!source.state.is_retracted(entry.revision)).then(|| event.clone()),
+            None => unread.next().flatten(),
+        })
+        .collect();
+    let reposted: Vec<_> = loaded
+        .iter()
+        .filter_map(|event| match event {
+            Some(TimelineEvent::Repost(repost)) => Some(repost.post.id.revision()),
+            _ => None,
+        })
+        .collect();
+    let mut originals = source.events_left(&reposted)?.into_iter();
+    let mut events = Vec::with_capacity(loaded.len());
+    for (entry, event) in entries.iter().zip(loaded) {
+        let new = |kind| Arc::new(FeedEvent::new(entry.revision, kind));
+        events.push(match event {
             None => None,
-        };
-        events.push((revision, event));
+            Some(TimelineEvent::Post(post)) => Some(new(FeedEventKind::Posted(post))),
+            Some(TimelineEvent::Repost(repost)) => {
+                reposted_event(&repost, originals.next().flatten())?.map(new)
+            }
+            Some(TimelineEvent::Other(change)) => {
+                let (user, from_author) = (filter.user, entry.is_from_author);
+                let event = event_of(user, FeedKind::Home, entry.revision, &change, from_author);
+                event.map_or(Ok(None), |event| with_consequences(filter, event))?
+            }
+        });
     }
     Ok(events)
 }
 
-/// `event` with all that it does to a feed; none if it does not concern it.
-fn extended(
-    sieve: &EventFilter<'_>,
+/// The event of a repost with its `original`; `None` if that was deleted.
+fn reposted_event(
+    repost: &Repost,
+    original: Option<TimelineEvent>,
+) -> Result<Option<FeedEventKind>, MissingEvent> {
+    match original {
+        Some(TimelineEvent::Post(post)) => {
+            Ok(Some(FeedEventKind::Reposted { post, by: repost.by.clone() }))
+        }
+        Some(_) => Err(MissingEvent { revision: repost.post.id.revision() }),
+        None => Ok(None),
+    }
+}
+
+/// `event` with all that it does to a feed; `None` if it does not concern it.
+fn with_consequences(
+    filter: &EventFilter<'_>,
     event: Arc<FeedEvent>,
-) -> Result<Option<Arc<FeedEvent>>, Error> {
+) -> Result<Option<Arc<FeedEvent>>, Unanswered> {
     if !event.has_consequences() {
         return Ok(Some(event));
     }
-    Ok(match sieve.extend(&event)? {
-        Some(Filtered::Extended(extended)) => Some(extended),
-        Some(Filtered::Dropped) => None,
-        Some(Filtered::Kept) => Some(event),
-        None => unreachable!("only memory can be without an answer"),
+    Ok(match filter.consequences(&event)? {
+        Filtered::Extended(extended) => Some(extended),
+        Filtered::Dropped => None,
+        Filtered::Kept => Some(event),
     })
 }
 
-/// What `change` is to a feed of `user`, if it is anything. FeedKind nothing that was published or
-/// notified.
-fn event_for(
+/// The event that `change` is in a feed of `user`, if it is one. Not for changes that publish or
+/// notify.
+fn event_of(
     user: &UserId,
-    of: FeedKind,
+    feed: FeedKind,
     revision: Revision,
     change: &Change,
     is_from_author: bool,
 ) -> Option<Arc<FeedEvent>> {
-    let effects = effects(revision, Timestamp::default(), change, DeliveryContext::default());
-    effects.into_iter().find_map(|effect| effect.for_feed(user, of, is_from_author))
-}
-
-fn event_of_told(told: Told, user: &UserId) -> Found {
-    match told {
-        Told::Notified(notification) => {
-            let revision = notification.revision;
-            let kind = FeedEventKind::Notified(notification);
-            (revision, Some(Arc::new(FeedEvent::new(revision, kind))))
-        }
-        Told::Changed(revision, change) => {
-            (revision, event_for(user, FeedKind::Notifications, revision, &change, false))
-        }
-    }
-}
-
-/// The first of `events`, after which all up to `reached` is nothing: at least one if there is one,
-/// and at most as many as fit into a batch.
-fn first_of(
-    events: impl Iterator<Item = Result<Found, Error>>,
-    reached: Revision,
-    bytes_max: usize,
-) -> Result<CaughtUpPart, Error> {
-    let mut bytes = BATCH_OVERHEAD_BYTES;
-    let mut first = CaughtUpPart { events: Vec::new(), reached: Revision::ZERO };
-    for event in events {
-        let (revision, event) = event?;
-        if let Some(event) = event {
-            bytes += event.wire_bytes_max();
-            if bytes > bytes_max && !first.events.is_empty() {
-                return Ok(first);
-            }
-            first.events.push(event);
-        }
-        first.reached = revision;
-    }
-    Ok(CaughtUpPart { reached, ..first })
+    let deliveries = deliveries(revision, Timestamp::default(), change, AppliedEvent::default());
+    deliveries.into_iter().find_map(|delivery| delivery.for_feed(user, feed, is_from_author))
 }

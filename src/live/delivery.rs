@@ -1,63 +1,50 @@
-//! What a change is to live feeds: the one place that says it, for what is sent as it happens and
-//! for what a stream missed alike.
+//! Which live feeds an event is delivered to, and as what: the one place that says it, for streams that
+//! are sent it as it happens and for streams that missed it.
 
 use std::sync::Arc;
 
 use super::{FeedEvent, FeedEventKind, Removal};
 use crate::model::{Change, Post, Revision, Timestamp, UserId};
 use crate::query::Notification;
-use crate::state::NewNotification;
+use crate::state::{AppliedEvent, NewNotification};
 
 /// Which feed of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum FeedKind {
-    /// What those post whom the user follows.
-    Feed,
-    /// What the user is notified of.
+    /// The posts of the users whom the user follows.
+    Home,
+    /// The user's notifications.
     Notifications,
 }
 
-/// What a change is to feeds.
+/// An event on its way to feeds.
 #[derive(Debug)]
 pub(super) enum Delivery {
-    /// It is told to the feeds that any of the authors is in, each once.
-    Spread { authors: Vec<UserId>, event: Arc<FeedEvent> },
-    /// It is told to a feed of one user.
-    Tell { user: UserId, of: FeedKind, event: Arc<FeedEvent>, then: AudienceChange },
+    /// To the home feeds that have the posts of any of the authors, to each once.
+    ToFollowers { authors: Vec<UserId>, event: Arc<FeedEvent> },
+    /// To a feed of one user.
+    ToUser { user: UserId, feed: FeedKind, event: Arc<FeedEvent>, then: AudienceChange },
 }
 
-/// What becomes of whose posts go to a feed, once that was told.
+/// What becomes of the audience that a feed is in, after a delivery to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AudienceChange {
     Nothing,
-    /// Somebody's posts go there.
-    List(UserId),
-    /// Somebody's posts do not go there.
-    Unlist(UserId),
-}
-
-/// What has to be known beside a change to say what it is to feeds.
-#[derive(Debug, Default)]
-pub(super) struct DeliveryContext {
-    /// The post that was published or reposted. Without it neither is told.
-    pub(super) post: Option<Arc<Post>>,
-    /// FanOutTarget whose followers a deletion or an end of a repost is told.
-    pub(super) authors: Vec<UserId>,
-    /// Who is notified.
-    pub(super) notices: Vec<NewNotification>,
-    /// For a follow: whether the follower mutes the followee.
-    pub(super) is_muted: bool,
+    /// The author's posts go to the feed.
+    Join(UserId),
+    /// The author's posts do not go to the feed.
+    Leave(UserId),
 }
 
 impl Delivery {
     pub(super) fn event(&self) -> &Arc<FeedEvent> {
         match self {
-            Self::Spread { event, .. } | Self::Tell { event, .. } => event,
+            Self::ToFollowers { event, .. } | Self::ToUser { event, .. } => event,
         }
     }
 
-    /// The event, if it is one for this feed. What is spread concerns it if it `is_from_author`, one
-    /// of those whose posts the feed has.
+    /// The event, if it is delivered to this feed of `watcher`. `is_from_author`: the feed has the
+    /// posts of one of the authors.
     pub(super) fn for_feed(
         self,
         watcher: &UserId,
@@ -65,159 +52,212 @@ impl Delivery {
         is_from_author: bool,
     ) -> Option<Arc<FeedEvent>> {
         match self {
-            Self::Spread { event, .. } => {
-                Some(event).filter(|_| watched == FeedKind::Feed && is_from_author)
+            Self::ToFollowers { event, .. } => {
+                Some(event).filter(|_| watched == FeedKind::Home && is_from_author)
             }
-            Self::Tell { user, of, event, .. } => {
-                Some(event).filter(|_| user == *watcher && of == watched)
+            Self::ToUser { user, feed, event, .. } => {
+                Some(event).filter(|_| user == *watcher && feed == watched)
             }
         }
     }
 }
 
-/// What `change`, made at `revision`, is to feeds: in the order in which it is told.
-pub(super) fn effects(
+/// The deliveries of `change`, made at `revision`, in the order in which they are made. For a repost
+/// `applied.post` is the original; a post or repost without it is not delivered.
+pub(super) fn deliveries(
     revision: Revision,
     time: Timestamp,
     change: &Change,
-    known: DeliveryContext,
+    applied: AppliedEvent,
 ) -> Vec<Delivery> {
-    let DeliveryContext { post, authors, notices, is_muted } = known;
-    let event = |kind| Arc::new(FeedEvent::new(revision, kind));
-    let spread = |authors, kind| Delivery::Spread { authors, event: event(kind) };
-    let tell = |user: &UserId, of, kind, then| Delivery::Tell {
-        user: user.clone(),
-        of,
-        event: event(kind),
-        then,
-    };
-    let removed = |user: &UserId, other: &UserId, reason| {
-        let author = FeedEventKind::AuthorRemoved { author: other.clone(), reason };
-        tell(user, FeedKind::Feed, author, AudienceChange::Unlist(other.clone()))
-    };
-    let silenced = |user: &UserId, other: &UserId, reason| {
-        let actor = FeedEventKind::ActorRemoved { actor: other.clone(), reason };
-        tell(user, FeedKind::Notifications, actor, AudienceChange::Nothing)
-    };
-    // Their posts of all times are in the feed now.
-    let added = |user: &UserId, other: &UserId, then| {
-        let kind = FeedEventKind::AuthorAdded(other.clone());
-        let event = Arc::new(FeedEvent::with_page_again(revision, kind, revision));
-        Delivery::Tell { user: user.clone(), of: FeedKind::Feed, event, then }
-    };
-    let shown = |user: &UserId, other: &UserId| {
-        tell(
-            user,
-            FeedKind::Feed,
-            FeedEventKind::AuthorShown(other.clone()),
-            AudienceChange::Nothing,
-        )
-    };
-    // Notifications of all times are there again.
-    let heard = |user: &UserId, other: &UserId| {
-        let kind = FeedEventKind::ActorShown(other.clone());
-        let event = Arc::new(FeedEvent::with_page_again(revision, kind, revision));
-        Delivery::Tell {
-            user: user.clone(),
-            of: FeedKind::Notifications,
-            event,
-            then: AudienceChange::Nothing,
+    let AppliedEvent { post, authors, notifications, is_muted } = applied;
+    let mut deliveries = Deliveries { revision, list: Vec::new() };
+    match change {
+        Change::Publish { author, .. } => {
+            if let Some(post) = &post {
+                deliveries.deliver_to_followers(
+                    vec![author.clone()],
+                    FeedEventKind::Posted(Arc::clone(post)),
+                );
+            }
         }
-    };
-    let withdrawn = |actor: &UserId, user: &UserId, since: &Option<Revision>| {
-        let kind = FeedEventKind::Withdrawn { notification: since.unwrap_or(Revision::ZERO) };
-        let page_again = if since.is_some() { Revision::ZERO } else { revision };
-        let event = Arc::new(FeedEvent::with_page_again(revision, kind, page_again));
-        let of = FeedKind::Notifications;
-        (actor != user).then(|| Delivery::Tell {
-            user: user.clone(),
-            of,
-            event,
-            then: AudienceChange::Nothing,
-        })
-    };
-
-    let mut effects = match (change, &post) {
-        (Change::Publish { author, .. }, Some(post)) => {
-            vec![spread(vec![author.clone()], FeedEventKind::Posted(Arc::clone(post)))]
+        Change::Repost { user, .. } => {
+            if let Some(post) = &post {
+                let kind = FeedEventKind::Reposted { post: Arc::clone(post), by: user.clone() };
+                deliveries.deliver_to_followers(vec![user.clone()], kind);
+            }
         }
-        (Change::Repost { user, .. }, Some(post)) => {
-            let kind = FeedEventKind::Reposted { post: Arc::clone(post), by: user.clone() };
-            vec![spread(vec![user.clone()], kind)]
+        Change::Unrepost { .. } | Change::Unlike { .. } | Change::Delete { .. } => {
+            deliveries.add_withdrawal(change, authors);
         }
-        (Change::Unrepost { user, post, since }, _) => {
-            let (by, repost) = (user.clone(), *since);
-            let kind = FeedEventKind::Unreposted { post: post.id, by, repost, stand_in: None };
-            let page_again = if since.is_some() { Revision::ZERO } else { revision };
-            let event = Arc::new(FeedEvent::with_page_again(revision, kind, page_again));
-            let spread = Delivery::Spread { authors, event };
-            std::iter::once(spread).chain(withdrawn(user, &post.author, since)).collect()
+        Change::Follow { follower, followee } => {
+            deliveries.author_added(follower, followee, !is_muted);
         }
-        (Change::Unlike { user, post, since }, _) => {
-            withdrawn(user, &post.author, since).into_iter().collect()
+        Change::Unfollow { .. } | Change::Block { .. } | Change::Mute { .. } => {
+            deliveries.add_removal(change);
         }
-        (Change::Delete { post, notified, .. }, _) => {
-            let deleted = || FeedEventKind::Deleted(post.id);
-            let of_user =
-                |user| tell(user, FeedKind::Notifications, deleted(), AudienceChange::Nothing);
-            let users = std::iter::once(&post.author).chain(notified);
-            std::iter::once(spread(authors, deleted())).chain(users.map(of_user)).collect()
+        Change::Unblock { .. } | Change::Unmute { .. } => deliveries.add_shown_again(change),
+        Change::See { user, until } => {
+            deliveries.deliver_to_notifications(user, FeedEventKind::Seen { until: *until });
         }
-        (Change::Follow { follower, followee }, _) => {
-            let then = if is_muted {
-                AudienceChange::Nothing
-            } else {
-                AudienceChange::List(followee.clone())
-            };
-            vec![added(follower, followee, then)]
-        }
-        (Change::Unfollow { follower, followee, since }, _) => {
-            let removed = removed(follower, followee, Removal::Unfollow);
-            std::iter::once(removed).chain(withdrawn(follower, followee, since)).collect()
-        }
-        (Change::Block { blocker, blocked, .. }, _) => vec![
-            removed(blocker, blocked, Removal::Block),
-            removed(blocked, blocker, Removal::Block),
-            silenced(blocker, blocked, Removal::Block),
-            silenced(blocked, blocker, Removal::Block),
-        ],
-        (Change::Mute { muter, muted }, _) => {
-            vec![removed(muter, muted, Removal::Mute), silenced(muter, muted, Removal::Mute)]
-        }
-        (Change::Unblock { blocker, blocked }, _) => vec![
-            shown(blocker, blocked),
-            shown(blocked, blocker),
-            heard(blocker, blocked),
-            heard(blocked, blocker),
-        ],
-        (Change::Unmute { muter, muted, follows }, _) => {
-            let in_feed = if *follows {
-                added(muter, muted, AudienceChange::List(muted.clone()))
-            } else {
-                shown(muter, muted)
-            };
-            vec![in_feed, heard(muter, muted)]
-        }
-        (Change::See { user, until }, _) => {
-            vec![tell(
-                user,
-                FeedKind::Notifications,
-                FeedEventKind::Seen { until: *until },
-                AudienceChange::Nothing,
-            )]
-        }
-        _ => Vec::new(),
-    };
+        Change::Like { .. } | Change::Erased { .. } => {}
+    }
     let published = post.filter(|_| matches!(change, Change::Publish { .. }));
-    effects.extend(notices.into_iter().map(|NewNotification { user, kind, actor, subject }| {
-        let post = published.clone();
-        let notification = Notification { revision, time, kind, actor, subject, post };
-        tell(
-            &user,
-            FeedKind::Notifications,
-            FeedEventKind::Notified(Arc::new(notification)),
-            AudienceChange::Nothing,
-        )
-    }));
-    effects
+    deliveries.add_notifications(time, published.as_ref(), notifications);
+    deliveries.list
+}
+
+/// The deliveries of one change, as they are added.
+struct Deliveries {
+    revision: Revision,
+    list: Vec<Delivery>,
+}
+
+impl Deliveries {
+    fn event(&self, kind: FeedEventKind) -> Arc<FeedEvent> {
+        Arc::new(FeedEvent::new(self.revision, kind))
+    }
+
+    /// An event after which a client has to page again: from here on, unless what is gone is `known`.
+    fn paged_again_event(&self, kind: FeedEventKind, known: bool) -> Arc<FeedEvent> {
+        let from = if known { Revision::ZERO } else { self.revision };
+        Arc::new(FeedEvent::with_page_again(self.revision, kind, from))
+    }
+
+    fn deliver_to_followers(&mut self, authors: Vec<UserId>, kind: FeedEventKind) {
+        let event = self.event(kind);
+        self.list.push(Delivery::ToFollowers { authors, event });
+    }
+
+    fn deliver_to_user(
+        &mut self,
+        user: &UserId,
+        feed: FeedKind,
+        event: Arc<FeedEvent>,
+        then: AudienceChange,
+    ) {
+        self.list.push(Delivery::ToUser { user: user.clone(), feed, event, then });
+    }
+
+    fn deliver_to_notifications(&mut self, user: &UserId, kind: FeedEventKind) {
+        let event = self.event(kind);
+        self.deliver_to_user(user, FeedKind::Notifications, event, AudienceChange::Nothing);
+    }
+
+    /// The author's posts of all times are in the feed now; `joins` unless they are muted.
+    fn author_added(&mut self, user: &UserId, author: &UserId, joins: bool) {
+        let event = self.paged_again_event(FeedEventKind::AuthorAdded(author.clone()), false);
+        let then =
+            if joins { AudienceChange::Join(author.clone()) } else { AudienceChange::Nothing };
+        self.deliver_to_user(user, FeedKind::Home, event, then);
+    }
+
+    fn author_removed(&mut self, user: &UserId, author: &UserId, reason: Removal) {
+        let event = self.event(FeedEventKind::AuthorRemoved { author: author.clone(), reason });
+        self.deliver_to_user(user, FeedKind::Home, event, AudienceChange::Leave(author.clone()));
+    }
+
+    fn author_shown(&mut self, user: &UserId, author: &UserId) {
+        let event = self.event(FeedEventKind::AuthorShown(author.clone()));
+        self.deliver_to_user(user, FeedKind::Home, event, AudienceChange::Nothing);
+    }
+
+    fn actor_removed(&mut self, user: &UserId, actor: &UserId, reason: Removal) {
+        self.deliver_to_notifications(
+            user,
+            FeedEventKind::ActorRemoved { actor: actor.clone(), reason },
+        );
+    }
+
+    /// The actor's notifications of all times are there again.
+    fn actor_shown(&mut self, user: &UserId, actor: &UserId) {
+        let event = self.paged_again_event(FeedEventKind::ActorShown(actor.clone()), false);
+        self.deliver_to_user(user, FeedKind::Notifications, event, AudienceChange::Nothing);
+    }
+
+    /// `actor` took back what they notified `user` of at `since`, if that is known.
+    fn withdrawn(&mut self, actor: &UserId, user: &UserId, since: Option<Revision>) {
+        if actor != user {
+            let notification = since.unwrap_or(Revision::ZERO);
+            let kind = FeedEventKind::Withdrawn { notification };
+            let event = self.paged_again_event(kind, since.is_some());
+            self.deliver_to_user(user, FeedKind::Notifications, event, AudienceChange::Nothing);
+        }
+    }
+
+    /// Something that was published or liked is gone.
+    fn add_withdrawal(&mut self, change: &Change, authors: Vec<UserId>) {
+        match change {
+            Change::Unrepost { user, post, since } => {
+                let (by, repost) = (user.clone(), *since);
+                let kind = FeedEventKind::Unreposted { post: post.id, by, repost, stand_in: None };
+                let event = self.paged_again_event(kind, since.is_some());
+                self.list.push(Delivery::ToFollowers { authors, event });
+                self.withdrawn(user, &post.author, *since);
+            }
+            Change::Unlike { user, post, since } => self.withdrawn(user, &post.author, *since),
+            Change::Delete { post, notified, .. } => {
+                self.deliver_to_followers(authors, FeedEventKind::Deleted(post.id));
+                for user in std::iter::once(&post.author).chain(notified) {
+                    self.deliver_to_notifications(user, FeedEventKind::Deleted(post.id));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody leaves feeds, or is hidden.
+    fn add_removal(&mut self, change: &Change) {
+        match change {
+            Change::Unfollow { follower, followee, since } => {
+                self.author_removed(follower, followee, Removal::Unfollow);
+                self.withdrawn(follower, followee, *since);
+            }
+            Change::Block { blocker, blocked, .. } => {
+                self.author_removed(blocker, blocked, Removal::Block);
+                self.author_removed(blocked, blocker, Removal::Block);
+                self.actor_removed(blocker, blocked, Removal::Block);
+                self.actor_removed(blocked, blocker, Removal::Block);
+            }
+            Change::Mute { muter, muted } => {
+                self.author_removed(muter, muted, Removal::Mute);
+                self.actor_removed(muter, muted, Removal::Mute);
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody is no longer hidden.
+    fn add_shown_again(&mut self, change: &Change) {
+        match change {
+            Change::Unblock { blocker, blocked } => {
+                self.author_shown(blocker, blocked);
+                self.author_shown(blocked, blocker);
+                self.actor_shown(blocker, blocked);
+                self.actor_shown(blocked, blocker);
+            }
+            Change::Unmute { muter, muted, follows } => {
+                match follows {
+                    true => self.author_added(muter, muted, true),
+                    false => self.author_shown(muter, muted),
+                }
+                self.actor_shown(muter, muted);
+            }
+            _ => {}
+        }
+    }
+
+    fn add_notifications(
+        &mut self,
+        time: Timestamp,
+        published: Option<&Arc<Post>>,
+        notifications: Vec<NewNotification>,
+    ) {
+        let revision = self.revision;
+        for NewNotification { user, kind, actor, subject } in notifications {
+            let post = published.cloned();
+            let notification = Notification { revision, time, kind, actor, subject, post };
+            self.deliver_to_notifications(&user, FeedEventKind::Notified(Arc::new(notification)));
+        }
+    }
 }

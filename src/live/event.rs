@@ -1,4 +1,4 @@
-//! The events that the watchers of a feed, or of notifications, are sent.
+//! The events that streams of a home feed, or of notifications, deliver.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,16 +14,17 @@ pub struct FeedEvent {
     pub revision: Revision,
     /// What happened.
     pub kind: FeedEventKind,
-    /// At this place and below it other entries may have come or gone, which no event says one by
-    /// one: the client has to page again there. [`Revision::ZERO`] if there are none.
+    /// At this position and before it other entries may have appeared or gone, for which there is no
+    /// event each: the client has to page again there. [`Revision::ZERO`] if there are none.
     pub page_again: Revision,
-    /// FeedKind a repost taken back: what may stand in for it. Looked up by the first who asks.
+    /// For a repost that was taken back: the reposts that may replace it. Looked up by the first stream
+    /// that needs them.
     later_reposts: OnceLock<LaterReposts>,
-    /// What is sent of it, once somebody has made that.
+    /// Its bytes on the wire, once somebody has encoded them.
     encoded: OnceLock<Bytes>,
 }
 
-/// What happened to a feed, or beside it.
+/// What happened to a home feed or to notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedEventKind {
     /// A post entered it.
@@ -58,7 +59,7 @@ pub enum FeedEventKind {
         /// Why.
         reason: Removal,
     },
-    /// Somebody whom the user does not follow is no longer hidden from them: reposts of their posts,
+    /// A user who is not followed is no longer hidden from the feed's user: reposts of their posts,
     /// replies to them and quotes of them by others may be in the feed again.
     AuthorShown(UserId),
     /// The user is notified of something.
@@ -87,7 +88,7 @@ pub enum FeedEventKind {
 /// A repost that is in a feed because another is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandIn {
-    /// Its place in the feed.
+    /// Its position in the feed.
     pub revision: Revision,
     /// The post.
     pub post: Arc<Post>,
@@ -106,7 +107,7 @@ pub enum Removal {
     Mute,
 }
 
-/// What an event takes on the wire beside its texts, at most: its revision twice, the post's name,
+/// Bytes on the wire that an event takes in addition to its texts, at most: its revision twice, the post's name,
 /// the time, and the tags and lengths around them.
 const EVENT_OVERHEAD_BYTES: usize = 128;
 /// What a reference, an attachment's part, a language or a facet takes in addition to its text, at
@@ -132,8 +133,8 @@ impl FeedEvent {
         &self.later_reposts
     }
 
-    /// Its bytes on the wire. They are made by the first who asks, with `encode`, and shared by all
-    /// who come after.
+    /// Its bytes on the wire. The first caller encodes them, with `encode`; all later callers share the
+    /// bytes.
     pub fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
         self.encoded.get_or_init(|| encode(self)).clone()
     }
@@ -189,7 +190,7 @@ impl FeedEvent {
     }
 }
 
-/// What a post takes on the wire beside its time and revision, at most.
+/// Bytes on the wire that a post takes in addition to its time and revision, at most.
 fn of_post(post: &Post) -> usize {
     // What it refers to, each with its name and tags.
     let parts = &post.content;

@@ -1,4 +1,4 @@
-//! Events that go out together.
+//! Events that are sent together.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use super::FeedEvent;
 
-/// Some events of a feed, in order. All feeds that are told the same share one.
+/// Some events of a feed, in order. All feeds that are sent the same events share one.
 #[derive(Debug)]
 pub struct EventBatch {
     events: Vec<Arc<FeedEvent>>,
     wire_bytes_max: usize,
-    /// Whether it has an event that concerns some of those who are sent it and others not.
+    /// Whether it has an event that concerns some of the streams that receive it and others not.
     is_conditional: bool,
-    /// What is sent of them, once somebody has made that.
+    /// Its bytes on the wire, once somebody has encoded them.
     encoded: OnceLock<Bytes>,
 }
 
@@ -30,14 +30,14 @@ impl EventBatch {
         self.is_conditional
     }
 
-    /// At least as many bytes as they take on the wire.
+    /// At least as many bytes as the events take on the wire.
     #[must_use]
     pub fn wire_bytes_max(&self) -> usize {
         self.wire_bytes_max
     }
 
-    /// Their bytes on the wire. They are made by the first who asks, with `encode`, and shared by
-    /// all who come after.
+    /// The events' bytes on the wire. The first caller encodes them, with `encode`; all later callers
+    /// share the bytes.
     pub fn encoded(&self, encode: impl FnOnce(&[Arc<FeedEvent>]) -> Bytes) -> &Bytes {
         self.encoded.get_or_init(|| encode(&self.events))
     }

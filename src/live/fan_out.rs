@@ -1,153 +1,143 @@
-//! The only sender of a lane's channels: takes what was applied, in order, and tells the feeds
-//! that it concerns, a bounded number of them at a time.
+//! Fan-out: the only sender of a shard's channels takes what was applied, in order, and sends it to the
+//! feeds that it concerns, a bounded number of them at a time.
 //!
 //! ```text
-//!   applied batches ──▶ queue ──▶ step: some effects become passes; those to few go out, and then
-//!                                       the oldest go on
+//!   delivery batches ──▶ queue ──▶ step: some deliveries become fan-outs; those to few feeds go out,
+//!                                        and then the oldest go on
 //! ```
 //!
-//! Never waits for a reader. A lane that lost a batch begins afresh: what is on its way goes nowhere,
-//! and each feed is brought level with the view, a bounded number of them at a time.
+//! Never waits for a reader. A shard that lost a batch begins again: what is on its way is dropped, and
+//! each feed is brought level with the state, a bounded number of them at a time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::LiveFeeds;
-use super::delivery::{self, Delivery, DeliveryContext};
+use super::delivery::{Delivery, deliveries};
 use super::shard::authors_of;
-use crate::model::{Change, Post, Revision};
-use crate::state::{AppliedEvent, State, TimelineEvent};
-use crate::state::{MissingEvent, ReadError};
+use crate::model::{Change, Revision};
+use crate::query::{self, PostLeft, Reader};
+use crate::state::AppliedEvent;
 use crate::storage::Batch;
 
-/// New effects in one step, of which most may concern nobody here: looking each up takes a tenth of
-/// telling a feed.
-const STEP_EVENTS_MAX: usize = 512;
+/// New deliveries in one step. Most may concern no feed of the shard: to find that out takes a tenth
+/// of sending to a feed.
+const STEP_DELIVERIES_MAX: usize = 512;
 
-/// What the changes of a batch that was applied are to the feeds.
+/// The deliveries of a batch that was applied.
 #[derive(Debug)]
 pub struct DeliveryBatch {
-    effects: Vec<Delivery>,
+    list: Vec<Delivery>,
     /// The revision of its last change.
     until: Revision,
 }
 
-/// Tells the live feeds of one lane.
+/// Sends to the live feeds of one shard.
 #[derive(Debug)]
 pub struct Dispatcher {
-    hub: LiveFeeds,
-    lane: usize,
+    live: LiveFeeds,
+    shard: usize,
     queue: VecDeque<Arc<DeliveryBatch>>,
-    /// How many effects of the first batch in the queue have been taken.
+    /// How many deliveries of the first batch in the queue have been taken.
     taken: usize,
-    /// The newest change of which all effects were taken, or that feeds which lagged are level with.
+    /// The newest change of which all deliveries were taken, or with which feeds that lagged are level.
     newest: Revision,
 }
 
 impl DeliveryBatch {
-    /// What `batch` is to the feeds; `applied` has what came of each of its events. May read the log
-    /// for what was reposted, if that is old.
+    /// The deliveries of `batch`; `applied` has what came of each of its events. May read the log for
+    /// an original that was reposted, if that is old.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
-    pub fn new(view: &State, batch: &Batch, applied: Vec<AppliedEvent>) -> Result<Self, ReadError> {
-        let mut effects = Vec::new();
-        for ((revision, event), applied) in batch.entries().zip(applied) {
-            let AppliedEvent { post, authors, notices, is_muted } = applied;
-            let post = match &event.change {
-                Change::Repost { post, .. } => original(view, post.id.revision())?,
-                _ => post,
-            };
-            let known = DeliveryContext { post, authors, notices, is_muted };
-            effects.extend(delivery::effects(revision, event.time, &event.change, known));
+    pub fn new(
+        reader: &Reader,
+        batch: &Batch,
+        applied: Vec<AppliedEvent>,
+    ) -> Result<Self, query::Error> {
+        let mut list = Vec::new();
+        for ((revision, event), mut applied) in batch.entries().zip(applied) {
+            if let Change::Repost { post, .. } = &event.change {
+                let original = PostLeft(post.id.revision());
+                applied.post = match reader.ask_memory(&original)? {
+                    Some(post) => post,
+                    None => reader.ask_blocking(&original)?,
+                };
+            }
+            list.extend(deliveries(revision, event.time, &event.change, applied));
         }
         let until = batch.entries().last().map_or(batch.first, |(revision, _)| revision);
-        Ok(Self { effects, until })
-    }
-}
-
-/// The post at `revision`, unless it was deleted.
-fn original(view: &State, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
-    if let Some(post) = view.cached_post(revision) {
-        return Ok(Some(post));
-    }
-    match view.happened(&[revision])?.pop().flatten() {
-        Some(TimelineEvent::Post(post)) => Ok(Some(post)),
-        Some(_) => Err(MissingEvent { revision }.into()),
-        None => Ok(None),
+        Ok(Self { list, until })
     }
 }
 
 impl Dispatcher {
-    pub(super) fn new(hub: LiveFeeds, lane: usize) -> Self {
-        let newest = hub.lane(lane).dispatched();
-        Self { hub, lane, queue: VecDeque::new(), taken: 0, newest }
+    pub(super) fn new(live: LiveFeeds, shard: usize) -> Self {
+        let newest = live.shard(shard).dispatched();
+        Self { live, shard, queue: VecDeque::new(), taken: 0, newest }
     }
 
     /// Whether another batch can be taken in.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.queue.len() < self.hub.0.limits.undispatched_batches_max
+        self.queue.len() < self.live.0.limits.undispatched_batches_max
     }
 
     /// Takes in what was applied after all that was taken in before.
-    pub fn take(&mut self, dispatch: Arc<DeliveryBatch>) {
-        self.queue.push_back(dispatch);
+    pub fn take(&mut self, batch: Arc<DeliveryBatch>) {
+        self.queue.push_back(batch);
     }
 
-    /// Whether something was lost on the way here, which the next step sees to.
+    /// Whether something was lost on the way here, which the next step handles.
     #[must_use]
     pub fn is_lagging(&self) -> bool {
-        self.hub.is_lagging(self.lane)
+        self.live.is_lagging(self.shard)
     }
 
     /// Waits until something is lost on the way here.
     pub async fn lagged(&self) {
-        self.hub.lane(self.lane).lagged().await;
+        self.live.shard(self.shard).lagged().await;
     }
 
-    /// Tells some feeds. Whether there is more to tell.
+    /// Sends to some feeds. Whether there is more to send.
     pub fn step(&mut self) -> bool {
-        let limits = &self.hub.0.limits;
-        let lane = self.hub.lane(self.lane);
-        let view = &self.hub.0.view;
-        let mut registry = lane.registry();
-        if lane.begin_afresh() {
+        let limits = &self.live.0.limits;
+        let shard = self.live.shard(self.shard);
+        let state = self.live.0.reader.state();
+        let mut audiences = shard.audiences();
+        if shard.begin_again() {
             self.queue.clear();
             self.taken = 0;
-            registry.lag();
-            self.newest = self.newest.max(view.applied());
+            audiences.lag();
+            self.newest = self.newest.max(state.applied());
         }
-        registry
-            .bring_level(limits.step_feeds_max, |feed| (view.applied(), authors_of(view, feed)));
-        for _ in 0..STEP_EVENTS_MAX {
-            let has_room = registry.passes() < limits.passes_max;
-            let Some(dispatch) = self.queue.front().filter(|_| has_room) else { break };
-            match dispatch.effects.get(self.taken) {
-                Some(effect) => {
-                    registry.take(effect, limits.step_feeds_max);
-                    self.taken += 1;
-                    let revision = effect.event().revision;
-                    // FeedKind one change that is several effects, all have to be taken.
-                    let next = dispatch.effects.get(self.taken);
-                    let has_more = next.is_some_and(|next| next.event().revision == revision);
-                    let reached = if has_more { revision.previous() } else { revision };
-                    self.newest = self.newest.max(reached);
-                }
-                None => {
-                    self.newest = self.newest.max(dispatch.until);
-                    self.queue.pop_front();
-                    self.taken = 0;
-                }
-            }
+        audiences.bring_level(limits.fan_out_step_feeds_max, |feed| {
+            (state.applied(), authors_of(state, feed))
+        });
+        for _ in 0..STEP_DELIVERIES_MAX {
+            let has_room = audiences.fan_outs() < limits.active_fan_outs_max;
+            let Some(batch) = self.queue.front().filter(|_| has_room) else { break };
+            let Some(delivery) = batch.list.get(self.taken) else {
+                self.newest = self.newest.max(batch.until);
+                self.queue.pop_front();
+                self.taken = 0;
+                continue;
+            };
+            audiences.take(delivery, limits.fan_out_step_feeds_max);
+            self.taken += 1;
+            let revision = delivery.event().revision;
+            // A change may be several deliveries: all of them have to be taken.
+            let next = batch.list.get(self.taken);
+            let has_more = next.is_some_and(|next| next.event().revision == revision);
+            self.newest = self.newest.max(if has_more { revision.previous() } else { revision });
         }
-        registry.advance_small(limits.step_feeds_max);
-        registry.advance_oldest(limits.step_feeds_max);
-        // A feed that lags has less than that, and is not told so.
-        if !registry.is_lagging() {
-            let dispatched = registry.oldest_pass().map_or(self.newest, Revision::previous);
-            lane.advance(dispatched);
+        audiences.advance_small(limits.fan_out_step_feeds_max);
+        audiences.advance_oldest(limits.fan_out_step_feeds_max);
+        // A feed that lags has less than that: no stream may take it for complete.
+        if !audiences.is_lagging() {
+            let oldest = audiences.oldest_fan_out();
+            shard.advance(oldest.map_or(self.newest, Revision::previous));
         }
-        !self.queue.is_empty() || registry.passes() > 0 || registry.is_lagging()
+        !self.queue.is_empty() || audiences.fan_outs() > 0 || audiences.is_lagging()
     }
 }

@@ -1,10 +1,10 @@
-//! What a live stream is asked for, and what it says: values, without any behaviour.
+//! The options and the messages of a live stream: values, without any behaviour.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CursorError, EventBatch};
-use crate::model::Cursor;
+use super::EventBatch;
+use crate::model::{Cursor, CursorError};
 
 /// Where a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Start {
     },
 }
 
-/// What of a user's a stream watches.
+/// What a stream watches of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
     /// The home feed.
@@ -29,7 +29,7 @@ pub enum Watched {
         /// and to others who are followed.
         all_replies: bool,
     },
-    /// What the user is notified of.
+    /// The user's notifications.
     Notifications,
 }
 

@@ -1,14 +1,14 @@
-//! Live feeds: who is watching, what they are told, and what they missed.
+//! Live feeds: who is watching, what is delivered to them, and what they missed.
 //!
 //! ```text
-//!   applier ── DeliveryBatch ──┬──▶ Dispatcher of lane 0 ──▶ Audiences: author ──▶ live followers
-//!                         ├──▶ Dispatcher of lane 1 ──▶ …          │  one broadcast channel
-//!                         └──▶ …                                   ▼  per watched user
-//!                                                              LiveStream ◀── backlog: view, log
+//!   applier ── DeliveryBatch ──┬──▶ Dispatcher of shard 0 ──▶ Audiences: author ──▶ watched feeds
+//!                              ├──▶ Dispatcher of shard 1 ──▶ …          │  one broadcast channel
+//!                              └──▶ …                                    ▼  per watched feed
+//!                                                              LiveStream ◀── catch-up: state, log
 //! ```
 //!
 //! A channel is a doorbell and a hot cache; the log is the truth. A stream that its channel has
-//! overrun reads on in the log, and nobody can tell.
+//! overrun reads on in the log, and its client cannot tell.
 //!
 //! Nothing here knows how a message is sent to a client.
 
@@ -27,9 +27,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
-pub use error::{CursorError, Error};
+pub use error::Error;
 pub use event::{FeedEvent, FeedEventKind, Removal, StandIn};
 pub use event_batch::EventBatch;
 pub use fan_out::{DeliveryBatch, Dispatcher};
@@ -37,11 +35,12 @@ pub use message::{Start, StreamMessage, WatchOptions, Watched};
 use quota::StreamQuota;
 use shard::Shard;
 pub use stream::LiveStream;
+use tokio::sync::Semaphore;
 
 use crate::config::Limits;
-use crate::model::{Cursor, Revision, UserId};
+use crate::model::UserId;
+use crate::query::Reader;
 use crate::runtime;
-use crate::state::State;
 
 /// All live feeds of this process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -49,10 +48,10 @@ pub struct LiveFeeds(Arc<LiveShared>);
 
 #[derive(Debug)]
 struct LiveShared {
-    view: Arc<State>,
+    reader: Reader,
     limits: Limits,
     /// Shard 0, and one for each worker.
-    lanes: Vec<Shard>,
+    shards: Vec<Shard>,
     quota: StreamQuota,
     permits: Arc<Semaphore>,
 }
@@ -60,53 +59,47 @@ struct LiveShared {
 impl LiveFeeds {
     /// No streams yet.
     #[must_use]
-    pub fn new(view: Arc<State>, limits: &Limits) -> Self {
+    pub fn new(reader: Reader, limits: &Limits) -> Self {
+        let applied = reader.state().applied();
+        let shard = |_| Shard::new(limits.channel_events_max, applied);
         Self(Arc::new(LiveShared {
-            lanes: (0..=limits.workers.max(1))
-                .map(|_| Shard::new(limits.channel_events, view.applied()))
-                .collect(),
-            view,
+            shards: (0..=limits.worker_threads.max(1)).map(shard).collect(),
+            reader,
             quota: StreamQuota::new(limits.streams_per_user_max),
             permits: Arc::new(Semaphore::new(limits.streams_max.min(Semaphore::MAX_PERMITS))),
             limits: limits.clone(),
         }))
     }
 
-    /// The limits.
+    /// How many shards there are: shard 0, and one for each worker.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.0.limits
+    pub fn shards(&self) -> usize {
+        self.0.shards.len()
     }
 
-    /// How many lanes there are: lane 0, and one for each worker.
+    /// The dispatcher of `shard`. There must be one, and what it is given must be applied.
     #[must_use]
-    pub fn lanes(&self) -> usize {
-        self.0.lanes.len()
+    pub fn dispatcher(&self, shard: usize) -> Dispatcher {
+        Dispatcher::new(self.clone(), shard)
     }
 
-    /// Who tells the live feeds of `lane`. There must be one, and what is told must be applied.
+    /// Whether anybody watches on `shard`. To be called after a batch was applied: a stream that is
+    /// opened later finds the batch in the state.
     #[must_use]
-    pub fn dispatcher(&self, lane: usize) -> Dispatcher {
-        Dispatcher::new(self.clone(), lane)
+    pub fn is_watched(&self, shard: usize) -> bool {
+        self.shard(shard).is_watched()
     }
 
-    /// Whether anybody watches on `lane`. FanOutTarget be asked after a batch was applied: whoever comes
-    /// later finds it in the view.
-    #[must_use]
-    pub fn is_watched(&self, lane: usize) -> bool {
-        self.lane(lane).is_watched()
+    /// Says that a batch that was applied does not reach `shard`: there is no room for it. Nothing
+    /// later may reach it while the shard is lagging. Its streams read in the log what was lost.
+    pub fn lag(&self, shard: usize) {
+        self.shard(shard).lag();
     }
 
-    /// A batch that was applied does not get to `lane`: there is no room for it. Nothing later may
-    /// get there while the lane is lagging. Its streams read in the log what was lost.
-    pub fn lag(&self, lane: usize) {
-        self.lane(lane).lag();
-    }
-
-    /// Whether something was lost to `lane`, and its dispatcher has not seen to it yet.
+    /// Whether something was lost to `shard`, and its dispatcher has not handled that yet.
     #[must_use]
-    pub fn is_lagging(&self, lane: usize) -> bool {
-        self.lane(lane).is_lagging()
+    pub fn is_lagging(&self, shard: usize) -> bool {
+        self.shard(shard).is_lagging()
     }
 
     /// Opens a stream of `user`'s feed or notifications.
@@ -123,36 +116,12 @@ impl LiveFeeds {
         LiveStream::open(self.clone(), user, start, options)
     }
 
-    /// Checks that what follows `cursor` can be served.
-    ///
-    /// # Errors
-    /// Says why it cannot.
-    pub fn check_cursor(&self, cursor: &Cursor) -> Result<(), CursorError> {
-        let log = self.0.view.log();
-        if cursor.log != log.id() {
-            return Err(CursorError::OfAnotherLog { given: cursor.log, own: log.id() });
-        }
-        if cursor.needs() > log.head() {
-            return Err(CursorError::BeyondHead { given: cursor.needs(), head: log.head() });
-        }
-        if cursor.after < log.oldest() {
-            return Err(CursorError::TooOld { oldest: self.cursor_after(log.oldest()) });
-        }
-        Ok(())
+    /// The shard whose streams are polled on this thread.
+    fn shard_here(&self) -> usize {
+        Some(runtime::current_shard()).filter(|&shard| shard < self.shards()).unwrap_or_default()
     }
 
-    /// The cursor of this log after `revision`.
-    #[must_use]
-    pub fn cursor_after(&self, revision: Revision) -> Cursor {
-        Cursor::after(self.0.view.log().id(), revision)
-    }
-
-    /// The lane whose streams are polled on this thread.
-    fn lane_here(&self) -> usize {
-        Some(runtime::lane()).filter(|&lane| lane < self.lanes()).unwrap_or_default()
-    }
-
-    fn lane(&self, lane: usize) -> &Shard {
-        &self.0.lanes[lane]
+    fn shard(&self, shard: usize) -> &Shard {
+        &self.0.shards[shard]
     }
 }

@@ -1,4 +1,4 @@
-//! How many streams each user has open, over all lanes.
+//! How many streams each user has open, over all shards.
 
 use std::sync::Arc;
 

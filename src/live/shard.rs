@@ -1,9 +1,9 @@
-//! A lane: the live feeds whose streams are polled by one worker, and how far they have been told.
+//! A shard: the live feeds whose streams are polled by one worker, and how far their channels are.
 //!
-//! All work of a lane is done on its worker's thread, so that waking a reader never crosses to
-//! another thread. Streams that no worker polls are on lane 0, which the applier tells itself. The
-//! lock is for those, and for streams that are dropped elsewhere; on a worker nobody contends
-//! for it.
+//! All work of a shard is done on its worker's thread, so that waking a reader never crosses to
+//! another thread. Streams that no worker polls are on shard 0, to which the applier sends itself. The
+//! lock is for those, and for streams that are dropped on another thread; on a worker it is never
+//! contended.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,17 +15,18 @@ use super::audience::Audiences;
 use super::delivery::FeedKind;
 use super::{EventBatch, LiveFeeds};
 use crate::model::{Revision, UserId};
+use crate::query;
 use crate::state::State;
 
-/// One lane.
+/// One shard.
 #[derive(Debug)]
 pub(super) struct Shard {
-    registry: Mutex<Audiences>,
-    /// How many streams there are here, so that nothing crosses to a lane that nobody watches on.
-    watched: AtomicUsize,
-    /// Everything up to here is in the channels it belongs in.
+    audiences: Mutex<Audiences>,
+    /// How many streams there are, so that nothing crosses to a shard that nobody watches on.
+    streams: AtomicUsize,
+    /// Everything up to here is in the channels that it belongs in.
     dispatched: AtomicU64,
-    /// Whether something was lost on the way here that nobody has seen to.
+    /// Whether something was lost on the way here that the dispatcher has not handled.
     lagging: AtomicBool,
     lagged: Notify,
 }
@@ -33,27 +34,27 @@ pub(super) struct Shard {
 /// One stream's part in its user's channel. Leaves when dropped.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    hub: LiveFeeds,
-    lane: usize,
-    place: usize,
+    live: LiveFeeds,
+    shard: usize,
+    feed: usize,
     pub(super) receiver: Receiver<Arc<EventBatch>>,
 }
 
 impl Shard {
-    pub(super) fn new(channel_runs: usize, dispatched: Revision) -> Self {
+    pub(super) fn new(channel_batches: usize, dispatched: Revision) -> Self {
         Self {
-            registry: Mutex::new(Audiences::new(channel_runs)),
-            watched: AtomicUsize::new(0),
+            audiences: Mutex::new(Audiences::new(channel_batches)),
+            streams: AtomicUsize::new(0),
             dispatched: AtomicU64::new(dispatched.get()),
             lagging: AtomicBool::new(false),
             lagged: Notify::new(),
         }
     }
 
-    /// Whether anybody watches here. Whoever joins after this said no finds in the view what was
-    /// applied before it was asked.
+    /// Whether anybody watches here. A stream that joins after this said no finds in the state what was
+    /// applied before the call.
     pub(super) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::SeqCst) > 0
+        self.streams.load(Ordering::SeqCst) > 0
     }
 
     /// Something that was applied is lost to the feeds here.
@@ -66,19 +67,19 @@ impl Shard {
         self.lagging.load(Ordering::SeqCst)
     }
 
-    /// Whether something was lost. What is applied from now on is not, before the next [`Shard::lag`];
-    /// whoever asks the view after this finds all that was lost there.
-    pub(super) fn begin_afresh(&self) -> bool {
+    /// Whether something was lost. Nothing that is applied from now on is, before the next
+    /// [`Shard::lag`]; all that was lost is in the state by now.
+    pub(super) fn begin_again(&self) -> bool {
         self.lagging.swap(false, Ordering::SeqCst)
     }
 
-    /// Waits until something is lost; or was, since this was waited for last.
+    /// Waits until something is lost; or was, since the last wait.
     pub(super) async fn lagged(&self) {
         self.lagged.notified().await;
     }
 
-    pub(super) fn registry(&self) -> MutexGuard<'_, Audiences> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn audiences(&self) -> MutexGuard<'_, Audiences> {
+        self.audiences.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn dispatched(&self) -> Revision {
@@ -92,37 +93,39 @@ impl Shard {
 }
 
 impl Subscription {
-    /// Joins a channel of `user`'s on the lane of this thread. From now on everything that concerns the
-    /// feed arrives there.
-    pub(super) fn new(hub: LiveFeeds, user: &UserId, of: FeedKind) -> Self {
-        let lane = hub.lane_here();
-        let it = hub.lane(lane);
-        // Counted before the view is read; see `is_watched`.
-        it.watched.fetch_add(1, Ordering::SeqCst);
-        let user = (user.clone(), of);
-        let authors = || authors_of(&hub.0.view, &user);
-        let (place, receiver) = it.registry().join(&user, hub.0.view.applied(), authors);
-        Self { hub, lane, place, receiver }
+    /// Joins the channel of a feed of `user` on the shard of this thread. From now on everything that
+    /// concerns the feed arrives there.
+    pub(super) fn new(live: LiveFeeds, user: &UserId, feed: FeedKind) -> Self {
+        let number = live.shard_here();
+        let shard = live.shard(number);
+        // Counted before the state is read; see `is_watched`.
+        shard.streams.fetch_add(1, Ordering::SeqCst);
+        let (user, state) = ((user.clone(), feed), live.0.reader.state());
+        let authors = || authors_of(state, &user);
+        let (feed, receiver) = shard.audiences().join(&user, state.applied(), authors);
+        Self { live, shard: number, feed, receiver }
     }
 
-    /// How far the lane's channels have been told.
+    /// Up to where the shard's channels have everything.
     pub(super) fn dispatched(&self) -> Revision {
-        self.hub.lane(self.lane).dispatched()
+        self.live.shard(self.shard).dispatched()
     }
 }
 
-/// Whose posts go to a feed, by now.
-pub(super) fn authors_of(view: &State, (user, of): &(UserId, FeedKind)) -> Vec<UserId> {
-    match of {
-        FeedKind::Feed => std::iter::once(user.clone()).chain(view.feed_authors(user)).collect(),
+/// The authors whose posts go to a feed, by now.
+pub(super) fn authors_of(state: &State, (user, feed): &(UserId, FeedKind)) -> Vec<UserId> {
+    match feed {
+        FeedKind::Home => {
+            std::iter::once(user.clone()).chain(query::feed_authors(state, user)).collect()
+        }
         FeedKind::Notifications => Vec::new(),
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let lane = self.hub.lane(self.lane);
-        lane.registry().leave(self.place);
-        lane.watched.fetch_sub(1, Ordering::SeqCst);
+        let shard = self.live.shard(self.shard);
+        shard.audiences().leave(self.feed);
+        shard.streams.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -6,17 +6,16 @@
 //!              └────┬────┘                    │
 //!                   ▼                         │
 //!              ┌────────────┐ ◀───────────────┘
-//!              │ CatchingUp │ ◀──────────────────────┐ the channel has overrun the reader, or the lane lagged
+//!              │ CatchingUp │ ◀──────────────────────┐ the channel has overrun the reader, or the shard lagged
 //!              └────┬───────┘                        │
 //!                   │ level with the view      ┌─────┴┐
 //!                   └────────────────────────▶ │ Live │
 //!                                              └──────┘
 //! ```
 //!
-//! The stream subscribes first and then reads how far the view is. What was applied by then comes
-//! from the view and the log; what is applied later is in the channel, and what is in both is told
-//! apart by its revision. The reader is asked for nothing but to come back: all work is done when
-//! it does.
+//! The stream subscribes first and then reads how far the state is. What was applied by then comes
+//! from the state and the log; what is applied later is in the channel; what is in both is recognised by
+//! its revision. The reader only has to call again: all work is done when it does.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -28,19 +27,16 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::catch_up::{BacklogPart, CaughtUpPart};
-use super::filter::Filtered;
+use super::catch_up::CatchUp;
+use super::filter::{FilterEvents, Filtered};
 use super::quota::StreamSlot;
 use super::shard::Subscription;
-use super::{
-    CursorError, Error, EventBatch, FeedEvent, LiveFeeds, Start, StreamMessage, WatchOptions,
-    Watched,
-};
+use super::{Error, EventBatch, FeedEvent, LiveFeeds, Start, StreamMessage, WatchOptions, Watched};
 use crate::config::Limits;
-use crate::model::{Cursor, Revision, UserId};
-use crate::query::BacklogKind;
+use crate::model::{Cursor, CursorError, Revision, UserId};
+use crate::query::{Backlog, BacklogKind};
 
-/// What a batch takes on the wire beside its events, at most: two cursors, tags and lengths.
+/// Bytes on the wire that a batch takes in addition to its events, at most: two cursors, tags, lengths.
 pub(super) const BATCH_OVERHEAD_BYTES: usize = 256;
 
 #[derive(Debug)]
@@ -63,71 +59,73 @@ enum Wakeup {
 /// A live feed, opened. Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub struct LiveStream {
-    hub: LiveFeeds,
+    live: LiveFeeds,
     user: UserId,
     watched: Watched,
     subscription: Subscription,
     phase: StreamPhase,
-    /// All that concerns the feed up to here was handed out, or is none.
+    /// All events of the feed up to here were handed out.
     at: Cursor,
     /// The cursor handed out last. It is behind `at` after a look that found nothing.
-    told: Cursor,
+    sent: Cursor,
     /// What comes next, in order, all after `at`. At most what a batch or the channel holds.
     ready: VecDeque<Arc<EventBatch>>,
-    /// What comes after that, as far as it concerns the feed.
-    unsifted: VecDeque<Arc<EventBatch>>,
-    told_caught_up: bool,
+    /// What comes after that, and has to be filtered.
+    unfiltered: VecDeque<Arc<EventBatch>>,
+    has_caught_up: bool,
     heartbeat: Duration,
     silent_until: Instant,
-    /// Ends at `silent_until` or before: it is set anew when it ends, not with every message.
+    /// Ends at `silent_until` or before: it is set again when it ends, not with every message.
     silence: Pin<Box<Sleep>>,
     /// Ends the stream.
     closing: CancellationToken,
-    _place: StreamSlot,
+    _slot: StreamSlot,
     _permit: OwnedSemaphorePermit,
 }
 
 impl LiveStream {
     pub(super) fn open(
-        hub: LiveFeeds,
+        live: LiveFeeds,
         user: &UserId,
         start: Start,
         options: WatchOptions,
     ) -> Result<Self, Error> {
-        let streams_max = hub.0.limits.streams_max;
-        let permit = Arc::clone(&hub.0.permits)
+        let streams_max = live.0.limits.streams_max;
+        let permit = Arc::clone(&live.0.permits)
             .try_acquire_owned()
             .map_err(|_| Error::TooManyStreams { streams_max })?;
-        let place = hub.0.quota.take(user)?;
+        let slot = live.0.quota.take(user)?;
         // Before anything else is read, so that nothing falls in between.
-        let subscription = Subscription::new(hub.clone(), user, options.of.of());
+        let subscription = Subscription::new(live.clone(), user, options.of.feed());
 
-        let now = hub.cursor_after(hub.0.view.applied());
+        let now = live.0.reader.state().cursor_after(live.0.reader.state().applied());
         let (at, snapshot_items, refused) = match start {
             Start::Now => (now, None, None),
             Start::Snapshot { items_max } => (now, Some(items_max), None),
-            Start::After(cursor) => match (hub.check_cursor(&cursor), options.reset_items) {
-                (Ok(()), _) => (cursor, None, None),
-                (Err(refused), Some(items_max)) => (now, Some(items_max), Some(refused)),
-                (Err(refused), None) => return Err(refused.into()),
-            },
+            Start::After(cursor) => {
+                match (cursor.check(&live.0.reader.state().log_extent()), options.reset_items) {
+                    (Ok(()), _) => (cursor, None, None),
+                    (Err(refused), Some(items_max)) => (now, Some(items_max), Some(refused)),
+                    (Err(refused), None) => return Err(refused.into()),
+                }
+            }
         };
         Ok(Self {
-            hub,
+            live,
             user: user.clone(),
             watched: options.of,
             subscription,
             phase: StreamPhase::Opening { snapshot_items, refused },
             at,
-            told: at,
+            sent: at,
             ready: VecDeque::new(),
-            unsifted: VecDeque::new(),
-            told_caught_up: false,
+            unfiltered: VecDeque::new(),
+            has_caught_up: false,
             heartbeat: options.heartbeat,
             silent_until: Instant::now(),
             silence: Box::pin(sleep_until(Instant::now())),
             closing: CancellationToken::new(),
-            _place: place,
+            _slot: slot,
             _permit: permit,
         })
     }
@@ -144,7 +142,7 @@ impl LiveStream {
     /// The log could not be read. The stream is then to be dropped.
     pub async fn next(&mut self) -> Result<Option<StreamMessage>, Error> {
         let step = self.next_step().await?;
-        self.told = self.at;
+        self.sent = self.at;
         let heartbeat = self.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
         self.silent_until = Instant::now() + heartbeat;
         Ok(step)
@@ -161,7 +159,7 @@ impl LiveStream {
             match self.phase {
                 StreamPhase::Opening { snapshot_items, refused } => {
                     if let Some(items_max) = snapshot_items {
-                        self.at = self.hub.snapshot(&self.user, self.watched, items_max).await?;
+                        self.at = self.live.snapshot(&self.user, self.watched, items_max).await?;
                     }
                     self.phase = refused.map_or(StreamPhase::CatchingUp, |refused| {
                         StreamPhase::Resetting { refused }
@@ -175,24 +173,29 @@ impl LiveStream {
                 }
                 StreamPhase::Resetting { refused } => {
                     self.phase = StreamPhase::CatchingUp;
-                    let oldest = self.hub.cursor_after(self.hub.0.view.log().oldest());
+                    let oldest = self
+                        .live
+                        .0
+                        .reader
+                        .state()
+                        .cursor_after(self.live.0.reader.state().log_extent().oldest);
                     return Ok(Some(StreamMessage::Reset { reason: refused, oldest }));
                 }
-                _ if !self.unsifted.is_empty() => self.sift().await?,
+                _ if !self.unfiltered.is_empty() => self.filter().await?,
                 _ if !self.ready.is_empty() => return Ok(Some(self.batch())),
                 StreamPhase::CatchingUp => {
                     self.read_backlog().await?;
                     if self.ready.is_empty() {
                         self.phase = StreamPhase::Live;
-                        if !self.told_caught_up {
-                            self.told_caught_up = true;
+                        if !self.has_caught_up {
+                            self.has_caught_up = true;
                             return Ok(Some(StreamMessage::CaughtUp { cursor: self.at }));
                         }
                     }
                 }
                 StreamPhase::Live => match self.wait().await {
-                    Wakeup::Events(run) => {
-                        self.take(run);
+                    Wakeup::Events(batch) => {
+                        self.take(batch);
                         self.drain();
                     }
                     Wakeup::Overrun => self.phase = StreamPhase::CatchingUp,
@@ -200,7 +203,7 @@ impl LiveStream {
                         // Read before the channel is emptied: all up to it is in there.
                         let dispatched = self.subscription.dispatched();
                         self.drain();
-                        let is_level = self.ready.is_empty() && self.unsifted.is_empty();
+                        let is_level = self.ready.is_empty() && self.unfiltered.is_empty();
                         if is_level && matches!(self.phase, StreamPhase::Live) {
                             self.at.after = self.at.after.max(dispatched);
                             return Ok(Some(StreamMessage::Bookmark { cursor: self.at }));
@@ -213,10 +216,10 @@ impl LiveStream {
     }
 
     fn opened(&self) -> StreamMessage {
-        let head = self.hub.0.view.applied().max(self.at.needs());
+        let head = self.live.0.reader.state().applied().max(self.at.required_revision());
         StreamMessage::Opened {
             cursor: self.at,
-            head: self.hub.cursor_after(head),
+            head: self.live.0.reader.state().cursor_after(head),
             heartbeat: self.heartbeat,
         }
     }
@@ -228,8 +231,8 @@ impl LiveStream {
                 () = self.closing.cancelled() => return Wakeup::Closing,
                 received = self.subscription.receiver.recv() => return match received {
                     // The lane was overrun, and this is where.
-                    Ok(run) if run.is_empty() => Wakeup::Overrun,
-                    Ok(run) => Wakeup::Events(run),
+                    Ok(batch) if batch.is_empty() => Wakeup::Overrun,
+                    Ok(batch) => Wakeup::Events(batch),
                     // The feed is there for as long as the subscription, and the sender with it.
                     Err(RecvError::Lagged(_) | RecvError::Closed) => Wakeup::Overrun,
                 },
@@ -245,9 +248,9 @@ impl LiveStream {
 
     /// Takes what is in the channel.
     fn drain(&mut self) {
-        while self.ready.len() + self.unsifted.len() < self.hub.0.limits.channel_events {
+        while self.ready.len() + self.unfiltered.len() < self.live.0.limits.channel_events_max {
             match self.subscription.receiver.try_recv() {
-                Ok(run) if !run.is_empty() => self.take(run),
+                Ok(batch) if !batch.is_empty() => self.take(batch),
                 Err(TryRecvError::Empty) => return,
                 Ok(_) | Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
                     self.phase = StreamPhase::CatchingUp;
@@ -257,37 +260,38 @@ impl LiveStream {
         }
     }
 
-    /// Takes of `run` what the backlog did not have.
-    fn take(&mut self, run: Arc<EventBatch>) {
-        let known = run.partition_point(|event| event.revision <= self.at.after);
-        let run = match known {
-            0 => run,
-            known if known < run.len() => Arc::new(EventBatch::new(run[known..].to_vec())),
+    /// Takes of `batch` what the backlog did not have.
+    fn take(&mut self, batch: Arc<EventBatch>) {
+        let known = batch.partition_point(|event| event.revision <= self.at.after);
+        let batch = match known {
+            0 => batch,
+            known if known < batch.len() => Arc::new(EventBatch::new(batch[known..].to_vec())),
             _ => return,
         };
-        if run.is_conditional() || !self.unsifted.is_empty() {
-            self.unsifted.push_back(run);
+        if batch.is_conditional() || !self.unfiltered.is_empty() {
+            self.unfiltered.push_back(batch);
         } else {
-            self.ready.push_back(run);
+            self.ready.push_back(batch);
         }
     }
 
-    /// Makes of what was taken ready what concerns the feed. A run of which all does is passed on as
+    /// Makes of what was taken ready what concerns the feed. A batch of which all does is passed on as
     /// it is.
-    async fn sift(&mut self) -> Result<(), Error> {
-        let events = self.unsifted.iter().flat_map(|run| run.iter());
+    async fn filter(&mut self) -> Result<(), Error> {
+        let events = self.unfiltered.iter().flat_map(|batch| batch.iter());
         let conditional: Vec<_> = events.filter(|event| event.is_conditional()).cloned().collect();
         // Nothing is taken out before this has come to its end: it may be dropped meanwhile.
-        let sifted = self.hub.sifted(&self.user, self.watched, conditional).await?;
-        let mut sifted = sifted.into_iter();
+        let filter =
+            FilterEvents { user: self.user.clone(), watched: self.watched, events: conditional };
+        let mut filtered = self.live.0.reader.ask(filter).await?.into_iter();
         let mut reached = self.at.after;
-        for run in self.unsifted.drain(..) {
-            reached = run.last().map_or(reached, |event| event.revision);
+        for batch in self.unfiltered.drain(..) {
+            reached = batch.last().map_or(reached, |event| event.revision);
             let mut is_as_sent = true;
-            let mut kept = Vec::with_capacity(run.len());
-            for event in run.iter() {
+            let mut kept = Vec::with_capacity(batch.len());
+            for event in batch.iter() {
                 let found = match event.is_conditional() {
-                    true => match sifted.next() {
+                    true => match filtered.next() {
                         Some(found) => found,
                         None => unreachable!("each conditional event has an answer"),
                     },
@@ -301,7 +305,7 @@ impl LiveStream {
                 }
             }
             if is_as_sent {
-                self.ready.push_back(run);
+                self.ready.push_back(batch);
             } else if !kept.is_empty() {
                 self.ready.push_back(Arc::new(EventBatch::new(kept)));
             }
@@ -312,35 +316,35 @@ impl LiveStream {
         Ok(())
     }
 
-    /// A batch of the first ready events, of which there must be some. One run is passed on as it
+    /// A batch of the first ready events, of which there must be some. One batch is passed on as it
     /// is, so that all who are sent it share its bytes.
     fn batch(&mut self) -> StreamMessage {
-        let limits = &self.hub.0.limits;
-        let (mut runs, mut count, mut bytes) = (0, 0, BATCH_OVERHEAD_BYTES);
-        for run in &self.ready {
-            count += run.len();
-            bytes += run.wire_bytes_max();
+        let limits = &self.live.0.limits;
+        let (mut batches, mut count, mut bytes) = (0, 0, BATCH_OVERHEAD_BYTES);
+        for batch in &self.ready {
+            count += batch.len();
+            bytes += batch.wire_bytes_max();
             if count > limits.batch_events_max || bytes > limits.batch_bytes_max {
                 break;
             }
-            runs += 1;
+            batches += 1;
         }
-        let mut first: VecDeque<_> = self.ready.drain(..runs.max(1)).collect();
-        let events = match (runs, first.pop_front()) {
-            (1, Some(run)) => run,
-            (0, Some(run)) => {
-                let (fitting, left) = run.split_at(fitting(&run, limits));
+        let mut first: VecDeque<_> = self.ready.drain(..batches.max(1)).collect();
+        let events = match (batches, first.pop_front()) {
+            (1, Some(batch)) => batch,
+            (0, Some(batch)) => {
+                let (fitting, left) = batch.split_at(fitting(&batch, limits));
                 if !left.is_empty() {
                     self.ready.push_front(Arc::new(EventBatch::new(left.to_vec())));
                 }
                 Arc::new(EventBatch::new(fitting.to_vec()))
             }
-            (_, run) => {
-                let runs = run.iter().chain(&first);
-                Arc::new(EventBatch::new(runs.flat_map(|run| run.iter().cloned()).collect()))
+            (_, batch) => {
+                let batches = batch.iter().chain(&first);
+                Arc::new(EventBatch::new(batches.flat_map(|batch| batch.iter().cloned()).collect()))
             }
         };
-        let prev = self.told;
+        let prev = self.sent;
         self.at.after = events.last().map_or(self.at.after, |event| event.revision);
         StreamMessage::Batch { prev, cursor: self.at, events }
     }
@@ -349,7 +353,7 @@ impl LiveStream {
     /// is level with the view.
     async fn read_backlog(&mut self) -> Result<(), Error> {
         loop {
-            let view = &self.hub.0.view;
+            let view = &self.live.0.reader.state();
             let in_snapshot = self.at.after < self.at.snapshot_until;
             let (kind, until) = if in_snapshot {
                 (BacklogKind::Items, self.at.snapshot_until)
@@ -362,9 +366,16 @@ impl LiveStream {
                 return Ok(());
             }
             view.reached(until).await;
-            let (user, watched, after) = (&self.user, self.watched, self.at.after);
-            let missed = self.hub.missed(BacklogPart { user, watched, after, until, kind }).await?;
-            let CaughtUpPart { events, reached } = missed;
+            let catch_up = CatchUp {
+                user: self.user.clone(),
+                watched: self.watched,
+                after: self.at.after,
+                until,
+                kind,
+                events_max: self.live.0.limits.batch_events_max,
+                bytes_max: self.live.0.limits.batch_bytes_max,
+            };
+            let Backlog { events, reached } = self.live.0.reader.ask(catch_up).await?;
             if !events.is_empty() {
                 self.ready.push_back(Arc::new(EventBatch::new(events)));
                 return Ok(());
@@ -372,7 +383,7 @@ impl LiveStream {
             if reached < until {
                 self.at.after = reached;
             } else {
-                self.at = self.hub.cursor_after(until);
+                self.at = self.live.0.reader.state().cursor_after(until);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a post carries beside its text.
+//! Attachments and languages of a post. The server never fetches an attachment.
 
 use std::sync::Arc;
 
@@ -8,48 +8,47 @@ use super::TextError;
 use super::bounds::{ALT_BYTES_MAX, LANG_BYTES_MAX, MEDIA_TYPE_BYTES_MAX, URI_BYTES_MAX};
 use super::text::{check, check_visible};
 
-/// Something attached to a post: where it is, and what. Whimbrel keeps the reference and never the
-/// thing.
+/// A reference to a file that is attached to a post. Whimbrel never stores the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// Where it is: an absolute URI (RFC 3986) of 1 to 2,048 bytes.
+    /// An absolute URI (RFC 3986) of 1 to 2,048 bytes.
     pub uri: Arc<str>,
-    /// What it is: a media type (RFC 6838), or empty.
+    /// A media type (RFC 6838) of at most 255 bytes, or empty.
     pub media_type: Arc<str>,
-    /// What it shows, for those who do not see it; may be empty, but not invisible.
+    /// A description for people who cannot see the file: at most 1,000 bytes; empty, or visible.
     pub alt: Arc<str>,
 }
 
-/// Why something cannot be attached: which field, and which rule it breaks.
+/// A field of an attachment that breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {rule}")]
 pub struct AttachmentError {
-    /// The field.
+    /// The name of the field.
     pub field: &'static str,
-    /// What it must be.
+    /// The rule that it breaks.
     pub rule: AttachmentRule,
 }
 
-/// A rule that a field of an attachment breaks.
+/// A rule for a field of an attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttachmentRule {
-    /// One for every text.
+    /// A rule for every text.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// No scheme.
+    /// The URI has no scheme.
     #[error("must begin with a scheme, as https: does")]
     NoScheme,
-    /// Not of the form `type/subtype`.
+    /// The media type has not the form `type/subtype`.
     #[error("must be a media type like image/png, or empty")]
     NotAMediaType,
 }
 
-/// A language: a tag like `en` or `pt-BR`, well-formed by BCP 47 (RFC 5646, 2.2.9), of at most 35
-/// bytes, in the case that is usual there (2.1.1): so tags that mean the same are the same.
+/// A language tag like `en` or `pt-BR`: well-formed by BCP 47 (RFC 5646, section 2.2.9), of at most
+/// 35 bytes, in the letter case of section 2.1.1, so that equal languages have equal tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lang(Arc<str>);
 
-/// A text is no language tag.
+/// The text is not a language tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a language tag like en or pt-BR (BCP 47), of at most {LANG_BYTES_MAX} bytes")]
 pub struct LangError;
@@ -58,7 +57,7 @@ impl Attachment {
     /// Checks the fields of an attachment.
     ///
     /// # Errors
-    /// Says which rule which field breaks.
+    /// The first field that breaks a rule.
     pub fn parse(uri: &str, media_type: &str, alt: &str) -> Result<Self, AttachmentError> {
         let broken = |field| move |rule| AttachmentError { field, rule };
         let visible = |character: char| character.is_ascii_graphic();
@@ -79,23 +78,24 @@ impl Attachment {
                 .and_then(|()| check_visible(alt))
                 .map_err(|error| broken("alt")(error.into()))?;
         }
-        Ok(Self::stored(uri, media_type, alt))
+        Ok(Self::from_stored(uri, media_type, alt))
     }
 
-    /// An attachment that was parsed before it was stored.
+    /// An attachment from the log. It was parsed before it was stored, and is not checked again.
     #[must_use]
-    pub fn stored(uri: &str, media_type: &str, alt: &str) -> Self {
+    pub fn from_stored(uri: &str, media_type: &str, alt: &str) -> Self {
         Self { uri: uri.into(), media_type: media_type.into(), alt: alt.into() }
     }
 
-    /// The bytes of its texts.
+    /// Bytes of the URI, the media type and the description.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.uri.len() + self.media_type.len() + self.alt.len()
     }
 }
 
-/// A letter, then letters, digits and `+ - .`, then a colon (RFC 3986, 3.1).
+/// Whether `uri` begins with a letter, then letters, digits and `+ - .`, then a colon (RFC 3986,
+/// section 3.1).
 fn has_scheme(uri: &str) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else { return false };
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
@@ -105,7 +105,7 @@ fn has_scheme(uri: &str) -> bool {
 }
 
 impl AttachmentError {
-    /// The changing parts of its message, by name.
+    /// The parameters of the message, by name.
     #[must_use]
     pub fn parts(&self) -> Vec<(&'static str, String)> {
         match self.rule {
@@ -116,10 +116,10 @@ impl AttachmentError {
 }
 
 impl Lang {
-    /// Checks `text` and makes it a language.
+    /// Parses a language tag, and normalizes its letter case.
     ///
     /// # Errors
-    /// It has not the form of a tag.
+    /// `text` is not a well-formed tag of at most 35 bytes.
     pub fn parse(text: &str) -> Result<Self, LangError> {
         if text.len() > LANG_BYTES_MAX {
             return Err(LangError);
@@ -128,9 +128,9 @@ impl Lang {
         Ok(Self(tag.into_inner().into()))
     }
 
-    /// A language that was parsed before it was stored.
+    /// A language from the log. It was parsed before it was stored, and is not checked again.
     #[must_use]
-    pub fn stored(text: &str) -> Self {
+    pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 

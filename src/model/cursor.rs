@@ -1,16 +1,16 @@
-//! Positions as clients hold them.
+//! Cursors: positions in the log that clients hold. A cursor never names a feed or a user.
 
 use std::fmt;
 
 use super::Revision;
 
-/// Which log a position belongs to: drawn at random when the log was made.
+/// The id of a log: a random number, drawn when the log is created.
 ///
-/// A log that is restored or made anew without it could give old positions a new meaning.
+/// It keeps the cursors of one log from being used on another, where they mean something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogId(u64);
 
-/// A position in a log, after which something goes on.
+/// A position in a log, from which a page or a stream continues.
 ///
 /// ```text
 ///              after            snapshot_until        head
@@ -18,10 +18,9 @@ pub struct LogId(u64);
 ///                 └── the feed's items ┘└─── events ───┘
 /// ```
 ///
-/// Within a snapshot (`snapshot_until` is set and beyond `after`) what follows are the items of
-/// the feed as it is read, posts from before their author was followed included; after it, and
-/// everywhere in a cursor without it, the events of the feed as they happened. A stream that
-/// breaks inside its snapshot can so be resumed to the same end.
+/// Inside a snapshot (`snapshot_until` > `after`) the items of the feed's page follow, with posts
+/// from before the follow of their author. After the snapshot, and in a cursor without one, the
+/// events of the feed follow. So a stream that breaks inside its snapshot resumes inside it.
 ///
 /// # Examples
 /// ```
@@ -29,31 +28,31 @@ pub struct LogId(u64);
 ///
 /// // A client has seen everything up to revision 40.
 /// let live = Cursor::after(LogId::new(7), Revision::new(40));
-/// assert_eq!(live.needs(), Revision::new(40));
+/// assert_eq!(live.required_revision(), Revision::new(40));
 ///
 /// // It is in a snapshot that was taken at revision 90, and has its items up to revision 40. A
 /// // server that has come only to 50 cannot go on with that.
 /// let in_snapshot = Cursor { snapshot_until: Revision::new(90), ..live };
-/// assert_eq!(in_snapshot.needs(), Revision::new(90));
+/// assert_eq!(in_snapshot.required_revision(), Revision::new(90));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The log.
     pub log: LogId,
-    /// Everything up to and including this has been seen.
+    /// The last revision that the client has seen.
     pub after: Revision,
-    /// The end of the snapshot that the position is inside of; [`Revision::ZERO`] for none.
+    /// The last revision of the snapshot; [`Revision::ZERO`] without a snapshot.
     pub snapshot_until: Revision,
 }
 
 impl LogId {
-    /// The id with this number.
+    /// The id with this number, as from [`LogId::get`].
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// The number of the id.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -67,15 +66,79 @@ impl fmt::Display for LogId {
 }
 
 impl Cursor {
-    /// The position after `revision`, inside no snapshot.
+    /// The position after `revision`, without a snapshot.
     #[must_use]
     pub const fn after(log: LogId, revision: Revision) -> Self {
         Self { log, after: revision, snapshot_until: Revision::ZERO }
     }
 
-    /// The newest change that a server must have to serve what follows.
+    /// The newest revision that a server must have applied to serve the cursor.
     #[must_use]
-    pub fn needs(&self) -> Revision {
+    pub fn required_revision(&self) -> Revision {
         self.after.max(self.snapshot_until)
     }
+
+    /// Checks that what follows this position can be served by a log of which `log` is there.
+    ///
+    /// # Errors
+    /// Says why it cannot.
+    pub fn check(&self, log: &LogExtent) -> Result<(), CursorError> {
+        if self.log != log.id {
+            return Err(CursorError::OfAnotherLog { given: self.log, own: log.id });
+        }
+        if self.required_revision() > log.head {
+            return Err(CursorError::BeyondHead {
+                given: self.required_revision(),
+                head: log.head,
+            });
+        }
+        if self.after < log.oldest {
+            return Err(CursorError::TooOld { oldest: Self::after(log.id, log.oldest) });
+        }
+        Ok(())
+    }
+}
+
+/// Which part of which log is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogExtent {
+    /// The log.
+    pub id: LogId,
+    /// The oldest position after which everything is kept.
+    pub oldest: Revision,
+    /// The newest durable change.
+    pub head: Revision,
+}
+
+/// Why a cursor cannot be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CursorError {
+    /// It is a position in another log.
+    #[error("the cursor belongs to another log ({given}, this is {own}): start again without it")]
+    OfAnotherLog {
+        /// The cursor's log.
+        given: LogId,
+        /// This log.
+        own: LogId,
+    },
+    /// It is after the newest change.
+    #[error(
+        "the cursor is at revision {given} but the log ends at {head}, as after a restore from an \
+         older backup: start again without it"
+    )]
+    BeyondHead {
+        /// The cursor's revision.
+        given: Revision,
+        /// The newest change.
+        head: Revision,
+    },
+    /// The changes after it are no longer kept.
+    #[error(
+        "the changes after the cursor are no longer kept: start again without it, or from \
+         `oldest_cursor`"
+    )]
+    TooOld {
+        /// The oldest position that can be served.
+        oldest: Cursor,
+    },
 }

@@ -1,154 +1,154 @@
-//! What the log is made of.
+//! Events: the changes that the log has. An event never changes once it is in the log, except that
+//! the content of a deleted post is erased.
 
 use super::{Content, LogTime, PostId, PostRef, ReplyTo, RequestId, Revision, Timestamp, UserId};
 
-/// One change, as it stands in the log. Its revision is its place there, not part of it.
+/// One change with its times. Its revision is its position in the log, and no part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When it was accepted, by the server's clock.
+    /// The server's clock when the change was accepted.
     pub time: Timestamp,
-    /// When it was accepted, in the log's own time. Never before that of the event before it.
+    /// The log's own time when the change was accepted. Never less than that of the event before.
     pub log_time: LogTime,
-    /// What changed.
+    /// The change.
     pub change: Change,
 }
 
-/// What an event changes. Only changes that change something are in the log, and each says all that
-/// has to be known of other events to apply it.
+/// A change. The log has no change without an effect: a second follow is no event. A change has all
+/// data of earlier events that is needed to apply it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// `follower` began to follow `followee`.
+    /// `follower` follows `followee`.
     Follow {
-        /// Who follows.
+        /// The user who follows.
         follower: UserId,
-        /// Whom.
+        /// The user who is followed.
         followee: UserId,
     },
-    /// `follower` ceased to follow `followee`.
+    /// `follower` no longer follows `followee`.
     Unfollow {
-        /// Who followed.
+        /// The user who followed.
         follower: UserId,
-        /// Whom.
+        /// The user who was followed.
         followee: UserId,
-        /// The follow that ended; `None` in a log that was written before this was kept.
+        /// The revision of the follow; `None` in records of older versions.
         since: Option<Revision>,
     },
     /// `author` published a post.
     Publish {
-        /// Who.
+        /// The author.
         author: UserId,
-        /// What it says.
+        /// The content of the post.
         content: Content,
-        /// What makes it safe to repeat, if the client gave it.
+        /// The client's key for retries, if it sent one.
         request_id: Option<RequestId>,
     },
-    /// A post was published here, was deleted since, and what it said is gone. What is left keeps
-    /// the thread together, and the request id from being used for another.
+    /// `author` published a post here that was deleted later. Its content is erased. The references
+    /// keep its thread together, and the request id still finds the post.
     Erased {
-        /// Who published it.
+        /// The author.
         author: UserId,
-        /// What it answered.
+        /// The parent and the root, if it was a reply.
         reply_to: Option<Box<ReplyTo>>,
-        /// What it quoted.
+        /// The post that it quoted.
         quote: Option<PostRef>,
-        /// The request id it was published with.
+        /// The client's key for retries, if it sent one.
         request_id: Option<RequestId>,
     },
-    /// An author deleted a post of theirs.
+    /// The author deleted a post.
     Delete {
-        /// Which.
+        /// The post.
         post: PostRef,
-        /// What it answered.
+        /// Its parent, if it was a reply.
         reply_to: Option<PostId>,
-        /// What it quoted.
+        /// The post that it quoted.
         quote: Option<PostId>,
-        /// The users, other than the author, whom the post may have notified: those it answered,
-        /// quoted or mentioned.
+        /// The users that the post may have notified, see [`Content::notified`].
         notified: Vec<UserId>,
     },
-    /// `user` began to like a post.
+    /// `user` likes a post.
     Like {
-        /// Who.
+        /// The user.
         user: UserId,
-        /// Which.
+        /// The post.
         post: PostRef,
     },
-    /// `user` ceased to like a post.
+    /// `user` no longer likes a post.
     Unlike {
-        /// Who.
+        /// The user.
         user: UserId,
-        /// Which.
+        /// The post.
         post: PostRef,
-        /// The like that ended; `None` in a log that was written before this was kept.
+        /// The revision of the like; `None` in records of older versions.
         since: Option<Revision>,
     },
     /// `user` reposted a post.
     Repost {
-        /// Who.
+        /// The user.
         user: UserId,
-        /// Which.
+        /// The post.
         post: PostRef,
     },
-    /// `user` took a repost back.
+    /// `user` removed a repost.
     Unrepost {
-        /// Who.
+        /// The user.
         user: UserId,
-        /// Which post was reposted.
+        /// The post that was reposted.
         post: PostRef,
-        /// The repost that ended; `None` in a log that was written before this was kept.
+        /// The revision of the repost; `None` in records of older versions.
         since: Option<Revision>,
     },
-    /// `blocker` blocked `blocked`, which ended the follows between them.
+    /// `blocker` blocks `blocked`. The follows between the two end.
     Block {
-        /// Who blocks.
+        /// The user who blocks.
         blocker: UserId,
-        /// Whom.
+        /// The user who is blocked.
         blocked: UserId,
         /// The follows that ended.
-        severed: Severed,
+        severed: SeveredFollows,
     },
-    /// `blocker` blocks `blocked` no longer.
+    /// `blocker` no longer blocks `blocked`.
     Unblock {
-        /// Who blocked.
+        /// The user who blocked.
         blocker: UserId,
-        /// Whom.
+        /// The user who was blocked.
         blocked: UserId,
     },
-    /// `muter` muted `muted`.
+    /// `muter` mutes `muted`.
     Mute {
-        /// Who mutes.
+        /// The user who mutes.
         muter: UserId,
-        /// Whom.
+        /// The user who is muted.
         muted: UserId,
     },
-    /// `muter` mutes `muted` no longer.
+    /// `muter` no longer mutes `muted`.
     Unmute {
-        /// Who muted.
+        /// The user who muted.
         muter: UserId,
-        /// Whom.
+        /// The user who was muted.
         muted: UserId,
-        /// Whether `muter` follows `muted`, whose posts are then in the feed again.
+        /// Whether `muter` follows `muted`: then the posts of `muted` are in the feed again.
         follows: bool,
     },
-    /// `user` has seen their notifications up to a position.
+    /// `user` has seen their notifications up to a revision.
     See {
-        /// Who.
+        /// The user.
         user: UserId,
-        /// The position.
+        /// The revision.
         until: Revision,
     },
 }
 
 impl Event {
-    /// A change that was accepted at `time`, on a log whose own time is that of the clock: as it is
-    /// if the log was served without a break and the clock never set.
+    /// An event whose log time equals its clock time, as in a log that is served without a break
+    /// under a clock that nobody sets.
     #[must_use]
     pub fn new(time: Timestamp, change: Change) -> Self {
         Self { time, log_time: LogTime::from_nanos(time.as_nanos()), change }
     }
 
-    /// What is left of it once the post that it published, if it did, is erased. Anything else is
-    /// as it was.
+    /// The event after its post is erased: [`Change::Publish`] becomes [`Change::Erased`], and any
+    /// other change stays as it is.
     #[must_use]
     pub fn erased(self) -> Self {
         let change = match self.change {
@@ -164,9 +164,9 @@ impl Event {
 
 /// The follows that a block ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Severed {
-    /// The blocker followed the blocked.
+pub struct SeveredFollows {
+    /// The blocker followed the blocked user.
     pub following: bool,
-    /// The blocked followed the blocker.
+    /// The blocked user followed the blocker.
     pub follower: bool,
 }

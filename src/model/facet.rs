@@ -1,38 +1,38 @@
-//! What parts of a text are: mentions, links and hashtags. Never looks for them, see
+//! Facets: the mentions, links and hashtags in a text. Never searches a text for them, see
 //! [`super::scan`].
 
 use std::sync::Arc;
 
 use iri_string::types::{IriStr, UriStr};
 
-use super::bounds::{FACETS_BYTES_MAX, MENTIONS_MAX, URI_BYTES_MAX};
+use super::bounds::{FACETS_BYTES_MAX, FACETS_MAX, MENTIONS_MAX, URI_BYTES_MAX};
 use super::bounds::{TAG_BYTES_MAX, TAG_GRAPHEMES_MAX};
 use super::text::{check, check_graphemes, check_visible};
 use super::{PostText, TextError, UserId};
 
-/// A part of a text, and what it is.
+/// A range of a text, and its meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facet {
-    /// Where it begins: a place in the text, in bytes of UTF-8.
+    /// The first byte of the range in the UTF-8 of the text.
     pub start: usize,
-    /// Where it ends: the place after it.
+    /// The byte after the range.
     pub end: usize,
-    /// What it is.
+    /// The meaning of the range.
     pub feature: Feature,
 }
 
-/// What a part of a text is.
+/// The meaning of a range of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Feature {
-    /// It names a user, who need not exist.
+    /// The name of a user, who may not exist.
     Mention(UserId),
-    /// It leads to a place on the web.
+    /// A link to the web.
     Link(Link),
-    /// It is a hashtag.
+    /// A hashtag.
     Tag(Tag),
 }
 
-/// Where a link leads: an absolute `http` or `https` URI (RFC 3986) of at most 2,048 bytes.
+/// The target of a link: an absolute `http` or `https` URI (RFC 3986) of at most 2,048 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link(Arc<str>);
 
@@ -40,119 +40,126 @@ pub struct Link(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag(Arc<str>);
 
-/// The facets of one text: in order, none overlapping another, and not too many.
+/// The facets of one text: ordered, not overlapping, and at most
+/// [`FACETS_MAX`](super::bounds::FACETS_MAX).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facets {
-    /// The author said what they are; else they were found in the text.
-    is_given: bool,
+    /// The author gave them; otherwise the server found them in the text.
+    is_from_author: bool,
     all: Box<[Facet]>,
 }
 
-/// Why something is no link.
+/// Why a text is not a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// A rule for every text.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// Not of the form, of another scheme, or without a host.
+    /// No absolute URI, another scheme, or no host.
     #[error("must be an absolute http or https URI, with a host (RFC 3986)")]
     NotOfTheWeb,
 }
 
-/// Why something is no hashtag.
+/// Why a text is not a hashtag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TagError {
     /// A rule for every text.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// It has the sign that it is written with.
-    #[error("must be without the # that it is written with")]
+    /// The tag begins with its `#`.
+    #[error("must be without the # at its beginning")]
     HasSign,
 }
 
-/// Why facets cannot be those of a text.
+/// Why facets are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FacetsError {
-    /// One of them is not a part of the text.
-    #[error("facet {at} is no part of the text: {field} {rule}")]
+    /// The range of a facet is invalid.
+    #[error("facet {at} has a bad range: {field} {rule}")]
     BadRange {
-        /// Which, from 0.
+        /// The number of the facet, from 0.
         at: usize,
-        /// Its field.
+        /// The field of the range.
         field: &'static str,
-        /// What that must be.
+        /// The rule that the field breaks.
         rule: RangeRule,
     },
-    /// Their names, links and tags are too long.
+    /// The user ids, URIs and tags are too long together.
     #[error(
-        "must have at most {FACETS_BYTES_MAX} bytes of user ids, URIs and tags together, not {bytes}"
+        "must have at most {FACETS_BYTES_MAX} bytes of user ids, URIs and tags together, not \
+         {bytes}"
     )]
     TooManyBytes {
-        /// How many they have.
+        /// Their bytes.
         bytes: usize,
     },
 }
 
-/// What a range must be.
+/// A rule for the range of a facet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeRule {
-    /// Nothing is in it.
+    /// The range is empty.
     #[error("must be after byte_start, {start}, but is {end}")]
     Empty {
-        /// Its beginning.
+        /// The start of the range.
         start: usize,
-        /// Its end.
+        /// The end of the range.
         end: usize,
     },
-    /// It begins inside the one before it, or before that.
+    /// The range begins before the end of the previous facet.
     #[error(
         "must not be before the end of the facet before it, {end}, but is {start}: facets are in \
          the order of the text and do not overlap"
     )]
     Overlaps {
-        /// Its beginning.
+        /// The start of the range.
         start: usize,
-        /// The end of the one before.
+        /// The end of the previous facet.
         end: usize,
     },
-    /// It ends beyond the text.
+    /// The range ends after the text.
     #[error("must be within the text, which has {bytes} bytes of UTF-8, but is {end}")]
     BeyondText {
-        /// Its end.
+        /// The end of the range.
         end: usize,
-        /// How long the text is.
+        /// Bytes of the text.
         bytes: usize,
     },
-    /// It cuts a character.
+    /// The range begins or ends inside a character.
     #[error("must be where a character begins or ends, but byte {place} is inside of one")]
     InsideCharacter {
-        /// The place.
+        /// The offset in bytes.
         place: usize,
     },
 }
 
 impl Link {
-    /// Checks `text` and makes it a link.
+    /// Checks the target of a link.
     ///
     /// # Errors
-    /// Says which rule `text` breaks.
+    /// The first rule that `text` breaks.
     pub fn parse(text: &str) -> Result<Self, LinkError> {
         check(text, URI_BYTES_MAX, |character| character.is_ascii_graphic())?;
         let uri = UriStr::new(text).map_err(|_| LinkError::NotOfTheWeb)?;
         let scheme = uri.scheme_str();
         let is_of_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
         let has_host = uri.authority_components().is_some_and(|it| !it.host().is_empty());
-        if is_of_web && has_host { Ok(Self::stored(text)) } else { Err(LinkError::NotOfTheWeb) }
+        if is_of_web && has_host {
+            Ok(Self::from_stored(text))
+        } else {
+            Err(LinkError::NotOfTheWeb)
+        }
     }
 
-    /// The link that `text` is when what is not ASCII in it is percent-encoded (RFC 3987, 3.1).
-    pub(super) fn of_iri(text: &str) -> Option<Self> {
+    /// The link of an IRI, with its characters outside of ASCII percent-encoded (RFC 3987, section
+    /// 3.1). `None` if that is not a valid link.
+    pub(super) fn from_iri(text: &str) -> Option<Self> {
         Self::parse(&IriStr::new(text).ok()?.encode_to_uri().to_string()).ok()
     }
 
-    /// A link that was parsed before it was stored.
+    /// A link from the log. It was parsed before it was stored, and is not checked again.
     #[must_use]
-    pub fn stored(text: &str) -> Self {
+    pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -164,10 +171,10 @@ impl Link {
 }
 
 impl Tag {
-    /// Checks `text` and makes it a hashtag.
+    /// Checks a hashtag.
     ///
     /// # Errors
-    /// Says which rule `text` breaks.
+    /// The first rule that `text` breaks.
     pub fn parse(text: &str) -> Result<Self, TagError> {
         check(text, TAG_BYTES_MAX, |c| !c.is_whitespace() && !c.is_control())?;
         check_graphemes(text, TAG_GRAPHEMES_MAX)?;
@@ -175,12 +182,12 @@ impl Tag {
         if text.starts_with(['#', '\u{ff03}']) {
             return Err(TagError::HasSign);
         }
-        Ok(Self::stored(text))
+        Ok(Self::from_stored(text))
     }
 
-    /// A hashtag that was parsed before it was stored.
+    /// A hashtag from the log. It was parsed before it was stored, and is not checked again.
     #[must_use]
-    pub fn stored(text: &str) -> Self {
+    pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -192,7 +199,7 @@ impl Tag {
 }
 
 impl Facet {
-    /// The bytes of its name, link or tag.
+    /// Bytes of the user id, URI or tag.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.feature {
@@ -204,12 +211,13 @@ impl Facet {
 }
 
 impl Facets {
-    /// Those that the author of `text` gave, checked. `all` are at most
-    /// [`super::bounds::FACETS_MAX`].
+    /// Checks the facets that the author of `text` gave: at most
+    /// [`FACETS_MAX`](super::bounds::FACETS_MAX).
     ///
     /// # Errors
-    /// Says which of them breaks which rule.
-    pub fn given(text: &PostText, all: Box<[Facet]>) -> Result<Self, FacetsError> {
+    /// The first rule that a facet breaks.
+    pub fn from_author(text: &PostText, all: Box<[Facet]>) -> Result<Self, FacetsError> {
+        debug_assert!(all.len() <= FACETS_MAX, "the caller bounds the number of facets");
         let mut free_from = 0;
         for (at, facet) in all.iter().enumerate() {
             let bad = |field, rule| FacetsError::BadRange { at, field, rule };
@@ -221,42 +229,43 @@ impl Facets {
         if bytes > FACETS_BYTES_MAX {
             return Err(FacetsError::TooManyBytes { bytes });
         }
-        Ok(Self { is_given: true, all })
+        Ok(Self { is_from_author: true, all })
     }
 
-    /// Those that were found in a text.
+    /// Facets that the server found in a text, see [`Facets::scan`].
     #[must_use]
-    pub fn found(all: Box<[Facet]>) -> Self {
-        Self { is_given: false, all }
+    pub fn from_scan(all: Box<[Facet]>) -> Self {
+        Self { is_from_author: false, all }
     }
 
-    /// Facets that were checked before they were stored.
+    /// Facets from the log. They were checked before they were stored, and are not checked again.
     #[must_use]
-    pub fn stored(is_given: bool, all: Box<[Facet]>) -> Self {
-        Self { is_given, all }
+    pub fn from_stored(is_from_author: bool, all: Box<[Facet]>) -> Self {
+        Self { is_from_author, all }
     }
 
-    /// Whether the author gave them.
+    /// Whether the author gave the facets.
     #[must_use]
-    pub fn are_given(&self) -> bool {
-        self.is_given
+    pub fn are_from_author(&self) -> bool {
+        self.is_from_author
     }
 
-    /// They themselves.
+    /// All facets, in the order of the text.
     #[must_use]
     pub fn all(&self) -> &[Facet] {
         &self.all
     }
 
-    /// Whether one author asks for these and those of the same text alike: both leave them to be
-    /// found, whatever is found by now, or both give the same.
+    /// Whether two publishes of the same text request the same facets: both leave them to the
+    /// server, or both give the same.
     #[must_use]
-    pub fn ask_as(&self, other: &Self) -> bool {
-        self.is_given == other.is_given && (!self.is_given || self.all == other.all)
+    pub fn is_same_request(&self, other: &Self) -> bool {
+        self.is_from_author == other.is_from_author
+            && (!self.is_from_author || self.all == other.all)
     }
 
-    /// The users who are to be notified: of those mentioned who are users by now, each once, in
-    /// order, at most [`MENTIONS_MAX`].
+    /// The users that the mentions notify: those that `is_user` accepts, each once, in the
+    /// order of the text, at most [`MENTIONS_MAX`].
     #[must_use]
     pub fn mentioned(&self, is_user: impl Fn(&UserId) -> bool) -> Box<[UserId]> {
         let mut mentioned = Vec::new();
@@ -269,14 +278,15 @@ impl Facets {
         mentioned.into()
     }
 
-    /// The bytes of their names, links and tags.
+    /// Bytes of all user ids, URIs and tags.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.all.iter().map(Facet::bytes).sum()
     }
 }
 
-/// Checks that `start..end` is a part of `text` from `free_from` on; else gives the field to blame.
+/// Checks that `start..end` is a range of `text` that begins at `free_from` or later. The error has
+/// the name of the invalid field.
 fn check_range(
     text: &str,
     start: usize,
@@ -301,7 +311,7 @@ fn check_range(
 }
 
 impl LinkError {
-    /// The changing parts of its message, by name.
+    /// The parameters of the message, by name.
     #[must_use]
     pub fn parts(&self) -> Vec<(&'static str, String)> {
         match self {
@@ -312,7 +322,7 @@ impl LinkError {
 }
 
 impl TagError {
-    /// The changing parts of its message, by name.
+    /// The parameters of the message, by name.
     #[must_use]
     pub fn parts(&self) -> Vec<(&'static str, String)> {
         match self {
@@ -323,7 +333,7 @@ impl TagError {
 }
 
 impl RangeRule {
-    /// The changing parts of its message, by name.
+    /// The parameters of the message, by name.
     #[must_use]
     pub fn parts(&self) -> Vec<(&'static str, String)> {
         match self {

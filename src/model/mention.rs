@@ -1,29 +1,31 @@
-//! Who is meant by an `@name` in a text. Never looks beyond the word around it: what lies inside a URL
-//! is known to [`super::scan`].
+//! Mentions: the user that an `@name` in a text names. Never reads more than the word around it; it
+//! does not know URLs, which [`super::scan`] excludes.
 
 use super::UserId;
 use super::visible::is_mark;
 
-/// The signs that a mention begins with: `@`, and the wide form that East Asian keyboards have.
+/// The signs of a mention: `@`, and its wide form on East Asian keyboards.
 pub(super) const SIGNS: [char; 2] = ['@', '\u{ff20}'];
 
-/// What a name in a text is made of in addition to letters and digits. User ids may have more, but
-/// could then not be kept apart from the text around them.
+/// The characters of a name in a text, in addition to letters and digits. User ids may have more
+/// characters, but in a text those end the name.
 const MARKS_OF_NAMES: &str = "._:@~-";
 
-/// What the part of an e-mail address before its `@` has in addition to letters, digits and dots, of
-/// what RFC 5322 (3.2.3) allows there: the rest ends sentences or sets off words more often.
+/// The characters before the `@` of an e-mail address, in addition to letters, digits and dots. RFC
+/// 5322 (section 3.2.3) allows more, but in texts those mostly end sentences or enclose words.
 const MARKS_OF_ADDRESSES: &str = "#$%&+-/=_~";
 
-/// What ids have, but no name in a text, so that a name which ends there was cut.
+/// Characters of user ids, but not of names in a text. A name before one of them is only a part of
+/// an id.
 const MARKS_OF_IDS: [char; 3] = ['+', '=', '|'];
 
-/// The user that is mentioned by a sign between `before` and `after`, and how many bytes of `after`
-/// their name has.
+/// The user that a sign between `before` and `after` mentions, and the bytes of the name in
+/// `after`.
 ///
-/// `before` begins where the mention before this one ended. Of the names that it may be, the
-/// longest that `is_user` knows is it: what stands at the end of a name may belong to it, or to the
-/// sentence, and so may two marks in a row inside it. If none is known, nobody is mentioned.
+/// `before` begins at the end of the previous mention. Marks at the end of a name may belong to the
+/// name or to the sentence, and so may two marks in a row inside it. So there are several
+/// candidates; the longest one that `is_user` accepts is the user. If it accepts none, there is no
+/// mention.
 pub(super) fn mentioned(
     before: &str,
     after: &str,
@@ -43,12 +45,12 @@ pub(super) fn mentioned(
     })
 }
 
-/// Whether a mention of `name` may begin after `before`: an address of e-mail would not.
+/// Whether a mention of `name` may begin after `before`. The `@` of an e-mail address may not.
 fn may_begin(before: &str, name: &str) -> bool {
     let of_word = |c: char| c.is_alphanumeric() || is_mark(c);
     let Some(last) = before.chars().next_back() else { return true };
     if of_word(last) {
-        // Where words are not set apart by spaces, one may come right before a mention.
+        // Scripts without spaces may have a word right before a mention.
         return !last.is_ascii() && !is_domain(name);
     }
     if MARKS_OF_ADDRESSES.contains(last) {
@@ -59,20 +61,20 @@ fn may_begin(before: &str, name: &str) -> bool {
     !SIGNS.contains(&last)
 }
 
-/// Whether `name` would do as what comes after the `@` of an address.
+/// Whether `name` could be the domain of an e-mail address.
 fn is_domain(name: &str) -> bool {
     name.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).contains('.')
 }
 
-/// Whether what comes after a name goes on with an id.
+/// Whether `rest`, the text after a name, continues a user id.
 fn is_cut(rest: &str) -> bool {
     rest.strip_prefix(MARKS_OF_IDS)
         .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
 }
 
-/// Where a name that begins `word`, which is ASCII, may end, in rising order: at its end, after or
-/// before each of the marks there, and at and around the marks inside it that come two in a row, as
-/// `--` does. Underscores alone are no such break: `snake__case` is one name.
+/// The offsets in `word`, which is ASCII, at which a name at its beginning may end, in rising
+/// order: the end, after or before each trailing mark, and at and around two marks in a row inside
+/// it, such as `--`. Underscores alone do not end a name: `snake__case` is one name.
 fn ends(word: &str) -> Vec<usize> {
     let mut ends = Vec::new();
     let mut from = 0;
@@ -83,7 +85,7 @@ fn ends(word: &str) -> Vec<usize> {
         let is_trailing = end == word.len();
         let is_break = end - start >= 2 && word[start..end].contains(|c| c != '_');
         if is_trailing || is_break {
-            // From 1, as no name is empty.
+            // From 1: no name is empty.
             ends.extend(start.max(1)..=end);
         }
         from = end;

@@ -1,101 +1,101 @@
-//! Posts, their names, and what they say.
+//! Posts: their ids, content and references. A post here never has counts, and never says whether a
+//! reader may see it.
 
 use std::fmt;
 
 use super::{Attachment, Facets, Lang, PostText, Revision, Timestamp, UserId};
 
-/// A post's name: its revision, in a form of its own.
+/// The id of a post: `p` and the revision at which it was published. Opaque to clients.
 ///
-/// Because it tells where the post is in the log, no index from names to posts is needed. To
-/// clients it is opaque.
+/// It is a position in the log, so no index from ids to posts is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PostId(Revision);
 
-/// Why a text is not a post's name. Its `Display` says what one is.
+/// Why a text is not a post id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostIdError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("must not be empty: name a post")]
     Empty,
-    /// No post has such a name.
+    /// The text has not the form of a post id.
     #[error("must be a post_id exactly as this server gave it, but is none")]
     Malformed,
 }
 
-/// A post, and who published it.
+/// A reference to a post, with its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostRef {
-    /// Which.
+    /// The post.
     pub id: PostId,
-    /// Whose.
+    /// The author of the post.
     pub author: UserId,
 }
 
-/// What a reply answers, and the beginning of the thread it is in.
+/// The position of a reply in its thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
-    /// The post it answers.
+    /// The post that the reply answers.
     pub parent: PostRef,
-    /// The first post of the thread, which answers none. It may be the parent.
+    /// The first post of the thread, which is no reply. May be the parent.
     pub root: PostRef,
 }
 
-/// What a post says, and what it refers to. Cheap to clone while it is only a text.
+/// The content of a post. Cheap to clone if it is only a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
-    /// Its text; empty only beside attachments.
+    /// The text; empty only if there are attachments.
     pub text: PostText,
-    /// What it answers, if it is a reply.
+    /// The parent and the root, if the post is a reply.
     pub reply_to: Option<Box<ReplyTo>>,
-    /// What it quotes.
+    /// The post that it quotes.
     pub quote: Option<PostRef>,
-    /// Its attachments.
+    /// At most [`ATTACHMENTS_MAX`](super::bounds::ATTACHMENTS_MAX).
     pub attachments: Box<[Attachment]>,
-    /// The languages it is in.
+    /// The languages of the text, at most [`LANGS_MAX`](super::bounds::LANGS_MAX).
     pub langs: Box<[Lang]>,
-    /// What parts of its text are.
+    /// The mentions, links and hashtags in the text.
     pub facets: Facets,
-    /// Who is notified because its text mentions them: users when it was published.
+    /// The users that the mentions notify: only names that were users when the post was published.
     pub mentioned: Box<[UserId]>,
 }
 
-/// A post as it is read.
+/// A post with its author and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
-    /// Where it is in the log.
+    /// The position of its event in the log.
     pub revision: Revision,
-    /// Who published it.
+    /// The author.
     pub author: UserId,
-    /// What it says.
+    /// The content.
     pub content: Content,
-    /// When the server accepted it.
+    /// The server's clock when the post was accepted.
     pub time: Timestamp,
 }
 
 impl PostId {
-    /// The name of the post that was published at `revision`.
+    /// The id of the post that was published at `revision`.
     #[must_use]
-    pub const fn at(revision: Revision) -> Self {
+    pub const fn from_revision(revision: Revision) -> Self {
         Self(revision)
     }
 
-    /// Where the post is in the log, if there is one.
+    /// The revision of the post. The log may have no post there.
     #[must_use]
     pub const fn revision(self) -> Revision {
         self.0
     }
 
-    /// Checks that `text` has the form of a post's name.
+    /// Parses a post id. Whether the post exists is not checked.
     ///
     /// # Errors
-    /// Says what it would have to be.
+    /// `text` has not the form of a post id.
     pub fn parse(text: &str) -> Result<Self, PostIdError> {
         if text.is_empty() {
             return Err(PostIdError::Empty);
         }
         let number = text.strip_prefix('p').and_then(|digits| digits.parse().ok());
         let id = number.map(|number| Self(Revision::new(number))).ok_or(PostIdError::Malformed)?;
-        // A post has one name: no sign, no leading zeros.
+        // The id of a post is unique: no sign, no leading zeros.
         if id.0 > Revision::ZERO && id.to_string() == text {
             Ok(id)
         } else {
@@ -105,9 +105,9 @@ impl PostId {
 }
 
 impl Content {
-    /// A post that is only a text.
+    /// The content of a post that is only a text.
     #[must_use]
-    pub fn of_text(text: PostText) -> Self {
+    pub fn from_text(text: PostText) -> Self {
         Self {
             text,
             reply_to: None,
@@ -119,23 +119,23 @@ impl Content {
         }
     }
 
-    /// What is left of a post that was erased: what it answered and quoted.
+    /// The content of an erased post: only its references.
     #[must_use]
     pub fn erased(reply_to: Option<Box<ReplyTo>>, quote: Option<PostRef>) -> Self {
-        Self { reply_to, quote, ..Self::of_text(PostText::none()) }
+        Self { reply_to, quote, ..Self::from_text(PostText::empty()) }
     }
 
-    /// Whether it depends on whom a follower of `author` also follows and hides if they see a post of
-    /// `author` with this content: it answers somebody outside of the author's own thread, or quotes
-    /// somebody else.
+    /// Whether a follower of `author` sees a post with this content only under conditions: they
+    /// depend on the follower's other follows, blocks and mutes. True for a reply outside of
+    /// the author's own thread, and for a quote of another user.
     #[must_use]
     pub fn is_conditional(&self, author: &UserId) -> bool {
         let is_reply = self.reply_to.as_ref().is_some_and(|to| !to.continues_thread_of(author));
         is_reply || self.quote.as_ref().is_some_and(|quote| quote.author != *author)
     }
 
-    /// The users, other than `author`, whom a post of `author` with this content may notify: those
-    /// it answers, quotes or mentions. Each once.
+    /// The users that a post of `author` with this content may notify: the authors of the parent
+    /// and the quoted post, and the mentioned users. Each once, and never `author`.
     #[must_use]
     pub fn notified(&self, author: &UserId) -> Vec<UserId> {
         let parent = self.reply_to.as_ref().map(|reply_to| &reply_to.parent);
@@ -149,20 +149,20 @@ impl Content {
         notified
     }
 
-    /// Whether an author who asks for `other` with the request id of this asks for the same post.
-    /// What was found in the text, and who was a user at the time, is no part of what they ask.
+    /// Whether two publishes with one request id request the same post. Facets that the server
+    /// found and the notified users are not part of a request.
     #[must_use]
-    pub fn asks_as(&self, other: &Self) -> bool {
+    pub fn is_same_request(&self, other: &Self) -> bool {
         let Self { text, reply_to, quote, attachments, langs, facets, mentioned: _ } = self;
         *text == other.text
             && *reply_to == other.reply_to
             && *quote == other.quote
             && *attachments == other.attachments
             && *langs == other.langs
-            && facets.ask_as(&other.facets)
+            && facets.is_same_request(&other.facets)
     }
 
-    /// The bytes of all its texts and names.
+    /// Bytes of all texts and user ids.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let reply_to = self
@@ -179,8 +179,8 @@ impl Content {
 }
 
 impl ReplyTo {
-    /// Whether a reply of `author`'s continues a thread of their own: one that they began, and
-    /// where they answer themselves.
+    /// Whether a reply of `author` continues a thread of their own: they published the root and the
+    /// parent.
     #[must_use]
     pub fn continues_thread_of(&self, author: &UserId) -> bool {
         self.parent.author == *author && self.root.author == *author
@@ -188,13 +188,13 @@ impl ReplyTo {
 }
 
 impl Post {
-    /// Its name.
+    /// The id of the post.
     #[must_use]
     pub fn id(&self) -> PostId {
         PostId(self.revision)
     }
 
-    /// It, and whose it is.
+    /// The id and the author.
     #[must_use]
     pub fn reference(&self) -> PostRef {
         PostRef { id: self.id(), author: self.author.clone() }

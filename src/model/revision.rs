@@ -1,38 +1,38 @@
-//! Places in the log.
+//! Revisions: positions in the log. Never bound to one log; a [`Cursor`](super::Cursor) is.
 
 use std::fmt;
 
-/// The place of a change in the one order of all changes: 1 for the first, and rising.
+/// The position of an event in the log: 1 for the first event, and one more for each next one.
 ///
-/// [`Revision::ZERO`] is the place before the first change, and no change has it.
+/// [`Revision::ZERO`] is the position before the first event. No event has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision(u64);
 
 impl Revision {
-    /// Before the first change.
+    /// The position before the first event.
     pub const ZERO: Self = Self(0);
-    /// After every change there can be.
+    /// The greatest position.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The place with this number.
+    /// The position with this number.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// The number of the position.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The place right after; [`Revision::MAX`] has none and stays.
+    /// The next position; [`Revision::MAX`] stays the same.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The place right before; [`Revision::ZERO`] has none and stays.
+    /// The position before; [`Revision::ZERO`] stays the same.
     #[must_use]
     pub const fn previous(self) -> Self {
         Self(self.0.saturating_sub(1))

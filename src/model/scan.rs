@@ -1,5 +1,5 @@
-//! Mentions, links and hashtags as they are found in a text whose author did not say what is what.
-//! Knows nobody: who is a user, the caller says.
+//! The scan for mentions, links and hashtags in a text whose author gave no facets. Never looks up
+//! a user by itself: the caller does.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -12,27 +12,27 @@ use super::mention;
 use super::visible::is_mark;
 use super::{PostText, UserId};
 
-/// The signs that a hashtag begins with: `#`, and the wide form that East Asian keyboards have.
+/// The signs of a hashtag: `#`, and its wide form on East Asian keyboards.
 const TAG_SIGNS: [char; 2] = ['#', '\u{ff03}'];
 
-/// What may be inside a hashtag, but not at its ends: joiners that some scripts need within words,
+/// Characters inside a hashtag, but not at its ends: joiners that some scripts need inside words,
 /// and the dots of Catalan and Japanese.
 const INSIDE_TAGS: [char; 4] = ['\u{200c}', '\u{200d}', '\u{b7}', '\u{30fb}'];
 
-/// How many names are looked up for one text: a dozen for each of the mentions that it may have. Texts
-/// of marks alone could ask for ten times as many.
-const LOOKS_MAX: usize = 12 * FACETS_MAX;
+/// Most lookups of names for one text: a dozen for each mention that it may have. A text of marks
+/// alone could need ten times as many.
+const LOOKUPS_MAX: usize = 12 * FACETS_MAX;
 
 /// A URL in a text.
 struct Url {
     range: Range<usize>,
-    /// Written with a scheme; else it only looks like a domain, with or without a path.
+    /// It has a scheme; otherwise it only looks like a domain, with or without a path.
     has_scheme: bool,
 }
 
 impl Facets {
-    /// Looks for mentions of those that `is_user` knows, links and hashtags in `text`: the first
-    /// ones, as many as a post may have.
+    /// Finds the mentions of users that `is_user` accepts, the links and the hashtags in `text`:
+    /// the first ones, as many as a post may have.
     ///
     /// - A link is a URL of `http` or `https`.
     /// - A mention is `@` and a name, not inside a URL and not as a part of an e-mail address.
@@ -44,7 +44,7 @@ impl Facets {
     /// use whimbrel::model::{Facets, Feature, PostText};
     ///
     /// let text = PostText::parse("@alice, see https://example.org/@bob #birds @nobody")?;
-    /// let facets = Facets::found_in(&text, |name| name.as_str() != "nobody");
+    /// let facets = Facets::scan(&text, |name| name.as_str() != "nobody");
     /// let found = facets.all().iter().map(|facet| match &facet.feature {
     ///     Feature::Mention(user) => format!("mention of {user}"),
     ///     Feature::Link(link) => format!("link to {}", link.as_str()),
@@ -61,21 +61,21 @@ impl Facets {
     /// # Ok::<(), whimbrel::model::TextError>(())
     /// ```
     #[must_use]
-    pub fn found_in(text: &PostText, is_user: impl Fn(&UserId) -> bool) -> Self {
+    pub fn scan(text: &PostText, is_user: impl Fn(&UserId) -> bool) -> Self {
         let text = text.as_str();
         let is_sign = |c: char| mention::SIGNS.contains(&c) || TAG_SIGNS.contains(&c);
-        // Most texts have nothing of all this.
+        // Most texts have none of them.
         if !text.contains("://") && !text.contains(is_sign) {
             return Self::default();
         }
-        let looks = Cell::new(0);
+        let lookups = Cell::new(0);
         let is_user = |name: &UserId| {
-            looks.set(looks.get() + 1);
-            looks.get() <= LOOKS_MAX && is_user(name)
+            lookups.set(lookups.get() + 1);
+            lookups.get() <= LOOKUPS_MAX && is_user(name)
         };
         let urls = urls(text);
         let mut facets: Vec<_> = urls.iter().filter_map(|url| link(text, url)).collect();
-        // Up to where mentions and hashtags were found, and mentions alone.
+        // The end of the last mention or hashtag, and the end of the last mention.
         let (mut free_from, mut mentioned_until) = (0, 0);
         for (at, sign) in text.match_indices(is_sign) {
             let is_in_url = urls.iter().any(|url| url.range.contains(&at));
@@ -84,7 +84,8 @@ impl Facets {
             }
             let from = at + sign.len();
             let is_mention = sign.starts_with(mention::SIGNS);
-            // A URL ends what is before it. What only looks like a domain may be a part of a name.
+            // A name or tag ends before a URL. A text that only looks like a domain may be part of
+            // it.
             let next = urls.iter().find(|url| url.has_scheme && url.range.start >= from);
             let after = &text[from..next.map_or(text.len(), |url| url.range.start)];
             let found = if is_mention {
@@ -102,16 +103,16 @@ impl Facets {
             }
         }
         facets.sort_unstable_by_key(|facet| facet.start);
-        Self::found(bounded(facets))
+        Self::from_scan(bounded(facets))
     }
 }
 
-/// The URLs in `text`, in order.
+/// The URLs in `text`, in the order of the text.
 fn urls(text: &str) -> Vec<Url> {
     let mut finder = LinkFinder::new();
     finder.kinds(&[LinkKind::Url]).url_must_have_scheme(false);
     let url = |found: linkify::Link<'_>| {
-        // What comes before a scheme's colon is no part of a domain with a path.
+        // A colon after a slash, a question mark or a hash does not end a scheme.
         let scheme = found.as_str().split_once("://").map(|(scheme, _)| scheme);
         let has_scheme = scheme.is_some_and(|scheme| !scheme.contains(['/', '?', '#']));
         Url { range: found.start()..found.end(), has_scheme }
@@ -119,17 +120,18 @@ fn urls(text: &str) -> Vec<Url> {
     finder.links(text).map(url).collect()
 }
 
-/// The link that `url` is, if it leads to the web.
+/// The facet of `url`; `None` if it has no scheme of the web.
 fn link(text: &str, url: &Url) -> Option<Facet> {
     let Range { start, end } = url.range;
-    let link = url.has_scheme.then(|| Link::of_iri(&text[start..end]))?;
+    let link = url.has_scheme.then(|| Link::from_iri(&text[start..end]))?;
     link.map(|link| Facet { start, end, feature: Feature::Link(link) })
 }
 
-/// The hashtag that follows a sign between `before` and `after`, and how many bytes it has.
+/// The hashtag after a sign between `before` and `after`, and its bytes in `after`.
 fn tag(before: &str, after: &str) -> Option<(Tag, usize)> {
     let of_tag = |c: char| c.is_alphanumeric() || c == '_' || is_mark(c);
-    // After an ampersand it is a character reference of HTML, after a slash a part of a path.
+    // After an ampersand the sign begins a character reference of HTML, after a slash a part of a
+    // path.
     let is_bound = |c: char| of_tag(c) || TAG_SIGNS.contains(&c) || c == '&' || c == '/';
     if before.ends_with(is_bound) {
         return None;
@@ -141,7 +143,7 @@ fn tag(before: &str, after: &str) -> Option<(Tag, usize)> {
     parsed.map(|parsed| (parsed, tag.len()))
 }
 
-/// As many of the first of `facets` as a post may have.
+/// The first of `facets`, as many as a post may have.
 fn bounded(mut facets: Vec<Facet>) -> Box<[Facet]> {
     facets.truncate(FACETS_MAX);
     let mut bytes = 0;

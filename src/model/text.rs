@@ -1,4 +1,4 @@
-//! What people write, and the ids that clients give their requests.
+//! Texts of posts, and request ids. A text is never changed: it is accepted as it is, or refused.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,54 +8,55 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::bounds::{REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX, TEXT_GRAPHEMES_MAX};
 use super::visible::has_visible;
 
-/// The text of a post: 1 to 3,000 bytes, at most 300 graphemes, no NUL, and something that a reader
-/// sees; or none, if there are attachments.
+/// The text of a post: 1 to 3,000 bytes, at most 300 graphemes, no NUL, and at least one visible
+/// character. Empty for a post that has only attachments.
 ///
-/// Its `Debug` shows only its length: what people write stays out of logs.
+/// `Debug` shows only the length, so that no text gets into the program's log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostText(Arc<str>);
 
-/// What makes a publish safe to repeat: 1 to 64 bytes without control characters, the author's own.
+/// A client's key for retries of a publish: 1 to 64 bytes without control characters. Unique per
+/// author.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(Arc<str>);
 
-/// Why a text cannot be posted, or cannot be a request id. Its `Display` says what would do.
+/// The rule that a text breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("must not be empty")]
     Empty,
     /// More bytes than allowed.
     #[error("must be at most {bytes_max} bytes long, not {bytes}")]
     TooManyBytes {
-        /// How long it is.
+        /// Bytes of the text.
         bytes: usize,
-        /// How long it may be.
+        /// Most bytes allowed.
         bytes_max: usize,
     },
     /// More graphemes than allowed.
     #[error("must have at most {graphemes_max} graphemes, not {graphemes}")]
     TooManyGraphemes {
-        /// How many it has.
+        /// Graphemes of the text.
         graphemes: usize,
-        /// How many it may have.
+        /// Most graphemes allowed.
         graphemes_max: usize,
     },
-    /// White space and invisible characters only.
-    #[error("must have something that a reader sees, but is invisible")]
+    /// Only white space and invisible characters.
+    #[error("must have a visible character, but has none")]
     Invisible,
-    /// A character that may not be there.
+    /// A character that is not allowed.
     #[error("must not have the character {character:?}, but has it at byte {at}")]
     BadCharacter {
         /// The character.
         character: char,
-        /// Where it is, counted in bytes from 0.
+        /// Its offset in bytes.
         at: usize,
     },
 }
 
 impl TextError {
-    /// The changing parts of its message, by name.
+    /// The parameters of the message, by name.
     #[must_use]
     pub fn parts(&self) -> Vec<(&'static str, String)> {
         match self {
@@ -76,10 +77,10 @@ impl TextError {
 }
 
 impl PostText {
-    /// Checks `text` and makes it a post's.
+    /// Checks the text of a post.
     ///
     /// # Errors
-    /// Says which rule `text` breaks.
+    /// The first rule that `text` breaks.
     ///
     /// # Examples
     /// ```
@@ -103,16 +104,16 @@ impl PostText {
         Ok(Self(text.into()))
     }
 
-    /// No text, for a post that has attachments instead.
+    /// The empty text, for a post that has only attachments.
     #[must_use]
-    pub fn none() -> Self {
+    pub fn empty() -> Self {
         Self("".into())
     }
 
-    /// A text that was parsed before it was stored. It is not checked again: to count the
-    /// graphemes of every post in a replay would be work for nothing.
+    /// A text from the log. It was parsed before it was stored, and is not checked again: a replay
+    /// would count the graphemes of every post in vain.
     #[must_use]
-    pub fn stored(text: &str) -> Self {
+    pub fn from_stored(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -130,10 +131,10 @@ impl fmt::Debug for PostText {
 }
 
 impl RequestId {
-    /// Checks `text` and makes it a request id.
+    /// Checks a request id.
     ///
     /// # Errors
-    /// Says which rule `text` breaks.
+    /// The first rule that `text` breaks.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         check(text, REQUEST_ID_BYTES_MAX, |character| !character.is_control())?;
         Ok(Self(text.into()))
@@ -146,7 +147,7 @@ impl RequestId {
     }
 }
 
-/// Fails for a text of more than `graphemes_max`.
+/// Fails if `text` has more than `graphemes_max` graphemes (UAX #29, extended grapheme clusters).
 pub(super) fn check_graphemes(text: &str, graphemes_max: usize) -> Result<(), TextError> {
     // A grapheme has at least a byte, so short texts need no counting.
     if text.len() > graphemes_max {
@@ -158,11 +159,12 @@ pub(super) fn check_graphemes(text: &str, graphemes_max: usize) -> Result<(), Te
     Ok(())
 }
 
-/// Fails for a text in which a reader sees nothing.
+/// Fails if `text` has no visible character.
 pub(super) fn check_visible(text: &str) -> Result<(), TextError> {
     if has_visible(text) { Ok(()) } else { Err(TextError::Invisible) }
 }
 
+/// Fails if `text` is empty, is longer than `bytes_max`, or has a character that is not `allowed`.
 pub(super) fn check(
     text: &str,
     bytes_max: usize,

@@ -1,33 +1,33 @@
-//! Names of users.
+//! User ids. Whether the user exists is never checked here.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::bounds::USER_ID_BYTES_MAX;
 
-/// What a user id may have in addition to letters and digits, set apart by spaces.
+/// The characters of user ids in addition to letters and digits, separated by spaces.
 const MARKS: &str = "! # $ % & ( ) * + , - . / : ; = ? @ [ ] ^ _ { | } ~";
 
-/// A user's name: 1 to 128 bytes of printable ASCII without space, quotes (`"`, `'`, `` ` ``), `\`,
-/// `<` and `>`; no `@` first, and at least one letter or digit.
+/// The id of a user: 1 to 128 bytes of printable ASCII without space, quotes (`"`, `'`, `` ` ``),
+/// `\`, `<` and `>`; not beginning with `@`, and with at least one letter or digit. Case matters.
 ///
-/// What identity providers issue fits: DIDs, UUIDs, numbers, handles, addresses of e-mail, Auth0's
+/// The ids of identity providers fit: DIDs, UUIDs, numbers, handles, e-mail addresses, Auth0's
 /// `auth0|123`, base64 (SAML's name ids, the `sub` of OpenID Connect), ARNs, SPIFFE ids and other
-/// URIs. What is left out has to be escaped wherever ids are quoted, and none of them issues it; an
-/// `@` first is how names are written in texts. Case matters. Cloning is cheap.
+/// URIs. None of them has the excluded characters, which need escaping wherever ids are quoted. A
+/// leading `@` marks a mention in a text. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
-/// Why a text is not a user id. Its `Display` says what one is.
+/// Why a text is not a user id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserIdError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("must not be empty: name a user")]
     Empty,
     /// Longer than [`USER_ID_BYTES_MAX`].
     #[error("must be at most {USER_ID_BYTES_MAX} bytes long, not {bytes}")]
     TooLong {
-        /// How long it is.
+        /// Bytes of the text.
         bytes: usize,
     },
     /// A character that user ids do not have.
@@ -36,16 +36,16 @@ pub enum UserIdError {
          something else at byte {at}"
     )]
     BadCharacter {
-        /// Where it is, counted in bytes from 0.
+        /// Its offset in bytes.
         at: usize,
     },
-    /// Only punctuation.
+    /// No letter and no digit.
     #[error("must have a letter or digit")]
     NoLetter,
 }
 
 impl UserIdError {
-    /// The changing parts of its message, by name.
+    /// The parameters of the message, by name.
     #[must_use]
     pub fn parts(&self) -> Vec<(&'static str, String)> {
         match self {
@@ -59,10 +59,10 @@ impl UserIdError {
 }
 
 impl UserId {
-    /// Checks `text` and makes it a user id.
+    /// Checks a user id.
     ///
     /// # Errors
-    /// Says which rule `text` breaks.
+    /// The first rule that `text` breaks.
     ///
     /// # Examples
     /// ```
@@ -96,7 +96,7 @@ impl UserId {
         Ok(Self(text.into()))
     }
 
-    /// The name as text.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,9 +1,9 @@
-//! Which characters leave a mark that a reader sees. Never says how one looks.
+//! Visible characters, by Unicode's tables. Never depends on a font.
 
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// Format characters that are drawn all the same: signs that are written around numbers
-/// (`Prepended_Concatenation_Mark` of Unicode's PropList).
+/// Format characters that are drawn: signs around numbers (`Prepended_Concatenation_Mark` of
+/// Unicode's PropList).
 const DRAWN_FORMATS: [(char, char); 7] = [
     ('\u{600}', '\u{605}'),
     ('\u{6dd}', '\u{6dd}'),
@@ -14,9 +14,9 @@ const DRAWN_FORMATS: [(char, char); 7] = [
     ('\u{110cd}', '\u{110cd}'),
 ];
 
-/// What is not drawn although its category is one of drawn characters: the rest of Unicode's
-/// `Default_Ignorable_Code_Point` (joiners, Hangul fillers, variation selectors, tags, and the
-/// places kept free for such), and letters and signs whose glyph is empty.
+/// Characters that are not drawn although their category is one of drawn characters: the rest of
+/// Unicode's `Default_Ignorable_Code_Point` (joiners, Hangul fillers, variation selectors, tags,
+/// and code points reserved for such), and letters and signs with an empty glyph.
 const BLANKS: [(char, char); 14] = [
     ('\u{34f}', '\u{34f}'),
     ('\u{115f}', '\u{1160}'),
@@ -36,16 +36,17 @@ const BLANKS: [(char, char); 14] = [
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Whether `text` has a character that a reader sees.
+/// Whether `text` has a visible character.
 ///
-/// White space, controls, what only changes other characters' form or direction, and blanks are
-/// not seen. A character that this version's tables do not have yet counts as seen: it may be a
-/// new letter or emoji.
+/// White space, control characters, characters that only change the form or direction of others,
+/// and blanks are invisible. A character that the tables of this version lack is visible: it may be
+/// a new letter or emoji.
 pub(super) fn has_visible(text: &str) -> bool {
     text.chars().any(is_visible)
 }
 
-/// Whether `character` is a mark on the letter before it, as accents and vowel signs are.
+/// Whether `character` belongs to the letter before it, as an accent or a vowel sign does
+/// (Unicode's category `Mark`).
 pub(super) fn is_mark(character: char) -> bool {
     !character.is_ascii() && character.general_category_group() == GeneralCategoryGroup::Mark
 }

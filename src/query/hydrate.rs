@@ -1,280 +1,183 @@
-//! PostCache as somebody sees them: which they see, and with which counts.
+//! Posts as a reader sees them: with their counts, and whether the reader likes or reposted them.
 //!
-//! Who is apart from nobody, as nearly all are, sees the counts that are stored. For others what
-//! those do whom they do not see is subtracted: one look for each of those, or one for each of what
-//! is counted, whichever are fewer. Both may be many only for somebody whom very many block.
+//! For a reader with no block in either direction, as nearly all are, the counts are the stored ones.
+//! For others, what is done by the users whom they do not see is subtracted: one lookup for each of
+//! those users, or one for each of what is counted, whichever are fewer. Both may be many only for
+//! somebody whom very many block.
 
 use std::sync::Arc;
 
 use super::results::{Counts, PostView};
+use super::scan::RecordScan;
+use super::{Source, Unanswered};
 use crate::model::{Post, PostId, UserId};
-use crate::state::reads::{ReadError, Reading};
-use crate::state::records::Order;
+use crate::state::State;
+use crate::state::records::ListOrder;
 use crate::state::records::record::{
     Key, Position, PostCounts, RepliesByUser, Subject, Table, Value,
 };
-use crate::state::records::scan::RecordScan;
 use crate::state::users::UserIx;
 use crate::state::visibility::Visibility;
-use crate::state::{State, TimelineEvent};
-use crate::storage;
 
 /// Records that are read at once.
-const AT_ONCE: usize = 1_024;
+const RECORDS_AT_ONCE: usize = 1_024;
 
-/// Somebody who reads.
+/// A reader.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Viewer<'a> {
-    hidden: &'a Visibility,
+pub(super) struct Viewer<'a> {
+    visibility: &'a Visibility,
     /// `None` if the log has not named them.
     user: Option<UserIx>,
 }
 
+/// The viewer named `user`.
+pub(super) fn viewer<'a>(state: &'a State, user: &UserId) -> Viewer<'a> {
+    Viewer { visibility: &state.visibility, user: state.users.get(user) }
+}
+
 impl<'a> Viewer<'a> {
     /// Whether they see what `other` does.
-    pub(crate) fn sees(self, other: UserIx) -> bool {
-        self.user.is_none_or(|user| !self.hidden.are_apart(user, other))
+    pub(super) fn sees(self, other: UserIx) -> bool {
+        self.user.is_none_or(|user| !self.visibility.is_blocked_either_way(user, other))
     }
 
-    /// No fewer than those whom they do not see.
-    pub(crate) fn apart_max(self) -> usize {
-        self.user.map_or(0, |user| self.hidden.apart_max(user))
+    /// Whether they see a post, which is there.
+    pub(super) fn sees_post(self, state: &State, post: &Post) -> bool {
+        // The log is ahead of the state by what is being applied.
+        post.revision <= state.applied()
+            && state.users.get(&post.author).is_none_or(|author| self.sees(author))
     }
 
-    /// Whom they do not see, each once, some at a time.
-    pub(crate) fn apart(self) -> impl Iterator<Item = Vec<UserIx>> + use<'a> {
-        self.user.into_iter().flat_map(move |user| self.hidden.apart_from(user))
-    }
-}
-
-impl State {
-    /// `posts`, which `viewer` sees, with what is counted of them; `None` if a part of that is not in
-    /// memory. Says nothing of whether they see them.
-    #[must_use]
-    pub fn post_views_at_hand(
-        &self,
-        viewer: &UserId,
-        posts: &[Arc<Post>],
-    ) -> Option<Vec<PostView>> {
-        let viewer = self.viewer(viewer);
-        let view = |post: &Arc<Post>| {
-            let counts = self.counts_at_hand(post.id())?;
-            if counts != PostCounts::default() && viewer.apart_max() > 0 {
-                return None;
-            }
-            let reacted = |table, count| match viewer.user {
-                Some(user) if count > 0 => {
-                    Some(self.facts.get_at_hand(Key::new(table, post.id(), user))?.is_some())
-                }
-                _ => Some(false),
-            };
-            let liked = reacted(Table::Like, counts.likes)?;
-            let reposted = reacted(Table::Repost, counts.reposts)?;
-            Some(PostView { post: Arc::clone(post), counts: counts.into(), liked, reposted })
-        };
-        posts.iter().map(view).collect()
+    /// At least the number of users whom they do not see.
+    pub(super) fn unseen_count_max(self) -> usize {
+        self.user.map_or(0, |user| self.visibility.blocked_count_max(user))
     }
 
-    /// Those of the posts named `ids` that there are and that `viewer` sees; `None` if a part of
-    /// that is not in memory.
-    #[must_use]
-    pub fn posts_seen_at_hand(&self, viewer: &UserId, ids: &[PostId]) -> Option<Vec<PostView>> {
-        let posts: Option<Vec<_>> = ids
-            .iter()
-            .filter(|id| self.hidden.retracted(id.revision()).is_none())
-            .map(|id| self.cached_post(id.revision()))
-            .collect();
-        let mut posts = posts?;
-        let seen_by = self.viewer(viewer);
-        posts.retain(|post| self.is_seen(seen_by, post));
-        self.post_views_at_hand(viewer, &posts)
-    }
-
-    /// Whether there is a post named `id`, and `viewer` sees it. May read the log, which blocks for a
-    /// moment.
-    ///
-    /// # Errors
-    /// The log is damaged or cannot be read.
-    pub fn is_post_seen(&self, viewer: &UserId, id: PostId) -> Result<bool, ReadError> {
-        if !self.has_applied(id.revision()) {
-            return Ok(false);
-        }
-        let happened = self.happened(&[id.revision()])?.pop().flatten();
-        Ok(match happened {
-            Some(TimelineEvent::Post(post)) => self.is_seen(self.viewer(viewer), &post),
-            _ => false,
-        })
-    }
-
-    pub(crate) fn viewer(&self, viewer: &UserId) -> Viewer<'_> {
-        Viewer { hidden: &self.hidden, user: self.ids.get(viewer) }
-    }
-
-    /// Whether `viewer` sees `post`, if it is there.
-    pub(crate) fn is_seen(&self, viewer: Viewer<'_>, post: &Post) -> bool {
-        // The log is ahead of the view by what is being applied.
-        post.revision <= self.applied()
-            && self.ids.get(&post.author).is_none_or(|author| viewer.sees(author))
-    }
-
-    fn counts_at_hand(&self, post: PostId) -> Option<PostCounts> {
-        let known = self.facts.get_at_hand(Key::of(Table::PostCounts, post));
-        let known = known.map(|counts| counts.map_or_else(PostCounts::default, Value::post_counts));
-        known.or_else(|| self.tallies.get(post.into()))
-    }
-
-    /// The stored counts of `posts`.
-    fn counts(&self, posts: &[Arc<Post>]) -> Result<Vec<PostCounts>, storage::Error> {
-        let mut counts: Vec<_> = posts.iter().map(|post| self.counts_at_hand(post.id())).collect();
-        let unknown: Vec<_> =
-            counts.iter().zip(posts).filter(|(counts, _)| counts.is_none()).collect();
-        let unknown: Vec<_> = unknown.into_iter().map(|(_, post)| post.id()).collect();
-        let generations: Vec<_> =
-            unknown.iter().map(|&post| self.tallies.generation(post.into())).collect();
-        let keys: Vec<_> = unknown.iter().map(|&post| Key::of(Table::PostCounts, post)).collect();
-        let mut read = self.facts.get_many(&keys)?.into_iter().zip(unknown).zip(generations).map(
-            |((value, post), generation)| {
-                let counts = value.map_or_else(PostCounts::default, Value::post_counts);
-                self.tallies.keep(post.into(), counts, generation);
-                counts
-            },
-        );
-        for counts in counts.iter_mut().filter(|counts| counts.is_none()) {
-            *counts = read.next();
-        }
-        Ok(counts.into_iter().flatten().collect())
+    /// The users whom they do not see, each once, some at a time.
+    pub(super) fn unseen(self) -> impl Iterator<Item = Vec<UserIx>> + use<'a> {
+        self.user.into_iter().flat_map(move |user| self.visibility.blocked_with(user))
     }
 }
 
-impl Reading<'_> {
-    /// As [`State::post_views_at_hand`]. May read the index.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn post_views(
-        &self,
-        viewer: &UserId,
-        posts: Vec<Arc<Post>>,
-    ) -> Result<Vec<PostView>, ReadError> {
-        self.views_for(self.viewer(viewer), posts)
-    }
-
-    /// Those of the posts named `ids` that there are and that `viewer` sees. May read the log and the
-    /// index.
-    ///
-    /// # Errors
-    /// The log or the index is damaged or cannot be read.
-    pub fn posts_seen(&self, viewer: &UserId, ids: &[PostId]) -> Result<Vec<PostView>, ReadError> {
-        let viewer = self.viewer(viewer);
-        let revisions = ids.iter().map(|id| id.revision());
-        let revisions: Vec<_> = revisions.filter(|&at| self.has_applied(at)).collect();
-        let posts = self.happened(&revisions)?.into_iter().filter_map(|happened| match happened {
-            Some(TimelineEvent::Post(post)) if self.is_seen(viewer, &post) => Some(post),
-            _ => None,
-        });
-        self.views_for(viewer, posts.collect())
-    }
-
-    /// `posts`, which `viewer` sees, with what is counted of them.
-    pub(crate) fn views_for(
-        &self,
-        viewer: Viewer<'_>,
-        posts: Vec<Arc<Post>>,
-    ) -> Result<Vec<PostView>, ReadError> {
-        let stored = self.counts(&posts)?;
-        let mut reactions = Vec::new();
-        if let Some(user) = viewer.user {
-            for (post, counts) in posts.iter().zip(&stored) {
-                let likes = (counts.likes > 0).then(|| Key::new(Table::Like, post.id(), user));
-                let reposts =
-                    (counts.reposts > 0).then(|| Key::new(Table::Repost, post.id(), user));
-                reactions.extend(likes.into_iter().chain(reposts));
-            }
+/// `posts`, which `viewer` sees, as they see them.
+///
+/// # Errors
+/// A count is not in memory; or the index cannot be read.
+pub(super) fn views(
+    source: &Source<'_>,
+    viewer: Viewer<'_>,
+    posts: Vec<Arc<Post>>,
+) -> Result<Vec<PostView>, Unanswered> {
+    let stored = stored_counts(source, &posts)?;
+    let mut reactions = Vec::new();
+    if let Some(user) = viewer.user {
+        for (post, counts) in posts.iter().zip(&stored) {
+            let likes = (counts.likes > 0).then(|| Key::new(Table::Like, post.id(), user));
+            let reposts = (counts.reposts > 0).then(|| Key::new(Table::Repost, post.id(), user));
+            reactions.extend(likes.into_iter().chain(reposts));
         }
-        let mut reactions = self.facts.get_many(&reactions)?.into_iter();
-        let mut reacted = |count| {
-            count > 0 && viewer.user.is_some() && reactions.next().is_some_and(|it| it.is_some())
-        };
-        let view = |(post, counts): (Arc<Post>, PostCounts)| {
-            let (liked, reposted) = (reacted(counts.likes), reacted(counts.reposts));
-            let counts = self.counts_for(viewer, post.id(), counts)?;
-            Ok(PostView { post, counts: counts.into(), liked, reposted })
-        };
-        posts.into_iter().zip(stored).map(view).collect()
     }
+    let mut reactions = source.records(&reactions)?.into_iter();
+    let mut reacted = |count| {
+        count > 0 && viewer.user.is_some() && reactions.next().is_some_and(|it| it.is_some())
+    };
+    let view = |(post, counts): (Arc<Post>, PostCounts)| {
+        let (liked, reposted) = (reacted(counts.likes), reacted(counts.reposts));
+        let counts = seen_counts(source, viewer, post.id(), counts)?;
+        Ok(PostView { post, counts: counts.into(), liked, reposted })
+    };
+    posts.into_iter().zip(stored).map(view).collect()
+}
 
-    /// `counts`, the stored ones of `post`, without what is done by those whom `viewer` does not
-    /// see.
-    fn counts_for(
-        &self,
-        viewer: Viewer<'_>,
-        post: PostId,
-        counts: PostCounts,
-    ) -> Result<PostCounts, ReadError> {
-        let mut seen = counts;
-        if viewer.apart_max() == 0 || counts == PostCounts::default() {
-            return Ok(seen);
-        }
-        let (subject, answers) =
-            (post.into(), u64::from(counts.replies) + u64::from(counts.quotes));
-        self.unseen(viewer, (Table::Like, Table::Likes, subject), counts.likes.into(), |_| {
-            subtract(&mut seen.likes, 1);
-        })?;
-        self.unseen(
-            viewer,
-            (Table::Repost, Table::Reposts, subject),
-            counts.reposts.into(),
-            |_| {
-                subtract(&mut seen.reposts, 1);
-            },
-        )?;
-        self.unseen(viewer, (Table::Answers, Table::Answerers, subject), answers, |value| {
-            let RepliesByUser { replies, quotes, .. } = value.answered();
-            subtract(&mut seen.replies, replies);
-            subtract(&mut seen.quotes, quotes);
-        })?;
-        Ok(seen)
+/// The stored counts of `posts`.
+fn stored_counts(source: &Source<'_>, posts: &[Arc<Post>]) -> Result<Vec<PostCounts>, Unanswered> {
+    let state = source.state;
+    let mut counts: Vec<_> = posts.iter().map(|post| cached_counts(state, post.id())).collect();
+    let unknown = counts.iter().zip(posts).filter(|(counts, _)| counts.is_none());
+    let unknown: Vec<_> = unknown.map(|(_, post)| post.id()).collect();
+    // Before the read: what is read after a change is not kept for older.
+    let generations: Vec<_> =
+        unknown.iter().map(|&post| state.counts.generation(post.into())).collect();
+    let keys: Vec<_> = unknown.iter().map(|&post| Key::of(Table::PostCounts, post)).collect();
+    let read = source.records(&keys)?.into_iter().zip(unknown).zip(generations);
+    let mut read = read.map(|((value, post), generation)| {
+        let counts = value.map_or_else(PostCounts::default, Value::post_counts);
+        state.counts.keep(post.into(), counts, generation);
+        counts
+    });
+    for counts in counts.iter_mut().filter(|counts| counts.is_none()) {
+        *counts = read.next();
     }
+    Ok(counts.into_iter().flatten().collect())
+}
 
-    /// What one table has about `subject` and each of those whom `viewer` does not see. The other
-    /// lists the users of whom the first has something, at most `count`.
-    ///
-    /// Whichever are fewer are gone through: those users, or those whom the viewer does not see.
-    pub(crate) fn unseen(
-        &self,
-        viewer: Viewer<'_>,
-        (by_user, list, subject): (Table, Table, Subject),
-        count: u64,
-        mut found: impl FnMut(Value),
-    ) -> Result<(), ReadError> {
-        let apart_max = viewer.apart_max();
-        if count == 0 || apart_max == 0 {
+fn cached_counts(state: &State, post: PostId) -> Option<PostCounts> {
+    let known = state.records.get_cached(Key::of(Table::PostCounts, post));
+    let known = known.map(|counts| counts.map_or_else(PostCounts::default, Value::post_counts));
+    known.or_else(|| state.counts.get(post.into()))
+}
+
+/// `counts`, the stored ones of `post`, without what is done by the users whom `viewer` does not see.
+fn seen_counts(
+    source: &Source<'_>,
+    viewer: Viewer<'_>,
+    post: PostId,
+    counts: PostCounts,
+) -> Result<PostCounts, Unanswered> {
+    let mut seen = counts;
+    if viewer.unseen_count_max() == 0 || counts == PostCounts::default() {
+        return Ok(seen);
+    }
+    let subject = post.into();
+    let replies = u64::from(counts.replies) + u64::from(counts.quotes);
+    let likes = (Table::Like, Table::Likes, subject);
+    unseen(source, viewer, likes, counts.likes.into(), |_| subtract(&mut seen.likes, 1))?;
+    let reposts = (Table::Repost, Table::Reposts, subject);
+    unseen(source, viewer, reposts, counts.reposts.into(), |_| subtract(&mut seen.reposts, 1))?;
+    unseen(source, viewer, (Table::Answers, Table::Answerers, subject), replies, |value| {
+        let RepliesByUser { replies, quotes, .. } = value.replies_by_user();
+        subtract(&mut seen.replies, replies);
+        subtract(&mut seen.quotes, quotes);
+    })?;
+    Ok(seen)
+}
+
+/// Calls `found` for the records of one table about `subject` and each of the users whom `viewer` does
+/// not see. The table `list` has the users of whom the first table has a record, at most `count`.
+///
+/// Whichever are fewer are gone through: those users, or those whom the viewer does not see.
+///
+/// # Errors
+/// A record is not in memory; the index cannot be read; or the caller has gone away.
+pub(super) fn unseen(
+    source: &Source<'_>,
+    viewer: Viewer<'_>,
+    (by_user, list, subject): (Table, Table, Subject),
+    count: u64,
+    mut found: impl FnMut(Value),
+) -> Result<(), Unanswered> {
+    let unseen_max = viewer.unseen_count_max();
+    if count == 0 || unseen_max == 0 {
+        return Ok(());
+    }
+    let mut look = |users: &[UserIx]| {
+        source.skip(users.len())?;
+        let keys: Vec<_> = users.iter().map(|&user| Key::new(by_user, subject, user)).collect();
+        source.records(&keys)?.into_iter().flatten().for_each(&mut found);
+        Ok(())
+    };
+    if unseen_max as u64 <= count {
+        return viewer.unseen().try_for_each(|users| look(&users));
+    }
+    let (order, first) = (ListOrder::OldestFirst, Position::FIRST);
+    let mut listed = RecordScan::new(source, (list, subject), order, first, RECORDS_AT_ONCE);
+    loop {
+        let some: Vec<_> =
+            listed.by_ref().take(RECORDS_AT_ONCE).collect::<Result<_, Unanswered>>()?;
+        let users = some.iter().map(|(_, value)| value.user());
+        look(&users.filter(|&user| !viewer.sees(user)).collect::<Vec<_>>())?;
+        if some.len() < RECORDS_AT_ONCE {
             return Ok(());
-        }
-        let mut look = |users: &[UserIx]| {
-            self.caller().check()?;
-            let key = |&user| Key::new(by_user, subject, user);
-            let keys: Vec<_> = users.iter().map(key).collect();
-            self.facts.get_many(&keys)?.into_iter().flatten().for_each(&mut found);
-            Ok(())
-        };
-        if apart_max as u64 <= count {
-            return viewer.apart().try_for_each(|users| look(&users));
-        }
-        let mut listed = RecordScan::new(
-            &self.facts,
-            (list, subject),
-            Order::OldestFirst,
-            Position::FIRST,
-            AT_ONCE,
-        );
-        loop {
-            let some: Vec<_> = listed.by_ref().take(AT_ONCE).collect::<Result<_, _>>()?;
-            let users = some.iter().map(|(_, value)| value.user());
-            look(&users.filter(|&user| !viewer.sees(user)).collect::<Vec<_>>())?;
-            if some.len() < AT_ONCE {
-                return Ok(());
-            }
         }
     }
 }

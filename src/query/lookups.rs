@@ -1,95 +1,184 @@
-//! What a change is decided by that may be in the index alone: looked up before the change joins the
-//! queue, where reading may take its time, and confirmed in it by memory alone.
-//!
-//! ```text
-//!   lookup: applied = r ──▶ memory, else the index ──▶ Evidence { found, as_of: r }
-//!   queue:  changed after r?  no ──▶ found
-//!                             yes, and memory has it ──▶ what memory has
-//!                             else ──▶ unknown: it has to be looked up again
-//! ```
+//! Reads for the write path: the values that a change is decided by, and the posts that it refers to.
 
-use crate::model::{PostId, Revision, UserId};
-use crate::state::State;
-use crate::state::records::record::{Key, Table, Value};
-use crate::storage;
+use std::sync::Arc;
 
-/// Something that a change is decided by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Question {
-    /// Since when the user likes the post.
-    Liked(PostId, UserId),
-    /// Since when the user reposts the post.
-    Reposted(PostId, UserId),
-    /// Up to where the user has seen what they were notified of.
-    Seen(UserId),
+use super::{Error, Query, Source, Unanswered, notifications};
+use crate::model::{Change, Content, Post, PostId, PostRef, RequestId, Revision, UserId};
+use crate::state::records::record::Value;
+use crate::state::{Evidence, Lookup, MissingEvent, TimelineEvent};
+
+/// The result of a [`Lookup`], for [`State::confirm`](crate::state::State::confirm).
+#[derive(Clone, Debug)]
+pub struct LookUp(pub Lookup);
+
+/// A post that is referred to, also if it was deleted since.
+///
+/// Fails with [`Error::PostNotFound`] if there never was such a post.
+#[derive(Clone, Copy, Debug)]
+pub struct FindPost(pub PostId);
+
+/// The post that was published at a revision, also if it was deleted since; `None` if it is erased.
+/// For its author.
+#[derive(Clone, Copy, Debug)]
+pub struct PublishedPost(pub Revision);
+
+/// The post that was published at a revision; `None` if it was deleted since.
+#[derive(Clone, Copy, Debug)]
+pub struct PostLeft(pub Revision);
+
+/// The use of a request id by an author; `None` if it is not remembered.
+#[derive(Clone, Debug)]
+pub struct FindRequest {
+    /// Whose.
+    pub author: UserId,
+    /// Which.
+    pub request_id: RequestId,
 }
 
-/// What was found when a [`Question`] was looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    found: Option<Revision>,
-    /// All that was applied up to here was taken into account; of what came later, perhaps some.
-    as_of: Revision,
+/// The newest notification of a user that is shown to them.
+#[derive(Clone, Debug)]
+pub struct NewestNotification(pub UserId);
+
+/// A post that is referred to.
+#[derive(Clone, Debug)]
+pub struct FoundPost {
+    /// Its id and author.
+    pub post: PostRef,
+    /// Its content; what an erasure leaves of it, if it is erased.
+    pub content: Content,
 }
 
-impl State {
-    /// The answer to `question`; `None` if memory does not know.
-    #[must_use]
-    pub fn look_up_at_hand(&self, question: &Question) -> Option<Evidence> {
-        let as_of = self.applied();
-        let found = match self.fact_of(question) {
-            None => None,
-            Some(key) => {
-                let at_hand = self.facts.get_at_hand(key);
-                at_hand.or_else(|| self.has_none_at_hand(key).then_some(None))?
-            }
-        };
-        Some(Evidence { found: found.map(Value::revision), as_of })
-    }
+/// The event for which a request id was used.
+#[derive(Clone, Debug)]
+pub struct UsedRequest {
+    /// Where it is.
+    pub revision: Revision,
+    /// What it is.
+    pub used_for: RequestUse,
+}
 
-    /// The answer to `question`. May read the index, which blocks for a moment.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn look_up(&self, question: &Question) -> Result<Evidence, storage::Error> {
-        let as_of = self.applied();
-        let found = match self.fact_of(question) {
+/// What a request id was used for.
+#[derive(Clone, Debug)]
+pub enum RequestUse {
+    /// A post with this content.
+    Post(Box<Content>),
+    /// A post that was deleted and is erased.
+    Erased,
+    /// Another request: the state cannot tell two apart that have the same hash.
+    Other,
+}
+
+impl Query for LookUp {
+    type Answer = Evidence;
+
+    fn answer(&self, source: &Source<'_>) -> Result<Evidence, Unanswered> {
+        // Read before the record: of what is applied later the record may have some.
+        let as_of = source.state.applied();
+        let found = match source.state.key_of(&self.0) {
             None => None,
-            Some(key) => self.facts.get(key)?.map(Value::revision),
+            Some(key) => match source.record(key) {
+                Err(Unanswered::NotInMemory) if source.state.has_none(key) => None,
+                found => found?.map(Value::revision),
+            },
         };
         Ok(Evidence { found, as_of })
     }
+}
 
-    /// The answer to `question` by now, from memory and from `evidence`, which was looked up for it;
-    /// `None` if something may have changed since that memory does not have any more. Of what is being
-    /// applied in this moment it says nothing.
-    #[must_use]
-    pub fn confirm(&self, question: &Question, evidence: Evidence) -> Option<Option<Revision>> {
-        // Of a user who is new nothing can be so.
-        let Some(key) = self.fact_of(question) else { return Some(None) };
-        if self.facts.changed_until(key) <= evidence.as_of {
-            return Some(evidence.found);
+impl Query for FindPost {
+    type Answer = FoundPost;
+
+    fn answer(&self, source: &Source<'_>) -> Result<FoundPost, Unanswered> {
+        let Self(id) = *self;
+        if !source.state.has_applied(id.revision()) {
+            return Err(Error::PostNotFound { post: id }.into());
         }
-        Some(self.facts.get_at_hand(key)?.map(Value::revision))
-    }
-
-    /// Whether memory, which has no fact at `key`, knows that there is none.
-    fn has_none_at_hand(&self, key: Key) -> bool {
-        let counts = || self.tallies.get(key.subject);
-        // Of a post that the index does not have, memory has dropped nothing.
-        let is_new = || self.facts.is_new(key.subject.revision());
-        match key.table {
-            Table::Like => is_new() || counts().is_some_and(|counts| counts.likes == 0),
-            Table::Repost => is_new() || counts().is_some_and(|counts| counts.reposts == 0),
-            _ => false,
+        // Cached by this read: whoever applies the change, or reads it, needs it next.
+        match source.events(&[id.revision()])?.pop() {
+            Some(TimelineEvent::Post(post)) => {
+                Ok(FoundPost { post: post.reference(), content: post.content.clone() })
+            }
+            Some(TimelineEvent::Other(Change::Erased { author, reply_to, quote, .. })) => {
+                // The cache has a deleted post as it will be once it is erased.
+                if let Some(found) = as_published(source, id)? {
+                    return Ok(found);
+                }
+                let content = Content::erased(reply_to, quote);
+                Ok(FoundPost { post: PostRef { id, author }, content })
+            }
+            _ => Err(Error::PostNotFound { post: id }.into()),
         }
     }
+}
 
-    fn fact_of(&self, question: &Question) -> Option<Key> {
-        Some(match question {
-            Question::Liked(post, user) => Key::new(Table::Like, *post, self.ids.get(user)?),
-            Question::Reposted(post, user) => Key::new(Table::Repost, *post, self.ids.get(user)?),
-            Question::Seen(user) => Key::of(Table::Seen, self.ids.get(user)?),
+/// The post as the log has it, if it is not erased there.
+fn as_published(source: &Source<'_>, id: PostId) -> Result<Option<FoundPost>, Unanswered> {
+    Ok(match source.log_event(id.revision())?.change {
+        Change::Publish { author, content, .. } => {
+            Some(FoundPost { post: PostRef { id, author }, content })
+        }
+        _ => None,
+    })
+}
+
+impl Query for PublishedPost {
+    type Answer = Option<Arc<Post>>;
+
+    fn answer(&self, source: &Source<'_>) -> Result<Option<Arc<Post>>, Unanswered> {
+        Ok(match source.events(&[self.0])?.pop() {
+            Some(TimelineEvent::Post(post)) => Some(post),
+            _ => None,
         })
+    }
+}
+
+impl Query for PostLeft {
+    type Answer = Option<Arc<Post>>;
+
+    fn answer(&self, source: &Source<'_>) -> Result<Option<Arc<Post>>, Unanswered> {
+        match source.events_left(&[self.0])?.pop().flatten() {
+            Some(TimelineEvent::Post(post)) => Ok(Some(post)),
+            Some(_) => Err(MissingEvent { revision: self.0 }.into()),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Query for FindRequest {
+    type Answer = Option<UsedRequest>;
+
+    fn answer(&self, source: &Source<'_>) -> Result<Option<UsedRequest>, Unanswered> {
+        let Some(revision) = source.state.requested(&self.author, &self.request_id) else {
+            return Ok(None);
+        };
+        let event = source.log_event(revision)?;
+        let is_it = |author: &UserId, found: Option<&RequestId>| {
+            *author == self.author && found.is_some_and(|found| *found == self.request_id)
+        };
+        let used_for = match event.change {
+            Change::Publish { author, content, request_id }
+                if is_it(&author, request_id.as_ref()) =>
+            {
+                RequestUse::Post(Box::new(content))
+            }
+            Change::Erased { author, request_id, .. } if is_it(&author, request_id.as_ref()) => {
+                RequestUse::Erased
+            }
+            // Another author's or request's, whose hash is the same.
+            Change::Publish { .. } | Change::Erased { .. } => RequestUse::Other,
+            // Published once more, the post would be there twice.
+            _ => return Err(MissingEvent { revision }.into()),
+        };
+        Ok(Some(UsedRequest { revision, used_for }))
+    }
+}
+
+impl Query for NewestNotification {
+    type Answer = Option<Revision>;
+
+    fn answer(&self, source: &Source<'_>) -> Result<Option<Revision>, Unanswered> {
+        let Some(user) = source.state.users.get(&self.0) else { return Ok(None) };
+        let newest = notifications::shown(source, user, Revision::MAX, 1).next().transpose()?;
+        Ok(newest.map(|(revision, _)| revision))
     }
 }

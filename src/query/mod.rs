@@ -1,27 +1,66 @@
-//! Queries: every read of the state.
+//! Queries: every read of the state, one question a file.
+//!
+//! ```text
+//!   a query ──▶ Reader::ask ──▶ Query::answer over a Source: memory alone
+//!                          └──▶ Query::answer over a Source: memory, the index and the log
+//! ```
+//!
+//! A query is a plain value with what is asked, and says in [`Query::answer`] how its answer is read
+//! from a [`Source`]. It is written once: the source decides whether that may block. Nothing here
+//! changes the state, and nothing here knows of gRPC.
 
 mod catch_up;
+mod error;
 mod feed;
 mod hydrate;
 mod lists;
 mod lookups;
 mod notifications;
 mod page;
+mod posts;
 mod profile;
+mod reader;
 mod results;
-pub(crate) mod source;
+mod scan;
+mod source;
 mod thread;
 
-pub use catch_up::consequences::{LaterReposts, Succession};
-pub use catch_up::feed::{Backlog, BacklogKind, BacklogQuery, Conditional, Spot};
-pub use catch_up::notifications::{Told, ToldBacklog, ToldQuery};
-pub use feed::home::{AuthorPageQuery, FeedPage, PageItem, PageQuery};
+pub use catch_up::feed::{Backlog, BacklogEntry, BacklogKind, FeedBacklog};
+pub(crate) use catch_up::feed::{ConditionalEvent, concern};
+pub(crate) use catch_up::notifications::is_still_shown;
+pub use catch_up::notifications::{NotificationBacklog, NotificationEvent};
+pub use catch_up::snapshot::{FeedSnapshot, NotificationSnapshot, SnapshotBounds};
+pub use error::{Error, Unanswered};
+pub use feed::author::AuthorFeed;
+pub use feed::consequences::LaterReposts;
+pub(crate) use feed::consequences::{Replacement, later_reposts, newest_unsettled, replacement};
+pub use feed::home::HomeFeed;
 pub use feed::merge;
-pub use lists::ListQuery;
-pub use lookups::{Evidence, Question};
-pub use notifications::NoticesQuery;
-pub use results::{
-    Counts, FeedItem, Gap, ListedUser, Notification, Notifications, Page, PagePosition, PostList,
-    PostView, Profile, Relationship, Thread, ThreadPost, UserList,
+pub(crate) use feed::rules::feed_authors;
+pub use lists::ListUsers;
+pub use lookups::{
+    FindPost, FindRequest, FoundPost, LookUp, NewestNotification, PostLeft, PublishedPost,
+    RequestUse, UsedRequest,
 };
-pub use thread::ThreadQuery;
+pub use notifications::ListNotifications;
+pub use posts::{GetPosts, ListPosts};
+pub use profile::{GetProfile, GetRelationships};
+pub use reader::Reader;
+pub use results::{
+    Counts, FeedItem, Gap, ListedUser, Notification, NotificationPage, Page, PagePosition,
+    PostList, PostView, Profile, Relationship, Thread, ThreadPost, UserList,
+};
+pub use source::Source;
+pub use thread::GetThread;
+
+/// A question about the state.
+pub trait Query: Send + 'static {
+    /// What is answered.
+    type Answer: Send + 'static;
+
+    /// Reads the answer from `source`.
+    ///
+    /// # Errors
+    /// The query is refused, `source` cannot be read, or it is memory alone and that is not enough.
+    fn answer(&self, source: &Source<'_>) -> Result<Self::Answer, Unanswered>;
+}

@@ -1,180 +1,180 @@
-//! What users are notified of: newest first, a page at a time, and how much of it is not seen yet.
+//! Notifications, newest first, a page at a time, and how many are not seen yet.
 //!
-//! New followers are known from who follows the user, everything else from the notices. Whatever
-//! was taken back is in neither; what was deleted, or is done by somebody whom the user hides, is
-//! left out when it is read.
+//! New followers come from the list of followers, all else from the notification records. What was
+//! taken back is in neither. What was deleted, or was done by a user whom the reader hides, is left out
+//! when it is read.
 
 use std::collections::HashMap;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use super::lists::page;
-use super::results::{Notification, Notifications, PagePosition};
-use crate::model::{Change, Post, PostId, Revision, UserId};
-use crate::state::reads::{MissingEvent, ReadError, Reading};
-use crate::state::records::record::{Key, NotificationRecord, Position, Table, Value};
-use crate::state::records::scan::RecordScan;
+use super::results::{Notification, NotificationPage, PagePosition};
+use super::scan::RecordScan;
+use super::{Query, Source, Unanswered, page};
+use crate::model::{Change, Event, Post, PostId, Revision, UserId};
+use crate::state::records::record::{
+    Key, NotificationKind, NotificationRecord, Position, Table, Value,
+};
 use crate::state::users::UserIx;
-use crate::state::{NotificationKind, State};
-use crate::storage;
+use crate::state::{MissingEvent, State};
 
-/// Which page of whose notifications.
+/// A page of the notifications of a user, newest first.
+///
+/// Fails if the position is not of this log.
 #[derive(Clone, Debug)]
-pub struct NoticesQuery {
+pub struct ListNotifications {
     /// Whose.
     pub user: UserId,
-    /// Where the page begins; `None` for the newest.
-    pub place: Option<PagePosition>,
     /// How many at most.
     pub items_max: usize,
+    /// Where the page begins; `None` for the newest.
+    pub position: Option<PagePosition>,
 }
 
-/// The notices of a user and their new followers, merged.
-struct Told<'a> {
-    notices: Peekable<RecordScan<'a>>,
+/// The notification records of a user and their new followers, merged.
+struct MergedNotifications<'a> {
+    records: Peekable<RecordScan<'a>>,
     followers: Peekable<RecordScan<'a>>,
 }
 
-impl NotificationKind {
-    /// Whether the change that it tells of published a post.
-    pub(crate) fn is_of_a_post(self) -> bool {
-        matches!(self, Self::Reply | Self::Quote | Self::Mention)
-    }
+impl Query for ListNotifications {
+    type Answer = NotificationPage;
 
-    /// Whether a change like this is what it tells of. An erased post is.
-    pub(crate) fn is_of(self, change: &Change) -> bool {
-        match self {
-            Self::Follow => matches!(change, Change::Follow { .. }),
-            Self::Like => matches!(change, Change::Like { .. }),
-            Self::Repost => matches!(change, Change::Repost { .. }),
-            Self::Reply | Self::Quote | Self::Mention => {
-                matches!(change, Change::Publish { .. } | Change::Erased { .. })
-            }
-        }
-    }
-}
-
-impl Reading<'_> {
-    /// A page of what a user is notified of. May read the log and the index.
-    ///
-    /// # Errors
-    /// The log or the index is damaged or cannot be read.
-    pub fn notifications(&self, query: &NoticesQuery) -> Result<Notifications, ReadError> {
-        let (at, before) = self.place(query.place);
-        let Some(user) = self.ids.get(&query.user) else {
-            let (page, seen_until) = (page(Vec::new(), None, at), Revision::ZERO);
-            return Ok(Notifications { page, unseen: 0, seen_until });
+    fn answer(&self, source: &Source<'_>) -> Result<NotificationPage, Unanswered> {
+        source.check_position(self.position)?;
+        let (at, before) = page::bounds(source.state, self.position);
+        let Some(user) = source.state.users.get(&self.user) else {
+            let (page, seen_until) = (page::page(Vec::new(), None, at), Revision::ZERO);
+            return Ok(NotificationPage { page, unseen: 0, seen_until });
         };
-        let seen_until = self.facts.get(Key::of(Table::Seen, user))?;
+        let seen_until = source.record(Key::of(Table::Seen, user))?;
         let seen_until = seen_until.map_or(Revision::ZERO, Value::revision);
-        let told = |revision, notice: NotificationRecord| {
-            self.is_told(user, revision, notice).then_some((revision, notice))
+        let keep = |revision, record: NotificationRecord| {
+            is_shown(source.state, user, revision, record).then_some((revision, record))
         };
-        let unseen = self
-            .all_notices(user, at.next(), query.items_max)
-            .take_while(|told| !matches!(told, Ok((revision, _)) if *revision <= seen_until));
-        let unseen = self.part_of(unseen, self.unseen_count_max, told)?.items.len();
+        let unseen = all(source, user, at.next(), self.items_max)
+            .take_while(|it| !matches!(it, Ok((revision, _)) if *revision <= seen_until));
+        let unseen = page::take(source, unseen, source.limits.unseen_count_max, keep)?.items.len();
         loop {
-            let rows = self.all_notices(user, before, query.items_max);
-            let listed = self.part_of(rows, query.items_max, told)?;
-            // Else the page would be short.
-            if let Some(items) = self.notified(&listed.items)? {
-                return Ok(Notifications {
-                    page: page(items, listed.next, at),
-                    unseen,
-                    seen_until,
-                });
+            let rows = all(source, user, before, self.items_max);
+            let listed = page::take(source, rows, self.items_max, keep)?;
+            // Without one of them the page would be short.
+            if let Some(items) = in_full(source, &listed.items)? {
+                let page = page::page(items, listed.next, at);
+                return Ok(NotificationPage { page, unseen, seen_until });
             }
         }
     }
 }
 
-impl State {
-    /// Whether `user` is told of what happened at `revision`: nothing of it was deleted, and they
-    /// do not hide who did it.
-    pub(crate) fn is_told(
-        &self,
-        user: UserIx,
-        revision: Revision,
-        notice: NotificationRecord,
-    ) -> bool {
-        let is_there = |revision| self.hidden.retracted(revision).is_none();
-        !self.hidden.is_hidden(user, notice.actor)
-            && (notice.post == Revision::ZERO || is_there(notice.post))
-            && (!notice.kind.is_of_a_post() || is_there(revision))
-    }
-
-    /// What `user` is told of that happened before `before`, newest first: of no more than may be
-    /// looked at.
-    pub(crate) fn told(
-        &self,
-        user: UserIx,
-        before: Revision,
-        items_max: usize,
-    ) -> impl Iterator<Item = Result<(Revision, NotificationRecord), storage::Error>> {
-        let all = self.all_notices(user, before, items_max).take(self.looks_max);
-        all.filter(move |told| match told {
-            Ok((revision, notice)) => self.is_told(user, *revision, *notice),
-            Err(_) => true,
-        })
-    }
-
-    /// Everything before `before` that `user` may be told of, newest first.
-    fn all_notices(&self, user: UserIx, before: Revision, items_max: usize) -> Told<'_> {
-        let listing = |table| self.newest((table, user.into()), before, items_max).peekable();
-        Told { notices: listing(Table::Notices), followers: listing(Table::Followers) }
-    }
-
-    /// What `told` says in full; `None` if a post was deleted in this moment.
-    fn notified(
-        &self,
-        told: &[(Revision, NotificationRecord)],
-    ) -> Result<Option<Vec<Notification>>, ReadError> {
-        let published = told.iter().filter(|(_, it)| it.kind.is_of_a_post());
-        let published: Vec<_> = published.map(|&(revision, _)| PostId::at(revision)).collect();
-        let Some(posts) = self.all_posts(&published)? else { return Ok(None) };
-        let mut posts: HashMap<Revision, Arc<Post>> =
-            posts.into_iter().map(|post| (post.revision, post)).collect();
-        let others = told.iter().filter(|(_, it)| !it.kind.is_of_a_post());
-        let others: Vec<_> = others.map(|&(revision, notice)| (revision, notice.kind)).collect();
-        let asked: Vec<_> = others.iter().map(|&(revision, _)| revision).collect();
-        let mut times = HashMap::new();
-        for (event, (revision, kind)) in self.log.get_many(&asked)?.into_iter().zip(others) {
-            let event = event.filter(|event| kind.is_of(&event.change));
-            times.insert(revision, event.ok_or(MissingEvent { revision })?.time);
-        }
-        let notification = |&(revision, notice): &(Revision, NotificationRecord)| {
-            let post = posts.remove(&revision);
-            let time = post.as_ref().map(|post| post.time);
-            Some(Notification {
-                revision,
-                time: time.or_else(|| times.get(&revision).copied())?,
-                kind: notice.kind,
-                actor: self.ids.name(notice.actor),
-                subject: (notice.post > Revision::ZERO).then(|| PostId::at(notice.post)),
-                post,
-            })
-        };
-        Ok(told.iter().map(notification).collect())
-    }
+/// Whether `user` is shown a notification of the event at `revision`: no post in it was deleted, and
+/// they do not hide its actor.
+pub(super) fn is_shown(
+    state: &State,
+    user: UserIx,
+    revision: Revision,
+    record: NotificationRecord,
+) -> bool {
+    !state.visibility.is_hidden(user, record.actor)
+        && (record.post == Revision::ZERO || !state.is_retracted(record.post))
+        && (!record.kind.is_of_a_post() || !state.is_retracted(revision))
 }
 
-impl Iterator for Told<'_> {
-    type Item = Result<(Revision, NotificationRecord), storage::Error>;
+/// The notifications before `before` that are shown to `user`, newest first: of no more than may be
+/// looked at.
+pub(super) fn shown<'a>(
+    source: &'a Source<'a>,
+    user: UserIx,
+    before: Revision,
+    items_max: usize,
+) -> impl Iterator<Item = Result<(Revision, NotificationRecord), Unanswered>> {
+    let all = all(source, user, before, items_max).take(source.looks_max());
+    all.filter(move |it| match it {
+        Ok((revision, record)) => is_shown(source.state, user, *revision, *record),
+        Err(_) => true,
+    })
+}
+
+/// All notifications of `user` before `before`, newest first, shown or not.
+fn all<'a>(
+    source: &'a Source<'a>,
+    user: UserIx,
+    before: Revision,
+    items_max: usize,
+) -> MergedNotifications<'a> {
+    let list =
+        |table| page::newest_first(source, (table, user.into()), before, items_max).peekable();
+    MergedNotifications { records: list(Table::Notices), followers: list(Table::Followers) }
+}
+
+impl Iterator for MergedNotifications<'_> {
+    type Item = Result<(Revision, NotificationRecord), Unanswered>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // Errors come first, as a place cannot be told from them.
-        let place = |row: Option<&Result<(Position, Value), storage::Error>>| {
-            row.map(|row| row.as_ref().map_or(Position::LAST, |&(place, _)| place))
+        // Errors come first: they have no position.
+        let position = |row: Option<&Result<(Position, Value), Unanswered>>| {
+            row.map(|row| row.as_ref().map_or(Position::LAST, |&(position, _)| position))
         };
-        if place(self.notices.peek()) >= place(self.followers.peek()) {
-            let notice = self.notices.next()?;
-            return Some(notice.map(|(place, value)| (place.revision(), value.notice())));
-        }
-        let follower = self.followers.next()?;
-        Some(follower.map(|(place, value)| {
-            let (kind, post) = (NotificationKind::Follow, Revision::ZERO);
-            (place.revision(), NotificationRecord { kind, actor: value.user(), post })
+        let (table, row) = if position(self.records.peek()) >= position(self.followers.peek()) {
+            (Table::Notices, self.records.next()?)
+        } else {
+            (Table::Followers, self.followers.next()?)
+        };
+        Some(row.map(|(position, value)| {
+            (position.revision(), NotificationRecord::from_row(table, value))
         }))
     }
+}
+
+/// The notifications with their times and posts; `None` if a post was deleted in this moment.
+fn in_full(
+    source: &Source<'_>,
+    listed: &[(Revision, NotificationRecord)],
+) -> Result<Option<Vec<Notification>>, Unanswered> {
+    let (of_posts, others): (Vec<_>, Vec<_>) =
+        listed.iter().copied().partition(|(_, record)| record.kind.is_of_a_post());
+    let ids: Vec<_> =
+        of_posts.iter().map(|&(revision, _)| PostId::from_revision(revision)).collect();
+    let Some(posts) = source.all_posts(&ids)? else { return Ok(None) };
+    let mut posts: HashMap<Revision, Arc<Post>> =
+        posts.into_iter().map(|post| (post.revision, post)).collect();
+    let revisions: Vec<_> = others.iter().map(|&(revision, _)| revision).collect();
+    let mut times = HashMap::new();
+    for (event, (revision, record)) in source.log_events(&revisions)?.into_iter().zip(others) {
+        check_kind(record.kind, revision, &event)?;
+        times.insert(revision, event.time);
+    }
+    let notification = |&(revision, record): &(Revision, NotificationRecord)| {
+        let post = posts.remove(&revision);
+        let time = post.as_ref().map(|post| post.time);
+        Some(Notification {
+            revision,
+            time: time.or_else(|| times.get(&revision).copied())?,
+            kind: record.kind,
+            actor: source.state.users.name(record.actor),
+            subject: record.subject(),
+            post,
+        })
+    };
+    Ok(listed.iter().map(notification).collect())
+}
+
+/// Checks that the log has an event of a notification's kind where the record says so.
+///
+/// # Errors
+/// It has another.
+pub(super) fn check_kind(
+    kind: NotificationKind,
+    revision: Revision,
+    event: &Event,
+) -> Result<(), MissingEvent> {
+    let is_of = match kind {
+        NotificationKind::Follow => matches!(event.change, Change::Follow { .. }),
+        NotificationKind::Like => matches!(event.change, Change::Like { .. }),
+        NotificationKind::Repost => matches!(event.change, Change::Repost { .. }),
+        NotificationKind::Reply | NotificationKind::Quote | NotificationKind::Mention => {
+            matches!(event.change, Change::Publish { .. } | Change::Erased { .. })
+        }
+    };
+    if is_of { Ok(()) } else { Err(MissingEvent { revision }) }
 }

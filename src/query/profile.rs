@@ -1,110 +1,121 @@
-//! Users in numbers, and what is between them.
+//! Users in numbers, and the relations between them.
 
-use super::hydrate::Viewer;
+use super::hydrate::{self, Viewer};
 use super::results::{Profile, Relationship};
-use crate::model::UserId;
-use crate::state::State;
-use crate::state::reads::{ReadError, Reading};
+use super::{Error, Query, Source, Unanswered};
+use crate::model::{Relation, UserId};
 use crate::state::records::record::{Key, Table, UserCounts, Value};
 use crate::state::users::UserIx;
 
-/// Followers that are looked at without asking whether anybody waits for that.
-const AT_ONCE: usize = 1_024;
+/// Followers that are gone through between two checks of the caller.
+const FOLLOWERS_AT_ONCE: usize = 1_024;
 
-impl State {
-    /// Whether one of the two blocks the other: then neither sees the other.
-    #[must_use]
-    pub fn are_apart(&self, one: &UserId, other: &UserId) -> bool {
-        let numbers = self.ids.get(one).zip(self.ids.get(other));
-        numbers.is_some_and(|(one, other)| self.hidden.are_apart(one, other))
-    }
-
-    /// What is between `user` and `other`.
-    #[must_use]
-    pub fn relationship(&self, user: &UserId, other: &UserId) -> Relationship {
-        let numbers = self.ids.get(user).zip(self.ids.get(other));
-        let is = |what: &dyn Fn(UserIx, UserIx) -> bool| {
-            numbers.is_some_and(|(user, other)| what(user, other))
-        };
-        Relationship {
-            user: other.clone(),
-            following: is(&|user, other| self.graph.edge(user, other).is_some()),
-            followed_by: is(&|user, other| self.graph.edge(other, user).is_some()),
-            blocking: is(&|user, other| self.hidden.blocked_since(user, other).is_some()),
-            blocked_by: is(&|user, other| self.hidden.blocked_since(other, user).is_some()),
-            muting: is(&|user, other| self.hidden.muted_since(user, other).is_some()),
-        }
-    }
-
-    /// `user` in numbers, as `viewer` sees them; `None` if a part of that is not in memory, or takes
-    /// long.
-    #[must_use]
-    pub fn profile_at_hand(&self, viewer: &UserId, user: &UserId) -> Option<Profile> {
-        if self.viewer(viewer).apart_max() > 0 {
-            return None;
-        }
-        let Some(number) = self.ids.get(user) else { return Some(self.profile_of_all(user, None)) };
-        let counts = self.facts.get_at_hand(Key::of(Table::UserCounts, number))?;
-        Some(self.profile_of_all(user, counts))
-    }
-
-    /// `user` in numbers, as somebody sees them who is apart from nobody.
-    fn profile_of_all(&self, user: &UserId, counts: Option<Value>) -> Profile {
-        let UserCounts { posts, likes } =
-            counts.map_or_else(UserCounts::default, Value::user_counts);
-        Profile {
-            user: user.clone(),
-            followers: self.follower_count(user) as u64,
-            following: self.followee_count(user) as u64,
-            posts,
-            likes_received: likes,
-        }
-    }
+/// A user in numbers, as the viewer sees them.
+///
+/// Fails with [`Error::Blocked`] if they do not see each other.
+#[derive(Clone, Debug)]
+pub struct GetProfile {
+    /// Who reads.
+    pub viewer: UserId,
+    /// Whose profile.
+    pub user: UserId,
 }
 
-impl Reading<'_> {
-    /// As [`State::profile_at_hand`]. May read the index.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn profile(&self, viewer: &UserId, user: &UserId) -> Result<Profile, ReadError> {
-        let Some(number) = self.ids.get(user) else { return Ok(self.profile_of_all(user, None)) };
-        let counts = self.facts.get(Key::of(Table::UserCounts, number))?;
-        let mut profile = self.profile_of_all(user, counts);
-        let viewer = self.viewer(viewer);
+/// The relations between a user and others, in the order of the others.
+#[derive(Clone, Debug)]
+pub struct GetRelationships {
+    /// The user.
+    pub user: UserId,
+    /// The others.
+    pub others: Vec<UserId>,
+}
 
-        let unseen = self.unseen_followers(viewer, number)?;
+impl Query for GetProfile {
+    type Answer = Profile;
+
+    fn answer(&self, source: &Source<'_>) -> Result<Profile, Unanswered> {
+        let state = source.state;
+        if state.is_blocked_either_way(&self.viewer, &self.user) {
+            let (user, other) = (self.viewer.clone(), self.user.clone());
+            return Err(Error::Blocked { user, other }.into());
+        }
+        let mut profile = Profile {
+            user: self.user.clone(),
+            followers: 0,
+            following: 0,
+            posts: 0,
+            likes_received: 0,
+        };
+        let Some(number) = state.users.get(&self.user) else { return Ok(profile) };
+        let counts = source.record(Key::of(Table::UserCounts, number))?;
+        let counts = counts.map_or_else(UserCounts::default, Value::user_counts);
+        (profile.posts, profile.likes_received) = (counts.posts, counts.likes);
+        profile.followers = state.graph.follower_count(number) as u64;
+        profile.following = state.graph.followee_count(number) as u64;
+
+        let viewer = hydrate::viewer(state, &self.viewer);
+        if viewer.unseen_count_max() == 0 {
+            return Ok(profile);
+        }
+        // Each is subtracted from what was counted before: what came in between may be more.
+        let unseen = unseen_followers(source, viewer, number)?;
         profile.followers = profile.followers.saturating_sub(unseen);
-        let followees = self.graph.edges(number);
+        let followees = state.graph.edges(number);
         let unseen = followees.iter().filter(|edge| !viewer.sees(edge.followee)).count();
         profile.following = profile.following.saturating_sub(unseen as u64);
         let tables = (Table::Likings, Table::Likers, number.into());
-        let mut unseen = 0;
-        self.unseen(viewer, tables, profile.likes_received, |value| unseen += value.liked().posts)?;
-        // Each is subtracted from what was counted before: what came in between may be more.
-        profile.likes_received = profile.likes_received.saturating_sub(unseen);
+        let (likes, mut unseen) = (profile.likes_received, 0);
+        hydrate::unseen(source, viewer, tables, likes, |value| {
+            unseen += value.likes_by_user().posts;
+        })?;
+        profile.likes_received = likes.saturating_sub(unseen);
         Ok(profile)
     }
+}
 
-    /// How many of those who follow `user` the `viewer` does not see: of the followers or of those
-    /// whom the viewer does not see, whichever are fewer are looked at.
-    fn unseen_followers(&self, viewer: Viewer<'_>, user: UserIx) -> Result<u64, ReadError> {
-        let (mut unseen, mut after) = (0, None);
-        if viewer.apart_max() <= self.graph.follower_count(user) {
-            for apart in viewer.apart() {
-                self.caller().check()?;
-                unseen += apart.iter().filter(|&&it| self.graph.edge(it, user).is_some()).count();
-            }
-            return Ok(unseen as u64);
+impl Query for GetRelationships {
+    type Answer = Vec<Relationship>;
+
+    fn answer(&self, source: &Source<'_>) -> Result<Vec<Relationship>, Unanswered> {
+        let (state, user) = (source.state, &self.user);
+        let holds = |relation: fn(UserId, UserId) -> Relation, one: &UserId, other: &UserId| {
+            state.since(&relation(one.clone(), other.clone())).is_some()
+        };
+        let relationship = |other: &UserId| Relationship {
+            user: other.clone(),
+            following: holds(Relation::Follow, user, other),
+            followed_by: holds(Relation::Follow, other, user),
+            blocking: holds(Relation::Block, user, other),
+            blocked_by: holds(Relation::Block, other, user),
+            muting: holds(Relation::Mute, user, other),
+        };
+        Ok(self.others.iter().map(relationship).collect())
+    }
+}
+
+/// How many of `user`'s followers the `viewer` does not see: of the followers or of the users whom
+/// the viewer does not see, whichever are fewer are gone through.
+fn unseen_followers(
+    source: &Source<'_>,
+    viewer: Viewer<'_>,
+    user: UserIx,
+) -> Result<u64, Unanswered> {
+    let graph = &source.state.graph;
+    let (mut unseen, mut after) = (0, None);
+    if viewer.unseen_count_max() <= graph.follower_count(user) {
+        for users in viewer.unseen() {
+            source.skip(users.len())?;
+            unseen += users.iter().filter(|&&it| graph.edge(it, user).is_some()).count();
         }
-        loop {
-            self.caller().check()?;
-            let followers = self.graph.followers(user, after, AT_ONCE);
-            unseen += followers.iter().filter(|&&it| !viewer.sees(it)).count();
-            after = followers.last().copied();
-            if after.is_none() {
-                return Ok(unseen as u64);
-            }
+        return Ok(unseen as u64);
+    }
+    loop {
+        let followers = graph.followers(user, after, FOLLOWERS_AT_ONCE);
+        source.skip(followers.len())?;
+        unseen += followers.iter().filter(|&&it| !viewer.sees(it)).count();
+        after = followers.last().copied();
+        if after.is_none() {
+            return Ok(unseen as u64);
         }
     }
 }

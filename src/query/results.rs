@@ -58,7 +58,7 @@ pub struct FeedItem {
     /// Its place in the feed: that of the post, or of the repost.
     pub revision: Revision,
     /// The post.
-    pub view: PostView,
+    pub post: PostView,
     /// Who reposted it, if that is why it is here.
     pub reposted_by: Option<UserId>,
 }
@@ -189,7 +189,7 @@ pub struct Notification {
 
 /// A page of what a user is told of.
 #[derive(Debug)]
-pub struct Notifications {
+pub struct NotificationPage {
     /// The notifications.
     pub page: Page<Notification>,
     /// How many the user has not seen, counted up to a limit.

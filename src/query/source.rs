@@ -1,165 +1,304 @@
-//! What is asked for where memory ends: nothing, or the index.
+//! The source of an answer: memory alone, or memory with the index and the log behind it.
 //!
-//! A read is written once and made in two ways. The one never blocks, and ends where it would have
-//! to; the other reads the index.
+//! A query is written once and answered from either. Memory alone never blocks: it gives
+//! [`Unanswered::NotInMemory`] where it would have to, or where a query goes through so much that it
+//! would hold up other calls of the thread. The other source blocks while it reads the index and the
+//! log, and ends when the caller goes away.
+//!
+//! Decides nothing about what a reader sees.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::model::{Change, Mark, MarkKind, Revision};
-use crate::state::TimelineEvent;
-use crate::state::caches::posts::PostCache;
-use crate::state::reads::{Cancellation, MissingEvent, ReadError};
-use crate::state::timelines::posts::PostTimelines;
+use super::Unanswered;
+use super::reader::Cancellation;
+use super::results::PagePosition;
+use crate::config::Limits;
+use crate::model::{Change, Event, Mark, MarkKind, Post, PostId, Revision};
+use crate::state::records::ListOrder;
+use crate::state::records::record::{Key, Position, Subject, Table, Value};
+use crate::state::timelines::posts::MarkLookup;
 use crate::state::users::UserIx;
-use crate::storage::{self, Index, Snapshot, TimelineKind};
+use crate::state::{MissingEvent, State, TimelineEvent};
+use crate::storage::{self, Snapshot, TimelineKind};
 
-/// Marks read from the index at once: one place of a table costs nearly as much as its next
-/// few.
-const READ_AHEAD: usize = 8;
-/// Marks of an author that are taken into memory at once.
-const TAKEN_IN: usize = 16;
+/// Marks read from the index at once: one position of a table costs nearly as much as its next few.
+const READ_AHEAD_MARKS: usize = 8;
+/// Older marks of an author that are taken into memory at once.
+const CACHED_MARKS: usize = 16;
 /// Events read from the log at once: some pages of it.
 const READ_EVENTS: usize = 64;
-/// How much may be passed over, or looked through once more, by a read that must not take long: a
-/// hundred microseconds' worth.
-const PASSED_OVER_MAX: usize = 512;
+/// Marks and rows that a query may go through in vain on a thread that must not block: a hundred
+/// microseconds' worth.
+const SKIPPED_MAX: usize = 512;
 
-/// What knows the marks that memory does not have.
-pub(crate) trait Beyond {
-    /// Why it does not say.
-    type Error;
-
-    /// The newest post of `author`'s before `before`. MemoryStore has all after `until`.
-    fn newest_before(
-        &self,
-        author: UserIx,
-        before: Mark,
-        until: Mark,
-    ) -> Result<Option<Mark>, Self::Error>;
-
-    /// The oldest mark of `user`'s after `after`. MemoryStore has all after `until`.
-    fn oldest_after(
-        &self,
-        history: TimelineKind,
-        user: UserIx,
-        after: Mark,
-        until: Mark,
-    ) -> Result<Option<Mark>, Self::Error>;
-
-    /// What happened at `revision`, if that is in memory.
-    fn at_hand(&self, revision: Revision) -> Option<TimelineEvent>;
-
-    /// How many events are best asked for at once.
-    fn events_at_once(&self) -> usize;
-
-    /// What happened at each of `marks`, none of which is a change. It is what the mark says, unless
-    /// it was erased since.
-    fn happened(&self, marks: &[Mark]) -> Result<Vec<TimelineEvent>, Self::Error>;
-
-    /// How many marks may be looked at for one page.
-    fn looks_max(&self) -> usize;
-
-    /// Says that `count` marks were looked at which lead to nothing.
-    fn pass_over(&self, count: usize) -> Result<(), Self::Error>;
-}
-
-/// Ends the read.
+/// The source of an answer. For one query.
 #[derive(Debug)]
-pub(crate) struct MemoryOnly<'a> {
-    posts: &'a PostCache,
-    looks_max: usize,
-    passed_over: Cell<usize>,
+pub struct Source<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) limits: &'a Limits,
+    /// `None`: memory alone.
+    disk: Option<Disk>,
+    skipped: Cell<usize>,
 }
 
-impl<'a> MemoryOnly<'a> {
-    pub(crate) fn new(posts: &'a PostCache, looks_max: usize) -> Self {
-        Self { posts, looks_max, passed_over: Cell::new(0) }
-    }
-}
-
-/// What was asked for is not in memory.
+/// What one query has read of the index.
 #[derive(Debug)]
-pub(crate) struct NotAtHand;
-
-impl Beyond for MemoryOnly<'_> {
-    type Error = NotAtHand;
-
-    fn newest_before(&self, _: UserIx, _: Mark, _: Mark) -> Result<Option<Mark>, NotAtHand> {
-        Err(NotAtHand)
-    }
-
-    fn oldest_after(
-        &self,
-        _: TimelineKind,
-        _: UserIx,
-        _: Mark,
-        _: Mark,
-    ) -> Result<Option<Mark>, NotAtHand> {
-        Err(NotAtHand)
-    }
-
-    fn at_hand(&self, revision: Revision) -> Option<TimelineEvent> {
-        self.posts.cached(revision)
-    }
-
-    fn events_at_once(&self) -> usize {
-        1
-    }
-
-    fn happened(&self, _: &[Mark]) -> Result<Vec<TimelineEvent>, NotAtHand> {
-        Err(NotAtHand)
-    }
-
-    fn looks_max(&self) -> usize {
-        self.looks_max
-    }
-
-    fn pass_over(&self, count: usize) -> Result<(), NotAtHand> {
-        let passed_over = self.passed_over.get() + count;
-        self.passed_over.set(passed_over);
-        if passed_over > PASSED_OVER_MAX { Err(NotAtHand) } else { Ok(()) }
-    }
-}
-
-/// ReadPool the index and the log, and blocks while it does. For one read of a feed.
-#[derive(Debug)]
-pub(crate) struct FromIndex<'a> {
-    /// Without an index memory has everything, and nothing is asked for.
-    index: Option<&'a Index>,
-    posts_of: &'a PostTimelines,
-    posts: &'a PostCache,
-    looks_max: usize,
+struct Disk {
     caller: Cancellation,
-    snapshot: RefCell<Option<Snapshot<'a>>>,
-    /// By user: what was read and not asked for yet, the oldest last.
+    snapshot: RefCell<Option<Snapshot>>,
+    /// Marks that were read and not asked for yet, by user, the oldest last.
     ahead: RefCell<HashMap<(TimelineKind, UserIx), Vec<Mark>>>,
-    /// By author: the same of those that are read backwards, the newest last; they have all before
-    /// the mark.
+    /// The same for reading backwards, the newest last: all before the mark.
     behind: RefCell<HashMap<UserIx, (Mark, Vec<Mark>)>>,
 }
 
-impl<'a> FromIndex<'a> {
-    pub(crate) fn new(
-        index: Option<&'a Index>,
-        (posts_of, posts): (&'a PostTimelines, &'a PostCache),
-        looks_max: usize,
-        caller: Cancellation,
-    ) -> Self {
-        let (ahead, behind) = (RefCell::default(), RefCell::default());
-        let snapshot = RefCell::default();
-        Self { index, posts_of, posts, looks_max, caller, snapshot, ahead, behind }
+impl<'a> Source<'a> {
+    pub(super) fn memory(state: &'a State, limits: &'a Limits) -> Self {
+        Self { state, limits, disk: None, skipped: Cell::new(0) }
     }
 
-    /// ReadPool the tables as they are at some moment since they were complete until `until`: memory
-    /// may have dropped all up to there.
+    pub(super) fn with_index(state: &'a State, limits: &'a Limits, caller: Cancellation) -> Self {
+        let (ahead, behind) = (RefCell::default(), RefCell::default());
+        let disk = Disk { caller, snapshot: RefCell::default(), ahead, behind };
+        Self { state, limits, disk: Some(disk), skipped: Cell::new(0) }
+    }
+
+    /// Whether it reads nothing but memory.
+    #[must_use]
+    pub fn is_memory(&self) -> bool {
+        self.disk.is_none()
+    }
+
+    /// Marks and rows that a page may go through.
+    pub(crate) fn looks_max(&self) -> usize {
+        self.limits.page_scan_entries_max.max(1)
+    }
+
+    /// To be called for `count` marks or rows that were gone through in vain.
+    ///
+    /// # Errors
+    /// The caller has gone away; or it is too much for a thread that must not block.
+    pub(crate) fn skip(&self, count: usize) -> Result<(), Unanswered> {
+        if let Some(disk) = &self.disk {
+            return Ok(disk.caller.check()?);
+        }
+        let skipped = self.skipped.get() + count;
+        self.skipped.set(skipped);
+        if skipped > SKIPPED_MAX { Err(Unanswered::NotInMemory) } else { Ok(()) }
+    }
+
+    /// Checks that a list can go on at `position`: after a restore from an older backup its items may
+    /// be others.
+    ///
+    /// # Errors
+    /// It is beyond the log, or before what is kept of it.
+    pub(crate) fn check_position(&self, position: Option<PagePosition>) -> Result<(), Unanswered> {
+        let at = position.map(|position| self.state.cursor_after(position.at));
+        at.map_or(Ok(()), |at| Ok(at.check(&self.state.log_extent())?))
+    }
+
+    /// The newest mark of `author`'s posts before `before`.
+    ///
+    /// # Errors
+    /// It is not in memory; or the index cannot be read.
+    pub(crate) fn newest_before(
+        &self,
+        author: UserIx,
+        before: Mark,
+    ) -> Result<Option<Mark>, Unanswered> {
+        match (self.state.post_timelines.newest_before(author, before), &self.disk) {
+            (MarkLookup::Here(found), _) => Ok(found),
+            (MarkLookup::InIndex(_), None) => Err(Unanswered::NotInMemory),
+            (MarkLookup::InIndex(until), Some(disk)) => {
+                disk.newest_before(self.state, author, before, until)
+            }
+        }
+    }
+
+    /// The oldest mark of `user`'s after `after`.
+    ///
+    /// # Errors
+    /// It is not in memory; or the index cannot be read.
+    pub(crate) fn oldest_after(
+        &self,
+        kind: TimelineKind,
+        user: UserIx,
+        after: Mark,
+    ) -> Result<Option<Mark>, Unanswered> {
+        let (cached, lookup) = match kind {
+            TimelineKind::Posts => (None, self.state.post_timelines.oldest_after(user, after)),
+            TimelineKind::Changes => self.state.change_timelines.oldest_after(user, after),
+        };
+        match (lookup, &self.disk) {
+            (MarkLookup::Here(found), _) => Ok(found),
+            (MarkLookup::InIndex(_), None) => Err(Unanswered::NotInMemory),
+            (MarkLookup::InIndex(until), Some(disk)) => {
+                let indexed = disk.oldest_after(self.state, kind, user, after, until)?;
+                Ok(indexed.or(cached))
+            }
+        }
+    }
+
+    /// The event at `revision`, if it is in memory.
+    pub(crate) fn cached_event(&self, revision: Revision) -> Option<TimelineEvent> {
+        self.state.posts.cached(revision)
+    }
+
+    /// How many events are best read at once.
+    pub(crate) fn events_at_once(&self) -> usize {
+        if self.is_memory() { 1 } else { READ_EVENTS }
+    }
+
+    /// The events at `revisions`, all of which are applied.
+    ///
+    /// # Errors
+    /// One is not in memory; or the log cannot be read or lacks one.
+    pub(crate) fn events(&self, revisions: &[Revision]) -> Result<Vec<TimelineEvent>, Unanswered> {
+        if self.is_memory() {
+            let cached = revisions.iter().map(|&revision| self.cached_event(revision));
+            return cached.collect::<Option<_>>().ok_or(Unanswered::NotInMemory);
+        }
+        Ok(self.state.posts.get_many(revisions)?)
+    }
+
+    /// The events of `marks`, each of the mark's kind or erased since.
+    ///
+    /// # Errors
+    /// One is not in memory; or the log cannot be read, lacks one, or has one of another kind.
+    pub(crate) fn events_of(&self, marks: &[Mark]) -> Result<Vec<TimelineEvent>, Unanswered> {
+        let revisions: Vec<_> = marks.iter().map(|mark| mark.revision()).collect();
+        let events = self.events(&revisions)?;
+        match events.iter().zip(marks).find(|(event, mark)| !is_of(mark.kind(), event)) {
+            Some((_, mark)) => Err(MissingEvent { revision: mark.revision() }.into()),
+            None => Ok(events),
+        }
+    }
+
+    /// The events at `revisions`, all of which are applied: `None` for what was deleted or taken back.
+    ///
+    /// # Errors
+    /// As [`Source::events`].
+    pub(crate) fn events_left(
+        &self,
+        revisions: &[Revision],
+    ) -> Result<Vec<Option<TimelineEvent>>, Unanswered> {
+        let events = self.events(revisions)?;
+        // Checked after the read: a cache may give what was deleted meanwhile.
+        let is_left = |&revision: &Revision| !self.state.is_retracted(revision);
+        let left = |(event, revision)| is_left(revision).then_some(event);
+        Ok(events.into_iter().zip(revisions).map(left).collect())
+    }
+
+    /// The posts named `ids`, none of which was deleted a moment ago; `None` if one is now.
+    ///
+    /// # Errors
+    /// As [`Source::events`]; or the log has something else there.
+    pub(crate) fn all_posts(&self, ids: &[PostId]) -> Result<Option<Vec<Arc<Post>>>, Unanswered> {
+        let revisions: Vec<_> = ids.iter().map(|id| id.revision()).collect();
+        let mut posts = Vec::with_capacity(revisions.len());
+        for (event, &revision) in self.events_left(&revisions)?.into_iter().zip(&revisions) {
+            match event {
+                Some(TimelineEvent::Post(post)) => posts.push(post),
+                None => return Ok(None),
+                Some(_) => return Err(MissingEvent { revision }.into()),
+            }
+        }
+        Ok(Some(posts))
+    }
+
+    /// The event at `revision`, of any kind, as the log has it.
+    ///
+    /// # Errors
+    /// Memory has none of these; or the log cannot be read or lacks it.
+    pub(crate) fn log_event(&self, revision: Revision) -> Result<Event, Unanswered> {
+        if self.is_memory() {
+            return Err(Unanswered::NotInMemory);
+        }
+        let event = self.state.log.get(revision)?;
+        event.ok_or_else(|| MissingEvent { revision }.into())
+    }
+
+    /// The events at `revisions`, each as [`Source::log_event`] gives it.
+    ///
+    /// # Errors
+    /// Memory has none of these; or the log cannot be read or lacks one.
+    pub(crate) fn log_events(&self, revisions: &[Revision]) -> Result<Vec<Event>, Unanswered> {
+        if revisions.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.is_memory() {
+            return Err(Unanswered::NotInMemory);
+        }
+        let events = self.state.log.get_many(revisions)?.into_iter().zip(revisions);
+        let event = |(event, &revision): (Option<Event>, _)| {
+            event.ok_or_else(|| MissingEvent { revision }.into())
+        };
+        events.map(event).collect()
+    }
+
+    /// The record at `key`, if there is one.
+    ///
+    /// # Errors
+    /// Memory does not know; or the index cannot be read.
+    pub(crate) fn record(&self, key: Key) -> Result<Option<Value>, Unanswered> {
+        if self.is_memory() {
+            return self.state.records.get_cached(key).ok_or(Unanswered::NotInMemory);
+        }
+        Ok(self.state.records.get(key)?)
+    }
+
+    /// The records at `keys`, each if there is one.
+    ///
+    /// # Errors
+    /// Memory does not know of one; or the index cannot be read.
+    pub(crate) fn records(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, Unanswered> {
+        if self.is_memory() {
+            let cached = keys.iter().map(|&key| self.state.records.get_cached(key));
+            return cached.collect::<Option<_>>().ok_or(Unanswered::NotInMemory);
+        }
+        Ok(self.state.records.get_many(keys)?)
+    }
+
+    /// The records of a table about a subject that come after `from` in `order`: at most `max`, and
+    /// fewer only if there are no more.
+    ///
+    /// # Errors
+    /// The index may have some of them; or it cannot be read.
+    pub(crate) fn list(
+        &self,
+        about: (Table, Subject),
+        from: Position,
+        order: ListOrder,
+        max: usize,
+    ) -> Result<Vec<(Position, Value)>, Unanswered> {
+        let records = &self.state.records;
+        if !self.is_memory() || self.state.index().is_none() {
+            return Ok(records.list(about, from, order, max)?);
+        }
+        match order {
+            ListOrder::OldestFirst => {
+                let cached = records.list_after_cached(about, from.revision(), max);
+                cached.ok_or(Unanswered::NotInMemory)
+            }
+            ListOrder::NewestFirst => Err(Unanswered::NotInMemory),
+        }
+    }
+}
+
+impl Disk {
+    /// Reads the tables as they are at some moment since they were complete until `until`: memory may
+    /// have dropped all up to there.
     fn read(
         &self,
+        state: &State,
         until: Mark,
-        read: impl FnOnce(&Snapshot<'a>) -> Result<Vec<Mark>, storage::Error>,
-    ) -> Result<Vec<Mark>, ReadError> {
+        read: impl FnOnce(&Snapshot) -> Result<Vec<Mark>, storage::Error>,
+    ) -> Result<Vec<Mark>, Unanswered> {
         self.caller.check()?;
-        let Some(index) = self.index else { return Ok(Vec::new()) };
+        // Without an index memory has everything.
+        let Some(index) = state.index() else { return Ok(Vec::new()) };
         let mut snapshot = self.snapshot.borrow_mut();
         match snapshot.as_ref() {
             Some(taken) if taken.complete_until() >= until.revision() => Ok(read(taken)?),
@@ -167,32 +306,13 @@ impl<'a> FromIndex<'a> {
         }
     }
 
-    /// Takes the newest of what memory lacks of `author` into memory, as far as there is room.
-    /// Gives it, newest first, and whether that is all there is.
-    fn take_in(&self, author: UserIx, until: Mark) -> Result<(Vec<Mark>, bool), ReadError> {
-        let max = self.posts_of.room(author).min(TAKEN_IN);
-        if max == 0 {
-            return Ok((Vec::new(), false));
-        }
-        let newest_first = self.read(until, |snapshot| {
-            snapshot.newest_before(TimelineKind::Posts, author.number(), until.next(), max)
-        })?;
-        let is_all = newest_first.len() < max;
-        let rising: Vec<_> = newest_first.iter().rev().copied().collect();
-        self.posts_of.extend_back(author, until, &rising, is_all);
-        Ok((newest_first, is_all))
-    }
-}
-
-impl Beyond for FromIndex<'_> {
-    type Error = ReadError;
-
     fn newest_before(
         &self,
+        state: &State,
         author: UserIx,
         before: Mark,
         until: Mark,
-    ) -> Result<Option<Mark>, ReadError> {
+    ) -> Result<Option<Mark>, Unanswered> {
         let mut behind = self.behind.borrow_mut();
         if let Some((upto, behind)) = behind.get_mut(&author)
             && before <= *upto
@@ -203,73 +323,70 @@ impl Beyond for FromIndex<'_> {
                 return Ok(Some(found));
             }
         }
-        let (newest_first, is_all) = self.take_in(author, until)?;
+        let (newest_first, is_all) = self.cache_older(state, author, until)?;
         let found = newest_first.into_iter().find(|&mark| mark < before);
         if found.is_some() || is_all {
             return Ok(found);
         }
         let before = before.min(until.next());
-        // Who came here before goes far back.
-        let max = if behind.contains_key(&author) { READ_AHEAD } else { 1 };
-        let found = self.read(until, |snapshot| {
+        // A second look at an author is the sign of a query that goes far back.
+        let max = if behind.contains_key(&author) { READ_AHEAD_MARKS } else { 1 };
+        let found = self.read(state, until, |snapshot| {
             snapshot.newest_before(TimelineKind::Posts, author.number(), before, max)
         })?;
         behind.insert(author, (before, found.iter().rev().copied().collect()));
         Ok(found.first().copied())
     }
 
+    /// Takes the newest of the marks that memory lacks of `author` into memory, as far as there is
+    /// room. Gives them, newest first, and whether those are all there are.
+    fn cache_older(
+        &self,
+        state: &State,
+        author: UserIx,
+        until: Mark,
+    ) -> Result<(Vec<Mark>, bool), Unanswered> {
+        let max = state.post_timelines.room(author).min(CACHED_MARKS);
+        if max == 0 {
+            return Ok((Vec::new(), false));
+        }
+        let newest_first = self.read(state, until, |snapshot| {
+            snapshot.newest_before(TimelineKind::Posts, author.number(), until.next(), max)
+        })?;
+        let is_all = newest_first.len() < max;
+        let rising: Vec<_> = newest_first.iter().rev().copied().collect();
+        state.post_timelines.extend_back(author, until, &rising, is_all);
+        Ok((newest_first, is_all))
+    }
+
     fn oldest_after(
         &self,
-        history: TimelineKind,
+        state: &State,
+        kind: TimelineKind,
         user: UserIx,
         after: Mark,
         until: Mark,
-    ) -> Result<Option<Mark>, ReadError> {
+    ) -> Result<Option<Mark>, Unanswered> {
         let mut ahead = self.ahead.borrow_mut();
-        let ahead = ahead.entry((history, user)).or_default();
+        let ahead = ahead.entry((kind, user)).or_default();
         while ahead.pop_if(|&mut mark| mark <= after).is_some() {}
         if ahead.is_empty() {
-            let oldest_first = self.read(until, |snapshot| {
-                snapshot.oldest_after(history, user.number(), after, READ_AHEAD)
+            let oldest_first = self.read(state, until, |snapshot| {
+                snapshot.oldest_after(kind, user.number(), after, READ_AHEAD_MARKS)
             })?;
             ahead.extend(oldest_first.into_iter().rev());
         }
         Ok(ahead.last().copied())
     }
-
-    fn at_hand(&self, revision: Revision) -> Option<TimelineEvent> {
-        self.posts.cached(revision)
-    }
-
-    fn events_at_once(&self) -> usize {
-        READ_EVENTS
-    }
-
-    fn happened(&self, marks: &[Mark]) -> Result<Vec<TimelineEvent>, ReadError> {
-        let revisions: Vec<_> = marks.iter().map(|mark| mark.revision()).collect();
-        let happened = self.posts.get_many(&revisions)?;
-        match happened.iter().zip(marks).find(|(happened, mark)| !is_of(mark.kind(), happened)) {
-            Some((_, mark)) => Err(MissingEvent { revision: mark.revision() }.into()),
-            None => Ok(happened),
-        }
-    }
-
-    fn looks_max(&self) -> usize {
-        self.looks_max
-    }
-
-    fn pass_over(&self, _: usize) -> Result<(), ReadError> {
-        self.caller.check()
-    }
 }
 
-/// Whether something like this has marks of `kind`.
-fn is_of(kind: MarkKind, happened: &TimelineEvent) -> bool {
+/// Whether an event like this has marks of `kind`.
+fn is_of(kind: MarkKind, event: &TimelineEvent) -> bool {
     match kind {
         MarkKind::Post | MarkKind::Conditional => {
-            matches!(happened, TimelineEvent::Post(_) | TimelineEvent::Other(Change::Erased { .. }))
+            matches!(event, TimelineEvent::Post(_) | TimelineEvent::Other(Change::Erased { .. }))
         }
-        MarkKind::Repost => matches!(happened, TimelineEvent::Repost(_)),
-        MarkKind::Change => matches!(happened, TimelineEvent::Other(_)),
+        MarkKind::Repost => matches!(event, TimelineEvent::Repost(_)),
+        MarkKind::Change => matches!(event, TimelineEvent::Other(_)),
     }
 }

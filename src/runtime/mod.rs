@@ -1,12 +1,11 @@
-//! What the process runs on: the clock, the parts that it cannot live without, and the threads
-//! that connections live on.
+//! The runtime: the clock, the critical threads, and the worker threads that serve connections.
 //!
-//! Nothing here knows what a feed is.
+//! It never depends on another part of Whimbrel.
 
 mod clock;
-mod vital;
+mod critical_threads;
 mod workers;
 
 pub use clock::Clock;
-pub use vital::{Failure, Vital};
-pub use workers::{Workers, lane, spawn_local};
+pub use critical_threads::{CriticalThreads, ThreadFailure};
+pub use workers::{Workers, current_shard, spawn_local};

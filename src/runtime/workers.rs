@@ -1,12 +1,13 @@
-//! Worker threads, each with a single-threaded runtime of its own: what is spawned on a worker runs,
-//! wakes and ends there, so no wake-up crosses threads.
+//! Worker threads, each with a single-threaded async runtime. A task runs, wakes and ends on the
+//! worker that it was spawned on: a wake-up never crosses threads, and a task never moves.
 //!
 //! ```text
-//!   Workers ── job ──▶ queue ──▶ worker: runs the job, which spawns ──▶ tasks of that thread
+//!   Workers ── job ──▶ queue ──▶ worker runs the job ── spawn_local ──▶ tasks on that thread
 //! ```
 //!
-//! A task that panics takes its worker down, and so, by [`Vital`], the process. Nothing here moves a
-//! task to another worker.
+//! Worker n serves shard n of the connections and streams, from 1. Shard 0 has no worker: it stands
+//! for all other threads. A panic of a task ends its worker, and so, by [`CriticalThreads`], the
+//! process.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -24,91 +25,93 @@ use pin_project_lite::pin_project;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 
-use super::Vital;
+use super::CriticalThreads;
 
-/// Jobs that wait for a worker. Beyond it who hands them out waits too, or is told.
+/// Most jobs in the queue of a worker. When it is full, [`Workers::spawn_on`] waits and
+/// [`Workers::try_spawn_on`] refuses.
 const QUEUE_JOBS_MAX: usize = 1_024;
-/// Threads of a worker that wait for the disk: more would only wait for each other.
+/// Most threads of a worker for blocking calls: more would only wait for each other at the disk.
 const BLOCKING_THREADS_MAX: usize = 32;
-/// How long a worker that stops waits for them.
+/// How long a worker that stops waits for its blocking calls.
 const BLOCKING_TIME_MAX: Duration = Duration::from_secs(1);
 
 type Job = Box<dyn FnOnce() + Send>;
 
 thread_local! {
-    static LANE: Cell<usize> = const { Cell::new(0) };
-    static ALARM: Rc<Alarm> = Rc::default();
+    static SHARD: Cell<usize> = const { Cell::new(0) };
+    static PANICS: Rc<TaskPanics> = Rc::default();
 }
 
-/// The worker that the calling thread is, from 1; 0 on every other thread.
+/// The shard of the calling worker, from 1; 0 on every other thread.
 #[must_use]
-pub fn lane() -> usize {
-    LANE.get()
+pub fn current_shard() -> usize {
+    SHARD.get()
 }
 
-/// Spawns `future` on the worker that the calling thread is. It ends with the worker; if it
-/// panics, the worker ends with it.
+/// Spawns `future` on the calling worker. The task ends when the worker does; a panic of the task
+/// ends the worker.
 ///
 /// # Panics
 /// The calling thread is no worker.
-#[expect(clippy::disallowed_methods, reason = "the one place that looks after local tasks")]
+#[expect(clippy::disallowed_methods, reason = "the one place that catches panics of local tasks")]
 pub fn spawn_local(future: impl Future<Output = ()> + 'static) {
-    tokio::task::spawn_local(Guarded { future });
+    tokio::task::spawn_local(WorkerTask { future });
 }
 
-/// Worker threads. They end when this is dropped, with all that was spawned on them.
+/// The worker threads. They and their tasks end when it is dropped.
 pub struct Workers {
     queues: Vec<mpsc::Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
-    /// Starts so many workers, at least one. A worker that fails or panics is a failure of `vital`.
+    /// Starts `count` workers, at least one, as threads of `critical`.
     ///
     /// # Errors
-    /// The machine gave no thread.
-    pub fn start(count: usize, vital: &Vital) -> io::Result<Self> {
+    /// The operating system cannot start a thread.
+    pub fn start(count: usize, critical: &CriticalThreads) -> io::Result<Self> {
         let mut workers = Self { queues: Vec::new(), threads: Vec::new() };
-        for lane in 1..=count.max(1) {
+        for shard in 1..=count.max(1) {
             let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
             workers.queues.push(queue);
-            let run = move || run(lane, jobs);
-            workers.threads.push(vital.spawn(format!("whimbrel-worker-{lane}"), run)?);
+            let run = move || run(shard, jobs);
+            workers.threads.push(critical.spawn(format!("whimbrel-worker-{shard}"), run)?);
         }
         Ok(workers)
     }
 
-    /// How many there are.
+    /// The number of workers.
     #[must_use]
     pub fn count(&self) -> usize {
         self.queues.len()
     }
 
-    /// Spawns the future that `make` makes on worker `lane`, from 1 to [`Workers::count`]; waits
-    /// while its queue is full. Does nothing if there is no such worker, or it has failed.
-    pub async fn spawn_on<F>(&self, lane: usize, make: impl FnOnce() -> F + Send + 'static)
+    /// Calls `make` on the worker of `shard`, from 1 to [`Workers::count`], and spawns its future
+    /// there. Waits while the worker's queue is full. Does nothing if there is no such worker, or
+    /// it has failed.
+    pub async fn spawn_on<F>(&self, shard: usize, make: impl FnOnce() -> F + Send + 'static)
     where
         F: Future<Output = ()> + 'static,
     {
-        let Some(queue) = lane.checked_sub(1).and_then(|index| self.queues.get(index)) else {
+        let Some(queue) = shard.checked_sub(1).and_then(|index| self.queues.get(index)) else {
             return;
         };
-        // One that has failed has told so.
+        // The failure of a worker is reported by CriticalThreads.
         let _ = queue.send(Box::new(move || spawn_local(make()))).await;
     }
 
-    /// As [`Workers::spawn_on`], but never waits. Whether it is done: not if the queue is full, there
-    /// is no such worker, or it has failed.
+    /// As [`Workers::spawn_on`], but never waits. `false` if the queue is full, there is no such
+    /// worker, or it has failed.
     #[must_use]
-    pub fn try_spawn_on<F>(&self, lane: usize, make: impl FnOnce() -> F + Send + 'static) -> bool
+    pub fn try_spawn_on<F>(&self, shard: usize, make: impl FnOnce() -> F + Send + 'static) -> bool
     where
         F: Future<Output = ()> + 'static,
     {
-        let queue = lane.checked_sub(1).and_then(|index| self.queues.get(index));
+        let queue = shard.checked_sub(1).and_then(|index| self.queues.get(index));
         queue.is_some_and(|queue| queue.try_send(Box::new(move || spawn_local(make()))).is_ok())
     }
 
-    /// Ends them, with all that was spawned on them, and waits for that.
+    /// Ends the workers and their tasks, and waits for the threads.
     pub async fn stop(mut self) {
         self.queues.clear();
         let threads = std::mem::take(&mut self.threads);
@@ -123,13 +126,16 @@ impl fmt::Debug for Workers {
     }
 }
 
-/// A worker's life: until its queue is closed, or a task panics.
-fn run(lane: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
-    LANE.set(lane);
+/// Runs a worker until its queue is closed or a task panics.
+///
+/// # Panics
+/// A task panicked.
+fn run(shard: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
+    SHARD.set(shard);
     let mut builder = Builder::new_current_thread();
     builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX);
     let runtime = builder.build_local(LocalOptions::default())?;
-    let alarm = ALARM.with(Rc::clone);
+    let panics = PANICS.with(Rc::clone);
     runtime.block_on(async {
         loop {
             tokio::select! {
@@ -137,7 +143,7 @@ fn run(lane: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
                     Some(job) => job(),
                     None => return,
                 },
-                _ = alarm.rung() => {}
+                _ = panics.resume_first() => {}
             }
         }
     });
@@ -145,45 +151,45 @@ fn run(lane: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
     Ok(())
 }
 
-/// Brings a task's panic to its worker.
+/// The first panic of a worker's tasks.
 #[derive(Default)]
-struct Alarm {
-    panic: RefCell<Option<Box<dyn Any + Send>>>,
-    rings: Notify,
+struct TaskPanics {
+    first: RefCell<Option<Box<dyn Any + Send>>>,
+    added: Notify,
 }
 
-impl Alarm {
-    fn ring(&self, panic: Box<dyn Any + Send>) {
-        self.panic.borrow_mut().get_or_insert(panic);
-        self.rings.notify_one();
+impl TaskPanics {
+    fn add(&self, panic: Box<dyn Any + Send>) {
+        self.first.borrow_mut().get_or_insert(panic);
+        self.added.notify_one();
     }
 
-    /// Panics as the first task did that panicked.
-    async fn rung(&self) -> Infallible {
+    /// Waits for the first panic and resumes it in the caller.
+    async fn resume_first(&self) -> Infallible {
         loop {
-            if let Some(panic) = self.panic.take() {
+            if let Some(panic) = self.first.take() {
                 resume_unwind(panic);
             }
-            self.rings.notified().await;
+            self.added.notified().await;
         }
     }
 }
 
 pin_project! {
-    /// A task whose panic is the worker's.
-    struct Guarded<F> {
+    /// A task that reports its panic to its worker.
+    struct WorkerTask<F> {
         #[pin]
         future: F,
     }
 }
 
-impl<F: Future<Output = ()>> Future for Guarded<F> {
+impl<F: Future<Output = ()>> Future for WorkerTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let future = self.project().future;
         catch_unwind(AssertUnwindSafe(|| future.poll(cx))).unwrap_or_else(|panic| {
-            ALARM.with(|alarm| alarm.ring(panic));
+            PANICS.with(|panics| panics.add(panic));
             Poll::Ready(())
         })
     }

@@ -1,7 +1,7 @@
-//! The connections that are open: how many, from where, and on which worker; and the way to end
-//! them.
+//! The registry of open connections: their number, in all, per address and per worker, and the
+//! handles that end them. A connection holds a [`ConnectionSlot`] from accept to close.
 //!
-//! A connection has its place here from being accepted until it is closed.
+//! Never reads from or writes to a connection.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,18 +14,18 @@ use crate::config::Limits;
 
 /// All open connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Connections(Arc<Shared>);
+pub(super) struct Connections(Arc<RegistryShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct RegistryShared {
     open_max: usize,
     per_address_max: usize,
-    places: Mutex<Places>,
+    table: Mutex<ConnectionTable>,
     open: watch::Sender<usize>,
 }
 
 #[derive(Debug)]
-struct Places {
+struct ConnectionTable {
     next_id: u64,
     /// By age, the oldest first.
     closers: BTreeMap<u64, Closer>,
@@ -33,97 +33,99 @@ struct Places {
     by_worker: Vec<usize>,
 }
 
-/// A connection's place. Given up when dropped.
+/// A connection's entry in the registry. Dropping it removes the entry.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     connections: Connections,
     id: u64,
     address: IpAddr,
-    /// The worker that the connection is to live on, from 1.
-    pub(super) lane: usize,
+    /// The worker that the connection runs on, counted from 1.
+    pub(super) worker: usize,
     pub(super) closer: Closer,
 }
 
 /// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error("{connections_max} connections are open, and that is the most")]
+    #[error("the limit of {connections_max} open connections is reached")]
     Full { connections_max: usize },
-    #[error("{connections_max} connections of one address are open, and that is the most")]
+    #[error("the limit of {connections_max} open connections from one address is reached")]
     FullForAddress { connections_max: usize },
 }
 
 impl Connections {
-    /// None open yet, to be spread over so many workers.
+    /// An empty registry for connections on `workers` workers.
     pub(super) fn new(limits: &Limits, workers: usize) -> Self {
-        let places = Places {
+        let table = ConnectionTable {
             next_id: 0,
             closers: BTreeMap::new(),
             by_address: HashMap::new(),
             by_worker: vec![0; workers],
         };
-        Self(Arc::new(Shared {
+        Self(Arc::new(RegistryShared {
             open_max: limits.connections_max,
             per_address_max: limits.connections_per_address_max,
-            places: Mutex::new(places),
+            table: Mutex::new(table),
             open: watch::Sender::new(0),
         }))
     }
 
-    /// A place for a connection from `peer`, on the worker with the fewest.
-    pub(super) fn admit(&self, peer: IpAddr) -> Result<Place, Refusal> {
+    /// Registers a connection from `peer`, on the worker with the fewest connections.
+    pub(super) fn admit(&self, peer: IpAddr) -> Result<ConnectionSlot, Refusal> {
         let address = network(peer);
-        let mut places = self.places();
-        if places.closers.len() >= self.0.open_max {
+        let mut table = self.table();
+        if table.closers.len() >= self.0.open_max {
             return Err(Refusal::Full { connections_max: self.0.open_max });
         }
-        let of_address = places.by_address.get(&address).copied().unwrap_or(0);
+        let of_address = table.by_address.get(&address).copied().unwrap_or(0);
         if of_address >= self.0.per_address_max {
             return Err(Refusal::FullForAddress { connections_max: self.0.per_address_max });
         }
-        places.by_address.insert(address, of_address + 1);
-        let fewest = (0..places.by_worker.len()).min_by_key(|&worker| places.by_worker[worker]);
+        table.by_address.insert(address, of_address + 1);
+        let fewest = (0..table.by_worker.len()).min_by_key(|&worker| table.by_worker[worker]);
         let worker = fewest.unwrap_or(0);
-        places.by_worker[worker] += 1;
-        let (id, closer) = (places.next_id, Closer::default());
-        places.next_id += 1;
-        places.closers.insert(id, closer.clone());
-        self.0.open.send_replace(places.closers.len());
-        Ok(Place { connections: self.clone(), id, address, lane: worker + 1, closer })
+        table.by_worker[worker] += 1;
+        let (id, closer) = (table.next_id, Closer::default());
+        table.next_id += 1;
+        table.closers.insert(id, closer.clone());
+        self.0.open.send_replace(table.closers.len());
+        let worker = worker + 1;
+        Ok(ConnectionSlot { connections: self.clone(), id, address, worker, closer })
     }
 
-    /// All that are open, the oldest first.
+    /// The closers of all open connections, the oldest connection first.
     pub(super) fn closers(&self) -> Vec<Closer> {
-        self.places().closers.values().cloned().collect()
+        self.table().closers.values().cloned().collect()
     }
 
-    /// Waits until none is open.
-    pub(super) async fn ended(&self) {
-        // The sender is held by `self`, so the wait cannot fail.
+    /// Waits until no connection is open.
+    pub(super) async fn all_closed(&self) {
+        // `self` holds the sender, so the wait cannot fail.
         let _ = self.0.open.subscribe().wait_for(|&open| open == 0).await;
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, ConnectionTable> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut places = self.connections.places();
-        places.closers.remove(&self.id);
-        places.by_worker[self.lane - 1] -= 1;
-        if let Some(open) = places.by_address.get_mut(&self.address) {
+        let mut table = self.connections.table();
+        table.closers.remove(&self.id);
+        table.by_worker[self.worker - 1] -= 1;
+        if let Some(open) = table.by_address.get_mut(&self.address) {
             *open -= 1;
             if *open == 0 {
-                places.by_address.remove(&self.address);
+                table.by_address.remove(&self.address);
             }
         }
-        self.connections.0.open.send_replace(places.closers.len());
+        self.connections.0.open.send_replace(table.closers.len());
     }
 }
 
-/// What counts as one address: of IPv6 the first 64 bits, as who has one address has all of those.
+/// The key of the limit per address. For IPv6 it is the first 64 bits: who has one address of such
+/// a network has all of them.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,5 +1,5 @@
-//! Sending all clients elsewhere, not all in one moment: those that lost one server should not
-//! storm the next.
+//! Retires all connections of a stopping server, in steps, so that their clients do not all
+//! connect to the next server at the same moment. Never waits longer than its limits.
 
 use std::time::Duration;
 
@@ -8,30 +8,32 @@ use tokio::time::{sleep, timeout};
 use super::connections::Connections;
 use crate::api::Closer;
 
-/// Between two steps.
+/// Time between two steps.
 const STEP_INTERVAL: Duration = Duration::from_millis(10);
-/// Fewer at a step would only make a stop longer: this is 1,000 a second.
+/// Least number of connections in a step, which makes 1,000 a second. Fewer would only make a stop
+/// longer.
 const STEP_CONNECTIONS_MIN: usize = 10;
-/// The part of the time for draining in which all have been told; the rest is theirs.
-const TELLING_PART: u32 = 2;
-/// How long connections have to notice that they were closed.
+/// All connections are retired within the drain time divided by this. The rest of the time is for
+/// the clients to leave.
+const RETIRE_TIME_DIVISOR: u32 = 2;
+/// How long closed connections may take to end.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Retires all connections, the oldest first and in steps, and waits until they have ended; closes
-/// what is left after `time_max`.
+/// Retires all connections in steps, the oldest first, and waits until they have ended. Closes the
+/// connections that are still open after `time_max`.
 pub(super) async fn drain(connections: &Connections, time_max: Duration) {
     let retired = async {
-        retire(connections, time_max / TELLING_PART).await;
-        connections.ended().await;
+        retire(connections, time_max / RETIRE_TIME_DIVISOR).await;
+        connections.all_closed().await;
     };
     if timeout(time_max, retired).await.is_ok() {
         return;
     }
     let left = connections.closers();
-    tracing::warn!(connections = left.len(), "still open at the deadline, and closed");
+    tracing::warn!(connections = left.len(), "closed the connections still open at the deadline");
     left.iter().for_each(Closer::close);
-    if timeout(CLOSE_TIME_MAX, connections.ended()).await.is_err() {
-        tracing::warn!("connections did not notice that they were closed");
+    if timeout(CLOSE_TIME_MAX, connections.all_closed()).await.is_err() {
+        tracing::warn!("some closed connections have not ended");
     }
 }
 
@@ -39,10 +41,10 @@ async fn retire(connections: &Connections, within: Duration) {
     let closers = connections.closers();
     let steps_max = within.as_millis() / STEP_INTERVAL.as_millis();
     let steps_max = usize::try_from(steps_max).unwrap_or(usize::MAX).max(1);
-    let at_once = closers.len().div_ceil(steps_max).max(STEP_CONNECTIONS_MIN);
-    tracing::info!(connections = closers.len(), at_once, "retiring connections");
+    let step_connections = closers.len().div_ceil(steps_max).max(STEP_CONNECTIONS_MIN);
+    tracing::info!(connections = closers.len(), step_connections, "retiring connections");
 
-    for (number, step) in closers.chunks(at_once).enumerate() {
+    for (number, step) in closers.chunks(step_connections).enumerate() {
         if number > 0 {
             sleep(STEP_INTERVAL).await;
         }

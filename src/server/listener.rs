@@ -1,5 +1,5 @@
-//! The listening sockets. They survive what a full machine does to them, and refuse visibly but
-//! without flooding the log.
+//! The listening sockets. Errors of a machine without free sockets do not end them. Each refused
+//! connection is counted in the log, but a flood of refusals never floods the log.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -12,38 +12,38 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::connections::{Connections, Place};
+use super::connections::{ConnectionSlot, Connections};
 
-/// A silent peer is asked for a sign of life after this, and given up after as long again.
+/// Idle time before the first TCP keepalive probe.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
-/// Sent bytes that are not acknowledged for so long end a connection.
+/// A connection ends when sent bytes are not acknowledged for this long.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long to wait when the machine has no more sockets to give.
+/// How long to wait after a failed accept, as when the machine has no more sockets.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// Between two warnings: what is attacked should not fill its disk as well.
+/// Least time between two warnings: an attack should not fill the disk with log lines.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
-/// Connections that wait to be accepted: as many as come in one moment when a server is back.
+/// Connections that may wait to be accepted: about as many as come at once after a restart.
 const BACKLOG_CONNECTIONS_MAX: u32 = 1_024;
-/// How often another free port is tried, when one that was free for the first address is not free
-/// for the others. That it happens at all is rare.
+/// How often another free port is tried when a port that is free on the first address is not free
+/// on the others. This is rare.
 const FREE_PORT_TRIES: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Listener {
     sockets: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    /// The socket that is looked at first, each in turn, so that none keeps the others waiting.
+    /// Index of the socket to poll first. It rotates, so that no socket starves the others.
     first: usize,
-    warnings: Warnings,
+    warnings: WarningThrottle,
 }
 
 impl Listener {
-    /// Listens on all of `addresses`. Those with port 0 get the same one. An address that this
-    /// machine does not have is left out with a warning, if another one is there: `localhost` often
-    /// has one of IPv6 where there is no IPv6.
+    /// Listens on all of `addresses`. Those with port 0 share one free port. An address that this
+    /// machine does not have is left out with a warning if another one works: `localhost` often
+    /// has an IPv6 address where there is no IPv6.
     ///
     /// # Errors
-    /// The address that cannot be listened on, and what the machine said.
+    /// The address that cannot be listened on, and the error of the operating system.
     pub(super) fn bind(addresses: &[SocketAddr]) -> Result<Self, (SocketAddr, io::Error)> {
         assert!(!addresses.is_empty(), "the configuration was checked");
         let is_free = addresses.iter().any(|address| address.port() == 0);
@@ -59,11 +59,15 @@ impl Listener {
     }
 
     fn bind_once(addresses: &[SocketAddr]) -> Result<Self, (SocketAddr, io::Error)> {
-        let mut it =
-            Self { sockets: vec![], addresses: vec![], first: 0, warnings: Warnings::default() };
+        let mut it = Self {
+            sockets: vec![],
+            addresses: vec![],
+            first: 0,
+            warnings: WarningThrottle::default(),
+        };
         let mut free_port = None;
         let mut missing = Vec::new();
-        // A socket for all addresses of IPv6 would else take those of IPv4 too.
+        // Without this option, a socket for all IPv6 addresses takes the IPv4 addresses too.
         let only_v6 = addresses.iter().any(SocketAddr::is_ipv4);
         for &wanted in addresses {
             let mut address = wanted;
@@ -86,27 +90,27 @@ impl Listener {
             return Err(missing.swap_remove(0));
         }
         for (address, error) in missing {
-            tracing::warn!(%address, %error, "this machine does not have the address: left out");
+            tracing::warn!(%address, %error, "not listening on an address this machine lacks");
         }
         Ok(it)
     }
 
-    /// Where it listens.
+    /// The addresses it listens on.
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The next connection that has a place among `connections`, with its socket free of this
-    /// thread.
+    /// The next connection that `connections` admits. Its socket is not bound to this thread's
+    /// runtime.
     pub(super) async fn accept(
         &mut self,
         connections: &Connections,
-    ) -> (std::net::TcpStream, Place) {
+    ) -> (std::net::TcpStream, ConnectionSlot) {
         loop {
             let accepted = tokio::select! {
                 accepted = next(&self.sockets, &mut self.first) => accepted,
                 () = self.warnings.due() => {
-                    self.warnings.tell();
+                    self.warnings.log();
                     continue;
                 }
             };
@@ -118,26 +122,26 @@ impl Listener {
                     continue;
                 }
             };
-            let place = match connections.admit(peer.ip()) {
-                Ok(place) => place,
+            let slot = match connections.admit(peer.ip()) {
+                Ok(slot) => slot,
                 Err(refusal) => {
                     self.warnings.add(format!("refused a connection from {peer}: {refusal}"));
                     continue;
                 }
             };
             match prepare(socket) {
-                Ok(socket) => return (socket, place),
-                // The peer has gone already, as far as is known.
+                Ok(socket) => return (socket, slot),
+                // Most likely the client has disconnected already.
                 Err(error) => tracing::debug!(%error, "a connection could not be set up"),
             }
         }
     }
 }
 
-/// A socket that listens on `address`, and the address with the port that it got.
+/// A socket that listens on `address`, and the address with the actual port.
 fn listen(address: SocketAddr, only_v6: bool) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Else the port of a server that has just ended is not free for a while.
+    // Without this option, the port of a server that has just ended stays in use for a while.
     socket.set_reuseaddr(true)?;
     if address.is_ipv6() && only_v6 {
         SockRef::from(&socket).set_only_v6(true)?;
@@ -148,13 +152,13 @@ fn listen(address: SocketAddr, only_v6: bool) -> io::Result<(TcpListener, Socket
     Ok((listener, address))
 }
 
-/// Whether the machine does not have the address, or none of its kind.
+/// Whether the machine does not have the address, or no address of its family.
 fn is_missing(error: &io::Error) -> bool {
     let missing = [Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT];
     missing.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// The next connection on any of `sockets`, of which `first` is looked at first.
+/// The next connection on any of `sockets`, which are polled from index `first` on.
 async fn next(sockets: &[TcpListener], first: &mut usize) -> io::Result<(TcpStream, SocketAddr)> {
     poll_fn(|cx| {
         for offset in 0..sockets.len() {
@@ -178,35 +182,35 @@ fn prepare(socket: TcpStream) -> io::Result<std::net::TcpStream> {
     socket.into_std()
 }
 
-/// Warnings that may come in floods: the first is told at once, those after it as a number and the
-/// last of them.
+/// Rate limit for warnings. The first is logged at once; those that follow within
+/// [`WARNING_INTERVAL`] are counted, and logged as their number and the last of them.
 #[derive(Debug, Default)]
-struct Warnings {
+struct WarningThrottle {
     last: String,
-    untold: u64,
-    told_at: Option<Instant>,
+    pending: u64,
+    logged_at: Option<Instant>,
 }
 
-impl Warnings {
+impl WarningThrottle {
     fn add(&mut self, warning: String) {
         self.last = warning;
-        self.untold += 1;
-        if self.told_at.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
-            self.tell();
+        self.pending += 1;
+        if self.logged_at.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
+            self.log();
         }
     }
 
-    /// Waits until there is something to tell again; for ever, if there is nothing.
+    /// Waits until pending warnings may be logged; for ever if none is pending.
     async fn due(&self) {
-        match self.told_at {
-            Some(at) if self.untold > 0 => sleep_until(at + WARNING_INTERVAL).await,
+        match self.logged_at {
+            Some(at) if self.pending > 0 => sleep_until(at + WARNING_INTERVAL).await,
             _ => pending().await,
         }
     }
 
-    fn tell(&mut self) {
-        tracing::warn!(times = self.untold, "{}", self.last);
-        self.untold = 0;
-        self.told_at = Some(Instant::now());
+    fn log(&mut self) {
+        tracing::warn!(times = self.pending, "{}", self.last);
+        self.pending = 0;
+        self.logged_at = Some(Instant::now());
     }
 }

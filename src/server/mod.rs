@@ -1,6 +1,4 @@
-//! The server: wires the layers, listens, and stops in order.
-//!
-//! Nothing here knows what the calls mean.
+//! The server: connects the layers, listens, and stops in order. Never knows what a call means.
 
 mod connection;
 mod connections;
@@ -31,19 +29,18 @@ use crate::api::{self, Admission, Health, StallWatch};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::model::Revision;
-use crate::runtime::{Clock, Failure, Vital, Workers};
-use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Options, Probe};
+use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
+use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Probe, StorageOptions};
 
-/// How long callers have to hear that the server failed.
+/// Drain time after a failure, in which callers receive their last answers.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
-/// How soon health says that some reads cannot be answered, or can again: load balancers ask about
-/// as often.
+/// How often health is brought up to date with the index: load balancers ask about as often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a server does not start, or ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration is refused.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] config::Error),
     /// The data cannot be opened.
@@ -59,7 +56,7 @@ pub enum Error {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the machine said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The name to listen on has no address.
@@ -70,18 +67,18 @@ pub enum Error {
     Resolve {
         /// The name.
         name: String,
-        /// What the machine said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The descriptors built into this program are damaged.
     #[error(transparent)]
     Reflection(#[from] api::ReflectionError),
-    /// The machine gave no thread to serve on.
+    /// The operating system started no thread.
     #[error("cannot start the threads that serve: {0}")]
     Workers(std::io::Error),
-    /// A part that the server cannot live without failed.
+    /// A vital part failed.
     #[error(transparent)]
-    Failed(#[from] Failure),
+    Failed(#[from] ThreadFailure),
 }
 
 /// A server that listens.
@@ -89,7 +86,7 @@ pub enum Error {
 pub struct Server {
     listener: Listener,
     engine: Engine,
-    vital: Vital,
+    critical: CriticalThreads,
     routes: Routes,
     health: Health,
     stall_watch: StallWatch,
@@ -97,117 +94,120 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address, opens the data, and replays it. Calls are taken from then on, and answered
-    /// once [`Server::run`] is called. It may be dropped meanwhile: then no more is done, as if the
-    /// process had ended.
+    /// Binds the address, opens the data, and replays the log. Clients can connect from then on;
+    /// they are answered once [`Server::run`] is called. Dropping the future cancels the start, as
+    /// if the process had ended.
     ///
     /// # Errors
-    /// See [`Error`]. The configuration is checked, and the address bound, before the data are
-    /// touched.
+    /// See [`Error`]. The configuration is checked and the address is bound before the data are
+    /// opened.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        Self::open_probing(config, None).await
+        Self::open_with_probe(config, None).await
     }
 
-    /// As [`Server::open`]. An index over which a process has died is first looked into by `probe`.
+    /// As [`Server::open`]. If an earlier process died while it used the index, `probe` checks the
+    /// index first.
     ///
     /// # Errors
     /// As [`Server::open`].
-    pub async fn open_probing(config: Config, probe: Option<Probe>) -> Result<Self, Error> {
+    pub async fn open_with_probe(config: Config, probe: Option<Probe>) -> Result<Self, Error> {
         config.check()?;
         let listener = bind(&config)?;
         let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
         let open = move || -> Result<(Arc<dyn Log>, OpenedIndex), Error> {
             let disk_free_bytes_min = limits.disk_free_bytes_min;
-            let options = Options { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
+            let options =
+                StorageOptions { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
             let log = LocalLog::open(&data_dir, options)?;
-            let options = Options { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
-            let kept = limits.request_id_kept;
-            let index = Index::open_probing(&data_dir, &log, options, kept, probe)?;
+            let options =
+                StorageOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
+            let kept = limits.request_id_retention;
+            let index = Index::open_with_probe(&data_dir, &log, options, kept, probe)?;
             Ok((Arc::new(log), index))
         };
-        let (log, index) = apart("whimbrel-open", open).await?;
-        Self::on(listener, config, log, Some(index), Clock::system()).await
+        let (log, index) = on_own_thread("whimbrel-open", open).await?;
+        Self::start(listener, config, log, Some(index), Clock::system()).await
     }
 
-    /// As [`Server::open`], on a log and a clock of the caller's, and without an index.
+    /// As [`Server::open`], with the caller's log and clock and without an index.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn on_log(config: Config, log: Arc<dyn Log>, clock: Clock) -> Result<Self, Error> {
+    pub async fn with_log(config: Config, log: Arc<dyn Log>, clock: Clock) -> Result<Self, Error> {
         config.check()?;
-        Self::on(bind(&config)?, config, log, None, clock).await
+        Self::start(bind(&config)?, config, log, None, clock).await
     }
 
-    /// As [`Server::on_log`], with an index of that log.
+    /// As [`Server::with_log`], with an index of that log.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn on_indexed_log(
+    pub async fn with_indexed_log(
         config: Config,
         log: Arc<dyn Log>,
         index: OpenedIndex,
         clock: Clock,
     ) -> Result<Self, Error> {
         config.check()?;
-        Self::on(bind(&config)?, config, log, Some(index), clock).await
+        Self::start(bind(&config)?, config, log, Some(index), clock).await
     }
 
-    async fn on(
+    async fn start(
         listener: Listener,
         config: Config,
         log: Arc<dyn Log>,
         index: Option<OpenedIndex>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         let started = std::time::Instant::now();
         let head = log.head();
         let indexed = index.as_ref().map_or(Revision::ZERO, |index| index.contents.complete_until);
-        let (limits, of_engine) = (config.limits.clone(), vital.clone());
+        let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let open = move || match index {
             Some(index) => Engine::open_indexed(log, index, &limits, clock, &of_engine),
             None => Engine::open(log, &limits, clock, &of_engine),
         };
-        let engine = apart("whimbrel-replay", open).await?;
+        let engine = on_own_thread("whimbrel-replay", open).await?;
         let seconds = started.elapsed().as_secs_f64();
         tracing::info!(%head, %indexed, seconds, "log replayed");
 
-        let stall_watch = StallWatch::new(config.limits.stall_max);
-        let (routes, health) = api::routes(api::Parts {
+        let stall_watch = StallWatch::new(config.limits.stall_time_max);
+        let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             limits: config.limits.clone(),
             stall_watch: stall_watch.clone(),
             reflection: config.reflection,
         })?;
-        Ok(Self { listener, engine, vital, routes, health, stall_watch, config })
+        Ok(Self { listener, engine, critical, routes, health, stall_watch, config })
     }
 
-    /// Where it listens; the first address, if there are several.
+    /// The first address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.listener.addresses()[0]
     }
 
-    /// Everywhere that it listens.
+    /// All addresses it listens on.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         self.listener.addresses()
     }
 
-    /// Serves until `shutdown` ends, then stops in order: health says so, new calls are refused,
-    /// streams are ended with their cursors, calls under way are answered, connections are closed,
-    /// and the log is closed last.
+    /// Serves until `shutdown` completes, then stops in order: health reports NOT_SERVING, new calls
+    /// are refused, streams end with their cursors, running calls are answered, connections are
+    /// closed, and the log is closed last.
     ///
     /// # Errors
-    /// A vital part failed; then only callers under way are still told. Or there are no threads to
-    /// serve on.
+    /// A vital part failed, in which case only running calls are still answered; or no thread could
+    /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { mut listener, engine, vital, routes, mut health, stall_watch, config } = self;
+        let Self { mut listener, engine, critical, routes, mut health, stall_watch, config } = self;
         let limits = &config.limits;
         let admission = Admission::new(limits);
-        let workers = Workers::start(limits.workers, &vital).map_err(Error::Workers)?;
-        for (lane, porter) in (1..).zip(engine.porters()) {
-            workers.spawn_on(lane, move || porter.run()).await;
+        let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
+        for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
+            workers.spawn_on(worker, move || mailbox.run()).await;
         }
         let connections = Connections::new(limits, workers.count());
         let services = Arc::new(Services::new(routes, &admission, limits));
@@ -216,18 +216,18 @@ impl Server {
         let failure = {
             let accepting = async {
                 loop {
-                    let (socket, place) = listener.accept(&connections).await;
-                    let (lane, services) = (place.lane, Arc::clone(&services));
-                    let serve = move || connection::serve(socket, place, services);
-                    // Others are still served: nobody waits for a worker that is behind.
-                    if !workers.try_spawn_on(lane, serve) {
-                        tracing::debug!(lane, "a connection was closed: its worker is behind");
+                    let (socket, slot) = listener.accept(&connections).await;
+                    let (worker, services) = (slot.worker, Arc::clone(&services));
+                    let serve = move || connection::serve(socket, slot, services);
+                    // Never waits for a slow worker: the others keep accepting.
+                    if !workers.try_spawn_on(worker, serve) {
+                        tracing::debug!(worker, "closed a connection: its worker is behind");
                     }
                 }
             };
             let stopping = async {
                 tokio::select! {
-                    never = tell_health(&health, &engine) => match never {},
+                    never = report_health(&health, &engine) => match never {},
                     () = shutdown => {}
                 }
                 health.not_serving().await;
@@ -239,7 +239,7 @@ impl Server {
                 () = accepting => None,
                 () = stall_watch.run() => None,
                 () = stopping => None,
-                failure = vital.failed() => Some(failure),
+                failure = critical.failed() => Some(failure),
             }
         };
 
@@ -250,12 +250,12 @@ impl Server {
             if failure.is_some() { FAILURE_DRAIN_TIME_MAX } else { limits.drain_time_max };
         drain::drain(&connections, drain_time_max).await;
         workers.stop().await;
-        // The log may not be touched after a failure, so its threads are then left as they are.
+        // After a failure the log must not be used, so its threads are not stopped in order.
         if failure.is_none() {
             engine.stop().await;
         }
-        // One may also have failed over its last work.
-        match failure.or_else(|| vital.failure()) {
+        // A vital part may have failed while it stopped.
+        match failure.or_else(|| critical.failure()) {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
         }
@@ -267,20 +267,20 @@ fn bind(config: &Config) -> Result<Listener, Error> {
     bound.map_err(|(address, source)| Error::Listen { address, source })
 }
 
-/// Says now and then whether all that may be asked for can be answered.
-async fn tell_health(health: &Health, engine: &Engine) -> Infallible {
-    let mut has_all = true;
+/// Sets health to NOT_SERVING while the index cannot be read, and back to SERVING after.
+async fn report_health(health: &Health, engine: &Engine) -> Infallible {
+    let mut is_complete = true;
     loop {
         sleep(HEALTH_INTERVAL).await;
-        if has_all != engine.has_all() {
-            has_all = !has_all;
-            if has_all { health.serving().await } else { health.not_serving().await }
+        if is_complete != engine.is_complete() {
+            is_complete = !is_complete;
+            if is_complete { health.serving().await } else { health.not_serving().await }
         }
     }
 }
 
-/// Does what takes long on a thread of its own, which a caller may leave behind.
-async fn apart<T, E>(
+/// Runs long work on a thread of its own. If the caller drops the future, the thread runs on.
+async fn on_own_thread<T, E>(
     part: &str,
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Error>
@@ -291,13 +291,13 @@ where
 {
     let (sender, done) = oneshot::channel();
     let thread = std::thread::Builder::new().name(part.to_owned());
-    // Whoever left it behind has no use for it.
+    // If the receiver is dropped, nobody needs the result.
     thread.spawn(move || drop(sender.send(work()))).map_err(Error::Workers)?;
     match done.await {
         Ok(done) => Ok(done?),
         Err(_) => {
             let reason = "it panicked".to_owned();
-            Err(Failure { part: part.to_owned(), reason }.into())
+            Err(ThreadFailure { part: part.to_owned(), reason }.into())
         }
     }
 }

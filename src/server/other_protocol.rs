@@ -1,7 +1,7 @@
-//! Clients that speak something else than HTTP/2: what it is, by their first bytes, and an answer
-//! that they understand.
+//! Clients that speak another protocol than HTTP/2: detects the protocol by the first bytes, and
+//! answers in it.
 //!
-//! Reads and writes a bounded number of bytes. What a client asks for is never looked at.
+//! Reads and writes a bounded number of bytes. Never parses the request.
 
 use std::fmt;
 use std::io;
@@ -10,35 +10,31 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What a client speaks instead.
+/// The protocol that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Other {
-    /// An older HTTP. To a HEAD an answer has no body.
+pub(super) enum OtherProtocol {
+    /// HTTP/1.1 or older. The answer to a HEAD request has no body.
     Http1 {
-        /// Whether it is a HEAD.
         is_head: bool,
     },
-    /// TLS.
     Tls,
-    /// Nothing that is known here.
     Unknown,
 }
 
-/// Longest method of HTTP that is looked for: longer than all that are registered (RFC 9110,
-/// section 18.2).
+/// Longest HTTP method that is recognised: longer than all registered ones (RFC 9110, section 18.2).
 const METHOD_BYTES_MAX: usize = 20;
-/// The record of a ClientHello, and the first byte of its version (RFC 8446, section 5.1).
+/// The record type of a ClientHello, and the first byte of its version (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
-/// A fatal alert `protocol_version`: of all that the client offers, none is spoken here (RFC 8446,
-/// section 6.2).
+/// The fatal alert `protocol_version`: no offered version is supported (RFC 8446, section 6.2).
 const TLS_ALERT: [u8; 7] = [0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 70];
-/// How much of what the client still sends is read, so that it gets the answer: with bytes unread,
-/// closing would be a reset, at which many clients drop what they have received.
+/// How many bytes are read after the answer. Closing with unread bytes would send a reset, at which
+/// many clients discard the answer.
 const LINGER_BYTES_MAX: usize = 64 << 10;
 
-impl Other {
-    /// What `first` is the beginning of, which is not HTTP/2; `None` if more has to be seen.
-    pub(super) fn of(first: &[u8]) -> Option<Self> {
+impl OtherProtocol {
+    /// The protocol of a client that began with `first`, which is not HTTP/2; `None` if more bytes
+    /// are needed.
+    pub(super) fn detect(first: &[u8]) -> Option<Self> {
         if TLS_HANDSHAKE.starts_with(first) && first.len() < TLS_HANDSHAKE.len() {
             return None;
         }
@@ -56,8 +52,8 @@ impl Other {
         }
     }
 
-    /// Says to the client what is spoken here, if it can be said, and closes the connection once the
-    /// client has closed its side. The caller bounds the time that this may take.
+    /// Answers in the client's protocol, if it is known, and closes the connection once the client
+    /// has closed its side. The caller limits the time.
     pub(super) async fn answer(self, mut tcp: TcpStream) -> io::Result<()> {
         match self {
             Self::Http1 { is_head } => {
@@ -71,18 +67,18 @@ impl Other {
     }
 }
 
-impl fmt::Display for Other {
+impl fmt::Display for OtherProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Http1 { .. } => "the client speaks an older HTTP than HTTP/2",
-            Self::Tls => "the client speaks TLS, which is not spoken here",
+            Self::Tls => "the client speaks TLS, which this server does not",
             Self::Unknown => "the client does not speak HTTP/2",
         })
     }
 }
 
-/// 505 says which version of the protocol would do (RFC 9110, section 15.6.6). Not 426: the upgrade
-/// from HTTP/1.1 that it would offer was taken out of HTTP/2 (RFC 9113, section 3.1).
+/// 505 names the supported version of HTTP (RFC 9110, section 15.6.6). Not 426: HTTP/2 no longer has
+/// the upgrade from HTTP/1.1 that it would offer (RFC 9113, section 3.1).
 fn http1_answer(here: SocketAddr, is_head: bool) -> String {
     let sentence = format!(
         "This port speaks gRPC over HTTP/2 without TLS, and not HTTP/1.1: call it with a gRPC \
@@ -96,7 +92,7 @@ fn http1_answer(here: SocketAddr, is_head: bool) -> String {
     )
 }
 
-/// Reads until the client has closed its side, or has sent too much.
+/// Reads until the client closes its side, or [`LINGER_BYTES_MAX`] are read.
 async fn linger(mut tcp: TcpStream) -> io::Result<()> {
     let (mut buffer, mut left) = ([0; 512], LINGER_BYTES_MAX);
     while left > 0 {

@@ -1,4 +1,4 @@
-//! The addresses behind what a person wrote. Never decides whether they may be listened on.
+//! Resolves `--listen` to socket addresses. Never decides whether the server may listen on them.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,10 +7,10 @@ use tokio::net::lookup_host;
 use super::Error;
 use crate::config::Listen;
 
-/// Most addresses that are taken from a name: a machine listens on one or two of its own.
+/// Most addresses that are taken from a name: a machine usually listens on one or two.
 const ADDRESSES_MAX: usize = 16;
 
-/// All addresses that `listen` means, each once, in the order in which the machine gives them.
+/// All addresses of `listen`, each once, in the resolver's order.
 ///
 /// # Errors
 /// [`Error::Resolve`] if a name has none, or cannot be looked up.

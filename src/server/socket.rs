@@ -1,7 +1,7 @@
-//! An accepted socket whose first bytes are looked at before any memory is spent on it.
+//! An accepted socket whose first bytes are checked before memory is allocated for it.
 //!
-//! A client that speaks HTTP/2 begins with 24 fixed bytes (RFC 9113, section 3.4). Nothing here
-//! knows what comes after them.
+//! An HTTP/2 client begins with 24 fixed bytes (RFC 9113, section 3.4). Never interprets the bytes
+//! after them.
 
 use std::io;
 use std::pin::Pin;
@@ -10,21 +10,24 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::other_protocol::Other;
+use super::other_protocol::OtherProtocol;
 
-/// What a client begins with.
+/// The client's connection preface.
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A socket whose client has begun as it must. It reads as if it had not been read from yet.
+/// A socket whose client has sent the preface. Reading from it gives the preface again.
 pub(super) struct Socket {
     tcp: TcpStream,
-    /// How much of the preface was read again.
-    reread: usize,
+    /// Bytes of the preface that were given to the reader.
+    replayed: usize,
 }
 
 impl Socket {
-    /// Waits for the client's preface. A client that speaks something else is answered in that, if
-    /// it is known, and the connection closed.
+    /// Waits for the client's preface. A client that speaks another protocol is answered in it, if
+    /// it is known, and the connection is closed.
+    ///
+    /// # Errors
+    /// The client closed the connection, or speaks another protocol.
     pub(super) async fn begin(mut tcp: TcpStream) -> io::Result<Self> {
         let mut read = [0; PREFACE.len()];
         let mut count = 0;
@@ -34,20 +37,20 @@ impl Socket {
                 more => count += more,
             }
             if let Some(other) = other_than_http2(&read[..count]) {
-                // Boxed, as those that wait in silence keep no room for it.
+                // Boxed, so that the future of a waiting connection has no room for it.
                 Box::pin(other.answer(tcp)).await?;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, other.to_string()));
             }
         }
-        debug_assert_eq!(&read, PREFACE, "whatever else begins is known by its first bytes");
-        Ok(Self { tcp, reread: 0 })
+        debug_assert_eq!(&read, PREFACE, "another protocol is detected within so many bytes");
+        Ok(Self { tcp, replayed: 0 })
     }
 }
 
 /// The protocol of a client that began with `first`, where that is not HTTP/2; `None` also while
 /// more bytes are needed.
-pub(super) fn other_than_http2(first: &[u8]) -> Option<Other> {
-    if PREFACE.starts_with(first) { None } else { Other::of(first) }
+pub(super) fn other_than_http2(first: &[u8]) -> Option<OtherProtocol> {
+    if PREFACE.starts_with(first) { None } else { OtherProtocol::detect(first) }
 }
 
 impl AsyncRead for Socket {
@@ -56,13 +59,13 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let again = &PREFACE[self.reread..];
-        if again.is_empty() {
+        let preface = &PREFACE[self.replayed..];
+        if preface.is_empty() {
             return Pin::new(&mut self.tcp).poll_read(cx, buffer);
         }
-        let count = again.len().min(buffer.remaining());
-        buffer.put_slice(&again[..count]);
-        self.reread += count;
+        let count = preface.len().min(buffer.remaining());
+        buffer.put_slice(&preface[..count]);
+        self.replayed += count;
         Poll::Ready(Ok(()))
     }
 }

@@ -1,29 +1,30 @@
-//! What a change is to others than those whom it names: values, without any behaviour.
+//! What an event does that its own fields do not say, as it was when the event was applied: values,
+//! without any behaviour.
 
 use std::sync::Arc;
 
 use super::records::record::NotificationKind;
 use crate::model::{Post, PostId, UserId};
 
-/// What has to be known beside a change to tell of it, as it was when the change was applied.
+/// What live feeds need to know of an event apart from its own fields.
 #[derive(Debug, Default)]
 pub struct AppliedEvent {
     /// The post that it published.
     pub post: Option<Arc<Post>>,
-    /// To whose followers it is told that a post is deleted or a repost taken back.
+    /// The users to whose followers a deletion or the end of a repost is delivered.
     pub authors: Vec<UserId>,
-    /// Who is notified of it.
-    pub notices: Vec<NewNotification>,
+    /// The notifications that it made.
+    pub notifications: Vec<NewNotification>,
     /// For a follow: whether the follower mutes the followee.
     pub is_muted: bool,
 }
 
-/// Somebody who is notified.
+/// A notification that an event made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewNotification {
-    /// Who.
+    /// Who is notified.
     pub user: UserId,
-    /// Of what kind of thing.
+    /// Of what kind.
     pub kind: NotificationKind,
     /// Who did it.
     pub actor: UserId,

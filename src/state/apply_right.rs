@@ -1,11 +1,11 @@
-//! Whose turn it is to change the view: one caller's at a time.
+//! Whose turn it is to change the state: one caller's at a time.
 //!
-//! What only the applier may call takes an [`ApplyRight`], of which a view has one. So nothing that
+//! What only the applier may call takes an [`ApplyRight`], of which a state has one. So nothing that
 //! reads can come there, and what is there need not be safe against a second writer.
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-/// The right to change the view.
+/// The right to change the state.
 #[derive(Debug)]
 pub(crate) struct ApplyRight(());
 
@@ -27,8 +27,8 @@ impl ApplyTurn {
     pub(crate) fn take(&self) -> MutexGuard<'_, ApplyRight> {
         match self.0.try_lock() {
             Ok(applying) => applying,
-            Err(TryLockError::WouldBlock) => panic!("the view is being changed by somebody else"),
-            Err(TryLockError::Poisoned(_)) => panic!("a change of the view ended in a panic"),
+            Err(TryLockError::WouldBlock) => panic!("the state is being changed by somebody else"),
+            Err(TryLockError::Poisoned(_)) => panic!("a change of the state ended in a panic"),
         }
     }
 }

@@ -50,7 +50,7 @@ impl<T: Default> Dense<T> {
         change(&mut page[user.index() % PAGE_USERS])
     }
 
-    /// ChangeTimelines `user`'s value, if there is one: for those who do not change what the view says.
+    /// ChangeTimelines `user`'s value, if there is one: for those who do not change what the state says.
     pub(crate) fn change_if_there<R>(
         &self,
         user: UserIx,

@@ -23,7 +23,7 @@ use crate::storage::StoredRequest;
 pub(crate) struct RequestIds {
     kept: Duration,
     hash_key: [u64; 2],
-    /// Those that the view was loaded with, by hash: there can be millions, and an array takes a
+    /// Those that the state was loaded with, by hash: there can be millions, and an array takes a
     /// third of what a map takes, in memory and in time.
     loaded: RwLock<Vec<StoredRequest>>,
     /// Those since.

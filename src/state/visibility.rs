@@ -6,13 +6,13 @@
 use dashmap::DashMap;
 
 use super::apply_right::ApplyRight;
-use super::graph::{Edge, Edges, Graph};
+use super::graph::Graph;
 use super::records::record::{Key, Table, Value};
 use super::users::UserIx;
 use crate::model::Revision;
 
 /// Blockers of somebody that are looked at without asking whether anybody waits for that.
-const APART_AT_ONCE: usize = 1_024;
+const BLOCKERS_AT_ONCE: usize = 1_024;
 
 /// Who hides whom, and what is no longer there.
 #[derive(Debug, Default)]
@@ -59,34 +59,29 @@ impl Visibility {
         .map(Value::from)
     }
 
-    /// Since when `blocker` blocks `blocked`.
-    pub(crate) fn blocked_since(&self, blocker: UserIx, blocked: UserIx) -> Option<Revision> {
-        self.blocks.edge(blocker, blocked)
+    /// Who blocks whom.
+    pub(crate) fn blocks(&self) -> &Graph {
+        &self.blocks
     }
 
-    /// Since when `muter` mutes `muted`.
-    pub(crate) fn muted_since(&self, muter: UserIx, muted: UserIx) -> Option<Revision> {
-        self.mutes.edge(muter, muted)
+    /// Who mutes whom.
+    pub(crate) fn mutes(&self) -> &Graph {
+        &self.mutes
     }
 
-    /// How many `user` blocks.
-    pub(crate) fn block_count(&self, user: UserIx) -> usize {
-        self.blocks.followee_count(user)
-    }
-
-    /// How many `user` mutes.
-    pub(crate) fn mute_count(&self, user: UserIx) -> usize {
-        self.mutes.followee_count(user)
+    /// For whom somebody is shown again, since when.
+    pub(crate) fn shown(&self) -> &Graph {
+        &self.shown
     }
 
     /// Whether one of the two blocks the other: then neither sees the other.
-    pub(crate) fn are_apart(&self, one: UserIx, other: UserIx) -> bool {
+    pub(crate) fn is_blocked_either_way(&self, one: UserIx, other: UserIx) -> bool {
         self.blocks.edge(one, other).is_some() || self.blocks.edge(other, one).is_some()
     }
 
     /// Whether `viewer`'s feeds and notices have nothing of `other`.
     pub(crate) fn is_hidden(&self, viewer: UserIx, other: UserIx) -> bool {
-        self.are_apart(viewer, other) || self.mutes.edge(viewer, other).is_some()
+        self.is_blocked_either_way(viewer, other) || self.mutes.edge(viewer, other).is_some()
     }
 
     /// Since when `viewer` is shown `other` again, after a block or mute that is over;
@@ -95,33 +90,18 @@ impl Visibility {
         self.shown.edge(viewer, other).unwrap_or(Revision::ZERO)
     }
 
-    /// Whom `user` mutes, and who is shown to them again.
-    pub(crate) fn edges_of(&self, user: UserIx) -> (Edges, Edges) {
-        (self.mutes.edges(user), self.shown.edges(user))
-    }
-
-    /// Whom `user` mutes.
-    pub(crate) fn mutes(&self, user: UserIx) -> Vec<Edge> {
-        self.mutes.edges(user).iter().collect()
-    }
-
-    /// Whom `user` blocks.
-    pub(crate) fn blocks(&self, user: UserIx) -> Vec<Edge> {
-        self.blocks.edges(user).iter().collect()
-    }
-
     /// No fewer than those whom `user` blocks or who block them: who does both may count twice.
-    pub(crate) fn apart_max(&self, user: UserIx) -> usize {
+    pub(crate) fn blocked_count_max(&self, user: UserIx) -> usize {
         self.blocks.followee_count(user) + self.blocks.follower_count(user)
     }
 
     /// Everybody whom `user` blocks or who blocks them, each once, some at a time: whom somebody
     /// blocks is bounded, and who blocks them is not.
-    pub(crate) fn apart_from(&self, user: UserIx) -> impl Iterator<Item = Vec<UserIx>> {
-        let blocked = self.blocks(user).into_iter().map(|edge| edge.followee).collect();
+    pub(crate) fn blocked_with(&self, user: UserIx) -> impl Iterator<Item = Vec<UserIx>> {
+        let blocked = self.blocks.edges(user).iter().map(|edge| edge.followee).collect();
         let mut after = None;
         let blockers = std::iter::from_fn(move || {
-            let blockers = self.blocks.followers(user, after, APART_AT_ONCE);
+            let blockers = self.blocks.followers(user, after, BLOCKERS_AT_ONCE);
             after = blockers.last().copied();
             (!blockers.is_empty()).then_some(blockers)
         });

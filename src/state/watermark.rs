@@ -1,4 +1,4 @@
-//! How far the view has come.
+//! How far the state has come.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

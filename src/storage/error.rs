@@ -1,14 +1,14 @@
-//! What can be wrong with a log.
+//! Errors of the log and the index. Each message names the file and the operator's next step.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use crate::model::Revision;
 
-/// Why a log cannot be opened, read or written. Each says what the operator can do.
+/// Why a log or an index cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another process has it.
+    /// Another process has locked the data folder.
     #[error(
         "the data folder {} is in use by {}; stop that one first, or use another folder",
         dir.display(),
@@ -17,24 +17,24 @@ pub enum Error {
     InUse {
         /// The folder.
         dir: PathBuf,
-        /// Who has it, as far as known.
+        /// The process that holds the lock, as it wrote into the lock file.
         holder: Option<String>,
     },
-    /// The file was made by another version.
+    /// Another version of Whimbrel wrote the file.
     #[error(
         "{} has format {found}, and this version reads format {supported}; open it with the \
-         version of whimbrel that made it",
+         version of whimbrel that wrote it",
         file.display()
     )]
     OtherFormat {
         /// The file.
         file: PathBuf,
-        /// Its format.
+        /// The format of the file.
         found: u64,
-        /// The format that can be read.
+        /// The format that this version reads.
         supported: u64,
     },
-    /// The file is not what was written.
+    /// The file does not have the bytes that were written.
     #[error(
         "{} is damaged: {what}; restore the data folder from a backup, or move it away to start \
          with an empty one",
@@ -43,64 +43,65 @@ pub enum Error {
     Damaged {
         /// The file.
         file: PathBuf,
-        /// What was found.
+        /// The damage, for the operator.
         what: String,
     },
-    /// The log ends before what was made from it. It may have lost its end, so it is not gone on with.
+    /// The log ends before the index that was built from it. The log may have lost its end, so
+    /// nothing is appended to it.
     #[error(
-        "the log ends at revision {head}, but {} was made from it up to revision {indexed_until}: if \
-         you put an older copy of the log there on purpose, remove that file and start again; else \
-         the log is damaged: restore it from a backup",
+        "the log ends at revision {head}, but {} was built from it up to revision {indexed_until}: \
+         if you put an older copy of the log there on purpose, remove that file and start again; \
+         else the log is damaged: restore it from a backup",
         index.display()
     )]
     EndsEarly {
-        /// Where the log ends.
+        /// The last revision of the log.
         head: Revision,
-        /// Up to where the index has it.
+        /// The last revision in the index.
         indexed_until: Revision,
-        /// The index.
+        /// The file of the index.
         index: PathBuf,
     },
-    /// Too little space is left. Nothing was written.
+    /// Less than the reserve is free on the disk. Nothing was written.
     #[error(
-        "the disk is nearly full: {bytes_free} bytes are free, and writes are taken from \
-         {bytes_min} up; free some space"
+        "the disk is nearly full: {bytes_free} bytes are free, and writes need at least \
+         {bytes_min}; free some space"
     )]
     DiskFull {
-        /// How much is free.
+        /// Free bytes.
         bytes_free: u64,
-        /// How much must be.
+        /// Bytes that must be free.
         bytes_min: u64,
     },
-    /// Too little space is left to write the log anew beside itself. Nothing was written.
+    /// The disk has no room for a second copy of the log. Nothing was written.
     #[error(
         "{bytes_free} bytes are free on the disk, and the copy of the log without deleted posts \
          needs {bytes_needed}; free some space"
     )]
     NoRoomForCopy {
-        /// How much is free.
+        /// Free bytes.
         bytes_free: u64,
-        /// How much must be: what the log takes, and what is kept free for it besides.
+        /// Bytes that must be free: the size of the log and the reserve.
         bytes_needed: u64,
     },
-    /// Somebody else appended first. Nothing was written.
-    #[error("the log goes on to revision {head} already")]
+    /// Another append came first. Nothing was written.
+    #[error("the log has events up to revision {head} already")]
     HeadMoved {
-        /// Where it goes on to.
+        /// The last revision of the log.
         head: Revision,
     },
-    /// An index is not one of the log, or not of the log as it is now.
-    #[error("{} does not fit its log: {what}", file.display())]
+    /// The index was built from another log, or from another state of this log.
+    #[error("{} does not match its log: {what}", file.display())]
     OfAnotherLog {
         /// The file.
         file: PathBuf,
-        /// What was found.
+        /// The difference, for the operator.
         what: String,
     },
-    /// The index cannot be used, so what only the index has cannot be read.
+    /// The index cannot be used. Data that only the index has cannot be read.
     #[error(
-        "{} cannot be used ({why}), and what only it has is not served until it is mended; if that \
-         does not come about, look at its disk",
+        "{} cannot be used ({why}), and data that only it has is not served until it is repaired; \
+         if it stays so, look at its disk",
         file.display()
     )]
     IndexLost {
@@ -109,7 +110,7 @@ pub enum Error {
         /// What failed.
         why: String,
     },
-    /// There is no log, but something that was made from one.
+    /// The folder has files that are derived from a log, but no log.
     #[error(
         "{} is missing, but {} was made from it: put the log back from a backup; or, to start with \
          an empty log, move the whole data folder away",
@@ -119,13 +120,13 @@ pub enum Error {
     Missing {
         /// The file of the log.
         file: PathBuf,
-        /// What is there.
+        /// The file that is derived from it.
         made_from_it: PathBuf,
     },
-    /// The file was removed, or another was put in its place, while it was in use.
+    /// The file was removed, or another file took its name, while it was in use.
     #[error(
-        "{} was removed or replaced while it was in use, so what is written would not be found \
-         again; leave the data folder alone while a server runs, and put the log back from a \
+        "{} was removed or replaced while it was in use, so the next start would not find new \
+         events; leave the data folder alone while a server runs, and put the log back from a \
          backup if it is gone",
         file.display()
     )]
@@ -133,12 +134,12 @@ pub enum Error {
         /// The file.
         file: PathBuf,
     },
-    /// The storage failed.
-    #[error("cannot use {}: {source}; {}", file.display(), way_out(source.as_ref()))]
+    /// The operating system or the storage library reported an error.
+    #[error("cannot use {}: {source}; {}", file.display(), advice(source.as_ref()))]
     Storage {
         /// The file or folder.
         file: PathBuf,
-        /// What the storage said.
+        /// The error that was reported.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The log was closed.
@@ -146,8 +147,8 @@ pub enum Error {
     Closed,
 }
 
-/// What an operator can do about an error of the storage.
-fn way_out(source: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static str {
+/// The operator's next step after [`Error::Storage`].
+fn advice(source: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static str {
     match source.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(ErrorKind::PermissionDenied) => {
             "let the user that the server runs as read and write the data folder"
@@ -155,8 +156,8 @@ fn way_out(source: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static
         Some(ErrorKind::StorageFull) => "free some space on its disk",
         Some(ErrorKind::QuotaExceeded) => "raise the quota, or free some space",
         Some(ErrorKind::FileTooLarge) => {
-            "raise the limit on the size of files (ulimit -f), or use a file system that takes larger \
-             ones"
+            "raise the limit on the size of files (ulimit -f), or use a file system that allows \
+             larger ones"
         }
         Some(ErrorKind::ReadOnlyFilesystem) => "mount its file system for writing",
         Some(ErrorKind::IsADirectory | ErrorKind::NotADirectory) => {

@@ -1,27 +1,27 @@
-//! Storage: the log, which is the truth, and the index, which is made from it.
+//! Storage: the log, which is the source of truth, and the index, which is derived from it.
 //!
-//! [`Log`] is the trait, and [`LocalLog`] its implementation in a file of this machine. Beside it
-//! stands the [`Index`]: tables made from the log, so that a start need not read all of it and old
-//! revisions need not be in memory. It is never the truth: it is rebuilt whenever it does not fit.
+//! [`Log`] is the trait; [`LocalLog`] implements it in a file of this machine. [`Index`] holds
+//! tables that are built from the log: with them a start does not replay the whole log, and old
+//! revisions need not stay in memory. An index that does not match its log is rebuilt.
 //!
-//! Nothing here knows what the changes mean.
+//! Storage never interprets a change: it does not know the rules of follows, posts or feeds.
 
+mod disk_reads;
 mod error;
+mod free_space;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
 mod local;
 mod log;
-mod reading;
 mod redb_file;
-mod space;
 
+pub use disk_reads::forbid_disk_reads;
 pub use error::Error;
 pub use index::{
     Index, IndexContents, IndexLoss, IndexRows, OpenedIndex, Probe, Residency, Snapshot,
     StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
 };
-pub use local::{Files, LocalLog, Options};
+pub use local::{LocalLog, StorageFiles, StorageOptions};
 pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, Tail, conformance};
-pub use reading::forbid_reading;

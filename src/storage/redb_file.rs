@@ -1,5 +1,5 @@
-//! What the log's file and the index's file have in common: how redb is opened and closed, and what
-//! its errors and panics mean. Knows nothing of tables.
+//! Opening and closing a redb file, and the meaning of redb's errors and panics. The log and the
+//! index share it. It never reads a table.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -15,24 +15,31 @@ use redb::{Builder, Database};
 use super::error::Error;
 
 thread_local! {
-    /// How many [`guarded`] the thread is in.
-    static GUARDED: Cell<usize> = const { Cell::new(0) };
+    /// Depth of nested [`guarded`] calls on this thread.
+    static GUARD_DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// redb may panic over a file that was changed behind its back; that is damage, not a bug. What it
-/// has to say of it is in the error, and does not go to standard error.
+/// Runs `use_file` and turns a panic into [`Error::Damaged`]: redb may panic over a file that
+/// another program changed, which is damage and no bug. The panic's message is in the error and is
+/// not printed to standard error.
 pub(super) fn guarded<T>(
     file: &Path,
     use_file: impl FnOnce() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    quietly(use_file).unwrap_or_else(|panic| {
+    catch_silently(use_file).unwrap_or_else(|panic| {
         let what = format!("its pages contradict each other: {}", message(panic.as_ref()));
         Err(Error::Damaged { file: file.to_owned(), what })
     })
 }
 
-/// An open file, and how it is closed. redb commits when it closes, and ends the process if it panics
-/// over damage there; but not while a panic unwinds.
+/// An open redb file, and how it is closed. redb commits when a database is dropped, except during
+/// a panic; a panic over damage during that commit aborts the process.
+///
+/// ```text
+///   new ──▶ closed with a commit ── found_damaged ──▶ closed without a commit
+///                                                            ▲
+///   closed_unwritten ────────────────────────────────────────┘
+/// ```
 #[derive(Debug)]
 pub(super) struct OpenFile {
     database: Option<Database>,
@@ -40,21 +47,21 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    /// One that is closed as redb does it, so that both of its last commits are the same; unless it
-    /// is [found damaged](OpenFile::found_damaged).
+    /// A file that redb commits to when it is closed, so that the last two commits are equal.
+    /// [`OpenFile::found_damaged`] switches that off.
     pub(super) fn new(database: Database) -> Self {
         Self { database: Some(database), is_closed_unwritten: AtomicBool::new(false) }
     }
 
-    /// One that is closed without being written to. Only for a file of which every commit can be
-    /// opened after a crash ([`redb::WriteTransaction::set_quick_repair`]), which so loses nothing.
+    /// A file that is closed without a commit. Nothing is lost only if every commit of the file
+    /// can be opened after a crash ([`redb::WriteTransaction::set_quick_repair`]).
     pub(super) fn closed_unwritten(database: Database) -> Self {
         let file = Self::new(database);
         file.found_damaged();
         file
     }
 
-    /// What is in it is not what was written, so it is not written to any more when it is closed.
+    /// The file is damaged: closing it does not write to it.
     pub(super) fn found_damaged(&self) {
         self.is_closed_unwritten.store(true, Ordering::SeqCst);
     }
@@ -64,9 +71,7 @@ impl Deref for OpenFile {
     type Target = Database;
 
     fn deref(&self) -> &Database {
-        let Some(database) = &self.database else {
-            unreachable!("it is taken only when it is dropped")
-        };
+        let Some(database) = &self.database else { unreachable!("only drop takes the database") };
         database
     }
 }
@@ -78,34 +83,36 @@ impl Drop for OpenFile {
             return;
         }
         let is_closed_unwritten = self.is_closed_unwritten.load(Ordering::SeqCst);
-        let _ = quietly(move || {
+        let _ = catch_silently(move || {
             let _dropped_then = database;
             if is_closed_unwritten {
-                // What unwinds is nobody's panic, so no hook hears of it.
+                // Unwinding makes redb skip the commit. It runs no panic hook.
                 resume_unwind(Box::new(()));
             }
         });
     }
 }
 
-fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
-    keep_panics_from_standard_error();
-    GUARDED.set(GUARDED.get() + 1);
+fn catch_silently<T>(act: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    hook_panics();
+    GUARD_DEPTH.set(GUARD_DEPTH.get() + 1);
     let done = catch_unwind(AssertUnwindSafe(act));
-    GUARDED.set(GUARDED.get() - 1);
+    debug_assert!(GUARD_DEPTH.get() > 0, "the depth falls only here");
+    GUARD_DEPTH.set(GUARD_DEPTH.get() - 1);
     done
 }
 
-/// Those of threads that are in [`guarded`]; all others go where they went before.
-fn keep_panics_from_standard_error() {
+/// Logs panics on threads inside [`guarded`] at level debug. All other panics go to the hook that
+/// was installed before.
+fn hook_panics() {
     static HOOKED: Once = Once::new();
     HOOKED.call_once(|| {
-        let others = panic::take_hook();
+        let previous = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            if GUARDED.try_with(Cell::get).unwrap_or(0) > 0 {
-                tracing::debug!(%panic, "the storage library gave up on a file");
+            if GUARD_DEPTH.try_with(Cell::get).unwrap_or(0) > 0 {
+                tracing::debug!(%panic, "the storage library panicked over a file");
             } else {
-                others(panic);
+                previous(panic);
             }
         }));
     });
@@ -122,6 +129,7 @@ pub(super) fn builder(cache_bytes: usize) -> Builder {
     builder
 }
 
+/// The storage error of `file` for an error of redb or of the file system.
 pub(super) fn storage(file: &Path, error: impl Into<redb::Error>) -> Error {
     let file = file.to_owned();
     match error.into() {
@@ -134,7 +142,7 @@ pub(super) fn storage(file: &Path, error: impl Into<redb::Error>) -> Error {
     }
 }
 
-/// A number that nobody else draws, from the keys that the standard library draws for its maps.
+/// A random number, from the keys that the standard library draws for its maps.
 pub(super) fn random() -> u64 {
     std::hash::RandomState::new().hash_one(std::process::id())
 }

@@ -9,16 +9,16 @@ import pytest
 from server import BINARY, REPOSITORY, Server
 
 README = REPOSITORY / "README.md"
-# What the README tells to listen on, which is the default.
+# The default, which the README uses.
 ADDRESS = "127.0.0.1:50051"
 SESSION_S_MAX = 120
 
 
 def session() -> list[str]:
-    """The shell blocks between the marker and the next subject."""
+    """The shell blocks between the marker and the next heading."""
     text = README.read_text()
     start = text.index("<!-- session:")
-    end = text.index("Clients for other languages")
+    end = text.index("\n## ", start)
     return re.findall(r"```sh\n(.*?)```", text[start:end], re.DOTALL)
 
 
@@ -33,7 +33,7 @@ SAID = [
         "SELF_FOLLOW",
     ],
     ["bob", "It rains on the mud flats.", "The tide comes in.", "carol no longer follows bob"],
-    ["carol now likes p", "carol answered p", "dave reposted p", "bob deleted p"],
+    ["carol now likes p", "carol replied to p", "dave reposted p", "bob deleted p"],
 ]
 
 

@@ -1,5 +1,5 @@
-//! A mixed day: all calls of a social app in the mix of `mix.rs`, closed loops of them, on a server
-//! that holds a past, while some watch their feeds. Only Whimbrel has all of these calls.
+//! The mixed workload of `mix.rs`: all calls of a social app in closed loops, on a server with a
+//! history, while some users watch their feeds. Never measures a peer: none has all of these calls.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,36 +18,36 @@ use crate::peer::{Kind, System, Whimbrel, restart_in_order};
 use crate::stats::Latencies;
 use crate::watchers::{Watch, Watchers};
 
-/// Makes the same past and the same draws in every run.
+/// The seed of the history and of the draws, the same in every run.
 const SEED: u64 = 1_912;
-/// In flight to show what each call takes by itself: beside others most of the time is waiting.
+/// One call in flight shows the latency of each call by itself: with more, most of it is waiting.
 const ALONE: usize = 1;
 /// Items of a page of a feed.
 const PAGE_ITEMS: i32 = 50;
 
-/// What is known to those who call, and how long they waited.
+/// The state that all callers share.
 struct Day {
     world: World,
     /// In the order of [`MIX`].
     latencies: Vec<Latencies>,
-    /// Calls about a post that was deleted while they were on their way.
+    /// Calls for a post that was deleted while they were in flight.
     gone: u64,
 }
 
-/// What an answer tells of the world.
-enum Told {
-    Nothing,
-    /// Where the next page is.
+/// The effect of an answer on the [`World`].
+enum Effect {
+    None,
+    /// The token of the next page.
     Page(String),
-    /// Where the post is.
+    /// The revision of the new post.
     Posted(u64),
     Changed(bool),
 }
 
-/// What a round came to in all, and for each call that was made in it.
+/// The figures of a round: of all calls, and of each kind of call that was made.
 type Figures = (Vec<(&'static str, f64)>, Vec<(String, f64)>);
 
-/// The server, and those who watch it.
+/// The server and its watchers.
 struct Stage {
     whimbrel: Arc<Whimbrel>,
     watching: Watchers,
@@ -85,18 +85,18 @@ pub(super) async fn measure(run: &mut Run) {
 impl Stage {
     async fn open(run: &Run) -> Result<Self, Error> {
         let sizes = &run.sizes;
-        let (world, edges, acts) =
-            World::with_past(SEED, sizes.mixed_users, sizes.mixed_followees, sizes.mixed_acts);
-        let data = Data { edges, acts, ..Data::default() };
+        let (world, edges, actions) =
+            World::with_past(SEED, sizes.mixed_users, sizes.mixed_followees, sizes.mixed_actions);
+        let data = Data { edges, actions, ..Data::default() };
         let whimbrel = Arc::new(Whimbrel::start(&run.programs, &data).await?);
         drop(data);
         let system: Arc<dyn System> = Arc::clone(&whimbrel) as _;
-        // What was needed to take the past in is no part of the day.
+        // Memory that only the loading needed does not count.
         restart_in_order(&*system).await?;
         check(&whimbrel.client().await?, world.newest()).await?;
 
-        let apart = sizes.mixed_users / sizes.mixed_watchers;
-        let watch = |number| Watch { user: number * apart, authors: Arc::default(), cursor: None };
+        let step = sizes.mixed_users / sizes.mixed_watchers;
+        let watch = |number| Watch { user: number * step, authors: Arc::default(), cursor: None };
         let watches = (0..sizes.mixed_watchers).map(watch).collect();
         let watching = Watchers::open(&system, watches, sizes.shared_connections).await?;
         let day = Day { world, latencies: Vec::new(), gone: 0 };
@@ -152,10 +152,10 @@ impl Stage {
     }
 }
 
-/// Whether posts are where they are taken to be: all calls about them would fail otherwise, and
-/// quickly.
+/// Checks that the server has the posts of the history. Otherwise all calls for them would fail,
+/// and fast.
 async fn check(client: &Client, newest: Option<Posted>) -> Result<(), Error> {
-    let newest = newest.ok_or_else(|| Error::Failed("there is no past".to_owned()))?;
+    let newest = newest.ok_or_else(|| Error::Failed("there is no history".to_owned()))?;
     let request = v1::GetPostsRequest {
         user_id: data::user_name(newest.author),
         post_ids: vec![post_id(newest)],
@@ -165,35 +165,35 @@ async fn check(client: &Client, newest: Option<Posted>) -> Result<(), Error> {
     if found.is_some_and(|post| post.author_id == data::user_name(newest.author)) {
         Ok(())
     } else {
-        Err(Error::Failed("the past is not what was written".to_owned()))
+        Err(Error::Failed("the server lacks the history that was written".to_owned()))
     }
 }
 
-/// Makes the next call. An error that nobody's deletion explains ends the round.
+/// Makes the next call. An error ends the round, unless the post of the call was deleted meanwhile.
 async fn step(client: &Client, day: &Mutex<Day>) -> Result<(), Error> {
     let draw = lock(day).world.draw();
     let begun = Instant::now();
-    let told = make(client, &draw).await;
+    let effect = make(client, &draw).await;
     let took = begun.elapsed();
     let Day { world, latencies, gone } = &mut *lock(day);
     latencies[draw.call.place()].record(took);
-    let told = match told {
-        Ok(told) => told,
+    let effect = match effect {
+        Ok(effect) => effect,
         Err(error) if !draw.posts.is_empty() && is_gone(&error) => {
             *gone += 1;
-            Told::Nothing
+            Effect::None
         }
         Err(error) => return Err(Error::from(error).while_doing(MIX[draw.call.place()].label)),
     };
     let Draw { call, user, other, ref posts, .. } = draw;
-    match (told, call, posts.first()) {
-        (Told::Page(page_token), ..) => world.turned(user, page_token),
-        (Told::Posted(revision), Call::Reply, Some(&parent)) => {
+    match (effect, call, posts.first()) {
+        (Effect::Page(page_token), ..) => world.turned(user, page_token),
+        (Effect::Posted(revision), Call::Reply, Some(&parent)) => {
             world.replied(user, parent, revision);
         }
-        (Told::Posted(revision), ..) => world.posted(user, revision),
-        (Told::Changed(true), Call::Like, Some(&post)) => world.liked(user, post),
-        (Told::Changed(true), Call::Follow, _) => world.followed(user, other),
+        (Effect::Posted(revision), ..) => world.posted(user, revision),
+        (Effect::Changed(true), Call::Like, Some(&post)) => world.liked(user, post),
+        (Effect::Changed(true), Call::Follow, _) => world.followed(user, other),
         _ => {}
     }
     Ok(())
@@ -204,15 +204,19 @@ fn is_gone(error: &client::Error) -> bool {
 }
 
 fn post_id(post: Posted) -> String {
-    PostId::at(Revision::new(post.revision)).to_string()
+    PostId::from_revision(Revision::new(post.revision)).to_string()
 }
 
-/// Makes a call as an app would, with the page sizes that come by themselves but for feeds.
-async fn make(client: &Client, draw: &Draw) -> Result<Told, client::Error> {
+/// Makes a call as an app would: with the default page sizes, except for feeds.
+async fn make(client: &Client, draw: &Draw) -> Result<Effect, client::Error> {
+    if draw.call.is_read() { read(client, draw).await } else { write(client, draw).await }
+}
+
+async fn read(client: &Client, draw: &Draw) -> Result<Effect, client::Error> {
     let user_id = data::user_name(draw.user);
     let other_id = data::user_name(draw.other);
     let post_id = draw.posts.first().copied().map(post_id).unwrap_or_default();
-    Ok(match draw.call {
+    match draw.call {
         Call::NewsFeed | Call::NextPage => {
             let request = v1::NewsFeedRequest {
                 user_id,
@@ -220,23 +224,20 @@ async fn make(client: &Client, draw: &Draw) -> Result<Told, client::Error> {
                 page_token: draw.page_token.clone(),
                 ..Default::default()
             };
-            Told::Page(client.news_feed(request).await?.next_page_token)
+            return Ok(Effect::Page(client.news_feed(request).await?.next_page_token));
         }
         Call::GetThread => {
             let request = v1::GetThreadRequest { user_id, post_id, ..Default::default() };
-            client.get_thread(request).await?;
-            Told::Nothing
+            client.get_thread(request).await.map(drop)
         }
         Call::ListNotifications => {
             let request = v1::ListNotificationsRequest { user_id, ..Default::default() };
-            client.list_notifications(request).await?;
-            Told::Nothing
+            client.list_notifications(request).await.map(drop)
         }
         Call::GetProfile => {
             let request =
                 v1::GetProfileRequest { user_id, of_user_id: other_id, ..Default::default() };
-            client.get_profile(request).await?;
-            Told::Nothing
+            client.get_profile(request).await.map(drop)
         }
         Call::ListPosts => {
             let request = v1::ListPostsRequest {
@@ -245,43 +246,46 @@ async fn make(client: &Client, draw: &Draw) -> Result<Told, client::Error> {
                 include_reposts: true,
                 ..Default::default()
             };
-            client.list_posts(request).await?;
-            Told::Nothing
+            client.list_posts(request).await.map(drop)
         }
         Call::GetPosts => {
             let post_ids = draw.posts.iter().copied().map(self::post_id).collect();
             let request = v1::GetPostsRequest { user_id, post_ids, ..Default::default() };
-            client.get_posts(request).await?;
-            Told::Nothing
+            client.get_posts(request).await.map(drop)
         }
         Call::ListLikes => {
             let request = v1::ListLikesRequest { user_id, post_id, ..Default::default() };
-            client.list_likes(request).await?;
-            Told::Nothing
+            client.list_likes(request).await.map(drop)
         }
         Call::ListReplies => {
             let request = v1::ListRepliesRequest { user_id, post_id, ..Default::default() };
-            client.list_replies(request).await?;
-            Told::Nothing
+            client.list_replies(request).await.map(drop)
         }
         Call::ListFollowers => {
             let request =
                 v1::ListFollowersRequest { user_id, of_user_id: other_id, ..Default::default() };
-            client.list_followers(request).await?;
-            Told::Nothing
+            client.list_followers(request).await.map(drop)
         }
         Call::ListFollowing => {
             let request =
                 v1::ListFollowingRequest { user_id, of_user_id: other_id, ..Default::default() };
-            client.list_following(request).await?;
-            Told::Nothing
+            client.list_following(request).await.map(drop)
         }
         Call::GetRelationships => {
             let other_ids = vec![other_id];
             let request = v1::GetRelationshipsRequest { user_id, other_ids, ..Default::default() };
-            client.get_relationships(request).await?;
-            Told::Nothing
+            client.get_relationships(request).await.map(drop)
         }
+        call => unreachable!("{call:?} is no read"),
+    }?;
+    Ok(Effect::None)
+}
+
+async fn write(client: &Client, draw: &Draw) -> Result<Effect, client::Error> {
+    let user_id = data::user_name(draw.user);
+    let other_id = data::user_name(draw.other);
+    let post_id = draw.posts.first().copied().map(post_id).unwrap_or_default();
+    let changed = match draw.call {
         Call::Post | Call::Reply => {
             let number = data::next_post();
             let request = v1::PublishRequest {
@@ -291,32 +295,29 @@ async fn make(client: &Client, draw: &Draw) -> Result<Told, client::Error> {
                 reply_to_post_id: post_id,
                 ..Default::default()
             };
-            Told::Posted(client.publish(request).await?.post.unwrap_or_default().revision)
+            let post = client.publish(request).await?.post;
+            return Ok(Effect::Posted(post.unwrap_or_default().revision));
         }
-        Call::Like => {
-            Told::Changed(client.like(v1::LikeRequest { user_id, post_id }).await?.changed)
-        }
-        Call::Unlike => {
-            Told::Changed(client.unlike(v1::UnlikeRequest { user_id, post_id }).await?.changed)
-        }
-        Call::Repost => {
-            Told::Changed(client.repost(v1::RepostRequest { user_id, post_id }).await?.changed)
-        }
+        Call::Like => client.like(v1::LikeRequest { user_id, post_id }).await?.changed,
+        Call::Unlike => client.unlike(v1::UnlikeRequest { user_id, post_id }).await?.changed,
+        Call::Repost => client.repost(v1::RepostRequest { user_id, post_id }).await?.changed,
         Call::Follow => {
             let request = v1::FollowRequest { user_id, followee_id: other_id };
-            Told::Changed(client.follow(request).await?.changed)
+            client.follow(request).await?.changed
         }
         Call::Unfollow => {
             let request = v1::UnfollowRequest { user_id, followee_id: other_id };
-            Told::Changed(client.unfollow(request).await?.changed)
+            client.unfollow(request).await?.changed
         }
         Call::MarkNotificationsSeen => {
             let request = v1::MarkNotificationsSeenRequest { user_id, ..Default::default() };
-            Told::Changed(client.mark_notifications_seen(request).await?.changed)
+            client.mark_notifications_seen(request).await?.changed
         }
         Call::DeletePost => {
             let request = v1::DeletePostRequest { user_id, post_id };
-            Told::Changed(client.delete_post(request).await?.changed)
+            client.delete_post(request).await?.changed
         }
-    })
+        call => unreachable!("{call:?} is no write"),
+    };
+    Ok(Effect::Changed(changed))
 }

@@ -86,7 +86,7 @@ pub(crate) struct Sizes {
     pub(crate) mixed_users: u32,
     pub(crate) mixed_followees: u32,
     /// Posts, replies, likes and reposts before it begins.
-    pub(crate) mixed_acts: usize,
+    pub(crate) mixed_actions: usize,
     pub(crate) mixed_watchers: u32,
     pub(crate) mixed_time: Duration,
 }
@@ -154,7 +154,7 @@ impl Sizes {
             storm_posts: 100_000,
             mixed_users: 10_000,
             mixed_followees: 50,
-            mixed_acts: 500_000,
+            mixed_actions: 500_000,
             mixed_watchers: 200,
             mixed_time: Duration::from_secs(4),
         }
@@ -187,7 +187,7 @@ impl Sizes {
             storm_posts: 1_000,
             mixed_users: 200,
             mixed_followees: 20,
-            mixed_acts: 5_000,
+            mixed_actions: 5_000,
             mixed_watchers: 10,
             mixed_time: Duration::from_millis(500),
         }

@@ -157,7 +157,7 @@ impl Kind {
     pub(crate) fn durability(self) -> &'static str {
         match self {
             Self::Whimbrel => "on disk, flushed",
-            Self::Nats => "passed on; never stored",
+            Self::Nats => "forwarded; never stored",
             Self::Jetstream => "in the page cache; flushed every 2 minutes",
             Self::JetstreamSync => "on disk, flushed",
             Self::Redis => "in memory; a snapshot every 1 to 60 minutes",

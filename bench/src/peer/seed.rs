@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use whimbrel::storage::{LocalLog, Log, Options};
 use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, PostText, ReplyTo, Revision, Timestamp, UserId,
 };
 use whimbrel::runtime::Clock;
+use whimbrel::storage::{LocalLog, Log, StorageOptions};
 
-use crate::data::{self, Act, Data, Deed};
+use crate::data::{self, Action, Data, UserAction};
 use crate::error::Error;
 
 /// Events of one transaction.
@@ -21,9 +21,9 @@ const CACHE_BYTES: usize = 128 << 20;
 /// Older than any request id is remembered.
 const AGE: Duration = Duration::from_secs(48 * 60 * 60);
 
-/// Appends `data` to the log in `dir`: the edges, then the posts, then the acts.
+/// Appends `data` to the log in `dir`: the edges, then the posts, then the actions.
 pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
-    let options = Options { cache_bytes: CACHE_BYTES, disk_free_bytes_min: 0 };
+    let options = StorageOptions { cache_bytes: CACHE_BYTES, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(dir, options)?);
     let start = Clock::system().since_epoch().unwrap_or_default().saturating_sub(AGE);
     let start_ns = Timestamp::since_epoch(start).unwrap_or_default().as_nanos();
@@ -38,31 +38,31 @@ pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
         let author = users.id(data.author_of(post))?;
         writer.add(Change::Publish { author, content: content(post), request_id: None })?;
     }
-    for (number, Act { user, deed }) in data.acts.iter().enumerate() {
+    for (number, UserAction { user, action }) in data.actions.iter().enumerate() {
         let (user, number) = (users.id(*user)?, data.posts + number as u64);
         let mut post = |(revision, author): (u64, u32)| {
-            let id = PostId::at(Revision::new(revision));
+            let id = PostId::from_revision(Revision::new(revision));
             Ok::<_, Error>(PostRef { id, author: users.id(author)? })
         };
-        writer.add(match deed {
-            Deed::Post => {
+        writer.add(match action {
+            Action::Post => {
                 Change::Publish { author: user, content: content(number), request_id: None }
             }
-            Deed::Reply(to) => {
+            Action::Reply(to) => {
                 let parent = post((to.revision, to.author))?;
                 let reply_to = Some(Box::new(ReplyTo { parent, root: post(to.root)? }));
                 let content = Content { reply_to, ..content(number) };
                 Change::Publish { author: user, content, request_id: None }
             }
-            Deed::Like(to) => Change::Like { user, post: post((to.revision, to.author))? },
-            Deed::Repost(to) => Change::Repost { user, post: post((to.revision, to.author))? },
+            Action::Like(to) => Change::Like { user, post: post((to.revision, to.author))? },
+            Action::Repost(to) => Change::Repost { user, post: post((to.revision, to.author))? },
         })?;
     }
     writer.flush()
 }
 
 fn content(post: u64) -> Content {
-    Content::of_text(PostText::stored(&data::text(post)))
+    Content::from_text(PostText::from_stored(&data::text(post)))
 }
 
 /// Ids that were made already: an id is shared by all events that name it.

@@ -135,7 +135,8 @@ mod tests {
         assert!(!dir.path().join(FOLDER).join("restart.svg").exists());
     }
 
-    /// The aim: a section is there with its figures, by call, and says that they are of a later run.
+    /// The aim: a section is there with its figures, by call, and says that they are of a later
+    /// run.
     #[test]
     fn a_section_comes_with_its_figures() {
         let dir = tempfile::tempdir().unwrap();

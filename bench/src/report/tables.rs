@@ -15,22 +15,27 @@ type Write = fn(f64) -> String;
 /// A column: its head, and its cell of a row.
 type Column<'a> = (&'a str, &'a dyn Fn(&Row) -> String);
 
-/// The table with this name, if there is one.
+/// The table of this name; `None` if there is no such table.
 pub(super) fn table(results: &Results, name: &str) -> Option<String> {
-    let system = |row: &Row| row.system.label().to_owned();
-    let x = |row: &Row| grouped(row.x);
-    let means = |row: &Row| row.system.durability().to_owned();
-    let ratio = |row: &Row| {
-        let ratio = row.figures.get("per_s").zip(row.figures.get("floor_per_s"));
-        or_nothing(ratio.and_then(|(own, floor)| own.ratio(floor)), |it| format!("{it:.2} ×"))
-    };
-    let (per_s, p50, p99) =
-        (cell("per_s", grouped), cell("p50_us", time_us), cell("p99_us", time_us));
-    let (cpu, lost, seconds) =
-        (cell("cpu_us", cpu_us), cell("lost", grouped), cell("seconds", digits));
+    match name {
+        "targets" => Some(targets::table(results)),
+        "versions" => Some(versions(results)),
+        "idle" => Some(idle(results)),
+        "mixed_calls" => Some(mixed_calls(results)),
+        _ => write_table(results, name)
+            .or_else(|| read_table(results, name))
+            .or_else(|| size_table(results, name)),
+    }
+}
+
+/// Tables of publishes and their deliveries.
+fn write_table(results: &Results, name: &str) -> Option<String> {
+    let per_s = cell("per_s", grouped);
+    let (p50, p99) = (cell("p50_us", time_us), cell("p99_us", time_us));
+    let cpu = cell("cpu_us", cpu_us);
+    let lost = cell("lost", grouped);
+    let seconds = cell("seconds", digits);
     Some(match name {
-        "targets" => targets::table(results),
-        "versions" => versions(results),
         "publish" => rows(
             results,
             &["publish"],
@@ -78,6 +83,17 @@ pub(super) fn table(results: &Results, name: &str) -> Option<String> {
                 ("not exactly once", &lost),
             ],
         ),
+        _ => return None,
+    })
+}
+
+/// Tables of reads, mixed calls, memory and restarts.
+fn read_table(results: &Results, name: &str) -> Option<String> {
+    let per_s = cell("per_s", grouped);
+    let (p50, p99) = (cell("p50_us", time_us), cell("p99_us", time_us));
+    let cpu = cell("cpu_us", cpu_us);
+    let seconds = cell("seconds", digits);
+    Some(match name {
         "feed" => rows(
             results,
             &["feed"],
@@ -90,7 +106,6 @@ pub(super) fn table(results: &Results, name: &str) -> Option<String> {
                 ("do-nothing call of as many bytes, p50", &cell("floor_p50_us", time_us)),
             ],
         ),
-        "idle" => idle(results),
         "edges" => rows(
             results,
             &["edges"],
@@ -109,6 +124,45 @@ pub(super) fn table(results: &Results, name: &str) -> Option<String> {
                 ("an answer had meant", &means),
             ],
         ),
+        "mixed" => rows(
+            results,
+            &["mixed"],
+            &[
+                ("in flight", &x),
+                ("calls/s", &per_s),
+                ("reads/s", &cell("reads_per_s", grouped)),
+                ("writes/s", &cell("writes_per_s", grouped)),
+                ("p50", &p50),
+                ("p99", &p99),
+                ("server CPU each", &cpu),
+                ("pushed/s", &cell("pushed_per_s", grouped)),
+                ("post was gone", &cell("gone", grouped)),
+            ],
+        ),
+        "storm" => rows(
+            results,
+            &["storm"],
+            &[
+                ("watchers", &x),
+                ("seconds until all streams are open", &cell("opened_seconds", digits)),
+                ("until half have caught up", &cell("median_seconds", digits)),
+                ("until the last has", &cell("slowest_seconds", digits)),
+                ("posts caught up on", &cell("deliveries", grouped)),
+                ("with a hole or a repeat", &cell("incomplete", grouped)),
+                ("server CPU", &cell("cpu_seconds", digits)),
+                ("memory before", &cell("memory_before_bytes", bytes)),
+                ("after", &cell("memory_after_bytes", bytes)),
+                ("peak", &cell("memory_peak_bytes", bytes)),
+            ],
+        ),
+        _ => return None,
+    })
+}
+
+/// Tables by the size of the data or of the audience.
+fn size_table(results: &Results, name: &str) -> Option<String> {
+    let lost = cell("lost", grouped);
+    Some(match name {
         "growth" => rows(
             results,
             &["growth"],
@@ -148,46 +202,32 @@ pub(super) fn table(results: &Results, name: &str) -> Option<String> {
                 ("small posts alone: delivered p50", &cell("alone_p50_us", time_us)),
                 ("p99", &cell("alone_p99_us", time_us)),
                 ("answered p99", &cell("alone_answer_p99_us", time_us)),
-                ("beside it: delivered p50", &cell("beside_p50_us", time_us)),
+                ("during it: delivered p50", &cell("beside_p50_us", time_us)),
                 ("p99", &cell("beside_p99_us", time_us)),
                 ("answered p99", &cell("beside_answer_p99_us", time_us)),
                 ("not exactly once", &lost),
             ],
         ),
-        "mixed" => rows(
-            results,
-            &["mixed"],
-            &[
-                ("in flight", &x),
-                ("calls/s", &per_s),
-                ("reads/s", &cell("reads_per_s", grouped)),
-                ("writes/s", &cell("writes_per_s", grouped)),
-                ("p50", &p50),
-                ("p99", &p99),
-                ("server CPU each", &cpu),
-                ("pushed/s", &cell("pushed_per_s", grouped)),
-                ("post was gone", &cell("gone", grouped)),
-            ],
-        ),
-        "mixed_calls" => mixed_calls(results),
-        "storm" => rows(
-            results,
-            &["storm"],
-            &[
-                ("watchers", &x),
-                ("seconds until all streams are open", &cell("opened_seconds", digits)),
-                ("until half have caught up", &cell("median_seconds", digits)),
-                ("until the last has", &cell("slowest_seconds", digits)),
-                ("posts caught up on", &cell("deliveries", grouped)),
-                ("with a hole or a repeat", &cell("incomplete", grouped)),
-                ("server CPU", &cell("cpu_seconds", digits)),
-                ("memory before", &cell("memory_before_bytes", bytes)),
-                ("after", &cell("memory_after_bytes", bytes)),
-                ("peak", &cell("memory_peak_bytes", bytes)),
-            ],
-        ),
         _ => return None,
     })
+}
+
+fn system(row: &Row) -> String {
+    row.system.label().to_owned()
+}
+
+fn x(row: &Row) -> String {
+    grouped(row.x)
+}
+
+fn means(row: &Row) -> String {
+    row.system.durability().to_owned()
+}
+
+/// The rate as a multiple of the rate of the cheapest call.
+fn ratio(row: &Row) -> String {
+    let ratio = row.figures.get("per_s").zip(row.figures.get("floor_per_s"));
+    or_nothing(ratio.and_then(|(own, floor)| own.ratio(floor)), |it| format!("{it:.2} ×"))
 }
 
 /// The text with this name, if there is one.
@@ -217,12 +257,12 @@ pub(super) fn text(results: &Results, name: &str) -> Option<String> {
     })
 }
 
-/// When something was measured apart from the rest, and by what.
+/// When something was measured in a later run, and by what.
 fn later(later: &Later) -> String {
     let measurements: Vec<_> = later.measurements.iter().map(|it| format!("`{it}`")).collect();
     let versions: Vec<_> = later.versions.values().map(String::as_str).collect();
     format!(
-        "- **{}:** {}, apart from the rest, by `{}` in {} minutes, with {} rounds ({}); an \
+        "- **{}:** {}, in a later run, by `{}` in {} minutes, with {} rounds ({}); an \
          fdatasync then took {}.\n",
         measurements.join(", "),
         later.date,

@@ -211,7 +211,7 @@ impl Look<'_> {
         });
         Target {
             name: "P8",
-            target: "the last of 100,000 live followers ≤ 500 ms, others' posts not held up (the \
+            target: "the last of 100,000 live followers ≤ 500 ms, others' posts not delayed (the \
                      p99 of their delivery stays below a tenth of that time)",
             measured,
             peers: self.peers("small_posts", None, "last_ms", |it| format!("{} ms", digits(it))),

@@ -1,4 +1,4 @@
-//! The feed service: follow, publish, read the feed, watch it live.
+//! The feed service: follow, publish, read the feed, watch it live. Never decides what a feed shows.
 
 mod news_feed;
 mod publish;
@@ -6,26 +6,26 @@ mod watch_feed;
 
 use tonic::{Request, Response, Status};
 
-use super::calls::Calls;
-use super::stall::{Closer, Guarded};
+use super::context::ServiceContext;
+use super::stall::{Closer, StallTracked};
 use super::v1_server::feed_service_server::FeedService;
 use super::{changes, v1};
-use crate::engine::EdgeKind;
+use crate::model::Relation;
 
-/// The feed service.
 #[derive(Debug)]
-pub(super) struct Feed(pub(super) Calls);
+pub(super) struct FeedRpcs(pub(super) ServiceContext);
 
 #[tonic::async_trait]
-impl FeedService for Feed {
+impl FeedService for FeedRpcs {
     async fn follow(
         &self,
         request: Request<v1::FollowRequest>,
     ) -> Result<Response<v1::FollowResponse>, Status> {
         let v1::FollowRequest { user_id, followee_id } = request.into_inner();
         let other = ("followee_id", followee_id.as_str());
-        let said = changes::edge(&self.0, EdgeKind::Follow, &user_id, other).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::between_users(&self.0, (Relation::Follow, true), &user_id, other).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn unfollow(
@@ -34,8 +34,9 @@ impl FeedService for Feed {
     ) -> Result<Response<v1::UnfollowResponse>, Status> {
         let v1::UnfollowRequest { user_id, followee_id } = request.into_inner();
         let other = ("followee_id", followee_id.as_str());
-        let said = changes::edge(&self.0, EdgeKind::Unfollow, &user_id, other).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::between_users(&self.0, (Relation::Follow, false), &user_id, other).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn publish(
@@ -52,7 +53,7 @@ impl FeedService for Feed {
         Ok(Response::new(news_feed::handle(&self.0, request.into_inner()).await?))
     }
 
-    type WatchFeedStream = Guarded<watch_feed::Messages>;
+    type WatchFeedStream = StallTracked<watch_feed::FeedMessages>;
 
     async fn watch_feed(
         &self,
@@ -61,6 +62,6 @@ impl FeedService for Feed {
         let closer = request.extensions().get::<Closer>().cloned();
         let until = closer.as_ref().map(|closer| closer.retirement().clone());
         let stream = watch_feed::handle(&self.0, request.into_inner(), until)?;
-        Ok(Response::new(self.0.stall_watch.guard(stream, closer)))
+        Ok(Response::new(self.0.stall_watch.track(stream, closer)))
     }
 }

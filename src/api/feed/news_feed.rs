@@ -1,29 +1,29 @@
-//! The NewsFeed RPC.
+//! The NewsFeed RPC. Never reads the feed itself.
 
 use tonic::Status;
 
-use crate::api::calls::Calls;
-use crate::api::listing::{Listing, asked};
+use crate::api::context::ServiceContext;
+use crate::api::listing::{Listing, page_fields};
 use crate::api::{convert, fields, status, v1};
-use crate::engine::FeedQuery;
+use crate::query::HomeFeed;
 
 pub(super) async fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::NewsFeedRequest,
 ) -> Result<v1::NewsFeedResponse, Status> {
     let v1::NewsFeedRequest { exclude_self, include_all_replies, .. } = request;
     let options = [fields::flag(exclude_self), fields::flag(include_all_replies)];
-    let listing = Listing::open(calls, "NewsFeed", &options, asked!(request)).await?;
+    let listing = Listing::open(context, "NewsFeed", &options, page_fields!(request)).await?;
 
-    let (user, items_max, place) = listing.query();
-    let query = FeedQuery {
+    let (user, items_max, position) = listing.query();
+    let query = HomeFeed {
         user,
         items_max,
-        place,
+        position,
         with_own: !exclude_self,
         all_replies: include_all_replies,
     };
-    let page = calls.engine.news_feed(query).await.map_err(status::of_engine)?;
+    let page = context.engine.ask(query).await.map_err(status::from_query)?;
     Ok(v1::NewsFeedResponse {
         items: page.items.iter().map(convert::feed_item).collect(),
         next_page_token: listing.next_page_token(page.next),

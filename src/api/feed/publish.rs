@@ -1,10 +1,10 @@
-//! The Publish RPC.
+//! The Publish RPC: validates the fields of a post. Never searches its text for facets.
 
 use std::fmt::Display;
 
 use tonic::Status;
 
-use crate::api::calls::Calls;
+use crate::api::context::ServiceContext;
 use crate::api::{convert, fields, status, token, v1};
 use crate::engine::Draft;
 use crate::model::bounds::{ATTACHMENTS_MAX, FACETS_MAX, LANGS_MAX};
@@ -13,7 +13,7 @@ use crate::model::{
 };
 
 pub(super) async fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::PublishRequest,
 ) -> Result<v1::PublishResponse, Status> {
     let author = fields::user_id("author_id", &request.author_id)?;
@@ -31,8 +31,8 @@ pub(super) async fn handle(
         langs: langs(&request.langs)?,
     };
 
-    let published = calls.engine.publish(author, draft, request_id).await;
-    let published = published.map_err(status::of_engine)?;
+    let published = context.engine.publish(author, draft, request_id).await;
+    let published = published.map_err(status::from_engine)?;
     Ok(v1::PublishResponse {
         post: Some(convert::post(&published.post)),
         deduplicated: published.deduplicated,
@@ -42,7 +42,7 @@ pub(super) async fn handle(
 
 fn text(request: &v1::PublishRequest) -> Result<PostText, Status> {
     if request.text.is_empty() && !request.attachments.is_empty() {
-        return Ok(PostText::none());
+        return Ok(PostText::empty());
     }
     PostText::parse(&request.text)
         .map_err(|error| status::invalid_field("text", error, error.parts()))
@@ -75,15 +75,15 @@ fn langs(langs: &[String]) -> Result<Box<[Lang]>, Status> {
     Ok(parsed.into())
 }
 
-/// What the author says of the text, or `None` to look for it there.
+/// The facets in the request; `None` to have them detected in the text.
 fn facets(request: &v1::PublishRequest, text: &PostText) -> Result<Option<Facets>, Status> {
     if request.facets.is_empty() && !request.plain_text {
         return Ok(None);
     }
     fields::at_most("facets", request.facets.len(), FACETS_MAX)?;
-    let all = request.facets.iter().enumerate().map(|(at, given)| facet(at, given));
+    let all = request.facets.iter().enumerate().map(|(at, message)| facet(at, message));
     let all = all.collect::<Result<_, _>>()?;
-    Facets::given(text, all).map(Some).map_err(|error| match error {
+    Facets::from_author(text, all).map(Some).map_err(|error| match error {
         FacetsError::BadRange { at, field, rule } => {
             status::invalid_field(&format!("facets[{at}].{field}"), rule, rule.parts())
         }
@@ -93,19 +93,19 @@ fn facets(request: &v1::PublishRequest, text: &PostText) -> Result<Option<Facets
     })
 }
 
-fn facet(at: usize, given: &v1::Facet) -> Result<Facet, Status> {
-    use v1::facet::Feature as Is;
+fn facet(at: usize, message: &v1::Facet) -> Result<Facet, Status> {
+    use v1::facet::Feature as WireFeature;
 
     let path = |field| format!("facets[{at}].{field}");
-    let feature = match &given.feature {
-        Some(Is::Mention(mention)) => {
+    let feature = match &message.feature {
+        Some(WireFeature::Mention(mention)) => {
             Feature::Mention(fields::user_id(&path("mention.user_id"), &mention.user_id)?)
         }
-        Some(Is::Link(link)) => Feature::Link(
+        Some(WireFeature::Link(link)) => Feature::Link(
             Link::parse(&link.uri)
                 .map_err(|error| status::invalid_field(&path("link.uri"), error, error.parts()))?,
         ),
-        Some(Is::Tag(tag)) => Feature::Tag(
+        Some(WireFeature::Tag(tag)) => Feature::Tag(
             Tag::parse(&tag.tag)
                 .map_err(|error| status::invalid_field(&path("tag.tag"), error, error.parts()))?,
         ),
@@ -114,6 +114,6 @@ fn facet(at: usize, given: &v1::Facet) -> Result<Facet, Status> {
             return Err(status::invalid_field(&path("feature"), rule, Vec::new()));
         }
     };
-    let (start, end) = (given.byte_start as usize, given.byte_end as usize);
+    let (start, end) = (message.byte_start as usize, message.byte_end as usize);
     Ok(Facet { start, end, feature })
 }

@@ -1,30 +1,32 @@
-//! The graph service: blocks, mutes, and what is between people.
+//! The graph service: blocks, mutes, lists of users, relationships and profiles. Never decides what
+//! a block hides.
 
 mod get_profile;
 mod get_relationships;
 
 use tonic::{Request, Response, Status};
 
-use super::calls::Calls;
-use super::listing::asked;
+use super::context::ServiceContext;
+use super::listing::page_fields;
 use super::v1_server::graph_service_server::GraphService;
 use super::{changes, fields, lists, v1};
-use crate::engine::{EdgeKind, UserList};
+use crate::model::Relation;
+use crate::query::UserList;
 
-/// The graph service.
 #[derive(Debug)]
-pub(super) struct Graph(pub(super) Calls);
+pub(super) struct GraphRpcs(pub(super) ServiceContext);
 
 #[tonic::async_trait]
-impl GraphService for Graph {
+impl GraphService for GraphRpcs {
     async fn block(
         &self,
         request: Request<v1::BlockRequest>,
     ) -> Result<Response<v1::BlockResponse>, Status> {
         let v1::BlockRequest { user_id, blocked_id } = request.into_inner();
         let other = ("blocked_id", blocked_id.as_str());
-        let said = changes::edge(&self.0, EdgeKind::Block, &user_id, other).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::between_users(&self.0, (Relation::Block, true), &user_id, other).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn unblock(
@@ -33,8 +35,9 @@ impl GraphService for Graph {
     ) -> Result<Response<v1::UnblockResponse>, Status> {
         let v1::UnblockRequest { user_id, blocked_id } = request.into_inner();
         let other = ("blocked_id", blocked_id.as_str());
-        let said = changes::edge(&self.0, EdgeKind::Unblock, &user_id, other).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::between_users(&self.0, (Relation::Block, false), &user_id, other).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn mute(
@@ -43,8 +46,9 @@ impl GraphService for Graph {
     ) -> Result<Response<v1::MuteResponse>, Status> {
         let v1::MuteRequest { user_id, muted_id } = request.into_inner();
         let other = ("muted_id", muted_id.as_str());
-        let said = changes::edge(&self.0, EdgeKind::Mute, &user_id, other).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::between_users(&self.0, (Relation::Mute, true), &user_id, other).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn unmute(
@@ -53,8 +57,9 @@ impl GraphService for Graph {
     ) -> Result<Response<v1::UnmuteResponse>, Status> {
         let v1::UnmuteRequest { user_id, muted_id } = request.into_inner();
         let other = ("muted_id", muted_id.as_str());
-        let said = changes::edge(&self.0, EdgeKind::Unmute, &user_id, other).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::between_users(&self.0, (Relation::Mute, false), &user_id, other).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn list_followers(
@@ -63,7 +68,7 @@ impl GraphService for Graph {
     ) -> Result<Response<v1::ListFollowersResponse>, Status> {
         let request = request.into_inner();
         let of = fields::user_id("of_user_id", &request.of_user_id)?;
-        let page = lists::users(&self.0, asked!(request), UserList::Followers(of)).await?;
+        let page = lists::users(&self.0, page_fields!(request), UserList::Followers(of)).await?;
         Ok(Response::new(page.into()))
     }
 
@@ -73,7 +78,7 @@ impl GraphService for Graph {
     ) -> Result<Response<v1::ListFollowingResponse>, Status> {
         let request = request.into_inner();
         let of = fields::user_id("of_user_id", &request.of_user_id)?;
-        let page = lists::users(&self.0, asked!(request), UserList::Following(of)).await?;
+        let page = lists::users(&self.0, page_fields!(request), UserList::Following(of)).await?;
         Ok(Response::new(page.into()))
     }
 
@@ -82,7 +87,7 @@ impl GraphService for Graph {
         request: Request<v1::ListBlocksRequest>,
     ) -> Result<Response<v1::ListBlocksResponse>, Status> {
         let request = request.into_inner();
-        let page = lists::users(&self.0, asked!(request), UserList::Blocks).await?;
+        let page = lists::users(&self.0, page_fields!(request), UserList::Blocks).await?;
         Ok(Response::new(page.into()))
     }
 
@@ -91,7 +96,7 @@ impl GraphService for Graph {
         request: Request<v1::ListMutesRequest>,
     ) -> Result<Response<v1::ListMutesResponse>, Status> {
         let request = request.into_inner();
-        let page = lists::users(&self.0, asked!(request), UserList::Mutes).await?;
+        let page = lists::users(&self.0, page_fields!(request), UserList::Mutes).await?;
         Ok(Response::new(page.into()))
     }
 

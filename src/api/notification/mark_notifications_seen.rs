@@ -1,17 +1,17 @@
-//! The MarkNotificationsSeen RPC.
+//! The MarkNotificationsSeen RPC. Never lists notifications.
 
 use tonic::Status;
 
-use crate::api::calls::Calls;
-use crate::api::changes::Said;
+use crate::api::changes::ChangeResponse;
+use crate::api::context::ServiceContext;
 use crate::api::{fields, status, v1};
 
 pub(super) async fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::MarkNotificationsSeenRequest,
 ) -> Result<v1::MarkNotificationsSeenResponse, Status> {
     let user = fields::user_id("user_id", &request.user_id)?;
     let until = fields::optional_cursor("until_cursor", &request.until_cursor)?;
-    let seen = calls.engine.mark_seen(user, until).await.map_err(status::of_engine)?;
-    Ok(Said::from(seen).into())
+    let seen = context.engine.mark_seen(user, until).await.map_err(status::from_engine)?;
+    Ok(ChangeResponse::from(seen).into())
 }

@@ -1,4 +1,5 @@
-//! The notification service: read them, mark them as seen, watch them live.
+//! The notification service: lists notifications, marks them as seen, watches them live. Never
+//! decides who is notified.
 
 mod list_notifications;
 mod mark_notifications_seen;
@@ -6,17 +7,16 @@ mod watch_notifications;
 
 use tonic::{Request, Response, Status};
 
-use super::calls::Calls;
-use super::stall::{Closer, Guarded};
+use super::context::ServiceContext;
+use super::stall::{Closer, StallTracked};
 use super::v1;
 use super::v1_server::notification_service_server::NotificationService;
 
-/// The notification service.
 #[derive(Debug)]
-pub(super) struct Notifications(pub(super) Calls);
+pub(super) struct NotificationRpcs(pub(super) ServiceContext);
 
 #[tonic::async_trait]
-impl NotificationService for Notifications {
+impl NotificationService for NotificationRpcs {
     async fn list_notifications(
         &self,
         request: Request<v1::ListNotificationsRequest>,
@@ -31,7 +31,7 @@ impl NotificationService for Notifications {
         Ok(Response::new(mark_notifications_seen::handle(&self.0, request.into_inner()).await?))
     }
 
-    type WatchNotificationsStream = Guarded<watch_notifications::Messages>;
+    type WatchNotificationsStream = StallTracked<watch_notifications::NotificationMessages>;
 
     async fn watch_notifications(
         &self,
@@ -40,6 +40,6 @@ impl NotificationService for Notifications {
         let closer = request.extensions().get::<Closer>().cloned();
         let until = closer.as_ref().map(|closer| closer.retirement().clone());
         let stream = watch_notifications::handle(&self.0, request.into_inner(), until)?;
-        Ok(Response::new(self.0.stall_watch.guard(stream, closer)))
+        Ok(Response::new(self.0.stall_watch.track(stream, closer)))
     }
 }

@@ -1,4 +1,4 @@
-//! The WatchNotifications RPC.
+//! The WatchNotifications RPC. Never makes an event.
 
 use std::pin::Pin;
 
@@ -6,31 +6,32 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::api::calls::Calls;
+use crate::api::context::ServiceContext;
 use crate::api::fields;
 use crate::api::v1::{self, watch_notifications_request};
-use crate::api::watching::{self, Asked, From};
+use crate::api::watch::{self, StartField, WatchFields};
 use crate::live::Watched;
 
-/// The messages of a stream.
-pub(super) type Messages =
+pub(super) type NotificationMessages =
     Pin<Box<dyn Stream<Item = Result<v1::WatchNotificationsResponse, Status>> + Send>>;
 
-/// Opens a stream of messages, which is ended when `until` is cancelled.
+/// Opens a stream of messages. It ends when `until` is cancelled.
 pub(super) fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::WatchNotificationsRequest,
     until: Option<CancellationToken>,
-) -> Result<Messages, Status> {
+) -> Result<NotificationMessages, Status> {
     let user = fields::user_id("user_id", &request.user_id)?;
-    let asked = Asked {
-        from: request.start.map(|start| match start {
-            watch_notifications_request::Start::AfterCursor(text) => From::After(text),
-            watch_notifications_request::Start::Snapshot(snapshot) => From::Snapshot(snapshot),
+    let fields = WatchFields {
+        start: request.start.map(|start| match start {
+            watch_notifications_request::Start::AfterCursor(text) => StartField::After(text),
+            watch_notifications_request::Start::Snapshot(snapshot) => {
+                StartField::Snapshot(snapshot)
+            }
         }),
         heartbeat: request.heartbeat,
         gap_policy: request.gap_policy,
     };
     let of = Watched::Notifications;
-    Ok(Box::pin(watching::messages(watching::open(calls, &user, of, asked, until)?)))
+    Ok(Box::pin(watch::messages(watch::open(context, &user, of, fields, until)?)))
 }

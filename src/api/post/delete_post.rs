@@ -1,17 +1,17 @@
-//! The DeletePost RPC.
+//! The DeletePost RPC. Never erases content.
 
 use tonic::Status;
 
-use crate::api::calls::Calls;
-use crate::api::changes::Said;
+use crate::api::changes::ChangeResponse;
+use crate::api::context::ServiceContext;
 use crate::api::{fields, status, v1};
 
 pub(super) async fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::DeletePostRequest,
 ) -> Result<v1::DeletePostResponse, Status> {
     let author = fields::user_id("user_id", &request.user_id)?;
     let post = fields::post_id("post_id", &request.post_id)?;
-    let deleted = calls.engine.delete(author, post).await.map_err(status::of_engine)?;
-    Ok(Said::from(deleted).into())
+    let deleted = context.engine.delete(author, post).await.map_err(status::from_engine)?;
+    Ok(ChangeResponse::from(deleted).into())
 }

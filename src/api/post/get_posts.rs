@@ -1,17 +1,18 @@
-//! The GetPosts RPC.
+//! The GetPosts RPC. Never decides which posts are visible.
 
 use tonic::Status;
 
-use crate::api::calls::Calls;
+use crate::api::context::ServiceContext;
 use crate::api::{convert, fields, status, v1};
+use crate::query::GetPosts;
 
 pub(super) async fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::GetPostsRequest,
 ) -> Result<v1::GetPostsResponse, Status> {
     let viewer = fields::user_id("user_id", &request.user_id)?;
     let ids = fields::each_once("post_ids", &request.post_ids, fields::post_id)?;
-    let cursor = calls.reached("at_least_cursor", &request.at_least_cursor).await?;
-    let posts = calls.engine.posts(viewer, ids).await.map_err(status::of_engine)?;
+    let cursor = context.reached("at_least_cursor", &request.at_least_cursor).await?;
+    let posts = context.engine.ask(GetPosts { viewer, ids }).await.map_err(status::from_query)?;
     Ok(v1::GetPostsResponse { posts: posts.iter().map(convert::post_view).collect(), cursor })
 }

@@ -1,21 +1,21 @@
-//! The GetThread RPC.
+//! The GetThread RPC. Never decides which posts are visible.
 
 use tonic::Status;
 
-use crate::api::calls::Calls;
-use crate::api::listing::{Asked, Listing};
+use crate::api::context::ServiceContext;
+use crate::api::listing::{Listing, PageFields};
 use crate::api::{convert, fields, status, v1};
-use crate::engine::{PagePosition, ThreadQuery};
 use crate::model::PostId;
+use crate::query::{GetThread, PagePosition};
 
 pub(super) async fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::GetThreadRequest,
 ) -> Result<v1::GetThreadResponse, Status> {
     let v1::GetThreadRequest { user_id, post_id, depth_max, replies_max, .. } = &request;
     let viewer = fields::user_id("user_id", user_id)?;
     let post = fields::post_id("post_id", post_id)?;
-    let limits = &calls.limits;
+    let limits = &context.limits;
     let depth_max = fields::items_max(
         "depth_max",
         *depth_max,
@@ -28,19 +28,19 @@ pub(super) async fn handle(
         limits.thread_replies_default,
         limits.thread_replies_max,
     )?;
-    let asked = Asked {
+    let page = PageFields {
         user_id,
         page_size: 0,
         page_token: &request.page_token,
         at_least_cursor: &request.at_least_cursor,
     };
-    let listing = Listing::open(calls, "GetThread", &[post_id], asked).await?;
-    let at = calls.engine.cursor().after;
+    let listing = Listing::open(context, "GetThread", &[post_id], page).await?;
+    let at = context.engine.cursor().after;
 
-    // Its answers are oldest first: what a token names comes before the page.
-    let after = listing.query().2.map(|place| PostId::at(place.before));
-    let query = ThreadQuery { viewer, post, after, depth_max, replies_max };
-    let thread = calls.engine.thread(query).await.map_err(status::of_engine)?;
+    // Replies are oldest first: the position in a token is that of the last reply before the page.
+    let after = listing.query().2.map(|position| PostId::from_revision(position.before));
+    let query = GetThread { viewer, post, after, depth_max, replies_max };
+    let thread = context.engine.ask(query).await.map_err(status::from_query)?;
     let next = thread.next_after.map(|after| PagePosition { before: after.revision(), at });
     Ok(v1::GetThreadResponse {
         ancestors: thread.ancestors.iter().map(convert::thread_post).collect(),

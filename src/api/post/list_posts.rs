@@ -1,32 +1,32 @@
-//! The ListPosts RPC.
+//! The ListPosts RPC. Never decides which posts are visible.
 
 use tonic::Status;
 
-use crate::api::calls::Calls;
-use crate::api::listing::{Listing, asked};
+use crate::api::context::ServiceContext;
+use crate::api::listing::{Listing, page_fields};
 use crate::api::{convert, fields, status, v1};
-use crate::engine::AuthorQuery;
+use crate::query::AuthorFeed;
 
 pub(super) async fn handle(
-    calls: &Calls,
+    context: &ServiceContext,
     request: v1::ListPostsRequest,
 ) -> Result<v1::ListPostsResponse, Status> {
     let author = fields::user_id("author_id", &request.author_id)?;
     let v1::ListPostsRequest { include_replies, include_reposts, .. } = request;
     let flags = [include_replies, include_reposts].map(fields::flag);
     let options = [author.as_str(), flags[0], flags[1]];
-    let listing = Listing::open(calls, "ListPosts", &options, asked!(request)).await?;
+    let listing = Listing::open(context, "ListPosts", &options, page_fields!(request)).await?;
 
-    let (viewer, items_max, place) = listing.query();
-    let query = AuthorQuery {
+    let (viewer, items_max, position) = listing.query();
+    let query = AuthorFeed {
         viewer,
         author,
         items_max,
-        place,
+        position,
         with_replies: include_replies,
         with_reposts: include_reposts,
     };
-    let page = calls.engine.author_feed(query).await.map_err(status::of_engine)?;
+    let page = context.engine.ask(query).await.map_err(status::from_query)?;
     Ok(v1::ListPostsResponse {
         items: page.items.iter().map(convert::feed_item).collect(),
         next_page_token: listing.next_page_token(page.next),

@@ -1,4 +1,5 @@
-//! The post service: posts and threads, likes and reposts.
+//! The post service: posts and threads, likes and reposts. Publish is an RPC of the feed service.
+//! Never decides what a user may do.
 
 mod delete_post;
 mod get_posts;
@@ -7,18 +8,18 @@ mod list_posts;
 
 use tonic::{Request, Response, Status};
 
-use super::calls::Calls;
-use super::listing::asked;
+use super::context::ServiceContext;
+use super::listing::page_fields;
 use super::v1_server::post_service_server::PostService;
 use super::{changes, fields, lists, v1};
-use crate::engine::{PostList, ReactionKind, UserList};
+use crate::model::Relation;
+use crate::query::{PostList, UserList};
 
-/// The post service.
 #[derive(Debug)]
-pub(super) struct Posts(pub(super) Calls);
+pub(super) struct PostRpcs(pub(super) ServiceContext);
 
 #[tonic::async_trait]
-impl PostService for Posts {
+impl PostService for PostRpcs {
     async fn get_posts(
         &self,
         request: Request<v1::GetPostsRequest>,
@@ -52,8 +53,9 @@ impl PostService for Posts {
         request: Request<v1::LikeRequest>,
     ) -> Result<Response<v1::LikeResponse>, Status> {
         let v1::LikeRequest { user_id, post_id } = request.into_inner();
-        let said = changes::reaction(&self.0, ReactionKind::Like, &user_id, &post_id).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::to_post(&self.0, (Relation::Like, true), &user_id, &post_id).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn unlike(
@@ -61,8 +63,9 @@ impl PostService for Posts {
         request: Request<v1::UnlikeRequest>,
     ) -> Result<Response<v1::UnlikeResponse>, Status> {
         let v1::UnlikeRequest { user_id, post_id } = request.into_inner();
-        let said = changes::reaction(&self.0, ReactionKind::Unlike, &user_id, &post_id).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::to_post(&self.0, (Relation::Like, false), &user_id, &post_id).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn repost(
@@ -70,8 +73,9 @@ impl PostService for Posts {
         request: Request<v1::RepostRequest>,
     ) -> Result<Response<v1::RepostResponse>, Status> {
         let v1::RepostRequest { user_id, post_id } = request.into_inner();
-        let said = changes::reaction(&self.0, ReactionKind::Repost, &user_id, &post_id).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::to_post(&self.0, (Relation::Repost, true), &user_id, &post_id).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn unrepost(
@@ -79,8 +83,9 @@ impl PostService for Posts {
         request: Request<v1::UnrepostRequest>,
     ) -> Result<Response<v1::UnrepostResponse>, Status> {
         let v1::UnrepostRequest { user_id, post_id } = request.into_inner();
-        let said = changes::reaction(&self.0, ReactionKind::Unrepost, &user_id, &post_id).await?;
-        Ok(Response::new(said.into()))
+        let response =
+            changes::to_post(&self.0, (Relation::Repost, false), &user_id, &post_id).await?;
+        Ok(Response::new(response.into()))
     }
 
     async fn list_likes(
@@ -89,7 +94,7 @@ impl PostService for Posts {
     ) -> Result<Response<v1::ListLikesResponse>, Status> {
         let request = request.into_inner();
         let post = fields::post_id("post_id", &request.post_id)?;
-        let page = lists::users(&self.0, asked!(request), UserList::Likes(post)).await?;
+        let page = lists::users(&self.0, page_fields!(request), UserList::Likes(post)).await?;
         Ok(Response::new(page.into()))
     }
 
@@ -99,7 +104,7 @@ impl PostService for Posts {
     ) -> Result<Response<v1::ListRepostsResponse>, Status> {
         let request = request.into_inner();
         let post = fields::post_id("post_id", &request.post_id)?;
-        let page = lists::users(&self.0, asked!(request), UserList::Reposts(post)).await?;
+        let page = lists::users(&self.0, page_fields!(request), UserList::Reposts(post)).await?;
         Ok(Response::new(page.into()))
     }
 
@@ -109,7 +114,7 @@ impl PostService for Posts {
     ) -> Result<Response<v1::ListRepliesResponse>, Status> {
         let request = request.into_inner();
         let post = fields::post_id("post_id", &request.post_id)?;
-        let page = lists::posts(&self.0, asked!(request), PostList::Replies(post)).await?;
+        let page = lists::posts(&self.0, page_fields!(request), PostList::Replies(post)).await?;
         Ok(Response::new(page.into()))
     }
 
@@ -119,7 +124,7 @@ impl PostService for Posts {
     ) -> Result<Response<v1::ListQuotesResponse>, Status> {
         let request = request.into_inner();
         let post = fields::post_id("post_id", &request.post_id)?;
-        let page = lists::posts(&self.0, asked!(request), PostList::Quotes(post)).await?;
+        let page = lists::posts(&self.0, page_fields!(request), PostList::Quotes(post)).await?;
         Ok(Response::new(page.into()))
     }
 }

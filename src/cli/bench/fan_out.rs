@@ -1,5 +1,5 @@
-//! Fan-out: one author, many watchers, every post to each of them. First as fast as posts can be
-//! published, for the rate; then at a rate well below, for the latency.
+//! The fan-out measurements: one author, many watchers, and every post to each watcher. First at the
+//! highest rate, for the throughput; then at a part of it, for the latency. Never judges the result.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,39 +8,39 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::load::{Latencies, joined, so_many};
-use super::table::Row;
-use super::watchers::{Delivery, Watchers};
-use super::{Name, Session, publish};
+use super::load::{Latencies, join_result, run_calls};
+use super::table::TableRow;
+use super::watchers::{Received, Watchers};
+use super::{Measurement, Session, publish};
 use crate::api::v1::{FollowRequest, PublishRequest};
 use crate::cli::{Error, number};
 use crate::client::{self, Client};
 
-/// Follows at once while things are made ready.
+/// Concurrent calls of Follow during the preparation.
 const FOLLOWS_IN_FLIGHT: usize = 256;
-/// The part of the fastest rate at which latencies are measured: high enough to be work, low
-/// enough that nothing queues.
+/// Latencies are measured at this part of the highest rate: high enough to be a load, low enough
+/// that no queues form.
 const PACED_PART: f64 = 0.25;
-/// Bounds of that rate, in posts a second.
+/// Minimum and maximum of that rate, in posts a second.
 const PACED_PER_S: (f64, f64) = (5.0, 1_000.0);
-/// What comes so long after the last that was expected has come twice.
+/// Wait after the last expected delivery, in which events that come twice are received.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// When each post was published: just before the call, by its revision.
-type Published = Arc<Mutex<BTreeMap<u64, Instant>>>;
+/// The time just before the call of Publish, by the revision of the post.
+type PublishTimes = Arc<Mutex<BTreeMap<u64, Instant>>>;
 
-/// Measures the fan-out to watchers on so many connections.
+/// Measures the fan-out to watchers on `connections` connections.
 pub(super) async fn measure(
     session: &Session<'_>,
-    name: Name,
+    name: Measurement,
     connections: usize,
-) -> Result<Row, Error> {
+) -> Result<TableRow, Error> {
     let watching = session.args.watchers;
     let author = format!("{}{}", session.names, name.as_str());
-    make_ready(session, &author, watching).await?;
+    prepare(session, &author, watching).await?;
     let users = (0..watching).map(|number| watcher(&author, number));
     let watchers = Watchers::open(&session.address, users, connections).await?;
-    let published = Published::default();
+    let published = PublishTimes::default();
 
     let posts = session.args.posts;
     let started = Instant::now();
@@ -62,50 +62,50 @@ pub(super) async fn measure(
     let (shown, on) = (number::grouped(watching), number::grouped(connections as u64));
     let rate = number::rounded(rate);
     let what = format!("{shown} on {on} conns; latency at {rate} posts/s");
-    Ok(Row {
+    Ok(TableRow {
         per_s: Some(per_s),
         p50_us: Some(latencies.p50_us() as f64),
         p99_us: Some(latencies.p99_us() as f64),
         lost: Some(lost(&watchers, &published)),
-        ..Row::new(name, what)
+        ..TableRow::new(name, what)
     })
 }
 
-async fn make_ready(session: &Session<'_>, author: &str, watching: u64) -> Result<(), Error> {
+async fn prepare(session: &Session<'_>, author: &str, watching: u64) -> Result<(), Error> {
     let followee = author.to_owned();
     let follow = move |client: Client, number| {
         let (user_id, followee_id) = (watcher(&followee, number), followee.clone());
         async move { client.follow(FollowRequest { user_id, followee_id }).await.map(drop) }
     };
-    Ok(so_many(&session.clients, FOLLOWS_IN_FLIGHT, watching, follow).await?)
+    Ok(run_calls(&session.clients, FOLLOWS_IN_FLIGHT, watching, follow).await?)
 }
 
 fn watcher(author: &str, number: u64) -> String {
     format!("{author}-w{number}")
 }
 
-/// Publishes as the `publish` measurement does.
+/// Publishes `posts` posts like the `publish` measurement.
 async fn publish_fast(
     session: &Session<'_>,
     author: &str,
     posts: u64,
-    published: &Published,
+    published: &PublishTimes,
 ) -> Result<(), Error> {
     let (author, published) = (author.to_owned(), Arc::clone(published));
     let publish = move |client: Client, number| {
         let request = publish::post(author.clone(), "w", number);
-        publish_noted(client, request, Arc::clone(&published))
+        publish_timed(client, request, Arc::clone(&published))
     };
-    Ok(so_many(&session.clients, session.in_flight(), posts, publish).await?)
+    Ok(run_calls(&session.clients, session.in_flight(), posts, publish).await?)
 }
 
-/// Publishes at a rate, whether earlier posts are answered or not. Gives how many.
+/// Publishes `per_s` posts a second without waiting for answers. Gives the number of posts.
 async fn publish_paced(
     session: &Session<'_>,
     author: &str,
     after: u64,
     per_s: f64,
-    published: &Published,
+    published: &PublishTimes,
 ) -> Result<u64, Error> {
     let posts = (per_s * session.time().as_secs_f64()).ceil() as u64;
     let started = Instant::now();
@@ -113,18 +113,18 @@ async fn publish_paced(
     for number in 0..posts {
         sleep_until(started + Duration::from_secs_f64(number as f64 / per_s)).await;
         let request = publish::post(author.to_owned(), "w", after + number);
-        calls.spawn(publish_noted(session.client(), request, Arc::clone(published)));
+        calls.spawn(publish_timed(session.client(), request, Arc::clone(published)));
     }
-    while let Some(ended) = calls.join_next().await {
-        joined(ended)?;
+    while let Some(result) = calls.join_next().await {
+        join_result(result)?;
     }
     Ok(posts)
 }
 
-async fn publish_noted(
+async fn publish_timed(
     client: Client,
     request: PublishRequest,
-    published: Published,
+    published: PublishTimes,
 ) -> Result<(), client::Error> {
     let begun = Instant::now();
     let post = client.publish(request).await?.post.unwrap_or_default();
@@ -138,27 +138,27 @@ fn last_delivery(watchers: &Watchers) -> Option<Instant> {
     last
 }
 
-/// From the call to the delivery, for all that was published from `from` on.
+/// The latencies from call to delivery of all posts that were published at or after `from`.
 fn latencies(watchers: &Watchers, published: &BTreeMap<u64, Instant>, from: Instant) -> Latencies {
     let mut latencies = Latencies::new();
     watchers.each(|log| {
-        let took = log.iter().filter_map(|delivery| {
+        let of_log = log.iter().filter_map(|delivery| {
             let begun = published.get(&delivery.revision).filter(|&&begun| begun >= from)?;
             Some(delivery.at - *begun)
         });
-        took.for_each(|took| latencies.record(took));
+        of_log.for_each(|latency| latencies.record(latency));
     });
     latencies
 }
 
-/// Deliveries that did not come exactly once and in order, over all watchers.
+/// Number of deliveries of all watchers that did not come exactly once and in order.
 fn lost(watchers: &Watchers, published: &BTreeMap<u64, Instant>) -> u64 {
     let mut lost = 0;
     watchers.each(|log| lost += lost_of(log, published));
     lost
 }
 
-fn lost_of(log: &[Delivery], published: &BTreeMap<u64, Instant>) -> u64 {
+fn lost_of(log: &[Received], published: &BTreeMap<u64, Instant>) -> u64 {
     let (mut good, mut newest) = (0, 0);
     for delivery in log {
         if delivery.revision > newest && published.contains_key(&delivery.revision) {
@@ -166,6 +166,6 @@ fn lost_of(log: &[Delivery], published: &BTreeMap<u64, Instant>) -> u64 {
             newest = delivery.revision;
         }
     }
-    let (expected, came) = (published.len() as u64, log.len() as u64);
-    (expected - good) + (came - good)
+    let (expected, received) = (published.len() as u64, log.len() as u64);
+    (expected - good) + (received - good)
 }

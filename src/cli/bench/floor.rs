@@ -1,19 +1,20 @@
-//! The floor: calls that do nothing. Other calls are measured between two measurements of it,
-//! because the machine is never quiet and only figures taken side by side can be compared.
+//! The floor: calls that do no work. Other calls are measured between two measurements of the floor,
+//! because the machine is never quiet and only figures taken together can be compared. Never
+//! compares figures of different settings.
 
 use std::time::Duration;
 
-use super::load::{Load, closed_loop};
-use super::table::Row;
-use super::{Name, Session};
+use super::load::{LoadResult, closed_loop};
+use super::table::TableRow;
+use super::{Measurement, Session};
 use crate::client::{Client, Error};
 
-/// The load is measured so often, and the medians are given.
+/// Number of measurements of a load, whose medians are the result.
 const ROUNDS: u32 = 3;
-/// Before anything is measured, so that connections and caches are warm.
+/// Load before the first measurement, so that connections and caches are warm.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// Medians of rounds.
+/// Rate and latencies of a load: of one round, or the medians of several.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Figures {
     pub(super) per_s: f64,
@@ -21,61 +22,61 @@ pub(super) struct Figures {
     pub(super) p99_us: f64,
 }
 
-/// A load, and the floor under it.
+/// A load and the floor that was measured with it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Measured {
+pub(super) struct Comparison {
     pub(super) floor: Figures,
     pub(super) load: Figures,
-    /// The load's rate over the floor's: the median of the rounds.
+    /// The load's rate divided by the floor's: the median of the rounds.
     pub(super) rate_ratio: f64,
-    /// The load's median latency over the floor's: the median of the rounds.
+    /// The load's median latency divided by the floor's: the median of the rounds.
     pub(super) p50_ratio: f64,
 }
 
 /// Measures the floor by itself.
-pub(super) async fn measure(session: &Session<'_>) -> Result<Row, Error> {
+pub(super) async fn measure(session: &Session<'_>) -> Result<TableRow, Error> {
     let in_flight = session.in_flight();
     let time = session.time() / ROUNDS;
     floor(&session.clients, in_flight, WARM_UP).await?;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        rounds.push(Figures::of(&floor(&session.clients, in_flight, time).await?));
+        rounds.push(Figures::from_load(&floor(&session.clients, in_flight, time).await?));
     }
     Ok(row(in_flight, median_figures(&rounds)))
 }
 
-/// The floor's row of the table.
-pub(super) fn row(in_flight: usize, figures: Figures) -> Row {
+/// The table row of the floor.
+pub(super) fn row(in_flight: usize, figures: Figures) -> TableRow {
     let what = format!("calls that do nothing, {in_flight} in flight");
-    Row { floor_ratio: Some(1.0), ..figures.row(Name::Floor, what) }
+    TableRow { floor_ratio: Some(1.0), ..figures.row(Measurement::Floor, what) }
 }
 
-/// Measures `call` for `time` in all, between measurements of the floor with the same settings.
-pub(super) async fn beside<F>(
+/// Measures `call` for `time` in total, between measurements of the floor with the same settings.
+pub(super) async fn compare<F>(
     clients: &[Client],
     in_flight: usize,
     time: Duration,
     call: impl Fn(Client, u64) -> F + Clone + Send + 'static,
-) -> Result<Measured, Error>
+) -> Result<Comparison, Error>
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let time = time / ROUNDS;
     closed_loop(clients, in_flight, WARM_UP, call.clone()).await?;
-    let mut before = Figures::of(&floor(clients, in_flight, time).await?);
+    let mut before = Figures::from_load(&floor(clients, in_flight, time).await?);
     let (mut floors, mut loads) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let load = closed_loop(clients, in_flight, time, call.clone()).await?;
-        let after = Figures::of(&floor(clients, in_flight, time).await?);
-        loads.push(Figures::of(&load));
-        floors.push(before.between(after));
+        let after = Figures::from_load(&floor(clients, in_flight, time).await?);
+        loads.push(Figures::from_load(&load));
+        floors.push(before.mean(after));
         before = after;
     }
     let ratio = |figure: fn(&Figures) -> f64| {
         let pairs = loads.iter().zip(&floors);
         median(pairs.map(|(load, floor)| figure(load) / figure(floor).max(f64::EPSILON)).collect())
     };
-    Ok(Measured {
+    Ok(Comparison {
         floor: median_figures(&floors),
         load: median_figures(&loads),
         rate_ratio: ratio(|figures| figures.per_s),
@@ -83,13 +84,13 @@ where
     })
 }
 
-/// The middle one, or 0 of none.
+/// The median, or 0 if there are no numbers.
 pub(super) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers.get(numbers.len() / 2).copied().unwrap_or_default()
 }
 
-async fn floor(clients: &[Client], in_flight: usize, time: Duration) -> Result<Load, Error> {
+async fn floor(clients: &[Client], in_flight: usize, time: Duration) -> Result<LoadResult, Error> {
     closed_loop(clients, in_flight, time, |client, _| async move { client.check_health().await })
         .await
 }
@@ -104,13 +105,13 @@ fn median_figures(rounds: &[Figures]) -> Figures {
 }
 
 impl Figures {
-    fn of(load: &Load) -> Self {
+    fn from_load(load: &LoadResult) -> Self {
         let (p50_us, p99_us) = (load.latencies.p50_us() as f64, load.latencies.p99_us() as f64);
         Self { per_s: load.per_s, p50_us, p99_us }
     }
 
-    /// The mean of what was measured before and after something.
-    fn between(self, after: Self) -> Self {
+    /// The mean of two measurements.
+    fn mean(self, after: Self) -> Self {
         Self {
             per_s: f64::midpoint(self.per_s, after.per_s),
             p50_us: f64::midpoint(self.p50_us, after.p50_us),
@@ -118,13 +119,13 @@ impl Figures {
         }
     }
 
-    pub(super) fn row(self, name: Name, what: String) -> Row {
+    pub(super) fn row(self, name: Measurement, what: String) -> TableRow {
         let Self { per_s, p50_us, p99_us } = self;
-        Row {
+        TableRow {
             per_s: Some(per_s),
             p50_us: Some(p50_us),
             p99_us: Some(p99_us),
-            ..Row::new(name, what)
+            ..TableRow::new(name, what)
         }
     }
 }

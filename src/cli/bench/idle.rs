@@ -1,29 +1,30 @@
-//! What a stream costs the server that nothing is sent on.
+//! The idle measurements: the memory that the server uses for a stream without events. Never
+//! publishes.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::table::Row;
+use super::table::TableRow;
 use super::watchers::Watchers;
-use super::{Name, machine};
+use super::{Measurement, machine};
 use crate::cli::{Error, number};
 use crate::client::Client;
 
-/// How long the server has to come to rest before its memory is looked at.
+/// Wait before the server's memory is read, so that it has become idle.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Measures the memory that process `pid`, which serves `address`, takes for each of so many idle
-/// streams; `None` if the machine does not say. Memory that it has for earlier streams is used
-/// again, so only a fresh server gives a true figure.
+/// Measures the memory of process `pid`, which serves `address`, for each of `streams` idle streams;
+/// `None` if the memory cannot be read. The server reuses the memory of earlier streams, so only a
+/// new server gives a correct figure.
 pub(super) async fn measure(
-    name: Name,
+    name: Measurement,
     address: &str,
     pid: u32,
     streams: u64,
     connections: usize,
-) -> Result<Option<Row>, Error> {
-    // One connection and one call, so that what is there once is not counted.
+) -> Result<Option<TableRow>, Error> {
+    // A first connection and call, so that memory that is allocated once is not counted.
     Client::connect(address).await?.check_health().await?;
     sleep(SETTLE).await;
     let before = machine::resident_kib(pid);
@@ -39,5 +40,5 @@ pub(super) async fn measure(
     let kb_each = (after as f64 - before as f64) / streams as f64;
     let (streams, on) = (number::grouped(streams), number::grouped(connections as u64));
     let what = format!("{streams} idle streams on {on} conns");
-    Ok(Some(Row { kb_each: Some(kb_each), ..Row::new(name, what) }))
+    Ok(Some(TableRow { kb_each: Some(kb_each), ..TableRow::new(name, what) }))
 }

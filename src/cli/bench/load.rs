@@ -1,5 +1,5 @@
-//! Closed loops: so many calls under way at once, each followed by the next as soon as it is
-//! answered. What cannot be called ends the loop.
+//! Closed loops: a fixed number of concurrent calls, each followed by the next as soon as it is
+//! answered. A call that fails ends the loop. Never retries.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,26 +11,26 @@ use tokio::time::Instant;
 
 use crate::client::{Client, Error};
 
-/// The longest latency told apart, in µs: longer than a call may take.
+/// The highest recorded latency, in µs: longer than a call may take.
 const LATENCY_US_MAX: u64 = 60_000_000;
-/// Digits that count: three are a thousandth.
+/// Significant decimal digits: three give a resolution of a thousandth.
 const DIGITS: u8 = 3;
 
-/// How long each of many calls took.
+/// The distribution of the latencies of many calls.
 #[derive(Debug)]
 pub(super) struct Latencies(Histogram<u64>);
 
-/// What a closed loop came to.
+/// The result of a closed loop.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(super) struct LoadResult {
     pub(super) per_s: f64,
     pub(super) latencies: Latencies,
 }
 
 impl Latencies {
-    #[expect(clippy::expect_used, reason = "it takes these bounds, which are constants")]
+    #[expect(clippy::expect_used, reason = "the bounds are valid constants")]
     pub(super) fn new() -> Self {
-        Self(Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).expect("bounds that it takes"))
+        Self(Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).expect("valid bounds"))
     }
 
     pub(super) fn record(&mut self, latency: Duration) {
@@ -47,29 +47,29 @@ impl Latencies {
     }
 }
 
-/// Keeps `in_flight` calls under way for `time`, spread over `clients`. `call` hears the number of
-/// the call, from 0.
+/// Keeps `in_flight` calls running for `time`, spread over `clients`. `call` takes the number of the
+/// call, counted from 0.
 pub(super) async fn closed_loop<F>(
     clients: &[Client],
     in_flight: usize,
     time: Duration,
     call: impl Fn(Client, u64) -> F + Clone + Send + 'static,
-) -> Result<Load, Error>
+) -> Result<LoadResult, Error>
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let latencies = Arc::new(Mutex::new(Latencies::new()));
     let started = Instant::now();
     let until = started + time;
-    let calls = at_once(clients, in_flight, {
+    let calls = run_until_false(clients, in_flight, {
         let latencies = Arc::clone(&latencies);
         move |client, number| {
             let begun = Instant::now();
-            let called = (begun < until).then(|| call(client, number));
+            let call = (begun < until).then(|| call(client, number));
             let latencies = Arc::clone(&latencies);
             async move {
-                let Some(called) = called else { return Ok(false) };
-                called.await?;
+                let Some(call) = call else { return Ok(false) };
+                call.await?;
                 latencies.lock().unwrap_or_else(PoisonError::into_inner).record(begun.elapsed());
                 Ok(true)
             }
@@ -81,11 +81,11 @@ where
         &mut *latencies.lock().unwrap_or_else(PoisonError::into_inner),
         Latencies::new(),
     );
-    Ok(Load { per_s, latencies })
+    Ok(LoadResult { per_s, latencies })
 }
 
-/// Makes `calls` calls, `in_flight` at once.
-pub(super) async fn so_many<F>(
+/// Makes `calls` calls, `in_flight` of them concurrently.
+pub(super) async fn run_calls<F>(
     clients: &[Client],
     in_flight: usize,
     calls: u64,
@@ -94,11 +94,11 @@ pub(super) async fn so_many<F>(
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
-    at_once(clients, in_flight, move |client, number| {
-        let called = (number < calls).then(|| call(client, number));
+    run_until_false(clients, in_flight, move |client, number| {
+        let call = (number < calls).then(|| call(client, number));
         async move {
-            match called {
-                Some(called) => called.await.map(|()| true),
+            match call {
+                Some(call) => call.await.map(|()| true),
                 None => Ok(false),
             }
         }
@@ -107,9 +107,9 @@ where
     .map(drop)
 }
 
-/// `in_flight` tasks, each of which calls until it hears `false`. Gives the number of calls that
-/// were made.
-async fn at_once<F>(
+/// Runs `in_flight` tasks, each of which calls `call` until that gives `false`. Gives the number of
+/// calls that gave `true`.
+async fn run_until_false<F>(
     clients: &[Client],
     in_flight: usize,
     call: impl Fn(Client, u64) -> F + Clone + Send + 'static,
@@ -130,17 +130,17 @@ where
         });
     }
     let mut calls = 0;
-    while let Some(ended) = tasks.join_next().await {
-        calls += joined(ended)?;
+    while let Some(result) = tasks.join_next().await {
+        calls += join_result(result)?;
     }
     Ok(calls)
 }
 
-/// What a task came to. One that panicked takes the bench down.
-pub(super) fn joined<T>(ended: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
-    match ended {
-        Ok(ended) => ended,
-        // Nothing aborts a task that is still waited for.
+/// The result of a task. A panic of the task is a panic of the bench.
+pub(super) fn join_result<T>(result: Result<Result<T, Error>, JoinError>) -> Result<T, Error> {
+    match result {
+        Ok(result) => result,
+        // The only other case is an abort, and nothing aborts these tasks.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

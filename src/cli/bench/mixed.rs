@@ -1,53 +1,53 @@
-//! A mixed load: nine reads to a write, of the calls that an app makes most, beside the floor.
+//! The mixed measurement: nine reads to one write, of the calls that an app makes most, against the
+//! floor. Never follows or unfollows while it measures.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::load::so_many;
-use super::table::Row;
-use super::{Name, Session, floor, publish};
+use super::load::run_calls;
+use super::table::TableRow;
+use super::{Measurement, Session, floor, publish};
 use crate::api::v1::{
     FollowRequest, GetProfileRequest, GetThreadRequest, LikeRequest, ListNotificationsRequest,
     ListPostsRequest, NewsFeedRequest, PublishRequest, RepostRequest,
 };
 use crate::client::{Client, Error};
 
-/// Those who call, each of whom follows so many others.
 const USERS: u64 = 1_000;
+/// Users whom each user follows.
 const FOLLOWEES: u64 = 10;
-/// Posts that are there to be read and liked.
+/// Posts that exist before the measurement.
 const POSTS: u64 = 5_000;
-/// Items of a page of a feed.
 const PAGE_ITEMS: i32 = 50;
-/// Calls at once while things are made ready.
+/// Concurrent calls during the preparation.
 const IN_FLIGHT: usize = 256;
 
-/// What is called about.
+/// The users and posts that the calls name.
 #[derive(Clone, Debug)]
-struct World {
+struct DataSet {
     names: Arc<str>,
     post_ids: Arc<[String]>,
 }
 
 /// Measures the mix with the usual number of calls in flight.
-pub(super) async fn measure(session: &Session<'_>) -> Result<Row, Error> {
-    let world = World::make(session).await?;
+pub(super) async fn measure(session: &Session<'_>) -> Result<TableRow, Error> {
+    let data = DataSet::prepare(session).await?;
     let in_flight = session.in_flight();
     let call = move |client: Client, _| {
-        let world = world.clone();
-        async move { world.call(&client).await }
+        let data = data.clone();
+        async move { data.call(&client).await }
     };
-    let measured = floor::beside(&session.clients, in_flight, session.time(), call).await?;
+    let measured = floor::compare(&session.clients, in_flight, session.time(), call).await?;
     let what = format!("9 reads to a durable write, {in_flight} in flight");
-    let row = measured.load.row(Name::Mixed, what);
-    Ok(Row { floor_ratio: Some(measured.rate_ratio), ..row })
+    let row = measured.load.row(Measurement::Mixed, what);
+    Ok(TableRow { floor_ratio: Some(measured.rate_ratio), ..row })
 }
 
-impl World {
-    /// Users in a ring, who follow the next ones, and posts of theirs.
-    async fn make(session: &Session<'_>) -> Result<Self, Error> {
+impl DataSet {
+    /// Makes users in a ring, each of whom follows the next ones, and their posts.
+    async fn prepare(session: &Session<'_>) -> Result<Self, Error> {
         let names: Arc<str> = format!("{}m", session.names).into();
         let users = Arc::clone(&names);
-        so_many(&session.clients, IN_FLIGHT, USERS * FOLLOWEES, move |client, number| {
+        run_calls(&session.clients, IN_FLIGHT, USERS * FOLLOWEES, move |client, number| {
             let (user, step) = (number / FOLLOWEES, number % FOLLOWEES + 1);
             let user_id = format!("{users}{user}");
             let followee_id = format!("{users}{}", (user + step) % USERS);
@@ -55,13 +55,13 @@ impl World {
         })
         .await?;
         let post_ids = Arc::new(Mutex::new(Vec::new()));
-        let (users, made) = (Arc::clone(&names), Arc::clone(&post_ids));
-        so_many(&session.clients, IN_FLIGHT, POSTS, move |client, number| {
+        let (users, published) = (Arc::clone(&names), Arc::clone(&post_ids));
+        run_calls(&session.clients, IN_FLIGHT, POSTS, move |client, number| {
             let request = publish::post(format!("{users}{}", number % USERS), "m", number);
-            let made = Arc::clone(&made);
+            let published = Arc::clone(&published);
             async move {
                 let post = client.publish(request).await?.post.unwrap_or_default();
-                made.lock().unwrap_or_else(PoisonError::into_inner).push(post.post_id);
+                published.lock().unwrap_or_else(PoisonError::into_inner).push(post.post_id);
                 Ok(())
             }
         })
@@ -71,7 +71,7 @@ impl World {
         Ok(Self { names, post_ids: post_ids.into() })
     }
 
-    /// Makes a call: mostly of a feed, then of what a feed leads to; of writes mostly likes.
+    /// Makes a random call: most reads are of the feed, and most writes are likes.
     async fn call(&self, client: &Client) -> Result<(), Error> {
         let (user_id, other_id, post_id) = (self.user(), self.user(), self.post_id());
         match fastrand::u32(..100) {
@@ -101,7 +101,7 @@ impl World {
             90..96 => client.like(LikeRequest { user_id, post_id }).await.map(drop),
             96 => client.repost(RepostRequest { user_id, post_id }).await.map(drop),
             number => {
-                // Two of three answer something.
+                // Two of three posts are replies.
                 let reply_to_post_id = if number < 99 { post_id } else { String::new() };
                 let text = "Seven notes and gone.".to_owned();
                 let author_id = user_id;

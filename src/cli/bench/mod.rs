@@ -1,6 +1,6 @@
-//! `whimbrel bench`: how fast a server is, each figure beside one for calls that do nothing.
+//! `whimbrel bench`: measures the speed of a server, relative to calls that do no work.
 //!
-//! Measures over real sockets only, and never judges: a figure is not right or wrong.
+//! Measures over real sockets only. Never judges a figure.
 
 mod fan_out;
 mod feed;
@@ -22,53 +22,53 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::server::Server;
-use self::table::Row;
+use self::server::OwnServer;
+use self::table::TableRow;
 use super::{Error, Output, number};
 use crate::client::{Address, Client};
 
-/// Connections that watchers share.
+/// Connections of the measurements in which watchers share connections.
 const SHARED_CONNECTIONS: u64 = 4;
-/// Most watchers: the server takes 1,024 streams on a connection.
+/// Most watchers: the server accepts 1,024 streams on a connection.
 const WATCHERS_MAX: u64 = SHARED_CONNECTIONS * 1_024;
 
 /// Measure how fast a server is.
 ///
-/// Starts a server of its own with a temporary data folder, unless --addr names one. The floor is
-/// a call that does nothing, made with the same settings: the machine's part in every figure. Only
-/// ratios to it can be compared between machines, or between two runs.
+/// Starts its own server with a temporary data folder, unless --addr names one. The floor is a call
+/// that does no work, made with the same settings: the machine's part in every figure. Only ratios
+/// to the floor can be compared between machines, or between two runs.
 #[derive(Args, Debug)]
-pub(super) struct Bench {
-    /// Measure this server instead of an own one. Leaves users named bench-* and their posts there.
+pub(super) struct BenchArgs {
+    /// Measure this server instead of its own. Leaves users named bench-* and their posts there.
     #[arg(long, value_name = "URL")]
     addr: Option<Address>,
-    /// The process that serves --addr, for its memory.
+    /// The process that serves --addr, to measure its memory.
     #[arg(long, value_name = "PID", value_parser = number::within(1..=u32::MAX))]
     pid: Option<u32>,
-    /// Where the own server has its data: on the disk that matters. A temporary folder in it, which
-    /// is removed at the end.
+    /// Make the data folder of its own server in this folder, on the disk to measure. The data
+    /// folder is removed at the end.
     #[arg(long, value_name = "DIR")]
     data_in: Option<PathBuf>,
-    /// Only these measurements.
+    /// Make only these measurements.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
-    only: Vec<Name>,
-    /// How long each measurement that has no end of its own takes.
+    only: Vec<Measurement>,
+    /// Seconds for each measurement that has no end of its own.
     #[arg(long, default_value_t = 3, value_name = "N",
           value_parser = number::within(1..=3600_u64))]
     seconds: u64,
-    /// Connections of those who call.
+    /// Connections for calls.
     #[arg(long, default_value_t = 1, value_name = "N",
           value_parser = number::within(1..=1024_u16))]
     connections: u16,
-    /// Calls under way at once, over all connections.
+    /// Concurrent calls, over all connections.
     #[arg(long, default_value_t = 64, value_name = "N",
           value_parser = number::within(1..=4096_u16))]
     in_flight: u16,
-    /// Users who watch, in the measurements of fan-out and of idle streams.
+    /// Watching users, in the measurements of fan-out and of idle streams.
     #[arg(long, default_value_t = 1_000, value_name = "N",
           value_parser = number::within(SHARED_CONNECTIONS..=WATCHERS_MAX))]
     watchers: u64,
-    /// Posts that are published to the watchers at speed.
+    /// Posts that are published to the watchers at the highest rate.
     #[arg(long, default_value_t = 1_000, value_name = "N",
           value_parser = number::within(1..=100_000_u64))]
     posts: u64,
@@ -77,24 +77,24 @@ pub(super) struct Bench {
     feed_user: Option<String>,
 }
 
-/// What can be measured, in the order in which it is.
+/// The measurements, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-enum Name {
-    /// Calls that do nothing.
+enum Measurement {
+    /// Calls that do no work.
     Floor,
-    /// Posts, one a call.
+    /// Posts, one per call.
     Publish,
-    /// A thousand posts of a thousand users at once.
+    /// A thousand posts by a thousand users at once.
     Thousand,
-    /// A page of the feed of somebody who follows a thousand.
+    /// A page of the feed of a user who follows a thousand.
     Feed,
-    /// Nine reads to a write, of the calls that an app makes most.
+    /// Nine reads to one write, of the calls that an app makes most.
     Mixed,
-    /// One author, a thousand watchers on a few connections.
+    /// One author, and a thousand watchers on a few connections.
     FanOutShared,
-    /// One author, a thousand watchers on a connection each.
+    /// One author, and a thousand watchers on a connection each.
     FanOutOwn,
     /// The memory of a stream on a shared connection.
     IdleShared,
@@ -102,22 +102,22 @@ enum Name {
     IdleOwn,
 }
 
-/// A server to measure, and those who call it.
+/// The server to measure, and the clients that call it.
 #[derive(Debug)]
 struct Session<'a> {
-    args: &'a Bench,
+    args: &'a BenchArgs,
     address: String,
     clients: Vec<Client>,
-    /// What the names of all users begin with: another in every run.
+    /// Prefix of all user names, different in every run.
     names: Arc<str>,
-    /// Dropped last, as fields are in order.
-    _server: Option<Server>,
+    /// The last field, so that it is dropped last.
+    _server: Option<OwnServer>,
 }
 
-impl Bench {
+impl BenchArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         self.check()?;
-        // Caught so that the own server is stopped and its data removed.
+        // Handled, so that the bench stops its own server and removes its data.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
         tokio::select! {
@@ -127,15 +127,17 @@ impl Bench {
         }
     }
 
-    /// Refuses what does not go together. Not left to clap, for which --addr before the verb is
-    /// another.
+    /// Refuses options that exclude each other. Clap cannot: for it, --addr before the verb is
+    /// another option.
     fn check(&self) -> Result<(), Error> {
         let is_own = self.addr.is_none();
         if is_own && (self.pid.is_some() || self.feed_user.is_some()) {
             return Err(Error::Usage("--pid and --feed-user are for the server of --addr".into()));
         }
         if !is_own && self.data_in.is_some() {
-            return Err(Error::Usage("--data-in is for an own server: leave out --addr".into()));
+            return Err(Error::Usage(
+                "--data-in is for the bench's own server: leave out --addr".into(),
+            ));
         }
         Ok(())
     }
@@ -152,12 +154,12 @@ impl Bench {
             ));
         }
         table::print_head(output)?;
-        let wanted = |name: &Name| self.only.is_empty() || self.only.contains(name);
-        let (idle, busy): (Vec<_>, Vec<_>) = Name::value_variants()
+        let wanted = |name: &Measurement| self.only.is_empty() || self.only.contains(name);
+        let (idle, busy): (Vec<_>, Vec<_>) = Measurement::value_variants()
             .iter()
             .copied()
             .filter(wanted)
-            .partition(|name| matches!(name, Name::IdleShared | Name::IdleOwn));
+            .partition(|name| matches!(name, Measurement::IdleShared | Measurement::IdleOwn));
 
         if !busy.is_empty() {
             let session = Session::open(self, data_in.as_deref()).await?;
@@ -171,7 +173,7 @@ impl Bench {
             match self.measure_idle(name, data_in.as_deref()).await? {
                 Some(row) => row.print(output)?,
                 None => output.note(&format!(
-                    "{}: left out, because the server's memory cannot be seen: give its --pid",
+                    "{}: skipped, because the server's memory cannot be read: give its --pid",
                     name.as_str()
                 )),
             }
@@ -179,21 +181,25 @@ impl Bench {
         Ok(())
     }
 
-    /// Measures idle streams, on a fresh server if it is an own one.
-    async fn measure_idle(&self, name: Name, data_in: Option<&Path>) -> Result<Option<Row>, Error> {
+    /// Measures idle streams. Without --addr, each on a new server.
+    async fn measure_idle(
+        &self,
+        name: Measurement,
+        data_in: Option<&Path>,
+    ) -> Result<Option<TableRow>, Error> {
         let connections = self.watch_connections(name);
         if let (Some(address), Some(pid)) = (&self.addr, self.pid) {
             let address = address.to_string();
             return idle::measure(name, &address, pid, self.watchers, connections).await;
         }
         let Some(data_in) = data_in else { return Ok(None) };
-        let server = Server::start(data_in).await?;
+        let server = OwnServer::start(data_in).await?;
         idle::measure(name, server.address(), server.pid(), self.watchers, connections).await
     }
 
-    fn watch_connections(&self, name: Name) -> usize {
+    fn watch_connections(&self, name: Measurement) -> usize {
         let connections = match name {
-            Name::FanOutOwn | Name::IdleOwn => self.watchers,
+            Measurement::FanOutOwn | Measurement::IdleOwn => self.watchers,
             _ => SHARED_CONNECTIONS,
         };
         connections as usize
@@ -201,9 +207,9 @@ impl Bench {
 }
 
 impl<'a> Session<'a> {
-    async fn open(args: &'a Bench, data_in: Option<&Path>) -> Result<Self, Error> {
+    async fn open(args: &'a BenchArgs, data_in: Option<&Path>) -> Result<Self, Error> {
         let server = match data_in {
-            Some(data_in) => Some(Server::start(data_in).await?),
+            Some(data_in) => Some(OwnServer::start(data_in).await?),
             None => None,
         };
         let own = server.as_ref().map(|server| server.address().to_owned());
@@ -215,25 +221,28 @@ impl<'a> Session<'a> {
         Ok(Self { args, address, clients, names, _server: server })
     }
 
-    /// The rows of one measurement. The floor is measured with what stands on it, if that is
+    /// The rows of one measurement. The floor is measured together with `publish` if that is
     /// `wanted` too.
-    async fn measure(&self, name: Name, wanted: &[Name]) -> Result<Vec<Row>, Error> {
+    async fn measure(
+        &self,
+        name: Measurement,
+        wanted: &[Measurement],
+    ) -> Result<Vec<TableRow>, Error> {
         Ok(match name {
-            Name::Floor if wanted.contains(&Name::Publish) => Vec::new(),
-            Name::Floor => vec![floor::measure(self).await?],
-            Name::Publish => publish::measure(self).await?,
-            Name::Thousand => vec![publish::measure_thousand(self).await?],
-            Name::Feed => vec![feed::measure(self).await?],
-            Name::Mixed => vec![mixed::measure(self).await?],
-            Name::FanOutShared | Name::FanOutOwn => {
+            Measurement::Floor if wanted.contains(&Measurement::Publish) => Vec::new(),
+            Measurement::Floor => vec![floor::measure(self).await?],
+            Measurement::Publish => publish::measure(self).await?,
+            Measurement::Thousand => vec![publish::measure_thousand(self).await?],
+            Measurement::Feed => vec![feed::measure(self).await?],
+            Measurement::Mixed => vec![mixed::measure(self).await?],
+            Measurement::FanOutShared | Measurement::FanOutOwn => {
                 vec![fan_out::measure(self, name, self.args.watch_connections(name)).await?]
             }
-            // Measured apart, on servers of their own.
-            Name::IdleShared | Name::IdleOwn => Vec::new(),
+            // `measure_idle` measures these, on servers of their own.
+            Measurement::IdleShared | Measurement::IdleOwn => Vec::new(),
         })
     }
 
-    /// One of those who call.
     fn client(&self) -> Client {
         self.clients[0].clone()
     }
@@ -247,7 +256,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Name {
+impl Measurement {
     fn as_str(self) -> &'static str {
         match self {
             Self::Floor => "floor",

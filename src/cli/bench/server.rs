@@ -1,5 +1,5 @@
-//! A server of the bench's own: this same program, in a process and a folder of its own, both gone
-//! when it is dropped.
+//! The bench's own server: this program, in another process and a temporary folder. Never leaves
+//! either behind when it is dropped.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,43 +14,43 @@ use tokio::time::timeout;
 use super::machine;
 use crate::cli::{Error, Output};
 
-/// How long the server has to listen: an empty log takes milliseconds, a busy machine longer.
+/// Longest wait until the server listens. An empty log takes milliseconds, a busy machine longer.
 const START_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// A process that serves.
+/// A server in another process.
 #[derive(Debug)]
-pub(super) struct Server {
-    process: Process,
+pub(super) struct OwnServer {
+    process: ServerProcess,
     address: String,
-    /// Dropped after the process, as fields are in order.
+    /// After `process`, so that it is dropped later.
     _data: TempDir,
 }
 
-/// Is killed when dropped: nothing that it has written is wanted.
+/// A process that is killed when dropped: the data that it wrote is not needed.
 #[derive(Debug)]
-struct Process(Child);
+struct ServerProcess(Child);
 
-impl Drop for Process {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Both fail if it has ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What the server says once it listens.
+/// The line that the server prints once it listens.
 #[derive(Deserialize)]
-struct FirstLine {
-    serving: Serving,
+struct ServingLine {
+    serving: ServingObject,
 }
 
 #[derive(Deserialize)]
-struct Serving {
+struct ServingObject {
     listen: String,
 }
 
-impl Server {
-    /// Starts a server on an empty folder in `data_in`.
+impl OwnServer {
+    /// Starts a server on a new folder in `data_in`.
     pub(super) async fn start(data_in: &Path) -> Result<Self, Error> {
         let data = tempfile::Builder::new()
             .prefix("whimbrel-bench-")
@@ -61,10 +61,11 @@ impl Server {
         let line = match timeout(START_TIME_MAX, listening).await {
             Ok(Ok(line)) => line.map_err(|error| failed(&error))?,
             Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
-            Err(_) => return Err(failed(&"it does not say where it listens")),
+            Err(_) => return Err(failed(&"it does not print where it listens")),
         };
-        let FirstLine { serving: Serving { listen: address } } = serde_json::from_str(&line)
-            .map_err(|_| failed(&"it ended before it listened; it has said above why"))?;
+        let ServingLine { serving: ServingObject { listen: address } } =
+            serde_json::from_str(&line)
+                .map_err(|_| failed(&"it ended before it listened; its error is above"))?;
         Ok(Self { process, address, _data: data })
     }
 
@@ -77,8 +78,8 @@ impl Server {
     }
 }
 
-/// Where the data goes: on a disk if there is one at hand, because in memory a flush is free and
-/// every figure too good. Says what was chosen.
+/// The folder for the data: `wanted`, or one on a disk if possible, because in memory a flush costs
+/// nothing and the figures are too good. Prints the choice.
 pub(super) fn data_in(wanted: Option<&Path>, output: Output) -> Result<PathBuf, Error> {
     let here = || PathBuf::from(".");
     let dir = match wanted {
@@ -99,10 +100,10 @@ pub(super) fn data_in(wanted: Option<&Path>, output: Output) -> Result<PathBuf, 
     Ok(dir)
 }
 
-fn spawn(data: &Path) -> std::io::Result<(Process, ChildStdout)> {
+fn spawn(data: &Path) -> std::io::Result<(ServerProcess, ChildStdout)> {
     let mut serve = Command::new(std::env::current_exe()?);
     serve.args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", "warn", "--data"]).arg(data);
-    // Its settings are the defaults, whatever those of the bench's surroundings are.
+    // It uses the default settings, whatever the environment of the bench sets.
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"WHIMBREL_") {
             serve.env_remove(name);
@@ -110,7 +111,7 @@ fn spawn(data: &Path) -> std::io::Result<(Process, ChildStdout)> {
     }
     let mut child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take();
-    let process = Process(child);
+    let process = ServerProcess(child);
     Ok((process, stdout.ok_or(std::io::ErrorKind::BrokenPipe)?))
 }
 

@@ -1,45 +1,45 @@
-//! The rows of the table: a line for people, an object for machines. Measures nothing.
+//! The rows of the table: a line for people, an object for machines. Never measures.
 
 use serde::Serialize;
 
-use super::Name;
-use crate::cli::json::Line;
+use super::Measurement;
+use crate::cli::json::JsonLine;
 use crate::cli::{Error, Output, number};
 
-/// One measurement. What does not apply is left out.
+/// The result of one measurement. Figures that it does not have are `None`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Row {
-    pub(super) name: Name,
-    /// What was measured, for people.
+pub(super) struct TableRow {
+    pub(super) name: Measurement,
+    /// The setting of the measurement, for people.
     #[serde(skip)]
     pub(super) what: String,
-    /// Only where a measurement is made again with another setting than the usual.
+    /// Only if a measurement is repeated with another setting than the usual.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) in_flight: Option<u64>,
-    /// Calls, posts or deliveries a second.
+    /// Calls, posts or deliveries per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) per_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) p50_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) p99_us: Option<f64>,
-    /// The rate, or for calls made one at a time the median latency, over that of the floor.
+    /// The rate divided by the floor's; of calls made one at a time, the same of the median latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) floor_ratio: Option<f64>,
-    /// Deliveries that did not come, came twice, or came out of order.
+    /// Number of deliveries that were missing, repeated, or out of order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lost: Option<u64>,
-    /// How long all of it took.
+    /// Duration of the whole measurement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seconds: Option<f64>,
-    /// Memory of the server for each stream, in KiB.
+    /// Memory of the server per stream, in KiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) kb_each: Option<f64>,
 }
 
-impl Row {
-    pub(super) fn new(name: Name, what: String) -> Self {
+impl TableRow {
+    pub(super) fn new(name: Measurement, what: String) -> Self {
         Self {
             name,
             what,
@@ -55,12 +55,12 @@ impl Row {
     }
 
     pub(super) fn print(&self, output: Output) -> Result<(), Error> {
-        output.print(|| self.text(), || Line("measured", self.rounded()))
+        output.print(|| self.text(), || JsonLine("measured", self.rounded()))
     }
 
     fn text(&self) -> String {
         let or_blank = |cell: Option<String>| cell.unwrap_or_default();
-        let cells = Cells {
+        let cells = TableCells {
             name: self.name.as_str(),
             what: &self.what,
             per_s: &or_blank(self.per_s.map(number::rounded)),
@@ -79,7 +79,7 @@ impl Row {
         lost.or(seconds).or(kb_each).unwrap_or_default()
     }
 
-    /// Without the digits that say nothing.
+    /// Without the digits that are not significant.
     fn rounded(&self) -> Self {
         let to = |digits: i32| {
             move |number: f64| {
@@ -99,9 +99,9 @@ impl Row {
     }
 }
 
-/// Prints what the columns are, for people.
+/// Prints the heads of the columns, for people.
 pub(super) fn print_head(output: Output) -> Result<(), Error> {
-    let head = Cells {
+    let head = TableCells {
         name: "name",
         what: "what",
         per_s: "per second",
@@ -113,8 +113,8 @@ pub(super) fn print_head(output: Output) -> Result<(), Error> {
     output.print_for_people(|| head.line())
 }
 
-/// A line of the table.
-struct Cells<'a> {
+/// The cells of a line of the table.
+struct TableCells<'a> {
     name: &'a str,
     what: &'a str,
     per_s: &'a str,
@@ -124,7 +124,7 @@ struct Cells<'a> {
     result: &'a str,
 }
 
-impl Cells<'_> {
+impl TableCells<'_> {
     fn line(&self) -> String {
         let Self { name, what, per_s, p50, p99, floor, result } = self;
         let line =
@@ -133,7 +133,7 @@ impl Cells<'_> {
     }
 }
 
-/// Microseconds, as milliseconds from the first on.
+/// A latency as text: in µs below one millisecond, else in ms.
 fn latency(us: f64) -> String {
     if us < 1_000.0 { format!("{us:.0} µs") } else { format!("{:.1} ms", us / 1_000.0) }
 }

@@ -1,8 +1,9 @@
-//! Many live feeds, held open and read. Threads of their own read them, each with a runtime that
-//! shares nothing, because waking across threads would cost more than reading.
+//! Many live feeds that are open and read. Separate threads read them, each with its own
+//! single-threaded runtime: waking across threads would cost more than reading. Never decodes the
+//! content of events.
 //!
 //! ```text
-//! thread ─┬─ connection ─┬─ stream ─► log of what came, and when
+//! thread ─┬─ connection ─┬─ stream ─► log of the received events, with times
 //!         │              └─ stream ─► …
 //!         └─ connection ─…
 //! ```
@@ -18,53 +19,53 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::v1::WatchFeedRequest;
 use crate::cli::Error;
-use crate::client::{self, Client, Revisions};
+use crate::client::{self, Client, RevisionStream};
 
-/// Threads that read. More would take processors from the server on a small machine.
+/// Reading threads. More would take processors from the server on a small machine.
 const THREADS: usize = 2;
-/// The longest silence that can be asked for, so that signs of life do not disturb the figures.
+/// The longest heartbeat of the server, so that heartbeats do not affect the figures.
 const HEARTBEAT: Duration = Duration::from_secs(300);
-/// Deliveries that are this late are lost.
+/// The wait for events ends after so long without one. Later events count as lost.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// How often it is looked whether all have come.
-const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+/// How often the number of received events is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// One event that came to one watcher.
+/// An event that one watcher received.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Delivery {
+pub(super) struct Received {
     pub(super) revision: u64,
     pub(super) at: Instant,
 }
 
-/// What came to one watcher, in the order in which it came.
-type Log = Arc<Mutex<Vec<Delivery>>>;
+/// The events that one watcher received, in order.
+type ReceivedLog = Arc<Mutex<Vec<Received>>>;
 
-/// Streams that are open until this is dropped.
+/// Open streams. Dropping this closes them.
 #[derive(Debug)]
 pub(super) struct Watchers {
-    logs: Vec<Log>,
+    logs: Vec<ReceivedLog>,
     received: Arc<AtomicU64>,
-    /// A thread ends when its own is dropped.
+    /// A thread ends when its sender is dropped.
     _ends: Vec<oneshot::Sender<()>>,
 }
 
-/// What one thread watches.
-struct Share {
+/// A reading thread with its connections, each of which has streams of users.
+struct ReaderThread {
     address: String,
-    connections: Vec<Vec<(String, Log)>>,
+    connections: Vec<Vec<(String, ReceivedLog)>>,
     received: Arc<AtomicU64>,
 }
 
 impl Watchers {
-    /// Opens a stream for each of `users`, spread over so many connections.
+    /// Opens a stream for each of `users`, spread over `connections` connections.
     pub(super) async fn open(
         address: &str,
         users: impl Iterator<Item = String>,
         connections: usize,
     ) -> Result<Self, Error> {
         let received = Arc::new(AtomicU64::new(0));
-        let mut shares: Vec<Share> = (0..THREADS.min(connections))
-            .map(|_| Share {
+        let mut threads: Vec<ReaderThread> = (0..THREADS.min(connections))
+            .map(|_| ReaderThread {
                 address: address.to_owned(),
                 connections: Vec::new(),
                 received: Arc::clone(&received),
@@ -73,34 +74,34 @@ impl Watchers {
         let mut by_connection = vec![Vec::new(); connections];
         let mut logs = Vec::new();
         for (number, user) in users.enumerate() {
-            let log = Log::default();
+            let log = ReceivedLog::default();
             logs.push(Arc::clone(&log));
             by_connection[number % connections].push((user, log));
         }
         for (number, streams) in by_connection.into_iter().enumerate() {
-            let threads = shares.len();
-            shares[number % threads].connections.push(streams);
+            let count = threads.len();
+            threads[number % count].connections.push(streams);
         }
 
         let (mut ends, mut opening) = (Vec::new(), Vec::new());
-        for share in shares {
+        for reader in threads {
             let (opened, when_opened) = oneshot::channel();
             let (end, ended) = oneshot::channel();
             thread::Builder::new()
                 .name("bench-watch".to_owned())
-                .spawn(move || share.watch(opened, ended))
+                .spawn(move || reader.run(opened, ended))
                 .map_err(Error::Runtime)?;
             ends.push(end);
             opening.push(when_opened);
         }
         for opened in opening {
-            // A thread that panicked has said so, and nobody is left who could open its streams.
-            opened.await.unwrap_or_else(|_| Err(Error::NotAllDone("a thread died".to_owned())))?;
+            // Only a panic drops the sender, and the panic was printed.
+            opened.await.unwrap_or_else(|_| Err(Error::NotAllDone("a thread panicked".into())))?;
         }
         Ok(Self { logs, received, _ends: ends })
     }
 
-    /// Waits until so many events have come in all, or nothing more comes.
+    /// Waits until `events` events have been received in total, or none for [`SILENCE_MAX`].
     pub(super) async fn wait_for(&self, events: u64) {
         let mut last = (0, Instant::now());
         loop {
@@ -111,27 +112,27 @@ impl Watchers {
             if received >= events || last.1.elapsed() > SILENCE_MAX {
                 return;
             }
-            sleep(LOOK_INTERVAL).await;
+            sleep(CHECK_INTERVAL).await;
         }
     }
 
-    /// How many events have come in all.
+    /// Number of received events in total.
     pub(super) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// What came to each of the watchers so far.
-    pub(super) fn each(&self, mut look: impl FnMut(&[Delivery])) {
+    /// Calls `visit` with the log of each watcher.
+    pub(super) fn each(&self, mut visit: impl FnMut(&[Received])) {
         for log in &self.logs {
-            look(&log.lock().unwrap_or_else(PoisonError::into_inner));
+            visit(&log.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 }
 
-impl Share {
-    /// Opens its streams and reads them until `ended`.
-    fn watch(self, opened: oneshot::Sender<Result<(), Error>>, ended: oneshot::Receiver<()>) {
-        let runtime = match crate::cli::one_thread() {
+impl ReaderThread {
+    /// Opens the streams, reports to `opened`, and reads until `ended`.
+    fn run(self, opened: oneshot::Sender<Result<(), Error>>, ended: oneshot::Receiver<()>) {
+        let runtime = match crate::cli::single_threaded_runtime() {
             Ok(runtime) => runtime,
             Err(error) => return drop(opened.send(Err(error))),
         };
@@ -158,12 +159,12 @@ impl Share {
     }
 }
 
-/// Takes down all that comes. A stream that ends early is seen by what is missing in its log.
-async fn read(mut revisions: Revisions, log: Log, received: Arc<AtomicU64>) {
+/// Logs all events of a stream. If a stream ends early, events are missing in its log.
+async fn read(mut revisions: RevisionStream, log: ReceivedLog, received: Arc<AtomicU64>) {
     while let Ok(Some(events)) = revisions.next().await {
         let at = Instant::now();
         let count = events.len() as u64;
-        let deliveries = events.map(|revision| Delivery { revision, at });
+        let deliveries = events.map(|revision| Received { revision, at });
         log.lock().unwrap_or_else(PoisonError::into_inner).extend(deliveries);
         received.fetch_add(count, Ordering::Relaxed);
     }

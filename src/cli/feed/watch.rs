@@ -1,42 +1,42 @@
-//! `whimbrel watch`.
+//! `whimbrel watch`. Never reads pages.
 
 use clap::Args;
 
 use crate::api::v1::FeedEvent;
 use crate::api::v1::feed_event::{self, Event};
-use crate::cli::live::{Live, removal};
-use crate::cli::show::Shown;
-use crate::cli::{Error, Output, Target};
+use crate::cli::text::AsText;
+use crate::cli::watch::{WatchArgs, removal};
+use crate::cli::{Error, Output, ServerArgs};
 use crate::client;
 
-/// Watch a user's home feed live. Connects again by itself, without a hole and without a repeat.
+/// Watch a user's home feed live. Reconnects by itself, without a missing or repeated event.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Watch {
-    /// Whose feed.
+pub(in crate::cli) struct WatchFeedArgs {
+    /// The reader, whose feed it is.
     #[arg(value_name = "USER")]
     user_id: String,
-    /// Show all replies of those followed, whomever they answer.
+    /// Show all replies of followed authors, to any user.
     #[arg(long)]
     all_replies: bool,
     #[command(flatten)]
-    live: Live,
+    watch: WatchArgs,
     #[command(flatten)]
-    target: Target,
+    server: ServerArgs,
 }
 
-impl Watch {
+impl WatchFeedArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        let Self { user_id, all_replies, live, target } = self;
-        // The first connection is made here, so that a wrong address is told at once.
-        let mut watch = client::Watch::new(target.connect().await?, &user_id, live.start()?);
+        let Self { user_id, all_replies, watch: options, server } = self;
+        // The first connection is made here, without retries, so that a wrong address fails at once.
+        let mut watch = client::Watch::new(server.connect().await?, &user_id, options.start()?);
         if all_replies {
             watch = watch.include_all_replies();
         }
-        live.run(output, watch, &format!("{user_id}'s feed")).await
+        options.run(output, watch, &format!("{user_id}'s feed")).await
     }
 }
 
-impl Shown for FeedEvent {
+impl AsText for FeedEvent {
     fn text(&self) -> String {
         match &self.event {
             Some(
@@ -55,13 +55,13 @@ impl Shown for FeedEvent {
             }
             Some(Event::Deleted(deleted)) => format!("- post {} was deleted", deleted.post_id),
             Some(Event::Unreposted(unreposted)) => {
-                let taken_back = format!(
+                let text = format!(
                     "- {} took back a repost of {}",
                     unreposted.user_id, unreposted.post_id
                 );
                 match &unreposted.stand_in {
-                    Some(item) => format!("{taken_back}; in its place:\n{}", item.text()),
-                    None => taken_back,
+                    Some(item) => format!("{text}; in its place:\n{}", item.text()),
+                    None => text,
                 }
             }
             Some(Event::AuthorShown(shown)) => format!("+ no longer hidden: {}", shown.author_id),

@@ -1,29 +1,29 @@
-//! `whimbrel profile`.
+//! `whimbrel profile`. Never counts anything itself.
 
 use clap::Args;
 
 use crate::api::v1;
-use crate::cli::json::{Line, Protobuf};
+use crate::cli::json::{JsonLine, ProtoJson};
 use crate::cli::number::counted;
-use crate::cli::{Error, Output, Target};
+use crate::cli::{Error, Output, ServerArgs};
 use crate::client::Client;
 
-/// Show somebody in numbers.
+/// Show the counts of a user: followers, followees, posts and received likes.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Profile {
-    /// Who reads.
+pub(in crate::cli) struct ProfileArgs {
+    /// The reader.
     #[arg(value_name = "USER")]
     user_id: String,
-    /// Whose numbers; the reader's, if not given.
+    /// The user whose profile it is; the reader, if not given.
     #[arg(value_name = "OTHER")]
     of_user_id: Option<String>,
     #[command(flatten)]
-    target: Target,
+    server: ServerArgs,
 }
 
-impl Profile {
+impl ProfileArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        let Self { user_id, of_user_id, target } = self;
+        let Self { user_id, of_user_id, server } = self;
         let of_user_id = of_user_id.unwrap_or_else(|| user_id.clone());
         let at_least_cursor = String::new();
         let request = v1::GetProfileRequest { user_id, of_user_id, at_least_cursor };
@@ -31,10 +31,10 @@ impl Profile {
             let request = request.clone();
             async move { client.get_profile(request).await }
         };
-        let response = target.call(call).await?;
+        let response = server.call(call).await?;
         output.print(
             || response.profile.as_ref().map(text).unwrap_or_default(),
-            || Line("response", Protobuf(&response)),
+            || JsonLine("response", ProtoJson(&response)),
         )
     }
 }

@@ -1,51 +1,53 @@
-//! `whimbrel relationships`.
+//! `whimbrel relationships`. Never changes a relation.
 
 use clap::Args;
 
 use crate::api::v1;
-use crate::cli::json::{Line, Protobuf};
-use crate::cli::{Error, Output, Target};
+use crate::cli::json::{JsonLine, ProtoJson};
+use crate::cli::{Error, Output, ServerArgs};
 use crate::client::Client;
 
-/// Show what is between a user and others.
+/// Show the relationships of a user to others: follows, blocks and mutes.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Relationships {
-    /// Who asks.
+pub(in crate::cli) struct RelationshipsArgs {
+    /// The reader.
     #[arg(value_name = "USER")]
     user_id: String,
-    /// The others, 100 at most.
+    /// The other users, 100 at most.
     #[arg(value_name = "OTHER", required = true)]
     other_ids: Vec<String>,
     #[command(flatten)]
-    target: Target,
+    server: ServerArgs,
 }
 
-impl Relationships {
+impl RelationshipsArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        let Self { user_id, other_ids, target } = self;
+        let Self { user_id, other_ids, server } = self;
         let at_least_cursor = String::new();
         let request = v1::GetRelationshipsRequest { user_id, other_ids, at_least_cursor };
         let call = |client: Client| {
             let request = request.clone();
             async move { client.get_relationships(request).await }
         };
-        let mut response = target.call(call).await?;
-        for between in std::mem::take(&mut response.relationships) {
-            output.print(|| text(&between), || Line("relationship", Protobuf(&between)))?;
+        let mut response = server.call(call).await?;
+        for relationship in std::mem::take(&mut response.relationships) {
+            let line = || JsonLine("relationship", ProtoJson(&relationship));
+            output.print(|| text(&relationship), line)?;
         }
-        output.print_for_machines(|| Line("page", Protobuf(&response)))
+        output.print_for_machines(|| JsonLine("page", ProtoJson(&response)))
     }
 }
 
-fn text(between: &v1::Relationship) -> String {
-    let what = [
-        (between.following, "you follow them"),
-        (between.followed_by, "they follow you"),
-        (between.blocking, "you block them"),
-        (between.blocked_by, "they block you"),
-        (between.muting, "you mute them"),
+fn text(relationship: &v1::Relationship) -> String {
+    let relations = [
+        (relationship.following, "you follow them"),
+        (relationship.followed_by, "they follow you"),
+        (relationship.blocking, "you block them"),
+        (relationship.blocked_by, "they block you"),
+        (relationship.muting, "you mute them"),
     ];
-    let what: Vec<_> = what.into_iter().filter(|(is, _)| *is).map(|(_, said)| said).collect();
-    let what = if what.is_empty() { "nothing".to_owned() } else { what.join(", ") };
-    format!("{}: {what}", between.user_id)
+    let relations = relations.into_iter().filter(|(is_set, _)| *is_set).map(|(_, text)| text);
+    let relations: Vec<_> = relations.collect();
+    let relations = if relations.is_empty() { "nothing".to_owned() } else { relations.join(", ") };
+    format!("{}: {relations}", relationship.user_id)
 }

@@ -1,9 +1,10 @@
-//! `whimbrel import`: many follows and posts from files, through the same calls as everybody's.
+//! `whimbrel import`: many follows and posts from files, through the public API. Never writes to the
+//! data of a server itself.
 
-mod lanes;
-mod lines;
+mod line_reader;
 mod progress;
 mod row;
+mod workers;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,83 +17,82 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use self::lanes::Lanes;
-use self::lines::Lines;
-use self::progress::{Counts, Progress};
-use self::row::{Kind, Reader, Row};
-use super::json::Line;
-use super::{Error, Output, Target, number};
+use self::line_reader::LineReader;
+use self::progress::{Progress, RowCounts};
+use self::row::{FileKind, ImportRow, RowParser};
+use self::workers::ImportWorkers;
+use super::json::JsonLine;
+use super::{Error, Output, ServerArgs, number};
 use crate::client::Client;
 
-/// Rows that go from the thread that reads to the one that calls at once: it wakes the other.
+/// Rows in a chunk, which the reading thread sends to the calling thread with one wake-up.
 const CHUNK_ROWS: usize = 256;
-/// Chunks that wait in between: enough that neither waits for the other's hiccups.
+/// Chunks in the channel between the two: enough that a short delay of one does not stop the other.
 const CHUNKS_MAX: usize = 4;
 
 /// Import follows and posts from files.
 ///
-/// Safe to run again, also after it was interrupted: what the server has already is left as it is.
-/// Every row that cannot be imported is told as FILE:LINE on standard error, and the others are
-/// imported all the same.
+/// Safe to run again, also after an interruption: rows that the server has already are not changed.
+/// Every row that cannot be imported is reported as FILE:LINE on standard error, and the others are
+/// imported.
 #[derive(Args, Debug)]
 #[command(group(ArgGroup::new("files").args(["follows", "posts"]).required(true).multiple(true)))]
-pub(super) struct Import {
-    /// Follows, one `follower<TAB>followee` a line; plain or gzip. Imported before the posts.
+pub(super) struct ImportArgs {
+    /// Follows, one `follower<TAB>followee` per line; plain or gzip. Imported before the posts.
     #[arg(long, value_name = "FILE")]
     follows: Option<PathBuf>,
-    /// Posts, one JSON object a line with `author_id`, `text` and, if there is one, `request_id`;
-    /// plain or gzip.
+    /// Posts, one JSON object per line with `author_id`, `text` and optionally `request_id`; plain
+    /// or gzip.
     ///
-    /// An author's posts are made in the order of the file. The server stamps them with its own
-    /// time; other fields, `time` among them, are ignored. A row without a `request_id` gets one
-    /// made of the file's name (without folder and .gz) and the line's number: do not rename or
-    /// edit the file between two runs. The server remembers request ids for 24 hours; a run after
-    /// that posts again.
+    /// An author's posts are published in the order of the file. The server sets their times;
+    /// other fields, such as `time`, are ignored. A row without a `request_id` gets one from the
+    /// file's name (without folder and .gz) and the line's number: do not rename or edit the file
+    /// between two runs. The server remembers request ids for 24 hours; a run after that publishes
+    /// the posts again.
     #[arg(long, value_name = "FILE")]
     posts: Option<PathBuf>,
-    /// How many changes are under way at once.
+    /// Number of concurrent calls.
     #[arg(long, default_value_t = 512, value_name = "N",
           value_parser = number::within(1..=1024_u16))]
     in_flight: u16,
-    /// How long a change is tried while the server cannot be reached or is too busy, in seconds.
+    /// How long a call is retried while the server cannot be reached or is too busy, in seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS",
           value_parser = number::within(0..=86_400_u64))]
     retry_for: u64,
     #[command(flatten)]
-    target: Target,
+    server: ServerArgs,
 }
 
-/// A file that is open.
-struct Source {
-    kind: Kind,
+struct InputFile {
+    kind: FileKind,
     file: PathBuf,
-    lines: Lines,
+    lines: LineReader,
 }
 
-/// The thread that reads a file, and what it has read.
-struct Background {
+/// The thread that reads and parses a file.
+struct ParserThread {
     thread: JoinHandle<io::Result<()>>,
-    chunks: mpsc::Receiver<Vec<Row>>,
+    chunks: mpsc::Receiver<Vec<ImportRow>>,
 }
 
-impl Import {
+impl ImportArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        // All are opened before anything is changed.
-        let sources = [(Kind::Follows, &self.follows), (Kind::Posts, &self.posts)];
-        let sources = sources.into_iter().filter_map(|(kind, file)| Some((kind, file.as_ref()?)));
-        let sources: Vec<_> =
-            sources.map(|(kind, file)| open(kind, file)).collect::<Result<_, _>>()?;
-        let address = self.target.addr.to_string();
+        // All files are opened before the first change.
+        let files = [(FileKind::Follows, &self.follows), (FileKind::Posts, &self.posts)];
+        let files = files.into_iter().filter_map(|(kind, file)| Some((kind, file.as_ref()?)));
+        let inputs: Vec<_> =
+            files.map(|(kind, file)| open(kind, file)).collect::<Result<_, _>>()?;
+        let address = self.server.addr.to_string();
         let clients = Client::connect_for(&address, self.in_flight.into(), 1).await?;
 
         let started = Instant::now();
-        let mut all = Counts::default();
+        let mut all = RowCounts::default();
         let mut by_kind = serde_json::Map::new();
-        for source in sources {
-            let kind = source.kind;
-            let bytes = source.lines.bytes();
-            let progress = Arc::new(Progress::new(kind, &source.file, bytes, *output));
-            let imported = self.import(source, &clients, &progress).await;
+        for input in inputs {
+            let kind = input.kind;
+            let bytes = input.lines.bytes();
+            let progress = Arc::new(Progress::new(kind, &input.file, bytes, *output));
+            let imported = self.import(input, &clients, &progress).await;
             progress.end();
             let counts = progress.counts();
             all = all.and(counts);
@@ -108,51 +108,55 @@ impl Import {
     /// Imports one file.
     async fn import(
         &self,
-        source: Source,
+        input: InputFile,
         clients: &[Client],
         progress: &Arc<Progress>,
     ) -> Result<(), Error> {
-        let file = source.file.clone();
+        let file = input.file.clone();
         let unreadable = |source| Error::File { file: file.clone(), source };
         let retried_for = Duration::from_secs(self.retry_for);
-        let mut lanes = Lanes::new(self.in_flight.into(), clients, progress, retried_for);
-        let mut reading = read_in_background(source, Arc::clone(progress)).map_err(unreadable)?;
-        while let Some(chunk) = reading.chunks.recv().await {
+        let mut workers = ImportWorkers::new(self.in_flight.into(), clients, progress, retried_for);
+        let mut parser = start_parser(input, Arc::clone(progress)).map_err(unreadable)?;
+        while let Some(chunk) = parser.chunks.recv().await {
             for row in chunk {
-                lanes.push(row).await?;
+                workers.push(row).await?;
             }
         }
-        lanes.finish().await?;
-        match reading.thread.join() {
-            Ok(ended) => ended.map_err(unreadable),
+        workers.finish().await?;
+        match parser.thread.join() {
+            Ok(result) => result.map_err(unreadable),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 }
 
-fn open(kind: Kind, file: &Path) -> Result<Source, Error> {
+fn open(kind: FileKind, file: &Path) -> Result<InputFile, Error> {
     let lines =
-        Lines::open(file).map_err(|source| Error::File { file: file.to_owned(), source })?;
-    Ok(Source { kind, file: file.to_owned(), lines })
+        LineReader::open(file).map_err(|source| Error::File { file: file.to_owned(), source })?;
+    Ok(InputFile { kind, file: file.to_owned(), lines })
 }
 
-/// Reads, unpacks and parses in a thread of its own, so that calls do not wait for the disk. The
-/// thread is not waited for if the import ends early: it may hang in a pipe.
-fn read_in_background(source: Source, progress: Arc<Progress>) -> io::Result<Background> {
+/// Reads, decompresses and parses in a separate thread, so that calls do not wait for the disk. If
+/// the import ends early, the thread is not joined: it may wait for a pipe.
+fn start_parser(input: InputFile, progress: Arc<Progress>) -> io::Result<ParserThread> {
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
     let thread = thread::Builder::new()
         .name("import-reader".to_owned())
-        .spawn(move || read(source, &progress, &sender))?;
-    Ok(Background { thread, chunks })
+        .spawn(move || read(input, &progress, &sender))?;
+    Ok(ParserThread { thread, chunks })
 }
 
-fn read(source: Source, progress: &Progress, chunks: &mpsc::Sender<Vec<Row>>) -> io::Result<()> {
-    let Source { kind, file, mut lines } = source;
-    let reader = Reader::new(kind, &file);
+fn read(
+    input: InputFile,
+    progress: &Progress,
+    chunks: &mpsc::Sender<Vec<ImportRow>>,
+) -> io::Result<()> {
+    let InputFile { kind, file, mut lines } = input;
+    let parser = RowParser::new(kind, &file);
     let mut chunk = Vec::with_capacity(CHUNK_ROWS);
-    let ended = loop {
+    let result = loop {
         match lines.next() {
-            Ok(Some((number, line))) => match reader.read(number, &line) {
+            Ok(Some((number, line))) => match parser.parse(number, &line) {
                 Ok(row) => chunk.extend(row),
                 Err(why) => progress.reject(number, &why),
             },
@@ -162,20 +166,20 @@ fn read(source: Source, progress: &Progress, chunks: &mpsc::Sender<Vec<Row>>) ->
         if chunk.len() == CHUNK_ROWS {
             let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS));
             if chunks.blocking_send(full).is_err() {
-                // The import has ended early, and says why.
+                // The import has ended early, and reports its error.
                 return Ok(());
             }
             progress.read(lines.bytes_read());
         }
     };
-    // What came before a damaged place is imported too.
+    // The rows before a damaged part of the file are imported too.
     let _ = chunks.blocking_send(chunk);
-    ended
+    result
 }
 
 fn summarise(
     output: Output,
-    counts: Counts,
+    counts: RowCounts,
     by_kind: serde_json::Map<String, Value>,
     took: Duration,
 ) -> Result<(), Error> {
@@ -190,7 +194,7 @@ fn summarise(
             all["seconds"] = took.as_secs_f64().into();
             all["perS"] = per_s.round().into();
             all["byFile"] = by_kind.into();
-            Line("imported", all)
+            JsonLine("imported", all)
         },
     )?;
     match counts.rejected {
@@ -202,13 +206,13 @@ fn summarise(
     }
 }
 
-fn counts_text(counts: Counts) -> String {
-    let Counts { made, already, rejected } = counts;
+fn counts_text(counts: RowCounts) -> String {
+    let RowCounts { made, already, rejected } = counts;
     let [made, already, rejected] = [made, already, rejected].map(number::grouped);
     format!("{made} made, {already} there already, {rejected} rejected")
 }
 
-fn counts_json(counts: Counts) -> Value {
-    let Counts { made, already, rejected } = counts;
+fn counts_json(counts: RowCounts) -> Value {
+    let RowCounts { made, already, rejected } = counts;
     json!({ "made": made, "already": already, "rejected": rejected })
 }

@@ -1,4 +1,5 @@
-//! How far the import of one file is: counts, and what people see of them. Never stops the work.
+//! The progress of the import of one file: counts, and a progress bar or notes. Never stops the
+//! import.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,44 +8,46 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::row::Kind;
-use crate::cli::{Output, number, show};
+use super::row::FileKind;
+use crate::cli::{Output, number, text};
 use crate::client;
 
-/// How often those who see no bar are told how far it is.
+/// Time between two notes if no bar is shown.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the bar is drawn.
+/// Time between two updates of the bar.
 const DRAW_INTERVAL: Duration = Duration::from_millis(200);
 const BAR: &str = "{msg:36} [{bar:30}] {percent:>3} %, {eta} left";
 const SPINNER: &str = "{msg:36} {spinner}";
 
-/// How far one file is.
 #[derive(Debug)]
 pub(super) struct Progress {
-    kind: Kind,
+    kind: FileKind,
     file: PathBuf,
     output: Output,
     bar: ProgressBar,
     started: Instant,
+    /// Number of [`NOTE_INTERVAL`]s up to the last note.
     notes: AtomicU64,
-    in_trouble: AtomicBool,
+    is_retrying: AtomicBool,
     made: AtomicU64,
     already: AtomicU64,
     rejected: AtomicU64,
 }
 
-/// What became of a file's rows.
+/// Numbers of rows by their result.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct RowCounts {
+    /// Rows that this import changed.
     pub(super) made: u64,
+    /// Rows that the server had before.
     pub(super) already: u64,
     pub(super) rejected: u64,
 }
 
 impl Progress {
-    /// Of a file of so many bytes, 0 if nobody knows.
-    pub(super) fn new(kind: Kind, file: &Path, bytes: u64, output: Output) -> Self {
-        // Draws nothing if standard error is no terminal.
+    /// The progress of a file of `bytes` bytes, or 0 if the size is unknown.
+    pub(super) fn new(kind: FileKind, file: &Path, bytes: u64, output: Output) -> Self {
+        // It draws only if standard error is a terminal.
         let target = match output.is_json() {
             true => ProgressDrawTarget::hidden(),
             false => ProgressDrawTarget::stderr(),
@@ -62,62 +65,62 @@ impl Progress {
             bar,
             started: Instant::now(),
             notes: AtomicU64::new(0),
-            in_trouble: AtomicBool::new(false),
+            is_retrying: AtomicBool::new(false),
             made: AtomicU64::new(0),
             already: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
         }
     }
 
-    /// So much of the file was read.
+    /// Shows the progress after `bytes` bytes of the file.
     pub(super) fn read(&self, bytes: u64) {
         self.bar.set_position(bytes);
         let took = self.started.elapsed();
         let done = self.counts().done();
-        let so_far = || {
+        let text = || {
             let rate = number::rounded(number::per_second(done, took));
             format!("{}: {}, {rate} a second", self.kind.name(), number::grouped(done))
         };
         if !self.bar.is_hidden() {
-            return self.bar.set_message(so_far());
+            return self.bar.set_message(text());
         }
         let notes = took.as_secs() / NOTE_INTERVAL.as_secs();
         if self.notes.swap(notes, Ordering::Relaxed) < notes {
-            self.output.note(&so_far());
+            self.output.note(&text());
         }
     }
 
-    /// The server has a row now: by this call, or since an earlier one.
+    /// Counts a row that the server has now: by this call, or since an earlier one.
     pub(super) fn done(&self, by_this_call: bool) {
         let count = if by_this_call { &self.made } else { &self.already };
         count.fetch_add(1, Ordering::Relaxed);
-        if self.in_trouble.load(Ordering::Relaxed) && self.in_trouble.swap(false, Ordering::Relaxed)
-        {
+        let is_retrying = &self.is_retrying;
+        if is_retrying.load(Ordering::Relaxed) && is_retrying.swap(false, Ordering::Relaxed) {
             self.note("the server answers again");
         }
     }
 
-    /// A row cannot be imported.
+    /// Counts and reports a row that cannot be imported.
     pub(super) fn reject(&self, line: u64, why: &str) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
-        // Parts of the row may be quoted, and nobody knows who wrote it.
-        self.note(&format!("{}:{line}: {}", self.file.display(), show::harmless(why)));
+        // The error may quote the row, whose author is not trusted.
+        self.note(&format!("{}:{line}: {}", self.file.display(), text::harmless(why)));
     }
 
-    /// A call has to be made again. Many fail at once, and one word about it is enough.
-    pub(super) fn trouble(&self, error: &client::Error) {
-        if !self.in_trouble.swap(true, Ordering::Relaxed) {
+    /// Reports that a call is retried. Many calls fail together, so only the first is reported.
+    pub(super) fn retrying(&self, error: &client::Error) {
+        if !self.is_retrying.swap(true, Ordering::Relaxed) {
             self.note(&format!("trying again: {error}"));
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn end(&self) {
         self.bar.finish_and_clear();
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        Counts {
+    pub(super) fn counts(&self) -> RowCounts {
+        RowCounts {
             made: self.made.load(Ordering::Relaxed),
             already: self.already.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
@@ -129,8 +132,8 @@ impl Progress {
     }
 }
 
-impl Counts {
-    /// How many rows the server has.
+impl RowCounts {
+    /// Number of rows that the server has.
     pub(super) fn done(self) -> u64 {
         self.made + self.already
     }

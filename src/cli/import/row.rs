@@ -1,53 +1,55 @@
-//! What a line says: a follow or a post. Knows the formats; what may be in a field, the server says.
+//! Parses the lines of a file into requests. Knows the formats, and never validates a field: the
+//! server does.
 
 use std::path::Path;
 use std::str;
 
 use serde::Deserialize;
 
-use super::lines::{LINE_BYTES_MAX, Line};
+use super::line_reader::{InputLine, LINE_BYTES_MAX};
 use crate::api::v1;
 
-/// What a file holds.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     /// `follower<TAB>followee`.
     Follows,
     /// A JSON object.
     Posts,
 }
 
-/// One row, and the line that it came from.
+/// A parsed line.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct ImportRow {
+    /// The number of the line, counted from 1.
     pub(super) line: u64,
-    pub(super) change: Change,
+    pub(super) request: RowRequest,
 }
 
-/// What a row asks for.
+/// The request of a row.
 #[derive(Clone, Debug)]
-pub(super) enum Change {
+pub(super) enum RowRequest {
     Follow(v1::FollowRequest),
     Publish(v1::PublishRequest),
 }
 
-/// Reads the rows of one file.
+/// Parses the lines of one file.
 #[derive(Debug)]
-pub(super) struct Reader {
-    kind: Kind,
-    /// Names the file in the request ids that are made up.
+pub(super) struct RowParser {
+    kind: FileKind,
+    /// Identifies the file in generated request ids.
     file_id: u32,
 }
 
-/// A post as the file has it. Other fields are left alone.
+/// The JSON object of a post. Other fields are ignored.
 #[derive(Deserialize)]
-struct Post {
+struct PostObject {
     author_id: String,
     text: String,
     request_id: Option<String>,
 }
 
-impl Kind {
+impl FileKind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Follows => "follows",
@@ -56,51 +58,60 @@ impl Kind {
     }
 }
 
-impl Row {
-    /// About how much memory it takes.
+impl ImportRow {
+    /// Its approximate memory.
     pub(super) fn bytes(&self) -> usize {
-        let text = match &self.change {
-            Change::Follow(follow) => follow.user_id.len() + follow.followee_id.len(),
-            Change::Publish(post) => post.author_id.len() + post.text.len() + post.request_id.len(),
+        let text = match &self.request {
+            RowRequest::Follow(follow) => follow.user_id.len() + follow.followee_id.len(),
+            RowRequest::Publish(post) => {
+                post.author_id.len() + post.text.len() + post.request_id.len()
+            }
         };
         size_of::<Self>() + text
     }
 }
 
-impl Reader {
-    pub(super) fn new(kind: Kind, file: &Path) -> Self {
-        // The name alone: it is the same file in another folder, and when it was unpacked.
+impl RowParser {
+    pub(super) fn new(kind: FileKind, file: &Path) -> Self {
+        // The name alone, so that the file is the same in another folder, and decompressed.
         let name = file.file_name().unwrap_or_default().as_encoded_bytes();
         let name = name.strip_suffix(b".gz").unwrap_or(name);
         Self { kind, file_id: crc32fast::hash(name) }
     }
 
-    /// What `line` asks for; `None` if it is blank. An error says what is wrong with it.
-    pub(super) fn read(&self, number: u64, line: &Line<'_>) -> Result<Option<Row>, String> {
-        let Line::Whole(line) = line else {
+    /// Parses line `number`; `None` if it is blank.
+    ///
+    /// # Errors
+    /// Why the line is no row.
+    pub(super) fn parse(
+        &self,
+        number: u64,
+        line: &InputLine<'_>,
+    ) -> Result<Option<ImportRow>, String> {
+        let InputLine::Whole(line) = line else {
             return Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
         };
         if line.trim_ascii().is_empty() {
             return Ok(None);
         }
-        let change = match self.kind {
-            Kind::Follows => follow(line)?,
-            Kind::Posts => self.post(number, line)?,
+        let request = match self.kind {
+            FileKind::Follows => follow(line)?,
+            FileKind::Posts => self.post(number, line)?,
         };
-        Ok(Some(Row { line: number, change }))
+        Ok(Some(ImportRow { line: number, request }))
     }
 
-    fn post(&self, number: u64, line: &[u8]) -> Result<Change, String> {
-        // An array would pass for an object too.
+    fn post(&self, number: u64, line: &[u8]) -> Result<RowRequest, String> {
+        // serde would also accept an array.
         if !line.trim_ascii_start().starts_with(b"{") {
             return Err("not a JSON object".to_owned());
         }
-        let post: Post = serde_json::from_slice(line)
-            // Its line number is that within the line.
+        let post: PostObject = serde_json::from_slice(line)
+            // The parser counts lines within this line, so its line number is always 1.
             .map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))?;
         let request_id = post.request_id.filter(|id| !id.is_empty());
         let request_id = request_id.unwrap_or_else(|| self.request_id(number));
-        Ok(Change::Publish(v1::PublishRequest {
+        Ok(RowRequest::Publish(v1::PublishRequest {
             author_id: post.author_id,
             text: post.text,
             request_id,
@@ -108,13 +119,13 @@ impl Reader {
         }))
     }
 
-    /// The same in every run over the same file, so that a second run makes no post again.
+    /// The same in every run over the same file, so that a second run publishes no post again.
     fn request_id(&self, number: u64) -> String {
         format!("import-{:08x}-{number}", self.file_id)
     }
 }
 
-fn follow(line: &[u8]) -> Result<Change, String> {
+fn follow(line: &[u8]) -> Result<RowRequest, String> {
     let line = str::from_utf8(line).map_err(|error| format!("not UTF-8: {error}"))?;
     let Some((user_id, followee_id)) = line.split_once('\t') else {
         return Err("not follower<TAB>followee: there is no tab".to_owned());
@@ -122,7 +133,7 @@ fn follow(line: &[u8]) -> Result<Change, String> {
     if followee_id.contains('\t') {
         return Err("not follower<TAB>followee: there is more than one tab".to_owned());
     }
-    Ok(Change::Follow(v1::FollowRequest {
+    Ok(RowRequest::Follow(v1::FollowRequest {
         user_id: user_id.to_owned(),
         followee_id: followee_id.to_owned(),
     }))

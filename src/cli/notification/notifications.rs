@@ -1,55 +1,55 @@
-//! `whimbrel notifications`.
+//! `whimbrel notifications`. Never marks notifications as seen.
 
 use clap::Args;
 
 use crate::api::v1::notification_event::Event;
 use crate::api::v1::{Notification, NotificationEvent};
-use crate::cli::list::{About, Paging, list, page_of};
-use crate::cli::live::{Live, removal};
-use crate::cli::show::Shown;
-use crate::cli::{Error, Output, Target};
+use crate::cli::list::{ListHints, PagingArgs, list, page_call};
+use crate::cli::text::AsText;
+use crate::cli::watch::{WatchArgs, removal};
+use crate::cli::{Error, Output, ServerArgs};
 use crate::client;
 
-/// Show what others did that concerns a user, newest first; or watch it live.
+/// Show a user's notifications, newest first, or watch them live.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Notifications {
-    /// Whose.
+pub(in crate::cli) struct NotificationsArgs {
+    /// The user whose notifications they are.
     #[arg(value_name = "USER")]
     user_id: String,
-    /// Watch them live, as the verb `watch` does a feed. The options of a watch are for this, those
-    /// of a list for without it.
+    /// Watch them live, like the verb `watch`. The options of a watch need this; those of a list
+    /// exclude it.
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    paging: Paging,
+    paging: PagingArgs,
     #[command(flatten)]
-    live: Live,
+    watch_args: WatchArgs,
     #[command(flatten)]
-    target: Target,
+    server: ServerArgs,
 }
 
-impl Notifications {
+impl NotificationsArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        let Self { user_id, watch, paging, live, target } = self;
+        let Self { user_id, watch, paging, watch_args, server } = self;
         if watch {
-            paging.refuse_given()?;
-            let client = target.connect().await?;
-            let watch = client::Watch::notifications(client, &user_id, live.start()?);
-            return live.run(output, watch, &format!("{user_id}'s notifications")).await;
+            paging.refuse()?;
+            let client = server.connect().await?;
+            let watch = client::Watch::notifications(client, &user_id, watch_args.start()?);
+            return watch_args.run(output, watch, &format!("{user_id}'s notifications")).await;
         }
-        live.refuse_given()?;
-        let about = About {
+        watch_args.refuse()?;
+        let hints = ListHints {
             command: format!("notifications {user_id}"),
             empty: "there are no notifications",
             live: Some(format!("notifications {user_id} --watch")),
         };
         let call =
-            page_of!(list_notifications(ListNotificationsRequest { user_id: user_id.clone() }));
-        list(output, &target, paging, about, call).await
+            page_call!(list_notifications(ListNotificationsRequest { user_id: user_id.clone() }));
+        list(output, &server, paging, hints, call).await
     }
 }
 
-impl Shown for NotificationEvent {
+impl AsText for NotificationEvent {
     fn text(&self) -> String {
         match &self.event {
             Some(Event::Notified(notified)) => {
@@ -62,7 +62,7 @@ impl Shown for NotificationEvent {
                 format!("- taken back: the one of revision {}", withdrawn.notification_revision)
             }
             Some(Event::Deleted(deleted)) => {
-                format!("- all that concerns post {}: it was deleted", deleted.post_id)
+                format!("- all notifications about post {}: it was deleted", deleted.post_id)
             }
             Some(Event::ActorShown(shown)) => format!("+ no longer hidden: {}", shown.actor_id),
             Some(Event::Seen(seen)) => format!("- seen up to revision {}", seen.until_revision),

@@ -1,4 +1,4 @@
-//! The verbs of the post service, and publishing.
+//! The verbs of the post service, and publishing. Never prints except through `output`.
 
 mod posts;
 mod publish;
@@ -7,132 +7,123 @@ mod thread;
 
 use clap::{Args, Subcommand};
 
-use super::change::{OnPost, Words, change};
-use super::list::{About, Paging, list, page_of};
-use super::{Error, Output, Target};
+use super::change::{OnPostArgs, Predicates, change};
+use super::list::{ListHints, PagingArgs, list, page_call};
+use super::{Error, Output, ServerArgs};
 use crate::api::v1;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Verb {
+pub(super) enum PostVerb {
     #[command(visible_alias = "post")]
-    Publish(publish::Publish),
-    /// Publish a post that answers another.
-    Reply(publish::About),
-    /// Publish a post that quotes another.
-    Quote(publish::About),
-    /// Delete a post of the user's.
-    Delete(OnPost),
+    Publish(publish::PublishArgs),
+    /// Publish a reply to a post.
+    Reply(publish::ReferenceArgs),
+    /// Publish a quote of a post.
+    Quote(publish::ReferenceArgs),
+    /// Delete a post of the user.
+    Delete(OnPostArgs),
     /// Like a post.
-    Like(OnPost),
+    Like(OnPostArgs),
     /// Take a like back.
-    Unlike(OnPost),
+    Unlike(OnPostArgs),
     /// Repost a post, into the feeds of the user's followers.
-    Repost(OnPost),
+    Repost(OnPostArgs),
     /// Take a repost back.
-    Unrepost(OnPost),
-    Show(show::Show),
-    Thread(thread::Thread),
-    Posts(posts::Posts),
-    /// Show who likes a post.
-    Likes(OfPost),
-    /// Show who reposted a post.
-    Reposts(OfPost),
-    /// Show the posts that answer a post.
-    Replies(OfPost),
-    /// Show the posts that quote a post.
-    Quotes(OfPost),
+    Unrepost(OnPostArgs),
+    Show(show::ShowArgs),
+    Thread(thread::ThreadArgs),
+    Posts(posts::PostsArgs),
+    /// Show the users who like a post.
+    Likes(OfPostArgs),
+    /// Show the users who reposted a post.
+    Reposts(OfPostArgs),
+    /// Show the replies to a post.
+    Replies(OfPostArgs),
+    /// Show the quotes of a post.
+    Quotes(OfPostArgs),
 }
 
-/// A list about a post.
+/// The arguments of a list that belongs to a post.
 #[derive(Args, Debug)]
-pub(super) struct OfPost {
-    /// Who reads.
+pub(super) struct OfPostArgs {
+    /// The reader.
     #[arg(value_name = "USER")]
     user_id: String,
-    /// Of which post.
+    /// The post whose list it is.
     #[arg(value_name = "POST")]
     post_id: String,
     #[command(flatten)]
-    paging: Paging,
+    paging: PagingArgs,
     #[command(flatten)]
-    target: Target,
+    server: ServerArgs,
 }
 
-impl Verb {
+/// Shows a list that belongs to a post. `$method` fetches its pages.
+macro_rules! post_list {
+    ($output:expr, $args:expr, $method:ident($request:ident), $verb:expr, $empty:expr) => {{
+        let OfPostArgs { user_id, post_id, paging, server } = $args;
+        let command = format!("{} {user_id} {post_id}", $verb);
+        let hints = ListHints { command, empty: $empty, live: None };
+        let call =
+            page_call!($method($request { user_id: user_id.clone(), post_id: post_id.clone() }));
+        list($output, &server, paging, hints, call).await
+    }};
+}
+
+impl PostVerb {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         match self {
             Self::Publish(publish) => publish.run(output).await,
-            Self::Reply(about) => about.into_reply().run(output).await,
-            Self::Quote(about) => about.into_quote().run(output).await,
-            Self::Delete(OnPost { user_id, post_id, target }) => {
-                let words = Words::new("deleted", "had already deleted");
+            Self::Reply(reply) => reply.into_reply().run(output).await,
+            Self::Quote(quote) => quote.into_quote().run(output).await,
+            Self::Delete(OnPostArgs { user_id, post_id, server }) => {
+                let predicates = Predicates::new("deleted", "had already deleted");
                 let request =
                     v1::DeletePostRequest { user_id: user_id.clone(), post_id: post_id.clone() };
-                change!(output, &target, delete_post(request), (&user_id, words, &post_id))
+                change!(output, &server, delete_post(request), (&user_id, predicates, &post_id))
             }
-            Self::Like(OnPost { user_id, post_id, target }) => {
-                let words = Words::new("now likes", "already likes");
+            Self::Like(OnPostArgs { user_id, post_id, server }) => {
+                let predicates = Predicates::new("now likes", "already likes");
                 let request =
                     v1::LikeRequest { user_id: user_id.clone(), post_id: post_id.clone() };
-                change!(output, &target, like(request), (&user_id, words, &post_id))
+                change!(output, &server, like(request), (&user_id, predicates, &post_id))
             }
-            Self::Unlike(OnPost { user_id, post_id, target }) => {
-                let words = Words::new("no longer likes", "did not like");
+            Self::Unlike(OnPostArgs { user_id, post_id, server }) => {
+                let predicates = Predicates::new("no longer likes", "did not like");
                 let request =
                     v1::UnlikeRequest { user_id: user_id.clone(), post_id: post_id.clone() };
-                change!(output, &target, unlike(request), (&user_id, words, &post_id))
+                change!(output, &server, unlike(request), (&user_id, predicates, &post_id))
             }
-            Self::Repost(OnPost { user_id, post_id, target }) => {
-                let words = Words::new("reposted", "had already reposted");
+            Self::Repost(OnPostArgs { user_id, post_id, server }) => {
+                let predicates = Predicates::new("reposted", "had already reposted");
                 let request =
                     v1::RepostRequest { user_id: user_id.clone(), post_id: post_id.clone() };
-                change!(output, &target, repost(request), (&user_id, words, &post_id))
+                change!(output, &server, repost(request), (&user_id, predicates, &post_id))
             }
-            Self::Unrepost(OnPost { user_id, post_id, target }) => {
-                let words = Words::new("took back the repost of", "had not reposted");
+            Self::Unrepost(OnPostArgs { user_id, post_id, server }) => {
+                let predicates = Predicates::new("took back the repost of", "had not reposted");
                 let request =
                     v1::UnrepostRequest { user_id: user_id.clone(), post_id: post_id.clone() };
-                change!(output, &target, unrepost(request), (&user_id, words, &post_id))
+                change!(output, &server, unrepost(request), (&user_id, predicates, &post_id))
             }
             Self::Show(show) => show.run(output).await,
             Self::Thread(thread) => thread.run(output).await,
             Self::Posts(posts) => posts.run(output).await,
-            Self::Likes(OfPost { user_id, post_id, paging, target }) => {
-                let about = about("likes", &user_id, &post_id, "nobody likes it");
-                let call = page_of!(list_likes(ListLikesRequest {
-                    user_id: user_id.clone(),
-                    post_id: post_id.clone(),
-                }));
-                list(output, &target, paging, about, call).await
+            Self::Likes(args) => {
+                post_list!(output, args, list_likes(ListLikesRequest), "likes", "nobody likes it")
             }
-            Self::Reposts(OfPost { user_id, post_id, paging, target }) => {
-                let about = about("reposts", &user_id, &post_id, "nobody reposted it");
-                let call = page_of!(list_reposts(ListRepostsRequest {
-                    user_id: user_id.clone(),
-                    post_id: post_id.clone(),
-                }));
-                list(output, &target, paging, about, call).await
+            Self::Reposts(args) => {
+                let empty = "nobody reposted it";
+                post_list!(output, args, list_reposts(ListRepostsRequest), "reposts", empty)
             }
-            Self::Replies(OfPost { user_id, post_id, paging, target }) => {
-                let about = about("replies", &user_id, &post_id, "nothing answers it");
-                let call = page_of!(list_replies(ListRepliesRequest {
-                    user_id: user_id.clone(),
-                    post_id: post_id.clone(),
-                }));
-                list(output, &target, paging, about, call).await
+            Self::Replies(args) => {
+                let empty = "there are no replies to it";
+                post_list!(output, args, list_replies(ListRepliesRequest), "replies", empty)
             }
-            Self::Quotes(OfPost { user_id, post_id, paging, target }) => {
-                let about = about("quotes", &user_id, &post_id, "nothing quotes it");
-                let call = page_of!(list_quotes(ListQuotesRequest {
-                    user_id: user_id.clone(),
-                    post_id: post_id.clone(),
-                }));
-                list(output, &target, paging, about, call).await
+            Self::Quotes(args) => {
+                let empty = "there are no quotes of it";
+                post_list!(output, args, list_quotes(ListQuotesRequest), "quotes", empty)
             }
         }
     }
-}
-
-fn about(verb: &str, user_id: &str, post_id: &str, empty: &'static str) -> About {
-    About { command: format!("{verb} {user_id} {post_id}"), empty, live: None }
 }

@@ -1,89 +1,87 @@
-//! `whimbrel publish`, `reply` and `quote`.
+//! `whimbrel publish`, `reply` and `quote`. Never validates a field: the server does.
 
 use std::io::Read;
 
 use clap::Args;
 
 use crate::api::v1;
-use crate::cli::json::{Line, Protobuf};
-use crate::cli::show::Shown;
-use crate::cli::{Error, Output, Target, encoding};
+use crate::cli::json::{JsonLine, ProtoJson};
+use crate::cli::text::AsText;
+use crate::cli::{Error, Output, ServerArgs, encoding};
 use crate::client::Client;
 
 /// Publish a post.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Publish {
-    /// Who publishes.
+pub(in crate::cli) struct PublishArgs {
+    /// The author.
     #[arg(value_name = "AUTHOR")]
     author_id: String,
-    /// What the post says; - reads it from standard input.
+    /// The text of the post; - reads it from standard input.
     text: String,
-    /// The post that it answers.
+    /// The post that this one replies to.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "POST")]
     reply_to: String,
-    /// The post that it quotes.
+    /// The post that this one quotes.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "POST")]
     quote: String,
     #[command(flatten)]
-    with: With,
+    options: PublishOptions,
 }
 
-/// What a post may have beside its text.
+/// The options of all verbs that publish.
 #[derive(Args, Debug)]
-struct With {
-    /// Attach something: its URI, and after spaces its media type (or -) and what it shows. May be
+struct PublishOptions {
+    /// An attachment: its URI, and after spaces its media type (or -) and its description. May be
     /// given several times.
     #[arg(long, value_name = "URI [TYPE [ALT]]")]
     attach: Vec<String>,
-    /// A language it is in, such as en or pt-BR. May be given several times.
+    /// A language of the text, such as en or pt-BR. May be given several times.
     #[arg(long, value_name = "TAG")]
     lang: Vec<String>,
-    /// Makes it safe to run the same command again. Drawn at random if not given.
+    /// The request id, which makes it safe to run the same command again. Random if not given.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
     #[command(flatten)]
-    target: Target,
+    server: ServerArgs,
 }
 
-/// A post about another.
+/// The arguments of `reply` and `quote`.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct About {
-    /// Who publishes.
+pub(in crate::cli) struct ReferenceArgs {
+    /// The author.
     #[arg(value_name = "AUTHOR")]
     author_id: String,
-    /// The other post.
+    /// The post to reply to, or to quote.
     #[arg(value_name = "POST")]
     post_id: String,
-    /// What the post says; - reads it from standard input.
+    /// The text of the post; - reads it from standard input.
     text: String,
     #[command(flatten)]
-    with: With,
+    options: PublishOptions,
 }
 
-impl About {
-    /// The post that answers the other.
-    pub(super) fn into_reply(self) -> Publish {
-        let Self { author_id, post_id: reply_to, text, with } = self;
-        Publish { author_id, text, reply_to, quote: String::new(), with }
+impl ReferenceArgs {
+    pub(super) fn into_reply(self) -> PublishArgs {
+        let Self { author_id, post_id: reply_to, text, options } = self;
+        PublishArgs { author_id, text, reply_to, quote: String::new(), options }
     }
 
-    /// The post that quotes the other.
-    pub(super) fn into_quote(self) -> Publish {
-        let Self { author_id, post_id: quote, text, with } = self;
-        Publish { author_id, text, reply_to: String::new(), quote, with }
+    pub(super) fn into_quote(self) -> PublishArgs {
+        let Self { author_id, post_id: quote, text, options } = self;
+        PublishArgs { author_id, text, reply_to: String::new(), quote, options }
     }
 }
 
-impl Publish {
+impl PublishArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        let Self { author_id, text, reply_to, quote, with } = self;
-        let With { attach, lang, request_id, target } = with;
+        let Self { author_id, text, reply_to, quote, options } = self;
+        let PublishOptions { attach, lang, request_id, server } = options;
         let text = if text == "-" { read_stdin()? } else { text };
-        let drawn = || format!("cli-{:032x}", fastrand::u128(..));
+        let random = || format!("cli-{:032x}", fastrand::u128(..));
         let request = v1::PublishRequest {
             author_id,
             text,
-            request_id: request_id.unwrap_or_else(drawn),
+            request_id: request_id.unwrap_or_else(random),
             reply_to_post_id: reply_to,
             quote_post_id: quote,
             attachments: attach.iter().map(|given| attachment(given)).collect(),
@@ -94,14 +92,14 @@ impl Publish {
             let request = request.clone();
             async move { client.publish(request).await }
         };
-        let published = target.call(call).await?;
+        let published = server.call(call).await?;
         output.print(
             || {
                 let post = published.post.as_ref().map(v1::Post::text).unwrap_or_default();
-                let again = if published.deduplicated { " (published before)" } else { "" };
-                format!("{post}{again}")
+                let repeat = if published.deduplicated { " (published before)" } else { "" };
+                format!("{post}{repeat}")
             },
-            || Line("response", Protobuf(&published)),
+            || JsonLine("response", ProtoJson(&published)),
         )
     }
 }
@@ -119,7 +117,7 @@ fn read_stdin() -> Result<String, Error> {
     std::io::stdin()
         .read_to_string(&mut text)
         .map_err(|source| Error::File { file: "standard input".into(), source })?;
-    // The line break that ends the last line of most inputs is not meant.
-    let text = encoding::unmarked_str(&text);
+    // The line break at the end of most inputs does not belong to the text.
+    let text = encoding::str_without_bom(&text);
     Ok(text.strip_suffix('\n').unwrap_or(text).to_owned())
 }

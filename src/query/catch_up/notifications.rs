@@ -1,226 +1,176 @@
-//! What users were notified of, as their streams tell it: what a stream missed, what a snapshot
-//! begins with, and whether what is sent concerns the user still.
+//! The notification events that a stream missed, or the notifications that it begins with; and
+//! whether one that is delivered to it is still to be shown.
 
 use std::sync::Arc;
 
-use super::feed::BacklogKind;
+use super::feed::{Backlog, BacklogKind};
 use crate::model::{Change, Event, Mark, Post, PostId, Revision, UserId};
+use crate::query::notifications::{check_kind, is_shown};
 use crate::query::results::Notification;
-use crate::query::source::Beyond;
-use crate::state::reads::{MissingEvent, ReadError};
-use crate::state::records::Order;
-use crate::state::records::record::{Key, NotificationRecord, Table};
-use crate::state::timelines::posts::MarkLookup;
+use crate::query::{Query, Source, Unanswered};
+use crate::state::State;
+use crate::state::records::ListOrder;
+use crate::state::records::record::{NotificationKind, NotificationRecord, Table};
 use crate::state::users::UserIx;
-use crate::state::{NotificationKind, State};
-use crate::storage::{self, TimelineKind};
+use crate::storage::TimelineKind;
 
-/// Which part of what a user was told beside their feed.
+/// A part of what happened to the notifications of a user, oldest first.
 #[derive(Clone, Debug)]
-pub struct ToldQuery {
-    /// Who.
+pub struct NotificationBacklog {
+    /// Whose notifications.
     pub user: UserId,
     /// It begins after this.
     pub after: Revision,
-    /// It ends with this, which must not be beyond [`State::applied`].
+    /// It ends with this, which must be applied.
     pub until: Revision,
-    /// What happened, or only the notifications there are.
+    /// All that happened, or only the notifications that a page has.
     pub kind: BacklogKind,
-    /// How many of what may be told are looked at.
+    /// How many events are looked at, at most.
     pub events_max: usize,
 }
 
-/// A part of what a user was told.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct ToldBacklog {
-    /// What, oldest first.
-    pub told: Vec<Told>,
-    /// Up to here there is nothing else. Before the end of what was asked for if there may be more.
-    pub reached: Revision,
-}
-
-/// Something that a user was told.
+/// An event of a user's notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Something happened to them.
-    Notified(Arc<Notification>),
-    /// They changed what they are told, or have seen it; or somebody blocked them.
-    Changed(Revision, Change),
+pub enum NotificationEvent {
+    /// The user is notified.
+    New(Arc<Notification>),
+    /// A change of what is shown to them, or of what they have seen.
+    Change(Revision, Change),
 }
 
-/// Why there may be something to tell at a place.
+/// Why a position may have an event.
 #[derive(Clone, Copy, Debug)]
-enum Spot {
+enum Candidate {
     Notification(NotificationRecord),
     Change,
 }
 
-impl State {
-    /// What a user was told, if memory knows that it is nothing.
-    #[must_use]
-    pub fn told_backlog_at_hand(&self, query: &ToldQuery) -> Option<ToldBacklog> {
-        let nothing = ToldBacklog { told: Vec::new(), reached: query.until };
-        let Some(user) = self.ids.get(&query.user) else { return Some(nothing) };
-        let has_none = |table| self.facts.has_none_after((table, user.into()), query.after);
-        let is_quiet = has_none(Table::Notices)
-            && has_none(Table::Followers)
-            && !self.changes_of.may_have(user, query.after);
-        is_quiet.then_some(nothing)
-    }
+impl Query for NotificationBacklog {
+    type Answer = Backlog<NotificationEvent>;
 
-    /// A part of what a user was told. ReadPool the index and the log, which blocks for a moment.
-    ///
-    /// # Errors
-    /// The index or the log is damaged or cannot be read.
-    pub fn told_backlog(&self, query: &ToldQuery) -> Result<ToldBacklog, ReadError> {
-        let ToldQuery { after, until, kind, events_max, .. } = *query;
-        let Some(user) = self.ids.get(&query.user) else {
-            return Ok(ToldBacklog { told: Vec::new(), reached: until });
+    fn answer(&self, source: &Source<'_>) -> Result<Backlog<NotificationEvent>, Unanswered> {
+        let Self { after, until, kind, events_max, .. } = *self;
+        let Some(user) = source.state.users.get(&self.user) else {
+            return Ok(Backlog { events: Vec::new(), reached: until });
         };
-        let mut places = self.notices_after(user, after, events_max)?;
+        let mut candidates = records_after(source, user, after, events_max)?;
         if kind == BacklogKind::Events {
-            let changes = self.changes(user, after, events_max)?;
-            places.extend(changes.into_iter().map(|revision| (revision, Spot::Change)));
+            let changes = changes_after(source, user, after, events_max)?;
+            candidates.extend(changes.into_iter().map(|revision| (revision, Candidate::Change)));
         }
-        places.sort_unstable_by_key(|&(revision, _)| revision);
-        places.retain(|&(revision, _)| revision <= until);
+        candidates.sort_unstable_by_key(|&(revision, _)| revision);
+        candidates.retain(|&(revision, _)| revision <= until);
         // Each of the lists goes so far at least.
-        let is_all = places.len() < events_max;
-        places.truncate(events_max);
-        let reached = places.last().filter(|_| !is_all).map_or(until, |&(revision, _)| revision);
+        let is_all = candidates.len() < events_max;
+        candidates.truncate(events_max);
+        let last = candidates.last().filter(|_| !is_all);
+        let reached = last.map_or(until, |&(revision, _)| revision);
 
-        places.retain(|&(revision, found)| match found {
-            Spot::Change => true,
-            Spot::Notification(notice) => {
+        candidates.retain(|&(revision, candidate)| match candidate {
+            Candidate::Change => true,
+            Candidate::Notification(record) => {
                 let as_of = if kind == BacklogKind::Items { Revision::MAX } else { revision };
-                self.is_shown(user, revision, &notice, as_of)
+                was_shown(source.state, user, revision, record, as_of)
             }
         });
-        let revisions: Vec<_> = places.iter().map(|&(revision, _)| revision).collect();
-        let events = self.log.get_many(&revisions)?;
-        let mut told = Vec::with_capacity(places.len());
-        for ((revision, found), event) in places.into_iter().zip(events) {
-            let event = event.ok_or(MissingEvent { revision })?;
-            told.extend(match found {
-                Spot::Change => Some(Told::Changed(revision, event.change)),
-                // None for a post that was deleted and erased in this moment.
-                Spot::Notification(notice) => self
-                    .notification(revision, &event, &notice)?
-                    .map(|notification| Told::Notified(Arc::new(notification))),
+        let revisions: Vec<_> = candidates.iter().map(|&(revision, _)| revision).collect();
+        let read = source.log_events(&revisions)?;
+        let mut events = Vec::with_capacity(candidates.len());
+        for ((revision, candidate), event) in candidates.into_iter().zip(read) {
+            events.extend(match candidate {
+                Candidate::Change => Some(NotificationEvent::Change(revision, event.change)),
+                // `None` for a post that was deleted and erased in this moment.
+                Candidate::Notification(record) => {
+                    let notification = notification(source.state, revision, &event, record)?;
+                    notification.map(|it| NotificationEvent::New(Arc::new(it)))
+                }
             });
         }
-        Ok(ToldBacklog { told, reached })
+        Ok(Backlog { events, reached })
     }
+}
 
-    /// The oldest of the newest `items_max` notifications of `user`. ReadPool the index, which blocks
-    /// for a moment.
-    ///
-    /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn oldest_told(
-        &self,
-        user: &UserId,
-        items_max: usize,
-    ) -> Result<Option<Revision>, storage::Error> {
-        let Some(user) = self.ids.get(user) else { return Ok(None) };
-        let mut oldest = None;
-        for told in self.told(user, Revision::MAX, items_max).take(items_max) {
-            oldest = Some(told?.0);
+/// Whether `user` is still to be shown `notification`.
+pub(crate) fn is_still_shown(state: &State, user: &UserId, notification: &Notification) -> bool {
+    let Some((user, actor)) = state.users.get(user).zip(state.users.get(&notification.actor))
+    else {
+        return false;
+    };
+    let post = notification.subject.map_or(Revision::ZERO, PostId::revision);
+    let record = NotificationRecord { kind: notification.kind, actor, post };
+    let revision = notification.revision;
+    was_shown(state, user, revision, record, revision)
+}
+
+/// Whether `user` is shown a notification of the event at `revision`, and saw its actor at `as_of`.
+fn was_shown(
+    state: &State,
+    user: UserIx,
+    revision: Revision,
+    record: NotificationRecord,
+    as_of: Revision,
+) -> bool {
+    is_shown(state, user, revision, record)
+        && state.visibility.shown_since(user, record.actor) < as_of
+}
+
+/// Records about `user` after `after`, in no particular order: at least the oldest `max` of them, if
+/// there are so many.
+fn records_after(
+    source: &Source<'_>,
+    user: UserIx,
+    after: Revision,
+    max: usize,
+) -> Result<Vec<(Revision, Candidate)>, Unanswered> {
+    let mut candidates = Vec::new();
+    for table in [Table::Notices, Table::Followers] {
+        let about = (table, user.into());
+        for (position, value) in source.list(about, after.into(), ListOrder::OldestFirst, max)? {
+            let record = NotificationRecord::from_row(table, value);
+            candidates.push((position.revision(), Candidate::Notification(record)));
         }
-        Ok(oldest)
     }
+    Ok(candidates)
+}
 
-    /// Whether `user` is still to be told of `notification`.
-    #[must_use]
-    pub fn is_still_told(&self, user: &UserId, notification: &Notification) -> bool {
-        let Some((user, actor)) = self.ids.get(user).zip(self.ids.get(&notification.actor)) else {
-            return false;
-        };
-        let post = notification.subject.map_or(Revision::ZERO, PostId::revision);
-        let notice = NotificationRecord { kind: notification.kind, actor, post };
-        let revision = notification.revision;
-        self.is_shown(user, revision, &notice, revision)
+/// The revisions after `after` at which `user`'s changes are: at most `max`.
+fn changes_after(
+    source: &Source<'_>,
+    user: UserIx,
+    after: Revision,
+    max: usize,
+) -> Result<Vec<Revision>, Unanswered> {
+    let mut changes = Vec::new();
+    if !source.state.change_timelines.may_have(user, after) {
+        return Ok(changes);
     }
+    let mut after = Mark::before(after.next()).previous();
+    while changes.len() < max
+        && let Some(found) = source.oldest_after(TimelineKind::Changes, user, after)?
+    {
+        changes.push(found.revision());
+        after = found;
+    }
+    Ok(changes)
+}
 
-    /// Notices about `user` after `after`, in no particular order: at least the oldest `max` of them,
-    /// if there are so many.
-    fn notices_after(
-        &self,
-        user: UserIx,
-        after: Revision,
-        max: usize,
-    ) -> Result<Vec<(Revision, Spot)>, storage::Error> {
-        let mut notices = Vec::new();
-        for table in [Table::Notices, Table::Followers] {
-            let about = (table, user.into());
-            for (place, value) in self.facts.list(about, after.into(), Order::OldestFirst, max)? {
-                let key = Key::new(table, user, place.revision());
-                let notice = NotificationRecord::of(key, value).map(Spot::Notification);
-                notices.extend(notice.map(|notice| (place.revision(), notice)));
-            }
+/// The notification of the event at `revision`; `None` if its post is erased.
+fn notification(
+    state: &State,
+    revision: Revision,
+    event: &Event,
+    record: NotificationRecord,
+) -> Result<Option<Notification>, Unanswered> {
+    check_kind(record.kind, revision, event)?;
+    let post = match (record.kind, &event.change) {
+        (NotificationKind::Follow | NotificationKind::Like | NotificationKind::Repost, _) => None,
+        (_, Change::Publish { author, content, .. }) => {
+            let (author, content) = (author.clone(), content.clone());
+            Some(Arc::new(Post { revision, author, content, time: event.time }))
         }
-        Ok(notices)
-    }
-
-    /// When `user` changed something after `after`: at most `max` times.
-    fn changes(
-        &self,
-        user: UserIx,
-        after: Revision,
-        max: usize,
-    ) -> Result<Vec<Revision>, ReadError> {
-        let mut changes = Vec::new();
-        if !self.changes_of.may_have(user, after) {
-            return Ok(changes);
-        }
-        let beyond = self.beyond();
-        let mut after = Mark::before(after.next()).previous();
-        while changes.len() < max {
-            let found = match self.changes_of.oldest_after(user, after) {
-                (_, MarkLookup::Here(found)) => found,
-                (here, MarkLookup::InIndex(until)) => {
-                    beyond.oldest_after(TimelineKind::Changes, user, after, until)?.or(here)
-                }
-            };
-            let Some(found) = found else { break };
-            changes.push(found.revision());
-            after = found;
-        }
-        Ok(changes)
-    }
-
-    /// Whether `user` is told of what happened at `revision`, and saw who did it at `as_of`.
-    fn is_shown(
-        &self,
-        user: UserIx,
-        revision: Revision,
-        notice: &NotificationRecord,
-        as_of: Revision,
-    ) -> bool {
-        self.is_told(user, revision, *notice) && self.hidden.shown_since(user, notice.actor) < as_of
-    }
-
-    /// What `notice` says of the event at `revision`; nothing if what was published is gone.
-    fn notification(
-        &self,
-        revision: Revision,
-        event: &Event,
-        notice: &NotificationRecord,
-    ) -> Result<Option<Notification>, MissingEvent> {
-        if !notice.kind.is_of(&event.change) {
-            return Err(MissingEvent { revision });
-        }
-        let post = match (notice.kind, &event.change) {
-            (NotificationKind::Follow | NotificationKind::Like | NotificationKind::Repost, _) => {
-                None
-            }
-            (_, Change::Publish { author, content, .. }) => {
-                let (author, content) = (author.clone(), content.clone());
-                Some(Arc::new(Post { revision, author, content, time: event.time }))
-            }
-            _ => return Ok(None),
-        };
-        let (kind, actor, subject) = (notice.kind, self.ids.name(notice.actor), notice.subject());
-        Ok(Some(Notification { revision, time: event.time, kind, actor, subject, post }))
-    }
+        _ => return Ok(None),
+    };
+    let (actor, subject) = (state.users.name(record.actor), record.subject());
+    let (kind, time) = (record.kind, event.time);
+    Ok(Some(Notification { revision, time, kind, actor, subject, post }))
 }

@@ -1,7 +1,7 @@
 //! Merging the lists of many authors into one, without looking at more of them than needed.
 //!
-//! Pure: what a list holds is asked of the caller, a mark at a time, as the merged marks are asked
-//! for; if the caller cannot say, that comes out in their place.
+//! Pure: the caller gives the marks of each list, one at a time, as the merged marks are taken. If it
+//! fails to, its error comes out in their place.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,8 +9,8 @@ use std::collections::binary_heap::PeekMut;
 
 use crate::model::Mark;
 
-/// A merged mark with its list, or why it cannot be said.
-pub type Next<L, E> = Result<(Mark, L), E>;
+/// A merged mark with its list, or the caller's error.
+pub type MergedMark<L, E> = Result<(Mark, L), E>;
 
 /// The marks of all lists, newest first, each with its list.
 ///
@@ -20,9 +20,9 @@ pub type Next<L, E> = Result<(Mark, L), E>;
 /// # Errors
 /// The first of the caller's.
 pub fn newest_first<L: Copy, E>(
-    heads: impl Iterator<Item = Next<L, E>>,
+    heads: impl Iterator<Item = MergedMark<L, E>>,
     older: impl FnMut(L, Mark) -> Result<Option<Mark>, E>,
-) -> Result<impl Iterator<Item = Next<L, E>>, E> {
+) -> Result<impl Iterator<Item = MergedMark<L, E>>, E> {
     Merge::new(heads, older)
 }
 
@@ -34,9 +34,9 @@ pub fn newest_first<L: Copy, E>(
 /// # Errors
 /// The first of the caller's.
 pub fn oldest_first<L: Copy, E>(
-    heads: impl Iterator<Item = Next<L, E>>,
+    heads: impl Iterator<Item = MergedMark<L, E>>,
     mut newer: impl FnMut(L, Mark) -> Result<Option<Mark>, E>,
-) -> Result<impl Iterator<Item = Next<L, E>>, E> {
+) -> Result<impl Iterator<Item = MergedMark<L, E>>, E> {
     let heads = heads.map(|head| head.map(|(mark, list)| (Reverse(mark), list)));
     let newer = move |list, Reverse(mark)| Ok(newer(list, mark)?.map(Reverse));
     let merged = Merge::new(heads, newer)?;

@@ -1,17 +1,14 @@
-//! Which marks a viewer's home feed shows: the rules, in one place for pages, streams, and what
-//! streams missed.
+//! Which marks a viewer's home feed shows: the rules, in one place for pages, live streams and
+//! resumed streams.
 //!
-//! The rules are asked *as of* a moment. A page asks as of now, which is [`Revision::MAX`]; a
-//! stream asks of each event as of that event: who was followed only later, or shown again only
-//! later, does not count for it. What is not known any more, as whom the viewer has ceased to
-//! follow since, counts for nothing.
+//! The rules apply *as of* a moment. For a page that is now, [`Revision::MAX`]. For a stream it is
+//! the event itself: a follow that began later does not count, nor somebody who was shown again later.
+//! A relation that has ended is not known any more, and counts for nothing.
 
-use std::collections::VecDeque;
-
-use super::hidden::Sight;
-use super::merge::Next;
+use super::hidden::HiddenUsers;
+use super::walk::{Marks, Walk, newest_first};
 use crate::model::{Change, Content, Mark, MarkKind, PostRef, ReplyTo, Revision, UserId};
-use crate::query::source::Beyond;
+use crate::query::{Source, Unanswered};
 use crate::state::graph::Edges;
 use crate::state::users::UserIx;
 use crate::state::{Repost, State, TimelineEvent};
@@ -23,18 +20,18 @@ pub(crate) const WINDOW: usize = 40;
 
 /// A feed as its viewer looks at it, with what the viewer has done by some moment.
 #[derive(Debug)]
-pub(crate) struct Lens<'a> {
-    view: &'a State,
+pub(crate) struct FeedRules<'a> {
+    state: &'a State,
     pub(crate) viewer: UserIx,
     edges: Edges,
-    sight: Sight<'a>,
+    hidden: HiddenUsers<'a>,
     with_own: bool,
     all_replies: bool,
 }
 
 /// Something that a feed shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct FeedEntry {
     /// Its place in the feed.
     pub(crate) revision: Revision,
     /// The post; elsewhere in the log than here if it was reposted.
@@ -64,22 +61,23 @@ impl Moment {
     }
 }
 
-impl<'a> Lens<'a> {
+impl<'a> FeedRules<'a> {
     /// `None` if the log has not named `user`: the feed is empty.
     pub(crate) fn new(
-        view: &'a State,
+        state: &'a State,
         user: &UserId,
         with_own: bool,
         all_replies: bool,
     ) -> Option<Self> {
-        let viewer = view.ids.get(user)?;
-        let (edges, sight) = (view.graph.edges(viewer), view.hidden.sight(viewer));
-        Some(Self { view, viewer, edges, sight, with_own, all_replies })
+        let viewer = state.users.get(user)?;
+        let (edges, hidden) =
+            (state.graph.edges(viewer), HiddenUsers::of(&state.visibility, viewer));
+        Some(Self { state, viewer, edges, hidden, with_own, all_replies })
     }
 
     /// The viewer's last change that has to do with what is shown.
     pub(crate) fn changed_at(&self) -> Revision {
-        self.edges.changed_at.max(self.sight.changed_at())
+        self.edges.changed_at.max(self.hidden.changed_at())
     }
 
     /// Whose marks the feed had as of a moment, and since when it has shown them without a break.
@@ -87,15 +85,17 @@ impl<'a> Lens<'a> {
         let followees = self
             .edges
             .iter()
-            .filter(move |edge| edge.since < as_of && self.sight.has(edge.followee, as_of))
-            .map(|edge| (edge.followee, edge.since.max(self.sight.shown_since(edge.followee))));
+            .filter(move |edge| {
+                edge.since < as_of && self.hidden.sees_followed(edge.followee, as_of)
+            })
+            .map(|edge| (edge.followee, edge.since.max(self.hidden.shown_since(edge.followee))));
         followees.chain(self.with_own.then_some((self.viewer, Revision::ZERO)))
     }
 
     /// Whether the feed had the marks of `author` as of a moment.
     pub(crate) fn has(&self, author: UserIx, as_of: Revision) -> bool {
         let is_followed = || self.edges.since(author).is_some_and(|since| since < as_of);
-        author == self.viewer || is_followed() && self.sight.has(author, as_of)
+        author == self.viewer || is_followed() && self.hidden.sees_followed(author, as_of)
     }
 
     /// Whether it takes the event to say if `mark` of `author`'s is shown.
@@ -115,10 +115,10 @@ impl<'a> Lens<'a> {
         author: UserIx,
         event: Option<&TimelineEvent>,
         moment: Moment,
-    ) -> Option<Entry> {
+    ) -> Option<FeedEntry> {
         let revision = mark.revision();
         let is_gone = self.is_gone(revision, moment);
-        let plain = Entry { revision, post: revision, reposted_by: None, is_gone };
+        let plain = FeedEntry { revision, post: revision, reposted_by: None, is_gone };
         match (mark.kind(), event) {
             (MarkKind::Post, _) => Some(plain),
             (MarkKind::Conditional, _) if author == self.viewer => Some(plain),
@@ -137,7 +137,8 @@ impl<'a> Lens<'a> {
             (MarkKind::Repost, Some(TimelineEvent::Repost(repost))) => {
                 let original = repost.post.id.revision();
                 let is_gone = is_gone || self.is_gone(original, moment);
-                let entry = Entry { revision, post: original, reposted_by: Some(author), is_gone };
+                let entry =
+                    FeedEntry { revision, post: original, reposted_by: Some(author), is_gone };
                 self.shows_repost(repost, moment).then_some(entry)
             }
             _ => None,
@@ -147,7 +148,7 @@ impl<'a> Lens<'a> {
     /// Whether the viewer sees `user`.
     pub(crate) fn sees(&self, user: &UserId, moment: Moment) -> bool {
         // Whom the log has not named nobody hides.
-        self.view.ids.get(user).is_none_or(|user| self.sight.sees(user, moment.as_of))
+        self.state.users.get(user).is_none_or(|user| self.hidden.sees(user, moment.as_of))
     }
 
     /// Whether the feed shows a post by `author`, another than the viewer, that answers and quotes
@@ -164,7 +165,7 @@ impl<'a> Lens<'a> {
         let is_due = |reply_to: &ReplyTo| {
             self.all_replies
                 || reply_to.continues_thread_of(author)
-                || self.view.ids.get(&reply_to.parent.author).is_some_and(|parent| {
+                || self.state.users.get(&reply_to.parent.author).is_some_and(|parent| {
                     let since = self.edges.since(parent);
                     parent == self.viewer || since.is_some_and(|since| since < moment.as_of)
                 })
@@ -177,7 +178,7 @@ impl<'a> Lens<'a> {
     /// author, and whom it answers and quotes. The viewer's own posts they always see.
     fn shows_repost(&self, repost: &Repost, moment: Moment) -> bool {
         let Repost { post, answers, quotes, .. } = repost;
-        if self.view.ids.get(&post.author) == Some(self.viewer) {
+        if self.state.users.get(&post.author) == Some(self.viewer) {
             return true;
         }
         let mut shown = std::iter::once(&post.author).chain(answers).chain(quotes);
@@ -185,192 +186,28 @@ impl<'a> Lens<'a> {
     }
 
     fn is_gone(&self, revision: Revision, moment: Moment) -> bool {
-        self.view.hidden.retracted(revision).is_some_and(|at| at < moment.gone_by)
+        self.state.visibility.retracted(revision).is_some_and(|at| at < moment.gone_by)
     }
 
-    /// The feed's entries before `before` as they were at `moment`, newest first.
+    /// Walks back through the feed's entries before `before` as they were at `moment`.
     ///
     /// # Errors
-    /// That of `beyond`.
-    pub(crate) fn walk<'b, B: Beyond>(
+    /// Those of `source`.
+    pub(crate) fn walk<'b>(
         &'b self,
         before: Mark,
         moment: Moment,
-        beyond: &'b B,
-    ) -> Result<Walk<'b, B, impl Marks<UserIx, B::Error>>, B::Error> {
+        source: &'b Source<'b>,
+    ) -> Result<Walk<'b, impl Marks<UserIx>>, Unanswered> {
         let authors = self.authors(moment.as_of).map(|(author, _)| author);
-        let marks = self.view.newest_first(authors, before, beyond)?;
-        Ok(Walk {
-            marks: Looked::new(marks, beyond),
-            lens: self,
-            moment,
-            beyond,
-            looked: 0,
-            reached: before.revision(),
-            is_over: false,
-            ahead: VecDeque::new(),
-        })
+        let marks = newest_first(source, authors, before)?;
+        Ok(Walk::new(self, marks, before, moment, source))
     }
 }
 
-/// Merged marks.
-pub(crate) trait Marks<L, E>: Iterator<Item = Next<L, E>> {}
-
-impl<L, E, M: Iterator<Item = Next<L, E>>> Marks<L, E> for M {}
-
-/// A way back through a feed, entry by entry.
-pub(crate) struct Walk<'a, B, M> {
-    lens: &'a Lens<'a>,
-    moment: Moment,
-    beyond: &'a B,
-    marks: Looked<'a, B, M, UserIx>,
-    /// How many marks were looked at.
-    looked: usize,
-    /// Where the last of them is.
-    reached: Revision,
-    is_over: bool,
-    /// Entries that were looked at for what they suppress, each with how many marks had been looked
-    /// at by then.
-    ahead: VecDeque<(Entry, usize)>,
-}
-
-/// What comes next on a way back.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Further {
-    /// This.
-    Entry(Entry),
-    /// As much was looked at as may be: what was not comes before this.
-    Enough(Revision),
-    /// Nothing.
-    End,
-}
-
-impl<B: Beyond, M: Marks<UserIx, B::Error>> Walk<'_, B, M> {
-    /// The next older entry that is not suppressed.
-    ///
-    /// # Errors
-    /// That of what knows what memory does not.
-    pub(crate) fn next(&mut self) -> Result<Further, B::Error> {
-        let looks_max = self.beyond.looks_max();
-        while self.looked < looks_max {
-            let next = match self.ahead.pop_front() {
-                Some(next) => Some(next),
-                None => self.next_of_all(looks_max)?,
-            };
-            match next {
-                Some((entry, _)) if entry.is_gone => self.beyond.pass_over(1)?,
-                Some((entry, looked)) if entry.reposted_by.is_some() => {
-                    if !self.is_near(entry.post, looked)? {
-                        return Ok(Further::Entry(entry));
-                    }
-                    self.beyond.pass_over(1)?;
-                }
-                Some((entry, _)) => return Ok(Further::Entry(entry)),
-                None if self.is_over => return Ok(Further::End),
-                None => {}
-            }
-        }
-        // What is ahead is not decided yet.
-        let ahead = self.ahead.front().map(|(entry, _)| entry.revision.next());
-        Ok(Further::Enough(ahead.unwrap_or(self.reached)))
-    }
-
-    /// Whether `post` or a repost of it is among the next entries, as far as may be looked on from
-    /// its own place, where so many had been `looked` at.
-    ///
-    /// # Errors
-    /// That of what knows what memory does not.
-    pub(crate) fn is_near(&mut self, post: Revision, looked: usize) -> Result<bool, B::Error> {
-        let looked_max = looked.saturating_add(self.beyond.looks_max());
-        while self.ahead.len() < WINDOW
-            && let Some(next) = self.next_of_all(looked_max)?
-        {
-            self.ahead.push_back(next);
-        }
-        Ok(self.ahead.iter().any(|(entry, _)| entry.post == post && !entry.is_gone))
-    }
-
-    /// The next older entry, suppressed and gone ones included, and how many were looked at; nothing
-    /// if none is left, or if so many were looked at already.
-    fn next_of_all(&mut self, looked_max: usize) -> Result<Option<(Entry, usize)>, B::Error> {
-        let Self { lens, moment, .. } = *self;
-        let needs_event = |mark, author| lens.needs_event(mark, author);
-        while self.looked < looked_max {
-            let Some(Pulled { mark, list: author, event }) = self.marks.next(needs_event)? else {
-                self.is_over = true;
-                break;
-            };
-            self.looked += 1;
-            self.reached = mark.revision();
-            if let Some(entry) = lens.entry(mark, author, event.as_ref(), moment) {
-                return Ok(Some((entry, self.looked)));
-            }
-            self.beyond.pass_over(1)?;
-        }
-        Ok(None)
-    }
-}
-
-/// Marks with what happened there, where that is needed. If it is not at hand, that of the marks
-/// that follow is read with it.
-pub(crate) struct Looked<'a, B, M, L> {
-    marks: M,
-    beyond: &'a B,
-    pulled: VecDeque<Pulled<L>>,
-}
-
-/// A mark.
-pub(crate) struct Pulled<L> {
-    pub(crate) mark: Mark,
-    /// The list that it is in.
-    pub(crate) list: L,
-    /// What happened, if that is needed.
-    pub(crate) event: Option<TimelineEvent>,
-}
-
-impl<'a, B, M, L> Looked<'a, B, M, L>
-where
-    B: Beyond,
-    M: Marks<L, B::Error>,
-    L: Copy,
-{
-    pub(crate) fn new(marks: M, beyond: &'a B) -> Self {
-        Self { marks, beyond, pulled: VecDeque::new() }
-    }
-
-    /// The next mark.
-    ///
-    /// # Errors
-    /// That of what knows what memory does not.
-    pub(crate) fn next(
-        &mut self,
-        needs_event: impl Fn(Mark, L) -> bool,
-    ) -> Result<Option<Pulled<L>>, B::Error> {
-        if let Some(pulled) = self.pulled.pop_front() {
-            return Ok(Some(pulled));
-        }
-        let Some((mark, list)) = self.marks.next().transpose()? else { return Ok(None) };
-        if !needs_event(mark, list) {
-            return Ok(Some(Pulled { mark, list, event: None }));
-        }
-        if let Some(event) = self.beyond.at_hand(mark.revision()) {
-            return Ok(Some(Pulled { mark, list, event: Some(event) }));
-        }
-        let more = self.marks.by_ref().take(self.beyond.events_at_once() - 1);
-        let marks: Vec<_> =
-            std::iter::once(Ok((mark, list))).chain(more).collect::<Result<_, _>>()?;
-        let needed: Vec<_> = marks
-            .iter()
-            .filter(|&&(mark, list)| needs_event(mark, list))
-            .map(|&(mark, _)| mark)
-            .collect();
-        let mut events = self.beyond.happened(&needed)?.into_iter();
-        let mut needed = needed.into_iter().peekable();
-        self.pulled.extend(marks.into_iter().map(|(mark, list)| {
-            let is_needed = needed.next_if_eq(&mark).is_some();
-            let event = is_needed.then(|| events.next()).flatten();
-            Pulled { mark, list, event }
-        }));
-        Ok(self.pulled.pop_front())
-    }
+/// The users whose posts are in `user`'s feed: those whom they follow without muting them. In no
+/// particular order.
+pub(crate) fn feed_authors(state: &State, user: &UserId) -> Vec<UserId> {
+    let Some(rules) = FeedRules::new(state, user, false, false) else { return Vec::new() };
+    rules.authors(Revision::MAX).map(|(author, _)| state.users.name(author)).collect()
 }

@@ -1,79 +1,79 @@
-//! Going down a thread: the answers below a post, level by level.
+//! The replies below a post, level by level.
 //!
-//! An answer is *alive* if it is shown, or if something is shown below it with nothing but gaps in
+//! A reply is *alive* if it is shown, or if something below it is shown with nothing but gaps in
 //! between, however deep. Only those are listed, and only those make a post one that has more
-//! answers. To find out may take long; where it takes longer than allowed, an answer counts as
-//! alive, so that whoever asks for what is below it comes further.
+//! replies. To find out may take long; where it takes longer than allowed, a reply counts as alive, so
+//! that whoever asks for the replies below it comes further.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::model::{PostId, Revision};
 use crate::query::hydrate::Viewer;
 use crate::query::results::Gap;
-use crate::state::reads::{ReadError, Reading};
-use crate::state::records::Order;
+use crate::query::scan::RecordScan;
+use crate::query::{Source, Unanswered};
+use crate::state::records::ListOrder;
 use crate::state::records::record::{Position, Table, Value};
-use crate::state::records::scan::RecordScan;
 
-/// Answers to a post that are read at first: most have fewer.
-const ANSWERS_EXPECTED: usize = 16;
+/// Replies to a post that are read at first: most have fewer.
+const REPLIES_EXPECTED: usize = 16;
 
-/// An answer in the tree.
+/// A reply in the tree.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
-    pub(crate) id: PostId,
-    pub(crate) parent: PostId,
-    pub(crate) depth: usize,
-    pub(crate) gap: Option<Gap>,
+pub(super) struct ReplyNode {
+    pub(super) id: PostId,
+    pub(super) parent: PostId,
+    pub(super) depth: usize,
+    pub(super) gap: Option<Gap>,
 }
 
-/// What was found below a post.
+/// The replies found below a post.
 #[derive(Debug, Default)]
-pub(crate) struct Below {
+pub(super) struct RepliesBelow {
     /// Level by level, each oldest first.
-    pub(crate) answers: Vec<Answer>,
-    /// The posts of which answers are left out.
-    pub(crate) cut: HashSet<PostId>,
-    /// If answers to the post itself are left out: they come after this.
-    pub(crate) next_after: Option<Revision>,
+    pub(super) replies: Vec<ReplyNode>,
+    /// The posts of which replies are left out.
+    pub(super) cut: HashSet<PostId>,
+    /// If replies to the post itself are left out: they come after this.
+    pub(super) next_after: Option<Revision>,
 }
 
-impl Below {
-    /// Leaves out the answer `first` and all that come after it, in an answer about `root` that
-    /// began after `after`.
-    pub(crate) fn leave_out_from(&mut self, first: PostId, root: PostId, after: Revision) {
-        let kept = self.answers.iter().take_while(|answer| answer.id != first).count();
-        let left_out = self.answers.split_off(kept);
-        if left_out.iter().any(|answer| answer.parent == root) {
-            let of_root = self.answers.iter().rfind(|answer| answer.parent == root);
-            self.next_after = Some(of_root.map_or(after, |answer| answer.id.revision()));
+impl RepliesBelow {
+    /// Leaves out the reply `first` and all that come after it. The replies to `root` began after
+    /// `after`.
+    pub(super) fn leave_out_from(&mut self, first: PostId, root: PostId, after: Revision) {
+        let kept = self.replies.iter().take_while(|reply| reply.id != first).count();
+        let left_out = self.replies.split_off(kept);
+        if left_out.iter().any(|reply| reply.parent == root) {
+            let of_root = self.replies.iter().rfind(|reply| reply.parent == root);
+            self.next_after = Some(of_root.map_or(after, |reply| reply.id.revision()));
         }
-        self.cut.extend(left_out.into_iter().map(|answer| answer.parent));
+        self.cut.extend(left_out.into_iter().map(|reply| reply.parent));
     }
 }
 
-/// Going through the answers to a post.
-pub(crate) struct Descent<'a> {
-    pub(crate) reading: &'a Reading<'a>,
-    pub(crate) viewer: Viewer<'a>,
-    pub(crate) depth_max: usize,
-    pub(crate) answers_max: usize,
-    pub(crate) looks_left: usize,
-    /// The gaps that were looked below: whether they are alive.
-    pub(crate) known: HashMap<PostId, bool>,
+/// A walk through the replies to a post.
+pub(super) struct ReplyWalk<'a> {
+    pub(super) source: &'a Source<'a>,
+    pub(super) viewer: Viewer<'a>,
+    pub(super) depth_max: usize,
+    pub(super) replies_max: usize,
+    pub(super) looks_left: usize,
+    /// Whether the gaps that were looked below are alive.
+    pub(super) known: HashMap<PostId, bool>,
 }
 
-impl<'a> Descent<'a> {
-    /// The answers below `root`; to itself only those after `after`.
-    pub(crate) fn go(mut self, root: PostId, after: Revision) -> Result<Below, ReadError> {
-        let mut below = Below::default();
+impl<'a> ReplyWalk<'a> {
+    /// The replies below `root`; to itself only those after `after`.
+    pub(super) fn run(mut self, root: PostId, after: Revision) -> Result<RepliesBelow, Unanswered> {
+        let mut below = RepliesBelow::default();
         let mut level = vec![root];
         for depth in 1..=self.depth_max {
-            let left = self.answers_max - below.answers.len();
+            let left = self.replies_max - below.replies.len();
             let from = if depth == 1 { after } else { Revision::ZERO };
             let mut found = Vec::new();
             for parent in std::mem::take(&mut level) {
-                let looked_until = self.add_answers(parent, from, depth, left, &mut found)?;
+                let looked_until = self.add_replies(parent, from, depth, left, &mut found)?;
                 if looked_until.is_some() {
                     below.cut.insert(parent);
                 }
@@ -81,14 +81,14 @@ impl<'a> Descent<'a> {
                     below.next_after = looked_until;
                 }
             }
-            found.sort_unstable_by_key(|answer: &Answer| answer.id);
+            found.sort_unstable_by_key(|reply: &ReplyNode| reply.id);
             if found.len() > left && depth == 1 {
                 let last = left.checked_sub(1).map(|last| found[last].id.revision());
                 below.next_after = Some(last.unwrap_or(after));
             }
-            below.cut.extend(found.drain(found.len().min(left)..).map(|answer| answer.parent));
-            level.extend(found.iter().map(|answer| answer.id));
-            below.answers.extend(found);
+            below.cut.extend(found.drain(found.len().min(left)..).map(|reply| reply.parent));
+            level.extend(found.iter().map(|reply| reply.id));
+            below.replies.extend(found);
         }
         let from = if self.depth_max == 0 { after } else { Revision::ZERO };
         for parent in level {
@@ -102,40 +102,42 @@ impl<'a> Descent<'a> {
         Ok(below)
     }
 
-    /// Adds the oldest answers to `parent` that are alive: one more than `max`, if there are. If it
-    /// may not look at all of them, it says how far it came.
-    fn add_answers(
+    /// Adds the oldest replies to `parent` that are alive: one more than `max`, if there are. If it
+    /// may not look at all of them, it gives the last that it looked at.
+    fn add_replies(
         &mut self,
         parent: PostId,
         from: Revision,
         depth: usize,
         max: usize,
-        found: &mut Vec<Answer>,
-    ) -> Result<Option<Revision>, ReadError> {
+        found: &mut Vec<ReplyNode>,
+    ) -> Result<Option<Revision>, Unanswered> {
         let enough = found.len() + max;
         let mut looked_until = from;
-        for answer in self.answers_to(parent, from) {
-            let (place, author) = answer?;
+        for reply in self.replies_to(parent, from) {
+            let (position, author) = reply?;
             if found.len() > enough {
                 break;
             }
             if self.looks_left == 0 {
                 return Ok(Some(looked_until));
             }
-            let (id, gap) = (PostId::at(place.revision()), self.gap(place, author));
+            let (id, gap) =
+                (PostId::from_revision(position.revision()), self.gap(position, author));
             if self.is_alive(id, gap)? {
-                found.push(Answer { id, parent, depth, gap });
+                found.push(ReplyNode { id, parent, depth, gap });
             }
-            looked_until = place.revision();
+            looked_until = position.revision();
         }
         Ok(None)
     }
 
-    /// Whether an answer to `parent` after `from` is alive, as far as it may look.
-    fn has_alive(&mut self, parent: PostId, from: Revision) -> Result<bool, ReadError> {
-        for answer in self.answers_to(parent, from) {
-            let (place, author) = answer?;
-            let (id, gap) = (PostId::at(place.revision()), self.gap(place, author));
+    /// Whether a reply to `parent` after `from` is alive, as far as it may look.
+    fn has_alive(&mut self, parent: PostId, from: Revision) -> Result<bool, Unanswered> {
+        for reply in self.replies_to(parent, from) {
+            let (position, author) = reply?;
+            let (id, gap) =
+                (PostId::from_revision(position.revision()), self.gap(position, author));
             if self.looks_left == 0 || self.is_alive(id, gap)? {
                 return Ok(true);
             }
@@ -143,8 +145,8 @@ impl<'a> Descent<'a> {
         Ok(false)
     }
 
-    /// Whether an answer is alive, as far as it may look: at this one at least.
-    fn is_alive(&mut self, id: PostId, gap: Option<Gap>) -> Result<bool, ReadError> {
+    /// Whether a reply is alive, as far as it may look: at this one at least.
+    fn is_alive(&mut self, id: PostId, gap: Option<Gap>) -> Result<bool, Unanswered> {
         self.look()?;
         if gap.is_none() {
             return Ok(true);
@@ -153,9 +155,9 @@ impl<'a> Descent<'a> {
             return Ok(known);
         }
         // Depth first, along one path of gaps after the other: they may be longer than a stack.
-        let mut path = vec![(id, self.answers_to(id, Revision::ZERO))];
-        while let Some((id, answers)) = path.last_mut() {
-            let Some((place, author)) = answers.next().transpose()? else {
+        let mut path = vec![(id, self.replies_to(id, Revision::ZERO))];
+        while let Some((id, replies)) = path.last_mut() {
+            let Some((position, author)) = replies.next().transpose()? else {
                 self.known.insert(*id, false);
                 path.pop();
                 continue;
@@ -164,44 +166,39 @@ impl<'a> Descent<'a> {
                 return Ok(true);
             }
             self.look()?;
-            let id = PostId::at(place.revision());
-            let gap = self.gap(place, author);
+            let id = PostId::from_revision(position.revision());
+            let gap = self.gap(position, author);
             match gap.map_or(Some(true), |_| self.known.get(&id).copied()) {
                 Some(true) => {
                     self.known.extend(path.iter().map(|&(id, _)| (id, true)));
                     return Ok(true);
                 }
                 Some(false) => {}
-                None => path.push((id, self.answers_to(id, Revision::ZERO))),
+                None => path.push((id, self.replies_to(id, Revision::ZERO))),
             }
         }
         Ok(false)
     }
 
     /// Counts a look.
-    fn look(&mut self) -> Result<(), ReadError> {
+    fn look(&mut self) -> Result<(), Unanswered> {
         assert!(self.looks_left > 0, "it may not look any further");
         self.looks_left -= 1;
-        self.reading.caller().check()
+        self.source.skip(1)
     }
 
-    fn gap(&self, place: Position, author: Value) -> Option<Gap> {
-        if self.reading.hidden.retracted(place.revision()).is_some() {
+    fn gap(&self, position: Position, author: Value) -> Option<Gap> {
+        if self.source.state.is_retracted(position.revision()) {
             Some(Gap::Deleted)
         } else {
             (!self.viewer.sees(author.user())).then_some(Gap::Hidden)
         }
     }
 
-    /// All that ever answered `post` after `after`, oldest first.
-    fn answers_to(&self, post: PostId, after: Revision) -> RecordScan<'a> {
+    /// All replies that `post` ever had after `after`, oldest first.
+    fn replies_to(&self, post: PostId, after: Revision) -> RecordScan<'a> {
         let about = (Table::Replies, post.into());
-        RecordScan::new(
-            &self.reading.facts,
-            about,
-            Order::OldestFirst,
-            after.into(),
-            ANSWERS_EXPECTED,
-        )
+        let order = ListOrder::OldestFirst;
+        RecordScan::new(self.source, about, order, after.into(), REPLIES_EXPECTED)
     }
 }

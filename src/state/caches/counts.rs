@@ -45,7 +45,7 @@ impl CountCache {
         self.keep(post, PostCounts::default(), self.generation(post));
     }
 
-    /// The counts of `post` have been changed. To be called before anybody learns that the view has come so
+    /// The counts of `post` have been changed. To be called before anybody learns that the state has come so
     /// far.
     pub(crate) fn changed(&self, post: Subject, _: &ApplyRight) {
         self.stripe(post).fetch_add(1, Ordering::SeqCst);

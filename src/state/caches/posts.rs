@@ -7,7 +7,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::model::{Change, Content, Event, Post, PostRef, Revision, UserId};
-use crate::state::{MissingEvent, ReadError};
+use crate::state::error::{MissingEvent, ReadError};
 use crate::storage::Log;
 
 /// What a post takes beside its text and its author's name: the struct, two counters, its place in
@@ -99,14 +99,6 @@ impl PostCache {
         }
     }
 
-    /// The post at `revision`, if it is one.
-    pub(crate) fn get(&self, revision: Revision) -> Result<Option<Arc<Post>>, ReadError> {
-        Ok(match self.get_many(&[revision])?.pop() {
-            Some(TimelineEvent::Post(post)) => Some(post),
-            Some(TimelineEvent::Repost(_) | TimelineEvent::Other(_)) | None => None,
-        })
-    }
-
     /// What happened at each of `revisions`, all of which the log has come to. The log is read once,
     /// for all that is not cached, and once more for what was reposted there, whose references a
     /// [`Repost`] has.
@@ -155,7 +147,7 @@ impl PostCache {
             Some(happened) => Ok(happened),
             None => {
                 let event = read.next().flatten().ok_or(MissingEvent { revision })?;
-                let kept = self.take_in(revision, &event);
+                let kept = self.insert(revision, &event);
                 Ok(kept.unwrap_or(TimelineEvent::Other(event.change)))
             }
         };
@@ -174,7 +166,7 @@ impl PostCache {
 
     /// Makes what `event` published or reposted, and caches it. A repost of a post that is not
     /// cached is not either: it takes a read of the log to say what it answers.
-    pub(crate) fn take_in(&self, revision: Revision, event: &Event) -> Option<TimelineEvent> {
+    pub(crate) fn insert(&self, revision: Revision, event: &Event) -> Option<TimelineEvent> {
         let kept = match &event.change {
             Change::Publish { author, content, .. } => {
                 let (author, content) = (author.clone(), content.clone());

@@ -4,7 +4,6 @@
 //! does not find it here finds it there, and nothing is held that can be read.
 
 pub(crate) mod record;
-pub(crate) mod scan;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -48,7 +47,7 @@ struct RecentRecord {
 
 /// In which order facts are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum ListOrder {
     /// The highest place first.
     NewestFirst,
     /// The lowest place first.
@@ -131,7 +130,7 @@ impl Records {
     }
 
     /// A fact, if it is one; `None` if memory does not know.
-    pub(crate) fn get_at_hand(&self, key: Key) -> Option<Option<Value>> {
+    pub(crate) fn get_cached(&self, key: Key) -> Option<Option<Value>> {
         let recent = if key.table.is_list() {
             let list = self.lists.get(&(key.table, key.subject));
             list.and_then(|list| find(&list, key.place).ok().map(|at| list[at].1))
@@ -145,10 +144,10 @@ impl Records {
     /// A fact, if it is one. May read the index, which blocks for a moment.
     pub(crate) fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
         // MemoryStore is asked first: what it drops after that, the index has.
-        match (self.get_at_hand(key), &self.index) {
+        match (self.get_cached(key), &self.index) {
             (Some(known), _) => Ok(known),
             (None, Some(index)) => {
-                let stored = index.snapshot()?.fact(key.stored(), key.table.keep())?;
+                let stored = index.snapshot()?.record(key.stored(), key.table.keep())?;
                 Ok(stored.map(Value::from_number))
             }
             (None, None) => Ok(None),
@@ -158,13 +157,13 @@ impl Records {
     /// Records, each if it is one. May read the index once, which blocks for a moment.
     pub(crate) fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, storage::Error> {
         // MemoryStore is asked for all of them first.
-        let mut known: Vec<_> = keys.iter().map(|&key| self.get_at_hand(key)).collect();
+        let mut known: Vec<_> = keys.iter().map(|&key| self.get_cached(key)).collect();
         if let Some(index) = &self.index
             && known.iter().any(Option::is_none)
         {
             let snapshot = index.snapshot()?;
             for (known, key) in known.iter_mut().zip(keys).filter(|(known, _)| known.is_none()) {
-                let value = snapshot.fact(key.stored(), key.table.keep())?;
+                let value = snapshot.record(key.stored(), key.table.keep())?;
                 *known = Some(value.map(Value::from_number));
             }
         }
@@ -177,7 +176,7 @@ impl Records {
         &self,
         about: (Table, Subject),
         from: Position,
-        order: Order,
+        order: ListOrder,
         max: usize,
     ) -> Result<Vec<(Position, Value)>, storage::Error> {
         assert!(about.0.is_list(), "{about:?} is not a list");
@@ -202,7 +201,7 @@ impl Records {
                     .map(|(place, recent)| (place, (!recent.is_over).then_some(recent.value))),
             );
             let mut merged: Vec<_> = merged.into_iter().collect();
-            if order == Order::NewestFirst {
+            if order == ListOrder::NewestFirst {
                 merged.reverse();
             }
             let is_known = |place| known.is_none_or(|known| order.compare(&place, &known).is_le());
@@ -236,26 +235,20 @@ impl Records {
         is_all.then_some(recent)
     }
 
-    /// Whether memory knows that a table has nothing about a subject at places, which are revisions,
-    /// after `after`.
-    pub(crate) fn has_none_after(&self, about: (Table, Subject), after: Revision) -> bool {
-        self.list_after_cached(about, after, 1).is_some_and(|facts| facts.is_empty())
-    }
-
     fn recent(
         &self,
         about: (Table, Subject),
         from: Position,
-        order: Order,
+        order: ListOrder,
         max: usize,
     ) -> Vec<(Position, RecentRecord)> {
         let Some(list) = self.lists.get(&about) else { return Vec::new() };
         match order {
-            Order::NewestFirst => {
+            ListOrder::NewestFirst => {
                 let end = list.partition_point(|&(place, _)| place < from);
                 list[..end].iter().rev().take(max).copied().collect()
             }
-            Order::OldestFirst => {
+            ListOrder::OldestFirst => {
                 let start = list.partition_point(|&(place, _)| place <= from);
                 list[start..].iter().take(max).copied().collect()
             }
@@ -266,21 +259,21 @@ impl Records {
         &self,
         (table, subject): (Table, Subject),
         from: Position,
-        order: Order,
+        order: ListOrder,
         max: usize,
     ) -> Result<Vec<(Position, Value)>, storage::Error> {
         let Some(index) = &self.index else { return Ok(Vec::new()) };
         let (snapshot, about) = (index.snapshot()?, (table as u8, subject.number()));
         let stored = match order {
-            Order::NewestFirst => snapshot.facts_before(about, from.number(), max),
-            Order::OldestFirst => snapshot.facts_after(about, from.number(), max),
+            ListOrder::NewestFirst => snapshot.records_before(about, from.number(), max),
+            ListOrder::OldestFirst => snapshot.records_after(about, from.number(), max),
         };
         let fact = |(place, value)| (Position::from_number(place), Value::from_number(value));
         Ok(stored?.into_iter().map(fact).collect())
     }
 }
 
-impl Order {
+impl ListOrder {
     /// Which of two places comes first.
     fn compare(self, a: &Position, b: &Position) -> Ordering {
         match self {

@@ -330,22 +330,32 @@ impl From<NotificationRecord> for Value {
     }
 }
 
+impl NotificationKind {
+    /// Whether its event published a post.
+    pub(crate) fn is_of_a_post(self) -> bool {
+        matches!(self, Self::Reply | Self::Quote | Self::Mention)
+    }
+}
+
 impl NotificationRecord {
-    /// What somebody is notified of by a fact, if by this.
-    pub(crate) fn of(key: Key, value: Value) -> Option<Self> {
-        match key.table {
-            Table::Notices => Some(value.notice()),
+    /// The record in a row of [`Table::Notices`] or [`Table::Followers`].
+    ///
+    /// # Panics
+    /// It is a row of another table.
+    pub(crate) fn from_row(table: Table, value: Value) -> Self {
+        match table {
+            Table::Notices => value.notice(),
             Table::Followers => {
                 let (kind, actor) = (NotificationKind::Follow, value.user());
-                Some(Self { kind, actor, post: Revision::ZERO })
+                Self { kind, actor, post: Revision::ZERO }
             }
-            _ => None,
+            other => panic!("{other:?} has no notifications"),
         }
     }
 
     /// The user's post that it was done to, if it was.
     pub(crate) fn subject(&self) -> Option<PostId> {
-        Some(PostId::at(self.post)).filter(|_| self.post > Revision::ZERO)
+        Some(PostId::from_revision(self.post)).filter(|_| self.post > Revision::ZERO)
     }
 }
 
@@ -371,12 +381,12 @@ impl Value {
         PostCounts { likes, reposts, replies, quotes }
     }
 
-    pub(crate) fn answered(self) -> RepliesByUser {
+    pub(crate) fn replies_by_user(self) -> RepliesByUser {
         let (replies, quotes) = halves(self.lower);
         RepliesByUser { since: Revision::new(self.upper), replies, quotes }
     }
 
-    pub(crate) fn liked(self) -> LikesByUser {
+    pub(crate) fn likes_by_user(self) -> LikesByUser {
         LikesByUser { since: Revision::new(self.upper), posts: self.lower }
     }
 

@@ -76,7 +76,7 @@ impl<S: ReducerStore> EventReducer<'_, S> {
 
         let key = Key::new(Table::Answers, post, author);
         // Most are the first to answer, and a look may cost a read of the index.
-        let before = if is_first { None } else { self.store.get(key)?.map(Value::answered) };
+        let before = if is_first { None } else { self.store.get(key)?.map(Value::replies_by_user) };
         let mut now = before.unwrap_or(RepliesByUser { since: self.at, replies: 0, quotes: 0 });
         count(kind.of(&mut now.replies, &mut now.quotes), by);
         let is_some = now.replies > 0 || now.quotes > 0;
@@ -96,7 +96,7 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         by: i64,
     ) -> Result<(), S::Error> {
         let key = Key::new(Table::Likings, author, user);
-        let before = self.store.get(key)?.map(Value::liked);
+        let before = self.store.get(key)?.map(Value::likes_by_user);
         let mut now = before.unwrap_or(LikesByUser { since: self.at, posts: 0 });
         count(&mut now.posts, by);
         let is_some = now.posts > 0;

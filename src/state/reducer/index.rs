@@ -1,4 +1,4 @@
-//! The view and the index: loading the one from the other, and saying what to add to the index.
+//! The state and the index: loading the one from the other, and saying what to add to the index.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,44 +17,38 @@ use crate::storage::{
 /// there.
 #[derive(Debug)]
 pub struct IndexStore<'a> {
-    view: &'a State,
-    stored: Snapshot<'a>,
+    state: &'a State,
+    stored: Snapshot,
     rows: IndexRows,
 }
 
 impl State {
-    /// The view that `opened` shows, of `log`, which it was made from.
+    /// The state that `opened` shows, of `log`, which it was made from.
     #[must_use]
     pub fn load(log: Arc<dyn Log>, opened: OpenedIndex, limits: &Limits) -> Self {
         let OpenedIndex { index, contents } = opened;
-        let IndexContents { complete_until, users, edges, newest, requests, facts } = contents;
-        let mut view = Self::empty(log, index.hash_key(), limits);
-        view.facts.index = Some(Arc::new(index));
-        view.changes_of.load(complete_until);
-        view.requests.load(requests);
-        let by = view.turn.take();
+        let IndexContents { complete_until, users, edges, newest, requests, records } = contents;
+        let mut state = Self::empty(log, index.hash_key(), limits);
+        state.records.index = Some(Arc::new(index));
+        state.change_timelines.load(complete_until);
+        state.requests.load(requests);
+        let by = state.turn.take();
         for user in &users {
-            view.ids.intern(user, &by);
+            state.users.intern(user, &by);
         }
-        view.graph.load(edges, users.len(), &by);
+        state.graph.load(edges, users.len(), &by);
         for (author, mark) in newest {
-            view.posts_of.load(UserIx::new(author), mark, &by);
+            state.post_timelines.load(UserIx::new(author), mark, &by);
         }
-        for (key, value) in facts {
+        for (key, value) in records {
             // One that this version does not know was written by a later one, of another format.
             if let Some(key) = Key::from_stored(key) {
-                view.hidden.put(key, Some(Value::from_number(value)), complete_until, &by);
+                state.visibility.put(key, Some(Value::from_number(value)), complete_until, &by);
             }
         }
-        view.applied.advance(complete_until, &by);
+        state.applied.advance(complete_until, &by);
         drop(by);
-        view
-    }
-
-    /// The index behind the view, if it has one.
-    #[must_use]
-    pub fn index(&self) -> Option<&Arc<Index>> {
-        self.facts.index.as_ref()
+        state
     }
 
     /// Begins a write of `index` with the events after those it has.
@@ -62,21 +56,21 @@ impl State {
     /// # Errors
     /// The index is damaged or cannot be read.
     pub fn write_to<'a>(&'a self, index: &'a Index) -> Result<IndexStore<'a>, storage::Error> {
-        Ok(IndexStore { view: self, stored: index.snapshot()?, rows: index.new_rows() })
+        Ok(IndexStore { state: self, stored: index.snapshot()?, rows: index.new_rows() })
     }
 
     /// Drops from memory what may be dropped now that `rows` are in the index.
     pub fn indexed(&self, rows: &IndexRows, complete_until: Revision) {
         for author in rows.authors() {
-            self.posts_of.trim(UserIx::new(author), complete_until);
+            self.post_timelines.trim(UserIx::new(author), complete_until);
         }
-        self.changes_of.indexed(complete_until);
+        self.change_timelines.indexed(complete_until);
         for user in rows.changers() {
-            self.changes_of.trim(UserIx::new(user), complete_until);
+            self.change_timelines.trim(UserIx::new(user), complete_until);
         }
-        self.changes_of.shrink();
-        self.facts.trim(rows.fact_keys().filter_map(Key::from_stored), complete_until);
-        self.facts.shrink();
+        self.change_timelines.shrink();
+        self.records.trim(rows.record_keys().filter_map(Key::from_stored), complete_until);
+        self.records.shrink();
     }
 }
 
@@ -87,10 +81,10 @@ impl IndexStore<'_> {
     /// The index is damaged or cannot be read.
     ///
     /// # Panics
-    /// It is not applied to the view yet.
+    /// It is not applied to the state yet.
     pub fn apply(&mut self, revision: Revision, event: &Event) -> Result<(), storage::Error> {
-        let applied = self.view.applied();
-        assert!(revision <= applied, "the view is at {applied}, the event at {revision}");
+        let applied = self.state.applied();
+        assert!(revision <= applied, "the state is at {applied}, the event at {revision}");
         reducer::apply(self, revision, event)
     }
 
@@ -105,11 +99,11 @@ impl ReducerStore for IndexStore<'_> {
     type Error = storage::Error;
 
     fn number(&mut self, user: &UserId) -> UserIx {
-        // The view has applied the event, and given the same numbers in the same order.
-        let Some(number) = self.view.ids.get(user) else { panic!("{user} has no number") };
+        // The state has applied the event, and given the same numbers in the same order.
+        let Some(number) = self.state.users.get(user) else { panic!("{user} has no number") };
         while self.rows.next_user() <= number.number() {
             let next = UserIx::new(self.rows.next_user());
-            self.rows.push_user(self.view.ids.name(next));
+            self.rows.push_user(self.state.users.name(next));
         }
         number
     }
@@ -149,30 +143,30 @@ impl ReducerStore for IndexStore<'_> {
         revision: Revision,
         time: LogTime,
     ) {
-        let request = self.view.requests.request(author, request_id, revision, time);
+        let request = self.state.requests.request(author, request_id, revision, time);
         self.rows.push_request(request);
     }
 
     fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
         let (stored, keep) = (key.stored(), key.table.keep());
-        let value = match self.rows.fact(stored, keep) {
+        let value = match self.rows.record(stored, keep) {
             Some(said) => said,
-            None => self.stored.fact(stored, keep)?,
+            None => self.stored.record(stored, keep)?,
         };
         Ok(value.map(Value::from_number))
     }
 
     fn put(&mut self, key: Key, value: Option<Value>, _: Revision) {
-        self.rows.put_fact(key.stored(), value.map(Value::number), key.table.keep());
+        self.rows.put_record(key.stored(), value.map(Value::number), key.table.keep());
     }
 
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, storage::Error> {
         let (about, keep) = ((table as u8, subject.number()), table.keep());
-        let stored = self.stored.facts_after(about, 0, usize::MAX)?;
+        let stored = self.stored.records_after(about, 0, usize::MAX)?;
         let stored =
             stored.into_iter().map(|(place, value)| ((about.0, about.1, place), Some(value)));
         let mut all: BTreeMap<_, _> = stored.collect();
-        all.extend(self.rows.facts_about(about, keep));
+        all.extend(self.rows.records_of(about, keep));
         let fact = |(key, value): (_, Option<u128>)| {
             Some((Key::from_stored(key)?, Value::from_number(value?)))
         };

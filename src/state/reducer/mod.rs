@@ -300,7 +300,7 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         self.withdraw(user, author);
         self.put(Key::new(Table::Reposts, post.id, since), None);
         self.put(Key::new(Table::Notices, author, since), None);
-        self.put(Key::of(Table::Retracted, PostId::at(since)), Some(self.at.into()));
+        self.put(Key::of(Table::Retracted, PostId::from_revision(since)), Some(self.at.into()));
         self.store.push_mark(user, Mark::new(self.at, MarkKind::Change));
         self.count_of_post(post.id, |counts| count(&mut counts.reposts, -1))
     }

@@ -16,16 +16,16 @@ use crate::state::users::UserIx;
 #[derive(Debug, Default)]
 pub(crate) struct ChangeTimelines {
     lists: DashMap<UserIx, Vec<Mark>>,
-    /// The newest of everybody since the view was loaded.
+    /// The newest of everybody since the state was loaded.
     newest: Dense<Revision>,
     /// Up to here the index has all; the lists have all after it.
     indexed_until: AtomicU64,
-    /// What was there when the view was loaded.
+    /// What was there when the state was loaded.
     loaded_until: AtomicU64,
 }
 
 impl ChangeTimelines {
-    /// The view is loaded from an index that is complete until `complete_until`.
+    /// The state is loaded from an index that is complete until `complete_until`.
     pub(crate) fn load(&mut self, complete_until: Revision) {
         self.loaded_until.store(complete_until.get(), Ordering::SeqCst);
         self.indexed(complete_until);

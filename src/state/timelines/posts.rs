@@ -21,7 +21,7 @@ pub(crate) struct PostTimelines {
     recent_max: usize,
 }
 
-/// The end of an author's list. Empty for one who has not published since the view was loaded.
+/// The end of an author's list. Empty for one who has not published since the state was loaded.
 ///
 /// The first number is not in the list: the list has all marks after it.
 #[derive(Debug, Default)]

@@ -1,18 +1,18 @@
-//! The index's storage: every block of it has a check that is bound to its place, so whoever reads
-//! gets what was written there last, or an error.
+//! Blocks with checksums under the index's database. The checksum of a block covers its number, so
+//! a read gives the bytes that were written there last, or an error.
 //!
 //! ```text
 //!   file      checks │ block 0 │ block 1 │ … │ block 1021 │ checks │ block 1022 │ …
-//!   checks    magic │ CRC-32 of each of the blocks that follow; 0 for one that was never written
-//!   block 0   the header: what redb writes there, and its CRC-32, in one sector
+//!   checks    magic (8 B) │ CRC-32 (4 B) of each block that follows; 0 for a block never written
+//!   block 0   one sector (512 B): redb's header (508 B) │ its CRC-32 (4 B)
 //! ```
 //!
-//! redb has checks of its own, but looks at them only when it repairs a file: a search that goes by
-//! a damaged page finds nothing, and nobody is told. A crash can harm no more than without: redb
-//! overwrites no block that it needs still, but the header, which is one sector; and what it
-//! flushes before it goes over to other blocks are their checks too.
+//! redb has checksums of its own, but verifies them only when it repairs a file: a search that
+//! follows a damaged page finds nothing and reports no error. Crash safety stays as without this
+//! layer: redb overwrites no block that a commit still needs except the header, which is one
+//! sector; and its flush before a commit switches to new blocks also flushes their checksums.
 //!
-//! Knows nothing of tables, and repairs nothing.
+//! It never reads a table and never repairs a block.
 
 use std::fmt;
 use std::io::{Error, ErrorKind, Result};
@@ -21,53 +21,53 @@ use std::sync::{Arc, OnceLock};
 
 use redb::StorageBackend;
 
-/// What redb reads and writes at once, or a multiple of it.
+/// redb's page size. redb reads and writes multiples of it.
 const BLOCK_BYTES: u64 = 4_096;
-/// What is at the beginning of each block of checks.
+/// The first bytes of each block of checks.
 pub(super) const MAGIC: [u8; 8] = *b"whimblk1";
 const CHECK_BYTES: u64 = 4;
-/// Blocks whose checks are together.
+/// Blocks of one group: their checks share one block.
 const GROUP_BLOCKS: u64 = (BLOCK_BYTES - MAGIC.len() as u64) / CHECK_BYTES;
-/// Disks write this much whole or not at all.
+/// A disk writes a sector whole or not at all.
 const SECTOR_BYTES: usize = 512;
-/// The room for the header; redb's takes 320 bytes.
+/// Space for redb's header, which has 320 bytes.
 const HEADER_BYTES: usize = SECTOR_BYTES - CHECK_BYTES as usize;
 
-/// Storage behind checks.
-pub(super) struct Blocks<S> {
+/// A storage backend that verifies the checksum of each block that it reads.
+pub(super) struct CheckedBlocks<S> {
     storage: S,
     damage: Damage,
 }
 
-/// What was found to be damaged first. Clones are the same.
+/// The first damage that was found. Clones share it.
 ///
-/// redb uses no storage again that failed it once, and then says no more than that.
+/// redb stops using a storage backend after its first error, and later errors do not repeat it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Damage(Arc<OnceLock<String>>);
 
 impl Damage {
-    /// What was found, if anything was.
+    /// The first damage; `None` if none was found.
     pub(super) fn found(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
 
-    fn note(&self, what: String) -> Error {
+    fn record(&self, what: String) -> Error {
         Error::new(ErrorKind::InvalidData, self.0.get_or_init(|| what).as_str())
     }
 }
 
-impl<S: StorageBackend> Blocks<S> {
-    /// What is stored, with its checks, in `storage`, or nothing yet.
+impl<S: StorageBackend> CheckedBlocks<S> {
+    /// The blocks in `storage`, which may be empty.
     pub(super) fn new(storage: S, damage: Damage) -> Self {
         Self { storage, damage }
     }
 
     fn read_header(&self, range: Range<usize>, out: &mut [u8]) -> Result<()> {
         let mut sector = [0; SECTOR_BYTES];
-        self.storage.read(place_of(0), &mut sector)?;
+        self.storage.read(offset_of(0), &mut sector)?;
         let (header, check) = sector.split_at(HEADER_BYTES);
         if check != check_of(0, header) {
-            return Err(self.damage.note("its header is not what was written".to_owned()));
+            return Err(self.damage.record("its header fails its check".to_owned()));
         }
         out.copy_from_slice(header.get(range).ok_or_else(unaligned)?);
         Ok(())
@@ -78,33 +78,33 @@ impl<S: StorageBackend> Blocks<S> {
         let (header, check) = sector.split_at_mut(HEADER_BYTES);
         header.get_mut(..data.len()).ok_or_else(unaligned)?.copy_from_slice(data);
         check.copy_from_slice(&check_of(0, header));
-        self.storage.write(place_of(0), &sector)
+        self.storage.write(offset_of(0), &sector)
     }
 
-    /// Reads the blocks from `first` on, all of one group.
+    /// Reads consecutive blocks of one group, from `first` on.
     fn read_run(&self, first: u64, out: &mut [u8]) -> Result<()> {
-        self.storage.read(place_of(first), out)?;
+        self.storage.read(offset_of(first), out)?;
         let mut checks = vec![0; out.len() / BLOCK_BYTES as usize * CHECK_BYTES as usize];
-        self.storage.read(place_of_check(first), &mut checks)?;
+        self.storage.read(offset_of_check(first), &mut checks)?;
         let checks = checks.chunks(CHECK_BYTES as usize);
         for ((block, data), check) in (first..).zip(out.chunks(BLOCK_BYTES as usize)).zip(checks) {
             if check != check_of(block, data) {
-                return Err(self.damage.note(format!("its block {block} is not what was written")));
+                return Err(self.damage.record(format!("its block {block} fails its check")));
             }
         }
         Ok(())
     }
 
-    /// Writes the blocks from `first` on, all of one group.
+    /// Writes consecutive blocks of one group, from `first` on.
     fn write_run(&self, first: u64, data: &[u8]) -> Result<()> {
         let blocks = (first..).zip(data.chunks(BLOCK_BYTES as usize));
         let checks: Vec<u8> = blocks.flat_map(|(block, data)| check_of(block, data)).collect();
-        self.storage.write(place_of(first), data)?;
-        self.storage.write(place_of_check(first), &checks)
+        self.storage.write(offset_of(first), data)?;
+        self.storage.write(offset_of_check(first), &checks)
     }
 }
 
-impl<S: StorageBackend> StorageBackend for Blocks<S> {
+impl<S: StorageBackend> StorageBackend for CheckedBlocks<S> {
     fn len(&self) -> Result<u64> {
         let blocks = self.storage.len()? / BLOCK_BYTES;
         let (groups, rest) = (blocks / (GROUP_BLOCKS + 1), blocks % (GROUP_BLOCKS + 1));
@@ -156,13 +156,13 @@ impl<S: StorageBackend> StorageBackend for Blocks<S> {
     }
 }
 
-impl<S> fmt::Debug for Blocks<S> {
+impl<S> fmt::Debug for CheckedBlocks<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Blocks({:?})", self.damage.found())
+        write!(f, "CheckedBlocks({:?})", self.damage.found())
     }
 }
 
-/// The whole blocks at `offset`, in runs of one group each: the first block, and how many bytes.
+/// Splits whole blocks at `offset` into runs of one group each: the first block, and the bytes.
 fn runs(offset: u64, bytes: usize) -> Result<impl Iterator<Item = (u64, usize)>> {
     let (first, count) = (offset / BLOCK_BYTES, bytes as u64 / BLOCK_BYTES);
     let is_whole = |bytes: u64| bytes.is_multiple_of(BLOCK_BYTES);
@@ -174,23 +174,23 @@ fn runs(offset: u64, bytes: usize) -> Result<impl Iterator<Item = (u64, usize)>>
     Ok(std::iter::from_fn(move || {
         let first = next;
         next = end.min((first / GROUP_BLOCKS + 1) * GROUP_BLOCKS);
-        // No longer than `bytes`.
+        // The cast is lossless: no run is longer than `bytes`.
         (first < end).then(|| (first, ((next - first) * BLOCK_BYTES) as usize))
     }))
 }
 
-/// Where a block is.
-fn place_of(block: u64) -> u64 {
+/// The offset of a block in the file.
+fn offset_of(block: u64) -> u64 {
     (block + block / GROUP_BLOCKS + 1) * BLOCK_BYTES
 }
 
-/// Where its check is.
-fn place_of_check(block: u64) -> u64 {
+/// The offset of a block's check in the file.
+fn offset_of_check(block: u64) -> u64 {
     let group = block / GROUP_BLOCKS * (GROUP_BLOCKS + 1) * BLOCK_BYTES;
     group + MAGIC.len() as u64 + block % GROUP_BLOCKS * CHECK_BYTES
 }
 
-/// The check of what is in a block. Never that of one that was never written.
+/// The check of a block with `data`. Never 0, which stands for a block never written.
 fn check_of(block: u64, data: &[u8]) -> [u8; CHECK_BYTES as usize] {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&block.to_le_bytes());
@@ -198,7 +198,7 @@ fn check_of(block: u64, data: &[u8]) -> [u8; CHECK_BYTES as usize] {
     hasher.finalize().max(1).to_le_bytes()
 }
 
-/// redb does not use the file as it did in the version that this was written for.
+/// redb asked for a part of a block: another version of redb than this layer was written for.
 fn unaligned() -> Error {
     Error::new(ErrorKind::InvalidInput, "only whole blocks and the header are read and written")
 }

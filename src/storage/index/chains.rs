@@ -1,13 +1,14 @@
-//! The tables of marks that are read when they are asked for: for each user a list that only grows.
+//! The tables of marks: a list for each user, to whose end marks are appended. No mark is removed
+//! or changed.
 //!
 //! ```text
-//!   (user 7, mark 3) ──▶ check ◀┐ the check of a row is over the mark before it,
-//!   (user 7, mark 9) ──▶ check ─┘ its own, and the user
-//!   (user 7, END)    ──▶ check    every user has one
+//!   (user 7, mark 3) ──▶ check ◀┐ the check of a row covers the mark before it,
+//!   (user 7, mark 9) ──▶ check ─┘ its own mark, and the user
+//!   (user 7, END)    ──▶ check    every user has this row
 //! ```
 //!
-//! So a row that is gone or not what was written is found by whoever reads past it, also to say
-//! that there is nothing more; and each read sees for itself that it came to the place it asked for.
+//! A read that passes a missing or changed row fails, also before it answers that there are no more
+//! marks. Each read also verifies that it found the position that it searched for.
 
 use redb::{ReadableTable, Table, TableDefinition};
 
@@ -19,22 +20,22 @@ pub(super) type Chain = TableDefinition<'static, Key, u64>;
 
 type Key = (u32, u64);
 
-/// What an author published, and so on.
+/// The lists of [`TimelineKind::Posts`](super::TimelineKind::Posts).
 pub(super) const POSTS_OF: Chain = TableDefinition::new("posts_of");
-/// The changes by which a user followed or unfollowed somebody, and so on.
+/// The lists of [`TimelineKind::Changes`](super::TimelineKind::Changes).
 pub(super) const CHANGES_OF: Chain = TableDefinition::new("changes_of");
 
-/// Stands for the mark before the first.
+/// The mark before the first: no row has it.
 const START: u64 = 0;
-/// The place after all marks.
+/// The mark of the last row of each list.
 const END: u64 = u64::MAX;
 
-/// Puts in what every user's list has.
+/// Begins the list of a new user: inserts its row at [`END`].
 pub(super) fn begin(chains: &mut Table<'_, Key, u64>, user: u32) -> Result<(), redb::Error> {
     insert(chains, user, START, END)
 }
 
-/// Adds marks to the end of `user`'s list.
+/// Appends rising marks to `user`'s list.
 pub(super) fn append(
     chains: &mut Table<'_, Key, u64>,
     user: u32,
@@ -52,8 +53,8 @@ pub(super) fn append(
     insert(chains, user, last, END)
 }
 
-/// The newest of `user`'s marks before `before`, newest first, at most `max`; `None` if they have no
-/// list.
+/// The newest marks of `user` before `before`, newest first, at most `max`; `None` if the user has
+/// no list.
 pub(super) fn newest_before(
     chains: &impl ReadableTable<Key, u64>,
     user: u32,
@@ -79,7 +80,7 @@ pub(super) fn newest_before(
             found.push(Mark::from_number(newer));
         }
         match row {
-            // The search came to the wrong place.
+            // The search ended at a wrong row.
             _ if mark >= before && mark != START => return Err(broken(user)),
             Some((_, older_check)) if mark != START && found.len() < max => {
                 (newer, check) = (mark, older_check);
@@ -89,7 +90,7 @@ pub(super) fn newest_before(
     }
 }
 
-/// The oldest of `user`'s marks after `after`, oldest first, at most `max`; `None` if they have no
+/// The oldest marks of `user` after `after`, oldest first, at most `max`; `None` if the user has no
 /// list.
 pub(super) fn oldest_after(
     chains: &impl ReadableTable<Key, u64>,
@@ -118,16 +119,16 @@ pub(super) fn oldest_after(
         found.push(Mark::from_number(mark));
         previous = mark;
     }
-    // Whoever has a list has an end of it.
+    // Every list ends with a row at END.
     if found.is_none() { Ok(None) } else { Err(broken(user)) }
 }
 
-/// `user`'s chain is not what was written.
+/// The error for a list that fails its checks.
 pub(super) fn broken(user: u32) -> redb::Error {
     redb::Error::Corrupted(format!("marks of user {user} are missing"))
 }
 
-/// The mark of the row before another of `user`'s.
+/// The mark of `key` if that is of `user`'s list, else [`START`].
 fn mark_of(user: u32, key: Option<Key>) -> u64 {
     key.filter(|&(of, _)| of == user).map_or(START, |(_, mark)| mark)
 }

@@ -1,311 +1,337 @@
-//! Tables made from the log, so that opening it costs its edges and its tail, and what is old can
-//! be read without being in memory.
+//! The index: tables that are built from the log. With them a start reads the follows and the end
+//! of the log instead of all of it, and old data is read from the disk instead of kept in memory.
 //!
 //! ```text
-//!   index.busy        while it is opened or written, see probe.rs
-//!   index.redb.new    while it is rebuilt, see opening.rs
+//!   index.busy        exists while a file is opened or written, see probe.rs
+//!   index.redb.new    a rebuild that is not complete, see opener.rs
 //!   index.redb
 //!   ├── users       number ──▶ name                 numbers are given in the order of the log
 //!   ├── edges       (follower, followee) ──▶ since
 //!   ├── newest      author ──▶ mark
 //!   ├── posts_of    (author, mark)  ──▶ check       read where memory ends, see chains.rs
 //!   ├── changes_of  (user, mark)  ──▶ check         read where memory ends
-//!   ├── facts       (table, subject, place) ──▶ value, check   read where memory ends, see facts.rs
-//!   ├── resident    (table, subject, place) ──▶ value   what memory has whole
-//!   ├── requests    revision ──▶ hash, time         as long as request ids are remembered
-//!   └── meta        what log it is made from, and until where
+//!   ├── facts       (table, subject, position) ──▶ value, check    the records that are read where
+//!   │                                               memory ends, see records.rs
+//!   ├── resident    (table, subject, position) ──▶ value    the records that memory has all of
+//!   ├── requests    revision ──▶ hash, time         for as long as request ids are remembered
+//!   └── meta        the header: format, log id, last revision, sums
 //! ```
 //!
-//! The index is never the truth. It is written behind the log, and a write brings all tables from
-//! one revision to another or does nothing. One that is missing, damaged, of another format, of
-//! another log, or ahead of its log is rebuilt, under another name until it is whole. One that is
-//! found damaged, or whose disk fails, while it is used is mended by whoever writes it.
+//! The index is never the source of truth. It is written after the log, and one write moves all
+//! tables from one revision to another, or changes nothing. An index that is missing, damaged, of
+//! another format or of another log is rebuilt, in a second file until it is complete. An index
+//! that fails while it is used is repaired by its writer:
 //!
-//! Nothing is read of the file but what was written there (blocks.rs). The checks of the rows are
-//! for what a sound block cannot say: that it is one of an earlier moment.
+//! ```text
+//!   in use ── an operation fails ──▶ lost ── reopened, or replaced by a rebuild ──▶ in use
+//! ```
+//!
+//! Every read verifies the block that it reads (blocks.rs). The checks of rows find what a valid
+//! block cannot show: that it belongs to an earlier state of the file.
 
 mod blocks;
 mod chains;
-mod facts;
-mod home;
-mod mending;
-mod opening;
+mod files;
+mod health;
+mod opener;
 mod probe;
+mod records;
+mod repair;
 mod rows;
 mod snapshot;
 mod tables;
-mod trouble;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use super::index::home::{Folder, Opened, Risk, Shelf, Which};
-use super::index::opening::{Opening, Unfit};
+use super::index::files::{BusyMark, CustomIndexFiles, FileRole, IndexFolder, OpenDatabase};
+use super::index::health::IndexHealth;
+pub use super::index::health::IndexLoss;
+use super::index::opener::{IndexOpener, IndexRejection};
 pub use super::index::probe::{Probe, probe_index};
 pub use super::index::rows::{
     IndexContents, IndexRows, Residency, StoredEdge, StoredKey, StoredRequest,
 };
 pub use super::index::snapshot::Snapshot;
 use super::index::tables::key;
-use super::index::trouble::IndexFile;
-pub use super::index::trouble::IndexLoss;
 use redb::{Database, ReadableDatabase};
 
+use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
-use super::local::Files;
-use super::local::Options;
+use super::free_space::FreeSpace;
+use super::local::StorageFiles;
+use super::local::StorageOptions;
 use super::log::{Log, LogEntry, codec};
-use super::reading::assert_may_read;
 use super::redb_file::{OpenFile, guarded, storage};
-use super::space::Space;
 use crate::model::{LogTime, Revision};
 
 const FORMAT: u64 = 3;
-/// The formats before blocks had checks: the file is redb's own.
+/// The last format without checked blocks: the file is a plain redb file.
 const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 
-/// The names of the files in a data folder that only a log can have left there: the one in use, and
-/// one that is being made.
+/// The names of the current file and of a new one. Both are derived from a log.
 pub(super) const FILES: [&str; 2] = ["index.redb", "index.redb.new"];
 
-/// The tables.
+/// An open index. Reads never wait for a write.
 #[derive(Debug)]
 pub struct Index {
-    file: IndexFile,
-    opening: Opening,
+    health: Arc<IndexHealth>,
+    opener: IndexOpener,
     hash_key: [u64; 2],
+    /// A [`Revision`].
     complete_until: AtomicU64,
-    /// How many users are in it.
     user_count: AtomicU32,
-    /// `None` only while it is mended.
+    /// `None` only while the index is lost.
     database: RwLock<Option<OpenFile>>,
-    writer: Mutex<Writer>,
+    writer: Mutex<IndexWriter>,
 }
 
-/// What only one write at a time may touch.
+/// The state of the one writer.
 #[derive(Debug)]
-struct Writer {
+struct IndexWriter {
+    /// The sum in the header, see [`tables::check`].
     rows_sum: u64,
-    place: Place,
-    /// Whether it was not tried in vain.
-    may_settle: bool,
+    location: TablesLocation,
+    /// The new file could not be installed. That is not tried again.
+    has_install_failed: bool,
 }
 
 /// Where the tables are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// In the file in use.
+enum TablesLocation {
+    /// In the current file.
     Current,
-    /// In a new one, which is to take its place.
+    /// In a new file, which replaces the current one when it is complete.
     New,
-    /// In memory, where they have what the views that read them have dropped, and no more: all that
-    /// comes stays with those until there is a file again.
+    /// In memory, up to the last revision of the index that was lost: the state has dropped those
+    /// rows. Later rows stay in the state until there is a file again.
     Memory,
 }
 
-/// An index, and what a view is loaded from: all that was in it when it was opened.
+/// An index, and the rows that the state loads at a start.
 #[derive(Debug)]
 pub struct OpenedIndex {
     /// The index.
     pub index: Index,
-    /// What was in it.
+    /// The rows at the moment of the opening.
     pub contents: IndexContents,
 }
 
-/// Which marks of a user.
+/// One of a user's two lists of marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimelineKind {
-    /// What the user published, and so on: what concerns their followers' feeds.
+    /// The events that change the feeds of the user's followers, such as posts.
     Posts,
-    /// What the user changed of whom they follow, and so on: what concerns their own feed alone.
+    /// The events that change only the user's own feed, such as follows.
     Changes,
 }
 
 impl Index {
-    /// Opens the index in `dir`, which `log` holds; makes an empty one if there is none that fits
-    /// `log`. If none can be made either, it is one of nothing, until it is mended. Requests are
-    /// kept for `request_id_kept`.
+    /// Opens the index in `dir`, which `log` has locked. Creates an empty one if no file matches
+    /// `log`, and empty tables in memory if no file can be created. Request ids stay in the index
+    /// for `request_id_retention`.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// The log cannot be read, or ends before the index does.
     pub fn open(
         dir: &Path,
         log: &dyn Log,
-        options: Options,
-        request_id_kept: Duration,
+        options: StorageOptions,
+        request_id_retention: Duration,
     ) -> Result<OpenedIndex, Error> {
-        Self::open_probing(dir, log, options, request_id_kept, None)
+        Self::open_with_probe(dir, log, options, request_id_retention, None)
     }
 
-    /// As [`Index::open`]. A file over which a process has died is first looked into by `probe`, if
-    /// there is one.
+    /// As [`Index::open`]. After a process died over a file, `probe` opens that file first.
     ///
     /// # Errors
-    /// The log cannot be read.
-    pub fn open_probing(
+    /// As [`Index::open`].
+    pub fn open_with_probe(
         dir: &Path,
         log: &dyn Log,
-        options: Options,
-        request_id_kept: Duration,
+        options: StorageOptions,
+        request_id_retention: Duration,
         probe: Option<Probe>,
     ) -> Result<OpenedIndex, Error> {
         let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
-        let home = Arc::new(Folder::new(dir, options.cache_bytes, probe));
-        let space = Some(Arc::new(Space::new(dir.to_owned(), bytes_min)));
-        Opening { home, space, request_id_kept }.open(log)
+        let files = Arc::new(IndexFolder::new(dir, options.cache_bytes, probe));
+        let space = Some(Arc::new(FreeSpace::new(dir.to_owned(), bytes_min)));
+        IndexOpener { files, space, request_id_retention }.open(log)
     }
 
-    /// As [`Index::open`], on storage of the caller's, whose clones are the same storage. There is
-    /// no look at free space.
+    /// As [`Index::open`], in storage that the caller provides; clones of `files` share it. Free
+    /// space is not checked.
     ///
     /// # Errors
-    /// The log cannot be read.
-    pub fn on_storage(
-        files: &(impl Files + Clone),
+    /// As [`Index::open`].
+    pub fn with_files(
+        files: &(impl StorageFiles + Clone),
         name: &str,
         log: &dyn Log,
-        options: Options,
-        request_id_kept: Duration,
+        options: StorageOptions,
+        request_id_retention: Duration,
     ) -> Result<OpenedIndex, Error> {
-        let home = Arc::new(Shelf::new(files.clone(), name, options.cache_bytes));
-        Opening { home, space: None, request_id_kept }.open(log)
+        let files = Arc::new(CustomIndexFiles::new(files.clone(), name, options.cache_bytes));
+        IndexOpener { files, space: None, request_id_retention }.open(log)
     }
 
     fn load(
-        (database, damage): Opened,
-        opening: &Opening,
-        place: Place,
+        (database, damage): OpenDatabase,
+        opener: &IndexOpener,
+        location: TablesLocation,
         log: &dyn Log,
-    ) -> Result<OpenedIndex, Unfit> {
-        let which = if place == Place::New { Which::New } else { Which::Current };
-        let file = opening.home.name(which);
+    ) -> Result<OpenedIndex, IndexRejection> {
+        let file = opener.files.name(location.file_role());
         let database = OpenFile::closed_unwritten(database);
-        let numbers = guarded(file, || Numbers::read(&database, file));
-        let numbers = numbers.map_err(Unfit::Index)?;
-        numbers.check(file, log)?;
+        let header = guarded(file, || IndexHeader::read(&database, file));
+        let header = header.map_err(IndexRejection::Index)?;
+        header.check(file, log)?;
         let loaded = guarded(file, || {
-            let loaded = tables::load(&database, numbers.hash_key);
+            let loaded = tables::load(&database, header.hash_key);
             loaded.map_err(|error| storage(file, error))
         });
-        let (mut contents, rows_sum) = loaded.map_err(Unfit::Index)?;
-        if rows_sum != numbers.rows_sum {
-            let what = "its rows are not those that were written".to_owned();
-            return Err(Unfit::Index(Error::Damaged { file: file.to_owned(), what }));
+        let (mut contents, rows_sum) = loaded.map_err(IndexRejection::Index)?;
+        if rows_sum != header.rows_sum {
+            let what = "its rows fail their check".to_owned();
+            return Err(IndexRejection::Index(Error::Damaged { file: file.to_owned(), what }));
         }
-        contents.complete_until = numbers.complete_until;
+        contents.complete_until = header.complete_until;
         let users = contents.users.len();
         let user_count = u32::try_from(users).map_err(|_| {
             let what = format!("it has {users} users");
-            Unfit::Index(Error::Damaged { file: file.to_owned(), what })
+            IndexRejection::Index(Error::Damaged { file: file.to_owned(), what })
         })?;
         let index = Self {
-            file: IndexFile::new(opening.home.name(Which::Current).to_owned(), damage),
-            opening: opening.clone(),
-            hash_key: numbers.hash_key,
-            complete_until: AtomicU64::new(numbers.complete_until.get()),
+            health: Arc::new(IndexHealth::new(
+                opener.files.name(FileRole::Current).to_owned(),
+                damage,
+            )),
+            opener: opener.clone(),
+            hash_key: header.hash_key,
+            complete_until: AtomicU64::new(header.complete_until.get()),
             user_count: AtomicU32::new(user_count),
             database: RwLock::new(Some(database)),
-            writer: Mutex::new(Writer { rows_sum, place, may_settle: true }),
+            writer: Mutex::new(IndexWriter { rows_sum, location, has_install_failed: false }),
         };
         Ok(OpenedIndex { index, contents })
     }
 
-    /// All that the log says up to here is in the tables.
+    /// The last revision in the tables: they have the effect of every event up to it.
     #[must_use]
     pub fn complete_until(&self) -> Revision {
         Revision::new(self.complete_until.load(Ordering::Acquire))
     }
 
-    /// The key under which requests are hashed: drawn with the index, and kept with it.
+    /// The random key of the hashes of request ids. The index keeps it for its lifetime.
     #[must_use]
     pub fn hash_key(&self) -> [u64; 2] {
         self.hash_key
     }
 
-    /// No rows yet, to be filled from the events after [`Index::complete_until`].
+    /// Empty rows, for the caller to fill from the events after [`Index::complete_until`].
     #[must_use]
     pub fn new_rows(&self) -> IndexRows {
         IndexRows::new(self.user_count.load(Ordering::Acquire))
     }
 
-    /// Makes `rows` durable. They are made from [`Index::new_rows`] and all events since, of which
-    /// `last` is the last.
+    /// Makes `rows` durable in one transaction. They come from [`Index::new_rows`] and have the
+    /// effect of every event after [`Index::complete_until`] up to `last`.
     ///
     /// # Errors
-    /// [`Error::DiskFull`]: nothing was written, and a later write may succeed. Any other error:
-    /// the index is not used further before it is mended.
+    /// [`Error::DiskFull`]: nothing was written, and a later write may succeed. After any other
+    /// error the index must be repaired before it is used.
     ///
     /// # Panics
-    /// The rows do not follow on those that are there.
+    /// `rows` were begun before an earlier write.
     pub fn write(&self, rows: &mut IndexRows, last: &LogEntry) -> Result<(), Error> {
         let mut writer = self.writer();
-        self.file.check()?;
+        self.health.check()?;
         let users_from = self.user_count.load(Ordering::Acquire);
-        assert_eq!(rows.users_from, users_from, "rows that follow on others than it has");
-        if let Some(space) = &self.opening.space {
+        assert_eq!(rows.users_from, users_from, "the rows do not follow those of the index");
+        debug_assert!(last.revision > self.complete_until(), "a write moves the index forward");
+        if let Some(space) = &self.opener.space {
             space.check()?;
         }
-        let _risk = Risk::begin(&*self.opening.home);
+        let _busy = BusyMark::new(&*self.opener.files);
         let database = self.database();
         let mut rows_sum = writer.rows_sum;
         let write = || -> Result<(), redb::Error> {
             let mut transaction = opened(&database)?.begin_write()?;
-            // Opening after a crash then takes the same time at any size of the file.
+            // With it, opening after a crash takes the same time at any size of the file.
             transaction.set_quick_repair(true);
-            let kept = self.opening.request_id_kept;
-            let forgotten = |time: LogTime, now| time.is_older_than(kept, now);
-            tables::add(&transaction, rows, forgotten, &mut rows_sum)?;
+            let retention = self.opener.request_id_retention;
+            let is_expired = |time: LogTime, now| time.is_older_than(retention, now);
+            tables::add(&transaction, rows, is_expired, &mut rows_sum)?;
             let check = codec::check_of(last.revision, &last.event);
             tables::put(&transaction, key::COMPLETE_UNTIL, last.revision.get())?;
             tables::put(&transaction, key::COMPLETE_CHECK, check)?;
             tables::put(&transaction, key::ROWS_SUM, rows_sum)?;
             Ok(transaction.commit()?)
         };
-        self.file.guarded(write)?;
+        self.health.guarded(write)?;
         writer.rows_sum = rows_sum;
-        self.now_has(rows.next_user(), last.revision);
+        self.set_content(rows.next_user(), last.revision);
         Ok(())
     }
 
-    fn now_has(&self, users: u32, complete_until: Revision) {
+    fn set_content(&self, users: u32, complete_until: Revision) {
         self.user_count.store(users, Ordering::Release);
         self.complete_until.store(complete_until.get(), Ordering::Release);
     }
 
-    /// The tables as they are now.
+    /// A consistent state of all tables, of now.
     ///
     /// # Errors
-    /// The index is damaged or cannot be read.
-    pub fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
-        assert_may_read();
-        // Read first: what is seen is then at least as new.
+    /// The index is lost, damaged, or cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        assert_disk_reads_allowed();
+        // Read before the transaction begins: its tables are at least as new.
         let user_count = self.user_count.load(Ordering::Acquire);
         let complete_until = self.complete_until();
-        self.file.check()?;
-        let transaction = self.file.guarded(|| Ok(opened(&self.database())?.begin_read()?))?;
-        Ok(Snapshot::new(&self.file, transaction, complete_until, user_count))
+        self.health.check()?;
+        let transaction = self.health.guarded(|| Ok(opened(&self.database())?.begin_read()?))?;
+        Ok(Snapshot::new(Arc::clone(&self.health), transaction, complete_until, user_count))
     }
 
     fn database(&self) -> RwLockReadGuard<'_, Option<OpenFile>> {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        // What a panic while writing leaves is lost, and so is not written on.
+    fn writer(&self) -> MutexGuard<'_, IndexWriter> {
+        // A panic during a write makes the index lost, so no later write builds on its state.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The open file, if there is one.
+/// The open database. Fails while the index is lost.
 fn opened(database: &Option<OpenFile>) -> Result<&Database, redb::Error> {
     database.as_deref().ok_or(redb::Error::DatabaseClosed)
 }
 
-/// What an index says of itself.
+impl TablesLocation {
+    /// The file that holds the tables; the current one stands for memory in errors.
+    fn file_role(self) -> FileRole {
+        match self {
+            Self::New => FileRole::New,
+            Self::Current | Self::Memory => FileRole::Current,
+        }
+    }
+}
+
+impl FileRole {
+    fn location(self) -> TablesLocation {
+        match self {
+            Self::Current => TablesLocation::Current,
+            Self::New => TablesLocation::New,
+        }
+    }
+}
+
+/// The numbers in the table `meta`, see [`tables::key`].
 #[derive(Debug)]
-struct Numbers {
+struct IndexHeader {
     log_id: u64,
     complete_until: Revision,
     complete_check: u64,
@@ -313,11 +339,11 @@ struct Numbers {
     rows_sum: u64,
 }
 
-impl Numbers {
+impl IndexHeader {
     fn read(database: &Database, file: &Path) -> Result<Self, Error> {
         let number = |key: &str| -> Result<u64, Error> {
             let number = tables::get(database, key).map_err(|error| storage(file, error))?;
-            let what = || format!("it does not say its {key}");
+            let what = || format!("its header has no {key}");
             number.ok_or_else(|| Error::Damaged { file: file.to_owned(), what: what() })
         };
         let found = number(key::FORMAT)?;
@@ -333,32 +359,33 @@ impl Numbers {
         })
     }
 
-    /// Whether it is an index of `log`, as that is now.
-    fn check(&self, file: &Path, log: &dyn Log) -> Result<(), Unfit> {
-        let unfit =
-            |what: String| Unfit::Index(Error::OfAnotherLog { file: file.to_owned(), what });
+    /// Whether the index was built from `log` in its present state.
+    fn check(&self, file: &Path, log: &dyn Log) -> Result<(), IndexRejection> {
+        let mismatch = |what: String| {
+            IndexRejection::Index(Error::OfAnotherLog { file: file.to_owned(), what })
+        };
         if self.log_id != log.id().get() {
-            return Err(unfit("it was made from another log".to_owned()));
+            return Err(mismatch("it was built from another log".to_owned()));
         }
         let (until, head) = (self.complete_until, log.head());
-        // What is in the index was durable in the log before.
+        // Every event was durable in the log before it was in the index.
         if until > head {
             let (indexed_until, index) = (until, file.to_owned());
-            return Err(Unfit::Log(Error::EndsEarly { head, indexed_until, index }));
+            return Err(IndexRejection::Log(Error::EndsEarly { head, indexed_until, index }));
         }
-        let event = log.get(until).map_err(Unfit::Log)?;
+        let event = log.get(until).map_err(IndexRejection::Log)?;
         if event.map_or(0, |event| codec::check_of(until, &event)) != self.complete_check {
-            return Err(unfit(format!("its log has another event at revision {until}")));
+            return Err(mismatch(format!("its log has another event at revision {until}")));
         }
         Ok(())
     }
 }
 
-/// Makes the tables of an index of `log` that has nothing in it, under `hash_key`.
+/// Creates the empty tables of an index of `log`.
 fn begin(database: &Database, log: &dyn Log, hash_key: [u64; 2]) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
-    tables::make(&transaction)?;
+    tables::create(&transaction)?;
     tables::put(&transaction, key::FORMAT, FORMAT)?;
     tables::put(&transaction, key::LOG_ID, log.id().get())?;
     tables::put(&transaction, key::COMPLETE_UNTIL, 0)?;

@@ -1,9 +1,15 @@
-//! Finding out whether a file ends the process that opens it, by another process.
+//! Probing a file in another process: does opening it abort the process?
 //!
-//! Most damage makes redb give an error, or panic, which is caught. Some makes it panic once more
-//! while the first panic unwinds, and then the process aborts, which nothing in it can prevent. A
-//! process that dies over the index leaves a note (see home.rs); but it may just as well have been
-//! killed. So the next one lets another process open the file before it does so itself.
+//! Most damage makes redb return an error, or panic, and panics are caught. Some damage makes it
+//! panic again while the first panic unwinds. Then the process aborts, and cannot prevent it. A
+//! process that dies over the index leaves `index.busy` (see files.rs); but so does a process that
+//! is killed. So the next start lets another process open the file first. It never repairs a file.
+//!
+//! ```text
+//!   index.busy exists ──▶ probe ──┬── exits with 0     ──▶ Harmless: the file is opened
+//!                                 ├── aborts, or hangs ──▶ Fatal: the file counts as damaged
+//!                                 └── anything else    ──▶ Unknown: the file is opened
+//! ```
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -13,48 +19,48 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::home::{open_blocks, open_file};
+use super::files::{open_blocks, open_file};
 use crate::storage::error::Error;
 use crate::storage::redb_file::{guarded, storage};
 
-/// How long a look may take: opening takes the same time at any size of the file, far below a
-/// second on a disk that works.
-const LOOK_TIME_MAX: Duration = Duration::from_secs(30);
-/// How often is asked whether it is over.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-/// Memory of the process that looks.
+/// Longest time of a probe. A file of any size opens far below a second on a disk that works.
+const PROBE_TIME_MAX: Duration = Duration::from_secs(30);
+/// Time between two checks whether the probe has exited.
+const PROBE_POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Memory for pages in the process of the probe.
 const CACHE_BYTES: usize = 1 << 20;
 
-/// Signals by which a process is ended from outside.
-const FROM_OUTSIDE: [Signal; 5] =
+/// Signals that another process sends to stop one. An abort raises none of them.
+const FOREIGN_SIGNALS: [Signal; 5] =
     [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
 
-/// A program that, given the name of a file, does to it what [`probe_index`] does, and ends.
+/// A program that calls [`probe_index`] with the path that is its last argument.
 #[derive(Clone, Debug)]
 pub struct Probe {
     program: PathBuf,
     arguments: Vec<OsString>,
 }
 
-/// What came of a look.
+/// The result of a probe.
 #[derive(Debug)]
-pub(super) enum Finding {
-    /// Whoever opens the file lives.
+pub(super) enum ProbeResult {
+    /// A process can open the file.
     Harmless,
-    /// Whoever opens the file dies.
-    Deadly(String),
-    /// The look itself failed.
+    /// A process that opens the file aborts or hangs.
+    Fatal(String),
+    /// The probe failed for another reason.
     Unknown(String),
 }
 
 impl Probe {
-    /// Runs `program` with `arguments`, and the name of the file after them.
+    /// A probe that runs `program` with `arguments`, followed by the path of the file.
     #[must_use]
     pub fn new(program: PathBuf, arguments: Vec<OsString>) -> Self {
         Self { program, arguments }
     }
 
-    pub(super) fn look_into(&self, file: &Path) -> Finding {
+    /// Runs the probe on `file` and waits for it, at most [`PROBE_TIME_MAX`].
+    pub(super) fn run(&self, file: &Path) -> ProbeResult {
         let spawned = Command::new(&self.program)
             .args(&self.arguments)
             .arg(file)
@@ -62,52 +68,52 @@ impl Probe {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        match spawned.and_then(ended) {
-            Ok(Some(status)) => finding(status),
-            Ok(None) => Finding::Deadly("it does not come to an end".to_owned()),
-            Err(error) => Finding::Unknown(error.to_string()),
+        match spawned.and_then(exit_status) {
+            Ok(Some(status)) => result(status),
+            Ok(None) => ProbeResult::Fatal("it does not exit".to_owned()),
+            Err(error) => ProbeResult::Unknown(error.to_string()),
         }
     }
 }
 
-/// How `child` ended; `None` if it did not in time.
-fn ended(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
+/// The exit status of `child`; `None` if it was killed after [`PROBE_TIME_MAX`].
+fn exit_status(mut child: Child) -> std::io::Result<Option<ExitStatus>> {
     let began = Instant::now();
-    while began.elapsed() < LOOK_TIME_MAX {
+    while began.elapsed() < PROBE_TIME_MAX {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        std::thread::sleep(LOOK_INTERVAL);
+        std::thread::sleep(PROBE_POLL_INTERVAL);
     }
     child.kill()?;
     child.wait()?;
     Ok(None)
 }
 
-fn finding(status: ExitStatus) -> Finding {
+fn result(status: ExitStatus) -> ProbeResult {
     let Some(signal) = status.signal() else {
         return match status.code() {
-            Some(0) => Finding::Harmless,
-            _ => Finding::Unknown(status.to_string()),
+            Some(0) => ProbeResult::Harmless,
+            _ => ProbeResult::Unknown(status.to_string()),
         };
     };
-    if FROM_OUTSIDE.iter().any(|outside| outside.as_raw() == signal) {
-        Finding::Unknown(status.to_string())
+    if FOREIGN_SIGNALS.iter().any(|foreign| foreign.as_raw() == signal) {
+        ProbeResult::Unknown(status.to_string())
     } else {
-        Finding::Deadly(status.to_string())
+        ProbeResult::Fatal(status.to_string())
     }
 }
 
-/// Opens the index in `file`, commits to it, and closes it, all without changing what is in it: to
-/// be called in a process of its own, which may die of it.
+/// Opens the index in `file`, commits to it, and closes it. No row changes. The calling process may
+/// abort: call it in a process of its own.
 ///
 /// # Errors
-/// The file cannot be used. That is for whoever opens it afterwards to find: here it is good news.
+/// The file cannot be used. For a probe that is a success: the next process gets the same error.
 pub fn probe_index(file: &Path) -> Result<(), Error> {
     guarded(file, || {
         let opened = open_file(file).map_err(|error| storage(file, error))?;
         let (database, _) = open_blocks(opened, file, CACHE_BYTES)?;
-        // Two: what one has freed the next may take.
+        // Two commits: the second may reuse pages that the first freed.
         for _ in 0..2 {
             let commit = || -> Result<(), redb::Error> {
                 let mut transaction = database.begin_write()?;

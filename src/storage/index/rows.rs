@@ -1,75 +1,79 @@
-//! What goes into the index's tables, and what comes out of them: plain numbers.
+//! Rows of the index, as plain numbers: those that a write adds, and those that a start loads.
+//! Never touches a file.
 
 use std::collections::BTreeMap;
 
 use super::TimelineKind;
 use crate::model::{LogTime, Mark, Revision, UserId};
 
-/// A follow, by the numbers of the two users.
+/// A follow. Users are their numbers in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredEdge {
-    /// Who follows.
+    /// The user who follows.
     pub follower: u32,
-    /// Who is followed.
+    /// The user who is followed.
     pub followee: u32,
-    /// The revision at which it began.
+    /// The revision of the follow.
     pub since: Revision,
 }
 
-/// The use of a request id.
+/// A request id that was used for a post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredRequest {
-    /// The post that it made.
+    /// The revision of the post.
     pub revision: Revision,
-    /// The hash of its author and its id, under the index's key.
+    /// The hash of the author and the request id, under
+    /// [`Index::hash_key`](super::Index::hash_key).
     pub hash: u128,
-    /// When, in the log's own time.
+    /// The log's own time of the post.
     pub time: LogTime,
 }
 
-/// A fact: its table, what it is about, and its place there.
+/// The key of a record: its table, its subject, and its position in the subject's list.
 pub type StoredKey = (u8, u64, u64);
 
-/// Where those who read the index keep a fact.
+/// Where the records of a table are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Residency {
-    /// Nowhere: it is read when it is asked for.
+    /// In the index only: each read goes there.
     OnDisk,
-    /// In memory: it is loaded at the start.
+    /// In the state's memory too: a start loads all of them.
     InMemory,
 }
 
-/// What a view is loaded from.
+/// The rows that the state loads at a start.
 #[derive(Debug, Default)]
 pub struct IndexContents {
-    /// The position that all of it shows.
+    /// The last revision in the tables.
     pub complete_until: Revision,
-    /// The names of all users; a user's number is the place here.
+    /// The names of all users. A user's number is the position in this list.
     pub users: Vec<UserId>,
-    /// All edges, by follower and then by followee. In pieces that each have all of their
-    /// followers', so that their memory can be used anew as they are taken.
+    /// All follows, sorted by follower and followee. No follower's edges are in two chunks, and
+    /// each chunk can be freed once it is loaded.
     pub edges: Vec<Vec<StoredEdge>>,
-    /// Each author's number and newest mark.
+    /// The number of each author, and the author's newest mark.
     pub newest: Vec<(u32, Mark)>,
     /// The request ids that are remembered, oldest first.
     pub requests: Vec<StoredRequest>,
-    /// The facts that are kept in memory.
-    pub facts: Vec<(StoredKey, u128)>,
+    /// The records of [`Residency::InMemory`].
+    pub records: Vec<(StoredKey, u128)>,
 }
 
-/// What some consecutive events change in the tables.
+/// The changes of the tables by consecutive events.
 #[derive(Debug)]
 pub struct IndexRows {
     /// The number of the first new user.
     pub(super) users_from: u32,
     pub(super) users: Vec<UserId>,
-    /// By follower and followee: since when, or `None` where the edge ended.
+    /// (follower, followee) → the revision of the follow, or `None` for an unfollow.
     pub(super) edges: BTreeMap<(u32, u32), Option<Revision>>,
-    /// Author and mark. Sorted once they are written.
+    /// Author and mark. [`Index::write`](super::Index::write) sorts them.
     pub(super) posts: Vec<(u32, Mark)>,
-    /// User and mark. Sorted once they are written.
+    /// User and mark. [`Index::write`](super::Index::write) sorts them.
     pub(super) changes: Vec<(u32, Mark)>,
-    pub(super) facts: BTreeMap<StoredKey, Option<u128>>,
+    /// Records of [`Residency::OnDisk`]; `None` for one that was removed.
+    pub(super) records: BTreeMap<StoredKey, Option<u128>>,
+    /// Records of [`Residency::InMemory`]; `None` for one that was removed.
     pub(super) resident: BTreeMap<StoredKey, Option<u128>>,
     pub(super) requests: Vec<StoredRequest>,
 }
@@ -82,102 +86,104 @@ impl IndexRows {
             edges: BTreeMap::new(),
             posts: Vec::new(),
             changes: Vec::new(),
-            facts: BTreeMap::new(),
+            records: BTreeMap::new(),
             resident: BTreeMap::new(),
             requests: Vec::new(),
         }
     }
 
-    /// The number that the next new user must have: numbers are given without a gap.
+    /// The number of the next new user. Numbers have no gaps.
     ///
     /// # Panics
-    /// No number is left.
+    /// All numbers of 32 bits are in use.
     #[must_use]
     pub fn next_user(&self) -> u32 {
         let next = u32::try_from(self.users.len()).ok();
         match next.and_then(|users| self.users_from.checked_add(users)) {
             Some(next) => next,
-            None => panic!("no number is left for another user"),
+            None => panic!("all numbers of users are in use"),
         }
     }
 
-    /// Adds the user with the number [`IndexRows::next_user`].
+    /// Adds a user, who gets the number [`IndexRows::next_user`].
     pub fn push_user(&mut self, name: UserId) {
         self.users.push(name);
     }
 
-    /// `follower` has followed `followee` since `since`, or does no longer.
+    /// Sets the revision since which `follower` follows `followee`; `None` ends the follow.
     pub fn set_edge(&mut self, follower: u32, followee: u32, since: Option<Revision>) {
         self.edges.insert((follower, followee), since);
     }
 
-    /// What was said of an edge here: since when it is, or that it is no longer.
+    /// The last [`IndexRows::set_edge`] of an edge; `None` if there was none.
     #[must_use]
     pub fn edge(&self, follower: u32, followee: u32) -> Option<Option<Revision>> {
         self.edges.get(&(follower, followee)).copied()
     }
 
     /// Adds `mark` to one of `user`'s lists.
-    pub fn push_mark(&mut self, history: TimelineKind, user: u32, mark: Mark) {
-        match history {
+    pub fn push_mark(&mut self, kind: TimelineKind, user: u32, mark: Mark) {
+        match kind {
             TimelineKind::Posts => self.posts.push((user, mark)),
             TimelineKind::Changes => self.changes.push((user, mark)),
         }
     }
 
-    /// Makes something a fact, or none.
-    pub fn put_fact(&mut self, key: StoredKey, value: Option<u128>, keep: Residency) {
-        match keep {
-            Residency::OnDisk => self.facts.insert(key, value),
+    /// Sets the record at `key`, or removes it.
+    pub fn put_record(&mut self, key: StoredKey, value: Option<u128>, residency: Residency) {
+        match residency {
+            Residency::OnDisk => self.records.insert(key, value),
             Residency::InMemory => self.resident.insert(key, value),
         };
     }
 
-    /// What was said of a fact here.
+    /// The last [`IndexRows::put_record`] at `key`; `None` if there was none.
     #[must_use]
-    pub fn fact(&self, key: StoredKey, keep: Residency) -> Option<Option<u128>> {
-        self.facts(keep).get(&key).copied()
+    pub fn record(&self, key: StoredKey, residency: Residency) -> Option<Option<u128>> {
+        self.records(residency).get(&key).copied()
     }
 
-    /// What was said here of the facts of a table about a subject.
-    pub fn facts_about(
+    /// Every [`IndexRows::put_record`] of the list of a table and a subject, by position.
+    pub fn records_of(
         &self,
         (table, subject): (u8, u64),
-        keep: Residency,
+        residency: Residency,
     ) -> impl Iterator<Item = (StoredKey, Option<u128>)> {
         let all = (table, subject, 0)..=(table, subject, u64::MAX);
-        self.facts(keep).range(all).map(|(&key, &value)| (key, value))
+        self.records(residency).range(all).map(|(&key, &value)| (key, value))
     }
 
-    /// The facts that something was said of.
-    pub fn fact_keys(&self) -> impl Iterator<Item = StoredKey> {
-        self.facts.keys().copied()
+    /// The keys of all records of [`Residency::OnDisk`] that were set or removed.
+    pub fn record_keys(&self) -> impl Iterator<Item = StoredKey> {
+        self.records.keys().copied()
     }
 
-    fn facts(&self, keep: Residency) -> &BTreeMap<StoredKey, Option<u128>> {
-        match keep {
-            Residency::OnDisk => &self.facts,
+    fn records(&self, residency: Residency) -> &BTreeMap<StoredKey, Option<u128>> {
+        match residency {
+            Residency::OnDisk => &self.records,
             Residency::InMemory => &self.resident,
         }
     }
 
-    /// A request id was used.
+    /// Adds the request id of a post.
     pub fn push_request(&mut self, request: StoredRequest) {
         self.requests.push(request);
     }
 
-    /// Those who published, each once. Only for rows that were written.
+    /// The users with new marks in [`TimelineKind::Posts`], each once. Only after the rows were
+    /// written, which sorts them.
     pub fn authors(&self) -> impl Iterator<Item = u32> {
         each_once(&self.posts)
     }
 
-    /// Those who changed whom they follow, each once. Only for rows that were written.
+    /// The users with new marks in [`TimelineKind::Changes`], each once. Only after the rows were
+    /// written, which sorts them.
     pub fn changers(&self) -> impl Iterator<Item = u32> {
         each_once(&self.changes)
     }
 }
 
 fn each_once(sorted: &[(u32, Mark)]) -> impl Iterator<Item = u32> {
-    debug_assert!(sorted.is_sorted(), "these rows are not written yet");
+    debug_assert!(sorted.is_sorted(), "the rows are not written yet");
     sorted.chunk_by(|a, b| a.0 == b.0).map(|of_one| of_one[0].0)
 }

@@ -1,150 +1,149 @@
-//! Reading the index's tables as they are at one moment.
+//! Reads of the index from one consistent state. Never writes.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
-use super::facts::{self, FACTS, Stored};
+use super::records::{self, CheckedValue, RECORDS};
 use super::rows::{Residency, StoredKey};
 use super::tables::{EDGES, RESIDENT};
-use super::{IndexFile, TimelineKind};
+use super::{IndexHealth, TimelineKind};
 use crate::model::{Mark, Revision};
 use crate::storage::error::Error;
 
-/// The tables at one moment. To make one costs little: a table is opened when it is asked for.
-pub struct Snapshot<'a> {
-    file: &'a IndexFile,
+/// One consistent state of all tables. Cheap to make: each table is opened by its first read.
+pub struct Snapshot {
+    health: Arc<IndexHealth>,
     transaction: ReadTransaction,
     complete_until: Revision,
     user_count: u32,
     posts_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
     changes_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
     edges: OnceCell<ReadOnlyTable<(u32, u32), u64>>,
-    facts: OnceCell<ReadOnlyTable<StoredKey, Stored>>,
+    records: OnceCell<ReadOnlyTable<StoredKey, CheckedValue>>,
     resident: OnceCell<ReadOnlyTable<StoredKey, u128>>,
 }
 
-impl<'a> Snapshot<'a> {
-    /// What `transaction` sees: all up to `complete_until`, with the users below `user_count`, at
-    /// least.
+impl Snapshot {
+    /// The state of `transaction`, which has at least every event up to `complete_until` and every
+    /// user below `user_count`.
     pub(super) fn new(
-        file: &'a IndexFile,
+        health: Arc<IndexHealth>,
         transaction: ReadTransaction,
         complete_until: Revision,
         user_count: u32,
     ) -> Self {
         Self {
-            file,
+            health,
             transaction,
             complete_until,
             user_count,
             posts_of: OnceCell::new(),
             changes_of: OnceCell::new(),
             edges: OnceCell::new(),
-            facts: OnceCell::new(),
+            records: OnceCell::new(),
             resident: OnceCell::new(),
         }
     }
 
-    /// All that the log says up to here is in it.
+    /// The snapshot has the effect of every event up to this revision, and maybe of later ones.
     #[must_use]
     pub fn complete_until(&self) -> Revision {
         self.complete_until
     }
 
-    /// Since when one user follows another.
+    /// The revision since which `follower` follows `followee`; `None` if they do not.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
     pub fn edge(&self, follower: u32, followee: u32) -> Result<Option<Revision>, Error> {
-        let since = self.file.guarded(|| Ok(self.edges()?.get((follower, followee))?))?;
+        let since = self.health.guarded(|| Ok(self.edges()?.get((follower, followee))?))?;
         Ok(since.map(|since| Revision::new(since.value())))
     }
 
-    /// A fact, if it is one.
+    /// The value of the record at `key`; `None` if there is none.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn fact(&self, key: StoredKey, keep: Residency) -> Result<Option<u128>, Error> {
-        self.file.guarded(|| match keep {
-            Residency::OnDisk => facts::get(self.facts()?, key),
+    pub fn record(&self, key: StoredKey, residency: Residency) -> Result<Option<u128>, Error> {
+        self.health.guarded(|| match residency {
+            Residency::OnDisk => records::get(self.records()?, key),
             Residency::InMemory => Ok(self.resident()?.get(key)?.map(|value| value.value())),
         })
     }
 
-    /// The facts of a table about a subject at places below `before`, highest first, at most
-    /// `max`; of those that are read when they are asked for.
+    /// The records of a list (table, subject) at positions below `before`, highest first, at most
+    /// `max`. Only of tables that are [`Residency::OnDisk`].
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn facts_before(
+    pub fn records_before(
         &self,
-        about: (u8, u64),
+        list: (u8, u64),
         before: u64,
         max: usize,
     ) -> Result<Vec<(u64, u128)>, Error> {
-        self.file.guarded(|| facts::list_before(self.facts()?, about, before, max))
+        self.health.guarded(|| records::list_before(self.records()?, list, before, max))
     }
 
-    /// The facts of a table about a subject at places above `after`, lowest first, at most `max`;
-    /// of those that are read when they are asked for.
+    /// The records of a list (table, subject) at positions above `after`, lowest first, at most
+    /// `max`. Only of tables that are [`Residency::OnDisk`].
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn facts_after(
+    pub fn records_after(
         &self,
-        about: (u8, u64),
+        list: (u8, u64),
         after: u64,
         max: usize,
     ) -> Result<Vec<(u64, u128)>, Error> {
-        self.file.guarded(|| facts::list_after(self.facts()?, about, after, max))
+        self.health.guarded(|| records::list_after(self.records()?, list, after, max))
     }
 
-    /// The newest of `user`'s marks before `before`, newest first, at most `max`.
+    /// The newest marks of `user` before `before`, newest first, at most `max`.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
     pub fn newest_before(
         &self,
-        history: TimelineKind,
+        kind: TimelineKind,
         user: u32,
         before: Mark,
         max: usize,
     ) -> Result<Vec<Mark>, Error> {
-        self.file.guarded(|| {
-            let found = chains::newest_before(self.chains(history)?, user, before, max)?;
+        self.health.guarded(|| {
+            let found = chains::newest_before(self.chains(kind)?, user, before, max)?;
             found.map_or_else(|| self.without_chain(user), Ok)
         })
     }
 
-    /// The oldest of `user`'s marks after `after`, oldest first, at most `max`.
+    /// The oldest marks of `user` after `after`, oldest first, at most `max`.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
     pub fn oldest_after(
         &self,
-        history: TimelineKind,
+        kind: TimelineKind,
         user: u32,
         after: Mark,
         max: usize,
     ) -> Result<Vec<Mark>, Error> {
-        self.file.guarded(|| {
-            let found = chains::oldest_after(self.chains(history)?, user, after, max)?;
+        self.health.guarded(|| {
+            let found = chains::oldest_after(self.chains(kind)?, user, after, max)?;
             found.map_or_else(|| self.without_chain(user), Ok)
         })
     }
 
-    /// What is known of a user without a chain, who must be too new to be here.
+    /// The answer for a user without a chain: no marks for a user who is newer than the snapshot,
+    /// an error for any other.
     fn without_chain(&self, user: u32) -> Result<Vec<Mark>, redb::Error> {
         if user < self.user_count { Err(chains::broken(user)) } else { Ok(Vec::new()) }
     }
 
-    fn chains(
-        &self,
-        history: TimelineKind,
-    ) -> Result<&ReadOnlyTable<(u32, u64), u64>, redb::Error> {
-        match history {
+    fn chains(&self, kind: TimelineKind) -> Result<&ReadOnlyTable<(u32, u64), u64>, redb::Error> {
+        match kind {
             TimelineKind::Posts => self.opened(&self.posts_of, POSTS_OF),
             TimelineKind::Changes => self.opened(&self.changes_of, CHANGES_OF),
         }
@@ -154,8 +153,8 @@ impl<'a> Snapshot<'a> {
         self.opened(&self.edges, EDGES)
     }
 
-    fn facts(&self) -> Result<&ReadOnlyTable<StoredKey, Stored>, redb::Error> {
-        self.opened(&self.facts, FACTS)
+    fn records(&self) -> Result<&ReadOnlyTable<StoredKey, CheckedValue>, redb::Error> {
+        self.opened(&self.records, RECORDS)
     }
 
     fn resident(&self) -> Result<&ReadOnlyTable<StoredKey, u128>, redb::Error> {
@@ -175,7 +174,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-impl std::fmt::Debug for Snapshot<'_> {
+impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Snapshot(complete until {})", self.complete_until)
     }

@@ -1,6 +1,6 @@
-//! The index's tables: what is in them, loading all that a view needs, and adding to them.
+//! The index's tables: their definitions, loading the rows of a start, and adding rows.
 //!
-//! Every function works inside one transaction of the caller's.
+//! No function commits: a write happens in the transaction of the caller.
 
 use std::ops::Range;
 
@@ -10,59 +10,62 @@ use redb::{
 };
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
-use super::facts::{self, FACTS};
+use super::records::{self, RECORDS};
 use super::rows::{IndexContents, IndexRows, StoredEdge, StoredKey, StoredRequest};
 use crate::model::{LogTime, Mark, Revision, UserId};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Number → name.
 const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
-/// (follower, followee) → the revision at which it began.
+/// (follower, followee) → the revision of the follow.
 pub(super) const EDGES: TableDefinition<'_, (u32, u32), u64> = TableDefinition::new("edges");
 /// Author → newest mark.
 const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
-/// Revision → (upper half, lower half of the hash, nanoseconds of the log's own time).
-const REQUESTS: TableDefinition<'_, u64, (u64, u64, u64)> = TableDefinition::new("requests");
+/// Upper half and lower half of the hash, nanoseconds of the log's own time.
+type RequestValue = (u64, u64, u64);
+/// Revision of the post → its request id.
+const REQUESTS: TableDefinition<'_, u64, RequestValue> = TableDefinition::new("requests");
 
-/// The facts that are kept in memory.
+/// The records of [`Residency::InMemory`](super::Residency::InMemory).
 pub(super) const RESIDENT: TableDefinition<'_, StoredKey, u128> = TableDefinition::new("resident");
 
-/// Requests that room is made for before they are read. The number of rows is only what the file
-/// says.
+/// Requests for which memory is reserved before they are read. The number of rows is not verified
+/// by then, and may be anything.
 const REQUESTS_EXPECTED_MAX: u64 = 1 << 20;
-/// Edges in a piece of what is loaded, and as many more as its last follower has: a MiB.
-const PIECE_EDGES: usize = 64 << 10;
+/// Edges of one chunk of the loaded edges: a MiB. A chunk has as many more as its last follower
+/// has.
+const CHUNK_EDGES: usize = 64 << 10;
 
-/// The numbers in [`META`].
+/// The keys of [`META`].
 pub(super) mod key {
     /// The layout of the tables.
     pub(in super::super) const FORMAT: &str = "format";
-    /// The log that they are made from.
+    /// The id of the log that the index is built from.
     pub(in super::super) const LOG_ID: &str = "log_id";
-    /// The position that they show.
+    /// The last revision in the tables.
     pub(in super::super) const COMPLETE_UNTIL: &str = "complete_until";
-    /// A check of the event there: a restored log may have another.
+    /// A check of the event at that revision: a restored log may have another event there.
     pub(in super::super) const COMPLETE_CHECK: &str = "complete_check";
-    /// The two halves of the key that requests are hashed under.
+    /// The two halves of the hash key of request ids.
     pub(in super::super) const HASH: [&str; 2] = ["hash_key_upper", "hash_key_lower"];
-    /// The sum of the checks of [`HASH`] and of all rows that are loaded: bits do rot.
+    /// The sum of the checks of [`HASH`] and of all rows that a start loads, see [`super::check`].
     pub(in super::super) const ROWS_SUM: &str = "rows_sum";
 }
 
-/// Numbers that stand by themselves.
+/// A number in [`META`]; `None` if it is missing.
 pub(super) fn get(database: &Database, key: &str) -> Result<Option<u64>, redb::Error> {
     let meta = database.begin_read()?.open_table(META)?;
     Ok(meta.get(key)?.map(|value| value.value()))
 }
 
-/// How many users there are.
+/// The number of rows in [`USERS`].
 pub(super) fn user_count(database: &Database) -> Result<u32, redb::Error> {
     let users = database.begin_read()?.open_table(USERS)?.len()?;
     let too_many = |_| redb::Error::Corrupted(format!("it has {users} users"));
     u32::try_from(users).map_err(too_many)
 }
 
-/// Stores a number.
+/// Sets a number in [`META`].
 pub(super) fn put(
     transaction: &WriteTransaction,
     key: &str,
@@ -72,21 +75,23 @@ pub(super) fn put(
     Ok(())
 }
 
-/// Makes the tables, empty.
-pub(super) fn make(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+/// Creates the empty tables.
+pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(USERS)?;
     transaction.open_table(EDGES)?;
     transaction.open_table(NEWEST)?;
     transaction.open_table(POSTS_OF)?;
     transaction.open_table(CHANGES_OF)?;
     transaction.open_table(REQUESTS)?;
-    facts::begin(&mut transaction.open_table(FACTS)?)?;
+    records::begin(&mut transaction.open_table(RECORDS)?)?;
     transaction.open_table(RESIDENT)?;
     Ok(())
 }
 
-/// Reads all that a view is loaded from, and the sum of the checks of what was read and of
-/// `hash_key`. The rows must rise: one that does not is where nobody finds it, to change it.
+/// Reads all rows that a start loads. Gives them, and the sum of their checks and of the check of
+/// `hash_key`.
+///
+/// The keys must rise: a later write would not find a row that is out of order.
 pub(super) fn load(
     database: &Database,
     hash_key: [u64; 2],
@@ -98,7 +103,7 @@ pub(super) fn load(
         let (number, name) = row?;
         let (number, name) = (number.value(), name.value());
         sum = sum.wrapping_add(check::user(number, name));
-        // A number out of turn, or a name that is none, is found by the sum or by the count.
+        // A wrong number or an invalid name makes the sum wrong.
         if number as usize == contents.users.len()
             && let Ok(name) = UserId::parse(name)
         {
@@ -107,21 +112,21 @@ pub(super) fn load(
             sum = sum.wrapping_add(1);
         }
     }
-    let mut piece: Vec<StoredEdge> = Vec::with_capacity(PIECE_EDGES);
+    let mut chunk: Vec<StoredEdge> = Vec::with_capacity(CHUNK_EDGES);
     let mut last = None;
     for row in transaction.open_table(EDGES)?.iter()? {
         let (pair, since) = row?;
         let ((follower, followee), since) = (pair.value(), since.value());
         rising(&mut last, (follower, followee))?;
         sum = sum.wrapping_add(check::edge((follower, followee), since));
-        let of_another = piece.last().is_some_and(|edge| edge.follower != follower);
-        if piece.len() >= PIECE_EDGES && of_another {
-            contents.edges.push(std::mem::replace(&mut piece, Vec::with_capacity(PIECE_EDGES)));
+        let is_of_another = chunk.last().is_some_and(|edge| edge.follower != follower);
+        if chunk.len() >= CHUNK_EDGES && is_of_another {
+            contents.edges.push(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_EDGES)));
         }
-        piece.push(StoredEdge { follower, followee, since: Revision::new(since) });
+        chunk.push(StoredEdge { follower, followee, since: Revision::new(since) });
     }
-    if !piece.is_empty() {
-        contents.edges.push(piece);
+    if !chunk.is_empty() {
+        contents.edges.push(chunk);
     }
     let mut last = None;
     for row in transaction.open_table(NEWEST)?.iter()? {
@@ -146,13 +151,13 @@ pub(super) fn load(
         let (key, value) = row?;
         let (key, value) = (key.value(), value.value());
         rising(&mut last, key)?;
-        sum = sum.wrapping_add(check::fact(key, value));
-        contents.facts.push((key, value));
+        sum = sum.wrapping_add(check::record(key, value));
+        contents.records.push((key, value));
     }
     Ok((contents, sum))
 }
 
-/// Notes that `key` comes next, which must be beyond the last.
+/// Fails unless `key` is greater than `last`, which it replaces.
 fn rising<K: Ord>(last: &mut Option<K>, key: K) -> Result<(), redb::Error> {
     if last.as_ref().is_some_and(|last| *last >= key) {
         return Err(redb::Error::Corrupted("its rows are out of order".to_owned()));
@@ -161,12 +166,34 @@ fn rising<K: Ord>(last: &mut Option<K>, key: K) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Adds `rows`, sorted, and takes out the requests that are older than `forgotten` at the newest
-/// one's time. Changes `sum` with what is loaded.
+/// Adds `rows`, which it sorts, and removes the requests that `is_expired(time, now)` at the time
+/// of the newest one. Updates `sum` by the rows that a start loads.
 pub(super) fn add(
     transaction: &WriteTransaction,
     rows: &mut IndexRows,
-    forgotten: impl Fn(LogTime, LogTime) -> bool,
+    is_expired: impl Fn(LogTime, LogTime) -> bool,
+    sum: &mut u64,
+) -> Result<(), redb::Error> {
+    rows.posts.sort_unstable();
+    rows.changes.sort_unstable();
+    let new_users = rows.users_from..rows.next_user();
+    add_users(transaction, rows, sum)?;
+    add_edges(transaction, rows, sum)?;
+    add_to_chains(transaction.open_table(POSTS_OF)?, new_users.clone(), &rows.posts)?;
+    add_to_chains(transaction.open_table(CHANGES_OF)?, new_users, &rows.changes)?;
+    add_newest(transaction, rows, sum)?;
+    add_records(transaction, rows, sum)?;
+    let mut requests = transaction.open_table(REQUESTS)?;
+    add_requests(&mut requests, rows, sum)?;
+    match rows.requests.last() {
+        Some(newest) => remove_requests(&mut requests, |time| is_expired(time, newest.time), sum),
+        None => Ok(()),
+    }
+}
+
+fn add_users(
+    transaction: &WriteTransaction,
+    rows: &IndexRows,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
     let mut users = transaction.open_table(USERS)?;
@@ -174,7 +201,14 @@ pub(super) fn add(
         users.insert(number, name.as_str())?;
         *sum = sum.wrapping_add(check::user(number, name.as_str()));
     }
+    Ok(())
+}
 
+fn add_edges(
+    transaction: &WriteTransaction,
+    rows: &IndexRows,
+    sum: &mut u64,
+) -> Result<(), redb::Error> {
     let mut edges = transaction.open_table(EDGES)?;
     for (&pair, since) in &rows.edges {
         let before = match since {
@@ -185,12 +219,14 @@ pub(super) fn add(
         let after = since.map_or(0, |since| check::edge(pair, since.get()));
         *sum = sum.wrapping_sub(before).wrapping_add(after);
     }
+    Ok(())
+}
 
-    rows.posts.sort_unstable();
-    rows.changes.sort_unstable();
-    let new_users = rows.users_from..rows.next_user();
-    add_to_chains(transaction.open_table(POSTS_OF)?, new_users.clone(), &rows.posts)?;
-    add_to_chains(transaction.open_table(CHANGES_OF)?, new_users, &rows.changes)?;
+fn add_newest(
+    transaction: &WriteTransaction,
+    rows: &IndexRows,
+    sum: &mut u64,
+) -> Result<(), redb::Error> {
     let mut newest = transaction.open_table(NEWEST)?;
     for of_one in rows.posts.chunk_by(|a, b| a.0 == b.0) {
         let (author, mark) = of_one[of_one.len() - 1];
@@ -198,10 +234,17 @@ pub(super) fn add(
         let before = before.map_or(0, |before| check::newest(author, before.value()));
         *sum = sum.wrapping_sub(before).wrapping_add(check::newest(author, mark.number()));
     }
+    Ok(())
+}
 
-    let mut stored = transaction.open_table(FACTS)?;
-    for (&key, &value) in &rows.facts {
-        facts::put(&mut stored, key, value)?;
+fn add_records(
+    transaction: &WriteTransaction,
+    rows: &IndexRows,
+    sum: &mut u64,
+) -> Result<(), redb::Error> {
+    let mut on_disk = transaction.open_table(RECORDS)?;
+    for (&key, &value) in &rows.records {
+        records::put(&mut on_disk, key, value)?;
     }
     let mut resident = transaction.open_table(RESIDENT)?;
     for (&key, &value) in &rows.resident {
@@ -209,27 +252,39 @@ pub(super) fn add(
             Some(value) => resident.insert(key, value)?,
             None => resident.remove(key)?,
         };
-        let before = before.map_or(0, |before| check::fact(key, before.value()));
-        let after = value.map_or(0, |value| check::fact(key, value));
+        let before = before.map_or(0, |before| check::record(key, before.value()));
+        let after = value.map_or(0, |value| check::record(key, value));
         *sum = sum.wrapping_sub(before).wrapping_add(after);
     }
+    Ok(())
+}
 
-    let mut requests = transaction.open_table(REQUESTS)?;
+fn add_requests(
+    requests: &mut Table<'_, u64, RequestValue>,
+    rows: &IndexRows,
+    sum: &mut u64,
+) -> Result<(), redb::Error> {
     for request in &rows.requests {
         let (upper, lower) = ((request.hash >> 64) as u64, request.hash as u64);
         let value = (upper, lower, request.time.as_nanos());
         requests.insert(request.revision.get(), value)?;
         *sum = sum.wrapping_add(check::request(request));
     }
-    let Some(now) = rows.requests.last().map(|newest| newest.time) else {
-        return Ok(());
-    };
+    Ok(())
+}
+
+/// Removes the oldest requests up to the first that is not expired.
+fn remove_requests(
+    requests: &mut Table<'_, u64, RequestValue>,
+    is_expired: impl Fn(LogTime) -> bool,
+    sum: &mut u64,
+) -> Result<(), redb::Error> {
     loop {
         let oldest = requests
             .first()?
             .map(|(revision, value)| self::request(revision.value(), value.value()));
         match oldest {
-            Some(oldest) if forgotten(oldest.time, now) => {
+            Some(oldest) if is_expired(oldest.time) => {
                 if requests.remove(oldest.revision.get())?.is_none() {
                     let what = format!("request {} is not found again", oldest.revision);
                     return Err(redb::Error::Corrupted(what));
@@ -241,7 +296,7 @@ pub(super) fn add(
     }
 }
 
-/// Appends `sorted` marks, and begins the chains of `new_users`.
+/// Begins the chains of `new_users`, and appends `sorted` marks.
 fn add_to_chains(
     mut table: Table<'_, (u32, u64), u64>,
     new_users: Range<u32>,
@@ -256,7 +311,7 @@ fn add_to_chains(
     Ok(())
 }
 
-fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> StoredRequest {
+fn request(revision: u64, (upper, lower, nanos): RequestValue) -> StoredRequest {
     StoredRequest {
         revision: Revision::new(revision),
         hash: u128::from(upper) << 64 | u128::from(lower),
@@ -264,8 +319,8 @@ fn request(revision: u64, (upper, lower, nanos): (u64, u64, u64)) -> StoredReque
     }
 }
 
-/// Checks of rows, which are added up: a sum is the same in any order, and can be changed by what
-/// changes.
+/// Checks of rows, to be added up. A sum does not depend on the order of the rows, and is updated
+/// by the rows that change. It finds rotten bits, and never says in which row.
 pub(super) mod check {
     use super::{StoredKey, StoredRequest};
 
@@ -281,17 +336,21 @@ pub(super) mod check {
         mix(mix(3, u64::from(author)), mark)
     }
 
-    pub(super) fn fact((table, subject, place): StoredKey, value: u128) -> u64 {
-        let key = mix(mix(mix(5, u64::from(table)), subject), place);
+    pub(super) fn record((table, subject, position): StoredKey, value: u128) -> u64 {
+        let key = mix(mix(mix(5, u64::from(table)), subject), position);
         mix(mix(key, (value >> 64) as u64), value as u64)
     }
 
-    /// Of a row that comes right after that of `previous`. Not for a sum.
-    pub(in super::super) fn chained_fact(previous: StoredKey, key: StoredKey, value: u128) -> u64 {
-        mix(fact(previous, 6), fact(key, value))
+    /// The check of a record that follows the row of `previous`. Never part of a sum.
+    pub(in super::super) fn chained_record(
+        previous: StoredKey,
+        key: StoredKey,
+        value: u128,
+    ) -> u64 {
+        mix(record(previous, 6), record(key, value))
     }
 
-    /// Of a mark of a user's that comes right after another. Not for a sum.
+    /// The check of a user's mark that follows another. Never part of a sum.
     pub(in super::super) fn chained_mark(user: u32, previous: u64, mark: u64) -> u64 {
         mix(mix(mix(7, u64::from(user)), previous), mark)
     }
@@ -305,7 +364,7 @@ pub(super) mod check {
         mix(mix(mix(4, request.revision.get()), hash), request.time.as_nanos())
     }
 
-    /// Two numbers as one in which each bit of both counts.
+    /// Mixes two numbers into one that depends on every bit of both.
     fn mix(a: u64, b: u64) -> u64 {
         let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15)
             .wrapping_mul(u128::from(b ^ 0xd1b5_4a32_d192_ed03));

@@ -1,15 +1,15 @@
-//! Writing the log anew without what deleted posts said.
+//! Compaction: the log is copied without the content of deleted posts, and the copy replaces it.
 //!
 //! ```text
-//!   log.redb ──────────── appends and reads go on ───────────┬─ waits ─┐
-//!      │ a part  │ a part  │                                 │ the rest│
-//!      ▼         ▼         ▼                                 ▼         ▼ renamed over it
-//!   log.redb.compacted ──────────────────────────────────────────────▶ log.redb
+//!   log.redb ─────────── appends and reads continue ────────────┬─ appends wait ─┐
+//!      │ a chunk  │ a chunk  │ a chunk                          │ the last chunk │
+//!      ▼          ▼          ▼                                  ▼                ▼ renamed
+//!   log.redb.compacted ────────────────────────────────────────────────────────▶ log.redb
 //! ```
 //!
-//! redb writes what it changes to other pages, and leaves the old ones as they are until they are
-//! needed. So the only sure way to be rid of bytes is a file that never had them. Up to the rename
-//! nothing has happened to the log, whatever went wrong; after it nothing is left of the old file.
+//! redb writes changes to new pages and keeps the bytes of the old ones until it reuses them. Only
+//! a file that never had some bytes surely lacks them. The log itself is never changed: before the
+//! rename a failure leaves it as it was, and after the rename the old file is gone.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -23,25 +23,26 @@ use crate::storage::error::Error;
 use crate::storage::log::{EraseOutcome, Erasure, Log, codec};
 use crate::storage::redb_file::{OpenFile, guarded, storage};
 
-/// Most events of one transaction: after each a stop is heeded, and others get at the disk.
-const EVENTS_MAX: u64 = 4_096;
-/// Bytes after which a transaction ends: posts with many attachments are long.
-const BYTES_MAX: usize = 4 << 20;
-/// How often is looked whether the last read of the old file is over.
-const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+/// Most events of one transaction. Between transactions a stop is noticed, and appends get their
+/// turn at the disk.
+const TRANSACTION_EVENTS_MAX: u64 = 4_096;
+/// A transaction ends once its records have so many bytes: posts with many attachments are long.
+const TRANSACTION_BYTES_MAX: usize = 4 << 20;
+/// Time between two checks whether the last read of the old file has ended.
+const RELEASE_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The file that is being written.
-struct Copy {
+/// The copy that a compaction writes.
+struct CompactedLog {
     database: Database,
-    /// The revision copied last.
+    /// The last revision in it.
     until: u64,
 }
 
-impl Copy {
-    /// Adds `records`, and at last what else is in the file.
+impl CompactedLog {
+    /// Adds the next `records`; the last transaction adds `meta` too.
     fn add(&mut self, records: &[Vec<u8>], meta: &[(&str, u64)]) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
-        // Only the last transaction is ever found by an opening.
+        // Only the last transaction is ever opened: an unfinished copy is removed.
         transaction.set_quick_repair(!meta.is_empty());
         {
             let mut log = transaction.open_table(LOG)?;
@@ -59,34 +60,36 @@ impl Copy {
 }
 
 impl LocalLog {
-    pub(super) fn write_anew(
+    /// See [`Log::erase`].
+    pub(super) fn compact(
         &self,
         erasure: &Erasure,
         go_on: &dyn Fn() -> bool,
     ) -> Result<EraseOutcome, Error> {
-        let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
         match guarded(&self.file, || self.copy_most(erasure, go_on)) {
             Ok(Some(copy)) => self.exchange(copy, erasure),
-            Ok(None) => Ok(self.left_as_it_was(EraseOutcome::Abandoned)),
-            Err(error) => Ok(self.left_as_it_was(EraseOutcome::Postponed(error))),
+            Ok(None) => Ok(self.discard_copy(EraseOutcome::Abandoned)),
+            Err(error) => Ok(self.discard_copy(EraseOutcome::Postponed(error))),
         }
     }
 
-    /// Copies all but what is appended during the last part. `None` if it is not to go on.
+    /// Copies all events except those that are appended during the last chunk. `None` once `go_on`
+    /// is false.
     fn copy_most(
         &self,
         erasure: &Erasure,
         go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<Copy>, Error> {
-        let mut copy = Copy { database: self.place.make_copy()?, until: 0 };
+    ) -> Result<Option<CompactedLog>, Error> {
+        let mut copy = CompactedLog { database: self.files.make_copy()?, until: 0 };
         loop {
             if !go_on() {
                 return Ok(None);
             }
-            self.place.check_room()?;
+            self.files.check_room()?;
             let head = self.head().get();
-            let end = head.min(copy.until.saturating_add(EVENTS_MAX));
-            let records = self.records(copy.until, end, erasure, BYTES_MAX)?;
+            let end = head.min(copy.until.saturating_add(TRANSACTION_EVENTS_MAX));
+            let records = self.records(copy.until, end, erasure, TRANSACTION_BYTES_MAX)?;
             self.add(&mut copy, &records, &[])?;
             if copy.until == head {
                 return Ok(Some(copy));
@@ -94,8 +97,8 @@ impl LocalLog {
         }
     }
 
-    /// Copies what was appended since, and all else that is in the file.
-    fn complete(&self, copy: &mut Copy, erasure: &Erasure) -> Result<(), Error> {
+    /// Copies the events that were appended since, and the table `meta`.
+    fn complete(&self, copy: &mut CompactedLog, erasure: &Erasure) -> Result<(), Error> {
         let head = self.head().get();
         let rest = self.records(copy.until, head, erasure, usize::MAX)?;
         let erased_until = self.erased_until_after(erasure);
@@ -111,12 +114,17 @@ impl LocalLog {
         erasure.until.min(self.head()).max(self.erased_until())
     }
 
-    fn add(&self, copy: &mut Copy, records: &[Vec<u8>], meta: &[(&str, u64)]) -> Result<(), Error> {
-        copy.add(records, meta).map_err(|error| storage(self.place.copy_name(), error))
+    fn add(
+        &self,
+        copy: &mut CompactedLog,
+        records: &[Vec<u8>],
+        meta: &[(&str, u64)],
+    ) -> Result<(), Error> {
+        copy.add(records, meta).map_err(|error| storage(self.files.copy_name(), error))
     }
 
-    /// Copies the rest while nobody appends, and puts the copy in the log's place.
-    fn exchange(&self, mut copy: Copy, erasure: &Erasure) -> Result<EraseOutcome, Error> {
+    /// Copies the last events while appends wait, and makes the copy the current file.
+    fn exchange(&self, mut copy: CompactedLog, erasure: &Erasure) -> Result<EraseOutcome, Error> {
         let mut writer = self.writer();
         let outcome = if writer.closed {
             Some(EraseOutcome::Abandoned)
@@ -126,10 +134,11 @@ impl LocalLog {
         };
         if let Some(outcome) = outcome {
             drop(copy);
-            return Ok(self.left_as_it_was(outcome));
+            return Ok(self.discard_copy(outcome));
         }
-        if let Err(error) = self.place.exchange() {
-            // What would be appended now could be in the one that is not found later.
+        debug_assert_eq!(copy.until, self.head().get(), "the copy has every event");
+        if let Err(error) = self.files.exchange() {
+            // The next opening may find either file: an append to one of them could be lost.
             writer.close();
             return Err(error);
         }
@@ -143,8 +152,8 @@ impl LocalLog {
         Ok(EraseOutcome::Done)
     }
 
-    /// The records that the copy gets after the first `copied`, none beyond `end`, and none more
-    /// once they have `bytes_max`.
+    /// The records of the copy after revision `copied` and up to `end`, or fewer once they have
+    /// `bytes_max`.
     fn records(
         &self,
         copied: u64,
@@ -162,9 +171,10 @@ impl LocalLog {
                 else {
                     return Err(gap(&self.file, expected));
                 };
-                let left = self.left_of(Revision::new(expected), record.value(), erasure)?;
-                bytes += left.len();
-                records.push(left);
+                let record =
+                    self.compacted_record(Revision::new(expected), record.value(), erasure)?;
+                bytes += record.len();
+                records.push(record);
                 if bytes >= bytes_max {
                     break;
                 }
@@ -173,9 +183,9 @@ impl LocalLog {
         })
     }
 
-    /// What is left of `record`: all of it, once it was seen to be whole, unless it is of a post
-    /// that is erased.
-    fn left_of(
+    /// The record of `revision` in the copy: without content if its post is erased, else `record`,
+    /// whose checksum is verified.
+    fn compacted_record(
         &self,
         revision: Revision,
         record: &[u8],
@@ -187,28 +197,28 @@ impl LocalLog {
                 Err(what) => Err(Error::Damaged { file: self.file.clone(), what }),
             };
         }
-        let mut left = Vec::new();
-        codec::encode(revision, &self.decode(revision.get(), record)?.erased(), &mut left);
-        Ok(left)
+        let mut erased = Vec::new();
+        codec::encode(revision, &self.decode(revision.get(), record)?.erased(), &mut erased);
+        Ok(erased)
     }
 
-    /// Removes the copy. If that fails the next start does it.
-    fn left_as_it_was(&self, outcome: EraseOutcome) -> EraseOutcome {
-        if let Err(error) = self.place.remove_copy() {
-            tracing::warn!(%error, "an unfinished copy of the log is left");
+    /// Removes the copy; if that fails the next start does.
+    fn discard_copy(&self, outcome: EraseOutcome) -> EraseOutcome {
+        if let Err(error) = self.files.remove_copy() {
+            tracing::warn!(%error, "an unfinished copy of the log cannot be removed");
         }
         outcome
     }
 
-    /// Waits for the reads that began before the exchange, so that the storage of the old file is
-    /// given back. What its closing writes is of no use to anybody.
+    /// Waits for the reads that began before the exchange, and closes the old file, which frees its
+    /// space on the disk.
     fn release(&self, mut old: Arc<OpenFile>) {
         loop {
             match Arc::try_unwrap(old) {
                 Ok(file) => return drop(file),
                 Err(shared) => old = shared,
             }
-            std::thread::sleep(LOOK_INTERVAL);
+            std::thread::sleep(RELEASE_POLL_INTERVAL);
         }
     }
 }

@@ -2,19 +2,19 @@
 //!
 //! ```text
 //!   data folder
-//!   ├── lock           held while a process has the folder; names that process
-//!   ├── log.redb.new, log.redb.compacted    made under another name, renamed once they are whole
+//!   ├── lock           locked by the process that uses the folder; names that process
+//!   ├── log.redb.new, log.redb.compacted    renamed to log.redb when they are complete
 //!   ├── log.redb
 //!   │   ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
 //!   │   └── meta   "format" ──▶ 2,  "log_id" ──▶ random,  "erased_until" ──▶ revision
-//!   └── index.redb     made from the log (see index/), and rebuilt when it does not fit
+//!   └── index.redb     derived from the log, see index/
 //! ```
 //!
-//! A batch is one transaction with one flush to the disk. After a failed write or flush nothing is
-//! tried again: what the disk holds is then known only by opening it anew.
+//! A batch is one transaction with one flush to the disk. A failed write or flush is never retried:
+//! only opening the file again shows what is on the disk.
 
 mod compaction;
-mod place;
+mod files;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,12 +23,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
-pub use super::local::place::Files;
-use super::local::place::{Folder, Place, Shelf};
+pub use super::local::files::StorageFiles;
+use super::local::files::{CustomLogFiles, LogFiles, LogFolder};
 
+use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
 use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, codec};
-use super::reading::assert_may_read;
 use super::redb_file::{OpenFile, guarded, random, storage};
 use crate::model::{Event, LogId, Revision};
 
@@ -37,54 +37,56 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FORMAT_KEY: &str = "format";
 const LOG_ID_KEY: &str = "log_id";
 const ERASED_UNTIL_KEY: &str = "erased_until";
-/// Records say who is notified of a mention.
+/// The records name the users that a mention notifies.
 const FORMAT: u64 = 2;
-/// Records did not say that yet: it is read from their texts. They are kept as they are.
+/// The records do not name those users: `old_mentions.rs` finds them in the texts. Such records
+/// stay as they are after the upgrade.
 const FORMAT_BEFORE: u64 = 1;
 
-/// How a [`LocalLog`] is opened.
+/// Options of a [`LocalLog`] and of an [`Index`](crate::storage::Index).
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct StorageOptions {
     /// Memory for pages of the file.
     pub cache_bytes: usize,
-    /// Free disk space below which appends are refused.
+    /// Free disk space below which appends are refused. The index keeps twice as much free.
     pub disk_free_bytes_min: u64,
 }
 
 /// A log in a folder of this machine.
 #[derive(Debug)]
 pub struct LocalLog {
-    /// The file in use. Whoever reads has a share, and may still have one in the file before.
+    /// The current file. After a compaction some reads may still share the file before it.
     database: RwLock<Arc<OpenFile>>,
-    place: Box<dyn Place>,
-    /// The name of the file in use, for errors.
+    files: Box<dyn LogFiles>,
+    /// The path of the current file, for errors.
     file: PathBuf,
     id: LogId,
     head: AtomicU64,
     erased_until: AtomicU64,
-    writer: Mutex<Writer>,
-    /// Held while the log is written anew.
-    copying: Mutex<()>,
+    writer: Mutex<LogWriter>,
+    /// Held during a compaction.
+    compacting: Mutex<()>,
 }
 
-/// What only one append at a time may touch.
+/// The state of the one writer.
 #[derive(Debug, Default)]
-struct Writer {
+struct LogWriter {
     closed: bool,
+    /// The buffer for a record.
     record: Vec<u8>,
     followers: Vec<SyncSender<Arc<Batch>>>,
 }
 
-/// What a file can have in it that was not damaged.
+/// The content of a file without damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    /// A log was begun under another name, before the file got its own.
+enum ExpectedContent {
+    /// A log: the file got its name only after the log was created in it.
     Log,
-    /// A power cut may have come before a log was begun.
+    /// A log or nothing: a power cut may have come before the log was created.
     LogOrNothing,
 }
 
-impl Writer {
+impl LogWriter {
     fn close(&mut self) {
         self.closed = true;
         self.followers.clear();
@@ -92,18 +94,19 @@ impl Writer {
 }
 
 impl LocalLog {
-    /// Opens the log in `dir`, making both if they are not there.
+    /// Opens the log in `dir`. Creates the folder and the log if they do not exist.
     ///
     /// # Errors
-    /// The folder is in use, of another format, damaged, or cannot be read or written.
+    /// The folder is in use, or the log is missing, damaged, of another format, or cannot be read
+    /// or written.
     ///
     /// # Examples
     /// ```
     /// use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
-    /// use whimbrel::storage::{Error, LocalLog, Log, Options};
+    /// use whimbrel::storage::{Error, LocalLog, Log, StorageOptions};
     ///
     /// let folder = tempfile::tempdir()?;
-    /// let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    /// let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     /// let log = LocalLog::open(folder.path(), options)?;
     ///
     /// let change = Change::Follow {
@@ -126,56 +129,60 @@ impl LocalLog {
     /// assert_eq!(log.read(Revision::ZERO, 10)?[0].event, event);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open(dir: &Path, options: Options) -> Result<Self, Error> {
-        let folder = Folder::take(dir, options)?;
+    pub fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
+        let folder = LogFolder::open(dir, options)?;
         let file = folder.file().to_owned();
         guarded(&file, || {
             let begin = |new: &Database, name: &Path| {
                 begin(new).map(drop).map_err(|error| storage(name, error))
             };
-            let database = folder.open(begin)?;
-            Self::prepare(database, &file, Box::new(folder), Content::Log)
+            let database = folder.open_file(begin)?;
+            Self::prepare(database, &file, Box::new(folder), ExpectedContent::Log)
         })
     }
 
-    /// Opens a log on storage of the caller's, which is told apart in errors by `name`. Without a
-    /// folder there is no lock and no look at free space.
+    /// Opens a log in storage that the caller provides; errors call it `name`. Nothing is locked,
+    /// and free space is not checked.
     ///
     /// # Errors
     /// As [`LocalLog::open`].
-    pub fn on_storage(files: impl Files, name: &str, options: Options) -> Result<Self, Error> {
-        let shelf = Shelf::new(files, name, options);
-        let file = shelf.file().to_owned();
+    pub fn with_files(
+        files: impl StorageFiles,
+        name: &str,
+        options: StorageOptions,
+    ) -> Result<Self, Error> {
+        let files = CustomLogFiles::new(files, name, options);
+        let file = files.file().to_owned();
         guarded(&file, || {
-            Self::prepare(shelf.open()?, &file, Box::new(shelf), Content::LogOrNothing)
+            Self::prepare(files.open_file()?, &file, Box::new(files), ExpectedContent::LogOrNothing)
         })
     }
 
     fn prepare(
         database: Database,
         file: &Path,
-        place: Box<dyn Place>,
-        content: Content,
+        files: Box<dyn LogFiles>,
+        content: ExpectedContent,
     ) -> Result<Self, Error> {
         let database = OpenFile::new(database);
         let read = || Ok((identity(&database, file, content)?, continuous_head(&database, file)?));
         let ((id, erased_until), head) = read().inspect_err(|_| database.found_damaged())?;
         Ok(Self {
             database: RwLock::new(Arc::new(database)),
-            place,
+            files,
             file: file.to_owned(),
             id,
             head: AtomicU64::new(head),
             erased_until: AtomicU64::new(erased_until),
             writer: Mutex::default(),
-            copying: Mutex::default(),
+            compacting: Mutex::default(),
         })
     }
 
     fn commit(&self, first: u64, events: &[Event], record: &mut Vec<u8>) -> Result<(), Error> {
         let database = self.database();
         let mut transaction = database.begin_write().map_err(|error| storage(&self.file, error))?;
-        // Opening after a crash then takes the same time at any size of the file.
+        // With it, opening after a crash takes the same time at any size of the file.
         transaction.set_quick_repair(true);
         {
             let mut log =
@@ -198,7 +205,7 @@ impl LocalLog {
         &self,
         read: impl FnOnce(redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        assert_may_read();
+        assert_disk_reads_allowed();
         let database = self.database();
         let read = guarded(&self.file, || {
             let transaction = database.begin_read().map_err(|error| storage(&self.file, error))?;
@@ -211,14 +218,13 @@ impl LocalLog {
         read
     }
 
-    /// The file in use.
+    /// The current file.
     fn database(&self) -> Arc<OpenFile> {
         Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A panic while appending ends the process, so the state behind a poisoned lock is read
-        // only on the way out.
+    fn writer(&self) -> MutexGuard<'_, LogWriter> {
+        // A panic during an append ends the process: a poisoned lock is taken only while it stops.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -238,6 +244,7 @@ impl Log for LocalLog {
     }
 
     fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
+        debug_assert!(!events.is_empty(), "a batch has an event");
         let mut writer = self.writer();
         let head = self.head();
         if writer.closed {
@@ -246,11 +253,11 @@ impl Log for LocalLog {
         if head != after {
             return Err(Error::HeadMoved { head });
         }
-        self.place.check_room()?;
+        self.files.check_room()?;
         let first = head.next();
         self.commit(first.get(), &events, &mut writer.record)?;
-        // Before anybody hears of it: what is in a file that is gone will be gone.
-        self.place.check()?;
+        // Before anything is acknowledged or delivered: events in a removed file are lost.
+        self.files.check()?;
         self.head.store(head.get() + events.len() as u64, Ordering::Release);
 
         let batch = Arc::new(Batch { first, events });
@@ -263,7 +270,7 @@ impl Log for LocalLog {
     }
 
     fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
-        // Read first: the table has all up to it by then.
+        // Read before the table is opened: the table has every event up to it.
         let head = self.head();
         self.with_table(|table| {
             let event = |&revision: &Revision| {
@@ -285,7 +292,7 @@ impl Log for LocalLog {
         let Some(first) = after.get().checked_add(1) else {
             return Ok(Vec::new());
         };
-        // Read first: the table has all up to it by then.
+        // Read before the table is opened: the table has every event up to it.
         let head = self.head().get();
         self.with_table(|table| {
             let range = table.range(first..).map_err(|error| storage(&self.file, error))?;
@@ -299,7 +306,7 @@ impl Log for LocalLog {
                 entries.push(LogEntry { revision: Revision::new(expected), event });
             }
             let next = first.saturating_add(entries.len() as u64);
-            // The end of what is found is no proof that this is the log's.
+            // A range that ends before the head is damage.
             if entries.len() < events_max && next <= head {
                 return Err(gap(&self.file, next));
             }
@@ -309,7 +316,7 @@ impl Log for LocalLog {
 
     fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
         let (sender, receiver) = sync_channel(batches_max);
-        // Under the writer's lock no batch is between the head and the followers.
+        // The writer's lock: no append is between the head and the followers.
         let mut writer = self.writer();
         if !writer.closed {
             writer.followers.push(sender);
@@ -318,7 +325,7 @@ impl Log for LocalLog {
     }
 
     fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<EraseOutcome, Error> {
-        self.write_anew(erasure, go_on)
+        self.compact(erasure, go_on)
     }
 
     fn erased_until(&self) -> Revision {
@@ -326,7 +333,7 @@ impl Log for LocalLog {
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.place.check()
+        self.files.check()
     }
 
     fn close(&self) {
@@ -334,9 +341,13 @@ impl Log for LocalLog {
     }
 }
 
-/// Reads the log's id, or gives it one if it is new; and up to where posts were erased. Nothing is
-/// written unless it has to be: a disk that is full can still be read.
-fn identity(database: &Database, file: &Path, content: Content) -> Result<(LogId, u64), Error> {
+/// Reads the log's id and `erased_until`; creates the log in an empty file. Writes only for a new
+/// log or an upgrade, so that a log on a full disk can be read.
+fn identity(
+    database: &Database,
+    file: &Path,
+    content: ExpectedContent,
+) -> Result<(LogId, u64), Error> {
     let read = || -> Result<Option<[Option<u64>; 3]>, redb::Error> {
         let transaction = database.begin_read()?;
         if transaction.list_tables()?.next().is_none() {
@@ -347,18 +358,18 @@ fn identity(database: &Database, file: &Path, content: Content) -> Result<(LogId
         Ok(Some([stored(FORMAT_KEY)?, stored(LOG_ID_KEY)?, stored(ERASED_UNTIL_KEY)?]))
     };
     match read().map_err(|error| storage(file, error))? {
-        None if content == Content::LogOrNothing => {
+        None if content == ExpectedContent::LogOrNothing => {
             begin(database).map_err(|error| storage(file, error))
         }
         None => {
-            let what = "it has none of a log's tables".to_owned();
+            let what = "it has no table of a log".to_owned();
             Err(Error::Damaged { file: file.to_owned(), what })
         }
         Some([Some(FORMAT_BEFORE), Some(id), erased_until]) => {
             upgrade(database).map_err(|error| storage(file, error))?;
             Ok((LogId::new(id), erased_until.unwrap_or_default()))
         }
-        // Another version's file is left as it is.
+        // A file of another version is never changed.
         Some([Some(found), ..]) if found != FORMAT => {
             Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT })
         }
@@ -366,13 +377,13 @@ fn identity(database: &Database, file: &Path, content: Content) -> Result<(LogId
             Ok((LogId::new(id), erased_until.unwrap_or_default()))
         }
         Some(_) => {
-            let what = "it does not say which log it is".to_owned();
+            let what = "it has no log id".to_owned();
             Err(Error::Damaged { file: file.to_owned(), what })
         }
     }
 }
 
-/// What is appended from now on is not for the version before.
+/// Sets the format to [`FORMAT`]: the version before cannot read the next appends.
 fn upgrade(database: &Database) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
@@ -380,7 +391,7 @@ fn upgrade(database: &Database) -> Result<(), redb::Error> {
     Ok(transaction.commit()?)
 }
 
-/// Begins a log.
+/// Creates an empty log. Gives its id and `erased_until`.
 fn begin(database: &Database) -> Result<(LogId, u64), redb::Error> {
     let id = random();
     let mut transaction = database.begin_write()?;
@@ -396,7 +407,7 @@ fn begin(database: &Database) -> Result<(LogId, u64), redb::Error> {
     Ok((LogId::new(id), 0))
 }
 
-/// The newest revision, after a look that none is missing below it.
+/// The newest revision. Fails if a revision below it is missing.
 fn continuous_head(database: &Database, file: &Path) -> Result<u64, Error> {
     let read = || -> Result<(u64, u64, u64), redb::Error> {
         let table = database.begin_read()?.open_table(LOG)?;

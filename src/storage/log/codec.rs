@@ -1,83 +1,83 @@
-//! Events as bytes.
+//! Records: the bytes of an event in the log.
 //!
 //! ```text
-//!   ┌──────────────┬───────────────────────────────┐
-//!   │ CRC-32 (4 B) │ Record, in Protobuf's encoding │
-//!   └──────────────┴───────────────────────────────┘
+//!   ┌──────────────┬─────────────────────────────────────┐
+//!   │ CRC-32 (4 B) │ EventRecord, in Protobuf's encoding │
+//!   └──────────────┴─────────────────────────────────────┘
+//!     little-endian, over the revision (8 B, little-endian) and the EventRecord
 //! ```
 //!
-//! The check covers the revision too, so that a record that is whole but in the wrong place is
-//! seen. Fields are only ever added; a field's number keeps its meaning for ever.
+//! The checksum covers the revision, so that a valid record at a wrong revision is found. Fields
+//! are only ever added, and a field's number never changes its meaning.
 
 use prost::Message;
 
-use super::facet_codec::{self, Marked};
+use super::facet_codec::{self, FacetsRecord};
 use super::old_mentions;
 use crate::model::{
     Attachment, Change, Content, Event, Facets, Lang, LogTime, PostId, PostRef, PostText, ReplyTo,
-    RequestId, Revision, Severed, Timestamp, UserId,
+    RequestId, Revision, SeveredFollows, Timestamp, UserId,
 };
 
 const CHECK_BYTES: usize = 4;
 
 #[derive(Clone, PartialEq, Message)]
-struct Record {
+struct EventRecord {
     #[prost(fixed64, tag = "1")]
     time_nanos: u64,
-    #[prost(oneof = "RecordChange", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
-    change: Option<RecordChange>,
-    /// How much the clock was ahead of the log's own time, of which older records say nothing: there
-    /// it was the clock's.
+    #[prost(oneof = "ChangeRecord", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
+    change: Option<ChangeRecord>,
+    /// The clock's time less the log's own time. Missing in older records, where both are the same.
     #[prost(sint64, tag = "16")]
     clock_ahead_nanos: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum RecordChange {
+enum ChangeRecord {
     #[prost(message, tag = "2")]
-    Follow(Edge),
+    Follow(FollowRecord),
     #[prost(message, tag = "3")]
-    Unfollow(Edge),
+    Unfollow(FollowRecord),
     #[prost(message, tag = "4")]
-    Publish(Publish),
-    /// What is left of a post: author, references, request id.
+    Publish(PublishRecord),
+    /// An erased post: author, references and request id.
     #[prost(message, tag = "5")]
-    Erased(Publish),
+    Erased(PublishRecord),
     #[prost(message, tag = "6")]
-    Delete(Delete),
+    Delete(DeleteRecord),
     #[prost(message, tag = "7")]
-    Like(Reaction),
+    Like(ReactionRecord),
     #[prost(message, tag = "8")]
-    Unlike(Reaction),
+    Unlike(ReactionRecord),
     #[prost(message, tag = "9")]
-    Repost(Reaction),
+    Repost(ReactionRecord),
     #[prost(message, tag = "10")]
-    Unrepost(Reaction),
+    Unrepost(ReactionRecord),
     #[prost(message, tag = "11")]
-    Block(Block),
+    Block(BlockRecord),
     #[prost(message, tag = "12")]
-    Unblock(Block),
+    Unblock(BlockRecord),
     #[prost(message, tag = "13")]
-    Mute(Mute),
+    Mute(MuteRecord),
     #[prost(message, tag = "14")]
-    Unmute(Mute),
+    Unmute(MuteRecord),
     #[prost(message, tag = "15")]
-    See(See),
+    See(SeenRecord),
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Edge {
+struct FollowRecord {
     #[prost(string, tag = "1")]
     follower: String,
     #[prost(string, tag = "2")]
     followee: String,
-    /// The follow that an unfollow ends; 0 if that was not kept.
+    /// Revision of the follow that an unfollow ends; 0 in older records.
     #[prost(uint64, tag = "3")]
     since: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Publish {
+struct PublishRecord {
     #[prost(string, tag = "1")]
     author: String,
     #[prost(string, tag = "2")]
@@ -85,23 +85,23 @@ struct Publish {
     #[prost(string, tag = "3")]
     request_id: String,
     #[prost(message, optional, tag = "4")]
-    parent: Option<Post>,
-    /// Left out where it is the parent.
+    parent: Option<PostRecord>,
+    /// Missing if it is the parent.
     #[prost(message, optional, tag = "5")]
-    root: Option<Post>,
+    root: Option<PostRecord>,
     #[prost(message, optional, tag = "6")]
-    quote: Option<Post>,
+    quote: Option<PostRecord>,
     #[prost(message, repeated, tag = "7")]
-    attachments: Vec<Attached>,
+    attachments: Vec<AttachmentRecord>,
     #[prost(string, repeated, tag = "8")]
     langs: Vec<String>,
     /// Missing from records of the first format, and from those of erased posts.
     #[prost(message, optional, tag = "9")]
-    marked: Option<Marked>,
+    facets: Option<FacetsRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Post {
+struct PostRecord {
     #[prost(uint64, tag = "1")]
     revision: u64,
     #[prost(string, tag = "2")]
@@ -109,7 +109,7 @@ struct Post {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Attached {
+struct AttachmentRecord {
     #[prost(string, tag = "1")]
     uri: String,
     #[prost(string, tag = "2")]
@@ -119,9 +119,9 @@ struct Attached {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Delete {
+struct DeleteRecord {
     #[prost(message, optional, tag = "1")]
-    post: Option<Post>,
+    post: Option<PostRecord>,
     /// 0 for none, as no post has that revision.
     #[prost(uint64, tag = "2")]
     reply_to: u64,
@@ -133,18 +133,18 @@ struct Delete {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Reaction {
+struct ReactionRecord {
     #[prost(string, tag = "1")]
     user: String,
     #[prost(message, optional, tag = "2")]
-    post: Option<Post>,
-    /// The like or repost that this ends; 0 if that was not kept.
+    post: Option<PostRecord>,
+    /// Revision of the like or repost that this ends; 0 in older records.
     #[prost(uint64, tag = "3")]
     since: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Block {
+struct BlockRecord {
     #[prost(string, tag = "1")]
     blocker: String,
     #[prost(string, tag = "2")]
@@ -156,7 +156,7 @@ struct Block {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Mute {
+struct MuteRecord {
     #[prost(string, tag = "1")]
     muter: String,
     #[prost(string, tag = "2")]
@@ -166,7 +166,7 @@ struct Mute {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct See {
+struct SeenRecord {
     #[prost(string, tag = "1")]
     user: String,
     #[prost(uint64, tag = "2")]
@@ -176,25 +176,25 @@ struct See {
 /// Writes `event` as the record of `revision` to `bytes`, which it clears first.
 pub(in crate::storage) fn encode(revision: Revision, event: &Event, bytes: &mut Vec<u8>) {
     let time_nanos = event.time.as_nanos();
-    // Both wrap, so that every pair of moments is kept.
+    // Wraps, as its inverse in `decode` does, so that every pair of times is kept.
     let clock_ahead_nanos = time_nanos.wrapping_sub(event.log_time.as_nanos()).cast_signed();
-    let record = Record { time_nanos, change: Some(to_record(event)), clock_ahead_nanos };
+    let record = EventRecord { time_nanos, change: Some(to_record(event)), clock_ahead_nanos };
     bytes.clear();
     bytes.resize(CHECK_BYTES, 0);
-    // Writing to a Vec cannot run out of room.
+    // A Vec grows as needed, so encoding into it does not fail.
     let _ = record.encode(bytes);
     let check = check(revision, &bytes[CHECK_BYTES..]).to_le_bytes();
     bytes[..CHECK_BYTES].copy_from_slice(&check);
 }
 
-/// Reads the record of `revision`.
+/// Decodes the record of `revision`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of the damage.
 pub(in crate::storage) fn decode(revision: Revision, bytes: &[u8]) -> Result<Event, String> {
     let damaged = |what: &str| damaged(revision, what);
     let record = checked(revision, bytes)?;
-    let record = Record::decode(record).map_err(|error| damaged(&error.to_string()))?;
+    let record = EventRecord::decode(record).map_err(|error| damaged(&error.to_string()))?;
     let change = record
         .change
         .and_then(from_record)
@@ -204,20 +204,23 @@ pub(in crate::storage) fn decode(revision: Revision, bytes: &[u8]) -> Result<Eve
     Ok(Event { time, log_time: LogTime::from_nanos(log_nanos), change })
 }
 
-/// Fails as [`decode`] does if the record of `revision` is not what was written, without making an
-/// event of it.
+/// Verifies the checksum of the record of `revision`, without decoding it.
+///
+/// # Errors
+/// As [`decode`].
 pub(in crate::storage) fn verify(revision: Revision, bytes: &[u8]) -> Result<(), String> {
     checked(revision, bytes).map(|_| ())
 }
 
-/// Tells `event` at `revision` from others that could stand there. EraseOutcome it does not change that.
+/// A check of `event` at `revision`: another event there most likely has another. The same before
+/// and after the post of `event` is erased.
 pub(in crate::storage) fn check_of(revision: Revision, event: &Event) -> u64 {
     let mut bytes = Vec::new();
     encode(revision, &event.clone().erased(), &mut bytes);
     u64::from(crc32fast::hash(&bytes)) << 32 | event.time.as_nanos() & u64::from(u32::MAX)
 }
 
-/// The record of `revision` without its check, which it passes.
+/// The record of `revision` without its checksum, which is verified.
 fn checked(revision: Revision, bytes: &[u8]) -> Result<&[u8], String> {
     let (stored_check, record) = bytes
         .split_first_chunk::<CHECK_BYTES>()
@@ -239,58 +242,62 @@ fn check(revision: Revision, record: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn to_record(event: &Event) -> RecordChange {
+fn to_record(event: &Event) -> ChangeRecord {
     match &event.change {
         Change::Follow { follower, followee } => {
-            RecordChange::Follow(edge(follower, followee, None))
+            ChangeRecord::Follow(edge(follower, followee, None))
         }
         Change::Unfollow { follower, followee, since } => {
-            RecordChange::Unfollow(edge(follower, followee, *since))
+            ChangeRecord::Unfollow(edge(follower, followee, *since))
         }
         Change::Publish { author, content, request_id } => {
-            let marked = facet_codec::to_record(&content.facets, &content.mentioned);
+            let facets = facet_codec::to_record(&content.facets, &content.mentioned);
             let publish = publish(author, content, request_id.as_ref());
-            RecordChange::Publish(Publish { marked: Some(marked), ..publish })
+            ChangeRecord::Publish(PublishRecord { facets: Some(facets), ..publish })
         }
         Change::Erased { author, reply_to, quote, request_id } => {
-            let left = Content::erased(reply_to.clone(), quote.clone());
-            RecordChange::Erased(publish(author, &left, request_id.as_ref()))
+            let erased = Content::erased(reply_to.clone(), quote.clone());
+            ChangeRecord::Erased(publish(author, &erased, request_id.as_ref()))
         }
         Change::Delete { post: deleted, reply_to, quote, notified } => {
-            RecordChange::Delete(Delete {
+            ChangeRecord::Delete(DeleteRecord {
                 post: Some(post(deleted)),
                 reply_to: number(reply_to.map(PostId::revision)),
                 quote: number(quote.map(PostId::revision)),
                 notified: notified.iter().map(UserId::to_string).collect(),
             })
         }
-        Change::Like { user, post } => RecordChange::Like(reaction(user, post, None)),
-        Change::Unlike { user, post, since } => RecordChange::Unlike(reaction(user, post, *since)),
-        Change::Repost { user, post } => RecordChange::Repost(reaction(user, post, None)),
+        Change::Like { user, post } => ChangeRecord::Like(reaction(user, post, None)),
+        Change::Unlike { user, post, since } => ChangeRecord::Unlike(reaction(user, post, *since)),
+        Change::Repost { user, post } => ChangeRecord::Repost(reaction(user, post, None)),
         Change::Unrepost { user, post, since } => {
-            RecordChange::Unrepost(reaction(user, post, *since))
+            ChangeRecord::Unrepost(reaction(user, post, *since))
         }
         Change::Block { blocker, blocked, severed } => {
-            RecordChange::Block(block(blocker, blocked, *severed))
+            ChangeRecord::Block(block(blocker, blocked, *severed))
         }
         Change::Unblock { blocker, blocked } => {
-            RecordChange::Unblock(block(blocker, blocked, Severed::default()))
+            ChangeRecord::Unblock(block(blocker, blocked, SeveredFollows::default()))
         }
-        Change::Mute { muter, muted } => RecordChange::Mute(mute(muter, muted, false)),
+        Change::Mute { muter, muted } => ChangeRecord::Mute(mute(muter, muted, false)),
         Change::Unmute { muter, muted, follows } => {
-            RecordChange::Unmute(mute(muter, muted, *follows))
+            ChangeRecord::Unmute(mute(muter, muted, *follows))
         }
         Change::See { user, until } => {
-            RecordChange::See(See { user: user.to_string(), until: until.get() })
+            ChangeRecord::See(SeenRecord { user: user.to_string(), until: until.get() })
         }
     }
 }
 
-fn edge(follower: &UserId, followee: &UserId, since: Option<Revision>) -> Edge {
-    Edge { follower: follower.to_string(), followee: followee.to_string(), since: number(since) }
+fn edge(follower: &UserId, followee: &UserId, since: Option<Revision>) -> FollowRecord {
+    FollowRecord {
+        follower: follower.to_string(),
+        followee: followee.to_string(),
+        since: number(since),
+    }
 }
 
-/// A revision that may be none: no event has revision 0.
+/// The number of a revision; 0 for `None`, as no event has revision 0.
 fn number(revision: Option<Revision>) -> u64 {
     revision.map_or(0, Revision::get)
 }
@@ -299,18 +306,18 @@ fn revision(number: u64) -> Option<Revision> {
     (number > 0).then(|| Revision::new(number))
 }
 
-fn post(post: &PostRef) -> Post {
-    Post { revision: post.id.revision().get(), author: post.author.to_string() }
+fn post(post: &PostRef) -> PostRecord {
+    PostRecord { revision: post.id.revision().get(), author: post.author.to_string() }
 }
 
-fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -> Publish {
+fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -> PublishRecord {
     let Content { text, reply_to, quote, attachments, langs, facets: _, mentioned: _ } = content;
-    let attached = |attachment: &Attachment| Attached {
+    let attached = |attachment: &Attachment| AttachmentRecord {
         uri: attachment.uri.to_string(),
         media_type: attachment.media_type.to_string(),
         alt: attachment.alt.to_string(),
     };
-    Publish {
+    PublishRecord {
         author: author.to_string(),
         text: text.as_str().to_owned(),
         request_id: request_id.map_or_else(String::new, |id| id.as_str().to_owned()),
@@ -319,16 +326,16 @@ fn publish(author: &UserId, content: &Content, request_id: Option<&RequestId>) -
         quote: quote.as_ref().map(post),
         attachments: attachments.iter().map(attached).collect(),
         langs: langs.iter().map(|lang| lang.as_str().to_owned()).collect(),
-        marked: None,
+        facets: None,
     }
 }
 
-fn reaction(user: &UserId, to: &PostRef, since: Option<Revision>) -> Reaction {
-    Reaction { user: user.to_string(), post: Some(post(to)), since: number(since) }
+fn reaction(user: &UserId, to: &PostRef, since: Option<Revision>) -> ReactionRecord {
+    ReactionRecord { user: user.to_string(), post: Some(post(to)), since: number(since) }
 }
 
-fn block(blocker: &UserId, blocked: &UserId, severed: Severed) -> Block {
-    Block {
+fn block(blocker: &UserId, blocked: &UserId, severed: SeveredFollows) -> BlockRecord {
+    BlockRecord {
         blocker: blocker.to_string(),
         blocked: blocked.to_string(),
         severed_following: severed.following,
@@ -336,67 +343,67 @@ fn block(blocker: &UserId, blocked: &UserId, severed: Severed) -> Block {
     }
 }
 
-fn mute(muter: &UserId, muted: &UserId, follows: bool) -> Mute {
-    Mute { muter: muter.to_string(), muted: muted.to_string(), follows }
+fn mute(muter: &UserId, muted: &UserId, follows: bool) -> MuteRecord {
+    MuteRecord { muter: muter.to_string(), muted: muted.to_string(), follows }
 }
 
-fn from_record(change: RecordChange) -> Option<Change> {
+fn from_record(change: ChangeRecord) -> Option<Change> {
     Some(match change {
-        RecordChange::Follow(edge) => {
+        ChangeRecord::Follow(edge) => {
             Change::Follow { follower: user(&edge.follower)?, followee: user(&edge.followee)? }
         }
-        RecordChange::Unfollow(edge) => Change::Unfollow {
+        ChangeRecord::Unfollow(edge) => Change::Unfollow {
             follower: user(&edge.follower)?,
             followee: user(&edge.followee)?,
             since: revision(edge.since),
         },
-        RecordChange::Publish(publish) => {
+        ChangeRecord::Publish(publish) => {
             let (author, content, request_id) = published(publish)?;
             Change::Publish { author, content, request_id }
         }
-        RecordChange::Erased(publish) => {
+        ChangeRecord::Erased(publish) => {
             let (author, content, request_id) = published(publish)?;
             let Content { reply_to, quote, .. } = content;
             Change::Erased { author, reply_to, quote, request_id }
         }
-        RecordChange::Delete(delete) => {
-            let id = |number| revision(number).map(PostId::at);
+        ChangeRecord::Delete(delete) => {
+            let id = |number| revision(number).map(PostId::from_revision);
             let (reply_to, quote) = (id(delete.reply_to), id(delete.quote));
             let notified = delete.notified.iter().map(|name| user(name)).collect::<Option<_>>()?;
             Change::Delete { post: post_ref(delete.post?)?, reply_to, quote, notified }
         }
-        RecordChange::Like(Reaction { user: by, post, .. }) => {
+        ChangeRecord::Like(ReactionRecord { user: by, post, .. }) => {
             Change::Like { user: user(&by)?, post: post_ref(post?)? }
         }
-        RecordChange::Unlike(Reaction { user: by, post, since }) => {
+        ChangeRecord::Unlike(ReactionRecord { user: by, post, since }) => {
             Change::Unlike { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
         }
-        RecordChange::Repost(Reaction { user: by, post, .. }) => {
+        ChangeRecord::Repost(ReactionRecord { user: by, post, .. }) => {
             Change::Repost { user: user(&by)?, post: post_ref(post?)? }
         }
-        RecordChange::Unrepost(Reaction { user: by, post, since }) => {
+        ChangeRecord::Unrepost(ReactionRecord { user: by, post, since }) => {
             Change::Unrepost { user: user(&by)?, post: post_ref(post?)?, since: revision(since) }
         }
-        RecordChange::Block(block) => Change::Block {
+        ChangeRecord::Block(block) => Change::Block {
             blocker: user(&block.blocker)?,
             blocked: user(&block.blocked)?,
-            severed: Severed {
+            severed: SeveredFollows {
                 following: block.severed_following,
                 follower: block.severed_follower,
             },
         },
-        RecordChange::Unblock(block) => {
+        ChangeRecord::Unblock(block) => {
             Change::Unblock { blocker: user(&block.blocker)?, blocked: user(&block.blocked)? }
         }
-        RecordChange::Mute(mute) => {
+        ChangeRecord::Mute(mute) => {
             Change::Mute { muter: user(&mute.muter)?, muted: user(&mute.muted)? }
         }
-        RecordChange::Unmute(mute) => Change::Unmute {
+        ChangeRecord::Unmute(mute) => Change::Unmute {
             muter: user(&mute.muter)?,
             muted: user(&mute.muted)?,
             follows: mute.follows,
         },
-        RecordChange::See(see) => {
+        ChangeRecord::See(see) => {
             Change::See { user: user(&see.user)?, until: Revision::new(see.until) }
         }
     })
@@ -406,11 +413,14 @@ fn user(name: &str) -> Option<UserId> {
     UserId::parse(name).ok()
 }
 
-fn post_ref(post: Post) -> Option<PostRef> {
-    Some(PostRef { id: PostId::at(Revision::new(post.revision)), author: user(&post.author)? })
+fn post_ref(post: PostRecord) -> Option<PostRef> {
+    Some(PostRef {
+        id: PostId::from_revision(Revision::new(post.revision)),
+        author: user(&post.author)?,
+    })
 }
 
-fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {
+fn published(publish: PublishRecord) -> Option<(UserId, Content, Option<RequestId>)> {
     let reply_to = match publish.parent {
         None => None,
         Some(parent) => {
@@ -419,20 +429,21 @@ fn published(publish: Publish) -> Option<(UserId, Content, Option<RequestId>)> {
             Some(Box::new(ReplyTo { parent, root }))
         }
     };
-    let (facets, mentioned) = match publish.marked {
-        Some(marked) => facet_codec::from_record(marked)?,
+    let (facets, mentioned) = match publish.facets {
+        Some(facets) => facet_codec::from_record(facets)?,
         None => (Facets::default(), old_mentions::mentioned(&publish.text)),
     };
-    let attachment = |it: &Attached| Attachment::stored(&it.uri, &it.media_type, &it.alt);
+    let attachment =
+        |it: &AttachmentRecord| Attachment::from_stored(&it.uri, &it.media_type, &it.alt);
     let content = Content {
-        text: PostText::stored(&publish.text),
+        text: PostText::from_stored(&publish.text),
         reply_to,
         quote: match publish.quote {
             None => None,
             Some(quote) => Some(post_ref(quote)?),
         },
         attachments: publish.attachments.iter().map(attachment).collect(),
-        langs: publish.langs.iter().map(|lang| Lang::stored(lang)).collect(),
+        langs: publish.langs.iter().map(|lang| Lang::from_stored(lang)).collect(),
         facets,
         mentioned,
     };

@@ -1,6 +1,5 @@
-//! What every log must do, as checks for the tests of each implementation.
-//!
-//! They panic where a promise of [`Log`] is broken.
+//! Conformance tests for implementations of [`Log`]. A broken promise makes them panic; they never
+//! test how a log is stored.
 
 #![expect(clippy::unwrap_used, reason = "to panic is how a check fails")]
 
@@ -11,17 +10,17 @@ use super::tail::Tail;
 use super::{EraseOutcome, Erasure, Log, LogEntry};
 use crate::model::{
     Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, LogTime, PostId,
-    PostRef, PostText, ReplyTo, RequestId, Revision, Severed, Tag, Timestamp, UserId,
+    PostRef, PostText, ReplyTo, RequestId, Revision, SeveredFollows, Tag, Timestamp, UserId,
 };
 use crate::storage::error::Error;
 
 /// A log under test.
 pub trait LogUnderTest {
-    /// Opens the same log again, or a new one the first time. No handle to it is left by then.
+    /// Opens the log; the first call creates it. No earlier handle is open at a call.
     fn open(&self) -> Arc<dyn Log>;
 }
 
-/// Checks all promises, on as many new logs as `new_subject` is called for.
+/// Tests all promises of [`Log`]. Each test takes a new log from `new_subject`.
 ///
 /// # Panics
 /// A promise is broken.
@@ -29,10 +28,10 @@ pub fn check<S: LogUnderTest>(new_subject: impl Fn() -> S) {
     a_new_log_is_empty(&new_subject());
     every_kind_of_change_is_kept_whole(&new_subject());
     what_is_appended_is_read_in_order(&new_subject());
-    an_append_elsewhere_than_at_the_head_changes_nothing(&new_subject());
+    an_append_not_at_the_head_changes_nothing(&new_subject());
     a_log_opened_again_is_the_same(&new_subject());
     a_reader_sees_whole_batches_only(&new_subject());
-    a_tail_from_any_place_misses_nothing(&new_subject());
+    a_tail_from_any_revision_misses_nothing(&new_subject());
     a_closed_log_ends_its_tails(&new_subject());
     posts_are_erased_and_nothing_else(&new_subject());
     an_erasure_that_is_abandoned_changes_nothing(&new_subject());
@@ -70,17 +69,17 @@ fn what_is_appended_is_read_in_order(subject: &impl LogUnderTest) {
     assert_eq!(log.get(Revision::new(10)).unwrap(), None);
     assert_eq!(log.get(Revision::ZERO).unwrap(), None);
 
-    // In the order asked for, with a place for each that is missing, and as often as asked for.
-    let asked = [7, 2, 10, 9, 0, 2].map(Revision::new);
+    // In the order of the request, with `None` for each missing event, and with repetitions.
+    let requested = [7, 2, 10, 9, 0, 2].map(Revision::new);
     let found = [Some(event(7)), Some(event(2)), None, Some(event(9)), None, Some(event(2))];
-    assert_eq!(log.get_many(&asked).unwrap(), found);
+    assert_eq!(log.get_many(&requested).unwrap(), found);
 }
 
-fn an_append_elsewhere_than_at_the_head_changes_nothing(subject: &impl LogUnderTest) {
+fn an_append_not_at_the_head_changes_nothing(subject: &impl LogUnderTest) {
     let log = subject.open();
     append(&*log, 0, 3);
-    for elsewhere in [0, 2, 4, u64::MAX] {
-        let refused = log.append(Revision::new(elsewhere), vec![event(1)]).unwrap_err();
+    for after in [0, 2, 4, u64::MAX] {
+        let refused = log.append(Revision::new(after), vec![event(1)]).unwrap_err();
         assert!(
             matches!(refused, Error::HeadMoved { head } if head == Revision::new(3)),
             "{refused}"
@@ -115,7 +114,7 @@ fn a_reader_sees_whole_batches_only(subject: &impl LogUnderTest) {
                 let read = log.read(Revision::ZERO, usize::MAX).unwrap();
                 let seen = read.len() as u64;
                 assert_eq!(seen % BATCH, 0, "part of a batch was read");
-                assert!(seen >= head, "the head was told before it could be read");
+                assert!(seen >= head, "the head moved before its event could be read");
                 assert_eq!(read, entries(1..=seen));
             }
         });
@@ -126,19 +125,19 @@ fn a_reader_sees_whole_batches_only(subject: &impl LogUnderTest) {
     });
 }
 
-fn a_tail_from_any_place_misses_nothing(subject: &impl LogUnderTest) {
+fn a_tail_from_any_revision_misses_nothing(subject: &impl LogUnderTest) {
     const TAILS: u64 = 8;
     const EVENTS: u64 = 400;
     let log = subject.open();
     append(&*log, 0, 20);
     std::thread::scope(|scope| {
-        for place in 0..TAILS {
+        for after in 0..TAILS {
             let log = Arc::clone(&log);
             scope.spawn(move || {
-                // They begin at different moments of the appends below, wherever that is.
-                std::thread::sleep(Duration::from_micros(300 * place));
-                let mut tail = Tail::new(log, Revision::new(place), 2);
-                let mut next = place + 1;
+                // The tails begin at different moments of the appends below.
+                std::thread::sleep(Duration::from_micros(300 * after));
+                let mut tail = Tail::new(log, Revision::new(after), 2);
+                let mut next = after + 1;
                 while next <= EVENTS {
                     let batch = tail.next_batch().unwrap().unwrap();
                     for (revision, seen) in batch.entries() {
@@ -168,7 +167,7 @@ fn a_closed_log_ends_its_tails(subject: &impl LogUnderTest) {
     while let Some(batch) = tail.next_batch().unwrap() {
         seen += batch.events.len();
     }
-    assert_eq!(seen, 3, "a tail ends only after what was durable");
+    assert_eq!(seen, 3, "a tail ends only after the last durable batch");
     let refused = log.append(log.head(), vec![event(4)]).unwrap_err();
     assert!(matches!(refused, Error::Closed), "{refused}");
     let mut late = Tail::new(log, Revision::new(3), 4);
@@ -183,15 +182,15 @@ fn posts_are_erased_and_nothing_else(subject: &impl LogUnderTest) {
     append(&*log, 0, 200);
     let mut tail = Tail::new(Arc::clone(&log), Revision::new(150), 4);
 
-    // Some of them are no posts.
-    let asked = |number: &u64| number % 2 == 1 && *number < 120;
-    erase(&*log, (1..=200).filter(asked), 130);
-    let left = |number| if asked(&number) { event(number).erased() } else { event(number) };
+    // Some of these revisions published no post.
+    let is_erased = |number: &u64| number % 2 == 1 && *number < 120;
+    erase(&*log, (1..=200).filter(is_erased), 130);
+    let left = |number| if is_erased(&number) { event(number).erased() } else { event(number) };
     let left = |numbers: std::ops::RangeInclusive<u64>| -> Vec<_> {
         let entry = |number| LogEntry { revision: Revision::new(number), event: left(number) };
         numbers.map(entry).collect()
     };
-    assert_ne!(left(1..=200), entries(1..=200), "there are posts among them");
+    assert_ne!(left(1..=200), entries(1..=200), "some of them are posts");
     assert_eq!(log.read(Revision::ZERO, 300).unwrap(), left(1..=200));
     assert_eq!(log.get(Revision::new(1)).unwrap(), Some(event(1).erased()));
     assert_eq!((log.id(), log.head()), (id, Revision::new(200)));
@@ -205,7 +204,7 @@ fn posts_are_erased_and_nothing_else(subject: &impl LogUnderTest) {
             next += 1;
         }
     }
-    // A second erasure leaves the first as it is, and so does an opening.
+    // A second erasure keeps the effect of the first, and so does an opening.
     erase(&*log, [201], 202);
     drop((tail, log));
     let log = subject.open();
@@ -262,7 +261,7 @@ fn appends_and_reads_go_on_during_an_erasure(subject: &impl LogUnderTest) {
                 assert_eq!(entry, LogEntry { revision: Revision::new(number), event });
             }
         }
-        assert!(last > 0, "the writer was not waited for");
+        assert!(last > 0, "no erasure ran during the appends");
         follower.join().unwrap();
     });
     assert_eq!(log.head(), Revision::new(EVENTS));
@@ -285,9 +284,9 @@ fn entries(revisions: std::ops::RangeInclusive<u64>) -> Vec<LogEntry> {
     revisions.map(entry).collect()
 }
 
-/// An event that is told apart from all others: one of every kind, one after the other.
+/// Event `number`, which equals no other. Consecutive numbers go through all kinds of changes.
 fn event(number: u64) -> Event {
-    // Clocks that are ahead of the log's own time and behind it, also as far as can be.
+    // Clocks ahead of the log's own time and behind it, up to the greatest difference.
     let nanos = [number, u64::MAX - number, number.wrapping_mul(1 << 40)];
     let log_nanos = [number, number, u64::MAX - number];
     let kind = (number / 3 % 3) as usize;
@@ -300,9 +299,9 @@ fn event(number: u64) -> Event {
 
 fn change(number: u64) -> Change {
     let user = |name: &str| UserId::parse(&format!("{name}{number}")).unwrap();
-    let id = |number: u64| PostId::at(Revision::new(number));
+    let id = |number: u64| PostId::from_revision(Revision::new(number));
     let post = |number: u64| PostRef { id: id(number), author: user("author") };
-    // With each flag on and off, and each part there and not.
+    // Each flag on and off, and each optional part present and missing.
     let round = number / 20;
     let (odd, third) = (!round.is_multiple_of(2), round.is_multiple_of(3));
     let request_id = third.then(|| RequestId::parse(&format!("request{number}")).unwrap());
@@ -312,7 +311,7 @@ fn change(number: u64) -> Change {
     match number % 20 {
         1..=3 => {
             let text = PostText::parse(&format!("post {number} · ñandú 🐦")).unwrap();
-            Change::Publish { author: user("c"), content: Content::of_text(text), request_id }
+            Change::Publish { author: user("c"), content: Content::from_text(text), request_id }
         }
         4..=6 => {
             let attachment = |name: &str| {
@@ -324,7 +323,7 @@ fn change(number: u64) -> Change {
                 quote,
                 attachments: ["one", ""].map(attachment).into(),
                 langs: ["en", "pt-BR"].map(|lang| Lang::parse(lang).unwrap()).into(),
-                ..if third { Content::of_text(PostText::none()) } else { marked(odd) }
+                ..if third { Content::from_text(PostText::empty()) } else { with_facets(odd) }
             };
             Change::Publish { author: user("c"), content, request_id }
         }
@@ -344,7 +343,7 @@ fn change(number: u64) -> Change {
             since: Some(Revision::new(number)),
         },
         13 => {
-            let severed = Severed { following: odd, follower: third };
+            let severed = SeveredFollows { following: odd, follower: third };
             Change::Block { blocker: user("a"), blocked: user("b"), severed }
         }
         14 => Change::Unblock { blocker: user("a"), blocked: user("b") },
@@ -360,8 +359,8 @@ fn change(number: u64) -> Change {
     }
 }
 
-/// A text with a part of every kind.
-fn marked(is_given: bool) -> Content {
+/// A text with a facet of every kind.
+fn with_facets(is_from_author: bool) -> Content {
     let text = PostText::parse("ñ @a #tag https://example.org").unwrap();
     let user = UserId::parse("auth0|a").unwrap();
     let facet = |start, end, feature| Facet { start, end, feature };
@@ -370,10 +369,10 @@ fn marked(is_given: bool) -> Content {
         facet(6, 10, Feature::Tag(Tag::parse("tag").unwrap())),
         facet(11, 30, Feature::Link(Link::parse("https://example.org/").unwrap())),
     ];
-    let facets = if is_given {
-        Facets::given(&text, facets.into()).unwrap()
+    let facets = if is_from_author {
+        Facets::from_author(&text, facets.into()).unwrap()
     } else {
-        Facets::found(facets.into())
+        Facets::from_scan(facets.into())
     };
-    Content { facets, mentioned: [user].into(), ..Content::of_text(text) }
+    Content { facets, mentioned: [user].into(), ..Content::from_text(text) }
 }

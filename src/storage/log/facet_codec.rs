@@ -1,36 +1,35 @@
-//! What the log keeps of the parts of a text: a part of a record, see [`super::codec`]. Never checks
-//! them against the text: they were when they were accepted. Only those that are in no text at all are
-//! refused.
+//! The facets of a post as a part of its record, see [`super::codec`]. Never compares them with the
+//! text: that happened when the post was accepted. Only a facet that is in no text is refused.
 
 use prost::Message;
 
 use crate::model::bounds::TEXT_BYTES_MAX;
 use crate::model::{Facet, Facets, Feature, Link, Tag, UserId};
 
-/// The facets of a text, and who is notified because it mentions them.
+/// The facets of a text, and the users that its mentions notify.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Marked {
-    /// The author gave the facets.
+pub(super) struct FacetsRecord {
+    /// The author gave the facets; otherwise the server found them.
     #[prost(bool, tag = "1")]
-    are_given: bool,
+    are_from_author: bool,
     #[prost(message, repeated, tag = "2")]
-    facets: Vec<Part>,
+    facets: Vec<FacetRecord>,
     #[prost(string, repeated, tag = "3")]
     mentioned: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Part {
+struct FacetRecord {
     #[prost(uint32, tag = "1")]
     start: u32,
     #[prost(uint32, tag = "2")]
     bytes: u32,
-    #[prost(oneof = "Is", tags = "3, 4, 5")]
-    is: Option<Is>,
+    #[prost(oneof = "FeatureRecord", tags = "3, 4, 5")]
+    feature: Option<FeatureRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum Is {
+enum FeatureRecord {
     #[prost(string, tag = "3")]
     Mention(String),
     #[prost(string, tag = "4")]
@@ -39,35 +38,35 @@ enum Is {
     Tag(String),
 }
 
-pub(super) fn to_record(facets: &Facets, mentioned: &[UserId]) -> Marked {
-    Marked {
-        are_given: facets.are_given(),
-        facets: facets.all().iter().map(part).collect(),
+pub(super) fn to_record(facets: &Facets, mentioned: &[UserId]) -> FacetsRecord {
+    FacetsRecord {
+        are_from_author: facets.are_from_author(),
+        facets: facets.all().iter().map(facet_record).collect(),
         mentioned: mentioned.iter().map(UserId::to_string).collect(),
     }
 }
 
-/// `None` for what this version does not know.
-pub(super) fn from_record(marked: Marked) -> Option<(Facets, Box<[UserId]>)> {
-    let all = marked.facets.into_iter().map(facet).collect::<Option<_>>()?;
-    let mentioned = marked.mentioned.iter().map(|name| UserId::parse(name).ok());
-    Some((Facets::stored(marked.are_given, all), mentioned.collect::<Option<_>>()?))
+/// `None` if the record has a feature or a user id that this version does not know.
+pub(super) fn from_record(record: FacetsRecord) -> Option<(Facets, Box<[UserId]>)> {
+    let all = record.facets.into_iter().map(facet).collect::<Option<_>>()?;
+    let mentioned = record.mentioned.iter().map(|name| UserId::parse(name).ok());
+    Some((Facets::from_stored(record.are_from_author, all), mentioned.collect::<Option<_>>()?))
 }
 
-fn part(facet: &Facet) -> Part {
-    debug_assert!(facet.end <= TEXT_BYTES_MAX, "{facet:?} is beyond every text");
-    Part {
+fn facet_record(facet: &Facet) -> FacetRecord {
+    debug_assert!(facet.end <= TEXT_BYTES_MAX, "{facet:?} ends after the longest text");
+    FacetRecord {
         start: facet.start as u32,
         bytes: (facet.end - facet.start) as u32,
-        is: Some(match &facet.feature {
-            Feature::Mention(user) => Is::Mention(user.to_string()),
-            Feature::Link(link) => Is::Link(link.as_str().to_owned()),
-            Feature::Tag(tag) => Is::Tag(tag.as_str().to_owned()),
+        feature: Some(match &facet.feature {
+            Feature::Mention(user) => FeatureRecord::Mention(user.to_string()),
+            Feature::Link(link) => FeatureRecord::Link(link.as_str().to_owned()),
+            Feature::Tag(tag) => FeatureRecord::Tag(tag.as_str().to_owned()),
         }),
     }
 }
 
-fn facet(Part { start, bytes, is }: Part) -> Option<Facet> {
+fn facet(FacetRecord { start, bytes, feature }: FacetRecord) -> Option<Facet> {
     let end = start.checked_add(bytes)? as usize;
     if end > TEXT_BYTES_MAX {
         return None;
@@ -75,10 +74,10 @@ fn facet(Part { start, bytes, is }: Part) -> Option<Facet> {
     Some(Facet {
         start: start as usize,
         end,
-        feature: match is? {
-            Is::Mention(name) => Feature::Mention(UserId::parse(&name).ok()?),
-            Is::Link(link) => Feature::Link(Link::stored(&link)),
-            Is::Tag(tag) => Feature::Tag(Tag::stored(&tag)),
+        feature: match feature? {
+            FeatureRecord::Mention(name) => Feature::Mention(UserId::parse(&name).ok()?),
+            FeatureRecord::Link(link) => Feature::Link(Link::from_stored(&link)),
+            FeatureRecord::Tag(tag) => Feature::Tag(Tag::from_stored(&tag)),
         },
     })
 }

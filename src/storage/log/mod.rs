@@ -1,16 +1,18 @@
-//! The log: every change, in the one order that there is, durable before anybody hears of it.
+//! The log: every change as an event, in one total order. An event is durable before it is
+//! acknowledged or delivered.
 //!
 //! ```text
-//!   append ──▶ ┌───┬───┬───┬─────┬──────┐ ──▶ follow   each batch once it is durable
+//!   append ──▶ ┌───┬───┬───┬─────┬──────┐ ──▶ follow   each batch, once it is durable
 //!              │ 1 │ 2 │ 3 │  …  │ head │
-//!              └───┴───┴───┴─────┴──────┘ ──▶ read     a range; one event
+//!              └───┴───┴───┴─────┴──────┘ ──▶ read     one event, or a range
 //! ```
 //!
-//! [`Log`] is what an implementation promises, and [`conformance`] holds it to that. The trait asks
-//! for nothing that a replicated stream could not give: revisions come from the log, and whoever
-//! applies them follows it.
+//! [`Log`] is the contract of an implementation; [`conformance`] tests it. A replicated stream
+//! could implement it: the log assigns revisions, and the events are applied by a reader that
+//! follows it.
 //!
-//! Nothing here knows what the changes mean, or how they are stored: only what a record of one is.
+//! This module has the bytes of a record (`codec.rs`). It never interprets a change, and never
+//! touches a file.
 
 pub(in crate::storage) mod codec;
 pub mod conformance;
@@ -26,12 +28,12 @@ pub use tail::Tail;
 use super::Error;
 use crate::model::{Event, LogId, Revision};
 
-/// An event and its place.
+/// An event with its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
-    /// Where it is.
+    /// The position in the log.
     pub revision: Revision,
-    /// What it is.
+    /// The event at that position.
     pub event: Event,
 }
 
@@ -51,59 +53,59 @@ impl Batch {
     }
 }
 
-/// Posts to be erased.
+/// Deleted posts whose content is to be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasure {
-    /// Where they were published, rising. What is no post there is left as it is.
+    /// The revisions of the posts, rising. A revision that published no post is ignored.
     pub posts: Vec<Revision>,
-    /// Up to here deletions were looked for; not beyond the head.
+    /// `posts` has every post that was deleted up to this revision. At most the head.
     pub until: Revision,
 }
 
-/// What came of [`Log::erase`].
+/// The outcome of [`Log::erase`].
 #[must_use]
 #[derive(Debug)]
 pub enum EraseOutcome {
-    /// It is done.
+    /// The content is erased.
     Done,
-    /// It was given up because nobody wanted it any more. Nothing was changed.
+    /// The caller or a close stopped it. Nothing was changed.
     Abandoned,
-    /// It cannot be done now, for this reason. Nothing was changed, and a later try may succeed.
+    /// It failed, for this reason. Nothing was changed, and a later call may succeed.
     Postponed(Error),
 }
 
-/// An ordered, durable log of events. Its calls block; those that read never wait for an append.
+/// An ordered, durable log of events. Calls block the thread. Reads never wait for an append.
 pub trait Log: Send + Sync + std::fmt::Debug {
-    /// Which log this is. Never changes.
+    /// The id of the log. Never changes.
     fn id(&self) -> LogId;
 
     /// The revision of the newest durable event; [`Revision::ZERO`] for an empty log.
     fn head(&self) -> Revision;
 
-    /// The position from which everything is still there: events after it can be read.
+    /// The revision before the oldest event that can be read: [`Revision::ZERO`] if no event was
+    /// removed.
     fn oldest(&self) -> Revision;
 
-    /// Appends `events`, which must not be empty, right after `after`. They are durable when it
-    /// returns, all of them, and have the revisions that follow `after` without a gap.
+    /// Appends `events`, at least one, right after the revision `after`. All of them are durable
+    /// when it returns, at the revisions that follow `after` without a gap.
     ///
-    /// Naming the place makes a decision safe that was taken by what the log held up to there.
+    /// `after` is an optimistic lock: the caller decided on the events by the log up to there.
     ///
     /// # Errors
-    /// [`Error::HeadMoved`]: the log goes on after `after` already; nothing was appended.
-    /// [`Error::DiskFull`]: nothing was appended, and a later append may succeed. Any other error:
-    /// whether something was appended is known only after the log was opened anew; the log must
-    /// not be used further.
+    /// [`Error::HeadMoved`]: `after` is not the head; nothing was appended. [`Error::DiskFull`]:
+    /// nothing was appended, and a later append may succeed. After any other error the log must not
+    /// be used further; only opening it again shows whether something was appended.
     fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error>;
 
-    /// The event at `revision`; `None` for [`Revision::ZERO`] and beyond the head. No other place
-    /// is ever empty: one that is found so is damage, and never `None`.
+    /// The event at `revision`; `None` for [`Revision::ZERO`] and after the head. A missing event
+    /// between them is damage: an error, never `None`.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
     fn get(&self, revision: Revision) -> Result<Option<Event>, Error>;
 
-    /// The events at `revisions`, in their order, each as [`Log::get`] gives it. Costs less than as
-    /// many calls of that.
+    /// The events at `revisions`, in that order, each as by [`Log::get`]. Cheaper than single
+    /// calls.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
@@ -111,43 +113,40 @@ pub trait Log: Send + Sync + std::fmt::Debug {
         revisions.iter().map(|&revision| self.get(revision)).collect()
     }
 
-    /// The events after `after`, in order and without a gap: at most `events_max`, and if fewer all
-    /// up to the head, or even beyond it where an append is under way.
+    /// The events after `after`, in order and without a gap, at most `events_max`. Fewer only if
+    /// the head is among them; events of an append that has not returned may be among them too.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
     fn read(&self, after: Revision, events_max: usize) -> Result<Vec<LogEntry>, Error>;
 
-    /// From now on, hands every batch that becomes durable to the receiver, in order, and says
-    /// which revision was the newest before the first of them. An append waits while `batches_max`
-    /// batches have not been received.
+    /// Sends every batch that becomes durable from now on to the receiver, in order. Gives the head
+    /// before the first of them. An append waits while `batches_max` batches are in the channel.
     fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>);
 
-    /// Erases what posts said. After [`EraseOutcome::Done`] that is nowhere in the log's storage, and the
-    /// events that published them are what [`Event::erased`] leaves of them; nothing else has
-    /// changed, above all no revision. Before that each post is whole or erased, and so it is after
-    /// a crash. Appends and reads go on meanwhile.
+    /// Erases the content of deleted posts. After [`EraseOutcome::Done`] no byte of it is in the
+    /// log's storage, and [`Event::erased`] replaces the events that published the posts. Nothing
+    /// else changes, and no revision does. Until then, and after a crash, each post is either whole
+    /// or erased. Appends and reads continue meanwhile.
     ///
-    /// It may take as long as reading all of the log, so `go_on` is asked now and then.
+    /// It may take as long as a read of the whole log. It stops soon after `go_on` returns `false`.
     ///
     /// # Errors
-    /// The log must not be used further. Which of the posts are erased is known only after it was
-    /// opened anew.
+    /// The log must not be used further. Only opening it again shows which posts are erased.
     fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<EraseOutcome, Error>;
 
-    /// Up to where deletions had been looked for when posts were erased last. It is kept with the
-    /// log.
+    /// The [`Erasure::until`] of the last erasure. Stored in the log.
     fn erased_until(&self) -> Revision;
 
-    /// Whether what is appended will be found by the next to open the log, as far as can be seen.
+    /// Checks that the next opening of the log will find what is appended, as far as can be known.
     ///
     /// # Errors
-    /// It will not, and the log must not be used further.
+    /// It will not. The log must not be used further.
     fn check(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Ends the log's life in this process: receivers of [`Log::follow`] end after what was
-    /// durable, and an append after this is an error.
+    /// Closes the log in this process. Receivers of [`Log::follow`] end after the last durable
+    /// batch; later appends fail.
     fn close(&self);
 }

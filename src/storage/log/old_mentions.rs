@@ -1,13 +1,13 @@
-//! Who is notified of the mentions in a post of the log's first format. Its records did not say
-//! that, so it is read from their texts, by the rule of then. Never used for other records.
+//! Mentions in posts of the log's first format, whose records do not name the users to notify. The
+//! users are found in the texts, by the rule of that version. Never used for other records.
 
 use crate::model::UserId;
 use crate::model::bounds::MENTIONS_MAX;
 
 /// The users that `text` mentions, each once, in order, at most [`MENTIONS_MAX`].
 ///
-/// A mention was a word that begins with `@`, where a word is as much as could be part of a user id,
-/// without the marks that it ends with. Whoever was mentioned was a user from then on.
+/// A mention was `@` and a word of the characters of a user id, without the marks at its end. Every
+/// mentioned name became a user.
 pub(super) fn mentioned(text: &str) -> Box<[UserId]> {
     // Most texts mention nobody.
     if !text.contains('@') {

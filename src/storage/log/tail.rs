@@ -1,4 +1,9 @@
-//! Following a log from any place: what is there first, then what comes.
+//! Following a log from any revision: first the stored events, then each new batch. Never skips or
+//! repeats an event.
+//!
+//! ```text
+//!   catching up: batches from reads ── read_until reached ──▶ live: batches from the channel
+//! ```
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -7,38 +12,39 @@ use super::{Batch, Log};
 use crate::model::Revision;
 use crate::storage::error::Error;
 
-/// Events read from the log at once while catching up: enough to amortise a read transaction,
-/// small enough to stay in a processor's cache.
+/// Most events of one read while catching up: enough to amortise a read transaction, few enough for
+/// a processor's cache.
 const READ_EVENTS_MAX: usize = 1_024;
 
-/// The events after a place, batch by batch and without end.
+/// The events after a revision, in batches and without end.
 ///
-/// A restart and a live log look the same to who holds one: the replay just comes first.
+/// A replay at a start and new events later look the same to its owner.
 #[derive(Debug)]
 pub struct Tail {
     log: Arc<dyn Log>,
-    /// Everything up to here was handed out.
+    /// The last revision that [`Tail::next_batch`] gave while catching up.
     at: Revision,
-    /// Up to here the log is read; after it, batches come from `live`.
+    /// Events up to here are read from the log; later batches come from `live`.
     read_until: Revision,
     live: Receiver<Arc<Batch>>,
 }
 
 impl Tail {
-    /// Follows `log` after `after`. `batches_max` bounds how far an append may run ahead.
+    /// Follows `log` after the revision `after`. Appends wait while `batches_max` batches are not
+    /// taken.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, after: Revision, batches_max: usize) -> Self {
         let (read_until, live) = log.follow(batches_max);
         Self { log, at: after, read_until, live }
     }
 
-    /// Whether the next batch comes from what was there when the tail was made.
+    /// Whether the next batch has events that were in the log before the tail was made.
     #[must_use]
     pub fn is_catching_up(&self) -> bool {
         self.at < self.read_until
     }
 
-    /// The next batch; waits for it. `None` after the log was closed.
+    /// Waits for the next batch. `None` after the log was closed.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
@@ -48,8 +54,8 @@ impl Tail {
         }
         let left = usize::try_from(self.read_until.get() - self.at.get()).unwrap_or(usize::MAX);
         let entries = self.log.read(self.at, left.min(READ_EVENTS_MAX))?;
-        // Else the replay would end here, and be taken for whole.
-        assert!(!entries.is_empty(), "a log gives all up to its head");
+        // Otherwise the replay would end here and count as complete.
+        assert!(!entries.is_empty(), "a log has every event up to its head");
         let first = self.at.next();
         self.at = entries.last().map_or(self.at, |last| last.revision);
         let events = entries.into_iter().map(|entry| entry.event).collect();

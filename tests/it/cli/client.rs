@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use whimbrel::api::v1::{FollowRequest, PublishRequest};
-use whimbrel::client::Message;
-use whimbrel::client::{Client, Error, Retry, StartAt, Watch};
+use whimbrel::client::{Client, Error, Retry, Watch, WatchMessage, WatchStart};
 
 use crate::harness::{Gate, Setup, TestServer, Valve, told, within};
 
@@ -67,8 +66,8 @@ async fn a_watch_goes_on_after_breaks() {
     let mut server = TestServer::start().await;
     let gate = Gate::before(server.address()).await;
     let client = Client::connect_lazily(&gate.address().to_string()).unwrap();
-    let mut watch = Watch::new(client, "alice", StartAt::Now);
-    while !matches!(next(&mut watch).await, Message::CaughtUp(_)) {}
+    let mut watch = Watch::new(client, "alice", WatchStart::Now);
+    while !matches!(next(&mut watch).await, WatchMessage::CaughtUp(_)) {}
 
     server.user("alice").publishes("one").await;
     assert_eq!(next_event(&mut watch).await, "alice: one");
@@ -81,13 +80,13 @@ async fn a_watch_goes_on_after_breaks() {
     assert_eq!(next_event(&mut watch).await, "alice: three");
 }
 
-async fn next(watch: &mut Watch) -> Message {
+async fn next(watch: &mut Watch) -> WatchMessage {
     within("a message", watch.next(|_| ())).await.expect("the watch goes on")
 }
 
 async fn next_event(watch: &mut Watch) -> String {
     loop {
-        if let Message::Batch(batch) = next(watch).await {
+        if let WatchMessage::Batch(batch) = next(watch).await {
             assert_eq!(batch.events.len(), 1, "{batch:?}");
             return told(&batch.events[0]);
         }

@@ -12,7 +12,7 @@ use whimbrel::api::v1::{
     FeedEvent, GetThreadResponse, ListNotificationsResponse, Notification, ThreadPost,
     WatchFeedRequest, WatchFeedResponse, WatchNotificationsResponse, thread_post,
 };
-use whimbrel::client::{Client, Error, Message, Retry, StartAt, Watch, WatchedEvent};
+use whimbrel::client::{Client, Error, Retry, Watch, WatchMessage, WatchStart, WatchedEvent};
 
 use crate::harness::program::Program;
 use crate::harness::scripted::{End, Script, Scripted};
@@ -37,7 +37,7 @@ async fn an_unknown_message_of_a_feed_is_skipped() {
         end: End::Never,
     }])
     .await;
-    let mut watch = Watch::new(client(&server).await, "alice", StartAt::Now);
+    let mut watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     assert_eq!(cursors(&mut watch, 3).await, ["a", "a", "b"]);
 }
 
@@ -49,7 +49,7 @@ async fn an_unknown_message_of_notifications_is_skipped() {
     let caught_up = notifications::Message::CaughtUp(CaughtUp { cursor: "a".into() });
     let messages = vec![of(opened), UNKNOWN.to_vec(), of(caught_up)];
     let server = Scripted::start([Script { messages, end: End::Never }]).await;
-    let mut watch = Watch::notifications(client(&server).await, "alice", StartAt::Now);
+    let mut watch = Watch::notifications(client(&server).await, "alice", WatchStart::Now);
     assert_eq!(cursors(&mut watch, 2).await, ["a", "a"]);
 }
 
@@ -65,7 +65,7 @@ async fn an_unknown_message_may_have_a_cursor() {
         of_feed(batch("lost", "d")),
     ];
     let server = Scripted::start([Script { messages, end: End::Never }]).await;
-    let mut watch = Watch::new(client(&server).await, "alice", StartAt::Now);
+    let mut watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     assert_eq!(cursors(&mut watch, 3).await, ["a", "b", "c"]);
     let error = within("an error", watch.next(|_| ())).await.expect_err("there is a hole");
     assert!(matches!(&error, Error::Hole { last, .. } if last == "c"), "{error}");
@@ -81,7 +81,7 @@ async fn a_place_is_kept_over_an_unknown_message() {
         Script { messages: second, end: End::Never },
     ])
     .await;
-    let mut watch = Watch::new(client(&server).await, "alice", StartAt::Now);
+    let mut watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     let (seen, breaks) = cursors_over_breaks(&mut watch, 4).await;
     assert_eq!((seen, breaks.len()), (["a", "b", "b", "c"].map(str::to_owned).to_vec(), 1));
     assert_eq!(server.asked::<WatchFeedRequest>().await.start, None);
@@ -98,13 +98,13 @@ async fn a_stream_that_ends_with_ok_has_an_error_of_its_own() {
         script(vec![of_feed(opened("a")), of_feed(caught_up("b"))]),
     ])
     .await;
-    let mut watch = Watch::new(client(&server).await, "alice", StartAt::Now);
+    let mut watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     let (seen, breaks) = cursors_over_breaks(&mut watch, 3).await;
     assert_eq!((seen, breaks), (vec!["a".into(), "a".into(), "b".into()], vec![Ended::WithOk]));
 
     // One that does not wait for ever gets it as its error.
     let server = Scripted::start([script(Vec::new())]).await;
-    let watch = Watch::new(client(&server).await, "alice", StartAt::Now);
+    let watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     let error = within("an error", watch.retry(Retry::within(Duration::ZERO)).next(|_| ())).await;
     let error = error.expect_err("it has ended");
     assert!(matches!(error, Error::Ended) && error.is_transient(), "{error}");
@@ -195,7 +195,7 @@ async fn a_refusal_by_something_between_is_final() {
         let server = Scripted::start([script(), script()]).await;
         for arguments in ["watch alice", "follow alice bob"] {
             let ran = Program::calling(server.address()).run(arguments);
-            ran.failed(1, &format!("refused, and nobody said why ({name})"));
+            ran.failed(1, &format!("refused without a reason ({name})"));
             assert!(!ran.stderr.contains("connection"), "{ran:?}");
         }
     }
@@ -228,7 +228,7 @@ async fn cursors_over_breaks<E: WatchedEvent>(
                 other => Ended::Otherwise(other.to_string()),
             });
         };
-        let message: Message<E> =
+        let message: WatchMessage<E> =
             within("a message", watch.next(on_break)).await.expect("it goes on");
         cursors.push(message.cursor().unwrap_or_default().to_owned());
     }

@@ -10,7 +10,7 @@ use whimbrel::api::v1::post_service_client::PostServiceClient;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::model::{Event, LogTime, Post, Revision, Timestamp};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{self, LocalLog, Log};
 
 use crate::harness::core::{post, user};
@@ -250,11 +250,12 @@ impl World {
     }
 
     fn on(disk: Disk, clock: Clock) -> Self {
-        let log = LocalLog::on_storage(disk.clone(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(disk.clone(), "memory", OPTIONS).unwrap();
         let log = AlteredLog::new(Arc::new(log), Looked::default());
         let limits = Limits { compaction_interval: INTERVAL, ..Limits::default() };
-        let vital = Vital::new();
-        let engine = Engine::open(Arc::clone(&log) as _, &limits, clock.clone(), &vital).unwrap();
+        let critical = CriticalThreads::new();
+        let engine =
+            Engine::open(Arc::clone(&log) as _, &limits, clock.clone(), &critical).unwrap();
         Self { disk, clock, log, engine }
     }
 

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use whimbrel::model::Relation;
 
 use redb::StorageBackend;
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
-use whimbrel::engine::{Engine, ReactionKind};
+use whimbrel::engine::Engine;
 use whimbrel::model::{Change, Content, Event, PostId, PostRef, Revision, Timestamp, UserId};
-use whimbrel::query::{Evidence, Question};
-use whimbrel::runtime::{Clock, Vital};
-use whimbrel::state::State;
-use whimbrel::storage::{Files, Index, LocalLog, Log};
+use whimbrel::query::{LookUp, Reader};
+use whimbrel::runtime::{Clock, CriticalThreads};
+use whimbrel::state::{Evidence, Lookup, State};
+use whimbrel::storage::{Index, LocalLog, Log, StorageFiles};
 
 use crate::harness::core::{post, request_id, user};
 use crate::harness::{Alter, AlteredLog, Disk, Valve, eventually, within};
@@ -31,7 +32,7 @@ fn evidence_is_confirmed_or_looked_up_again() {
     let world = Indexed::new();
     let bobs = world.publish("bob");
     world.write_index();
-    let liked = Question::Liked(bobs.id, user("carol"));
+    let liked = Lookup::Like(user("carol"), bobs.id);
     let like = Change::Like { user: user("carol"), post: bobs.clone() };
     let unlike = Change::Unlike { user: user("carol"), post: bobs.clone(), since: None };
 
@@ -75,11 +76,11 @@ fn what_is_confirmed_is_so() {
         let mut is: Vec<Option<Revision>> = vec![None; 5 * users.len()];
         let questions = |user: &UserId| {
             [
-                Question::Liked(posts[0].id, user.clone()),
-                Question::Liked(posts[1].id, user.clone()),
-                Question::Reposted(posts[0].id, user.clone()),
-                Question::Reposted(posts[2].id, user.clone()),
-                Question::Seen(user.clone()),
+                Lookup::Like(user.clone(), posts[0].id),
+                Lookup::Like(user.clone(), posts[1].id),
+                Lookup::Repost(user.clone(), posts[0].id),
+                Lookup::Repost(user.clone(), posts[2].id),
+                Lookup::Seen(user.clone()),
             ]
         };
         let questions: Vec<_> = users.iter().flat_map(questions).collect();
@@ -114,9 +115,9 @@ fn what_is_confirmed_is_so() {
 async fn a_slow_lookup_holds_up_nobody() {
     let disk = Disk::default();
     let open = |gets: &Valve| {
-        let log = LocalLog::on_storage(disk.clone(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(disk.clone(), "memory", OPTIONS).unwrap();
         let log = AlteredLog::new(Arc::new(log), SlowToGet(gets.clone()));
-        Engine::open(log, &Limits::default(), Clock::system(), &Vital::new()).unwrap()
+        Engine::open(log, &Limits::default(), Clock::system(), &CriticalThreads::new()).unwrap()
     };
     let valve = Valve::default();
     let engine = open(&valve);
@@ -133,7 +134,9 @@ async fn a_slow_lookup_holds_up_nobody() {
     retry.spawn(publish(engine.clone(), "bob"));
     valve.holds_one().await;
     within("another's post", publish(engine.clone(), "carol")).await;
-    within("a follow", engine.follow(user("carol"), user("bob"))).await.unwrap();
+    within("a follow", engine.set(Relation::Follow(user("carol"), user("bob")), true))
+        .await
+        .unwrap();
     valve.open();
     let again = within("the retry", retry.join_next()).await.unwrap().unwrap();
     assert!(again.deduplicated);
@@ -176,7 +179,7 @@ async fn of_two_equal_likes_one_changes_something() {
         let bobs = engine.publish(user("bob"), post("hi"), None).await.unwrap().post.id();
         let like = || {
             let engine = engine.clone();
-            async move { engine.react(ReactionKind::Like, user("carol"), bobs).await.unwrap() }
+            async move { engine.set(Relation::Like(user("carol"), bobs), true).await.unwrap() }
         };
         let publish = || {
             let engine = engine.clone();
@@ -204,16 +207,16 @@ async fn of_two_equal_likes_one_changes_something() {
 /// A view with an index, of a log in memory, without an engine.
 struct Indexed {
     log: Arc<dyn Log>,
-    view: State,
+    view: Arc<State>,
 }
 
 impl Indexed {
     fn new() -> Self {
         let log: Arc<dyn Log> =
-            Arc::new(LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap());
+            Arc::new(LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap());
         let kept = Duration::from_secs(60);
-        let index = Index::on_storage(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
-        let view = State::load(Arc::clone(&log), index, &Limits::default());
+        let index = Index::with_files(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
+        let view = Arc::new(State::load(Arc::clone(&log), index, &Limits::default()));
         Self { log, view }
     }
 
@@ -226,29 +229,29 @@ impl Indexed {
     }
 
     fn publish(&self, author: &str) -> PostRef {
-        let content = Content::of_text(post("hi"));
+        let content = Content::from_text(post("hi"));
         let change = Change::Publish { author: user(author), content, request_id: None };
-        PostRef { id: PostId::at(self.change(change)), author: user(author) }
+        PostRef { id: PostId::from_revision(self.change(change)), author: user(author) }
     }
 
     /// The change that makes the answer to `question` another.
-    fn toggled(&self, question: &Question, is: Option<Revision>) -> Change {
+    fn toggled(&self, question: &Lookup, is: Option<Revision>) -> Change {
         let post = |id: &PostId| PostRef { id: *id, author: user("bob") };
         match (question.clone(), is) {
-            (Question::Liked(id, user), None) => Change::Like { user, post: post(&id) },
-            (Question::Liked(id, user), since) => Change::Unlike { user, post: post(&id), since },
-            (Question::Reposted(id, user), None) => Change::Repost { user, post: post(&id) },
-            (Question::Reposted(id, user), since) => {
-                Change::Unrepost { user, post: post(&id), since }
-            }
-            (Question::Seen(user), _) => Change::See { user, until: self.view.applied() },
+            (Lookup::Like(user, id), None) => Change::Like { user, post: post(&id) },
+            (Lookup::Like(user, id), since) => Change::Unlike { user, post: post(&id), since },
+            (Lookup::Repost(user, id), None) => Change::Repost { user, post: post(&id) },
+            (Lookup::Repost(user, id), since) => Change::Unrepost { user, post: post(&id), since },
+            (Lookup::Seen(user), _) => Change::See { user, until: self.view.applied() },
         }
     }
 
     /// The answer from memory, if it has it, which must be that from the index too.
-    fn look_up(&self, question: &Question) -> Evidence {
-        let evidence = self.view.look_up(question).unwrap();
-        assert!(self.view.look_up_at_hand(question).is_none_or(|at_hand| at_hand == evidence));
+    fn look_up(&self, question: &Lookup) -> Evidence {
+        let reader = Reader::new(Arc::clone(&self.view), &Limits::default());
+        let query = LookUp(question.clone());
+        let evidence = reader.ask_blocking(&query).unwrap();
+        assert!(reader.ask_memory(&query).unwrap().is_none_or(|cached| cached == evidence));
         evidence
     }
 
@@ -275,22 +278,22 @@ struct Queue {
 
 impl Queue {
     fn new(index: Option<&Counted>) -> Self {
-        let log = LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap();
         let kept = Duration::from_secs(60);
         let index =
-            index.map(|index| Index::on_storage(index, "index", &log, OPTIONS, kept).unwrap());
+            index.map(|index| Index::with_files(index, "index", &log, OPTIONS, kept).unwrap());
         let (turns, taken) = channel();
         let log = AlteredLog::new(Arc::new(log), Turnstile(Mutex::new(taken)));
         let limits = Limits {
             batch_commands_max: 1,
             index_events_max: EVENTS_UNTIL_INDEXED,
-            index_interval: Duration::from_secs(60 * 60),
+            index_write_delay_max: Duration::from_secs(60 * 60),
             ..Limits::default()
         };
-        let (clock, vital) = (Clock::system(), Vital::new());
+        let (clock, critical) = (Clock::system(), CriticalThreads::new());
         let engine = match index {
-            Some(index) => Engine::open_indexed(log, index, &limits, clock, &vital),
-            None => Engine::open(log, &limits, clock, &vital),
+            Some(index) => Engine::open_indexed(log, index, &limits, clock, &critical),
+            None => Engine::open(log, &limits, clock, &critical),
         };
         Self { engine: engine.unwrap(), turns }
     }
@@ -350,7 +353,7 @@ impl Counted {
     }
 }
 
-impl Files for Counted {
+impl StorageFiles for Counted {
     type File = Self;
 
     fn current(&self) -> Self {

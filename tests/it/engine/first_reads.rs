@@ -4,7 +4,7 @@ use std::sync::{Arc, Barrier, Mutex};
 
 use whimbrel::config::Limits;
 use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
-use whimbrel::query::PageQuery;
+use whimbrel::query::{HomeFeed, Reader};
 use whimbrel::state::State;
 use whimbrel::storage::{Index, LocalLog, Log};
 
@@ -33,8 +33,8 @@ fn many_read_at_once_right_after_a_start() {
                     begin.wait();
                     let view = view.lock().unwrap().clone().unwrap();
                     // A panic would leave the others at the barrier for ever.
-                    let read =
-                        || view.reading().feed_page(&page(user(reader))).unwrap().items.len();
+                    let reading = Reader::new(view, &Limits::default());
+                    let read = || reading.ask_blocking(&page(user(reader))).unwrap().items.len();
                     let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
                     lost += usize::from(read.ok() != Some(2));
                     end.wait();
@@ -43,7 +43,7 @@ fn many_read_at_once_right_after_a_start() {
             }));
         }
         for _ in 0..STARTS {
-            let opened = Index::on_storage(&index, "index", &*log, OPTIONS, kept()).unwrap();
+            let opened = Index::with_files(&index, "index", &*log, OPTIONS, kept()).unwrap();
             let loaded = State::load(Arc::clone(&log), opened, &Limits::default());
             *view.lock().unwrap() = Some(Arc::new(loaded));
             begin.wait();
@@ -59,13 +59,13 @@ fn many_read_at_once_right_after_a_start() {
 /// index that has all of it.
 fn written() -> (Arc<dyn Log>, Disk) {
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap());
     let index = Disk::default();
-    let opened = Index::on_storage(&index, "index", &*log, OPTIONS, kept()).unwrap();
+    let opened = Index::with_files(&index, "index", &*log, OPTIONS, kept()).unwrap();
     let view = State::load(Arc::clone(&log), opened, &Limits::default());
     let publish = |author| Change::Publish {
         author: user(author),
-        content: Content::of_text(PostText::parse("hello").unwrap()),
+        content: Content::from_text(PostText::parse("hello").unwrap()),
         request_id: None,
     };
     let follow =
@@ -87,8 +87,8 @@ fn written() -> (Arc<dyn Log>, Disk) {
 }
 
 /// Both posts of whoever is followed: the older one is in the index alone.
-fn page(user: UserId) -> PageQuery {
-    PageQuery { user, before: Revision::MAX, items_max: 2, with_own: false, all_replies: false }
+fn page(user: UserId) -> HomeFeed {
+    HomeFeed { user, position: None, items_max: 2, with_own: false, all_replies: false }
 }
 
 fn user(number: usize) -> UserId {
@@ -96,5 +96,5 @@ fn user(number: usize) -> UserId {
 }
 
 fn kept() -> std::time::Duration {
-    Limits::default().request_id_kept
+    Limits::default().request_id_retention
 }

@@ -51,7 +51,7 @@ fn a_mark_beyond_all_marks_is_none() {
 /// than the log's.
 #[test]
 fn events_that_cannot_be_are_not_applied() {
-    let log = LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap();
+    let log = LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let is_applied = |view: &State, revision, change: &Change| {
         let event = Event::new(Timestamp::default(), change.clone());
@@ -60,7 +60,7 @@ fn events_that_cannot_be_are_not_applied() {
     };
     let follow = Change::Follow { follower: user("alice"), followee: user("bob") };
     let delete = Change::Delete {
-        post: PostRef { id: PostId::at(Revision::new(1)), author: user("alice") },
+        post: PostRef { id: PostId::from_revision(Revision::new(1)), author: user("alice") },
         reply_to: None,
         quote: None,
         notified: Vec::new(),

@@ -4,22 +4,25 @@
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
+use whimbrel::model::Relation;
+use whimbrel::query::{GetPosts, ListNotifications, ListPosts, ListUsers};
 
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
-use whimbrel::engine::{
-    AuthorQuery, Draft, EdgeKind, Error, FeedQuery, Page, PagePosition, PostList, ReactionKind,
-    UserList,
-};
+use whimbrel::engine::Draft;
 use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, ReplyTo, Revision, Timestamp, UserId,
 };
-use whimbrel::query::PageQuery;
+use whimbrel::query::Error;
+use whimbrel::query::{
+    AuthorFeed, HomeFeed, Page, PagePosition, PostList, Query, Reader, Source, Unanswered, UserList,
+};
 use whimbrel::state::State;
 use whimbrel::storage::{LocalLog, Log};
 
 use crate::harness::core::{Core, post, user};
 use crate::harness::{Alter, AlteredLog, Disk, within};
+use crate::oracle::relations::{ReactionKind, SetRelation};
 use crate::storage::local_log::OPTIONS;
 
 /// Places that a page looks through.
@@ -29,13 +32,13 @@ const HIDDEN: usize = 25;
 
 /// All in memory; and nearly nothing.
 fn cores() -> [Core; 2] {
-    let bound = |limits: &mut Limits| limits.page_looks_max = LOOKS;
+    let bound = |limits: &mut Limits| limits.page_scan_entries_max = LOOKS;
     let indexed = |limits: &mut Limits| {
         bound(limits);
         limits.recent_revisions_per_author_max = 1;
         limits.index_events_max = 5;
-        limits.index_interval = std::time::Duration::from_millis(1);
-        limits.post_cache_bytes = 1 << 10;
+        limits.index_write_delay_max = std::time::Duration::from_millis(1);
+        limits.post_cache_bytes_max = 1 << 10;
     };
     [Core::limited(bound), Core::indexed(indexed)]
 }
@@ -55,24 +58,30 @@ async fn a_feed_is_read_to_its_end_through_what_is_hidden() {
         }
         let feed = async |place| {
             let (user, with_own, all_replies) = (user("reader"), true, false);
-            let query = FeedQuery { user, items_max: 2, place, with_own, all_replies };
-            core.engine().news_feed(query).await
+            let query = HomeFeed { user, items_max: 2, position: place, with_own, all_replies };
+            core.engine().ask(query).await
         };
         let pages = read(feed).await;
         assert!(pages.iter().any(Vec::is_empty), "no page was short");
-        assert_eq!(ids(&pages, |item| item.view.post.id()), shown);
+        assert_eq!(ids(&pages, |item| item.post.post.id()), shown);
 
         let posts = async |place| {
             let (viewer, author) = (user("reader"), user("author"));
             let (with_replies, with_reposts) = (false, false);
             let items_max = 2;
-            let query =
-                AuthorQuery { viewer, author, items_max, place, with_replies, with_reposts };
-            core.engine().author_feed(query).await
+            let query = AuthorFeed {
+                viewer,
+                author,
+                items_max,
+                position: place,
+                with_replies,
+                with_reposts,
+            };
+            core.engine().ask(query).await
         };
         let pages = read(posts).await;
         assert!(pages.iter().any(Vec::is_empty), "no page was short");
-        assert_eq!(ids(&pages, |item| item.view.post.id()), shown);
+        assert_eq!(ids(&pages, |item| item.post.post.id()), shown);
     }
 }
 
@@ -87,7 +96,7 @@ async fn lists_are_read_to_their_ends_through_what_is_hidden() {
         core.follow("friend", "author").await;
         for number in 0..HIDDEN {
             let name = format!("hidden{number}");
-            engine.change_edge(EdgeKind::Block, user("reader"), user(&name)).await.unwrap();
+            engine.set(Relation::Block(user("reader"), user(&name)), true).await.unwrap();
             react(&core, &name, of).await;
             core.follow(&name, "author").await;
             reply(&core, &name, of).await;
@@ -101,17 +110,32 @@ async fn lists_are_read_to_their_ends_through_what_is_hidden() {
         for list in
             [UserList::Likes(of), UserList::Reposts(of), UserList::Followers(user("author"))]
         {
-            let users = async |place| engine.users(user("reader"), list.clone(), 5, place).await;
+            let users = async |place| {
+                engine
+                    .ask(ListUsers {
+                        viewer: user("reader"),
+                        list: list.clone(),
+                        items_max: 5,
+                        position: place,
+                    })
+                    .await
+            };
             let pages = read(users).await;
             assert!(pages.iter().any(Vec::is_empty), "no page of {list:?} was short");
             let users = ids(&pages, |listed| listed.user.to_string());
             assert_eq!(users, ["other", "friend"], "{list:?}");
         }
         let list = PostList::Replies(of);
-        let pages = read(async |place| engine.answers(user("reader"), list, 5, place).await).await;
+        let pages = read(async |place| {
+            engine
+                .ask(ListPosts { viewer: user("reader"), list, items_max: 5, position: place })
+                .await
+        })
+        .await;
         assert!(pages.iter().any(Vec::is_empty), "no page of replies was short");
         assert_eq!(ids(&pages, |view| view.post.id()), answers);
-        let view = engine.posts(user("reader"), vec![of]).await.unwrap().remove(0);
+        let view =
+            engine.ask(GetPosts { viewer: user("reader"), ids: vec![of] }).await.unwrap().remove(0);
         let counts = [view.counts.likes, view.counts.reposts, view.counts.replies];
         assert_eq!(counts, [2, 2, 2]);
     }
@@ -126,12 +150,14 @@ async fn notifications_are_read_to_their_end_through_what_is_hidden() {
         react(&core, "friend", of).await;
         for number in 0..HIDDEN {
             let name = format!("hidden{number}");
-            engine.change_edge(EdgeKind::Mute, user("reader"), user(&name)).await.unwrap();
+            engine.set(Relation::Mute(user("reader"), user(&name)), true).await.unwrap();
             react(&core, &name, of).await;
         }
         let mut unseen = Vec::new();
         let pages = read(async |place| {
-            let read = engine.notifications(user("reader"), 5, place).await?;
+            let read = engine
+                .ask(ListNotifications { user: user("reader"), items_max: 5, position: place })
+                .await?;
             unseen.push(read.unseen);
             Ok(read.page)
         })
@@ -140,7 +166,10 @@ async fn notifications_are_read_to_their_end_through_what_is_hidden() {
         assert_eq!(ids(&pages, |it| it.actor.to_string()), ["friend", "friend"]);
         assert!(unseen.iter().all(|&unseen| unseen == 0), "{unseen:?}");
         react(&core, "other", of).await;
-        let read = engine.notifications(user("reader"), 5, None).await.unwrap();
+        let read = engine
+            .ask(ListNotifications { user: user("reader"), items_max: 5, position: None })
+            .await
+            .unwrap();
         assert_eq!(read.unseen, 2);
     }
 }
@@ -160,13 +189,14 @@ async fn the_look_for_doubles_ends_somewhere() {
                 reply(&core, "author", stranger).await;
             }
             let engine = core.engine();
-            engine.react(ReactionKind::Repost, user("reposter"), of).await.unwrap();
+            engine.set(Relation::Repost(user("reposter"), of), true).await.unwrap();
             core.publish("author", "later").await;
             for items_max in 1..4 {
                 let pages = read(async |place| {
                     let (user, with_own, all_replies) = (user("reader"), true, false);
-                    let query = FeedQuery { user, items_max, place, with_own, all_replies };
-                    engine.news_feed(query).await
+                    let query =
+                        HomeFeed { user, items_max, position: place, with_own, all_replies };
+                    engine.ask(query).await
                 })
                 .await;
                 let reposts = ids(&pages, |item| item.reposted_by.is_some());
@@ -183,37 +213,48 @@ async fn the_look_for_doubles_ends_somewhere() {
 async fn a_read_ends_when_its_caller_is_gone() {
     const REPLIES: usize = 2_000;
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::on_storage(Disk::default(), "disk", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap());
     let events = changes(REPLIES).into_iter();
     let events = events.map(|change| Event::new(Timestamp::default(), change));
     log.append(Revision::ZERO, events.collect()).unwrap();
     let log = AlteredLog::new(log, Held::default());
     // Hardly any event is in memory.
-    let limits = Limits { reads_max: 1, post_cache_bytes: 1 << 10, ..Limits::default() };
-    let view = Arc::new(State::new(Arc::clone(&log) as Arc<dyn Log>, &limits));
+    let limits =
+        Limits { concurrent_reads_max: 1, post_cache_bytes_max: 1 << 10, ..Limits::default() };
+    let state = Arc::new(State::new(Arc::clone(&log) as Arc<dyn Log>, &limits));
     for entry in log.read(Revision::ZERO, usize::MAX).unwrap() {
-        view.apply(entry.revision, &entry.event).unwrap();
+        state.apply(entry.revision, &entry.event).unwrap();
     }
+    let reader = Reader::new(state, &limits);
 
     let mut callers = JoinSet::new();
     callers.spawn({
-        let view = Arc::clone(&view);
-        async move { view.read(|view| view.feed_page(&page())).await }
+        let reader = reader.clone();
+        async move { reader.ask(page()).await }
     });
     // The read has come to the log, and is held there.
     let held = &log.alter;
     tokio::task::block_in_place(|| held.come.wait());
     within("the caller to be gone", callers.shutdown()).await;
     tokio::task::block_in_place(|| held.go_on.wait());
-    let waits_for_the_first = view.read(|view| Ok::<_, Error>(view.applied()));
-    within("the next read", waits_for_the_first).await.unwrap();
+    within("the next read", reader.ask(WaitsForATurn)).await.unwrap();
     assert_eq!(held.reads.load(Ordering::SeqCst), 1, "it went on reading for nobody");
 
     // With somebody who waits it goes on to the end of its page.
-    let read = view.read(|view| view.feed_page(&page()));
-    let read = within("a page", read).await.unwrap();
+    let read = within("a page", reader.ask(page())).await.unwrap();
     assert_eq!((read.items.len(), read.next), (1, None));
     assert!(held.reads.load(Ordering::SeqCst) > 10);
+}
+
+/// A query that memory never answers.
+struct WaitsForATurn;
+
+impl Query for WaitsForATurn {
+    type Answer = ();
+
+    fn answer(&self, source: &Source<'_>) -> Result<(), Unanswered> {
+        if source.is_memory() { Err(Unanswered::NotInMemory) } else { Ok(()) }
+    }
 }
 
 /// Holds the first read until a test lets it go on.
@@ -253,10 +294,10 @@ impl Alter for Held {
 fn changes(replies: usize) -> Vec<Change> {
     let publish = |author: &str, reply_to: Option<ReplyTo>| {
         let (author, reply_to) = (user(author), reply_to.map(Box::new));
-        let content = Content { reply_to, ..Content::of_text(post("hello")) };
+        let content = Content { reply_to, ..Content::from_text(post("hello")) };
         Change::Publish { author, content, request_id: None }
     };
-    let first = PostRef { id: PostId::at(Revision::new(1)), author: user("stranger") };
+    let first = PostRef { id: PostId::from_revision(Revision::new(1)), author: user("stranger") };
     let to_first = ReplyTo { parent: first.clone(), root: first };
     let follow = Change::Follow { follower: user("reader"), followee: user("author") };
     let mut changes = vec![publish("stranger", None), follow, publish("author", None)];
@@ -264,9 +305,9 @@ fn changes(replies: usize) -> Vec<Change> {
     changes
 }
 
-fn page() -> PageQuery {
-    let (before, items_max) = (Revision::MAX, 10);
-    PageQuery { user: user("reader"), before, items_max, with_own: true, all_replies: false }
+fn page() -> HomeFeed {
+    let (user, items_max, position) = (user("reader"), 10, None);
+    HomeFeed { user, items_max, position, with_own: true, all_replies: false }
 }
 
 /// All pages of a listing, each of which comes further.

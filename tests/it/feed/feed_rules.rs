@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use whimbrel::config::Limits;
-use whimbrel::engine::{AuthorQuery, Draft, EdgeKind, Error, FeedQuery, ReactionKind};
+use whimbrel::engine::{Draft, Error};
 use whimbrel::live::{Start, Watched};
 use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, ReplyTo, Revision, Timestamp, UserId,
 };
-use whimbrel::query::{BacklogKind, BacklogQuery, PagePosition, PageQuery};
+use whimbrel::query::{self, BacklogKind, FeedBacklog, PagePosition};
+use whimbrel::query::{AuthorFeed, HomeFeed};
 use whimbrel::state::State;
-use whimbrel::storage::{LocalLog, Log, Options};
+use whimbrel::storage::{LocalLog, Log, StorageOptions};
 
 use crate::harness::Disk;
 use crate::harness::core::{Core, FEED, post, user};
 use crate::harness::reader::Reader;
+use crate::oracle::relations::{EdgeKind, ReactionKind, SetRelation};
 
 /// The entries of a feed that other entries hide reposts in.
 const WINDOW: usize = 40;
@@ -229,16 +231,16 @@ async fn the_posts_of_one_author() {
         let mut texts = Vec::new();
         let mut place = None;
         loop {
-            let query = AuthorQuery {
+            let query = AuthorFeed {
                 viewer: viewer.clone(),
                 author: author.clone(),
                 items_max: 2,
-                place,
+                position: place,
                 with_replies,
                 with_reposts,
             };
-            let page = core.engine().author_feed(query).await?;
-            texts.extend(page.items.iter().map(|it| it.view.post.content.text.as_str().to_owned()));
+            let page = core.engine().ask(query).await?;
+            texts.extend(page.items.iter().map(|it| it.post.post.content.text.as_str().to_owned()));
             place = page.next;
             if place.is_none() {
                 return Ok(texts);
@@ -259,11 +261,12 @@ async fn the_posts_of_one_author() {
 fn ten_thousand_hidden_in_a_row_end_somewhere() {
     const HIDDEN: u64 = 10_000;
 
-    let of_stranger = PostRef { id: PostId::at(Revision::new(1)), author: user("stranger") };
+    let of_stranger =
+        PostRef { id: PostId::from_revision(Revision::new(1)), author: user("stranger") };
     let to_stranger = ReplyTo { parent: of_stranger.clone(), root: of_stranger };
     let reply = || Content { reply_to: Some(Box::new(to_stranger.clone())), ..content("hidden") };
     let delete = |place| Change::Delete {
-        post: PostRef { id: PostId::at(Revision::new(place)), author: user("bob") },
+        post: PostRef { id: PostId::from_revision(Revision::new(place)), author: user("bob") },
         reply_to: None,
         quote: None,
         notified: Vec::new(),
@@ -283,21 +286,22 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
     let view = view_of(&changes);
 
     let head = view.applied();
-    let query = |before, items_max| PageQuery {
+    let query = |before: Option<Revision>, items_max| HomeFeed {
         user: user("alice"),
-        before,
+        position: before.map(|before| PagePosition { before, at: head }),
         items_max,
         with_own: true,
         all_replies: false,
     };
-    let first = query(Revision::MAX, 2);
-    assert!(view.feed_page_at_hand(&first).is_none(), "a worker was held up");
+    let first = query(None, 2);
+    let reader = query::Reader::new(Arc::new(view), &limits());
+    assert!(reader.ask_memory(&first).unwrap().is_none(), "a worker was held up");
     // Page by page, each of which looks through so many.
     let (mut pages, mut next) = (Vec::new(), Some(Revision::MAX));
     while let Some(before) = next {
-        let page = view.reading().feed_page(&query(before, 2)).unwrap();
-        assert!(page.next.is_none_or(|next| next < before), "it does not come further");
-        next = page.next;
+        let page = reader.ask_blocking(&query(Some(before), 2)).unwrap();
+        next = page.next.map(|next| next.before);
+        assert!(next.is_none_or(|next| next < before), "it does not come further");
         pages.push(page.items.iter().map(|item| item.revision.get()).collect::<Vec<_>>());
     }
     assert_eq!(pages, [vec![head.get()], vec![], vec![], vec![5, 4], vec![3]]);
@@ -305,7 +309,7 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
     // A stream goes through them part by part.
     let (mut told, mut after, mut parts) = (Vec::new(), Revision::new(begin), 0);
     while after < head {
-        let query = BacklogQuery {
+        let query = FeedBacklog {
             user: user("alice"),
             all_replies: false,
             after,
@@ -313,8 +317,9 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
             kind: BacklogKind::Items,
             events_max: 256,
         };
-        assert!(parts > 0 || view.backlog_at_hand(&query).is_none(), "a worker was held up");
-        let backlog = view.backlog(&query).unwrap();
+        let from_memory = reader.ask_memory(&query).unwrap();
+        assert!(parts > 0 || from_memory.is_none(), "a worker was held up");
+        let backlog = reader.ask_blocking(&query).unwrap();
         told.extend(backlog.events.into_iter().map(|spot| spot.revision));
         assert!(backlog.reached > after, "no end");
         after = backlog.reached;
@@ -324,13 +329,16 @@ fn ten_thousand_hidden_in_a_row_end_somewhere() {
     assert!(parts > 1, "one read has taken all the time");
 }
 
-/// A view of these changes, all in memory but for what they say.
+fn limits() -> Limits {
+    Limits { post_cache_bytes_max: 1 << 12, ..Limits::default() }
+}
+
+/// The state of these changes, all in memory apart from the content of posts.
 fn view_of(changes: &[Change]) -> State {
-    let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::on_storage(Disk::default(), "memory", options).unwrap();
+    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
-    let limits = Limits { post_cache_bytes: 1 << 12, ..Limits::default() };
-    let view = State::new(Arc::clone(&log), &limits);
+    let view = State::new(Arc::clone(&log), &limits());
     for changes in changes.chunks(5_000) {
         let event = |change: &Change| Event::new(Timestamp::default(), change.clone());
         let events: Vec<_> = changes.iter().map(event).collect();
@@ -343,7 +351,7 @@ fn view_of(changes: &[Change]) -> State {
 }
 
 fn content(text: &str) -> Content {
-    Content::of_text(post(text))
+    Content::from_text(post(text))
 }
 
 async fn reply(core: &Core, author: &str, text: &str, to: PostId) -> PostId {
@@ -359,9 +367,10 @@ async fn react(core: &Core, kind: ReactionKind, name: &str, post: PostId) -> Rev
 /// The texts of a feed, newest first.
 async fn page_texts(core: &Core, name: &str, all_replies: bool, items_max: usize) -> Vec<String> {
     let place = None;
-    let query = FeedQuery { user: user(name), items_max, place, with_own: true, all_replies };
-    let page = core.engine().news_feed(query).await.unwrap();
-    page.items.iter().map(|item| item.view.post.content.text.as_str().to_owned()).collect()
+    let query =
+        HomeFeed { user: user(name), items_max, position: place, with_own: true, all_replies };
+    let page = core.engine().ask(query).await.unwrap();
+    page.items.iter().map(|item| item.post.post.content.text.as_str().to_owned()).collect()
 }
 
 /// A whole feed, newest first: the place of each entry, and of its post.
@@ -370,10 +379,11 @@ async fn page_places(core: &Core, name: &str, items_max: usize) -> Vec<(u64, u64
     let mut place: Option<PagePosition> = None;
     loop {
         let (with_own, all_replies) = (true, false);
-        let query = FeedQuery { user: user(name), items_max, place, with_own, all_replies };
-        let page = core.engine().news_feed(query).await.unwrap();
+        let query =
+            HomeFeed { user: user(name), items_max, position: place, with_own, all_replies };
+        let page = core.engine().ask(query).await.unwrap();
         let item =
-            |item: &whimbrel::query::FeedItem| (item.revision.get(), item.view.post.revision.get());
+            |item: &whimbrel::query::FeedItem| (item.revision.get(), item.post.post.revision.get());
         assert!(page.next.is_none() || page.items.len() == items_max, "a page that is not full");
         places.extend(page.items.iter().map(item));
         place = page.next;

@@ -1,10 +1,14 @@
 //! Counts as somebody sees them who blocks others, or whom others block: few or many of them, about
 //! posts with few or many likes and answers.
 
-use whimbrel::engine::{Draft, EdgeKind, PostList, ReactionKind, UserList};
+use whimbrel::engine::Draft;
 use whimbrel::model::PostId;
+use whimbrel::model::Relation;
+use whimbrel::query::{GetPosts, GetProfile, ListPosts, ListUsers};
+use whimbrel::query::{PostList, UserList};
 
 use crate::harness::core::{Core, post, user};
+use crate::oracle::relations::{EdgeKind, SetRelation};
 
 const READER: &str = "reader";
 const AUTHOR: &str = "author";
@@ -52,7 +56,7 @@ async fn likes_that_are_gone_are_subtracted_once() {
         let engine = core.engine();
         engine.delete(user(AUTHOR), posts[0]).await.unwrap();
         assert_eq!((received(&core, READER).await, received(&core, "alice").await), (3, 6));
-        engine.react(ReactionKind::Unlike, user("bob"), posts[1]).await.unwrap();
+        engine.set(Relation::Like(user("bob"), posts[1]), false).await.unwrap();
         assert_eq!((received(&core, READER).await, received(&core, "alice").await), (3, 5));
         core.restart().await;
         for &id in &posts[1..] {
@@ -97,16 +101,29 @@ async fn counts_are_exact_for_whom_very_many_block() {
 /// lists.
 async fn check(core: &Core, id: PostId, count: u64) {
     let engine = core.engine();
-    let view = engine.posts(user(READER), vec![id]).await.unwrap().remove(0);
+    let view =
+        engine.ask(GetPosts { viewer: user(READER), ids: vec![id] }).await.unwrap().remove(0);
     let counts = view.counts;
     assert_eq!([counts.likes, counts.replies, counts.quotes], [count; 3]);
-    let profile = engine.profile(user(READER), user(AUTHOR)).await.unwrap();
+    let profile =
+        engine.ask(GetProfile { viewer: user(READER), user: user(AUTHOR) }).await.unwrap();
     assert_eq!([profile.likes_received, profile.followers], [count; 2]);
     let count = usize::try_from(count).unwrap();
     let list = UserList::Likes(id);
-    assert_eq!(engine.users(user(READER), list, 4 * MANY, None).await.unwrap().items.len(), count);
+    assert_eq!(
+        engine
+            .ask(ListUsers { viewer: user(READER), list, items_max: 4 * MANY, position: None })
+            .await
+            .unwrap()
+            .items
+            .len(),
+        count
+    );
     for list in [PostList::Replies(id), PostList::Quotes(id)] {
-        let page = engine.answers(user(READER), list, 4 * MANY, None).await.unwrap();
+        let page = engine
+            .ask(ListPosts { viewer: user(READER), list, items_max: 4 * MANY, position: None })
+            .await
+            .unwrap();
         assert_eq!(page.items.len(), count);
     }
 }
@@ -114,17 +131,26 @@ async fn check(core: &Core, id: PostId, count: u64) {
 fn indexed() -> Core {
     Core::indexed(|limits| {
         limits.index_events_max = 500;
-        limits.index_interval = std::time::Duration::from_millis(1);
+        limits.index_write_delay_max = std::time::Duration::from_millis(1);
     })
 }
 
 async fn likes(core: &Core, viewer: &str, id: PostId) -> (u64, u64) {
-    let view = core.engine().posts(user(viewer), vec![id]).await.unwrap().remove(0);
+    let view = core
+        .engine()
+        .ask(GetPosts { viewer: user(viewer), ids: vec![id] })
+        .await
+        .unwrap()
+        .remove(0);
     (view.counts.likes, received(core, viewer).await)
 }
 
 async fn received(core: &Core, viewer: &str) -> u64 {
-    core.engine().profile(user(viewer), user(AUTHOR)).await.unwrap().likes_received
+    core.engine()
+        .ask(GetProfile { viewer: user(viewer), user: user(AUTHOR) })
+        .await
+        .unwrap()
+        .likes_received
 }
 
 async fn edge(core: &Core, kind: EdgeKind, one: &str, other: &str) {
@@ -132,7 +158,7 @@ async fn edge(core: &Core, kind: EdgeKind, one: &str, other: &str) {
 }
 
 async fn like(core: &Core, name: &str, id: PostId) {
-    core.engine().react(ReactionKind::Like, user(name), id).await.unwrap();
+    core.engine().set(Relation::Like(user(name), id), true).await.unwrap();
 }
 
 /// Answers a post and quotes it, in one.

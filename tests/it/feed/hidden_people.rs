@@ -1,13 +1,16 @@
 //! What a feed has of people whom its reader blocks or mutes, and of others' words to them: page,
 //! live stream and resumed stream agree, and a thread shows gaps.
 
-use whimbrel::engine::{Draft, EdgeKind, ReactionKind, ThreadQuery};
+use whimbrel::engine::Draft;
 use whimbrel::live::Start;
 use whimbrel::model::PostId;
+use whimbrel::model::Relation;
 use whimbrel::query::Gap;
+use whimbrel::query::GetThread;
 
 use crate::harness::core::{Core, FEED, post, user};
 use crate::harness::reader::Reader;
+use crate::oracle::relations::{EdgeKind, SetRelation};
 
 /// Others' replies to them and quotes of them are left out, also where they are reposted; what the
 /// reader wrote stays, reposted or not.
@@ -37,7 +40,7 @@ async fn words_to_hidden_people_are_left_out() {
         let of_quote = publish("s", quote(of_u, "of a stranger, with u")).await;
         let to_reply = publish("b", reply(own_reply, "to v, in u's thread")).await;
         let repost = async |post| {
-            engine.react(ReactionKind::Repost, user("b"), post).await.unwrap();
+            engine.set(Relation::Repost(user("b"), post), true).await.unwrap();
         };
         for reposted in [of_u, to_u, of_quote, own_reply] {
             repost(reposted).await;
@@ -70,14 +73,9 @@ async fn a_thread_has_a_gap_for_a_blocked_author() {
     }
     for (kind, gap) in [(EdgeKind::Mute, None), (EdgeKind::Block, Some(Gap::Hidden))] {
         engine.change_edge(kind, user("v"), user("u")).await.unwrap();
-        let query = ThreadQuery {
-            viewer: user("v"),
-            post: root,
-            depth_max: 9,
-            replies_max: 99,
-            after: None,
-        };
-        let thread = engine.thread(query).await.unwrap();
+        let query =
+            GetThread { viewer: user("v"), post: root, depth_max: 9, replies_max: 99, after: None };
+        let thread = engine.ask(query).await.unwrap();
         let shown = thread.replies.iter().map(|it| (it.id, it.shown.as_ref().err().copied()));
         let expected = [(places[0], gap), (places[1], None), (places[2], None)];
         assert_eq!(shown.collect::<Vec<_>>(), expected, "{kind:?}");
@@ -86,13 +84,13 @@ async fn a_thread_has_a_gap_for_a_blocked_author() {
 
 /// The posts of the feed of `v`, newest first.
 async fn page(core: &Core) -> Vec<PostId> {
-    let query = whimbrel::engine::FeedQuery {
+    let query = whimbrel::query::HomeFeed {
         user: user("v"),
         items_max: 100,
-        place: None,
+        position: None,
         with_own: true,
         all_replies: true,
     };
-    let page = core.engine().news_feed(query).await.unwrap();
-    page.items.iter().map(|item| item.view.post.id()).collect()
+    let page = core.engine().ask(query).await.unwrap();
+    page.items.iter().map(|item| item.post.post.id()).collect()
 }

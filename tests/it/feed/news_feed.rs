@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tonic::Code;
 use whimbrel::api::v1::NewsFeedRequest;
-use whimbrel::engine::{FeedQuery, PagePosition};
+use whimbrel::query::{HomeFeed, PagePosition};
 
 use crate::harness::core::{Core, user};
 use crate::harness::{Feed, Setup, TestServer, Valve, refused};
@@ -155,7 +155,7 @@ async fn a_page_waits_until_it_can_show_what_is_wanted() {
 /// Bodies that do not fit into memory are read from the log.
 #[tokio::test]
 async fn posts_outside_of_the_cache_are_read_from_the_log() {
-    let server = TestServer::limited(|limits| limits.post_cache_bytes = 1).await;
+    let server = TestServer::limited(|limits| limits.post_cache_bytes_max = 1).await;
     let bob = server.user("bob");
     bob.publishes_many("post ", 5).await;
     assert_eq!(bob.feed().await.texts(), ["post 5", "post 4", "post 3", "post 2", "post 1"]);
@@ -198,15 +198,15 @@ async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> 
     let mut texts = Vec::new();
     let mut place: Option<PagePosition> = None;
     loop {
-        let query = FeedQuery {
+        let query = HomeFeed {
             user: user("user0"),
             items_max: page_size,
-            place,
+            position: place,
             with_own,
             all_replies: false,
         };
-        let page = core.engine().news_feed(query).await.expect("the page is read");
-        texts.extend(page.items.iter().map(|item| item.view.post.content.text.as_str().to_owned()));
+        let page = core.engine().ask(query).await.expect("the page is read");
+        texts.extend(page.items.iter().map(|item| item.post.post.content.text.as_str().to_owned()));
         place = page.next;
         if place.is_none() {
             return texts;

@@ -3,15 +3,21 @@
 //! from the index, and after every restart.
 
 use std::time::Duration;
+use whimbrel::query::{
+    GetPosts, GetProfile, GetRelationships, ListNotifications, ListPosts, ListUsers,
+};
 
 use tokio::task::JoinSet;
-use whimbrel::engine::{
-    Draft, EdgeKind, Engine, Error, Gap, NotificationKind, Page, PagePosition, PostList, PostView,
-    ReactionKind, ThreadPost, ThreadQuery, UserList,
+use whimbrel::engine::{Draft, Engine};
+use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, SeveredFollows};
+use whimbrel::query::Error;
+use whimbrel::query::{
+    Gap, GetThread, Page, PagePosition, PostList, PostView, ThreadPost, UserList,
 };
-use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed};
+use whimbrel::state::NotificationKind;
 
 use crate::harness::core::{Core, post, user};
+use crate::oracle::relations::{EdgeKind, ReactionKind, SetRelation};
 use crate::oracle::world::{Tie, World};
 
 const USERS: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
@@ -38,9 +44,9 @@ async fn compare(seed: u64) {
         Core::indexed(|limits| {
             limits.recent_revisions_per_author_max = 1;
             limits.index_events_max = 5;
-            limits.index_interval = Duration::from_millis(1);
-            limits.post_cache_bytes = 1 << 10;
-            limits.counted_posts_max = 8;
+            limits.index_write_delay_max = Duration::from_millis(1);
+            limits.post_cache_bytes_max = 1 << 10;
+            limits.count_cache_posts_max = 8;
         }),
     ];
     let mut world = World::default();
@@ -71,7 +77,7 @@ fn counts_are_exact_while_they_change() {
     runtime.unwrap().block_on(async {
         let core = Core::indexed(|limits| {
             // Most leave memory before they are changed again.
-            limits.index_interval = Duration::from_millis(1);
+            limits.index_write_delay_max = Duration::from_millis(1);
         });
         let mut posts = Vec::new();
         for _ in 0..POSTS {
@@ -84,11 +90,19 @@ fn counts_are_exact_while_they_change() {
         while let Some(ended) = tasks.join_next().await {
             ended.unwrap();
         }
-        let views = core.engine().posts(user("author"), posts.clone()).await.unwrap();
+        let views = core
+            .engine()
+            .ask(GetPosts { viewer: user("author"), ids: posts.clone() })
+            .await
+            .unwrap();
         assert_eq!(views.len(), POSTS);
         for view in views {
             let list = UserList::Likes(view.post.id());
-            let page = core.engine().users(user("author"), list, 100, None).await.unwrap();
+            let page = core
+                .engine()
+                .ask(ListUsers { viewer: user("author"), list, items_max: 100, position: None })
+                .await
+                .unwrap();
             assert_eq!(page.items.len() as u64, view.counts.likes);
         }
     });
@@ -101,12 +115,13 @@ async fn like_and_look(engine: Engine, name: &'static str, posts: Vec<PostId>) {
         let likes = random.bool();
         let kind = if likes { ReactionKind::Like } else { ReactionKind::Unlike };
         engine.react(kind, user(name), id).await.unwrap();
-        let view = engine.posts(user(name), vec![id]).await.unwrap().remove(0);
+        let view =
+            engine.ask(GetPosts { viewer: user(name), ids: vec![id] }).await.unwrap().remove(0);
         assert_eq!(view.liked, likes);
         let others = if likes { 1 } else { 0 }..=USERS.len() as u64 - u64::from(!likes);
         assert!(others.contains(&view.counts.likes), "{others:?}: {view:?}");
         // Whatever is kept of this must not outlive the next change.
-        engine.posts(user(name), posts.clone()).await.unwrap();
+        engine.ask(GetPosts { viewer: user(name), ids: posts.clone() }).await.unwrap();
     }
 }
 
@@ -216,7 +231,7 @@ fn edge(world: &World, kind: EdgeKind, one: &str, other: &str) -> Change {
         EdgeKind::Follow => Change::Follow { follower: one, followee: other },
         EdgeKind::Unfollow => Change::Unfollow { follower: one, followee: other, since: None },
         EdgeKind::Block => {
-            let severed = Severed { following, follower };
+            let severed = SeveredFollows { following, follower };
             Change::Block { blocker: one, blocked: other, severed }
         }
         EdgeKind::Unblock => Change::Unblock { blocker: one, blocked: other },
@@ -237,7 +252,7 @@ fn content(
         let root = above.map_or_else(|| referred(place), |above| above.root.clone());
         Box::new(ReplyTo { parent: referred(place), root })
     });
-    Content { reply_to, quote: quote.map(referred), ..Content::of_text(text) }
+    Content { reply_to, quote: quote.map(referred), ..Content::from_text(text) }
 }
 
 /// Somebody who reads everything.
@@ -269,7 +284,11 @@ impl Reader<'_> {
     /// Every post, and those that are none.
     async fn check_posts(&self) {
         let ids: Vec<_> = (1..self.world.head() + 3).rev().map(named).collect();
-        let posts = self.engine.posts(user(self.viewer), ids).await.expect("posts are read");
+        let posts = self
+            .engine
+            .ask(GetPosts { viewer: user(self.viewer), ids })
+            .await
+            .expect("posts are read");
         let read: Vec<_> = posts.iter().map(|view| view.post.revision.get()).collect();
         assert_eq!(read, self.world.posts_seen(self.viewer, |_| true), "{}", self.viewer);
         posts.iter().for_each(|view| self.check_view(view));
@@ -291,7 +310,7 @@ impl Reader<'_> {
         let is_in = |list: &[(String, u64)]| list.iter().any(|(user, _)| user == self.viewer);
         assert_eq!((view.liked, view.reposted), (is_in(&likes), is_in(&reposts)), "{place}");
         let (said, author) = (self.world.content(place), self.world.author(place));
-        assert!(view.post.content.asks_as(said), "{place}");
+        assert!(view.post.content.is_same_request(said), "{place}");
         let is_mentioned = |name: &&str| {
             let is_user = *name == author || self.world.is_user(name, place);
             is_user && said.text.as_str().contains(&format!("@{name}"))
@@ -333,7 +352,12 @@ impl Reader<'_> {
         let is = |tie: Tie| self.world.since(&tie, now).is_some();
         let pair = || (viewer.to_owned(), other.to_owned());
         let back = || (other.to_owned(), viewer.to_owned());
-        let read = self.engine.relationships(&user(viewer), &[user(other)]).remove(0);
+        let read = self
+            .engine
+            .ask(GetRelationships { user: user(viewer), others: vec![user(other)] })
+            .await
+            .unwrap()
+            .remove(0);
         assert_eq!(read.user, user(other));
         let read = [read.following, read.followed_by, read.blocking, read.blocked_by, read.muting];
         let expected = [
@@ -354,7 +378,7 @@ impl Reader<'_> {
             _ => None,
         });
         let lists = [UserList::Followers(user(other)), UserList::Following(user(other))];
-        let profile = self.engine.profile(user(viewer), user(other)).await;
+        let profile = self.engine.ask(GetProfile { viewer: user(viewer), user: user(other) }).await;
         if self.world.are_apart(viewer, other, now) {
             for list in lists {
                 let refused = self.users(list, items_max).await;
@@ -402,7 +426,10 @@ impl Reader<'_> {
         let unseen = expected.iter().filter(|told| told.0 > seen_until).count();
         let (mut read, mut place) = (Vec::new(), None);
         loop {
-            let answer = self.engine.notifications(user(self.viewer), items_max, place).await;
+            let answer = self
+                .engine
+                .ask(ListNotifications { user: user(self.viewer), items_max, position: place })
+                .await;
             let answer = answer.expect("notifications are read");
             assert_eq!((answer.unseen, answer.seen_until.get()), (unseen, seen_until));
             place = next(&answer.page, items_max);
@@ -475,8 +502,8 @@ impl Reader<'_> {
 
     async fn check_thread(&self, place: u64, depth_max: usize, replies_max: usize) {
         let (viewer, post) = (user(self.viewer), named(place));
-        let query = ThreadQuery { viewer, post, after: None, depth_max, replies_max };
-        let thread = self.engine.thread(query).await.expect("there is such a post");
+        let query = GetThread { viewer, post, after: None, depth_max, replies_max };
+        let thread = self.engine.ask(query).await.expect("there is such a post");
 
         let mut above = Vec::new();
         let mut next = self.parent(place);
@@ -577,7 +604,15 @@ impl Reader<'_> {
     async fn users(&self, list: UserList, items_max: usize) -> Result<Vec<(String, u64)>, Error> {
         let (mut read, mut place) = (Vec::new(), None);
         loop {
-            let page = self.engine.users(user(self.viewer), list.clone(), items_max, place).await?;
+            let page = self
+                .engine
+                .ask(ListUsers {
+                    viewer: user(self.viewer),
+                    list: list.clone(),
+                    items_max,
+                    position: place,
+                })
+                .await?;
             place = next(&page, items_max);
             let listed = page.items.into_iter();
             read.extend(listed.map(|it| (it.user.to_string(), it.since.get())));
@@ -591,7 +626,10 @@ impl Reader<'_> {
     async fn read_answers(&self, list: PostList, items_max: usize) -> Result<Vec<PostView>, Error> {
         let (mut read, mut place) = (Vec::new(), None);
         loop {
-            let page = self.engine.answers(user(self.viewer), list, items_max, place).await?;
+            let page = self
+                .engine
+                .ask(ListPosts { viewer: user(self.viewer), list, items_max, position: place })
+                .await?;
             place = next(&page, items_max);
             read.extend(page.items);
             if place.is_none() {
@@ -613,7 +651,7 @@ fn is_of_a_post(kind: NotificationKind) -> bool {
 }
 
 fn named(place: u64) -> PostId {
-    PostId::at(Revision::new(place))
+    PostId::from_revision(Revision::new(place))
 }
 
 fn runtime() -> tokio::runtime::Runtime {

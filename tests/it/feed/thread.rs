@@ -1,7 +1,8 @@
 //! How much of a thread comes at once.
 
-use whimbrel::engine::{Draft, Thread, ThreadQuery};
+use whimbrel::engine::Draft;
 use whimbrel::model::{PostId, bounds};
+use whimbrel::query::{GetThread, Thread};
 
 use crate::harness::core::{Core, post, user};
 
@@ -65,8 +66,8 @@ async fn publish(core: &Core, reply_to: Option<PostId>) -> PostId {
 
 async fn thread(core: &Core, post: PostId) -> Thread {
     let query =
-        ThreadQuery { viewer: user("bob"), post, after: None, depth_max: 5, replies_max: 100 };
-    core.engine().thread(query).await.expect("the thread is read")
+        GetThread { viewer: user("bob"), post, after: None, depth_max: 5, replies_max: 100 };
+    core.engine().ask(query).await.expect("the thread is read")
 }
 
 fn listed(thread: &Thread) -> Vec<PostId> {

@@ -2,9 +2,11 @@
 //! comes to everything that a thread has, by definition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use whimbrel::model::Relation;
 
-use whimbrel::engine::{Draft, EdgeKind, Gap, Thread, ThreadQuery};
+use whimbrel::engine::Draft;
 use whimbrel::model::PostId;
+use whimbrel::query::{Gap, GetThread, Thread};
 
 use crate::harness::core::{Core, post, user};
 
@@ -68,7 +70,7 @@ async fn every_place_of_a_thread_full_of_gaps_is_come_to() {
 /// the other, and what is behind them.
 #[tokio::test]
 async fn more_gaps_than_may_be_looked_at_are_gone_through_in_steps() {
-    let core = Core::limited(|limits| limits.thread_looks_max = 7);
+    let core = Core::limited(|limits| limits.thread_scan_replies_max = 7);
     let root = publish(&core, "alice", None).await;
     for _ in 0..20 {
         let id = publish(&core, "bob", Some(root)).await;
@@ -78,7 +80,7 @@ async fn more_gaps_than_may_be_looked_at_are_gone_through_in_steps() {
     for _ in 0..40 {
         last = publish(&core, "carol", Some(last)).await;
     }
-    core.engine().change_edge(EdgeKind::Block, user(READER), user("carol")).await.unwrap();
+    core.engine().set(Relation::Block(user(READER), user("carol")), true).await.unwrap();
     let deep = publish(&core, "dave", Some(last)).await;
     let wide = publish(&core, "dave", Some(root)).await;
 
@@ -96,7 +98,7 @@ async fn a_thread_read_in_steps_is_the_whole_thread() {
         let is_bounded = seed % 3 == 0;
         let core = Core::limited(|limits| {
             if is_bounded {
-                limits.thread_looks_max = 4;
+                limits.thread_scan_replies_max = 4;
             }
             if seed % 4 == 0 {
                 limits.thread_bytes_max = 300;
@@ -149,7 +151,7 @@ async fn grow(core: &Core, random: &mut fastrand::Rng) -> Tree {
         answers.push((id, parent, None));
     }
     let hidden = AUTHORS[random.usize(..AUTHORS.len())];
-    core.engine().change_edge(EdgeKind::Block, user(READER), user(hidden)).await.unwrap();
+    core.engine().set(Relation::Block(user(READER), user(hidden)), true).await.unwrap();
     for ((_, _, gap), (id, author)) in answers.iter_mut().zip(&posts[1..]) {
         if *author == hidden {
             *gap = Some(Gap::Hidden);
@@ -176,9 +178,8 @@ async fn read_in_steps(
         let mut after = None;
         loop {
             let (depth_max, replies_max) = sizes();
-            let query =
-                ThreadQuery { viewer: user(READER), post: id, after, depth_max, replies_max };
-            let thread = core.engine().thread(query).await.unwrap();
+            let query = GetThread { viewer: user(READER), post: id, after, depth_max, replies_max };
+            let thread = core.engine().ask(query).await.unwrap();
             assert_eq!(thread.post.has_more_replies, thread.next_after.is_some());
             for answer in &thread.replies {
                 let known = read.insert(answer.id, answer.shown.as_ref().err().copied());
@@ -211,7 +212,7 @@ async fn hide(core: &Core, author: &str, id: PostId, is_deleted: bool) -> Gap {
         core.engine().delete(user(author), id).await.unwrap();
         return Gap::Deleted;
     }
-    core.engine().change_edge(EdgeKind::Block, user(READER), user(author)).await.unwrap();
+    core.engine().set(Relation::Block(user(READER), user(author)), true).await.unwrap();
     Gap::Hidden
 }
 
@@ -223,8 +224,8 @@ async fn publish(core: &Core, author: &str, reply_to: Option<PostId>) -> PostId 
 
 async fn thread(core: &Core, post: PostId, depth_max: usize) -> Thread {
     let viewer = user(READER);
-    let query = ThreadQuery { viewer, post, after: None, depth_max, replies_max: 100 };
-    core.engine().thread(query).await.expect("the thread is read")
+    let query = GetThread { viewer, post, after: None, depth_max, replies_max: 100 };
+    core.engine().ask(query).await.expect("the thread is read")
 }
 
 fn listed(thread: &Thread) -> Vec<(PostId, Option<Gap>, bool)> {

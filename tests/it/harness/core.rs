@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use whimbrel::model::Relation;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Engine, Published};
 use whimbrel::live::{FeedEventKind, LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{PostText, RequestId, UserId};
-use whimbrel::runtime::{Clock, Vital};
-use whimbrel::storage::{Index, LocalLog, Options};
+use whimbrel::runtime::{Clock, CriticalThreads};
+use whimbrel::storage::{Index, LocalLog, StorageOptions};
 
 use super::disk::Disk;
 use super::patience::within;
@@ -43,10 +44,10 @@ impl Core {
     }
 
     fn new(index: Option<Disk>, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits { post_cache_bytes: 1 << 20, ..Limits::default() };
+        let mut limits = Limits { post_cache_bytes_max: 1 << 20, ..Limits::default() };
         change(&mut limits);
-        let of_servers = Limits::default().heartbeat_default;
-        let heartbeat = std::mem::replace(&mut limits.heartbeat_default, of_servers);
+        let of_servers = Limits::default().heartbeat_interval_default;
+        let heartbeat = std::mem::replace(&mut limits.heartbeat_interval_default, of_servers);
         let (disk, clock) = (Disk::default(), Clock::system());
         let engine = Some(open(&disk, index.as_ref(), &limits, &clock));
         Self { disk, index, limits, heartbeat, clock, engine }
@@ -74,7 +75,10 @@ impl Core {
     }
 
     pub(crate) async fn follow(&self, follower: &str, followee: &str) -> Changed {
-        self.engine().follow(user(follower), user(followee)).await.expect("the follow is taken")
+        self.engine()
+            .set(Relation::Follow(user(follower), user(followee)), true)
+            .await
+            .expect("the follow is taken")
     }
 
     pub(crate) async fn publish(&self, author: &str, text: &str) -> Published {
@@ -125,16 +129,16 @@ fn text(kind: &FeedEventKind) -> &str {
 }
 
 fn open(disk: &Disk, index: Option<&Disk>, limits: &Limits, clock: &Clock) -> Engine {
-    let options = Options { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::on_storage(disk.clone(), "memory", options).expect("the log opens");
+    let options = StorageOptions { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
+    let log = LocalLog::with_files(disk.clone(), "memory", options).expect("the log opens");
     let index = index.map(|index| {
-        let opened = Index::on_storage(index, "index", &log, options, limits.request_id_kept);
+        let opened = Index::with_files(index, "index", &log, options, limits.request_id_retention);
         opened.expect("the index opens")
     });
-    let (log, clock, vital) = (Arc::new(log), clock.clone(), Vital::new());
+    let (log, clock, critical) = (Arc::new(log), clock.clone(), CriticalThreads::new());
     let engine = match index {
-        Some(index) => Engine::open_indexed(log, index, limits, clock, &vital),
-        None => Engine::open(log, limits, clock, &vital),
+        Some(index) => Engine::open_indexed(log, index, limits, clock, &critical),
+        None => Engine::open(log, limits, clock, &critical),
     };
     engine.expect("the engine opens")
 }

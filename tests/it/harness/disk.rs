@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
-use whimbrel::storage::Files;
+use whimbrel::storage::StorageFiles;
 
 /// What a log's file holds. Clones share it, also once another file has taken its place.
 #[derive(Clone, Default)]
@@ -40,7 +40,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Files for Disk {
+impl StorageFiles for Disk {
     type File = Self;
 
     fn current(&self) -> Self {

@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 use whimbrel::config::{Config, Limits};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{self, Index, LocalLog, Log, Options};
+use whimbrel::storage::{self, Index, LocalLog, Log, StorageOptions};
 
 use super::held_log::Valve;
 use super::patience::{eventually, within};
@@ -47,11 +47,11 @@ impl Setup {
     /// As a server is by default, with less memory: tests run many.
     pub(crate) fn new() -> Self {
         let limits = Limits {
-            post_cache_bytes: 1 << 20,
+            post_cache_bytes_max: 1 << 20,
             log_cache_bytes: 4 << 20,
             disk_free_bytes_min: 0,
             // Two are as good as any number, and many tests run at once.
-            workers: 2,
+            worker_threads: 2,
             ..Limits::default()
         };
         Self {
@@ -114,15 +114,15 @@ impl Setup {
     }
 
     async fn open(&self, data_dir: &Path) -> Result<Server, Error> {
-        let options = Options {
+        let options = StorageOptions {
             cache_bytes: self.limits.log_cache_bytes,
             disk_free_bytes_min: self.limits.disk_free_bytes_min,
         };
         let log: Arc<dyn Log> = Arc::new(LocalLog::open(data_dir, options)?);
-        let index = Index::open(data_dir, &*log, options, self.limits.request_id_kept)?;
+        let index = Index::open(data_dir, &*log, options, self.limits.request_id_retention)?;
         let log = self.batches.behind(self.appends.before(self.reads.before_reads(log)));
         let config = self.config(data_dir);
-        Server::on_indexed_log(config, log, index, self.clock.clone()).await
+        Server::with_indexed_log(config, log, index, self.clock.clone()).await
     }
 }
 

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use whimbrel::config::Limits;
-use whimbrel::engine::FeedQuery;
 use whimbrel::live::{Start, Watched};
 use whimbrel::model::{Change, Cursor, PostId, PostRef, Revision, UserId};
+use whimbrel::query::HomeFeed;
 use whimbrel::query::PagePosition;
 
 use crate::harness::core::{Core, user};
@@ -34,9 +34,9 @@ fn feeds_from_the_index_are_what_they_are_by_definition() {
             Core::indexed(|limits| {
                 limits.recent_revisions_per_author_max = 2;
                 limits.index_events_max = 5;
-                limits.index_interval = Duration::from_millis(1);
-                limits.reads_max = 1;
-                limits.post_cache_bytes = 1 << 10;
+                limits.index_write_delay_max = Duration::from_millis(1);
+                limits.concurrent_reads_max = 1;
+                limits.post_cache_bytes_max = 1 << 10;
                 change(limits);
             })
         });
@@ -50,7 +50,7 @@ fn run(seed: u64, core: impl FnOnce(&dyn Fn(&mut Limits)) -> Core) {
             limits.batch_events_max = 3;
             limits.streams_per_user_max = 64;
             // A bookmark comes as soon as there is nothing else.
-            limits.heartbeat_default = Duration::ZERO;
+            limits.heartbeat_interval_default = Duration::ZERO;
         });
         TimelineKind { random: fastrand::Rng::with_seed(seed), core, world: World::default() }
             .run()
@@ -168,13 +168,14 @@ impl TimelineKind {
         let mut place: Option<PagePosition> = None;
         let mut read = Vec::new();
         loop {
-            let query = FeedQuery { user: user(&name), items_max, place, with_own, all_replies };
-            let page = self.core.engine().news_feed(query).await.unwrap();
+            let query =
+                HomeFeed { user: user(&name), items_max, position: place, with_own, all_replies };
+            let page = self.core.engine().ask(query).await.unwrap();
             place = page.next;
             assert!(place.is_none() || page.items.len() == items_max, "a page that is not full");
             read.extend(page.items.into_iter().map(|item| {
-                let by = item.reposted_by.unwrap_or_else(|| item.view.post.author.clone());
-                (item.revision.get(), item.view.post.revision.get(), by.to_string())
+                let by = item.reposted_by.unwrap_or_else(|| item.post.post.author.clone());
+                (item.revision.get(), item.post.post.revision.get(), by.to_string())
             }));
             if place.is_none() {
                 break;

@@ -4,18 +4,22 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+use whimbrel::model::Relation;
+use whimbrel::query::ListNotifications;
 
 use whimbrel::config::Limits;
-use whimbrel::engine::{Draft, EdgeKind, Engine, FeedQuery, ReactionKind};
+use whimbrel::engine::{Draft, Engine};
 use whimbrel::live::{
     FeedEvent, FeedEventKind, LiveStream, Start, StreamMessage, WatchOptions, Watched,
 };
 use whimbrel::model::{Change, Content, Cursor, PostId, PostRef, Revision};
+use whimbrel::query::HomeFeed;
 use whimbrel::query::PagePosition;
 
 use crate::harness::core::{Core, FEED, post, user};
 use crate::harness::within;
 use crate::oracle::any_change::{any_change, make, name};
+use crate::oracle::relations::{EdgeKind, ReactionKind, SetRelation};
 use crate::oracle::world::{Tie, World};
 
 const USERS: usize = 5;
@@ -87,9 +91,9 @@ fn lists_that_are_kept_from_the_index_are_what_a_page_says() {
             Core::indexed(|limits| {
                 limits.recent_revisions_per_author_max = 2;
                 limits.index_events_max = 5;
-                limits.index_interval = Duration::from_millis(1);
-                limits.reads_max = 1;
-                limits.post_cache_bytes = 1 << 10;
+                limits.index_write_delay_max = Duration::from_millis(1);
+                limits.concurrent_reads_max = 1;
+                limits.post_cache_bytes_max = 1 << 10;
                 change(limits);
             })
         });
@@ -134,10 +138,10 @@ async fn a_repost_comes_when_the_author_is_unfollowed() {
     core.follow("v", "d").await;
     let post = core.publish("x", "the post").await.post.id();
     let mut client = Client::open(engine, "v", FEED, Reach { pages: 9, items_max: 9 }).await;
-    let repost = engine.react(ReactionKind::Repost, user("d"), post).await.unwrap().revision;
+    let repost = engine.set(Relation::Repost(user("d"), post), true).await.unwrap().revision;
     client.read_all(engine).await;
     assert_eq!(client.entries.len(), 1, "the repost is kept out by the post");
-    engine.unfollow(user("v"), user("x")).await.unwrap();
+    engine.set(Relation::Follow(user("v"), user("x")), false).await.unwrap();
     client.read_all(engine).await;
     client.check(engine).await;
     assert_eq!(client.entries.keys().copied().collect::<Vec<_>>(), [repost.get()]);
@@ -156,7 +160,7 @@ async fn a_deletion_moves_no_other_entry() {
         between.push(core.publish("b", &format!("{number}")).await.post.id());
     }
     let mut client = Client::open(engine, "v", FEED, Reach { pages: 9, items_max: 9 }).await;
-    let repost = engine.react(ReactionKind::Repost, user("b"), post).await.unwrap().revision;
+    let repost = engine.set(Relation::Repost(user("b"), post), true).await.unwrap().revision;
     for gone in between {
         engine.delete(user("b"), gone).await.unwrap();
         client.read_all(engine).await;
@@ -178,7 +182,7 @@ async fn a_reply_goes_when_whom_it_answers_is_unfollowed() {
     engine.publish(user("b"), reply, None).await.unwrap();
     let mut client = Client::open(engine, "v", FEED, Reach { pages: 9, items_max: 9 }).await;
     assert_eq!(client.entries.len(), 2);
-    engine.unfollow(user("v"), user("d")).await.unwrap();
+    engine.set(Relation::Follow(user("v"), user("d")), false).await.unwrap();
     client.read_all(engine).await;
     client.check(engine).await;
     assert!(client.entries.is_empty(), "{:?}", client.entries);
@@ -193,8 +197,8 @@ async fn who_was_muted_is_seen_and_heard_again() {
     core.follow("v", "b").await;
     let own = core.publish("v", "own").await.post.id();
     let post = core.publish("x", "the post").await.post.id();
-    engine.react(ReactionKind::Repost, user("b"), post).await.unwrap();
-    engine.react(ReactionKind::Like, user("x"), own).await.unwrap();
+    engine.set(Relation::Repost(user("b"), post), true).await.unwrap();
+    engine.set(Relation::Like(user("x"), own), true).await.unwrap();
     core.follow("x", "v").await;
     let reach = Reach { pages: 9, items_max: 9 };
     let mut clients = [
@@ -209,8 +213,8 @@ async fn who_was_muted_is_seen_and_heard_again() {
         match step {
             0 => {}
             1 => drop(mute(EdgeKind::Unmute).await),
-            2 => drop(engine.react(ReactionKind::Unlike, user("x"), own).await.unwrap()),
-            _ => drop(engine.unfollow(user("x"), user("v")).await.unwrap()),
+            2 => drop(engine.set(Relation::Like(user("x"), own), false).await.unwrap()),
+            _ => drop(engine.set(Relation::Follow(user("x"), user("v")), false).await.unwrap()),
         }
         for client in &mut clients {
             client.read_all(engine).await;
@@ -323,12 +327,12 @@ impl TimelineKind {
         let place = place.copied().filter(|&place| self.world.retracted(place).is_none());
         let kind = self.random.u8(..10);
         if kind < 3 || posts.is_empty() {
-            let content = Content::of_text(post("a post"));
+            let content = Content::from_text(post("a post"));
             return Some(Change::Publish { author: user(&by), content, request_id: None });
         }
         let place = place?;
         let post = PostRef {
-            id: PostId::at(Revision::new(place)),
+            id: PostId::from_revision(Revision::new(place)),
             author: user(self.world.author(place)),
         };
         let since = self.world.since(&Tie::Repost(by.clone(), place), self.world.head());
@@ -536,10 +540,10 @@ async fn read_page(
     match of {
         Watched::Feed { all_replies } => {
             let user = user(name);
-            let query = FeedQuery { user, items_max, place, with_own: true, all_replies };
-            let page = engine.news_feed(query).await.expect("a page");
+            let query = HomeFeed { user, items_max, position: place, with_own: true, all_replies };
+            let page = engine.ask(query).await.expect("a page");
             let items = page.items.into_iter().map(|item| {
-                let post = &item.view.post;
+                let post = &item.post.post;
                 let author = post.author.to_string();
                 let by = item.reposted_by.map_or_else(|| author.clone(), |by| by.to_string());
                 (item.revision.get(), Entry::of_feed(post.id(), author, by))
@@ -547,7 +551,10 @@ async fn read_page(
             (items.collect(), page.next, page.at)
         }
         Watched::Notifications => {
-            let page = engine.notifications(user(name), items_max, place).await.expect("a page");
+            let page = engine
+                .ask(ListNotifications { user: user(name), items_max, position: place })
+                .await
+                .expect("a page");
             let page = page.page;
             let items = page.items.into_iter().map(|it| {
                 let published = it.post.as_ref().map(|post| post.id());

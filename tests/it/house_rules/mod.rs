@@ -1,4 +1,5 @@
-//! Rules of the sources themselves: layers, sizes, names, kept seeds.
+//! Rules of the sources themselves: layers, sizes, names, kept seeds; and of the documents.
 
+mod documents;
 mod kept_seeds;
 pub(crate) mod sources;

@@ -14,8 +14,9 @@ use whimbrel::live::{
     DeliveryBatch, Dispatcher, LiveFeeds, LiveStream, Start, StreamMessage, WatchOptions, Watched,
 };
 use whimbrel::model::{Change, Content, Event, Revision, Timestamp, UserId};
+use whimbrel::query;
 use whimbrel::state::State;
-use whimbrel::storage::{Batch, LocalLog, Log, Options};
+use whimbrel::storage::{Batch, LocalLog, Log, StorageOptions};
 
 use crate::harness::core::{FEED, post, step, user};
 use crate::harness::disk::Disk;
@@ -33,8 +34,8 @@ const STAR: usize = 0;
 async fn every_reader_is_told_its_feed_in_order() {
     for seed in 0..150 {
         let mut world = World::new(seed, |limits| {
-            limits.step_feeds_max = 1 + seed as usize % 3;
-            limits.passes_max = 1 + seed as usize % 4;
+            limits.fan_out_step_feeds_max = 1 + seed as usize % 3;
+            limits.active_fan_outs_max = 1 + seed as usize % 4;
         });
         for _ in 0..120 {
             world.act().await;
@@ -49,8 +50,8 @@ async fn every_reader_is_told_its_feed_in_order() {
 async fn a_lane_that_lags_misses_nothing() {
     for seed in 0..60 {
         let mut world = World::new(seed, |limits| {
-            limits.step_feeds_max = 1 + seed as usize % 3;
-            limits.passes_max = 1 + seed as usize % 4;
+            limits.fan_out_step_feeds_max = 1 + seed as usize % 3;
+            limits.active_fan_outs_max = 1 + seed as usize % 4;
         });
         world.loses = true;
         for _ in 0..120 {
@@ -70,7 +71,7 @@ async fn a_lane_that_lags_misses_nothing() {
 /// A bookmark is not ahead of what a stream has not read yet because its lane lags.
 #[tokio::test]
 async fn a_bookmark_waits_for_what_was_lost() {
-    let mut world = World::new(0, |limits| limits.step_feeds_max = 1);
+    let mut world = World::new(0, |limits| limits.fan_out_step_feeds_max = 1);
     let options = WatchOptions { of: FEED, heartbeat: Duration::ZERO, reset_items: None };
     for reader in [1, 3, 4, 5] {
         world.open(reader).await;
@@ -100,7 +101,7 @@ async fn a_bookmark_waits_for_what_was_lost() {
 /// A post to many does not keep a post to few waiting, and yet comes before it wherever both go.
 #[tokio::test]
 async fn a_post_to_few_overtakes_a_post_to_many() {
-    let mut world = World::new(0, |limits| limits.step_feeds_max = 1);
+    let mut world = World::new(0, |limits| limits.fan_out_step_feeds_max = 1);
     for follower in 1..USERS {
         world.change(follow(follower, STAR));
     }
@@ -130,8 +131,8 @@ async fn a_post_to_few_overtakes_a_post_to_many() {
 #[tokio::test]
 async fn posts_to_many_come_to_their_end() {
     let mut world = World::new(0, |limits| {
-        limits.step_feeds_max = 2;
-        limits.passes_max = 2;
+        limits.fan_out_step_feeds_max = 2;
+        limits.active_fan_outs_max = 2;
     });
     for follower in 1..USERS {
         world.change(follow(follower, STAR));
@@ -171,7 +172,7 @@ async fn a_late_follow_does_not_undo_an_unfollow() {
 /// A bookmark is not ahead of a post that is still on its way to the reader.
 #[tokio::test]
 async fn a_bookmark_waits_for_a_post_on_its_way() {
-    let mut world = World::new(0, |limits| limits.step_feeds_max = 1);
+    let mut world = World::new(0, |limits| limits.fan_out_step_feeds_max = 1);
     for follower in 1..USERS {
         world.change(follow(follower, STAR));
     }
@@ -208,14 +209,14 @@ async fn a_bookmark_waits_for_a_post_on_its_way() {
 /// A bookmark is not ahead of what a change is to one feed while another has been told of it.
 #[tokio::test]
 async fn a_bookmark_waits_for_all_that_a_change_is() {
-    let mut world = World::new(0, |limits| limits.passes_max = 1);
+    let mut world = World::new(0, |limits| limits.active_fan_outs_max = 1);
     world.open(1).await;
     let of = Watched::Notifications;
     let options = WatchOptions { of, heartbeat: Duration::ZERO, reset_items: None };
     let mut mentioned = world.hub.watch(&id(2), Start::Now, options).unwrap();
     while !matches!(step(&mut mentioned).await, StreamMessage::CaughtUp { .. }) {}
     let mentioned_user = [id(2)].into();
-    let content = Content { mentioned: mentioned_user, ..Content::of_text(post("hello @user2")) };
+    let content = Content { mentioned: mentioned_user, ..Content::from_text(post("hello @user2")) };
     world.change(Change::Publish { author: id(1), content, request_id: None });
     world.bring();
     assert!(world.dispatcher.step(), "all was told at once");
@@ -230,7 +231,9 @@ async fn a_bookmark_waits_for_all_that_a_change_is() {
 /// A view and its hub, with a dispatcher that goes as far as it is told to.
 struct World {
     random: fastrand::Rng,
+    log: Arc<dyn Log>,
     view: Arc<State>,
+    reader: query::Reader,
     hub: LiveFeeds,
     dispatcher: Dispatcher,
     /// AppliedEvent, and not brought to the dispatcher yet.
@@ -254,18 +257,21 @@ struct Reader {
 
 impl World {
     fn new(seed: u64, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits { channel_events: 256, ..Limits::default() };
-        limits.post_cache_bytes = 1 << 20;
+        let mut limits = Limits { channel_events_max: 256, ..Limits::default() };
+        limits.post_cache_bytes_max = 1 << 20;
         change(&mut limits);
-        let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+        let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
         let log: Arc<dyn Log> =
-            Arc::new(LocalLog::on_storage(Disk::default(), "memory", options).unwrap());
-        let view = Arc::new(State::new(log, &limits));
-        let hub = LiveFeeds::new(Arc::clone(&view), &limits);
+            Arc::new(LocalLog::with_files(Disk::default(), "memory", options).unwrap());
+        let view = Arc::new(State::new(Arc::clone(&log), &limits));
+        let reader = query::Reader::new(Arc::clone(&view), &limits);
+        let hub = LiveFeeds::new(reader.clone(), &limits);
         Self {
             random: fastrand::Rng::with_seed(seed),
             dispatcher: hub.dispatcher(0),
+            log,
             view,
+            reader,
             hub,
             applied: VecDeque::new(),
             loses: false,
@@ -324,11 +330,11 @@ impl World {
     fn change(&mut self, change: Change) {
         let revision = Revision::new(self.definition.push(change.clone()));
         let event = Event::new(Timestamp::default(), change);
-        self.view.log().append(revision.previous(), vec![event.clone()]).unwrap();
+        self.log.append(revision.previous(), vec![event.clone()]).unwrap();
         let applied = self.view.apply(revision, &event).unwrap();
         if self.hub.is_watched(0) && !self.hub.is_lagging(0) {
             let batch = Batch { first: revision, events: vec![event] };
-            let dispatch = DeliveryBatch::new(&self.view, &batch, vec![applied]).unwrap();
+            let dispatch = DeliveryBatch::new(&self.reader, &batch, vec![applied]).unwrap();
             self.applied.push_back(Arc::new(dispatch));
         }
     }
@@ -475,7 +481,7 @@ fn follow(follower: usize, followee: usize) -> Change {
 fn publish(author: usize) -> Change {
     Change::Publish {
         author: id(author),
-        content: Content::of_text(post("a post")),
+        content: Content::from_text(post("a post")),
         request_id: None,
     }
 }

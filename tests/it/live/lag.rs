@@ -7,18 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::task::Poll;
 use std::time::Duration;
+use whimbrel::model::Relation;
 
 use tokio::sync::{mpsc, oneshot};
 use whimbrel::config::Limits;
-use whimbrel::engine::{EdgeKind, Engine, ReactionKind};
+use whimbrel::engine::Engine;
 use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId};
-use whimbrel::runtime::{Clock, Vital, Workers, lane};
+use whimbrel::runtime::{Clock, CriticalThreads, Workers, current_shard};
 use whimbrel::storage::LocalLog;
 
 use crate::harness::core::{FEED, post, user};
 use crate::harness::events::in_short;
 use crate::harness::{Disk, within};
+use crate::oracle::relations::{EdgeKind, SetRelation};
 use crate::storage::local_log::OPTIONS;
 
 /// Batches that a worker may be behind with, before its lane lags.
@@ -118,8 +120,8 @@ async fn an_answer_waits_for_no_events() {
     const READERS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
     let world = World::limited(|limits| {
         limits.undispatched_batches_max = 8 * POSTS;
-        limits.channel_events = 8 * POSTS;
-        limits.step_feeds_max = 1;
+        limits.channel_events_max = 8 * POSTS;
+        limits.fan_out_step_feeds_max = 1;
         limits.batch_commands_max = 1;
     })
     .await;
@@ -184,18 +186,18 @@ impl World {
     }
 
     async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
-        let log = LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap();
         let mut limits = Limits {
-            workers: 2,
+            worker_threads: 2,
             undispatched_batches_max: BATCHES_MAX,
-            channel_events: 4,
+            channel_events_max: 4,
             ..Limits::default()
         };
         change(&mut limits);
-        let vital = Vital::new();
+        let vital = CriticalThreads::new();
         let engine = Engine::open(Arc::new(log), &limits, Clock::system(), &vital).unwrap();
         let workers = Workers::start(2, &vital).unwrap();
-        for (lane, porter) in (1..).zip(engine.porters()) {
+        for (lane, porter) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(lane, move || porter.run()).await;
         }
         Self { engine, workers, told: Arc::default() }
@@ -240,7 +242,7 @@ impl World {
 
     async fn like(&self, name: &'static str, id: PostId) {
         self.call(move |engine| async move {
-            engine.react(ReactionKind::Like, user(name), id).await.unwrap();
+            engine.set(Relation::Like(user(name), id), true).await.unwrap();
         })
         .await;
     }
@@ -253,7 +255,7 @@ impl World {
         let options = WatchOptions { of, heartbeat, reset_items: None };
         self.workers
             .spawn_on(on, move || async move {
-                assert_eq!(lane(), on);
+                assert_eq!(current_shard(), on);
                 let mut stream = engine.watch(&user(name), Start::Now, options).unwrap();
                 while let Some(step) = stream.next().await.unwrap() {
                     if let StreamMessage::Batch { events, .. } = &step {

@@ -10,7 +10,7 @@ use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::live::{Start, StreamMessage, WatchOptions};
 use whimbrel::model::{Change, Content, Cursor, Event, PostText, Revision, Timestamp, UserId};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{Error, Index, LocalLog, Log};
 
 use crate::harness::core::FEED;
@@ -96,25 +96,26 @@ fn seed(disk: &Disk) {
     });
     let posts = (0..POSTS).map(|post| Change::Publish {
         author: author(post % AUTHORS),
-        content: Content::of_text(PostText::parse(&format!("post {post}")).unwrap()),
+        content: Content::from_text(PostText::parse(&format!("post {post}")).unwrap()),
         request_id: None,
     });
     let event = |change| Event::new(Timestamp::default(), change);
-    let log = LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap();
+    let log = LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap();
     log.append(Revision::ZERO, follows.chain(posts).map(event).collect()).unwrap();
 }
 
 fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<AlteredLog<Counts>>) {
-    let limits = Limits { reads_max: READS_MAX, ..Limits::default() };
-    let log = LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap();
-    let index = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
+    let limits = Limits { concurrent_reads_max: READS_MAX, ..Limits::default() };
+    let log = LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap();
+    let index =
+        Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention).unwrap();
     let log = AlteredLog::new(Arc::new(log), Counts::default());
     let engine = Engine::open_indexed(
         Arc::clone(&log) as Arc<dyn Log>,
         index,
         &limits,
         Clock::system(),
-        &Vital::new(),
+        &CriticalThreads::new(),
     );
     (engine.unwrap(), log)
 }

@@ -25,7 +25,7 @@ async fn a_post_during_the_snapshot_continues_the_chain() {
 /// The same where other people's changes have moved the log on in between.
 #[tokio::test]
 async fn a_refill_that_finds_nothing_leaves_no_hole() {
-    let core = Core::limited(|limits| limits.channel_events = 2);
+    let core = Core::limited(|limits| limits.channel_events_max = 2);
     let start = core.publish("alice", "before").await.cursor;
     core.publish("alice", "one").await;
     let mut stream = core.watch("alice", Start::After(start));
@@ -53,7 +53,7 @@ async fn a_refill_that_finds_nothing_leaves_no_hole() {
 /// A reader whose channel was overrun many times over gets everything, once and in order.
 #[tokio::test]
 async fn an_overrun_reader_is_refilled() {
-    let core = Core::limited(|limits| limits.channel_events = 2);
+    let core = Core::limited(|limits| limits.channel_events_max = 2);
     let mut stream = core.watch("alice", Start::Now);
     let mut chain = Chain::default();
     chain.take(step(&mut stream).await);

@@ -235,7 +235,7 @@ async fn what_is_pushed_can_be_read() {
 /// read and what is pushed.
 #[tokio::test]
 async fn a_stream_opened_amid_posts_misses_none() {
-    let server = TestServer::limited(|limits| limits.channel_events = 2).await;
+    let server = TestServer::limited(|limits| limits.channel_events_max = 2).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.follows("bob").await;
     let start = server.position().await;

@@ -94,7 +94,7 @@ async fn the_heartbeat_is_told() {
 /// A reader that reads late gets everything, in order; meanwhile nobody else is held up.
 #[tokio::test]
 async fn a_slow_reader_is_refilled() {
-    let server = TestServer::limited(|limits| limits.channel_events = 2).await;
+    let server = TestServer::limited(|limits| limits.channel_events_max = 2).await;
     let alice = server.user("alice");
     let mut slow = alice.watches().await;
     let mut quick = alice.watches().await;
@@ -118,7 +118,7 @@ async fn a_slow_reader_is_refilled() {
 async fn a_stalled_reader_is_cut_off() {
     let server = TestServer::limited(|limits| {
         quick_heartbeats(limits);
-        limits.stall_max = Duration::from_millis(50);
+        limits.stall_time_max = Duration::from_millis(50);
         limits.streams_per_user_max = 1;
     })
     .await;
@@ -153,7 +153,7 @@ async fn publishes_on_and_on(user: &User) {
 }
 
 fn quick_heartbeats(limits: &mut Limits) {
-    limits.heartbeat_min = Duration::from_millis(10);
+    limits.heartbeat_interval_min = Duration::from_millis(10);
 }
 
 /// A request with this heartbeat, in milliseconds.

@@ -9,7 +9,7 @@ use crate::harness::core::{post, user};
 
 /// The facets of `text` among `users`, each as its part of the text and what it is.
 fn found(text: &str, users: &[&str]) -> Vec<String> {
-    let facets = Facets::found_in(&post(text), |user| users.contains(&user.as_str()));
+    let facets = Facets::scan(&post(text), |user| users.contains(&user.as_str()));
     facets.all().iter().map(|facet| shown(text, facet)).collect()
 }
 
@@ -24,7 +24,7 @@ fn shown(text: &str, facet: &Facet) -> String {
 
 /// The users that `text` mentions, of `users`.
 fn mentioned(text: &str, users: &[&str]) -> Vec<String> {
-    let facets = Facets::found_in(&post(text), |user| users.contains(&user.as_str()));
+    let facets = Facets::scan(&post(text), |user| users.contains(&user.as_str()));
     let mention = |facet: &Facet| match &facet.feature {
         Feature::Mention(user) => Some(user.to_string()),
         _ => None,
@@ -201,7 +201,7 @@ fn hashtags_are_found() {
         ("#C#", &["C"]),
     ];
     let tags = |text: &str| -> Vec<String> {
-        let facets = Facets::found_in(&post(text), |_| false);
+        let facets = Facets::scan(&post(text), |_| false);
         let tag = |facet: &Facet| match &facet.feature {
             Feature::Tag(tag) => Some(tag.as_str().to_owned()),
             _ => None,
@@ -234,12 +234,12 @@ fn facets_are_in_the_order_of_the_text() {
 #[test]
 fn facets_are_bounded() {
     let text = post(&"@a ".repeat(100));
-    let facets = Facets::found_in(&text, |_| true);
+    let facets = Facets::scan(&text, |_| true);
     assert_eq!(facets.all().len(), bounds::FACETS_MAX);
     assert_eq!(*facets.mentioned(|_| true), [user("a")]);
 
     let text: String = (0..60).map(|number| format!("@u{number} ")).collect();
-    let facets = Facets::found_in(&post(&text), |_| true);
+    let facets = Facets::scan(&post(&text), |_| true);
     assert_eq!(facets.all().len(), 60);
     let mentioned = facets.mentioned(|user| user.as_str() != "u0");
     assert_eq!(mentioned.len(), bounds::MENTIONS_MAX);
@@ -247,7 +247,7 @@ fn facets_are_bounded() {
 
     // A URL of few graphemes may have many bytes, and three times as many as a URI.
     let heavy = format!("https://example.org/{}", "\u{1f468}\u{200d}\u{1f469}".repeat(50));
-    let facets = Facets::found_in(&post(&format!("{heavy} {heavy} {heavy} {heavy}")), |_| true);
+    let facets = Facets::scan(&post(&format!("{heavy} {heavy} {heavy} {heavy}")), |_| true);
     assert_eq!(facets.all().len(), 3);
     assert!(facets.bytes() <= bounds::FACETS_BYTES_MAX);
 
@@ -258,13 +258,13 @@ fn facets_are_bounded() {
         looks.set(looks.get() + 1);
         false
     };
-    assert_eq!(Facets::found_in(&many, is_user).all(), []);
+    assert_eq!(Facets::scan(&many, is_user).all(), []);
     assert_eq!(looks.get(), 12 * bounds::FACETS_MAX);
 
     let longest = "x".repeat(bounds::USER_ID_BYTES_MAX);
     let is_user = |_: &UserId| true;
-    assert_eq!(Facets::found_in(&post(&format!("@{longest}")), is_user).all().len(), 1);
-    assert_eq!(Facets::found_in(&post(&format!("@{longest}x")), is_user).all().len(), 0);
+    assert_eq!(Facets::scan(&post(&format!("@{longest}")), is_user).all().len(), 1);
+    assert_eq!(Facets::scan(&post(&format!("@{longest}x")), is_user).all().len(), 0);
 }
 
 /// Texts of the pieces that the rules are about, in any order.
@@ -291,7 +291,7 @@ proptest! {
             1 => user.as_str().len().is_multiple_of(2),
             _ => user.as_str() == "bob",
         };
-        let found = Facets::found_in(&text, is_user);
+        let found = Facets::scan(&text, is_user);
         for facet in found.all() {
             let part = text.as_str().get(facet.start..facet.end).expect("whole characters");
             match &facet.feature {
@@ -308,7 +308,7 @@ proptest! {
                 }
             }
         }
-        let given = Facets::given(&text, found.all().into()).expect("they are taken");
+        let given = Facets::from_author(&text, found.all().into()).expect("they are taken");
         prop_assert_eq!(given.all(), found.all());
     }
 

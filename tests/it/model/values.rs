@@ -6,7 +6,7 @@ use whimbrel::model::{Attachment, Lang, Mark, MarkKind, PostId, Revision, bounds
 #[test]
 fn a_post_id_is_read_only_as_it_is_written() {
     for revision in [1, 9, 10, 123_456, u64::MAX] {
-        let id = PostId::at(Revision::new(revision));
+        let id = PostId::from_revision(Revision::new(revision));
         assert_eq!(PostId::parse(&id.to_string()), Ok(id));
     }
     for text in

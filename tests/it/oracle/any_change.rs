@@ -1,11 +1,12 @@
 //! Changes drawn at random, of all kinds, of few users, and how an engine is asked for them.
 
-use whimbrel::engine::{Draft, EdgeKind, Engine, ReactionKind};
+use whimbrel::engine::{Draft, Engine};
 use whimbrel::model::{
-    Change, Content, Cursor, PostId, PostRef, ReplyTo, Revision, Severed, UserId,
+    Change, Content, Cursor, PostId, PostRef, ReplyTo, Revision, SeveredFollows, UserId,
 };
 
 use crate::harness::core::{post, user};
+use crate::oracle::relations::{EdgeKind, ReactionKind, SetRelation};
 use crate::oracle::world::{Tie, World};
 
 /// A change that would change something, mostly.
@@ -31,7 +32,7 @@ pub(crate) fn any_change(
         target.and_then(|_| posts.get(posts.len() - 1 - random.usize(..posts.len().min(25))));
     let target = target.copied().filter(|&post| world.retracted(post).is_none());
     let target = target.map(|post| PostRef {
-        id: PostId::at(Revision::new(post)),
+        id: PostId::from_revision(Revision::new(post)),
         author: user(world.author(post)),
     });
     let in_reach = target.clone().filter(|post| !world.are_apart(&one, post.author.as_str(), now));
@@ -50,7 +51,7 @@ pub(crate) fn any_change(
         }
         14 => {
             let quote = Some(in_reach?);
-            let content = Content { quote, ..Content::of_text(post("a quote")) };
+            let content = Content { quote, ..Content::from_text(post("a quote")) };
             Some(Change::Publish { author: a, content, request_id: None })
         }
         15..=20 => {
@@ -79,7 +80,7 @@ pub(crate) fn any_change(
             Some(Change::Delete { post, reply_to, quote, notified })
         }
         32 => {
-            let severed = Severed {
+            let severed = SeveredFollows {
                 following: follows,
                 follower: is(Tie::Follow(other.clone(), one.clone())),
             };
@@ -151,6 +152,6 @@ pub(crate) fn name(number: usize) -> String {
 }
 
 fn publish(author: UserId, text: &str, reply_to: Option<ReplyTo>) -> Change {
-    let content = Content { reply_to: reply_to.map(Box::new), ..Content::of_text(post(text)) };
+    let content = Content { reply_to: reply_to.map(Box::new), ..Content::from_text(post(text)) };
     Change::Publish { author, content, request_id: None }
 }

@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use whimbrel::config::{self, Config};
 use whimbrel::model::Revision;
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{self, LocalLog, Log, LogEntry, Options};
+use whimbrel::storage::{self, LocalLog, Log, LogEntry, StorageOptions};
 
 use crate::harness::core::Core;
 use crate::harness::disk::Disk;
@@ -18,7 +18,7 @@ use crate::harness::{Setup, TestServer};
 const HEADER_BYTES: usize = 320;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const OPTIONS: Options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+const OPTIONS: StorageOptions = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
 
 /// A server that anybody could reach does not start unless it is told to, and touches nothing.
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn a_changed_byte_is_harmless_or_found() {
 }
 
 fn read(bytes: Vec<u8>) -> Result<Vec<LogEntry>, storage::Error> {
-    let log = LocalLog::on_storage(Disk::holding(bytes), "the file", OPTIONS)?;
+    let log = LocalLog::with_files(Disk::holding(bytes), "the file", OPTIONS)?;
     let entries = log.read(Revision::ZERO, usize::MAX);
     // redb may panic as it tidies up what only later writes need: loud, and after all was read.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(log)));

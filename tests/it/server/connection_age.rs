@@ -7,7 +7,7 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use whimbrel::api::v1::watch_feed_response::Message;
 use whimbrel::api::v1::{ErrorReason, PublishRequest, WatchFeedRequest, WatchFeedResponse};
-use whimbrel::client::{Client, Message as Heard, Retry, StartAt, Watch};
+use whimbrel::client::{Client, Retry, Watch, WatchMessage as Heard, WatchStart};
 
 use crate::harness::wire::{self, Wire};
 use crate::harness::{TestServer, refused, told, within};
@@ -49,7 +49,7 @@ async fn a_watch_outlives_its_connections() {
     let server =
         TestServer::limited(|limits| limits.connection_age_max = Duration::from_millis(30)).await;
     let address = server.address().to_string();
-    let mut watch = Watch::new(Client::connect_lazily(&address).unwrap(), "alice", StartAt::Now);
+    let mut watch = Watch::new(Client::connect_lazily(&address).unwrap(), "alice", WatchStart::Now);
     let opened = within("the watch to open", watch.next(|_| ())).await.unwrap();
     assert!(matches!(opened, Heard::Opened(_)), "{opened:?}");
 

@@ -9,9 +9,9 @@ use whimbrel::api::v1::post_service_client::PostServiceClient;
 use whimbrel::api::v1::{GetThreadRequest, ListNotificationsRequest};
 use whimbrel::config::{self, Config, LimitError, Limits};
 use whimbrel::engine::{Engine, OpenError};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{LocalLog, Options};
+use whimbrel::storage::{LocalLog, StorageOptions};
 
 use crate::harness::{Disk, Setup, TestServer, within};
 
@@ -52,9 +52,9 @@ const BOUND_TO_OTHERS: [&str; 9] = [
     "thread_depth_max",
     "thread_replies_default",
     "thread_replies_max",
-    "heartbeat_default",
-    "heartbeat_min",
-    "heartbeat_max",
+    "heartbeat_interval_default",
+    "heartbeat_interval_min",
+    "heartbeat_interval_max",
 ];
 
 impl Limit {
@@ -87,15 +87,15 @@ macro_rules! limits {
 limits! {
     follows_per_user_max blocks_per_user_max mutes_per_user_max users_max streams_per_user_max
     streams_max
-    workers connections_max connections_per_address_max preface_time_max connection_age_max
-    calls_max streams_per_connection_max page_items_default page_items_max page_looks_max thread_depth_default
+    worker_threads connections_max connections_per_address_max preface_time_max connection_age_max
+    calls_max streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
-    thread_looks_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
-    unapplied_batches_max request_id_kept post_cache_bytes counted_posts_max log_cache_bytes
-    recent_revisions_per_author_max index_events_max index_interval index_cache_bytes reads_max
-    disk_free_bytes_min compaction_interval channel_events step_feeds_max passes_max
-    undispatched_batches_max batch_events_max batch_bytes_max heartbeat_default heartbeat_min
-    heartbeat_max stall_max call_time_max request_bytes_max header_list_bytes_max drain_notice
+    thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
+    unapplied_batches_max request_id_retention post_cache_bytes_max count_cache_posts_max log_cache_bytes
+    recent_revisions_per_author_max index_events_max index_write_delay_max index_cache_bytes concurrent_reads_max
+    disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
+    undispatched_batches_max batch_events_max batch_bytes_max heartbeat_interval_default heartbeat_interval_min
+    heartbeat_interval_max stall_time_max call_time_max request_bytes_max header_list_bytes_max drain_notice
     drain_time_max
 }
 
@@ -104,19 +104,19 @@ limits! {
 fn a_limit_that_cannot_work_is_named() {
     Limits::default().check().expect("the defaults work");
     let no_zero = [
-        "step_feeds_max",
-        "passes_max",
-        "channel_events",
+        "fan_out_step_feeds_max",
+        "active_fan_outs_max",
+        "channel_events_max",
         "queue_commands_max",
         "undispatched_batches_max",
         "unapplied_batches_max",
         "batch_commands_max",
-        "stall_max",
-        "heartbeat_min",
+        "stall_time_max",
+        "heartbeat_interval_min",
         "preface_time_max",
-        "workers",
+        "worker_threads",
         "page_items_max",
-        "reads_max",
+        "concurrent_reads_max",
     ];
     for limit in all().iter().filter(|limit| no_zero.contains(&limit.name)) {
         let mut limits = Limits::default();
@@ -127,7 +127,8 @@ fn a_limit_that_cannot_work_is_named() {
         let said = error.to_string();
         assert!(said.contains(limit.name) && said.contains(" must be 1"), "{said}");
     }
-    let too_much = ["call_time_max", "request_id_kept", "queue_commands_max", "channel_events"];
+    let too_much =
+        ["call_time_max", "request_id_retention", "queue_commands_max", "channel_events_max"];
     for limit in all().iter().filter(|limit| too_much.contains(&limit.name)) {
         let mut limits = Limits::default();
         (limit.set)(&mut limits, limit.picks - 1);
@@ -142,11 +143,15 @@ fn limits_that_contradict_each_other_are_named() {
         (|limits| limits.page_items_default = 101, "page_items_default", "page_items_max"),
         (|limits| limits.thread_depth_max = 5, "thread_depth_default", "thread_depth_max"),
         (|limits| limits.thread_replies_max = 99, "thread_replies_default", "thread_replies_max"),
-        (|limits| limits.heartbeat_min *= 3, "heartbeat_min", "heartbeat_default"),
         (
-            |limits| limits.heartbeat_max = Duration::from_secs(19),
-            "heartbeat_default",
-            "heartbeat_max",
+            |limits| limits.heartbeat_interval_min *= 3,
+            "heartbeat_interval_min",
+            "heartbeat_interval_default",
+        ),
+        (
+            |limits| limits.heartbeat_interval_max = Duration::from_secs(19),
+            "heartbeat_interval_default",
+            "heartbeat_interval_max",
         ),
     ];
     for (contradict, greater, bound) in contradictions {
@@ -161,10 +166,10 @@ fn limits_that_contradict_each_other_are_named() {
 /// The engine has the same check, for whoever uses it without a server.
 #[test]
 fn an_engine_checks_its_limits() {
-    let limits = Limits { passes_max: 0, ..Limits::default() };
-    let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::on_storage(Disk::default(), "memory", options).unwrap();
-    match Engine::open(Arc::new(log), &limits, Clock::system(), &Vital::new()) {
+    let limits = Limits { active_fan_outs_max: 0, ..Limits::default() };
+    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
+    match Engine::open(Arc::new(log), &limits, Clock::system(), &CriticalThreads::new()) {
         Err(OpenError::Limit(LimitError::OutOfRange { .. })) => {}
         Err(error) => panic!("refused for something else: {error}"),
         Ok(_) => panic!("not refused"),
@@ -180,7 +185,10 @@ async fn the_least_limits_serve() {
             (limit.set)(&mut limits, least);
         }
     }
-    assert_eq!((limits.step_feeds_max, limits.passes_max, limits.channel_events), (1, 1, 1));
+    assert_eq!(
+        (limits.fan_out_step_feeds_max, limits.active_fan_outs_max, limits.channel_events_max),
+        (1, 1, 1)
+    );
     serves(limits).await;
 }
 
@@ -236,11 +244,11 @@ fn the_command_line_checks_the_limits() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     for (flag, value, name) in [
-        ("--threads", "100000", "workers"),
+        ("--threads", "100000", "worker_threads"),
         ("--streams-max", "18446744073709551615", "streams_max"),
         ("--drain-notice", "3153600000", "drain_notice"),
         ("--compact-every", "3153600000", "compaction_interval"),
-        ("--post-cache", "1073741824", "post_cache_bytes"),
+        ("--post-cache", "1073741824", "post_cache_bytes_max"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_whimbrel"))
             .args(["serve", "--listen", "127.0.0.1:0", flag, value, "--data"])
@@ -270,7 +278,7 @@ async fn serves(mut limits: Limits) {
     limits.call_time_max = Duration::from_secs(3_600);
     limits.disk_free_bytes_min = 0;
     limits.drain_notice = Duration::ZERO;
-    limits.workers = limits.workers.min(3);
+    limits.worker_threads = limits.worker_threads.min(3);
     let server = TestServer::limited(|set| *set = limits).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.follows("bob").await;

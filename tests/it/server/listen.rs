@@ -35,7 +35,7 @@ fn every_good_form_is_taken() {
 fn every_bad_form_says_what_is_good() {
     let label = "x".repeat(64);
     for (text, told) in [
-        ("", "nothing is given"),
+        ("", "the address is empty"),
         ("localhost", "no port: write localhost:50051"),
         ("127.0.0.1", "no port: write 127.0.0.1:50051"),
         ("[::1]", "no port: write [::1]:50051"),
@@ -45,10 +45,10 @@ fn every_bad_form_says_what_is_good() {
         ("localhost:65536", "\"65536\" is not a port"),
         ("localhost:+1", "\"+1\" is not a port"),
         ("[::1]:x", "\"x\" is not a port"),
-        ("::1", "stands in brackets"),
-        ("::1:50051", "stands in brackets"),
-        ("fe80::1:50051", "stands in brackets"),
-        ("localhost:50051:1", "stands in brackets"),
+        ("::1", "needs brackets"),
+        ("::1:50051", "needs brackets"),
+        ("fe80::1:50051", "needs brackets"),
+        ("localhost:50051:1", "needs brackets"),
         ("[::1", "is not an IPv6 address"),
         ("[127.0.0.1]:1", "is not an IPv6 address"),
         ("[localhost]:1", "is not an IPv6 address"),
@@ -62,7 +62,7 @@ fn every_bad_form_says_what_is_good() {
         (" localhost:1", "is not a host name"),
         ("bob@localhost:1", "is not a host name"),
         ("a..b:1", "is not a host name"),
-        ("a:1,b:1", "stands in brackets"),
+        ("a:1,b:1", "needs brackets"),
         ("höst:1", "is not a host name"),
         (&format!("{label}:1"), "is not a host name"),
     ] {

@@ -9,22 +9,22 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use whimbrel::api::v1::WatchFeedRequest;
 use whimbrel::api::v1::watch_feed_request::Start;
-use whimbrel::runtime::{Clock, Vital, Workers, lane, spawn_local};
+use whimbrel::runtime::{Clock, CriticalThreads, Workers, current_shard, spawn_local};
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{LocalLog, Log, Options};
+use whimbrel::storage::{LocalLog, Log, StorageOptions};
 
 use crate::harness::{HookedLog, Setup, TestServer, User, connect, within};
 
 /// A worker knows its number, and what it spawns stays with it. Other threads have none.
 #[tokio::test]
 async fn tasks_stay_on_their_worker() {
-    let workers = Workers::start(3, &Vital::new()).unwrap();
-    assert_eq!((workers.count(), lane()), (3, 0));
+    let workers = Workers::start(3, &CriticalThreads::new()).unwrap();
+    assert_eq!((workers.count(), current_shard()), (3, 0));
     for number in 1..=3 {
         let (tell, told) = oneshot::channel();
         let task = move || async move {
-            let first = lane();
-            spawn_local(async move { tell.send((first, lane())).unwrap() });
+            let first = current_shard();
+            spawn_local(async move { tell.send((first, current_shard())).unwrap() });
         };
         workers.spawn_on(number, task).await;
         assert_eq!(within("the task", told).await.unwrap(), (number, number));
@@ -35,8 +35,8 @@ async fn tasks_stay_on_their_worker() {
 /// A task that panics takes its worker down, by name and with its message; the others go on.
 #[tokio::test]
 async fn a_panic_ends_its_worker_only() {
-    let vital = Vital::new();
-    let workers = Workers::start(2, &vital).unwrap();
+    let critical = CriticalThreads::new();
+    let workers = Workers::start(2, &critical).unwrap();
     let (held, dropped) = oneshot::channel::<()>();
     workers
         .spawn_on(1, || async move {
@@ -45,7 +45,7 @@ async fn a_panic_ends_its_worker_only() {
         })
         .await;
     workers.spawn_on(1, || async { spawn_local(async { panic!("on purpose") }) }).await;
-    let failure = within("the failure", vital.failed()).await;
+    let failure = within("the failure", critical.failed()).await;
     assert_eq!(failure.part, "whimbrel-worker-1");
     assert!(failure.reason.contains("on purpose"), "{failure}");
     within("its other tasks to end", dropped).await.expect_err("nothing was sent");
@@ -62,7 +62,7 @@ async fn a_panic_ends_its_worker_only() {
 /// waits as may, and the others go on.
 #[tokio::test]
 async fn a_worker_that_is_behind_is_waited_for_by_nobody() {
-    let workers = Workers::start(2, &Vital::new()).unwrap();
+    let workers = Workers::start(2, &CriticalThreads::new()).unwrap();
     let (resume, resumed) = std::sync::mpsc::channel::<()>();
     let (tell, blocked) = oneshot::channel();
     let block = move || async move {
@@ -92,7 +92,7 @@ async fn a_worker_that_is_behind_is_waited_for_by_nobody() {
 /// Workers that are dropped end what they run, without being waited for.
 #[tokio::test]
 async fn dropped_workers_end() {
-    let workers = Workers::start(1, &Vital::new()).unwrap();
+    let workers = Workers::start(1, &CriticalThreads::new()).unwrap();
     let (held, dropped) = oneshot::channel::<()>();
     workers
         .spawn_on(1, || async move {
@@ -133,7 +133,7 @@ async fn connections_are_spread_over_the_workers() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let hook = {
         let seen = Arc::clone(&seen);
-        move || seen.lock().unwrap().push(lane())
+        move || seen.lock().unwrap().push(current_shard())
     };
     let (server, user, _folder) = hooked(3, hook).await;
     let mut served = JoinSet::new();
@@ -179,10 +179,11 @@ async fn hooked(
     hook: impl Fn() + Send + Sync + 'static,
 ) -> (Server, impl Fn(u32) -> User, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let config = Setup::new().limits(|limits| limits.workers = workers).config(folder.path());
-    let options = Options { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    let config =
+        Setup::new().limits(|limits| limits.worker_threads = workers).config(folder.path());
+    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), options).unwrap());
-    let server = Server::on_log(config, HookedLog::before(log, hook), Clock::system()).await;
+    let server = Server::with_log(config, HookedLog::before(log, hook), Clock::system()).await;
     let server = server.unwrap();
     let address = server.address();
     let user = move |number| User::new(&format!("user{number}"), connect(address));

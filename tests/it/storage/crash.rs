@@ -10,7 +10,7 @@ use whimbrel::client::Client;
 use whimbrel::config::Limits;
 use whimbrel::engine::{Engine, Error};
 use whimbrel::model::{PostText, RequestId, Revision, UserId};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{LocalLog, Log, LogEntry};
 
 use crate::server::process::ServerProcess;
@@ -113,8 +113,8 @@ fn after_a_failed_write_nothing_is_acknowledged() {
 fn a_failing_disk_ends_the_engine(break_disk: impl Fn(&FragileDisk), seed: u64) {
     let disk = new_disk();
     let acknowledged = runtime().block_on(async {
-        let vital = Vital::new();
-        let engine = open(&disk, &vital);
+        let critical = CriticalThreads::new();
+        let engine = open(&disk, &critical);
         break_disk(&disk);
         let mut acknowledged = 0;
         let unanswered = loop {
@@ -124,7 +124,8 @@ fn a_failing_disk_ends_the_engine(break_disk: impl Fn(&FragileDisk), seed: u64) 
             }
         };
         assert!(matches!(unanswered, Error::OutcomeUnknown), "{unanswered}");
-        let failure = tokio::time::timeout(Duration::from_secs(30), vital.failed()).await.unwrap();
+        let failure =
+            tokio::time::timeout(Duration::from_secs(30), critical.failed()).await.unwrap();
         assert_eq!(failure.part, "whimbrel-commit");
         let late = publish(&engine, "alice", acknowledged + 1).await.unwrap_err();
         assert!(matches!(late, Error::Stopping | Error::OutcomeUnknown), "{late}");
@@ -141,8 +142,8 @@ fn a_failing_disk_ends_the_engine(break_disk: impl Fn(&FragileDisk), seed: u64) 
 /// Changes by several callers at once, so that batches of all sizes are made. Gives the whole log.
 fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> Vec<LogEntry> {
     runtime().block_on(async {
-        let vital = Vital::new();
-        let engine = open(disk, &vital);
+        let critical = CriticalThreads::new();
+        let engine = open(disk, &critical);
         let mut number = 0;
         while number < EVENTS {
             let mut calls = JoinSet::new();
@@ -175,17 +176,17 @@ async fn publish(engine: &Engine, author: &str, number: u64) -> Result<u64, Erro
 /// A disk with a new log. How that comes to be is another matter: a folder gets it by a rename.
 fn new_disk() -> FragileDisk {
     let disk = FragileDisk::default();
-    drop(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
+    drop(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap());
     FragileDisk::with(disk.content())
 }
 
-fn open(disk: &FragileDisk, vital: &Vital) -> Engine {
-    let log: Arc<dyn Log> = Arc::new(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
-    Engine::open(log, &Limits::default(), Clock::system(), vital).unwrap()
+fn open(disk: &FragileDisk, critical: &CriticalThreads) -> Engine {
+    let log: Arc<dyn Log> = Arc::new(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap());
+    Engine::open(log, &Limits::default(), Clock::system(), critical).unwrap()
 }
 
 fn read_all(disk: FragileDisk) -> Vec<LogEntry> {
-    let log = LocalLog::on_storage(disk, "disk", OPTIONS).unwrap();
+    let log = LocalLog::with_files(disk, "disk", OPTIONS).unwrap();
     log.read(Revision::ZERO, usize::MAX).unwrap()
 }
 

@@ -4,18 +4,20 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use whimbrel::model::Relation;
 
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use whimbrel::config::Limits;
-use whimbrel::engine::{Draft, Engine, Error, FeedQuery, ReactionKind};
+use whimbrel::engine::{Draft, Engine, Error};
 use whimbrel::live::{LiveStream, Start, StreamMessage, WatchOptions};
 use whimbrel::model::{
     Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, Post, Revision, Tag,
     Timestamp,
 };
-use whimbrel::runtime::{Clock, Vital};
-use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, Options};
+use whimbrel::query::HomeFeed;
+use whimbrel::runtime::{Clock, CriticalThreads};
+use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, StorageOptions};
 
 use crate::harness::core::{FEED, post, request_id, step, texts, user};
 use crate::harness::{Alter, AlteredLog, Disk, eventually, within};
@@ -40,8 +42,8 @@ const KEPT: &str = "redshank on the mudflat";
 async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
     let data = Data::new();
     let (log, engine) = data.open(&Limits::default());
-    let follow = engine.follow(user("carol"), user("bob")).await.unwrap();
-    engine.follow(user("dave"), user("alice")).await.unwrap();
+    let follow = engine.set(Relation::Follow(user("carol"), user("bob")), true).await.unwrap();
+    engine.set(Relation::Follow(user("dave"), user("alice")), true).await.unwrap();
     let kept = engine.publish(user("bob"), post(KEPT), None).await.unwrap().post;
     let deleted = engine.publish(user("alice"), secret(), Some(request_id("once"))).await.unwrap();
     engine.delete(user("alice"), deleted.post.id()).await.unwrap();
@@ -106,7 +108,8 @@ async fn posts_are_erased_together_once_an_interval() {
     let limits = Limits { compaction_interval: Duration::from_millis(50), ..Limits::default() };
     let log = AlteredLog::new(in_memory(), Noted::default());
     let noted = &log.alter;
-    let open = || Engine::open(Arc::clone(&log) as _, &limits, clock.clone(), &Vital::new());
+    let open =
+        || Engine::open(Arc::clone(&log) as _, &limits, clock.clone(), &CriticalThreads::new());
     let engine = open().unwrap();
     let delete = async |text: &str| {
         let published = engine.publish(user("alice"), post(text), None).await.unwrap();
@@ -133,11 +136,12 @@ async fn posts_are_erased_together_once_an_interval() {
 async fn what_was_postponed_is_tried_again() {
     let log = AlteredLog::new(in_memory(), Noted::default());
     let noted = &log.alter;
-    let engine = Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &Vital::new());
+    let engine =
+        Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &CriticalThreads::new());
     let engine = engine.unwrap();
     let one = engine.publish(user("alice"), post("one"), None).await.unwrap().post;
-    engine.react(ReactionKind::Repost, user("bob"), one.id()).await.unwrap();
-    let taken_back = engine.react(ReactionKind::Unrepost, user("bob"), one.id()).await.unwrap();
+    engine.set(Relation::Repost(user("bob"), one.id()), true).await.unwrap();
+    let taken_back = engine.set(Relation::Repost(user("bob"), one.id()), false).await.unwrap();
     within("a look", noted.looked(taken_back.revision)).await;
     noted.postponed.store(3, Ordering::SeqCst);
     let deletion = engine.delete(user("alice"), one.id()).await.unwrap();
@@ -150,7 +154,8 @@ async fn what_was_postponed_is_tried_again() {
 #[tokio::test]
 async fn a_stop_gives_a_compaction_up() {
     let log = AlteredLog::new(in_memory(), Endless(Semaphore::new(0)));
-    let engine = Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &Vital::new());
+    let engine =
+        Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &CriticalThreads::new());
     let engine = engine.unwrap();
     delete_one(&engine).await;
     let _begun = within("a compaction to begin", log.alter.0.acquire()).await.unwrap();
@@ -161,11 +166,11 @@ async fn a_stop_gives_a_compaction_up() {
 #[tokio::test]
 async fn a_compaction_that_fails_ends_the_engine() {
     for panics in [false, true] {
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         let log = AlteredLog::new(in_memory(), Broken { panics });
-        let engine = Engine::open(log, &often(), Clock::system(), &vital).unwrap();
+        let engine = Engine::open(log, &often(), Clock::system(), &critical).unwrap();
         delete_one(&engine).await;
-        let failure = within("the failure to be told", vital.failed()).await;
+        let failure = within("the failure to be told", critical.failed()).await;
         assert_eq!(failure.part, "whimbrel-erase");
     }
 }
@@ -177,7 +182,7 @@ fn without_room_for_a_copy_nothing_is_written() {
     let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
     drop(log);
-    let options = Options { disk_free_bytes_min: u64::MAX, ..OPTIONS };
+    let options = StorageOptions { disk_free_bytes_min: u64::MAX, ..OPTIONS };
     let log = LocalLog::open(folder.path(), options).unwrap();
     let outcome = log.erase(&erasure(1), &|| true).unwrap();
     let EraseOutcome::Postponed(reason) = outcome else { panic!("{outcome:?}") };
@@ -207,9 +212,9 @@ fn what_is_left_of_a_copy_is_removed() {
 #[test]
 fn the_index_outlives_the_erasure_of_the_post_it_ends_at() {
     let (log, disk) = (in_memory(), Disk::default());
-    let kept = Limits::default().request_id_kept;
+    let kept = Limits::default().request_id_retention;
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
-    let open = || Index::on_storage(&disk, "index", &*log, OPTIONS, kept).unwrap();
+    let open = || Index::with_files(&disk, "index", &*log, OPTIONS, kept).unwrap();
     let entry = log.read(Revision::ZERO, 1).unwrap().remove(0);
     let index = open().index;
     index.write(&mut index.new_rows(), &entry).unwrap();
@@ -231,10 +236,11 @@ impl Data {
 
     fn open(&self, limits: &Limits) -> (Arc<LocalLog>, Engine) {
         let log = Arc::new(LocalLog::open(self.0.path(), OPTIONS).unwrap());
-        let index = Index::open(self.0.path(), &*log, OPTIONS, limits.request_id_kept).unwrap();
-        let vital = Vital::new();
+        let index =
+            Index::open(self.0.path(), &*log, OPTIONS, limits.request_id_retention).unwrap();
+        let critical = CriticalThreads::new();
         let opened =
-            Engine::open_indexed(Arc::clone(&log) as _, index, limits, Clock::system(), &vital);
+            Engine::open_indexed(Arc::clone(&log) as _, index, limits, Clock::system(), &critical);
         (log, opened.unwrap())
     }
 
@@ -283,12 +289,12 @@ fn secret() -> Draft {
         quote: None,
         attachments: [Attachment::parse(uri, media_type, alt).unwrap()].into(),
         langs: [Lang::parse("en").unwrap()].into(),
-        facets: Some(Facets::given(&post(text), facets.into()).unwrap()),
+        facets: Some(Facets::from_author(&post(text), facets.into()).unwrap()),
     }
 }
 
 fn published(author: &str, text: &str) -> Event {
-    let content = Content::of_text(post(text));
+    let content = Content::from_text(post(text));
     let change = Change::Publish { author: user(author), content, request_id: None };
     Event::new(Timestamp::default(), change)
 }
@@ -298,7 +304,7 @@ fn erasure(post: u64) -> Erasure {
 }
 
 fn in_memory() -> Arc<dyn Log> {
-    Arc::new(LocalLog::on_storage(Disk::default(), "memory", OPTIONS).unwrap())
+    Arc::new(LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap())
 }
 
 async fn delete_one(engine: &Engine) {
@@ -322,15 +328,15 @@ async fn events(stream: &mut LiveStream) -> StreamMessage {
 }
 
 async fn feed(engine: &Engine, name: &str) -> Vec<String> {
-    let query = FeedQuery {
+    let query = HomeFeed {
         user: user(name),
         items_max: 10,
-        place: None,
+        position: None,
         with_own: true,
         all_replies: false,
     };
-    let items = engine.news_feed(query).await.unwrap().items;
-    items.iter().map(|item| item.view.post.content.text.as_str().to_owned()).collect()
+    let items = engine.ask(query).await.unwrap().items;
+    items.iter().map(|item| item.post.post.content.text.as_str().to_owned()).collect()
 }
 
 /// Notes what is erased, and what is read by revision.

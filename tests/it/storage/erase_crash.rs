@@ -208,12 +208,12 @@ fn read(log: &dyn Log) -> Vec<Event> {
 fn event(number: u64) -> Event {
     let author = |number| UserId::parse(&format!("user{}", number % 8)).unwrap();
     let change = if number.is_multiple_of(5) {
-        let (id, author) = (PostId::at(Revision::new(number - 2)), author(number - 2));
+        let (id, author) = (PostId::from_revision(Revision::new(number - 2)), author(number - 2));
         let post = PostRef { id, author };
         Change::Delete { post, reply_to: None, quote: None, notified: Vec::new() }
     } else {
         let text = format!("{number} {}", "👩‍👩‍👧‍👦".repeat((number * 37 % 110) as usize));
-        let content = Content::of_text(PostText::parse(&text).unwrap());
+        let content = Content::from_text(PostText::parse(&text).unwrap());
         Change::Publish { author: author(number), content, request_id: None }
     };
     Event::new(Timestamp::from_nanos(number), change)
@@ -227,5 +227,5 @@ fn new_disk() -> FragileDisk {
 }
 
 fn open(disk: &FragileDisk) -> Arc<dyn Log> {
-    Arc::new(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap())
+    Arc::new(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap())
 }

@@ -7,16 +7,16 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use whimbrel::model::Relation;
+use whimbrel::query::{GetPosts, GetProfile, ListNotifications, ListPosts, ListUsers};
 
 use whimbrel::config::Limits;
-use whimbrel::engine::{
-    AuthorQuery, Draft, EdgeKind, Engine, FeedQuery, Page, PagePosition, PostList, ReactionKind,
-    ThreadQuery, UserList,
-};
+use whimbrel::engine::{Draft, Engine};
 use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, PostId, Revision, UserId};
-use whimbrel::runtime::{Clock, Vital};
-use whimbrel::storage::{Index, LocalLog, Options};
+use whimbrel::query::{AuthorFeed, GetThread, HomeFeed, Page, PagePosition, PostList, UserList};
+use whimbrel::runtime::{Clock, CriticalThreads};
+use whimbrel::storage::{Index, LocalLog, StorageOptions};
 
 use crate::harness::core::{FEED, post, user};
 use crate::harness::{Disk, within};
@@ -30,7 +30,7 @@ const PAGE_BYTES: usize = 4_096;
 /// The first byte of a page that leads to others, in redb's format.
 const BRANCH: u8 = 2;
 /// So that little is in memory by chance.
-const OPTIONS: Options = Options { cache_bytes: 64 << 10, disk_free_bytes_min: 0 };
+const OPTIONS: StorageOptions = StorageOptions { cache_bytes: 64 << 10, disk_free_bytes_min: 0 };
 
 /// What can become of a file.
 #[derive(Clone, Copy, Debug)]
@@ -109,8 +109,8 @@ fn damage(file: &[u8], files: impl Fn(Vec<u8>) -> (Vec<u8>, Vec<u8>)) {
 
 /// How many reads are refused; or what is read wrong, or nothing if the start is refused.
 async fn outcome(log: Vec<u8>, index: Vec<u8>) -> Result<usize, Option<String>> {
-    let vital = Vital::new();
-    let opened = open(&Disk::holding(log), &Disk::holding(index), &vital);
+    let critical = CriticalThreads::new();
+    let opened = open(&Disk::holding(log), &Disk::holding(index), &critical);
     let Ok(engine) = opened else { return Err(None) };
     let mut refused = 0;
     for ((what, expected), (_, read)) in whole().reads.iter().zip(read_all(&engine).await) {
@@ -171,33 +171,55 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
     for name in (0..USERS).map(name) {
         let feed = async |place| {
             let user = name.clone();
-            let query =
-                FeedQuery { user, items_max: 50, place, with_own: true, all_replies: false };
-            engine.news_feed(query).await
+            let query = HomeFeed {
+                user,
+                items_max: 50,
+                position: place,
+                with_own: true,
+                all_replies: false,
+            };
+            engine.ask(query).await
         };
         reads.push((format!("the feed of {name}"), pages(feed).await));
         let authored = async |place| {
             let (viewer, author) = (name.clone(), name.clone());
             let (with_replies, with_reposts) = (true, true);
             let items_max = 50;
-            let query =
-                AuthorQuery { viewer, author, items_max, place, with_replies, with_reposts };
-            engine.author_feed(query).await
+            let query = AuthorFeed {
+                viewer,
+                author,
+                items_max,
+                position: place,
+                with_replies,
+                with_reposts,
+            };
+            engine.ask(query).await
         };
         reads.push((format!("the posts of {name}"), pages(authored).await));
         let mut unseen = 0;
         let notified = async |place| {
-            let page = engine.notifications(name.clone(), 50, place).await?;
+            let page = engine
+                .ask(ListNotifications { user: name.clone(), items_max: 50, position: place })
+                .await?;
             unseen = page.unseen;
-            Ok::<_, whimbrel::engine::Error>(page.page)
+            Ok::<_, whimbrel::query::Error>(page.page)
         };
         let notified = pages(notified).await;
         let notified = notified.map(|notified| format!("{unseen} of {notified}"));
         reads.push((format!("the notifications of {name}"), notified));
         let list = UserList::Followers(name.clone());
-        let followers = async |place| engine.users(name.clone(), list.clone(), 5, place).await;
+        let followers = async |place| {
+            engine
+                .ask(ListUsers {
+                    viewer: name.clone(),
+                    list: list.clone(),
+                    items_max: 5,
+                    position: place,
+                })
+                .await
+        };
         reads.push((format!("the followers of {name}"), pages(followers).await));
-        let profile = engine.profile(name.clone(), name.clone()).await;
+        let profile = engine.ask(GetProfile { viewer: name.clone(), user: name.clone() }).await;
         reads.push((format!("the profile of {name}"), in_words(profile)));
         let of = [(FEED, "feed"), (Watched::Notifications, "notification")];
         for (of, what) in of.into_iter().filter(|_| name.as_str() < "user3") {
@@ -206,21 +228,38 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
         }
     }
     for at in (1..EVENTS as u64).step_by(61) {
-        let (viewer, id) = (name(0), PostId::at(Revision::new(at)));
-        let likes = async |place| engine.users(viewer.clone(), UserList::Likes(id), 5, place).await;
+        let (viewer, id) = (name(0), PostId::from_revision(Revision::new(at)));
+        let likes = async |place| {
+            engine
+                .ask(ListUsers {
+                    viewer: viewer.clone(),
+                    list: UserList::Likes(id),
+                    items_max: 5,
+                    position: place,
+                })
+                .await
+        };
         reads.push((format!("the likes of {at}"), pages(likes).await));
-        let answers =
-            async |place| engine.answers(viewer.clone(), PostList::Replies(id), 5, place).await;
+        let answers = async |place| {
+            engine
+                .ask(ListPosts {
+                    viewer: viewer.clone(),
+                    list: PostList::Replies(id),
+                    items_max: 5,
+                    position: place,
+                })
+                .await
+        };
         reads.push((format!("the answers to {at}"), pages(answers).await));
-        let query = ThreadQuery {
+        let query = GetThread {
             viewer: viewer.clone(),
             post: id,
             depth_max: 5,
             replies_max: 50,
             after: None,
         };
-        reads.push((format!("the thread of {at}"), in_words(engine.thread(query).await)));
-        let posts = engine.posts(viewer.clone(), vec![id]).await;
+        reads.push((format!("the thread of {at}"), in_words(engine.ask(query).await)));
+        let posts = engine.ask(GetPosts { viewer: viewer.clone(), ids: vec![id] }).await;
         reads.push((format!("the post {at}"), in_words(posts)));
     }
     reads
@@ -228,13 +267,13 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
 
 /// The pages of a listing, in words.
 async fn pages<T: std::fmt::Debug>(
-    mut page: impl AsyncFnMut(Option<PagePosition>) -> Result<Page<T>, whimbrel::engine::Error>,
+    mut page: impl AsyncFnMut(Option<PagePosition>) -> Result<Page<T>, whimbrel::query::Error>,
 ) -> Result<String, String> {
     let (mut place, mut words) = (None, String::new());
     loop {
         let page = match page(place).await {
             // That there is none is an answer.
-            Err(whimbrel::engine::Error::PostNotFound { .. }) => return Ok("none".to_owned()),
+            Err(whimbrel::query::Error::PostNotFound { .. }) => return Ok("none".to_owned()),
             page => page.map_err(|error| error.to_string())?,
         };
         write!(words, "{:?}", page.items).unwrap();
@@ -245,12 +284,10 @@ async fn pages<T: std::fmt::Debug>(
     }
 }
 
-fn in_words<T: std::fmt::Debug>(
-    read: Result<T, whimbrel::engine::Error>,
-) -> Result<String, String> {
+fn in_words<T: std::fmt::Debug>(read: Result<T, whimbrel::query::Error>) -> Result<String, String> {
     match read {
         Ok(read) => Ok(format!("{read:?}")),
-        Err(whimbrel::engine::Error::PostNotFound { .. }) => Ok("none".to_owned()),
+        Err(whimbrel::query::Error::PostNotFound { .. }) => Ok("none".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -283,21 +320,21 @@ fn whole() -> &'static Whole {
     static WHOLE: OnceLock<Whole> = OnceLock::new();
     WHOLE.get_or_init(|| {
         let (log, index) = (Disk::default(), Disk::default());
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         runtime().block_on(async {
-            let engine = open(&log, &Disk::default(), &vital).unwrap();
+            let engine = open(&log, &Disk::default(), &critical).unwrap();
             make_changes(&engine).await;
             within("the engine to stop", engine.stop()).await;
         });
         // Written in a few steps, so that most of the file is in use.
         runtime().block_on(async {
-            let engine = open(&log, &index, &vital).unwrap();
+            let engine = open(&log, &index, &critical).unwrap();
             within("the engine to stop", engine.stop()).await;
         });
         let (log, index) = (log.bytes(), index.bytes());
         let reads = runtime().block_on(async {
             let files = (Disk::holding(log.clone()), Disk::holding(index.clone()));
-            let engine = open(&files.0, &files.1, &vital).unwrap();
+            let engine = open(&files.0, &files.1, &critical).unwrap();
             let reads = read_all(&engine).await.into_iter();
             let reads = reads.map(|(what, read)| (what, read.unwrap())).collect();
             within("the engine to stop", engine.stop()).await;
@@ -315,14 +352,14 @@ async fn make_changes(engine: &Engine) {
         let referred = (!posts.is_empty()).then(|| posts[random.usize(..posts.len())]);
         // That some of them are refused is beside the point.
         match (random.u8(..20), referred) {
-            (0..3, _) => drop(engine.follow(one, other).await),
-            (3, _) => drop(engine.change_edge(EdgeKind::Mute, one, other).await),
-            (4, _) => drop(engine.change_edge(EdgeKind::Unmute, one, other).await),
+            (0..3, _) => drop(engine.set(Relation::Follow(one, other), true).await),
+            (3, _) => drop(engine.set(Relation::Mute(one, other), true).await),
+            (4, _) => drop(engine.set(Relation::Mute(one, other), false).await),
             (5, Some(of)) => drop(engine.delete(one, of).await),
-            (6..9, Some(of)) => drop(engine.react(ReactionKind::Like, one, of).await),
-            (9, Some(of)) => drop(engine.react(ReactionKind::Unlike, one, of).await),
-            (10, Some(of)) => drop(engine.react(ReactionKind::Repost, one, of).await),
-            (11, Some(of)) => drop(engine.react(ReactionKind::Unrepost, one, of).await),
+            (6..9, Some(of)) => drop(engine.set(Relation::Like(one, of), true).await),
+            (9, Some(of)) => drop(engine.set(Relation::Like(one, of), false).await),
+            (10, Some(of)) => drop(engine.set(Relation::Repost(one, of), true).await),
+            (11, Some(of)) => drop(engine.set(Relation::Repost(one, of), false).await),
             (kind, referred) => {
                 let text = format!("post {} of @{other}", posts.len());
                 let reply_to = referred.filter(|_| kind < 15);
@@ -336,19 +373,19 @@ async fn make_changes(engine: &Engine) {
 }
 
 /// An engine that has next to nothing in memory.
-fn open(log: &Disk, index: &Disk, vital: &Vital) -> Result<Engine, String> {
+fn open(log: &Disk, index: &Disk, critical: &CriticalThreads) -> Result<Engine, String> {
     let limits = Limits {
         recent_revisions_per_author_max: 1,
         index_events_max: EVENTS / 4,
-        post_cache_bytes: 1,
-        counted_posts_max: 1,
+        post_cache_bytes_max: 1,
+        count_cache_posts_max: 1,
         ..Limits::default()
     };
-    let log = LocalLog::on_storage(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;
-    let opened = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept);
+    let log = LocalLog::with_files(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;
+    let opened = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention);
     let opened = opened.map_err(|error| error.to_string())?;
     let (log, clock) = (Arc::new(log), Clock::system());
-    Engine::open_indexed(log, opened, &limits, clock, vital).map_err(|error| error.to_string())
+    Engine::open_indexed(log, opened, &limits, clock, critical).map_err(|error| error.to_string())
 }
 
 fn name(number: usize) -> UserId {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
-use whimbrel::storage::Files;
+use whimbrel::storage::StorageFiles;
 
 use crate::harness::Disk;
 
@@ -244,7 +244,7 @@ fn may_succeed(left: &mut Option<usize>) -> bool {
     }
 }
 
-impl Files for FragileDisk {
+impl StorageFiles for FragileDisk {
     type File = Self;
 
     fn current(&self) -> Self {

@@ -3,14 +3,19 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use whimbrel::model::Relation;
 
 use proptest::prelude::*;
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
-use whimbrel::model::{Change, Content, Event, PostText, RequestId, Revision, Timestamp, UserId};
-use whimbrel::query::{BacklogKind, BacklogQuery, PageQuery};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::model::{
+    Change, Content, Event, PostText, RelationKind, RequestId, Revision, Timestamp, UserId,
+};
+use whimbrel::query::{
+    Backlog, BacklogEntry, BacklogKind, FeedBacklog, HomeFeed, PagePosition, Reader,
+};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::State;
 use whimbrel::storage::{self, Index, LocalLog, Log, OpenedIndex};
 
@@ -28,8 +33,8 @@ fn limits() -> Limits {
     Limits {
         recent_revisions_per_author_max: 2,
         index_events_max: 7,
-        index_interval: Duration::from_millis(1),
-        post_cache_bytes: 1 << 12,
+        index_write_delay_max: Duration::from_millis(1),
+        post_cache_bytes_max: 1 << 12,
         ..Limits::default()
     }
 }
@@ -80,8 +85,8 @@ fn a_log_that_ends_before_its_index_is_refused() {
     let shorter = open_log(log_disk.content());
     make_changes(&log_disk, &index_disk, &mut random);
     let index = Disk::holding(index_disk.content());
-    let kept = limits().request_id_kept;
-    let error = Index::on_storage(&index, "the index", &shorter, OPTIONS, kept).unwrap_err();
+    let kept = limits().request_id_retention;
+    let error = Index::with_files(&index, "the index", &shorter, OPTIONS, kept).unwrap_err();
     let storage::Error::EndsEarly { head, indexed_until, .. } = &error else { panic!("{error}") };
     assert_eq!(*head, shorter.head());
     assert!(indexed_until > head);
@@ -131,9 +136,12 @@ proptest! {
     ) {
         let limits = Limits { recent_revisions_per_author_max: recent_max, ..limits() };
         let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
-        let whole = State::new(Arc::clone(&log), &limits);
+        let whole = Arc::new(State::new(Arc::clone(&log), &limits));
         let index = Disk::default();
-        let mut view = State::load(Arc::clone(&log), open_index(&index, &*log), &limits);
+        let load = |index: &Disk| {
+            Arc::new(State::load(Arc::clone(&log), open_index(index, &*log), &limits))
+        };
+        let mut view = load(&index);
         for (number, act) in acts.into_iter().enumerate() {
             let Some(event) = event(&whole, number, act) else { continue };
             log.append(log.head(), vec![event.clone()]).unwrap();
@@ -144,7 +152,7 @@ proptest! {
             }
             if number % reopen_every == 0 {
                 drop(view);
-                view = State::load(Arc::clone(&log), open_index(&index, &*log), &limits);
+                view = load(&index);
                 replay(&view, &*log);
             }
             if number % 13 == 0 {
@@ -161,8 +169,9 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
     const POSTS: u64 = 1_500;
     let limits = Limits { recent_revisions_per_author_max: 1, ..limits() };
     let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
-    let whole = State::new(Arc::clone(&log), &limits);
-    let view = State::load(Arc::clone(&log), open_index(&Disk::default(), &*log), &limits);
+    let whole = Arc::new(State::new(Arc::clone(&log), &limits));
+    let view =
+        Arc::new(State::load(Arc::clone(&log), open_index(&Disk::default(), &*log), &limits));
     let follows = (1..USERS).map(|followee| (0, 0, followee));
     let posts = (0..POSTS as usize).map(|post| (2, 1 + post % (USERS - 1), 0));
     for (number, act) in follows.chain(posts).enumerate() {
@@ -172,15 +181,15 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
         view.apply(log.head(), &event).unwrap();
     }
     let (name, head) = (user(0), log.head());
-    let page = PageQuery {
+    let page = HomeFeed {
         user: name.clone(),
-        before: Revision::MAX,
+        position: None,
         items_max: 1_000,
         with_own: false,
         all_replies: false,
     };
     let kind = BacklogKind::Events;
-    let backlog = BacklogQuery {
+    let backlog = FeedBacklog {
         user: name,
         all_replies: false,
         after: Revision::ZERO,
@@ -194,13 +203,13 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
                 write_index(&view, &*log, lag);
             }
         });
-        let whole = (
-            whole.feed_page_at_hand(&page).unwrap().items,
-            whole.backlog_at_hand(&backlog).unwrap(),
-        );
+        let whole = reader(&whole);
+        let whole =
+            (whole.ask_blocking(&page).unwrap().items, missed(&whole.ask_blocking(&backlog)));
+        let reader = reader(&view);
         while !writer.is_finished() {
-            assert_eq!(view.reading().feed_page(&page).unwrap().items, whole.0);
-            assert_eq!(view.backlog(&backlog).unwrap(), whole.1);
+            assert_eq!(reader.ask_blocking(&page).unwrap().items, whole.0);
+            assert_eq!(missed(&reader.ask_blocking(&backlog)), whole.1);
         }
     });
 }
@@ -210,7 +219,7 @@ fn what_leaves_memory_during_a_read_is_found_in_the_index() {
 fn followers_are_the_other_side_of_followees() {
     let mut random = fastrand::Rng::with_seed(3);
     let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
-    let view = State::new(log, &Limits::default());
+    let view = Arc::new(State::new(log, &Limits::default()));
     let star = user(0);
     let mut follows = std::collections::BTreeSet::new();
     for revision in 1..12_000 {
@@ -237,7 +246,7 @@ fn followers_are_the_other_side_of_followees() {
                 paged.extend(page);
             }
             assert_eq!(paged.len(), follows.len());
-            assert!(paged.iter().all(|follower| view.edge(follower, &star).is_some()));
+            assert!(paged.iter().all(|follower| since(&view, follower, &star).is_some()));
             paged.sort();
             paged.dedup();
             assert_eq!(paged.len(), follows.len(), "nobody is there twice");
@@ -248,14 +257,14 @@ fn followers_are_the_other_side_of_followees() {
 /// The event of `act`, if it changes something.
 fn event(view: &State, number: usize, (kind, one, other): (u8, usize, usize)) -> Option<Event> {
     let (follower, followee) = (user(one), user(other));
-    let follows = view.edge(&follower, &followee).is_some();
+    let follows = since(view, &follower, &followee).is_some();
     let change = match kind {
         0 if one != other && !follows => Change::Follow { follower, followee },
         1 if follows => Change::Unfollow { follower, followee, since: None },
         0 | 1 => return None,
         _ => Change::Publish {
             author: follower,
-            content: Content::of_text(PostText::parse(&format!("post {number}")).unwrap()),
+            content: Content::from_text(PostText::parse(&format!("post {number}")).unwrap()),
             request_id: (kind == 3).then(|| request_id(number)),
         },
     };
@@ -288,10 +297,10 @@ fn replay(view: &State, log: &dyn Log) {
 /// What is found on the disks is what a replay of all that the log has makes.
 fn check_recovered(log: &FragileDisk, index: &FragileDisk) {
     let log: Arc<dyn Log> = Arc::new(open_log(log.content()));
-    let whole = State::new(Arc::clone(&log), &limits());
+    let whole = Arc::new(State::new(Arc::clone(&log), &limits()));
     replay(&whole, &*log);
     let opened = open_index(&Disk::holding(index.content()), &*log);
-    let view = State::load(Arc::clone(&log), opened, &limits());
+    let view = Arc::new(State::load(Arc::clone(&log), opened, &limits()));
     replay(&view, &*log);
     assert_same(&view, &whole);
     // The tables have all they say that they have.
@@ -300,7 +309,7 @@ fn check_recovered(log: &FragileDisk, index: &FragileDisk) {
 }
 
 /// All that can be read is the same, whether it comes from memory or from the index.
-fn assert_same(view: &State, whole: &State) {
+fn assert_same(view: &Arc<State>, whole: &Arc<State>) {
     let head = whole.applied().get();
     assert_eq!(view.applied(), whole.applied());
     for name in (0..USERS).map(user) {
@@ -309,10 +318,10 @@ fn assert_same(view: &State, whole: &State) {
         followees.sort();
         expected.sort();
         assert_eq!(followees, expected);
-        assert_eq!(view.followee_count(&name), expected.len());
+        assert_eq!(view.count(RelationKind::Follow, &name), expected.len());
         for other in (0..USERS).map(user) {
-            assert_eq!(view.edge(&name, &other), whole.edge(&name, &other));
-            let follows = view.edge(&name, &other).is_some();
+            assert_eq!(since(view, &name, &other), since(whole, &name, &other));
+            let follows = since(view, &name, &other).is_some();
             assert_eq!(view.followers(&other, None, USERS).contains(&name), follows);
         }
         assert_eq!(view.follower_count(&name), whole.follower_count(&name));
@@ -325,22 +334,23 @@ fn assert_same(view: &State, whole: &State) {
     }
 }
 
-fn assert_same_feed(view: &State, whole: &State, name: &UserId) {
+fn assert_same_feed(view: &Arc<State>, whole: &Arc<State>, name: &UserId) {
     let head = whole.applied().get();
+    let (reader, whole) = (reader(view), reader(whole));
     for before in [head + 1, head / 2, head / 7].map(Revision::new) {
-        let query = PageQuery {
+        let query = HomeFeed {
             user: name.clone(),
-            before,
+            position: Some(PagePosition { before, at: Revision::new(head) }),
             items_max: 5,
             with_own: true,
             all_replies: false,
         };
-        let expected = whole.feed_page_at_hand(&query).unwrap();
+        let expected = whole.ask_blocking(&query).unwrap();
         let expected = (expected.items, expected.next, expected.at);
-        if let Some(page) = view.feed_page_at_hand(&query) {
+        if let Some(page) = reader.ask_memory(&query).unwrap() {
             assert_eq!((page.items, page.next, page.at), expected);
         }
-        let page = view.reading().feed_page(&query).unwrap();
+        let page = reader.ask_blocking(&query).unwrap();
         assert_eq!((page.items, page.next, page.at), expected, "{query:?}");
     }
     for kind in [BacklogKind::Events, BacklogKind::Items] {
@@ -348,14 +358,31 @@ fn assert_same_feed(view: &State, whole: &State, name: &UserId) {
             let (after, until) = (Revision::new(after), Revision::new(head));
             let user = name.clone();
             let query =
-                BacklogQuery { user, all_replies: false, after, until, kind, events_max: 25 };
-            let expected = whole.backlog_at_hand(&query).unwrap();
-            if let Some(backlog) = view.backlog_at_hand(&query) {
-                assert_eq!(backlog, expected);
+                FeedBacklog { user, all_replies: false, after, until, kind, events_max: 25 };
+            let expected = missed(&whole.ask_blocking(&query));
+            if let Some(backlog) = reader.ask_memory(&query).unwrap() {
+                assert_eq!(missed(&Ok(backlog)), expected);
             }
-            assert_eq!(view.backlog(&query).unwrap(), expected, "{query:?}");
+            assert_eq!(missed(&reader.ask_blocking(&query)), expected, "{query:?}");
         }
     }
+}
+
+fn reader(state: &Arc<State>) -> Reader {
+    Reader::new(Arc::clone(state), &limits())
+}
+
+fn since(state: &State, follower: &UserId, followee: &UserId) -> Option<Revision> {
+    state.since(&Relation::Follow(follower.clone(), followee.clone()))
+}
+
+/// Where the events of a backlog are, whether their authors are in the feed, and how far it goes.
+fn missed(
+    backlog: &Result<Backlog<BacklogEntry>, whimbrel::query::Error>,
+) -> (Vec<(Revision, bool)>, Revision) {
+    let backlog = backlog.as_ref().unwrap();
+    let events = backlog.events.iter().map(|entry| (entry.revision, entry.is_from_author));
+    (events.collect(), backlog.reached)
 }
 
 /// Changes of all kinds by several callers at once, and a stop in order.
@@ -371,8 +398,8 @@ fn make_changes(log: &FragileDisk, index: &FragileDisk, random: &mut fastrand::R
                 calls.spawn(async move {
                     // That one cannot follow oneself, or that an id was used, is beside the point.
                     match kind {
-                        0 | 1 => drop(engine.follow(one, other).await),
-                        2 => drop(engine.unfollow(one, other).await),
+                        0 | 1 => drop(engine.set(Relation::Follow(one, other), true).await),
+                        2 => drop(engine.set(Relation::Follow(one, other), false).await),
                         _ => {
                             let text = PostText::parse(&format!("post {number}")).unwrap();
                             drop(engine.publish(one, text, Some(request_id(number))).await);
@@ -404,17 +431,18 @@ fn cut_both(
 /// The disks of a new log, and of an index that is not there yet.
 fn new_disks() -> (FragileDisk, FragileDisk) {
     let disk = FragileDisk::default();
-    drop(LocalLog::on_storage(disk.clone(), "disk", OPTIONS).unwrap());
+    drop(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap());
     let log = FragileDisk::with(disk.content());
     let index = FragileDisk::beside(&log, Vec::new());
     (log, index)
 }
 
 fn open_engine(log: &FragileDisk, index: &FragileDisk) -> Engine {
-    let log = LocalLog::on_storage(log.clone(), "disk", OPTIONS).unwrap();
-    let kept = limits().request_id_kept;
-    let opened = Index::on_storage(index, "index", &log, OPTIONS, kept).unwrap();
-    Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &Vital::new()).unwrap()
+    let log = LocalLog::with_files(log.clone(), "disk", OPTIONS).unwrap();
+    let kept = limits().request_id_retention;
+    let opened = Index::with_files(index, "index", &log, OPTIONS, kept).unwrap();
+    Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &CriticalThreads::new())
+        .unwrap()
 }
 
 fn opened_until(log: &[u8], index: &[u8]) -> Revision {
@@ -423,11 +451,11 @@ fn opened_until(log: &[u8], index: &[u8]) -> Revision {
 }
 
 fn open_log(content: Vec<u8>) -> LocalLog {
-    LocalLog::on_storage(Disk::holding(content), "disk", OPTIONS).unwrap()
+    LocalLog::with_files(Disk::holding(content), "disk", OPTIONS).unwrap()
 }
 
 fn open_index(disk: &Disk, log: &dyn Log) -> OpenedIndex {
-    Index::on_storage(disk, "index", log, OPTIONS, limits().request_id_kept).unwrap()
+    Index::with_files(disk, "index", log, OPTIONS, limits().request_id_retention).unwrap()
 }
 
 fn user(number: usize) -> UserId {

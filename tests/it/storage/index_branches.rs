@@ -26,7 +26,7 @@ const BRANCH: u8 = 2;
 #[derive(Default)]
 struct World {
     marks: BTreeMap<u32, BTreeSet<Mark>>,
-    facts: BTreeMap<u64, u128>,
+    records: BTreeMap<u64, u128>,
 }
 
 /// A byte of a page by which others are found.
@@ -88,7 +88,7 @@ fn spoil(file: &[u8], pages: Vec<usize>, random: &mut fastrand::Rng) -> Vec<u8> 
 
 impl World {
     /// Reads from everywhere, in both directions: how many are right, and how many refused.
-    fn reads(&self, snapshot: &Snapshot<'_>) -> (usize, usize) {
+    fn reads(&self, snapshot: &Snapshot) -> (usize, usize) {
         let mut outcomes = (0, 0);
         for user in 0..USERS {
             let marks: Vec<_> = self.marks[&user].iter().copied().collect();
@@ -108,15 +108,20 @@ impl World {
             right_or_refused(read, &all, &mut outcomes);
         }
         for place in (0..PLACES).step_by(53) {
-            let expected = self.facts.get(&place).copied();
-            let read = snapshot.fact((1, 7, place), Residency::OnDisk);
+            let expected = self.records.get(&place).copied();
+            let read = snapshot.record((1, 7, place), Residency::OnDisk);
             right_or_refused(read, &expected, &mut outcomes);
-            let older: Vec<_> =
-                self.facts.range(..place).rev().take(3).map(|(&at, &value)| (at, value)).collect();
-            right_or_refused(snapshot.facts_before((1, 7), place, 3), &older, &mut outcomes);
-            let newer = self.facts.range(place + 1..).take(3);
+            let older: Vec<_> = self
+                .records
+                .range(..place)
+                .rev()
+                .take(3)
+                .map(|(&at, &value)| (at, value))
+                .collect();
+            right_or_refused(snapshot.records_before((1, 7), place, 3), &older, &mut outcomes);
+            let newer = self.records.range(place + 1..).take(3);
             let newer: Vec<_> = newer.map(|(&at, &value)| (at, value)).collect();
-            right_or_refused(snapshot.facts_after((1, 7), place, 3), &newer, &mut outcomes);
+            right_or_refused(snapshot.records_after((1, 7), place, 3), &newer, &mut outcomes);
         }
         outcomes
     }
@@ -140,10 +145,10 @@ fn right_or_refused<T: PartialEq + std::fmt::Debug>(
 /// An index of many rows, most of them in a few pages that are in use.
 fn write() -> (LocalLog, Disk, World) {
     let mut random = fastrand::Rng::with_seed(1);
-    let log = LocalLog::on_storage(Disk::default(), "log", OPTIONS).unwrap();
+    let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
-    let kept = Limits::default().request_id_kept;
-    let OpenedIndex { index, .. } = Index::on_storage(&disk, "index", &log, OPTIONS, kept).unwrap();
+    let kept = Limits::default().request_id_retention;
+    let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
     let mut world = World::default();
     for part in 0..2 {
         let user = UserId::parse("somebody").unwrap();
@@ -164,8 +169,8 @@ fn write() -> (LocalLog, Disk, World) {
         for place in 1..PLACES {
             if random.u8(..3) == 0 {
                 let value = random.u128(..);
-                rows.put_fact((1, 7, place), Some(value), Residency::OnDisk);
-                world.facts.insert(place, value);
+                rows.put_record((1, 7, place), Some(value), Residency::OnDisk);
+                world.records.insert(place, value);
             }
         }
         let last = log.read(log.head().previous(), 1).unwrap().remove(0);
@@ -176,6 +181,6 @@ fn write() -> (LocalLog, Disk, World) {
 }
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
-    let kept = Limits::default().request_id_kept;
-    Index::on_storage(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
+    let kept = Limits::default().request_id_retention;
+    Index::with_files(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
 }

@@ -63,7 +63,7 @@ async fn read_after_damage(random: &mut fastrand::Rng) -> usize {
     // Little is in memory, so much is read from the index.
     let setup = Setup::new().limits(|limits| {
         limits.recent_revisions_per_author_max = 1;
-        limits.counted_posts_max = 1;
+        limits.count_cache_posts_max = 1;
         // What is on the disk is read there.
         limits.log_cache_bytes = 0;
     });

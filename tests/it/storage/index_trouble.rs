@@ -17,9 +17,8 @@ use whimbrel::client::Client;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
-use whimbrel::query::PageQuery;
-use whimbrel::runtime::{Clock, Vital};
-use whimbrel::state::ReadError;
+use whimbrel::query::{self, HomeFeed, Reader};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::State;
 use whimbrel::storage::{Error, Index, LocalLog, Log, OpenedIndex, Probe};
 
@@ -35,8 +34,8 @@ fn limits() -> Limits {
     Limits {
         recent_revisions_per_author_max: 2,
         index_events_max: 7,
-        index_interval: Duration::from_millis(1),
-        post_cache_bytes: 1 << 12,
+        index_write_delay_max: Duration::from_millis(1),
+        post_cache_bytes_max: 1 << 12,
         ..Limits::default()
     }
 }
@@ -81,7 +80,7 @@ fn an_index_is_given_up_only_if_it_ends_who_opens_it() {
             fs::write(folder.path().join("index.busy"), "").unwrap();
         }
         let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
-        let opened = Index::open_probing(folder.path(), &log, OPTIONS, KEPT, probe).unwrap();
+        let opened = Index::open_with_probe(folder.path(), &log, OPTIONS, KEPT, probe).unwrap();
         assert!(!folder.path().join("index.busy").exists(), "it is open");
         opened.contents.complete_until == log.head()
     };
@@ -134,7 +133,7 @@ fn a_rebuild_that_was_cut_off_goes_on() {
     let view = State::load(Arc::clone(&log), opened, &limits());
     replay(&view, &*log);
     write_index(&view, &*log, log.head());
-    view.index().unwrap().settle();
+    view.index().unwrap().install_new_file();
     drop(view);
     assert!(!new.exists());
     assert_eq!(open_index(folder.path(), &*log).contents.complete_until, log.head());
@@ -213,13 +212,13 @@ fn a_failing_disk_of_the_index_ends_nothing() {
         let (log, index) = (Disk::default(), FragileDisk::default());
         let mut made = Revision::ZERO;
         runtime().block_on(async {
-            let vital = Vital::new();
+            let critical = CriticalThreads::new();
             let opened_log: Arc<dyn Log> =
-                Arc::new(LocalLog::on_storage(log.clone(), "log", OPTIONS).unwrap());
-            let opened = Index::on_storage(&index, "index", &*opened_log, OPTIONS, KEPT).unwrap();
+                Arc::new(LocalLog::with_files(log.clone(), "log", OPTIONS).unwrap());
+            let opened = Index::with_files(&index, "index", &*opened_log, OPTIONS, KEPT).unwrap();
             fail(&index);
             let clock = Clock::system();
-            let engine = Engine::open_indexed(opened_log, opened, &limits(), clock, &vital);
+            let engine = Engine::open_indexed(opened_log, opened, &limits(), clock, &critical);
             let engine = engine.unwrap();
             let publish = async || {
                 let text = PostText::parse("hello").unwrap();
@@ -227,20 +226,20 @@ fn a_failing_disk_of_the_index_ends_nothing() {
             };
             eventually("the failure to be met", async || {
                 publish().await;
-                (!engine.has_all()).then_some(())
+                (!engine.is_complete()).then_some(())
             })
             .await;
             for _ in 0..20 {
                 publish().await;
             }
             index.heal();
-            eventually("the index to be mended", async || engine.has_all().then_some(())).await;
-            assert_eq!(vital.failure(), None);
-            made = engine.cursor().needs();
+            eventually("the index to be mended", async || engine.is_complete().then_some(())).await;
+            assert_eq!(critical.failure(), None);
+            made = engine.cursor().required_revision();
             within("the engine to stop", engine.stop()).await;
-            assert_eq!(vital.failure(), None);
+            assert_eq!(critical.failure(), None);
         });
-        let log: Arc<dyn Log> = Arc::new(LocalLog::on_storage(log, "log", OPTIONS).unwrap());
+        let log: Arc<dyn Log> = Arc::new(LocalLog::with_files(log, "log", OPTIONS).unwrap());
         assert!(made > Revision::new(20));
         assert_eq!(log.head(), made, "all that was answered is there");
     }
@@ -251,25 +250,26 @@ fn a_failing_disk_of_the_index_ends_nothing() {
 #[test]
 fn what_only_a_lost_index_has_is_refused_until_it_is_rebuilt() {
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::on_storage(Disk::default(), "log", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap());
     let disk = FragileDisk::default();
-    let opened = Index::on_storage(&disk, "index", &*log, OPTIONS, KEPT).unwrap();
-    let view = State::load(Arc::clone(&log), opened, &limits());
+    let opened = Index::with_files(&disk, "index", &*log, OPTIONS, KEPT).unwrap();
+    let view = Arc::new(State::load(Arc::clone(&log), opened, &limits()));
+    let reader = Reader::new(Arc::clone(&view), &limits());
     append(&*log, 60);
     replay(&view, &*log);
     write_index(&view, &*log, log.head());
-    let query = PageQuery {
+    let query = HomeFeed {
         user: user(0),
-        before: Revision::MAX,
+        position: None,
         items_max: 100,
         with_own: true,
         all_replies: false,
     };
-    let expected = view.reading().feed_page(&query).unwrap().items;
+    let expected = reader.ask_blocking(&query).unwrap().items;
     assert_eq!(expected.len(), 30);
 
     let index = view.index().unwrap();
-    index.attend(true);
+    index.set_has_repairer(true);
     append(&*log, 1);
     replay(&view, &*log);
     disk.fail_after_writes(0);
@@ -278,21 +278,21 @@ fn what_only_a_lost_index_has_is_refused_until_it_is_rebuilt() {
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
     let lost = index.write(&mut writing.into_rows(), &entries[0]).unwrap_err();
     assert!(matches!(lost, Error::IndexLost { .. }), "{lost}");
-    let refused = view.reading().feed_page(&query).unwrap_err();
-    assert!(matches!(refused, ReadError::Log(Error::IndexLost { .. })), "{refused}");
-    let query_of_new = PageQuery { items_max: 1, ..query.clone() };
-    assert!(view.feed_page_at_hand(&query_of_new).is_some(), "what memory has is read");
+    let refused = reader.ask_blocking(&query).unwrap_err();
+    assert!(matches!(refused, query::Error::Storage(Error::IndexLost { .. })), "{refused}");
+    let query_of_new = HomeFeed { items_max: 1, ..query.clone() };
+    assert!(reader.ask_memory(&query_of_new).unwrap().is_some(), "what memory has is read");
 
     disk.heal();
-    let fresh = index.begin_rebuild(&*log).unwrap();
+    let fresh = index.new_replacement(&*log).unwrap();
     let until = index.complete_until();
     let entries = log.read(Revision::ZERO, usize::try_from(until.get()).unwrap()).unwrap();
     let mut writing = view.write_to(&fresh).unwrap();
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
     fresh.write(&mut writing.into_rows(), entries.last().unwrap()).unwrap();
-    view.reading().feed_page(&query).unwrap_err();
-    index.replace_by(fresh);
-    assert_eq!(view.reading().feed_page(&query).unwrap().items[1..], expected[..]);
+    reader.ask_blocking(&query).unwrap_err();
+    index.replace_with(fresh);
+    assert_eq!(reader.ask_blocking(&query).unwrap().items[1..], expected[..]);
 }
 
 /// While a server has lost its index, health says that it does not serve, and a reader of what is old
@@ -383,7 +383,7 @@ fn append(log: &dyn Log, posts: u64) {
         let number = log.head().get();
         let text = PostText::parse(&format!("post {number}")).unwrap();
         let author = user(usize::try_from(number % 2).unwrap());
-        let content = Content::of_text(text);
+        let content = Content::from_text(text);
         let change = Change::Publish { author, content, request_id: None };
         let event = Event::new(Timestamp::from_nanos(number), change);
         log.append(log.head(), vec![event]).unwrap();

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use whimbrel::storage::conformance::{self, LogUnderTest};
-use whimbrel::storage::{LocalLog, Log, Options};
+use whimbrel::storage::{LocalLog, Log, StorageOptions};
 
-pub(crate) const OPTIONS: Options = Options { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
+pub(crate) const OPTIONS: StorageOptions =
+    StorageOptions { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
 
 struct Folder {
     dir: PathBuf,

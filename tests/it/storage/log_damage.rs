@@ -5,20 +5,22 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use whimbrel::model::Relation;
+use whimbrel::query::{GetPosts, ListNotifications, ListPosts};
 
 use whimbrel::api::v1::{NewsFeedRequest, PublishRequest};
 use whimbrel::client::{Client, Error as CallError};
 use whimbrel::config::Limits;
-use whimbrel::engine::{
-    AuthorQuery, Draft, Engine, Error, FeedQuery, PostList, ReactionKind, ThreadQuery,
-};
+use whimbrel::engine::{Draft, Engine, Error};
 use whimbrel::live::{self, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Cursor, Event, PostId, Revision};
-use whimbrel::runtime::{Clock, Vital};
+use whimbrel::query::{self, AuthorFeed, GetThread, HomeFeed, PostList};
+use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{self, Index, LocalLog, Log};
 
 use crate::harness::core::{FEED, post, request_id, user};
 use crate::harness::{Alter, AlteredLog, Disk, eventually, within};
+use crate::oracle::relations::{ReactionKind, SetRelation};
 use crate::server::process::ServerProcess;
 use crate::storage::local_log::OPTIONS;
 
@@ -43,7 +45,7 @@ fn a_live_feed_that_cannot_be_told_reads_for_itself() {
     let world = World::new();
     runtime().block_on(async {
         let (engine, hole) = world.open();
-        engine.follow(user("bystander"), user("author")).await.unwrap();
+        engine.set(Relation::Follow(user("bystander"), user("author")), true).await.unwrap();
         let options = |of| WatchOptions { of, heartbeat: Duration::ZERO, reset_items: None };
         let watch = |name: &str| engine.watch(&user(name), Start::Now, options(FEED)).unwrap();
         let (mut viewer, mut bystander) = (watch("viewer"), watch("bystander"));
@@ -55,9 +57,9 @@ fn a_live_feed_that_cannot_be_told_reads_for_itself() {
         }
         hole.move_to(world.places.post);
         hole.alter.spared.store(1, Ordering::SeqCst);
-        engine.follow(user("viewer"), user("fan")).await.unwrap();
-        let original = PostId::at(world.places.post);
-        let repost = engine.react(ReactionKind::Repost, user("fan"), original);
+        engine.set(Relation::Follow(user("viewer"), user("fan")), true).await.unwrap();
+        let original = PostId::from_revision(world.places.post);
+        let repost = engine.set(Relation::Repost(user("fan"), original), true);
         within("the repost", repost).await.unwrap();
         let after = engine.publish(user("author"), post("after"), None);
         let after = within("the post after it", after).await.unwrap();
@@ -74,7 +76,7 @@ fn a_live_feed_that_cannot_be_told_reads_for_itself() {
                 break error;
             }
         };
-        assert!(matches!(failed, live::Error::Missing(_)), "{failed}");
+        assert!(matches!(failed, live::Error::Read(query::Error::Missing(_))), "{failed}");
     });
 }
 
@@ -87,16 +89,27 @@ fn a_place_that_the_log_lacks_is_an_error_in_every_read() {
         let (engine, hole) = world.open();
         let first = engine.cursor();
         let from_start = Cursor::after(first.log, Revision::ZERO);
-        let id = PostId::at;
+        let id = PostId::from_revision;
 
         hole.move_to(places.post);
-        is_missing(engine.news_feed(feed("viewer")).await);
-        is_missing(engine.author_feed(authored("author")).await);
-        is_missing(engine.posts(user("viewer"), vec![id(places.post)]).await);
-        is_missing(engine.thread(thread(places.post)).await);
-        is_missing(engine.thread(thread(places.reply)).await);
-        is_missing(engine.answers(user("viewer"), replies(places.post), 10, None).await);
-        is_missing(engine.react(ReactionKind::Like, user("viewer"), id(places.post)).await);
+        is_missing(engine.ask(feed("viewer")).await);
+        is_missing(engine.ask(authored("author")).await);
+        is_missing(
+            engine.ask(GetPosts { viewer: user("viewer"), ids: vec![id(places.post)] }).await,
+        );
+        is_missing(engine.ask(thread(places.post)).await);
+        is_missing(engine.ask(thread(places.reply)).await);
+        is_missing(
+            engine
+                .ask(ListPosts {
+                    viewer: user("viewer"),
+                    list: replies(places.post),
+                    items_max: 10,
+                    position: None,
+                })
+                .await,
+        );
+        is_missing(engine.set(Relation::Like(user("viewer"), id(places.post)), true).await);
         is_missing(engine.delete(user("author"), id(places.post)).await);
         let answer = Draft { reply_to: Some(id(places.post)), ..post("an answer").into() };
         is_missing(engine.publish(user("viewer"), answer, None).await);
@@ -105,39 +118,68 @@ fn a_place_that_the_log_lacks_is_an_error_in_every_read() {
         is_missing(again.await);
 
         hole.move_to(places.reply);
-        is_missing(engine.thread(thread(places.reply)).await);
-        is_missing(engine.thread(thread(places.post)).await);
-        is_missing(engine.answers(user("viewer"), replies(places.post), 10, None).await);
-        is_missing(engine.notifications(user("author"), 10, None).await);
-        is_missing(engine.news_feed(feed("viewer")).await);
+        is_missing(engine.ask(thread(places.reply)).await);
+        is_missing(engine.ask(thread(places.post)).await);
+        is_missing(
+            engine
+                .ask(ListPosts {
+                    viewer: user("viewer"),
+                    list: replies(places.post),
+                    items_max: 10,
+                    position: None,
+                })
+                .await,
+        );
+        is_missing(
+            engine
+                .ask(ListNotifications { user: user("author"), items_max: 10, position: None })
+                .await,
+        );
+        is_missing(engine.ask(feed("viewer")).await);
         is_missing_in(missed(&engine, "viewer", FEED, from_start).await);
         is_missing_in(missed(&engine, "author", Watched::Notifications, from_start).await);
 
         hole.move_to(places.repost);
-        is_missing(engine.news_feed(feed("viewer")).await);
-        is_missing(engine.author_feed(authored("reposter")).await);
-        is_missing(engine.notifications(user("author"), 10, None).await);
+        is_missing(engine.ask(feed("viewer")).await);
+        is_missing(engine.ask(authored("reposter")).await);
+        is_missing(
+            engine
+                .ask(ListNotifications { user: user("author"), items_max: 10, position: None })
+                .await,
+        );
         is_missing_in(missed(&engine, "viewer", FEED, from_start).await);
 
         hole.move_to(places.follow);
-        is_missing(engine.notifications(user("author"), 10, None).await);
+        is_missing(
+            engine
+                .ask(ListNotifications { user: user("author"), items_max: 10, position: None })
+                .await,
+        );
         is_missing_in(missed(&engine, "viewer", FEED, from_start).await);
         is_missing_in(missed(&engine, "author", Watched::Notifications, from_start).await);
 
         for place in [places.mention, places.like] {
             hole.move_to(place);
-            is_missing(engine.notifications(user("author"), 10, None).await);
+            is_missing(
+                engine
+                    .ask(ListNotifications { user: user("author"), items_max: 10, position: None })
+                    .await,
+            );
             is_missing_in(missed(&engine, "author", Watched::Notifications, from_start).await);
         }
 
         // What was not there at any time is no hole.
         hole.move_to(Revision::new(1_000));
         assert!(
-            engine.posts(user("viewer"), vec![id(Revision::new(1_000))]).await.unwrap().is_empty()
+            engine
+                .ask(GetPosts { viewer: user("viewer"), ids: vec![id(Revision::new(1_000))] })
+                .await
+                .unwrap()
+                .is_empty()
         );
-        let nothing = engine.thread(thread(Revision::new(1_000))).await;
-        assert!(matches!(nothing, Err(Error::PostNotFound { .. })), "{nothing:?}");
-        assert_eq!(engine.news_feed(feed("viewer")).await.unwrap().items.len(), BETWEEN + 4);
+        let nothing = engine.ask(thread(Revision::new(1_000))).await;
+        assert!(matches!(nothing, Err(query::Error::PostNotFound { .. })), "{nothing:?}");
+        assert_eq!(engine.ask(feed("viewer")).await.unwrap().items.len(), BETWEEN + 4);
         within("the engine to stop", engine.stop()).await;
     });
 }
@@ -148,10 +190,16 @@ fn what_is_gone_since_is_left_out() {
     let world = World::new();
     runtime().block_on(async {
         let (engine, _) = world.open();
-        engine.delete(user("author"), PostId::at(world.places.post)).await.unwrap();
-        let id = PostId::at(world.places.post);
-        assert!(engine.posts(user("viewer"), vec![id]).await.unwrap().is_empty());
-        assert_eq!(engine.news_feed(feed("viewer")).await.unwrap().items.len(), BETWEEN + 2);
+        engine.delete(user("author"), PostId::from_revision(world.places.post)).await.unwrap();
+        let id = PostId::from_revision(world.places.post);
+        assert!(
+            engine
+                .ask(GetPosts { viewer: user("viewer"), ids: vec![id] })
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(engine.ask(feed("viewer")).await.unwrap().items.len(), BETWEEN + 2);
         let from_start = Cursor::after(engine.cursor().log, Revision::ZERO);
         missed(&engine, "viewer", FEED, from_start).await.unwrap();
         missed(&engine, "author", Watched::Notifications, from_start).await.unwrap();
@@ -164,17 +212,17 @@ fn what_is_gone_since_is_left_out() {
 fn a_deletion_that_cannot_be_read_ends_nothing() {
     let world = World::new();
     runtime().block_on(async {
-        let vital = Vital::new();
+        let critical = CriticalThreads::new();
         let eraser_looks = |limits: &mut Limits| {
             limits.compaction_interval = Duration::from_millis(20);
         };
-        let (engine, hole) = world.open_for(&vital, world.places.deletion, eraser_looks);
+        let (engine, hole) = world.open_for(&critical, world.places.deletion, eraser_looks);
         let looked = async || (hole.alter.met.load(Ordering::SeqCst) > 2).then_some(());
         eventually("some looks", looked).await;
         engine.publish(user("author"), post("one more"), None).await.unwrap();
         tokio::select! {
             biased;
-            failure = vital.failed() => panic!("{failure:?}"),
+            failure = critical.failed() => panic!("{failure:?}"),
             () = std::future::ready(()) => {}
         }
         within("the engine to stop", engine.stop()).await;
@@ -244,10 +292,14 @@ impl World {
     fn new() -> Self {
         let (log, index) = (Disk::default(), Disk::default());
         let places = runtime().block_on(async {
-            let (engine, _) = open(&log, &index, &Vital::new(), Revision::ZERO, |_| {});
-            let follow = engine.follow(user("viewer"), user("author")).await.unwrap().revision;
+            let (engine, _) = open(&log, &index, &CriticalThreads::new(), Revision::ZERO, |_| {});
+            let follow = engine
+                .set(Relation::Follow(user("viewer"), user("author")), true)
+                .await
+                .unwrap()
+                .revision;
             for followee in ["reposter", "answerer"] {
-                engine.follow(user("viewer"), user(followee)).await.unwrap();
+                engine.set(Relation::Follow(user("viewer"), user(followee)), true).await.unwrap();
             }
             let publish = async |name: &str, draft: Draft, id| {
                 let published = engine.publish(user(name), draft, id).await.unwrap();
@@ -255,7 +307,10 @@ impl World {
             };
             let once = Some(request_id("once"));
             let of_author = publish("author", post("a post").into(), once).await;
-            let draft = Draft { reply_to: Some(PostId::at(of_author)), ..post("a reply").into() };
+            let draft = Draft {
+                reply_to: Some(PostId::from_revision(of_author)),
+                ..post("a reply").into()
+            };
             let reply = publish("answerer", draft, None).await;
             let mention = publish("answerer", post("of @author").into(), None).await;
             // Near the post the repost would be left out.
@@ -264,11 +319,12 @@ impl World {
             }
             let own = publish("reposter", post("a post of mine").into(), None).await;
             let react = async |kind, name, of| {
-                engine.react(kind, user(name), PostId::at(of)).await.unwrap().revision
+                engine.react(kind, user(name), PostId::from_revision(of)).await.unwrap().revision
             };
             let repost = react(ReactionKind::Repost, "reposter", of_author).await;
             let like = react(ReactionKind::Like, "viewer", of_author).await;
-            let deletion = engine.delete(user("reposter"), PostId::at(own)).await.unwrap();
+            let deletion =
+                engine.delete(user("reposter"), PostId::from_revision(own)).await.unwrap();
             within("the engine to stop", engine.stop()).await;
             let deletion = deletion.revision;
             Places { follow, post: of_author, reply, repost, mention, like, deletion }
@@ -277,16 +333,16 @@ impl World {
     }
 
     fn open(&self) -> (Engine, Arc<AlteredLog<Hole>>) {
-        self.open_for(&Vital::new(), Revision::ZERO, |_| {})
+        self.open_for(&CriticalThreads::new(), Revision::ZERO, |_| {})
     }
 
     fn open_for(
         &self,
-        vital: &Vital,
+        critical: &CriticalThreads,
         hole: Revision,
         change: impl FnOnce(&mut Limits),
     ) -> (Engine, Arc<AlteredLog<Hole>>) {
-        open(&self.log, &self.index, vital, hole, change)
+        open(&self.log, &self.index, critical, hole, change)
     }
 }
 
@@ -294,19 +350,20 @@ impl World {
 fn open(
     log: &Disk,
     index: &Disk,
-    vital: &Vital,
+    critical: &CriticalThreads,
     hole: Revision,
     change: impl FnOnce(&mut Limits),
 ) -> (Engine, Arc<AlteredLog<Hole>>) {
-    let mut limits = Limits { post_cache_bytes: 1, ..Limits::default() };
+    let mut limits = Limits { post_cache_bytes_max: 1, ..Limits::default() };
     change(&mut limits);
-    let log = LocalLog::on_storage(log.clone(), "log", OPTIONS).unwrap();
-    let index = Index::on_storage(index, "index", &log, OPTIONS, limits.request_id_kept).unwrap();
+    let log = LocalLog::with_files(log.clone(), "log", OPTIONS).unwrap();
+    let index =
+        Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention).unwrap();
     let (met, spared) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let hole = Hole { at: AtomicU64::new(hole.get()), met, spared };
     let log = AlteredLog::new(Arc::new(log), hole);
     let shared = Arc::clone(&log) as Arc<dyn Log>;
-    let engine = Engine::open_indexed(shared, index, &limits, Clock::system(), vital).unwrap();
+    let engine = Engine::open_indexed(shared, index, &limits, Clock::system(), critical).unwrap();
     (engine, log)
 }
 
@@ -363,37 +420,38 @@ async fn missed(
     }
 }
 
-fn is_missing<T: Debug>(read: Result<T, Error>) {
-    assert!(matches!(read, Err(Error::Missing(_))), "{read:?}");
+fn is_missing<T: Debug, E: Debug + Into<Error>>(read: Result<T, E>) {
+    let read = read.map_err(Into::into);
+    assert!(matches!(read, Err(Error::Read(query::Error::Missing(_)))), "{read:?}");
 }
 
 fn is_missing_in(read: Result<usize, live::Error>) {
-    assert!(matches!(read, Err(live::Error::Missing(_))), "{read:?}");
+    assert!(matches!(read, Err(live::Error::Read(query::Error::Missing(_)))), "{read:?}");
 }
 
-fn feed(name: &str) -> FeedQuery {
+fn feed(name: &str) -> HomeFeed {
     let (items_max, place, all_replies) = (100, None, true);
-    FeedQuery { user: user(name), items_max, place, with_own: false, all_replies }
+    HomeFeed { user: user(name), items_max, position: place, with_own: false, all_replies }
 }
 
-fn authored(name: &str) -> AuthorQuery {
-    AuthorQuery {
+fn authored(name: &str) -> AuthorFeed {
+    AuthorFeed {
         viewer: user("viewer"),
         author: user(name),
         items_max: 100,
-        place: None,
+        position: None,
         with_replies: true,
         with_reposts: true,
     }
 }
 
-fn thread(post: Revision) -> ThreadQuery {
-    let post = PostId::at(post);
-    ThreadQuery { viewer: user("viewer"), post, depth_max: 3, replies_max: 10, after: None }
+fn thread(post: Revision) -> GetThread {
+    let post = PostId::from_revision(post);
+    GetThread { viewer: user("viewer"), post, depth_max: 3, replies_max: 10, after: None }
 }
 
 fn replies(post: Revision) -> PostList {
-    PostList::Replies(PostId::at(post))
+    PostList::Replies(PostId::from_revision(post))
 }
 
 /// Changes a byte of `bytes` wherever the file has them.

@@ -8,7 +8,7 @@ pub(crate) mod fragile_disk;
 mod index;
 mod index_branches;
 mod index_damage;
-mod index_facts;
+mod index_records;
 mod index_trouble;
 pub(crate) mod local_log;
 mod log_damage;

@@ -2,10 +2,14 @@
 //! read page by page to its end.
 
 use std::collections::BTreeSet;
+use whimbrel::query::{
+    GetPosts, GetProfile, GetRelationships, ListNotifications, ListPosts, ListUsers,
+};
 
-use whimbrel::engine::{AuthorQuery, Error, FeedQuery, ThreadQuery};
 use whimbrel::live::{FeedEvent, Start, StreamMessage, Watched};
 use whimbrel::model::{Cursor, PostId, Revision};
+use whimbrel::query::Error;
+use whimbrel::query::{AuthorFeed, GetThread, HomeFeed};
 use whimbrel::query::{
     FeedItem, Gap, Notification, Page, PagePosition, PostList, PostView, ThreadPost, UserList,
 };
@@ -31,14 +35,14 @@ pub(super) async fn feed(
     options: Options,
 ) -> Vec<String> {
     let page = async |place| {
-        let query = FeedQuery {
+        let query = HomeFeed {
             user: user(reader),
             items_max: page_size,
-            place,
+            position: place,
             with_own: options.with_own,
             all_replies: options.all_replies,
         };
-        core.engine().news_feed(query).await
+        core.engine().ask(query).await
     };
     let items = all(page_size, page).await.expect("the feed is read");
     items.iter().map(item_line).collect()
@@ -71,7 +75,12 @@ impl Look<'_> {
     pub(super) async fn at(&self, other: &str, post: PostId, posts: &[PostId]) -> Vec<String> {
         let engine = self.core.engine();
         let viewer = user(self.viewer);
-        let between = engine.relationships(&viewer, &[user(other)]).pop().expect("one for each");
+        let between = engine
+            .ask(GetRelationships { user: viewer.clone(), others: vec![user(other)] })
+            .await
+            .unwrap()
+            .pop()
+            .expect("one for each");
         let so = [
             between.following,
             between.followed_by,
@@ -89,7 +98,8 @@ impl Look<'_> {
             Err(error) => panic!("{error}"),
         }
         lines.extend(self.notifications().await);
-        let seen = engine.posts(viewer, posts.to_vec()).await.expect("the posts are read");
+        let seen =
+            engine.ask(GetPosts { viewer, ids: posts.to_vec() }).await.expect("the posts are read");
         lines.extend(seen.iter().map(post_line));
         match self.around(post).await {
             Ok(around) => lines.extend(around),
@@ -100,22 +110,26 @@ impl Look<'_> {
     }
 
     async fn person(&self, other: &str) -> Result<Vec<String>, Error> {
-        let profile = self.core.engine().profile(user(self.viewer), user(other)).await?;
+        let profile = self
+            .core
+            .engine()
+            .ask(GetProfile { viewer: user(self.viewer), user: user(other) })
+            .await?;
         let counts = [profile.followers, profile.following, profile.posts, profile.likes_received];
         let mut lines = vec![format!("{counts:?}")];
         lines.push(self.users("followers", UserList::Followers(user(other))).await?);
         lines.push(self.users("following", UserList::Following(user(other))).await?);
         for (with_replies, with_reposts) in [(false, false), (true, false), (true, true)] {
             let page = async |place| {
-                let query = AuthorQuery {
+                let query = AuthorFeed {
                     viewer: user(self.viewer),
                     author: user(other),
                     items_max: self.page_size,
-                    place,
+                    position: place,
                     with_replies,
                     with_reposts,
                 };
-                self.core.engine().author_feed(query).await
+                self.core.engine().ask(query).await
             };
             let items = all(self.page_size, page).await?;
             lines.extend(items.iter().map(item_line));
@@ -125,10 +139,22 @@ impl Look<'_> {
 
     async fn notifications(&self) -> Vec<String> {
         let engine = self.core.engine();
-        let first = engine.notifications(user(self.viewer), self.page_size, None).await;
+        let first = engine
+            .ask(ListNotifications {
+                user: user(self.viewer),
+                items_max: self.page_size,
+                position: None,
+            })
+            .await;
         let first = first.expect("the notifications are read");
         let page = async |place| {
-            let all = engine.notifications(user(self.viewer), self.page_size, place).await;
+            let all = engine
+                .ask(ListNotifications {
+                    user: user(self.viewer),
+                    items_max: self.page_size,
+                    position: place,
+                })
+                .await;
             all.map(|all| all.page)
         };
         let all = all(self.page_size, page).await.expect("the notifications are read");
@@ -139,14 +165,14 @@ impl Look<'_> {
 
     async fn around(&self, post: PostId) -> Result<Vec<String>, Error> {
         let engine = self.core.engine();
-        let query = ThreadQuery {
+        let query = GetThread {
             viewer: user(self.viewer),
             post,
             after: None,
             depth_max: THREAD_DEPTH,
             replies_max: THREAD_REPLIES,
         };
-        let thread = engine.thread(query).await?;
+        let thread = engine.ask(query).await?;
         let posts = thread.ancestors.iter().chain([&thread.post]).chain(&thread.replies);
         let mut lines: Vec<_> = posts.map(thread_line).collect();
         let likes = match self.users("likes", UserList::Likes(post)).await {
@@ -159,8 +185,16 @@ impl Look<'_> {
         lines.push(likes);
         lines.push(self.users("reposts", UserList::Reposts(post)).await?);
         for list in [PostList::Replies(post), PostList::Quotes(post)] {
-            let page =
-                async |place| engine.answers(user(self.viewer), list, self.page_size, place).await;
+            let page = async |place| {
+                engine
+                    .ask(ListPosts {
+                        viewer: user(self.viewer),
+                        list,
+                        items_max: self.page_size,
+                        position: place,
+                    })
+                    .await
+            };
             lines.extend(all(self.page_size, page).await?.iter().map(post_line));
         }
         Ok(lines)
@@ -169,7 +203,15 @@ impl Look<'_> {
     async fn users(&self, name: &str, list: UserList) -> Result<String, Error> {
         let page = async |place| {
             let viewer = user(self.viewer);
-            self.core.engine().users(viewer, list.clone(), self.page_size, place).await
+            self.core
+                .engine()
+                .ask(ListUsers {
+                    viewer,
+                    list: list.clone(),
+                    items_max: self.page_size,
+                    position: place,
+                })
+                .await
         };
         let users = all(self.page_size, page).await?;
         let users: Vec<_> = users.iter().map(|it| (it.user.to_string(), it.since.get())).collect();
@@ -203,7 +245,7 @@ async fn all<T>(
 
 fn item_line(item: &FeedItem) -> String {
     let by = item.reposted_by.as_ref().map_or("", |by| by.as_str());
-    format!("{} {by} {}", item.revision, post_line(&item.view))
+    format!("{} {by} {}", item.revision, post_line(&item.post))
 }
 
 fn post_line(seen: &PostView) -> String {

@@ -18,10 +18,11 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use rules::Model;
 use tokio::runtime::Runtime;
 use whimbrel::config::Limits;
-use whimbrel::engine::{Changed, Draft, EdgeKind, EdgesOf, Error, Published, ReactionKind};
+use whimbrel::engine::{Changed, Draft, Error, Published};
 use whimbrel::model::{Cursor, PostId, Revision};
 
 use crate::harness::core::{Core, post, request_id, user};
+use crate::oracle::relations::{EdgeKind, ReactionKind, SetRelation};
 use crate::oracle::world::Options;
 
 const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
@@ -181,9 +182,9 @@ impl Setting for Indexed {
         Core::indexed(|limits| {
             limits.recent_revisions_per_author_max = 2;
             limits.index_events_max = 5;
-            limits.index_interval = Duration::from_millis(1);
-            limits.reads_max = 1;
-            limits.post_cache_bytes = 1 << 10;
+            limits.index_write_delay_max = Duration::from_millis(1);
+            limits.concurrent_reads_max = 1;
+            limits.post_cache_bytes_max = 1 << 10;
             change(limits);
         })
     }
@@ -201,7 +202,7 @@ struct EngineTest<S> {
 impl<S> EngineTest<S> {
     fn act(&mut self, act: &Act) -> Outcome {
         // A name of a post that is none: what is at that revision is no post, or nothing.
-        let none = PostId::at(Revision::new(u64::MAX >> 2));
+        let none = PostId::from_revision(Revision::new(u64::MAX >> 2));
         let post_id = |number: usize| self.posts.get(number).copied().unwrap_or(none);
         let outcome = self.runtime.block_on(async {
             match *act {
@@ -244,7 +245,7 @@ impl<S> EngineTest<S> {
             }
         });
         if let Outcome::Post { revision, deduplicated: false } = outcome {
-            self.posts.push(PostId::at(Revision::new(revision)));
+            self.posts.push(PostId::from_revision(Revision::new(revision)));
         }
         outcome
     }
@@ -305,9 +306,7 @@ fn refusal(error: &Error) -> Outcome {
     Outcome::Refused(match error {
         Error::SelfFollow { .. } => "self-follow",
         Error::SelfTarget { .. } => "self-target",
-        Error::TooMany { of: EdgesOf::Follows | EdgesOf::Blocks | EdgesOf::Mutes, .. } => {
-            "too many"
-        }
+        Error::TooMany { .. } => "too many",
         Error::Blocked { .. } => "blocked",
         Error::PostNotFound { .. } => "no post",
         Error::PostDeleted { .. } => "post deleted",

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use whimbrel::engine::{EdgeKind, ReactionKind};
-use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, Severed};
+use whimbrel::model::{Change, Content, PostId, PostRef, ReplyTo, Revision, SeveredFollows};
 
 use super::{Act, BLOCKS_MAX, FOLLOWS_MAX, MUTES_MAX, Outcome, USERS};
 use crate::harness::core::{post, user};
+use crate::oracle::relations::{EdgeKind, ReactionKind};
 use crate::oracle::world::{Tie, World};
 
 const UNCHANGED: Outcome = Outcome::Changed { changed: false, revision: 0 };
@@ -74,7 +74,7 @@ impl Model {
                 self.end(&follow, Change::Unfollow { follower, followee, since: None })
             }
             EdgeKind::Block => {
-                let severed = Severed { following: is_following, follower: is_followed };
+                let severed = SeveredFollows { following: is_following, follower: is_followed };
                 let change = Change::Block { blocker: follower, blocked: followee, severed };
                 self.begin(&block, BLOCKS_MAX, change)
             }
@@ -134,7 +134,7 @@ impl Model {
             let root = root(&parent);
             Box::new(ReplyTo { parent, root })
         });
-        let content = Content { reply_to, quote: quote.clone(), ..Content::of_text(post(text)) };
+        let content = Content { reply_to, quote: quote.clone(), ..Content::from_text(post(text)) };
 
         if let Some(&earlier) = request_id.and_then(|id| self.requests.get(&(author, id))) {
             return if self.world.retracted(earlier).is_some() {
@@ -219,6 +219,6 @@ impl Model {
     pub(super) fn post(&self, number: usize) -> Option<PostRef> {
         let place = *self.world.posts().get(number)?;
         let author = user(self.world.author(place));
-        Some(PostRef { id: PostId::at(Revision::new(place)), author })
+        Some(PostRef { id: PostId::from_revision(Revision::new(place)), author })
     }
 }

@@ -40,7 +40,7 @@ const THE_END: &str = "the-end";
 struct Weather {
     seed: u64,
     /// Places in the channels; with few, every burst overruns them.
-    channel_events: usize,
+    channel_events_max: usize,
     /// Whether watchers drop their streams at random, and read slowly.
     cuts: bool,
     /// How often the server is restarted.
@@ -50,7 +50,7 @@ struct Weather {
 }
 
 const FAIR: Weather =
-    Weather { seed: 1, channel_events: 1 << 14, cuts: false, disturbances: 0, killed: false };
+    Weather { seed: 1, channel_events_max: 1 << 14, cuts: false, disturbances: 0, killed: false };
 
 /// Nobody is cut off and nobody overrun: then every post is sent, also those whose author is
 /// unfollowed a moment later.
@@ -62,19 +62,19 @@ fn unbroken_streams_show_exactly_what_happened() {
 /// The channels hold two events, so that most of what is sent is read from the log.
 #[test]
 fn overrun_streams_are_whole() {
-    run(Weather { seed: 2, channel_events: 2, ..FAIR });
+    run(Weather { seed: 2, channel_events_max: 2, ..FAIR });
 }
 
 /// Watchers drop their streams at any message, bookmarks included, and resume.
 #[test]
 fn resumed_streams_are_whole() {
-    run(Weather { seed: 3, channel_events: 2, cuts: true, ..FAIR });
+    run(Weather { seed: 3, channel_events_max: 2, cuts: true, ..FAIR });
 }
 
 /// The server is restarted under load besides.
 #[test]
 fn streams_are_whole_across_restarts() {
-    run(Weather { seed: 4, channel_events: 2, cuts: true, disturbances: 3, ..FAIR });
+    run(Weather { seed: 4, channel_events_max: 2, cuts: true, disturbances: 3, ..FAIR });
 }
 
 /// The built program is killed with -9 again and again, also while it recovers: no acknowledged
@@ -125,9 +125,9 @@ fn run(weather: Weather) {
 
 async fn perform(weather: Weather) -> (Told, Vec<TimelineKind>, Vec<LogEntry>) {
     let setup = Setup::new().limits(|limits| {
-        limits.channel_events = weather.channel_events;
+        limits.channel_events_max = weather.channel_events_max;
         // Bookmarks come often, so that streams are cut at many of them.
-        limits.heartbeat_min = Duration::from_millis(20);
+        limits.heartbeat_interval_min = Duration::from_millis(20);
     });
     let mut machine = if weather.killed { Machine::process() } else { Machine::here(setup).await };
     let (channels, channel) = watch::channel(machine.channel());
@@ -233,7 +233,7 @@ impl Stage {
     ) -> TimelineKind {
         let mut random =
             fastrand::Rng::with_seed(self.weather.seed << 16 | (user * 16 + device) as u64);
-        let is_hard = self.weather.cuts || self.weather.channel_events < POSTS_PER_AUTHOR;
+        let is_hard = self.weather.cuts || self.weather.channel_events_max < POSTS_PER_AUTHOR;
         let mut history =
             TimelineKind { user: format!("user{user}"), streams: Vec::new(), unbroken: !is_hard };
         let mut resume_after = None;

@@ -1,0 +1,99 @@
+//! Opens and ends live streams, shared by all watch RPCs. Never makes an event.
+
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::context::ServiceContext;
+use super::stream_responses::{self, StreamResponse};
+use super::v1::watch_feed_request::Snapshot;
+use super::v1::{ErrorReason, GapPolicy};
+use super::{fields, status};
+use crate::live::{LiveStream, Start, StreamMessage, WatchOptions, Watched};
+use crate::model::UserId;
+
+/// The fields that the requests of all watch RPCs share.
+#[derive(Debug)]
+pub(super) struct WatchFields {
+    /// `None` starts with the next event.
+    pub(super) start: Option<StartField>,
+    pub(super) heartbeat: Option<prost_types::Duration>,
+    pub(super) gap_policy: i32,
+}
+
+/// The `start` of a request, not yet validated.
+#[derive(Debug)]
+pub(super) enum StartField {
+    After(String),
+    Snapshot(Snapshot),
+}
+
+/// Opens a stream for `user`. It ends when `until` is cancelled.
+pub(super) fn open(
+    context: &ServiceContext,
+    user: &UserId,
+    of: Watched,
+    request: WatchFields,
+    until: Option<CancellationToken>,
+) -> Result<LiveStream, Status> {
+    let limits = &context.limits;
+    let start = match request.start {
+        None => Start::Now,
+        Some(StartField::After(text)) => Start::After(fields::cursor("after_cursor", &text)?),
+        Some(StartField::Snapshot(snapshot)) => Start::Snapshot {
+            items_max: fields::items_max(
+                "snapshot.limit",
+                snapshot.limit,
+                limits.page_items_default,
+                limits.page_items_max,
+            )?,
+        },
+    };
+    let reset_items = resets_on_gap(request.gap_policy)?.then_some(limits.page_items_default);
+    let heartbeat = fields::heartbeat("heartbeat", request.heartbeat, limits)?;
+    let options = WatchOptions { of, heartbeat, reset_items };
+    let live = context.engine.watch(user, start, options).map_err(status::from_live)?;
+    Ok(match until {
+        Some(token) => live.until(token),
+        None => live,
+    })
+}
+
+/// The messages of a stream. Every end that the server makes is an error.
+pub(super) fn messages<R>(mut live: LiveStream) -> impl Stream<Item = Result<R, Status>>
+where
+    R: StreamResponse,
+{
+    async_stream::stream! {
+        loop {
+            match live.next().await {
+                Ok(Some(message @ StreamMessage::Closing { .. })) => {
+                    yield Ok(message.into());
+                    yield Err(status::draining());
+                    return;
+                }
+                Ok(Some(message)) => yield Ok(message.into()),
+                Ok(None) => return,
+                Err(error) => {
+                    let reason = ErrorReason::Internal;
+                    yield Ok(R::from_common(stream_responses::closing(reason, &live.cursor())));
+                    yield Err(status::from_live(error));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a stream whose cursor cannot be served starts again with a snapshot.
+fn resets_on_gap(gap_policy: i32) -> Result<bool, Status> {
+    match GapPolicy::try_from(gap_policy) {
+        Ok(GapPolicy::Unspecified | GapPolicy::Fail) => Ok(false),
+        Ok(GapPolicy::Reset) => Ok(true),
+        Err(_) => {
+            let rule =
+                format!("has no value {gap_policy}: use GAP_POLICY_FAIL or GAP_POLICY_RESET");
+            Err(status::invalid_field("gap_policy", rule, vec![("value", gap_policy.to_string())]))
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Pages of the posts of one author.
+
+use super::rules::FeedEntry;
+use super::walk::{LoadedMark, MarkLoader, WalkStep, newest_first};
+use super::{FeedPage, fill};
+use crate::model::{Mark, MarkKind, Revision, UserId};
+use crate::query::results::{FeedItem, Page, PagePosition};
+use crate::query::{Error, Query, Source, Unanswered, hydrate};
+use crate::state::TimelineEvent;
+use crate::state::users::UserIx;
+
+/// A page of the posts of one author, newest first. Mutes hide nothing of it.
+///
+/// Fails with [`Error::Blocked`] if viewer and author do not see each other, and if the position is
+/// not of this log.
+#[derive(Clone, Debug)]
+pub struct AuthorFeed {
+    /// Who reads.
+    pub viewer: UserId,
+    /// Whose posts.
+    pub author: UserId,
+    /// How many items at most.
+    pub items_max: usize,
+    /// Where the page begins; `None` for the newest items.
+    pub position: Option<PagePosition>,
+    /// Whether replies are in it, those in threads of the author's own among them.
+    pub with_replies: bool,
+    /// Whether reposts are in it.
+    pub with_reposts: bool,
+}
+
+impl Query for AuthorFeed {
+    type Answer = Page<FeedItem>;
+
+    fn answer(&self, source: &Source<'_>) -> Result<Page<FeedItem>, Unanswered> {
+        if source.state.is_blocked_either_way(&self.viewer, &self.author) {
+            let (user, other) = (self.viewer.clone(), self.author.clone());
+            return Err(Error::Blocked { user, other }.into());
+        }
+        source.check_position(self.position)?;
+        let viewer = hydrate::viewer(source.state, &self.viewer);
+        self.entries(source)?.hydrate(source, viewer, self.position)
+    }
+}
+
+impl AuthorFeed {
+    fn entries(&self, source: &Source<'_>) -> Result<FeedPage, Unanswered> {
+        let at = source.state.applied();
+        let Some(author) = source.state.users.get(&self.author) else {
+            return Ok(FeedPage { items: Vec::new(), next: None, at });
+        };
+        let before = self.position.map_or(Revision::MAX, |position| position.before);
+        let before = Mark::before(before.min(at.next()));
+        let mut marks =
+            MarkLoader::new(newest_first(source, std::iter::once(author), before)?, source);
+        let needs_event = |mark, _| self.needs_event(source, mark);
+        let (mut looked, mut reached) = (0, before.revision());
+        fill(source, self.items_max, at, || {
+            while looked < source.looks_max() {
+                let Some(loaded) = marks.next(needs_event)? else { return Ok(WalkStep::End) };
+                (looked, reached) = (looked + 1, loaded.mark.revision());
+                if let Some(entry) = self.entry(source, author, loaded) {
+                    return Ok(WalkStep::Entry(entry));
+                }
+                source.skip(1)?;
+            }
+            Ok(WalkStep::Enough(reached))
+        })
+    }
+
+    /// Whether a mark of the author's may be in the page.
+    fn may_show(&self, source: &Source<'_>, mark: Mark) -> bool {
+        let is_there = !source.state.is_retracted(mark.revision());
+        match mark.kind() {
+            MarkKind::Post | MarkKind::Conditional => is_there,
+            MarkKind::Repost => self.with_reposts && is_there,
+            MarkKind::Change => false,
+        }
+    }
+
+    /// Whether it takes the event to say if a mark is shown: the mark of a post does not say whether
+    /// it is a reply.
+    fn needs_event(&self, source: &Source<'_>, mark: Mark) -> bool {
+        match mark.kind() {
+            MarkKind::Post | MarkKind::Conditional => {
+                !self.with_replies && self.may_show(source, mark)
+            }
+            MarkKind::Repost => self.may_show(source, mark),
+            MarkKind::Change => false,
+        }
+    }
+
+    fn entry(
+        &self,
+        source: &Source<'_>,
+        author: UserIx,
+        LoadedMark { mark, event, .. }: LoadedMark<UserIx>,
+    ) -> Option<FeedEntry> {
+        if !self.may_show(source, mark) {
+            return None;
+        }
+        let revision = mark.revision();
+        let entry = FeedEntry { revision, post: revision, reposted_by: None, is_gone: false };
+        match event {
+            Some(TimelineEvent::Post(post)) if post.content.reply_to.is_some() => None,
+            None | Some(TimelineEvent::Post(_)) => Some(entry),
+            Some(TimelineEvent::Repost(repost)) => {
+                let post = repost.post.id.revision();
+                let is_hidden =
+                    source.state.is_blocked_either_way(&self.viewer, &repost.post.author);
+                let is_shown = !source.state.is_retracted(post) && !is_hidden;
+                is_shown.then_some(FeedEntry { post, reposted_by: Some(author), ..entry })
+            }
+            Some(TimelineEvent::Other(_)) => None,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The one way to an answer: memory first, and else a thread that may block.
+//!
+//! ```text
+//!   ask ──▶ memory has all of it ─────────────────────────────▶ answer, on the caller's thread
+//!       └─▶ it does not: wait for a turn ──▶ index and log ──▶ answer, from the pool
+//! ```
+//!
+//! However many ask, only a few read the index at once, in the order in which they asked. A read whose
+//! caller goes away ends where it next checks for that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::{Error, Query, Source, Unanswered};
+use crate::config::Limits;
+use crate::model::Cursor;
+use crate::state::State;
+use crate::storage;
+
+/// Answers queries. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reader(Arc<ReaderShared>);
+
+#[derive(Debug)]
+struct ReaderShared {
+    state: Arc<State>,
+    limits: Limits,
+    /// The turns to read the index.
+    turns: Arc<Semaphore>,
+}
+
+/// Whether the caller of a read has gone away.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cancellation(Arc<AtomicBool>);
+
+/// Cancels when it is dropped.
+struct CancelOnDrop(Cancellation);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Cancellation {
+    /// # Errors
+    /// [`Error::Abandoned`] if the caller has gone away.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.0.load(Ordering::Relaxed) { Err(Error::Abandoned) } else { Ok(()) }
+    }
+}
+
+impl Reader {
+    /// Reads `state`, of which `limits` says how much at once.
+    #[must_use]
+    pub fn new(state: Arc<State>, limits: &Limits) -> Self {
+        let turns = Semaphore::new(limits.concurrent_reads_max.clamp(1, Semaphore::MAX_PERMITS));
+        Self(Arc::new(ReaderShared { state, limits: limits.clone(), turns: Arc::new(turns) }))
+    }
+
+    /// The state that is read.
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.0.state
+    }
+
+    /// The limits that it reads by.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The answer to `query`.
+    ///
+    /// # Errors
+    /// Those of the query; and [`storage::Error::Closed`] if it panicked.
+    pub async fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Error> {
+        if let Some(answer) = self.ask_memory(&query)? {
+            return Ok(answer);
+        }
+        let turn = Arc::clone(&self.0.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| storage::Error::Closed)?;
+        let (reader, cancellation) = (self.clone(), Cancellation::default());
+        let _cancel = CancelOnDrop(cancellation.clone());
+        let read = move || {
+            // Kept if the caller goes away, until the thread is free.
+            let _turn = turn;
+            reader.read(&query, cancellation)
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|_| Err(storage::Error::Closed.into()))
+    }
+
+    /// The answer to `query` if memory has it; does not block.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub fn ask_memory<Q: Query>(&self, query: &Q) -> Result<Option<Q::Answer>, Error> {
+        match query.answer(&Source::memory(&self.0.state, &self.0.limits)) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Unanswered::NotInMemory) => Ok(None),
+            Err(Unanswered::Failed(error)) => Err(error),
+        }
+    }
+
+    /// The answer to `query`, for a thread that may block and waits to the end.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub fn ask_blocking<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Error> {
+        self.read(query, Cancellation::default())
+    }
+
+    /// Waits until reads show `at_least`, for `wait_max` at most. To be called before every query
+    /// whose caller names a position.
+    ///
+    /// # Errors
+    /// `at_least` is no position of this log, or is not reached in time.
+    pub async fn reached(&self, at_least: Option<Cursor>, wait_max: Duration) -> Result<(), Error> {
+        let Some(at_least) = at_least else { return Ok(()) };
+        let state = self.state();
+        at_least.check(&state.log_extent())?;
+        let wanted = at_least.required_revision();
+        let reached = tokio::time::timeout(wait_max, state.reached(wanted)).await;
+        reached.map_err(|_| Error::NodeBehind { wanted, applied: state.applied() })
+    }
+
+    fn read<Q: Query>(&self, query: &Q, caller: Cancellation) -> Result<Q::Answer, Error> {
+        match query.answer(&Source::with_index(&self.0.state, &self.0.limits, caller)) {
+            Ok(answer) => Ok(answer),
+            Err(Unanswered::Failed(error)) => Err(error),
+            Err(Unanswered::NotInMemory) => {
+                unreachable!("a source with the index reads what memory does not have")
+            }
+        }
+    }
+}

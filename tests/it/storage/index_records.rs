@@ -1,0 +1,154 @@
+//! Records that are read from the index when they are asked for: a file that is not what was written
+//! is refused, and never read as if less had happened.
+
+use std::collections::BTreeMap;
+
+use whimbrel::config::Limits;
+use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
+use whimbrel::storage::{Error, Index, LocalLog, Log, OpenedIndex, Residency, Snapshot, StoredKey};
+
+use crate::harness::Disk;
+use crate::harness::blocks::reseal;
+use crate::storage::local_log::OPTIONS;
+
+const TABLES: u8 = 2;
+const SUBJECTS: u64 = 5;
+const PLACES: u64 = 2_000;
+/// Writes of rows that come and go.
+const WRITES: u64 = 40;
+
+/// One byte of a row is not what was written, of its key or of its value, in every page that the file
+/// has it in: whoever would come by it is refused, and all others read what was written.
+#[test]
+fn a_damaged_row_is_refused() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let (log, disk, rows) = written(&mut random);
+    let whole = disk.bytes();
+    check(&open(&log, &whole).index.snapshot().unwrap(), &rows, None);
+
+    let keys: Vec<_> = rows.keys().copied().collect();
+    for attempt in 0..60 {
+        let key = keys[random.usize(..keys.len())];
+        let (table, subject, place) = key;
+        let bytes = match attempt % 2 {
+            0 => [&[table][..], &subject.to_le_bytes(), &place.to_le_bytes()].concat(),
+            _ => rows[&key].to_le_bytes().to_vec(),
+        };
+        let at = match attempt % 2 {
+            // Of the place, so that the order of the rows is nearly kept.
+            0 => 9,
+            _ => random.usize(..bytes.len()),
+        };
+        let mut damaged = whole.clone();
+        let found: Vec<_> = (0..whole.len() - bytes.len())
+            .filter(|&from| whole[from..].starts_with(&bytes))
+            .collect();
+        assert!(!found.is_empty(), "the row is there");
+        found.iter().for_each(|from| damaged[from + at] ^= 1);
+        // Else nothing at all of their pages would be read.
+        reseal(&mut damaged);
+        let opened = open(&log, &damaged);
+        assert_eq!(opened.contents.complete_until, log.head(), "nothing is found by opening it");
+        check(&opened.index.snapshot().unwrap(), &rows, Some(key));
+    }
+}
+
+/// Reads all rows in all ways. What is read is what was written, but for what would come by
+/// `damaged`, which is refused.
+fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<StoredKey>) {
+    for table in 1..=TABLES {
+        for subject in 1..=SUBJECTS {
+            let expected: Vec<_> = rows
+                .range((table, subject, 0)..=(table, subject, u64::MAX))
+                .map(|(&(_, _, place), &value)| (place, value))
+                .collect();
+            let newest_first: Vec<_> = expected.iter().rev().copied().collect();
+            let is_damaged = damaged.is_some_and(|(t, s, _)| (t, s) == (table, subject));
+            let about = (table, subject);
+            let all = usize::MAX;
+            same(snapshot.records_after(about, 0, all), &expected, is_damaged);
+            same(snapshot.records_before(about, u64::MAX, all), &newest_first, is_damaged);
+
+            // By pages, and one by one: those that do not come by it are whole.
+            let middle = PLACES / 2;
+            let from = expected.partition_point(|&(place, _)| place <= middle);
+            let page = &expected[from..expected.len().min(from + 7)];
+            may_be_refused(snapshot.records_after(about, middle, 7), page, is_damaged);
+            let until = expected.partition_point(|&(place, _)| place < middle);
+            let page: Vec<_> =
+                expected[until.saturating_sub(7)..until].iter().rev().copied().collect();
+            may_be_refused(snapshot.records_before(about, middle, 7), &page, is_damaged);
+            for place in (1..=PLACES).step_by(37) {
+                let key = (table, subject, place);
+                let record = snapshot.record(key, Residency::OnDisk);
+                may_be_refused(record, &rows.get(&key).copied(), is_damaged);
+            }
+        }
+    }
+    if let Some(key) = damaged {
+        assert_refused(snapshot.record(key, Residency::OnDisk));
+    }
+}
+
+/// It is as `expected`; or refused, exactly if `is_damaged`.
+fn same(read: Result<Vec<(u64, u128)>, Error>, expected: &[(u64, u128)], is_damaged: bool) {
+    if is_damaged {
+        assert_refused(read);
+    } else {
+        may_be_refused(read, expected, true);
+    }
+}
+
+/// It is as `expected`; or refused, if there is a reason.
+fn may_be_refused<T, E>(read: Result<T, Error>, expected: &E, is_damaged: bool)
+where
+    T: std::borrow::Borrow<E>,
+    E: PartialEq + std::fmt::Debug + ?Sized,
+{
+    match read {
+        Ok(read) => assert_eq!(read.borrow(), expected),
+        // The row after a list is looked at, too.
+        Err(Error::Damaged { .. }) => assert!(is_damaged),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn assert_refused<T: std::fmt::Debug>(read: Result<T, Error>) {
+    assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");
+}
+
+/// An index of many rows, written at random in many writes, and what is in it.
+fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u128>) {
+    let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
+    let disk = Disk::default();
+    let kept = Limits::default().request_id_retention;
+    let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
+    let mut all = BTreeMap::new();
+    for number in 0..WRITES {
+        let user = UserId::parse(&format!("user{number}")).unwrap();
+        let change = Change::See { user, until: Revision::ZERO };
+        let event = Event::new(Timestamp::from_nanos(number), change);
+        log.append(log.head(), vec![event]).unwrap();
+        let mut rows = index.new_rows();
+        for _ in 0..200 {
+            let (table, subject) = (random.u8(1..=TABLES), random.u64(1..=SUBJECTS));
+            // Even ones, so that a changed bit makes none of another.
+            let key = (table, subject, 2 * random.u64(1..PLACES / 2));
+            let value = (random.u8(..3) > 0).then(|| random.u128(..));
+            rows.put_record(key, value, Residency::OnDisk);
+            match value {
+                Some(value) => all.insert(key, value),
+                None => all.remove(&key),
+            };
+        }
+        let last = log.read(log.head().previous(), 1).unwrap().remove(0);
+        index.write(&mut rows, &last).unwrap();
+    }
+    drop(index);
+    (log, disk, all)
+}
+
+fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
+    let kept = Limits::default().request_id_retention;
+    Index::with_files(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
+}
