@@ -7,7 +7,7 @@ use whimbrel::model::{Facets, PostText};
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let Ok(text) = PostText::parse(text) else { return };
     // Every second name belongs to a user.
-    let found = Facets::found_in(&text, |user| user.as_str().len() % 2 == 0);
-    let given = Facets::given(&text, found.all().into());
+    let found = Facets::scan(&text, |user| user.as_str().len() % 2 == 0);
+    let given = Facets::from_author(&text, found.all().into());
     assert_eq!(given.map(|given| given.all().to_vec()), Ok(found.all().to_vec()));
 });

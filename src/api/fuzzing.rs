@@ -1,5 +1,5 @@
 //! Entry points for the fuzzers in `fuzz/`: each takes any bytes and panics where a promise of this
-//! room is broken. Never part of a server: behind the feature `fuzzing`.
+//! module is broken. Never part of a server: behind the feature `fuzzing`.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -36,11 +36,11 @@ pub fn token(bytes: &[u8]) {
 /// the rest is cut.
 pub fn request_body(bytes: &[u8]) {
     let [setup, cut, body @ ..] = bytes else { return };
-    let encoding = if setup & 1 == 0 { Compression::Identity } else { Compression::Gzip };
+    let compression = if setup & 1 == 0 { Compression::Identity } else { Compression::Gzip };
     let messages = if setup & 2 == 0 { MessageCount::One } else { MessageCount::Many };
     let read = |chunk_bytes: usize| {
         let chunks = ChunkedBody { chunks: body.chunks(chunk_bytes) };
-        read_all(CheckedBody::new(chunks, encoding, messages, MESSAGE_BYTES_MAX))
+        read_all(CheckedBody::new(chunks, compression, messages, MESSAGE_BYTES_MAX))
     };
     let (passed, verdict) = read(body.len().max(1));
     let (passed_in_pieces, verdict_in_pieces) = read(usize::from(*cut) + 1);
