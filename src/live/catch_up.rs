@@ -1,5 +1,5 @@
-//! What a live stream missed, as the events that it would have been sent: from memory, else from the
-//! index and the log.
+//! What a live stream missed, as the events that it would have been sent: from memory, else from
+//! the index and the log.
 
 use std::sync::Arc;
 
@@ -154,7 +154,8 @@ impl BatchFiller {
     }
 }
 
-/// The feed events of `entries`, each `None` if it was retracted since or does not concern the feed.
+/// The feed events of `entries`, each `None` if it was retracted since or does not concern the
+/// feed.
 fn load(
     filter: &EventFilter<'_>,
     entries: &[BacklogEntry],
@@ -162,7 +163,7 @@ fn load(
     let source = filter.source;
     let unread: Vec<_> =
         entries.iter().filter(|entry| entry.event.is_none()).map(|it| it.revision).collect();
-    let mut unread = source.events_left(&unread)?.into_iter();
+    let mut unread = source.existing_events(&unread)?.into_iter();
     let loaded: Vec<_> = entries
         .iter()
         .map(|entry| match &entry.event {
@@ -177,7 +178,7 @@ fn load(
             _ => None,
         })
         .collect();
-    let mut originals = source.events_left(&reposted)?.into_iter();
+    let mut originals = source.existing_events(&reposted)?.into_iter();
     let mut events = Vec::with_capacity(loaded.len());
     for (entry, event) in entries.iter().zip(loaded) {
         let new = |kind| Arc::new(FeedEvent::new(entry.revision, kind));

@@ -1,5 +1,5 @@
-//! Which live feeds an event is delivered to, and as what: the one place that says it, for streams that
-//! are sent it as it happens and for streams that missed it.
+//! Which live feeds an event is delivered to, and as what: the one place that says it, for streams
+//! that are sent it as it happens and for streams that missed it.
 
 use std::sync::Arc;
 
@@ -62,8 +62,8 @@ impl Delivery {
     }
 }
 
-/// The deliveries of `change`, made at `revision`, in the order in which they are made. For a repost
-/// `applied.post` is the original; a post or repost without it is not delivered.
+/// The deliveries of `change`, made at `revision`, in the order in which they are made. For a
+/// repost `applied.post` is the original; a post or repost without it is not delivered.
 pub(super) fn deliveries(
     revision: Revision,
     time: Timestamp,
@@ -118,7 +118,8 @@ impl Deliveries {
         Arc::new(FeedEvent::new(self.revision, kind))
     }
 
-    /// An event after which a client has to page again: from here on, unless what is gone is `known`.
+    /// An event after which a client has to page again: from here on, unless what is gone is
+    /// `known`.
     fn paged_again_event(&self, kind: FeedEventKind, known: bool) -> Arc<FeedEvent> {
         let from = if known { Revision::ZERO } else { self.revision };
         Arc::new(FeedEvent::with_page_again(self.revision, kind, from))

@@ -1,13 +1,13 @@
-//! Fan-out: the only sender of a shard's channels takes what was applied, in order, and sends it to the
-//! feeds that it concerns, a bounded number of them at a time.
+//! Fan-out: the only sender of a shard's channels takes what was applied, in order, and sends it to
+//! the feeds that it concerns, a bounded number of them at a time.
 //!
 //! ```text
 //!   delivery batches ──▶ queue ──▶ step: some deliveries become fan-outs; those to few feeds go out,
 //!                                        and then the oldest go on
 //! ```
 //!
-//! Never waits for a reader. A shard that lost a batch begins again: what is on its way is dropped, and
-//! each feed is brought level with the state, a bounded number of them at a time.
+//! Never waits for a reader. A shard that lost a batch begins again: what is on its way is dropped,
+//! and each feed is brought level with the state, a bounded number of them at a time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use super::LiveFeeds;
 use super::delivery::{Delivery, deliveries};
 use super::shard::authors_of;
 use crate::model::{Change, Revision};
-use crate::query::{self, PostLeft, Reader};
+use crate::query::{self, ExistingPost, Reader};
 use crate::state::AppliedEvent;
 use crate::storage::Batch;
 
-/// New deliveries in one step. Most may concern no feed of the shard: to find that out takes a tenth
-/// of sending to a feed.
+/// New deliveries in one step. Most may concern no feed of the shard: to find that out takes a
+/// tenth of sending to a feed.
 const STEP_DELIVERIES_MAX: usize = 512;
 
 /// The deliveries of a batch that was applied.
@@ -40,13 +40,14 @@ pub struct Dispatcher {
     queue: VecDeque<Arc<DeliveryBatch>>,
     /// How many deliveries of the first batch in the queue have been taken.
     taken: usize,
-    /// The newest change of which all deliveries were taken, or with which feeds that lagged are level.
+    /// The newest change of which all deliveries were taken, or with which feeds that lagged are
+    /// level.
     newest: Revision,
 }
 
 impl DeliveryBatch {
-    /// The deliveries of `batch`; `applied` has what came of each of its events. May read the log for
-    /// an original that was reposted, if that is old.
+    /// The deliveries of `batch`; `applied` has what came of each of its events. May read the log
+    /// for an original that was reposted, if that is old.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
@@ -58,7 +59,7 @@ impl DeliveryBatch {
         let mut list = Vec::new();
         for ((revision, event), mut applied) in batch.entries().zip(applied) {
             if let Change::Repost { post, .. } = &event.change {
-                let original = PostLeft(post.id.revision());
+                let original = ExistingPost(post.id.revision());
                 applied.post = match reader.ask_memory(&original)? {
                     Some(post) => post,
                     None => reader.ask_blocking(&original)?,

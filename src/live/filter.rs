@@ -1,8 +1,8 @@
 //! Which of the events that are delivered to the followers of an author concern one feed, and what
 //! else they do to it: the rules of queries, applied when the stream's reader comes for the events.
 //!
-//! An event that is delivered to many is checked by each stream for itself, so the dispatcher, which
-//! sends to all of them, never does.
+//! An event that is delivered to many is checked by each stream for itself, so the dispatcher,
+//! which sends to all of them, never does.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::event::StandIn;
 use super::{FeedEvent, FeedEventKind, Watched};
 use crate::model::{PostId, Revision, UserId};
 use crate::query::{
-    ConditionalEvent, LaterReposts, Query, Replacement, Source, Unanswered, concern,
+    ConditionalEvent, LaterReposts, Query, Replacement, Source, Unanswered, belong_to_feed,
     is_still_shown, later_reposts, newest_unsettled, replacement,
 };
 use crate::state::{Repost, State, TimelineEvent};
@@ -83,12 +83,12 @@ impl EventFilter<'_> {
     fn filter(&self, events: &[Arc<FeedEvent>]) -> Result<Vec<Filtered>, Unanswered> {
         let Self { source, user, all_replies } = *self;
         let published: Vec<_> = events.iter().filter_map(|event| conditional(event)).collect();
-        let mut concerned = concern(source, user, all_replies, &published)?.into_iter();
+        let mut belongs = belong_to_feed(source, user, all_replies, &published)?.into_iter();
         let filter = |event: &Arc<FeedEvent>| {
             if event.has_consequences() {
                 return self.consequences(event);
             }
-            let is_kept = concerned.next() == Some(true);
+            let is_kept = belongs.next() == Some(true);
             Ok(if is_kept { Filtered::Kept } else { Filtered::Dropped })
         };
         events.iter().map(filter).collect()

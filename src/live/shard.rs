@@ -1,9 +1,9 @@
 //! A shard: the live feeds whose streams are polled by one worker, and how far their channels are.
 //!
 //! All work of a shard is done on its worker's thread, so that waking a reader never crosses to
-//! another thread. Streams that no worker polls are on shard 0, to which the applier sends itself. The
-//! lock is for those, and for streams that are dropped on another thread; on a worker it is never
-//! contended.
+//! another thread. Streams that no worker polls are on shard 0, to which the applier sends itself.
+//! The lock is for those, and for streams that are dropped on another thread; on a worker it is
+//! never contended.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,8 +51,8 @@ impl Shard {
         }
     }
 
-    /// Whether anybody watches here. A stream that joins after this said no finds in the state what was
-    /// applied before the call.
+    /// Whether anybody watches here. A stream that joins after this said no finds in the state what
+    /// was applied before the call.
     pub(super) fn is_watched(&self) -> bool {
         self.streams.load(Ordering::SeqCst) > 0
     }
@@ -93,8 +93,8 @@ impl Shard {
 }
 
 impl Subscription {
-    /// Joins the channel of a feed of `user` on the shard of this thread. From now on everything that
-    /// concerns the feed arrives there.
+    /// Joins the channel of a feed of `user` on the shard of this thread. From now on everything
+    /// that concerns the feed arrives there.
     pub(super) fn new(live: LiveFeeds, user: &UserId, feed: FeedKind) -> Self {
         let number = live.shard_here();
         let shard = live.shard(number);

@@ -327,7 +327,7 @@ impl Audiences {
             .collect();
         let Some(newest) = due.last().map(|event| event.revision) else { return false };
         debug_assert!(due.is_sorted_by_key(|event| event.revision), "not in the log's order");
-        if !self.batch.is_of(&due) {
+        if !self.batch.has_exactly(&due) {
             self.batch = Arc::new(EventBatch::new(due.into_iter().cloned().collect()));
         }
         let feed = &mut self.feeds[number];
