@@ -1,5 +1,6 @@
-//! The events of home feeds and notifications. An event is shared by all streams, and never has
-//! anything that differs between viewers.
+//! The events of home feeds and notifications. Streams share an event, so it never has data that
+//! differ between viewers, such as counts. An event with consequences for one feed is a copy of its
+//! own.
 
 use std::sync::{Arc, OnceLock};
 

@@ -2,7 +2,7 @@
 //! one.
 //!
 //! ```text
-//!              ┌─────────┐ cursor refused, fresh snapshot wanted
+//!              ┌─────────┐ cursor refused, new snapshot allowed
 //!   open ────▶ │ Opening │──────────────▶ Resetting
 //!              └────┬────┘                    │
 //!                   ▼                         │

@@ -1,10 +1,10 @@
-//! The errors of queries. Never shown to a client as they are: [`api`](crate::api) maps them.
+//! The errors of queries. They never depend on gRPC: [`api`](crate::api) maps them to a status.
 
 use crate::model::{CursorError, PostId, Revision, UserId};
 use crate::state::{MissingEvent, ReadError};
 use crate::storage;
 
-/// Why a query is refused or fails.
+/// The reason why a query is refused or fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The cursor is not of this log.

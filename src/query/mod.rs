@@ -1,4 +1,4 @@
-//! Queries: every read of the state, one kind of query in each file.
+//! Queries: every read of the state. Each file has the queries about one subject.
 //!
 //! ```text
 //!   a query ──▶ Reader::ask ──▶ Query::answer over a Source: memory alone

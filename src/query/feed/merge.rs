@@ -1,4 +1,4 @@
-//! A merge of many rising lists into one. It never reads more of a list than its next mark.
+//! A merge of many sorted lists into one. It never reads more of a list than its next mark.
 //!
 //! The merge reads nothing itself: the caller supplies each list's next mark while the merged marks
 //! are consumed. An error of the caller becomes an item of the merge.

@@ -17,7 +17,7 @@ use crate::state::apply_right::ApplyRight;
 use crate::state::records::record::{PostCounts, Subject};
 
 /// Posts share stripes. With this many, of 128 KiB in total, and a thousand changes a second, the
-/// entry of a post that does not change stays valid for 16 seconds.
+/// entry of a post that does not change stays valid for about 16 seconds.
 const STRIPES: usize = 1 << 14;
 
 /// The counts of posts, with all users included.

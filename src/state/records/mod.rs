@@ -5,8 +5,8 @@
 //!                            └──▶ no: the index
 //! ```
 //!
-//! Memory holds a record from its change until the index has that change, and never longer. So a
-//! record that is not in memory is in the index, if every read goes to memory first.
+//! Memory holds a record from its change until the index has that change, and never longer. So
+//! every read goes to memory first: a record that is not there is in the index, if it exists.
 
 pub(crate) mod record;
 

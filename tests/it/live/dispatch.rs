@@ -359,7 +359,7 @@ impl World {
         while self.dispatcher.has_room()
             && let Some(dispatch) = self.applied.pop_front()
         {
-            self.dispatcher.take(dispatch);
+            self.dispatcher.push(dispatch);
         }
     }
 
