@@ -7,8 +7,8 @@ use crate::storage;
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the log does not have the event that is listed at revision {revision}, so the log or its \
-     index is damaged: stop the server and remove index.redb, which is rebuilt; if this error comes \
-     back, restore the data folder from a backup"
+     index is damaged: stop the server and remove index.redb, which is rebuilt; if this error \
+     comes back, restore the data folder from a backup"
 )]
 pub struct MissingEvent {
     /// The position in the log that the list refers to.
