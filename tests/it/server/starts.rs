@@ -1,4 +1,5 @@
-//! The built program where it has to say no, quickly and clearly, and where it must not end.
+//! Starts that the program refuses quickly and clearly, and situations in which a server must not
+//! end.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +15,7 @@ use crate::storage::local_log::OPTIONS;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
-/// A port that is taken is reported before anything else is done.
+/// A port in use is reported before anything else is done.
 #[test]
 fn a_taken_port_is_reported_before_the_data_are_touched() {
     let taken = TcpListener::bind(ANY_PORT).unwrap();
@@ -26,9 +27,9 @@ fn a_taken_port_is_reported_before_the_data_are_touched() {
     assert!(!data.exists());
 }
 
-/// A log that is gone, while what is made from it is there, is not taken for one that never was.
+/// A missing log beside files that were made from it is not taken for a new log.
 #[test]
-fn a_log_that_is_gone_is_not_taken_for_a_new_one() {
+fn a_missing_log_is_not_taken_for_a_new_one() {
     for left in ["index.redb", "index.redb.new", "log.redb.compacted"] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(left), "something").unwrap();
@@ -39,24 +40,24 @@ fn a_log_that_is_gone_is_not_taken_for_a_new_one() {
         assert!(!folder.path().join("log.redb").exists());
         assert!(folder.path().join(left).exists());
     }
-    // As it is for somebody: with the log put back, all is there.
+    // With the log put back, all data are there.
     let folder = tempfile::tempdir().unwrap();
     let server = ServerProcess::start(folder.path());
     publish(&server).unwrap();
     assert_eq!(server.terminate(), Some(0));
-    let [log, apart] = ["log.redb", "apart"].map(|name| folder.path().join(name));
-    fs::rename(&log, &apart).unwrap();
+    let [log, moved] = ["log.redb", "moved"].map(|name| folder.path().join(name));
+    fs::rename(&log, &moved).unwrap();
     let (code, said) = refuses(folder.path());
     assert_eq!(code, Some(4), "{said}");
-    fs::rename(&apart, &log).unwrap();
+    fs::rename(&moved, &log).unwrap();
     assert_eq!(ServerProcess::start(folder.path()).terminate(), Some(0));
     assert_eq!(LocalLog::open(folder.path(), OPTIONS).unwrap().head().get(), 1);
 }
 
-/// Nothing is acknowledged that goes to a file which the next start will not find, and a server that
-/// is only read notices too.
+/// No change is acknowledged in a file that the next start will not find. A server with only reads
+/// notices too.
 #[test]
-fn a_log_that_goes_while_it_is_used_ends_the_server() {
+fn a_removed_log_ends_the_server() {
     for (is_replaced, writes) in [(false, true), (true, true), (false, false)] {
         let folder = tempfile::tempdir().unwrap();
         let server = ServerProcess::start(folder.path());
@@ -79,13 +80,13 @@ fn a_log_that_goes_while_it_is_used_ends_the_server() {
     }
 }
 
-/// The compaction puts another file in the log's place, and is not taken for somebody else.
+/// A compaction replaces the log file, and is not taken for a foreign file.
 #[test]
 fn an_erased_log_is_not_taken_for_one_that_was_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let server = ServerProcess::start_compacting(folder.path());
     let log = folder.path().join("log.redb");
-    let before = number_of(&log);
+    let before = inode_of(&log);
     runtime().block_on(async {
         let client = Client::connect(&server.address().to_string()).await.unwrap();
         let post = client.publish(request()).await.unwrap().post.unwrap();
@@ -94,13 +95,13 @@ fn an_erased_log_is_not_taken_for_one_that_was_replaced() {
         client.delete_post(delete).await.unwrap();
     });
     runtime().block_on(crate::harness::eventually("the log to be rewritten", async || {
-        (number_of(&log) != before).then_some(())
+        (inode_of(&log) != before).then_some(())
     }));
     publish(&server).unwrap();
     assert_eq!(server.terminate(), Some(0));
 }
 
-/// Signals that mean something else elsewhere, and what they are answered.
+/// Other signals, and their effects.
 #[test]
 fn only_two_signals_end_the_server() {
     let folder = tempfile::tempdir().unwrap();
@@ -117,7 +118,7 @@ fn only_two_signals_end_the_server() {
     }
 }
 
-/// What cannot be opened is named, with the way out.
+/// An error while opening names the file and a solution.
 #[test]
 fn an_error_while_opening_names_the_file_and_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
@@ -133,7 +134,7 @@ fn an_error_while_opening_names_the_file_and_the_way_out() {
     assert!(said.contains("file/data") && said.contains("move away what is there"), "{said}");
 }
 
-/// A damaged log is refused in words of the server's own, and with nothing before them.
+/// A damaged log is refused by a message of the server's own, with nothing before it.
 #[test]
 fn the_storage_library_says_nothing_by_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -161,9 +162,9 @@ fn the_storage_library_says_nothing_by_itself() {
     assert!(refused > 0);
 }
 
-/// What a server says that does not start; `None` if it does.
+/// The output of a server that does not start; `None` if it starts.
 fn said_at_start(data_dir: &Path) -> Option<String> {
-    // A server that starts is killed with this.
+    // A started server is killed here.
     ServerProcess::try_start_or_say(data_dir).err()
 }
 
@@ -177,8 +178,8 @@ fn a_full_disk_is_reported_once() {
     }
     let (code, said) = runtime().block_on(server.terminated());
     assert_eq!(code, Some(0), "{said}");
-    let told = said.lines().filter(|line| line.contains("changes refused"));
-    assert_eq!(told.count(), 1, "{said}");
+    let reports = said.lines().filter(|line| line.contains("changes refused"));
+    assert_eq!(reports.count(), 1, "{said}");
 }
 
 fn refuses(data_dir: &Path) -> (Option<i32>, String) {
@@ -198,7 +199,7 @@ fn request() -> PublishRequest {
     PublishRequest { author_id, text, ..PublishRequest::default() }
 }
 
-fn number_of(file: &Path) -> u64 {
+fn inode_of(file: &Path) -> u64 {
     std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())
 }
 

@@ -1,6 +1,5 @@
-//! An index whose pages lead to the wrong place, or have rows that were not written, although each
-//! block passes its check: the checks of the rows are there for that. What is read is what was
-//! written, or refused.
+//! An index with damaged branch pages or altered rows whose blocks pass their checks: the checks of
+//! the rows find them. A read is right or refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,32 +18,32 @@ const MARKS: u64 = 6_000;
 const PLACES: u64 = 4_000;
 const DAMAGES: u64 = 40;
 const PAGE_BYTES: usize = 4_096;
-/// The first byte of a page that leads to others, in redb's format.
+/// The first byte of a branch page in redb's format.
 const BRANCH: u8 = 2;
 
-/// What is in an index.
+/// The rows that were written to an index.
 #[derive(Default)]
-struct World {
+struct WrittenRows {
     marks: BTreeMap<u32, BTreeSet<Mark>>,
     records: BTreeMap<u64, u128>,
 }
 
-/// A byte of a page by which others are found.
+/// One byte of a branch page.
 #[test]
-fn a_read_that_was_led_astray_is_refused() {
+fn a_read_through_a_damaged_branch_is_refused() {
     check(|file, random| {
         let branches = |&page: &usize| file[page] == BRANCH;
         spoil(file, written(file).into_iter().filter(branches).collect(), random)
     });
 }
 
-/// A byte of any page.
+/// One byte of any page.
 #[test]
 fn a_row_that_was_not_written_is_refused() {
     check(|file, random| spoil(file, written(file), random));
 }
 
-/// A page that was there before, in place of what it became.
+/// An older version of a page over the newer one.
 #[test]
 fn a_page_in_the_place_of_another_is_refused() {
     check(|file, random| {
@@ -58,10 +57,10 @@ fn a_page_in_the_place_of_another_is_refused() {
 }
 
 fn check(damage: impl Fn(&[u8], &mut fastrand::Rng) -> Vec<u8>) {
-    let (log, disk, world) = write();
+    let (log, disk, written_rows) = write();
     let whole = disk.bytes();
     let index = open(&log, &whole);
-    let reads = world.reads(&index.index.snapshot().unwrap());
+    let reads = written_rows.reads(&index.index.snapshot().unwrap());
     assert_eq!(reads, (reads.0, 0), "nothing is refused");
 
     let mut refused = 0;
@@ -72,7 +71,7 @@ fn check(damage: impl Fn(&[u8], &mut fastrand::Rng) -> Vec<u8>) {
         if contents.complete_until == log.head()
             && let Ok(snapshot) = index.snapshot()
         {
-            refused += world.reads(&snapshot).1;
+            refused += written_rows.reads(&snapshot).1;
         }
     }
     assert!(refused > 0, "no damage was met");
@@ -86,8 +85,9 @@ fn spoil(file: &[u8], pages: Vec<usize>, random: &mut fastrand::Rng) -> Vec<u8> 
     damaged
 }
 
-impl World {
-    /// Reads from everywhere, in both directions: how many are right, and how many refused.
+impl WrittenRows {
+    /// Reads from random positions in both directions. Returns the numbers of right and refused
+    /// reads.
     fn reads(&self, snapshot: &Snapshot) -> (usize, usize) {
         let mut outcomes = (0, 0);
         for user in 0..USERS {
@@ -142,14 +142,14 @@ fn right_or_refused<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-/// An index of many rows, most of them in a few pages that are in use.
-fn write() -> (LocalLog, Disk, World) {
+/// An index of many rows, most of them in few pages in use.
+fn write() -> (LocalLog, Disk, WrittenRows) {
     let mut random = fastrand::Rng::with_seed(1);
     let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
     let kept = Limits::default().request_id_retention;
     let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
-    let mut world = World::default();
+    let mut written_rows = WrittenRows::default();
     for part in 0..2 {
         let user = UserId::parse("somebody").unwrap();
         let change = Change::See { user, until: Revision::ZERO };
@@ -163,21 +163,21 @@ fn write() -> (LocalLog, Disk, World) {
             for revision in (1 + part * half..=(part + 1) * half).filter(|_| random.bool()) {
                 let mark = Mark::new(Revision::new(revision), MarkKind::Conditional);
                 rows.push_mark(TimelineKind::Posts, user, mark);
-                world.marks.entry(user).or_default().insert(mark);
+                written_rows.marks.entry(user).or_default().insert(mark);
             }
         }
         for place in 1..PLACES {
             if random.u8(..3) == 0 {
                 let value = random.u128(..);
                 rows.put_record((1, 7, place), Some(value), Residency::OnDisk);
-                world.records.insert(place, value);
+                written_rows.records.insert(place, value);
             }
         }
         let last = log.read(log.head().previous(), 1).unwrap().remove(0);
         index.write(&mut rows, &last).unwrap();
     }
     drop(index);
-    (log, disk, world)
+    (log, disk, written_rows)
 }
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {

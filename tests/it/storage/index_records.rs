@@ -1,5 +1,5 @@
-//! Records that are read from the index when they are asked for: a file that is not what was written
-//! is refused, and never read as if less had happened.
+//! Records that are read from the index on demand: in a damaged file they are refused, never read
+//! as missing.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use crate::storage::local_log::OPTIONS;
 const TABLES: u8 = 2;
 const SUBJECTS: u64 = 5;
 const PLACES: u64 = 2_000;
-/// Writes of rows that come and go.
+/// The number of transactions that add and remove rows.
 const WRITES: u64 = 40;
 
-/// One byte of a row is not what was written, of its key or of its value, in every page that the file
-/// has it in: whoever would come by it is refused, and all others read what was written.
+/// One byte of the key or the value of a row is damaged, in every page that has the row. Reads that
+/// meet the row are refused, and all others are right.
 #[test]
 fn a_damaged_row_is_refused() {
     let mut random = fastrand::Rng::with_seed(1);
@@ -35,7 +35,7 @@ fn a_damaged_row_is_refused() {
             _ => rows[&key].to_le_bytes().to_vec(),
         };
         let at = match attempt % 2 {
-            // Of the place, so that the order of the rows is nearly kept.
+            // A byte of the key that nearly keeps the order of the rows.
             0 => 9,
             _ => random.usize(..bytes.len()),
         };
@@ -45,7 +45,7 @@ fn a_damaged_row_is_refused() {
             .collect();
         assert!(!found.is_empty(), "the row is there");
         found.iter().for_each(|from| damaged[from + at] ^= 1);
-        // Else nothing at all of their pages would be read.
+        // Otherwise no row of these pages could be read.
         reseal(&mut damaged);
         let opened = open(&log, &damaged);
         assert_eq!(opened.contents.complete_until, log.head(), "nothing is found by opening it");
@@ -53,8 +53,7 @@ fn a_damaged_row_is_refused() {
     }
 }
 
-/// Reads all rows in all ways. What is read is what was written, but for what would come by
-/// `damaged`, which is refused.
+/// Reads all rows in all ways. Reads that meet `damaged` are refused, and all others are right.
 fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<StoredKey>) {
     for table in 1..=TABLES {
         for subject in 1..=SUBJECTS {
@@ -69,7 +68,7 @@ fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<
             same(snapshot.records_after(about, 0, all), &expected, is_damaged);
             same(snapshot.records_before(about, u64::MAX, all), &newest_first, is_damaged);
 
-            // By pages, and one by one: those that do not come by it are whole.
+            // By pages, and one by one: reads that do not meet the row succeed.
             let middle = PLACES / 2;
             let from = expected.partition_point(|&(place, _)| place <= middle);
             let page = &expected[from..expected.len().min(from + 7)];
@@ -90,7 +89,7 @@ fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<
     }
 }
 
-/// It is as `expected`; or refused, exactly if `is_damaged`.
+/// The read equals `expected`; or it is refused, exactly if `is_damaged`.
 fn same(read: Result<Vec<(u64, u128)>, Error>, expected: &[(u64, u128)], is_damaged: bool) {
     if is_damaged {
         assert_refused(read);
@@ -99,7 +98,7 @@ fn same(read: Result<Vec<(u64, u128)>, Error>, expected: &[(u64, u128)], is_dama
     }
 }
 
-/// It is as `expected`; or refused, if there is a reason.
+/// The read equals `expected`; or it may be refused, if there is a reason.
 fn may_be_refused<T, E>(read: Result<T, Error>, expected: &E, is_damaged: bool)
 where
     T: std::borrow::Borrow<E>,
@@ -107,7 +106,7 @@ where
 {
     match read {
         Ok(read) => assert_eq!(read.borrow(), expected),
-        // The row after a list is looked at, too.
+        // The row after a list is read, too.
         Err(Error::Damaged { .. }) => assert!(is_damaged),
         Err(error) => panic!("{error}"),
     }
@@ -117,7 +116,7 @@ fn assert_refused<T: std::fmt::Debug>(read: Result<T, Error>) {
     assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");
 }
 
-/// An index of many rows, written at random in many writes, and what is in it.
+/// An index of many rows in many random transactions, and its rows.
 fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u128>) {
     let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
@@ -132,7 +131,7 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
         let mut rows = index.new_rows();
         for _ in 0..200 {
             let (table, subject) = (random.u8(1..=TABLES), random.u64(1..=SUBJECTS));
-            // Even ones, so that a changed bit makes none of another.
+            // Even numbers, so that a changed bit never makes one row of another.
             let key = (table, subject, 2 * random.u64(1..PLACES / 2));
             let value = (random.u8(..3) > 0).then(|| random.u128(..));
             rows.put_record(key, value, Residency::OnDisk);

@@ -1,5 +1,5 @@
-//! A data folder of the first format, whose records did not say who is notified of a mention: it is
-//! opened, and everybody stays notified of what they were.
+//! A data folder of the first format, whose records do not list the notified users: it opens, and
+//! users keep their notifications.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::harness::{Setup, TestServer};
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
-/// A record of the first format, as far as it is needed here.
+/// The fields of a record of the first format, as far as they are needed.
 #[derive(Clone, PartialEq, Message)]
 struct Record {
     #[prost(fixed64, tag = "1")]
@@ -46,9 +46,9 @@ struct Publish {
 
 const TEXT: &str = "hello @bob. and @later, @bob_ https://x/@dave @-x";
 
-/// Before and after a restart, from the index and from the log alone.
+/// The same before and after a restart, from the index and from the log alone.
 #[tokio::test]
-async fn an_old_log_notifies_whom_it_did() {
+async fn an_old_log_keeps_its_notifications() {
     let folder = tempfile::tempdir().unwrap();
     let publish = |author: &str, text: &str, request_id: &str| Record {
         publish: Some(Publish {
@@ -89,7 +89,7 @@ async fn expect(server: &TestServer, when: &str) {
         ("bob", vec![TEXT]),
         ("later", vec!["@later, @nobody", TEXT]),
         ("bob_", vec![]),
-        // By mistake; but it was so.
+        // The first format notified these users by mistake.
         ("dave", vec![TEXT]),
         ("nobody", vec![]),
     ] {
@@ -98,7 +98,7 @@ async fn expect(server: &TestServer, when: &str) {
     }
 }
 
-/// By which posts `user` was mentioned, newest first.
+/// The posts that mention `user`, newest first.
 async fn mentions(server: &TestServer, user: &str) -> Vec<Post> {
     let request = ListNotificationsRequest { user_id: user.to_owned(), ..Default::default() };
     let mut client = NotificationServiceClient::new(server.channel());
