@@ -11,8 +11,8 @@ use crate::harness::{TestServer, refused};
 async fn a_good_frame_is_accepted() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
-    wire.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("it is taken");
-    wire.call(FOLLOW, &[], frame(&follow())).await.expect("it is taken");
+    wire.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("the call succeeds");
+    wire.call(FOLLOW, &[], frame(&follow())).await.expect("the call succeeds");
     assert_eq!(server.user("alice").feed().await.texts(), ["hi"]);
 }
 
@@ -23,7 +23,7 @@ async fn an_unknown_field_is_skipped() {
     let wire = Wire::connect(server.address()).await;
     let unknown: &[u8] = &[0xa2, 0x06, 3, b'x', b'y', b'z'];
     let message = [publish("hi").as_slice(), unknown].concat();
-    wire.call(PUBLISH, &[], frame(&message)).await.expect("it is taken");
+    wire.call(PUBLISH, &[], frame(&message)).await.expect("the call succeeds");
     assert_eq!(server.user("alice").feed().await.texts(), ["hi"]);
 }
 
@@ -164,7 +164,10 @@ async fn huge_headers_are_refused() {
             assert!(taken.is_err(), "the call was accepted");
         })
         .await;
-    bystander.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("others are served");
+    bystander
+        .call(PUBLISH, &[], frame(&publish("hi")))
+        .await
+        .expect("other connections are served");
     let fresh = Wire::connect(server.address()).await;
-    fresh.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("and so are new ones");
+    fresh.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("new connections are served");
 }

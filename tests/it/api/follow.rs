@@ -6,7 +6,7 @@ use crate::harness::{TestServer, refused};
 
 /// The feed has the author's earlier posts when the call returns, each at its own position.
 #[tokio::test]
-async fn following_brings_the_past_into_the_feed() {
+async fn a_follow_adds_earlier_posts_to_the_feed() {
     let server = TestServer::start().await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     bob.publishes("one").await;
@@ -20,7 +20,7 @@ async fn following_brings_the_past_into_the_feed() {
 
 /// An unfollow removes all posts of the author from the feed, and no others.
 #[tokio::test]
-async fn unfollowing_takes_the_past_out_of_the_feed() {
+async fn an_unfollow_removes_earlier_posts_from_the_feed() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     alice.follows("bob").await;
@@ -37,7 +37,7 @@ async fn unfollowing_takes_the_past_out_of_the_feed() {
 
 /// A repeated follow is no error, returns the revision of the first, and writes nothing.
 #[tokio::test]
-async fn following_again_changes_nothing() {
+async fn a_repeated_follow_has_no_effect() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let first = alice.follows("bob").await;
@@ -54,7 +54,7 @@ async fn following_again_changes_nothing() {
 
 /// An unfollow without a follow is no error, and writes nothing.
 #[tokio::test]
-async fn unfollowing_again_changes_nothing() {
+async fn a_repeated_unfollow_has_no_effect() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let never = alice.unfollows("bob").await;

@@ -29,10 +29,10 @@ async fn a_full_queue_refuses_changes() {
         .with(Code::ResourceExhausted, "OVERLOADED")
         .for_quota_of("changes")
         .with_a_delay();
-    assert!(server.user("reader").feed().await.texts().is_empty(), "reads go on");
+    assert!(server.user("reader").feed().await.texts().is_empty(), "reads succeed");
 
     valve.open();
-    for call in within("the others", calls.join_all()).await {
+    for call in within("the other calls", calls.join_all()).await {
         call.expect("a queued change succeeds");
     }
     assert_eq!(server.user("bob").feed().await.texts(), ["one of these waits", "being written"]);

@@ -146,9 +146,9 @@ fn facets(text: &PostText) -> Facets {
         Feature::Tag(Tag::parse("birds").unwrap()),
         Feature::Link(Link::parse("https://example.org/").unwrap()),
     ];
-    let places: Vec<_> = text.as_str().char_indices().map(|(at, _)| at).collect();
+    let offsets: Vec<_> = text.as_str().char_indices().map(|(at, _)| at).collect();
     let facet = |(range, feature): (&[usize], _)| Facet { start: range[0], end: range[1], feature };
-    let all = places.chunks_exact(2).zip(features).map(facet);
+    let all = offsets.chunks_exact(2).zip(features).map(facet);
     Facets::from_author(text, all.collect()).unwrap()
 }
 

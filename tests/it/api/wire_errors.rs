@@ -213,7 +213,7 @@ async fn a_malformed_timeout_is_refused() {
         [b"99999999H", b"99999999M", b"00000100S", b"99999999m", b"99999999u", b"1H"];
     for value in good {
         let headers = [("grpc-timeout", value)];
-        wire.call(PUBLISH, &headers, frame(&publish("hi"))).await.expect("there is time");
+        wire.call(PUBLISH, &headers, frame(&publish("hi"))).await.expect("the call is in time");
     }
     assert_eq!(server.user("alice").feed().await.texts().len(), good.len());
 }

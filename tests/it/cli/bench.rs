@@ -41,5 +41,5 @@ fn a_bench_measures_everything_by_name() {
         (&rows["fan_out_shared"]["lost"], &rows["fan_out_own"]["lost"]),
         (&0.into(), &0.into())
     );
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves no folder behind");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no folder is left");
 }

@@ -214,8 +214,8 @@ async fn not_found_has_its_exit_code() {
     run(&format!("likes alice {post}")).printed();
 }
 
-/// Help fits a terminal, and has the exit codes and the form of JSON. Usage has only what must be
-/// given, not what variables set.
+/// Help fits a terminal, and has the exit codes and the form of JSON. Usage has only the required
+/// arguments, not those with a variable.
 #[test]
 fn help_fits_and_usage_is_plain() {
     let help = Program::new().run("help");

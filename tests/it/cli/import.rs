@@ -42,7 +42,7 @@ async fn an_import_makes_everything_once() {
         let again = import(&server, folder.path(), &["--follows", files[0], "--posts", files[1]]);
         assert_eq!(summary(&again), (0, 7, 0, Some(0)));
     }
-    assert_eq!(server.position().await, position, "nothing was made again");
+    assert_eq!(server.position().await, position, "nothing was made twice");
 }
 
 /// Each rejected row is reported with its file and line, the others are made, and the exit code
@@ -107,7 +107,7 @@ async fn a_byte_order_mark_is_not_part_of_a_row() {
 
 /// A missing server and a missing file have different exit codes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_without_a_server_or_a_file_says_so() {
+async fn an_import_reports_a_missing_server_or_file() {
     let server = TestServer::start().await;
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "follows.tsv", FOLLOWS);
@@ -126,8 +126,8 @@ async fn an_import_without_a_server_or_a_file_says_so() {
 /// The numbers of made, existing and rejected rows, and the exit code.
 fn summary(done: &Output) -> (u64, u64, u64, Option<i32>) {
     let last = String::from_utf8(done.stdout.clone()).unwrap();
-    let said: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
-    let count = |name: &str| said["imported"][name].as_u64().unwrap();
+    let summary_line: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    let count = |name: &str| summary_line["imported"][name].as_u64().unwrap();
     (count("made"), count("already"), count("rejected"), done.status.code())
 }
 

@@ -124,9 +124,9 @@ async fn a_line_is_canonical() {
 async fn errors_are_tagged() {
     let server = TestServer::start().await;
     let run = |arguments: &str| Program::calling(server.address()).run(arguments);
-    let said = |ran: &Ran| -> Value { serde_json::from_str(ran.stderr.trim_end()).unwrap() };
+    let stderr_line = |ran: &Ran| -> Value { serde_json::from_str(ran.stderr.trim_end()).unwrap() };
 
-    let refused = said(run("--json follow alice alice").failed(1, ""));
+    let refused = stderr_line(run("--json follow alice alice").failed(1, ""));
     assert_eq!(only_member(&refused), "error");
     assert_eq!(refused["error"]["code"], "INVALID_ARGUMENT");
     assert_eq!(refused["error"]["reason"], "SELF_FOLLOW");
@@ -136,11 +136,14 @@ async fn errors_are_tagged() {
     let lines = missing.lines();
     assert_eq!(lines[..2], [8, 9].map(|id| json!({ "missing": { "postId": format!("p{id}") } })));
     assert_eq!(only_member(&lines[2]), "page");
-    assert_eq!(said(missing.failed(1, "")), json!({ "error": { "message": "not found: 2 of 2" } }));
+    assert_eq!(
+        stderr_line(missing.failed(1, "")),
+        json!({ "error": { "message": "not found: 2 of 2" } })
+    );
 
     let address = server.address();
     server.stop().await;
-    let lost = said(Program::calling(address).run("--json feed alice").failed(3, ""));
+    let lost = stderr_line(Program::calling(address).run("--json feed alice").failed(3, ""));
     assert!(lost["error"]["message"].as_str().unwrap().contains("cannot reach"), "{lost}");
 }
 

@@ -67,7 +67,7 @@ async fn an_unknown_message_may_have_a_cursor() {
     let server = Scripted::start([Script { messages, end: End::Never }]).await;
     let mut watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     assert_eq!(cursors(&mut watch, 3).await, ["a", "b", "c"]);
-    let error = within("an error", watch.next(|_| ())).await.expect_err("there is a hole");
+    let error = within("an error", watch.next(|_| ())).await.expect_err("the chain has a gap");
     assert!(matches!(&error, Error::Hole { last, .. } if last == "c"), "{error}");
 }
 
@@ -106,7 +106,7 @@ async fn a_stream_that_ends_with_ok_has_an_error_of_its_own() {
     let server = Scripted::start([script(Vec::new())]).await;
     let watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     let error = within("an error", watch.retry(Retry::within(Duration::ZERO)).next(|_| ())).await;
-    let error = error.expect_err("it has ended");
+    let error = error.expect_err("the stream has ended");
     assert!(matches!(error, Error::Ended) && error.is_transient(), "{error}");
 }
 
@@ -229,7 +229,7 @@ async fn cursors_over_breaks<E: WatchedEvent>(
             });
         };
         let message: WatchMessage<E> =
-            within("a message", watch.next(on_break)).await.expect("it goes on");
+            within("a message", watch.next(on_break)).await.expect("the watch continues");
         cursors.push(message.cursor().unwrap_or_default().to_owned());
     }
     (cursors, breaks)

@@ -30,7 +30,7 @@ const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
 /// One post is made while the clock is far ahead or far behind. The next has the right time, after
 /// a restart too, and the order is that of the posts.
 #[tokio::test]
-async fn times_are_right_again_when_the_clock_is() {
+async fn times_are_right_once_the_clock_is() {
     for wrong in [START + HOUR, START + YEAR, START - YEAR, Duration::ZERO] {
         let clock = Clock::held_at(START);
         let mut server = Setup::new().clock(&clock).start().await;
@@ -114,7 +114,7 @@ async fn a_jump_does_not_keep_a_deleted_text() {
         compacting.delete_and_wait_for_a_look().await,
         compacting.delete_and_wait_for_a_look().await,
     ][1];
-    assert!(compacting.log.erased_until() < later, "it was erased early");
+    assert!(compacting.log.erased_until() < later, "the post was erased early");
     clock.pass(INTERVAL);
     compacting.erased(last).await;
     compacting.stop().await;
@@ -140,7 +140,7 @@ async fn a_restart_does_not_keep_a_deleted_text() {
         if !waits.is_zero() {
             compacting.delete_and_wait_for_a_look().await;
             compacting.delete_and_wait_for_a_look().await;
-            assert!(compacting.log.erased_until() < deletion, "{case}: it was erased early");
+            assert!(compacting.log.erased_until() < deletion, "{case}: the post was erased early");
         }
         clock.pass(waits);
         compacting.erased(deletion).await;
@@ -199,12 +199,12 @@ async fn responses_have_no_date() {
 
 /// The log's own time advances by elapsed time, over jumps and restarts.
 #[tokio::test]
-async fn the_logs_own_time_is_what_passed() {
+async fn the_logs_own_time_is_elapsed_time() {
     let clock = Clock::held_at(START);
     let compacting = CompactingEngine::new(&clock);
     let mut made = Vec::new();
-    for said in [START, START + YEAR, START - YEAR] {
-        clock.set(said);
+    for time in [START, START + YEAR, START - YEAR] {
+        clock.set(time);
         clock.pass(SECOND);
         made.push(compacting.publish().await.revision);
     }
@@ -290,7 +290,7 @@ impl CompactingEngine {
     async fn delete_and_wait_for_a_look(&self) -> Revision {
         let deletion = self.delete_one().await;
         let looked = async || self.log.alter.0.lock().unwrap().contains(&deletion).then_some(());
-        eventually("a look", looked).await;
+        eventually("a read of the deletion", looked).await;
         deletion
     }
 

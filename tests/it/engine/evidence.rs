@@ -363,11 +363,11 @@ impl StorageFiles for Counted {
     }
 
     fn make_copy(&self) -> io::Result<Self> {
-        unreachable!("nothing is rebuilt here")
+        unreachable!("no test rebuilds this index")
     }
 
     fn exchange(&self) -> io::Result<()> {
-        unreachable!("nothing is rebuilt here")
+        unreachable!("no test rebuilds this index")
     }
 }
 

@@ -18,7 +18,7 @@ const STARTS: usize = 2_000;
 
 /// A record that one reader loads into memory is complete for all others, in any order of events.
 #[test]
-fn many_read_at_once_right_after_a_start() {
+fn concurrent_first_reads_succeed() {
     let (log, index) = written();
     let (begin, end) = (Barrier::new(READERS + 1), Barrier::new(READERS + 1));
     let state: Mutex<Option<Arc<State>>> = Mutex::new(None);

@@ -17,7 +17,7 @@ use crate::storage::local_log::OPTIONS;
 
 /// At the maximum of users existing ones continue, and no more are added.
 #[tokio::test]
-async fn no_more_users_than_there_are_numbers() {
+async fn the_number_of_users_is_bounded() {
     let server = Setup::new().limits(|limits| limits.users_max = 2).start().await;
     server.user("alice").follows("bob").await;
     let post = server.user("bob").publishes("hello").await;
@@ -40,7 +40,7 @@ async fn no_more_users_than_there_are_numbers() {
 
 /// A revision that does not fit into a mark is no mark, not a shorter one.
 #[test]
-fn a_mark_beyond_all_marks_is_none() {
+fn a_revision_above_the_largest_mark_has_no_mark() {
     let last = Revision::new(Revision::MAX.get() >> 2);
     assert_eq!(Mark::new(last, MarkKind::Change).revision(), last);
     assert!(catch_unwind(|| Mark::new(last.next(), MarkKind::Post)).is_err());
@@ -49,7 +49,7 @@ fn a_mark_beyond_all_marks_is_none() {
 /// An event out of order, or one that ends a relation that was never set, panics the applier:
 /// otherwise the state would differ from the log.
 #[test]
-fn events_that_cannot_be_are_not_applied() {
+fn impossible_events_are_not_applied() {
     let log = LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let is_applied = |state: &State, revision, change: &Change| {

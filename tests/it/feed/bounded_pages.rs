@@ -53,27 +53,21 @@ async fn a_feed_with_hidden_posts_is_read_to_its_end() {
                 reply(&core, "author", stranger).await;
             }
         }
-        let feed = async |place| {
+        let feed = async |position| {
             let (user, with_own, all_replies) = (user("reader"), true, false);
-            let query = HomeFeed { user, items_max: 2, position: place, with_own, all_replies };
+            let query = HomeFeed { user, items_max: 2, position, with_own, all_replies };
             core.engine().ask(query).await
         };
         let pages = read(feed).await;
         assert!(pages.iter().any(Vec::is_empty), "no page was short");
         assert_eq!(ids(&pages, |item| item.post.post.id()), shown);
 
-        let posts = async |place| {
+        let posts = async |position| {
             let (viewer, author) = (user("reader"), user("author"));
             let (with_replies, with_reposts) = (false, false);
             let items_max = 2;
-            let query = AuthorFeed {
-                viewer,
-                author,
-                items_max,
-                position: place,
-                with_replies,
-                with_reposts,
-            };
+            let query =
+                AuthorFeed { viewer, author, items_max, position, with_replies, with_reposts };
             core.engine().ask(query).await
         };
         let pages = read(posts).await;
@@ -108,13 +102,13 @@ async fn lists_with_hidden_users_are_read_to_their_ends() {
         for list in
             [UserList::Likes(of), UserList::Reposts(of), UserList::Followers(user("author"))]
         {
-            let users = async |place| {
+            let users = async |position| {
                 engine
                     .ask(ListUsers {
                         viewer: user("reader"),
                         list: list.clone(),
                         items_max: 5,
-                        position: place,
+                        position,
                     })
                     .await
             };
@@ -124,10 +118,8 @@ async fn lists_with_hidden_users_are_read_to_their_ends() {
             assert_eq!(users, ["other", "friend"], "{list:?}");
         }
         let list = PostList::Replies(of);
-        let pages = read(async |place| {
-            engine
-                .ask(ListPosts { viewer: user("reader"), list, items_max: 5, position: place })
-                .await
+        let pages = read(async |position| {
+            engine.ask(ListPosts { viewer: user("reader"), list, items_max: 5, position }).await
         })
         .await;
         assert!(pages.iter().any(Vec::is_empty), "no page of replies was short");
@@ -153,9 +145,9 @@ async fn notifications_with_hidden_users_are_read_to_their_end() {
             like_and_repost(&core, &name, of).await;
         }
         let mut unseen = Vec::new();
-        let pages = read(async |place| {
+        let pages = read(async |position| {
             let read = engine
-                .ask(ListNotifications { user: user("reader"), items_max: 5, position: place })
+                .ask(ListNotifications { user: user("reader"), items_max: 5, position })
                 .await?;
             unseen.push(read.unseen);
             Ok(read.page)
@@ -193,10 +185,9 @@ async fn the_search_for_the_original_of_a_repost_is_bounded() {
             engine.set(Relation::Repost(user("reposter"), of), true).await.unwrap();
             core.publish("author", "later").await;
             for items_max in 1..4 {
-                let pages = read(async |place| {
+                let pages = read(async |position| {
                     let (user, with_own, all_replies) = (user("reader"), true, false);
-                    let query =
-                        HomeFeed { user, items_max, position: place, with_own, all_replies };
+                    let query = HomeFeed { user, items_max, position, with_own, all_replies };
                     engine.ask(query).await
                 })
                 .await;
@@ -315,16 +306,16 @@ fn page() -> HomeFeed {
 async fn read<T>(
     mut page: impl AsyncFnMut(Option<PagePosition>) -> Result<Page<T>, Error>,
 ) -> Vec<Vec<T>> {
-    let (mut pages, mut place): (_, Option<PagePosition>) = (Vec::new(), None);
+    let (mut pages, mut position): (_, Option<PagePosition>) = (Vec::new(), None);
     loop {
-        let Page { items, next, .. } = page(place).await.unwrap();
+        let Page { items, next, .. } = page(position).await.unwrap();
         pages.push(items);
-        if let (Some(place), Some(next)) = (place, next) {
-            assert!(next.before < place.before, "a page without progress");
-            assert_eq!(next.at, place.at);
+        if let (Some(position), Some(next)) = (position, next) {
+            assert!(next.before < position.before, "a page without progress");
+            assert_eq!(next.at, position.at);
         }
-        place = next;
-        if place.is_none() {
+        position = next;
+        if position.is_none() {
             return pages;
         }
     }

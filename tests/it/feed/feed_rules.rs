@@ -21,9 +21,9 @@ use crate::harness::reader::StreamReader;
 /// The number of entries among which the original hides a repost.
 const WINDOW: usize = 40;
 
-/// A reply is in the feeds of those who follow both authors, of the author of the parent, and of its own
-/// author. A reply in the author's own thread is in the feeds of all followers, and so is every reply
-/// with `all_replies`.
+/// A reply is in the feeds of those who follow both authors, of the author of the parent, and of
+/// its own author. A reply in the author's own thread is in the feeds of all followers, and so is
+/// every reply with `all_replies`.
 #[tokio::test]
 async fn replies_reach_those_who_follow_both_authors() {
     let core = Core::limited(|_| ());
@@ -151,7 +151,7 @@ async fn a_deletion_is_delivered_once_to_all_who_had_the_post() {
 
 /// Blocks and mutes are delivered to all streams of the users between whom they are set.
 #[tokio::test]
-async fn blocks_and_mutes_show_on_every_stream() {
+async fn blocks_and_mutes_are_delivered_to_every_stream() {
     let core = Core::limited(|_| ());
     core.follow("alice", "bob").await;
     let mut of_alice = [
@@ -205,7 +205,8 @@ async fn blocks_and_mutes_show_on_every_stream() {
     assert!(events.iter().all(|event| expected.contains(&event.as_str())), "{events:?}");
 }
 
-/// The posts of one author, with and without replies and reposts. Users whom the author blocks are refused.
+/// The posts of one author, with and without replies and reposts. Users whom the author blocks are
+/// refused.
 #[tokio::test]
 async fn the_posts_of_one_author() {
     let core = Core::limited(|_| ());

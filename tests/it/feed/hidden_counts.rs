@@ -1,5 +1,5 @@
-//! Counts leave out users whom a block hides from the reader: few or many users, few or many likes and
-//! replies.
+//! Counts leave out users whom a block hides from the reader: few or many users, few or many likes
+//! and replies.
 
 use whimbrel::engine::Draft;
 use whimbrel::model::{PostId, Relation};
@@ -14,7 +14,7 @@ const MANY: usize = 1_100;
 
 /// Three like a post, and the reader blocks one of them.
 #[tokio::test]
-async fn received_likes_are_as_the_reader_sees_them() {
+async fn received_likes_leave_out_hidden_users() {
     let core = Core::limited(|_| {});
     let id = core.publish(AUTHOR, "hello").await.post.id();
     for name in ["alice", "bob", "carol"] {
@@ -67,7 +67,8 @@ async fn ended_likes_are_subtracted_once() {
     }
 }
 
-/// Counts are exact with more blockers than likes and replies, and with more likes and replies than blockers.
+/// Counts are exact with more blockers than likes and replies, and with more likes and replies than
+/// blockers.
 #[tokio::test]
 async fn counts_are_exact_with_very_many_blockers() {
     for core in [Core::limited(|_| {}), indexed()] {
@@ -95,7 +96,8 @@ async fn counts_are_exact_with_very_many_blockers() {
     }
 }
 
-/// Checks that the reader's counts of likes, replies and followers, and the lengths of the lists, are `count`.
+/// Checks that the reader's counts of likes, replies and followers, and the lengths of the lists,
+/// are `count`.
 async fn check(core: &Core, id: PostId, count: u64) {
     let engine = core.engine();
     let view =

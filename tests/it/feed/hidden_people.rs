@@ -1,5 +1,5 @@
-//! Posts of users whom the reader blocks or mutes, and replies to them, are hidden. Page, live stream and
-//! resumed stream agree; a thread shows gaps.
+//! Posts of users whom the reader blocks or mutes, and replies to them, are hidden. Page, live
+//! stream and resumed stream agree; a thread shows gaps.
 
 use whimbrel::engine::Draft;
 use whimbrel::live::Start;
@@ -9,7 +9,8 @@ use whimbrel::query::{Gap, GetThread, HomeFeed};
 use crate::harness::core::{Core, FEED, post, user};
 use crate::harness::reader::StreamReader;
 
-/// Replies to hidden users and quotes of them are left out, also as reposts. The reader's own posts stay.
+/// Replies to hidden users and quotes of them are left out, also as reposts. The reader's own posts
+/// stay.
 #[tokio::test]
 async fn replies_to_hidden_users_are_left_out() {
     let block = Relation::Block(user("v"), user("u"));
@@ -55,8 +56,8 @@ async fn replies_to_hidden_users_are_left_out() {
     }
 }
 
-/// A thread shows a gap for a post of a blocked author, and the replies below it. It shows the posts of muted
-/// authors.
+/// A thread shows a gap for a post of a blocked author, and the replies below it. It shows the
+/// posts of muted authors.
 #[tokio::test]
 async fn a_thread_has_a_gap_for_a_blocked_author() {
     let core = Core::limited(|_| ());

@@ -12,7 +12,7 @@ use crate::harness::{Feed, Setup, TestServer, Valve, refused};
 
 /// Every page but the last is full, and only the last has no token.
 #[tokio::test]
-async fn pages_are_filled_to_the_true_end() {
+async fn pages_are_full_to_the_end_of_the_feed() {
     let server = TestServer::start().await;
     server.user("bob").publishes_many("post ", 10).await;
     let bob = server.user("bob");
@@ -77,7 +77,7 @@ async fn page_sizes_may_change_on_the_way() {
     bob.publishes_many("post ", 10).await;
     let mut feed = Feed::of(bob.page(1, "").await);
     for size in [4, 2, 100] {
-        let token = feed.next_page_token().expect("there is more");
+        let token = feed.next_page_token().expect("there is another page");
         feed.append(bob.page(size, &token).await);
     }
     assert_eq!(feed.page_sizes(), [1, 4, 2, 3]);
@@ -86,13 +86,15 @@ async fn page_sizes_may_change_on_the_way() {
 
 /// A page token still works after a restart.
 #[tokio::test]
-async fn a_listing_goes_on_after_a_restart() {
+async fn a_listing_continues_after_a_restart() {
     let mut server = TestServer::start().await;
     server.user("bob").publishes_many("post ", 5).await;
     let mut feed = Feed::of(server.user("bob").page(2, "").await);
     server.restart().await;
     server.user("bob").publishes("new").await;
-    feed.append(server.user("bob").page(9, &feed.next_page_token().expect("there is more")).await);
+    feed.append(
+        server.user("bob").page(9, &feed.next_page_token().expect("there is another page")).await,
+    );
     assert_eq!(feed.texts(), ["post 5", "post 4", "post 3", "post 2", "post 1"]);
     feed.cursor();
 }
@@ -110,7 +112,7 @@ async fn own_posts_can_be_left_out() {
     let request =
         NewsFeedRequest { exclude_self: true, page_size: 2, ..NewsFeedRequest::default() };
     let mut feed = Feed::of(alice.tries_to_read(request.clone()).await.unwrap());
-    let page_token = feed.next_page_token().expect("there is more");
+    let page_token = feed.next_page_token().expect("there is another page");
     feed.append(alice.tries_to_read(NewsFeedRequest { page_token, ..request }).await.unwrap());
     assert_eq!(feed.texts(), ["of bob 3", "of bob 2", "of bob 1"]);
     assert_eq!(feed.page_sizes(), [2, 1]);
@@ -118,7 +120,7 @@ async fn own_posts_can_be_left_out() {
 
 /// A page that is read with the cursor of a write shows that write.
 #[tokio::test]
-async fn a_page_shows_what_its_caller_wrote() {
+async fn a_page_shows_the_writes_of_its_caller() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let posted = server.user("bob").publishes_once("hi", "").await.cursor;
@@ -199,19 +201,19 @@ proptest! {
 /// The feed of `user0`, page by page; every page but the last is full.
 async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> {
     let mut texts = Vec::new();
-    let mut place: Option<PagePosition> = None;
+    let mut position: Option<PagePosition> = None;
     loop {
         let query = HomeFeed {
             user: user("user0"),
             items_max: page_size,
-            position: place,
+            position,
             with_own,
             all_replies: false,
         };
         let page = core.engine().ask(query).await.expect("the page is read");
         texts.extend(page.items.iter().map(|item| item.post.post.content.text.as_str().to_owned()));
-        place = page.next;
-        if place.is_none() {
+        position = page.next;
+        if position.is_none() {
             return texts;
         }
         assert_eq!(page.items.len(), page_size, "a page before the last is full");

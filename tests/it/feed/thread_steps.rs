@@ -14,7 +14,7 @@ const READER: &str = "rita";
 
 /// root ← r1 ← r2 (deleted, or its author blocked) ← r3.
 #[tokio::test]
-async fn what_is_below_a_gap_makes_more_replies() {
+async fn visible_replies_below_a_gap_count_as_more_replies() {
     for is_deleted in [true, false] {
         let core = Core::limited(|_| {});
         let chain = chain(&core, &["alice", "alice", "bob", "alice"]).await;

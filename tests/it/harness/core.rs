@@ -111,7 +111,7 @@ pub(crate) fn request_id(text: &str) -> RequestId {
 /// The next message of `stream`.
 pub(crate) async fn step(stream: &mut LiveStream) -> StreamMessage {
     let step = within("the next message", stream.next()).await;
-    step.expect("the log is read").expect("the stream goes on")
+    step.expect("the log is read").expect("the stream continues")
 }
 
 /// The texts of a batch of posts. Panics if `step` is another message, or has another event.

@@ -18,11 +18,11 @@ pub(crate) async fn within<T>(what: &str, awaited: impl Future<Output = T>) -> T
     }
 }
 
-/// Polls `look` until it returns a value.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Calls `poll` until it returns a value.
+pub(crate) async fn eventually<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up_at = Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = poll().await {
             return found;
         }
         assert!(Instant::now() < give_up_at, "waited {PATIENCE:?} in vain for {what}");

@@ -1,4 +1,5 @@
-//! A live stream of an engine. Every message is checked: the order of events, and the chain of cursors.
+//! A live stream of an engine. Every message is checked: the order of events, and the chain of
+//! cursors.
 
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ impl StreamReader {
         self.read_until(core.engine().cursor().after).await
     }
 
-    /// The events up to `head`, in short. A bookmark at `head` ends them: no bookmark is sent before the
-    /// events that it covers.
+    /// The events up to `head`, in short. A bookmark at `head` ends them: no bookmark is sent
+    /// before the events that it covers.
     pub(crate) async fn read_until(&mut self, head: Revision) -> Vec<(u64, String)> {
         self.read(|step| matches!(step, StreamMessage::Bookmark { cursor } if cursor.after >= head))
             .await
@@ -54,9 +55,9 @@ impl StreamReader {
         let mut events_read: Vec<(u64, String)> = Vec::new();
         loop {
             let step = within("the next message", self.stream.next()).await;
-            let step = step.expect("the log is read").expect("the stream goes on");
+            let step = step.expect("the log is read").expect("the stream continues");
             if let StreamMessage::Batch { prev, cursor, events } = &step {
-                assert_eq!(self.sent, Some(*prev), "the chain of cursors has a hole");
+                assert_eq!(self.sent, Some(*prev), "the chain of cursors has a gap");
                 assert_eq!(cursor.after, events.last().expect("an event").revision);
                 events_read.extend(events.iter().map(|event| in_short(event)));
                 assert!(

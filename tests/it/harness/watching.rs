@@ -157,7 +157,7 @@ impl Watching {
     }
 
     async fn message(&mut self) -> Message {
-        self.next().await.expect("the stream goes on")
+        self.next().await.expect("the stream continues")
     }
 }
 
@@ -188,7 +188,7 @@ impl Seen {
     }
 
     fn check_batch(&mut self, batch: &Batch) {
-        assert_eq!(batch.prev_cursor, self.cursor, "the chain of cursors has a hole");
+        assert_eq!(batch.prev_cursor, self.cursor, "the chain of cursors has a gap");
         assert!(!batch.events.is_empty(), "an empty batch");
         for event in &batch.events {
             assert!(event.revision > self.revision, "revisions must rise: {event:?}");

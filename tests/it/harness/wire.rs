@@ -152,7 +152,7 @@ impl Wire {
         assert!(refusal(response.status(), response.headers()).is_none(), "{response:?}");
         let mut body = response.into_body();
         let first = within("the first message", body.data()).await;
-        first.expect("a stream begins with a message").expect("the stream goes on");
+        first.expect("a stream begins with a message").expect("the stream continues");
     }
 
     /// Sends a request, and does not read the body of the response.
@@ -174,7 +174,7 @@ impl Wire {
         let mut body = self.leave_unread(path, message).await.into_body();
         let mut content = BytesMut::new();
         while let Some(part) = within("more of the stream", body.data()).await {
-            content.extend_from_slice(&part.expect("the stream goes on"));
+            content.extend_from_slice(&part.expect("the stream continues"));
         }
         let trailers = within("the end of the stream", body.trailers()).await;
         let trailers = trailers.expect("the stream ends").unwrap_or_default();

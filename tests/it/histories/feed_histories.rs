@@ -96,7 +96,7 @@ impl History {
         }
     }
 
-    /// A live stream of each kind for everybody.
+    /// A live stream of each kind for every user.
     fn readers(&self) -> Vec<Unbroken> {
         let kinds = [
             Watched::Feed { all_replies: false },
@@ -203,8 +203,8 @@ impl History {
         (after + 1..=self.oracle.head()).filter_map(expected).collect()
     }
 
-    /// The event that `viewer`'s stream of notifications delivers for the change at `at`, in short, if
-    /// it reads that change now.
+    /// The event that `viewer`'s stream of notifications delivers for the change at `at`, in short,
+    /// if it reads that change now.
     fn notification_event(&self, viewer: &str, at: u64) -> Option<String> {
         match self.oracle.change(at) {
             Change::Block { blocker, blocked, .. } if blocker.as_str() == viewer => {

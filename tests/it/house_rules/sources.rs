@@ -134,14 +134,14 @@ fn problems(path: &str, source: &str) -> Vec<String> {
         let upward = imports(&code).into_iter().filter(|import| !may_import(layer, import));
         problems.extend(upward.map(|import| format!("{path} imports crate::{import}")));
     }
-    for (name, places) in OUTSIDERS {
-        let is_allowed = places.iter().any(|place| path.starts_with(place));
+    for (name, paths) in OUTSIDERS {
+        let is_allowed = paths.iter().any(|allowed| path.starts_with(allowed));
         if !is_allowed && names_crate(&code, name) {
             problems.push(format!("{path} names {name}"));
         }
     }
-    let (generated, places) = GENERATED;
-    if code.contains(generated) && !places.iter().any(|place| path.starts_with(place)) {
+    let (generated, paths) = GENERATED;
+    if code.contains(generated) && !paths.iter().any(|allowed| path.starts_with(allowed)) {
         problems.push(format!("{path} names {generated}"));
     }
     problems
@@ -166,7 +166,7 @@ fn imports(code: &str) -> Vec<&str> {
     imports
 }
 
-/// The parts of a brace group, without what is nested in them.
+/// The parts of a brace group, without nested groups.
 fn top_level(group: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut depth, mut start) = (0, 0);

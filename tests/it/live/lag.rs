@@ -1,5 +1,5 @@
-//! A blocked worker: calls on other workers are answered, and its own streams miss no event once it runs
-//! again.
+//! A blocked worker: calls on other workers are answered, and its own streams miss no event once it
+//! runs again.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ const BATCHES_MAX: usize = 2;
 /// Far more rounds than that, each of several batches.
 const ROUNDS: usize = 40;
 
-/// While a worker is blocked, calls on the other are answered. Afterwards its streams deliver every event
-/// once and in order: posts, follows, unfollows, mutes, unmutes and notifications.
+/// While a worker is blocked, calls on the other are answered. Afterwards its streams deliver every
+/// event once and in order: posts, follows, unfollows, mutes, unmutes and notifications.
 #[tokio::test]
 async fn a_blocked_worker_blocks_no_other_and_its_streams_miss_no_event() {
     let workers = TwoWorkers::start().await;
@@ -58,8 +58,8 @@ async fn a_blocked_worker_blocks_no_other_and_its_streams_miss_no_event() {
     resume.send(()).unwrap();
     let resumed = feed.until_quiet(&workers).await;
 
-    // All but the posts of "other" are the events of the unbroken stream. Those posts may be missing, as
-    // "other" was unfollowed and muted again before they were read.
+    // All but the posts of "other" are the events of the unbroken stream. Those posts may be
+    // missing, as "other" was unfollowed and muted again before they were read.
     expected.extend(resumed);
     let may_be_missing = |(_, what): &(u64, String)| what.starts_with("other: ");
     let certain = |events: &[(u64, String)]| {
@@ -196,9 +196,9 @@ impl TwoWorkers {
             ..Limits::default()
         };
         change(&mut limits);
-        let vital = CriticalThreads::new();
-        let engine = Engine::open(Arc::new(log), &limits, Clock::system(), &vital).unwrap();
-        let threads = Workers::start(2, &vital).unwrap();
+        let critical = CriticalThreads::new();
+        let engine = Engine::open(Arc::new(log), &limits, Clock::system(), &critical).unwrap();
+        let threads = Workers::start(2, &critical).unwrap();
         for (shard, mailbox) in (1..).zip(engine.mailboxes()) {
             threads.spawn_on(shard, move || mailbox.run()).await;
         }
@@ -298,9 +298,9 @@ impl TwoWorkers {
 impl Messages {
     async fn next(&mut self) -> StreamMessage {
         let step =
-            within("the next message", self.received.recv()).await.expect("the stream goes on");
+            within("the next message", self.received.recv()).await.expect("the stream continues");
         if let StreamMessage::Batch { prev, events, .. } = &step {
-            assert!(self.at.is_none_or(|at| at == *prev), "the chain of cursors has a hole");
+            assert!(self.at.is_none_or(|at| at == *prev), "the chain of cursors has a gap");
             self.events.extend(events.iter().map(|event| in_short(event)));
         }
         let (StreamMessage::Opened { cursor, .. }
@@ -316,7 +316,8 @@ impl Messages {
         step
     }
 
-    /// The events up to now. The stream has delivered them once its cursor is at the head of the log.
+    /// The events up to now. The stream has delivered them once its cursor is at the head of the
+    /// log.
     async fn until_quiet(&mut self, workers: &TwoWorkers) -> Vec<(u64, String)> {
         let head = workers.engine.cursor().after;
         while self.at.is_none_or(|at| at.after < head) {

@@ -24,7 +24,7 @@ async fn a_post_during_the_snapshot_continues_the_chain() {
 
 /// The same if changes of other users have moved the log meanwhile.
 #[tokio::test]
-async fn a_refill_that_finds_nothing_leaves_no_hole() {
+async fn a_read_without_events_leaves_no_gap() {
     let core = Core::limited(|limits| limits.channel_events_max = 2);
     let start = core.publish("alice", "before").await.cursor;
     core.publish("alice", "one").await;
@@ -89,7 +89,7 @@ impl Chain {
     fn take(&mut self, step: StreamMessage) -> &StreamMessage {
         let cursor = match &step {
             StreamMessage::Batch { prev, cursor, .. } => {
-                assert_eq!(Some(*prev), self.sent, "the chain of cursors has a hole");
+                assert_eq!(Some(*prev), self.sent, "the chain of cursors has a gap");
                 *cursor
             }
             StreamMessage::Opened { cursor, .. }

@@ -55,7 +55,7 @@ async fn follows_and_unfollows_take_effect_at_once() {
 
 /// All devices of a user get the same events, whichever of them made the change.
 #[tokio::test]
-async fn all_devices_see_the_same() {
+async fn all_devices_get_the_same_events() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let mut devices = [alice.watches().await, alice.watches().await, alice.watches().await];
@@ -93,7 +93,7 @@ async fn a_device_that_disconnects_does_not_affect_others() {
 
 /// A page and the stream after its cursor join without a gap or a duplicate.
 #[tokio::test]
-async fn a_stream_continues_a_page_at_the_seam() {
+async fn a_stream_continues_a_page() {
     let server = TestServer::start().await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.follows("bob").await;
@@ -226,7 +226,7 @@ async fn a_delivered_post_can_be_read() {
             if newest == "bob: post 50" {
                 return;
             }
-            assert!(number < 50, "the last post did not come");
+            assert!(number < 50, "the last post was not delivered");
         }
     };
     tokio::join!(posting, reading);
@@ -235,7 +235,7 @@ async fn a_delivered_post_can_be_read() {
 /// A stream that is opened while posts are published gets every one: none is lost between the log
 /// and the channel.
 #[tokio::test]
-async fn a_stream_opened_amid_posts_misses_none() {
+async fn a_stream_opened_while_posts_arrive_misses_none() {
     let server = TestServer::limited(|limits| limits.channel_events_max = 2).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.follows("bob").await;

@@ -46,7 +46,7 @@ async fn batches_of_small_posts_stay_small() {
 /// Without events there are bookmarks. They advance with changes of other users, and a stream
 /// resumes from one without a loss.
 #[tokio::test]
-async fn bookmarks_advance_in_silence() {
+async fn bookmarks_advance_without_events() {
     let server = TestServer::limited(quick_heartbeats).await;
     let alice = server.user("alice");
     let mut watch = alice.watches_as(every(20)).await;
@@ -64,7 +64,7 @@ async fn bookmarks_advance_in_silence() {
 
 /// A bookmark is never ahead of unsent posts: posts are delivered after each of them.
 #[tokio::test]
-async fn posts_and_bookmarks_take_turns() {
+async fn a_bookmark_is_never_ahead_of_unsent_posts() {
     let server = TestServer::limited(quick_heartbeats).await;
     let alice = server.user("alice");
     let mut watch = alice.watches_as(every(20)).await;

@@ -252,14 +252,14 @@ fn facets_are_bounded() {
     assert!(facets.bytes() <= bounds::FACETS_BYTES_MAX);
 
     // Each sign could begin a name that ends at any of a hundred positions.
-    let looks = Cell::new(0);
+    let lookups = Cell::new(0);
     let many = post(&"@a.".repeat(100));
     let is_user = |_: &UserId| {
-        looks.set(looks.get() + 1);
+        lookups.set(lookups.get() + 1);
         false
     };
     assert_eq!(Facets::scan(&many, is_user).all(), []);
-    assert_eq!(looks.get(), 12 * bounds::FACETS_MAX);
+    assert_eq!(lookups.get(), 12 * bounds::FACETS_MAX);
 
     let longest = "x".repeat(bounds::USER_ID_BYTES_MAX);
     let is_user = |_: &UserId| true;

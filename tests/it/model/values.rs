@@ -18,7 +18,7 @@ fn a_post_id_is_parsed_only_in_its_own_form() {
 
 /// Attachments are URIs with a scheme, media types have two parts, and both are bounded.
 #[test]
-fn attachments_have_rules() {
+fn attachments_follow_their_rules() {
     let long = |bytes: usize| format!("https://{}", "x".repeat(bytes - 8));
     for (uri, media_type, alt) in [
         ("https://example.org/1.png", "image/png", "A bird."),
@@ -51,7 +51,7 @@ fn attachments_have_rules() {
 
 /// Language tags are well-formed by BCP 47, and have one form each.
 #[test]
-fn langs_are_tags() {
+fn language_tags_follow_bcp_47() {
     for tag in
         ["en", "pt-BR", "zh-Hant-TW", "x-whimbrel", "de-CH-1996", "i-klingon", "tlh", "es-419"]
     {

@@ -1,6 +1,6 @@
 //! Home feeds by definition, and the events that a live feed delivers.
 
-use whimbrel::model::{Change, PostRef, Relation, UserId};
+use whimbrel::model::{Change, PostRef, Relation, RelationKind, UserId};
 
 use super::history::{Oracle, Post, block};
 use crate::harness::core::user;
@@ -77,8 +77,8 @@ impl Oracle {
         repost.or_else(|| self.posts.get(&at).map(|post| entry(&post.author, at, false)))
     }
 
-    /// Whether the rules admit `entry` to the feed of `viewer`, retracted or not, and apart from the
-    /// rule for reposts.
+    /// Whether the rules admit `entry` to the feed of `viewer`, retracted or not. The rule for
+    /// reposts is not applied.
     fn admits(&self, viewer: &str, entry: &Entry, options: Options, viewpoint: Viewpoint) -> bool {
         let Post { author, content } = &self.posts[&entry.post];
         let sees = |other: &str| other == viewer || !self.is_hidden(viewer, other, viewpoint);
@@ -108,8 +108,8 @@ impl Oracle {
         !self.is_retracted(entry.at, viewpoint) && !self.is_retracted(entry.post, viewpoint)
     }
 
-    /// Whether the feed of `viewer` shows `entry`: the rules admit it, and it reposts none of the 40
-    /// admitted entries before it. Retracted entries count among the 40, but hide no repost.
+    /// Whether the feed of `viewer` shows `entry`: the rules admit it, and it reposts none of the
+    /// 40 admitted entries before it. Retracted entries count among the 40, but hide no repost.
     pub(crate) fn shows(
         &self,
         viewer: &str,
@@ -131,8 +131,8 @@ impl Oracle {
         newest_first.filter(|entry| self.shows(viewer, entry, options, viewpoint)).collect()
     }
 
-    /// The event that a stream of `viewer`'s feed delivers for the change at `at`, in short, if it reads
-    /// that change when the log ends at `now`.
+    /// The event that a stream of `viewer`'s feed delivers for the change at `at`, in short, if it
+    /// reads that change when the log ends at `now`.
     pub(crate) fn delivered(
         &self,
         viewer: &str,
@@ -169,9 +169,11 @@ impl Oracle {
                 has_in_feed(user.as_str()).then(|| format!("{user} unreposted {}", post.id))
             }
             Change::Delete { post, .. } => {
-                let is_repost_of = |relation: &&Relation| matches!(relation, Relation::Repost(_, id) if *id == post.id);
-                let reposts = self.relations.keys().filter(is_repost_of);
-                let mut reposts = reposts.filter(|relation| self.since(relation, at).is_some());
+                let mut reposts = self.relations.keys().filter(|relation| {
+                    relation.kind() == RelationKind::Repost
+                        && relation.post() == Some(post.id)
+                        && self.since(relation, at).is_some()
+                });
                 (has_in_feed(post.author.as_str())
                     || reposts.any(|repost| has_in_feed(repost.user().as_str())))
                 .then(|| format!("deleted {}", post.id))
@@ -203,8 +205,8 @@ impl Oracle {
         }
     }
 
-    /// The changes after `at` that can alter the event of the change at `at`: those of `viewer`'s own
-    /// follows, blocks and mutes, and those that retract the post or repost.
+    /// The changes after `at` that can alter the event of the change at `at`: those of `viewer`'s
+    /// own follows, blocks and mutes, and those that retract the post or repost.
     pub(crate) fn later_influences(&self, viewer: &str, at: u64) -> Vec<u64> {
         let is_viewer = |user: &UserId| user.as_str() == viewer;
         let matters = |later: &u64| match self.change(*later) {

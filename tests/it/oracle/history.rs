@@ -16,7 +16,8 @@ pub(crate) struct Oracle {
     changes: Vec<Change>,
     pub(super) relations: BTreeMap<Relation, Vec<Period>>,
     pub(super) posts: BTreeMap<u64, Post>,
-    /// The revisions of deleted posts and of undone reposts, each with the revision that retracted it.
+    /// The revisions of deleted posts and of undone reposts, each with the revision that retracted
+    /// it.
     retracted: BTreeMap<u64, u64>,
     /// The reposts by their revisions: the user, and the revision of the post.
     pub(super) reposts: BTreeMap<u64, (String, u64)>,

@@ -56,8 +56,8 @@ impl Oracle {
         })
     }
 
-    /// The users that `pick` takes from the relations that hold now, newest first; without those that a
-    /// block hides from `viewer`.
+    /// The users that `pick` takes from the relations that hold now, newest first; without those
+    /// that a block hides from `viewer`.
     fn users(&self, viewer: Option<&str>, pick: impl Fn(&Relation) -> Option<&UserId>) -> Users {
         let now = self.head();
         let users = self.relations.keys().filter_map(|it| Some((pick(it)?, self.since(it, now)?)));
@@ -101,7 +101,8 @@ impl Oracle {
             && !self.blocked_either_way(viewer, self.author(post), self.head())
     }
 
-    /// The posts of `author` as `viewer` sees them, newest first; with replies and reposts if wanted.
+    /// The posts of `author` as `viewer` sees them, newest first; with replies and reposts if
+    /// wanted.
     pub(crate) fn posts_of(
         &self,
         viewer: &str,
@@ -119,7 +120,8 @@ impl Oracle {
             .collect()
     }
 
-    /// The number of likes of `author`'s existing posts, by users whom no block hides from `viewer`.
+    /// The number of likes of `author`'s existing posts, by users whom no block hides from
+    /// `viewer`.
     pub(crate) fn likes_received(&self, viewer: &str, author: &str) -> usize {
         let posts = self.posts().into_iter();
         let posts =

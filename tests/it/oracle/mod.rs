@@ -1,5 +1,5 @@
-//! The expected results: feeds, lists and counts computed from the changes by definition, and changes
-//! drawn at random.
+//! The expected results: feeds, lists and counts computed from the changes by definition, and
+//! changes drawn at random.
 //!
 //! Slow and obvious on purpose. It shares no code with the server but plain values.
 

@@ -22,13 +22,13 @@ async fn a_silent_connection_is_closed() {
     let server =
         TestServer::limited(|limits| limits.preface_time_max = Duration::from_millis(50)).await;
     let good = Wire::connect(server.address()).await;
-    good.call(PUBLISH, &[], frame(&publish("before"))).await.expect("it is taken");
-    for said in [&b""[..], &PREFACE[..1], &PREFACE[..PREFACE.len() - 1]] {
+    good.call(PUBLISH, &[], frame(&publish("before"))).await.expect("the call succeeds");
+    for sent in [&b""[..], &PREFACE[..1], &PREFACE[..PREFACE.len() - 1]] {
         let mut silent = TcpStream::connect(server.address()).await.unwrap();
-        silent.write_all(said).await.unwrap();
+        silent.write_all(sent).await.unwrap();
         closed(silent).await;
     }
-    good.call(PUBLISH, &[], frame(&publish("after"))).await.expect("it is taken");
+    good.call(PUBLISH, &[], frame(&publish("after"))).await.expect("the call succeeds");
 }
 
 /// An unknown protocol is closed at once.
@@ -36,9 +36,9 @@ async fn a_silent_connection_is_closed() {
 async fn another_protocol_is_closed_at_once() {
     let server =
         TestServer::limited(|limits| limits.preface_time_max = Duration::from_secs(3_600)).await;
-    for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01", b"PRI * HTTP/1.1"] {
+    for sent in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01", b"PRI * HTTP/1.1"] {
         let mut other = TcpStream::connect(server.address()).await.unwrap();
-        other.write_all(said).await.unwrap();
+        other.write_all(sent).await.unwrap();
         closed(other).await;
     }
 }
@@ -64,13 +64,13 @@ async fn a_preface_may_arrive_in_pieces() {
 #[tokio::test]
 async fn connections_of_one_address_are_limited() {
     let server = TestServer::limited(|limits| limits.connections_per_address_max = 2).await;
-    let first = calls_from(1, server.address()).await.expect("there is room");
-    let second = calls_from(1, server.address()).await.expect("there is room");
+    let first = calls_from(1, server.address()).await.expect("there is a free slot");
+    let second = calls_from(1, server.address()).await.expect("there is a free slot");
     assert!(calls_from(1, server.address()).await.is_none(), "a third was accepted");
     let other = calls_from(2, server.address()).await.expect("another address has room");
 
     drop(first);
-    eventually("the place to be free", async || calls_from(1, server.address()).await).await;
+    eventually("the slot to be free", async || calls_from(1, server.address()).await).await;
     still_works(&second).await;
     still_works(&other).await;
 }
@@ -79,12 +79,12 @@ async fn connections_of_one_address_are_limited() {
 #[tokio::test]
 async fn connections_of_the_server_are_limited() {
     let server = TestServer::limited(|limits| limits.connections_max = 2).await;
-    let first = calls_from(1, server.address()).await.expect("there is room");
-    let second = calls_from(2, server.address()).await.expect("there is room");
+    let first = calls_from(1, server.address()).await.expect("there is a free slot");
+    let second = calls_from(2, server.address()).await.expect("there is a free slot");
     assert!(calls_from(3, server.address()).await.is_none(), "a third was accepted");
 
     drop(first);
-    eventually("the place to be free", async || calls_from(3, server.address()).await).await;
+    eventually("the slot to be free", async || calls_from(3, server.address()).await).await;
     still_works(&second).await;
 }
 
@@ -109,9 +109,9 @@ async fn a_server_without_free_descriptors_waits() {
     let fresh = within("a connection", Client::connect(&address)).await.unwrap();
     within("an answer", fresh.check_health()).await.unwrap();
 
-    let (code, said) = server.terminated().await;
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("cannot accept a connection"), "{said}");
+    let (code, output) = server.terminated().await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("cannot accept a connection"), "{output}");
 }
 
 /// A flood of refusals makes one or two lines in the log.
@@ -126,10 +126,10 @@ async fn refusals_do_not_flood_the_log() {
     }
     inside.check_health().await.expect("a connected client is served");
 
-    let (code, said) = server.terminated().await;
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("refused a connection from 127.0.0.1"), "{said}");
-    assert!(said.lines().count() < 20, "{said}");
+    let (code, output) = server.terminated().await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("refused a connection from 127.0.0.1"), "{output}");
+    assert!(output.lines().count() < 20, "{output}");
 }
 
 /// A connection from 127.0.0.`host` with an answered call; `None` if it was refused.
@@ -139,17 +139,17 @@ async fn calls_from(host: u8, to: SocketAddr) -> Option<Wire> {
     let socket = within("the machine to connect", socket.connect(to)).await.unwrap();
     let wire = Wire::over(socket, to).await?;
     let answer = wire.answer(PUBLISH, &[], frame(&publish("hi"))).await.ok()?;
-    answer.expect("it is taken");
+    answer.expect("the call succeeds");
     Some(wire)
 }
 
 async fn still_works(wire: &Wire) {
-    wire.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("it is taken");
+    wire.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("the call succeeds");
 }
 
 /// Waits until the server has closed `socket`.
 async fn closed(mut socket: TcpStream) {
-    let mut said = Vec::new();
+    let mut rest = Vec::new();
     // It may be a reset, as the server has not read everything.
-    let _ = within("the server to close it", socket.read_to_end(&mut said)).await;
+    let _ = within("the server to close it", socket.read_to_end(&mut rest)).await;
 }

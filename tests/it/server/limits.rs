@@ -124,8 +124,8 @@ fn a_limit_that_cannot_work_is_named() {
         let error = limits.check().expect_err(limit.name);
         let LimitError::OutOfRange { name, value, .. } = &error else { panic!("{error}") };
         assert_eq!((*name, value.trim_end_matches("ns")), (limit.name, "0"));
-        let said = error.to_string();
-        assert!(said.contains(limit.name) && said.contains(" must be 1"), "{said}");
+        let message = error.to_string();
+        assert!(message.contains(limit.name) && message.contains(" must be 1"), "{message}");
     }
     let too_much =
         ["call_time_max", "request_id_retention", "queue_commands_max", "channel_events_max"];
@@ -178,7 +178,7 @@ fn an_engine_checks_its_limits() {
 
 /// With every limit at its minimum a server serves.
 #[tokio::test]
-async fn the_least_limits_serve() {
+async fn a_server_with_minimal_limits_serves() {
     let mut limits = Setup::new().config("".as_ref()).limits;
     for limit in all() {
         if let Some(least) = (0..limit.picks).find(|&pick| limit.allows(pick)) {
@@ -256,9 +256,9 @@ fn the_command_line_checks_the_limits() {
             .arg(&data_dir)
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains(&format!("the limit {name} is ")), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(&format!("the limit {name} is ")), "{stderr}");
         assert!(output.stdout.is_empty() && !data_dir.exists());
     }
 }

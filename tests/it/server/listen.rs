@@ -78,7 +78,7 @@ fn every_bad_form_has_an_example_of_a_good_one() {
 /// A name stands for all its addresses. The check for loopback applies to the addresses, not to the
 /// name.
 #[tokio::test]
-async fn a_name_is_all_of_its_addresses() {
+async fn a_name_stands_for_all_its_addresses() {
     let addresses = resolve(&parsed("localhost:0").unwrap()).await.unwrap();
     assert!(addresses.contains(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), "{addresses:?}");
     assert!(addresses.iter().all(|address| address.ip().is_loopback()));
@@ -134,7 +134,7 @@ async fn all_addresses_are_listened_on() {
 /// An address that the machine does not have is skipped if there is another. An address in use is
 /// an error.
 #[tokio::test]
-async fn an_address_that_is_missing_is_left_out() {
+async fn a_missing_address_is_skipped() {
     let folders: [_; 3] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     let config = |listen, folder: usize| Config {
         listen,
@@ -171,16 +171,16 @@ fn the_program_accepts_names() {
         (":0", 4, "refusing to listen on 0.0.0.0:0"),
     ] {
         let Output { status, stdout, stderr } = serve(listen);
-        let said = String::from_utf8(stderr).unwrap();
-        assert_eq!(status.code(), Some(code), "{listen}: {said}");
-        assert!(said.contains(expected), "{listen}: {said}");
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(code), "{listen}: {stderr}");
+        assert!(stderr.contains(expected), "{listen}: {stderr}");
         assert!(stdout.is_empty() && !data_dir.exists());
     }
     // It began to listen, and then a port was in use.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let Output { status, stderr, .. } =
         serve(&format!("localhost:{}", other.local_addr().unwrap().port()));
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(4), "{said}");
-    assert!(said.contains("cannot listen on 127.0.0.1:"), "{said}");
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("cannot listen on 127.0.0.1:"), "{stderr}");
 }

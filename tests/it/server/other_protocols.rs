@@ -60,7 +60,7 @@ async fn http_1_gets_a_response_about_grpc() {
     }
     let answer = exchange(address, &[b"HEAD / HTTP/1.1\r\n\r\n"]).await;
     assert!(answer.ends_with(b"\r\n\r\n"), "a HEAD has no body");
-    server.user("bob").publishes("others are served").await;
+    server.user("bob").publishes("other connections are served").await;
 }
 
 /// A TLS client gets a fatal TLS alert.
@@ -119,7 +119,7 @@ async fn a_client_that_does_not_close_is_disconnected() {
     let mut answer = Vec::new();
     within("the answer", lingering.read_to_end(&mut answer)).await.unwrap();
     // Its slot is free again, although the client has not closed.
-    eventually("the place to be free", async || {
+    eventually("the slot to be free", async || {
         let socket = TcpStream::connect(server.address()).await.unwrap();
         let wire = Wire::over(socket, server.address()).await?;
         wire.answer(PUBLISH, &[], frame(&publish("hi"))).await.ok()?.ok()

@@ -76,10 +76,10 @@ impl ServerProcess {
         let mut first_line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
         if first_line.is_empty() {
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            let mut output = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
             child.wait().unwrap();
-            return Err(said);
+            return Err(output);
         }
         Ok(Self { address: listening_on(&first_line), child })
     }
@@ -120,9 +120,9 @@ impl ServerProcess {
 
     /// Waits until it ends by itself. Returns its exit code and output.
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
+        let mut output = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
+        (self.child.wait().unwrap().code(), output)
     }
 
     /// Kills it with SIGKILL, at any moment.
@@ -163,8 +163,8 @@ pub(crate) fn kill_while_starting(data_dir: &Path, after: std::time::Duration) {
 
 /// The address in the first line that a server prints.
 fn listening_on(first_line: &str) -> SocketAddr {
-    let said: serde_json::Value = serde_json::from_str(first_line).unwrap();
-    said["serving"]["listen"].as_str().unwrap().parse().unwrap()
+    let output: serde_json::Value = serde_json::from_str(first_line).unwrap();
+    output["serving"]["listen"].as_str().unwrap().parse().unwrap()
 }
 
 fn spawn(data_dir: &Path) -> Child {

@@ -85,7 +85,7 @@ async fn a_blocked_worker_delays_no_other() {
     drop(resume);
     let (report, reported) = oneshot::channel();
     workers.spawn_on(1, || async { report.send(()).unwrap() }).await;
-    within("the worker to go on", reported).await.unwrap();
+    within("the worker to continue", reported).await.unwrap();
     assert!(!workers.try_spawn_on(3, || async {}), "there is no such worker");
     workers.stop().await;
 }

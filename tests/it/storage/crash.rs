@@ -89,9 +89,9 @@ fn a_failing_disk_ends_the_program() {
             }
         }
     });
-    let (code, said) = server.ended();
-    assert_eq!(code, Some(5), "{said}");
-    assert!(said.contains("log.redb"), "the message names the file: {said}");
+    let (code, output) = server.ended();
+    assert_eq!(code, Some(5), "{output}");
+    assert!(output.contains("log.redb"), "the message names the file: {output}");
 
     let found = {
         let log = LocalLog::open(folder.path(), OPTIONS).unwrap();

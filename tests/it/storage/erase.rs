@@ -114,7 +114,7 @@ async fn posts_are_erased_together_once_an_interval() {
     let delete = async |text: &str| {
         let published = engine.publish(user("alice"), post(text), None).await.unwrap();
         let deleted = engine.delete(user("alice"), published.post.id()).await.unwrap();
-        within("a look", noted.looked(deleted.revision)).await;
+        within("a read of the deletion", noted.looked(deleted.revision)).await;
         published.post.revision
     };
     // A look at the second deletion implies a decision about the first.
@@ -142,7 +142,7 @@ async fn a_postponed_compaction_is_tried_again() {
     let one = engine.publish(user("alice"), post("one"), None).await.unwrap().post;
     engine.set(Relation::Repost(user("bob"), one.id()), true).await.unwrap();
     let taken_back = engine.set(Relation::Repost(user("bob"), one.id()), false).await.unwrap();
-    within("a look", noted.looked(taken_back.revision)).await;
+    within("a read of the deletion", noted.looked(taken_back.revision)).await;
     noted.postponed.store(3, Ordering::SeqCst);
     let deletion = engine.delete(user("alice"), one.id()).await.unwrap();
     erased_until(&*log, deletion.revision).await;
@@ -356,7 +356,7 @@ impl Noted {
     /// Waits until the compactor has read the deletion at `revision`.
     async fn looked(&self, revision: Revision) {
         let looked = async || self.read.lock().unwrap().contains(&revision).then_some(());
-        eventually("a look", looked).await;
+        eventually("a read of the deletion", looked).await;
     }
 }
 

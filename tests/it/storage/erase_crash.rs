@@ -133,7 +133,7 @@ async fn a_killed_compaction_is_repeated_after_a_start() {
     }
 
     let server = ServerProcess::start_compacting(folder.path());
-    eventually("the copy to be in place", async || (inode() != old).then_some(())).await;
+    eventually("the copy to replace the log", async || (inode() != old).then_some(())).await;
     assert_eq!(server.terminate(), Some(0));
     let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
     let is_deleted = |number: u64| (number + 2).is_multiple_of(5);

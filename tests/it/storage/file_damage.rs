@@ -170,37 +170,26 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
     let mut reads = Vec::new();
     let start = Cursor::after(engine.cursor().log, Revision::ZERO);
     for name in (0..USERS).map(name) {
-        let feed = async |place| {
+        let feed = async |position| {
             let user = name.clone();
-            let query = HomeFeed {
-                user,
-                items_max: 50,
-                position: place,
-                with_own: true,
-                all_replies: false,
-            };
+            let query =
+                HomeFeed { user, items_max: 50, position, with_own: true, all_replies: false };
             engine.ask(query).await
         };
         reads.push((format!("the feed of {name}"), pages(feed).await));
-        let authored = async |place| {
+        let authored = async |position| {
             let (viewer, author) = (name.clone(), name.clone());
             let (with_replies, with_reposts) = (true, true);
             let items_max = 50;
-            let query = AuthorFeed {
-                viewer,
-                author,
-                items_max,
-                position: place,
-                with_replies,
-                with_reposts,
-            };
+            let query =
+                AuthorFeed { viewer, author, items_max, position, with_replies, with_reposts };
             engine.ask(query).await
         };
         reads.push((format!("the posts of {name}"), pages(authored).await));
         let mut unseen = 0;
-        let notified = async |place| {
+        let notified = async |position| {
             let page = engine
-                .ask(ListNotifications { user: name.clone(), items_max: 50, position: place })
+                .ask(ListNotifications { user: name.clone(), items_max: 50, position })
                 .await?;
             unseen = page.unseen;
             Ok::<_, whimbrel::query::Error>(page.page)
@@ -209,14 +198,9 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
         let notified = notified.map(|notified| format!("{unseen} of {notified}"));
         reads.push((format!("the notifications of {name}"), notified));
         let list = UserList::Followers(name.clone());
-        let followers = async |place| {
+        let followers = async |position| {
             engine
-                .ask(ListUsers {
-                    viewer: name.clone(),
-                    list: list.clone(),
-                    items_max: 5,
-                    position: place,
-                })
+                .ask(ListUsers { viewer: name.clone(), list: list.clone(), items_max: 5, position })
                 .await
         };
         reads.push((format!("the followers of {name}"), pages(followers).await));
@@ -230,24 +214,24 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
     }
     for at in (1..EVENTS as u64).step_by(61) {
         let (viewer, id) = (name(0), PostId::from_revision(Revision::new(at)));
-        let likes = async |place| {
+        let likes = async |position| {
             engine
                 .ask(ListUsers {
                     viewer: viewer.clone(),
                     list: UserList::Likes(id),
                     items_max: 5,
-                    position: place,
+                    position,
                 })
                 .await
         };
         reads.push((format!("the likes of {at}"), pages(likes).await));
-        let answers = async |place| {
+        let answers = async |position| {
             engine
                 .ask(ListPosts {
                     viewer: viewer.clone(),
                     list: PostList::Replies(id),
                     items_max: 5,
-                    position: place,
+                    position,
                 })
                 .await
         };
@@ -270,16 +254,16 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
 async fn pages<T: std::fmt::Debug>(
     mut page: impl AsyncFnMut(Option<PagePosition>) -> Result<Page<T>, whimbrel::query::Error>,
 ) -> Result<String, String> {
-    let (mut place, mut words) = (None, String::new());
+    let (mut position, mut words) = (None, String::new());
     loop {
-        let page = match page(place).await {
+        let page = match page(position).await {
             // "Not found" is a result.
             Err(whimbrel::query::Error::PostNotFound { .. }) => return Ok("none".to_owned()),
             page => page.map_err(|error| error.to_string())?,
         };
         write!(words, "{:?}", page.items).unwrap();
-        place = page.next;
-        if place.is_none() {
+        position = page.next;
+        if position.is_none() {
             return Ok(words);
         }
     }

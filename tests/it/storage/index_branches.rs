@@ -15,7 +15,7 @@ use crate::storage::local_log::OPTIONS;
 
 const USERS: u32 = 6;
 const MARKS: u64 = 6_000;
-const PLACES: u64 = 4_000;
+const RECORDS: u64 = 4_000;
 const DAMAGES: u64 = 40;
 const PAGE_BYTES: usize = 4_096;
 /// The first byte of a branch page in redb's format.
@@ -39,13 +39,13 @@ fn a_read_through_a_damaged_branch_is_refused() {
 
 /// One byte of any page.
 #[test]
-fn a_row_that_was_not_written_is_refused() {
+fn an_altered_row_is_refused() {
     check(|file, random| spoil(file, written(file), random));
 }
 
 /// An older version of a page over the newer one.
 #[test]
-fn a_page_in_the_place_of_another_is_refused() {
+fn an_outdated_page_is_refused() {
     check(|file, random| {
         let pages = written(file);
         let mut any = || pages[random.usize(..pages.len())];
@@ -61,7 +61,7 @@ fn check(damage: impl Fn(&[u8], &mut fastrand::Rng) -> Vec<u8>) {
     let whole = disk.bytes();
     let index = open(&log, &whole);
     let reads = written_rows.reads(&index.index.snapshot().unwrap());
-    assert_eq!(reads, (reads.0, 0), "nothing is refused");
+    assert_eq!(reads, (reads.0, 0), "no read is refused");
 
     let mut refused = 0;
     for seed in 0..DAMAGES {
@@ -74,7 +74,7 @@ fn check(damage: impl Fn(&[u8], &mut fastrand::Rng) -> Vec<u8>) {
             refused += written_rows.reads(&snapshot).1;
         }
     }
-    assert!(refused > 0, "no damage was met");
+    assert!(refused > 0, "no read met the damage");
 }
 
 fn spoil(file: &[u8], pages: Vec<usize>, random: &mut fastrand::Rng) -> Vec<u8> {
@@ -107,21 +107,16 @@ impl WrittenRows {
             let read = snapshot.newest_before(TimelineKind::Posts, user, Mark::LAST, usize::MAX);
             right_or_refused(read, &all, &mut outcomes);
         }
-        for place in (0..PLACES).step_by(53) {
-            let expected = self.records.get(&place).copied();
-            let read = snapshot.record((1, 7, place), Residency::OnDisk);
+        for key in (0..RECORDS).step_by(53) {
+            let expected = self.records.get(&key).copied();
+            let read = snapshot.record((1, 7, key), Residency::OnDisk);
             right_or_refused(read, &expected, &mut outcomes);
-            let older: Vec<_> = self
-                .records
-                .range(..place)
-                .rev()
-                .take(3)
-                .map(|(&at, &value)| (at, value))
-                .collect();
-            right_or_refused(snapshot.records_before((1, 7), place, 3), &older, &mut outcomes);
-            let newer = self.records.range(place + 1..).take(3);
+            let older: Vec<_> =
+                self.records.range(..key).rev().take(3).map(|(&at, &value)| (at, value)).collect();
+            right_or_refused(snapshot.records_before((1, 7), key, 3), &older, &mut outcomes);
+            let newer = self.records.range(key + 1..).take(3);
             let newer: Vec<_> = newer.map(|(&at, &value)| (at, value)).collect();
-            right_or_refused(snapshot.records_after((1, 7), place, 3), &newer, &mut outcomes);
+            right_or_refused(snapshot.records_after((1, 7), key, 3), &newer, &mut outcomes);
         }
         outcomes
     }
@@ -166,11 +161,11 @@ fn write() -> (LocalLog, Disk, WrittenRows) {
                 written_rows.marks.entry(user).or_default().insert(mark);
             }
         }
-        for place in 1..PLACES {
+        for key in 1..RECORDS {
             if random.u8(..3) == 0 {
                 let value = random.u128(..);
-                rows.put_record((1, 7, place), Some(value), Residency::OnDisk);
-                written_rows.records.insert(place, value);
+                rows.put_record((1, 7, key), Some(value), Residency::OnDisk);
+                written_rows.records.insert(key, value);
             }
         }
         let last = log.read(log.head().previous(), 1).unwrap().remove(0);

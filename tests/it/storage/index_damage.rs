@@ -1,5 +1,5 @@
-//! A damaged index, with the built program: in the end it starts, and every read is what the log
-//! says.
+//! A damaged index, with the built program: in the end it starts, and every read agrees with the
+//! log.
 
 use tonic::{Code, Status};
 use whimbrel::api::v1::{FollowRequest, NewsFeedRequest, PublishRequest};
@@ -42,7 +42,10 @@ fn a_damaged_index_is_rebuilt() {
             let server = ServerProcess::try_start(folder.path())?;
             runtime().block_on(read_feeds(&server)).ok()
         });
-        assert!(read.expect("the index is given up") == expected, "attempt {attempt}");
+        assert!(
+            read.expect("the server starts without the index") == expected,
+            "attempt {attempt}"
+        );
     }
 }
 

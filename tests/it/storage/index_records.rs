@@ -13,7 +13,7 @@ use crate::storage::local_log::OPTIONS;
 
 const TABLES: u8 = 2;
 const SUBJECTS: u64 = 5;
-const PLACES: u64 = 2_000;
+const ROWS: u64 = 2_000;
 /// The number of transactions that add and remove rows.
 const WRITES: u64 = 40;
 
@@ -29,9 +29,9 @@ fn a_damaged_row_is_refused() {
     let keys: Vec<_> = rows.keys().copied().collect();
     for attempt in 0..60 {
         let key = keys[random.usize(..keys.len())];
-        let (table, subject, place) = key;
+        let (table, subject, row_key) = key;
         let bytes = match attempt % 2 {
-            0 => [&[table][..], &subject.to_le_bytes(), &place.to_le_bytes()].concat(),
+            0 => [&[table][..], &subject.to_le_bytes(), &row_key.to_le_bytes()].concat(),
             _ => rows[&key].to_le_bytes().to_vec(),
         };
         let at = match attempt % 2 {
@@ -43,12 +43,12 @@ fn a_damaged_row_is_refused() {
         let found: Vec<_> = (0..whole.len() - bytes.len())
             .filter(|&from| whole[from..].starts_with(&bytes))
             .collect();
-        assert!(!found.is_empty(), "the row is there");
+        assert!(!found.is_empty(), "the file has the row");
         found.iter().for_each(|from| damaged[from + at] ^= 1);
         // Otherwise no row of these pages could be read.
         reseal(&mut damaged);
         let opened = open(&log, &damaged);
-        assert_eq!(opened.contents.complete_until, log.head(), "nothing is found by opening it");
+        assert_eq!(opened.contents.complete_until, log.head(), "opening it finds no damage");
         check(&opened.index.snapshot().unwrap(), &rows, Some(key));
     }
 }
@@ -59,7 +59,7 @@ fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<
         for subject in 1..=SUBJECTS {
             let expected: Vec<_> = rows
                 .range((table, subject, 0)..=(table, subject, u64::MAX))
-                .map(|(&(_, _, place), &value)| (place, value))
+                .map(|(&(_, _, row_key), &value)| (row_key, value))
                 .collect();
             let newest_first: Vec<_> = expected.iter().rev().copied().collect();
             let is_damaged = damaged.is_some_and(|(t, s, _)| (t, s) == (table, subject));
@@ -69,16 +69,16 @@ fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<
             same(snapshot.records_before(about, u64::MAX, all), &newest_first, is_damaged);
 
             // By pages, and one by one: reads that do not meet the row succeed.
-            let middle = PLACES / 2;
-            let from = expected.partition_point(|&(place, _)| place <= middle);
+            let middle = ROWS / 2;
+            let from = expected.partition_point(|&(row_key, _)| row_key <= middle);
             let page = &expected[from..expected.len().min(from + 7)];
             may_be_refused(snapshot.records_after(about, middle, 7), page, is_damaged);
-            let until = expected.partition_point(|&(place, _)| place < middle);
+            let until = expected.partition_point(|&(row_key, _)| row_key < middle);
             let page: Vec<_> =
                 expected[until.saturating_sub(7)..until].iter().rev().copied().collect();
             may_be_refused(snapshot.records_before(about, middle, 7), &page, is_damaged);
-            for place in (1..=PLACES).step_by(37) {
-                let key = (table, subject, place);
+            for row_key in (1..=ROWS).step_by(37) {
+                let key = (table, subject, row_key);
                 let record = snapshot.record(key, Residency::OnDisk);
                 may_be_refused(record, &rows.get(&key).copied(), is_damaged);
             }
@@ -132,7 +132,7 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
         for _ in 0..200 {
             let (table, subject) = (random.u8(1..=TABLES), random.u64(1..=SUBJECTS));
             // Even numbers, so that a changed bit never makes one row of another.
-            let key = (table, subject, 2 * random.u64(1..PLACES / 2));
+            let key = (table, subject, 2 * random.u64(1..ROWS / 2));
             let value = (random.u8(..3) > 0).then(|| random.u128(..));
             rows.put_record(key, value, Residency::OnDisk);
             match value {

@@ -69,7 +69,7 @@ async fn an_old_log_keeps_its_notifications() {
     let mut server = Setup::new().start_on(Arc::new(folder)).await;
     let alice = server.user("alice");
     let again = server.unchanged_by(alice.publishes_once(TEXT, "once")).await;
-    assert!(again.deduplicated, "what was found in the text is not asked for");
+    assert!(again.deduplicated, "found facets are not part of a request");
     assert_eq!(again.post.unwrap().facets, []);
     alice.publishes("@later, @nobody").await;
     for restarts in 0..2 {
@@ -78,10 +78,10 @@ async fn an_old_log_keeps_its_notifications() {
     }
     let copy = server.restored_copy().await;
     expect(&copy, "without an index").await;
-    expect(&server, "with one").await;
+    expect(&server, "with an index").await;
 
     let (folder, _) = (server.folder(), server.stop().await);
-    assert_eq!(format_of(folder.path()), 2, "the version before would not know the new records");
+    assert_eq!(format_of(folder.path()), 2, "the previous version does not know the new records");
 }
 
 async fn expect(server: &TestServer, when: &str) {

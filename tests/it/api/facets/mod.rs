@@ -161,7 +161,7 @@ async fn mentions_notify_the_right_users() {
 /// A mention does not make its target a user. A later user has no notifications of earlier
 /// mentions, only of later ones. A rebuilt index agrees.
 #[tokio::test]
-async fn a_mention_makes_nobody_a_user() {
+async fn a_mention_does_not_make_its_target_a_user() {
     let mut server = TestServer::start().await;
     server.user("alice").publishes("hello @ghost").await;
     let given =
@@ -179,7 +179,7 @@ async fn a_mention_makes_nobody_a_user() {
 
 /// Every read returns the facets of a post, both found and given ones.
 #[tokio::test]
-async fn facets_are_given_back_by_every_read() {
+async fn every_read_returns_facets() {
     let mut server = TestServer::start().await;
     for user in ["bob", "auth0|1"] {
         server.user(user).publishes("here I am").await;

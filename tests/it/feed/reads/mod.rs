@@ -1,5 +1,5 @@
-//! Posts, lists, counts, threads, profiles and notifications: the engine reads what the oracle expects,
-//! from memory and from the index, and after every restart.
+//! Posts, lists, counts, threads, profiles and notifications: the engine reads what the oracle
+//! expects, from memory and from the index, and after every restart.
 
 mod viewer;
 
@@ -62,8 +62,8 @@ async fn compare(seed: u64) {
     }
 }
 
-/// Many users like and unlike the same posts at once, while records move from memory to the index: each
-/// user reads their own like at once, and at the end the counts are the lengths of the lists.
+/// Many users like and unlike the same posts at once, while records move from memory to the index:
+/// each user reads their own like at once, and at the end the counts are the lengths of the lists.
 #[test]
 fn counts_are_exact_while_they_change() {
     const POSTS: usize = 40;

@@ -1,5 +1,5 @@
-//! The engine's reads, in the lines that the model has for them. All listings are read page by page to
-//! their ends.
+//! The engine's reads, in the lines that the model has for them. All listings are read page by page
+//! to their ends.
 
 use std::collections::BTreeSet;
 

@@ -110,7 +110,7 @@ enum Outcome {
         deduplicated: bool,
     },
     Refused(&'static str),
-    /// What was read, one line for each item.
+    /// The items that were read, one line each.
     Read(Vec<String>),
     Restarted,
 }
@@ -164,7 +164,9 @@ impl ReferenceStateMachine for Model {
                 },
             ),
             3 => (user(), user(), post(), 1..4_usize).prop_map(
-                |(viewer, other, post, page_size)| Transition::ReadAll { viewer, other, post, page_size },
+                |(viewer, other, post, page_size)| {
+                    Transition::ReadAll { viewer, other, post, page_size }
+                },
             ),
             1 => Just(Transition::Restart),
         ]

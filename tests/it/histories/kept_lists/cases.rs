@@ -10,10 +10,10 @@ use crate::harness::core::{Core, FEED, post, user};
 /// Enough pages for every list here.
 const ALL: Paging = Paging { pages: 9, items_max: 9 };
 
-/// Of two reposts of one post, the stream delivers the second when the first is undone, or leaves the
-/// feed with its reposter.
+/// Of two reposts of one post, the stream delivers the second when the first is undone, or leaves
+/// the feed with its reposter.
 #[tokio::test]
-async fn the_second_repost_comes_when_the_first_one_goes() {
+async fn the_second_repost_is_delivered_when_the_first_leaves() {
     for case in 0..4 {
         let core = Core::limited(|_| ());
         let engine = core.engine();
@@ -41,7 +41,7 @@ async fn the_second_repost_comes_when_the_first_one_goes() {
 
 /// A repost that the post itself hid is delivered when the author is unfollowed.
 #[tokio::test]
-async fn a_repost_comes_when_the_author_is_unfollowed() {
+async fn a_repost_is_delivered_when_the_author_is_unfollowed() {
     let core = Core::limited(|_| ());
     let engine = core.engine();
     core.follow("v", "x").await;

@@ -94,7 +94,7 @@ impl Client {
 
     pub(super) async fn read_one(&mut self, engine: &Engine) -> StreamMessage {
         let step = within("the next message", self.stream.next()).await;
-        let step = step.expect("the log is read").expect("the stream goes on");
+        let step = step.expect("the log is read").expect("the stream continues");
         if let StreamMessage::Batch { events, .. } = &step {
             for event in events.iter() {
                 self.apply(engine, event).await;

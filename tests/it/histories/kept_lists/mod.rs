@@ -1,6 +1,6 @@
-//! Clients that keep a list up to date: they read pages, continue with a stream, and apply its events by
-//! the rules of the proto and nothing else. After any history, their list equals the pages, down to the
-//! end of the pages that they read.
+//! Clients that keep a list up to date: they read pages, continue with a stream, and apply its
+//! events by the rules of the proto and nothing else. After any history, their list equals the
+//! pages, down to the end of the pages that they read.
 
 mod cases;
 mod client;

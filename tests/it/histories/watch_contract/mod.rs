@@ -1,6 +1,7 @@
-//! The contract of live feeds, over concurrent histories. Clients publish, reply, repost, delete, follow,
-//! block and mute at once. Watchers are cut off and overrun, the server is restarted or killed. At the
-//! end every message to the watchers is checked against a model that knows only the log.
+//! The contract of live feeds, over concurrent histories. Clients publish, reply, repost, delete,
+//! follow, block and mute at once. Watchers are cut off and overrun, the server is restarted or
+//! killed. At the end every message to the watchers is checked against a model that knows only the
+//! log.
 
 mod model;
 mod server_under_test;
@@ -52,10 +53,10 @@ struct Conditions {
 const UNDISTURBED: Conditions =
     Conditions { seed: 1, channel_events_max: 1 << 14, cuts: false, restarts: 0, killed: false };
 
-/// No watcher is cut off or overrun: every post is delivered, also if its author is unfollowed a moment
-/// later.
+/// No watcher is cut off or overrun: every post is delivered, also if its author is unfollowed a
+/// moment later.
 #[test]
-fn unbroken_streams_show_exactly_what_happened() {
+fn unbroken_streams_deliver_every_event() {
     run(UNDISTURBED);
 }
 
@@ -77,8 +78,8 @@ fn streams_are_complete_across_restarts() {
     run(Conditions { seed: 4, channel_events_max: 2, cuts: true, restarts: 3, ..UNDISTURBED });
 }
 
-/// The built program is killed with -9 again and again, also while it recovers: no acknowledged post is
-/// lost or duplicated, and resumed streams are complete.
+/// The built program is killed with -9 again and again, also while it recovers: no acknowledged
+/// post is lost or duplicated, and resumed streams are complete.
 #[test]
 fn nothing_is_lost_when_the_program_is_killed() {
     run(Conditions { seed: 5, cuts: true, restarts: 8, killed: true, ..UNDISTURBED });
@@ -211,8 +212,8 @@ impl Shared {
         self.ticks.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Repeats a call until it succeeds; `None` if the post that it refers to was deleted. A server that
-    /// is being restarted does not answer.
+    /// Repeats a call until it succeeds; `None` if the post that it refers to was deleted. A server
+    /// that is being restarted does not answer.
     async fn until_answered<T, F>(&self, call: impl Fn(Channel) -> F) -> Option<T>
     where
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,

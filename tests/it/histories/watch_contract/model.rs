@@ -1,5 +1,5 @@
-//! The events that a live feed must deliver, computed from the log alone, and the checks of the events
-//! that clients saw.
+//! The events that a live feed must deliver, computed from the log alone, and the checks of the
+//! events that clients saw.
 //!
 //! Written from the contract, not from the server: it shares only the log's entries with it.
 
@@ -19,8 +19,8 @@ pub(crate) type Tick = u64;
 #[derive(Debug, Default)]
 pub(crate) struct Contract {
     oracle: Oracle,
-    /// The ticks of the requests, by the revisions of their changes. A change whose response was lost is
-    /// missing: it may have been requested at any time.
+    /// The ticks of the requests, by the revisions of their changes. A change whose response was
+    /// lost is missing: it may have been requested at any time.
     requested: BTreeMap<u64, Tick>,
 }
 
@@ -117,9 +117,9 @@ impl Contract {
         }
     }
 
-    /// The revisions whose state a stream may have used for the change at `at`, if it passed that at
-    /// `passed`: `at` itself, and later changes that were requested by then (rule 4). A live stream
-    /// delivers posts that all followers see without another check.
+    /// The revisions whose state a stream may have used for the change at `at`, if it passed that
+    /// at `passed`: `at` itself, and later changes that were requested by then (rule 4). A live
+    /// stream delivers posts that all followers see without another check.
     fn moments(
         &self,
         history: &DeviceHistory,
@@ -176,8 +176,8 @@ fn in_short(seen: &SeenEvent<'_>) -> String {
     }
 }
 
-/// Each stream is opened first and once, catches up at most once, and every batch begins at the last
-/// cursor.
+/// Each stream is opened first and once, catches up at most once, and every batch begins at the
+/// last cursor.
 fn check_chain(history: &DeviceHistory) {
     let user = &history.user;
     let mut resumed_from = None;

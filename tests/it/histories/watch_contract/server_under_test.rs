@@ -37,7 +37,8 @@ impl ServerUnderTest {
         }
     }
 
-    /// Stops or kills it, and starts it again. A process is sometimes killed while it recovers, too.
+    /// Stops or kills it, and starts it again. A process is sometimes killed while it recovers,
+    /// too.
     pub(crate) async fn restart(&mut self, random: &mut fastrand::Rng) {
         match self {
             Self::InProcess(server) => server.restart().await,

@@ -1,4 +1,5 @@
-//! The writers: authors who publish, reply, repost and delete, and users who follow, block and mute.
+//! The writers: authors who publish, reply, repost and delete, and users who follow, block and
+//! mute.
 
 use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 use whimbrel::api::v1::graph_service_client::GraphServiceClient;

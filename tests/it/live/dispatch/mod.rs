@@ -1,5 +1,5 @@
-//! The dispatcher, step by step and without threads: readers that come and go, fan-outs that take several
-//! steps, and changes that overtake them.
+//! The dispatcher, step by step and without threads: readers that come and go, fan-outs that take
+//! several steps, and changes that overtake them.
 
 mod simulation;
 
@@ -15,9 +15,9 @@ use crate::harness::events::in_short;
 const USERS: usize = 9;
 const STAR: usize = 0;
 
-/// In any order of changes, of readers that come and go, and of the dispatcher's steps, each reader gets
-/// exactly the events of its feed, in order. The channels are never overrun, so no event is read from
-/// the log.
+/// In any order of changes, of readers that come and go, and of the dispatcher's steps, each reader
+/// gets exactly the events of its feed, in order. The channels are never overrun, so no event is
+/// read from the log.
 #[tokio::test]
 async fn every_reader_gets_its_feed_in_order() {
     for seed in 0..150 {
@@ -32,8 +32,8 @@ async fn every_reader_gets_its_feed_in_order() {
     }
 }
 
-/// The same when delivery batches are lost on their way to the dispatcher at any time: the lost events are
-/// read from the log, and no other event is missing or repeated.
+/// The same when delivery batches are lost on their way to the dispatcher at any time: the lost
+/// events are read from the log, and no other event is missing or repeated.
 #[tokio::test]
 async fn a_lagging_shard_misses_no_event() {
     for seed in 0..60 {
@@ -141,8 +141,8 @@ async fn every_fan_out_ends() {
     simulation.settle().await;
 }
 
-/// A follow is dispatched after its stream has closed, after an unfollow that no stream saw, and after
-/// another stream has opened. It does not bring the author back.
+/// A follow is dispatched after its stream has closed, after an unfollow that no stream saw, and
+/// after another stream has opened. It does not bring the author back.
 #[tokio::test]
 async fn a_late_follow_does_not_undo_an_unfollow() {
     let mut simulation = Simulation::new(0, |_| ());

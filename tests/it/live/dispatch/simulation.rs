@@ -207,8 +207,8 @@ impl Simulation {
         assert_eq!(seen.next(), None, "an event out of order, or one too many");
     }
 
-    /// The events that a reader may get for the change at `at`. If the event is checked when it is read,
-    /// or read from the log, that depends on later changes.
+    /// The events that a reader may get for the change at `at`. If the event is checked when it is
+    /// read, or read from the log, that depends on later changes.
     fn possible_events(&self, reader: &str, at: u64) -> BTreeSet<Option<String>> {
         let is_checked_on_read = match self.oracle.change(at) {
             Change::Publish { author, content, .. } => content.is_conditional(author),
@@ -243,7 +243,8 @@ impl Simulation {
 }
 
 impl Reader {
-    /// Reads the messages that are due, without waiting unless the log is read. Returns the new events.
+    /// Reads the messages that are due, without waiting unless the log is read. Returns the new
+    /// events.
     pub(super) async fn read(&mut self) -> Vec<(u64, String)> {
         let before = self.seen.len();
         while let Some(stream) = &mut self.stream {

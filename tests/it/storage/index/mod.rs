@@ -1,4 +1,5 @@
-//! The index is only a copy: after a crash, a restore or any history, reads return what the log holds.
+//! The index is only a copy: after a crash, a restore or any history, reads return what the log
+//! holds.
 
 mod reads;
 mod recovery;

@@ -112,8 +112,8 @@ fn records_that_leave_memory_during_a_read_are_read_from_the_index() {
     });
 }
 
-/// Followers and followees are the two directions of the same graph, also for a user with thousands of
-/// followers.
+/// Followers and followees are the two directions of the same graph, also for a user with thousands
+/// of followers.
 #[test]
 fn followers_and_followees_agree() {
     let mut random = fastrand::Rng::with_seed(3);

@@ -21,8 +21,8 @@ use crate::storage::local_log::OPTIONS;
 const SEEDS: u64 = 6;
 const CUTS_PER_SEED: usize = 40;
 
-/// Cuts the power at random moments of the writes of log and index, and again while the index catches up
-/// after that.
+/// Cuts the power at random moments of the writes of log and index, and again while the index
+/// catches up after that.
 #[test]
 fn a_power_cut_between_the_log_and_the_index_is_harmless() {
     for seed in 0..SEEDS {
@@ -74,7 +74,8 @@ fn a_log_that_ends_before_its_index_is_refused() {
     assert!(error.to_string().contains("the index"), "{error}");
 }
 
-/// An index of another log or of another history of the same log is rebuilt, and so is a missing one.
+/// An index of another log or of another history of the same log is rebuilt, and so is a missing
+/// one.
 #[test]
 fn an_index_that_does_not_fit_is_rebuilt() {
     let mut random = fastrand::Rng::with_seed(2);

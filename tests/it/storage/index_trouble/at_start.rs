@@ -17,10 +17,10 @@ use super::{KEPT, folder_with_index, limits, open_index, replay, runtime, write_
 use crate::server::process::{ServerProcess, kill_while_starting};
 use crate::storage::local_log::OPTIONS;
 
-/// A killed start leaves the same note as a start that the index crashed. The next start probes the index
-/// in another process, finds it intact, and uses it.
+/// A killed start leaves the same note as a start that the index crashed. The next start probes the
+/// index in another process, finds it intact, and uses it.
 #[test]
-fn kills_do_not_cost_the_index() {
+fn an_index_survives_kills() {
     let folder = tempfile::tempdir().unwrap();
     let index = folder.path().join("index.redb");
     let server = ServerProcess::start(folder.path());
@@ -36,15 +36,15 @@ fn kills_do_not_cost_the_index() {
     fs::write(folder.path().join("index.busy"), "").unwrap();
     let server = ServerProcess::start_talking(folder.path());
     assert_eq!(feed(&server, "user1").len(), 20);
-    let said = runtime().block_on(server.terminated()).1;
-    assert!(!said.contains("WARN"), "{said}");
-    assert!(said.contains("indexed=40"), "no event was replayed: {said}");
+    let output = runtime().block_on(server.terminated()).1;
+    assert!(!output.contains("WARN"), "{output}");
+    assert!(output.contains("indexed=40"), "no event was replayed: {output}");
     assert_eq!(inode_of(&index), whole, "it is the same file");
     assert!(!folder.path().join("index.busy").exists());
 }
 
-/// After a start that did not end well, the index is probed in another process. It is given up only if the
-/// probe crashes by itself.
+/// After a start that did not end well, the index is probed in another process. It is given up only
+/// if the probe crashes by itself.
 #[test]
 fn an_index_is_given_up_only_if_its_probe_crashes() {
     let shell = |script: &str| {
@@ -75,7 +75,7 @@ fn an_index_is_given_up_only_if_its_probe_crashes() {
 
 /// The probe accepts an intact index, and refuses a file that is none.
 #[test]
-fn a_probe_tells_an_index_from_another_file() {
+fn a_probe_accepts_only_an_index() {
     let folder = folder_with_index();
     let index = folder.path().join("index.redb");
     probe_index(&index).unwrap();
@@ -117,7 +117,8 @@ fn an_interrupted_rebuild_is_continued() {
     assert_ne!(inode_of(&index), other_inode);
 }
 
-/// A start succeeds with a folder at the path of the index, and with another at the path of its rebuild.
+/// A start succeeds with a folder at the path of the index, and with another at the path of its
+/// rebuild.
 #[test]
 fn a_folder_at_the_path_of_the_index_is_no_obstacle() {
     let folder = folder_with_index();
@@ -128,10 +129,13 @@ fn a_folder_at_the_path_of_the_index_is_no_obstacle() {
     for replayed in ["indexed=0", "indexed=40"] {
         let server = ServerProcess::start_talking(folder.path());
         assert_eq!(feed(&server, "user1").len(), 20);
-        let (code, said) = runtime().block_on(server.terminated());
-        assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains("index.redb") && said.contains("the index is not used"), "{said}");
-        assert!(said.contains(replayed), "the second start finds the rebuilt index: {said}");
+        let (code, output) = runtime().block_on(server.terminated());
+        assert_eq!(code, Some(0), "{output}");
+        assert!(
+            output.contains("index.redb") && output.contains("the index is not used"),
+            "{output}"
+        );
+        assert!(output.contains(replayed), "the second start finds the rebuilt index: {output}");
     }
     assert!(index.join("something").exists());
 
@@ -142,9 +146,9 @@ fn a_folder_at_the_path_of_the_index_is_no_obstacle() {
     let server = ServerProcess::start_talking(folder.path());
     publish(&server, 2);
     assert_eq!(feed(&server, "user1").len(), 21);
-    let (code, said) = runtime().block_on(server.terminated());
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("the server goes on without"), "{said}");
+    let (code, output) = runtime().block_on(server.terminated());
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("the server goes on without"), "{output}");
 }
 
 /// On a full disk a server without an index serves reads. Once there is room, it builds the index.
@@ -161,15 +165,15 @@ fn a_start_on_a_full_disk_serves_reads() {
     let server = ServerProcess::start_on_failing_disk(folder.path(), 16);
     assert_eq!(feed(&server, "user1").len(), 20);
     assert_eq!(feed(&server, "user0").len(), 20);
-    let (code, said) = runtime().block_on(server.terminated());
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("index.redb") && said.contains("WARN"), "{said}");
+    let (code, output) = runtime().block_on(server.terminated());
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("index.redb") && output.contains("WARN"), "{output}");
 
     let server = ServerProcess::start_on_full_disk(folder.path());
     assert_eq!(feed(&server, "user1").len(), 20);
-    let (code, said) = runtime().block_on(server.terminated());
-    assert_eq!(code, Some(0), "{said}");
-    assert!(!folder.path().join("index.redb").exists(), "{said}");
+    let (code, output) = runtime().block_on(server.terminated());
+    assert_eq!(code, Some(0), "{output}");
+    assert!(!folder.path().join("index.redb").exists(), "{output}");
 
     assert_eq!(ServerProcess::start(folder.path()).terminate(), Some(0));
     let log = LocalLog::open(folder.path(), OPTIONS).unwrap();

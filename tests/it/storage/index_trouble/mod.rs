@@ -1,5 +1,5 @@
-//! Trouble with the index: the server starts, serves and continues, and an intact index is never thrown
-//! away.
+//! Trouble with the index: the server starts, serves and continues, and an intact index is never
+//! thrown away.
 
 mod at_start;
 mod while_serving;

@@ -20,8 +20,8 @@ use crate::harness::{Disk, Setup, TestServer, Valve, eventually, refused, within
 use crate::storage::fragile_disk::FragileDisk;
 use crate::storage::local_log::OPTIONS;
 
-/// The disk of the index fails at any write or flush: changes succeed all the same, and once the disk works
-/// again the index is written.
+/// The disk of the index fails at any write or flush: changes succeed all the same, and once the
+/// disk works again the index is written.
 #[test]
 fn a_failing_disk_of_the_index_does_not_end_the_engine() {
     for failing in 0..6 {
@@ -115,8 +115,8 @@ fn reads_that_need_a_lost_index_are_refused_until_it_is_rebuilt() {
     assert_eq!(reader.ask_blocking(&query).unwrap().items[1..], expected[..]);
 }
 
-/// While the index is lost, health is NOT_SERVING, and reads of old posts are refused with a delay. Once it is
-/// rebuilt, both are as before.
+/// While the index is lost, health is NOT_SERVING, and reads of old posts are refused with a delay.
+/// Once it is rebuilt, both are as before.
 #[tokio::test]
 async fn a_lost_index_is_reported() {
     let reads = Valve::default();
@@ -136,7 +136,8 @@ async fn a_lost_index_is_reported() {
     server.stop().await;
 }
 
-/// If no file can be written, a lost index is rebuilt in memory, and written to a file once that is possible.
+/// If no file can be written, a lost index is rebuilt in memory, and written to a file once that is
+/// possible.
 #[tokio::test]
 async fn a_lost_index_is_rebuilt_in_memory_if_the_disk_fails() {
     let (server, whole) = server_with_damaged_index(&Valve::default()).await;
@@ -159,8 +160,8 @@ async fn a_lost_index_is_rebuilt_in_memory_if_the_disk_fails() {
     server.stop().await;
 }
 
-/// A server with ten posts of bob's and an overwritten index that it has not read yet; and a request that
-/// reads the index.
+/// A server with ten posts of bob's and an overwritten index that it has not read yet; and a
+/// request that reads the index.
 async fn server_with_damaged_index(reads: &Valve) -> (TestServer, NewsFeedRequest) {
     let setup = Setup::new().reads_through(reads).limits(|limits| {
         limits.recent_revisions_per_author_max = 1;

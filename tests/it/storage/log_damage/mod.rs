@@ -1,5 +1,5 @@
-//! A log with a missing event or a damaged record: every read that needs it returns an error, never a shorter
-//! result, and nothing else fails.
+//! A log with a missing event or a damaged record: every read that needs it returns an error, never
+//! a shorter result, and nothing else fails.
 
 mod written_disks;
 
@@ -24,8 +24,8 @@ use crate::harness::core::{FEED, post, request_id, user};
 use crate::harness::{eventually, within};
 use crate::server::process::ServerProcess;
 
-/// A post exists when it is reposted, and is missing when the repost is delivered. Streams that read the
-/// repost fail, and the others go on.
+/// A post exists when it is reposted, and is missing when the repost is delivered. Streams that
+/// read the repost fail, and the others go on.
 #[test]
 fn a_repost_of_a_missing_post_fails_only_the_streams_that_read_it() {
     let disks = WrittenDisks::new();
@@ -154,7 +154,7 @@ fn a_missing_event_is_an_error_in_every_read() {
             is_missing_in(missed(&engine, "author", Watched::Notifications, from_start).await);
         }
 
-        // A revision beyond the end of the log is not missing.
+        // A revision after the end of the log is not missing.
         missing.move_to(Revision::new(1_000));
         assert!(
             engine
@@ -215,8 +215,8 @@ fn a_deletion_that_cannot_be_read_does_not_end_the_engine() {
     });
 }
 
-/// A retry of a request whose record is damaged fails with a final error. All other calls succeed, after a
-/// restart too.
+/// A retry of a request whose record is damaged fails with a final error. All other calls succeed,
+/// after a restart too.
 #[test]
 fn only_the_retry_of_a_damaged_record_fails() {
     let folder = tempfile::tempdir().unwrap();
@@ -260,9 +260,9 @@ fn only_the_retry_of_a_damaged_record_fails() {
                 ..NewsFeedRequest::default()
             };
             assert_eq!(client.news_feed(newest).await.unwrap().items.len(), 10);
-            let (code, said) = server.terminated().await;
+            let (code, output) = server.terminated().await;
             assert_eq!(code, Some(0));
-            assert!(said.contains("log.redb") && said.contains("restore"), "{said}");
+            assert!(output.contains("log.redb") && output.contains("restore"), "{output}");
         });
     }
 }

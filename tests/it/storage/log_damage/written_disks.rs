@@ -1,4 +1,5 @@
-//! A log and an index with one event of every kind, and an engine on them for which one event is missing.
+//! A log and an index with one event of every kind, and an engine on them for which one event is
+//! missing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
