@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use whimbrel::cli::{Cli, Error, Output};
 
-/// Most memory that a call allocates is freed by another thread, for which the system's allocator is
-/// slow. With this one an import of small changes takes a quarter less time.
+/// Most memory that a call allocates is freed by another thread, for which the system's allocator
+/// is slow. With this one an import of small changes takes a quarter less time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

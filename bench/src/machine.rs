@@ -92,7 +92,7 @@ pub(crate) fn cpu_time(root: u32) -> Duration {
     Duration::from_secs_f64(ticks as f64 / TICKS_PER_S)
 }
 
-/// Waits until `root` and its children have next to nothing to do, as after taking in a lot at
+/// Waits until `root` and its children are nearly idle, as after loading a lot at
 /// once.
 pub(crate) async fn settled(root: u32) {
     let give_up_at = Instant::now() + SETTLE_TIME_MAX;

@@ -1,13 +1,14 @@
-//! A mixed day: which calls are made, how often each, by whom and of what. Calls and measures
-//! nothing.
+//! The mixed workload: the calls, their weights, and the users and posts of each. Never makes a
+//! call.
 //!
-//! Nine calls of ten read. More than half of all are pages of a feed, because an app asks for one
-//! whenever it is opened, and for the next as its reader scrolls; the other reads are what a feed
-//! leads to: a thread, somebody's profile with their posts, what the bell says, and now and then a
-//! list of people. Half of the writes are likes, which cost a tap; few write, and fewer take back.
+//! Nine calls of ten read. More than half of all calls are pages of a feed, because an app requests
+//! one whenever it opens, and the next as its reader scrolls. The other reads follow from a feed: a
+//! thread, a profile with its posts, the notifications, and sometimes a list of users. Half of the
+//! writes are likes, which cost a tap; posts are fewer, and deletions and unlikes are rare.
 //!
-//! Users and posts are drawn with a skew, by a power: some are much more active than others, a few
-//! are followed by nearly all, and what was posted last is looked at, liked and answered the most.
+//! Users and posts are drawn from a power distribution: some users are much more active than
+//! others, a few are followed by nearly all, and the newest posts get the most reads, likes and
+//! replies.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -15,18 +16,18 @@ use fastrand::Rng;
 
 use crate::data::{Action, Posted, UserAction};
 
-/// Weights are of so many.
+/// The sum of all weights.
 pub(crate) const WEIGHTS: u32 = 1_000;
-/// Posts that one GetPosts asks for.
+/// Posts of one GetPosts.
 const POSTS_AT_ONCE: usize = 20;
-/// Pages that somebody has begun to read, and may go on with.
+/// Most page tokens that are remembered for a next page.
 const PAGES_MAX: usize = 512;
-/// How uneven draws are: 1 is even. At 3 the first of 10,000 is drawn every 22nd time.
+/// Exponents of the draws: 1 is uniform; at 3 the first of 10,000 is drawn every 22nd time.
 const ACTIVE: f64 = 1.5;
 const POPULAR: f64 = 3.0;
 const RECENT: f64 = 4.0;
 
-/// What is called.
+/// A kind of call, in the order of [`MIX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     NewsFeed,
@@ -52,19 +53,19 @@ pub(crate) enum Call {
     DeletePost,
 }
 
-/// A call's part of the mix.
+/// A kind of call with its weight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part {
     pub(crate) call: Call,
-    /// What its figures' names begin with.
+    /// The prefix of the names of its figures.
     pub(crate) name: &'static str,
-    /// What it is for people.
+    /// Its name in the report.
     pub(crate) label: &'static str,
-    /// How often it is made, of [`WEIGHTS`].
+    /// Its frequency, of [`WEIGHTS`].
     pub(crate) weight: u32,
 }
 
-/// All of the mix: what reads, then what writes.
+/// The whole mix: reads, then writes.
 pub(crate) const MIX: [Part; 21] = [
     part(Call::NewsFeed, "news_feed", "NewsFeed, first page", 400),
     part(Call::NextPage, "next_page", "NewsFeed, next page", 120),
@@ -93,25 +94,25 @@ const fn part(call: Call, name: &'static str, label: &'static str, weight: u32) 
     Part { call, name, label, weight }
 }
 
-/// One call, with what it is about.
+/// One call with its arguments.
 #[derive(Clone, Debug)]
 pub(crate) struct Draw {
     pub(crate) call: Call,
-    /// Who calls.
+    /// The caller.
     pub(crate) user: u32,
-    /// Whom it is about, if it is about somebody.
+    /// The other user of the call, or the caller.
     pub(crate) other: u32,
-    /// What it is about: the first, but for GetPosts.
+    /// The post of the call; several only for GetPosts.
     pub(crate) posts: Vec<Posted>,
     pub(crate) page_token: String,
 }
 
-/// What there is to call about, as far as those who call know.
+/// The users, posts, likes and follows that callers know of.
 #[derive(Debug)]
 pub(crate) struct World {
     rng: Rng,
     users: u32,
-    /// In the order in which they were published; never empty.
+    /// In the order of publishing; never empty.
     posts: Vec<Posted>,
     likes: Vec<(u32, Posted)>,
     follows: Vec<(u32, u32)>,
@@ -119,21 +120,21 @@ pub(crate) struct World {
 }
 
 impl Call {
-    /// Whether it changes nothing.
+    /// Whether the call changes nothing.
     pub(crate) fn is_read(self) -> bool {
-        self.place() < Self::Like.place()
+        self.index() < Self::Like.index()
     }
 
-    /// Its place in [`MIX`].
-    pub(crate) fn place(self) -> usize {
+    /// The index of the call in [`MIX`].
+    pub(crate) fn index(self) -> usize {
         self as usize
     }
 }
 
 impl World {
-    /// Users who follow at most `followees` each, and what they did until now: so many actions, of
-    /// which a log has the first right after the follows. The same numbers make the same world.
-    pub(crate) fn with_past(
+    /// A world of users with at most `followees` each, the edges, and a history of `actions`
+    /// actions that follow the edges in the log. Equal arguments make equal worlds.
+    pub(crate) fn with_history(
         seed: u64,
         users: u32,
         followees: u32,
@@ -153,17 +154,17 @@ impl World {
             world.follows.extend(chosen.into_iter().map(|followee| (user, followee)));
         }
         let edges = world.follows.clone();
-        let past = world.live(edges.len() as u64, actions);
-        (world, edges, past)
+        let history = world.draw_history(edges.len() as u64, actions);
+        (world, edges, history)
     }
 
-    /// Lets so many actions happen, after what is in the log already.
-    fn live(&mut self, in_log: u64, actions: usize) -> Vec<UserAction> {
-        let mut past = Vec::with_capacity(actions);
+    /// Draws `actions` actions. The log has `in_log` events before them.
+    fn draw_history(&mut self, in_log: u64, actions: usize) -> Vec<UserAction> {
+        let mut history = Vec::with_capacity(actions);
         let (mut liked, mut reposted) = (HashSet::new(), HashSet::new());
-        while past.len() < actions {
-            let revision = in_log + past.len() as u64 + 1;
-            let call = if past.is_empty() { Call::Post } else { self.call() };
+        while history.len() < actions {
+            let revision = in_log + history.len() as u64 + 1;
+            let call = if history.is_empty() { Call::Post } else { self.call() };
             if !matches!(call, Call::Post | Call::Reply | Call::Like | Call::Repost) {
                 continue;
             }
@@ -186,9 +187,9 @@ impl World {
                 }
                 _ => continue,
             };
-            past.push(UserAction { user, action });
+            history.push(UserAction { user, action });
         }
-        past
+        history
     }
 
     /// The next call.
@@ -197,34 +198,34 @@ impl World {
         self.draw_of(call)
     }
 
-    /// `user` has published a post.
+    /// Adds a post of `user`.
     pub(crate) fn posted(&mut self, user: u32, revision: u64) {
         self.posts.push(Posted { revision, author: user, root: (revision, user) });
     }
 
-    /// `user` has answered `parent`.
+    /// Adds a reply of `user` to `parent`.
     pub(crate) fn replied(&mut self, user: u32, parent: Posted, revision: u64) {
         self.posts.push(Posted { revision, author: user, root: parent.root });
     }
 
-    /// `user` likes `post` from now on.
+    /// Adds a like of `user`.
     pub(crate) fn liked(&mut self, user: u32, post: Posted) {
         self.likes.push((user, post));
     }
 
-    /// `user` follows `other` from now on.
+    /// Adds a follow of `user`.
     pub(crate) fn followed(&mut self, user: u32, other: u32) {
         self.follows.push((user, other));
     }
 
-    /// `user` may go on reading at `page_token`.
+    /// Adds a page that `user` may read next.
     pub(crate) fn turned(&mut self, user: u32, page_token: String) {
         if !page_token.is_empty() && self.pages.len() < PAGES_MAX {
             self.pages.push((user, page_token));
         }
     }
 
-    /// The post that was published last.
+    /// The newest post.
     pub(crate) fn newest(&self) -> Option<Posted> {
         self.posts.last().copied()
     }
@@ -271,7 +272,7 @@ impl World {
                 let (user, other) = self.follows.swap_remove(at);
                 Draw { user, other, ..draw }
             }
-            // There is always something left to read.
+            // One post always remains for the reads.
             Call::DeletePost if self.posts.len() < 2 => Draw { call: Call::Post, ..draw },
             Call::DeletePost => {
                 let at = self.recent_at();
@@ -290,20 +291,20 @@ impl World {
         self.posts.len() - 1 - self.skewed(self.posts.len(), RECENT)
     }
 
-    /// Somebody else, rather somebody whom many know.
+    /// Another user than `user`; popular users are more likely.
     fn another(&mut self, user: u32) -> u32 {
         let other = self.skewed(self.users as usize - 1, POPULAR) as u32;
         if other < user { other } else { other + 1 }
     }
 
-    /// A number below `count`, rather a small one.
+    /// A number below `count`; small ones are more likely.
     fn skewed(&mut self, count: usize, power: f64) -> usize {
         let number = (self.rng.f64().powf(power) * count as f64) as usize;
         number.min(count - 1)
     }
 }
 
-/// The call whose part of all weights `point` is in.
+/// The call at `point` of the weights in a row.
 fn call_at(point: u32) -> Call {
     let mut end = 0;
     let found = MIX.iter().find(|part| {
@@ -320,11 +321,10 @@ mod tests {
     const USERS: u32 = 500;
 
     fn world(seed: u64) -> (World, Vec<(u32, u32)>, Vec<UserAction>) {
-        World::with_past(seed, USERS, 10, 5_000)
+        World::with_history(seed, USERS, 10, 5_000)
     }
 
-    /// The aim: the mix is what is said of it: nine reads of ten calls, and half of the writes
-    /// likes.
+    /// The aim: the mix is as documented: nine of ten calls read, and half of the writes are likes.
     #[test]
     fn nine_of_ten_read() {
         let weight = |is_in: &dyn Fn(Call) -> bool| -> u32 {
@@ -334,11 +334,11 @@ mod tests {
         assert_eq!(weight(&Call::is_read), WEIGHTS * 9 / 10);
         assert_eq!(weight(&|call| call == Call::Like), WEIGHTS / 20);
         for (place, part) in MIX.iter().enumerate() {
-            assert_eq!(part.call.place(), place);
+            assert_eq!(part.call.index(), place);
         }
     }
 
-    /// The aim: each point of the weights is one call's, and each call has as many as its weight.
+    /// The aim: each call has as many points as its weight.
     #[test]
     fn a_call_comes_as_often_as_it_weighs() {
         for part in MIX {
@@ -347,30 +347,30 @@ mod tests {
         }
     }
 
-    /// The aim: the same seed makes the same past and the same calls, and another makes others.
+    /// The aim: equal seeds make equal histories and calls, and other seeds make others.
     #[test]
     fn a_seed_makes_one_world() {
         let of = |seed| {
-            let (mut world, edges, past) = world(seed);
+            let (mut world, edges, history) = world(seed);
             let draws: Vec<_> = (0..1_000).map(|_| world.draw()).collect();
-            format!("{edges:?} {past:?} {draws:?}")
+            format!("{edges:?} {history:?} {draws:?}")
         };
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
     }
 
-    /// The aim: a past that a server could have written: no edge, like or repost twice, none to
-    /// oneself, and everything about posts that were there.
+    /// The aim: a server could have written the history: no edge, like or repost is double, nobody
+    /// follows themselves, and every action is on an earlier post.
     #[test]
     fn a_past_could_have_happened() {
-        let (_, edges, past) = world(3);
+        let (_, edges, history) = world(3);
         let distinct: BTreeSet<_> = edges.iter().collect();
         assert_eq!(distinct.len(), edges.len());
         assert!(edges.iter().all(|(user, followee)| user != followee && *followee < USERS));
         let mut posts = HashSet::new();
         let mut done = HashSet::new();
-        assert_eq!(past.len(), 5_000);
-        for (at, UserAction { user, action }) in past.iter().enumerate() {
+        assert_eq!(history.len(), 5_000);
+        for (at, UserAction { user, action }) in history.iter().enumerate() {
             let revision = (edges.len() + at) as u64 + 1;
             let about = match action {
                 Action::Post => None,
@@ -388,7 +388,7 @@ mod tests {
         }
     }
 
-    /// The aim: few are drawn often, and new posts rather than old ones.
+    /// The aim: a few users are drawn often, and new posts more often than old ones.
     #[test]
     fn draws_are_uneven() {
         let (mut world, ..) = world(4);
@@ -399,7 +399,7 @@ mod tests {
         assert!((8_000..9_000).contains(&recent), "{recent}");
     }
 
-    /// The aim: what was taken back or deleted is not taken back again, whatever else is drawn.
+    /// The aim: a deleted post or an ended like is not drawn again.
     #[test]
     fn what_is_gone_is_not_drawn_again() {
         let (mut world, ..) = world(5);

@@ -1,4 +1,4 @@
-//! What a run came to, as it is written to a file and read again. Measures and renders nothing.
+//! Results of a run, as a file. Never measures or renders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,28 +9,28 @@ use crate::machine::Machine;
 use crate::peer::Kind;
 use crate::stats::Figure;
 
-/// All of a run.
+/// The results of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
-    /// When it ended, as RFC 3339 has it.
+    /// The end of the run (RFC 3339).
     pub(crate) date: String,
-    /// What makes it again.
+    /// The command line that repeats it.
     pub(crate) command: String,
     pub(crate) machine: Machine,
-    /// Whether sizes were small: then the figures mean nothing.
+    /// Whether the sizes were small: then the figures mean nothing.
     pub(crate) quick: bool,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) versions: BTreeMap<Kind, String>,
-    /// What was not there, and how to install it.
+    /// The systems that were not installed, and how to install them.
     pub(crate) skipped: BTreeMap<Kind, String>,
     pub(crate) rows: Vec<Row>,
-    /// Runs that measured a part again, or added one.
+    /// Later runs that measured a part again, or added one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) later: Vec<Later>,
 }
 
-/// A run whose rows were put among those of an earlier one.
+/// A later run, whose rows are among those of an earlier one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Later {
     /// As those of [`Results`].
@@ -40,27 +40,27 @@ pub(crate) struct Later {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) versions: BTreeMap<Kind, String>,
-    /// What it measured, as the rows name it.
+    /// Its measurements, by the names in its rows.
     pub(crate) measurements: BTreeSet<String>,
 }
 
-/// What one measurement came to for one system at one size.
+/// The figures of one measurement of one system at one size.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) measurement: String,
     pub(crate) system: Kind,
-    /// What is varied: calls in flight, followees, watchers, events.
+    /// The size: calls in flight, followees, watchers or events.
     pub(crate) x: f64,
-    /// By names whose endings are their units.
+    /// The figures by name. A name ends with its unit.
     pub(crate) figures: BTreeMap<String, Figure>,
-    /// Why there are none.
+    /// Why there are no figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<String>,
 }
 
 impl Results {
-    /// These and those of a `later` run, which measured some things again or for the first time.
-    /// What it measured is its own whole, for all systems; the rest stays as it was.
+    /// These results with those of a `later` run. Its measurements replace these for all systems;
+    /// all others stay.
     pub(crate) fn with(mut self, later: Self) -> Result<Self, Error> {
         if self.quick != later.quick {
             let why = "a quick run's results and those of a full one cannot stand side by side";
@@ -86,7 +86,7 @@ impl Results {
         Ok(self)
     }
 
-    /// The row, made if it is not there.
+    /// The row, which is added if it is missing.
     pub(crate) fn row_mut(&mut self, measurement: &str, system: Kind, x: f64) -> &mut Row {
         let found = self.rows.iter().position(|row| row.is(measurement, system, x));
         let at = found.unwrap_or_else(|| {
@@ -102,12 +102,12 @@ impl Results {
         &mut self.rows[at]
     }
 
-    /// The row, if there is one.
+    /// The row; `None` if there is none.
     pub(crate) fn row(&self, measurement: &str, system: Kind, x: f64) -> Option<&Row> {
         self.rows.iter().find(|row| row.is(measurement, system, x))
     }
 
-    /// A figure, if it was measured.
+    /// A figure; `None` if it was not measured.
     pub(crate) fn figure(
         &self,
         measurement: &str,
@@ -118,14 +118,14 @@ impl Results {
         self.row(measurement, system, x)?.figures.get(name)
     }
 
-    /// The systems that have a row of `measurement`, in order.
+    /// The systems with a row of `measurement`, in order.
     pub(crate) fn systems(&self, measurement: &str) -> Vec<Kind> {
         let rows = self.rows.iter().filter(|row| row.measurement == measurement);
         let systems: BTreeSet<Kind> = rows.map(|row| row.system).collect();
         systems.into_iter().collect()
     }
 
-    /// The sizes at which `measurement` was made, rising.
+    /// The sizes of `measurement`, rising.
     pub(crate) fn sizes(&self, measurement: &str) -> Vec<f64> {
         let rows = self.rows.iter().filter(|row| row.measurement == measurement);
         let mut sizes: Vec<f64> = rows.map(|row| row.x).collect();
@@ -154,8 +154,8 @@ mod tests {
         results
     }
 
-    /// The aim: a later run takes the place of what it measured again, for all systems, leaves the
-    /// rest, and what is of which run can be told, also after the next.
+    /// The aim: a later run replaces its measurements for all systems and keeps the others, and the
+    /// results show the run of each, also after another run.
     #[test]
     fn a_later_run_replaces_what_it_measured() {
         let old = run(
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(later, expected);
     }
 
-    /// The aim: figures that mean nothing do not get among those that do.
+    /// The aim: figures of a quick run are never mixed with others.
     #[test]
     fn quick_figures_stay_apart() {
         let quick = Results { quick: true, ..Results::default() };

@@ -1,5 +1,5 @@
-//! A server process of the bench's own, with a folder of its own; both are gone when it is dropped.
-//! It knows nothing of what the process serves.
+//! A server process that the bench started, with a folder of its own. Both are removed when it is
+//! dropped. It never calls the server.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -16,20 +16,20 @@ use crate::error::Error;
 use crate::load::lock;
 use crate::machine;
 
-/// How long a process has to end when it is asked to.
+/// Longest time of a process to end after its signal.
 const STOP_TIME_MAX: Duration = Duration::from_secs(60);
-/// How often it is looked whether it has.
+/// Time between two checks whether it has ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Says how the process is started in a folder.
+/// Makes the command that starts the process with a data folder.
 type Recipe = Box<dyn Fn(&Path) -> Command + Send + Sync>;
 
-/// A process that serves.
+/// A server process and its data folder.
 pub(crate) struct Server {
     recipe: Recipe,
     child: Mutex<Option<Child>>,
-    /// What it says on standard error.
-    said: NamedTempFile,
+    /// Its standard error.
+    stderr: NamedTempFile,
     /// Dropped after the process has ended.
     data: TempDir,
 }
@@ -41,30 +41,30 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// A server with its data in `data`. Nothing runs before [`Server::start`].
+    /// A server with its data in `data`. [`Server::start`] starts the process.
     pub(crate) fn new(
         data: TempDir,
         recipe: impl Fn(&Path) -> Command + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let said = NamedTempFile::new()?;
-        Ok(Self { recipe: Box::new(recipe), child: Mutex::new(None), said, data })
+        let stderr = NamedTempFile::new()?;
+        Ok(Self { recipe: Box::new(recipe), child: Mutex::new(None), stderr, data })
     }
 
     /// Starts the process. It may not serve yet.
     pub(crate) fn start(&self) -> Result<(), Error> {
         let mut command = (self.recipe)(self.data.path());
-        let said = self.said.reopen()?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        let stderr = self.stderr.reopen()?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         *lock(&self.child) = Some(command.spawn()?);
         Ok(())
     }
 
-    /// The process; 0 if none runs.
+    /// The process id; 0 if no process runs.
     pub(crate) fn pid(&self) -> u32 {
         lock(&self.child).as_ref().map_or(0, Child::id)
     }
 
-    /// Where its data is.
+    /// The data folder.
     pub(crate) fn dir(&self) -> PathBuf {
         self.data.path().to_owned()
     }
@@ -74,10 +74,10 @@ impl Server {
         lock(&self.child).as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Asks the process to end with `signal`, and waits for it.
+    /// Sends `signal` to the process, and waits until it ends.
     pub(crate) async fn stop(&self, signal: Signal) -> Result<(), Error> {
         if let Some(pid) = i32::try_from(self.pid()).ok().and_then(Pid::from_raw) {
-            // It may have ended by itself.
+            // Fails if the process has ended by itself.
             let _ = kill_process(pid, signal);
         }
         let asked = Instant::now();
@@ -107,15 +107,15 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(Ok(Some(status))) = lock(&self.child).as_mut().map(Child::try_wait) {
-            let said = fs::read_to_string(self.said.path()).unwrap_or_default();
-            let last = said.lines().next_back().unwrap_or_default();
+            let stderr = fs::read_to_string(self.stderr.path()).unwrap_or_default();
+            let last = stderr.lines().next_back().unwrap_or_default();
             eprintln!("a server ended by itself ({status}); its last words: {last}");
         }
         self.kill();
     }
 }
 
-/// A port that nobody has at this moment.
+/// A port that is free at this moment.
 pub(crate) fn free_port() -> Result<u16, Error> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

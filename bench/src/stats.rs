@@ -1,27 +1,27 @@
-//! Numbers about numbers: medians, spreads, and latencies. Never measures.
+//! Statistics: medians, spreads, and quantiles of latencies. Never measures.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// The longest latency told apart, in ns.
+/// The longest latency that is recorded, in ns. Longer ones count as this.
 const LATENCY_NS_MAX: u64 = 120_000_000_000;
-/// Digits that count: three are a thousandth.
+/// Significant digits of a latency.
 const DIGITS: u8 = 3;
 
-/// One figure over all rounds.
+/// A figure, with its values of all rounds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figure {
     pub(crate) median: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
-    /// In the order in which they were measured.
+    /// The values in the order of measuring.
     pub(crate) rounds: Vec<f64>,
 }
 
 impl Figure {
-    /// Takes the next round in.
+    /// Adds the value of the next round.
     pub(crate) fn push(&mut self, value: f64) {
         self.rounds.push(value);
         self.median = median(&self.rounds);
@@ -29,8 +29,8 @@ impl Figure {
         self.max = self.rounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     }
 
-    /// The median of this over `other`, round by round: two rounds that stood side by side had the
-    /// same machine, whatever it was doing.
+    /// The median of the ratios to `other`, round by round: two rounds in turn had the same load of
+    /// the machine.
     pub(crate) fn ratio(&self, other: &Self) -> Option<f64> {
         let pairs = self.rounds.iter().zip(&other.rounds);
         let ratios: Vec<f64> =
@@ -39,7 +39,7 @@ impl Figure {
     }
 }
 
-/// The middle one; of an even number the mean of the two in the middle; 0 of none.
+/// The median; the mean of the two middle numbers if their count is even; 0 without numbers.
 pub(crate) fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -51,7 +51,7 @@ pub(crate) fn median(numbers: &[f64]) -> f64 {
     }
 }
 
-/// How long each of many things took.
+/// Latencies, as a histogram.
 #[derive(Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
 
@@ -82,7 +82,7 @@ impl Latencies {
 mod tests {
     use super::*;
 
-    /// The aim: an outlier moves the spread, and not the figure.
+    /// The aim: an outlier changes the spread, but not the figure.
     #[test]
     fn a_figure_is_the_median_of_its_rounds() {
         let mut figure = Figure::default();
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(median(&[]), 0.0);
     }
 
-    /// The aim: a machine that is half as fast in one round does not change a ratio.
+    /// The aim: a machine that is half as fast in one round does not change a ratio of figures.
     #[test]
     fn a_ratio_is_taken_round_by_round() {
         let figure = |rounds: [f64; 3]| {
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(own.ratio(&Figure::default()), None);
     }
 
-    /// The aim: microseconds come out as they went in, to a thousandth.
+    /// The aim: quantiles are in microseconds, exact to a thousandth.
     #[test]
     fn quantiles_are_in_microseconds() {
         let mut latencies = Latencies::new();

@@ -1,9 +1,9 @@
-//! Many live feeds, held open and read, for every system alike. Threads of their own read them,
-//! two at most, each with a runtime that shares nothing, because waking across threads would cost
-//! more than reading.
+//! Many open live feeds and their deliveries, for every system. At most two threads read them, each
+//! with a runtime of its own: a wake-up that crosses threads would cost more than a read. A
+//! delivery is never checked while it is timed.
 //!
 //! ```text
-//! thread ─┬─ connection ─┬─ watcher ─▶ log of what came, and when
+//! thread ─┬─ connection ─┬─ watcher ─▶ log of deliveries with their times
 //!         │              └─ watcher ─▶ …
 //!         └─ connection ─…
 //! ```
@@ -22,21 +22,21 @@ use crate::error::Error;
 use crate::load::lock;
 use crate::peer::System;
 
-/// Threads that read. More would take processors from the server on a small machine.
+/// Most threads that read. More would take processors from the server on a small machine.
 const THREADS: usize = 2;
-/// Deliveries that are this late are lost.
+/// After so long without a delivery the missing ones count as lost.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// How often it is looked whether all have come.
+/// Time between two counts of the deliveries.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// One post that came to one watcher.
+/// The delivery of a post to a watcher.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery {
     pub(crate) key: u64,
     pub(crate) at: Instant,
 }
 
-/// Where a connection writes down what comes.
+/// The log of a watcher, to which its connection adds deliveries.
 #[derive(Clone, Debug)]
 pub(crate) struct Sink {
     log: Arc<Mutex<Vec<Delivery>>>,
@@ -44,8 +44,8 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// Takes down what has come in one piece.
-    pub(crate) fn came(&self, keys: impl IntoIterator<Item = u64>, at: Instant) {
+    /// Adds the deliveries of one read.
+    pub(crate) fn add(&self, keys: impl IntoIterator<Item = u64>, at: Instant) {
         let mut log = lock(&self.log);
         let before = log.len();
         log.extend(keys.into_iter().map(|key| Delivery { key, at }));
@@ -53,18 +53,18 @@ impl Sink {
     }
 }
 
-/// Somebody who watches.
+/// A watcher, with its log.
 #[derive(Clone, Debug)]
 pub(crate) struct Watcher {
     pub(crate) user: u32,
-    /// Whom they follow, for systems that know nothing of that.
+    /// The user's followees, for systems that do not store follows.
     pub(crate) authors: Arc<[u32]>,
-    /// Where to go on from, for systems that can resume; from now otherwise.
+    /// The position to resume from, for systems that can; `None` for new posts only.
     pub(crate) cursor: Option<String>,
     pub(crate) sink: Sink,
 }
 
-/// Whom somebody watches for: the user, and those whom they follow.
+/// A stream to open: the user, the user's followees, and the cursor.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     pub(crate) user: u32,
@@ -72,18 +72,18 @@ pub(crate) struct Watch {
     pub(crate) cursor: Option<String>,
 }
 
-/// Streams that are open until this is dropped.
+/// Open streams, which close when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Watchers {
     sinks: Vec<Sink>,
     received: Arc<AtomicU64>,
-    /// A thread ends when its own is dropped.
+    /// Senders whose drop ends the threads.
     ends: Vec<oneshot::Sender<()>>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Watchers {
-    /// Opens a stream for each of `watches`, spread over so many connections.
+    /// Opens a stream for each of `watches`, spread over `connections`.
     pub(crate) async fn open(
         system: &Arc<dyn System>,
         watches: Vec<Watch>,
@@ -92,7 +92,7 @@ impl Watchers {
         Self::open_at_once(system, watches, connections, 1).await
     }
 
-    /// As [`Watchers::open`], with so many connections under way at once in each thread.
+    /// As [`Watchers::open`]. Each thread opens `at_once` connections at once.
     pub(crate) async fn open_at_once(
         system: &Arc<dyn System>,
         watches: Vec<Watch>,
@@ -132,7 +132,8 @@ impl Watchers {
         Ok(watchers)
     }
 
-    /// Waits until so many deliveries have come in all, or nothing more comes.
+    /// Waits for a number of deliveries to all watchers; not longer than [`SILENCE_MAX`] without
+    /// one.
     pub(crate) async fn wait_for(&self, deliveries: u64) {
         let mut last = (0, Instant::now());
         loop {
@@ -147,37 +148,37 @@ impl Watchers {
         }
     }
 
-    /// How many deliveries have come in all.
+    /// The number of deliveries to all watchers.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// What came to each of the watchers so far, in the order of opening.
+    /// Calls `look` with the log of each watcher, in the order of opening.
     pub(crate) fn each(&self, mut look: impl FnMut(usize, &[Delivery])) {
         for (number, sink) in self.sinks.iter().enumerate() {
             look(number, &lock(&sink.log));
         }
     }
 
-    /// How many watch.
+    /// The number of watchers.
     pub(crate) fn len(&self) -> usize {
         self.sinks.len()
     }
 
-    /// When the last delivery came.
+    /// The time of the last delivery.
     pub(crate) fn last(&self) -> Option<Instant> {
         let mut last = None;
         self.each(|_, log| last = last.max(log.last().map(|delivery| delivery.at)));
         last
     }
 
-    /// Forgets what came so far.
+    /// Clears the logs.
     pub(crate) fn clear(&self) {
         self.sinks.iter().for_each(|sink| lock(&sink.log).clear());
         self.received.store(0, Ordering::Relaxed);
     }
 
-    /// How many deliveries did not come exactly once, when each watcher should have had `expected`.
+    /// The number of deliveries that did not come exactly once, if each watcher expects `expected`.
     pub(crate) fn lost<T>(&self, expected: &HashMap<u64, T>) -> u64 {
         let mut lost = 0;
         self.each(|_, log| lost += missing_or_twice(log, expected));
@@ -189,7 +190,7 @@ impl Drop for Watchers {
     fn drop(&mut self) {
         self.ends.clear();
         for thread in self.threads.drain(..) {
-            // One that panicked has said so.
+            // A panic of a thread is on standard error already.
             let _ = thread.join();
         }
     }
@@ -250,7 +251,7 @@ async fn open(
 mod tests {
     use super::*;
 
-    /// The aim: what is missing, what came twice and what nobody sent are all told.
+    /// The aim: missing, double and unexpected deliveries all count.
     #[test]
     fn what_did_not_come_once_is_counted() {
         let at = Instant::now();

@@ -1,18 +1,19 @@
-//! The messages of the call that does nothing, for the service that answers it and for its caller.
+//! The messages of the call that does nothing, for its server and its client. Never part of
+//! Whimbrel's API.
 
 use bytes::Bytes;
 
-/// The call, by its name on the wire.
+/// The path of the call.
 pub(crate) const ECHO_PATH: &str = "/whimbrel.bench.Floor/Echo";
 
-/// Asks for so many bytes.
+/// The request: the number of bytes to return.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(crate) struct EchoRequest {
     #[prost(uint32, tag = "1")]
     pub(crate) bytes: u32,
 }
 
-/// Has so many bytes.
+/// The response, with that number of bytes.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Echo {
     #[prost(bytes = "bytes", tag = "1")]

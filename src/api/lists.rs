@@ -1,5 +1,5 @@
-//! The RPCs that list users, and those that list posts. They differ only in the list. Never sorts or
-//! filters.
+//! The RPCs that list users, and those that list posts. They differ only in the list. Never sorts
+//! or filters.
 
 use tonic::Status;
 

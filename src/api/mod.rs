@@ -1,8 +1,8 @@
 //! The gRPC services: they parse requests, call the engine, and convert its results to responses.
 //!
 //! Only this module, and the server and the client above it, know tonic and the generated types. A
-//! service is a folder, and an RPC is a file in it, except where many RPCs have the same shape. Never
-//! decides anything about feeds.
+//! service is a folder, and an RPC is a file in it, except where many RPCs have the same shape.
+//! Never decides anything about feeds.
 
 pub mod admission;
 mod changes;
@@ -13,6 +13,9 @@ mod deadline;
 mod feed;
 mod fields;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod graph;
 mod head;
 mod health;

@@ -85,7 +85,8 @@ struct PollWaker {
 }
 
 impl StallWatch {
-    /// Closes connections with a stream that was not read for `stall_time_max` although it had a message.
+    /// Closes connections with a stream that was not read for `stall_time_max` although it had a
+    /// message.
     #[must_use]
     pub fn new(stall_time_max: Duration) -> Self {
         let streams = Mutex::default();

@@ -370,7 +370,7 @@ fn too_many(of: RelationKind) -> ErrorReason {
         RelationKind::Block => ErrorReason::TooManyBlocks,
         RelationKind::Mute => ErrorReason::TooManyMutes,
         RelationKind::Like | RelationKind::Repost => {
-            unreachable!("nobody has too many of what they {of}")
+            unreachable!("the number of relations of kind {of} has no limit")
         }
     }
 }

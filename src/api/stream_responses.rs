@@ -30,10 +30,10 @@ pub(super) trait StreamResponse: From<StreamMessage> {
 }
 
 /// A batch: the cursors before and after it, and its events.
-type Batch = (Cursor, Cursor, std::sync::Arc<live::EventBatch>);
+type BatchParts = (Cursor, Cursor, std::sync::Arc<live::EventBatch>);
 
 /// `Err` if the message is a batch.
-fn common_message(message: StreamMessage) -> Result<CommonMessage, Batch> {
+fn common_message(message: StreamMessage) -> Result<CommonMessage, BatchParts> {
     Ok(match message {
         StreamMessage::Opened { cursor, head, heartbeat } => CommonMessage::Opened(Opened {
             cursor: encode_cursor(&cursor),

@@ -1,9 +1,10 @@
-//! The output for machines: one object per line, with one member whose name is the kind of the line.
+//! The output for machines: one object per line, with one member whose name is the kind of the
+//! line.
 //!
 //! Protobuf messages are printed in ProtoJSON, their canonical JSON form
 //! (<https://protobuf.dev/programming-guides/json>), as `grpcurl` does. The descriptors are built
-//! into this program, so a field that is added to the protos is printed without a change here. Never
-//! names a field.
+//! into this program, so a field that is added to the protos is printed without a change here.
+//! Never names a field.
 
 use std::sync::LazyLock;
 

@@ -29,8 +29,8 @@ pub(super) enum LogFilterError {
 impl FromStr for LogFilter {
     type Err = LogFilterError;
 
-    /// Parses `LEVEL` and `PART=LEVEL`, separated by commas. Any other word is refused. Most filters
-    /// of this kind would accept it and log nothing.
+    /// Parses `LEVEL` and `PART=LEVEL`, separated by commas. Any other word is refused. Most
+    /// filters of this kind would accept it and log nothing.
     fn from_str(given: &str) -> Result<Self, LogFilterError> {
         let mut targets = Targets::new().with_default(LEVEL_ELSEWHERE);
         for directive in given.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {

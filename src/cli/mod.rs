@@ -1,7 +1,7 @@
 //! The command line: a verb is a file, except where many verbs have the same shape.
 //!
-//! Results go to standard output, for people, or as one JSON object per line with `--json`. Notes and
-//! errors go to standard error. Never names tonic.
+//! Results go to standard output, for people, or as one JSON object per line with `--json`. Notes
+//! and errors go to standard error. Never names tonic.
 
 mod bench;
 mod change;
@@ -98,8 +98,8 @@ struct ServerArgs {
 const CALL_RETRY_TIME: Duration = Duration::from_secs(5);
 
 impl Cli {
-    /// Reads the command line and the environment. If there is no verb to run, ends the process with
-    /// the help or with an error.
+    /// Reads the command line and the environment. If there is no verb to run, ends the process
+    /// with the help or with an error.
     #[must_use]
     pub fn read() -> Self {
         let read = command().try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));

@@ -1,5 +1,5 @@
-//! The output of verbs: results to standard output, notes and errors to standard error. Never panics
-//! if nobody reads it.
+//! The output of verbs: results to standard output, notes and errors to standard error. Never
+//! panics if nobody reads it.
 
 use std::io::Write;
 
@@ -29,8 +29,8 @@ impl Output {
         self.json
     }
 
-    /// Prints one result: `human` for people, or `line` for machines, an object with one member such
-    /// as a [`JsonLine`].
+    /// Prints one result: `human` for people, or `line` for machines, an object with one member
+    /// such as a [`JsonLine`].
     ///
     /// # Errors
     /// The output is closed, or cannot be written.

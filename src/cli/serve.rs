@@ -28,7 +28,8 @@ pub(super) struct ServeArgs {
     /// The data folder. It is created if it does not exist.
     #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
     data: PathBuf,
-    /// Where to listen: an address, a name (all its addresses) or *, and a port; 0 means a free one.
+    /// Where to listen: an address, a name (all its addresses) or *, and a port; 0 means a free
+    /// one.
     #[arg(
         long,
         env = "WHIMBREL_LISTEN",

@@ -1,5 +1,5 @@
-//! The signals of a server: SIGINT and SIGTERM stop it in order. No other of the handled ones ever
-//! ends it.
+//! The signals of a server: SIGINT and SIGTERM stop it in order. The other handled signals never
+//! end it.
 
 use std::io;
 

@@ -24,8 +24,8 @@ pub(super) struct WatchArgs {
     /// Start with the newest N items; 0 for the server's default.
     #[arg(long, value_name = "N", value_parser = number::at_least(0_i32))]
     snapshot: Option<i32>,
-    /// Store the cursor in this file. If the file exists, start after its cursor, whatever the other
-    /// options say.
+    /// Store the cursor in this file. If the file exists, start after its cursor, whatever the
+    /// other options say.
     #[arg(long, value_name = "FILE")]
     cursor_file: Option<PathBuf>,
     /// If the cursor can no longer be served, start again with the newest items.

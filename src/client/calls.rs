@@ -1,4 +1,4 @@
-//! The unary calls. Each makes its call once and returns the server's response; none ever retries.
+//! The unary calls. Each makes its call once and returns the server's response; they never retry.
 //!
 //! All are safe to repeat, except a Publish without a `request_id`.
 

@@ -1,5 +1,5 @@
-//! Retries of calls that may succeed later. Never decides whether a call is safe to repeat: its user
-//! does.
+//! Retries of calls that may succeed later. Never decides whether a call is safe to repeat: its
+//! user does.
 
 use std::future::Future;
 use std::time::Duration;

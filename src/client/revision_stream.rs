@@ -57,8 +57,8 @@ impl RevisionStream {
         Ok(Self(stream))
     }
 
-    /// The revisions of the next message, which are empty unless it is a batch; `None` if the stream
-    /// ended.
+    /// The revisions of the next message, which are empty unless it is a batch; `None` if the
+    /// stream ended.
     ///
     /// # Errors
     /// Why the stream ended.

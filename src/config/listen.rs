@@ -14,7 +14,7 @@ use std::str::FromStr;
 /// assert!(matches!("[::1]:0".parse(), Ok(Listen::Address(_))));
 /// assert!(matches!("localhost:50051".parse(), Ok(Listen::Name { .. })));
 ///
-/// // An error says what to write instead.
+/// // An error has a valid form.
 /// let error: ListenError = "50051".parse::<Listen>().unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),

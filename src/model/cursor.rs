@@ -26,12 +26,12 @@ pub struct LogId(u64);
 /// ```
 /// use whimbrel::model::{Cursor, LogId, Revision};
 ///
-/// // A client has seen everything up to revision 40.
+/// // A client has seen all events up to revision 40.
 /// let live = Cursor::after(LogId::new(7), Revision::new(40));
 /// assert_eq!(live.required_revision(), Revision::new(40));
 ///
-/// // It is in a snapshot that was taken at revision 90, and has its items up to revision 40. A
-/// // server that has come only to 50 cannot go on with that.
+/// // A client is inside a snapshot of revision 90, and has its items up to revision 40. A server
+/// // that has applied only revision 50 cannot continue it.
 /// let in_snapshot = Cursor { snapshot_until: Revision::new(90), ..live };
 /// assert_eq!(in_snapshot.required_revision(), Revision::new(90));
 /// ```
@@ -78,10 +78,10 @@ impl Cursor {
         self.after.max(self.snapshot_until)
     }
 
-    /// Checks that what follows this position can be served by a log of which `log` is there.
+    /// Checks that a log with the extent `log` can serve the cursor.
     ///
     /// # Errors
-    /// Says why it cannot.
+    /// The reason why it cannot.
     pub fn check(&self, log: &LogExtent) -> Result<(), CursorError> {
         if self.log != log.id {
             return Err(CursorError::OfAnotherLog { given: self.log, own: log.id });
@@ -99,40 +99,40 @@ impl Cursor {
     }
 }
 
-/// Which part of which log is there.
+/// The range of revisions that a log has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogExtent {
     /// The log.
     pub id: LogId,
-    /// The oldest position after which everything is kept.
+    /// The revision before the oldest event in the log.
     pub oldest: Revision,
-    /// The newest durable change.
+    /// The revision of the newest durable event.
     pub head: Revision,
 }
 
 /// Why a cursor cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
-    /// It is a position in another log.
+    /// The cursor is a position in another log.
     #[error("the cursor belongs to another log ({given}, this is {own}): start again without it")]
     OfAnotherLog {
-        /// The cursor's log.
+        /// The log of the cursor.
         given: LogId,
         /// This log.
         own: LogId,
     },
-    /// It is after the newest change.
+    /// The cursor is after the newest event.
     #[error(
         "the cursor is at revision {given} but the log ends at {head}, as after a restore from an \
          older backup: start again without it"
     )]
     BeyondHead {
-        /// The cursor's revision.
+        /// The revision of the cursor.
         given: Revision,
-        /// The newest change.
+        /// The revision of the newest event.
         head: Revision,
     },
-    /// The changes after it are no longer kept.
+    /// The log no longer has all events after the cursor.
     #[error(
         "the changes after the cursor are no longer kept: start again without it, or from \
          `oldest_cursor`"

@@ -1,10 +1,11 @@
-//! What can hold between a user and another user, or between a user and a post.
+//! Relations: a user to another user, or a user to a post. A relation never has the time at which
+//! it was set.
 
 use std::fmt;
 
 use super::{PostId, UserId};
 
-/// Something that holds from the change that sets it until the change that ends it.
+/// A relation, which holds from the change that sets it until the change that ends it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Relation {
     /// The first user follows the second.
@@ -35,7 +36,7 @@ pub enum RelationKind {
 }
 
 impl Relation {
-    /// Its kind.
+    /// The kind of the relation.
     #[must_use]
     pub const fn kind(&self) -> RelationKind {
         match self {
@@ -47,7 +48,7 @@ impl Relation {
         }
     }
 
-    /// The user who sets and ends it.
+    /// The user who sets and ends the relation.
     #[must_use]
     pub const fn user(&self) -> &UserId {
         let (Self::Follow(user, _)
@@ -58,7 +59,7 @@ impl Relation {
         user
     }
 
-    /// The other user, if it is one to a user.
+    /// The other user; `None` for a relation to a post.
     #[must_use]
     pub const fn other(&self) -> Option<&UserId> {
         match self {
@@ -67,7 +68,7 @@ impl Relation {
         }
     }
 
-    /// The post, if it is one to a post.
+    /// The post; `None` for a relation to a user.
     #[must_use]
     pub const fn post(&self) -> Option<PostId> {
         match self {

@@ -55,7 +55,7 @@ impl Facets {
     ///     ["mention of alice", "link to https://example.org/@bob", "tag birds"]
     /// );
     ///
-    /// // The range of a facet is in bytes, and has the sign too.
+    /// // The range of a facet is in bytes, and includes the sign.
     /// let tag = &facets.all()[2];
     /// assert_eq!(&text.as_str()[tag.start..tag.end], "#birds");
     /// # Ok::<(), whimbrel::model::TextError>(())

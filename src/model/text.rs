@@ -86,7 +86,7 @@ impl PostText {
     /// ```
     /// use whimbrel::model::{PostText, TextError};
     ///
-    /// // A grapheme is what a reader takes for one character: this family is 25 bytes, and one.
+    /// // A grapheme is a character as a reader sees it: this family has 25 bytes and one grapheme.
     /// let family = "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}";
     /// assert_eq!(family.len(), 25);
     /// assert!(PostText::parse(&family.repeat(100)).is_ok());
@@ -94,7 +94,7 @@ impl PostText {
     /// let error = TextError::TooManyGraphemes { graphemes: 301, graphemes_max: 300 };
     /// assert_eq!(PostText::parse(&"a".repeat(301)), Err(error));
     ///
-    /// // Only white space and characters without a shape: a reader would see nothing.
+    /// // Only white space and invisible characters.
     /// assert_eq!(PostText::parse(" \u{200b} "), Err(TextError::Invisible));
     /// ```
     pub fn parse(text: &str) -> Result<Self, TextError> {

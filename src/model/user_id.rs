@@ -68,11 +68,11 @@ impl UserId {
     /// ```
     /// use whimbrel::model::{UserId, UserIdError};
     ///
-    /// // Case matters, and so does the kind of id: any that an identity provider issues will do.
+    /// // Case matters. The ids of all identity providers are valid.
     /// assert_ne!(UserId::parse("Alice"), UserId::parse("alice"));
     /// assert!(UserId::parse("did:plc:ewvi7nxzyoun6zhxrhs64oiz").is_ok());
     ///
-    /// // An @ is how a name is written in a text, and no part of it.
+    /// // An @ before a name in a text is not part of the name.
     /// assert_eq!(UserId::parse("@alice"), Err(UserIdError::BadCharacter { at: 0 }));
     /// assert_eq!(UserId::parse("..."), Err(UserIdError::NoLetter));
     /// ```

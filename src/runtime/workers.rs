@@ -131,6 +131,7 @@ impl fmt::Debug for Workers {
 /// # Panics
 /// A task panicked.
 fn run(shard: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
+    debug_assert!(shard > 0, "shard 0 has no worker");
     SHARD.set(shard);
     let mut builder = Builder::new_current_thread();
     builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX);

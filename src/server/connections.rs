@@ -14,10 +14,10 @@ use crate::config::Limits;
 
 /// All open connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Connections(Arc<RegistryShared>);
+pub(super) struct Connections(Arc<ConnectionRegistry>);
 
 #[derive(Debug)]
-struct RegistryShared {
+struct ConnectionRegistry {
     open_max: usize,
     per_address_max: usize,
     table: Mutex<ConnectionTable>,
@@ -62,7 +62,7 @@ impl Connections {
             by_address: HashMap::new(),
             by_worker: vec![0; workers],
         };
-        Self(Arc::new(RegistryShared {
+        Self(Arc::new(ConnectionRegistry {
             open_max: limits.connections_max,
             per_address_max: limits.connections_per_address_max,
             table: Mutex::new(table),

@@ -3,6 +3,9 @@
 mod connection;
 mod connections;
 mod drain;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listener;
 mod other_protocol;
 mod resolve;
@@ -191,9 +194,9 @@ impl Server {
         self.listener.addresses()
     }
 
-    /// Serves until `shutdown` completes, then stops in order: health reports NOT_SERVING, new calls
-    /// are refused, streams end with their cursors, running calls are answered, connections are
-    /// closed, and the log is closed last.
+    /// Serves until `shutdown` completes, then stops in order: health reports NOT_SERVING, new
+    /// calls are refused, streams end with their cursors, running calls are answered, connections
+    /// are closed, and the log is closed last.
     ///
     /// # Errors
     /// A vital part failed, in which case only running calls are still answered; or no thread could

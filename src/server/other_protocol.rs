@@ -21,7 +21,8 @@ pub(super) enum OtherProtocol {
     Unknown,
 }
 
-/// Longest HTTP method that is recognised: longer than all registered ones (RFC 9110, section 18.2).
+/// Longest HTTP method that is recognised: longer than all registered ones (RFC 9110, section
+/// 18.2).
 const METHOD_BYTES_MAX: usize = 20;
 /// The record type of a ClientHello, and the first byte of its version (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
@@ -77,8 +78,8 @@ impl fmt::Display for OtherProtocol {
     }
 }
 
-/// 505 names the supported version of HTTP (RFC 9110, section 15.6.6). Not 426: HTTP/2 no longer has
-/// the upgrade from HTTP/1.1 that it would offer (RFC 9113, section 3.1).
+/// 505 names the supported version of HTTP (RFC 9110, section 15.6.6). Not 426: HTTP/2 no longer
+/// has the upgrade from HTTP/1.1 that it would offer (RFC 9113, section 3.1).
 fn http1_answer(here: SocketAddr, is_head: bool) -> String {
     let sentence = format!(
         "This port speaks gRPC over HTTP/2 without TLS, and not HTTP/1.1: call it with a gRPC \

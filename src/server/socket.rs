@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::other_protocol::OtherProtocol;
 
 /// The client's connection preface.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket whose client has sent the preface. Reading from it gives the preface again.
 pub(super) struct Socket {
@@ -36,9 +36,7 @@ impl Socket {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 more => count += more,
             }
-            if !PREFACE.starts_with(&read[..count])
-                && let Some(other) = OtherProtocol::detect(&read[..count])
-            {
+            if let Some(other) = other_than_http2(&read[..count]) {
                 // Boxed, so that the future of a waiting connection has no room for it.
                 Box::pin(other.answer(tcp)).await?;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, other.to_string()));
@@ -47,6 +45,12 @@ impl Socket {
         debug_assert_eq!(&read, PREFACE, "another protocol is detected within so many bytes");
         Ok(Self { tcp, replayed: 0 })
     }
+}
+
+/// The protocol of a client that began with `first`, where that is not HTTP/2; `None` also while
+/// more bytes are needed.
+pub(super) fn other_than_http2(first: &[u8]) -> Option<OtherProtocol> {
+    if PREFACE.starts_with(first) { None } else { OtherProtocol::detect(first) }
 }
 
 impl AsyncRead for Socket {

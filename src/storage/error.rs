@@ -1,4 +1,5 @@
-//! Errors of the log and the index. Each message names the file and the operator's next step.
+//! Errors of the log and the index. Each message names the file and the next step of the operator,
+//! and never has content of a post.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;

@@ -9,6 +9,9 @@
 mod disk_reads;
 mod error;
 mod free_space;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod local;
 mod log;

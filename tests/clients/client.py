@@ -1,7 +1,7 @@
 """A small client on the generated stubs, as an application would write it.
 
-It checks on every stream what the protos promise of any stream: the order of messages, the chain
-of cursors, and revisions that only rise. It knows nothing of what a feed should hold.
+It checks on every stream what the protos promise for all streams: the order of messages, the chain
+of cursors, and revisions that only rise. It does not know the expected feed.
 """
 
 import queue
@@ -161,7 +161,7 @@ class Watch:
         return [event.posted.item.post for event in events]
 
     def end(self) -> grpc.RpcError:
-        """Reads on to the end, and returns what the stream ended with."""
+        """Reads on to the end, and returns the error that ended the stream."""
         while True:
             try:
                 kind, message = self.next()
@@ -171,7 +171,7 @@ class Watch:
                 self._pending += message.events
 
     def rest(self) -> list[v1.FeedEvent]:
-        """The events that were read and not asked for."""
+        """The events that were read but not returned yet."""
         events, self._pending = self._pending, []
         return events
 

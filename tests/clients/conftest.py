@@ -1,4 +1,4 @@
-"""What the tests share: a server for all, servers of their own, and users nobody else has.
+"""Fixtures: a server for all tests, servers of one test, and users of one test.
 
 To run them by hand: `cargo build`, install requirements.txt, have jq and grpcurl in the PATH (or the
 latter's path in GRPCURL), and `python -m pytest tests/clients`. WHIMBREL_BIN names another binary to test.

@@ -24,8 +24,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def say(server, *arguments: str) -> str:
-    """What grpcurl prints about a server, such as for `list` and `describe`."""
+def text(server, *arguments: str) -> str:
+    """The text that grpcurl prints about a server, as for `list` and `describe`."""
     done = run("-plaintext", server.address, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -75,7 +75,7 @@ class Stream:
         return messages
 
     def end(self) -> tuple[int, str]:
-        """Waits for the end: grpcurl's exit code, and what it said of it."""
+        """Waits for the end: the exit code of grpcurl, and its errors."""
         errors = self._process.stderr.read()
         return self._process.wait(WAIT_S), errors
 

@@ -1,8 +1,8 @@
-"""Lists that a client keeps up to date by the rules of the protos, and by nothing else."""
+"""Lists that a client keeps up to date by the rules of the protos only."""
 
 
 class KeptFeed:
-    """The entries of a home feed, by their place, down to where the pages ended."""
+    """The entries of a home feed, by their revision, down to the end of the pages."""
 
     def __init__(self, client, user: str, page_size: int):
         self._client, self._user = client, user
@@ -31,11 +31,11 @@ class KeptFeed:
             self._page_again(event.page_again_revision)
 
     def shown(self) -> list[tuple[int, str, str]]:
-        """What it holds, newest first: place, post, and who reposted it."""
+        """Its items, newest first: revision, post, and reposter."""
         return [shown(item) for _, item in sorted(self.items.items(), reverse=True)]
 
     def expected(self) -> list[tuple[int, str, str]]:
-        """What NewsFeed says now."""
+        """The items of NewsFeed now."""
         items = self._client.feed(self._user)
         return [shown(item) for item in items if item.revision >= self._floor]
 
@@ -44,17 +44,17 @@ class KeptFeed:
             self.items[item.revision] = item
 
     def _drop(self, is_gone):
-        self.items = {place: item for place, item in self.items.items() if not is_gone(item)}
+        self.items = {revision: item for revision, item in self.items.items() if not is_gone(item)}
 
-    def _page_again(self, place: int):
-        self._drop(lambda item: item.revision <= place)
+    def _page_again(self, revision: int):
+        self._drop(lambda item: item.revision <= revision)
         for item in self._client.feed(self._user):
-            if item.revision <= place:
+            if item.revision <= revision:
                 self._put(item)
 
 
 class KeptNotifications:
-    """A user's notifications, by their place."""
+    """A user's notifications, by their revision."""
 
     def __init__(self, client, user: str):
         self._client, self._user = client, user
@@ -76,20 +76,20 @@ class KeptNotifications:
             self._drop(lambda item: gone in (item.subject_post_id, item.post.post_id))
         elif kind == "actor_removed":
             self._drop(lambda item: item.actor_id == content.actor_id)
-        if place := event.page_again_revision:
-            self._drop(lambda item: item.revision <= place)
+        if revision := event.page_again_revision:
+            self._drop(lambda item: item.revision <= revision)
             page = self._client.call("ListNotifications", user_id=self._user, page_size=100)
-            self.items |= {it.revision: it for it in page.notifications if it.revision <= place}
+            self.items |= {it.revision: it for it in page.notifications if it.revision <= revision}
 
     def expected(self) -> dict:
-        """What ListNotifications says now."""
+        """The notifications of ListNotifications now."""
         page = self._client.call("ListNotifications", user_id=self._user, page_size=100)
         return {item.revision: item for item in page.notifications}
 
     def _drop(self, is_gone):
-        self.items = {place: item for place, item in self.items.items() if not is_gone(item)}
+        self.items = {revision: item for revision, item in self.items.items() if not is_gone(item)}
 
 
 def shown(item) -> tuple[int, str, str]:
-    """The place of an entry, its post, and who reposted it."""
+    """The revision of an entry, its post, and its reposter."""
     return item.revision, item.post.post_id, item.reposted_by_user_id

@@ -22,7 +22,7 @@ def run(*arguments: str, stdin: str = "", **variables: str) -> subprocess.Comple
 
 
 def lines(server, *arguments: str) -> list[dict]:
-    """What a verb prints for machines, which has to be done."""
+    """The JSON lines of a verb, which must succeed."""
     done = run("--json", "--addr", server.address, *arguments)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

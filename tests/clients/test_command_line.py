@@ -1,4 +1,4 @@
-"""What a shell user sees of `whimbrel`: its JSON is grpcurl's, and what it refuses it refuses."""
+"""`whimbrel` in a shell: its JSON is that of grpcurl, and its refusals."""
 
 import os
 import pty
@@ -17,7 +17,7 @@ POST, GRAPH, NOTIFICATION = (
 
 @pytest.fixture
 def scene(server, users):
-    """Alice follows Bob, whose post has answers, likes and so on. Returns the users and the post."""
+    """Alice follows Bob, whose post has replies, likes and so on. Returns the users and the post."""
     alice, bob, carol = users
     grpcurl.call(server, "Follow", userId=alice, followeeId=bob)
     picture = {"uri": "https://example.org/a.png", "mediaType": "image/png", "alt": "A wader"}
@@ -38,7 +38,7 @@ def scene(server, users):
 
 
 def test_lists_are_those_of_grpcurl(server, scene):
-    """Entry by entry, each tagged, then what else the answer says as `page`."""
+    """One line for each entry with its kind, then the rest of the answer as `page`."""
     alice, bob, _, post = scene
     of_post = {"userId": alice, "postId": post}
     for verb, kind, field, rpc, request in [
@@ -71,16 +71,16 @@ def test_lists_are_those_of_grpcurl(server, scene):
     ]:
         answer = grpcurl.call(server, rpc, **request)
         entries = answer.pop(field, [])
-        said = program.lines(server, *verb)
-        # Page tokens are drawn, and cursors advance with what other tests do.
-        for page in (answer, said[-1]["page"]):
+        printed = program.lines(server, *verb)
+        # Page tokens are random, and cursors advance with the changes of other tests.
+        for page in (answer, printed[-1]["page"]):
             assert page.pop("cursor")
             page.pop("nextPageToken", None)
-        assert said == [{kind: entry} for entry in entries] + [{"page": answer}], verb
+        assert printed == [{kind: entry} for entry in entries] + [{"page": answer}], verb
 
 
 def test_other_answers_are_those_of_grpcurl(server, scene):
-    """Whole, as `response`."""
+    """The whole answer, as `response`."""
     alice, bob, carol, post = scene
     of_post = {"userId": alice, "postId": post}
     for verb, rpc, request in [
@@ -94,12 +94,12 @@ def test_other_answers_are_those_of_grpcurl(server, scene):
             {"authorId": carol, "text": "once", "requestId": "r"},
         ),
     ]:
-        # The first call may change something; from the second on all answer alike.
+        # The first call may change something; from the second on all answers are the same.
         program.lines(server, *verb)
-        (said,) = program.lines(server, *verb)
+        (printed,) = program.lines(server, *verb)
         answer = grpcurl.call(server, rpc, **request)
-        assert said["response"].pop("cursor") and answer.pop("cursor")
-        assert said == {"response": answer}, verb
+        assert printed["response"].pop("cursor") and answer.pop("cursor")
+        assert printed == {"response": answer}, verb
 
 
 @pytest.mark.parametrize("stream", ["WatchFeed", f"{NOTIFICATION}/WatchNotifications"])
@@ -107,19 +107,19 @@ def test_streams_are_those_of_grpcurl(server, scene, stream):
     """Message by message, as they come."""
     _, bob, _, _ = scene
     watch = ["watch", bob] if stream == "WatchFeed" else ["notifications", bob, "--watch"]
-    said = program.lines(server, *watch, "--snapshot", "3", "--limit", "1")
+    printed = program.lines(server, *watch, "--snapshot", "3", "--limit", "1")
     with grpcurl.Stream(server, stream, userId=bob, snapshot={"limit": 3}) as messages:
-        sent = [messages.next() for _ in said]
-    for message in (*said, *sent):
+        sent = [messages.next() for _ in printed]
+    for message in (*printed, *sent):
         ((_, content),) = message.items()
-        # What other tests do meanwhile moves these.
+        # The changes of other tests move these.
         for name in ("cursor", "headCursor", "prevCursor"):
             content.pop(name, None)
-    assert [list(message) for message in said] == [["opened"], ["batch"]]
-    assert said == sent
+    assert [list(message) for message in printed] == [["opened"], ["batch"]]
+    assert printed == sent
 
 
-def test_an_address_that_is_not_spoken_is_refused(server, users):
+def test_an_address_of_another_protocol_is_refused(server, users):
     """With code 2 and the reason, although a server listens there."""
     alice, bob, _ = users
     for scheme in ("https", "ftp", "grpc"):
@@ -141,7 +141,7 @@ def test_an_import_with_a_byte_order_mark(server, users, tmp_path):
 
 
 def log_on_a_terminal(folder, **variables: str) -> bytes:
-    """What a server that cannot listen logs where standard error is a terminal."""
+    """The log of a server whose standard error is a terminal."""
     ours, theirs = pty.openpty()
     command = [REPOSITORY / BINARY, "serve", "--data", folder / "data", "--listen", "127.0.0.1:0"]
     rest = {name: os.environ[name] for name in os.environ if name not in ("NO_COLOR", "TERM")}
@@ -153,15 +153,15 @@ def log_on_a_terminal(folder, **variables: str) -> bytes:
     server.terminate()
     assert server.wait(WAIT_S) == 0
     server.stdout.close()
-    said = b""
+    printed = b""
     try:
         while part := os.read(ours, 4096):
-            said += part
+            printed += part
     except OSError:
-        pass  # How the end of a terminal reads on Linux.
+        pass  # On Linux, reading at the end of a terminal is an error.
     os.close(ours)
-    assert b"stopped" in said
-    return said
+    assert b"stopped" in printed
+    return printed
 
 
 def test_a_log_has_colours_only_where_they_are_wanted(tmp_path):
@@ -174,6 +174,6 @@ def test_a_log_has_colours_only_where_they_are_wanted(tmp_path):
 
 
 def test_a_log_filter_never_silences_by_mistake(tmp_path):
-    """What it does not name is logged as ever."""
-    said = log_on_a_terminal(tmp_path, TERM="dumb", WHIMBREL_LOG="wihmbrel=debug")
-    assert b"INFO" in said
+    """Parts that it does not name are logged as usual."""
+    printed = log_on_a_terminal(tmp_path, TERM="dumb", WHIMBREL_LOG="wihmbrel=debug")
+    assert b"INFO" in printed

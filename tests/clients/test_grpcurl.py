@@ -1,4 +1,4 @@
-"""A person with grpcurl and no proto files: what they can find out, call and watch."""
+"""grpcurl without proto files: it lists, describes, calls and watches."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import re
 import grpcurl
 import pytest
 
-# What there is to call, by service.
+# The RPCs of each service.
 RPCS = {
     "Feed": "Follow Unfollow Publish NewsFeed WatchFeed",
     "Graph": "Block Unblock Mute Unmute ListFollowers ListFollowing ListBlocks ListMutes"
@@ -20,34 +20,34 @@ INVALID_ARGUMENT, DEADLINE_EXCEEDED, ALREADY_EXISTS, UNAVAILABLE = 64 + 3, 64 + 
 
 
 def test_reflection_lists_what_there_is(server):
-    """The services that a caller needs, and the RPCs of each."""
-    services = grpcurl.say(server, "list").split()
+    """All services, and the RPCs of each."""
+    services = grpcurl.text(server, "list").split()
     assert {f"whimbrel.v1.{name}Service" for name in RPCS} <= set(services)
     assert "grpc.health.v1.Health" in services
 
     for name, rpcs in RPCS.items():
         service = f"whimbrel.v1.{name}Service"
-        listed = grpcurl.say(server, "list", service).split()
+        listed = grpcurl.text(server, "list", service).split()
         assert listed == [f"{service}.{rpc}" for rpc in sorted(rpcs.split())]
 
 
 def test_reflection_explains_what_it_lists(server):
     """Comments come with the descriptors, so `describe` is a manual."""
-    service = grpcurl.say(server, "describe", grpcurl.SERVICE)
+    service = grpcurl.text(server, "describe", grpcurl.SERVICE)
     assert "// Follow, publish, read the feed, watch it live." in service
     assert "// Streams a user's home feed live, from now or from a cursor." in service
 
-    message = grpcurl.say(server, "describe", "whimbrel.v1.PublishRequest")
+    message = grpcurl.text(server, "describe", "whimbrel.v1.PublishRequest")
     assert "// Makes the call safe to repeat." in message
     assert "string request_id = 3;" in message
 
 
 def test_describe_gives_a_template_to_fill_in(server):
     """`-msg-template` names each field as JSON has it."""
-    said = grpcurl.run(
+    result = grpcurl.run(
         "-plaintext", "-msg-template", server.address, "describe", "whimbrel.v1.NewsFeedRequest"
     )
-    template = json.loads(said.stdout.partition("Message template:")[2])
+    template = json.loads(result.stdout.partition("Message template:")[2])
     fields = {"userId", "pageSize", "pageToken", "atLeastCursor", "excludeSelf"}
     assert set(template) == fields | {"includeAllReplies"}
 
@@ -65,7 +65,7 @@ def test_publish_answers_with_the_post(server, users):
 
 
 def test_publish_again_with_its_request_id(server, users):
-    """A call repeated gives the first post, and says so. Field names may be snake_case too."""
+    """A repeated call returns the first post, marked as a repeat. snake_case names work too."""
     alice, _, _ = users
     request = {"author_id": alice, "text": "once", "request_id": "r-1"}
     first = grpcurl.call(server, "Publish", **request)
@@ -75,7 +75,7 @@ def test_publish_again_with_its_request_id(server, users):
 
 
 def test_follow_and_unfollow(server, users):
-    """Each is idempotent, and shows in the feed at once, for the past too."""
+    """Each is idempotent, and changes the feed at once, for earlier posts too."""
     alice, bob, _ = users
     edge = {"userId": bob, "followeeId": alice}
     post = grpcurl.call(server, "Publish", authorId=alice, text="earlier")["post"]
@@ -115,7 +115,7 @@ def test_a_feed_is_paged_to_its_end(server, users):
 
 
 def test_own_posts_can_be_left_out(server, users):
-    """`excludeSelf` leaves what others wrote."""
+    """`excludeSelf` leaves the posts of others."""
     alice, bob, _ = users
     grpcurl.call(server, "Follow", userId=bob, followeeId=alice)
     grpcurl.call(server, "Publish", authorId=bob, text="mine")
@@ -145,7 +145,7 @@ def test_an_error_tells_what_to_do(server, users):
 
 
 def test_watch_a_feed(server, users):
-    """First `opened`, then `caughtUp`, then what happens, as it happens; resumed after it."""
+    """First `opened`, then `caughtUp`, then the live events; then a resume after them."""
     alice, bob, _ = users
     with grpcurl.Stream(server, "WatchFeed", userId=bob) as stream:
         opened = stream.next()["opened"]
@@ -168,7 +168,7 @@ def test_watch_a_feed(server, users):
         item = {"post": post, "revision": post["revision"]}
         assert posted["events"] == [{"revision": post["revision"], "posted": {"item": item}}]
 
-    # What came while nobody watched comes first.
+    # The events that were missed come first.
     missed = grpcurl.call(server, "Publish", authorId=alice, text="missed")["post"]
     with grpcurl.Stream(server, "WatchFeed", userId=bob, afterCursor=posted["cursor"]) as stream:
         assert stream.next()["opened"]["cursor"] == posted["cursor"]
@@ -190,30 +190,30 @@ def test_watch_from_the_newest_items(server, users):
 
 
 def test_max_time_ends_a_watch(server, users):
-    """`-max-time` is a way to look for a while."""
+    """`-max-time` ends a watch after a while."""
     alice, _, _ = users
     with grpcurl.Stream(server, "WatchFeed", "-max-time", "1", userId=alice) as stream:
-        code, said = stream.end()
-    assert code == DEADLINE_EXCEEDED and "Code: DeadlineExceeded" in said
+        code, errors = stream.end()
+    assert code == DEADLINE_EXCEEDED and "Code: DeadlineExceeded" in errors
 
 
 def test_a_server_that_stops_says_goodbye(own_server):
-    """A watcher is told why, and where to resume."""
+    """A watcher gets the reason and the cursor to resume from."""
     server = own_server()
     with grpcurl.Stream(server, "WatchFeed", userId="alice") as stream:
         caught_up = stream.until("caughtUp")[-1]["caughtUp"]
         server.terminate()
         closing = stream.next()["closing"]
-        code, said = stream.end()
+        code, errors = stream.end()
     assert closing["reason"] == "ERROR_REASON_DRAINING"
     assert closing["cursor"] == caught_up["cursor"]
     assert closing["retryAfter"].endswith("s")
-    assert code == UNAVAILABLE and '"DRAINING"' in said and "google.rpc.RetryInfo" in said
+    assert code == UNAVAILABLE and '"DRAINING"' in errors and "google.rpc.RetryInfo" in errors
     assert server.wait() == 0
 
 
 def test_proto_files_serve_instead_of_reflection(own_server):
-    """A server that tells nobody what it has is called with the protos of this repository."""
+    """A server without reflection is called with the protos of this repository."""
     server = own_server("--no-reflection")
     refused = grpcurl.run("-plaintext", server.address, "list")
     assert refused.returncode != 0 and "does not support the reflection API" in refused.stderr
@@ -228,7 +228,7 @@ def test_proto_files_serve_instead_of_reflection(own_server):
 
 
 @pytest.mark.parametrize("service", ["", *(f"whimbrel.v1.{name}Service" for name in RPCS)])
-def test_health_is_told(server, service):
-    """For the server as a whole, and for each service by its name."""
+def test_health_is_reported(server, service):
+    """For the whole server, and for each service by its name."""
     answer = grpcurl.call(server, "grpc.health.v1.Health/Check", service=service)
     assert answer == {"status": "SERVING"}

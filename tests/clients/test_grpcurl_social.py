@@ -1,4 +1,4 @@
-"""A person with grpcurl at the social surface: posts, people and notifications in a shell."""
+"""grpcurl on the social surface: posts, users and notifications in a shell."""
 
 import grpcurl
 
@@ -16,7 +16,7 @@ def publish(server, author: str, text: str, **more) -> dict:
 
 
 def test_a_thread_in_a_shell(server, users):
-    """A reply names what it answers; a deleted post leaves a gap that says so."""
+    """A reply names its parent; a deleted post leaves a gap with the reason."""
     alice, bob, carol = users
     root = publish(server, alice, "root", langs=["en"])
     picture = {"uri": "https://example.org/a.png", "mediaType": "image/png", "alt": "A wader"}
@@ -52,7 +52,7 @@ def test_a_thread_in_a_shell(server, users):
 
 
 def test_likes_and_reposts_are_counted_and_listed(server, users):
-    """Each count is the length of a list, and the reader's own part in it is said."""
+    """Each count is the length of a list, and the viewer state has the reader's own part."""
     alice, bob, carol = users
     post = publish(server, alice, "hello")["postId"]
     grpcurl.call(server, "Follow", userId=carol, followeeId=bob)
@@ -79,7 +79,7 @@ def test_likes_and_reposts_are_counted_and_listed(server, users):
 
 
 def test_a_block_in_a_shell(server, users):
-    """Neither sees the other; what is refused says why, and not who blocks."""
+    """Neither sees the other; a refusal has the reason, but not who blocks."""
     alice, bob, _ = users
     grpcurl.call(server, "Follow", userId=bob, followeeId=alice)
     post = publish(server, alice, "hello")["postId"]
@@ -102,7 +102,7 @@ def test_a_block_in_a_shell(server, users):
 
 
 def test_notifications_in_a_shell(server, users):
-    """Who did what, how many are unseen, and live what comes after."""
+    """Notifications, the number of unseen ones, and live the later ones."""
     alice, bob, _ = users
     post = publish(server, alice, "hello")["postId"]
     like = grpcurl.call(server, f"{POST}/Like", userId=bob, postId=post)
@@ -133,7 +133,7 @@ def test_notifications_in_a_shell(server, users):
 
 
 def test_facets_in_a_shell(server, users):
-    """What parts of a text are, as found and as given; ids of identity providers among them."""
+    """Facets of a text, as detected and as given; with ids of identity providers."""
     alice, bob, _ = users
     provided = f"auth0|{bob}"
     for user in (bob, provided):

@@ -1,4 +1,4 @@
-"""Clients that are not what the port expects, or set differently: what each of them gets to see."""
+"""Clients of other protocols or with other settings, and the answer that each gets."""
 
 import http.client
 import socket
@@ -20,22 +20,22 @@ def host_and_port(server) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
-def test_http_1_is_told_what_is_spoken(server, method):
+def test_http_1_gets_an_answer_in_its_protocol(server, method):
     """A browser, a probe, or curl without options: a sentence, not a reset."""
     connection = http.client.HTTPConnection(*host_and_port(server), timeout=60)
     connection.request(method, "/whimbrel.v1.FeedService/Publish", body="x" * 10_000)
     response = connection.getresponse()
-    said = response.read().decode()
+    body = response.read().decode()
     connection.close()
     assert (response.status, response.reason) == (505, "HTTP Version Not Supported")
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
     if method != "HEAD":
-        assert "This port speaks gRPC over HTTP/2 without TLS" in said
-        assert f"grpcurl -plaintext {server.address} list" in said
+        assert "This port speaks gRPC over HTTP/2 without TLS" in body
+        assert f"grpcurl -plaintext {server.address} list" in body
 
 
 def test_tls_fails_with_a_reason(server):
-    """Who tries TLS hears that of the versions which they offer none is spoken."""
+    """A client with TLS gets the alert that no version it offers is supported."""
     context = ssl.create_default_context()
     with socket.create_connection(host_and_port(server), timeout=60) as raw:
         with pytest.raises(ssl.SSLError) as caught:
@@ -68,7 +68,7 @@ def test_requests_may_be_compressed(server, users):
 
 
 def test_another_compression_is_refused(server, users):
-    """With what would do."""
+    """The error names the compression that is supported."""
     alice, _, _ = users
     with Client(server) as client:
         request = v1.PublishRequest(author_id=alice, text="x" * 1_000)

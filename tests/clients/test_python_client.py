@@ -27,7 +27,7 @@ def refused(call, *arguments, **request) -> grpc.RpcError:
 
 
 def test_follow_publish_and_read(client, users):
-    """The first thing that anybody tries."""
+    """The first calls that a user makes."""
     alice, bob, _ = users
     assert client.follow(bob, alice).changed
     published = client.publish(alice, "hello")
@@ -42,7 +42,7 @@ def test_follow_publish_and_read(client, users):
 
 
 def test_a_call_repeated_makes_one_post(client, users):
-    """Twenty at once with one `request_id`: one made it, and all say which post it is."""
+    """Twenty at once with one `request_id`: one publishes it, and all return the same post."""
     alice, _, _ = users
     request = v1.PublishRequest(author_id=alice, text="once", request_id="r")
     calls = [client.stub.Publish.future(request, timeout=WAIT_S) for _ in range(20)]
@@ -104,14 +104,14 @@ def test_each_reason_is_one_of_the_enum(client, server, own_server, users):
         "CURSOR_OF_ANOTHER_LOG": (watch(after_cursor=foreign), Code.FAILED_PRECONDITION),
         "MESSAGE_TOO_LARGE": (refused(client.publish, alice, large), Code.RESOURCE_EXHAUSTED),
     }
-    said = {expected: (reason(error), error.code()) for expected, (error, _) in seen.items()}
-    assert said == {expected: (expected, code) for expected, (_, code) in seen.items()}
+    results = {expected: (reason(error), error.code()) for expected, (error, _) in seen.items()}
+    assert results == {expected: (expected, code) for expected, (_, code) in seen.items()}
     for name in seen:
         assert reasons.ErrorReason.Value(f"ERROR_REASON_{name}")
 
 
 def test_one_stream_too_many(own_server):
-    """The limit says which it is, and when to try again; a stream closed makes room."""
+    """The error has the limit and the time to try again; a closed stream makes room."""
     with Client(own_server("--user-streams-max", "2")) as client:
         phone, tablet = client.watch("alice"), client.watch("alice")
         phone.until("caught_up"), tablet.until("caught_up")
@@ -122,7 +122,7 @@ def test_one_stream_too_many(own_server):
         assert details(error)["RetryInfo"].retry_delay.seconds > 0
         assert details(error)["QuotaFailure"].violations
 
-        # The server hears of it a moment later, so the first tries may still be refused.
+        # The server notices it a moment later, so the first tries may still be refused.
         phone.cancel()
         deadline = time.monotonic() + WAIT_S
         while True:

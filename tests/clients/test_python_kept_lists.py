@@ -10,7 +10,7 @@ def publish(client, author: str, text: str, **more):
 
 
 def test_a_kept_feed_is_the_feed(server, users):
-    """Whatever takes entries away or brings them back: of both sides of every change that can."""
+    """All changes that remove entries or bring them back, as both sides see them."""
     viewer, bob, dave = users
     with Client(server) as client:
         client.follow(viewer, bob)
@@ -39,7 +39,7 @@ def test_a_kept_feed_is_the_feed(server, users):
             for step in steps:
                 step()
                 # A change that changes nothing in this feed has an event all the same, or none; a
-                # post of the viewer's own tells that all before it has come.
+                # post of the viewer marks that all before it has come.
                 mark = publish(client, viewer, "so far")
                 while mark.revision not in kept.items:
                     (event,) = watch.events(1)
@@ -51,7 +51,7 @@ def test_a_kept_feed_is_the_feed(server, users):
 
 
 def test_kept_notifications_are_the_notifications(server, users):
-    """What is taken back, deleted, hidden and shown again is known to an open list."""
+    """An open list follows what is taken back, deleted, hidden and shown again."""
     viewer, bob, carol = users
     with Client(server) as client:
         post = publish(client, viewer, "hello")

@@ -21,8 +21,8 @@ def publish(client, author: str, text: str, **more):
 
 
 def test_a_feed_hears_of_everything_that_happens_to_it(client, users):
-    """Reposts, deletions, mutes and blocks; a stream resumed from the start hears the same of what
-    still holds.
+    """Reposts, deletions, mutes and blocks; a stream that resumes from the start gets those that
+    still hold.
     """
     alice, bob, carol = users
     client.follow(carol, bob)
@@ -33,7 +33,7 @@ def test_a_feed_hears_of_everything_that_happens_to_it(client, users):
         (event,) = watch.events(1)
         assert event.reposted.item.post == post
         assert event.reposted.item.reposted_by_user_id == bob
-        # What is pushed is the same for all, so it has nobody's counts.
+        # Pushed items are the same for all watchers, so they have no counts.
         assert not event.reposted.item.HasField("counts")
 
         client.call("Unrepost", user_id=bob, post_id=post.post_id)
@@ -55,20 +55,20 @@ def test_a_feed_hears_of_everything_that_happens_to_it(client, users):
         client.call("Block", user_id=bob, blocked_id=carol)
         (event,) = watch.events(1)
         assert event.author_removed == Removed(author_id=bob, reason=Removed.REASON_BLOCK)
-        told = watch.cursor
+        after = watch.cursor
 
     with client.watch(carol, after_cursor=start) as watch:
         watch.until("caught_up")
         events = watch.rest()
         assert not any(event.HasField("posted") for event in events)
         assert events[-1].author_removed.reason == Removed.REASON_BLOCK
-    with client.watch(carol, after_cursor=told) as watch:
+    with client.watch(carol, after_cursor=after) as watch:
         watch.until("caught_up")
         assert watch.rest() == []
 
 
 def test_replies_follow_the_same_rule_in_pages_and_streams(client, users):
-    """Only to those followed, unless all are asked for."""
+    """Only replies to followed users, unless all are requested."""
     alice, bob, carol = users
     client.follow(carol, bob)
     post = publish(client, alice, "hello")
@@ -141,7 +141,7 @@ def test_notifications_are_resumed(client, users):
 
 
 def test_a_thread_has_its_gaps(client, users):
-    """What one reader cannot see is a gap to them, and to nobody else."""
+    """A post that one reader cannot see is a gap for that reader only."""
     alice, bob, carol = users
     root = publish(client, alice, "root")
     middle = publish(client, bob, "middle", reply_to_post_id=root.post_id)

@@ -1,6 +1,6 @@
 """Live feeds of the generated Python client: held open, cut off in every way, and resumed.
 
-What a stream promises about itself is checked by `client.Watch` in each of these tests.
+`client.Watch` checks the promises of a stream in each of these tests.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ def test_a_page_and_a_stream_meet_without_a_seam(client, users):
 
 
 def test_a_long_backlog_comes_in_batches(client, users):
-    """Hundreds of posts missed, in order, and no batch beyond what is promised."""
+    """Hundreds of posts missed, in order, and no batch larger than promised."""
     alice, _, _ = users
     start = client.call("NewsFeed", user_id=alice).cursor
     request = v1.PublishRequest(author_id=alice, text="x" * 250)
@@ -116,7 +116,7 @@ def test_a_slow_reader_misses_nothing(client, server, users):
 
 
 def test_a_slow_reader_sees_an_unbroken_chain(client, server, users):
-    """Also where what came last was of no concern to its feed."""
+    """Also if the last events were not of its feed."""
     alice, bob, carol = users
     client.follow(bob, alice)
     with Client(server, *SMALL_WINDOW) as slow, slow.watch(bob) as watch:
@@ -130,7 +130,7 @@ def test_a_slow_reader_sees_an_unbroken_chain(client, server, users):
 
 
 def test_two_devices_show_the_same(client, server, users):
-    """What one device follows shows on the other, from that moment."""
+    """A follow on one device shows on the other at once."""
     alice, bob, carol = users
     with Client(server) as other, client.watch(bob) as phone, other.watch(bob) as desk:
         phone.until("caught_up")
@@ -153,7 +153,7 @@ def test_two_devices_show_the_same(client, server, users):
 
 
 def test_a_deadline_ends_a_stream(client, users):
-    """A caller's own limit; what was read by then may be none of it, and nothing is lost."""
+    """The deadline of a caller: it may have read no event by then, and none is lost."""
     alice, _, _ = users
     start = client.publish(alice, "the first").cursor
     second = client.publish(alice, "the second").post
@@ -167,10 +167,10 @@ def test_a_deadline_ends_a_stream(client, users):
 
 
 def test_a_quiet_stream_gives_signs_of_life(client, users):
-    """A bookmark moves on although nothing concerned this feed, and is a place to resume from."""
+    """A bookmark advances without events of the feed, and a stream resumes from it."""
     alice, bob, _ = users
     with client.watch(bob, heartbeat={"seconds": 1}) as watch:
-        # The shortest that there is.
+        # The shortest heartbeat.
         assert watch.until("opened").heartbeat.ToTimedelta().total_seconds() == 10
         quiet = watch.until("caught_up").cursor
         elsewhere = client.publish(alice, "of no concern")
@@ -184,7 +184,7 @@ def test_a_quiet_stream_gives_signs_of_life(client, users):
 
 
 def test_a_cursor_of_another_log_starts_anew_if_asked(client, own_server, users):
-    """With RESET the stream says so, and shows the feed as it is."""
+    """With RESET the stream sends `reset`, and then the present feed."""
     alice, _, _ = users
     post = client.publish(alice, "here").post
     with Client(own_server()) as other:

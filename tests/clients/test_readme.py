@@ -9,7 +9,7 @@ import pytest
 from server import BINARY, REPOSITORY, Server
 
 README = REPOSITORY / "README.md"
-# The default, which the README uses.
+# The address in the README, which is the default.
 ADDRESS = "127.0.0.1:50051"
 SESSION_S_MAX = 120
 
@@ -22,8 +22,8 @@ def session() -> list[str]:
     return re.findall(r"```sh\n(.*?)```", text[start:end], re.DOTALL)
 
 
-# What each block prints the first time, whether others ran before it or not.
-SAID = [
+# Texts that each block prints at its first run, whether others ran before it or not.
+PRINTED = [
     [
         "whimbrel.v1.FeedService",
         "Publishes a post",
@@ -39,7 +39,7 @@ SAID = [
 
 @pytest.fixture
 def serving(tmp_path):
-    """A server on fresh data, where the README has it."""
+    """A server on new data, at the address of the README."""
     server = Server(tmp_path, address=ADDRESS)
     yield server
     server.stop()
@@ -65,30 +65,30 @@ def paste(block: str, folder: Path) -> str:
 
 
 def test_the_session_has_as_many_blocks_as_are_tested():
-    """None is added to the README without saying here what it prints."""
-    assert len(session()) == len(SAID)
+    """Every block of the README has its texts here."""
+    assert len(session()) == len(PRINTED)
 
 
-@pytest.mark.parametrize("number", range(len(SAID)))
+@pytest.mark.parametrize("number", range(len(PRINTED)))
 def test_each_block_stands_alone(serving, tmp_path, number):
-    """On fresh data, for whoever skipped the others."""
+    """On new data, without the other blocks."""
     printed = paste(session()[number], tmp_path)
-    for said in SAID[number]:
-        assert said in printed, printed
+    for line in PRINTED[number]:
+        assert line in printed, printed
 
 
 def test_the_blocks_follow_one_another_and_again(serving, tmp_path):
-    """In the README's order, and once more on what is there then."""
-    for block, expected in zip(session(), SAID, strict=True):
+    """In the README's order, and a second time on the same data."""
+    for block, expected in zip(session(), PRINTED, strict=True):
         printed = paste(block, tmp_path)
-        for said in expected:
-            assert said in printed, printed
+        for line in expected:
+            assert line in printed, printed
     for block in session():
         paste(block, tmp_path)
 
 
 def test_the_second_watch_shows_what_the_first_had_not(serving, tmp_path):
-    """It shows what was published in between, and nothing again."""
+    """It shows the posts that were published in between, and no post twice."""
     printed = paste(session()[1], tmp_path)
     assert "carol now follows bob" in printed
     # As published, in the feed, and in the first watch; the other one also in the second watch.

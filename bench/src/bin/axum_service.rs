@@ -1,9 +1,8 @@
-//! The kind of service that Whimbrel grew out of: a social feed in the maps of one process, JSON
-//! over HTTP/1.1, nothing on disk. Written to be as fast as such a program is when written with
-//! care: a feed is merged from the newest post of each followee, and a live event is made once for
-//! all who watch.
+//! A social feed in the maps of one process: JSON over HTTP/1.1, and nothing on disk. Written with
+//! care for speed: a feed is merged from the newest posts of each followee, and a live event is
+//! encoded once for all watchers.
 //!
-//! Never keeps anything beyond its own life, and drops events for a watcher who lags.
+//! It never stores anything, and drops events for a watcher that lags.
 
 use std::collections::{BinaryHeap, HashSet};
 use std::convert::Infallible;
@@ -23,18 +22,18 @@ use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
-/// Most of what a call allocates is freed by another thread; the same as Whimbrel's.
+/// The same allocator as in Whimbrel.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Items of a page.
 const PAGE_ITEMS: usize = 50;
-/// Events that wait for a watcher who is slow; beyond them the oldest are lost.
+/// Most events that wait for a slow watcher; then the oldest are dropped.
 const EVENTS_MAX: usize = 1_024;
 /// The largest bulk call.
 const BULK_BYTES_MAX: usize = 16 << 20;
 
-/// All there is.
+/// The data of the service.
 #[derive(Default)]
 struct Service {
     users: DashMap<Arc<str>, User>,
@@ -55,7 +54,7 @@ struct Post {
     author: Arc<str>,
     text: String,
     #[serde(skip)]
-    place: u64,
+    position: u64,
 }
 
 #[derive(Deserialize)]
@@ -85,7 +84,7 @@ async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind(&address).await?;
     axum::serve(
         axum::serve::ListenerExt::tap_io(listener, |stream| {
-            // A stream that it does not hold for is only slower.
+            // Without it a stream is only slower.
             let _ = stream.set_nodelay(true);
         }),
         routes,
@@ -98,7 +97,7 @@ async fn publish(
     Json(Publish { author, text, id }): Json<Publish>,
 ) -> Json<String> {
     let post = service.add(author, text, id.clone());
-    service.tell(&post);
+    service.deliver(&post);
     Json(id)
 }
 
@@ -112,13 +111,13 @@ async fn watch(
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let live = service.live.entry(of.user).or_insert_with(|| broadcast::channel(EVENTS_MAX).0);
     let events = BroadcastStream::new(live.subscribe());
-    // One who lags has lost something, and is not told.
+    // A watcher that lags loses events without a notice.
     Sse::new(events.filter_map(Result::ok).map(|data| Ok(Event::default().data(&*data))))
 }
 
 async fn bulk_edges(State(service): State<Arc<Service>>, lines: String) -> StatusCode {
     for (follower, followee) in lines.lines().filter_map(|line| line.split_once('\t')) {
-        // The names are shared with the keys, or an edge would cost two copies.
+        // Names are shared with the keys: otherwise an edge would cost two copies.
         let (follower, followee) = (service.name(follower), service.name(followee));
         if let Some(mut user) = service.users.get_mut(&follower) {
             user.followees.insert(Arc::clone(&followee));
@@ -148,21 +147,21 @@ impl Service {
 
     fn add(&self, author: Arc<str>, text: String, id: String) -> Arc<Post> {
         let mut user = self.users.entry(Arc::clone(&author)).or_default();
-        let place = self.next.fetch_add(1, Ordering::Relaxed);
-        let post = Arc::new(Post { id, author: Arc::clone(user.key()), text, place });
+        let position = self.next.fetch_add(1, Ordering::Relaxed);
+        let post = Arc::new(Post { id, author: Arc::clone(user.key()), text, position });
         user.posts.push(Arc::clone(&post));
         post
     }
 
-    /// Sends a post to those who follow its author and watch.
-    fn tell(&self, post: &Arc<Post>) {
+    /// Sends a post to the followers of its author who watch.
+    fn deliver(&self, post: &Arc<Post>) {
         let Some(author) = self.users.get(&post.author) else { return };
         let mut event: Option<Arc<str>> = None;
         for follower in &author.followers {
             if let Some(live) = self.live.get(follower) {
                 let event = event
                     .get_or_insert_with(|| serde_json::to_string(post).unwrap_or_default().into());
-                // Nobody may be watching any more.
+                // Fails if the last watcher has left.
                 let _ = live.send(Arc::clone(event));
             }
         }
@@ -175,22 +174,22 @@ impl Service {
         let newest = |author: &str, before: usize| {
             let user = self.users.get(author)?;
             let at = before.min(user.posts.len()).checked_sub(1)?;
-            Some((user.posts[at].place, at, Arc::clone(&user.posts[at])))
+            Some((user.posts[at].position, at, Arc::clone(&user.posts[at])))
         };
-        // The newest of each; whoever gives the next item of the page is at the heap's top.
+        // The newest post of each followee. The top of the heap is the next item of the page.
         let mut heap: BinaryHeap<(u64, usize, usize)> = BinaryHeap::new();
         let mut posts = Vec::new();
         for followee in &followees {
-            if let Some((place, at, post)) = newest(followee, usize::MAX) {
-                heap.push((place, at, posts.len()));
+            if let Some((position, at, post)) = newest(followee, usize::MAX) {
+                heap.push((position, at, posts.len()));
                 posts.push(post);
             }
         }
         let mut page = Vec::with_capacity(PAGE_ITEMS);
         while let Some((_, at, slot)) = heap.pop() {
             let post = Arc::clone(&posts[slot]);
-            if let Some((place, at, next)) = newest(&post.author, at) {
-                heap.push((place, at, slot));
+            if let Some((position, at, next)) = newest(&post.author, at) {
+                heap.push((position, at, slot));
                 posts[slot] = next;
             }
             page.push(post);

@@ -1,5 +1,5 @@
-//! A gRPC server of one call, which answers with as many bytes as it is asked for and does nothing
-//! else: what the framework and the sockets cost by themselves.
+//! A gRPC server of one call, which returns the requested number of bytes: the cost of the
+//! framework and the sockets. It never does anything else.
 
 #[path = "../wire.rs"]
 mod wire;
@@ -20,14 +20,14 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use wire::{ECHO_PATH, Echo, EchoRequest};
 
-/// As in Whimbrel.
+/// The same allocator as in Whimbrel.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The most that can be asked for.
+/// Most bytes of a response.
 const BYTES_MAX: usize = 1 << 20;
 
-/// The service.
+/// The service, with the bytes that responses share.
 #[derive(Clone, Debug)]
 struct Floor(Bytes);
 

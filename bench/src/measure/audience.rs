@@ -1,5 +1,6 @@
-//! How cost grows with those who watch: one post to more and more of them, who all follow its
-//! author. At the greatest size also what the posts of others notice of it.
+//! Cost by audience: one post to a growing number of watchers, who all follow its author. At the
+//! greatest number also its effect on posts of small authors. Never measures more than one system
+//! at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,19 +17,19 @@ use crate::peer::Kind;
 use crate::stats::{Latencies, median};
 use crate::watchers::{Watch, Watchers};
 
-/// Systems whose watchers can share connections: nobody has 100,000 ports to spare.
+/// Systems whose watchers can share connections: no machine has 100,000 free ports.
 const KINDS: [Kind; 2] = [Kind::Whimbrel, Kind::Nats];
 /// Watchers of one connection.
 const PER_CONNECTION: u32 = 1_000;
 /// Connections that are opened at once by each thread.
 const OPENING: usize = 8;
-/// Posts to all of them.
+/// Posts to all watchers.
 const POSTS: usize = 5;
-/// Those others: small authors, each of whom one of a few watchers follows.
+/// Small authors. Each has one follower, of a few other watchers.
 const OTHERS: u32 = 100;
 const OTHERS_WATCHERS: u32 = 10;
 const OTHERS_PER_S: f64 = 500.0;
-/// Between two of those posts.
+/// Time between two posts to all watchers.
 const POST_INTERVAL: Duration = Duration::from_millis(800);
 
 pub(super) async fn measure(run: &mut Run) {
@@ -39,7 +40,7 @@ pub(super) async fn measure(run: &mut Run) {
     let data = Data { edges: watchers.chain(others).collect(), ..Data::default() };
     let kinds = run.kinds_of(&KINDS);
     for kind in kinds {
-        // One after the other: each takes the machine's memory and all its ports.
+        // One system at a time: each takes the memory and all ports of the machine.
         for stand in run.start("audience", &[kind], &data).await {
             if let Err(error) = grow(run, &stand, most).await {
                 run.failed("audience", kind, f64::from(most), &error);
@@ -48,7 +49,7 @@ pub(super) async fn measure(run: &mut Run) {
     }
 }
 
-/// Those who follow small authors.
+/// The watchers of the small authors.
 fn others(most: u32) -> impl Iterator<Item = Watch> {
     let each = OTHERS / OTHERS_WATCHERS;
     let first = most + 1;
@@ -73,7 +74,7 @@ async fn grow(run: &mut Run, stand: &Stand, most: u32) -> Result<(), Error> {
         let authors: Arc<[u32]> = Arc::new([0]);
         let watch = |user| Watch { user, authors: Arc::clone(&authors), cursor: None };
         let watches = (opened + 1..=size).map(watch).collect();
-        // Those before stay, or their memory would be used again and count for nothing.
+        // Earlier watchers stay: otherwise new ones would reuse their memory.
         watching.push(Watchers::open_at_once(&stand.system, watches, connections, OPENING).await?);
         opened = size;
         sleep(run.sizes.settle).await;
@@ -82,12 +83,12 @@ async fn grow(run: &mut Run, stand: &Stand, most: u32) -> Result<(), Error> {
         figures.push(("bytes_each", (memory - before) / f64::from(size)));
         run.note("audience", stand.kind, f64::from(size), Ok(figures));
     }
-    let small = beside_small_posts(run, stand, &callers, &watching).await;
+    let small = during_small_posts(run, stand, &callers, &watching).await;
     run.note("small_posts", stand.kind, f64::from(most), small);
     Ok(())
 }
 
-/// One post after the other to all who watch.
+/// Publishes posts to all watchers, one at a time.
 async fn post_to_all(
     callers: &Callers,
     watching: &[Watchers],
@@ -113,7 +114,7 @@ async fn post_to_all(
     ])
 }
 
-/// Waits until `posts` have come to all of `size` watchers.
+/// Waits until all of `size` watchers have `posts` posts.
 async fn wait_for_each(watching: &[Watchers], posts: u64, size: u32) {
     let mut missing = u64::from(size) * posts;
     for watchers in watching {
@@ -123,8 +124,8 @@ async fn wait_for_each(watching: &[Watchers], posts: u64, size: u32) {
     }
 }
 
-/// Small posts at a rate, first alone and then while posts go to everybody.
-async fn beside_small_posts(
+/// Posts of small authors at a rate, first alone and then during posts to all watchers.
+async fn during_small_posts(
     run: &Run,
     stand: &Stand,
     callers: &Callers,
@@ -132,13 +133,13 @@ async fn beside_small_posts(
 ) -> Result<Vec<(&'static str, f64)>, Error> {
     let time = run.sizes.audience_time;
     let most = watching.iter().map(Watchers::len).sum::<usize>() as u32;
-    // A connection, and so a thread, of their own: they are not to wait for the reader of others.
+    // A connection, and so a thread, of their own: they must not wait for other readers.
     let small = Watchers::open(&stand.system, others(most).collect(), 1).await?;
     let at_rate = || latency::at_rate(callers, &small, (most + 1, OTHERS), OTHERS_PER_S, time);
     let alone = at_rate().await?;
     watching.iter().for_each(Watchers::clear);
-    let (beside, posted) = tokio::join!(at_rate(), post_every(stand, time));
-    let (beside, posted) = (beside?, posted?);
+    let (during, posted) = tokio::join!(at_rate(), post_every(stand, time));
+    let (during, posted) = (during?, posted?);
     wait_for_each(watching, posted.len() as u64, most).await;
     let lost: u64 = watching.iter().map(|watching| watching.lost(&posted)).sum();
     let mut last = HashMap::<u64, Instant>::new();
@@ -162,15 +163,16 @@ async fn beside_small_posts(
         ("alone_p50_us", alone.delivered.quantile_us(0.5)),
         ("alone_p99_us", p99(&alone.delivered)),
         ("alone_answer_p99_us", p99(&alone.answered)),
-        ("beside_p50_us", beside.delivered.quantile_us(0.5)),
-        ("beside_p99_us", p99(&beside.delivered)),
-        ("beside_answer_p99_us", p99(&beside.answered)),
-        ("beside_max_us", beside.delivered.max_us()),
-        ("lost", (lost + alone.lost + beside.lost) as f64),
+        ("beside_p50_us", during.delivered.quantile_us(0.5)),
+        ("beside_p99_us", p99(&during.delivered)),
+        ("beside_answer_p99_us", p99(&during.answered)),
+        ("beside_max_us", during.delivered.max_us()),
+        ("lost", (lost + alone.lost + during.lost) as f64),
     ])
 }
 
-/// Posts to everybody from time to time, on a connection of its own. Gives when each was begun.
+/// Publishes a post to all watchers every [`POST_INTERVAL`], on a connection of its own. Gives the
+/// start of each publish by its key.
 async fn post_every(stand: &Stand, time: Duration) -> Result<HashMap<u64, Instant>, Error> {
     let callers = stand.system.callers(1).await?;
     let caller = callers.first().ok_or(Error::NotOffered("nobody calls"))?;

@@ -1,5 +1,5 @@
-//! What a follow costs: memory, and disk, of the same users with twice as many follows, less that
-//! with once as many. What users cost by themselves so counts for nothing.
+//! Cost of a follow: the memory and disk of users with twice as many follows, less those with once
+//! as many. The cost of the users themselves never counts.
 
 use tokio::time::sleep;
 
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::machine;
 use crate::peer::{Kind, restart_in_order};
 
-/// Systems that know who follows whom.
+/// Systems that store follows.
 const KINDS: [Kind; 4] = [Kind::Whimbrel, Kind::Redis, Kind::Postgres, Kind::Axum];
 
 pub(super) async fn measure(run: &mut Run) {
@@ -27,7 +27,7 @@ async fn slope(run: &Run, kind: Kind) -> Result<Vec<(&'static str, f64)>, Error>
     let edges = f64::from(run.sizes.edges_users) * f64::from(more - fewer);
     let mut figures = Vec::new();
     if kind != Kind::Postgres {
-        // Its memory is buffers of a fixed size, whatever it holds.
+        // Its memory is buffers of a fixed size.
         figures.push(("memory_bytes_each", (memory_more - memory) / edges));
     }
     if kind.keeps() {
@@ -36,13 +36,13 @@ async fn slope(run: &Run, kind: Kind) -> Result<Vec<(&'static str, f64)>, Error>
     Ok(figures)
 }
 
-/// Memory and disk of a server whose users follow so many each.
+/// Memory and disk of a server whose users have `followees` each.
 async fn held(run: &Run, kind: Kind, followees: u32) -> Result<(f64, f64), Error> {
     let data = Data::ring(run.sizes.edges_users, followees);
     let system = kind.start(&run.programs, &data).await?;
     system.save().await?;
     if kind.keeps() {
-        // What was needed to take the data in is no part of holding it.
+        // Memory that only the loading needed does not count.
         restart_in_order(&*system).await?;
     }
     sleep(run.sizes.settle).await;

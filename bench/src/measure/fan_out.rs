@@ -1,5 +1,6 @@
-//! Fan-out: one author, many watchers, every post to each of them, as fast as it goes. First with
-//! the watchers on a few connections, then on one each.
+//! Fan-out: one author, many watchers, every post to each of them, as fast as possible. First with
+//! the watchers on a few connections, then on one each. Never waits for a delivery before the next
+//! post.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,9 +15,9 @@ use crate::load::{Callers, lock, so_many};
 use crate::machine;
 use crate::watchers::{Watch, Watchers};
 
-/// What comes so long after the last that was expected has come twice.
+/// Wait after the last expected delivery: a second one may follow.
 const GRACE: Duration = Duration::from_millis(50);
-/// No post is begun after so long: some systems would take minutes for all.
+/// No post is begun later: some systems would take minutes for all.
 const TIME_MAX: Duration = Duration::from_secs(2);
 
 pub(super) async fn measure(run: &mut Run) {
@@ -26,7 +27,7 @@ pub(super) async fn measure(run: &mut Run) {
     let settings =
         [("fan_out_shared", run.sizes.shared_connections), ("fan_out_own", watchers as usize)];
     for (name, connections) in settings {
-        // Afresh: what a server still holds of earlier watchers is not to be in its way.
+        // New servers: state of earlier watchers must not slow them.
         let stands = run.start(name, &run.kinds.clone(), &data).await;
         let mut ready = Vec::new();
         for stand in &stands {
@@ -38,7 +39,7 @@ pub(super) async fn measure(run: &mut Run) {
         for round in 0..=run.sizes.rounds {
             for (stand, callers, watching) in &ready {
                 let measured = fan_out(stand, callers, watching, run).await;
-                // The first one is not counted: it warms up.
+                // The first round warms up and does not count.
                 if round > 0 {
                     run.note(name, stand.kind, f64::from(watchers), measured);
                 }

@@ -1,5 +1,5 @@
 //! Reading the newest 50 items of a feed, with few and with many followees, one call at a time.
-//! Whimbrel's stands beside a call that does nothing and returns as many bytes.
+//! Whimbrel is compared with a call that does nothing and returns as many bytes; peers never are.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::machine;
 use crate::peer::{Floor, FloorCalls, Kind};
 use crate::stats::Latencies;
 
-/// Systems that have feeds to read.
+/// Systems with feeds.
 const KINDS: [Kind; 4] = [Kind::Whimbrel, Kind::Redis, Kind::Postgres, Kind::Axum];
 /// Items of a full page.
 const ITEMS: usize = 50;
@@ -20,7 +20,7 @@ pub(super) async fn measure(run: &mut Run) {
     let authors = run.sizes.feed_authors;
     let followees = run.sizes.feed_followees.clone();
     let edges = followees.iter().enumerate().flat_map(|(reader, followees)| {
-        // Spread over the authors, whose posts lie in turn.
+        // Spread over the authors, who publish in turn.
         let step = authors / followees;
         (0..*followees).map(move |number| (authors + reader as u32, number * step))
     });
@@ -44,7 +44,7 @@ pub(super) async fn measure(run: &mut Run) {
         for round in 0..=run.sizes.rounds {
             for (stand, callers) in &ready {
                 let measured = read(stand, callers, reader, run.sizes.time, &floor).await;
-                // The first one is not counted: it warms up.
+                // The first round warms up and does not count.
                 if round > 0 {
                     run.note("feed", stand.kind, f64::from(followees), measured);
                 }
@@ -53,7 +53,7 @@ pub(super) async fn measure(run: &mut Run) {
     }
 }
 
-/// The server that does nothing, which has to be kept, and a client of it.
+/// A server that does nothing, and a client of it. The server ends when it is dropped.
 async fn calls_of_floor(run: &Run) -> Result<(Floor, FloorCalls), Error> {
     let floor = Floor::start(&run.programs).await?;
     let calls = floor.calls().await?;

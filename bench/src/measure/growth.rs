@@ -1,5 +1,5 @@
-//! How cost grows with data: the same small work on servers that hold more and more. All of them
-//! stand side by side and are gone round, so that what differs is the size and not the moment.
+//! Cost by data: the same small work on servers with more and more data. All servers run at once
+//! and are measured in turns, so that the figures never differ by the time of the measurement.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::machine;
 use crate::peer::{Kind, System, Whimbrel, restart_in_order, restart_killed};
 use crate::watchers::{Watch, Watchers};
 
-/// Followees of each user, and posts of each.
+/// Followees of each user, and posts of each user.
 const EACH: u32 = 5;
-/// Followees of the one whose feed is read and watched, at any size.
+/// Followees of the user whose feed is read and watched, at any size.
 const READER_FOLLOWEES: u32 = 100;
-/// Restarts of each size: the greatest takes long to open.
+/// Most restarts of each size: the greatest takes long.
 const RESTARTS_MAX: usize = 3;
 /// The rate at which latencies are measured.
 const RATE_PER_S: f64 = 1_000.0;
 
-/// A server that holds so many users.
+/// A server with the data of `users` users.
 struct Size {
     users: u32,
     system: Arc<dyn System>,
@@ -50,12 +50,12 @@ pub(super) async fn measure(run: &mut Run) {
     }
 }
 
-/// Edges and posts.
+/// The number of edges and posts.
 fn events(users: u32) -> f64 {
     f64::from(users) * f64::from(2 * EACH)
 }
 
-/// Fills a server, and measures what is measured once.
+/// Loads a server, and makes the measurements that are made once.
 async fn grow(run: &mut Run, users: u32) -> Result<Size, Error> {
     let ring = Data::ring(users, EACH);
     let reader = (0..READER_FOLLOWEES).map(|followee| (users, followee));
@@ -87,7 +87,7 @@ async fn round(run: &Run, size: &Size) -> Result<Vec<(&'static str, f64)>, Error
     let (users, time) = (size.users, run.sizes.time);
     let half = time.mul_f64(0.5);
     let cpu = machine::cpu_time(size.system.server().pid());
-    // By those whom the watcher does not follow.
+    // By authors that the watcher does not follow.
     let load = closed_loop(&size.callers, IN_FLIGHT, half, move |caller| async move {
         let author = fastrand::u32(READER_FOLLOWEES.min(users - 1)..users);
         caller.publish(author, data::next_post()).await.map(drop)

@@ -1,5 +1,5 @@
-//! What a watcher costs the server who is told nothing. Each figure is a fresh server's, because
-//! memory that one has had for earlier streams is used again.
+//! Memory of an idle watcher. Each figure comes from a new server, because a server reuses the
+//! memory of earlier streams. No post is ever published here.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::machine;
 use crate::peer::Kind;
 use crate::watchers::{Watch, Watchers};
 
-/// One of each that differ in this.
+/// Systems with different costs: variants that only flush differently are left out.
 const KINDS: [Kind; 6] =
     [Kind::Whimbrel, Kind::Nats, Kind::Jetstream, Kind::Redis, Kind::Postgres, Kind::Axum];
 
@@ -39,7 +39,7 @@ async fn idle(
 ) -> Result<Vec<(&'static str, f64)>, Error> {
     let watchers = run.sizes.watchers;
     let pid = stand.system.server().pid();
-    // One connection and one call, so that what is there once is not counted.
+    // One connection and one call first, so that memory that is needed only once does not count.
     let callers = stand.system.callers(1).await?;
     for caller in &callers {
         caller.floor().await?;

@@ -1,5 +1,5 @@
-//! From publishing to delivery at a fixed rate, in an open loop: each post is due at its own
-//! moment, and both the answer and the delivery count from that moment.
+//! The time from a publish to its delivery at a fixed rate, in an open loop: each post has its own
+//! due time, and both the answer and the delivery count from then, never from the sending.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,20 +16,20 @@ use crate::watchers::{Watch, Watchers};
 
 /// Watchers, on a connection each.
 const WATCHERS: u32 = 25;
-/// Whom each of them follows, all others than the others.
+/// Followees of each watcher. No two watchers share one.
 const AUTHORS_EACH: u32 = 40;
 const AUTHORS: u32 = WATCHERS * AUTHORS_EACH;
-/// Rounds are longer than those of rates, or there would be few posts beyond the 99th percentile.
+/// Rounds are longer than in other measurements, for enough posts above the 99th percentile.
 const TIME_FACTOR: f64 = 2.5;
-/// A system whose answers are this late cannot keep up with the rate.
+/// A system with such a median time of its answers cannot keep up with the rate.
 const BEHIND: Duration = Duration::from_millis(500);
-/// What comes so long after the last that was expected has come twice.
+/// Wait after the last expected delivery: a second one may follow.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// Posts by revision or number: when each was due.
+/// The due time of each post, by revision or number.
 type Due = HashMap<u64, Instant>;
 
-/// What a round came to.
+/// The result of a round.
 #[derive(Debug)]
 pub(super) struct Timed {
     pub(super) answered: Latencies,
@@ -57,12 +57,12 @@ pub(super) async fn measure(run: &mut Run) {
                 }
                 let time = run.sizes.time.mul_f64(TIME_FACTOR);
                 let measured = at_rate(callers, watching, (0, AUTHORS), per_s, time).await;
-                // One that falls behind ever further has nothing to show in more rounds.
+                // More rounds of a system that cannot keep up show nothing new.
                 let is_behind = measured.as_ref().is_ok_and(|timed| timed.is_behind());
                 if is_behind {
                     behind.push(stand.kind);
                 }
-                // The first one is not counted: it warms up.
+                // The first round warms up and does not count.
                 if round > 0 || is_behind {
                     run.note("latency", stand.kind, per_s, measured.map(|timed| timed.figures()));
                 }
@@ -82,8 +82,8 @@ async fn open(stand: &Stand) -> Result<(Callers, Watchers), Error> {
     Ok((callers, Watchers::open(&stand.system, watches, WATCHERS as usize).await?))
 }
 
-/// Publishes by `authors` (the first, and how many) in turn at a rate, each of whom exactly one of
-/// `watching` follows.
+/// Publishes at a rate by `authors` (the first, and their number) in turn. Each author has exactly
+/// one follower in `watching`.
 pub(super) async fn at_rate(
     callers: &Callers,
     watching: &Watchers,
@@ -115,7 +115,8 @@ pub(super) async fn at_rate(
     Ok(Timed { answered, delivered, lost })
 }
 
-/// How late each first delivery was, and how many did not come exactly once.
+/// The latencies of the first deliveries, and the number of posts that were not delivered exactly
+/// once.
 fn delivered(watching: &Watchers, due: &Due) -> (Latencies, u64) {
     let mut latencies = Latencies::new();
     let mut open = due.clone();

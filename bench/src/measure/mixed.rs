@@ -85,8 +85,12 @@ pub(super) async fn measure(run: &mut Run) {
 impl Stage {
     async fn open(run: &Run) -> Result<Self, Error> {
         let sizes = &run.sizes;
-        let (world, edges, actions) =
-            World::with_past(SEED, sizes.mixed_users, sizes.mixed_followees, sizes.mixed_actions);
+        let (world, edges, actions) = World::with_history(
+            SEED,
+            sizes.mixed_users,
+            sizes.mixed_followees,
+            sizes.mixed_actions,
+        );
         let data = Data { edges, actions, ..Data::default() };
         let whimbrel = Arc::new(Whimbrel::start(&run.programs, &data).await?);
         drop(data);
@@ -176,14 +180,14 @@ async fn step(client: &Client, day: &Mutex<Day>) -> Result<(), Error> {
     let effect = make(client, &draw).await;
     let took = begun.elapsed();
     let Day { world, latencies, gone } = &mut *lock(day);
-    latencies[draw.call.place()].record(took);
+    latencies[draw.call.index()].record(took);
     let effect = match effect {
         Ok(effect) => effect,
         Err(error) if !draw.posts.is_empty() && is_gone(&error) => {
             *gone += 1;
             Effect::None
         }
-        Err(error) => return Err(Error::from(error).while_doing(MIX[draw.call.place()].label)),
+        Err(error) => return Err(Error::from(error).while_doing(MIX[draw.call.index()].label)),
     };
     let Draw { call, user, other, ref posts, .. } = draw;
     match (effect, call, posts.first()) {

@@ -1,6 +1,6 @@
-//! The measurements, one a file. Each starts its systems afresh, goes round them so often, and
-//! takes the rounds of one system right beside those of the others: the machine is never quiet,
-//! and only figures taken side by side can be compared.
+//! The measurements, one a file. Each starts new processes of its systems, and measures them in
+//! turns, round by round: the machine is never quiet, and only figures of the same minute can be
+//! compared. A measurement never renders a result.
 
 mod audience;
 mod edges;
@@ -24,29 +24,29 @@ use crate::error::Error;
 use crate::peer::{Kind, Programs, System};
 use crate::results::Results;
 
-/// Calls under way at once where that is not what is varied.
+/// Calls in flight, in measurements that do not vary them.
 const IN_FLIGHT: usize = 64;
-/// What can be measured, in the order in which it is.
+/// The measurements, in the order of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Measurement {
-    /// Publishing, beside calls that do nothing; a thousand posts at once.
+    /// Publishes a second, compared with the cheapest call; a thousand posts at once.
     Publish,
-    /// One author, a thousand watchers.
+    /// Deliveries a second: one author, a thousand watchers.
     FanOut,
-    /// From publishing to delivery, at a rate.
+    /// The time from a publish to its delivery, at a fixed rate.
     Latency,
-    /// Reading a feed.
+    /// The time of a page of a feed.
     Feed,
-    /// Memory of a watcher who is told nothing.
+    /// Memory of an idle watcher.
     Idle,
     /// Memory of a follow.
     Edges,
-    /// Starting again after a kill.
+    /// The time of a restart after a kill.
     Restart,
-    /// The same figures at greater and greater sizes.
+    /// Rates, times and memory as the data grows.
     Growth,
-    /// A post to more and more watchers, and what others notice of it.
+    /// The time of a post to all watchers as their number grows, and its effect on other posts.
     Audience,
     /// Ten thousand watchers who resume at once.
     Storm,
@@ -54,13 +54,13 @@ pub(crate) enum Measurement {
     Mixed,
 }
 
-/// How much is measured.
+/// The sizes of all measurements.
 #[derive(Clone, Debug)]
 pub(crate) struct Sizes {
     pub(crate) rounds: usize,
-    /// Of one round of what has no end of its own.
+    /// Length of a round, if it has no end of its own.
     pub(crate) time: Duration,
-    /// How long a server has to come to rest before its memory is looked at.
+    /// How long a server may become idle before its memory is measured.
     pub(crate) settle: Duration,
     pub(crate) users: u32,
     pub(crate) followees: u32,
@@ -76,22 +76,22 @@ pub(crate) struct Sizes {
     pub(crate) edges_users: u32,
     pub(crate) edges_each: (u32, u32),
     pub(crate) restart_each: u32,
-    /// Users, and ten times as many edges and posts.
+    /// Numbers of users; there are ten times as many edges and posts.
     pub(crate) growth_users: Vec<u32>,
     pub(crate) audience: Vec<u32>,
-    /// How long small posts are published beside those to everybody.
+    /// How long posts of small authors are published during posts to all watchers.
     pub(crate) audience_time: Duration,
     pub(crate) storm_watchers: u32,
     pub(crate) storm_posts: u64,
     pub(crate) mixed_users: u32,
     pub(crate) mixed_followees: u32,
-    /// Posts, replies, likes and reposts before it begins.
+    /// Posts, replies, likes and reposts in the history.
     pub(crate) mixed_actions: usize,
     pub(crate) mixed_watchers: u32,
     pub(crate) mixed_time: Duration,
 }
 
-/// A run under way.
+/// A run: its systems, its sizes, and the results so far.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) programs: Programs,
@@ -100,7 +100,7 @@ pub(crate) struct Run {
     pub(crate) results: Results,
 }
 
-/// A system that stands ready.
+/// A system that serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Stand {
     kind: Kind,
@@ -108,7 +108,7 @@ pub(crate) struct Stand {
 }
 
 impl Measurement {
-    /// Makes it. What a system cannot do is in the results.
+    /// Makes the measurement. The results have the errors of systems that fail.
     pub(crate) async fn make(self, run: &mut Run) {
         match self {
             Self::Publish => publish::measure(run).await,
@@ -127,7 +127,7 @@ impl Measurement {
 }
 
 impl Sizes {
-    /// Those that the documentation shows.
+    /// The sizes of the figures in the documentation.
     pub(crate) fn full() -> Self {
         Self {
             rounds: 5,
@@ -160,7 +160,7 @@ impl Sizes {
         }
     }
 
-    /// Those that show whether it all works, in seconds.
+    /// Sizes that only test the bench, in seconds.
     pub(crate) fn quick() -> Self {
         Self {
             rounds: 2,
@@ -195,7 +195,7 @@ impl Sizes {
 }
 
 impl Run {
-    /// Starts each of `kinds` with `data`. Those that cannot are in the results.
+    /// Starts each of `kinds` with `data`. The results have the errors of those that fail.
     async fn start(&mut self, measurement: &str, kinds: &[Kind], data: &Data) -> Vec<Stand> {
         let mut stands = Vec::new();
         for &kind in kinds {
@@ -207,12 +207,12 @@ impl Run {
         stands
     }
 
-    /// Those of the wanted systems that are also in `of`.
+    /// The wanted systems that are in `of`.
     fn kinds_of(&self, of: &[Kind]) -> Vec<Kind> {
         self.kinds.iter().copied().filter(|kind| of.contains(kind)).collect()
     }
 
-    /// Takes one round of one system into the results, or why there is none.
+    /// Adds one round of one system to the results, or its error, and prints it.
     fn note(
         &mut self,
         measurement: &str,
@@ -230,7 +230,7 @@ impl Run {
         self.take(measurement, kind, x, figures);
     }
 
-    /// Takes figures into the results, and says nothing.
+    /// Adds figures to the results without printing them.
     fn take<N: Into<String>>(
         &mut self,
         measurement: &str,

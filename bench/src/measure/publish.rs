@@ -1,5 +1,5 @@
-//! Publishing as fast as it goes, between two measurements of the cheapest call that the same
-//! server answers; and a thousand posts of a thousand users at once.
+//! Publishing as fast as possible, between two measurements of the cheapest call of the same
+//! server; and a thousand posts of a thousand users at once. Never reads or watches.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,9 @@ use crate::error::Error;
 use crate::load::{Callers, closed_loop, so_many};
 use crate::machine;
 
-/// Before anything is measured, so that connections and caches are warm.
+/// Length of the warm-up of connections and caches.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// The part of a round's time that each measurement of the floor takes.
+/// The part of a round's time for each measurement of the cheapest call.
 const FLOOR_PART: f64 = 0.4;
 
 pub(super) async fn measure(run: &mut Run) {
@@ -36,7 +36,7 @@ pub(super) async fn measure(run: &mut Run) {
     for round in 0..=run.sizes.rounds * 2 {
         for stand in &stands {
             let measured = thousand(stand, run.sizes.thousand).await;
-            // The first one is not counted: it warms up.
+            // The first round warms up and does not count.
             if round > 0 {
                 run.note("thousand", stand.kind, run.sizes.thousand as f64, measured);
             }
@@ -88,7 +88,7 @@ async fn thousand(stand: &Stand, posts: u64) -> Result<Vec<(&'static str, f64)>,
     let first = data::next_post();
     let begun = Instant::now();
     so_many(&callers, posts as usize, posts, move |caller, number| async move {
-        // Numbers beyond those of `next_post`, and never the same.
+        // Numbers greater than those of `next_post`, each used once.
         caller.publish(number as u32, (first << 16) | number).await.map(drop)
     })
     .await?;

@@ -1,12 +1,13 @@
-//! Starting again after a kill: from the start of the process until it answers a read.
+//! Restarts after a kill: the time from the start of the process until it answers a read. Never
+//! measures a system that stores nothing.
 
 use super::{Run, Stand};
 use crate::data::Data;
 use crate::error::Error;
 use crate::peer::{Kind, restart_in_order, restart_killed};
 
-/// Systems that keep what they are given. JetStream's files are the same however often they are
-/// flushed, and half a million flushes would only delay this.
+/// Systems that store their data. JetStream's files do not depend on its flushes, and half a
+/// million flushes would only take time.
 const KINDS: [Kind; 5] =
     [Kind::Whimbrel, Kind::Jetstream, Kind::Redis, Kind::RedisSync, Kind::Postgres];
 /// Followees of each user.
@@ -31,7 +32,7 @@ pub(super) async fn measure(run: &mut Run) {
     }
 }
 
-/// Lets it bring the bulk of the data into its usual form.
+/// Lets the system bring the loaded data into its usual form on disk.
 async fn prepare(stand: &Stand) -> Result<(), Error> {
     stand.system.save().await?;
     restart_in_order(&*stand.system).await.map(drop)

@@ -1,6 +1,6 @@
-//! The reconnect storm: watchers who all lost their server at once, and all come back with cursors
-//! from anywhere in the last posts. Each must get exactly what it missed, and none may wait for
-//! ever.
+//! The reconnect storm: many watchers lose their server at once, and all reconnect with cursors
+//! spread over the last posts. Each must get exactly the posts that it missed, and none may wait
+//! forever.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use crate::stats::median;
 use crate::watchers::{Watch, Watchers};
 
 const AUTHORS: u32 = 1_000;
-/// Whom each watcher follows.
+/// Followees of each watcher.
 const FOLLOWEES: u32 = 10;
-/// Connections under way at once in each thread: more would overrun the listener's queue of the
-/// machine, and measure how it retries.
+/// Connections that each thread opens at once: more would overflow the kernel's queue of the
+/// listener, and measure its retries.
 const OPENING: usize = 400;
 
-/// What was published.
+/// The published posts.
 #[derive(Default)]
-struct Posted {
+struct StormPosts {
     count: usize,
     /// Revisions by author, rising.
     by_author: HashMap<String, Vec<u64>>,
-    /// Positions, and the newest post before each.
+    /// Cursors, and the revision of the newest post before each.
     cursors: Vec<(u64, String)>,
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn measure(run: &mut Run) {
 async fn storm(run: &Run) -> Result<Vec<(&'static str, f64)>, Error> {
     let watchers = run.sizes.storm_watchers;
     let follows = |watcher: u32| {
-        // All different, and no two watchers alike for long.
+        // Ten different authors; watchers with the same ten are rare.
         (0..FOLLOWEES).map(move |step| (watcher * 7 + step * (step + 1) * 4 + step) % AUTHORS)
     };
     let edges = (0..watchers)
@@ -103,14 +103,14 @@ async fn storm(run: &Run) -> Result<Vec<(&'static str, f64)>, Error> {
     ])
 }
 
-/// Publishes, while somebody who follows all authors watches and keeps what a watcher would keep:
-/// what came, and the cursors after it. The cursor of an answered publish would not do: it may be
-/// beyond the post, by all that was committed with it.
-async fn publish(whimbrel: &Whimbrel, collector: u32, posts: u64) -> Result<Posted, Error> {
+/// Publishes, while a collector who follows all authors watches and keeps the posts and the cursors
+/// after them, as a watcher would. The cursor of a publish's answer is unusable: it may be after
+/// later posts of the same batch.
+async fn publish(whimbrel: &Whimbrel, collector: u32, posts: u64) -> Result<StormPosts, Error> {
     let user_id = data::user_name(collector);
     let request = WatchFeedRequest { user_id, ..WatchFeedRequest::default() };
     let mut messages = whimbrel.client().await?.watch_feed(request).await?;
-    // The first message: the stream is open.
+    // The first message says that the stream is open.
     messages.next().await?;
     let callers = whimbrel.callers(IN_FLIGHT).await?;
     let publish = so_many(&callers, IN_FLIGHT, posts, |caller, post| async move {
@@ -118,7 +118,7 @@ async fn publish(whimbrel: &Whimbrel, collector: u32, posts: u64) -> Result<Post
         caller.publish(author, post).await.map(drop)
     });
     let collect = async {
-        let mut posted = Posted::default();
+        let mut posted = StormPosts::default();
         while (posted.count as u64) < posts {
             let ended = || Error::Failed("the collector's stream ended".to_owned());
             let message = messages.next().await?.and_then(|it| it.message).ok_or_else(ended)?;

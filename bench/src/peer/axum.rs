@@ -1,5 +1,5 @@
-//! The axum service of `src/bin/axum_service.rs`: JSON over HTTP/1.1, live by server-sent events.
-//! A connection carries one call or one stream, which is all that HTTP/1.1 has.
+//! The axum service of `src/bin/axum_service.rs`: JSON over HTTP/1.1, and server-sent events for
+//! watchers. A connection never carries more than one call or stream: HTTP/1.1 has no more.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use super::http::Connection;
-use super::{Caller, Programs, Reader, System, beside_this, data_folder, serve};
+use super::{Caller, Programs, Reader, System, data_folder, serve, sibling_program};
 use crate::data::{self, Data};
 use crate::error::Error;
 use crate::load::Callers;
 use crate::server::{Server, free_port};
 use crate::watchers::{Sink, Watcher};
 
-/// Connections of callers at most: more would only wait in the server.
+/// Most connections of callers: more would only wait in the server.
 const CONNECTIONS_MAX: usize = 256;
 /// Lines of one bulk call.
 const BULK_LINES: usize = 10_000;
-/// What stands before an event's data.
+/// The prefix of an event's data.
 const DATA: &[u8] = b"data: ";
 
-/// An axum service of the bench's own.
+/// An axum service that the bench started.
 #[derive(Debug)]
 pub(super) struct Axum {
     server: Server,
@@ -39,7 +39,7 @@ struct Calls(Connection);
 impl Axum {
     pub(super) async fn start(programs: &Programs, data: &Data) -> Result<Self, Error> {
         let address = format!("127.0.0.1:{}", free_port()?);
-        let (program, listen) = (beside_this("axum_service")?, address.clone());
+        let (program, listen) = (sibling_program("axum_service")?, address.clone());
         let server = Server::new(data_folder(programs)?, move |_| {
             let mut command = Command::new(&program);
             command.arg(&listen);
@@ -107,7 +107,9 @@ impl System for Axum {
 impl Caller for Calls {
     async fn publish(&self, author: u32, post: u64) -> Result<u64, Error> {
         let body = json!({
-            "author": data::user_name(author), "text": data::text(post), "id": format!("{post:016x}"),
+            "author": data::user_name(author),
+            "text": data::text(post),
+            "id": format!("{post:016x}"),
         });
         self.0.call(Method::POST, "/publish", body.to_string()).await?;
         Ok(post)
@@ -116,7 +118,7 @@ impl Caller for Calls {
     async fn feed(&self, user: u32) -> Result<usize, Error> {
         let path = format!("/feed?user={}", data::user_name(user));
         let body = self.0.call(Method::GET, &path, Bytes::new()).await?;
-        // As the other clients, it has to read what came.
+        // The clients of other systems parse their answers too.
         let items: Vec<Item> = serde_json::from_slice(&body)?;
         Ok(items.iter().filter(|item| !item.is_empty()).count())
     }
@@ -126,7 +128,7 @@ impl Caller for Calls {
     }
 }
 
-/// An item of a feed, as much as a client needs.
+/// The fields of a feed's item that a client needs.
 #[derive(serde::Deserialize)]
 struct Item {
     id: String,
@@ -140,7 +142,7 @@ impl Item {
     }
 }
 
-/// Writes down the events of a stream.
+/// Records the events of a stream.
 async fn read(mut body: Incoming, sink: Sink) {
     let mut bytes = BytesMut::new();
     while let Some(Ok(frame)) = body.frame().await {
@@ -153,6 +155,6 @@ async fn read(mut body: Incoming, sink: Sink) {
             keys.extend(event.strip_prefix(DATA).and_then(data::key_of));
             bytes.advance(end + 2);
         }
-        sink.came(keys, at);
+        sink.add(keys, at);
     }
 }

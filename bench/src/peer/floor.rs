@@ -1,5 +1,6 @@
-//! The floor under reading a feed: `src/bin/floor_service.rs`, a gRPC call that answers with so
-//! many bytes and does nothing, called with Whimbrel's own client settings.
+//! The floor for reading a feed: the service of `src/bin/floor_service.rs`, whose call returns the
+//! requested number of bytes and does nothing else. The client has the settings of Whimbrel's
+//! client. It never serves a feed.
 
 use std::process::Command;
 
@@ -8,31 +9,31 @@ use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use super::{Programs, Reader, System, beside_this, data_folder, serve};
+use super::{Programs, Reader, System, data_folder, serve, sibling_program};
 use crate::error::Error;
 use crate::load::Callers;
 use crate::server::{Server, free_port};
 use crate::watchers::Watcher;
 use crate::wire::{ECHO_PATH, Echo, EchoRequest};
 
-/// Of streams and, sixteen times it, of connections: as Whimbrel's client has it.
+/// HTTP/2 window of a stream; a connection has sixteen times as much. As in Whimbrel's client.
 const WINDOW_BYTES: u32 = 1 << 20;
 
-/// A server that does nothing.
+/// A server of the call that does nothing.
 #[derive(Debug)]
 pub(crate) struct Floor {
     server: Server,
     address: String,
 }
 
-/// A client of it.
+/// A client of [`Floor`].
 #[derive(Clone, Debug)]
 pub(crate) struct FloorCalls(Grpc<Channel>);
 
 impl Floor {
     pub(crate) async fn start(programs: &Programs) -> Result<Self, Error> {
         let address = format!("127.0.0.1:{}", free_port()?);
-        let (program, listen) = (beside_this("floor_service")?, address.clone());
+        let (program, listen) = (sibling_program("floor_service")?, address.clone());
         let server = Server::new(data_folder(programs)?, move |_| {
             let mut command = Command::new(&program);
             command.arg(&listen);
@@ -43,7 +44,7 @@ impl Floor {
         Ok(system)
     }
 
-    /// Connects.
+    /// Opens a connection.
     pub(crate) async fn calls(&self) -> Result<FloorCalls, Error> {
         let channel = Endpoint::from_shared(format!("http://{}", self.address))?
             .tcp_nodelay(true)
@@ -56,7 +57,7 @@ impl Floor {
 }
 
 impl FloorCalls {
-    /// Asks for so many bytes.
+    /// Requests `bytes` bytes.
     pub(crate) async fn echo(&self, bytes: usize) -> Result<(), Error> {
         let mut grpc = self.0.clone();
         grpc.ready().await?;

@@ -1,4 +1,4 @@
-//! HTTP/1.1 calls on a connection of one's own, one at a time. Knows no service.
+//! HTTP/1.1 calls on one connection, one at a time. Never depends on a service.
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -16,7 +16,7 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(super) struct Connection {
     sender: Mutex<SendRequest<Full<Bytes>>>,
-    /// Reads and writes until this is dropped.
+    /// Reads and writes until it is dropped.
     _task: JoinSet<()>,
 }
 
@@ -27,13 +27,13 @@ impl Connection {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         let mut task = JoinSet::new();
         task.spawn(async move {
-            // Its end is seen by the caller.
+            // The caller notices its end.
             let _ = connection.await;
         });
         Ok(Self { sender: Mutex::new(sender), _task: task })
     }
 
-    /// Calls, and gives the body of the answer as it comes.
+    /// Makes a call, and gives the body of the answer as a stream.
     pub(super) async fn stream(
         &self,
         method: Method,
@@ -55,7 +55,7 @@ impl Connection {
         Ok(response.into_body())
     }
 
-    /// Calls, and gives the whole answer.
+    /// Makes a call, and gives the whole body of the answer.
     pub(super) async fn call(
         &self,
         method: Method,

@@ -1,6 +1,5 @@
-//! The seam between the measurements and what is measured: a [`System`] is started with its data,
-//! called and watched. One system, one file; nothing outside this folder knows how any of them is
-//! spoken to.
+//! The interface between the measurements and the systems: a [`System`] is started with its data,
+//! called and watched. Each system has a file. Its protocol never leaves this folder.
 
 mod axum;
 mod floor;
@@ -33,9 +32,9 @@ use crate::machine;
 use crate::server::Server;
 use crate::watchers::Watcher;
 
-/// How long a system has until it serves, however much it holds.
+/// Longest time from the start of a process until it serves, with any data.
 const START_TIME_MAX: Duration = Duration::from_secs(180);
-/// How often it is tried meanwhile.
+/// Time between two attempts to call it.
 const TRY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Items of a page of a feed.
@@ -44,7 +43,7 @@ const FEED_ITEMS: usize = 50;
 /// Reads one connection or stream until it ends, writing to the watchers' sinks.
 pub(crate) type Reader = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What can be measured.
+/// The systems.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
 )]
@@ -53,23 +52,23 @@ pub(crate) type Reader = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) enum Kind {
     /// Whimbrel.
     Whimbrel,
-    /// NATS core: messages without memory.
+    /// NATS core, which stores no messages.
     Nats,
-    /// NATS JetStream with a file store, as it comes.
+    /// NATS JetStream with a file store and its defaults.
     Jetstream,
-    /// The same, flushing each message to the disk.
+    /// NATS JetStream that flushes each message to the disk.
     JetstreamSync,
-    /// Redis as it comes: snapshots now and then.
+    /// Redis with its defaults: occasional snapshots.
     Redis,
     /// Redis that flushes each change to the disk.
     RedisSync,
-    /// PostgreSQL as it comes: flushes each commit.
+    /// PostgreSQL with its defaults: flushes each commit.
     Postgres,
-    /// A service that holds everything in maps, in memory.
+    /// A service with all data in maps in memory.
     Axum,
 }
 
-/// Where the programs are, and where they may write.
+/// The paths of the programs, and the folder for their data.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     pub(crate) whimbrel: PathBuf,
@@ -83,63 +82,62 @@ pub(crate) struct Programs {
 /// One connection to a system, or a client that shares one.
 #[async_trait]
 pub(crate) trait Caller: Send + Sync {
-    /// Publishes a post as durably as the system is set to, where it keeps posts: gives the key by
-    /// which a watcher will know it.
+    /// Publishes a post, as durably as the system is configured. Gives the key that a watcher gets.
     async fn publish(&self, author: u32, post: u64) -> Result<u64, Error>;
 
-    /// Publishes a post to those who watch.
+    /// Publishes a post to watchers.
     async fn publish_live(&self, author: u32, post: u64) -> Result<u64, Error> {
         self.publish(author, post).await
     }
 
-    /// Reads the newest 50 of a user's feed with their bodies. Gives how many there were.
+    /// Reads the newest 50 items of a user's feed with their texts. Gives their number.
     async fn feed(&self, _user: u32) -> Result<usize, Error> {
         Err(Error::NotOffered("it has no feeds to read"))
     }
 
-    /// How many bytes the answer to [`Caller::feed`] has.
+    /// Bytes of the answer to [`Caller::feed`].
     async fn feed_bytes(&self, _user: u32) -> Result<usize, Error> {
-        Err(Error::NotOffered("its answers are not weighed"))
+        Err(Error::NotOffered("the size of its answers is not measured"))
     }
 
-    /// The cheapest call that the server answers.
+    /// Makes the cheapest call of the server.
     async fn floor(&self) -> Result<(), Error>;
 }
 
-/// A system that runs.
+/// A running system.
 #[async_trait]
 pub(crate) trait System: Send + Sync + std::fmt::Debug {
-    /// Its process.
+    /// The process.
     fn server(&self) -> &Server;
 
-    /// Tries once whether it serves what it holds.
+    /// Calls the system once. Fails if it does not serve its data yet.
     async fn answers(&self) -> Result<(), Error>;
 
-    /// Clients enough for so many calls at once, as its own documentation would have them.
+    /// Enough clients for `in_flight` calls at once, as the system's documentation recommends.
     async fn callers(&self, in_flight: usize) -> Result<Callers, Error>;
 
-    /// Opens one connection and on it a stream for each of `watchers`. All that is published after
-    /// this returns reaches their sinks while the readers run.
+    /// Opens one connection with a stream for each of `watchers`. Every post that is published
+    /// after it returns reaches their sinks while the readers run.
     async fn watch(&self, watchers: Vec<Watcher>) -> Result<Vec<Reader>, Error>;
 
-    /// The folder of what it keeps, without what is only there for a crash.
+    /// The folder of the stored data, without files that only a recovery needs.
     fn tables(&self) -> PathBuf {
         self.server().dir()
     }
 
-    /// What asks the process to stop in order.
+    /// The signal for an orderly stop.
     fn stop_signal(&self) -> Signal {
         Signal::TERM
     }
 
-    /// Brings what it holds to the disk, where it does that only when asked.
+    /// Writes the data to the disk, if the system does so only on request.
     async fn save(&self) -> Result<(), Error> {
         Ok(())
     }
 }
 
 impl Kind {
-    /// Its name for people.
+    /// The name in the report.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Whimbrel => "Whimbrel",
@@ -153,7 +151,7 @@ impl Kind {
         }
     }
 
-    /// What an answered publish means.
+    /// The durability of an answered publish.
     pub(crate) fn durability(self) -> &'static str {
         match self {
             Self::Whimbrel => "on disk, flushed",
@@ -167,12 +165,12 @@ impl Kind {
         }
     }
 
-    /// Whether what was answered is there after the process was killed.
+    /// Whether the system has its data after its process was killed.
     pub(crate) fn keeps(self) -> bool {
         !matches!(self, Self::Nats | Self::Axum)
     }
 
-    /// Starts it afresh with `data`, and waits until it serves.
+    /// Starts a new process with `data`, and waits until it serves.
     pub(crate) async fn start(
         self,
         programs: &Programs,
@@ -195,7 +193,7 @@ impl Kind {
         started.map_err(|error| error.while_doing("starting"))
     }
 
-    /// What its program says of itself.
+    /// The version of the program.
     pub(crate) fn version(self, programs: &Programs) -> Result<String, Error> {
         match self {
             Self::Whimbrel => output_of(&programs.whimbrel, &["--version"], "build it first"),
@@ -218,7 +216,7 @@ fn to_dyn(system: impl System + 'static) -> Arc<dyn System> {
     Arc::new(system)
 }
 
-/// Starts the process of `system`. Gives how long it took until it served.
+/// Starts the process of `system`. Gives the time until it served.
 pub(crate) async fn serve(system: &dyn System) -> Result<Duration, Error> {
     let started = Instant::now();
     system.server().start()?;
@@ -234,26 +232,26 @@ pub(crate) async fn serve(system: &dyn System) -> Result<Duration, Error> {
     }
 }
 
-/// Stops it in order, and starts it again, once it has ended what it does behind what it was given.
+/// Waits until the system has no background work, stops it in order, and starts it again.
 pub(crate) async fn restart_in_order(system: &dyn System) -> Result<Duration, Error> {
     machine::settled(system.server().pid()).await;
     system.server().stop(system.stop_signal()).await?;
     serve(system).await
 }
 
-/// Kills it, and starts it again.
+/// Kills the process, and starts it again.
 pub(crate) async fn restart_killed(system: &dyn System) -> Result<Duration, Error> {
     system.server().kill();
     serve(system).await
 }
 
-/// A folder of a system's own, which is removed with it.
+/// A new data folder, which is removed when it is dropped.
 fn data_folder(programs: &Programs) -> Result<TempDir, Error> {
     Ok(tempfile::Builder::new().prefix("whimbrel-bench-").tempdir_in(&programs.data_in)?)
 }
 
-/// A program of this package, which is built beside this one.
-fn beside_this(name: &str) -> Result<PathBuf, Error> {
+/// A program of this package, from the folder of this program.
+fn sibling_program(name: &str) -> Result<PathBuf, Error> {
     Ok(std::env::current_exe()?.with_file_name(name))
 }
 
@@ -262,6 +260,6 @@ fn output_of(program: &Path, args: &[&str], how_to_install: &str) -> Result<Stri
     let output = Command::new(program).args(args).output().map_err(missing)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().next().unwrap_or_default();
-    // What stands after that is of the build.
+    // The rest of the line is about the build.
     Ok(line.split(" sha=").next().unwrap_or_default().to_owned())
 }

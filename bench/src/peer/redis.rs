@@ -1,5 +1,5 @@
-//! Redis: the home timeline as it is classically done, a list per follower that is written to when
-//! somebody publishes, and pub/sub for those who watch.
+//! Redis, with the classic home timeline: a publish adds the post to a list of each follower, and
+//! watchers use pub/sub. An unfollow never removes a post.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -20,16 +20,16 @@ use crate::load::Callers;
 use crate::server::{Server, free_port};
 use crate::watchers::{Sink, Watcher};
 
-/// What to do if it is not there.
+/// How to install the server.
 pub(super) const HOW_TO_INSTALL: &str = "apt-get install redis-server";
-/// Items of a timeline; what the classic design keeps.
+/// Items of a timeline in the classic design.
 const TIMELINE_ITEMS: usize = 800;
-/// Commands that are sent at once while data is loaded.
+/// Commands of one send while data is loaded.
 const LOAD_COMMANDS: usize = 10_000;
-/// What is read at once.
+/// Bytes of one read.
 const READ_BYTES: usize = 256 << 10;
 
-/// One call, so that a page is of one moment and costs one round trip.
+/// One call, so that a page is consistent and costs one round trip.
 const FEED: &str = "
     local ids = redis.call('LRANGE', 'feed:' .. ARGV[1], 0, ARGV[2] - 1)
     if #ids == 0 then return {} end
@@ -42,24 +42,25 @@ const PUBLISH: &str = "
         redis.call('LTRIM', 'feed:' .. follower, 0, ARGV[4] - 1)
     end";
 
-/// What a watcher is told after a publish that is kept: all of it in one script, so that it is one
-/// call and nobody is told of what is not in the lists.
-const TELL: &str = "
+/// The notification of watchers after a stored publish. Part of the same script, so that it is one
+/// call, and no watcher gets a post that is not in the lists.
+const NOTIFY: &str = "
     redis.call('PUBLISH', 'author:' .. ARGV[2], ARGV[3])";
 
-/// A Redis server of the bench's own.
+/// A Redis server that the bench started.
 #[derive(Debug)]
 pub(super) struct Redis {
     server: Server,
     address: String,
-    /// Whether changes are flushed; then posts for watchers are kept too, and else only passed on.
+    /// Whether changes are flushed. Then posts for watchers are stored too; otherwise they are only
+    /// forwarded.
     is_synced: bool,
 }
 
 struct Calls {
     connection: MultiplexedConnection,
     publish: Script,
-    /// `None`: those who watch are told of what is kept nowhere.
+    /// `None`: posts for watchers are not stored.
     publish_live: Option<Script>,
     feed: Script,
 }
@@ -89,7 +90,7 @@ impl Redis {
 
     async fn connect(&self) -> Result<MultiplexedConnection, Error> {
         let client = redis::Client::open(format!("redis://{}", self.address))?;
-        // A call that waits its turn behind others is late, and not lost.
+        // A call that waits behind others is late, not lost.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
@@ -147,7 +148,7 @@ impl System for Redis {
     }
 
     async fn answers(&self) -> Result<(), Error> {
-        // An error while it loads.
+        // Fails while the server loads its data.
         let _: usize = self.connect().await?.llen("feed:0").await?;
         Ok(())
     }
@@ -155,7 +156,7 @@ impl System for Redis {
     async fn callers(&self, _in_flight: usize) -> Result<Callers, Error> {
         let connection = self.connect().await?;
         let (publish, feed) = (Script::new(PUBLISH), Script::new(FEED));
-        let publish_live = self.is_synced.then(|| Script::new(&format!("{PUBLISH}{TELL}")));
+        let publish_live = self.is_synced.then(|| Script::new(&format!("{PUBLISH}{NOTIFY}")));
         Ok(vec![Arc::new(Calls { connection, publish, publish_live, feed })])
     }
 
@@ -168,7 +169,7 @@ impl System for Redis {
         let channels: Vec<_> =
             watcher.authors.iter().map(|author| format!("author:{author}")).collect();
         stream.write_all(&cmd("SUBSCRIBE").arg(&channels).get_packed_command()).await?;
-        // One answer for each channel, each of which ends with the number of channels so far.
+        // One answer for each channel, which ends with the number of channels so far.
         let mut bytes = BytesMut::new();
         let last = format!("\r\n:{}\r\n", channels.len());
         while !bytes.ends_with(last.as_bytes()) {
@@ -221,8 +222,8 @@ impl Caller for Calls {
     }
 }
 
-/// Writes down what is published. All that comes on such a connection are messages:
-/// `*3 $7 message $N channel $M body`, each on a line of its own.
+/// Records the published messages. The connection has only messages: `*3 $7 message $N channel $M
+/// body`, each part on a line of its own.
 async fn read(mut stream: TcpStream, sink: Sink) {
     let mut bytes = BytesMut::new();
     loop {
@@ -236,11 +237,12 @@ async fn read(mut stream: TcpStream, sink: Sink) {
             keys.extend(key);
             bytes.advance(length);
         }
-        sink.came(keys, at);
+        sink.add(keys, at);
     }
 }
 
-/// The key of the first message in `bytes` and the message's length, if it is whole.
+/// The key of the first message in `bytes`, and the length of the message; `None` if it is
+/// incomplete.
 fn parse(bytes: &[u8]) -> Option<(Option<u64>, usize)> {
     let line_end = |from: usize| {
         let rest = bytes.get(from..)?;
@@ -262,7 +264,7 @@ fn parse(bytes: &[u8]) -> Option<(Option<u64>, usize)> {
 mod tests {
     use super::*;
 
-    /// The aim: a message is read once it is whole, by its lengths and not by its content.
+    /// The aim: a complete message is parsed by its lengths, not by its content.
     #[test]
     fn messages_are_parsed_once_they_are_whole() {
         let body = data::message(1, 42);

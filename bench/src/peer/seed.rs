@@ -1,5 +1,5 @@
-//! Fills a Whimbrel log directly through its library, for data sets that would take an hour by
-//! calls. What it writes is what the server would have written for the same calls.
+//! Fills a Whimbrel log with its library, for data that would take an hour by calls. It never
+//! writes an event that the server would not write for the same calls.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::error::Error;
 
 /// Events of one transaction.
 const BATCH_EVENTS: usize = 20_000;
-/// Memory for pages of the file: as the server has.
+/// Memory for pages of the file, as in the server.
 const CACHE_BYTES: usize = 128 << 20;
-/// Older than any request id is remembered.
+/// Age of the events: older than any request id that the server remembers.
 const AGE: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// Appends `data` to the log in `dir`: the edges, then the posts, then the actions.
@@ -65,7 +65,7 @@ fn content(post: u64) -> Content {
     Content::from_text(PostText::from_stored(&data::text(post)))
 }
 
-/// Ids that were made already: an id is shared by all events that name it.
+/// The ids so far: all events share the id of a user.
 #[derive(Default)]
 struct Users(Vec<Option<UserId>>);
 

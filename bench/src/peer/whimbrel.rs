@@ -1,4 +1,5 @@
-//! Whimbrel: its own program, spoken to through its own client over gRPC.
+//! Whimbrel: its program, called with its own client over gRPC. Never calls the library of the
+//! server, except to fill a log (`seed.rs`).
 
 use std::process::Command;
 use std::sync::Arc;
@@ -17,14 +18,14 @@ use crate::load::Callers;
 use crate::server::{Server, free_port};
 use crate::watchers::Watcher;
 
-/// The longest silence that can be asked for, so that signs of life do not disturb the figures.
+/// The longest time between heartbeats, so that they do not disturb the figures.
 const HEARTBEAT: Duration = Duration::from_secs(300);
-/// Above what any measurement opens. A limit, and no tuning: nothing is set aside for it.
+/// More than any measurement opens. Only a limit, no tuning: it reserves nothing.
 const STREAMS_MAX: &str = "1000000";
-/// How long a stream is tried to be opened, while all others are too.
+/// Longest time to open a stream, while all others open too.
 const OPEN_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// A Whimbrel server of the bench's own.
+/// A Whimbrel server that the bench started.
 #[derive(Debug)]
 pub(crate) struct Whimbrel {
     server: Server,
@@ -34,7 +35,7 @@ pub(crate) struct Whimbrel {
 struct Calls(Client);
 
 impl Whimbrel {
-    /// Starts it on a log that holds `data`.
+    /// Starts the server on a log with `data`.
     pub(crate) async fn start(programs: &Programs, data: &Data) -> Result<Self, Error> {
         let folder = data_folder(programs)?;
         seed::seed(folder.path(), data)?;
@@ -42,7 +43,7 @@ impl Whimbrel {
         let (program, listen) = (programs.whimbrel.clone(), address.clone());
         let server = Server::new(folder, move |dir| {
             let mut command = Command::new(&program);
-            // Its settings are the defaults, whatever those of the bench's surroundings are.
+            // The server has its defaults, whatever the environment of the bench sets.
             for (name, _) in std::env::vars_os() {
                 if name.as_encoded_bytes().starts_with(b"WHIMBREL_") {
                     command.env_remove(name);
@@ -57,12 +58,12 @@ impl Whimbrel {
         Ok(system)
     }
 
-    /// A client of it.
+    /// A new client.
     pub(crate) async fn client(&self) -> Result<Client, Error> {
         Ok(Client::connect(&self.address).await?)
     }
 
-    /// Clients enough for so many calls at once.
+    /// Enough clients for `in_flight` calls at once.
     pub(crate) async fn clients(&self, in_flight: usize) -> Result<Vec<Client>, Error> {
         Ok(Client::connect_for(&self.address, in_flight, 1).await?)
     }
@@ -98,9 +99,9 @@ impl System for Whimbrel {
             let open = || client.watch_revisions(request.clone());
             let mut revisions = Retry::within(OPEN_TIME_MAX).call(open).await?;
             let reader: Reader = Box::pin(async move {
-                // A stream that ends early is seen by what is missing.
+                // The deliveries that an ended stream misses are counted as lost.
                 while let Ok(Some(events)) = revisions.next().await {
-                    sink.came(events, Instant::now());
+                    sink.add(events, Instant::now());
                 }
             });
             readers.push(reader);

@@ -1,5 +1,5 @@
-//! Charts as SVG: spans on a logarithmic axis, one line a system; and lines that show how something
-//! grows. The only place that knows how to draw.
+//! Charts as SVG: spans on a logarithmic axis, one row a system; and lines of a figure by size.
+//! Only this file draws; it never reads results.
 //!
 //! ```text
 //!   Whimbrel   ├──●───┤        31,200
@@ -18,15 +18,16 @@ use crate::peer::Kind;
 
 const WIDTH: u32 = 860;
 const LINES_HEIGHT: u32 = 440;
-/// A span's line, and what stands above and below all lines.
+/// Height of the row of a span.
 const SPAN_HEIGHT: u32 = 40;
+/// Height above and below all rows.
 const FRAME_HEIGHT: u32 = 120;
 const LABELS_WIDTH: u32 = 210;
-/// Above the plot of lines.
+/// Height above the plot of lines.
 const TITLE_HEIGHT: i32 = 44;
 const LEGEND_HEIGHT: i32 = 24;
 const LEGEND_COLUMNS: usize = 2;
-/// Of an axis: few enough that only powers of ten have one.
+/// Most labels of an axis: so few that only powers of ten get one.
 const LABELS_MAX: usize = 8;
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
@@ -34,39 +35,40 @@ const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What an axis is of: its name with the unit, and how its numbers are written.
+/// An axis: its name with the unit, and the format of its numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
     pub(super) name: &'static str,
-    /// At the ticks, which are at round numbers.
+    /// Formats the ticks, which are round numbers.
     pub(super) tick: fn(f64) -> String,
-    /// At the points.
+    /// Formats the points.
     pub(super) write: fn(f64) -> String,
 }
 
-/// One system's figure, or that of one of its calls.
+/// The figure of a system, or of one kind of call.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
     pub(super) kind: Kind,
     pub(super) label: &'static str,
     pub(super) low: f64,
     pub(super) dot: f64,
-    /// Drawn as a ring where it is a figure of its own.
+    /// A second figure, drawn as a ring.
     pub(super) ring: Option<f64>,
     pub(super) high: f64,
 }
 
-/// One figure at several sizes.
+/// One figure by size.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     pub(super) kind: Kind,
     pub(super) label: String,
-    /// Told apart from another line of the same system.
+    /// Dashed, to distinguish it from another line of the same system.
     pub(super) is_dashed: bool,
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// A system's colour, the same in all charts; told apart by those who see few colours too.
+/// The colour of a system, the same in all charts. Readers with colour blindness can distinguish
+/// them.
 fn colour(kind: Kind) -> RGBColor {
     match kind {
         Kind::Whimbrel => RGBColor(0xd5, 0x5e, 0x00),
@@ -115,7 +117,7 @@ fn undrawn(file: &Path, error: &dyn std::error::Error) -> Error {
 type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 fn draw_spans(area: &Area<'_>, title: &str, axis: Axis, spans: &[Span]) -> Drawn {
-    // A white ground of its own, so that it can be read on a dark page.
+    // A white background, for readers of a dark page.
     area.fill(&WHITE)?;
     let lows = spans.iter().map(|span| span.low);
     let highs = spans.iter().map(|span| span.high);
@@ -220,7 +222,7 @@ fn draw_lines(area: &Area<'_>, title: &str, (across, up): (Axis, Axis), lines: &
     Ok(())
 }
 
-/// Above the plot, where no line can run through it: two columns.
+/// The legend, in two columns above the plot, where no line crosses it.
 fn draw_legend(area: &Area<'_>, lines: &[Line]) -> Drawn {
     for (number, line) in lines.iter().enumerate() {
         let column = (number % LEGEND_COLUMNS) as i32;
@@ -244,7 +246,7 @@ fn fill_of(line: &Line) -> ShapeStyle {
     if line.is_dashed { WHITE.filled() } else { colour(line.kind).filled() }
 }
 
-/// Whole decades around all of `values`, with air.
+/// The range of whole decades around `values`, with a margin.
 fn decades(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
     for value in values.filter(|value| *value > 0.0) {
@@ -256,7 +258,7 @@ fn decades(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     10_f64.powf((low * 0.95).log10().floor())..10_f64.powf((high * 1.05).log10().ceil())
 }
 
-/// Numbers without a unit, which the axis names.
+/// An axis of numbers without a unit.
 pub(super) fn plain(name: &'static str) -> Axis {
     Axis { name, tick: format::short, write: format::digits }
 }
@@ -265,7 +267,7 @@ pub(super) fn plain(name: &'static str) -> Axis {
 mod tests {
     use super::*;
 
-    /// The aim: every value lies within its axis, which begins and ends at powers of ten.
+    /// The aim: every value is within its axis, which begins and ends at powers of ten.
     #[test]
     fn an_axis_has_whole_decades() {
         let range = decades([3.0, 250.0].into_iter());

@@ -1,4 +1,4 @@
-//! Which charts there are, and what each shows.
+//! The charts of the report and their figures. Never draws.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::mix::MIX;
 use crate::peer::Kind;
 use crate::results::{Results, Row};
 
-/// A chart: its file's name, and what it is called where pictures are not shown.
+/// The charts: the name of the file, and the title for readers without pictures.
 pub(super) const CHARTS: [(&str, &str); 15] = [
     ("publish", "Publishes a second"),
     ("publish_cpu", "Server CPU of a publish"),
@@ -49,7 +49,7 @@ const EVENTS: Axis =
     Axis { name: "edges and posts in the log", tick: format::short, write: format::digits };
 const WATCHERS: Axis = Axis { name: "watchers", tick: format::short, write: format::digits };
 
-/// Draws all that there are figures for into `dir`. Gives the names of those.
+/// Draws all charts with figures into `dir`. Gives their names.
 pub(super) fn draw(results: &Results, dir: &Path) -> Result<Vec<&'static str>, Error> {
     let chart = Charts { results, dir };
     chart.spans("publish", "publish", first(results, "publish"), "per_s", PER_S)?;
@@ -135,7 +135,7 @@ impl Charts<'_> {
         }
     }
 
-    /// The rounds of one figure of each system.
+    /// Spans of one figure of each system over its rounds.
     fn spans(
         &self,
         name: &str,
@@ -162,7 +162,7 @@ impl Charts<'_> {
         charts::spans(&self.file(name), &self.title(name, x), axis, &spans)
     }
 
-    /// From the median to the 99th percentile of each system.
+    /// Spans from the median to the 99th percentile, for each system.
     fn percentiles(&self, name: &str, measurement: &str, x: f64) -> Result<(), Error> {
         let spans: Vec<Span> = self
             .rows(measurement, x)
@@ -176,7 +176,7 @@ impl Charts<'_> {
         charts::spans(&self.file(name), &self.title(name, x), TIME, &spans)
     }
 
-    /// From the median to the 99th percentile of each call of the mix.
+    /// Spans from the median to the 99th percentile, for each kind of call of the mix.
     fn calls(&self, name: &str, measurement: &str, x: f64) -> Result<(), Error> {
         let kind = Kind::Whimbrel;
         let spans: Vec<Span> = MIX
@@ -193,7 +193,7 @@ impl Charts<'_> {
         charts::spans(&self.file(name), &self.title(name, x), TIME, &spans)
     }
 
-    /// Figures of each system at all sizes.
+    /// Lines of the figures of each system by size.
     fn lines(
         &self,
         name: &str,

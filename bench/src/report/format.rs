@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers as text for people. Never rounds a number that is stored.
 
 use crate::stats::Figure;
 
@@ -15,7 +15,7 @@ pub(super) fn grouped(number: f64) -> String {
     shown
 }
 
-/// Three digits that count.
+/// Three significant digits.
 pub(super) fn digits(number: f64) -> String {
     match number.abs() {
         less if less < 0.001 => "0".to_owned(),
@@ -41,7 +41,7 @@ fn trimmed(number: f64) -> String {
     if text.is_empty() { "0".to_owned() } else { text.to_owned() }
 }
 
-/// Microseconds, as milliseconds and seconds where these are shorter.
+/// Microseconds, in µs, ms or s, whichever is shortest.
 pub(super) fn time_us(us: f64) -> String {
     match us {
         less if less < 1e3 => format!("{} µs", digits(less)),
@@ -59,7 +59,7 @@ pub(super) fn short_time_us(us: f64) -> String {
     }
 }
 
-/// Bytes in the unit that fits.
+/// Bytes, in the unit that fits.
 pub(super) fn bytes(bytes: f64) -> String {
     match bytes.abs() {
         less if less < 2_048.0 => format!("{} B", digits(bytes)),
@@ -68,7 +68,7 @@ pub(super) fn bytes(bytes: f64) -> String {
     }
 }
 
-/// Bytes at the ticks of an axis, which are at powers of ten: 10 MB.
+/// Bytes for the ticks of an axis, which are powers of ten: 10 MB.
 pub(super) fn short_bytes(bytes: f64) -> String {
     match bytes {
         less if less < 1e3 => format!("{} B", short(less)),
@@ -78,7 +78,7 @@ pub(super) fn short_bytes(bytes: f64) -> String {
     }
 }
 
-/// The median, and the spread of the rounds if there are several.
+/// The median, with the spread of the rounds if there are several.
 pub(super) fn with_spread(figure: &Figure, write: impl Fn(f64) -> String) -> String {
     if figure.rounds.len() < 2 {
         return write(figure.median);
@@ -90,7 +90,7 @@ pub(super) fn with_spread(figure: &Figure, write: impl Fn(f64) -> String) -> Str
 mod tests {
     use super::*;
 
-    /// The aim: numbers show the digits that mean something, in units that people use.
+    /// The aim: numbers have only significant digits, in common units.
     #[test]
     fn numbers_are_readable() {
         assert_eq!(grouped(1_234_567.4), "1,234,567");

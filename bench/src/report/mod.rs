@@ -1,5 +1,5 @@
-//! The report: results as Markdown and SVG. Every number in it comes from the results, and all the
-//! prose from `template.md`, so that figures cannot drift from what is said of them.
+//! The report: results as Markdown and SVG. Every number comes from the results, and all prose from
+//! `template.md`: no number is ever written into the prose.
 
 mod charts;
 mod figures;
@@ -14,20 +14,20 @@ use crate::error::Error;
 use crate::results::Results;
 
 const TEMPLATE: &str = include_str!("template.md");
-/// What a placeholder begins and ends with.
+/// The begin and the end of a placeholder.
 const OPEN: &str = "{{";
 const CLOSE: &str = "}}";
-/// What begins and ends a section that may be left out.
+/// The begin and the end of an optional section.
 const IF: &str = "{{if ";
 const END: &str = "{{end}}";
-/// The folder of the charts, from the report.
+/// The folder of the charts, relative to the report.
 const FOLDER: &str = "benchmarks";
 
-/// Writes `benchmarks.md` into `dir`, and the charts into a folder beside it.
+/// Writes `benchmarks.md` and the folder of its charts into `dir`.
 pub(crate) fn write(results: &Results, dir: &Path) -> Result<(), Error> {
     let folder = dir.join(FOLDER);
     fs::create_dir_all(&folder)?;
-    // What an earlier run has drawn and this one has not would be taken for this one's.
+    // Charts of an earlier run must not stay in this report.
     for (name, _) in figures::CHARTS {
         let _ = fs::remove_file(folder.join(format!("{name}.svg")));
     }
@@ -42,7 +42,7 @@ pub(crate) fn write(results: &Results, dir: &Path) -> Result<(), Error> {
     Ok(fs::write(dir.join("benchmarks.md"), text)?)
 }
 
-/// A chart's place in the report, if it was drawn.
+/// The image of a chart, or a note if it was not drawn.
 fn chart(name: &str, drawn: &[&str]) -> String {
     let title = figures::CHARTS.iter().find(|(chart, _)| *chart == name).map(|(_, title)| title);
     match title {
@@ -71,7 +71,7 @@ fn kept(template: &str, is_there: impl Fn(&str) -> bool) -> Result<String, Error
     Ok(text + rest)
 }
 
-/// `template` with all placeholders filled.
+/// `template` with all placeholders replaced.
 fn filled(template: &str, fill: impl Fn(&str) -> Option<String>) -> Result<String, Error> {
     let mut text = String::new();
     let mut rest = template;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     /// The aim: results that were written and read again make the same report, with the figures,
-    /// the charts, what failed and what was skipped.
+    /// the charts, and the systems that failed or were skipped.
     #[test]
     fn a_report_is_made_from_results_alone() {
         let dir = tempfile::tempdir().unwrap();
@@ -135,8 +135,7 @@ mod tests {
         assert!(!dir.path().join(FOLDER).join("restart.svg").exists());
     }
 
-    /// The aim: a section is there with its figures, by call, and says that they are of a later
-    /// run.
+    /// The aim: a section has its figures by call, and shows that they come from a later run.
     #[test]
     fn a_section_comes_with_its_figures() {
         let dir = tempfile::tempdir().unwrap();
@@ -166,7 +165,7 @@ mod tests {
         assert!(svg.contains("NewsFeed, first page"));
     }
 
-    /// The aim: of a section that is left out nothing is left, and one that never ends is an error.
+    /// The aim: an omitted section leaves nothing behind, and a section without an end is an error.
     #[test]
     fn a_section_is_kept_or_not() {
         let template = "a\n\n{{if b}}\nc\n\n{{end}}\nd";
@@ -175,7 +174,7 @@ mod tests {
         assert!(kept("a {{if b}} c", |_| true).is_err());
     }
 
-    /// The aim: a placeholder that nothing fills is an error, and not a hole in the report.
+    /// The aim: an unknown placeholder is an error.
     #[test]
     fn an_unknown_placeholder_is_an_error() {
         assert_eq!(filled("a {{b}} c", |name| Some(name.to_uppercase())).unwrap(), "a B c");

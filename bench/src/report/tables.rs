@@ -1,4 +1,5 @@
-//! The tables of the report, by name. A figure that is not there is a dash, and why is said below.
+//! The tables and texts of the report, by name. A missing figure is a dash, and the reason is below
+//! the table; it is never 0.
 
 use super::format::{bytes, digits, grouped, time_us, with_spread};
 use super::targets;
@@ -7,12 +8,12 @@ use crate::peer::Kind;
 use crate::results::{Later, Results, Row};
 use crate::stats::Figure;
 
-/// What stands where there is nothing.
+/// The cell of a missing figure.
 pub(super) const NOTHING: &str = "–";
 
-/// How a figure is written.
+/// Formats a figure.
 type Write = fn(f64) -> String;
-/// A column: its head, and its cell of a row.
+/// A column: its head, and the function for its cell in a row.
 type Column<'a> = (&'a str, &'a dyn Fn(&Row) -> String);
 
 /// The table of this name; `None` if there is no such table.
@@ -230,7 +231,7 @@ fn ratio(row: &Row) -> String {
     or_nothing(ratio.and_then(|(own, floor)| own.ratio(floor)), |it| format!("{it:.2} ×"))
 }
 
-/// The text with this name, if there is one.
+/// The text of this name; `None` if there is no such text.
 pub(super) fn text(results: &Results, name: &str) -> Option<String> {
     let machine = &results.machine;
     Some(match name {
@@ -274,7 +275,7 @@ fn later(later: &Later) -> String {
     )
 }
 
-/// Which systems, which versions, and what was not there.
+/// The systems with their versions, and the systems that were skipped.
 fn versions(results: &Results) -> String {
     let mut lines = head(&["system", "version", "an answered publish is"]);
     for (kind, version) in &results.versions {
@@ -286,7 +287,7 @@ fn versions(results: &Results) -> String {
     lines
 }
 
-/// Both kinds of connections side by side.
+/// Memory of an idle watcher on both kinds of connections.
 fn idle(results: &Results) -> String {
     let mut lines = head(&["system", "on a shared connection", "on its own connection"]);
     let mut systems = results.systems("idle_shared");
@@ -305,7 +306,7 @@ fn idle(results: &Results) -> String {
     lines + &notes(results, &["idle_shared", "idle_own"])
 }
 
-/// A line for each call of the mix, with columns for each number of calls in flight.
+/// A row for each kind of call of the mix, with columns for each number of calls in flight.
 fn mixed_calls(results: &Results) -> String {
     let sizes = results.sizes("mixed");
     let figure = |x: f64, part: &Part, name: &str| {
@@ -334,7 +335,7 @@ fn mixed_calls(results: &Results) -> String {
     lines
 }
 
-/// A table of all rows of `measurements`, a size after the other.
+/// A table of all rows of `measurements`, by size.
 fn rows(results: &Results, measurements: &[&str], columns: &[Column<'_>]) -> String {
     let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
     let mut lines = head(&heads);
@@ -356,7 +357,7 @@ fn rows(results: &Results, measurements: &[&str], columns: &[Column<'_>]) -> Str
     lines + &notes(results, measurements)
 }
 
-/// What could not be measured, and why.
+/// The systems that were not measured, and the reasons.
 fn notes(results: &Results, measurements: &[&str]) -> String {
     let rows = results.rows.iter().filter(|row| measurements.contains(&&*row.measurement));
     let mut notes = String::new();
@@ -373,7 +374,7 @@ fn notes(results: &Results, measurements: &[&str]) -> String {
     if notes.is_empty() { notes } else { format!("\n{notes}") }
 }
 
-/// A cell with a figure of the row.
+/// A function for the cell of a figure.
 fn cell(name: &'static str, write: Write) -> impl Fn(&Row) -> String {
     move |row| {
         let figure: Option<&Figure> = row.figures.get(name);

@@ -1,5 +1,5 @@
-//! The targets that Whimbrel was built to, each beside what was measured and what its peers came
-//! to in the same run.
+//! The targets of Whimbrel's design, each with its measured figure and those of the peers in the
+//! same run. Never measures.
 
 use super::format::{bytes, digits, grouped, time_us};
 use super::tables::{NOTHING, head, line, or_nothing};
@@ -7,7 +7,7 @@ use crate::peer::Kind;
 use crate::results::{Results, Row};
 use crate::stats::median;
 
-/// A target, what was measured, and whether that meets it.
+/// A target, and the measured figure with whether it meets the target.
 struct Target {
     name: &'static str,
     target: &'static str,
@@ -15,7 +15,7 @@ struct Target {
     peers: String,
 }
 
-/// All of them.
+/// The table of all targets.
 pub(super) fn table(results: &Results) -> String {
     if results.quick {
         return "*(a quick run's sizes are not those of the targets)*\n".to_owned();
@@ -218,7 +218,7 @@ impl Look<'_> {
         }
     }
 
-    /// Flat: the greatest size costs at most half as much again as the others do.
+    /// Flat cost: the greatest size costs at most 1.5 times the median of the others.
     fn growth(&self) -> Target {
         let sizes = self.0.sizes("growth");
         let by_size = |name: &str| -> Vec<f64> {
@@ -255,7 +255,7 @@ impl Look<'_> {
         Some(self.0.figure(measurement, Kind::Whimbrel, x, name)?.median)
     }
 
-    /// The same figure of all others.
+    /// A figure of all peers.
     fn peers(
         &self,
         measurement: &str,

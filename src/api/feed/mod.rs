@@ -1,4 +1,5 @@
-//! The feed service: follow, publish, read the feed, watch it live. Never decides what a feed shows.
+//! The feed service: follow, publish, read the feed, watch it live. Never decides what a feed
+//! shows.
 
 mod news_feed;
 mod publish;

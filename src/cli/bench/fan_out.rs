@@ -1,5 +1,6 @@
-//! The fan-out measurements: one author, many watchers, and every post to each watcher. First at the
-//! highest rate, for the throughput; then at a part of it, for the latency. Never judges the result.
+//! The fan-out measurements: one author, many watchers, and every post to each watcher. First at
+//! the highest rate, for the throughput; then at a part of it, for the latency. Never judges the
+//! result.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,5 @@
-//! The floor: calls that do no work. Other calls are measured between two measurements of the floor,
-//! because the machine is never quiet and only figures taken together can be compared. Never
+//! The floor: calls that do no work. Other calls are measured between two measurements of the
+//! floor, because the machine is never quiet and only figures taken together can be compared. Never
 //! compares figures of different settings.
 
 use std::time::Duration;

@@ -14,9 +14,9 @@ use crate::client::Client;
 /// Wait before the server's memory is read, so that it has become idle.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Measures the memory of process `pid`, which serves `address`, for each of `streams` idle streams;
-/// `None` if the memory cannot be read. The server reuses the memory of earlier streams, so only a
-/// new server gives a correct figure.
+/// Measures the memory of process `pid`, which serves `address`, for each of `streams` idle
+/// streams; `None` if the memory cannot be read. The server reuses the memory of earlier streams,
+/// so only a new server gives a correct figure.
 pub(super) async fn measure(
     name: Measurement,
     address: &str,

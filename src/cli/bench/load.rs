@@ -47,8 +47,8 @@ impl Latencies {
     }
 }
 
-/// Keeps `in_flight` calls running for `time`, spread over `clients`. `call` takes the number of the
-/// call, counted from 0.
+/// Keeps `in_flight` calls running for `time`, spread over `clients`. `call` takes the number of
+/// the call, counted from 0.
 pub(super) async fn closed_loop<F>(
     clients: &[Client],
     in_flight: usize,

@@ -13,7 +13,7 @@ use crate::api::v1::{
 use crate::client::{Client, Error};
 
 const USERS: u64 = 1_000;
-/// Users whom each user follows.
+/// Number of users that each user follows.
 const FOLLOWEES: u64 = 10;
 /// Posts that exist before the measurement.
 const POSTS: u64 = 5_000;
@@ -43,7 +43,7 @@ pub(super) async fn measure(session: &Session<'_>) -> Result<TableRow, Error> {
 }
 
 impl DataSet {
-    /// Makes users in a ring, each of whom follows the next ones, and their posts.
+    /// Makes users in a ring, who each follow the next ones, and their posts.
     async fn prepare(session: &Session<'_>) -> Result<Self, Error> {
         let names: Arc<str> = format!("{}m", session.names).into();
         let users = Arc::clone(&names);

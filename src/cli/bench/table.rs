@@ -24,7 +24,8 @@ pub(super) struct TableRow {
     pub(super) p50_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) p99_us: Option<f64>,
-    /// The rate divided by the floor's; of calls made one at a time, the same of the median latency.
+    /// The rate divided by the floor's; of calls made one at a time, the same of the median
+    /// latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) floor_ratio: Option<f64>,
     /// Number of deliveries that were missing, repeated, or out of order.

@@ -1,5 +1,5 @@
-//! The verbs of the feed service, without publishing: follows and the home feed. Never prints except
-//! through `output`.
+//! The verbs of the feed service, without publishing: follows and the home feed. Never prints
+//! except through `output`.
 
 mod page;
 mod watch;

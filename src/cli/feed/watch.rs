@@ -27,7 +27,8 @@ pub(in crate::cli) struct WatchFeedArgs {
 impl WatchFeedArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         let Self { user_id, all_replies, watch: options, server } = self;
-        // The first connection is made here, without retries, so that a wrong address fails at once.
+        // The first connection is made here, without retries, so that a wrong address fails at
+        // once.
         let mut watch = client::Watch::new(server.connect().await?, &user_id, options.start()?);
         if all_replies {
             watch = watch.include_all_replies();

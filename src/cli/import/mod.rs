@@ -1,5 +1,5 @@
-//! `whimbrel import`: many follows and posts from files, through the public API. Never writes to the
-//! data of a server itself.
+//! `whimbrel import`: many follows and posts from files, through the public API. Never writes to
+//! the data of a server itself.
 
 mod line_reader;
 mod progress;

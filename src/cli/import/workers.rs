@@ -1,4 +1,5 @@
-//! Workers that make the calls of an import: concurrently, and each worker one call after the other.
+//! Workers that make the calls of an import: concurrently, and each worker one call after the
+//! other.
 //!
 //! ```text
 //! rows ──┬─► queue ─► worker ─► call ─► answer, then the next row of the queue

@@ -70,8 +70,8 @@ impl ThreadArgs {
     }
 }
 
-/// The ancestors from the root on; the post, marked with `>`; and its replies, each below its parent
-/// and indented by its depth.
+/// The ancestors from the root on; the post, marked with `>`; and its replies, each below its
+/// parent and indented by its depth.
 fn text(thread: &v1::GetThreadResponse) -> String {
     let v1::GetThreadResponse { ancestors, post, replies, .. } = thread;
     let mut by_parent: HashMap<&str, Vec<&ThreadPost>> = HashMap::new();

@@ -66,6 +66,7 @@ impl LocalLog {
         erasure: &Erasure,
         go_on: &dyn Fn() -> bool,
     ) -> Result<EraseOutcome, Error> {
+        debug_assert!(erasure.posts.is_sorted(), "the revisions of an erasure rise");
         let _alone = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
         match guarded(&self.file, || self.copy_most(erasure, go_on)) {
             Ok(Some(copy)) => self.exchange(copy, erasure),

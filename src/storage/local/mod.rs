@@ -114,14 +114,14 @@ impl LocalLog {
     ///     followee: UserId::parse("bob")?,
     /// };
     /// let event = Event::new(Timestamp::from_nanos(1), change);
-    /// // Whoever appends names the head that the decision was based on.
+    /// // An append names the head on which its decision was based.
     /// log.append(Revision::ZERO, vec![event.clone()])?;
     /// assert!(matches!(
     ///     log.append(Revision::ZERO, vec![event.clone()]),
     ///     Err(Error::HeadMoved { .. })
     /// ));
     ///
-    /// // One process has the folder at a time.
+    /// // Only one process uses a folder at a time.
     /// assert!(matches!(LocalLog::open(folder.path(), options), Err(Error::InUse { .. })));
     /// drop(log);
     /// let log = LocalLog::open(folder.path(), options)?;

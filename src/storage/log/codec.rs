@@ -12,7 +12,11 @@
 
 use prost::Message;
 
-use super::facet_codec::{self, FacetsRecord};
+use super::event_record::{
+    AttachmentRecord, BlockRecord, ChangeRecord, DeleteRecord, EventRecord, FollowRecord,
+    MuteRecord, PostRecord, PublishRecord, ReactionRecord, SeenRecord,
+};
+use super::facet_codec;
 use super::old_mentions;
 use crate::model::{
     Attachment, Change, Content, Event, Facets, Lang, LogTime, PostId, PostRef, PostText, ReplyTo,
@@ -21,160 +25,9 @@ use crate::model::{
 
 const CHECK_BYTES: usize = 4;
 
-#[derive(Clone, PartialEq, Message)]
-struct EventRecord {
-    #[prost(fixed64, tag = "1")]
-    time_nanos: u64,
-    #[prost(oneof = "ChangeRecord", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
-    change: Option<ChangeRecord>,
-    /// The clock's time less the log's own time. Missing in older records, where both are the same.
-    #[prost(sint64, tag = "16")]
-    clock_ahead_nanos: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum ChangeRecord {
-    #[prost(message, tag = "2")]
-    Follow(FollowRecord),
-    #[prost(message, tag = "3")]
-    Unfollow(FollowRecord),
-    #[prost(message, tag = "4")]
-    Publish(PublishRecord),
-    /// An erased post: author, references and request id.
-    #[prost(message, tag = "5")]
-    Erased(PublishRecord),
-    #[prost(message, tag = "6")]
-    Delete(DeleteRecord),
-    #[prost(message, tag = "7")]
-    Like(ReactionRecord),
-    #[prost(message, tag = "8")]
-    Unlike(ReactionRecord),
-    #[prost(message, tag = "9")]
-    Repost(ReactionRecord),
-    #[prost(message, tag = "10")]
-    Unrepost(ReactionRecord),
-    #[prost(message, tag = "11")]
-    Block(BlockRecord),
-    #[prost(message, tag = "12")]
-    Unblock(BlockRecord),
-    #[prost(message, tag = "13")]
-    Mute(MuteRecord),
-    #[prost(message, tag = "14")]
-    Unmute(MuteRecord),
-    #[prost(message, tag = "15")]
-    See(SeenRecord),
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct FollowRecord {
-    #[prost(string, tag = "1")]
-    follower: String,
-    #[prost(string, tag = "2")]
-    followee: String,
-    /// Revision of the follow that an unfollow ends; 0 in older records.
-    #[prost(uint64, tag = "3")]
-    since: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct PublishRecord {
-    #[prost(string, tag = "1")]
-    author: String,
-    #[prost(string, tag = "2")]
-    text: String,
-    #[prost(string, tag = "3")]
-    request_id: String,
-    #[prost(message, optional, tag = "4")]
-    parent: Option<PostRecord>,
-    /// Missing if it is the parent.
-    #[prost(message, optional, tag = "5")]
-    root: Option<PostRecord>,
-    #[prost(message, optional, tag = "6")]
-    quote: Option<PostRecord>,
-    #[prost(message, repeated, tag = "7")]
-    attachments: Vec<AttachmentRecord>,
-    #[prost(string, repeated, tag = "8")]
-    langs: Vec<String>,
-    /// Missing from records of the first format, and from those of erased posts.
-    #[prost(message, optional, tag = "9")]
-    facets: Option<FacetsRecord>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct PostRecord {
-    #[prost(uint64, tag = "1")]
-    revision: u64,
-    #[prost(string, tag = "2")]
-    author: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AttachmentRecord {
-    #[prost(string, tag = "1")]
-    uri: String,
-    #[prost(string, tag = "2")]
-    media_type: String,
-    #[prost(string, tag = "3")]
-    alt: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct DeleteRecord {
-    #[prost(message, optional, tag = "1")]
-    post: Option<PostRecord>,
-    /// 0 for none, as no post has that revision.
-    #[prost(uint64, tag = "2")]
-    reply_to: u64,
-    /// 0 for none.
-    #[prost(uint64, tag = "3")]
-    quote: u64,
-    #[prost(string, repeated, tag = "4")]
-    notified: Vec<String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ReactionRecord {
-    #[prost(string, tag = "1")]
-    user: String,
-    #[prost(message, optional, tag = "2")]
-    post: Option<PostRecord>,
-    /// Revision of the like or repost that this ends; 0 in older records.
-    #[prost(uint64, tag = "3")]
-    since: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct BlockRecord {
-    #[prost(string, tag = "1")]
-    blocker: String,
-    #[prost(string, tag = "2")]
-    blocked: String,
-    #[prost(bool, tag = "3")]
-    severed_following: bool,
-    #[prost(bool, tag = "4")]
-    severed_follower: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct MuteRecord {
-    #[prost(string, tag = "1")]
-    muter: String,
-    #[prost(string, tag = "2")]
-    muted: String,
-    #[prost(bool, tag = "3")]
-    follows: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct SeenRecord {
-    #[prost(string, tag = "1")]
-    user: String,
-    #[prost(uint64, tag = "2")]
-    until: u64,
-}
-
 /// Writes `event` as the record of `revision` to `bytes`, which it clears first.
 pub(in crate::storage) fn encode(revision: Revision, event: &Event, bytes: &mut Vec<u8>) {
+    debug_assert!(revision > Revision::ZERO, "no event has revision 0");
     let time_nanos = event.time.as_nanos();
     // Wraps, as its inverse in `decode` does, so that every pair of times is kept.
     let clock_ahead_nanos = time_nanos.wrapping_sub(event.log_time.as_nanos()).cast_signed();

@@ -16,6 +16,7 @@
 
 pub(in crate::storage) mod codec;
 pub mod conformance;
+mod event_record;
 mod facet_codec;
 mod old_mentions;
 mod tail;

@@ -22,7 +22,7 @@ const READ_EVENTS_MAX: usize = 1_024;
 #[derive(Debug)]
 pub struct Tail {
     log: Arc<dyn Log>,
-    /// The last revision that [`Tail::next_batch`] gave while catching up.
+    /// The last revision that [`Tail::next_batch`] gave.
     at: Revision,
     /// Events up to here are read from the log; later batches come from `live`.
     read_until: Revision,
@@ -50,13 +50,19 @@ impl Tail {
     /// The log is damaged or cannot be read.
     pub fn next_batch(&mut self) -> Result<Option<Arc<Batch>>, Error> {
         if !self.is_catching_up() {
-            return Ok(self.live.recv().ok());
+            let batch = self.live.recv().ok();
+            if let Some(batch) = &batch {
+                debug_assert_eq!(batch.first, self.at.next(), "no event is skipped or repeated");
+                self.at = Revision::new(self.at.get() + batch.events.len() as u64);
+            }
+            return Ok(batch);
         }
         let left = usize::try_from(self.read_until.get() - self.at.get()).unwrap_or(usize::MAX);
         let entries = self.log.read(self.at, left.min(READ_EVENTS_MAX))?;
         // Otherwise the replay would end here and count as complete.
         assert!(!entries.is_empty(), "a log has every event up to its head");
         let first = self.at.next();
+        debug_assert_eq!(entries[0].revision, first, "no event is skipped or repeated");
         self.at = entries.last().map_or(self.at, |last| last.revision);
         let events = entries.into_iter().map(|entry| entry.event).collect();
         Ok(Some(Arc::new(Batch { first, events })))

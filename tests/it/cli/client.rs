@@ -24,7 +24,7 @@ async fn a_refusal_has_its_reason() {
 
 /// A transient refusal is retried.
 #[tokio::test]
-async fn a_call_to_an_overloaded_server_is_retried() {
+async fn an_overloaded_server_is_called_again() {
     let valve = Valve::default();
     let setup = Setup::new().appends_through(&valve).limits(|limits| limits.calls_max = 1);
     let server = setup.start().await;

@@ -51,6 +51,29 @@ fn every_document_can_be_found_from_the_readme() {
     assert_eq!(lost, [] as [PathBuf; 0]);
 }
 
+/// The map of the code names only paths that exist.
+#[test]
+fn every_source_that_the_documents_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = page(document);
+        let is_path = |code: &&str| {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || "_./".contains(c);
+            let is_file = code.ends_with(".rs") || code.ends_with('/');
+            is_file && code.contains('/') && code.chars().all(is_part)
+        };
+        for path in text.split('`').skip(1).step_by(2).filter(is_path) {
+            let exists = root.join(path).exists() || root.join("src").join(path).exists();
+            // A file that a contributor adds, or that a fuzzer makes.
+            let is_later = path.contains("RPC") || path.starts_with("fuzz/");
+            assert!(exists || is_later, "{document} names {path}, which does not exist");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "the paths were not found: {named}");
+}
+
 /// The README is for a first reading. Details have documents of their own.
 #[test]
 fn the_readme_is_short() {

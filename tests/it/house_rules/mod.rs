@@ -2,4 +2,5 @@
 
 mod documents;
 mod kept_seeds;
+mod names;
 pub(crate) mod sources;

@@ -54,7 +54,7 @@ async fn bad_facets_are_refused() {
         ("facets[0].tag.tag", vec![facet(0..2, tag("sea birds"))], "' '"),
         ("facets[0].tag.tag", vec![facet(0..2, tag("sea\u{3000}birds"))], "character"),
         ("facets[0].tag.tag", vec![facet(0..2, tag("sea\u{7}"))], "character"),
-        ("facets[0].tag.tag", vec![facet(0..2, tag("\u{200b}"))], "invisible"),
+        ("facets[0].tag.tag", vec![facet(0..2, tag("\u{200b}"))], "visible character"),
         ("facets[0].tag.tag", vec![facet(0..2, tag(&"x".repeat(65)))], "64 graphemes"),
         (
             "facets[0].tag.tag",

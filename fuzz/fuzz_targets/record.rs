@@ -1,0 +1,5 @@
+//! Records, as they are read from the log's file.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| whimbrel::storage::fuzzing::record(bytes));

@@ -1,0 +1,5 @@
+//! Cursors and page tokens, as clients send them.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| whimbrel::api::fuzzing::token(bytes));
