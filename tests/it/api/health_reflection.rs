@@ -61,7 +61,7 @@ async fn health_watchers_are_notified_of_a_stop() {
 }
 
 /// While the server stops, health is NOT_SERVING, and a call over a connection that is still open
-/// is refused without effect and with the advice to reconnect.
+/// is refused with a delay, without effect.
 #[tokio::test]
 async fn calls_during_a_stop_are_refused_without_effect() {
     let mut server = TestServer::start().await;

@@ -38,9 +38,9 @@ async fn the_number_of_users_is_bounded() {
     assert!(server.user("carol").feed().await.texts().is_empty());
 }
 
-/// A revision that does not fit into a mark is no mark, not a shorter one.
+/// A revision that does not fit into a mark panics. It is never truncated.
 #[test]
-fn a_revision_above_the_largest_mark_has_no_mark() {
+fn a_revision_above_the_largest_mark_is_refused() {
     let last = Revision::new(Revision::MAX.get() >> 2);
     assert_eq!(Mark::new(last, MarkKind::Change).revision(), last);
     assert!(catch_unwind(|| Mark::new(last.next(), MarkKind::Post)).is_err());

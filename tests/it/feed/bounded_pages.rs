@@ -84,7 +84,7 @@ async fn lists_with_hidden_users_are_read_to_their_ends() {
         let engine = core.engine();
         let of = core.publish("author", "hello").await.post.id();
         like_and_repost(&core, "friend", of).await;
-        let mut answers = vec![reply(&core, "friend", of).await];
+        let mut replies = vec![reply(&core, "friend", of).await];
         core.follow("friend", "author").await;
         for number in 0..HIDDEN {
             let name = format!("hidden{number}");
@@ -97,7 +97,7 @@ async fn lists_with_hidden_users_are_read_to_their_ends() {
         }
         like_and_repost(&core, "other", of).await;
         core.follow("other", "author").await;
-        answers.insert(0, reply(&core, "other", of).await);
+        replies.insert(0, reply(&core, "other", of).await);
 
         for list in
             [UserList::Likes(of), UserList::Reposts(of), UserList::Followers(user("author"))]
@@ -123,7 +123,7 @@ async fn lists_with_hidden_users_are_read_to_their_ends() {
         })
         .await;
         assert!(pages.iter().any(Vec::is_empty), "no page of replies was short");
-        assert_eq!(ids(&pages, |view| view.post.id()), answers);
+        assert_eq!(ids(&pages, |view| view.post.id()), replies);
         let view =
             engine.ask(GetPosts { viewer: user("reader"), ids: vec![of] }).await.unwrap().remove(0);
         let counts = [view.counts.likes, view.counts.reposts, view.counts.replies];

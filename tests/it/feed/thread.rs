@@ -16,17 +16,17 @@ async fn a_thread_is_bounded_by_the_bytes_of_its_posts() {
     // The post itself, and the replies that still fit.
     let core = Core::limited(|limits| limits.thread_bytes_max = 5 * POST_BYTES);
     let root = publish(&core, None).await;
-    let mut answers = Vec::new();
+    let mut replies = Vec::new();
     for _ in 0..6 {
-        answers.push(publish(&core, Some(root)).await);
+        replies.push(publish(&core, Some(root)).await);
     }
     let seen = thread(&core, root).await;
-    assert_eq!(listed(&seen), answers[..4]);
+    assert_eq!(listed(&seen), replies[..4]);
     assert!(seen.post.has_more_replies);
 
     // No reply is omitted below a reply.
-    let below = publish(&core, Some(answers[5])).await;
-    let seen = thread(&core, answers[5]).await;
+    let below = publish(&core, Some(replies[5])).await;
+    let seen = thread(&core, replies[5]).await;
     assert_eq!(listed(&seen), [below]);
     assert_eq!(seen.ancestors.len(), 1);
     assert!(!seen.post.has_more_replies);
@@ -71,5 +71,5 @@ async fn thread(core: &Core, post: PostId) -> Thread {
 }
 
 fn listed(thread: &Thread) -> Vec<PostId> {
-    thread.replies.iter().map(|answer| answer.id).collect()
+    thread.replies.iter().map(|reply| reply.id).collect()
 }

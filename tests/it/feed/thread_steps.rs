@@ -121,25 +121,25 @@ async fn a_thread_read_in_steps_is_the_whole_thread() {
 struct Tree {
     root: PostId,
     /// The post, its parent, and the reason if it is not shown.
-    answers: Vec<(PostId, PostId, Option<Gap>)>,
+    replies: Vec<(PostId, PostId, Option<Gap>)>,
 }
 
 impl Tree {
     /// The posts that a reader reaches: visible posts, and gaps with a visible post below them.
     fn below(&self) -> BTreeMap<PostId, Option<Gap>> {
-        let alive = self.answers.iter().filter(|(id, _, gap)| self.is_reached(*id, *gap));
+        let alive = self.replies.iter().filter(|(id, _, gap)| self.is_reached(*id, *gap));
         alive.map(|&(id, _, gap)| (id, gap)).collect()
     }
 
     fn is_reached(&self, id: PostId, gap: Option<Gap>) -> bool {
-        let mut answers = self.answers.iter().filter(|(_, parent, _)| *parent == id);
-        gap.is_none() || answers.any(|&(id, _, gap)| self.is_reached(id, gap))
+        let mut replies = self.replies.iter().filter(|(_, parent, _)| *parent == id);
+        gap.is_none() || replies.any(|&(id, _, gap)| self.is_reached(id, gap))
     }
 }
 
 async fn grow(core: &Core, random: &mut fastrand::Rng) -> Tree {
     let mut posts = vec![(publish(core, "dave", None).await, "dave")];
-    let mut answers = Vec::new();
+    let mut replies = Vec::new();
     for _ in 0..random.usize(1..60) {
         // Mostly deep, sometimes wide.
         let newest = posts.len().min(if random.u8(..4) == 0 { 60 } else { 3 });
@@ -147,11 +147,11 @@ async fn grow(core: &Core, random: &mut fastrand::Rng) -> Tree {
         let author = AUTHORS[random.usize(..AUTHORS.len())];
         let id = publish(core, author, Some(parent)).await;
         posts.push((id, author));
-        answers.push((id, parent, None));
+        replies.push((id, parent, None));
     }
     let hidden = AUTHORS[random.usize(..AUTHORS.len())];
     core.engine().set(Relation::Block(user(READER), user(hidden)), true).await.unwrap();
-    for ((_, _, gap), (id, author)) in answers.iter_mut().zip(&posts[1..]) {
+    for ((_, _, gap), (id, author)) in replies.iter_mut().zip(&posts[1..]) {
         if *author == hidden {
             *gap = Some(Gap::Hidden);
         }
@@ -160,7 +160,7 @@ async fn grow(core: &Core, random: &mut fastrand::Rng) -> Tree {
             *gap = Some(Gap::Deleted);
         }
     }
-    Tree { root: posts[0].0, answers }
+    Tree { root: posts[0].0, replies }
 }
 
 /// Reads the thread below `root` as a client does, with a depth and a number of replies for each
@@ -180,13 +180,13 @@ async fn read_in_steps(
             let query = GetThread { viewer: user(READER), post: id, after, depth_max, replies_max };
             let thread = core.engine().ask(query).await.unwrap();
             assert_eq!(thread.post.has_more_replies, thread.next_after.is_some());
-            for answer in &thread.replies {
-                let known = read.insert(answer.id, answer.shown.as_ref().err().copied());
-                if answer.has_more_replies && !asked.contains(&answer.id) {
-                    left.retain(|&it| it != answer.id);
-                    left.push(answer.id);
+            for reply in &thread.replies {
+                let known = read.insert(reply.id, reply.shown.as_ref().err().copied());
+                if reply.has_more_replies && !asked.contains(&reply.id) {
+                    left.retain(|&it| it != reply.id);
+                    left.push(reply.id);
                 }
-                assert!(known.is_none_or(|gap| gap == answer.shown.as_ref().err().copied()));
+                assert!(known.is_none_or(|gap| gap == reply.shown.as_ref().err().copied()));
             }
             assert!(
                 thread.next_after.is_none() || thread.next_after > after,

@@ -45,7 +45,7 @@ async fn a_read_without_events_leaves_no_gap() {
     }
     core.publish("stranger", "unseen too").await;
     assert_eq!(texts(chain.take(step(&mut stream).await)), ["six", "seven", "eight"]);
-    // The stream looks for more before there is any: the first of the two is asked first.
+    // `join!` polls the stream first, so it waits before the post is made.
     let (batch, _) = tokio::join!(step(&mut stream), core.publish("alice", "nine"));
     assert_eq!(texts(chain.take(batch)), ["nine"]);
 }

@@ -184,9 +184,8 @@ struct HeldTime {
 impl HeldTime {
     fn now() -> Self {
         time::pause();
-        // Held time advances by itself when the runtime is idle, unless something blocks. The
-        // blocking thread ends with the test's patience, so that a wait in vain panics as
-        // elsewhere.
+        // Held time advances by itself when the runtime is idle, unless a thread blocks. The thread
+        // ends after `PATIENCE`, so that a wait in vain still panics.
         let (end, ended) = mpsc::channel();
         let blocking = tokio::task::spawn_blocking(move || {
             let _ = ended.recv_timeout(PATIENCE);

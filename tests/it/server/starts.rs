@@ -101,7 +101,7 @@ fn a_compacted_log_is_not_taken_for_a_foreign_file() {
     assert_eq!(server.terminate(), Some(0));
 }
 
-/// Other signals, and their effects.
+/// Other signals do not end the server. Some of them are logged.
 #[test]
 fn only_two_signals_end_the_server() {
     let folder = tempfile::tempdir().unwrap();
@@ -164,7 +164,7 @@ fn the_storage_library_prints_nothing_by_itself() {
 
 /// The output of a server that does not start; `None` if it starts.
 fn output_at_start(data_dir: &Path) -> Option<String> {
-    // A started server is killed here.
+    // A started server is killed when it is dropped here.
     ServerProcess::try_start_or_say(data_dir).err()
 }
 

@@ -225,7 +225,7 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
                 .await
         };
         reads.push((format!("the likes of {at}"), pages(likes).await));
-        let answers = async |position| {
+        let replies = async |position| {
             engine
                 .ask(ListPosts {
                     viewer: viewer.clone(),
@@ -235,7 +235,7 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
                 })
                 .await
         };
-        reads.push((format!("the answers to {at}"), pages(answers).await));
+        reads.push((format!("the replies to {at}"), pages(replies).await));
         let query = GetThread {
             viewer: viewer.clone(),
             post: id,

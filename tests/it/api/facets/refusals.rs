@@ -144,7 +144,7 @@ async fn a_retry_with_other_facets_is_another_body() {
         }
         server.restart().await;
     }
-    // Given facets plus the note that there are no others is the same request.
+    // With given facets, `plain_text` makes no other request.
     let same = with(&id(2), of(mention("bob")), true);
     assert!(Calls::of(&server).tries_to_publish(same).await.unwrap().deduplicated);
 }

@@ -97,8 +97,8 @@ fn a_missing_event_is_an_error_in_every_read() {
         );
         is_missing(engine.set(Relation::Like(user("viewer"), id(revisions.post)), true).await);
         is_missing(engine.delete(user("author"), id(revisions.post)).await);
-        let answer = Draft { reply_to: Some(id(revisions.post)), ..post("an answer").into() };
-        is_missing(engine.publish(user("viewer"), answer, None).await);
+        let reply = Draft { reply_to: Some(id(revisions.post)), ..post("another reply").into() };
+        is_missing(engine.publish(user("viewer"), reply, None).await);
         is_missing_in(missed(&engine, "viewer", FEED, from_start).await);
         let again = engine.publish(user("author"), post("a post"), Some(request_id("once")));
         is_missing(again.await);

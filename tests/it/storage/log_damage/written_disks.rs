@@ -46,7 +46,7 @@ impl WrittenDisks {
                 .await
                 .unwrap()
                 .revision;
-            for followee in ["reposter", "answerer"] {
+            for followee in ["reposter", "replier"] {
                 engine.set(Relation::Follow(user("viewer"), user(followee)), true).await.unwrap();
             }
             let publish = async |name: &str, draft: Draft, id| {
@@ -59,8 +59,8 @@ impl WrittenDisks {
                 reply_to: Some(PostId::from_revision(of_author)),
                 ..post("a reply").into()
             };
-            let reply = publish("answerer", draft, None).await;
-            let mention = publish("answerer", post("of @author").into(), None).await;
+            let reply = publish("replier", draft, None).await;
+            let mention = publish("replier", post("of @author").into(), None).await;
             // A repost close to the post would be hidden.
             for number in 0..BETWEEN {
                 publish("author", post(&format!("post {number}")).into(), None).await;
