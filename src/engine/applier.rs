@@ -1,8 +1,8 @@
-//! The applier: one thread that takes every durable event, in order, into the state and to the live
-//! feeds.
+//! The applier: one thread that applies every durable event to the state, in the order of the log,
+//! and sends the events to the live feeds.
 //!
-//! It is the only one that changes the state. It never waits for a reader or a worker. It reads the
-//! index for the records that it changes there, and the log for reposted originals, if those are not in
+//! Only the applier changes the state. It never waits for a reader or a worker. It reads the index
+//! for records that it changes, and the log for the originals of reposts, if they are not in
 //! memory.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::live::DeliveryBatch;
 use crate::query::Reader;
 use crate::storage::{self, Batch, Log, Tail};
 
-/// Follows the log.
+/// Reads the end of the log, and applies it.
 #[derive(Debug)]
 pub(super) struct Applier {
     tail: Tail,
@@ -36,7 +36,7 @@ impl Applier {
         Self { tail, reader, completions, mailboxes }
     }
 
-    /// Applies what is in the log already.
+    /// Applies all events that are in the log already.
     pub(super) fn catch_up(&mut self) -> Result<(), storage::Error> {
         while self.tail.is_catching_up()
             && let Some(batch) = self.tail.next_batch()?
@@ -46,8 +46,8 @@ impl Applier {
         Ok(())
     }
 
-    /// Applies what comes, until the log is closed; or until the engine is to stop, if that needs an
-    /// index that is lost. What is durable then is applied after the next start.
+    /// Applies new events until the log is closed. Ends earlier if the engine stops while the index
+    /// is lost and an event needs it: the next start applies the remaining events.
     pub(super) fn run(mut self) -> Result<(), storage::Error> {
         while let Some(batch) = self.tail.next_batch()? {
             match self.apply(&batch) {
@@ -66,12 +66,12 @@ impl Applier {
         let apply = |(revision, event)| state.apply(revision, event);
         let applied = batch.entries().map(apply).collect::<Result<Vec<_>, _>>()?;
         state.announce();
-        // Checked after the whole batch is applied: a stream that is opened later finds it there.
+        // Checked after the batch is applied: a stream that is opened later finds it in the state.
         if self.mailboxes.is_watched() {
             match DeliveryBatch::new(&self.reader, batch, applied) {
                 Ok(deliveries) => self.mailboxes.deliver(&Arc::new(deliveries)),
                 Err(error) => {
-                    // What cannot be read fails for those who read it, and for nobody else.
+                    // Only streams that read the damaged part of the log fail.
                     tracing::error!(%error, "live feeds read the last changes in the log");
                     self.mailboxes.lose();
                 }

@@ -1,8 +1,8 @@
-//! The calls that change something.
+//! The calls that make changes. They never decide: the committer does, in the order of the queue.
 //!
-//! What a change refers to is looked up before it joins the queue, where reading may take its time;
-//! what may change meanwhile is decided in the queue's order, by the committer. A value that decides a
-//! change and may be in the index alone is looked up here too, and confirmed there by memory.
+//! A call looks up the posts that its change refers to before the change joins the queue, because a
+//! read may take long. The same holds for a value that the decision depends on and that may be in
+//! the index only; the committer confirms it from memory.
 
 use super::command::{ChangeRequest, Command, PostTarget, PublishedAt, Rejection, RequestCheck};
 use super::{Changed, Draft, Engine, Error, Published};
@@ -12,13 +12,13 @@ use crate::model::{
 use crate::query::{FindPost, FindRequest, FoundPost, LookUp, NewestNotification, PublishedPost};
 use crate::state::{Evidence, Lookup};
 
-/// How often a call looks up the value by which it is decided: again only if that was changed, and
-/// had left memory, between the lookup and the decision, which is some milliseconds. Then the index is
-/// written much faster than it can be.
+/// The maximum number of lookups of one call. A lookup is repeated only if the value was changed
+/// and left memory in the milliseconds between lookup and decision. Memory keeps it until the index
+/// is written, which takes longer, so repetitions are very unlikely.
 const LOOKUPS_MAX: usize = 8;
 
 impl Engine {
-    /// Sets `relation` or ends it. Does nothing if it holds already, or does not.
+    /// Sets or ends `relation`. Changes nothing if it is set or ended already.
     ///
     /// # Errors
     /// See [`Error`].
@@ -45,7 +45,7 @@ impl Engine {
         self.change_by(lookup, request).await
     }
 
-    /// Publishes a post; with a `request_id` that was used before, gives the post made then.
+    /// Publishes a post. With a `request_id` that was used before, returns the earlier post.
     ///
     /// # Errors
     /// See [`Error`].
@@ -104,7 +104,7 @@ impl Engine {
         Err(Error::Overloaded)
     }
 
-    /// Deletes a post of `author`'s.
+    /// Deletes a post of `author`.
     ///
     /// # Errors
     /// See [`Error`].
@@ -119,11 +119,11 @@ impl Engine {
         self.change(ChangeRequest::Delete { post, reply_to, quote, notified }).await
     }
 
-    /// Notes that `user` has seen their notifications up to a position, or all of them. Never goes
-    /// back.
+    /// Marks the notifications of `user` as seen up to a position, or all of them. The seen
+    /// position never goes back.
     ///
     /// # Errors
-    /// `until` is not a position of this log; and see [`Error`].
+    /// `until` is not a cursor of this log; and see [`Error`].
     pub async fn mark_seen(&self, user: UserId, until: Option<Cursor>) -> Result<Changed, Error> {
         let until = match until {
             Some(until) => {
@@ -140,7 +140,8 @@ impl Engine {
         self.change_by(Lookup::Seen(user.clone()), request).await
     }
 
-    /// Checks that a change may name `users`: all exist already, or there is room for more.
+    /// Checks that a change may name `users`: all exist already, or the number of users is below
+    /// the limit.
     fn check_room<'a>(&self, mut users: impl Iterator<Item = &'a UserId>) -> Result<(), Error> {
         let (state, max) = (self.state(), self.0.users_max);
         if state.user_count() >= max && !users.all(|user| state.is_user(user)) {
@@ -154,7 +155,7 @@ impl Engine {
         done.map_err(Rejection::into_error)
     }
 
-    /// Makes a change that is decided by the result of `lookup`, which memory may not have.
+    /// Makes a change whose decision depends on the result of `lookup`.
     async fn change_by(
         &self,
         lookup: Lookup,
@@ -171,7 +172,7 @@ impl Engine {
         Err(Error::Overloaded)
     }
 
-    /// The post with this id, also if it was deleted since.
+    /// The post with this id, even if it was deleted.
     async fn find(&self, id: PostId) -> Result<FoundPost, Error> {
         Ok(self.ask(FindPost(id)).await?)
     }

@@ -1,4 +1,4 @@
-//! Commands on their way to the committer, and their results.
+//! Commands for the committer, and their results. Nothing here decides anything.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::query::UsedRequest;
 use crate::runtime;
 use crate::state::Evidence;
 
-/// A change that a caller asks for, and where its result goes.
+/// A requested change, and the responder of its result.
 #[derive(Debug)]
 pub(super) enum Command {
     Change {
@@ -26,25 +26,25 @@ pub(super) enum Command {
         request: Option<RequestCheck>,
         responder: Responder<PublishedAt>,
     },
-    /// Take no more.
+    /// The last command: later ones are refused.
     Stop,
 }
 
-/// A request id, which makes a publish safe to repeat, and what was found of it.
+/// A request id, which makes a publish safe to repeat, and its earlier use, if one was found.
 #[derive(Debug)]
 pub(super) struct RequestCheck {
     pub(super) id: RequestId,
     pub(super) found: Option<UsedRequest>,
 }
 
-/// A change that does nothing if it was made already.
+/// A requested change, which is not made again if it was made already.
 #[derive(Debug)]
 pub(super) enum ChangeRequest {
     /// Sets a relation, or ends it.
     Relation {
         relation: Relation,
         on: bool,
-        /// For a relation to a post.
+        /// Only for a relation to a post.
         post: Option<PostTarget>,
     },
     Delete {
@@ -61,23 +61,23 @@ pub(super) enum ChangeRequest {
     },
 }
 
-/// What was looked up of the post of a relation.
+/// The post of a relation, as it was looked up.
 #[derive(Clone, Debug)]
 pub(super) struct PostTarget {
     pub(super) author: UserId,
     pub(super) evidence: Evidence,
 }
 
-/// Why a command did nothing.
+/// The reason why a command did nothing.
 #[derive(Debug)]
 pub(super) enum Rejection {
     Refused(Error),
-    /// What was looked up for it may have changed: it has to be looked up again.
+    /// The looked up value may have changed: the call has to look it up again.
     LookUpAgain,
 }
 
 impl Rejection {
-    /// The error of a command that nothing was looked up for, or whose call gives up.
+    /// The error of a command that has no lookup, or whose call ends its retries.
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Refused(error) => error,
@@ -92,7 +92,7 @@ impl From<Error> for Rejection {
     }
 }
 
-/// Where a result goes.
+/// Sends the result of a command to its caller.
 #[derive(Debug)]
 pub(super) struct Responder<T> {
     /// The shard of the worker on which the caller waits.
@@ -101,20 +101,20 @@ pub(super) struct Responder<T> {
 }
 
 impl<T> Responder<T> {
-    /// A responder to a caller on this thread, and the receiver that the caller waits for.
+    /// A responder for a caller on this thread, and the caller's receiver.
     pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, Rejection>>) {
         let (sender, receiver) = oneshot::channel();
         (Self { shard: runtime::current_shard(), sender }, receiver)
     }
 
-    /// Sends the result. A caller that has gone away gets none.
+    /// Sends the result, unless the call is cancelled.
     pub(super) fn respond(self, result: Result<T, Rejection>) {
         let _ = self.sender.send(result);
     }
 }
 
 impl Command {
-    /// Responds with an error; nothing was done.
+    /// Responds with an error, and makes no change.
     pub(super) fn refuse(self, error: Error) {
         match self {
             Self::Change { responder, .. } => responder.respond(Err(error.into())),
@@ -127,17 +127,17 @@ impl Command {
 /// A post to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// Its text; empty only with attachments.
+    /// The text; empty only with attachments.
     pub text: PostText,
-    /// The post that it replies to.
+    /// The parent, for a reply.
     pub reply_to: Option<PostId>,
-    /// The post that it quotes.
+    /// The quoted post, for a quote.
     pub quote: Option<PostId>,
-    /// Its attachments.
+    /// The attachments, in order.
     pub attachments: Box<[Attachment]>,
-    /// Its languages.
+    /// The languages of the text.
     pub langs: Box<[Lang]>,
-    /// The mentions, links and hashtags in its text; `None` to find them in it.
+    /// The mentions, links and hashtags of the text; `None` to find them in the text.
     pub facets: Option<Facets>,
 }
 
@@ -154,28 +154,28 @@ impl From<PostText> for Draft {
 pub struct Changed {
     /// Whether this call made the change; false if it was made before.
     pub changed: bool,
-    /// The revision of the change; [`Revision::ZERO`] if there was nothing to end.
+    /// The revision of the change; [`Revision::ZERO`] if the relation to end was not set.
     pub revision: Revision,
-    /// A position at which every read shows it.
+    /// A position at which every read shows the change.
     pub cursor: Cursor,
 }
 
-/// A post that is in the log.
+/// The position of a published post.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PublishedAt {
     pub(super) revision: Revision,
     pub(super) deduplicated: bool,
-    /// A position at which it is in every feed it belongs to.
+    /// A position at which every feed that the post belongs to has it.
     pub(super) cursor: Cursor,
 }
 
 /// The result of a publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// The post.
+    /// The post, of this call or of an earlier one.
     pub post: Arc<Post>,
-    /// Whether an earlier call with the same request id had made it.
+    /// Whether an earlier call with the same request id published it.
     pub deduplicated: bool,
-    /// A position at which it is in every feed it belongs to.
+    /// A position at which every feed that the post belongs to has it.
     pub cursor: Cursor,
 }

@@ -1,9 +1,10 @@
-//! Group commit: one thread that decides commands, batch by batch, and makes them durable.
+//! The committer (group commit): one thread that decides commands, batch by batch, and makes them
+//! durable.
 //!
-//! There is no timer: what has arrived while one batch was being flushed is the next. After a
-//! write that failed nothing is tried again and nothing more is acknowledged. All writers wait for this
-//! thread, so it waits for nothing but its own writes: it reads nothing from the disk, and hands
-//! completions over without waiting for their receivers.
+//! There is no timer: the commands that arrive during the flush of one batch are the next batch.
+//! After a failed write the committer never retries, and never acknowledges anything more. All
+//! writers wait for this thread, so it only waits for its own writes: it never reads the disk, and
+//! never waits for the receivers of completions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,19 +31,19 @@ pub(super) struct Committer {
     completions: Arc<Completions>,
     queue: mpsc::Receiver<Command>,
     clock: Clock,
-    /// The log's own time, as it was last asked for.
+    /// The log's own time at the last reading of the clock.
     log_time: LogTime,
-    /// What the clock had measured by then.
+    /// [`Clock::elapsed`] at that reading.
     elapsed: Duration,
-    /// Whether the clock tells no time that can be written down, as it was last asked.
-    is_timeless: bool,
+    /// Whether the time of day at that reading was outside the range of [`Timestamp`].
+    is_clock_invalid: bool,
     batch_commands_max: usize,
     rules: DecisionRules,
     stopping: bool,
     disk_full: RecurringWarning,
 }
 
-/// A batch that was decided.
+/// A decided batch, which is not durable yet.
 #[derive(Debug, Default)]
 struct DecidedBatch {
     events: Vec<Event>,
@@ -59,10 +60,10 @@ impl Committer {
         limits: &Limits,
     ) -> Result<Self, storage::Error> {
         let newest = log.get(log.head())?;
-        // Time for which nobody served the log is left out: what was remembered for a day is then
-        // remembered for longer. A new log may as well begin with the clock.
-        let begin = || LogTime::from_nanos(now(&clock).unwrap_or_default().as_nanos());
-        let log_time = newest.map_or_else(begin, |event| event.log_time);
+        // The log's own time does not include the time between two runs of the server, so request
+        // ids are kept longer then. The time of a new log starts at the time of day.
+        let now_in_log = || LogTime::from_nanos(now(&clock).unwrap_or_default().as_nanos());
+        let log_time = newest.map_or_else(now_in_log, |event| event.log_time);
         Ok(Self {
             log,
             pending: Pending::new(state),
@@ -71,7 +72,7 @@ impl Committer {
             elapsed: clock.elapsed(),
             clock,
             log_time,
-            is_timeless: false,
+            is_clock_invalid: false,
             batch_commands_max: limits.batch_commands_max,
             rules: DecisionRules::new(limits),
             stopping: false,
@@ -79,11 +80,11 @@ impl Committer {
         })
     }
 
-    /// Works until it is told to stop, or the log fails.
+    /// Runs until [`Command::Stop`], or the log fails.
     pub(super) fn run(mut self) -> Result<(), storage::Error> {
         storage::forbid_disk_reads();
         let ended = self.work();
-        // From here on senders are told that the queue is closed; what is in it was not taken.
+        // From here on senders get an error. The commands in the queue were not decided.
         self.queue.close();
         while let Ok(command) = self.queue.try_recv() {
             command.refuse(Error::Stopping);
@@ -106,7 +107,7 @@ impl Committer {
 
     fn decide(&mut self, after: Revision, commands: impl Iterator<Item = Command>) -> DecidedBatch {
         let time = self.read_clock();
-        self.pending.begin();
+        self.pending.start_batch();
         let mut decided = DecidedBatch::default();
         for command in commands {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
@@ -143,32 +144,32 @@ impl Committer {
         decided
     }
 
-    /// Takes the log's own time on to now. Gives the time of day: the clock's as it is, also if it
-    /// was set back; `None` if that cannot be written down.
+    /// Advances the log's own time to now. Returns the time of day as the clock has it, even if it
+    /// was set back; `None` if it is outside the range of [`Timestamp`].
     fn read_clock(&mut self) -> Option<Timestamp> {
         let elapsed = self.clock.elapsed();
         self.log_time = self.log_time.later(elapsed.saturating_sub(self.elapsed));
         self.elapsed = elapsed;
         let time = now(&self.clock);
-        // Once, and not for every batch that is refused.
-        if time.is_none() && !self.is_timeless {
+        // Logged once, and not for every refused batch.
+        if time.is_none() && !self.is_clock_invalid {
             tracing::warn!("changes refused: {}", Error::NoTime);
         }
-        self.is_timeless = time.is_none();
+        self.is_clock_invalid = time.is_none();
         time
     }
 
-    /// What is answered to a change that is decided right before `next`.
+    /// The result of a change; `next` is the revision of the next event.
     fn changed(&self, outcome: Outcome, next: Revision) -> Changed {
         let (changed, revision, at) = match outcome {
             Outcome::Made => (true, next, next),
-            // As it is at the newest position decided so far.
+            // Found in the state after all decided events.
             Outcome::Found(since) => (false, since, next.previous()),
         };
         Changed { changed, revision, cursor: self.cursor_after(at) }
     }
 
-    /// What is answered to a post that is decided right before `next`.
+    /// The result of a publish; `next` is the revision of the next event.
     fn published(&self, outcome: Outcome, next: Revision) -> PublishedAt {
         let (deduplicated, revision, at) = match outcome {
             Outcome::Made => (false, next, next),
@@ -185,26 +186,26 @@ impl Committer {
         let DecidedBatch { events, completions } = decided;
         let last = Revision::new(after.get() + events.len() as u64);
         if events.is_empty() {
-            self.completions.hand_in(last, completions);
+            self.completions.push(last, completions);
             return Ok(());
         }
         match self.log.append(after, events) {
             Ok(()) => {
-                if let Some(calls) = self.disk_full.over() {
+                if let Some(calls) = self.disk_full.ended() {
                     tracing::info!(calls, "the disk has room: changes are taken again");
                 }
-                self.completions.hand_in(last, completions);
+                self.completions.push(last, completions);
             }
             Err(error @ storage::Error::DiskFull { .. }) => {
-                if let Some(calls) = self.disk_full.met(completions.len()) {
+                if let Some(calls) = self.disk_full.occurred(completions.len()) {
                     tracing::warn!(%error, calls, "changes refused");
                 }
-                self.pending.forget_newest();
+                self.pending.drop_newest();
                 completions
                     .into_iter()
                     .for_each(|completion| completion.refuse(|| Error::DiskFull));
             }
-            // The completions go unanswered: their outcome is not known.
+            // The completions are dropped without a result, because the outcome is not known.
             Err(error) => return Err(error),
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Results that wait until the state shows what they acknowledge.
+//! Completions: results of decided commands. A result is never sent before the state has applied
+//! the change that it acknowledges.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,19 +10,19 @@ use super::{Changed, Error};
 use crate::model::Revision;
 use crate::state::State;
 
-/// One result, and where it goes.
+/// One result, and its responder.
 #[derive(Debug)]
 pub(super) enum Completion {
     Change(Responder<Changed>, Result<Changed, Rejection>),
     Publish(Responder<PublishedAt>, Result<PublishedAt, Rejection>),
 }
 
-/// Completions in the order of the log, held back until the state has come to them.
+/// Completions in the order of the log, which wait until the state has applied their changes.
 #[derive(Debug)]
 pub(super) struct Completions {
     state: Arc<State>,
     mailboxes: Arc<Mailboxes>,
-    /// Bounded by the batches that are not applied yet, each bounded itself.
+    /// Limited by the number of batches that are not applied yet, and the size of each.
     waiting: Mutex<VecDeque<(Revision, Vec<Completion>)>>,
 }
 
@@ -56,9 +57,13 @@ impl Completions {
     }
 
     /// Sends `completions` once `position` is applied, which it may be already.
-    pub(super) fn hand_in(&self, position: Revision, completions: Vec<Completion>) {
+    pub(super) fn push(&self, position: Revision, completions: Vec<Completion>) {
         let mut waiting = self.waiting();
-        // Under the lock: whoever applies it later looks here afterwards.
+        debug_assert!(
+            waiting.back().is_none_or(|&(last, _)| last <= position),
+            "not in the log's order"
+        );
+        // Checked under the lock: the applier releases completions after it has applied a batch.
         if self.state.applied() < position {
             waiting.push_back((position, completions));
             return;
@@ -67,7 +72,7 @@ impl Completions {
         self.mailboxes.complete(completions);
     }
 
-    /// Sends the completions that the state has come to.
+    /// Sends the completions whose changes are applied.
     pub(super) fn release(&self) {
         let mut due = Vec::new();
         let mut waiting = self.waiting();

@@ -1,6 +1,6 @@
-//! The decision of a command, by the state that it meets: an event or none, and a result.
+//! Decisions of commands, by the state and the pending changes: an event or none, and a result.
 //!
-//! Nothing here writes, or reads the disk.
+//! A decision never writes, and never reads the disk.
 
 use super::Error;
 use super::command::{ChangeRequest, PostTarget, Rejection, RequestCheck};
@@ -10,7 +10,7 @@ use crate::model::{
     Change, Content, PostId, PostRef, Relation, RelationKind, Revision, SeveredFollows, UserId,
 };
 
-/// A decided command: the change to be made, and the result once that can be read.
+/// A decided command: the change to make, and the result after it is applied.
 pub(super) type Decision<T> = (Option<Change>, Result<T, Rejection>);
 
 /// The result of a command that was not refused.
@@ -18,11 +18,12 @@ pub(super) type Decision<T> = (Option<Change>, Result<T, Rejection>);
 pub(super) enum Outcome {
     /// This command made the change.
     Made,
-    /// It was made before, at this revision; [`Revision::ZERO`] if there was nothing to end.
+    /// The change was made before, at this revision; [`Revision::ZERO`] if the relation to end was
+    /// not set.
     Found(Revision),
 }
 
-/// The limits by which changes are decided.
+/// The limits that decisions enforce.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DecisionRules {
     follows_max: usize,
@@ -39,7 +40,6 @@ impl DecisionRules {
         }
     }
 
-    /// Decides a change.
     pub(super) fn change(&self, request: ChangeRequest, pending: &Pending) -> Decision<Outcome> {
         match request {
             ChangeRequest::Relation { relation, on, post } => {
@@ -68,7 +68,7 @@ impl DecisionRules {
         if let Some(post) = relation.post()
             && pending.deleted(post).is_some()
         {
-            // The relation has gone with the post.
+            // The relation ended with the post.
             return match on {
                 true => refuse(Error::PostNotFound { post }),
                 false => (None, Ok(Outcome::Found(Revision::ZERO))),
@@ -79,14 +79,14 @@ impl DecisionRules {
             return LOOK_UP_AGAIN;
         };
         let author = post.map(|post| post.author);
-        let needs_sight = match kind {
+        let must_see = match kind {
             RelationKind::Follow => since.is_none(),
             RelationKind::Like | RelationKind::Repost => true,
             RelationKind::Block | RelationKind::Mute => false,
         };
         if let Some(other) = author.as_ref().or_else(|| relation.other())
             && on
-            && needs_sight
+            && must_see
             && pending.is_blocked_either_way(user, other)
         {
             return refuse(Error::Blocked { user: user.clone(), other: other.clone() });
@@ -106,7 +106,7 @@ impl DecisionRules {
         }
     }
 
-    /// How many relations of a kind a user may have to other users.
+    /// The limit of a user's relations of a kind to other users.
     fn max(&self, kind: RelationKind) -> Option<usize> {
         match kind {
             RelationKind::Follow => Some(self.follows_max),
@@ -134,7 +134,7 @@ fn setting(relation: Relation, author: Option<UserId>, pending: &Pending) -> Cha
     }
 }
 
-/// The change that ends `relation`, which has held `since` and whose post is by `author`.
+/// The change that ends `relation`, which was set at `since` and whose post is by `author`.
 fn ending(
     relation: Relation,
     author: Option<UserId>,
@@ -164,7 +164,7 @@ fn reference(id: PostId, author: Option<UserId>) -> PostRef {
     }
 }
 
-/// Decides a post: whether it is made, or which earlier post it is.
+/// Decides a publish: a new post, or the earlier post with the same request id.
 pub(super) fn publish(
     author: UserId,
     content: Content,
@@ -180,7 +180,7 @@ pub(super) fn publish(
         };
         if let Some(revision) = revision {
             let request_id = request.id;
-            // Whatever its content was: that may be erased.
+            // Checked before the content, which may be erased.
             if pending.deleted(PostId::from_revision(revision)).is_some() {
                 return refuse(Error::PostDeleted { author, request_id });
             }
@@ -191,26 +191,26 @@ pub(super) fn publish(
         }
     }
     let parent = content.reply_to.as_ref().map(|reply_to| &reply_to.parent);
-    for referred in parent.into_iter().chain(&content.quote) {
-        if pending.deleted(referred.id).is_some() {
-            return refuse(Error::PostNotFound { post: referred.id });
+    for target in parent.into_iter().chain(&content.quote) {
+        if pending.deleted(target.id).is_some() {
+            return refuse(Error::PostNotFound { post: target.id });
         }
-        if pending.is_blocked_either_way(&author, &referred.author) {
-            let (user, other) = (author, referred.author.clone());
+        if pending.is_blocked_either_way(&author, &target.author) {
+            let (user, other) = (author, target.author.clone());
             return refuse(Error::Blocked { user, other });
         }
     }
     make(None, || Change::Publish { author, content, request_id })
 }
 
-/// Nothing is decided: what it would be decided by is not known.
+/// No decision: the value that it depends on is not known.
 const LOOK_UP_AGAIN: Decision<Outcome> = (None, Err(Rejection::LookUpAgain));
 
 fn refuse(error: Error) -> Decision<Outcome> {
     (None, Err(Rejection::Refused(error)))
 }
 
-/// Makes `change`, unless it was made before.
+/// Decides to make `change`, unless it was made before at `found`.
 fn make(found: Option<Revision>, change: impl FnOnce() -> Change) -> Decision<Outcome> {
     match found {
         Some(since) => (None, Ok(Outcome::Found(since))),

@@ -1,72 +1,74 @@
-//! Why a call is refused, or fails.
+//! The errors of the engine. An error says what to do, and never claims an outcome that is not
+//! known.
 
 use crate::config::LimitError;
 use crate::model::{CursorError, PostId, RelationKind, RequestId, UserId};
 use crate::query;
 use crate::storage;
 
-/// Why a call is refused, or fails. Unless a variant says otherwise, nothing was changed.
+/// The reason why a call is refused or fails. Unless a variant says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody can follow themselves.
-    #[error("{user} is both user_id and followee_id: name somebody else as followee_id")]
+    /// A user cannot follow themselves.
+    #[error("{user} is both user_id and followee_id: name another user as followee_id")]
     SelfFollow {
-        /// Who tried.
+        /// The caller.
         user: UserId,
     },
-    /// Nobody can block or mute themselves.
-    #[error("{user} is both user_id and the one to be hidden from them: name somebody else")]
+    /// A user cannot block or mute themselves.
+    #[error("{user} is both user_id and the user to be hidden from them: name another user")]
     SelfTarget {
-        /// Who tried.
+        /// The caller.
         user: UserId,
     },
-    /// The user follows, blocks or mutes as many as allowed.
+    /// The user follows, blocks or mutes as many users as the limit allows.
     #[error("{user} {of} {max} users, and that is the most: undo one first")]
     TooMany {
-        /// Who.
+        /// The caller.
         user: UserId,
-        /// What there are too many of.
+        /// The kind of the relations.
         of: RelationKind,
-        /// How many there may be.
+        /// The limit.
         max: usize,
     },
-    /// There are as many users as there can be.
+    /// There are as many users as the limit allows.
     #[error("there are {max} users, and that is the most: no change can name another")]
     TooManyUsers {
-        /// How many there may be.
+        /// The limit.
         max: usize,
     },
-    /// One of the two blocks the other.
+    /// One of the two users blocks the other.
     #[error("{user} and {other} do not see each other, because one of them blocks the other")]
     Blocked {
-        /// Who tried.
+        /// The caller.
         user: UserId,
-        /// Whom it would have concerned.
+        /// The other user of the change.
         other: UserId,
     },
-    /// There is no such post, or none any more.
+    /// The post does not exist, or was deleted.
     #[error("there is no post {post}: it never was, or it was deleted")]
     PostNotFound {
-        /// Which.
+        /// The requested id.
         post: PostId,
     },
-    /// The request id belongs to a post that was deleted since.
+    /// The request id belongs to a post that was deleted.
     #[error(
-        "the post that {author} made with the request_id {:?} was deleted: give a new post a new one",
+        "the post that {author} made with the request_id {:?} was deleted: give a new post a new \
+         one",
         request_id.as_str()
     )]
     PostDeleted {
-        /// Whose.
+        /// The author of the request.
         author: UserId,
-        /// Which.
+        /// The used id.
         request_id: RequestId,
     },
     /// Only its author can delete a post.
     #[error("{user} did not publish {post}: only its author can delete it")]
     NotTheAuthor {
-        /// Who tried.
+        /// The caller.
         user: UserId,
-        /// Which post.
+        /// The post of another author.
         post: PostId,
     },
     /// The request id belongs to another post.
@@ -75,13 +77,13 @@ pub enum Error {
         request_id.as_str()
     )]
     RequestIdReused {
-        /// Whose.
+        /// The author of the request.
         author: UserId,
-        /// Which.
+        /// The used id.
         request_id: RequestId,
     },
     /// The queue of commands is full.
-    #[error("the server has as many changes waiting as it takes: try again in a moment")]
+    #[error("the server's queue of changes is full: try again in a moment")]
     Overloaded,
     /// The disk is nearly full.
     #[error(
@@ -89,36 +91,36 @@ pub enum Error {
          (reads go on)"
     )]
     DiskFull,
-    /// The server's clock is set to before 1970, or to later than can be written down.
+    /// The server's clock is outside the range of a timestamp.
     #[error(
         "the server's clock is not between the years 1970 and 2554, so it takes no changes: set it \
          right, and try again (reads go on)"
     )]
     NoTime,
-    /// The server takes no more changes.
+    /// The server is stopping, and makes no more changes.
     #[error("the server is stopping: connect again")]
     Stopping,
-    /// The log was lost while the change was under way. It may or may not have been made.
+    /// The log failed before the change was acknowledged. It may or may not be made.
     #[error(
         "the server lost its log while the change was under way, so it may or may not have been \
          made: try again with the same request_id"
     )]
     OutcomeUnknown,
-    /// The index or the log could not be read, or a position is not one of this log.
+    /// The index or the log could not be read, or a cursor is not of this log.
     #[error(transparent)]
     Read(query::Error),
 }
 
-/// Why an engine does not start.
+/// The reason why an engine does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A limit is not as it must be.
+    /// A limit is outside its range.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// The log cannot be read.
+    /// The log or the index cannot be read.
     #[error(transparent)]
     Log(#[from] storage::Error),
-    /// The machine gives no thread.
+    /// The operating system refuses a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
 }

@@ -1,11 +1,12 @@
-//! The indexer: one thread that brings the index up to the state, in large writes behind the log.
+//! The indexer: one thread that writes applied events into the index, in large writes some time
+//! after they are applied.
 //!
-//! It reads the log by itself, so it holds up neither the committer nor the applier, however long
-//! a write takes, and has nothing in its hands but the rows of one write.
+//! It reads the events from the log again, so it never delays the committer or the applier, however
+//! long a write takes, and holds only the rows of one write in memory.
 //!
-//! It is also who mends the index when that is lost, as by a disk that fails it, or damage that a
-//! read came upon: it opens the file once more, or rebuilds it from the log; in memory, if no file
-//! can be written. Trouble with the index never ends the server.
+//! It also repairs the index after a failure of the disk, or after a read that found damage: it
+//! opens the file again, or rebuilds it from the log; in memory, if no file can be written. A
+//! problem of the index never ends the server.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -17,15 +18,15 @@ use crate::model::Revision;
 use crate::state::State;
 use crate::storage::{self, Index, IndexRows, Log, LogEntry};
 
-/// How often it looks whether enough has come for a write, or something is to be mended.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
-/// How long it waits after something failed; twice as long each time it fails again.
+/// The time between two checks whether a write or a repair is due.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// The delay after a failure. It doubles with each further failure.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The longest that it waits then: somebody may have seen to the disk.
+/// The longest delay: an operator may have repaired the disk meanwhile.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
-/// Events read from the log at once.
+/// Events that are read from the log at once.
 const READ_EVENTS_MAX: usize = 1_024;
-/// How long a stop waits for what the index lacks: seldom more than one write, but after a start
+/// The longest time for the last writes during a stop. Usually one write is left, but after a start
 /// without an index it may be the whole log.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -37,20 +38,20 @@ pub(super) struct Indexer {
     index: Arc<Index>,
     events_max: usize,
     interval: Duration,
-    /// Ends when the engine has stopped.
+    /// Disconnected when the engine has stopped.
     stopped: Receiver<()>,
     trouble: RecurringWarning,
     retry_delay: Duration,
-    /// It was opened once more since it was written last.
+    /// Whether the index was opened again since the last write.
     reopened: bool,
-    /// What is to take its place, as far as it is made.
-    fresh: Option<Index>,
-    /// It could not be rebuilt on the disk while it was lost.
+    /// An unfinished rebuild of the index.
+    replacement: Option<Index>,
+    /// Whether a rebuild on the disk failed while the index was lost.
     disk_failed: bool,
 }
 
 impl Indexer {
-    /// From now on the index is looked after.
+    /// An indexer of `index`. From now on the index has a repairer.
     pub(super) fn new(
         log: Arc<dyn Log>,
         state: Arc<State>,
@@ -69,52 +70,54 @@ impl Indexer {
             trouble: RecurringWarning::default(),
             retry_delay: RETRY_DELAY,
             reopened: false,
-            fresh: None,
+            replacement: None,
             disk_failed: false,
         }
     }
 
-    /// Works until the engine has stopped, and then until nothing is left, so that a start after a
-    /// stop in order has nothing to replay.
+    /// Runs until the engine has stopped and the index has all events, so that the next start has
+    /// nothing to replay.
     pub(super) fn run(mut self) -> Result<(), storage::Error> {
         lower_priority();
         let mut written = Instant::now();
-        let look_interval = LOOK_INTERVAL.min(self.interval);
-        let mut pause = look_interval;
+        let check_interval = CHECK_INTERVAL.min(self.interval);
+        let mut pause = check_interval;
         while self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Disconnected) {
-            pause = look_interval;
+            pause = check_interval;
             let is_enough = self.behind() >= self.events_max as u64;
             if is_enough || written.elapsed() >= self.interval || self.index.needs_repair() {
-                // What is lost is rebuilt in memory at once if the disk is at fault.
-                if !self.works() && !self.disk_failed {
+                // After a failed rebuild on the disk, the one in memory starts without a delay.
+                if !self.repair_and_write() && !self.disk_failed {
                     pause = self.retry_delay;
                 }
                 written = Instant::now();
             }
         }
         let stopping = Instant::now();
-        while self.behind() > 0 && stopping.elapsed() < STOP_TIME_MAX && self.works() {}
+        while self.behind() > 0 && stopping.elapsed() < STOP_TIME_MAX && self.repair_and_write() {}
         Ok(())
     }
 
-    /// How many applied events the index lacks.
+    /// The number of applied events that the index lacks.
     fn behind(&self) -> u64 {
         self.state.applied().get().saturating_sub(self.index.complete_until().get())
     }
 
-    /// Mends what is to be mended, and writes the next events. Whether that went well.
-    fn works(&mut self) -> bool {
-        match self.mend().and_then(|()| self.write()) {
+    /// Repairs the index if needed, and writes the next events. Returns whether both succeeded.
+    fn repair_and_write(&mut self) -> bool {
+        match self.repair().and_then(|()| self.write()) {
             Ok(()) => {
-                if let Some(times) = self.trouble.over() {
+                if let Some(times) = self.trouble.ended() {
                     tracing::info!(times, "the index is written again");
                 }
                 self.retry_delay = RETRY_DELAY;
                 true
             }
             Err(error) => {
-                if let Some(times) = self.trouble.met(1) {
-                    tracing::warn!(%error, times, "index not written; the server goes on, and tries again");
+                if let Some(times) = self.trouble.occurred(1) {
+                    tracing::warn!(
+                        %error, times, "index not written; the server goes on, and tries again"
+                    );
                 }
                 self.retry_delay = (self.retry_delay * 2).min(RETRY_DELAY_MAX);
                 false
@@ -122,8 +125,8 @@ impl Indexer {
         }
     }
 
-    /// Makes an index that is lost one that is in use.
-    fn mend(&mut self) -> Result<(), storage::Error> {
+    /// Opens a lost or damaged index again, or replaces it.
+    fn repair(&mut self) -> Result<(), storage::Error> {
         if !self.index.needs_repair() {
             return Ok(());
         }
@@ -139,9 +142,9 @@ impl Indexer {
         let until = self.index.complete_until();
         match self.rebuild(until) {
             Ok(None) => return Ok(()),
-            Ok(Some(fresh)) => self.index.replace_with(fresh),
+            Ok(Some(replacement)) => self.index.replace_with(replacement),
             Err(error) => {
-                // It is not lost for as long as somebody takes to see to the disk.
+                // The next try rebuilds it in memory, and does not wait for a repair of the disk.
                 self.disk_failed = self.index.loss().is_some();
                 return Err(error);
             }
@@ -152,30 +155,31 @@ impl Indexer {
         Ok(())
     }
 
-    /// Another index with all up to `until`; `None` if the engine has stopped meanwhile.
+    /// A new index with all events up to `until`; `None` if the engine has stopped meanwhile.
     fn rebuild(&mut self, until: Revision) -> Result<Option<Index>, storage::Error> {
         let log = &*self.log;
-        let fresh = match self.fresh.take() {
-            Some(fresh) => fresh,
+        let replacement = match self.replacement.take() {
+            Some(replacement) => replacement,
             None if std::mem::take(&mut self.disk_failed) => {
                 self.index.new_replacement_in_memory(log)?
             }
             None => self.index.new_replacement(log)?,
         };
-        while fresh.complete_until() < until {
+        while replacement.complete_until() < until {
             if self.stopped.try_recv() == Err(TryRecvError::Disconnected) {
                 return Ok(None);
             }
-            if let Err(error) = self.write_to(&fresh, until) {
+            if let Err(error) = self.write_to(&replacement, until) {
                 let waits = matches!(error, storage::Error::DiskFull { .. });
-                self.fresh = Some(fresh).filter(|_| waits && self.index.loss().is_none());
+                self.replacement =
+                    Some(replacement).filter(|_| waits && self.index.loss().is_none());
                 return Err(error);
             }
         }
-        Ok(Some(fresh))
+        Ok(Some(replacement))
     }
 
-    /// Writes the next events, as many as one write takes.
+    /// Writes the next events, up to the limit of one write.
     fn write(&mut self) -> Result<(), storage::Error> {
         if self.index.needs_repair() {
             return Ok(());
@@ -191,8 +195,8 @@ impl Indexer {
         Ok(())
     }
 
-    /// Writes to `index` the events after those it has, none after `until`, which are applied. Gives
-    /// what was written, and up to where.
+    /// Writes the next events up to `until`, which are applied, to `index`. Returns the rows, and
+    /// the revision of the last event.
     fn write_to(
         &self,
         index: &Index,
@@ -224,8 +228,8 @@ impl Drop for Indexer {
     }
 }
 
-/// Lets the threads that callers wait for go first.
+/// Lowers the priority of this thread below those that callers wait for.
 pub(super) fn lower_priority() {
-    // On Linux this is the thread's own. Without it all works as well, but for some latency.
+    // On Linux the value is per thread. A failure is ignored: it only costs latency.
     let _ = rustix::process::nice(10);
 }

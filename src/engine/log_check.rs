@@ -1,5 +1,5 @@
-//! The log check: one thread that checks that the log is where the next start will look for it. It
-//! changes nothing.
+//! The log check: one thread that checks that the log's file is still at its path, where the next
+//! start expects it. It never changes anything.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::storage::{self, Log};
 
-/// Between two checks. An append checks by itself; this is for a server that is only read.
+/// The time between two checks. An append checks by itself; these are for a server without writes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Checks until the engine is to stop, or the log is gone.
+/// Runs until the engine stops, or a check fails.
 pub(super) fn run(log: &Arc<dyn Log>, stopped: &Receiver<()>) -> Result<(), storage::Error> {
     while stopped.recv_timeout(CHECK_INTERVAL) != Err(RecvTimeoutError::Disconnected) {
         log.check()?;

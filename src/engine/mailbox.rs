@@ -1,19 +1,17 @@
-//! Mailboxes: what crosses from the engine's threads to a worker's, once for a batch with all results
-//! for the worker's callers, and once with the events for its live feeds. Waking them is then local to
-//! the worker's thread.
+//! Mailboxes: the channels from the engine's threads to a worker's thread. For each batch a worker
+//! receives one message with all results for its callers, and one with the events for its live
+//! feeds. The wakeups are then local to the worker's thread.
 //!
 //! ```text
-//!   completions ──▶ Mailboxes ──┬── shard 0: done at once
+//!   completions ──▶ Mailboxes ──┬── shard 0: sent at once
 //!   applier ──────▶             ├── results ──▶ Mailbox on worker 1 ──▶ callers
 //!                               ├── events ───▶                     ──▶ live feeds
 //!                               └── …
 //! ```
 //!
-//! A sender never waits for a worker. Results have a channel of their own, which is never full. The
-//! channel of the events is bounded: a worker that does not keep up loses what comes then, and its shard
-//! *lags*; its streams read on in the log.
-//!
-//! Nothing here looks into a result.
+//! A sender never waits for a worker. The channel of results is never full. The channel of events
+//! is limited: if it is full, the worker loses the batch, and its shard *lags*: its streams
+//! continue from the log.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,22 +27,22 @@ use crate::live::{DeliveryBatch, Dispatcher, LiveFeeds};
 #[derive(Debug)]
 pub(super) struct Mailboxes {
     live: LiveFeeds,
-    /// Sends to the live feeds that no worker polls.
+    /// The dispatcher of shard 0, which no worker polls.
     direct: Mutex<Dispatcher>,
-    /// To the shards from 1.
+    /// The senders to the shards from 1 on.
     senders: Vec<MailboxSender>,
 }
 
 /// The sending ends of one mailbox.
 #[derive(Debug)]
 struct MailboxSender {
-    /// Holds no more than the calls in flight on the worker, of which admission bounds those of all
-    /// workers: nobody calls there before the worker goes on, which is to take these first.
+    /// Holds at most one result per call in flight on the worker, and admission limits the calls of
+    /// all workers. The worker takes all results before it accepts new calls.
     results: mpsc::UnboundedSender<Vec<Completion>>,
     events: mpsc::Sender<Arc<DeliveryBatch>>,
 }
 
-/// The receiving end of one mailbox. Has to run on its worker.
+/// The receiving end of one mailbox. Must run on its worker.
 #[derive(Debug)]
 pub struct Mailbox {
     results: mpsc::UnboundedReceiver<Vec<Completion>>,
@@ -53,7 +51,7 @@ pub struct Mailbox {
 }
 
 impl Mailboxes {
-    /// The mailboxes of all shards of `live`: both ends.
+    /// Both ends of the mailboxes of all shards of `live`.
     pub(super) fn new(live: &LiveFeeds, limits: &Limits) -> (Self, Vec<Mailbox>) {
         let (senders, mailboxes) = (1..live.shards())
             .map(|shard| {
@@ -79,22 +77,22 @@ impl Mailboxes {
         }
         for (sender, completions) in self.senders.iter().zip(by_shard) {
             if !completions.is_empty() {
-                // A worker that has ended has no callers.
+                // Fails only if the worker has ended, which then has no callers.
                 let _ = sender.results.send(completions);
             }
         }
     }
 
-    /// Sends a batch to the live feeds, after it was applied. Only the applier calls it, in the order of
-    /// the log. Never waits for a worker.
+    /// Sends an applied batch to the live feeds. Only the applier calls it, in the order of the
+    /// log. Never waits for a worker.
     pub(super) fn deliver(&self, batch: &Arc<DeliveryBatch>) {
         if self.live.is_watched(0) {
             let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
-            direct.take(Arc::clone(batch));
+            direct.push(Arc::clone(batch));
             while direct.step() {}
         }
         for (shard, sender) in (1..).zip(&self.senders) {
-            // After one that was lost all are, until the shard begins again: it needs them in order.
+            // While the shard lags it gets no batch: it needs them without gaps.
             if self.live.is_watched(shard)
                 && !self.live.is_lagging(shard)
                 && let Err(TrySendError::Full(_)) = sender.events.try_send(Arc::clone(batch))
@@ -104,8 +102,8 @@ impl Mailboxes {
         }
     }
 
-    /// Sends the streams of all live feeds to the log for what was applied last, which cannot be
-    /// delivered. Only the applier calls it, as [`Mailboxes::deliver`].
+    /// Makes all shards lag, because the last batch cannot be delivered. Only the applier calls it,
+    /// as [`Mailboxes::deliver`].
     pub(super) fn lose(&self) {
         for shard in (0..self.live.shards()).filter(|&shard| self.live.is_watched(shard)) {
             self.live.lag(shard);
@@ -114,30 +112,30 @@ impl Mailboxes {
         while direct.step() {}
     }
 
-    /// Whether anybody watches on any shard.
+    /// Whether any shard has streams.
     pub(super) fn is_watched(&self) -> bool {
         (0..self.live.shards()).any(|shard| self.live.is_watched(shard))
     }
 }
 
 impl Mailbox {
-    /// Works until the engine has ended.
+    /// Runs until the engine has ended.
     pub async fn run(mut self) {
         loop {
             while let Ok(completions) = self.results.try_recv() {
                 completions.into_iter().for_each(Completion::send);
             }
             if self.dispatcher.is_lagging() {
-                // Its streams read these in the log, with what was lost after them.
+                // Streams read these batches from the log, together with the lost ones.
                 while self.events.try_recv().is_ok() {}
             }
             while self.dispatcher.has_room()
                 && let Ok(batch) = self.events.try_recv()
             {
-                self.dispatcher.take(batch);
+                self.dispatcher.push(batch);
             }
             if self.dispatcher.step() {
-                // Those who were woken come first, and whoever has called meanwhile.
+                // The woken streams and new calls run first.
                 yield_now().await;
                 continue;
             }
@@ -147,7 +145,7 @@ impl Mailbox {
                     Some(completions) => completions.into_iter().for_each(Completion::send),
                     None => return,
                 },
-                Some(batch) = self.events.recv() => self.dispatcher.take(batch),
+                Some(batch) = self.events.recv() => self.dispatcher.push(batch),
                 () = self.dispatcher.lagged() => {}
             }
         }

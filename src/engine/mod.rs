@@ -4,17 +4,18 @@
 //! ```text
 //!   calls ──▶ queue ──▶ Committer ──────────▶ Log ──────────▶ Applier ──▶ State, Mailboxes
 //!                       decides by the state  one flush       in order       │
-//!                       and what is pending   per batch                      ▼
+//!                       and pending changes   per batch                      ▼
 //!   calls ◀───────────────────────────────────────────────────────────── Completions
 //! ```
 //!
 //! The committer and the applier are threads of their own: while one batch is flushed, the one
-//! before it is applied. A call is acknowledged when its change is durable and every read sees it. A
-//! third thread, the indexer, writes what was applied into the index, far behind; a fourth, the
-//! compactor, has the content of deleted posts erased from the log; a fifth checks that the log's file
-//! is still there.
+//! before it is applied. A call is never acknowledged before its change is durable and every read
+//! sees it. A third thread, the indexer, writes applied events into the index later; a fourth, the
+//! compactor, erases the content of deleted posts from the log; a fifth checks that the log's file
+//! still exists.
 //!
-//! Reads are [queries](crate::query), which the engine only passes on. Nothing here knows of gRPC.
+//! Reads are [queries](crate::query), which the engine passes to the reader. Nothing here depends
+//! on gRPC.
 
 mod applier;
 mod calls;
@@ -69,26 +70,27 @@ struct EngineShared {
     threads: Mutex<Threads>,
 }
 
-/// What [`Engine::stop`] waits for.
+/// The threads that [`Engine::stop`] waits for. A thread with a sender stops when that is dropped.
 #[derive(Debug, Default)]
 struct Threads {
     working: Vec<JoinHandle<()>>,
-    /// Dropped once the others have ended; then the indexer has all before it that there will be.
+    /// Its sender is dropped after the others have ended: then all events are applied.
     indexing: Option<(SyncSender<()>, JoinHandle<()>)>,
-    /// Dropped at once: what they are doing can be done after the next start.
+    /// Their senders are dropped first: their work can continue after the next start.
     others: Vec<(SyncSender<()>, JoinHandle<()>)>,
 }
 
 impl Engine {
-    /// Replays `log` and takes commands from then on. Blocks while it replays. Without an index,
-    /// all revisions stay in memory, and the next start replays them all again.
+    /// Replays `log`, and then accepts commands. Blocks during the replay. Without an index, all
+    /// marks and records stay in memory, and the next start replays the whole log again.
     ///
-    /// From now on the engine is the log's only writer. A failure of its threads, as of the disk,
-    /// is reported to `critical`; what was not acknowledged by then fails with
+    /// From now on the engine is the log's only writer. A failure of its threads, such as one of
+    /// the disk, is reported to `critical`; calls that are not acknowledged by then fail with
     /// [`Error::OutcomeUnknown`].
     ///
     /// # Errors
-    /// A limit is not as it must be, the log cannot be read, or the machine gives no threads.
+    /// A limit is outside its range, the log cannot be read, or the operating system refuses a
+    /// thread.
     pub fn open(
         log: Arc<dyn Log>,
         limits: &Limits,
@@ -100,8 +102,8 @@ impl Engine {
         Self::on_state(log, Arc::new(state), limits, clock, critical)
     }
 
-    /// As [`Engine::open`], with an index that was made from `log`: only what it lacks is
-    /// replayed. From now on the engine is its only writer.
+    /// As [`Engine::open`], with an index of `log`: only events that it lacks are replayed. From
+    /// now on the engine is its only writer.
     ///
     /// # Errors
     /// As [`Engine::open`].
@@ -130,7 +132,7 @@ impl Engine {
         let mailboxes = Arc::new(mailboxes);
         let completions = Arc::new(Completions::new(Arc::clone(&state), Arc::clone(&mailboxes)));
         let mut threads = Threads::default();
-        // Before the replay, so that what of it is in the index stays so if the start is cut off.
+        // Before the replay, so that a start that is cut off keeps the events it has indexed.
         if let Some(index) = state.index() {
             let (log, state, index) = (Arc::clone(&log), Arc::clone(&state), Arc::clone(index));
             let (running, stopped) = sync_channel(0);
@@ -160,8 +162,8 @@ impl Engine {
         Ok(Self(Arc::new(shared)))
     }
 
-    /// The mailboxes that have to run on the workers, in the order of their shards from 1, before
-    /// anything is called there. Gives them once.
+    /// The mailboxes, in the order of their shards from 1 on. Each must run on its worker before
+    /// calls are made there. Only the first call returns them.
     #[must_use]
     pub fn mailboxes(&self) -> Vec<Mailbox> {
         std::mem::take(&mut *self.0.mailboxes.lock().unwrap_or_else(PoisonError::into_inner))
@@ -170,16 +172,16 @@ impl Engine {
     /// The answer to `query`.
     ///
     /// # Errors
-    /// Those of the query.
+    /// The errors of the query.
     pub async fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, query::Error> {
         self.0.reader.ask(query).await
     }
 
-    /// Waits until reads show `at_least`, for `wait_max` at most. To be called before every query
-    /// whose caller names a position.
+    /// Waits at most `wait_max` until the state has applied `at_least`. To be called before each
+    /// query with such a cursor.
     ///
     /// # Errors
-    /// `at_least` is no position of this log, or is not reached in time.
+    /// `at_least` is not a cursor of this log, or is not reached in time.
     pub async fn reached(
         &self,
         at_least: Option<Cursor>,
@@ -188,7 +190,7 @@ impl Engine {
         self.0.reader.reached(at_least, wait_max).await
     }
 
-    /// Opens a live feed.
+    /// Opens a stream of a live feed.
     ///
     /// # Errors
     /// Too many streams are open, or `start` cannot be served.
@@ -201,30 +203,30 @@ impl Engine {
         self.0.live.watch(user, start, options)
     }
 
-    /// The position that every read shows by now.
+    /// The position that every read shows now.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.state().cursor_after(self.state().applied())
     }
 
-    /// Whether every query can be answered: not while an index is lost that has what memory lacks.
+    /// Whether every query can be answered: false while the index is lost, which has older records.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.state().index().is_none_or(|index| index.loss().is_none())
     }
 
-    /// Acknowledges what was taken, closes the log, brings the index up to it, and waits for the
+    /// Acknowledges all accepted changes, closes the log, completes the index, and waits for the
     /// threads. Later changes are refused with [`Error::Stopping`].
     pub async fn stop(&self) {
-        // What waits for a lost index would hold up the stop for as long as that takes.
+        // Without a repairer no thread waits for a lost index, which would delay the stop.
         if let Some(index) = self.state().index() {
             index.set_has_repairer(false);
         }
-        // If it cannot be sent, the committer has ended already.
+        // Fails only if the committer has ended already.
         let _ = self.0.commands.send(Command::Stop).await;
         let Threads { working, indexing, others } =
             std::mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        // All of them are let go before any is waited for.
+        // All senders are dropped before any thread is joined.
         let (running, others): (Vec<_>, Vec<_>) = others.into_iter().unzip();
         drop(running);
         let join = move || {

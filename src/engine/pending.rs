@@ -1,4 +1,4 @@
-//! What is decided but not applied yet, over what the state has in memory. Nothing here reads the
+//! Pending changes, which are decided but not applied, over the state in memory. Never reads the
 //! disk.
 
 use std::collections::{HashMap, VecDeque};
@@ -11,24 +11,25 @@ use crate::model::{
 use crate::query::RequestUse;
 use crate::state::{Evidence, Lookup, State};
 
-/// The state by which a command is decided: the applied one, and the decisions on their way to it.
+/// The state that decisions see: the applied state, and the pending changes over it.
 #[derive(Debug)]
 pub(super) struct Pending {
     state: Arc<State>,
-    /// Oldest first. No more than may be unapplied, and the one that is being decided.
+    /// Oldest first. At most the limit of unapplied batches, and the one that is being decided.
     batches: VecDeque<PendingBatch>,
 }
 
+/// The changes of one batch.
 #[derive(Debug, Default)]
 struct PendingBatch {
     last: Revision,
-    /// Since when a relation holds, or `None` where it has ended.
+    /// The revision of a set relation; `None` for an ended one.
     relations: HashMap<Relation, Option<Revision>>,
-    /// How many relations of a kind a user has after the batch.
+    /// The number of a user's relations of a kind after the batch.
     counts: HashMap<(RelationKind, UserId), usize>,
-    /// Deleted posts, and where they were deleted.
+    /// Deleted post → the revision of the deletion.
     deleted: HashMap<PostId, Revision>,
-    /// Up to which position users have seen their notifications.
+    /// The revision up to which a user has seen their notifications.
     seen: HashMap<UserId, Revision>,
     requests: HashMap<(UserId, RequestId), (Revision, Content)>,
 }
@@ -37,9 +38,9 @@ struct PendingBatch {
 #[derive(Debug)]
 pub(super) enum RequestStatus {
     Unused,
-    /// For the post at this revision, which has this content; `None` if it is erased.
+    /// Used for the post at this revision, with this content; `None` if it is erased.
     UsedAt(Revision, Option<Content>),
-    /// What was found of it is not where it was used last.
+    /// The lookup found another revision than the state has now.
     LookUpAgain,
 }
 
@@ -48,15 +49,16 @@ impl Pending {
         Self { state, batches: VecDeque::new() }
     }
 
-    /// Begins a batch, and forgets those that are applied by now.
-    pub(super) fn begin(&mut self) {
+    /// Starts a batch, and drops the batches that are applied.
+    pub(super) fn start_batch(&mut self) {
         let applied = self.state.applied();
         while self.batches.pop_front_if(|batch| batch.last <= applied).is_some() {}
         self.batches.push_back(PendingBatch::default());
     }
 
-    /// Takes in `event`, decided for `revision`, as part of the batch begun last.
+    /// Adds `event`, which was decided for `revision`, to the newest batch.
     pub(super) fn push(&mut self, revision: Revision, event: &Event) {
+        debug_assert!(self.deciding().last < revision, "not in the log's order");
         let now = Some(revision);
         match event.change.clone() {
             Change::Follow { follower, followee } => {
@@ -115,13 +117,13 @@ impl Pending {
         &mut self.batches[newest]
     }
 
-    /// Forgets the batch begun last, which was not appended.
-    pub(super) fn forget_newest(&mut self) {
+    /// Drops the newest batch, which was not appended to the log.
+    pub(super) fn drop_newest(&mut self) {
         self.batches.pop_back();
     }
 
-    /// Since when `relation` holds, if it does. `evidence` was looked up for a relation to a post; `None`
-    /// if that has to be looked up again.
+    /// The revision of `relation`, if it is set; or `None` if it has to be looked up again. A
+    /// relation to a post needs `evidence`, which the call has looked up.
     pub(super) fn since(
         &self,
         relation: &Relation,
@@ -131,26 +133,26 @@ impl Pending {
         if decided.is_some() {
             return decided;
         }
-        // What is in none of the batches is applied in whole.
+        // All other changes of the relation are applied.
         match Lookup::of(relation) {
             None => Some(self.state.since(relation)),
             Some(lookup) => self.state.confirm(&lookup, evidence?),
         }
     }
 
-    /// Since when `follower` follows `followee`, if they do.
+    /// The revision of the follow, if `follower` follows `followee`.
     pub(super) fn follows(&self, follower: &UserId, followee: &UserId) -> Option<Revision> {
         self.since(&Relation::Follow(follower.clone(), followee.clone()), None).flatten()
     }
 
-    /// Where the post was deleted, if it was.
+    /// The revision at which the post was deleted, if it was.
     pub(super) fn deleted(&self, post: PostId) -> Option<Revision> {
         let decided = self.newest_first().find_map(|batch| batch.deleted.get(&post).copied());
         decided.or_else(|| self.state.retracted_at(post.revision()))
     }
 
-    /// Up to which position `user` has seen their notifications, for which `evidence` was looked up;
-    /// `None` if that has to be looked up again.
+    /// The revision up to which `user` has seen their notifications, if any; or `None` if it has to
+    /// be looked up again. The call has looked up `evidence`.
     pub(super) fn seen(&self, user: &UserId, evidence: Evidence) -> Option<Option<Revision>> {
         let decided = self.newest_first().find_map(|batch| batch.seen.get(user).copied());
         match decided {
@@ -159,7 +161,7 @@ impl Pending {
         }
     }
 
-    /// Whether one of the two blocks the other.
+    /// Whether one of the two users blocks the other.
     pub(super) fn is_blocked_either_way(&self, one: &UserId, other: &UserId) -> bool {
         let blocks = |one: &UserId, other: &UserId| {
             self.since(&Relation::Block(one.clone(), other.clone()), None).flatten().is_some()
@@ -167,14 +169,14 @@ impl Pending {
         blocks(one, other) || blocks(other, one)
     }
 
-    /// How many users `user` follows, blocks or mutes.
+    /// The number of users whom `user` follows, blocks or mutes.
     pub(super) fn count(&self, kind: RelationKind, user: &UserId) -> usize {
         let key = (kind, user.clone());
         let decided = self.newest_first().find_map(|batch| batch.counts.get(&key).copied());
         decided.unwrap_or_else(|| self.state.count(kind, user))
     }
 
-    /// Whether `author` used a request id, as far as that is remembered.
+    /// Whether `author` used a request id within its retention.
     pub(super) fn requested(&self, author: &UserId, request: &RequestCheck) -> RequestStatus {
         let key = (author.clone(), request.id.clone());
         let decided = self.newest_first().find_map(|batch| batch.requests.get(&key));
@@ -184,7 +186,7 @@ impl Pending {
         let Some(revision) = self.state.requested(author, &request.id) else {
             return RequestStatus::Unused;
         };
-        // The state gives the place by a hash; the event that was found there is the proof.
+        // The state finds the revision by a hash, so the event there is compared, too.
         match &request.found {
             Some(found) if found.revision == revision => match &found.used_for {
                 RequestUse::Post(content) => {

@@ -1,12 +1,12 @@
-//! Warnings about a condition that lasts: one when it begins, one now and then, and one when it is
-//! over, instead of one for each call that meets it. Decides when to log, and logs nothing itself.
+//! Warnings about a condition that lasts: one when it starts, one per interval, and one when it
+//! ends, instead of one for each call. Decides when to log, and never logs itself.
 
 use std::time::{Duration, Instant};
 
-/// Between two lines about the same condition: what is logged to a disk that is full fills it more.
+/// The time between two warnings about the same condition: the log file may be on the full disk.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// A condition that may be there or not.
+/// The warnings about one condition.
 #[derive(Debug, Default)]
 pub(super) struct RecurringWarning {
     reported_at: Option<Instant>,
@@ -15,9 +15,9 @@ pub(super) struct RecurringWarning {
 }
 
 impl RecurringWarning {
-    /// The condition was met, so many `times`. Gives how many times since the last report, if it is to
-    /// be reported now.
-    pub(super) fn met(&mut self, times: usize) -> Option<usize> {
+    /// To be called when the condition occurred so many `times`. Returns the number since the last
+    /// report, if a report is due.
+    pub(super) fn occurred(&mut self, times: usize) -> Option<usize> {
         self.unreported += times;
         self.all += times;
         if self.reported_at.is_some_and(|reported_at| reported_at.elapsed() < INTERVAL) {
@@ -27,10 +27,11 @@ impl RecurringWarning {
         Some(std::mem::take(&mut self.unreported))
     }
 
-    /// The condition is over. Gives how many times it was met, if that is to be reported now.
-    pub(super) fn over(&mut self) -> Option<usize> {
-        let was_there = self.reported_at.is_some();
+    /// To be called when the condition has ended. Returns the number of occurrences, if it was
+    /// reported before.
+    pub(super) fn ended(&mut self) -> Option<usize> {
+        let was_reported = self.reported_at.is_some();
         let all = std::mem::take(self).all;
-        was_there.then_some(all)
+        was_reported.then_some(all)
     }
 }

@@ -1,5 +1,5 @@
-//! What a live stream missed, as the events that it would have been sent: from memory, else from the
-//! index and the log.
+//! Catch-up: the events that a live stream missed, read from memory, or from the index and the log.
+//! It never returns a post or repost that was retracted since.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::query::{
 };
 use crate::state::{AppliedEvent, MissingEvent, Repost, TimelineEvent};
 
-/// Events read from the log at once: of ordinary ones not much more than a batch takes.
+/// Events that are read from the log at once. Events of ordinary size fill about one batch.
 const READ_EVENTS_MAX: usize = 64;
 
-/// The beginning of what a stream missed: at most what fits into a batch, but one event at least if
-/// there is one.
+/// The first events that a stream missed, as many as fit into a batch, but at least one if there is
+/// one.
 #[derive(Debug)]
 pub(super) struct CatchUp {
     pub(super) user: UserId,
@@ -30,7 +30,7 @@ pub(super) struct CatchUp {
     pub(super) bytes_max: usize,
 }
 
-/// Events on their way into a batch.
+/// Fills a batch with events up to a number of bytes.
 struct BatchFiller {
     bytes: usize,
     bytes_max: usize,
@@ -59,7 +59,7 @@ impl Query for CatchUp {
 }
 
 impl LiveFeeds {
-    /// Where a stream starts that begins with the newest entries of what is watched of `user`.
+    /// The cursor at which a stream starts with a snapshot of the newest entries.
     pub(super) async fn snapshot(
         &self,
         user: &UserId,
@@ -85,7 +85,7 @@ impl BatchFiller {
         Self { bytes: BATCH_OVERHEAD_BYTES, bytes_max, batch }
     }
 
-    /// Takes in the next position, and its event if that concerns the stream. Whether it fitted.
+    /// Adds the event at `revision`, if it belongs to the stream. False if the batch is full.
     fn push(&mut self, revision: Revision, event: Option<Arc<FeedEvent>>) -> bool {
         if let Some(event) = event {
             self.bytes += event.wire_bytes_max();
@@ -105,7 +105,7 @@ impl BatchFiller {
     ) -> Result<Backlog<Arc<FeedEvent>>, Unanswered> {
         let after = self.batch.reached;
         let Backlog { events: entries, reached } = backlog;
-        // Event by event from memory: what it has of the beginning is a batch already.
+        // One event at a time from memory: the first events that it has are a batch already.
         let chunk = if filter.source.is_memory() { 1 } else { READ_EVENTS_MAX };
         for entries in entries.chunks(chunk) {
             let events = match load(filter, entries) {
@@ -154,7 +154,7 @@ impl BatchFiller {
     }
 }
 
-/// The feed events of `entries`, each `None` if it was retracted since or does not concern the feed.
+/// The feed events of `entries`; `None` for those that were retracted or do not belong to the feed.
 fn load(
     filter: &EventFilter<'_>,
     entries: &[BacklogEntry],
@@ -162,7 +162,7 @@ fn load(
     let source = filter.source;
     let unread: Vec<_> =
         entries.iter().filter(|entry| entry.event.is_none()).map(|it| it.revision).collect();
-    let mut unread = source.events_left(&unread)?.into_iter();
+    let mut unread = source.existing_events(&unread)?.into_iter();
     let loaded: Vec<_> = entries
         .iter()
         .map(|entry| match &entry.event {
@@ -177,7 +177,7 @@ fn load(
             _ => None,
         })
         .collect();
-    let mut originals = source.events_left(&reposted)?.into_iter();
+    let mut originals = source.existing_events(&reposted)?.into_iter();
     let mut events = Vec::with_capacity(loaded.len());
     for (entry, event) in entries.iter().zip(loaded) {
         let new = |kind| Arc::new(FeedEvent::new(entry.revision, kind));
@@ -197,7 +197,7 @@ fn load(
     Ok(events)
 }
 
-/// The event of a repost with its `original`; `None` if that was deleted.
+/// The event of a repost of `original`; `None` if the original was deleted.
 fn reposted_event(
     repost: &Repost,
     original: Option<TimelineEvent>,
@@ -211,7 +211,7 @@ fn reposted_event(
     }
 }
 
-/// `event` with all that it does to a feed; `None` if it does not concern it.
+/// Adds the consequences of `event` for a feed; `None` if the event does not belong to it.
 fn with_consequences(
     filter: &EventFilter<'_>,
     event: Arc<FeedEvent>,
@@ -226,8 +226,8 @@ fn with_consequences(
     })
 }
 
-/// The event that `change` is in a feed of `user`, if it is one. Not for changes that publish or
-/// notify.
+/// The event of `change` in a feed of `user`, if there is one. Not for changes that publish a post
+/// or add a notification.
 fn event_of(
     user: &UserId,
     feed: FeedKind,

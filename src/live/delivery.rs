@@ -1,5 +1,5 @@
-//! Which live feeds an event is delivered to, and as what: the one place that says it, for streams that
-//! are sent it as it happens and for streams that missed it.
+//! The deliveries of a change: the live feeds that receive it, and the event for each. Live streams
+//! and streams that catch up use the same rules. Nothing here sends anything.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::model::{Change, Post, Revision, Timestamp, UserId};
 use crate::query::Notification;
 use crate::state::{AppliedEvent, NewNotification};
 
-/// Which feed of a user.
+/// One of the two feeds of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum FeedKind {
     /// The posts of the users whom the user follows.
@@ -17,22 +17,22 @@ pub(super) enum FeedKind {
     Notifications,
 }
 
-/// An event on its way to feeds.
+/// An event and the feeds that receive it.
 #[derive(Debug)]
 pub(super) enum Delivery {
-    /// To the home feeds that have the posts of any of the authors, to each once.
+    /// Each home feed that has the posts of any of the authors receives the event once.
     ToFollowers { authors: Vec<UserId>, event: Arc<FeedEvent> },
-    /// To a feed of one user.
+    /// One feed of one user receives the event, and `then` its audiences change.
     ToUser { user: UserId, feed: FeedKind, event: Arc<FeedEvent>, then: AudienceChange },
 }
 
-/// What becomes of the audience that a feed is in, after a delivery to it.
+/// The change of a feed's audiences after a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AudienceChange {
     Nothing,
-    /// The author's posts go to the feed.
+    /// The feed joins the author's audience.
     Join(UserId),
-    /// The author's posts do not go to the feed.
+    /// The feed leaves the author's audience.
     Leave(UserId),
 }
 
@@ -43,8 +43,8 @@ impl Delivery {
         }
     }
 
-    /// The event, if it is delivered to this feed of `watcher`. `is_from_author`: the feed has the
-    /// posts of one of the authors.
+    /// The event, if the feed `watched` of `watcher` receives it. `is_from_author` is whether the
+    /// feed has the posts of one of the authors.
     pub(super) fn for_feed(
         self,
         watcher: &UserId,
@@ -62,8 +62,8 @@ impl Delivery {
     }
 }
 
-/// The deliveries of `change`, made at `revision`, in the order in which they are made. For a repost
-/// `applied.post` is the original; a post or repost without it is not delivered.
+/// The deliveries of `change` at `revision`, in their order. For a repost `applied.post` is the
+/// original; a post or repost without `applied.post` is not delivered.
 pub(super) fn deliveries(
     revision: Revision,
     time: Timestamp,
@@ -107,7 +107,7 @@ pub(super) fn deliveries(
     deliveries.list
 }
 
-/// The deliveries of one change, as they are added.
+/// Collects the deliveries of one change.
 struct Deliveries {
     revision: Revision,
     list: Vec<Delivery>,
@@ -118,7 +118,8 @@ impl Deliveries {
         Arc::new(FeedEvent::new(self.revision, kind))
     }
 
-    /// An event after which a client has to page again: from here on, unless what is gone is `known`.
+    /// An event after which a client has to page again from its revision on, unless `known`: then
+    /// it contains the removed entry.
     fn paged_again_event(&self, kind: FeedEventKind, known: bool) -> Arc<FeedEvent> {
         let from = if known { Revision::ZERO } else { self.revision };
         Arc::new(FeedEvent::with_page_again(self.revision, kind, from))
@@ -144,7 +145,8 @@ impl Deliveries {
         self.deliver_to_user(user, FeedKind::Notifications, event, AudienceChange::Nothing);
     }
 
-    /// The author's posts of all times are in the feed now; `joins` unless they are muted.
+    /// The feed has all posts of the author now, also earlier ones; `joins` is whether the author
+    /// is not muted.
     fn author_added(&mut self, user: &UserId, author: &UserId, joins: bool) {
         let event = self.paged_again_event(FeedEventKind::AuthorAdded(author.clone()), false);
         let then =
@@ -169,13 +171,14 @@ impl Deliveries {
         );
     }
 
-    /// The actor's notifications of all times are there again.
+    /// All notifications by the actor are shown again, also earlier ones.
     fn actor_shown(&mut self, user: &UserId, actor: &UserId) {
         let event = self.paged_again_event(FeedEventKind::ActorShown(actor.clone()), false);
         self.deliver_to_user(user, FeedKind::Notifications, event, AudienceChange::Nothing);
     }
 
-    /// `actor` took back what they notified `user` of at `since`, if that is known.
+    /// `actor` removed the like, repost or follow of which `user` was notified at `since`, if that
+    /// is known.
     fn withdrawn(&mut self, actor: &UserId, user: &UserId, since: Option<Revision>) {
         if actor != user {
             let notification = since.unwrap_or(Revision::ZERO);
@@ -185,7 +188,7 @@ impl Deliveries {
         }
     }
 
-    /// Something that was published or liked is gone.
+    /// For removed reposts and likes, and deleted posts.
     fn add_withdrawal(&mut self, change: &Change, authors: Vec<UserId>) {
         match change {
             Change::Unrepost { user, post, since } => {
@@ -206,7 +209,7 @@ impl Deliveries {
         }
     }
 
-    /// Somebody leaves feeds, or is hidden.
+    /// For users who are unfollowed, blocked or muted.
     fn add_removal(&mut self, change: &Change) {
         match change {
             Change::Unfollow { follower, followee, since } => {
@@ -227,7 +230,7 @@ impl Deliveries {
         }
     }
 
-    /// Somebody is no longer hidden.
+    /// For users who are unblocked or unmuted.
     fn add_shown_again(&mut self, change: &Change) {
         match change {
             Change::Unblock { blocker, blocked } => {

@@ -1,9 +1,9 @@
-//! Why a stream is not opened, or cannot go on.
+//! The errors of streams. A slow reader never causes one.
 
 use crate::model::CursorError;
 use crate::query;
 
-/// Why a stream is not opened, or cannot go on.
+/// The reason why a stream is not opened, or ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The cursor cannot be served.
@@ -12,13 +12,13 @@ pub enum Error {
     /// The user has too many streams.
     #[error("the user has {streams_max} open streams, and that is the most: close one")]
     TooManyStreamsOfUser {
-        /// How many there may be.
+        /// The limit.
         streams_max: usize,
     },
     /// The server has too many streams.
     #[error("the server has {streams_max} open streams, and that is the most: try again later")]
     TooManyStreams {
-        /// How many there may be.
+        /// The limit.
         streams_max: usize,
     },
     /// The index or the log could not be read.

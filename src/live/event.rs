@@ -1,4 +1,6 @@
-//! The events that streams of a home feed, or of notifications, deliver.
+//! The events of home feeds and notifications. Streams share an event, so it never has data that
+//! differ between viewers, such as counts. An event with consequences for one feed is a copy of its
+//! own.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,166 +12,166 @@ use crate::query::{LaterReposts, Notification};
 /// One event of a feed.
 #[derive(Debug)]
 pub struct FeedEvent {
-    /// The change that it comes from.
+    /// The revision of the change.
     pub revision: Revision,
-    /// What happened.
+    /// The effect of the change on the feed.
     pub kind: FeedEventKind,
-    /// At this position and before it other entries may have appeared or gone, for which there is no
-    /// event each: the client has to page again there. [`Revision::ZERO`] if there are none.
+    /// At this position and before it, entries may have appeared or disappeared without an event of
+    /// their own: the client has to page again there. [`Revision::ZERO`] if there are none.
     pub page_again: Revision,
-    /// For a repost that was taken back: the reposts that may replace it. Looked up by the first stream
-    /// that needs them.
+    /// For a removed repost: the reposts that may replace it. The first stream that needs them
+    /// looks them up.
     later_reposts: OnceLock<LaterReposts>,
-    /// Its bytes on the wire, once somebody has encoded them.
+    /// The bytes on the wire, after the first use.
     encoded: OnceLock<Bytes>,
 }
 
-/// What happened to a home feed or to notifications.
+/// The effect of a change on a home feed or on notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FeedEventKind {
-    /// A post entered it.
+    /// The feed has a new post.
     Posted(Arc<Post>),
-    /// A post was reposted into it.
+    /// The feed has a new repost.
     Reposted {
-        /// The post.
+        /// The reposted post.
         post: Arc<Post>,
-        /// By whom.
+        /// The user who reposted.
         by: UserId,
     },
-    /// A repost was taken back. It may not have been in the feed.
+    /// A repost was removed, also if the feed did not have it.
     Unreposted {
-        /// The post.
+        /// The reposted post.
         post: PostId,
-        /// Whose repost it was.
+        /// The user who had reposted.
         by: UserId,
-        /// Where it was, if that is known.
+        /// The position of the repost, if it is known.
         repost: Option<Revision>,
-        /// The repost of the same post that the feed has now because this one is gone.
+        /// Another repost of the post, which is in the feed now because this one was removed.
         stand_in: Option<Box<StandIn>>,
     },
-    /// A post was deleted, and the reposts of it, or the notifications about it, are gone. It may not
-    /// have been there.
+    /// A post was deleted, and with it its reposts, or the notifications about it; also if the feed
+    /// did not have them.
     Deleted(PostId),
-    /// Somebody's posts are in the feed from now on.
+    /// The feed has the posts of this author from now on.
     AuthorAdded(UserId),
-    /// Somebody's posts are not in the feed from now on.
+    /// The feed does not have the posts of an author from now on.
     AuthorRemoved {
-        /// Whose.
+        /// The author.
         author: UserId,
-        /// Why.
+        /// The reason.
         reason: Removal,
     },
-    /// A user who is not followed is no longer hidden from the feed's user: reposts of their posts,
-    /// replies to them and quotes of them by others may be in the feed again.
+    /// A user who is not followed is no longer hidden from the feed's user: the feed may have
+    /// reposts of their posts, and replies to them and quotes of them by others, again.
     AuthorShown(UserId),
-    /// The user is notified of something.
+    /// The user has a new notification.
     Notified(Arc<Notification>),
-    /// Nothing that somebody did is among the notifications from now on.
+    /// Notifications by an actor are not shown from now on.
     ActorRemoved {
-        /// Who.
+        /// The actor.
         actor: UserId,
-        /// Why.
+        /// The reason.
         reason: Removal,
     },
-    /// Somebody is no longer hidden from the user: notifications of what they did are there again.
+    /// Notifications by this actor, who is no longer hidden from the user, are shown again.
     ActorShown(UserId),
-    /// What the user was notified of was taken back.
+    /// A like, a repost or a follow was removed, and with it its notification.
     Withdrawn {
-        /// The notification; [`Revision::ZERO`] if it is not known which.
+        /// The revision of the notification; [`Revision::ZERO`] if it is not known.
         notification: Revision,
     },
     /// The user has seen their notifications.
     Seen {
-        /// Up to here.
+        /// The revision up to which they have.
         until: Revision,
     },
 }
 
-/// A repost that is in a feed because another is gone.
+/// A repost that replaces a removed repost of the same post in a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StandIn {
-    /// Its position in the feed.
+    /// The position in the feed.
     pub revision: Revision,
-    /// The post.
+    /// The reposted post.
     pub post: Arc<Post>,
-    /// Whose repost it is.
+    /// The user who reposted.
     pub by: UserId,
 }
 
-/// Why somebody is removed.
+/// The reason why an author or actor is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// The user ceased to follow them.
+    /// The user unfollowed them.
     Unfollow,
-    /// One of the two blocked the other.
+    /// One of the two users blocked the other.
     Block,
     /// The user muted them.
     Mute,
 }
 
-/// Bytes on the wire that an event takes in addition to its texts, at most: its revision twice, the post's name,
+/// The maximum bytes of an event on the wire without its texts: the revision twice, the post's id,
 /// the time, and the tags and lengths around them.
 const EVENT_OVERHEAD_BYTES: usize = 128;
-/// What a reference, an attachment's part, a language or a facet takes in addition to its text, at
-/// most: a post's name, a tag and a length, or a range and two lengths.
+/// The maximum bytes of a reference, a part of an attachment, a language or a facet without its
+/// text: a post's id, a tag and a length, or a range and two lengths.
 const PART_OVERHEAD_BYTES: usize = 24;
 
 impl FeedEvent {
-    /// What happened at `revision`.
+    /// An event without [`FeedEvent::page_again`].
     #[must_use]
     pub fn new(revision: Revision, kind: FeedEventKind) -> Self {
         Self::with_page_again(revision, kind, Revision::ZERO)
     }
 
-    /// What happened at `revision`, after which a client has to page again from a place on.
+    /// An event after which a client has to page again from `page_again` on.
     #[must_use]
     pub fn with_page_again(revision: Revision, kind: FeedEventKind, page_again: Revision) -> Self {
         let (later_reposts, encoded) = (OnceLock::new(), OnceLock::new());
         Self { revision, kind, page_again, later_reposts, encoded }
     }
 
-    /// What may stand in for the repost that was taken back, once somebody has looked it up.
+    /// The cell of the reposts that may replace a removed one.
     pub(super) fn later_reposts(&self) -> &OnceLock<LaterReposts> {
         &self.later_reposts
     }
 
-    /// Its bytes on the wire. The first caller encodes them, with `encode`; all later callers share the
-    /// bytes.
+    /// The bytes on the wire. The first caller encodes them, with `encode`; all later callers share
+    /// them.
     pub fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
         self.encoded.get_or_init(|| encode(self)).clone()
     }
 
-    /// At least as many bytes as it takes on the wire.
+    /// At least the number of bytes that the event takes on the wire.
     #[must_use]
     pub fn wire_bytes_max(&self) -> usize {
-        let of_user = |user: &UserId| user.as_str().len();
+        let user_bytes = |user: &UserId| user.as_str().len();
         EVENT_OVERHEAD_BYTES
             + match &self.kind {
-                FeedEventKind::Posted(post) => of_post(post),
-                FeedEventKind::Reposted { post, by } => of_post(post) + of_user(by),
+                FeedEventKind::Posted(post) => post_bytes_max(post),
+                FeedEventKind::Reposted { post, by } => post_bytes_max(post) + user_bytes(by),
                 FeedEventKind::Notified(notification) => {
-                    let post = notification.post.as_deref().map_or(0, of_post);
-                    EVENT_OVERHEAD_BYTES + post + of_user(&notification.actor)
+                    let post = notification.post.as_deref().map_or(0, post_bytes_max);
+                    EVENT_OVERHEAD_BYTES + post + user_bytes(&notification.actor)
                 }
                 FeedEventKind::Unreposted { by, stand_in, .. } => {
-                    let stand_in = stand_in
-                        .as_ref()
-                        .map_or(0, |it| EVENT_OVERHEAD_BYTES + of_post(&it.post) + of_user(&it.by));
-                    stand_in + of_user(by)
+                    let stand_in = stand_in.as_ref().map_or(0, |it| {
+                        EVENT_OVERHEAD_BYTES + post_bytes_max(&it.post) + user_bytes(&it.by)
+                    });
+                    stand_in + user_bytes(by)
                 }
                 FeedEventKind::AuthorAdded(user)
                 | FeedEventKind::AuthorShown(user)
                 | FeedEventKind::ActorShown(user)
                 | FeedEventKind::AuthorRemoved { author: user, .. }
-                | FeedEventKind::ActorRemoved { actor: user, .. } => of_user(user),
+                | FeedEventKind::ActorRemoved { actor: user, .. } => user_bytes(user),
                 FeedEventKind::Deleted(_)
                 | FeedEventKind::Withdrawn { .. }
                 | FeedEventKind::Seen { .. } => 0,
             }
     }
 
-    /// Whether it takes a look at what the user follows and hides to say if it concerns them, or
-    /// what else it does to their feed.
+    /// Whether streams have to filter the event: the relations of the feed's user decide whether it
+    /// belongs to the feed, or have further consequences.
     pub(super) fn is_conditional(&self) -> bool {
         match &self.kind {
             FeedEventKind::Posted(post) => post.content.is_conditional(&post.author),
@@ -178,7 +180,7 @@ impl FeedEvent {
         }
     }
 
-    /// Whether it may do more to a feed than take away what it names.
+    /// Whether the event may have more effects on a feed than to remove the entries that it names.
     pub(super) fn has_consequences(&self) -> bool {
         matches!(
             self.kind,
@@ -190,9 +192,9 @@ impl FeedEvent {
     }
 }
 
-/// Bytes on the wire that a post takes in addition to its time and revision, at most.
-fn of_post(post: &Post) -> usize {
-    // What it refers to, each with its name and tags.
+/// The maximum bytes of a post on the wire without its time and revision.
+fn post_bytes_max(post: &Post) -> usize {
+    // Each reference has a post's id and an author.
     let parts = &post.content;
     let references =
         4 * usize::from(parts.reply_to.is_some()) + 2 * usize::from(parts.quote.is_some());

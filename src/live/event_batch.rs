@@ -1,4 +1,4 @@
-//! Events that are sent together.
+//! Event batches: events that are sent together. A batch never changes after it is made.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,21 +6,22 @@ use bytes::Bytes;
 
 use super::FeedEvent;
 
-/// Some events of a feed, in order. All feeds that are sent the same events share one.
+/// Events of a feed, in the order of the log. Feeds with the same events share one batch.
 #[derive(Debug)]
 pub struct EventBatch {
     events: Vec<Arc<FeedEvent>>,
     wire_bytes_max: usize,
-    /// Whether it has an event that concerns some of the streams that receive it and others not.
+    /// Whether streams have to filter an event of it.
     is_conditional: bool,
-    /// Its bytes on the wire, once somebody has encoded them.
+    /// The bytes on the wire, after the first use.
     encoded: OnceLock<Bytes>,
 }
 
 impl EventBatch {
-    /// These events.
+    /// A batch of `events`, which are in the order of the log.
     #[must_use]
     pub fn new(events: Vec<Arc<FeedEvent>>) -> Self {
+        debug_assert!(events.is_sorted_by_key(|event| event.revision), "not in the log's order");
         let wire_bytes_max = events.iter().map(|event| event.wire_bytes_max()).sum();
         let is_conditional = events.iter().any(|event| event.is_conditional());
         Self { events, wire_bytes_max, is_conditional, encoded: OnceLock::new() }
@@ -30,20 +31,20 @@ impl EventBatch {
         self.is_conditional
     }
 
-    /// At least as many bytes as the events take on the wire.
+    /// At least the number of bytes that the events take on the wire.
     #[must_use]
     pub fn wire_bytes_max(&self) -> usize {
         self.wire_bytes_max
     }
 
-    /// The events' bytes on the wire. The first caller encodes them, with `encode`; all later callers
-    /// share the bytes.
+    /// The events' bytes on the wire. The first caller encodes them, with `encode`; all later
+    /// callers share the bytes.
     pub fn encoded(&self, encode: impl FnOnce(&[Arc<FeedEvent>]) -> Bytes) -> &Bytes {
         self.encoded.get_or_init(|| encode(&self.events))
     }
 
-    /// Whether these are its events.
-    pub(super) fn is_of(&self, events: &[&Arc<FeedEvent>]) -> bool {
+    /// Whether `events` are the events of this batch.
+    pub(super) fn has_exactly(&self, events: &[&Arc<FeedEvent>]) -> bool {
         self.events.len() == events.len()
             && self.events.iter().zip(events).all(|(own, other)| Arc::ptr_eq(own, other))
     }

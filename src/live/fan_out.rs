@@ -1,13 +1,15 @@
-//! Fan-out: the only sender of a shard's channels takes what was applied, in order, and sends it to the
-//! feeds that it concerns, a bounded number of them at a time.
+//! Fan-out: the dispatcher of a shard, the only sender of its channels, sends the applied
+//! deliveries to their feeds. They are in the order of the log, and each step sends to a limited
+//! number of feeds.
 //!
 //! ```text
-//!   delivery batches ──▶ queue ──▶ step: some deliveries become fan-outs; those to few feeds go out,
-//!                                        and then the oldest go on
+//!   delivery batches ──▶ queue ──▶ step: 1. resync feeds that lag
+//!                                        2. deliveries become fan-outs
+//!                                        3. advance the small fan-outs, then the oldest
 //! ```
 //!
-//! Never waits for a reader. A shard that lost a batch begins again: what is on its way is dropped, and
-//! each feed is brought level with the state, a bounded number of them at a time.
+//! The dispatcher never waits for a reader. A shard that lost a batch drops all fan-outs and its
+//! queue, and resyncs each feed with the state, a limited number of feeds in each step.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,37 +18,37 @@ use super::LiveFeeds;
 use super::delivery::{Delivery, deliveries};
 use super::shard::authors_of;
 use crate::model::{Change, Revision};
-use crate::query::{self, PostLeft, Reader};
+use crate::query::{self, ExistingPost, Reader};
 use crate::state::AppliedEvent;
 use crate::storage::Batch;
 
-/// New deliveries in one step. Most may concern no feed of the shard: to find that out takes a tenth
-/// of sending to a feed.
+/// The maximum number of new deliveries in one step. Many may have no feed in the shard, and that
+/// check takes a tenth of the time of a send.
 const STEP_DELIVERIES_MAX: usize = 512;
 
-/// The deliveries of a batch that was applied.
+/// The deliveries of an applied batch.
 #[derive(Debug)]
 pub struct DeliveryBatch {
     list: Vec<Delivery>,
-    /// The revision of its last change.
+    /// The revision of the last change.
     until: Revision,
 }
 
-/// Sends to the live feeds of one shard.
+/// Sends deliveries to the live feeds of one shard.
 #[derive(Debug)]
 pub struct Dispatcher {
     live: LiveFeeds,
     shard: usize,
     queue: VecDeque<Arc<DeliveryBatch>>,
-    /// How many deliveries of the first batch in the queue have been taken.
+    /// The number of deliveries of the queue's first batch that became fan-outs or were sent.
     taken: usize,
-    /// The newest change of which all deliveries were taken, or with which feeds that lagged are level.
+    /// The newest change whose deliveries were all taken, or with which lagging feeds are resynced.
     newest: Revision,
 }
 
 impl DeliveryBatch {
-    /// The deliveries of `batch`; `applied` has what came of each of its events. May read the log for
-    /// an original that was reposted, if that is old.
+    /// The deliveries of `batch`; `applied` has the effects of its events. Blocks if the log has to
+    /// be read for the original of a repost.
     ///
     /// # Errors
     /// The log is damaged or cannot be read.
@@ -58,7 +60,7 @@ impl DeliveryBatch {
         let mut list = Vec::new();
         for ((revision, event), mut applied) in batch.entries().zip(applied) {
             if let Change::Repost { post, .. } = &event.change {
-                let original = PostLeft(post.id.revision());
+                let original = ExistingPost(post.id.revision());
                 applied.post = match reader.ask_memory(&original)? {
                     Some(post) => post,
                     None => reader.ask_blocking(&original)?,
@@ -77,41 +79,45 @@ impl Dispatcher {
         Self { live, shard, queue: VecDeque::new(), taken: 0, newest }
     }
 
-    /// Whether another batch can be taken in.
+    /// Whether the queue has room for another batch.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.queue.len() < self.live.0.limits.undispatched_batches_max
     }
 
-    /// Takes in what was applied after all that was taken in before.
-    pub fn take(&mut self, batch: Arc<DeliveryBatch>) {
+    /// Adds the next applied batch to the queue.
+    pub fn push(&mut self, batch: Arc<DeliveryBatch>) {
+        debug_assert!(
+            self.queue.back().is_none_or(|last| last.until <= batch.until),
+            "not in the log's order"
+        );
         self.queue.push_back(batch);
     }
 
-    /// Whether something was lost on the way here, which the next step handles.
+    /// Whether the shard lost a batch, which the next step handles.
     #[must_use]
     pub fn is_lagging(&self) -> bool {
         self.live.is_lagging(self.shard)
     }
 
-    /// Waits until something is lost on the way here.
+    /// Waits until the shard loses a batch.
     pub async fn lagged(&self) {
         self.live.shard(self.shard).lagged().await;
     }
 
-    /// Sends to some feeds. Whether there is more to send.
+    /// Sends to a limited number of feeds. Returns whether there is more to send.
     pub fn step(&mut self) -> bool {
         let limits = &self.live.0.limits;
         let shard = self.live.shard(self.shard);
         let state = self.live.0.reader.state();
         let mut audiences = shard.audiences();
-        if shard.begin_again() {
+        if shard.clear_lag() {
             self.queue.clear();
             self.taken = 0;
             audiences.lag();
             self.newest = self.newest.max(state.applied());
         }
-        audiences.bring_level(limits.fan_out_step_feeds_max, |feed| {
+        audiences.resync(limits.fan_out_step_feeds_max, |feed| {
             (state.applied(), authors_of(state, feed))
         });
         for _ in 0..STEP_DELIVERIES_MAX {
@@ -123,17 +129,17 @@ impl Dispatcher {
                 self.taken = 0;
                 continue;
             };
-            audiences.take(delivery, limits.fan_out_step_feeds_max);
+            audiences.push(delivery, limits.fan_out_step_feeds_max);
             self.taken += 1;
             let revision = delivery.event().revision;
-            // A change may be several deliveries: all of them have to be taken.
+            // A change may have several deliveries, and counts when all are taken.
             let next = batch.list.get(self.taken);
             let has_more = next.is_some_and(|next| next.event().revision == revision);
             self.newest = self.newest.max(if has_more { revision.previous() } else { revision });
         }
         audiences.advance_small(limits.fan_out_step_feeds_max);
         audiences.advance_oldest(limits.fan_out_step_feeds_max);
-        // A feed that lags has less than that: no stream may take it for complete.
+        // Not while a feed lags, because its channel lacks events up to there.
         if !audiences.is_lagging() {
             let oldest = audiences.oldest_fan_out();
             shard.advance(oldest.map_or(self.newest, Revision::previous));

@@ -1,8 +1,8 @@
-//! Which of the events that are delivered to the followers of an author concern one feed, and what
-//! else they do to it: the rules of queries, applied when the stream's reader comes for the events.
+//! Filters of delivered events, by the rules of queries: whether an event belongs to one feed, and
+//! its further consequences there.
 //!
-//! An event that is delivered to many is checked by each stream for itself, so the dispatcher, which
-//! sends to all of them, never does.
+//! Each stream filters its events when its reader asks for them. The dispatcher, which sends to all
+//! streams, never filters.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use super::event::StandIn;
 use super::{FeedEvent, FeedEventKind, Watched};
 use crate::model::{PostId, Revision, UserId};
 use crate::query::{
-    ConditionalEvent, LaterReposts, Query, Replacement, Source, Unanswered, concern,
+    ConditionalEvent, LaterReposts, Query, Replacement, Source, Unanswered, belong_to_feed,
     is_still_shown, later_reposts, newest_unsettled, replacement,
 };
 use crate::state::{Repost, State, TimelineEvent};
 
-/// What becomes of each of some events, all conditional, in what is watched of a user.
+/// Filters events, which are all conditional, for one feed of a user.
 #[derive(Debug)]
 pub(super) struct FilterEvents {
     pub(super) user: UserId,
@@ -24,18 +24,18 @@ pub(super) struct FilterEvents {
     pub(super) events: Vec<Arc<FeedEvent>>,
 }
 
-/// What becomes of an event on its way into one feed.
+/// The result of a filter for one event.
 #[derive(Clone, Debug)]
 pub(super) enum Filtered {
-    /// It is sent as it is.
+    /// The event is sent as it is.
     Kept,
-    /// It does not concern the feed.
+    /// The event does not belong to the feed.
     Dropped,
-    /// It does more to this feed than it says to all.
+    /// This event is sent instead, which has the consequences for this feed.
     Extended(Arc<FeedEvent>),
 }
 
-/// One feed for which events are filtered.
+/// The filter of one home feed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventFilter<'a> {
     pub(super) source: &'a Source<'a>,
@@ -69,7 +69,7 @@ impl Query for FilterEvents {
     }
 }
 
-/// What becomes of `event` among the notifications of `user`.
+/// Filters `event` for the notifications of `user`.
 pub(super) fn filter_notification(state: &State, user: &UserId, event: &FeedEvent) -> Filtered {
     let is_kept = match &event.kind {
         FeedEventKind::Notified(notification) => is_still_shown(state, user, notification),
@@ -83,19 +83,20 @@ impl EventFilter<'_> {
     fn filter(&self, events: &[Arc<FeedEvent>]) -> Result<Vec<Filtered>, Unanswered> {
         let Self { source, user, all_replies } = *self;
         let published: Vec<_> = events.iter().filter_map(|event| conditional(event)).collect();
-        let mut concerned = concern(source, user, all_replies, &published)?.into_iter();
+        let mut belongs = belong_to_feed(source, user, all_replies, &published)?.into_iter();
         let filter = |event: &Arc<FeedEvent>| {
             if event.has_consequences() {
                 return self.consequences(event);
             }
-            let is_kept = concerned.next() == Some(true);
+            let is_kept = belongs.next() == Some(true);
             Ok(if is_kept { Filtered::Kept } else { Filtered::Dropped })
         };
         events.iter().map(filter).collect()
     }
 
-    /// What `event`, which has [consequences](FeedEvent::has_consequences), does to the feed.
+    /// Filters `event`, which has [consequences](FeedEvent::has_consequences), and adds these.
     pub(super) fn consequences(&self, event: &FeedEvent) -> Result<Filtered, Unanswered> {
+        debug_assert!(event.has_consequences(), "{event:?}");
         let Self { source, user, .. } = *self;
         match &event.kind {
             FeedEventKind::AuthorShown(author) if source.state.is_hidden_from(user, author) => {
@@ -112,7 +113,7 @@ impl EventFilter<'_> {
         }
     }
 
-    /// What it does to the feed that `by` took back their `repost` of `post`.
+    /// Adds the repost that replaces the removed `repost` of `post` by `by`, if there is one.
     fn unreposted(
         &self,
         event: &FeedEvent,
@@ -134,13 +135,13 @@ impl EventFilter<'_> {
                 let kind = FeedEventKind::Unreposted { post, by, repost, stand_in };
                 Ok(Filtered::Extended(Arc::new(FeedEvent::new(event.revision, kind))))
             }
-            // Deleted in this moment: an event after this one says so.
+            // The post was deleted meanwhile, and a later event removes it.
             _ => Ok(Filtered::Kept),
         }
     }
 
-    /// The reposts that may replace the one that `event` takes back. All streams that are sent the
-    /// event share them.
+    /// The reposts that may replace the one that `event` removes. All streams of the event share
+    /// them.
     fn later_reposts(
         &self,
         event: &FeedEvent,
@@ -155,7 +156,7 @@ impl EventFilter<'_> {
     }
 }
 
-/// `event`, after which the feed has to be paged again from `from` on; as it is if that is zero.
+/// Extends `event` so that the client pages again from `from` on, unless that is zero.
 fn paged_again(event: &FeedEvent, from: Revision) -> Filtered {
     if from == Revision::ZERO {
         return Filtered::Kept;

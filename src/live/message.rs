@@ -1,4 +1,5 @@
-//! The options and the messages of a live stream: values, without any behaviour.
+//! The options and the messages of a live stream: values, without any behaviour. Nothing here
+//! depends on gRPC.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,85 +7,85 @@ use std::time::Duration;
 use super::EventBatch;
 use crate::model::{Cursor, CursorError};
 
-/// Where a stream begins.
+/// The start of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// With what happens from now on.
+    /// Only events from now on.
     Now,
-    /// After a position.
+    /// All events after a cursor.
     After(Cursor),
-    /// With the newest items, at most so many.
+    /// The newest items, and then all events after them.
     Snapshot {
-        /// How many.
+        /// The maximum number of items.
         items_max: usize,
     },
 }
 
-/// What a stream watches of a user.
+/// The feed that a stream watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
     /// The home feed.
     Feed {
-        /// Whether all replies of those who are followed are in it, and not only those to the user
-        /// and to others who are followed.
+        /// Whether the feed has all replies of the followed users, and not only those to the user
+        /// and to other followed users.
         all_replies: bool,
     },
     /// The user's notifications.
     Notifications,
 }
 
-/// How a stream behaves.
+/// The options of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchOptions {
-    /// What is watched.
+    /// The watched feed.
     pub of: Watched,
-    /// The longest silence, give or take a tenth.
+    /// The longest time without a message, give or take a tenth.
     pub heartbeat: Duration,
-    /// If the cursor cannot be served: begin with so many of the newest items instead.
+    /// If the cursor cannot be served, start with a snapshot of at most so many items instead.
     pub reset_items: Option<usize>,
 }
 
 /// One message of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamMessage {
-    /// The first.
+    /// The first message.
     Opened {
-        /// Where the stream begins.
+        /// The start of the stream.
         cursor: Cursor,
-        /// How far the log goes.
+        /// The newest position that reads show.
         head: Cursor,
-        /// The longest silence.
+        /// The longest time without a message.
         heartbeat: Duration,
     },
     /// The cursor could not be served; a snapshot follows.
     Reset {
-        /// Why.
+        /// The reason.
         reason: CursorError,
-        /// The oldest position that could have been served.
+        /// The oldest cursor that can be served.
         oldest: Cursor,
     },
-    /// Everything that concerns the feed in (`prev`, `cursor`].
+    /// All events of the feed in (`prev`, `cursor`].
     Batch {
-        /// The cursor sent last.
+        /// The cursor that was sent last.
         prev: Cursor,
-        /// The position reached.
+        /// The position of the last event.
         cursor: Cursor,
-        /// What happened, in order; not empty.
+        /// The events, in the order of the log; never empty.
         events: Arc<EventBatch>,
     },
-    /// Backlog or snapshot have been sent.
+    /// The backlog or the snapshot is sent.
     CaughtUp {
-        /// The position reached.
+        /// The position up to which all events are sent.
         cursor: Cursor,
     },
-    /// Nothing happened for a while.
+    /// The feed had no event during a heartbeat.
     Bookmark {
-        /// The position reached.
+        /// The position up to which all events are sent.
         cursor: Cursor,
     },
-    /// The last: the server is stopping, or the stream is to go on elsewhere.
+    /// The last message: the server is stopping, or the client has to connect again.
     Closing {
-        /// The position reached.
+        /// The position up to which all events are sent.
         cursor: Cursor,
     },
 }

@@ -1,4 +1,4 @@
-//! Live feeds: who is watching, what is delivered to them, and what they missed.
+//! Live feeds: streams of home feeds and notifications, and the delivery of events to them.
 //!
 //! ```text
 //!   applier ── DeliveryBatch ──┬──▶ Dispatcher of shard 0 ──▶ Audiences: author ──▶ watched feeds
@@ -7,10 +7,10 @@
 //!                                                              LiveStream ◀── catch-up: state, log
 //! ```
 //!
-//! A channel is a doorbell and a hot cache; the log is the truth. A stream that its channel has
-//! overrun reads on in the log, and its client cannot tell.
+//! A channel only wakes streams and saves reads: a stream that falls behind its channel continues
+//! from the log, and its client sees no difference.
 //!
-//! Nothing here knows how a message is sent to a client.
+//! Live feeds never wait for a reader, and do not depend on how messages are sent to clients.
 
 mod audience;
 mod catch_up;
@@ -57,7 +57,7 @@ struct LiveShared {
 }
 
 impl LiveFeeds {
-    /// No streams yet.
+    /// Live feeds without streams.
     #[must_use]
     pub fn new(reader: Reader, limits: &Limits) -> Self {
         let applied = reader.state().applied();
@@ -71,32 +71,32 @@ impl LiveFeeds {
         }))
     }
 
-    /// How many shards there are: shard 0, and one for each worker.
+    /// The number of shards: shard 0, and one for each worker.
     #[must_use]
     pub fn shards(&self) -> usize {
         self.0.shards.len()
     }
 
-    /// The dispatcher of `shard`. There must be one, and what it is given must be applied.
+    /// The dispatcher of `shard`, which must have only one. Its batches must be applied.
     #[must_use]
     pub fn dispatcher(&self, shard: usize) -> Dispatcher {
         Dispatcher::new(self.clone(), shard)
     }
 
-    /// Whether anybody watches on `shard`. To be called after a batch was applied: a stream that is
-    /// opened later finds the batch in the state.
+    /// Whether `shard` has streams. To be called after a batch was applied: a stream that is opened
+    /// later finds the batch in the state.
     #[must_use]
     pub fn is_watched(&self, shard: usize) -> bool {
         self.shard(shard).is_watched()
     }
 
-    /// Says that a batch that was applied does not reach `shard`: there is no room for it. Nothing
-    /// later may reach it while the shard is lagging. Its streams read in the log what was lost.
+    /// Marks `shard` as lagging: an applied batch was not sent to it. No later batch may be sent to
+    /// it while it is lagging. Its streams read the lost events from the log.
     pub fn lag(&self, shard: usize) {
         self.shard(shard).lag();
     }
 
-    /// Whether something was lost to `shard`, and its dispatcher has not handled that yet.
+    /// Whether `shard` lost a batch, and its dispatcher has not handled that yet.
     #[must_use]
     pub fn is_lagging(&self, shard: usize) -> bool {
         self.shard(shard).is_lagging()
@@ -105,8 +105,8 @@ impl LiveFeeds {
     /// Opens a stream of `user`'s feed or notifications.
     ///
     /// # Errors
-    /// Too many streams are open, or `start` cannot be served and `options` do not ask for a
-    /// fresh snapshot instead.
+    /// Too many streams are open, or `start` cannot be served and `options` do not allow a new
+    /// snapshot instead.
     pub fn watch(
         &self,
         user: &UserId,

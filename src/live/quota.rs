@@ -1,4 +1,4 @@
-//! How many streams each user has open, over all shards.
+//! The quota of open streams per user, over all shards. It never counts a dropped stream.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use dashmap::DashMap;
 use super::Error;
 use crate::model::UserId;
 
-/// The counts of all users with a stream. Cheap to clone.
+/// The numbers of open streams by user. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct StreamQuota {
     streams: Arc<DashMap<UserId, usize>>,
     streams_per_user_max: usize,
 }
 
-/// One stream of a user's, counted until this is dropped.
+/// One stream of a user, which is counted until this is dropped.
 #[derive(Debug)]
 pub(super) struct StreamSlot {
     quota: StreamQuota,
@@ -26,11 +26,11 @@ impl StreamQuota {
         Self { streams: Arc::default(), streams_per_user_max }
     }
 
-    /// Counts a stream of `user`'s.
+    /// Counts one more stream of `user`.
     ///
     /// # Errors
-    /// The user has as many as allowed.
-    pub(super) fn take(&self, user: &UserId) -> Result<StreamSlot, Error> {
+    /// The user has as many streams as the limit allows.
+    pub(super) fn acquire(&self, user: &UserId) -> Result<StreamSlot, Error> {
         let mut streams = self.streams.entry(user.clone()).or_default();
         if *streams >= self.streams_per_user_max {
             return Err(Error::TooManyStreamsOfUser { streams_max: self.streams_per_user_max });

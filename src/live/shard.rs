@@ -1,9 +1,10 @@
-//! A shard: the live feeds whose streams are polled by one worker, and how far their channels are.
+//! A shard: the live feeds whose streams are polled by one worker, and the revision up to which
+//! their channels are complete.
 //!
-//! All work of a shard is done on its worker's thread, so that waking a reader never crosses to
-//! another thread. Streams that no worker polls are on shard 0, to which the applier sends itself. The
-//! lock is for those, and for streams that are dropped on another thread; on a worker it is never
-//! contended.
+//! All work of a shard is done on its worker's thread, so that a wakeup never crosses threads.
+//! Streams that no worker polls are on shard 0, to which the applier sends itself. The lock is for
+//! those, and for streams that are dropped on another thread; a worker never waits for it
+//! otherwise.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,16 +23,16 @@ use crate::state::State;
 #[derive(Debug)]
 pub(super) struct Shard {
     audiences: Mutex<Audiences>,
-    /// How many streams there are, so that nothing crosses to a shard that nobody watches on.
+    /// The number of streams: nothing is sent to a shard without any.
     streams: AtomicUsize,
-    /// Everything up to here is in the channels that it belongs in.
+    /// The channels have all events up to here.
     dispatched: AtomicU64,
-    /// Whether something was lost on the way here that the dispatcher has not handled.
+    /// Whether a batch was lost, and the dispatcher has not handled that.
     lagging: AtomicBool,
     lagged: Notify,
 }
 
-/// One stream's part in its user's channel. Leaves when dropped.
+/// The subscription of one stream to the channel of its feed. Leaves when dropped.
 #[derive(Debug)]
 pub(super) struct Subscription {
     live: LiveFeeds,
@@ -51,13 +52,13 @@ impl Shard {
         }
     }
 
-    /// Whether anybody watches here. A stream that joins after this said no finds in the state what was
-    /// applied before the call.
+    /// Whether the shard has streams. A stream that joins after a negative result finds in the
+    /// state all events that were applied before the call.
     pub(super) fn is_watched(&self) -> bool {
         self.streams.load(Ordering::SeqCst) > 0
     }
 
-    /// Something that was applied is lost to the feeds here.
+    /// To be called when an applied batch is not sent to the shard.
     pub(super) fn lag(&self) {
         self.lagging.store(true, Ordering::SeqCst);
         self.lagged.notify_one();
@@ -67,13 +68,13 @@ impl Shard {
         self.lagging.load(Ordering::SeqCst)
     }
 
-    /// Whether something was lost. Nothing that is applied from now on is, before the next
-    /// [`Shard::lag`]; all that was lost is in the state by now.
-    pub(super) fn begin_again(&self) -> bool {
+    /// Returns whether a batch was lost, and ends the lag: from now on batches arrive again, until
+    /// the next [`Shard::lag`]. The state has all lost events.
+    pub(super) fn clear_lag(&self) -> bool {
         self.lagging.swap(false, Ordering::SeqCst)
     }
 
-    /// Waits until something is lost; or was, since the last wait.
+    /// Waits until a batch is lost; returns at once if one was since the last wait.
     pub(super) async fn lagged(&self) {
         self.lagged.notified().await;
     }
@@ -86,15 +87,15 @@ impl Shard {
         Revision::new(self.dispatched.load(Ordering::SeqCst))
     }
 
-    /// Everything up to `revision` is in the channels now.
+    /// To be called when the channels have all events up to `revision`.
     pub(super) fn advance(&self, revision: Revision) {
         self.dispatched.store(revision.get(), Ordering::SeqCst);
     }
 }
 
 impl Subscription {
-    /// Joins the channel of a feed of `user` on the shard of this thread. From now on everything that
-    /// concerns the feed arrives there.
+    /// Joins the channel of a feed of `user` on the shard of this thread. From now on the channel
+    /// receives all events of the feed.
     pub(super) fn new(live: LiveFeeds, user: &UserId, feed: FeedKind) -> Self {
         let number = live.shard_here();
         let shard = live.shard(number);
@@ -106,13 +107,13 @@ impl Subscription {
         Self { live, shard: number, feed, receiver }
     }
 
-    /// Up to where the shard's channels have everything.
+    /// The revision up to which the shard's channels have all events.
     pub(super) fn dispatched(&self) -> Revision {
         self.live.shard(self.shard).dispatched()
     }
 }
 
-/// The authors whose posts go to a feed, by now.
+/// The authors whose posts are delivered to a feed, by the current state.
 pub(super) fn authors_of(state: &State, (user, feed): &(UserId, FeedKind)) -> Vec<UserId> {
     match feed {
         FeedKind::Home => {

@@ -1,21 +1,22 @@
-//! One live feed, as its reader sees it.
+//! A live stream of one feed, for one reader. It never delivers an event twice, and never skips
+//! one.
 //!
 //! ```text
-//!              ┌─────────┐ cursor refused, fresh snapshot wanted
+//!              ┌─────────┐ cursor refused, new snapshot allowed
 //!   open ────▶ │ Opening │──────────────▶ Resetting
 //!              └────┬────┘                    │
 //!                   ▼                         │
 //!              ┌────────────┐ ◀───────────────┘
-//!              │ CatchingUp │ ◀──────────────────────┐ the channel has overrun the reader, or the shard lagged
-//!              └────┬───────┘                        │
-//!                   │ level with the view      ┌─────┴┐
-//!                   └────────────────────────▶ │ Live │
-//!                                              └──────┘
+//!              │ CatchingUp │ ◀──────────────────────┐ the channel has overrun the reader,
+//!              └────┬───────┘                        │ or the shard lagged
+//!                   │ up to date with the state ┌────┴─┐
+//!                   └─────────────────────────▶ │ Live │
+//!                                               └──────┘
 //! ```
 //!
-//! The stream subscribes first and then reads how far the state is. What was applied by then comes
-//! from the state and the log; what is applied later is in the channel; what is in both is recognised by
-//! its revision. The reader only has to call again: all work is done when it does.
+//! The stream subscribes first, and then reads the applied revision. Earlier events come from the
+//! state and the log, and later ones from the channel; the revision identifies those that are in
+//! both. All work is done in the reader's calls of [`LiveStream::next`].
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -36,7 +37,7 @@ use crate::config::Limits;
 use crate::model::{Cursor, CursorError, Revision, UserId};
 use crate::query::{Backlog, BacklogKind};
 
-/// Bytes on the wire that a batch takes in addition to its events, at most: two cursors, tags, lengths.
+/// The maximum bytes of a batch on the wire without its events: two cursors, tags, lengths.
 pub(super) const BATCH_OVERHEAD_BYTES: usize = 256;
 
 #[derive(Debug)]
@@ -48,7 +49,7 @@ enum StreamPhase {
     Ended,
 }
 
-/// What ends the wait of a live stream.
+/// The reason why the wait of a live stream ended.
 enum Wakeup {
     Events(Arc<EventBatch>),
     Overrun,
@@ -56,7 +57,7 @@ enum Wakeup {
     Closing,
 }
 
-/// A live feed, opened. Dropping it leaves nothing behind.
+/// An open stream. Dropping it frees all that it holds.
 #[derive(Debug)]
 pub struct LiveStream {
     live: LiveFeeds,
@@ -64,20 +65,20 @@ pub struct LiveStream {
     watched: Watched,
     subscription: Subscription,
     phase: StreamPhase,
-    /// All events of the feed up to here were handed out.
+    /// All events of the feed up to here were returned.
     at: Cursor,
-    /// The cursor handed out last. It is behind `at` after a look that found nothing.
+    /// The cursor of the last message. It is before `at` after a read without events.
     sent: Cursor,
-    /// What comes next, in order, all after `at`. At most what a batch or the channel holds.
+    /// The next events, in order, all after `at`. At most one batch, or as many as the channel
+    /// holds.
     ready: VecDeque<Arc<EventBatch>>,
-    /// What comes after that, and has to be filtered.
+    /// The events after `ready`, which have to be filtered.
     unfiltered: VecDeque<Arc<EventBatch>>,
     has_caught_up: bool,
     heartbeat: Duration,
     silent_until: Instant,
     /// Ends at `silent_until` or before: it is set again when it ends, not with every message.
     silence: Pin<Box<Sleep>>,
-    /// Ends the stream.
     closing: CancellationToken,
     _slot: StreamSlot,
     _permit: OwnedSemaphorePermit,
@@ -94,8 +95,8 @@ impl LiveStream {
         let permit = Arc::clone(&live.0.permits)
             .try_acquire_owned()
             .map_err(|_| Error::TooManyStreams { streams_max })?;
-        let slot = live.0.quota.take(user)?;
-        // Before anything else is read, so that nothing falls in between.
+        let slot = live.0.quota.acquire(user)?;
+        // Before the applied revision is read, so that no event is missed between the two.
         let subscription = Subscription::new(live.clone(), user, options.of.feed());
 
         let now = live.0.reader.state().cursor_after(live.0.reader.state().applied());
@@ -136,10 +137,10 @@ impl LiveStream {
         Self { closing: token, ..self }
     }
 
-    /// The next message; waits for it. `None` after [`StreamMessage::Closing`].
+    /// Waits for the next message. `None` after [`StreamMessage::Closing`].
     ///
     /// # Errors
-    /// The log could not be read. The stream is then to be dropped.
+    /// The index or the log could not be read. The stream must then be dropped.
     pub async fn next(&mut self) -> Result<Option<StreamMessage>, Error> {
         let step = self.next_step().await?;
         self.sent = self.at;
@@ -148,7 +149,7 @@ impl LiveStream {
         Ok(step)
     }
 
-    /// The position reached: everything before it was handed out.
+    /// The position up to which all events were returned.
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         self.at
@@ -195,16 +196,16 @@ impl LiveStream {
                 }
                 StreamPhase::Live => match self.wait().await {
                     Wakeup::Events(batch) => {
-                        self.take(batch);
+                        self.receive(batch);
                         self.drain();
                     }
                     Wakeup::Overrun => self.phase = StreamPhase::CatchingUp,
                     Wakeup::Silence => {
-                        // Read before the channel is emptied: all up to it is in there.
+                        // Read before the channel is drained, which has all events up to here.
                         let dispatched = self.subscription.dispatched();
                         self.drain();
-                        let is_level = self.ready.is_empty() && self.unfiltered.is_empty();
-                        if is_level && matches!(self.phase, StreamPhase::Live) {
+                        let is_drained = self.ready.is_empty() && self.unfiltered.is_empty();
+                        if is_drained && matches!(self.phase, StreamPhase::Live) {
                             self.at.after = self.at.after.max(dispatched);
                             return Ok(Some(StreamMessage::Bookmark { cursor: self.at }));
                         }
@@ -230,10 +231,10 @@ impl LiveStream {
                 biased;
                 () = self.closing.cancelled() => return Wakeup::Closing,
                 received = self.subscription.receiver.recv() => return match received {
-                    // The lane was overrun, and this is where.
+                    // The shard lagged: events before this are only in the log.
                     Ok(batch) if batch.is_empty() => Wakeup::Overrun,
                     Ok(batch) => Wakeup::Events(batch),
-                    // The feed is there for as long as the subscription, and the sender with it.
+                    // The sender is not dropped before the subscription, so this is never `Closed`.
                     Err(RecvError::Lagged(_) | RecvError::Closed) => Wakeup::Overrun,
                 },
                 () = &mut self.silence => {
@@ -246,11 +247,11 @@ impl LiveStream {
         }
     }
 
-    /// Takes what is in the channel.
+    /// Receives all batches that are in the channel.
     fn drain(&mut self) {
         while self.ready.len() + self.unfiltered.len() < self.live.0.limits.channel_events_max {
             match self.subscription.receiver.try_recv() {
-                Ok(batch) if !batch.is_empty() => self.take(batch),
+                Ok(batch) if !batch.is_empty() => self.receive(batch),
                 Err(TryRecvError::Empty) => return,
                 Ok(_) | Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
                     self.phase = StreamPhase::CatchingUp;
@@ -260,8 +261,8 @@ impl LiveStream {
         }
     }
 
-    /// Takes of `batch` what the backlog did not have.
-    fn take(&mut self, batch: Arc<EventBatch>) {
+    /// Adds the events of `batch` that are after `at`; the backlog had the others.
+    fn receive(&mut self, batch: Arc<EventBatch>) {
         let known = batch.partition_point(|event| event.revision <= self.at.after);
         let batch = match known {
             0 => batch,
@@ -275,12 +276,12 @@ impl LiveStream {
         }
     }
 
-    /// Makes of what was taken ready what concerns the feed. A batch of which all does is passed on as
-    /// it is.
+    /// Moves the unfiltered events that belong to the feed to `ready`. A batch of which all events
+    /// do is moved as it is.
     async fn filter(&mut self) -> Result<(), Error> {
         let events = self.unfiltered.iter().flat_map(|batch| batch.iter());
         let conditional: Vec<_> = events.filter(|event| event.is_conditional()).cloned().collect();
-        // Nothing is taken out before this has come to its end: it may be dropped meanwhile.
+        // Nothing is moved before the query ends, because this future may be dropped meanwhile.
         let filter =
             FilterEvents { user: self.user.clone(), watched: self.watched, events: conditional };
         let mut filtered = self.live.0.reader.ask(filter).await?.into_iter();
@@ -293,7 +294,7 @@ impl LiveStream {
                 let found = match event.is_conditional() {
                     true => match filtered.next() {
                         Some(found) => found,
-                        None => unreachable!("each conditional event has an answer"),
+                        None => unreachable!("each conditional event has a result"),
                     },
                     false => Filtered::Kept,
                 };
@@ -316,8 +317,8 @@ impl LiveStream {
         Ok(())
     }
 
-    /// A batch of the first ready events, of which there must be some. One batch is passed on as it
-    /// is, so that all who are sent it share its bytes.
+    /// A message of the first ready events, of which there must be some. A single batch is sent as
+    /// it is, so that all streams share its bytes.
     fn batch(&mut self) -> StreamMessage {
         let limits = &self.live.0.limits;
         let (mut batches, mut count, mut bytes) = (0, 0, BATCH_OVERHEAD_BYTES);
@@ -349,23 +350,23 @@ impl LiveStream {
         StreamMessage::Batch { prev, cursor: self.at, events }
     }
 
-    /// Makes the next events ready that the view and the log have after `at`; none if the stream
-    /// is level with the view.
+    /// Moves the next events after `at` from the state and the log to `ready`; none if the stream
+    /// is up to date with the state.
     async fn read_backlog(&mut self) -> Result<(), Error> {
         loop {
-            let view = &self.live.0.reader.state();
+            let state = &self.live.0.reader.state();
             let in_snapshot = self.at.after < self.at.snapshot_until;
             let (kind, until) = if in_snapshot {
                 (BacklogKind::Items, self.at.snapshot_until)
             } else {
-                (BacklogKind::Events, view.applied())
+                (BacklogKind::Events, state.applied())
             };
-            // A cursor may be ahead of the view for the moment in which a batch is applied.
+            // A cursor may be ahead of the state while a batch is being applied.
             if until <= self.at.after {
                 self.at.snapshot_until = Revision::ZERO;
                 return Ok(());
             }
-            view.reached(until).await;
+            state.reached(until).await;
             let catch_up = CatchUp {
                 user: self.user.clone(),
                 watched: self.watched,
@@ -389,7 +390,7 @@ impl LiveStream {
     }
 }
 
-/// How many of the first of `events` fit into a batch: at least one.
+/// The number of `events`, from the first on, that fit into a batch: at least one.
 fn fitting(events: &[Arc<FeedEvent>], limits: &Limits) -> usize {
     let mut bytes = BATCH_OVERHEAD_BYTES;
     let fits = |event: &&Arc<FeedEvent>| {

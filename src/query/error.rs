@@ -1,53 +1,53 @@
-//! Why a query is refused, fails, or has no answer from memory.
+//! The errors of queries. They never depend on gRPC: [`api`](crate::api) maps them to a status.
 
 use crate::model::{CursorError, PostId, Revision, UserId};
 use crate::state::{MissingEvent, ReadError};
 use crate::storage;
 
-/// Why a query is refused or fails.
+/// The reason why a query is refused or fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The position is not one of this log.
+    /// The cursor is not of this log.
     #[error(transparent)]
     Cursor(#[from] CursorError),
-    /// This server has not applied the position that the caller wants to see.
+    /// The server has not applied the revision that the call requires.
     #[error("this server is at revision {applied}, and the call asks for {wanted}: try again")]
     NodeBehind {
-        /// The position that the caller wants to see.
+        /// The required revision.
         wanted: Revision,
-        /// The newest that is applied.
+        /// The revision that was applied last.
         applied: Revision,
     },
-    /// One of the two blocks the other.
+    /// One of the two users blocks the other.
     #[error("{user} and {other} do not see each other, because one of them blocks the other")]
     Blocked {
         /// The caller.
         user: UserId,
-        /// The user whose data was asked for.
+        /// The user whose data was requested.
         other: UserId,
     },
-    /// There is no such post, it was deleted, or the caller does not see its author.
+    /// The post does not exist, was deleted, or is of an author whom the caller does not see.
     #[error("there is no post {post}: it never was, or it was deleted")]
     PostNotFound {
-        /// Its id.
+        /// The requested id.
         post: PostId,
     },
-    /// The log does not have what is listed.
+    /// The log does not have a listed event.
     #[error(transparent)]
     Missing(#[from] MissingEvent),
     /// The log or the index is damaged or cannot be read.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// The caller has gone away.
-    #[error("the read was given up, because nobody waited for it any more")]
+    /// The call was cancelled.
+    #[error("the read was stopped, because its call was cancelled")]
     Abandoned,
 }
 
-/// Why a [`Source`](super::Source) has no answer.
+/// The reason why a [`Source`](super::Source) gave no answer.
 #[derive(Debug)]
 pub enum Unanswered {
-    /// Memory does not have all that is needed, or it takes too long to go through it on a thread that
-    /// must not block. Never from a source with the index.
+    /// Memory does not have all that the answer needs, or to scan it takes too long on a thread
+    /// that must not block. A source with the index never returns this.
     NotInMemory,
     /// The query is refused, or the log or the index cannot be read.
     Failed(Error),

@@ -1,9 +1,10 @@
-//! Posts as a reader sees them: with their counts, and whether the reader likes or reposted them.
+//! Posts as a viewer sees them: with their counts, and whether the viewer likes or reposted them.
+//! It never checks whether the viewer sees a post: the caller has.
 //!
-//! For a reader with no block in either direction, as nearly all are, the counts are the stored ones.
-//! For others, what is done by the users whom they do not see is subtracted: one lookup for each of
-//! those users, or one for each of what is counted, whichever are fewer. Both may be many only for
-//! somebody whom very many block.
+//! For a viewer without a block in either direction, as nearly all are, the counts are the stored
+//! ones. For others, the shares of the users whom they do not see are subtracted: by one lookup for
+//! each of those users, or for each counted user, whichever are fewer. Both can be many only for a
+//! viewer with very many blockers.
 
 use std::sync::Arc;
 
@@ -19,50 +20,49 @@ use crate::state::records::record::{
 use crate::state::users::UserIx;
 use crate::state::visibility::Visibility;
 
-/// Records that are read at once.
+/// Records that are read between two checks for a cancelled call.
 const RECORDS_AT_ONCE: usize = 1_024;
 
-/// A reader.
+/// The user who reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Viewer<'a> {
     visibility: &'a Visibility,
-    /// `None` if the log has not named them.
+    /// `None` if the user does not occur in the log.
     user: Option<UserIx>,
 }
 
-/// The viewer named `user`.
 pub(super) fn viewer<'a>(state: &'a State, user: &UserId) -> Viewer<'a> {
     Viewer { visibility: &state.visibility, user: state.users.get(user) }
 }
 
 impl<'a> Viewer<'a> {
-    /// Whether they see what `other` does.
+    /// Whether the viewer sees `other`.
     pub(super) fn sees(self, other: UserIx) -> bool {
         self.user.is_none_or(|user| !self.visibility.is_blocked_either_way(user, other))
     }
 
-    /// Whether they see a post, which is there.
+    /// Whether the viewer sees an existing post.
     pub(super) fn sees_post(self, state: &State, post: &Post) -> bool {
-        // The log is ahead of the state by what is being applied.
+        // The log and the cache may have a post that is not applied yet.
         post.revision <= state.applied()
             && state.users.get(&post.author).is_none_or(|author| self.sees(author))
     }
 
-    /// At least the number of users whom they do not see.
+    /// At least the number of users whom the viewer does not see.
     pub(super) fn unseen_count_max(self) -> usize {
         self.user.map_or(0, |user| self.visibility.blocked_count_max(user))
     }
 
-    /// The users whom they do not see, each once, some at a time.
+    /// The users whom the viewer does not see, each once, in chunks.
     pub(super) fn unseen(self) -> impl Iterator<Item = Vec<UserIx>> + use<'a> {
         self.user.into_iter().flat_map(move |user| self.visibility.blocked_with(user))
     }
 }
 
-/// `posts`, which `viewer` sees, as they see them.
+/// Adds the counts and the viewer's own reactions to `posts`, which `viewer` sees.
 ///
 /// # Errors
-/// A count is not in memory; or the index cannot be read.
+/// A record is not in memory; or the index cannot be read.
 pub(super) fn views(
     source: &Source<'_>,
     viewer: Viewer<'_>,
@@ -89,20 +89,20 @@ pub(super) fn views(
     posts.into_iter().zip(stored).map(view).collect()
 }
 
-/// The stored counts of `posts`.
+/// The stored counts of `posts`, with all users included.
 fn stored_counts(source: &Source<'_>, posts: &[Arc<Post>]) -> Result<Vec<PostCounts>, Unanswered> {
     let state = source.state;
     let mut counts: Vec<_> = posts.iter().map(|post| cached_counts(state, post.id())).collect();
     let unknown = counts.iter().zip(posts).filter(|(counts, _)| counts.is_none());
     let unknown: Vec<_> = unknown.map(|(_, post)| post.id()).collect();
-    // Before the read: what is read after a change is not kept for older.
+    // Before the read, so that a change after this invalidates the cached counts.
     let generations: Vec<_> =
         unknown.iter().map(|&post| state.counts.generation(post.into())).collect();
     let keys: Vec<_> = unknown.iter().map(|&post| Key::of(Table::PostCounts, post)).collect();
     let read = source.records(&keys)?.into_iter().zip(unknown).zip(generations);
     let mut read = read.map(|((value, post), generation)| {
         let counts = value.map_or_else(PostCounts::default, Value::post_counts);
-        state.counts.keep(post.into(), counts, generation);
+        state.counts.insert(post.into(), counts, generation);
         counts
     });
     for counts in counts.iter_mut().filter(|counts| counts.is_none()) {
@@ -117,7 +117,8 @@ fn cached_counts(state: &State, post: PostId) -> Option<PostCounts> {
     known.or_else(|| state.counts.get(post.into()))
 }
 
-/// `counts`, the stored ones of `post`, without what is done by the users whom `viewer` does not see.
+/// Subtracts from `counts`, the stored ones of `post`, the shares of the users whom `viewer` does
+/// not see.
 fn seen_counts(
     source: &Source<'_>,
     viewer: Viewer<'_>,
@@ -131,25 +132,33 @@ fn seen_counts(
     let subject = post.into();
     let replies = u64::from(counts.replies) + u64::from(counts.quotes);
     let likes = (Table::Like, Table::Likes, subject);
-    unseen(source, viewer, likes, counts.likes.into(), |_| subtract(&mut seen.likes, 1))?;
+    for_each_unseen(source, viewer, likes, counts.likes.into(), |_| subtract(&mut seen.likes, 1))?;
     let reposts = (Table::Repost, Table::Reposts, subject);
-    unseen(source, viewer, reposts, counts.reposts.into(), |_| subtract(&mut seen.reposts, 1))?;
-    unseen(source, viewer, (Table::Answers, Table::Answerers, subject), replies, |value| {
-        let RepliesByUser { replies, quotes, .. } = value.replies_by_user();
-        subtract(&mut seen.replies, replies);
-        subtract(&mut seen.quotes, quotes);
+    for_each_unseen(source, viewer, reposts, counts.reposts.into(), |_| {
+        subtract(&mut seen.reposts, 1)
     })?;
+    for_each_unseen(
+        source,
+        viewer,
+        (Table::RepliesByUser, Table::Repliers, subject),
+        replies,
+        |value| {
+            let RepliesByUser { replies, quotes, .. } = value.replies_by_user();
+            subtract(&mut seen.replies, replies);
+            subtract(&mut seen.quotes, quotes);
+        },
+    )?;
     Ok(seen)
 }
 
-/// Calls `found` for the records of one table about `subject` and each of the users whom `viewer` does
-/// not see. The table `list` has the users of whom the first table has a record, at most `count`.
+/// Calls `found` for each record of the table `by_user` about `subject` and a user whom `viewer`
+/// does not see. The table `list` lists the users with such a record, at most `count`.
 ///
-/// Whichever are fewer are gone through: those users, or those whom the viewer does not see.
+/// Scans the shorter of two lists: those users, or the users whom the viewer does not see.
 ///
 /// # Errors
-/// A record is not in memory; the index cannot be read; or the caller has gone away.
-pub(super) fn unseen(
+/// A record is not in memory; the index cannot be read; or the call is cancelled.
+pub(super) fn for_each_unseen(
     source: &Source<'_>,
     viewer: Viewer<'_>,
     (by_user, list, subject): (Table, Table, Subject),
@@ -160,14 +169,14 @@ pub(super) fn unseen(
     if count == 0 || unseen_max == 0 {
         return Ok(());
     }
-    let mut look = |users: &[UserIx]| {
+    let mut read = |users: &[UserIx]| {
         source.skip(users.len())?;
         let keys: Vec<_> = users.iter().map(|&user| Key::new(by_user, subject, user)).collect();
         source.records(&keys)?.into_iter().flatten().for_each(&mut found);
         Ok(())
     };
     if unseen_max as u64 <= count {
-        return viewer.unseen().try_for_each(|users| look(&users));
+        return viewer.unseen().try_for_each(|users| read(&users));
     }
     let (order, first) = (ListOrder::OldestFirst, Position::FIRST);
     let mut listed = RecordScan::new(source, (list, subject), order, first, RECORDS_AT_ONCE);
@@ -175,14 +184,14 @@ pub(super) fn unseen(
         let some: Vec<_> =
             listed.by_ref().take(RECORDS_AT_ONCE).collect::<Result<_, Unanswered>>()?;
         let users = some.iter().map(|(_, value)| value.user());
-        look(&users.filter(|&user| !viewer.sees(user)).collect::<Vec<_>>())?;
+        read(&users.filter(|&user| !viewer.sees(user)).collect::<Vec<_>>())?;
         if some.len() < RECORDS_AT_ONCE {
             return Ok(());
         }
     }
 }
 
-/// Subtracts from a count what was found later. What came in between may be more.
+/// Subtracts a share that was read after the count, so it may include later changes.
 fn subtract(count: &mut u32, by: u32) {
     *count = count.saturating_sub(by);
 }

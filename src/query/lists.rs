@@ -1,4 +1,4 @@
-//! Lists of users, newest first, a page at a time.
+//! Pages of lists of users, newest first. A page never has a user whom the viewer does not see.
 
 use super::results::{ListedUser, Page, PagePosition, UserList};
 use super::{Error, Query, Source, Unanswered, hydrate, page, posts};
@@ -8,25 +8,25 @@ use crate::state::records::record::{Subject, Table, Value};
 
 /// A page of a list of users, newest first, without the users whom the viewer does not see.
 ///
-/// Fails with [`Error::PostNotFound`] if the viewer does not see the post; with [`Error::Blocked`] if
-/// they do not see the user whose list it is; and if the position is not of this log.
+/// Fails with [`Error::PostNotFound`] if the viewer does not see the post; with [`Error::Blocked`]
+/// if they do not see the user whose list it is; and if the position is not of this log.
 #[derive(Clone, Debug)]
 pub struct ListUsers {
-    /// Who reads.
+    /// The user who reads.
     pub viewer: UserId,
-    /// The list.
+    /// The list to read.
     pub list: UserList,
-    /// How many items at most.
+    /// The maximum number of items.
     pub items_max: usize,
-    /// Where the page begins; `None` for the newest.
+    /// The start of the page; `None` for the newest.
     pub position: Option<PagePosition>,
 }
 
-/// Where the users of a list are.
+/// The place of the users of a list.
 enum UserSource {
-    /// In memory.
+    /// Edges in memory.
     Edges(Vec<Edge>),
-    /// In the values of these records.
+    /// The values of the records of a list.
     Records(Table, Subject),
 }
 
@@ -43,7 +43,7 @@ impl Query for ListUsers {
                 let viewer = hydrate::viewer(source.state, &self.viewer);
                 let rows = page::newest_first(source, (table, subject), before, self.items_max);
                 let rows = rows.map(page::by_revision);
-                let listed = page::take(source, rows, self.items_max, |since, value: Value| {
+                let listed = page::collect(source, rows, self.items_max, |since, value: Value| {
                     let user = value.user();
                     viewer.sees(user).then_some((since, user))
                 })?;

@@ -1,4 +1,5 @@
-//! Reads for the write path: the values that a change is decided by, and the posts that it refers to.
+//! Queries of the write path: the values that decisions depend on, and the posts that changes refer
+//! to. They never decide anything themselves.
 
 use std::sync::Arc;
 
@@ -11,60 +12,60 @@ use crate::state::{Evidence, Lookup, MissingEvent, TimelineEvent};
 #[derive(Clone, Debug)]
 pub struct LookUp(pub Lookup);
 
-/// A post that is referred to, also if it was deleted since.
+/// The post that a change refers to, even if it was deleted.
 ///
-/// Fails with [`Error::PostNotFound`] if there never was such a post.
+/// Fails with [`Error::PostNotFound`] if no post ever had this id.
 #[derive(Clone, Copy, Debug)]
 pub struct FindPost(pub PostId);
 
-/// The post that was published at a revision, also if it was deleted since; `None` if it is erased.
-/// For its author.
+/// The post that was published at a revision, even if it was deleted; `None` if it is erased. Only
+/// for its author.
 #[derive(Clone, Copy, Debug)]
 pub struct PublishedPost(pub Revision);
 
-/// The post that was published at a revision; `None` if it was deleted since.
+/// The post that was published at a revision; `None` if it was deleted.
 #[derive(Clone, Copy, Debug)]
-pub struct PostLeft(pub Revision);
+pub struct ExistingPost(pub Revision);
 
 /// The use of a request id by an author; `None` if it is not remembered.
 #[derive(Clone, Debug)]
 pub struct FindRequest {
-    /// Whose.
+    /// The author of the request.
     pub author: UserId,
-    /// Which.
+    /// The id, which is unique per author only.
     pub request_id: RequestId,
 }
 
-/// The newest notification of a user that is shown to them.
+/// The revision of the newest notification that is shown to a user.
 #[derive(Clone, Debug)]
 pub struct NewestNotification(pub UserId);
 
-/// A post that is referred to.
+/// The result of [`FindPost`].
 #[derive(Clone, Debug)]
 pub struct FoundPost {
-    /// Its id and author.
+    /// The id and the author.
     pub post: PostRef,
-    /// Its content; what an erasure leaves of it, if it is erased.
+    /// The content; of an erased post only the references.
     pub content: Content,
 }
 
 /// The event for which a request id was used.
 #[derive(Clone, Debug)]
 pub struct UsedRequest {
-    /// Where it is.
+    /// The position of the event.
     pub revision: Revision,
-    /// What it is.
+    /// The kind of the event.
     pub used_for: RequestUse,
 }
 
-/// What a request id was used for.
+/// The use of a request id.
 #[derive(Clone, Debug)]
 pub enum RequestUse {
     /// A post with this content.
     Post(Box<Content>),
     /// A post that was deleted and is erased.
     Erased,
-    /// Another request: the state cannot tell two apart that have the same hash.
+    /// Another request with the same hash.
     Other,
 }
 
@@ -72,12 +73,12 @@ impl Query for LookUp {
     type Answer = Evidence;
 
     fn answer(&self, source: &Source<'_>) -> Result<Evidence, Unanswered> {
-        // Read before the record: of what is applied later the record may have some.
+        // Read before the record, which may include later changes.
         let as_of = source.state.applied();
         let found = match source.state.key_of(&self.0) {
             None => None,
             Some(key) => match source.record(key) {
-                Err(Unanswered::NotInMemory) if source.state.has_none(key) => None,
+                Err(Unanswered::NotInMemory) if source.state.is_absent(key) => None,
                 found => found?.map(Value::revision),
             },
         };
@@ -93,13 +94,13 @@ impl Query for FindPost {
         if !source.state.has_applied(id.revision()) {
             return Err(Error::PostNotFound { post: id }.into());
         }
-        // Cached by this read: whoever applies the change, or reads it, needs it next.
+        // This read caches the post, which the applier and readers of the change need next.
         match source.events(&[id.revision()])?.pop() {
             Some(TimelineEvent::Post(post)) => {
                 Ok(FoundPost { post: post.reference(), content: post.content.clone() })
             }
             Some(TimelineEvent::Other(Change::Erased { author, reply_to, quote, .. })) => {
-                // The cache has a deleted post as it will be once it is erased.
+                // The cache keeps only the references of a deleted post, also before the erasure.
                 if let Some(found) = as_published(source, id)? {
                     return Ok(found);
                 }
@@ -111,7 +112,7 @@ impl Query for FindPost {
     }
 }
 
-/// The post as the log has it, if it is not erased there.
+/// The post in the log; `None` if it is erased there.
 fn as_published(source: &Source<'_>, id: PostId) -> Result<Option<FoundPost>, Unanswered> {
     Ok(match source.log_event(id.revision())?.change {
         Change::Publish { author, content, .. } => {
@@ -132,11 +133,11 @@ impl Query for PublishedPost {
     }
 }
 
-impl Query for PostLeft {
+impl Query for ExistingPost {
     type Answer = Option<Arc<Post>>;
 
     fn answer(&self, source: &Source<'_>) -> Result<Option<Arc<Post>>, Unanswered> {
-        match source.events_left(&[self.0])?.pop().flatten() {
+        match source.existing_events(&[self.0])?.pop().flatten() {
             Some(TimelineEvent::Post(post)) => Ok(Some(post)),
             Some(_) => Err(MissingEvent { revision: self.0 }.into()),
             None => Ok(None),
@@ -164,9 +165,9 @@ impl Query for FindRequest {
             Change::Erased { author, request_id, .. } if is_it(&author, request_id.as_ref()) => {
                 RequestUse::Erased
             }
-            // Another author's or request's, whose hash is the same.
+            // Another author or request id with the same hash.
             Change::Publish { .. } | Change::Erased { .. } => RequestUse::Other,
-            // Published once more, the post would be there twice.
+            // Not treated as unused, because the post could then be published twice.
             _ => return Err(MissingEvent { revision }.into()),
         };
         Ok(Some(UsedRequest { revision, used_for }))

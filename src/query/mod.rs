@@ -1,13 +1,13 @@
-//! Queries: every read of the state, one question a file.
+//! Queries: every read of the state. Each file has the queries about one subject.
 //!
 //! ```text
 //!   a query ──▶ Reader::ask ──▶ Query::answer over a Source: memory alone
 //!                          └──▶ Query::answer over a Source: memory, the index and the log
 //! ```
 //!
-//! A query is a plain value with what is asked, and says in [`Query::answer`] how its answer is read
-//! from a [`Source`]. It is written once: the source decides whether that may block. Nothing here
-//! changes the state, and nothing here knows of gRPC.
+//! A query is a plain value with its parameters. [`Query::answer`] reads the answer from a
+//! [`Source`], and is written once: the source decides whether a read may block. Nothing here
+//! changes the state or depends on gRPC.
 
 mod catch_up;
 mod error;
@@ -26,7 +26,7 @@ mod source;
 mod thread;
 
 pub use catch_up::feed::{Backlog, BacklogEntry, BacklogKind, FeedBacklog};
-pub(crate) use catch_up::feed::{ConditionalEvent, concern};
+pub(crate) use catch_up::feed::{ConditionalEvent, belong_to_feed};
 pub(crate) use catch_up::notifications::is_still_shown;
 pub use catch_up::notifications::{NotificationBacklog, NotificationEvent};
 pub use catch_up::snapshot::{FeedSnapshot, NotificationSnapshot, SnapshotBounds};
@@ -39,7 +39,7 @@ pub use feed::merge;
 pub(crate) use feed::rules::feed_authors;
 pub use lists::ListUsers;
 pub use lookups::{
-    FindPost, FindRequest, FoundPost, LookUp, NewestNotification, PostLeft, PublishedPost,
+    ExistingPost, FindPost, FindRequest, FoundPost, LookUp, NewestNotification, PublishedPost,
     RequestUse, UsedRequest,
 };
 pub use notifications::ListNotifications;
@@ -53,14 +53,15 @@ pub use results::{
 pub use source::Source;
 pub use thread::GetThread;
 
-/// A question about the state.
+/// A query of the state.
 pub trait Query: Send + 'static {
-    /// What is answered.
+    /// The result.
     type Answer: Send + 'static;
 
     /// Reads the answer from `source`.
     ///
     /// # Errors
-    /// The query is refused, `source` cannot be read, or it is memory alone and that is not enough.
+    /// The query is refused; `source` cannot be read; or it is memory alone, which does not have
+    /// all that the answer needs.
     fn answer(&self, source: &Source<'_>) -> Result<Self::Answer, Unanswered>;
 }

@@ -1,8 +1,8 @@
-//! Notifications, newest first, a page at a time, and how many are not seen yet.
+//! Pages of notifications, newest first, and the number of unseen ones.
 //!
-//! New followers come from the list of followers, all else from the notification records. What was
-//! taken back is in neither. What was deleted, or was done by a user whom the reader hides, is left out
-//! when it is read.
+//! Follows are read from the list of followers, all others from the notification records. Neither
+//! list has a like, a repost or a follow that was removed. A notification of a deleted post, or of
+//! an actor whom the user hides, is never shown: each read filters it.
 
 use std::collections::HashMap;
 use std::iter::Peekable;
@@ -23,15 +23,15 @@ use crate::state::{MissingEvent, State};
 /// Fails if the position is not of this log.
 #[derive(Clone, Debug)]
 pub struct ListNotifications {
-    /// Whose.
+    /// The user who is notified, and who reads.
     pub user: UserId,
-    /// How many at most.
+    /// The maximum number of items.
     pub items_max: usize,
-    /// Where the page begins; `None` for the newest.
+    /// The start of the page; `None` for the newest.
     pub position: Option<PagePosition>,
 }
 
-/// The notification records of a user and their new followers, merged.
+/// The notification records and the followers of a user, merged, newest first.
 struct MergedNotifications<'a> {
     records: Peekable<RecordScan<'a>>,
     followers: Peekable<RecordScan<'a>>,
@@ -54,11 +54,12 @@ impl Query for ListNotifications {
         };
         let unseen = all(source, user, at.next(), self.items_max)
             .take_while(|it| !matches!(it, Ok((revision, _)) if *revision <= seen_until));
-        let unseen = page::take(source, unseen, source.limits.unseen_count_max, keep)?.items.len();
+        let unseen =
+            page::collect(source, unseen, source.limits.unseen_count_max, keep)?.items.len();
         loop {
             let rows = all(source, user, before, self.items_max);
-            let listed = page::take(source, rows, self.items_max, keep)?;
-            // Without one of them the page would be short.
+            let listed = page::collect(source, rows, self.items_max, keep)?;
+            // Read again if a post was deleted meanwhile, because the page would be short.
             if let Some(items) = in_full(source, &listed.items)? {
                 let page = page::page(items, listed.next, at);
                 return Ok(NotificationPage { page, unseen, seen_until });
@@ -67,8 +68,8 @@ impl Query for ListNotifications {
     }
 }
 
-/// Whether `user` is shown a notification of the event at `revision`: no post in it was deleted, and
-/// they do not hide its actor.
+/// Whether a notification of the event at `revision` is shown to `user`: none of its posts was
+/// deleted, and its actor is not hidden from them.
 pub(super) fn is_shown(
     state: &State,
     user: UserIx,
@@ -80,15 +81,15 @@ pub(super) fn is_shown(
         && (!record.kind.is_of_a_post() || !state.is_retracted(revision))
 }
 
-/// The notifications before `before` that are shown to `user`, newest first: of no more than may be
-/// looked at.
+/// The notifications before `before` that are shown to `user`, newest first, from at most
+/// [`Source::scan_max`] ones.
 pub(super) fn shown<'a>(
     source: &'a Source<'a>,
     user: UserIx,
     before: Revision,
     items_max: usize,
 ) -> impl Iterator<Item = Result<(Revision, NotificationRecord), Unanswered>> {
-    let all = all(source, user, before, items_max).take(source.looks_max());
+    let all = all(source, user, before, items_max).take(source.scan_max());
     all.filter(move |it| match it {
         Ok((revision, record)) => is_shown(source.state, user, *revision, *record),
         Err(_) => true,
@@ -104,7 +105,7 @@ fn all<'a>(
 ) -> MergedNotifications<'a> {
     let list =
         |table| page::newest_first(source, (table, user.into()), before, items_max).peekable();
-    MergedNotifications { records: list(Table::Notices), followers: list(Table::Followers) }
+    MergedNotifications { records: list(Table::Notifications), followers: list(Table::Followers) }
 }
 
 impl Iterator for MergedNotifications<'_> {
@@ -116,7 +117,7 @@ impl Iterator for MergedNotifications<'_> {
             row.map(|row| row.as_ref().map_or(Position::LAST, |&(position, _)| position))
         };
         let (table, row) = if position(self.records.peek()) >= position(self.followers.peek()) {
-            (Table::Notices, self.records.next()?)
+            (Table::Notifications, self.records.next()?)
         } else {
             (Table::Followers, self.followers.next()?)
         };
@@ -126,7 +127,8 @@ impl Iterator for MergedNotifications<'_> {
     }
 }
 
-/// The notifications with their times and posts; `None` if a post was deleted in this moment.
+/// The notifications with their times and posts; `None` if a post was deleted since they were
+/// listed.
 fn in_full(
     source: &Source<'_>,
     listed: &[(Revision, NotificationRecord)],
@@ -159,10 +161,10 @@ fn in_full(
     Ok(listed.iter().map(notification).collect())
 }
 
-/// Checks that the log has an event of a notification's kind where the record says so.
+/// Checks that the event in the log is of the kind of its notification record.
 ///
 /// # Errors
-/// It has another.
+/// It is of another kind.
 pub(super) fn check_kind(
     kind: NotificationKind,
     revision: Revision,

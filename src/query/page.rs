@@ -1,4 +1,5 @@
-//! Pages of lists: where one begins, how it is filled, and where the next goes on.
+//! Pages of lists: their bounds, their items, and the position of the next page. Never reads a page
+//! longer than its limits.
 
 use super::results::{Page, PagePosition};
 use super::scan::RecordScan;
@@ -12,11 +13,12 @@ use crate::state::records::record::{Position, Subject, Table, Value};
 #[derive(Debug)]
 pub(super) struct ListPart<T> {
     pub(super) items: Vec<T>,
-    /// What is left comes before this; `None` if nothing is.
+    /// The rest of the list is before this; `None` at the end of the list.
     pub(super) next: Option<Revision>,
 }
 
-/// The position that a listing began with, and the revision that the page has to be older than.
+/// The revision at which the listing was started, and the revision that all rows of the page are
+/// older than.
 pub(super) fn bounds(state: &State, position: Option<PagePosition>) -> (Revision, Revision) {
     match position {
         Some(PagePosition { before, at }) => (at, before.min(at.next())),
@@ -27,7 +29,7 @@ pub(super) fn bounds(state: &State, position: Option<PagePosition>) -> (Revision
     }
 }
 
-/// The records about something at positions before `before`, newest first, for a page.
+/// The records of the list `about` before `before`, newest first, for a page.
 pub(super) fn newest_first<'a>(
     source: &'a Source<'a>,
     about: (Table, Subject),
@@ -38,12 +40,12 @@ pub(super) fn newest_first<'a>(
     RecordScan::new(source, about, ListOrder::NewestFirst, before.into(), expected)
 }
 
-/// What `keep` makes of `rows`, which are newest first and come with their positions: at most
-/// `items_max` items, of no more rows than may be looked at.
+/// The items that `keep` makes of `rows`, which are newest first and have their positions: at most
+/// `items_max` items, from at most [`Source::scan_max`] rows.
 ///
 /// # Errors
-/// Those of `rows`; or the caller has gone away.
-pub(super) fn take<R, T>(
+/// An error of `rows`; or the call is cancelled.
+pub(super) fn collect<R, T>(
     source: &Source<'_>,
     rows: impl Iterator<Item = Result<(Revision, R), Unanswered>>,
     items_max: usize,
@@ -51,9 +53,9 @@ pub(super) fn take<R, T>(
 ) -> Result<ListPart<T>, Unanswered> {
     let mut items = Vec::new();
     let mut reached = None;
-    for (looked, row) in rows.enumerate() {
+    for (scanned, row) in rows.enumerate() {
         let (position, row) = row?;
-        if looked >= source.looks_max() {
+        if scanned >= source.scan_max() {
             return Ok(ListPart { items, next: reached });
         }
         match keep(position, row) {
@@ -72,7 +74,7 @@ pub(super) fn by_revision<E>(row: Result<(Position, Value), E>) -> Result<(Revis
     row.map(|(position, value)| (position.revision(), value))
 }
 
-/// A page of a listing that began at `at`, and goes on before `next`.
+/// A page of a listing that was started at `at`; the next page is before `next`.
 pub(super) fn page<T>(items: Vec<T>, next: Option<Revision>, at: Revision) -> Page<T> {
     Page { items, next: next.map(|before| PagePosition { before, at }), at }
 }

@@ -1,4 +1,5 @@
-//! Posts by their ids, and the lists of the posts that reply to or quote one.
+//! Posts by their ids, and pages of the replies to a post or its quotes. Never has a deleted post,
+//! or one whose author the viewer does not see.
 
 use std::sync::Arc;
 
@@ -9,30 +10,28 @@ use crate::model::{Post, PostId, UserId};
 use crate::state::TimelineEvent;
 use crate::state::records::record::{Position, Subject, Table, Value};
 
-/// Those of some posts that the viewer sees, in the order of the ids. Deleted posts, and those of
-/// users whom the viewer does not see, are left out.
+/// Posts by their ids, in the order of the ids, without those that the viewer does not see.
 #[derive(Clone, Debug)]
 pub struct GetPosts {
-    /// Who reads.
+    /// The user who reads.
     pub viewer: UserId,
-    /// The posts.
+    /// The requested posts.
     pub ids: Vec<PostId>,
 }
 
-/// A page of the posts that reply to or quote one, newest first, without those that were deleted or
-/// that the viewer does not see.
+/// A page of the replies to a post or its quotes, newest first.
 ///
-/// Fails with [`Error::PostNotFound`], also if the viewer does not see the post; and if the position
-/// is not of this log.
+/// Fails with [`Error::PostNotFound`], also if the viewer does not see the post; and if the
+/// position is not of this log.
 #[derive(Clone, Debug)]
 pub struct ListPosts {
-    /// Who reads.
+    /// The user who reads.
     pub viewer: UserId,
-    /// The list.
+    /// The list to read.
     pub list: PostList,
-    /// How many items at most.
+    /// The maximum number of items.
     pub items_max: usize,
-    /// Where the page begins; `None` for the newest.
+    /// The start of the page; `None` for the newest.
     pub position: Option<PagePosition>,
 }
 
@@ -44,7 +43,8 @@ impl Query for GetPosts {
         let revisions = self.ids.iter().map(|id| id.revision());
         let revisions: Vec<_> =
             revisions.filter(|&revision| source.state.has_applied(revision)).collect();
-        let posts = source.events_left(&revisions)?.into_iter().filter_map(seen_by(source, viewer));
+        let posts =
+            source.existing_events(&revisions)?.into_iter().filter_map(seen_by(source, viewer));
         hydrate::views(source, viewer, posts.collect())
     }
 }
@@ -65,11 +65,11 @@ impl Query for ListPosts {
             let viewer = hydrate::viewer(source.state, &self.viewer);
             let rows = page::newest_first(source, about, before, self.items_max);
             let rows = rows.map(page::by_revision);
-            let listed = page::take(source, rows, self.items_max, |revision, author: Value| {
+            let listed = page::collect(source, rows, self.items_max, |revision, author: Value| {
                 is_seen(source, viewer, revision.into(), author)
                     .then_some(PostId::from_revision(revision))
             })?;
-            // Without one of them the page would be short.
+            // Read again if a post was deleted meanwhile, because the page would be short.
             if let Some(posts) = source.all_posts(&listed.items)? {
                 return Ok(page::page(hydrate::views(source, viewer, posts)?, listed.next, at));
             }
@@ -77,10 +77,10 @@ impl Query for ListPosts {
     }
 }
 
-/// Checks that there is a post and that `viewer` sees it.
+/// Checks that the post exists and `viewer` sees it.
 ///
 /// # Errors
-/// [`Error::PostNotFound`]; it is not in memory; or the log cannot be read.
+/// [`Error::PostNotFound`]; the post is not in memory; or the log cannot be read.
 pub(super) fn check_seen(
     source: &Source<'_>,
     viewer: &UserId,
@@ -88,14 +88,14 @@ pub(super) fn check_seen(
 ) -> Result<(), Unanswered> {
     let viewer = hydrate::viewer(source.state, viewer);
     let is_seen = source.state.has_applied(post.revision())
-        && source.events_left(&[post.revision()])?.into_iter().any(|event| {
+        && source.existing_events(&[post.revision()])?.into_iter().any(|event| {
             let post = seen_by(source, viewer)(event);
             post.is_some()
         });
     if is_seen { Ok(()) } else { Err(Error::PostNotFound { post }.into()) }
 }
 
-/// The post, if the event is one that `viewer` sees.
+/// Returns the post of an event if `viewer` sees it.
 fn seen_by(
     source: &Source<'_>,
     viewer: Viewer<'_>,
@@ -106,7 +106,7 @@ fn seen_by(
     }
 }
 
-/// Whether a listed post was not deleted and `viewer` sees its author.
+/// Whether a listed post still exists and `viewer` sees its author.
 fn is_seen(source: &Source<'_>, viewer: Viewer<'_>, post: Position, author: Value) -> bool {
     !source.state.is_retracted(post.revision()) && viewer.sees(author.user())
 }

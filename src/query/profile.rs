@@ -1,4 +1,5 @@
-//! Users in numbers, and the relations between them.
+//! Profiles of users, and the relations between users. Never counts a user whom the viewer does not
+//! see.
 
 use super::hydrate::{self, Viewer};
 use super::results::{Profile, Relationship};
@@ -7,26 +8,26 @@ use crate::model::{Relation, UserId};
 use crate::state::records::record::{Key, Table, UserCounts, Value};
 use crate::state::users::UserIx;
 
-/// Followers that are gone through between two checks of the caller.
+/// Followers that are scanned between two checks for a cancelled call.
 const FOLLOWERS_AT_ONCE: usize = 1_024;
 
-/// A user in numbers, as the viewer sees them.
+/// The profile of a user as the viewer sees it.
 ///
 /// Fails with [`Error::Blocked`] if they do not see each other.
 #[derive(Clone, Debug)]
 pub struct GetProfile {
-    /// Who reads.
+    /// The user who reads.
     pub viewer: UserId,
-    /// Whose profile.
+    /// The user whose profile is read.
     pub user: UserId,
 }
 
-/// The relations between a user and others, in the order of the others.
+/// The relations between a user and other users, in the order of `others`.
 #[derive(Clone, Debug)]
 pub struct GetRelationships {
-    /// The user.
+    /// The user who reads.
     pub user: UserId,
-    /// The others.
+    /// The other users.
     pub others: Vec<UserId>,
 }
 
@@ -57,15 +58,15 @@ impl Query for GetProfile {
         if viewer.unseen_count_max() == 0 {
             return Ok(profile);
         }
-        // Each is subtracted from what was counted before: what came in between may be more.
+        // Read after the totals, so they may include later changes, and saturate.
         let unseen = unseen_followers(source, viewer, number)?;
         profile.followers = profile.followers.saturating_sub(unseen);
         let followees = state.graph.edges(number);
         let unseen = followees.iter().filter(|edge| !viewer.sees(edge.followee)).count();
         profile.following = profile.following.saturating_sub(unseen as u64);
-        let tables = (Table::Likings, Table::Likers, number.into());
+        let tables = (Table::LikesByUser, Table::Likers, number.into());
         let (likes, mut unseen) = (profile.likes_received, 0);
-        hydrate::unseen(source, viewer, tables, likes, |value| {
+        hydrate::for_each_unseen(source, viewer, tables, likes, |value| {
             unseen += value.likes_by_user().posts;
         })?;
         profile.likes_received = likes.saturating_sub(unseen);
@@ -93,8 +94,8 @@ impl Query for GetRelationships {
     }
 }
 
-/// How many of `user`'s followers the `viewer` does not see: of the followers or of the users whom
-/// the viewer does not see, whichever are fewer are gone through.
+/// The number of `user`'s followers whom `viewer` does not see. Scans the shorter of two lists: the
+/// followers, or the users whom the viewer does not see.
 fn unseen_followers(
     source: &Source<'_>,
     viewer: Viewer<'_>,

@@ -1,12 +1,13 @@
-//! The one way to an answer: memory first, and else a thread that may block.
+//! The reader, which runs all queries: on memory first, and otherwise on a thread that may block.
+//! It never blocks the caller's thread.
 //!
 //! ```text
-//!   ask ──▶ memory has all of it ─────────────────────────────▶ answer, on the caller's thread
-//!       └─▶ it does not: wait for a turn ──▶ index and log ──▶ answer, from the pool
+//!   ask ──▶ memory has all ─────────────────────────────▶ answer, on the caller's thread
+//!       └─▶ otherwise: wait for a turn ──▶ index, log ──▶ answer, on a thread of the pool
 //! ```
 //!
-//! However many ask, only a few read the index at once, in the order in which they asked. A read whose
-//! caller goes away ends where it next checks for that.
+//! Only a few queries read the index at once, in the order of the calls. The read of a cancelled
+//! call ends at its next check of that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +33,7 @@ struct ReaderShared {
     turns: Arc<Semaphore>,
 }
 
-/// Whether the caller of a read has gone away.
+/// Whether the call of a read is cancelled.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cancellation(Arc<AtomicBool>);
 
@@ -47,27 +48,27 @@ impl Drop for CancelOnDrop {
 
 impl Cancellation {
     /// # Errors
-    /// [`Error::Abandoned`] if the caller has gone away.
+    /// [`Error::Abandoned`] if the call is cancelled.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.0.load(Ordering::Relaxed) { Err(Error::Abandoned) } else { Ok(()) }
     }
 }
 
 impl Reader {
-    /// Reads `state`, of which `limits` says how much at once.
+    /// A reader of `state`, within `limits`.
     #[must_use]
     pub fn new(state: Arc<State>, limits: &Limits) -> Self {
         let turns = Semaphore::new(limits.concurrent_reads_max.clamp(1, Semaphore::MAX_PERMITS));
         Self(Arc::new(ReaderShared { state, limits: limits.clone(), turns: Arc::new(turns) }))
     }
 
-    /// The state that is read.
+    /// The state that queries read.
     #[must_use]
     pub fn state(&self) -> &Arc<State> {
         &self.0.state
     }
 
-    /// The limits that it reads by.
+    /// The limits of queries.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.0.limits
@@ -76,7 +77,7 @@ impl Reader {
     /// The answer to `query`.
     ///
     /// # Errors
-    /// Those of the query; and [`storage::Error::Closed`] if it panicked.
+    /// The errors of the query; and [`storage::Error::Closed`] if it panicked.
     pub async fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Error> {
         if let Some(answer) = self.ask_memory(&query)? {
             return Ok(answer);
@@ -86,7 +87,7 @@ impl Reader {
         let (reader, cancellation) = (self.clone(), Cancellation::default());
         let _cancel = CancelOnDrop(cancellation.clone());
         let read = move || {
-            // Kept if the caller goes away, until the thread is free.
+            // Also held after a cancellation, until the thread is free.
             let _turn = turn;
             reader.read(&query, cancellation)
         };
@@ -94,10 +95,10 @@ impl Reader {
         read.unwrap_or_else(|_| Err(storage::Error::Closed.into()))
     }
 
-    /// The answer to `query` if memory has it; does not block.
+    /// The answer to `query`, if memory has all that it needs. Never blocks.
     ///
     /// # Errors
-    /// Those of the query.
+    /// The errors of the query.
     pub fn ask_memory<Q: Query>(&self, query: &Q) -> Result<Option<Q::Answer>, Error> {
         match query.answer(&Source::memory(&self.0.state, &self.0.limits)) {
             Ok(answer) => Ok(Some(answer)),
@@ -106,19 +107,19 @@ impl Reader {
         }
     }
 
-    /// The answer to `query`, for a thread that may block and waits to the end.
+    /// The answer to `query`. Blocks, and cannot be cancelled.
     ///
     /// # Errors
-    /// Those of the query.
+    /// The errors of the query.
     pub fn ask_blocking<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Error> {
         self.read(query, Cancellation::default())
     }
 
-    /// Waits until reads show `at_least`, for `wait_max` at most. To be called before every query
-    /// whose caller names a position.
+    /// Waits at most `wait_max` until the state has applied `at_least`. To be called before each
+    /// query with such a cursor.
     ///
     /// # Errors
-    /// `at_least` is no position of this log, or is not reached in time.
+    /// `at_least` is not a cursor of this log, or is not reached in time.
     pub async fn reached(&self, at_least: Option<Cursor>, wait_max: Duration) -> Result<(), Error> {
         let Some(at_least) = at_least else { return Ok(()) };
         let state = self.state();
@@ -133,7 +134,7 @@ impl Reader {
             Ok(answer) => Ok(answer),
             Err(Unanswered::Failed(error)) => Err(error),
             Err(Unanswered::NotInMemory) => {
-                unreachable!("a source with the index reads what memory does not have")
+                unreachable!("a source with the index never needs another")
             }
         }
     }

@@ -1,147 +1,147 @@
-//! What reads of posts and people give: values, without any behaviour.
+//! The results of queries: values, without any behaviour. Nothing here depends on gRPC.
 
 use std::sync::Arc;
 
 use crate::model::{Post, PostId, Revision, Timestamp, UserId};
 use crate::state::NotificationKind;
 
-/// A place in a listing.
+/// The position of a page in a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PagePosition {
-    /// The page has what is older than this.
+    /// The page has items older than this.
     pub before: Revision,
-    /// The position that the listing began with.
+    /// The revision at which the first page was read.
     pub at: Revision,
 }
 
 /// A page of a listing.
 #[derive(Debug)]
 pub struct Page<T> {
-    /// What is on it, newest first.
+    /// The items, newest first.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` at the end of the listing.
+    /// The position of the next page; `None` at the end of the listing.
     pub next: Option<PagePosition>,
-    /// The position that the listing began with.
+    /// The revision at which the first page of the listing was read.
     pub at: Revision,
 }
 
-/// A post as somebody sees it.
+/// A post as a viewer sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostView {
-    /// The post.
+    /// The post itself, which is the same for all viewers.
     pub post: Arc<Post>,
-    /// How often it was liked, and so on, as far as they see it.
+    /// The counts, without users whom the viewer does not see.
     pub counts: Counts,
-    /// Whether they like it.
+    /// Whether the viewer likes the post.
     pub liked: bool,
-    /// Whether they reposted it.
+    /// Whether the viewer reposted the post.
     pub reposted: bool,
 }
 
-/// How often a post was liked, and so on: what is not taken back or deleted, as somebody sees it.
-/// Each is the length of a list.
+/// The counts of a post for a viewer. Each is the length of the list that the same viewer gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By how many it is liked.
+    /// The users who like the post.
     pub likes: u64,
-    /// By how many it was reposted.
+    /// The users who reposted the post.
     pub reposts: u64,
-    /// How many posts answer it.
+    /// The posts that reply to the post itself.
     pub replies: u64,
-    /// How many posts quote it.
+    /// The posts that quote the post.
     pub quotes: u64,
 }
 
 /// One entry of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedItem {
-    /// Its place in the feed: that of the post, or of the repost.
+    /// The position in the feed: the revision of the post, or of the repost.
     pub revision: Revision,
-    /// The post.
+    /// The post, or the reposted post.
     pub post: PostView,
-    /// Who reposted it, if that is why it is here.
+    /// The user who reposted; `None` if the entry is the post itself.
     pub reposted_by: Option<UserId>,
 }
 
 /// A list of users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserList {
-    /// Who likes a post.
+    /// The users who like a post.
     Likes(PostId),
-    /// Who reposted a post.
+    /// The users who reposted a post.
     Reposts(PostId),
-    /// Who follows a user.
+    /// The users who follow a user.
     Followers(UserId),
-    /// Whom a user follows.
+    /// The users followed by a user.
     Following(UserId),
-    /// Whom the viewer blocks.
+    /// The users blocked by the viewer.
     Blocks,
-    /// Whom the viewer mutes.
+    /// The users muted by the viewer.
     Mutes,
 }
 
 /// A user in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedUser {
-    /// Who.
+    /// The user's name.
     pub user: UserId,
-    /// The change that put them there.
+    /// The revision of the like, the repost, the follow, the block or the mute.
     pub since: Revision,
 }
 
 /// A list of posts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PostList {
-    /// The posts that answer a post.
+    /// The posts that reply to a post.
     Replies(PostId),
     /// The posts that quote a post.
     Quotes(PostId),
 }
 
-/// A post, what it answers, and what answers it.
+/// A post, its ancestors, and the replies below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thread {
-    /// What it answers, from the root on down to its parent; only the nearest, if there are many.
+    /// The chain of parents, from the root down to the parent of the post; only the nearest, if
+    /// there are more than the limit.
     pub ancestors: Vec<ThreadPost>,
-    /// The post.
+    /// The post that was requested.
     pub post: ThreadPost,
-    /// What answers it, level by level, each level oldest first.
+    /// The replies, level by level, each level oldest first.
     pub replies: Vec<ThreadPost>,
-    /// If answers to the post itself are left out: those after this one.
+    /// The next page of replies to the post itself starts after this one; `None` if there is none.
     pub next_after: Option<PostId>,
 }
 
 /// A post in a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadPost {
-    /// Which.
+    /// The id, also of a gap.
     pub id: PostId,
-    /// What it answers.
+    /// The post that it replies to.
     pub parent: Option<PostId>,
-    /// How far it is below the post that was asked for, in answers; 0 for that and for what it
-    /// answers.
+    /// The number of replies from the requested post down to this one; 0 for the requested post and
+    /// its ancestors.
     pub depth: usize,
-    /// What it says, or why that is not shown.
+    /// The post, or the reason why it is not shown.
     pub shown: Result<PostView, Gap>,
-    /// Whether it has answers that are left out, because there are too many or they are too deep:
-    /// such as are shown, or have something below them that is, or where it would take too long to
-    /// find out.
+    /// Whether replies are left out, because there are too many or they are too deep. Only replies
+    /// that are shown count, or have a shown reply below them, or may have one but it would take
+    /// too long to find out.
     pub has_more_replies: bool,
 }
 
-/// Why a post of a thread is not shown.
+/// The reason why a post of a thread is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// It was deleted.
+    /// The post was deleted.
     Deleted,
-    /// Its author and the viewer do not see each other.
+    /// The author and the viewer do not see each other.
     Hidden,
 }
 
-/// What is between a user and another.
+/// The relations between a user and another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relationship {
-    /// The other.
+    /// The other user.
     pub user: UserId,
     /// The user follows the other.
     pub following: bool,
@@ -155,45 +155,46 @@ pub struct Relationship {
     pub muting: bool,
 }
 
-/// A user in numbers, as somebody sees them.
+/// A user's numbers as a viewer sees them, without users whom the viewer does not see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// Who.
+    /// The user's name.
     pub user: UserId,
-    /// How many follow them.
+    /// The users who follow the user.
     pub followers: u64,
-    /// How many they follow.
+    /// The users whom the user follows.
     pub following: u64,
-    /// How many posts of theirs there are.
+    /// The user's posts, without deleted ones.
     pub posts: u64,
-    /// How many likes those have.
+    /// The likes of these posts.
     pub likes_received: u64,
 }
 
-/// Something that a user is told of.
+/// A notification of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// The change that it tells of.
+    /// The revision of the event.
     pub revision: Revision,
-    /// When that was.
+    /// The time of the event.
     pub time: Timestamp,
-    /// What happened.
+    /// The kind of the event.
     pub kind: NotificationKind,
-    /// Who did it.
+    /// The user who caused the event.
     pub actor: UserId,
-    /// The user's post that it was done to, if it was.
+    /// The recipient's post that was liked, reposted, replied to or quoted; `None` for a follow or
+    /// a mention.
     pub subject: Option<PostId>,
-    /// The post that was published, for a reply, a quote or a mention.
+    /// The actor's post, for a reply, a quote or a mention.
     pub post: Option<Arc<Post>>,
 }
 
-/// A page of what a user is told of.
+/// A page of a user's notifications.
 #[derive(Debug)]
 pub struct NotificationPage {
-    /// The notifications.
+    /// The notifications of the page.
     pub page: Page<Notification>,
-    /// How many the user has not seen, counted up to a limit.
+    /// The notifications after `seen_until`, counted up to a limit.
     pub unseen: usize,
-    /// Up to where they have seen them.
+    /// The revision up to which the user has seen their notifications.
     pub seen_until: Revision,
 }

@@ -1,4 +1,5 @@
-//! Going through a list of records, however long, some at a time.
+//! A scan of a list of records in chunks. It never reads more than one chunk at once, so the length
+//! of the list has no limit.
 
 use std::vec;
 
@@ -6,24 +7,24 @@ use super::{Source, Unanswered};
 use crate::state::records::ListOrder;
 use crate::state::records::record::{Position, Subject, Table, Value};
 
-/// Most records that are read at once.
+/// The maximum number of records in one chunk.
 const CHUNK_MAX: usize = 1_024;
 
-/// The records of a table about a subject, in order.
+/// The records of the list `about`, in order.
 #[derive(Debug)]
 pub(super) struct RecordScan<'a> {
     source: &'a Source<'a>,
     about: (Table, Subject),
     order: ListOrder,
-    /// What comes after this is not read yet.
+    /// The position of the last record that was read.
     from: Position,
     read: vec::IntoIter<(Position, Value)>,
-    /// How many are read next; 0 at the end.
+    /// The size of the next chunk; 0 at the end.
     read_next: usize,
 }
 
 impl<'a> RecordScan<'a> {
-    /// What comes after `from` in `order`. `expected` is how many will probably be taken.
+    /// The records after `from` in `order`. `expected` is the size of the first chunk.
     pub(super) fn new(
         source: &'a Source<'a>,
         about: (Table, Subject),
@@ -49,7 +50,7 @@ impl Iterator for RecordScan<'_> {
                     return Some(Err(error));
                 }
             };
-            // Whoever takes more than expected takes many more.
+            // A caller that needs more records than expected often needs many more.
             let is_all = read.len() < self.read_next;
             self.read_next = if is_all { 0 } else { (2 * self.read_next).min(CHUNK_MAX) };
             self.from = read.last().map_or(self.from, |&(position, _)| position);

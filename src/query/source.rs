@@ -1,11 +1,11 @@
-//! The source of an answer: memory alone, or memory with the index and the log behind it.
+//! The source of an answer: memory alone, or memory, the index and the log.
 //!
-//! A query is written once and answered from either. Memory alone never blocks: it gives
-//! [`Unanswered::NotInMemory`] where it would have to, or where a query goes through so much that it
-//! would hold up other calls of the thread. The other source blocks while it reads the index and the
-//! log, and ends when the caller goes away.
+//! Every query is answered from either. Memory alone never blocks: it returns
+//! [`Unanswered::NotInMemory`] where it would have to read the index or the log, or where a query
+//! scans so much that it would delay other calls of the thread. The other source blocks, and checks
+//! for a cancelled call.
 //!
-//! Decides nothing about what a reader sees.
+//! A source never decides what a viewer sees.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,17 +23,18 @@ use crate::state::users::UserIx;
 use crate::state::{MissingEvent, State, TimelineEvent};
 use crate::storage::{self, Snapshot, TimelineKind};
 
-/// Marks read from the index at once: one position of a table costs nearly as much as its next few.
+/// Marks that are read from the index at once: one row of a table costs nearly as much as its next
+/// few.
 const READ_AHEAD_MARKS: usize = 8;
-/// Older marks of an author that are taken into memory at once.
+/// Older marks of an author that one read caches in memory.
 const CACHED_MARKS: usize = 16;
-/// Events read from the log at once: some pages of it.
+/// Events that are read from the log at once: some pages of its file.
 const READ_EVENTS: usize = 64;
-/// Marks and rows that a query may go through in vain on a thread that must not block: a hundred
-/// microseconds' worth.
+/// The maximum number of marks and rows that a query skips on a thread that must not block: about a
+/// hundred microseconds.
 const SKIPPED_MAX: usize = 512;
 
-/// The source of an answer. For one query.
+/// The source of the answer of one query.
 #[derive(Debug)]
 pub struct Source<'a> {
     pub(crate) state: &'a State,
@@ -43,14 +44,14 @@ pub struct Source<'a> {
     skipped: Cell<usize>,
 }
 
-/// What one query has read of the index.
+/// The marks that one query has read from the index.
 #[derive(Debug)]
 struct Disk {
     caller: Cancellation,
     snapshot: RefCell<Option<Snapshot>>,
-    /// Marks that were read and not asked for yet, by user, the oldest last.
+    /// For each timeline that is read forwards the marks that are not used yet, the oldest last.
     ahead: RefCell<HashMap<(TimelineKind, UserIx), Vec<Mark>>>,
-    /// The same for reading backwards, the newest last: all before the mark.
+    /// For each author that is read backwards the marks before the given one, the newest last.
     behind: RefCell<HashMap<UserIx, (Mark, Vec<Mark>)>>,
 }
 
@@ -65,21 +66,21 @@ impl<'a> Source<'a> {
         Self { state, limits, disk: Some(disk), skipped: Cell::new(0) }
     }
 
-    /// Whether it reads nothing but memory.
+    /// Whether the source is memory alone.
     #[must_use]
     pub fn is_memory(&self) -> bool {
         self.disk.is_none()
     }
 
-    /// Marks and rows that a page may go through.
-    pub(crate) fn looks_max(&self) -> usize {
+    /// The maximum number of marks and rows that a page scans, at least 1.
+    pub(crate) fn scan_max(&self) -> usize {
         self.limits.page_scan_entries_max.max(1)
     }
 
-    /// To be called for `count` marks or rows that were gone through in vain.
+    /// To be called for `count` marks or rows that were scanned and gave no item.
     ///
     /// # Errors
-    /// The caller has gone away; or it is too much for a thread that must not block.
+    /// The call is cancelled; or the query skips too much for a thread that must not block.
     pub(crate) fn skip(&self, count: usize) -> Result<(), Unanswered> {
         if let Some(disk) = &self.disk {
             return Ok(disk.caller.check()?);
@@ -89,27 +90,27 @@ impl<'a> Source<'a> {
         if skipped > SKIPPED_MAX { Err(Unanswered::NotInMemory) } else { Ok(()) }
     }
 
-    /// Checks that a list can go on at `position`: after a restore from an older backup its items may
-    /// be others.
+    /// Checks that `position` is in the log. After a restore from an older backup it may not be,
+    /// and the list may have other items.
     ///
     /// # Errors
-    /// It is beyond the log, or before what is kept of it.
+    /// `position` is after the end of the log, or before its oldest event.
     pub(crate) fn check_position(&self, position: Option<PagePosition>) -> Result<(), Unanswered> {
         let at = position.map(|position| self.state.cursor_after(position.at));
         at.map_or(Ok(()), |at| Ok(at.check(&self.state.log_extent())?))
     }
 
-    /// The newest mark of `author`'s posts before `before`.
+    /// The newest mark before `before` in `author`'s timeline of posts.
     ///
     /// # Errors
-    /// It is not in memory; or the index cannot be read.
+    /// The mark is not in memory; or the index cannot be read.
     pub(crate) fn newest_before(
         &self,
         author: UserIx,
         before: Mark,
     ) -> Result<Option<Mark>, Unanswered> {
         match (self.state.post_timelines.newest_before(author, before), &self.disk) {
-            (MarkLookup::Here(found), _) => Ok(found),
+            (MarkLookup::InMemory(found), _) => Ok(found),
             (MarkLookup::InIndex(_), None) => Err(Unanswered::NotInMemory),
             (MarkLookup::InIndex(until), Some(disk)) => {
                 disk.newest_before(self.state, author, before, until)
@@ -117,10 +118,10 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The oldest mark of `user`'s after `after`.
+    /// The oldest mark after `after` in one of `user`'s timelines.
     ///
     /// # Errors
-    /// It is not in memory; or the index cannot be read.
+    /// The mark is not in memory; or the index cannot be read.
     pub(crate) fn oldest_after(
         &self,
         kind: TimelineKind,
@@ -132,7 +133,7 @@ impl<'a> Source<'a> {
             TimelineKind::Changes => self.state.change_timelines.oldest_after(user, after),
         };
         match (lookup, &self.disk) {
-            (MarkLookup::Here(found), _) => Ok(found),
+            (MarkLookup::InMemory(found), _) => Ok(found),
             (MarkLookup::InIndex(_), None) => Err(Unanswered::NotInMemory),
             (MarkLookup::InIndex(until), Some(disk)) => {
                 let indexed = disk.oldest_after(self.state, kind, user, after, until)?;
@@ -141,20 +142,20 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The event at `revision`, if it is in memory.
+    /// The event at `revision`, if it is cached.
     pub(crate) fn cached_event(&self, revision: Revision) -> Option<TimelineEvent> {
         self.state.posts.cached(revision)
     }
 
-    /// How many events are best read at once.
+    /// The number of events to read at once.
     pub(crate) fn events_at_once(&self) -> usize {
         if self.is_memory() { 1 } else { READ_EVENTS }
     }
 
-    /// The events at `revisions`, all of which are applied.
+    /// The events at `revisions`, which are applied.
     ///
     /// # Errors
-    /// One is not in memory; or the log cannot be read or lacks one.
+    /// An event is not cached; or the log cannot be read or lacks it.
     pub(crate) fn events(&self, revisions: &[Revision]) -> Result<Vec<TimelineEvent>, Unanswered> {
         if self.is_memory() {
             let cached = revisions.iter().map(|&revision| self.cached_event(revision));
@@ -163,10 +164,10 @@ impl<'a> Source<'a> {
         Ok(self.state.posts.get_many(revisions)?)
     }
 
-    /// The events of `marks`, each of the mark's kind or erased since.
+    /// The events of `marks`. Each is of the mark's kind, or an erased post.
     ///
     /// # Errors
-    /// One is not in memory; or the log cannot be read, lacks one, or has one of another kind.
+    /// As [`Source::events`]; or an event is of another kind.
     pub(crate) fn events_of(&self, marks: &[Mark]) -> Result<Vec<TimelineEvent>, Unanswered> {
         let revisions: Vec<_> = marks.iter().map(|mark| mark.revision()).collect();
         let events = self.events(&revisions)?;
@@ -176,29 +177,30 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The events at `revisions`, all of which are applied: `None` for what was deleted or taken back.
+    /// The events at `revisions`, which are applied; `None` for deleted posts and removed reposts.
     ///
     /// # Errors
     /// As [`Source::events`].
-    pub(crate) fn events_left(
+    pub(crate) fn existing_events(
         &self,
         revisions: &[Revision],
     ) -> Result<Vec<Option<TimelineEvent>>, Unanswered> {
         let events = self.events(revisions)?;
-        // Checked after the read: a cache may give what was deleted meanwhile.
-        let is_left = |&revision: &Revision| !self.state.is_retracted(revision);
-        let left = |(event, revision)| is_left(revision).then_some(event);
-        Ok(events.into_iter().zip(revisions).map(left).collect())
+        // Checked after the read: the cache may return a post that was deleted meanwhile.
+        let existing = |(event, &revision): (TimelineEvent, &Revision)| {
+            (!self.state.is_retracted(revision)).then_some(event)
+        };
+        Ok(events.into_iter().zip(revisions).map(existing).collect())
     }
 
-    /// The posts named `ids`, none of which was deleted a moment ago; `None` if one is now.
+    /// The posts with `ids`, which existed when they were listed; `None` if one was deleted since.
     ///
     /// # Errors
-    /// As [`Source::events`]; or the log has something else there.
+    /// As [`Source::events`]; or an event is not a post.
     pub(crate) fn all_posts(&self, ids: &[PostId]) -> Result<Option<Vec<Arc<Post>>>, Unanswered> {
         let revisions: Vec<_> = ids.iter().map(|id| id.revision()).collect();
         let mut posts = Vec::with_capacity(revisions.len());
-        for (event, &revision) in self.events_left(&revisions)?.into_iter().zip(&revisions) {
+        for (event, &revision) in self.existing_events(&revisions)?.into_iter().zip(&revisions) {
             match event {
                 Some(TimelineEvent::Post(post)) => posts.push(post),
                 None => return Ok(None),
@@ -208,10 +210,10 @@ impl<'a> Source<'a> {
         Ok(Some(posts))
     }
 
-    /// The event at `revision`, of any kind, as the log has it.
+    /// The event at `revision`, of any kind, from the log.
     ///
     /// # Errors
-    /// Memory has none of these; or the log cannot be read or lacks it.
+    /// The source is memory alone; or the log cannot be read or lacks the event.
     pub(crate) fn log_event(&self, revision: Revision) -> Result<Event, Unanswered> {
         if self.is_memory() {
             return Err(Unanswered::NotInMemory);
@@ -220,10 +222,10 @@ impl<'a> Source<'a> {
         event.ok_or_else(|| MissingEvent { revision }.into())
     }
 
-    /// The events at `revisions`, each as [`Source::log_event`] gives it.
+    /// The events at `revisions`, of any kind, from the log.
     ///
     /// # Errors
-    /// Memory has none of these; or the log cannot be read or lacks one.
+    /// As [`Source::log_event`], unless `revisions` is empty.
     pub(crate) fn log_events(&self, revisions: &[Revision]) -> Result<Vec<Event>, Unanswered> {
         if revisions.is_empty() {
             return Ok(Vec::new());
@@ -238,10 +240,10 @@ impl<'a> Source<'a> {
         events.map(event).collect()
     }
 
-    /// The record at `key`, if there is one.
+    /// The record at `key`; `None` if there is none.
     ///
     /// # Errors
-    /// Memory does not know; or the index cannot be read.
+    /// Only the index may have it; or the index cannot be read.
     pub(crate) fn record(&self, key: Key) -> Result<Option<Value>, Unanswered> {
         if self.is_memory() {
             return self.state.records.get_cached(key).ok_or(Unanswered::NotInMemory);
@@ -249,10 +251,10 @@ impl<'a> Source<'a> {
         Ok(self.state.records.get(key)?)
     }
 
-    /// The records at `keys`, each if there is one.
+    /// The records at `keys`; `None` where there is none.
     ///
     /// # Errors
-    /// Memory does not know of one; or the index cannot be read.
+    /// Only the index may have one of them; or the index cannot be read.
     pub(crate) fn records(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, Unanswered> {
         if self.is_memory() {
             let cached = keys.iter().map(|&key| self.state.records.get_cached(key));
@@ -261,8 +263,8 @@ impl<'a> Source<'a> {
         Ok(self.state.records.get_many(keys)?)
     }
 
-    /// The records of a table about a subject that come after `from` in `order`: at most `max`, and
-    /// fewer only if there are no more.
+    /// The records of the list `about` that come after `from` in `order`: at most `max`, and fewer
+    /// only at the end of the list.
     ///
     /// # Errors
     /// The index may have some of them; or it cannot be read.
@@ -288,8 +290,8 @@ impl<'a> Source<'a> {
 }
 
 impl Disk {
-    /// Reads the tables as they are at some moment since they were complete until `until`: memory may
-    /// have dropped all up to there.
+    /// Reads a snapshot that is complete until `until` at least: memory may have dropped all marks
+    /// up to there.
     fn read(
         &self,
         state: &State,
@@ -297,7 +299,7 @@ impl Disk {
         read: impl FnOnce(&Snapshot) -> Result<Vec<Mark>, storage::Error>,
     ) -> Result<Vec<Mark>, Unanswered> {
         self.caller.check()?;
-        // Without an index memory has everything.
+        // Without an index memory has all marks.
         let Some(index) = state.index() else { return Ok(Vec::new()) };
         let mut snapshot = self.snapshot.borrow_mut();
         match snapshot.as_ref() {
@@ -329,7 +331,7 @@ impl Disk {
             return Ok(found);
         }
         let before = before.min(until.next());
-        // A second look at an author is the sign of a query that goes far back.
+        // A query that reads an author's index rows twice probably reads many of them.
         let max = if behind.contains_key(&author) { READ_AHEAD_MARKS } else { 1 };
         let found = self.read(state, until, |snapshot| {
             snapshot.newest_before(TimelineKind::Posts, author.number(), before, max)
@@ -338,8 +340,8 @@ impl Disk {
         Ok(found.first().copied())
     }
 
-    /// Takes the newest of the marks that memory lacks of `author` into memory, as far as there is
-    /// room. Gives them, newest first, and whether those are all there are.
+    /// Caches the newest marks of `author` that memory lacks, as far as the list has capacity.
+    /// Returns them, newest first, and whether the author has no others before them.
     fn cache_older(
         &self,
         state: &State,
@@ -380,7 +382,7 @@ impl Disk {
     }
 }
 
-/// Whether an event like this has marks of `kind`.
+/// Whether `event` can have a mark of `kind`.
 fn is_of(kind: MarkKind, event: &TimelineEvent) -> bool {
     match kind {
         MarkKind::Post | MarkKind::Conditional => {

@@ -1,33 +1,34 @@
-//! What an event does that its own fields do not say, as it was when the event was applied: values,
-//! without any behaviour.
+//! The effects of an event that its own fields do not contain, at the time when it was applied.
+//! Values without behaviour; they never change later.
 
 use std::sync::Arc;
 
 use super::records::record::NotificationKind;
 use crate::model::{Post, PostId, UserId};
 
-/// What live feeds need to know of an event apart from its own fields.
+/// The effects of one event that live feeds deliver.
 #[derive(Debug, Default)]
 pub struct AppliedEvent {
-    /// The post that it published.
+    /// The published post, if the event is a post.
     pub post: Option<Arc<Post>>,
-    /// The users to whose followers a deletion or the end of a repost is delivered.
+    /// For a deletion or the end of a repost: it is delivered to the followers of these users.
     pub authors: Vec<UserId>,
-    /// The notifications that it made.
+    /// The notifications that the event caused.
     pub notifications: Vec<NewNotification>,
     /// For a follow: whether the follower mutes the followee.
     pub is_muted: bool,
 }
 
-/// A notification that an event made.
+/// A notification that an event caused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewNotification {
-    /// Who is notified.
+    /// The recipient.
     pub user: UserId,
-    /// Of what kind.
+    /// The kind of the event.
     pub kind: NotificationKind,
-    /// Who did it.
+    /// The user who caused the event.
     pub actor: UserId,
-    /// The user's post that it was done to, if it was.
+    /// The recipient's post that was liked, reposted, replied to or quoted; `None` for a follow or
+    /// a mention.
     pub subject: Option<PostId>,
 }

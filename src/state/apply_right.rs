@@ -1,7 +1,7 @@
-//! Whose turn it is to change the state: one caller's at a time.
+//! The right to change the state, which one caller has at a time.
 //!
-//! What only the applier may call takes an [`ApplyRight`], of which a state has one. So nothing that
-//! reads can come there, and what is there need not be safe against a second writer.
+//! Functions that only the applier may call take an [`ApplyRight`], and a state has exactly one. So
+//! a reader can never call them, and they need no protection against a second writer.
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 #[derive(Debug)]
 pub(crate) struct ApplyRight(());
 
-/// Where the right is while nobody has it.
+/// Holds the right while no caller has it.
 #[derive(Debug)]
 pub(crate) struct ApplyTurn(Mutex<ApplyRight>);
 
@@ -20,14 +20,15 @@ impl Default for ApplyTurn {
 }
 
 impl ApplyTurn {
-    /// Takes the right, until what is given is dropped.
+    /// Acquires the right until the guard is dropped. Never waits.
     ///
     /// # Panics
-    /// Somebody has it, or panicked while they had it: then it is not known what they did by then.
-    pub(crate) fn take(&self) -> MutexGuard<'_, ApplyRight> {
+    /// Another caller has the right, or panicked while it had it: then the state may be half
+    /// changed.
+    pub(crate) fn acquire(&self) -> MutexGuard<'_, ApplyRight> {
         match self.0.try_lock() {
-            Ok(applying) => applying,
-            Err(TryLockError::WouldBlock) => panic!("the state is being changed by somebody else"),
+            Ok(right) => right,
+            Err(TryLockError::WouldBlock) => panic!("another caller is changing the state"),
             Err(TryLockError::Poisoned(_)) => panic!("a change of the state ended in a panic"),
         }
     }

@@ -1,18 +1,18 @@
 //! A value for every user, in an array that grows without being copied.
 //!
-//! The only owner of its locks: values are looked at and changed inside closures, which must not
-//! come back here. It never grows for a reader: that what was counted is there does not mean that it
-//! can be looked at yet, but to whoever put it there.
+//! The locks never leave this file: values are read and changed inside closures, and a closure must
+//! not call the same array again. The array never grows for a reader: a page that is counted may
+//! not be visible yet, except to the thread that pushed it.
 
 use std::sync::{PoisonError, RwLock};
 
 use super::apply_right::ApplyRight;
 use super::users::UserIx;
 
-/// Users under one lock. A lock a user would cost more than most of what it guards.
+/// Users under one lock. One lock per user would take more memory than most values do.
 const PAGE_USERS: usize = 64;
 
-/// A `T` for every user; a user who was not looked at has the default one.
+/// A `T` for every user, which is the default until it is changed.
 #[derive(Debug)]
 pub(crate) struct Dense<T> {
     pages: boxcar::Vec<RwLock<[T; PAGE_USERS]>>,
@@ -25,33 +25,34 @@ impl<T> Default for Dense<T> {
 }
 
 impl<T: Default> Dense<T> {
-    /// Whether nobody has a value.
+    /// Whether no user has a value.
     pub(crate) fn is_empty(&self) -> bool {
         self.pages.count() == 0
     }
 
-    /// Looks at `user`'s value; `None` if there is none yet, which is as good as the default.
-    pub(crate) fn get<R>(&self, user: UserIx, look: impl FnOnce(&T) -> R) -> Option<R> {
+    /// Reads `user`'s value; `None` if there is none yet, which means the default.
+    pub(crate) fn get<R>(&self, user: UserIx, read: impl FnOnce(&T) -> R) -> Option<R> {
         let page = self.pages.get(user.index() / PAGE_USERS)?;
         let page = page.read().unwrap_or_else(PoisonError::into_inner);
-        Some(look(&page[user.index() % PAGE_USERS]))
+        Some(read(&page[user.index() % PAGE_USERS]))
     }
 
-    /// ChangeTimelines `user`'s value, which may be a new one.
+    /// Changes `user`'s value, which is created if there is none.
     pub(crate) fn change<R>(
         &self,
         user: UserIx,
         by: &ApplyRight,
         change: impl FnOnce(&mut T) -> R,
     ) -> R {
-        self.make_room(user, by);
+        self.reserve(user, by);
         let page = &self.pages[user.index() / PAGE_USERS];
         let mut page = page.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut page[user.index() % PAGE_USERS])
     }
 
-    /// ChangeTimelines `user`'s value, if there is one: for those who do not change what the state says.
-    pub(crate) fn change_if_there<R>(
+    /// Changes `user`'s value if there is one. Takes no [`ApplyRight`]: only for changes that no
+    /// result of a read depends on.
+    pub(crate) fn change_existing<R>(
         &self,
         user: UserIx,
         change: impl FnOnce(&mut T) -> R,
@@ -61,8 +62,8 @@ impl<T: Default> Dense<T> {
         Some(change(&mut page[user.index() % PAGE_USERS]))
     }
 
-    /// Gives `user` a value, if they have none.
-    pub(crate) fn make_room(&self, user: UserIx, _: &ApplyRight) {
+    /// Gives `user` the default value if there is none.
+    pub(crate) fn reserve(&self, user: UserIx, _: &ApplyRight) {
         while self.pages.count() <= user.index() / PAGE_USERS {
             self.pages.push(RwLock::new(std::array::from_fn(|_| T::default())));
         }

@@ -1,11 +1,12 @@
-//! The state: what the log says at a revision, in memory.
+//! The state: the result of all events of the log up to a revision, in memory.
 //!
-//! One applier writes it, in the order of the log; everybody else reads. The maps are keyed by
-//! small numbers instead of names. No guard of a map leaves the file that owns the map, and none
-//! is held while another map is accessed or anything is awaited.
+//! One applier writes it, in the order of the log; all others read. The maps are keyed by user
+//! numbers instead of names. No guard of a map leaves the file that owns the map, and none is held
+//! while another map is accessed or anything is awaited.
 //!
-//! Feeds are not stored. A query merges a feed from the timelines of its authors
-//! ([`query`](crate::query)), so a follow has nothing to fill in and an unfollow nothing to take out.
+//! The state never stores a feed. A query merges a feed from the timelines of its authors
+//! ([`query`](crate::query)), so a follow inserts nothing into a feed and an unfollow removes
+//! nothing.
 
 mod applied;
 mod apply_right;
@@ -48,7 +49,7 @@ use crate::config::Limits;
 use crate::model::{Change, Cursor, Event, LogExtent, Relation, RequestId, Revision, UserId};
 use crate::storage::{self, Index, Log};
 
-/// What the log says, as of the revision that was applied last.
+/// The state at the revision that was applied last.
 #[derive(Debug)]
 pub struct State {
     pub(crate) log: Arc<dyn Log>,
@@ -66,7 +67,7 @@ pub struct State {
 }
 
 impl State {
-    /// The state of an empty log, all of it in memory. The bodies of posts are read from `log`.
+    /// The state of an empty log, without an index. Posts that are not cached are read from `log`.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, limits: &Limits) -> Self {
         let random = || RandomState::new().hash_one(0);
@@ -90,22 +91,22 @@ impl State {
         }
     }
 
-    /// Applies `event`, the one after the last applied. Gives what it does beyond its own fields.
+    /// Applies `event`, the next one of the log, and returns its effects.
     ///
     /// # Errors
     /// The index is damaged or cannot be read. The state must not be used further.
     ///
     /// # Panics
-    /// The event is not the next one, or another is being applied.
+    /// The event is not the next one, or another event is being applied.
     pub fn apply(&self, revision: Revision, event: &Event) -> Result<AppliedEvent, storage::Error> {
-        let by = &*self.turn.take();
+        let by = &*self.turn.acquire();
         let applied = self.applied();
         assert_eq!(revision, applied.next(), "the state is at {applied}");
         let mut memory = MemoryStore { state: self, by, applied: AppliedEvent::default() };
         reducer::apply(&mut memory, revision, event)?;
         let mut applied = memory.applied;
         if let Some(TimelineEvent::Post(post)) = self.posts.insert(revision, event) {
-            self.counts.begin(post.id(), by);
+            self.counts.insert_new(post.id(), by);
             applied.post = Some(post);
         }
         match &event.change {
@@ -120,12 +121,12 @@ impl State {
         Ok(applied)
     }
 
-    /// Wakes those who wait in [`State::reached`]. Called after a batch was applied.
+    /// Wakes the callers of [`State::reached`]. To be called after each applied batch.
     pub fn announce(&self) {
         self.applied.announce();
     }
 
-    /// The revision applied last: every read sees all up to it.
+    /// The revision that was applied last. Every read sees all events up to it.
     #[must_use]
     pub fn applied(&self) -> Revision {
         self.applied.get()
@@ -136,12 +137,12 @@ impl State {
         self.applied.reached(revision).await;
     }
 
-    /// Whether `revision` is that of an applied event. False for [`Revision::ZERO`].
+    /// Whether an event at `revision` is applied. False for [`Revision::ZERO`].
     pub(crate) fn has_applied(&self, revision: Revision) -> bool {
         Revision::ZERO < revision && revision <= self.applied()
     }
 
-    /// The part of the log that is there.
+    /// The log's id, and its oldest and newest revisions.
     #[must_use]
     pub fn log_extent(&self) -> LogExtent {
         LogExtent { id: self.log.id(), oldest: self.log.oldest(), head: self.log.head() }
@@ -153,19 +154,21 @@ impl State {
         Cursor::after(self.log.id(), revision)
     }
 
-    /// The index behind the state, if it has one.
+    /// The index that has the older records and marks; `None` if memory has all.
     #[must_use]
     pub fn index(&self) -> Option<&Arc<Index>> {
         self.records.index.as_ref()
     }
 
-    /// The post that `author` made with `request_id`, if that is still remembered.
+    /// The revision of the post that `author` published with `request_id`; `None` if there is none
+    /// or its retention has ended. The hashes of two requests can be equal, so the caller compares
+    /// the event.
     #[must_use]
     pub fn requested(&self, author: &UserId, request_id: &RequestId) -> Option<Revision> {
         self.requests.get(author, request_id)
     }
 
-    /// Whether the post or repost at `revision` was deleted or taken back.
+    /// Whether the post at `revision` was deleted, or the repost removed.
     pub(crate) fn is_retracted(&self, revision: Revision) -> bool {
         self.visibility.retracted(revision).is_some()
     }

@@ -1,28 +1,29 @@
-//! Relations between users and posts, from memory alone: for the decision of changes.
+//! Relations between users and posts, for decisions about changes. Never reads the index or the
+//! log.
 //!
-//! Memory has all follows, blocks, mutes and retractions. Likes, reposts and what a user has seen
-//! may be in the index alone. Whoever decides a change by one of those looks it up before the change
-//! joins the queue ([`crate::query::LookUp`]); memory then confirms what was found:
+//! Memory has all follows, blocks, mutes and retractions. Likes, reposts and seen positions may be
+//! in the index only. A change that depends on one of those is looked up before it joins the queue
+//! ([`crate::query::LookUp`]); memory then confirms the result:
 //!
 //! ```text
 //!   lookup: applied = r ──▶ memory, else the index ──▶ Evidence { found, as_of: r }
 //!   queue:  changed after r?  no ──▶ found
-//!                             yes, and memory has it ──▶ what memory has
-//!                             else ──▶ unknown: it has to be looked up again
+//!                             yes, and memory has the record ──▶ the value in memory
+//!                             otherwise ──▶ unknown: it has to be looked up again
 //! ```
 
 use super::State;
 use super::records::record::{Key, Table, Value};
 use crate::model::{PostId, Relation, RelationKind, Revision, UserId};
 
-/// A value by which a change is decided, and which may be in the index alone.
+/// A value that a decision depends on, and that may be in the index only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Lookup {
-    /// Since when the user likes the post.
+    /// The revision of the user's like of the post.
     Like(UserId, PostId),
-    /// Since when the user reposts the post.
+    /// The revision of the user's repost of the post.
     Repost(UserId, PostId),
-    /// Up to which position the user has seen their notifications.
+    /// The revision up to which the user has seen their notifications.
     Seen(UserId),
 }
 
@@ -30,12 +31,12 @@ pub enum Lookup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
     pub(crate) found: Option<Revision>,
-    /// All that was applied up to here is taken into account; of later changes perhaps some.
+    /// `found` includes all changes up to here, and may include later ones.
     pub(crate) as_of: Revision,
 }
 
 impl Lookup {
-    /// The lookup that decides about `relation`; `None` if memory always has it.
+    /// The lookup that a change of `relation` depends on; `None` if memory always has it.
     #[must_use]
     pub fn of(relation: &Relation) -> Option<Self> {
         match relation {
@@ -47,19 +48,19 @@ impl Lookup {
 }
 
 impl State {
-    /// How many users the log has named.
+    /// The number of users that occur in the log.
     #[must_use]
     pub fn user_count(&self) -> usize {
         self.users.len()
     }
 
-    /// Whether the log has named `user`.
+    /// Whether `user` occurs in the log.
     #[must_use]
     pub fn is_user(&self, user: &UserId) -> bool {
         self.users.get(user).is_some()
     }
 
-    /// The revision since which a follow, a block or a mute holds, if it does.
+    /// The revision of a follow, a block or a mute; `None` if the relation is not set.
     ///
     /// # Panics
     /// `relation` is a like or a repost: memory may not have those.
@@ -76,10 +77,10 @@ impl State {
         graph.edge(self.users.get(relation.user())?, self.users.get(relation.other()?)?)
     }
 
-    /// How many users `user` follows, blocks or mutes.
+    /// The number of users whom `user` follows, blocks or mutes.
     ///
     /// # Panics
-    /// `kind` is a like or a repost: those are not counted by their user.
+    /// `kind` is a like or a repost: those are not counted per user.
     #[must_use]
     pub fn count(&self, kind: RelationKind, user: &UserId) -> usize {
         let graph = match kind {
@@ -87,20 +88,20 @@ impl State {
             RelationKind::Block => self.visibility.blocks(),
             RelationKind::Mute => self.visibility.mutes(),
             RelationKind::Like | RelationKind::Repost => {
-                panic!("nobody counts what a user {kind}")
+                panic!("{kind:?} relations are not counted per user")
             }
         };
         self.users.get(user).map_or(0, |user| graph.followee_count(user))
     }
 
-    /// How many follow `followee`.
+    /// The number of users who follow `followee`.
     #[must_use]
     pub fn follower_count(&self, followee: &UserId) -> usize {
         self.users.get(followee).map_or(0, |followee| self.graph.follower_count(followee))
     }
 
-    /// The followers of `followee`: at most `max`, those that the log named after `after` or all, in
-    /// the order in which the log first named them.
+    /// A page of at most `max` followers of `followee`, in the order in which users first occur in
+    /// the log: the first page, or the one after `after`.
     #[must_use]
     pub fn followers(&self, followee: &UserId, after: Option<&UserId>, max: usize) -> Vec<UserId> {
         let Some(followee) = self.users.get(followee) else { return Vec::new() };
@@ -109,7 +110,7 @@ impl State {
         followers.into_iter().map(|follower| self.users.name(follower)).collect()
     }
 
-    /// The users whom `follower` follows, in no particular order.
+    /// The users whom `follower` follows. The order is not defined.
     #[must_use]
     pub fn followees(&self, follower: &UserId) -> Vec<UserId> {
         let Some(follower) = self.users.get(follower) else { return Vec::new() };
@@ -117,36 +118,37 @@ impl State {
         edges.iter().map(|edge| self.users.name(edge.followee)).collect()
     }
 
-    /// Whether one of the two blocks the other: then neither sees the other.
+    /// Whether one of the two users blocks the other: then neither sees the other.
     #[must_use]
     pub fn is_blocked_either_way(&self, one: &UserId, other: &UserId) -> bool {
         let numbers = self.users.get(one).zip(self.users.get(other));
         numbers.is_some_and(|(one, other)| self.visibility.is_blocked_either_way(one, other))
     }
 
-    /// Whether the feeds and notifications of `user` have nothing of `other`.
+    /// Whether `user`'s feeds and notifications leave out `other`: by a block either way, or by a
+    /// mute.
     #[must_use]
     pub fn is_hidden_from(&self, user: &UserId, other: &UserId) -> bool {
         let numbers = self.users.get(user).zip(self.users.get(other));
         numbers.is_some_and(|(user, other)| self.visibility.is_hidden(user, other))
     }
 
-    /// When the post or repost at `revision` was deleted or taken back, if it was.
+    /// The revision at which the post at `revision` was deleted, or the repost removed.
     #[must_use]
     pub fn retracted_at(&self, revision: Revision) -> Option<Revision> {
         self.visibility.retracted(revision)
     }
 
-    /// The revisions after `after`, up to `until`, that deleted posts or took reposts back, rising.
-    /// Costs a pass over all there ever were.
+    /// The deletions and removals of reposts after `after` and up to `until`, in rising order. The
+    /// time grows with the number of all of them in the log.
     #[must_use]
     pub fn retractions(&self, after: Revision, until: Revision) -> Vec<Revision> {
         self.visibility.retractions(after, until)
     }
 
-    /// The current result of `lookup`, from memory and from `evidence`, which was found for it;
-    /// `None` if it may have changed since and memory no longer has that change. Does not include the
-    /// event that is being applied in this moment.
+    /// The current result of `lookup`, from memory and from earlier `evidence`; `None` if the value
+    /// may have changed since and memory no longer has that change. Does not include an event that
+    /// is being applied at the same time.
     #[must_use]
     pub fn confirm(&self, lookup: &Lookup, evidence: Evidence) -> Option<Option<Revision>> {
         // A new user has no record.
@@ -157,10 +159,10 @@ impl State {
         Some(self.records.get_cached(key)?.map(Value::revision))
     }
 
-    /// Whether memory, which has no record at `key`, knows that the index has none either.
-    pub(crate) fn has_none(&self, key: Key) -> bool {
+    /// Whether the index certainly has no record at `key` either, if memory has none.
+    pub(crate) fn is_absent(&self, key: Key) -> bool {
         let counts = || self.counts.get(key.subject);
-        // The index has no record about a post that it does not have.
+        // The index has no record of a post that it does not have.
         let is_new = || self.records.is_new(key.subject.revision());
         match key.table {
             Table::Like => is_new() || counts().is_some_and(|counts| counts.likes == 0),
@@ -169,7 +171,7 @@ impl State {
         }
     }
 
-    /// The record of `lookup`; `None` if its user is new.
+    /// The key of the record for `lookup`; `None` if the user does not occur in the log.
     pub(crate) fn key_of(&self, lookup: &Lookup) -> Option<Key> {
         Some(match lookup {
             Lookup::Like(user, post) => Key::new(Table::Like, *post, self.users.get(user)?),

@@ -1,4 +1,6 @@
-//! Which post a request id made, for as long as that is remembered.
+//! The posts of recently used request ids. Never reads a clock: age is measured in the log's own
+//! time, so a replay keeps and drops exactly the same ids, and no error of the system clock, and no
+//! correction of one, drops an id too early.
 
 use std::collections::VecDeque;
 use std::hash::Hasher;
@@ -13,30 +15,27 @@ use super::apply_right::ApplyRight;
 use crate::model::{LogTime, RequestId, Revision, UserId};
 use crate::storage::StoredRequest;
 
-/// The posts of the request ids used lately. The age is counted in the log's own time: so a replay
-/// remembers and forgets exactly as before, and no clock that is set wrong, or right, forgets early.
-///
-/// An author and a request id are 128 bits under a secret key. Whoever finds a revision by them
-/// must compare the event there: the bits are no proof, though two that meet by chance are not to
-/// be expected in the life of the universe.
+/// The posts of recently used request ids, by a hash of the author and the id: 128 bits under a
+/// secret key. A caller that finds a revision by a hash must compare the event there, because two
+/// requests can have the same hash, though the probability is negligible.
 #[derive(Debug)]
 pub(crate) struct RequestIds {
-    kept: Duration,
+    retention: Duration,
     hash_key: [u64; 2],
-    /// Those that the state was loaded with, by hash: there can be millions, and an array takes a
-    /// third of what a map takes, in memory and in time.
+    /// The ids that the state was loaded with, sorted by hash. There can be millions, and an array
+    /// takes a third of a map's memory and loading time.
     loaded: RwLock<Vec<StoredRequest>>,
-    /// Those since.
+    /// The ids since then.
     recent: DashMap<u128, (Revision, LogTime)>,
     by_age: Mutex<VecDeque<(LogTime, u128)>>,
-    /// The time of the newest. What is too old by then is forgotten.
+    /// The time of the newest id. The age of all others is measured from it.
     now: AtomicU64,
 }
 
 impl RequestIds {
-    pub(crate) fn new(kept: Duration, hash_key: [u64; 2]) -> Self {
+    pub(crate) fn new(retention: Duration, hash_key: [u64; 2]) -> Self {
         Self {
-            kept,
+            retention,
             hash_key,
             loaded: RwLock::default(),
             recent: DashMap::new(),
@@ -45,8 +44,10 @@ impl RequestIds {
         }
     }
 
-    /// Remembers `requests`, oldest first, before any other.
+    /// Loads `requests`, oldest first. Only before the first [`RequestIds::insert`].
     pub(crate) fn load(&mut self, mut requests: Vec<StoredRequest>) {
+        debug_assert!(self.recent.is_empty(), "request ids are loaded first");
+        debug_assert!(requests.is_sorted_by_key(|request| request.revision), "oldest first");
         let newest = requests.last().map_or(0, |newest| newest.time.as_nanos());
         self.now.store(newest, Ordering::SeqCst);
         requests.shrink_to_fit();
@@ -54,7 +55,7 @@ impl RequestIds {
         *self.loaded.get_mut().unwrap_or_else(PoisonError::into_inner) = requests;
     }
 
-    /// Remembers `request`, and forgets what is too old at its time.
+    /// Inserts `request`, and drops the ids that are older than the retention at its time.
     pub(crate) fn insert(&self, request: &StoredRequest, _: &ApplyRight) {
         self.recent.insert(request.hash, (request.revision, request.time));
         self.now.store(request.time.as_nanos(), Ordering::SeqCst);
@@ -62,12 +63,12 @@ impl RequestIds {
         let mut by_age = self.by_age.lock().unwrap_or_else(PoisonError::into_inner);
         by_age.push_back((request.time, request.hash));
         while let Some(&(time, old)) = by_age.front()
-            && self.is_forgotten(time)
+            && self.is_expired(time)
         {
             by_age.pop_front();
-            // The id may have been used anew since.
+            // The id may have been used again since.
             self.recent.remove_if(&old, |_, (_, used)| *used == time);
-            // All that were loaded are older still.
+            // All loaded ids are older than this one.
             *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Vec::new();
         }
     }
@@ -76,7 +77,7 @@ impl RequestIds {
         let hash = self.hash(author, request_id);
         let recent = self.recent.get(&hash).map(|found| *found);
         let (revision, time) = recent.or_else(|| self.get_loaded(hash))?;
-        (!self.is_forgotten(time)).then_some(revision)
+        (!self.is_expired(time)).then_some(revision)
     }
 
     fn get_loaded(&self, hash: u128) -> Option<(Revision, LogTime)> {
@@ -86,11 +87,11 @@ impl RequestIds {
         Some((found.revision, found.time))
     }
 
-    fn is_forgotten(&self, time: LogTime) -> bool {
-        time.is_older_than(self.kept, LogTime::from_nanos(self.now.load(Ordering::SeqCst)))
+    fn is_expired(&self, time: LogTime) -> bool {
+        time.is_older_than(self.retention, LogTime::from_nanos(self.now.load(Ordering::SeqCst)))
     }
 
-    /// The use of `request_id` by `author` for `revision`.
+    /// The row of `request_id`, which `author` used for the post at `revision`.
     pub(crate) fn request(
         &self,
         author: &UserId,
@@ -101,11 +102,11 @@ impl RequestIds {
         StoredRequest { revision, hash: self.hash(author, request_id), time }
     }
 
-    /// Stored in the index, so it must be the same in every version of this program.
+    /// The index stores hashes, so every version of this program must compute the same.
     fn hash(&self, author: &UserId, request_id: &RequestId) -> u128 {
         let mut hasher = SipHasher13::new_with_keys(self.hash_key[0], self.hash_key[1]);
         hasher.write(author.as_str().as_bytes());
-        // Neither text has a NUL, so no two pairs are the same bytes.
+        // Neither text contains a NUL, so different pairs give different bytes.
         hasher.write(&[0]);
         hasher.write(request_id.as_str().as_bytes());
         hasher.finish128().as_u128()

@@ -1,16 +1,17 @@
-//! Small numbers for users, so that an edge costs bytes and not names.
+//! User numbers, so that an edge takes a few bytes and not two names. A number is never changed and
+//! never used again.
 
 use dashmap::DashMap;
 
 use super::apply_right::ApplyRight;
 use crate::model::UserId;
 
-/// A user's number. Numbers are given in the order in which the log names users, without a gap, so
-/// that every replay gives the same; the index stores them.
+/// A user's number. Numbers are assigned in the order in which users first occur in the log,
+/// without gaps, so that every replay assigns the same. The index stores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct UserIx(u32);
 
-/// The numbers that were given.
+/// All users, by name and by number.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
     by_name: DashMap<UserId, UserIx>,
@@ -18,41 +19,39 @@ pub(crate) struct Users {
 }
 
 impl UserIx {
-    /// Most users that there can be.
+    /// The maximum number of users.
     pub(crate) const COUNT_MAX: usize = u32::MAX as usize;
 
-    /// The user with this number.
     pub(crate) fn new(number: u32) -> Self {
         Self(number)
     }
 
-    /// The user at this place of a dense array.
+    /// The user at this index of an array with one element per user.
     ///
     /// # Panics
-    /// No user can be there.
+    /// The index is [`UserIx::COUNT_MAX`] or more.
     pub(crate) fn at(index: usize) -> Self {
         match u32::try_from(index) {
             Ok(number) if index < Self::COUNT_MAX => Self(number),
-            _ => panic!("there is no user number {index}: the most is {}", Self::COUNT_MAX - 1),
+            _ => panic!("{index} is not a user number: the maximum is {}", Self::COUNT_MAX - 1),
         }
     }
 
-    /// The number.
     pub(crate) fn number(self) -> u32 {
         self.0
     }
 
-    /// The number as a place in a dense array.
+    /// The user's index in an array with one element per user.
     pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 }
 
 impl Users {
-    /// The number of `user`, given now if they had none.
+    /// The number of `user`, which is assigned now if there is none.
     ///
     /// # Panics
-    /// There are [`UserIx::COUNT_MAX`] users already. ChangeTimelines that could lead there are refused.
+    /// There are [`UserIx::COUNT_MAX`] users already. The engine refuses changes before that.
     pub(crate) fn intern(&self, user: &UserId, _: &ApplyRight) -> UserIx {
         if let Some(known) = self.get(user) {
             return known;
@@ -63,17 +62,17 @@ impl Users {
         ix
     }
 
-    /// The number of `user`, if the log has named them.
+    /// The number of `user`; `None` if they do not occur in the log.
     pub(crate) fn get(&self, user: &UserId) -> Option<UserIx> {
         self.by_name.get(user).map(|ix| *ix)
     }
 
-    /// How many users there are.
+    /// The number of users.
     pub(crate) fn len(&self) -> usize {
         self.names.count()
     }
 
-    /// The name behind a number.
+    /// The name of the user with this number.
     pub(crate) fn name(&self, ix: UserIx) -> UserId {
         self.names[ix.index()].clone()
     }

@@ -1,4 +1,5 @@
-//! How far the state has come.
+//! The watermark: the revision that the state has applied, and the wait for one. It never goes
+//! back.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +8,7 @@ use tokio::sync::Notify;
 use super::apply_right::ApplyRight;
 use crate::model::Revision;
 
-/// The revision applied last. Readers that see it see everything up to it.
+/// The revision that was applied last. A reader that sees it sees all changes up to it.
 #[derive(Debug, Default)]
 pub(crate) struct Watermark {
     applied: AtomicU64,
@@ -15,7 +16,9 @@ pub(crate) struct Watermark {
 }
 
 impl Watermark {
+    /// To be called after all changes up to `revision` are in the state.
     pub(crate) fn advance(&self, revision: Revision, _: &ApplyRight) {
+        debug_assert!(self.get() <= revision, "the watermark goes back to {revision}");
         self.applied.store(revision.get(), Ordering::SeqCst);
     }
 
@@ -29,7 +32,7 @@ impl Watermark {
 
     pub(crate) async fn reached(&self, revision: Revision) {
         loop {
-            // Listening begins before the look, so an advance between the two is heard.
+            // Registered before the check, so an advance between the two wakes this caller.
             let advanced = self.advanced.notified();
             if self.get() >= revision {
                 return;

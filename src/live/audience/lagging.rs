@@ -1,9 +1,9 @@
-//! Feeds that lag, because something was lost that would have been sent to them: nothing is sent to a
-//! feed until it is brought level with the state, as if its first stream had just joined.
+//! Feeds that lag, because their shard lost a batch. Nothing is sent to such a feed until it is
+//! resynced with the state, as if its first stream had just joined.
 //!
-//! Then each of its streams is sent an empty batch, after which it reads in the log what it missed.
-//! Those that lag first come first, so that each has its turn however often something is lost. Nothing
-//! here waits.
+//! A resynced feed sends an empty batch, after which its streams read the lost events from the log.
+//! Feeds are resynced in the order in which they started to lag, so each has its turn however often
+//! batches are lost. Nothing here waits.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use super::super::delivery::FeedKind;
 use super::{Audiences, StepBudget, as_u32};
 use crate::model::{Revision, UserId};
 
-/// Authors of a feed for each look of a budget: the feed is in most of the audiences already, and
-/// those are only looked up.
-const AUTHORS_PER_LOOK: usize = 4;
+/// Authors of a feed per check of a budget: the feed is in most of their audiences already, and
+/// those cost a lookup only.
+const AUTHORS_PER_CHECK: usize = 4;
 
 impl Audiences {
-    /// Something was lost: from now on all feeds lag, and what is on its way is dropped.
+    /// To be called when the shard has lost a batch: all feeds lag, and all fan-outs are dropped.
     pub(in crate::live) fn lag(&mut self) {
         self.fan_outs.clear();
         for (number, feed) in self.feeds.iter_mut().filter(|(_, feed)| !feed.lags) {
@@ -31,9 +31,9 @@ impl Audiences {
         !self.lagging.is_empty()
     }
 
-    /// Brings level the feeds that lag, up to `feeds_max` of them: fewer if they have many authors,
-    /// but one at least. `now` gives a position, and the authors of a feed there or later.
-    pub(in crate::live) fn bring_level(
+    /// Resyncs at most `feeds_max` lagging feeds: fewer if they have many authors, but at least
+    /// one. `now` returns the applied revision, and then the authors of a feed.
+    pub(in crate::live) fn resync(
         &mut self,
         feeds_max: usize,
         mut now: impl FnMut(&(UserId, FeedKind)) -> (Revision, Vec<UserId>),
@@ -45,16 +45,16 @@ impl Audiences {
             let Some(feed) = self.feeds.get(number).filter(|feed| feed.lags) else { continue };
             let (applied, authors) = now(&feed.user);
             budget.feeds -= 1;
-            budget.looks = budget.looks.saturating_sub(authors.len() / AUTHORS_PER_LOOK);
+            budget.checks = budget.checks.saturating_sub(authors.len() / AUTHORS_PER_CHECK);
             self.join_only(number, &authors);
             let feed = &mut self.feeds[number];
             (feed.sent_until, feed.lags) = (applied, false);
-            // Nobody receives it if the last stream is just leaving.
-            let _ = feed.sender.send(Arc::clone(&self.nothing));
+            // Fails only without receivers, while the last stream is leaving.
+            let _ = feed.sender.send(Arc::clone(&self.empty_batch));
         }
     }
 
-    /// Puts a feed into the audiences of `authors`, and takes it out of all others.
+    /// Joins the audiences of `authors`, and leaves all others.
     fn join_only(&mut self, number: usize, authors: &[UserId]) {
         let mut before = std::mem::take(&mut self.feeds[number].audiences);
         before.sort_unstable();

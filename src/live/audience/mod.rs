@@ -1,24 +1,24 @@
-//! Who is watching on one shard: a channel for every watched feed, and for every author the feeds that
-//! their posts go to.
+//! The audiences of one shard: a channel for each watched feed, and for each author the feeds that
+//! receive their posts.
 //!
 //! ```text
 //!   author ──▶ audience ──▶ feed, feed, feed …      each once, in rising order
 //!                             └──▶ broadcast channel ──▶ streams of one user
 //! ```
 //!
-//! A feed's audiences are those of the state when its first stream joins, and follow the changes that
-//! are delivered from then on. A change that was applied by then and is delivered later is skipped: the
-//! state had it. A feed knows the audiences that it is in, so it leaves all of them. A user's
-//! notifications have a channel of their own, which is in no audience.
+//! When the first stream of a feed joins, the feed's audiences come from the state; later
+//! deliveries change them. A delivery of a change that the state had then is skipped. A feed has a
+//! list of its audiences, to leave all of them. A user's notifications have a channel of their own,
+//! which is in no audience.
 //!
-//! A post on its way is a [`FanOut`]: it is sent to a bounded number of feeds at a time. Posts to few
-//! feeds go first, and overtake those to many; but whatever is sent to a feed brings along the older
-//! posts that are on their way there, so every channel has its events in the order of the log. Newer
-//! ones come along too: the readers of a busy author are woken once for an [`EventBatch`].
+//! A delivery to audiences becomes a [`FanOut`], which is sent to a limited number of feeds in each
+//! step. Fan-outs to few feeds go first. But each send to a feed includes the older fan-outs to
+//! that feed, so every channel has its events in the order of the log. It includes newer ones, too:
+//! the streams of a busy author are woken once for an [`EventBatch`].
 //!
-//! Where something was lost that would have been sent to feeds, all of them **lag**: see [`lagging`].
+//! If the shard loses a batch, all feeds **lag**: see [`lagging`].
 //!
-//! Nothing here waits, or knows of locks.
+//! Nothing here waits or locks.
 
 mod lagging;
 
@@ -32,9 +32,9 @@ use super::delivery::{AudienceChange, Delivery, FeedKind};
 use super::{EventBatch, FeedEvent};
 use crate::model::{Revision, UserId};
 
-/// Feeds looked at in a step for each to which something may be sent: most have been sent it, by a
-/// fan-out that went along, and to find that out takes a tenth of sending it.
-const LOOKS_PER_FEED: usize = 8;
+/// Feeds that a step may check for each feed that it may send to. Most checked feeds have received
+/// the event with an earlier send, and a check takes a tenth of the time of a send.
+const CHECKS_PER_FEED: usize = 8;
 
 /// All watched feeds of a shard.
 #[derive(Debug)]
@@ -43,14 +43,14 @@ pub(super) struct Audiences {
     by_user: HashMap<(UserId, FeedKind), usize>,
     audiences: Slab<Audience>,
     by_author: HashMap<UserId, usize>,
-    /// Events on their way, oldest first.
+    /// Oldest first.
     fan_outs: VecDeque<FanOut>,
-    /// Feeds that lag, in the order in which they began to; and some that have left since.
+    /// Lagging feeds, in the order in which they started to lag; and some that have left since.
     lagging: VecDeque<usize>,
-    /// The batch sent last: the next feed is mostly due the same.
-    batch: Arc<EventBatch>,
-    /// An empty batch, which sends a stream back to the log.
-    nothing: Arc<EventBatch>,
+    /// The batch that was sent last: the next feed often receives the same events.
+    last_batch: Arc<EventBatch>,
+    /// An empty batch, after which a stream reads from the log.
+    empty_batch: Arc<EventBatch>,
     channel_batches: usize,
 }
 
@@ -60,29 +60,29 @@ struct WatchedFeed {
     user: (UserId, FeedKind),
     sender: Sender<Arc<EventBatch>>,
     streams: usize,
-    /// The audiences that it is in.
+    /// The audiences that the feed has joined.
     audiences: Vec<u32>,
-    /// The newest revision that was sent, or that was applied before anybody listened. Nothing is
-    /// newer for a feed that lags.
+    /// The newest revision that was sent, or that the state had when the first stream joined. The
+    /// maximum while the feed lags, so that no event is newer.
     sent_until: Revision,
     lags: bool,
 }
 
-/// The feeds that an author's posts go to.
+/// The feeds that receive an author's posts.
 #[derive(Debug)]
 struct Audience {
     author: UserId,
     feeds: BTreeSet<u32>,
 }
 
-/// An event that goes to one or several audiences, feed by feed.
+/// An event that is sent to one or several audiences, feed by feed.
 #[derive(Debug)]
 struct FanOut {
     event: Arc<FeedEvent>,
     target: FanOutTarget,
-    /// Whether it goes to few feeds.
+    /// Whether the target has few feeds.
     is_small: bool,
-    /// It was sent to the feeds before this number.
+    /// The event was sent to all target feeds with a lower number.
     next: u32,
 }
 
@@ -91,25 +91,25 @@ struct FanOut {
 enum FanOutTarget {
     /// The audience of an author.
     Audience(UserId),
-    /// These feeds, of several audiences as they were. A feed that has joined one of them since has
-    /// been sent newer events.
+    /// The feeds of several audiences, as these were when the fan-out started. A feed that joined
+    /// one of them later has received newer events.
     Feeds(Arc<BTreeSet<u32>>),
 }
 
-/// What may still be done in a step.
+/// The remaining sends and checks of a step.
 #[derive(Debug)]
 struct StepBudget {
     feeds: usize,
-    looks: usize,
+    checks: usize,
 }
 
 impl StepBudget {
     fn of(feeds: usize) -> Self {
-        Self { feeds, looks: feeds.saturating_mul(LOOKS_PER_FEED) }
+        Self { feeds, checks: feeds.saturating_mul(CHECKS_PER_FEED) }
     }
 
     fn is_spent(&self) -> bool {
-        self.feeds == 0 || self.looks == 0
+        self.feeds == 0 || self.checks == 0
     }
 }
 
@@ -122,15 +122,15 @@ impl Audiences {
             by_author: HashMap::new(),
             fan_outs: VecDeque::new(),
             lagging: VecDeque::new(),
-            batch: Arc::new(EventBatch::new(Vec::new())),
-            nothing: Arc::new(EventBatch::new(Vec::new())),
+            last_batch: Arc::new(EventBatch::new(Vec::new())),
+            empty_batch: Arc::new(EventBatch::new(Vec::new())),
             channel_batches,
         }
     }
 
-    /// Counts a stream of `user`'s in and subscribes it. Gives the number of the feed. If it is the
-    /// user's first of that kind, `authors` gives the authors of the feed at `applied` or later, the
-    /// user among them.
+    /// Subscribes a stream to a feed, and returns the number of the feed. For the first stream of
+    /// the feed, `authors` returns the authors of the feed at `applied` or later, the user
+    /// included.
     pub(super) fn join(
         &mut self,
         user: &(UserId, FeedKind),
@@ -159,7 +159,7 @@ impl Audiences {
         (number, receiver)
     }
 
-    /// Counts a stream of a feed out. With its last one the feed goes.
+    /// Removes a stream of a feed. With its last stream the feed is removed.
     pub(super) fn leave(&mut self, number: usize) {
         let feed = &mut self.feeds[number];
         feed.streams -= 1;
@@ -173,10 +173,10 @@ impl Audiences {
         }
     }
 
-    /// Takes in `delivery` after all that was taken in before. What goes to audiences becomes a fan-out,
-    /// if it concerns any feed, and a small one if it goes to `small_max` feeds at most; what goes to
-    /// one feed is sent at once.
-    pub(super) fn take(&mut self, delivery: &Delivery, small_max: usize) {
+    /// Adds the next `delivery` in the order of the log. A delivery to audiences becomes a fan-out,
+    /// if they have any feed, and a small one if they have at most `small_max`. A delivery to one
+    /// feed is sent at once.
+    pub(super) fn push(&mut self, delivery: &Delivery, small_max: usize) {
         match delivery {
             Delivery::ToFollowers { authors, event } => {
                 if let Some((target, count)) = self.target_of(authors) {
@@ -185,8 +185,8 @@ impl Audiences {
                 }
             }
             Delivery::ToUser { user, feed, event, then } => {
-                if let Some(number) = self.feed_before(user, *feed, event.revision) {
-                    // Sent first: a fan-out of an author whose audience it joins now is older.
+                if let Some(number) = self.feed_due(user, *feed, event.revision) {
+                    // Sent before it joins: a fan-out to that audience is older than this event.
                     self.send(number, Some(event));
                     match then {
                         AudienceChange::Join(author) => self.join_audience(number, author),
@@ -198,7 +198,7 @@ impl Audiences {
         }
     }
 
-    /// The feeds in the audiences of `authors`, and how many those are.
+    /// The feeds in the audiences of `authors`, and their number; `None` if there are none.
     fn target_of(&self, authors: &[UserId]) -> Option<(FanOutTarget, usize)> {
         let watched = authors.iter().filter_map(|author| {
             let &audience = self.by_author.get(author)?;
@@ -215,7 +215,7 @@ impl Audiences {
         Some((FanOutTarget::Feeds(Arc::new(feeds)), count))
     }
 
-    /// Goes on with the small fan-outs, until something was sent to `feeds_max` feeds.
+    /// Advances the small fan-outs, and sends to at most `feeds_max` feeds.
     pub(super) fn advance_small(&mut self, feeds_max: usize) {
         let mut budget = StepBudget::of(feeds_max);
         let mut at = 0;
@@ -230,7 +230,7 @@ impl Audiences {
         }
     }
 
-    /// Goes on with all fan-outs, oldest first, until something was sent to `feeds_max` feeds.
+    /// Advances all fan-outs, oldest first, and sends to at most `feeds_max` feeds.
     pub(super) fn advance_oldest(&mut self, feeds_max: usize) {
         let mut budget = StepBudget::of(feeds_max);
         while !budget.is_spent() && !self.fan_outs.is_empty() {
@@ -240,24 +240,25 @@ impl Audiences {
         }
     }
 
-    /// How many events are on their way.
+    /// The number of unfinished fan-outs.
     pub(super) fn fan_outs(&self) -> usize {
         self.fan_outs.len()
     }
 
-    /// The oldest event on its way.
+    /// The revision of the oldest unfinished fan-out.
     pub(super) fn oldest_fan_out(&self) -> Option<Revision> {
         self.fan_outs.front().map(|fan_out| fan_out.event.revision)
     }
 
-    /// The feed of `user` if `revision` is newer than what was sent to it. What was applied before
-    /// anybody listened is in its audiences already, and what undid that then may never come here.
-    fn feed_before(&self, user: &UserId, feed: FeedKind, revision: Revision) -> Option<usize> {
+    /// The feed of `user`, if an event at `revision` is newer than all that was sent to it. The
+    /// feed's audiences have all changes that the state had when its first stream joined. An older
+    /// event must not change them: the event that reverses it may never be delivered here.
+    fn feed_due(&self, user: &UserId, feed: FeedKind, revision: Revision) -> Option<usize> {
         let &number = self.by_user.get(&(user.clone(), feed))?;
         (self.feeds[number].sent_until < revision).then_some(number)
     }
 
-    /// Takes a fan-out on as far as the budget goes. Whether it is at its end.
+    /// Advances a fan-out within the budget. Returns whether it is finished.
     fn advance(&mut self, at: usize, budget: &mut StepBudget) -> bool {
         let FanOut { target, next, .. } = &self.fan_outs[at];
         let (target, first) = (target.clone(), *next);
@@ -274,12 +275,13 @@ impl Audiences {
             if budget.is_spent() {
                 break false;
             }
-            budget.looks -= 1;
+            budget.checks -= 1;
             budget.feeds -= usize::from(self.send(number as usize, None));
             next = number + 1;
         };
         match &target {
-            // Those of the same author that went along do not come again.
+            // Sends of this fan-out include other ones to the same audience, which then skip those
+            // feeds.
             FanOutTarget::Audience(author) => {
                 for fan_out in &mut self.fan_outs {
                     if matches!(&fan_out.target, FanOutTarget::Audience(it) if it == author)
@@ -294,11 +296,11 @@ impl Audiences {
         ended
     }
 
-    /// Sends to a feed what is on its way there: what is older than `event` and then that, or all
-    /// there is. Whether that was anything.
+    /// Sends the events of all fan-outs to a feed that it has not received; with `event` only older
+    /// ones, and then `event`. Returns whether there were any.
     fn send(&mut self, number: usize, event: Option<&Arc<FeedEvent>>) -> bool {
         let Self { feeds, audiences, by_author, fan_outs, .. } = &*self;
-        // Of the feeds of a fan-out, some may have left.
+        // A feed of a fan-out may have left since.
         let Some(feed) = feeds.get(number) else { return false };
         let (sent_until, small_number) = (feed.sent_until, as_u32(number));
         let mut author = None;
@@ -307,9 +309,9 @@ impl Audiences {
             .iter()
             .take_while(|it| event.is_none_or(|event| it.event.revision < event.revision))
             .filter(|fan_out| {
-                let goes_there = match &fan_out.target {
+                let is_target = match &fan_out.target {
                     FanOutTarget::Audience(of) => {
-                        // In a row of one author's, the first decides for all.
+                        // Consecutive fan-outs to the same audience share one lookup.
                         if author != Some(of) {
                             author = Some(of);
                             is_in_audience = by_author.get(of).is_some_and(|&audience| {
@@ -320,20 +322,20 @@ impl Audiences {
                     }
                     FanOutTarget::Feeds(feeds) => feeds.contains(&small_number),
                 };
-                goes_there && fan_out.next <= small_number && fan_out.event.revision > sent_until
+                is_target && fan_out.next <= small_number && fan_out.event.revision > sent_until
             })
             .map(|fan_out| &fan_out.event)
             .chain(event)
             .collect();
         let Some(newest) = due.last().map(|event| event.revision) else { return false };
         debug_assert!(due.is_sorted_by_key(|event| event.revision), "not in the log's order");
-        if !self.batch.is_of(&due) {
-            self.batch = Arc::new(EventBatch::new(due.into_iter().cloned().collect()));
+        if !self.last_batch.has_exactly(&due) {
+            self.last_batch = Arc::new(EventBatch::new(due.into_iter().cloned().collect()));
         }
         let feed = &mut self.feeds[number];
         feed.sent_until = newest;
-        // Nobody receives it if the last stream is just leaving.
-        let _ = feed.sender.send(Arc::clone(&self.batch));
+        // Fails only without receivers, while the last stream is leaving.
+        let _ = feed.sender.send(Arc::clone(&self.last_batch));
         true
     }
 
@@ -371,13 +373,14 @@ impl Audiences {
     }
 }
 
-/// A number of a feed or an audience, in the form in which many are kept.
+/// The number of a feed or an audience in 32 bits, as lists store it.
 ///
 /// # Panics
-/// It is 2^32 or more: each costs an open stream, or a followee of one, and both have far lower limits.
+/// The number has more than 32 bits. It never has: each feed needs an open stream, and each
+/// audience a followee of one, and both have far lower limits.
 fn as_u32(number: usize) -> u32 {
     match u32::try_from(number) {
         Ok(number) => number,
-        Err(_) => panic!("there is no number {number} among the watched feeds"),
+        Err(_) => panic!("{number} is not the number of a feed or an audience"),
     }
 }

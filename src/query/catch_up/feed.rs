@@ -1,7 +1,7 @@
-//! The events that a stream of a home feed missed, or the entries that it begins with; and which of
-//! the events that are delivered to it concern its feed.
+//! The events that a stream of a home feed missed, or the entries of a snapshot; and whether
+//! delivered events belong to the feed.
 //!
-//! All go by the same [rules](crate::query::feed::rules) as pages.
+//! All follow the same [rules](crate::query::feed::rules) as pages, and never other ones.
 
 use crate::model::{Mark, MarkKind, Revision, UserId};
 use crate::query::feed::merge;
@@ -12,62 +12,63 @@ use crate::state::TimelineEvent;
 use crate::state::users::UserIx;
 use crate::storage::TimelineKind;
 
-/// Marks gone through by one query: others wait for their turn to read as long as it takes.
+/// The maximum number of marks that one query scans: other queries wait for their turn meanwhile.
 const MARKS_MAX: usize = 10_000;
-/// The cost of looking for reposts near one, in marks gone through in vain.
+/// The cost of a search for near reposts, in skipped marks.
 const NEAR_COST: usize = 16;
 
-/// A part of what happened to a feed, oldest first.
+/// The events of a feed in a range of revisions, oldest first.
 #[derive(Clone, Debug)]
 pub struct FeedBacklog {
-    /// Whose feed.
+    /// The feed's user.
     pub user: UserId,
     /// As in [`HomeFeed`](crate::query::HomeFeed).
     pub all_replies: bool,
-    /// It begins after this.
+    /// The range starts after this revision.
     pub after: Revision,
-    /// It ends with this, which must be applied.
+    /// The range ends with this revision, which must be applied.
     pub until: Revision,
-    /// What is in it.
+    /// The content of the backlog.
     pub kind: BacklogKind,
-    /// How many entries at most.
+    /// The maximum number of events.
     pub events_max: usize,
 }
 
-/// What can be in a backlog.
+/// The content of a backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BacklogKind {
-    /// What happened, as a stream without a break would have delivered it.
+    /// All events that an uninterrupted stream would have delivered.
     Events,
-    /// The entries that a page has, whenever their authors were followed.
+    /// The entries that a page has now, also those from before their authors were followed.
     Items,
 }
 
-/// A part of a backlog.
+/// The result of a backlog query.
 #[derive(Debug)]
 pub struct Backlog<T> {
-    /// Its events, oldest first.
+    /// The events, oldest first.
     pub events: Vec<T>,
-    /// Up to here there is nothing else. Before the end of the query if there may be more.
+    /// `events` has all events up to here. Before the end of the range if it may have more.
     pub reached: Revision,
 }
 
 /// An event of a feed's backlog.
 #[derive(Clone, Debug)]
 pub struct BacklogEntry {
-    /// Where it is in the log.
+    /// The position in the log.
     pub revision: Revision,
-    /// Whether it comes from somebody whose posts are in the feed; else it is a change of the feed's
-    /// user, or one between them and somebody else.
+    /// Whether the event is in the timeline of an author of the feed; otherwise it is a change of
+    /// the feed's user, or one between them and another user.
     pub is_from_author: bool,
     /// The event, if the rules needed it.
     pub event: Option<TimelineEvent>,
 }
 
-/// A post or repost that concerns a feed or not by what else the feed's user follows or hides.
+/// A post or repost for which other follows, blocks and mutes of the feed's user decide whether it
+/// belongs to the feed.
 #[derive(Clone, Debug)]
 pub(crate) struct ConditionalEvent {
-    /// Where it is in the log.
+    /// The position in the log.
     pub revision: Revision,
     /// A post or a repost.
     pub event: TimelineEvent,
@@ -99,13 +100,13 @@ impl Query for FeedBacklog {
             Some(oldest.map(|mark| (mark, timeline)))
         });
         let marks = MarkLoader::new(merge::oldest_first(oldest, newer)?, source);
-        self.take(source, &rules, marks)
+        self.collect(source, &rules, marks)
     }
 }
 
 impl FeedBacklog {
-    /// The entries that `marks`, oldest first, make.
-    fn take<M: Marks<(TimelineKind, UserIx)>>(
+    /// The events of `marks`, which are oldest first.
+    fn collect<M: Marks<(TimelineKind, UserIx)>>(
         &self,
         source: &Source<'_>,
         rules: &FeedRules<'_>,
@@ -118,14 +119,14 @@ impl FeedBacklog {
         let needs_event =
             |mark, (kind, user)| kind == TimelineKind::Posts && rules.needs_event(mark, user);
         let mut events: Vec<BacklogEntry> = Vec::new();
-        let (mut looked_at, mut reached) = (0, self.after);
+        let (mut scanned, mut reached) = (0, self.after);
         while let Some(LoadedMark { mark, list: (kind, user), event }) = marks.next(needs_event)? {
             let revision = mark.revision();
-            let is_full = events.len() == self.events_max || looked_at == MARKS_MAX;
+            let is_full = events.len() == self.events_max || scanned == MARKS_MAX;
             if is_full && revision > reached {
                 return Ok(Backlog { events, reached });
             }
-            (reached, looked_at) = (revision, looked_at + 1);
+            (reached, scanned) = (revision, scanned + 1);
             let is_from_author = kind == TimelineKind::Posts;
             let is_delivered = match kind {
                 TimelineKind::Changes => true,
@@ -138,7 +139,7 @@ impl FeedBacklog {
             };
             match events.last_mut() {
                 _ if !is_delivered => source.skip(1)?,
-                // A deletion concerns the followers of several, and may be the user's own.
+                // A deletion is in the timelines of the author and of all reposters.
                 Some(last) if last.revision == revision => last.is_from_author |= is_from_author,
                 _ => events.push(BacklogEntry { revision, is_from_author, event }),
             }
@@ -147,11 +148,12 @@ impl FeedBacklog {
     }
 }
 
-/// Which of `events`, delivered to the followers of their authors, concern the feed of `user`.
+/// For each of `events`, which are delivered to the followers of their authors, whether it belongs
+/// to the feed of `user`.
 ///
 /// # Errors
-/// A part is not in memory; or the index or the log cannot be read.
-pub(crate) fn concern(
+/// A mark or an event is not in memory; or the index or the log cannot be read.
+pub(crate) fn belong_to_feed(
     source: &Source<'_>,
     user: &UserId,
     all_replies: bool,
@@ -160,24 +162,24 @@ pub(crate) fn concern(
     let Some(rules) = FeedRules::new(source.state, user, true, all_replies) else {
         return Ok(vec![false; events.len()]);
     };
-    let concerns = |ConditionalEvent { revision, event }: &ConditionalEvent| {
+    let belongs = |ConditionalEvent { revision, event }: &ConditionalEvent| {
         let (author, kind) = match event {
             TimelineEvent::Post(post) => (&post.author, MarkKind::Conditional),
             TimelineEvent::Repost(repost) => (&repost.by, MarkKind::Repost),
             TimelineEvent::Other(_) => return Ok(false),
         };
-        // An author whom the viewer has unfollowed since delivers nothing more.
+        // After an unfollow, earlier events of that author are not delivered either.
         let author = source.state.users.get(author);
         let author = author.filter(|&author| rules.has(author, *revision));
         let Some(author) = author else { return Ok(false) };
         let mark = Mark::new(*revision, kind);
         delivers(source, &rules, (mark, author), Some(event), Moment::at(*revision))
     };
-    events.iter().map(concerns).collect()
+    events.iter().map(belongs).collect()
 }
 
-/// Whether a stream of the feed is sent a mark of its author's: it is shown, was not retracted to this
-/// day, and is not suppressed by what the feed had before it at `moment`.
+/// Whether the event of a mark of `author` is sent to a stream of the feed: it is shown, is not
+/// retracted until now, and is not suppressed by older entries as the feed was at `moment`.
 fn delivers(
     source: &Source<'_>,
     rules: &FeedRules<'_>,
@@ -185,8 +187,8 @@ fn delivers(
     event: Option<&TimelineEvent>,
     moment: Moment,
 ) -> Result<bool, Unanswered> {
-    let to_this_day = Moment { gone_by: Revision::MAX, ..moment };
-    match rules.entry(mark, author, event, to_this_day).filter(|entry| !entry.is_gone) {
+    let until_now = Moment { retracted_before: Revision::MAX, ..moment };
+    match rules.entry(mark, author, event, until_now).filter(|entry| !entry.is_retracted) {
         None => Ok(false),
         Some(entry) if entry.reposted_by.is_none() => Ok(true),
         Some(entry) => {

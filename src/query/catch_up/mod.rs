@@ -1,7 +1,5 @@
-//! What a live stream missed, or begins with, and what events do to one feed: everything that a
-//! stream reads of the state.
-//!
-//! Nothing here knows of channels or messages.
+//! Queries of live streams: the events that a stream missed, the first entries of a snapshot, and
+//! the effects of an event on one feed. Never sends anything.
 
 pub(super) mod feed;
 pub(super) mod notifications;

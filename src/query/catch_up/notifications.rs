@@ -1,5 +1,5 @@
-//! The notification events that a stream missed, or the notifications that it begins with; and
-//! whether one that is delivered to it is still to be shown.
+//! The notification events that a stream missed, or the notifications of a snapshot; and whether a
+//! delivered notification is still shown. Never changes the position that the user has seen.
 
 use std::sync::Arc;
 
@@ -14,31 +14,31 @@ use crate::state::records::record::{NotificationKind, NotificationRecord, Table}
 use crate::state::users::UserIx;
 use crate::storage::TimelineKind;
 
-/// A part of what happened to the notifications of a user, oldest first.
+/// The notification events of a user in a range of revisions, oldest first.
 #[derive(Clone, Debug)]
 pub struct NotificationBacklog {
-    /// Whose notifications.
+    /// The user who is notified.
     pub user: UserId,
-    /// It begins after this.
+    /// The range starts after this revision.
     pub after: Revision,
-    /// It ends with this, which must be applied.
+    /// The range ends with this revision, which must be applied.
     pub until: Revision,
-    /// All that happened, or only the notifications that a page has.
+    /// All events, or only the notifications that a page has.
     pub kind: BacklogKind,
-    /// How many events are looked at, at most.
+    /// The maximum number of events that are read.
     pub events_max: usize,
 }
 
 /// An event of a user's notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotificationEvent {
-    /// The user is notified.
+    /// A new notification.
     New(Arc<Notification>),
-    /// A change of what is shown to them, or of what they have seen.
+    /// A change that hides or shows notifications, or moves the seen position.
     Change(Revision, Change),
 }
 
-/// Why a position may have an event.
+/// A possible event of the backlog.
 #[derive(Clone, Copy, Debug)]
 enum Candidate {
     Notification(NotificationRecord),
@@ -60,7 +60,7 @@ impl Query for NotificationBacklog {
         }
         candidates.sort_unstable_by_key(|&(revision, _)| revision);
         candidates.retain(|&(revision, _)| revision <= until);
-        // Each of the lists goes so far at least.
+        // Each of the lists has all candidates up to here.
         let is_all = candidates.len() < events_max;
         candidates.truncate(events_max);
         let last = candidates.last().filter(|_| !is_all);
@@ -79,7 +79,7 @@ impl Query for NotificationBacklog {
         for ((revision, candidate), event) in candidates.into_iter().zip(read) {
             events.extend(match candidate {
                 Candidate::Change => Some(NotificationEvent::Change(revision, event.change)),
-                // `None` for a post that was deleted and erased in this moment.
+                // `None` for a post that was deleted and erased meanwhile.
                 Candidate::Notification(record) => {
                     let notification = notification(source.state, revision, &event, record)?;
                     notification.map(|it| NotificationEvent::New(Arc::new(it)))
@@ -90,7 +90,7 @@ impl Query for NotificationBacklog {
     }
 }
 
-/// Whether `user` is still to be shown `notification`.
+/// Whether a delivered `notification` is still shown to `user`.
 pub(crate) fn is_still_shown(state: &State, user: &UserId, notification: &Notification) -> bool {
     let Some((user, actor)) = state.users.get(user).zip(state.users.get(&notification.actor))
     else {
@@ -102,7 +102,8 @@ pub(crate) fn is_still_shown(state: &State, user: &UserId, notification: &Notifi
     was_shown(state, user, revision, record, revision)
 }
 
-/// Whether `user` is shown a notification of the event at `revision`, and saw its actor at `as_of`.
+/// Whether a notification of the event at `revision` is shown to `user`, and its actor was not
+/// hidden at `as_of`.
 fn was_shown(
     state: &State,
     user: UserIx,
@@ -114,8 +115,8 @@ fn was_shown(
         && state.visibility.shown_since(user, record.actor) < as_of
 }
 
-/// Records about `user` after `after`, in no particular order: at least the oldest `max` of them, if
-/// there are so many.
+/// Notification records of `user` after `after`: at least the oldest `max`, if there are so many.
+/// The order is not defined.
 fn records_after(
     source: &Source<'_>,
     user: UserIx,
@@ -123,7 +124,7 @@ fn records_after(
     max: usize,
 ) -> Result<Vec<(Revision, Candidate)>, Unanswered> {
     let mut candidates = Vec::new();
-    for table in [Table::Notices, Table::Followers] {
+    for table in [Table::Notifications, Table::Followers] {
         let about = (table, user.into());
         for (position, value) in source.list(about, after.into(), ListOrder::OldestFirst, max)? {
             let record = NotificationRecord::from_row(table, value);
@@ -133,7 +134,7 @@ fn records_after(
     Ok(candidates)
 }
 
-/// The revisions after `after` at which `user`'s changes are: at most `max`.
+/// The revisions of `user`'s changes after `after`, oldest first, at most `max`.
 fn changes_after(
     source: &Source<'_>,
     user: UserIx,

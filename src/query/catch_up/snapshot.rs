@@ -1,34 +1,35 @@
-//! Where a stream starts that begins with the newest entries.
+//! The bounds of a snapshot: the newest entries, which a new stream is sent first. Never reads the
+//! entries themselves: a backlog does.
 
 use crate::model::{Revision, UserId};
 use crate::query::{HomeFeed, Query, Source, Unanswered, notifications};
 
-/// The oldest of the newest entries of a home feed.
+/// The bounds of the newest entries of a home feed.
 #[derive(Clone, Debug)]
 pub struct FeedSnapshot {
-    /// Whose feed.
+    /// The feed's user.
     pub user: UserId,
     /// As in [`HomeFeed`].
     pub all_replies: bool,
-    /// How many entries at most.
+    /// The maximum number of entries.
     pub items_max: usize,
 }
 
-/// The oldest of the newest notifications of a user.
+/// The bounds of the newest notifications of a user.
 #[derive(Clone, Debug)]
 pub struct NotificationSnapshot {
-    /// Whose notifications.
+    /// The user who is notified.
     pub user: UserId,
-    /// How many at most.
+    /// The maximum number of notifications.
     pub items_max: usize,
 }
 
-/// Where a snapshot begins and ends.
+/// The bounds of a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotBounds {
-    /// Where its oldest entry is; `None` if there is none.
+    /// The position of the oldest entry; `None` if the snapshot is empty.
     pub oldest: Option<Revision>,
-    /// The position that it shows.
+    /// The revision of the state that the snapshot shows.
     pub at: Revision,
 }
 
@@ -47,7 +48,7 @@ impl Query for NotificationSnapshot {
     type Answer = SnapshotBounds;
 
     fn answer(&self, source: &Source<'_>) -> Result<SnapshotBounds, Unanswered> {
-        // A later notification is sent as it happens.
+        // The stream delivers later notifications live.
         let at = source.state.applied();
         let mut oldest = None;
         if let Some(user) = source.state.users.get(&self.user) {

@@ -1,4 +1,4 @@
-//! Pages of the posts of one author.
+//! Pages of the posts and reposts of one author. Never hides a post because of a mute.
 
 use super::rules::FeedEntry;
 use super::walk::{LoadedMark, MarkLoader, WalkStep, newest_first};
@@ -9,23 +9,23 @@ use crate::query::{Error, Query, Source, Unanswered, hydrate};
 use crate::state::TimelineEvent;
 use crate::state::users::UserIx;
 
-/// A page of the posts of one author, newest first. Mutes hide nothing of it.
+/// A page of the posts and reposts of one author, newest first.
 ///
 /// Fails with [`Error::Blocked`] if viewer and author do not see each other, and if the position is
 /// not of this log.
 #[derive(Clone, Debug)]
 pub struct AuthorFeed {
-    /// Who reads.
+    /// The user who reads.
     pub viewer: UserId,
-    /// Whose posts.
+    /// The author whose posts are read.
     pub author: UserId,
-    /// How many items at most.
+    /// The maximum number of items.
     pub items_max: usize,
-    /// Where the page begins; `None` for the newest items.
+    /// The start of the page; `None` for the newest items.
     pub position: Option<PagePosition>,
-    /// Whether replies are in it, those in threads of the author's own among them.
+    /// Whether the page has replies. All replies count, also those in the author's own threads.
     pub with_replies: bool,
-    /// Whether reposts are in it.
+    /// Whether the page has reposts.
     pub with_reposts: bool,
 }
 
@@ -54,11 +54,11 @@ impl AuthorFeed {
         let mut marks =
             MarkLoader::new(newest_first(source, std::iter::once(author), before)?, source);
         let needs_event = |mark, _| self.needs_event(source, mark);
-        let (mut looked, mut reached) = (0, before.revision());
+        let (mut scanned, mut reached) = (0, before.revision());
         fill(source, self.items_max, at, || {
-            while looked < source.looks_max() {
+            while scanned < source.scan_max() {
                 let Some(loaded) = marks.next(needs_event)? else { return Ok(WalkStep::End) };
-                (looked, reached) = (looked + 1, loaded.mark.revision());
+                (scanned, reached) = (scanned + 1, loaded.mark.revision());
                 if let Some(entry) = self.entry(source, author, loaded) {
                     return Ok(WalkStep::Entry(entry));
                 }
@@ -68,7 +68,7 @@ impl AuthorFeed {
         })
     }
 
-    /// Whether a mark of the author's may be in the page.
+    /// Whether an entry for `mark` may be in the page.
     fn may_show(&self, source: &Source<'_>, mark: Mark) -> bool {
         let is_there = !source.state.is_retracted(mark.revision());
         match mark.kind() {
@@ -78,8 +78,8 @@ impl AuthorFeed {
         }
     }
 
-    /// Whether it takes the event to say if a mark is shown: the mark of a post does not say whether
-    /// it is a reply.
+    /// Whether the event is needed to decide if a mark is shown: the mark of a post does not
+    /// contain whether it is a reply.
     fn needs_event(&self, source: &Source<'_>, mark: Mark) -> bool {
         match mark.kind() {
             MarkKind::Post | MarkKind::Conditional => {
@@ -100,7 +100,7 @@ impl AuthorFeed {
             return None;
         }
         let revision = mark.revision();
-        let entry = FeedEntry { revision, post: revision, reposted_by: None, is_gone: false };
+        let entry = FeedEntry { revision, post: revision, reposted_by: None, is_retracted: false };
         match event {
             Some(TimelineEvent::Post(post)) if post.content.reply_to.is_some() => None,
             None | Some(TimelineEvent::Post(_)) => Some(entry),

@@ -1,8 +1,8 @@
-//! What a change does to a feed apart from the entry that it names: which repost replaces one that was
-//! taken back, and from which position on a feed may differ after somebody left it or is shown again.
+//! The indirect effects of a change on a feed: the repost that replaces a removed one, and the
+//! newest position at which a feed may differ after an author left it or is shown again.
 //!
-//! Gives the present state, never the one at the time of the change: a stream that reads of a change
-//! later gets what is right then, and every later change as well.
+//! The result is for the current state, never for the state at the change: a stream that catches up
+//! needs what is right now, and is sent every later change, too.
 
 use std::sync::Arc;
 
@@ -13,34 +13,35 @@ use crate::query::{Source, Unanswered};
 use crate::state::records::ListOrder;
 use crate::state::records::record::{Position, Table};
 
-/// Reposts of a post that are gone through for one that replaces another. Few posts have as many in
-/// the time in which a repost is taken back.
+/// The maximum number of reposts that are searched for a replacement. Few posts have as many
+/// between a repost and its removal.
 const LATER_REPOSTS_MAX: usize = 512;
-/// Marks that are gone through for the newest entry that may differ: some pages of a feed.
+/// The maximum number of marks that are searched for an entry that may differ: some pages of a
+/// feed.
 const MARKS_MAX: usize = 256;
 
-/// The reposts of a post between one that was taken back and the moment at which it was, oldest
-/// first; `None` if they are too many to go through.
+/// The reposts of a post between a removed repost and its removal, oldest first; `None` if there
+/// are too many to search.
 #[derive(Clone, Debug)]
 pub struct LaterReposts(Option<Arc<[(Revision, UserId)]>>);
 
-/// What a repost that was taken back does to a feed.
+/// The entry of a feed that replaces the entry of a removed repost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Replacement {
-    /// No other entry appears.
+    /// There is none.
     Nothing,
-    /// The repost at this position, by this user, is in the feed now.
+    /// Another repost of the post, which is in the feed now.
     Repost {
-        /// Its position.
+        /// The position of the repost.
         revision: Revision,
-        /// Whose it is.
+        /// The user who reposted.
         by: UserId,
     },
-    /// There are too many candidates: the feed has to be paged again.
+    /// There are too many candidates: the client has to page the feed again.
     Unknown,
 }
 
-/// The reposts of `post` after the one at `repost` and before `until` that were not taken back.
+/// The reposts of `post` after the one at `repost` and before `until` that were not removed.
 ///
 /// # Errors
 /// Memory does not have all of them; or the index cannot be read.
@@ -62,12 +63,12 @@ pub(crate) fn later_reposts(
     Ok(LaterReposts(Some(named.collect())))
 }
 
-/// What it does to the feed of `user` that a repost of `post` was taken back, which has these `later`
-/// reposts. Only the next of them can replace it: any after that is hidden by it, or as little hidden
-/// as before.
+/// The replacement of a removed repost of `post` in the feed of `user`; `later` has the later
+/// reposts of the post. Only the next of them can replace it: the next one hides each repost after
+/// it, or that was not hidden before either.
 ///
 /// # Errors
-/// A part is not in memory; or the index or the log cannot be read.
+/// A mark or an event is not in memory; or the index or the log cannot be read.
 pub(crate) fn replacement(
     source: &Source<'_>,
     user: &UserId,
@@ -79,11 +80,11 @@ pub(crate) fn replacement(
     let Some(rules) = FeedRules::new(source.state, user, true, all_replies) else {
         return Ok(Replacement::Nothing);
     };
-    let is_left = |&&(revision, ref by): &&(Revision, UserId)| {
+    let is_existing = |&&(revision, ref by): &&(Revision, UserId)| {
         let by = source.state.users.get(by);
         !source.state.is_retracted(revision) && by.is_some_and(|by| rules.has(by, Revision::MAX))
     };
-    let Some((revision, by)) = later.iter().find(is_left) else {
+    let Some((revision, by)) = later.iter().find(is_existing) else {
         return Ok(Replacement::Nothing);
     };
     let is_shown = match repost_entry(source, &rules, *revision, by)? {
@@ -101,7 +102,7 @@ pub(crate) fn replacement(
     })
 }
 
-/// The entry of the repost at `revision`, whether or not another entry suppresses it.
+/// The entry of the repost at `revision`, even if another entry suppresses it.
 fn repost_entry(
     source: &Source<'_>,
     rules: &FeedRules<'_>,
@@ -115,17 +116,18 @@ fn repost_entry(
     };
     let by = source.state.users.get(by);
     let entry = by.and_then(|by| rules.entry(mark, by, event.as_ref(), Moment::NOW));
-    Ok(entry.filter(|entry| !entry.is_gone))
+    Ok(entry.filter(|entry| !entry.is_retracted))
 }
 
-/// The newest position before `before` at which the feed of `user` may differ because somebody left
-/// it or is shown again, whose own entries do not count; [`Revision::ZERO`] if there is none.
+/// The newest *unsettled* position before `before`: the feed of `user` may differ there after an
+/// author left it or is shown again. The entries of that author do not count. [`Revision::ZERO`] if
+/// there is none.
 ///
-/// Reposts are hidden by what is near them, and posts that reply or quote by whom else the user
-/// follows and hides; no other entry depends on anybody but its author. Own posts always stay.
+/// Near entries decide about reposts, and other follows, blocks and mutes about posts that reply or
+/// quote; all other entries depend on their author only. Own posts always stay.
 ///
 /// # Errors
-/// A part is not in memory; or the index cannot be read.
+/// A mark is not in memory; or the index cannot be read.
 pub(crate) fn newest_unsettled(
     source: &Source<'_>,
     user: &UserId,
@@ -136,7 +138,7 @@ pub(crate) fn newest_unsettled(
     };
     let authors = rules.authors(Revision::MAX).map(|(author, _)| author);
     let mut marks = newest_first(source, authors, Mark::before(before))?;
-    let mut looked_at = before;
+    let mut reached = before;
     for _ in 0..MARKS_MAX {
         let Some((mark, author)) = marks.next().transpose()? else {
             return Ok(Revision::ZERO);
@@ -149,8 +151,8 @@ pub(crate) fn newest_unsettled(
         if is_unsettled {
             return Ok(mark.revision());
         }
-        looked_at = mark.revision();
+        reached = mark.revision();
         source.skip(1)?;
     }
-    Ok(looked_at.previous())
+    Ok(reached.previous())
 }

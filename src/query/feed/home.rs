@@ -1,4 +1,4 @@
-//! Pages of a home feed.
+//! Pages of a home feed. A page never mixes two states: it shows one revision.
 
 use super::rules::{FeedRules, Moment};
 use super::{FeedPage, fill};
@@ -6,26 +6,26 @@ use crate::model::{Mark, Revision, UserId};
 use crate::query::results::{FeedItem, Page, PagePosition};
 use crate::query::{Query, Source, Unanswered, hydrate};
 
-/// A page of a home feed, newest first. It shows one moment: no change is half in it. It is full
-/// unless the feed ends, apart from what is deleted while it is read, and where it has gone through
-/// [`page_scan_entries_max`](crate::config::Limits::page_scan_entries_max) positions.
+/// A page of a home feed, newest first. It is full unless the feed ends, a post is deleted during
+/// the read, or [`page_scan_entries_max`](crate::config::Limits::page_scan_entries_max) marks are
+/// scanned.
 ///
-/// A repost is left out if the post, or another repost of it, is among the 40 entries that are next
-/// older in the feed: all those that it would have if no repost were left out.
+/// A repost is left out if the post, or another repost of it, is among the 40 next older entries of
+/// the feed. These are counted before any repost is left out.
 ///
 /// Fails if the position is not of this log.
 #[derive(Clone, Debug)]
 pub struct HomeFeed {
-    /// Whose feed.
+    /// The feed's user.
     pub user: UserId,
-    /// How many items at most.
+    /// The maximum number of items.
     pub items_max: usize,
-    /// Where the page begins; `None` for the newest items.
+    /// The start of the page; `None` for the newest items.
     pub position: Option<PagePosition>,
-    /// Whether the user's own posts are in it.
+    /// Whether the feed has the user's own posts.
     pub with_own: bool,
-    /// Whether all replies of the followed users are in it, and not only those to the user and to
-    /// others who are followed.
+    /// Whether the feed has all replies of the followed users, and not only those to the user and
+    /// to other followed users.
     pub all_replies: bool,
 }
 
@@ -43,9 +43,9 @@ impl HomeFeed {
     /// The page without its posts.
     ///
     /// # Errors
-    /// A part is not in memory; or the log or the index cannot be read.
+    /// A mark or an event is not in memory; or the log or the index cannot be read.
     pub(crate) fn entries(&self, source: &Source<'_>) -> Result<FeedPage, Unanswered> {
-        // Read before the edges: what they show is then at least as new.
+        // Read before the edges, which are then at least as new.
         let applied = source.state.applied();
         let rules = FeedRules::new(source.state, &self.user, self.with_own, self.all_replies);
         let Some(rules) = rules else {

@@ -1,7 +1,7 @@
-//! Merging the lists of many authors into one, without looking at more of them than needed.
+//! A merge of many sorted lists into one. It never reads more of a list than its next mark.
 //!
-//! Pure: the caller gives the marks of each list, one at a time, as the merged marks are taken. If it
-//! fails to, its error comes out in their place.
+//! The merge reads nothing itself: the caller supplies each list's next mark while the merged marks
+//! are consumed. An error of the caller becomes an item of the merge.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,11 +14,11 @@ pub type MergedMark<L, E> = Result<(Mark, L), E>;
 
 /// The marks of all lists, newest first, each with its list.
 ///
-/// `heads` has the newest mark of each list that has one; `older(list, mark)` gives the
-/// newest of that list before `mark`.
+/// `heads` has the newest mark of each list; `older(list, mark)` returns the newest mark of that
+/// list before `mark`.
 ///
 /// # Errors
-/// The first of the caller's.
+/// The first error of `heads`.
 pub fn newest_first<L: Copy, E>(
     heads: impl Iterator<Item = MergedMark<L, E>>,
     older: impl FnMut(L, Mark) -> Result<Option<Mark>, E>,
@@ -28,11 +28,11 @@ pub fn newest_first<L: Copy, E>(
 
 /// The marks of all lists, oldest first, each with its list.
 ///
-/// `heads` has the oldest mark of each list that has one; `newer(list, mark)` gives the
-/// oldest of that list after `mark`.
+/// `heads` has the oldest mark of each list; `newer(list, mark)` returns the oldest mark of that
+/// list after `mark`.
 ///
 /// # Errors
-/// The first of the caller's.
+/// The first error of `heads`.
 pub fn oldest_first<L: Copy, E>(
     heads: impl Iterator<Item = MergedMark<L, E>>,
     mut newer: impl FnMut(L, Mark) -> Result<Option<Mark>, E>,
@@ -68,8 +68,11 @@ where
         let mut top = self.heap.peek_mut()?;
         let (key, list) = (top.key, top.list);
         match (self.next)(list, key) {
-            // The heap sorts the head anew when `top` goes.
-            Ok(Some(next)) => top.key = next,
+            // The heap moves the changed head when `top` is dropped.
+            Ok(Some(next)) => {
+                debug_assert!(next < key, "a list is not in order");
+                top.key = next;
+            }
             Ok(None) => drop(PeekMut::pop(top)),
             Err(error) => return Some(Err(error)),
         }
@@ -77,7 +80,7 @@ where
     }
 }
 
-/// The greatest key of a list that was not taken yet. Ordered by the key alone.
+/// The greatest key of a list that is not consumed yet. Ordered by the key alone.
 struct Head<K, L> {
     key: K,
     list: L,

@@ -27,29 +27,29 @@ use crate::state::{MissingEvent, TimelineEvent};
 /// A page of a feed, without its posts.
 #[derive(Debug)]
 pub(crate) struct FeedPage {
-    /// Its entries, newest first.
+    /// The entries, newest first.
     pub(super) items: Vec<PagedEntry>,
-    /// If older entries may follow: they come before this.
+    /// The older entries are before this; `None` if there are none.
     pub(super) next: Option<Revision>,
-    /// The position that the page shows: all up to it, and nothing after it.
+    /// The revision of the state that the page shows.
     pub(super) at: Revision,
 }
 
 /// An entry of a page.
 #[derive(Clone, Debug)]
 pub(crate) struct PagedEntry {
-    /// Its position in the feed.
+    /// The position in the feed.
     pub(super) revision: Revision,
-    /// Where its post is in the log: elsewhere if it was reposted.
+    /// The revision of the post, which differs from the position for a repost.
     pub(super) post: Revision,
-    /// Who reposted it, if that is why it is here.
+    /// The user who reposted; `None` if the entry is the post itself.
     pub(super) reposted_by: Option<UserId>,
 }
 
-/// A page of the entries that `next` gives.
+/// A page of the entries of `next`.
 ///
 /// # Errors
-/// The first of `next`'s.
+/// The first error of `next`.
 fn fill(
     source: &Source<'_>,
     items_max: usize,
@@ -59,7 +59,7 @@ fn fill(
     let mut items = Vec::new();
     let next = loop {
         match next()? {
-            // One more than the page holds tells whether there is another page.
+            // One entry more than the page holds shows that there is another page.
             WalkStep::Entry(entry) if items.len() == items_max => {
                 break Some(entry.revision.next());
             }
@@ -76,11 +76,11 @@ fn fill(
 }
 
 impl FeedPage {
-    /// The page with its posts and their counts, without those that were deleted meanwhile. A page of
-    /// a listing that began at `position` keeps that position.
+    /// Adds the posts and their counts, and drops entries whose post was deleted meanwhile. A later
+    /// page of a listing keeps the revision in `position`.
     ///
     /// # Errors
-    /// A part is not in memory; or the log or the index cannot be read.
+    /// A post or a count is not in memory; or the log or the index cannot be read.
     fn hydrate(
         self,
         source: &Source<'_>,
@@ -101,7 +101,7 @@ impl FeedPage {
     fn posts(&self, source: &Source<'_>) -> Result<Vec<Arc<Post>>, Unanswered> {
         let revisions: Vec<_> = self.items.iter().map(|item| item.post).collect();
         let mut posts = Vec::with_capacity(revisions.len());
-        for (event, revision) in source.events_left(&revisions)?.into_iter().zip(revisions) {
+        for (event, revision) in source.existing_events(&revisions)?.into_iter().zip(revisions) {
             match event {
                 Some(TimelineEvent::Post(post)) => posts.push(post),
                 None => {}

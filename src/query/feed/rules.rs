@@ -1,9 +1,9 @@
-//! Which marks a viewer's home feed shows: the rules, in one place for pages, live streams and
-//! resumed streams.
+//! The rules of a home feed: for each mark whether a viewer's feed shows it. Pages, live streams
+//! and resumed streams use the same rules.
 //!
-//! The rules apply *as of* a moment. For a page that is now, [`Revision::MAX`]. For a stream it is
-//! the event itself: a follow that began later does not count, nor somebody who was shown again later.
-//! A relation that has ended is not known any more, and counts for nothing.
+//! The rules apply at a [`Moment`]. For a page that is now. For a stream it is the revision of the
+//! event: later follows do not count, and a user who was shown again later is still hidden. A
+//! relation that has ended is not stored, so it never counts.
 
 use super::hidden::HiddenUsers;
 use super::walk::{Marks, Walk, newest_first};
@@ -13,12 +13,12 @@ use crate::state::graph::Edges;
 use crate::state::users::UserIx;
 use crate::state::{Repost, State, TimelineEvent};
 
-/// How many of a feed's next older entries hide a repost of what is among them. Counted before any
-/// is hidden for that, so that nothing beyond them is ever looked at; and with those that are gone
-/// since, so that what is deleted or taken back never moves another entry into or out of the window.
+/// The number of next older entries that hide a repost of a post among them. Entries are counted
+/// before any is hidden for that, so that a decision never needs older ones; and retracted entries
+/// are counted, so that a retraction never moves another entry into or out of the window.
 pub(crate) const WINDOW: usize = 40;
 
-/// A feed as its viewer looks at it, with what the viewer has done by some moment.
+/// The rules of one feed: the viewer's edges and options.
 #[derive(Debug)]
 pub(crate) struct FeedRules<'a> {
     state: &'a State,
@@ -29,40 +29,40 @@ pub(crate) struct FeedRules<'a> {
     all_replies: bool,
 }
 
-/// Something that a feed shows.
+/// An entry of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FeedEntry {
-    /// Its place in the feed.
+    /// The position in the feed.
     pub(crate) revision: Revision,
-    /// The post; elsewhere in the log than here if it was reposted.
+    /// The revision of the post, which differs from the position for a repost.
     pub(crate) post: Revision,
-    /// Who reposted it.
+    /// The user who reposted; `None` if the entry is the post itself.
     pub(crate) reposted_by: Option<UserIx>,
-    /// Whether it was deleted or taken back: it is shown no more and hides nothing, but counts.
-    pub(crate) is_gone: bool,
+    /// Whether the post was deleted or the repost removed. Such an entry is not shown and hides
+    /// nothing, but counts in the [`WINDOW`].
+    pub(crate) is_retracted: bool,
 }
 
-/// As of when a mark is looked at.
+/// The time for which the rules decide, as revisions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// Follows and blocks count from before this.
+    /// Follows, and ends of blocks and mutes, count if they are before this.
     pub(crate) as_of: Revision,
-    /// What was retracted before this is gone.
-    pub(crate) gone_by: Revision,
+    /// Retractions count if they are before this.
+    pub(crate) retracted_before: Revision,
 }
 
 impl Moment {
-    /// Now.
-    pub(crate) const NOW: Self = Self { as_of: Revision::MAX, gone_by: Revision::MAX };
+    pub(crate) const NOW: Self = Self { as_of: Revision::MAX, retracted_before: Revision::MAX };
 
-    /// As the feed was at `revision`.
+    /// The feed as it was at `revision`.
     pub(crate) fn at(revision: Revision) -> Self {
-        Self { as_of: revision, gone_by: revision }
+        Self { as_of: revision, retracted_before: revision }
     }
 }
 
 impl<'a> FeedRules<'a> {
-    /// `None` if the log has not named `user`: the feed is empty.
+    /// `None` if `user` does not occur in the log: the feed is empty.
     pub(crate) fn new(
         state: &'a State,
         user: &UserId,
@@ -75,12 +75,13 @@ impl<'a> FeedRules<'a> {
         Some(Self { state, viewer, edges, hidden, with_own, all_replies })
     }
 
-    /// The viewer's last change that has to do with what is shown.
+    /// The revision of the viewer's last follow, unfollow, mute or unmute.
     pub(crate) fn changed_at(&self) -> Revision {
         self.edges.changed_at.max(self.hidden.changed_at())
     }
 
-    /// Whose marks the feed had as of a moment, and since when it has shown them without a break.
+    /// The authors of the feed at `as_of`, each with the revision since which it has shown them
+    /// without a break.
     pub(crate) fn authors(&self, as_of: Revision) -> impl Iterator<Item = (UserIx, Revision)> {
         let followees = self
             .edges
@@ -92,13 +93,13 @@ impl<'a> FeedRules<'a> {
         followees.chain(self.with_own.then_some((self.viewer, Revision::ZERO)))
     }
 
-    /// Whether the feed had the marks of `author` as of a moment.
+    /// Whether `author` was an author of the feed at `as_of`.
     pub(crate) fn has(&self, author: UserIx, as_of: Revision) -> bool {
         let is_followed = || self.edges.since(author).is_some_and(|since| since < as_of);
         author == self.viewer || is_followed() && self.hidden.sees_followed(author, as_of)
     }
 
-    /// Whether it takes the event to say if `mark` of `author`'s is shown.
+    /// Whether the event is needed to decide if `mark` of `author` is shown.
     pub(crate) fn needs_event(&self, mark: Mark, author: UserIx) -> bool {
         match mark.kind() {
             MarkKind::Post | MarkKind::Change => false,
@@ -107,8 +108,8 @@ impl<'a> FeedRules<'a> {
         }
     }
 
-    /// The feed's entry for `mark` of `author`'s, suppressed or gone ones included. `event` is what
-    /// happened there, if that is needed.
+    /// The entry for `mark` of `author`, even if it is retracted or another entry suppresses it.
+    /// `event` is the event of the mark, if [`FeedRules::needs_event`].
     pub(crate) fn entry(
         &self,
         mark: Mark,
@@ -117,8 +118,8 @@ impl<'a> FeedRules<'a> {
         moment: Moment,
     ) -> Option<FeedEntry> {
         let revision = mark.revision();
-        let is_gone = self.is_gone(revision, moment);
-        let plain = FeedEntry { revision, post: revision, reposted_by: None, is_gone };
+        let is_retracted = self.is_retracted(revision, moment);
+        let plain = FeedEntry { revision, post: revision, reposted_by: None, is_retracted };
         match (mark.kind(), event) {
             (MarkKind::Post, _) => Some(plain),
             (MarkKind::Conditional, _) if author == self.viewer => Some(plain),
@@ -127,7 +128,7 @@ impl<'a> FeedRules<'a> {
                 self.shows_post(&post.author, reply_to.as_deref(), quote.as_ref(), moment)
                     .then_some(plain)
             }
-            // Its text is gone since, but not before `moment`.
+            // The post may have been erased after `moment` only.
             (
                 MarkKind::Conditional,
                 Some(TimelineEvent::Other(Change::Erased { author, reply_to, quote, .. })),
@@ -136,9 +137,9 @@ impl<'a> FeedRules<'a> {
                 .then_some(plain),
             (MarkKind::Repost, Some(TimelineEvent::Repost(repost))) => {
                 let original = repost.post.id.revision();
-                let is_gone = is_gone || self.is_gone(original, moment);
+                let is_retracted = is_retracted || self.is_retracted(original, moment);
                 let entry =
-                    FeedEntry { revision, post: original, reposted_by: Some(author), is_gone };
+                    FeedEntry { revision, post: original, reposted_by: Some(author), is_retracted };
                 self.shows_repost(repost, moment).then_some(entry)
             }
             _ => None,
@@ -147,13 +148,13 @@ impl<'a> FeedRules<'a> {
 
     /// Whether the viewer sees `user`.
     pub(crate) fn sees(&self, user: &UserId, moment: Moment) -> bool {
-        // Whom the log has not named nobody hides.
+        // A user who does not occur in the log is hidden from nobody.
         self.state.users.get(user).is_none_or(|user| self.hidden.sees(user, moment.as_of))
     }
 
-    /// Whether the feed shows a post by `author`, another than the viewer, that answers and quotes
-    /// these: the viewer sees those, and a reply is for the viewer, or for somebody they follow, or
-    /// in a thread of its author's own; or all replies are wanted.
+    /// Whether the feed shows a post by `author`, who is not the viewer. The viewer must see the
+    /// authors of the parent and of the quoted post. A reply must be to the viewer, or to a user
+    /// whom they follow, or continue its author's own thread; unless the feed has all replies.
     fn shows_post(
         &self,
         author: &UserId,
@@ -174,25 +175,25 @@ impl<'a> FeedRules<'a> {
             && quote.is_none_or(sees)
     }
 
-    /// Whether the feed shows a repost, for all that is in the reposted post: the viewer sees its
-    /// author, and whom it answers and quotes. The viewer's own posts they always see.
+    /// Whether the feed shows a repost. The viewer must see the authors of the reposted post, of
+    /// its parent, and of the post that it quotes; unless the reposted post is the viewer's own.
     fn shows_repost(&self, repost: &Repost, moment: Moment) -> bool {
-        let Repost { post, answers, quotes, .. } = repost;
+        let Repost { post, parent_author, quoted_author, .. } = repost;
         if self.state.users.get(&post.author) == Some(self.viewer) {
             return true;
         }
-        let mut shown = std::iter::once(&post.author).chain(answers).chain(quotes);
-        shown.all(|user| self.sees(user, moment))
+        let mut authors = std::iter::once(&post.author).chain(parent_author).chain(quoted_author);
+        authors.all(|user| self.sees(user, moment))
     }
 
-    fn is_gone(&self, revision: Revision, moment: Moment) -> bool {
-        self.state.visibility.retracted(revision).is_some_and(|at| at < moment.gone_by)
+    fn is_retracted(&self, revision: Revision, moment: Moment) -> bool {
+        self.state.visibility.retracted(revision).is_some_and(|at| at < moment.retracted_before)
     }
 
-    /// Walks back through the feed's entries before `before` as they were at `moment`.
+    /// A walk through the entries before `before`, as the feed was at `moment`.
     ///
     /// # Errors
-    /// Those of `source`.
+    /// The errors of `source`.
     pub(crate) fn walk<'b>(
         &'b self,
         before: Mark,
@@ -205,8 +206,8 @@ impl<'a> FeedRules<'a> {
     }
 }
 
-/// The users whose posts are in `user`'s feed: those whom they follow without muting them. In no
-/// particular order.
+/// The authors of `user`'s feed now, without `user`: followed and not muted. The order is not
+/// defined.
 pub(crate) fn feed_authors(state: &State, user: &UserId) -> Vec<UserId> {
     let Some(rules) = FeedRules::new(state, user, false, false) else { return Vec::new() };
     rules.authors(Revision::MAX).map(|(author, _)| state.users.name(author)).collect()

@@ -1,6 +1,11 @@
-//! Walking back through a feed: marks, the events that they need, and the entries that they make.
+//! A walk through a feed, newest entry first: marks, the events that they need, and their entries.
 //!
-//! Which marks make an entry say the [rules](super::rules).
+//! ```text
+//!   merged marks ──▶ MarkLoader ──▶ rules ──▶ pending: up to WINDOW entries ──▶ next entry
+//!                    adds events    entry     they decide about the repost before them
+//! ```
+//!
+//! The walk never decides whether a mark has an entry: the [rules](super::rules) do.
 
 use std::collections::VecDeque;
 
@@ -19,7 +24,7 @@ impl<L, M: Iterator<Item = MergedMark<L, Unanswered>>> Marks<L> for M {}
 /// All marks of `authors` before `before`, newest first.
 ///
 /// # Errors
-/// Those of `source`.
+/// The errors of `source`.
 pub(crate) fn newest_first<'a>(
     source: &'a Source<'a>,
     authors: impl Iterator<Item = UserIx>,
@@ -33,30 +38,29 @@ pub(crate) fn newest_first<'a>(
     merge::newest_first(newest, older)
 }
 
-/// A walk back through a feed, entry by entry.
+/// A walk through a feed, newest entry first.
 pub(crate) struct Walk<'a, M> {
     rules: &'a FeedRules<'a>,
     moment: Moment,
     source: &'a Source<'a>,
     marks: MarkLoader<'a, M, UserIx>,
-    /// How many marks were looked at.
-    looked: usize,
-    /// Where the last of them is.
+    /// The number of marks that were scanned.
+    scanned: usize,
+    /// The position of the last of them.
     reached: Revision,
-    is_over: bool,
-    /// Entries that were looked at for what they suppress, each with how many marks had been looked
-    /// at by then.
-    ahead: VecDeque<(FeedEntry, usize)>,
+    is_at_end: bool,
+    /// Entries that were read to decide about a newer one, each with the value of `scanned` then.
+    pending: VecDeque<(FeedEntry, usize)>,
 }
 
 /// The next step of a walk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WalkStep {
-    /// An entry.
+    /// The next entry.
     Entry(FeedEntry),
-    /// As many marks were looked at as may be; the others come before this.
+    /// The scan limit is reached. The rest of the feed is before this.
     Enough(Revision),
-    /// There are no more.
+    /// The end of the feed.
     End,
 }
 
@@ -73,72 +77,76 @@ impl<'a, M: Marks<UserIx>> Walk<'a, M> {
             rules,
             moment,
             source,
-            looked: 0,
+            scanned: 0,
             reached: before.revision(),
-            is_over: false,
-            ahead: VecDeque::new(),
+            is_at_end: false,
+            pending: VecDeque::new(),
         }
     }
 
-    /// The next older entry that is not suppressed.
+    /// The next older entry that is shown: neither retracted nor suppressed.
     ///
     /// # Errors
-    /// Those of the source.
+    /// The errors of the source.
     pub(crate) fn next(&mut self) -> Result<WalkStep, Unanswered> {
-        let looks_max = self.source.looks_max();
-        while self.looked < looks_max {
-            let next = match self.ahead.pop_front() {
+        let scan_max = self.source.scan_max();
+        while self.scanned < scan_max {
+            let next = match self.pending.pop_front() {
                 Some(next) => Some(next),
-                None => self.next_of_all(looks_max)?,
+                None => self.next_unfiltered(scan_max)?,
             };
             match next {
-                Some((entry, _)) if entry.is_gone => self.source.skip(1)?,
-                Some((entry, looked)) if entry.reposted_by.is_some() => {
-                    if !self.is_near(entry.post, looked)? {
+                Some((entry, _)) if entry.is_retracted => self.source.skip(1)?,
+                Some((entry, scanned)) if entry.reposted_by.is_some() => {
+                    if !self.is_near(entry.post, scanned)? {
                         return Ok(WalkStep::Entry(entry));
                     }
                     self.source.skip(1)?;
                 }
                 Some((entry, _)) => return Ok(WalkStep::Entry(entry)),
-                None if self.is_over => return Ok(WalkStep::End),
+                None if self.is_at_end => return Ok(WalkStep::End),
                 None => {}
             }
         }
-        // What is ahead is not decided yet.
-        let ahead = self.ahead.front().map(|(entry, _)| entry.revision.next());
-        Ok(WalkStep::Enough(ahead.unwrap_or(self.reached)))
+        // Pending entries are not decided yet.
+        let pending = self.pending.front().map(|(entry, _)| entry.revision.next());
+        Ok(WalkStep::Enough(pending.unwrap_or(self.reached)))
     }
 
-    /// Whether `post` or a repost of it is among the next entries, as far as may be looked on from
-    /// its own position, where so many had been `looked` at.
+    /// Whether `post` or a repost of it is among the next [`WINDOW`] entries, as far as the scan
+    /// limit reaches from its own position. `scanned` is the number of marks that were scanned
+    /// there.
     ///
     /// # Errors
-    /// Those of the source.
-    pub(crate) fn is_near(&mut self, post: Revision, looked: usize) -> Result<bool, Unanswered> {
-        let looked_max = looked.saturating_add(self.source.looks_max());
-        while self.ahead.len() < WINDOW
-            && let Some(next) = self.next_of_all(looked_max)?
+    /// The errors of the source.
+    pub(crate) fn is_near(&mut self, post: Revision, scanned: usize) -> Result<bool, Unanswered> {
+        let scanned_max = scanned.saturating_add(self.source.scan_max());
+        while self.pending.len() < WINDOW
+            && let Some(next) = self.next_unfiltered(scanned_max)?
         {
-            self.ahead.push_back(next);
+            self.pending.push_back(next);
         }
-        Ok(self.ahead.iter().any(|(entry, _)| entry.post == post && !entry.is_gone))
+        Ok(self.pending.iter().any(|(entry, _)| entry.post == post && !entry.is_retracted))
     }
 
-    /// The next older entry, suppressed and gone ones included, and how many were looked at; `None`
-    /// if none is left, or if `looked_max` were looked at already.
-    fn next_of_all(&mut self, looked_max: usize) -> Result<Option<(FeedEntry, usize)>, Unanswered> {
+    /// The next older entry, also if it is suppressed or retracted, and the number of scanned
+    /// marks; `None` at the end of the feed, or if `scanned_max` marks are scanned.
+    fn next_unfiltered(
+        &mut self,
+        scanned_max: usize,
+    ) -> Result<Option<(FeedEntry, usize)>, Unanswered> {
         let Self { rules, moment, .. } = *self;
         let needs_event = |mark, author| rules.needs_event(mark, author);
-        while self.looked < looked_max {
+        while self.scanned < scanned_max {
             let Some(LoadedMark { mark, list: author, event }) = self.marks.next(needs_event)?
             else {
-                self.is_over = true;
+                self.is_at_end = true;
                 break;
             };
-            self.looked += 1;
+            self.scanned += 1;
             self.reached = mark.revision();
             if let Some(entry) = rules.entry(mark, author, event.as_ref(), moment) {
-                return Ok(Some((entry, self.looked)));
+                return Ok(Some((entry, self.scanned)));
             }
             self.source.skip(1)?;
         }
@@ -146,20 +154,20 @@ impl<'a, M: Marks<UserIx>> Walk<'a, M> {
     }
 }
 
-/// Marks with their events, where those are needed. If one is not cached, the events of the marks
-/// that follow are read with it.
+/// Adds events to marks that need them. An event that is not cached is read together with the
+/// events of the following marks.
 pub(crate) struct MarkLoader<'a, M, L> {
     marks: M,
     source: &'a Source<'a>,
     loaded: VecDeque<LoadedMark<L>>,
 }
 
-/// A mark.
+/// A mark with its event.
 pub(crate) struct LoadedMark<L> {
     pub(crate) mark: Mark,
-    /// The list that it is in.
+    /// The list that has the mark.
     pub(crate) list: L,
-    /// The event, if it is needed.
+    /// The event of the mark, if it is needed.
     pub(crate) event: Option<TimelineEvent>,
 }
 
@@ -171,7 +179,7 @@ impl<'a, M: Marks<L>, L: Copy> MarkLoader<'a, M, L> {
     /// The next mark.
     ///
     /// # Errors
-    /// Those of the source.
+    /// The errors of the source.
     pub(crate) fn next(
         &mut self,
         needs_event: impl Fn(Mark, L) -> bool,

@@ -1,7 +1,8 @@
-//! Threads: the posts that a post replies to, and the replies below it.
+//! Threads: the ancestors of a post, and the replies below it.
 //!
-//! The replies are gone through level by level, by [`replies`]. A deleted or hidden post is gone
-//! through, too: it is a gap if something that is shown hangs on it, and else left out.
+//! The replies are walked level by level, by [`replies`]. A deleted or hidden post is walked
+//! through, too: it is a gap if a shown reply is below it, and otherwise left out. A gap never has
+//! content.
 
 mod replies;
 
@@ -16,24 +17,24 @@ use super::{Error, Query, Source, Unanswered};
 use crate::model::{Change, Post, PostId, Revision, UserId};
 use crate::state::{MissingEvent, TimelineEvent};
 
-/// A post, what it replies to, and the replies to it. The post itself may be a gap.
+/// A post, its ancestors, and the replies below it. The post itself may be a gap.
 ///
-/// Fails with [`Error::PostNotFound`] if there never was such a post.
+/// Fails with [`Error::PostNotFound`] if no post ever had this id.
 #[derive(Clone, Debug)]
 pub struct GetThread {
-    /// Who reads.
+    /// The user who reads.
     pub viewer: UserId,
     /// The post.
     pub post: PostId,
-    /// If given, only the replies to the post itself after this one are listed.
+    /// Of the replies to the post itself, only those after this one are listed.
     pub after: Option<PostId>,
-    /// How deep replies are followed, in replies; no deeper than the limit.
+    /// The maximum depth of replies, 1 for replies to the post itself; at most the limit counts.
     pub depth_max: usize,
-    /// How many replies at most, gaps included; no more than the limit.
+    /// The maximum number of replies, gaps included; at most the limit counts.
     pub replies_max: usize,
 }
 
-/// A post that was published, also if it was deleted since.
+/// A post that was published, even if it was deleted.
 struct ThreadOrigin {
     id: PostId,
     parent: Option<PostId>,
@@ -46,29 +47,30 @@ impl Query for GetThread {
     fn answer(&self, source: &Source<'_>) -> Result<Thread, Unanswered> {
         loop {
             let viewer = hydrate::viewer(source.state, &self.viewer);
-            let Some(asked) = origin(source, viewer, self.post)? else {
+            let Some(requested) = origin(source, viewer, self.post)? else {
                 return Err(Error::PostNotFound { post: self.post }.into());
             };
-            let (above, mut bytes) = self.above(source, viewer, &asked)?;
+            let (above, mut bytes) = self.above(source, viewer, &requested)?;
             let mut below = self.below(source, viewer)?;
             let shown = below.replies.iter().filter(|reply| reply.gap.is_none());
             let shown: Vec<_> = shown.map(|reply| reply.id).collect();
-            // One that was deleted in this moment would be neither shown nor a gap.
+            // Read again if a reply was deleted meanwhile: it would be neither shown nor a gap.
             let Some(mut shown) = source.all_posts(&shown)? else { continue };
-            // Parents come before their replies, so what is left is a tree.
+            // Parents come before their replies, so the remaining posts are a tree.
             let fits = |post: &&Arc<Post>| {
                 bytes += post.content.bytes();
                 bytes <= source.limits.thread_bytes_max
             };
-            // At least one, so that the next page comes further.
+            // At least one, so that the next page makes progress.
             let fitting = shown.iter().take_while(fits).count().max(1);
             if let Some(first_left_out) = shown.get(fitting).map(|post| post.id()) {
                 below.leave_out_from(first_left_out, self.post, self.after());
                 shown.truncate(fitting);
             }
-            let of_origins = above.iter().chain([&asked]).filter_map(|it| it.shown.clone().ok());
+            let of_origins =
+                above.iter().chain([&requested]).filter_map(|it| it.shown.clone().ok());
             let views = hydrate::views(source, viewer, of_origins.chain(shown).collect())?;
-            return Ok(assemble(above, &asked, below, views));
+            return Ok(assemble(above, &requested, below, views));
         }
     }
 }
@@ -78,15 +80,15 @@ impl GetThread {
         self.after.map_or(Revision::ZERO, PostId::revision)
     }
 
-    /// The posts that `asked` replies to, from the root on, and how many bytes they and `asked` have:
-    /// no more than half of what the thread may have.
+    /// The ancestors of `requested`, from the root down, and the number of bytes of them and of
+    /// `requested`. The ancestors end where this number would exceed half of the thread's limit.
     fn above(
         &self,
         source: &Source<'_>,
         viewer: Viewer<'_>,
-        asked: &ThreadOrigin,
+        requested: &ThreadOrigin,
     ) -> Result<(Vec<ThreadOrigin>, usize), Unanswered> {
-        let (mut above, mut parent, mut bytes) = (Vec::new(), asked.parent, asked.bytes());
+        let (mut above, mut parent, mut bytes) = (Vec::new(), requested.parent, requested.bytes());
         while let Some(id) = parent.filter(|_| above.len() < source.limits.thread_ancestors_max) {
             let revision = id.revision();
             let origin = origin(source, viewer, id)?.ok_or(MissingEvent { revision })?;
@@ -107,14 +109,14 @@ impl GetThread {
             viewer,
             depth_max: self.depth_max.min(source.limits.thread_depth_max),
             replies_max: self.replies_max.min(source.limits.thread_replies_max),
-            looks_left: source.limits.thread_scan_replies_max.max(1),
+            scans_left: source.limits.thread_scan_replies_max.max(1),
             known: HashMap::new(),
         };
         walk.run(self.post, self.after())
     }
 }
 
-/// The post named `id`; `None` if there never was one.
+/// The post with this id, even if it was deleted; `None` if no post ever had it.
 fn origin(
     source: &Source<'_>,
     viewer: Viewer<'_>,
@@ -135,7 +137,7 @@ fn origin(
     };
     let is_seen = state.users.get(&author).is_none_or(|author| viewer.sees(author));
     let shown = match post {
-        // Checked after the read: what is erased was deleted before.
+        // Checked after the read: a post is deleted before it is erased.
         _ if state.is_retracted(id.revision()) => Err(Gap::Deleted),
         Some(post) if is_seen => Ok(post),
         _ => Err(Gap::Hidden),
@@ -149,10 +151,10 @@ impl ThreadOrigin {
     }
 }
 
-/// The thread. `views` has the posts that are shown, in the order in which they come here.
+/// Assembles the thread. `views` has the shown posts in this order: ancestors, post, replies.
 fn assemble(
     above: Vec<ThreadOrigin>,
-    asked: &ThreadOrigin,
+    requested: &ThreadOrigin,
     below: RepliesBelow,
     views: Vec<PostView>,
 ) -> Thread {
@@ -168,11 +170,11 @@ fn assemble(
     });
     let ancestors = ancestors.collect();
     let post = ThreadPost {
-        id: asked.id,
-        parent: asked.parent,
+        id: requested.id,
+        parent: requested.parent,
         depth: 0,
-        shown: shown(asked.shown.as_ref().err().copied()),
-        has_more_replies: below.cut.contains(&asked.id),
+        shown: shown(requested.shown.as_ref().err().copied()),
+        has_more_replies: below.cut.contains(&requested.id),
     };
     let RepliesBelow { replies, cut, next_after } = below;
     let replies = replies.into_iter().map(|reply| ThreadPost {

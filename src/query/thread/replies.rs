@@ -1,9 +1,9 @@
-//! The replies below a post, level by level.
+//! The replies below a post, level by level. Never reads the content of a post.
 //!
-//! A reply is *alive* if it is shown, or if something below it is shown with nothing but gaps in
-//! between, however deep. Only those are listed, and only those make a post one that has more
-//! replies. To find out may take long; where it takes longer than allowed, a reply counts as alive, so
-//! that whoever asks for the replies below it comes further.
+//! A reply is *alive* if it is shown, or if a reply below it, at any depth, is shown and all
+//! between the two are gaps. Only alive replies are listed, and only alive replies count for "has
+//! more replies". The search is limited: a reply that it does not reach counts as alive, so that a
+//! thread read from there finds out.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::query::{Source, Unanswered};
 use crate::state::records::ListOrder;
 use crate::state::records::record::{Position, Table, Value};
 
-/// Replies to a post that are read at first: most have fewer.
+/// The first chunk of the replies to a post: most have fewer.
 const REPLIES_EXPECTED: usize = 16;
 
 /// A reply in the tree.
@@ -27,20 +27,20 @@ pub(super) struct ReplyNode {
     pub(super) gap: Option<Gap>,
 }
 
-/// The replies found below a post.
+/// The listed replies below a post.
 #[derive(Debug, Default)]
 pub(super) struct RepliesBelow {
     /// Level by level, each oldest first.
     pub(super) replies: Vec<ReplyNode>,
-    /// The posts of which replies are left out.
+    /// The posts with replies that are left out.
     pub(super) cut: HashSet<PostId>,
-    /// If replies to the post itself are left out: they come after this.
+    /// The omitted replies to the post itself are after this; `None` if there are none.
     pub(super) next_after: Option<Revision>,
 }
 
 impl RepliesBelow {
-    /// Leaves out the reply `first` and all that come after it. The replies to `root` began after
-    /// `after`.
+    /// Leaves out the reply `first` and all after it. The replies to `root` were listed from
+    /// `after` on.
     pub(super) fn leave_out_from(&mut self, first: PostId, root: PostId, after: Revision) {
         let kept = self.replies.iter().take_while(|reply| reply.id != first).count();
         let left_out = self.replies.split_off(kept);
@@ -58,13 +58,13 @@ pub(super) struct ReplyWalk<'a> {
     pub(super) viewer: Viewer<'a>,
     pub(super) depth_max: usize,
     pub(super) replies_max: usize,
-    pub(super) looks_left: usize,
-    /// Whether the gaps that were looked below are alive.
+    pub(super) scans_left: usize,
+    /// Whether a gap is alive, for gaps that were searched.
     pub(super) known: HashMap<PostId, bool>,
 }
 
 impl<'a> ReplyWalk<'a> {
-    /// The replies below `root`; to itself only those after `after`.
+    /// The replies below `root`; of the replies to `root` itself only those after `after`.
     pub(super) fn run(mut self, root: PostId, after: Revision) -> Result<RepliesBelow, Unanswered> {
         let mut below = RepliesBelow::default();
         let mut level = vec![root];
@@ -73,12 +73,12 @@ impl<'a> ReplyWalk<'a> {
             let from = if depth == 1 { after } else { Revision::ZERO };
             let mut found = Vec::new();
             for parent in std::mem::take(&mut level) {
-                let looked_until = self.add_replies(parent, from, depth, left, &mut found)?;
-                if looked_until.is_some() {
+                let scanned_until = self.add_replies(parent, from, depth, left, &mut found)?;
+                if scanned_until.is_some() {
                     below.cut.insert(parent);
                 }
                 if depth == 1 {
-                    below.next_after = looked_until;
+                    below.next_after = scanned_until;
                 }
             }
             found.sort_unstable_by_key(|reply: &ReplyNode| reply.id);
@@ -102,8 +102,8 @@ impl<'a> ReplyWalk<'a> {
         Ok(below)
     }
 
-    /// Adds the oldest replies to `parent` that are alive: one more than `max`, if there are. If it
-    /// may not look at all of them, it gives the last that it looked at.
+    /// Adds the oldest alive replies to `parent`: at most one more than `max`. Returns the last one
+    /// that was scanned, if the scan limit ended the search.
     fn add_replies(
         &mut self,
         parent: PostId,
@@ -113,48 +113,48 @@ impl<'a> ReplyWalk<'a> {
         found: &mut Vec<ReplyNode>,
     ) -> Result<Option<Revision>, Unanswered> {
         let enough = found.len() + max;
-        let mut looked_until = from;
+        let mut scanned_until = from;
         for reply in self.replies_to(parent, from) {
             let (position, author) = reply?;
             if found.len() > enough {
                 break;
             }
-            if self.looks_left == 0 {
-                return Ok(Some(looked_until));
+            if self.scans_left == 0 {
+                return Ok(Some(scanned_until));
             }
             let (id, gap) =
                 (PostId::from_revision(position.revision()), self.gap(position, author));
             if self.is_alive(id, gap)? {
                 found.push(ReplyNode { id, parent, depth, gap });
             }
-            looked_until = position.revision();
+            scanned_until = position.revision();
         }
         Ok(None)
     }
 
-    /// Whether a reply to `parent` after `from` is alive, as far as it may look.
+    /// Whether a reply to `parent` after `from` is alive, or the scan limit is reached.
     fn has_alive(&mut self, parent: PostId, from: Revision) -> Result<bool, Unanswered> {
         for reply in self.replies_to(parent, from) {
             let (position, author) = reply?;
             let (id, gap) =
                 (PostId::from_revision(position.revision()), self.gap(position, author));
-            if self.looks_left == 0 || self.is_alive(id, gap)? {
+            if self.scans_left == 0 || self.is_alive(id, gap)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Whether a reply is alive, as far as it may look: at this one at least.
+    /// Whether a reply is alive, or the scan limit is reached below it. Needs one scan at least.
     fn is_alive(&mut self, id: PostId, gap: Option<Gap>) -> Result<bool, Unanswered> {
-        self.look()?;
+        self.count_scan()?;
         if gap.is_none() {
             return Ok(true);
         }
         if let Some(&known) = self.known.get(&id) {
             return Ok(known);
         }
-        // Depth first, along one path of gaps after the other: they may be longer than a stack.
+        // Depth first, with a stack of its own: a path of gaps has no limited length.
         let mut path = vec![(id, self.replies_to(id, Revision::ZERO))];
         while let Some((id, replies)) = path.last_mut() {
             let Some((position, author)) = replies.next().transpose()? else {
@@ -162,10 +162,10 @@ impl<'a> ReplyWalk<'a> {
                 path.pop();
                 continue;
             };
-            if self.looks_left == 0 {
+            if self.scans_left == 0 {
                 return Ok(true);
             }
-            self.look()?;
+            self.count_scan()?;
             let id = PostId::from_revision(position.revision());
             let gap = self.gap(position, author);
             match gap.map_or(Some(true), |_| self.known.get(&id).copied()) {
@@ -180,10 +180,10 @@ impl<'a> ReplyWalk<'a> {
         Ok(false)
     }
 
-    /// Counts a look.
-    fn look(&mut self) -> Result<(), Unanswered> {
-        assert!(self.looks_left > 0, "it may not look any further");
-        self.looks_left -= 1;
+    /// Counts one scanned reply.
+    fn count_scan(&mut self) -> Result<(), Unanswered> {
+        assert!(self.scans_left > 0, "the scan limit is reached");
+        self.scans_left -= 1;
         self.source.skip(1)
     }
 
@@ -195,7 +195,7 @@ impl<'a> ReplyWalk<'a> {
         }
     }
 
-    /// All replies that `post` ever had after `after`, oldest first.
+    /// All replies to `post` after `after`, deleted ones included, oldest first.
     fn replies_to(&self, post: PostId, after: Revision) -> RecordScan<'a> {
         let about = (Table::Replies, post.into());
         let order = ListOrder::OldestFirst;

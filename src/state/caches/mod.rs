@@ -1,4 +1,4 @@
-//! Caches of what the log and the records say, and never of what they said.
+//! Caches of counts and posts. They never return an outdated value.
 
 pub(crate) mod counts;
 pub(crate) mod posts;

@@ -1,5 +1,5 @@
-//! Bodies of posts, and what was reposted: the ones lately written or read from memory, the others
-//! from the log.
+//! Posts and reposts by revision: from a cache, and from the log if they are not cached. It never
+//! returns the content of a post that is erased.
 
 use std::sync::Arc;
 
@@ -10,39 +10,40 @@ use crate::model::{Change, Content, Event, Post, PostRef, Revision, UserId};
 use crate::state::error::{MissingEvent, ReadError};
 use crate::storage::Log;
 
-/// What a post takes beside its text and its author's name: the struct, two counters, its place in
-/// the cache.
+/// The memory of a post without its content and its author's name: the struct, two counters, the
+/// entry of the cache.
 const POST_OVERHEAD_BYTES: u64 = 192;
-/// What a repost takes: the struct, two counters, its place in the cache. The names are those of the users.
+/// The memory of a repost: the struct, two counters, the entry of the cache. It shares the users'
+/// names.
 const REPOST_BYTES: u64 = 192;
-/// What is left of an erased post takes: the struct, a reply's references, its place in the cache.
+/// The memory of an erased post: the struct, a reply's references, the entry of the cache.
 const ERASED_BYTES: u64 = 512;
 
-/// What happened at a revision.
+/// The event at a revision, as timelines need it.
 #[derive(Clone, Debug)]
 pub enum TimelineEvent {
-    /// A post was published.
+    /// A post.
     Post(Arc<Post>),
-    /// A post was reposted.
+    /// A repost.
     Repost(Arc<Repost>),
-    /// Something else.
+    /// Any other change.
     Other(Change),
 }
 
 /// A repost.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Repost {
-    /// By whom.
+    /// The user who reposted.
     pub by: UserId,
-    /// Which post.
+    /// The reposted post.
     pub post: PostRef,
-    /// The author of the post that it answers.
-    pub answers: Option<UserId>,
-    /// The author of the post that it quotes.
-    pub quotes: Option<UserId>,
+    /// The author of the parent, if the reposted post is a reply.
+    pub parent_author: Option<UserId>,
+    /// The author of the quoted post, if the reposted post is a quote.
+    pub quoted_author: Option<UserId>,
 }
 
-/// What is kept at hand.
+/// An event in the cache.
 #[derive(Clone, Debug)]
 enum CachedEvent {
     Post(Arc<Post>),
@@ -51,8 +52,8 @@ enum CachedEvent {
 }
 
 impl From<CachedEvent> for TimelineEvent {
-    fn from(kept: CachedEvent) -> Self {
-        match kept {
+    fn from(cached: CachedEvent) -> Self {
+        match cached {
             CachedEvent::Post(post) => Self::Post(post),
             CachedEvent::Repost(repost) => Self::Repost(repost),
             CachedEvent::Erased(change) => Self::Other(Arc::unwrap_or_clone(change)),
@@ -70,8 +71,8 @@ pub(crate) struct PostCache {
 struct EventWeighter;
 
 impl Weighter<Revision, CachedEvent> for EventWeighter {
-    fn weight(&self, _: &Revision, kept: &CachedEvent) -> u64 {
-        match kept {
+    fn weight(&self, _: &Revision, cached: &CachedEvent) -> u64 {
+        match cached {
             CachedEvent::Post(post) => {
                 POST_OVERHEAD_BYTES + (post.content.bytes() + post.author.as_str().len()) as u64
             }
@@ -83,7 +84,7 @@ impl Weighter<Revision, CachedEvent> for EventWeighter {
 
 impl PostCache {
     pub(crate) fn new(log: Arc<dyn Log>, cache_bytes: u64) -> Self {
-        // A guess at the number of posts sizes the cache's tables; the bytes bound it.
+        // The estimate sizes the cache's tables; the bytes limit it.
         let posts_estimate = usize::try_from(cache_bytes / 512).unwrap_or(usize::MAX);
         Self { log, cache: Cache::with_weighter(posts_estimate, cache_bytes, EventWeighter) }
     }
@@ -99,24 +100,23 @@ impl PostCache {
         }
     }
 
-    /// What happened at each of `revisions`, all of which the log has come to. The log is read once,
-    /// for all that is not cached, and once more for what was reposted there, whose references a
-    /// [`Repost`] has.
+    /// The events at `revisions`, which are applied. The log is read once for all events that are
+    /// not cached, and once more for the reposted posts, whose references a [`Repost`] has.
     pub(crate) fn get_many(&self, revisions: &[Revision]) -> Result<Vec<TimelineEvent>, ReadError> {
-        let mut happened = self.get_many_plain(revisions)?;
+        let mut events = self.get_many_plain(revisions)?;
         let reposts = || {
-            happened.iter().enumerate().filter_map(|(place, found)| match found {
-                TimelineEvent::Other(Change::Repost { user, post }) => Some((place, user, post)),
+            events.iter().enumerate().filter_map(|(index, event)| match event {
+                TimelineEvent::Other(Change::Repost { user, post }) => Some((index, user, post)),
                 _ => None,
             })
         };
         let originals: Vec<_> = reposts().map(|(.., post)| post.id.revision()).collect();
         if originals.is_empty() {
-            return Ok(happened);
+            return Ok(events);
         }
         let originals = self.get_many_plain(&originals)?;
-        let mut kept = Vec::with_capacity(originals.len());
-        for ((place, user, post), original) in reposts().zip(originals) {
+        let mut completed = Vec::with_capacity(originals.len());
+        for ((index, user, post), original) in reposts().zip(originals) {
             let content = match original {
                 TimelineEvent::Post(post) => post.content.clone(),
                 TimelineEvent::Other(Change::Erased { reply_to, quote, .. }) => {
@@ -124,50 +124,51 @@ impl PostCache {
                 }
                 _ => return Err(MissingEvent { revision: post.id.revision() }.into()),
             };
-            kept.push((place, Repost::new(user.clone(), post.clone(), &content)));
+            completed.push((index, Repost::new(user.clone(), post.clone(), &content)));
         }
-        for (place, repost) in kept {
-            happened[place] = self.keep(revisions[place], CachedEvent::Repost(Arc::new(repost)));
+        for (index, repost) in completed {
+            let repost = CachedEvent::Repost(Arc::new(repost));
+            events[index] = self.insert_cached(revisions[index], repost);
         }
-        Ok(happened)
+        Ok(events)
     }
 
-    /// The same, with a repost as the change that it is where it is not cached.
+    /// The same, but a repost that is not cached is a [`TimelineEvent::Other`].
     fn get_many_plain(&self, revisions: &[Revision]) -> Result<Vec<TimelineEvent>, ReadError> {
         let cached: Vec<_> = revisions.iter().map(|&revision| self.cached(revision)).collect();
-        let places = revisions.iter().zip(&cached);
-        let asked: Vec<_> =
-            places.filter(|(_, cached)| cached.is_none()).map(|(&revision, _)| revision).collect();
-        let mut read = match asked.is_empty() {
+        let entries = revisions.iter().zip(&cached);
+        let missing: Vec<_> =
+            entries.filter(|(_, cached)| cached.is_none()).map(|(&revision, _)| revision).collect();
+        let mut read = match missing.is_empty() {
             true => Vec::new(),
-            false => self.log.get_many(&asked)?,
+            false => self.log.get_many(&missing)?,
         }
         .into_iter();
-        let happened = |(cached, &revision): (Option<TimelineEvent>, &Revision)| match cached {
-            Some(happened) => Ok(happened),
+        let event = |(cached, &revision): (Option<TimelineEvent>, &Revision)| match cached {
+            Some(event) => Ok(event),
             None => {
                 let event = read.next().flatten().ok_or(MissingEvent { revision })?;
-                let kept = self.insert(revision, &event);
-                Ok(kept.unwrap_or(TimelineEvent::Other(event.change)))
+                let cached = self.insert(revision, &event);
+                Ok(cached.unwrap_or(TimelineEvent::Other(event.change)))
             }
         };
-        cached.into_iter().zip(revisions).map(happened).collect()
+        cached.into_iter().zip(revisions).map(event).collect()
     }
 
-    /// Drops what is cached of the post at `revision`, which was deleted, but for what it answered and
-    /// quoted: feeds count it still.
+    /// Replaces the cached post at `revision`, which was deleted, by its references to its parent
+    /// and quoted post, which feeds still need.
     pub(crate) fn forget(&self, revision: Revision) {
         let Some(post) = self.cached_post(revision) else { return };
         let Content { reply_to, quote, .. } = post.content.clone();
         let author = post.author.clone();
-        let left = Change::Erased { author, reply_to, quote, request_id: None };
-        self.cache.insert(revision, CachedEvent::Erased(Arc::new(left)));
+        let erased = Change::Erased { author, reply_to, quote, request_id: None };
+        self.cache.insert(revision, CachedEvent::Erased(Arc::new(erased)));
     }
 
-    /// Makes what `event` published or reposted, and caches it. A repost of a post that is not
-    /// cached is not either: it takes a read of the log to say what it answers.
+    /// Caches and returns the post or repost of `event`. A repost of a post that is not cached is
+    /// not cached either: its references would take a read of the log.
     pub(crate) fn insert(&self, revision: Revision, event: &Event) -> Option<TimelineEvent> {
-        let kept = match &event.change {
+        let cached = match &event.change {
             Change::Publish { author, content, .. } => {
                 let (author, content) = (author.clone(), content.clone());
                 CachedEvent::Post(Arc::new(Post { revision, author, content, time: event.time }))
@@ -180,21 +181,21 @@ impl PostCache {
             Change::Erased { .. } => CachedEvent::Erased(Arc::new(event.change.clone())),
             _ => return None,
         };
-        Some(self.keep(revision, kept))
+        Some(self.insert_cached(revision, cached))
     }
 
-    fn keep(&self, revision: Revision, kept: CachedEvent) -> TimelineEvent {
-        self.cache.insert(revision, kept.clone());
-        kept.into()
+    fn insert_cached(&self, revision: Revision, cached: CachedEvent) -> TimelineEvent {
+        self.cache.insert(revision, cached.clone());
+        cached.into()
     }
 }
 
 impl Repost {
-    /// The repost by `by` of `post`, which has this content.
+    /// The repost by `by` of `post`; `content` is the post's.
     #[must_use]
     pub fn new(by: UserId, post: PostRef, content: &Content) -> Self {
-        let answers = content.reply_to.as_ref().map(|reply_to| reply_to.parent.author.clone());
-        let quotes = content.quote.as_ref().map(|quote| quote.author.clone());
-        Self { by, post, answers, quotes }
+        let parent_author = content.reply_to.as_ref().map(|reply| reply.parent.author.clone());
+        let quoted_author = content.quote.as_ref().map(|quote| quote.author.clone());
+        Self { by, post, parent_author, quoted_author }
     }
 }

@@ -1,7 +1,8 @@
-//! Who follows whom, and since when; in both directions.
+//! A graph of users, for follows, blocks and mutes: edges in both directions, with the revision of
+//! each. Never has two edges from one user to the same other.
 //!
-//! An edge takes 10 bytes by its follower and 4 by its followee. Lists are as long as what is in
-//! them: an allocator's blocks leave room enough for the next few.
+//! An edge takes 10 bytes in its follower's list and 4 in its followee's. Lists have no spare
+//! capacity: the allocator's size classes leave room enough for the next few edges.
 
 mod followers;
 
@@ -12,18 +13,18 @@ use super::users::UserIx;
 use crate::model::Revision;
 use crate::storage;
 
-/// In how many parts the other direction is made when a graph is loaded: each goes through all
+/// The number of parts in which followers are computed when a graph is loaded. Each part reads all
 /// edges once, and needs memory for its share of them.
 const REVERSE_PARTS: usize = 4;
 
-/// The follow graph.
+/// Edges from follower to followee, or from blocker to blocked, and so on.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     following: Dense<Following>,
     followers: Dense<Followers>,
 }
 
-/// Whom one user follows.
+/// The edges of one follower.
 #[derive(Debug, Default)]
 struct Following {
     /// Sorted by followee.
@@ -32,25 +33,25 @@ struct Following {
     changed_at: Revision,
 }
 
-/// Whom one user follows, as it was at one moment.
+/// A copy of the edges of one follower, as they were at one revision.
 #[derive(Debug, Default)]
 pub(crate) struct Edges {
+    /// Sorted by followee.
     list: Box<[PackedEdge]>,
     /// The revision that changed the list last.
     pub(crate) changed_at: Revision,
 }
 
-/// One follow.
+/// One edge.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Edge {
-    /// Who is followed.
     pub(crate) followee: UserIx,
-    /// The revision at which it began.
+    /// The revision that set the edge.
     pub(crate) since: Revision,
 }
 
 /// An [`Edge`] in 10 bytes: the halves of a followee's number, and the lower 48 bits of a revision,
-/// which a log of a million changes a second passes in nine years.
+/// which a log of a million changes a second exceeds after nine years.
 #[derive(Clone, Copy, Debug)]
 struct PackedEdge {
     followee: [u16; 2],
@@ -61,7 +62,7 @@ impl PackedEdge {
     /// # Panics
     /// The revision has more than 48 bits.
     fn new(followee: UserIx, since: Revision) -> Self {
-        assert!(since.get() >> 48 == 0, "an edge cannot say that it began at {since}");
+        assert!(since.get() >> 48 == 0, "revision {since} does not fit into an edge");
         let (followee, since) = (followee.number(), since.get());
         Self {
             followee: [(followee >> 16) as u16, followee as u16],
@@ -81,9 +82,10 @@ impl PackedEdge {
 }
 
 impl Graph {
-    /// Takes over all edges there are, of users numbered below `user_count`.
+    /// Loads all edges, of users with numbers below `user_count`. They are sorted by follower, and
+    /// no follower's edges are in two pieces.
     ///
-    /// What is needed meanwhile is kept small: it would be the process's for long.
+    /// Uses little temporary memory, because the process would keep it for long.
     ///
     /// # Panics
     /// The graph is not empty.
@@ -93,7 +95,7 @@ impl Graph {
         user_count: usize,
         by: &ApplyRight,
     ) {
-        assert!(self.following.is_empty() && self.followers.is_empty(), "it has edges");
+        assert!(self.following.is_empty() && self.followers.is_empty(), "the graph is not empty");
         let ix = UserIx::new;
         let mut counts = vec![0_u32; user_count];
         for piece in pieces {
@@ -119,14 +121,14 @@ impl Graph {
         }
     }
 
-    /// Fills in the followers of the users from number `first` on, who have `counts` of them, by
-    /// what is known of whom everybody follows.
+    /// Computes the followers of the users from number `first` on from the loaded edges. `counts`
+    /// has the number of followers of each of these users.
     fn load_followers(&self, first: usize, counts: &[u32], user_count: usize, by: &ApplyRight) {
-        // Where the next follower of each is written.
-        let mut places = Vec::with_capacity(counts.len());
+        // For each user the index in `followers` of the next follower.
+        let mut ends = Vec::with_capacity(counts.len());
         let mut end = 0;
         for &count in counts {
-            places.push(end);
+            ends.push(end);
             end += count as usize;
         }
         let mut followers = vec![UserIx::new(0); end];
@@ -134,14 +136,14 @@ impl Graph {
             self.following.get(follower, |following| {
                 for edge in &following.list {
                     let followee = edge.followee().index().checked_sub(first);
-                    if let Some(place) = followee.and_then(|followee| places.get_mut(followee)) {
-                        followers[*place] = follower;
-                        *place += 1;
+                    if let Some(end) = followee.and_then(|followee| ends.get_mut(followee)) {
+                        followers[*end] = follower;
+                        *end += 1;
                     }
                 }
             });
         }
-        for ((followee, &end), &count) in (first..).zip(&places).zip(counts) {
+        for ((followee, &end), &count) in (first..).zip(&ends).zip(counts) {
             let of_one = &followers[end - count as usize..end];
             if !of_one.is_empty() {
                 let followee = UserIx::at(followee);
@@ -160,8 +162,8 @@ impl Graph {
         self.following.change(follower, by, |following| {
             let edge = PackedEdge::new(followee, since);
             match find(&following.list, followee) {
-                Ok(place) => following.list[place] = edge,
-                Err(place) => insert(&mut following.list, place, edge),
+                Ok(index) => following.list[index] = edge,
+                Err(index) => insert(&mut following.list, index, edge),
             }
             following.changed_at = since;
         });
@@ -170,8 +172,8 @@ impl Graph {
 
     pub(crate) fn remove(&self, follower: UserIx, followee: UserIx, at: Revision, by: &ApplyRight) {
         self.following.change(follower, by, |following| {
-            if let Ok(place) = find(&following.list, followee) {
-                remove(&mut following.list, place);
+            if let Ok(index) = find(&following.list, followee) {
+                remove(&mut following.list, index);
             }
             following.changed_at = at;
         });
@@ -180,8 +182,8 @@ impl Graph {
 
     pub(crate) fn edge(&self, follower: UserIx, followee: UserIx) -> Option<Revision> {
         let since = |following: &Following| {
-            let place = find(&following.list, followee).ok()?;
-            Some(following.list[place].since())
+            let index = find(&following.list, followee).ok()?;
+            Some(following.list[index].since())
         };
         self.following.get(follower, since)?
     }
@@ -194,7 +196,8 @@ impl Graph {
         self.followers.get(followee, Followers::len).unwrap_or(0)
     }
 
-    /// Those who follow `followee` and have a number beyond `after`, at most `max`, by number.
+    /// At most `max` followers of `followee` with numbers above `after`, or from the first on,
+    /// sorted by number.
     pub(crate) fn followers(
         &self,
         followee: UserIx,
@@ -205,7 +208,7 @@ impl Graph {
         self.followers.get(followee, page).unwrap_or_default()
     }
 
-    /// A copy of the user's edges, all of one moment.
+    /// A copy of the follower's edges, which are all of one revision.
     pub(crate) fn edges(&self, follower: UserIx) -> Edges {
         let copy = |following: &Following| Edges {
             list: following.list.clone(),
@@ -216,33 +219,33 @@ impl Graph {
 }
 
 impl Edges {
-    /// The edges, by the followee's number.
+    /// The edges, sorted by followee.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Edge> {
         self.list.iter().map(|edge| Edge { followee: edge.followee(), since: edge.since() })
     }
 
-    /// Since when there has been an edge to `followee`.
+    /// The revision of the edge to `followee`, if there is one.
     pub(crate) fn since(&self, followee: UserIx) -> Option<Revision> {
         Some(self.list[find(&self.list, followee).ok()?].since())
     }
 }
 
-/// Where `followee` is, or would have to be.
+/// The index of `followee` in `list`, or the index at which to insert it.
 fn find(list: &[PackedEdge], followee: UserIx) -> Result<usize, usize> {
     list.binary_search_by_key(&followee, |edge| edge.followee())
 }
 
-/// Inserts `value`, taking no more memory than for it.
-pub(crate) fn insert<T>(list: &mut Box<[T]>, place: usize, value: T) {
+/// Inserts `value`, and allocates no spare capacity.
+pub(crate) fn insert<T>(list: &mut Box<[T]>, index: usize, value: T) {
     let mut longer = std::mem::take(list).into_vec();
     longer.reserve_exact(1);
-    longer.insert(place, value);
+    longer.insert(index, value);
     *list = longer.into_boxed_slice();
 }
 
-/// Removes the value at `place`, and gives back its memory.
-pub(crate) fn remove<T>(list: &mut Box<[T]>, place: usize) {
+/// Removes the value at `index`, and frees its memory.
+pub(crate) fn remove<T>(list: &mut Box<[T]>, index: usize) {
     let mut shorter = std::mem::take(list).into_vec();
-    shorter.remove(place);
+    shorter.remove(index);
     *list = shorter.into_boxed_slice();
 }

@@ -1,7 +1,12 @@
-//! The facts: what the index does not have yet, over what it has.
+//! Records: the changes that the index does not have yet, over the records in the index.
 //!
-//! MemoryStore holds a fact from the change that made it until the index has that change. So whoever
-//! does not find it here finds it there, and nothing is held that can be read.
+//! ```text
+//!   get ──▶ recent in memory? ──▶ yes: its value, or none for a tombstone
+//!                            └──▶ no: the index
+//! ```
+//!
+//! Memory holds a record from its change until the index has that change, and never longer. So
+//! every read goes to memory first: a record that is not there is in the index, if it exists.
 
 pub(crate) mod record;
 
@@ -18,39 +23,39 @@ use super::records::record::{Key, Position, Subject, Table, Value};
 use crate::model::Revision;
 use crate::storage::{self, Index};
 
-/// Records share the places where their newest change is noted: with this many, of 128 KiB, hardly any
-/// other is changed between a lookup and a decision.
+/// Records share stripes. With this many, of 128 KiB in total, another record of the same stripe is
+/// hardly ever changed between a lookup and its decision.
 const STRIPES: usize = 1 << 14;
 
-/// The facts, of which the index has the older ones.
+/// The recent records in memory, and the index, which has the older ones.
 #[derive(Debug)]
 pub(crate) struct Records {
-    /// Of the tables that are lists: for each subject, in the order of the places. New ones come
-    /// last, but for what ends.
+    /// Tables that are lists: for each subject, sorted by position. A new record is appended; a
+    /// tombstone may be inserted anywhere.
     lists: DashMap<(Table, Subject), Vec<(Position, RecentRecord)>>,
-    /// Of the others.
+    /// The other tables.
     single: DashMap<Key, RecentRecord>,
-    /// When a fact of each stripe was changed last, also once memory has dropped it.
+    /// For each stripe the newest change of a record, which stays when memory drops the record.
     changed: Box<[AtomicU64]>,
     pub(crate) index: Option<Arc<Index>>,
 }
 
-/// What became of a fact lately.
+/// The newest change of a record.
 #[derive(Clone, Copy, Debug)]
 struct RecentRecord {
     value: Value,
-    /// Whether it is one no longer.
-    is_over: bool,
-    /// The change that made it so.
+    /// Whether the change removed the record.
+    is_tombstone: bool,
+    /// The revision of the change.
     at: Revision,
 }
 
-/// In which order facts are listed.
+/// The order of a list of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListOrder {
-    /// The highest place first.
+    /// By falling position.
     NewestFirst,
-    /// The lowest place first.
+    /// By rising position.
     OldestFirst,
 }
 
@@ -62,10 +67,10 @@ impl Default for Records {
 }
 
 impl Records {
-    /// Makes something a fact, or none.
+    /// Sets the record at `key`, or removes it.
     pub(crate) fn put(&self, key: Key, value: Option<Value>, at: Revision, _: &ApplyRight) {
         let recent =
-            RecentRecord { value: value.unwrap_or_default(), is_over: value.is_none(), at };
+            RecentRecord { value: value.unwrap_or_default(), is_tombstone: value.is_none(), at };
         if key.table.is_decided_by() {
             self.stripe(key).store(at.get(), SeqCst);
         }
@@ -74,34 +79,37 @@ impl Records {
             return;
         }
         let mut list = self.lists.entry((key.table, key.subject)).or_default();
-        match find(&list, key.place) {
+        match find(&list, key.position) {
             Ok(at) => list[at].1 = recent,
-            Err(at) => list.insert(at, (key.place, recent)),
+            Err(at) => list.insert(at, (key.position, recent)),
         }
     }
 
-    /// No change of a fact that changes are decided by is newer, among those that are applied.
+    /// A revision after which the record at `key` was not changed. Only for tables that
+    /// [decisions depend on](Table::is_decided_by).
     pub(crate) fn changed_until(&self, key: Key) -> Revision {
-        debug_assert!(key.table.is_decided_by(), "changes of {key:?} are not noted");
+        debug_assert!(key.table.is_decided_by(), "changes of {key:?} are not tracked");
         Revision::new(self.stripe(key).load(SeqCst))
     }
 
     fn stripe(&self, key: Key) -> &AtomicU64 {
-        let mixed = key.subject.number() ^ key.place.number().rotate_left(32);
+        let mixed = key.subject.number() ^ key.position.number().rotate_left(32);
         let hash = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         &self.changed[(hash >> (64 - STRIPES.ilog2())) as usize]
     }
 
-    /// Whether the index has nothing yet of what happened at `revision` or since.
+    /// Whether the index has no event from `revision` on yet.
     pub(crate) fn is_new(&self, revision: Revision) -> bool {
         self.index.as_ref().is_none_or(|index| index.complete_until() < revision)
     }
 
-    /// Drops of the facts at `keys`, which come in their order, what the index has: all that was not
-    /// changed after `complete_until`.
+    /// Drops the records at `keys`, which are in rising order, whose newest change the index has:
+    /// it is complete until `complete_until`.
     pub(crate) fn trim(&self, keys: impl Iterator<Item = Key>, complete_until: Revision) {
-        let mut trimmed = None;
+        let (mut trimmed, mut previous) = (None, None);
         for key in keys {
+            debug_assert!(previous < Some(key), "the keys are not in order");
+            previous = Some(key);
             let list = key.table.is_list().then_some((key.table, key.subject));
             match list {
                 None => drop(self.single.remove_if(&key, |_, recent| recent.at <= complete_until)),
@@ -118,7 +126,7 @@ impl Records {
         }
     }
 
-    /// Gives back the memory of what is gone, as after a long replay.
+    /// Frees the memory of dropped records, as after a long replay.
     pub(crate) fn shrink(&self) {
         let is_mostly_gone = |capacity, len| capacity > 8 * (len + 1_024);
         if is_mostly_gone(self.lists.capacity(), self.lists.len()) {
@@ -129,49 +137,49 @@ impl Records {
         }
     }
 
-    /// A fact, if it is one; `None` if memory does not know.
+    /// The record at `key`, from memory; `None` if only the index has it, if any.
     pub(crate) fn get_cached(&self, key: Key) -> Option<Option<Value>> {
         let recent = if key.table.is_list() {
             let list = self.lists.get(&(key.table, key.subject));
-            list.and_then(|list| find(&list, key.place).ok().map(|at| list[at].1))
+            list.and_then(|list| find(&list, key.position).ok().map(|at| list[at].1))
         } else {
             self.single.get(&key).map(|recent| *recent)
         };
-        let recent = recent.map(|recent| (!recent.is_over).then_some(recent.value));
+        let recent = recent.map(|recent| (!recent.is_tombstone).then_some(recent.value));
         recent.or_else(|| self.index.is_none().then_some(None))
     }
 
-    /// A fact, if it is one. May read the index, which blocks for a moment.
+    /// The record at `key`. May read the index, which blocks.
     pub(crate) fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
-        // MemoryStore is asked first: what it drops after that, the index has.
+        // Memory is read first: the index has every record that memory drops after that.
         match (self.get_cached(key), &self.index) {
             (Some(known), _) => Ok(known),
             (None, Some(index)) => {
-                let stored = index.snapshot()?.record(key.stored(), key.table.keep())?;
+                let stored = index.snapshot()?.record(key.stored(), key.table.residency())?;
                 Ok(stored.map(Value::from_number))
             }
             (None, None) => Ok(None),
         }
     }
 
-    /// Records, each if it is one. May read the index once, which blocks for a moment.
+    /// The records at `keys`. May read one snapshot of the index, which blocks.
     pub(crate) fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, storage::Error> {
-        // MemoryStore is asked for all of them first.
+        // Memory is read for all of them first.
         let mut known: Vec<_> = keys.iter().map(|&key| self.get_cached(key)).collect();
         if let Some(index) = &self.index
             && known.iter().any(Option::is_none)
         {
             let snapshot = index.snapshot()?;
             for (known, key) in known.iter_mut().zip(keys).filter(|(known, _)| known.is_none()) {
-                let value = snapshot.record(key.stored(), key.table.keep())?;
+                let value = snapshot.record(key.stored(), key.table.residency())?;
                 *known = Some(value.map(Value::from_number));
             }
         }
         Ok(known.into_iter().map(Option::flatten).collect())
     }
 
-    /// The facts of a table about a subject that come after `from` in `order`: at most `max`, and
-    /// fewer only if there are no more. May read the index, which blocks for a moment.
+    /// The records of the list `about` that come after `from` in `order`: at most `max`, and fewer
+    /// only at the end of the list. May read the index, which blocks.
     pub(crate) fn list(
         &self,
         about: (Table, Subject),
@@ -184,29 +192,28 @@ impl Records {
         let mut from = from;
         loop {
             let recent = self.recent(about, from, order, max);
-            // After memory, like everywhere.
+            // After memory, as in `get`.
             let stored = self.stored(about, from, order, max)?;
-            // Up to here both are known; beyond it one of them may have more.
+            // Up to here both are complete; after it one of them may have more.
             let known = [
-                recent.last().filter(|_| recent.len() == max).map(|&(place, _)| place),
-                stored.last().filter(|_| stored.len() == max).map(|&(place, _)| place),
+                recent.last().filter(|_| recent.len() == max).map(|&(position, _)| position),
+                stored.last().filter(|_| stored.len() == max).map(|&(position, _)| position),
             ];
             let known = known.into_iter().flatten().min_by(|a, b| order.compare(a, b));
 
             let mut merged: BTreeMap<Position, Option<Value>> =
-                stored.into_iter().map(|(place, value)| (place, Some(value))).collect();
-            merged.extend(
-                recent
-                    .into_iter()
-                    .map(|(place, recent)| (place, (!recent.is_over).then_some(recent.value))),
-            );
+                stored.into_iter().map(|(position, value)| (position, Some(value))).collect();
+            merged.extend(recent.into_iter().map(|(position, recent)| {
+                (position, (!recent.is_tombstone).then_some(recent.value))
+            }));
             let mut merged: Vec<_> = merged.into_iter().collect();
             if order == ListOrder::NewestFirst {
                 merged.reverse();
             }
-            let is_known = |place| known.is_none_or(|known| order.compare(&place, &known).is_le());
-            let facts = merged.into_iter().filter(|&(place, _)| is_known(place));
-            listed.extend(facts.filter_map(|(place, value)| Some((place, value?))));
+            let is_known =
+                |position| known.is_none_or(|known| order.compare(&position, &known).is_le());
+            let records = merged.into_iter().filter(|&(position, _)| is_known(position));
+            listed.extend(records.filter_map(|(position, value)| Some((position, value?))));
             match known {
                 Some(known) if listed.len() < max => from = known,
                 _ => {
@@ -217,22 +224,23 @@ impl Records {
         }
     }
 
-    /// The facts of a table about a subject at places, which are revisions, after `after`, oldest
-    /// first: at most `max`. `None` if the index may have some of them.
+    /// The records of the list `about` after the revision `after`, oldest first, at most `max`,
+    /// from memory; `None` if the index may have some of them.
     pub(crate) fn list_after_cached(
         &self,
         about: (Table, Subject),
         after: Revision,
         max: usize,
     ) -> Option<Vec<(Position, Value)>> {
+        debug_assert!(about.0.is_list(), "{about:?} is not a list");
         let recent = self.lists.get(&about).map_or_else(Vec::new, |list| {
-            let start = list.partition_point(|&(place, _)| place <= after.into());
-            let facts = list[start..].iter().filter(|(_, recent)| !recent.is_over);
-            facts.map(|&(place, recent)| (place, recent.value)).take(max).collect()
+            let start = list.partition_point(|&(position, _)| position <= after.into());
+            let records = list[start..].iter().filter(|(_, recent)| !recent.is_tombstone);
+            records.map(|&(position, recent)| (position, recent.value)).take(max).collect()
         });
-        // Asked after memory: what that had dropped by then is no newer.
-        let is_all = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
-        is_all.then_some(recent)
+        // Read after memory: any record that memory had dropped by then is not newer than this.
+        let is_complete = self.index.as_ref().is_none_or(|index| index.complete_until() <= after);
+        is_complete.then_some(recent)
     }
 
     fn recent(
@@ -245,11 +253,11 @@ impl Records {
         let Some(list) = self.lists.get(&about) else { return Vec::new() };
         match order {
             ListOrder::NewestFirst => {
-                let end = list.partition_point(|&(place, _)| place < from);
+                let end = list.partition_point(|&(position, _)| position < from);
                 list[..end].iter().rev().take(max).copied().collect()
             }
             ListOrder::OldestFirst => {
-                let start = list.partition_point(|&(place, _)| place <= from);
+                let start = list.partition_point(|&(position, _)| position <= from);
                 list[start..].iter().take(max).copied().collect()
             }
         }
@@ -268,13 +276,13 @@ impl Records {
             ListOrder::NewestFirst => snapshot.records_before(about, from.number(), max),
             ListOrder::OldestFirst => snapshot.records_after(about, from.number(), max),
         };
-        let fact = |(place, value)| (Position::from_number(place), Value::from_number(value));
-        Ok(stored?.into_iter().map(fact).collect())
+        let record =
+            |(position, value)| (Position::from_number(position), Value::from_number(value));
+        Ok(stored?.into_iter().map(record).collect())
     }
 }
 
 impl ListOrder {
-    /// Which of two places comes first.
     fn compare(self, a: &Position, b: &Position) -> Ordering {
         match self {
             Self::NewestFirst => b.cmp(a),
@@ -283,7 +291,7 @@ impl ListOrder {
     }
 }
 
-/// Where `place` is, or would have to be.
-fn find(list: &[(Position, RecentRecord)], place: Position) -> Result<usize, usize> {
-    list.binary_search_by_key(&place, |&(place, _)| place)
+/// The index of `position` in `list`, or the index at which to insert it.
+fn find(list: &[(Position, RecentRecord)], position: Position) -> Result<usize, usize> {
+    list.binary_search_by_key(&position, |&(position, _)| position)
 }

@@ -1,59 +1,65 @@
-//! Records: small rows of numbers about posts and users, beside the follow graph.
+//! The format of records: rows of numbers about posts and users, stored in the index.
 //!
-//! A fact is found by its table, its subject (a post or a user) and its place, which is another
-//! user or a revision. Those of one table and subject are in the order of their places, so they are
-//! a list too. What they come from says [`crate::state::reducer`]; here is only what they look like.
+//! ```text
+//!   key:    table (u8) │ subject (u64): post or user │ position (u64): user, revision or 0
+//!   value:  two halves of 64 bits; the table defines their meaning
+//! ```
+//!
+//! The records of one table and subject are sorted by position, so they are a list too. Nothing
+//! here sets a record: [`crate::state::reducer`] does.
 
 use crate::model::{PostId, Revision};
 use crate::state::users::UserIx;
 use crate::storage::{Residency, StoredKey};
 
-/// A kind of fact. The numbers are stored, so each keeps its meaning for ever.
+/// A table of records: (subject, position) → value. The numbers are stored, so the meaning of a
+/// number never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Table {
-    /// (post, user) → since when the user likes it.
+    /// (post, user) → the like.
     Like = 1,
-    /// (post, since) → who likes it.
+    /// (post, like) → the user who likes it.
     Likes = 2,
     /// (post, user) → the repost.
     Repost = 3,
-    /// (post, repost) → who reposted it.
+    /// (post, repost) → the user who reposted it.
     Reposts = 4,
-    /// (post, reply) → whose reply. Deleted ones too: what answers them hangs on them.
+    /// (post, reply) → the author of the reply. Also of deleted replies, because threads reach the
+    /// replies below them through these.
     Replies = 5,
-    /// (post, quoting post) → whose.
+    /// (post, quoting post) → the author of the quoting post.
     Quotes = 6,
     /// (post, 0) → [`PostCounts`].
     PostCounts = 7,
     /// (user, 0) → [`UserCounts`].
     UserCounts = 8,
-    /// (user, since) → who follows them.
+    /// (user, follow) → the follower.
     Followers = 9,
-    /// (user, revision) → [`NotificationRecord`], of all but new followers: those are in [`Table::Followers`].
-    Notices = 10,
-    /// (user, 0) → up to where they have seen their notices.
+    /// (user, event) → [`NotificationRecord`], except of follows: those are in
+    /// [`Table::Followers`].
+    Notifications = 10,
+    /// (user, 0) → the revision up to which they have seen their notifications.
     Seen = 11,
-    /// (post or repost, 0) → when it was deleted or taken back.
+    /// (post or repost, 0) → its deletion or removal.
     Retracted = 12,
-    /// (user, user) → since when the one blocks the other.
+    /// (blocker, blocked) → the block.
     Blocks = 13,
-    /// (user, user) → since when the one mutes the other.
+    /// (muter, muted) → the mute.
     Mutes = 14,
-    /// (user, user) → since when the other is no longer hidden from the one by a block or mute that
-    /// is over.
-    Shown = 15,
-    /// (post, user) → [`RepliesByUser`]: the user's answers to it and quotes of it alone.
-    Answers = 16,
-    /// (post, since) → who answered or quoted it, each once, as long as one of those is there.
-    Answerers = 17,
-    /// (user, user) → [`LikesByUser`]: the likes that the other gave to posts of the one that are there.
-    Likings = 18,
-    /// (user, since) → who likes posts of theirs, each once, as long as they like one.
+    /// (viewer, other) → the end of the last block or mute that hid the other.
+    ShownSince = 15,
+    /// (post, user) → [`RepliesByUser`].
+    RepliesByUser = 16,
+    /// (post, [`RepliesByUser::since`]) → the user.
+    Repliers = 17,
+    /// (author, user) → [`LikesByUser`].
+    LikesByUser = 18,
+    /// (author, [`LikesByUser::since`]) → the user.
     Likers = 19,
 }
 
-/// How often a post was liked, and so on. Only what is not taken back or deleted counts.
+/// The counts of a post, without retracted items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PostCounts {
     pub(crate) likes: u32,
@@ -62,78 +68,80 @@ pub(crate) struct PostCounts {
     pub(crate) quotes: u32,
 }
 
-/// How often one user answered a post and quoted it.
+/// The replies and quotes of a post by one user, without deleted ones. Exists while there are any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RepliesByUser {
-    /// Their place in [`Table::Answerers`].
+    /// The first reply or quote since there were none: the position in [`Table::Repliers`].
     pub(crate) since: Revision,
     pub(crate) replies: u32,
     pub(crate) quotes: u32,
 }
 
-/// How many posts of somebody one user likes.
+/// The likes of one user for posts of one author, without deleted posts. Exists while there are
+/// any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LikesByUser {
-    /// Their place in [`Table::Likers`].
+    /// The first like since there were none: the position in [`Table::Likers`].
     pub(crate) since: Revision,
     pub(crate) posts: u64,
 }
 
-/// How much a user published, and how often that was liked.
+/// The posts of a user and the likes of those, without deleted posts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UserCounts {
     pub(crate) posts: u64,
     pub(crate) likes: u64,
 }
 
-/// Which fact.
+/// The key of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) table: Table,
     pub(crate) subject: Subject,
-    pub(crate) place: Position,
+    pub(crate) position: Position,
 }
 
-/// Whom or what a fact is about.
+/// The post or the user that a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Subject(u64);
 
-/// Where a fact stands among those about its subject.
+/// The position of a record in the list of its table and subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Position(u64);
 
-/// What a fact says, in 16 bytes. What they mean is known by the table.
+/// The 16 bytes of a record. Their meaning depends on the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Value {
     upper: u64,
     lower: u64,
 }
 
-/// Why a user is notified.
+/// The reason of a notification. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum NotificationKind {
-    /// Somebody began to follow them.
+    /// The actor follows the user.
     Follow = 0,
-    /// Somebody likes a post of theirs.
+    /// The actor likes a post of the user.
     Like,
-    /// Somebody reposted a post of theirs.
+    /// The actor reposted a post of the user.
     Repost,
-    /// Somebody answered a post of theirs.
+    /// The actor replied to a post of the user.
     Reply,
-    /// Somebody quoted a post of theirs.
+    /// The actor quoted a post of the user.
     Quote,
-    /// Somebody mentioned them in a post.
+    /// The actor mentioned the user in a post.
     Mention,
 }
 
-/// What a user is notified of.
+/// The stored part of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotificationRecord {
     pub(crate) kind: NotificationKind,
-    /// Who did it.
+    /// The user who caused the event.
     pub(crate) actor: UserIx,
-    /// The user's post that it was done to; [`Revision::ZERO`] for a follow or a mention.
+    /// The recipient's post that was liked, reposted, replied to or quoted; [`Revision::ZERO`] for
+    /// a follow or a mention.
     pub(crate) post: Revision,
 }
 
@@ -148,15 +156,15 @@ impl Table {
         Self::PostCounts,
         Self::UserCounts,
         Self::Followers,
-        Self::Notices,
+        Self::Notifications,
         Self::Seen,
         Self::Retracted,
         Self::Blocks,
         Self::Mutes,
-        Self::Shown,
-        Self::Answers,
-        Self::Answerers,
-        Self::Likings,
+        Self::ShownSince,
+        Self::RepliesByUser,
+        Self::Repliers,
+        Self::LikesByUser,
         Self::Likers,
     ];
 
@@ -164,7 +172,8 @@ impl Table {
         Self::ALL.into_iter().find(|table| *table as u8 == number)
     }
 
-    /// Whether its places are revisions, so that new facts come last, and are read as a list.
+    /// Whether its records are read as lists. The positions are revisions, so a new record is the
+    /// last.
     pub(crate) fn is_list(self) -> bool {
         matches!(
             self,
@@ -172,51 +181,50 @@ impl Table {
                 | Self::Reposts
                 | Self::Replies
                 | Self::Quotes
-                | Self::Answerers
+                | Self::Repliers
                 | Self::Likers
                 | Self::Followers
-                | Self::Notices
+                | Self::Notifications
         )
     }
 
-    /// Whether changes are decided by its facts, see [`crate::query::lookups`].
+    /// Whether decisions about changes depend on its records, see
+    /// [`Lookup`](crate::state::Lookup).
     pub(crate) fn is_decided_by(self) -> bool {
         matches!(self, Self::Like | Self::Repost | Self::Seen)
     }
 
-    /// Where its facts are: in memory are those that every page of a feed is looked through for.
-    pub(crate) fn keep(self) -> Residency {
+    /// Where its records are. Those that every page of a feed is filtered by are in memory.
+    pub(crate) fn residency(self) -> Residency {
         match self {
-            Self::Retracted | Self::Blocks | Self::Mutes | Self::Shown => Residency::InMemory,
+            Self::Retracted | Self::Blocks | Self::Mutes | Self::ShownSince => Residency::InMemory,
             _ => Residency::OnDisk,
         }
     }
 }
 
 impl Key {
-    /// The fact about `subject` at `place`.
     pub(crate) fn new(
         table: Table,
         subject: impl Into<Subject>,
-        place: impl Into<Position>,
+        position: impl Into<Position>,
     ) -> Self {
-        Self { table, subject: subject.into(), place: place.into() }
+        Self { table, subject: subject.into(), position: position.into() }
     }
 
-    /// As the index stores it.
     pub(crate) fn stored(self) -> StoredKey {
-        (self.table as u8, self.subject.0, self.place.0)
+        (self.table as u8, self.subject.0, self.position.0)
     }
 
-    /// What the index has stored; `None` if that is of another version.
-    pub(crate) fn from_stored((table, subject, place): StoredKey) -> Option<Self> {
+    /// `None` if this version does not have the table.
+    pub(crate) fn from_stored((table, subject, position): StoredKey) -> Option<Self> {
         let table = Table::from_number(table)?;
-        Some(Self { table, subject: Subject(subject), place: Position(place) })
+        Some(Self { table, subject: Subject(subject), position: Position(position) })
     }
 
-    /// The only fact of its kind about `subject`.
+    /// The key of the only record of `table` about `subject`, at position 0.
     pub(crate) fn of(table: Table, subject: impl Into<Subject>) -> Self {
-        Self { table, subject: subject.into(), place: Position(0) }
+        Self { table, subject: subject.into(), position: Position(0) }
     }
 }
 
@@ -225,21 +233,21 @@ impl Subject {
         self.0
     }
 
-    /// The user, in a table about users.
+    /// The user. Only in a table about users.
     pub(crate) fn user(self) -> UserIx {
         user(self.0)
     }
 
-    /// Where the post or repost is, in a table about those.
+    /// The revision of the post or repost. Only in a table about those.
     pub(crate) fn revision(self) -> Revision {
         Revision::new(self.0)
     }
 }
 
 impl Position {
-    /// Before every place that a list has.
+    /// Below all positions in lists.
     pub(crate) const FIRST: Self = Self(0);
-    /// After every place.
+    /// Above all positions in lists.
     pub(crate) const LAST: Self = Self(u64::MAX);
 
     pub(crate) fn from_number(number: u64) -> Self {
@@ -250,12 +258,12 @@ impl Position {
         self.0
     }
 
-    /// The user, in a table whose places are some.
+    /// The user. Only in a table whose positions are users.
     pub(crate) fn user(self) -> UserIx {
         user(self.0)
     }
 
-    /// The revision, in a table whose places are some.
+    /// The revision. Only in a table whose positions are revisions.
     pub(crate) fn revision(self) -> Revision {
         Revision::new(self.0)
     }
@@ -305,15 +313,15 @@ impl From<PostCounts> for Value {
 }
 
 impl From<RepliesByUser> for Value {
-    fn from(answered: RepliesByUser) -> Self {
-        let RepliesByUser { since, replies, quotes } = answered;
+    fn from(by_user: RepliesByUser) -> Self {
+        let RepliesByUser { since, replies, quotes } = by_user;
         Self { upper: since.get(), lower: join(replies, quotes) }
     }
 }
 
 impl From<LikesByUser> for Value {
-    fn from(liked: LikesByUser) -> Self {
-        Self { upper: liked.since.get(), lower: liked.posts }
+    fn from(by_user: LikesByUser) -> Self {
+        Self { upper: by_user.since.get(), lower: by_user.posts }
     }
 }
 
@@ -324,27 +332,27 @@ impl From<UserCounts> for Value {
 }
 
 impl From<NotificationRecord> for Value {
-    fn from(notice: NotificationRecord) -> Self {
-        let NotificationRecord { kind, actor, post } = notice;
+    fn from(notification: NotificationRecord) -> Self {
+        let NotificationRecord { kind, actor, post } = notification;
         Self { upper: join(kind as u32, actor.number()), lower: post.get() }
     }
 }
 
 impl NotificationKind {
-    /// Whether its event published a post.
+    /// Whether the event of the notification is a post.
     pub(crate) fn is_of_a_post(self) -> bool {
         matches!(self, Self::Reply | Self::Quote | Self::Mention)
     }
 }
 
 impl NotificationRecord {
-    /// The record in a row of [`Table::Notices`] or [`Table::Followers`].
+    /// The notification in a record of [`Table::Notifications`] or [`Table::Followers`].
     ///
     /// # Panics
-    /// It is a row of another table.
+    /// `table` is another one.
     pub(crate) fn from_row(table: Table, value: Value) -> Self {
         match table {
-            Table::Notices => value.notice(),
+            Table::Notifications => value.notification(),
             Table::Followers => {
                 let (kind, actor) = (NotificationKind::Follow, value.user());
                 Self { kind, actor, post: Revision::ZERO }
@@ -353,7 +361,7 @@ impl NotificationRecord {
         }
     }
 
-    /// The user's post that it was done to, if it was.
+    /// The recipient's post that was liked, reposted, replied to or quoted.
     pub(crate) fn subject(&self) -> Option<PostId> {
         Some(PostId::from_revision(self.post)).filter(|_| self.post > Revision::ZERO)
     }
@@ -394,7 +402,7 @@ impl Value {
         UserCounts { posts: self.upper, likes: self.lower }
     }
 
-    pub(crate) fn notice(self) -> NotificationRecord {
+    pub(crate) fn notification(self) -> NotificationRecord {
         let (kind, actor) = halves(self.upper);
         let kind = match kind {
             0 => NotificationKind::Follow,
@@ -403,17 +411,18 @@ impl Value {
             3 => NotificationKind::Reply,
             4 => NotificationKind::Quote,
             5 => NotificationKind::Mention,
-            other => panic!("there is no kind of notice with the number {other}"),
+            other => panic!("{other} is not the number of a notification kind"),
         };
         NotificationRecord { kind, actor: UserIx::new(actor), post: Revision::new(self.lower) }
     }
 }
 
-/// The user with this number, which is that of a user if it is where one was put.
+/// # Panics
+/// `number` has more than 32 bits: the table has no user there.
 fn user(number: u64) -> UserIx {
     match u32::try_from(number) {
         Ok(number) => UserIx::new(number),
-        Err(_) => panic!("{number} stands where the number of a user should"),
+        Err(_) => panic!("{number} is not a user number"),
     }
 }
 

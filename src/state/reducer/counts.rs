@@ -1,8 +1,9 @@
-//! What a change does to the counts: each is a fact, and the length of a list.
+//! Counts: each count is a record, and equals the length of a list. A count never includes a
+//! retracted item.
 //!
-//! What one user alone has done is counted too, so that a reader who does not see them can be told
-//! the rest; and for each such count there is a place in a list, so that it can be found from either
-//! side.
+//! The share of each single user is counted too, so that it can be subtracted for a reader who does
+//! not see that user. Each share has two records, one by user and one in a list, so that it is
+//! found from the reader's blocks and from the post or author.
 
 use super::{EventReducer, ReducerStore};
 use crate::model::PostId;
@@ -11,7 +12,7 @@ use crate::state::records::record::{
 };
 use crate::state::users::UserIx;
 
-/// How a post is about another.
+/// How a post refers to another.
 #[derive(Clone, Copy)]
 pub(crate) enum ReferenceKind {
     Reply,
@@ -19,8 +20,7 @@ pub(crate) enum ReferenceKind {
 }
 
 impl ReferenceKind {
-    /// The count of this kind.
-    fn of<'a>(self, replies: &'a mut u32, quotes: &'a mut u32) -> &'a mut u32 {
+    fn count_of<'a>(self, replies: &'a mut u32, quotes: &'a mut u32) -> &'a mut u32 {
         match self {
             Self::Reply => replies,
             Self::Quote => quotes,
@@ -28,11 +28,11 @@ impl ReferenceKind {
     }
 }
 
-/// ChangeTimelines a count.
+/// Adds `by` to a count.
 ///
 /// # Panics
-/// It would be below 0 or beyond its type: what is counted is not what happened.
-pub(crate) fn count<N>(count: &mut N, by: i64)
+/// The result is below 0 or above the maximum of its type: the counts do not match the events.
+pub(crate) fn add<N>(count: &mut N, by: i64)
 where
     N: Copy + std::fmt::Display + Into<u64> + TryFrom<u64>,
 {
@@ -50,7 +50,7 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         Ok(counts.map_or_else(PostCounts::default, Value::post_counts))
     }
 
-    pub(crate) fn count_of_post(
+    pub(crate) fn update_post_counts(
         &mut self,
         post: PostId,
         change: impl FnOnce(&mut PostCounts),
@@ -61,8 +61,8 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         Ok(())
     }
 
-    /// Counts an answer to `post` or a quote of it, by `author`.
-    pub(crate) fn count_answer(
+    /// Adds `by` to the replies to `post` or its quotes, in total and by `author`.
+    pub(crate) fn count_reference(
         &mut self,
         post: PostId,
         author: UserIx,
@@ -71,44 +71,44 @@ impl<S: ReducerStore> EventReducer<'_, S> {
     ) -> Result<(), S::Error> {
         let mut of_all = self.counts_of_post(post)?;
         let is_first = of_all.replies == 0 && of_all.quotes == 0;
-        count(kind.of(&mut of_all.replies, &mut of_all.quotes), by);
+        add(kind.count_of(&mut of_all.replies, &mut of_all.quotes), by);
         self.put(Key::of(Table::PostCounts, post), Some(of_all.into()));
 
-        let key = Key::new(Table::Answers, post, author);
-        // Most are the first to answer, and a look may cost a read of the index.
+        let key = Key::new(Table::RepliesByUser, post, author);
+        // Most replies are the first of their post, and a lookup may read the index.
         let before = if is_first { None } else { self.store.get(key)?.map(Value::replies_by_user) };
         let mut now = before.unwrap_or(RepliesByUser { since: self.at, replies: 0, quotes: 0 });
-        count(kind.of(&mut now.replies, &mut now.quotes), by);
+        add(kind.count_of(&mut now.replies, &mut now.quotes), by);
         let is_some = now.replies > 0 || now.quotes > 0;
         self.put(key, is_some.then(|| now.into()));
         if before.is_some() != is_some {
-            let place = Key::new(Table::Answerers, post, now.since);
-            self.put(place, is_some.then(|| author.into()));
+            let position = Key::new(Table::Repliers, post, now.since);
+            self.put(position, is_some.then(|| author.into()));
         }
         Ok(())
     }
 
-    /// Counts a like of one of `author`'s posts, by `user`.
-    pub(crate) fn count_liked(
+    /// Adds `by` to the likes that `user` gave to posts of `author`.
+    pub(crate) fn count_like_by_user(
         &mut self,
         author: UserIx,
         user: UserIx,
         by: i64,
     ) -> Result<(), S::Error> {
-        let key = Key::new(Table::Likings, author, user);
+        let key = Key::new(Table::LikesByUser, author, user);
         let before = self.store.get(key)?.map(Value::likes_by_user);
         let mut now = before.unwrap_or(LikesByUser { since: self.at, posts: 0 });
-        count(&mut now.posts, by);
+        add(&mut now.posts, by);
         let is_some = now.posts > 0;
         self.put(key, is_some.then(|| now.into()));
         if before.is_some() != is_some {
-            let place = Key::new(Table::Likers, author, now.since);
-            self.put(place, is_some.then(|| user.into()));
+            let position = Key::new(Table::Likers, author, now.since);
+            self.put(position, is_some.then(|| user.into()));
         }
         Ok(())
     }
 
-    pub(crate) fn count_of_user(
+    pub(crate) fn update_user_counts(
         &mut self,
         user: UserIx,
         change: impl FnOnce(&mut UserCounts),

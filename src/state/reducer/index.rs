@@ -1,4 +1,5 @@
-//! The state and the index: loading the one from the other, and saying what to add to the index.
+//! The state and the index: loads the state from the index, and computes the rows that the index
+//! lacks. Never writes to the index.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +14,7 @@ use crate::storage::{
     self, Index, IndexContents, IndexRows, Log, OpenedIndex, Snapshot, TimelineKind,
 };
 
-/// The index as what changes are applied to: rows that are to be written, over those that are
-/// there.
+/// The index as a store of the reducer: new rows over the rows of a snapshot.
 #[derive(Debug)]
 pub struct IndexStore<'a> {
     state: &'a State,
@@ -23,7 +23,7 @@ pub struct IndexStore<'a> {
 }
 
 impl State {
-    /// The state that `opened` shows, of `log`, which it was made from.
+    /// Loads the state from `opened`, the index of `log`.
     #[must_use]
     pub fn load(log: Arc<dyn Log>, opened: OpenedIndex, limits: &Limits) -> Self {
         let OpenedIndex { index, contents } = opened;
@@ -32,7 +32,7 @@ impl State {
         state.records.index = Some(Arc::new(index));
         state.change_timelines.load(complete_until);
         state.requests.load(requests);
-        let by = state.turn.take();
+        let by = state.turn.acquire();
         for user in &users {
             state.users.intern(user, &by);
         }
@@ -41,7 +41,7 @@ impl State {
             state.post_timelines.load(UserIx::new(author), mark, &by);
         }
         for (key, value) in records {
-            // One that this version does not know was written by a later one, of another format.
+            // A later version may have written a table that this one does not know.
             if let Some(key) = Key::from_stored(key) {
                 state.visibility.put(key, Some(Value::from_number(value)), complete_until, &by);
             }
@@ -51,7 +51,7 @@ impl State {
         state
     }
 
-    /// Begins a write of `index` with the events after those it has.
+    /// Starts the rows of the events that `index` lacks.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
@@ -59,7 +59,8 @@ impl State {
         Ok(IndexStore { state: self, stored: index.snapshot()?, rows: index.new_rows() })
     }
 
-    /// Drops from memory what may be dropped now that `rows` are in the index.
+    /// Drops from memory the marks and records of `rows`, which are now in the index. It is
+    /// complete until `complete_until`.
     pub fn indexed(&self, rows: &IndexRows, complete_until: Revision) {
         for author in rows.authors() {
             self.post_timelines.trim(UserIx::new(author), complete_until);
@@ -75,20 +76,20 @@ impl State {
 }
 
 impl IndexStore<'_> {
-    /// Adds what `event` changes in the index.
+    /// Adds the rows of `event`, the next one after those of the index and of the rows.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
     ///
     /// # Panics
-    /// It is not applied to the state yet.
+    /// The state has not applied the event yet.
     pub fn apply(&mut self, revision: Revision, event: &Event) -> Result<(), storage::Error> {
         let applied = self.state.applied();
         assert!(revision <= applied, "the state is at {applied}, the event at {revision}");
         reducer::apply(self, revision, event)
     }
 
-    /// The rows.
+    /// The rows of all added events.
     #[must_use]
     pub fn into_rows(self) -> IndexRows {
         self.rows
@@ -99,7 +100,7 @@ impl ReducerStore for IndexStore<'_> {
     type Error = storage::Error;
 
     fn number(&mut self, user: &UserId) -> UserIx {
-        // The state has applied the event, and given the same numbers in the same order.
+        // The state has applied the event, and assigned the same numbers in the same order.
         let Some(number) = self.state.users.get(user) else { panic!("{user} has no number") };
         while self.rows.next_user() <= number.number() {
             let next = UserIx::new(self.rows.next_user());
@@ -114,8 +115,8 @@ impl ReducerStore for IndexStore<'_> {
         followee: UserIx,
     ) -> Result<Option<Revision>, storage::Error> {
         let (follower, followee) = (follower.number(), followee.number());
-        let said = self.rows.edge(follower, followee);
-        said.map_or_else(|| self.stored.edge(follower, followee), Ok)
+        let changed = self.rows.edge(follower, followee);
+        changed.map_or_else(|| self.stored.edge(follower, followee), Ok)
     }
 
     fn set_follow(
@@ -148,28 +149,28 @@ impl ReducerStore for IndexStore<'_> {
     }
 
     fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
-        let (stored, keep) = (key.stored(), key.table.keep());
-        let value = match self.rows.record(stored, keep) {
-            Some(said) => said,
-            None => self.stored.record(stored, keep)?,
+        let (stored, residency) = (key.stored(), key.table.residency());
+        let value = match self.rows.record(stored, residency) {
+            Some(changed) => changed,
+            None => self.stored.record(stored, residency)?,
         };
         Ok(value.map(Value::from_number))
     }
 
     fn put(&mut self, key: Key, value: Option<Value>, _: Revision) {
-        self.rows.put_record(key.stored(), value.map(Value::number), key.table.keep());
+        self.rows.put_record(key.stored(), value.map(Value::number), key.table.residency());
     }
 
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, storage::Error> {
-        let (about, keep) = ((table as u8, subject.number()), table.keep());
+        let (about, residency) = ((table as u8, subject.number()), table.residency());
         let stored = self.stored.records_after(about, 0, usize::MAX)?;
         let stored =
-            stored.into_iter().map(|(place, value)| ((about.0, about.1, place), Some(value)));
+            stored.into_iter().map(|(position, value)| ((about.0, about.1, position), Some(value)));
         let mut all: BTreeMap<_, _> = stored.collect();
-        all.extend(self.rows.records_of(about, keep));
-        let fact = |(key, value): (_, Option<u128>)| {
+        all.extend(self.rows.records_of(about, residency));
+        let record = |(key, value): (_, Option<u128>)| {
             Some((Key::from_stored(key)?, Value::from_number(value?)))
         };
-        Ok(all.into_iter().filter_map(fact).collect())
+        Ok(all.into_iter().filter_map(record).collect())
     }
 }

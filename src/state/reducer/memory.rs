@@ -1,4 +1,4 @@
-//! MemoryStore as what changes are applied to.
+//! The state in memory as a store of the reducer. Only the applier uses it.
 
 use super::ReducerStore;
 use crate::model::{LogTime, Mark, MarkKind, RequestId, Revision, UserId};
@@ -10,7 +10,7 @@ use crate::state::records::{ListOrder, Records};
 use crate::state::users::UserIx;
 use crate::storage::{self, Residency};
 
-/// A state that is being changed, and what that is to others.
+/// The state during one event, and the effects of the event so far.
 pub(crate) struct MemoryStore<'a> {
     pub(crate) state: &'a State,
     pub(crate) by: &'a ApplyRight,
@@ -18,9 +18,9 @@ pub(crate) struct MemoryStore<'a> {
 }
 
 impl MemoryStore<'_> {
-    /// ReadPool facts. What is half applied cannot be given up, so while the index is lost that may be
-    /// asked for them, this waits until it is mended.
-    fn of_facts<T>(
+    /// Reads records, which may be in the index only. A half applied event cannot be undone, so
+    /// while the index is lost this waits until it is repaired.
+    fn read_records<T>(
         &self,
         read: impl Fn(&Records) -> Result<T, storage::Error>,
     ) -> Result<T, storage::Error> {
@@ -88,14 +88,14 @@ impl ReducerStore for MemoryStore<'_> {
     }
 
     fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
-        match key.table.keep() {
+        match key.table.residency() {
             Residency::InMemory => Ok(self.state.visibility.get(key)),
-            Residency::OnDisk => self.of_facts(|facts| facts.get(key)),
+            Residency::OnDisk => self.read_records(|records| records.get(key)),
         }
     }
 
     fn put(&mut self, key: Key, value: Option<Value>, at: Revision) {
-        if let (Table::Notices | Table::Followers, Some(value)) = (key.table, value) {
+        if let (Table::Notifications | Table::Followers, Some(value)) = (key.table, value) {
             let record = NotificationRecord::from_row(key.table, value);
             self.applied.notifications.push(NewNotification {
                 user: self.state.users.name(key.subject.user()),
@@ -104,22 +104,22 @@ impl ReducerStore for MemoryStore<'_> {
                 subject: record.subject(),
             });
         }
-        match key.table.keep() {
+        match key.table.residency() {
             Residency::InMemory => self.state.visibility.put(key, value, at, self.by),
             Residency::OnDisk => self.state.records.put(key, value, at, self.by),
         }
         if key.table == Table::PostCounts {
-            // After the fact: what was read before it is then known to be old.
-            self.state.counts.changed(key.subject, self.by);
+            // After the record, so that counts which were read before it are known to be old.
+            self.state.counts.invalidate(key.subject, self.by);
         }
     }
 
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, storage::Error> {
         let about = (table, subject);
-        let all = self.of_facts(|facts| {
-            facts.list(about, Position::FIRST, ListOrder::OldestFirst, usize::MAX)
+        let all = self.read_records(|records| {
+            records.list(about, Position::FIRST, ListOrder::OldestFirst, usize::MAX)
         });
-        let fact = |(place, value)| (Key { table, subject, place }, value);
-        Ok(all?.into_iter().map(fact).collect())
+        let record = |(position, value)| (Key { table, subject, position }, value);
+        Ok(all?.into_iter().map(record).collect())
     }
 }

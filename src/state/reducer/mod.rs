@@ -1,39 +1,42 @@
-//! What each change does: the one place that says it, for memory and for the index alike.
+//! The reducer: the effects of each change on the follow graph, the timelines, and the records. It
+//! never reads a clock, a map or a file.
 //!
-//! Beside the follow graph and the lists of what everybody published there are *facts*: small rows
-//! of numbers, of who likes what, how often, who answered whom. A change is applied twice: by the
-//! applier, to what is in memory, and by the indexer, to the rows that it is about to write. Both
-//! are a [`ReducerStore`], so both come to the same.
+//! ```text
+//!   applier ──▶ apply ──▶ MemoryStore ──▶ the state in memory
+//!   indexer ──▶ apply ──▶ IndexStore  ──▶ rows for the index
+//! ```
 //!
-//! Nothing here reads a clock, a map or a file.
+//! Each change is applied twice, to two kinds of [`ReducerStore`], by the same code, so memory and
+//! the index always agree.
 
 mod counts;
 pub(crate) mod index;
 pub(crate) mod memory;
 
 use super::records::record::{Key, NotificationKind, NotificationRecord, Subject, Table, Value};
-use super::reducer::counts::{ReferenceKind, count};
+use super::reducer::counts::{ReferenceKind, add};
 use super::users::UserIx;
 use crate::model::{
-    Change, Content, Event, LogTime, Mark, MarkKind, PostId, PostRef, RequestId, Revision, UserId,
+    Change, Content, Event, LogTime, Mark, MarkKind, PostId, PostRef, RequestId, Revision,
+    SeveredFollows, UserId,
 };
 
-/// What changes are applied to.
+/// The graph, timelines and records that changes are applied to.
 pub(crate) trait ReducerStore {
-    /// Why it cannot be read.
+    /// The error of a failed read.
     type Error;
 
-    /// The number of `user`, given now if they had none.
+    /// The number of `user`, which is assigned now if there is none.
     fn number(&mut self, user: &UserId) -> UserIx;
 
-    /// Since when `follower` follows `followee`.
+    /// The revision of the follow; `None` if `follower` does not follow `followee`.
     fn followed_since(
         &self,
         follower: UserIx,
         followee: UserIx,
     ) -> Result<Option<Revision>, Self::Error>;
 
-    /// From `at` on, `follower` has followed `followee` since then, or does not.
+    /// Sets the follow, or removes it; `at` is the revision of the change.
     fn set_follow(
         &mut self,
         follower: UserIx,
@@ -42,14 +45,14 @@ pub(crate) trait ReducerStore {
         at: Revision,
     );
 
-    /// Adds `mark`, which is beyond all before it, to what concerns the feeds of `author`'s
-    /// followers.
+    /// Appends `mark` to the timeline of `author`, which the feeds of all followers are merged
+    /// from.
     fn push_mark(&mut self, author: UserIx, mark: Mark);
 
-    /// Adds `mark`, which is beyond all before it, to what concerns `user`'s own feeds alone.
+    /// Appends `mark` to the changes of `user`, which only the user's own feeds are affected by.
     fn push_change(&mut self, user: UserIx, mark: Mark);
 
-    /// Remembers the use of a request id, at `time` of the log's own.
+    /// Adds the use of a request id; `time` is the log's own time.
     fn push_request(
         &mut self,
         author: &UserId,
@@ -58,20 +61,20 @@ pub(crate) trait ReducerStore {
         time: LogTime,
     );
 
-    /// A fact, if it is one.
+    /// The record at `key`; `None` if there is none.
     fn get(&self, key: Key) -> Result<Option<Value>, Self::Error>;
 
-    /// Makes something a fact, or none.
+    /// Sets the record at `key`, or removes it; `at` is the revision of the change.
     fn put(&mut self, key: Key, value: Option<Value>, at: Revision);
 
-    /// All that a table has of a subject.
+    /// All records of `table` about `subject`.
     fn all(&self, table: Table, subject: Subject) -> Result<Vec<(Key, Value)>, Self::Error>;
 }
 
-/// Applies `event`, the one after all that were applied before.
+/// Applies `event`, the next one after those that `store` has.
 ///
 /// # Errors
-/// The first of the store's. What was done by then is to be thrown away.
+/// The first error of the store, which is then half changed and must not be used further.
 pub(crate) fn apply<S: ReducerStore>(
     store: &mut S,
     revision: Revision,
@@ -80,7 +83,7 @@ pub(crate) fn apply<S: ReducerStore>(
     EventReducer { store, at: revision, time: event.log_time }.apply(&event.change)
 }
 
-/// One event on its way into a store.
+/// Applies one event to a store.
 pub(crate) struct EventReducer<'a, S> {
     pub(crate) store: &'a mut S,
     pub(crate) at: Revision,
@@ -104,39 +107,22 @@ impl<S: ReducerStore> EventReducer<'_, S> {
                 self.publish(author, content, request_id.as_ref())
             }
             Change::Erased { author, reply_to, quote, request_id } => {
-                let left = Content::erased(reply_to.clone(), quote.clone());
-                self.publish(author, &left, request_id.as_ref())
+                let rest = Content::erased(reply_to.clone(), quote.clone());
+                self.publish(author, &rest, request_id.as_ref())
             }
             Change::Delete { post, reply_to, quote, notified } => {
                 self.delete(post, *reply_to, *quote)?;
-                self.withdraw_from(&post.author);
-                notified.iter().for_each(|user| self.withdraw_from(user));
+                self.push_change_of(&post.author);
+                notified.iter().for_each(|user| self.push_change_of(user));
                 Ok(())
             }
             Change::Like { user, post } => self.like(user, post),
             Change::Unlike { user, post, .. } => self.unlike(user, post),
             Change::Repost { user, post } => self.repost(user, post),
             Change::Unrepost { user, post, .. } => self.unrepost(user, post),
-            Change::Block { blocker, blocked, severed } => {
-                let (blocker, blocked) = self.numbers(blocker, blocked);
-                self.put(Key::new(Table::Blocks, blocker, blocked), Some(self.at.into()));
-                self.push_change(blocker);
-                self.push_change(blocked);
-                if severed.following {
-                    self.unfollow(blocker, blocked)?;
-                }
-                if severed.follower {
-                    self.unfollow(blocked, blocker)?;
-                }
-                Ok(())
-            }
+            Change::Block { blocker, blocked, severed } => self.block(blocker, blocked, *severed),
             Change::Unblock { blocker, blocked } => {
-                let (blocker, blocked) = self.numbers(blocker, blocked);
-                self.put(Key::new(Table::Blocks, blocker, blocked), None);
-                self.put(Key::new(Table::Shown, blocker, blocked), Some(self.at.into()));
-                self.put(Key::new(Table::Shown, blocked, blocker), Some(self.at.into()));
-                self.push_change(blocker);
-                self.push_change(blocked);
+                self.unblock(blocker, blocked);
                 Ok(())
             }
             Change::Mute { muter, muted } => {
@@ -148,7 +134,7 @@ impl<S: ReducerStore> EventReducer<'_, S> {
             Change::Unmute { muter, muted, .. } => {
                 let (muter, muted) = self.numbers(muter, muted);
                 self.put(Key::new(Table::Mutes, muter, muted), None);
-                self.put(Key::new(Table::Shown, muter, muted), Some(self.at.into()));
+                self.put(Key::new(Table::ShownSince, muter, muted), Some(self.at.into()));
                 self.push_change(muter);
                 Ok(())
             }
@@ -177,6 +163,34 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         Ok(())
     }
 
+    fn block(
+        &mut self,
+        blocker: &UserId,
+        blocked: &UserId,
+        severed: SeveredFollows,
+    ) -> Result<(), S::Error> {
+        let (blocker, blocked) = self.numbers(blocker, blocked);
+        self.put(Key::new(Table::Blocks, blocker, blocked), Some(self.at.into()));
+        self.push_change(blocker);
+        self.push_change(blocked);
+        if severed.following {
+            self.unfollow(blocker, blocked)?;
+        }
+        if severed.follower {
+            self.unfollow(blocked, blocker)?;
+        }
+        Ok(())
+    }
+
+    fn unblock(&mut self, blocker: &UserId, blocked: &UserId) {
+        let (blocker, blocked) = self.numbers(blocker, blocked);
+        self.put(Key::new(Table::Blocks, blocker, blocked), None);
+        self.put(Key::new(Table::ShownSince, blocker, blocked), Some(self.at.into()));
+        self.put(Key::new(Table::ShownSince, blocked, blocker), Some(self.at.into()));
+        self.push_change(blocker);
+        self.push_change(blocked);
+    }
+
     fn publish(
         &mut self,
         author: &UserId,
@@ -190,26 +204,26 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         let kind =
             if content.is_conditional(author) { MarkKind::Conditional } else { MarkKind::Post };
         self.store.push_mark(number, Mark::new(self.at, kind));
-        self.count_of_user(number, |counts| count(&mut counts.posts, 1))?;
+        self.update_user_counts(number, |counts| add(&mut counts.posts, 1))?;
 
-        let mut told = Vec::new();
+        let mut notified = Vec::new();
         if let Some(reply_to) = &content.reply_to {
             let parent = &reply_to.parent;
             self.put(Key::new(Table::Replies, parent.id, self.at), Some(number.into()));
-            self.count_answer(parent.id, number, ReferenceKind::Reply, 1)?;
-            self.notify_of_post(number, NotificationKind::Reply, parent, &mut told);
+            self.count_reference(parent.id, number, ReferenceKind::Reply, 1)?;
+            self.notify_of_post(number, NotificationKind::Reply, parent, &mut notified);
         }
         if let Some(quote) = &content.quote {
             self.put(Key::new(Table::Quotes, quote.id, self.at), Some(number.into()));
-            self.count_answer(quote.id, number, ReferenceKind::Quote, 1)?;
-            self.notify_of_post(number, NotificationKind::Quote, quote, &mut told);
+            self.count_reference(quote.id, number, ReferenceKind::Quote, 1)?;
+            self.notify_of_post(number, NotificationKind::Quote, quote, &mut notified);
         }
         for mentioned in &content.mentioned {
-            // They were users already, so this gives nobody a number but in a log of the first
-            // format, where whoever was mentioned was a user from then on.
+            // Mentioned users have numbers already, except in a log of the first format: there a
+            // mention made a user.
             let mentioned = self.store.number(mentioned);
-            // All else is refused between the two, but a text may say any name.
-            if !told.contains(&mentioned) && !self.are_apart(number, mentioned)? {
+            // The engine refuses other references between blocked users, but not names in a text.
+            if !notified.contains(&mentioned) && !self.is_blocked_either_way(number, mentioned)? {
                 let (kind, post) = (NotificationKind::Mention, Revision::ZERO);
                 self.notify(mentioned, NotificationRecord { kind, actor: number, post });
             }
@@ -229,26 +243,26 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         self.store.push_mark(author, deletion);
         for (_, reposter) in self.store.all(Table::Reposts, post.id.into())? {
             let reposter = reposter.user();
-            // Each once: somebody may have reposted a post of their own.
+            // One mark per timeline, also if the author reposted the own post.
             if reposter != author {
                 self.store.push_mark(reposter, deletion);
             }
         }
         let mut likes = 0;
         for (_, liker) in self.store.all(Table::Likes, post.id.into())? {
-            self.count_liked(author, liker.user(), -1)?;
+            self.count_like_by_user(author, liker.user(), -1)?;
             likes += 1;
         }
-        self.count_of_user(author, |counts| {
-            count(&mut counts.posts, -1);
-            count(&mut counts.likes, -likes);
+        self.update_user_counts(author, |counts| {
+            add(&mut counts.posts, -1);
+            add(&mut counts.likes, -likes);
         })?;
         if let Some(parent) = reply_to {
-            self.count_answer(parent, author, ReferenceKind::Reply, -1)?;
+            self.count_reference(parent, author, ReferenceKind::Reply, -1)?;
         }
         if let Some(quoted) = quote {
             self.put(Key::new(Table::Quotes, quoted, post.id.revision()), None);
-            self.count_answer(quoted, author, ReferenceKind::Quote, -1)?;
+            self.count_reference(quoted, author, ReferenceKind::Quote, -1)?;
         }
         Ok(())
     }
@@ -257,9 +271,9 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         let (user, author) = self.numbers(user, &post.author);
         self.put(Key::new(Table::Like, post.id, user), Some(self.at.into()));
         self.put(Key::new(Table::Likes, post.id, self.at), Some(user.into()));
-        self.count_of_post(post.id, |counts| count(&mut counts.likes, 1))?;
-        self.count_of_user(author, |counts| count(&mut counts.likes, 1))?;
-        self.count_liked(author, user, 1)?;
+        self.update_post_counts(post.id, |counts| add(&mut counts.likes, 1))?;
+        self.update_user_counts(author, |counts| add(&mut counts.likes, 1))?;
+        self.count_like_by_user(author, user, 1)?;
         let post = post.id.revision();
         self.notify(author, NotificationRecord { kind: NotificationKind::Like, actor: user, post });
         Ok(())
@@ -267,15 +281,15 @@ impl<S: ReducerStore> EventReducer<'_, S> {
 
     fn unlike(&mut self, user: &UserId, post: &PostRef) -> Result<(), S::Error> {
         let (user, author) = self.numbers(user, &post.author);
-        let Some(since) = self.take(Key::new(Table::Like, post.id, user))? else {
+        let Some(since) = self.remove_since(Key::new(Table::Like, post.id, user))? else {
             return Ok(());
         };
-        self.withdraw(user, author);
+        self.push_withdrawal(user, author);
         self.put(Key::new(Table::Likes, post.id, since), None);
-        self.put(Key::new(Table::Notices, author, since), None);
-        self.count_of_post(post.id, |counts| count(&mut counts.likes, -1))?;
-        self.count_of_user(author, |counts| count(&mut counts.likes, -1))?;
-        self.count_liked(author, user, -1)
+        self.put(Key::new(Table::Notifications, author, since), None);
+        self.update_post_counts(post.id, |counts| add(&mut counts.likes, -1))?;
+        self.update_user_counts(author, |counts| add(&mut counts.likes, -1))?;
+        self.count_like_by_user(author, user, -1)
     }
 
     fn repost(&mut self, user: &UserId, post: &PostRef) -> Result<(), S::Error> {
@@ -283,7 +297,7 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         self.put(Key::new(Table::Repost, post.id, user), Some(self.at.into()));
         self.put(Key::new(Table::Reposts, post.id, self.at), Some(user.into()));
         self.store.push_mark(user, Mark::new(self.at, MarkKind::Repost));
-        self.count_of_post(post.id, |counts| count(&mut counts.reposts, 1))?;
+        self.update_post_counts(post.id, |counts| add(&mut counts.reposts, 1))?;
         let post = post.id.revision();
         self.notify(
             author,
@@ -294,61 +308,60 @@ impl<S: ReducerStore> EventReducer<'_, S> {
 
     fn unrepost(&mut self, user: &UserId, post: &PostRef) -> Result<(), S::Error> {
         let (user, author) = self.numbers(user, &post.author);
-        let Some(since) = self.take(Key::new(Table::Repost, post.id, user))? else {
+        let Some(since) = self.remove_since(Key::new(Table::Repost, post.id, user))? else {
             return Ok(());
         };
-        self.withdraw(user, author);
+        self.push_withdrawal(user, author);
         self.put(Key::new(Table::Reposts, post.id, since), None);
-        self.put(Key::new(Table::Notices, author, since), None);
+        self.put(Key::new(Table::Notifications, author, since), None);
         self.put(Key::of(Table::Retracted, PostId::from_revision(since)), Some(self.at.into()));
         self.store.push_mark(user, Mark::new(self.at, MarkKind::Change));
-        self.count_of_post(post.id, |counts| count(&mut counts.reposts, -1))
+        self.update_post_counts(post.id, |counts| add(&mut counts.reposts, -1))
     }
 
-    /// Notifies the author of `of` that `actor` published something about it; unless they are among
-    /// the `told`, who were notified of that already.
+    /// Notifies the author of `of`, which a new post of `actor` refers to, and adds them to
+    /// `notified`; except users who are in `notified` already.
     fn notify_of_post(
         &mut self,
         actor: UserIx,
         kind: NotificationKind,
         of: &PostRef,
-        told: &mut Vec<UserIx>,
+        notified: &mut Vec<UserIx>,
     ) {
         let author = self.store.number(&of.author);
-        if !told.contains(&author) {
-            told.push(author);
+        if !notified.contains(&author) {
+            notified.push(author);
             self.notify(author, NotificationRecord { kind, actor, post: of.id.revision() });
         }
     }
 
-    /// Notifies `user`, unless they did it themselves.
-    fn notify(&mut self, user: UserIx, notice: NotificationRecord) {
-        if user != notice.actor {
-            self.put(Key::new(Table::Notices, user, self.at), Some(notice.into()));
+    /// Notifies `user`, unless they are the actor.
+    fn notify(&mut self, user: UserIx, record: NotificationRecord) {
+        if user != record.actor {
+            self.put(Key::new(Table::Notifications, user, self.at), Some(record.into()));
         }
     }
 
-    /// Adds the event, by which `actor` takes back what they notified `user` of, to what concerns
-    /// `user`.
-    fn withdraw(&mut self, actor: UserIx, user: UserIx) {
+    /// Appends the event, by which `actor` withdraws a notification of `user`, to `user`'s changes.
+    fn push_withdrawal(&mut self, actor: UserIx, user: UserIx) {
         if user != actor {
             self.push_change(user);
         }
     }
 
-    fn withdraw_from(&mut self, user: &UserId) {
+    fn push_change_of(&mut self, user: &UserId) {
         let user = self.store.number(user);
         self.push_change(user);
     }
 
-    /// Whether one of the two blocks the other.
-    fn are_apart(&self, one: UserIx, other: UserIx) -> Result<bool, S::Error> {
+    /// Whether one of the two users blocks the other.
+    fn is_blocked_either_way(&self, one: UserIx, other: UserIx) -> Result<bool, S::Error> {
         let blocks =
             |one, other| Ok(self.store.get(Key::new(Table::Blocks, one, other))?.is_some());
         Ok(blocks(one, other)? || blocks(other, one)?)
     }
 
-    /// Adds the event to what concerns `user`'s own feeds alone.
+    /// Appends the event to `user`'s changes.
     fn push_change(&mut self, user: UserIx) {
         self.store.push_change(user, Mark::new(self.at, MarkKind::Change));
     }
@@ -361,8 +374,8 @@ impl<S: ReducerStore> EventReducer<'_, S> {
         self.store.put(key, value, self.at);
     }
 
-    /// Ends a fact that says since when it is one, and gives that.
-    fn take(&mut self, key: Key) -> Result<Option<Revision>, S::Error> {
+    /// Removes a record whose value is the revision of its start, and returns that.
+    fn remove_since(&mut self, key: Key) -> Result<Option<Revision>, S::Error> {
         let since = self.store.get(key)?.map(Value::revision);
         self.put(key, None);
         Ok(since)

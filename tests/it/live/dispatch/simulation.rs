@@ -151,7 +151,7 @@ impl Simulation {
         while self.dispatcher.has_room()
             && let Some(dispatch) = self.applied.pop_front()
         {
-            self.dispatcher.take(dispatch);
+            self.dispatcher.push(dispatch);
         }
     }
 
