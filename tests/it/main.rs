@@ -1,7 +1,7 @@
-//! All tests, in one program: each file is about one thing that is promised, and `harness` lets
-//! them read as sentences.
+//! The integration tests, in one program. Each file tests one promise; the tests read as sentences
+//! through `harness`.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot continue panics")]
 
 mod api;
 mod cli;

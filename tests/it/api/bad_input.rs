@@ -1,4 +1,4 @@
-//! Bad input: each gets its clear error, and nothing is changed.
+//! Bad input: each kind gets its own error, and has no effect.
 
 use prost::Message as _;
 use tonic::{Code, Status};
@@ -34,7 +34,7 @@ const BAD_USER_IDS: [&str; 24] = [
     "bob\u{feff}",
 ];
 
-/// Every field that names a user follows the one rule for user ids.
+/// Every field for a user follows the rule for user ids.
 #[tokio::test]
 async fn a_bad_user_id_is_refused_wherever_it_is_given() {
     let server = TestServer::start().await;
@@ -53,16 +53,19 @@ async fn a_bad_user_id_is_refused_wherever_it_is_given() {
                     ("user_id", named.tries_to_watch(WatchFeedRequest::default()).await.err()),
                 ];
                 for (field, error) in calls {
-                    blames(error.unwrap_or_else(|| panic!("{bad:?} was taken as {field}")), field);
+                    blames(
+                        error.unwrap_or_else(|| panic!("{bad:?} was accepted as {field}")),
+                        field,
+                    );
                 }
             }
         })
         .await;
 }
 
-/// What the rule allows is taken, up to its longest.
+/// Every id that the rule allows is accepted, up to the longest.
 #[tokio::test]
-async fn every_kind_of_user_id_is_taken() {
+async fn every_kind_of_user_id_is_accepted() {
     let server = TestServer::start().await;
     let longest = "x".repeat(128);
     for good in [
@@ -93,8 +96,8 @@ async fn every_kind_of_user_id_is_taken() {
     }
 }
 
-/// A text is refused for its bytes, its graphemes, a NUL, or because nothing in it is visible, and
-/// for nothing else.
+/// A text is refused for its bytes, its graphemes, a NUL, or without visible characters, and for no
+/// other reason.
 #[tokio::test]
 async fn a_bad_text_is_refused() {
     let server = TestServer::start().await;
@@ -135,7 +138,7 @@ async fn a_bad_text_is_refused() {
     assert_eq!(longest, Some(3_000), "the limit itself is allowed");
 }
 
-/// A request id has up to 64 bytes and no control characters.
+/// A request id has at most 64 bytes and no control characters.
 #[tokio::test]
 async fn a_bad_request_id_is_refused() {
     let server = TestServer::start().await;
@@ -153,7 +156,7 @@ async fn a_bad_request_id_is_refused() {
     }
 }
 
-/// Numbers of items, heartbeats and enum values outside of their rules.
+/// Numbers of items, heartbeats and enum values outside of their ranges.
 #[tokio::test]
 async fn bad_numbers_are_refused() {
     let server = TestServer::start().await;
@@ -182,7 +185,7 @@ fn blames(error: Status, field: &str) {
     assert_eq!(refusal.blaming(field).metadata()["field"], field);
 }
 
-/// A cursor that was cut, changed or made up is refused, and so is a page token in its place.
+/// A truncated, altered or invented cursor is refused, and so is a page token in its place.
 #[tokio::test]
 async fn a_malformed_cursor_is_refused() {
     let server = TestServer::start().await;
@@ -222,7 +225,7 @@ async fn a_malformed_page_token_is_refused() {
     }
 }
 
-/// All that can become of `token` by a slip: any part of it, any byte of it changed, and garbage.
+/// `token` damaged in every simple way: truncated, with any byte changed, and garbage.
 fn damaged(token: &str) -> impl Iterator<Item = String> {
     let cut = (1..token.len()).map(|length| token[..length].to_owned());
     let changed = (0..token.len()).map(|at| {
@@ -235,7 +238,7 @@ fn damaged(token: &str) -> impl Iterator<Item = String> {
     cut.chain(changed).chain(garbage).chain(around).chain([long]).collect::<Vec<_>>().into_iter()
 }
 
-/// A page token is good for its own listing only: its user's, with its options.
+/// A page token is valid only for its own listing: its user and its options.
 #[tokio::test]
 async fn a_page_token_of_another_listing_is_refused() {
     let server = TestServer::start().await;
@@ -251,7 +254,7 @@ async fn a_page_token_of_another_listing_is_refused() {
     }
 }
 
-/// Positions of another log, or from beyond the end of this one, are refused by reads too.
+/// Reads refuse positions of another log, and positions after the end of this log.
 #[tokio::test]
 async fn positions_of_another_log_are_refused() {
     let other = TestServer::start().await;
@@ -289,7 +292,7 @@ fn with_token(page_token: String) -> NewsFeedRequest {
     NewsFeedRequest { page_token, ..NewsFeedRequest::default() }
 }
 
-/// Messages whose bytes a test may change.
+/// An encoded request whose bytes a test may change.
 pub(crate) fn follow() -> Vec<u8> {
     FollowRequest { user_id: "alice".to_owned(), followee_id: "bob".to_owned() }.encode_to_vec()
 }

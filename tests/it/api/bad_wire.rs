@@ -1,4 +1,4 @@
-//! Bad bytes on the wire: frames and headers that no client library would send.
+//! Bad bytes on the wire: frames and headers that no client library sends.
 
 use tonic::{Code, Status};
 
@@ -6,28 +6,28 @@ use crate::api::bad_input::{follow, publish};
 use crate::harness::wire::{FOLLOW, PUBLISH, Wire, flagged_frame, frame};
 use crate::harness::{TestServer, refused};
 
-/// The wire that the other tests use does work.
+/// The client of the other tests works.
 #[tokio::test]
-async fn a_good_frame_is_taken() {
+async fn a_good_frame_is_accepted() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
-    wire.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("it is taken");
-    wire.call(FOLLOW, &[], frame(&follow())).await.expect("it is taken");
+    wire.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("the call succeeds");
+    wire.call(FOLLOW, &[], frame(&follow())).await.expect("the call succeeds");
     assert_eq!(server.user("alice").feed().await.texts(), ["hi"]);
 }
 
-/// Fields that this version does not know are skipped, as Protobuf has it.
+/// Unknown fields are skipped, as Protobuf requires.
 #[tokio::test]
 async fn an_unknown_field_is_skipped() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
     let unknown: &[u8] = &[0xa2, 0x06, 3, b'x', b'y', b'z'];
     let message = [publish("hi").as_slice(), unknown].concat();
-    wire.call(PUBLISH, &[], frame(&message)).await.expect("it is taken");
+    wire.call(PUBLISH, &[], frame(&message)).await.expect("the call succeeds");
     assert_eq!(server.user("alice").feed().await.texts(), ["hi"]);
 }
 
-/// What is not a message of the type, or not a whole one, is told apart from a refused one.
+/// A malformed or incomplete message has another error than an invalid one.
 #[tokio::test]
 async fn a_malformed_message_is_refused() {
     let server = TestServer::start().await;
@@ -56,7 +56,7 @@ async fn a_malformed_message_is_refused() {
         .await;
 }
 
-/// A compression that is not known here is refused, and the answer says which is.
+/// An unknown compression is refused, and the response names the known one.
 #[tokio::test]
 async fn an_unknown_compression_is_refused() {
     let server = TestServer::start().await;
@@ -79,7 +79,7 @@ async fn an_unknown_compression_is_refused() {
         .await;
 }
 
-/// A message beyond the limit is refused by its announced size.
+/// A message above the limit is refused by its announced size.
 #[tokio::test]
 async fn an_oversized_message_is_refused() {
     let server = TestServer::start().await;
@@ -96,14 +96,14 @@ async fn an_oversized_message_is_refused() {
                 .with(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
                 .for_quota_of("message");
             assert_eq!(refusal.metadata()["bytes_max"], "65536");
-            // Announced, and never sent.
+            // The announced bytes are never sent.
             let call = wire.call(PUBLISH, &[], vec![0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]).await;
             refused(call).with(Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
         })
         .await;
 }
 
-/// What does not exist is told so.
+/// An unknown service or method gets UNIMPLEMENTED.
 #[tokio::test]
 async fn an_unknown_rpc_is_refused() {
     let server = TestServer::start().await;
@@ -114,7 +114,7 @@ async fn an_unknown_rpc_is_refused() {
     }
 }
 
-/// A call without any time is not begun.
+/// A call with a timeout of zero is not begun.
 #[tokio::test]
 async fn a_call_without_time_has_no_effect() {
     let server = TestServer::start().await;
@@ -130,7 +130,7 @@ async fn a_call_without_time_has_no_effect() {
         .await;
 }
 
-/// Metadata that means nothing here changes nothing, however odd or often.
+/// Unknown metadata has no effect, however odd or often repeated.
 #[tokio::test]
 async fn odd_metadata_is_ignored() {
     let server = TestServer::start().await;
@@ -149,7 +149,7 @@ async fn odd_metadata_is_ignored() {
     assert_eq!(server.user("alice").feed().await.texts().len(), oddities.len());
 }
 
-/// A MiB of headers is not taken, and harms nobody: not the server, not other connections.
+/// A MiB of headers is refused, and affects neither the server nor other connections.
 #[tokio::test]
 async fn huge_headers_are_refused() {
     let server = TestServer::start().await;
@@ -161,10 +161,13 @@ async fn huge_headers_are_refused() {
             let headers = [("x-large", value.as_slice())];
             let answer = wire.answer(PUBLISH, &headers, frame(&publish("hi"))).await;
             let taken: Result<_, Status> = answer.unwrap_or(Err(Status::unknown("closed")));
-            assert!(taken.is_err(), "the call was taken");
+            assert!(taken.is_err(), "the call was accepted");
         })
         .await;
-    bystander.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("others are served");
-    let anew = Wire::connect(server.address()).await;
-    anew.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("and so are new ones");
+    bystander
+        .call(PUBLISH, &[], frame(&publish("hi")))
+        .await
+        .expect("other connections are served");
+    let fresh = Wire::connect(server.address()).await;
+    fresh.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("new connections are served");
 }

@@ -1,5 +1,5 @@
-//! Requests compressed with gzip: of every kind of call taken, never beyond the limit of a message,
-//! and refused where they are not whole.
+//! Requests compressed with gzip: accepted by every call, bounded by the limit of a message, and
+//! refused if incomplete.
 
 use std::io::Write as _;
 
@@ -24,7 +24,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// Unary calls and streams, of every service.
 #[tokio::test]
-async fn compressed_requests_are_taken() {
+async fn compressed_requests_are_accepted() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
     let call = async |path: &'static str, message: &[u8]| {
@@ -42,7 +42,7 @@ async fn compressed_requests_are_taken() {
     call("/whimbrel.v1.GraphService/ListBlocks", &user_id).await;
     call("/whimbrel.v1.NotificationService/ListNotifications", &user_id).await;
     call("/grpc.health.v1.Health/Check", b"").await;
-    // Several questions in a row, not all of them compressed.
+    // Several requests on one stream, some of them compressed.
     let list = [0x3a, 0];
     let questions = [flagged_frame(1, &gzip(&list)), frame(&list), flagged_frame(1, &gzip(&list))];
     let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
@@ -53,13 +53,13 @@ async fn compressed_requests_are_taken() {
     let watch = WatchFeedRequest { user_id: "alice".to_owned(), ..Default::default() };
     let watch = flagged_frame(1, &gzip(&watch.encode_to_vec()));
     wire.opens_stream(WATCH_FEED, &GZIP, watch).await;
-    // That a request may be compressed does not say that it is.
-    wire.call(PUBLISH, &GZIP, frame(&publish("plain"))).await.expect("it is taken");
+    // The header permits compression; a frame without it is valid too.
+    wire.call(PUBLISH, &GZIP, frame(&publish("plain"))).await.expect("the call succeeds");
     let identity: [(&str, &[u8]); 1] = [("grpc-encoding", b"identity")];
-    wire.call(PUBLISH, &identity, frame(&publish("plain too"))).await.expect("it is taken");
+    wire.call(PUBLISH, &identity, frame(&publish("plain too"))).await.expect("the call succeeds");
 }
 
-/// A message of no bytes, which is one of only defaults, may be compressed too.
+/// A message of only defaults has no bytes. It may be compressed, too.
 #[tokio::test]
 async fn an_empty_message_may_be_compressed() {
     let server = TestServer::start().await;
@@ -68,9 +68,9 @@ async fn an_empty_message_may_be_compressed() {
     refused(call).with(Code::InvalidArgument, "INVALID_FIELD").blaming("author_id");
 }
 
-/// The limit of a message is that of what it becomes; nothing beyond it is ever unpacked.
+/// The limit applies to the unpacked message, and no more than the limit is unpacked.
 #[tokio::test]
-async fn what_becomes_too_large_is_refused() {
+async fn a_message_that_unpacks_too_large_is_refused() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
     server
@@ -80,7 +80,7 @@ async fn what_becomes_too_large_is_refused() {
             let call = wire.call(PUBLISH, &GZIP, flagged_frame(1, &gzip(&largest))).await;
             refused(call).with(Code::InvalidArgument, "INVALID_FIELD").blaming("text");
 
-            // Some 60 MB in less than 64 KiB; and 100 MB, too large before they are unpacked.
+            // 60 MB packed into less than 64 KiB; and 100 MB, which is above the limit even packed.
             let megabyte = gzip(&vec![0; 1 << 20]);
             let bombs = [
                 gzip(&vec![0; BYTES_MAX + 1]),
@@ -98,9 +98,9 @@ async fn what_becomes_too_large_is_refused() {
         .await;
 }
 
-/// What is not whole gzip data, all of it, is no message.
+/// Incomplete gzip data, or data with anything after it, is no message.
 #[tokio::test]
-async fn what_cannot_be_unpacked_is_refused() {
+async fn incomplete_gzip_data_is_refused() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
     let whole = gzip(&publish("hi"));
@@ -123,13 +123,13 @@ async fn what_cannot_be_unpacked_is_refused() {
                 let refusal = refused(call).with(Code::InvalidArgument, "MALFORMED_MESSAGE");
                 assert!(refusal.metadata()["detail"].contains("gzip"), "{bytes:?}");
             }
-            // Compressed, and nobody says how.
+            // Compressed, without the header that names the encoding.
             let call = wire.call(PUBLISH, &[], flagged_frame(1, &whole)).await;
             let refusal = refused(call).with(Code::InvalidArgument, "MALFORMED_MESSAGE");
             assert!(refusal.metadata()["detail"].contains("grpc-encoding"));
         })
         .await;
-    // Several whole ones after each other are one, as gzip has it.
+    // Several gzip members in a row are one, as gzip defines it.
     let message = publish("in two parts");
     let (first, second) = message.split_at(7);
     let parts = [gzip(first), gzip(second)].concat();

@@ -1,12 +1,12 @@
-//! Following and unfollowing: at once, as often as one likes, the past included.
+//! Following and unfollowing: in effect at once, repeatable, and for earlier posts too.
 
 use tonic::Code;
 
 use crate::harness::{TestServer, refused};
 
-/// The feed has the author's earlier posts before the call returns, each at its own place.
+/// The feed has the author's earlier posts when the call returns, each at its own position.
 #[tokio::test]
-async fn following_brings_the_past_into_the_feed() {
+async fn a_follow_adds_earlier_posts_to_the_feed() {
     let server = TestServer::start().await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     bob.publishes("one").await;
@@ -18,9 +18,9 @@ async fn following_brings_the_past_into_the_feed() {
     assert_eq!(alice.feed().await.texts(), ["three", "two", "one"]);
 }
 
-/// An unfollow takes all of the author's posts out of the feed, and nobody else's.
+/// An unfollow removes all posts of the author from the feed, and no others.
 #[tokio::test]
-async fn unfollowing_takes_the_past_out_of_the_feed() {
+async fn an_unfollow_removes_earlier_posts_from_the_feed() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     alice.follows("bob").await;
@@ -35,9 +35,9 @@ async fn unfollowing_takes_the_past_out_of_the_feed() {
     assert_eq!(alice.feed().await.texts(), ["own", "of carol", "of bob"]);
 }
 
-/// A repeated follow is no error, tells of the first one, and writes nothing.
+/// A repeated follow is no error, returns the revision of the first, and writes nothing.
 #[tokio::test]
-async fn following_again_changes_nothing() {
+async fn a_repeated_follow_has_no_effect() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let first = alice.follows("bob").await;
@@ -52,9 +52,9 @@ async fn following_again_changes_nothing() {
     assert_eq!(server.position().await, before);
 }
 
-/// Ending what never was, or has ended, is no error and writes nothing.
+/// An unfollow without a follow is no error, and writes nothing.
 #[tokio::test]
-async fn unfollowing_again_changes_nothing() {
+async fn a_repeated_unfollow_has_no_effect() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let never = alice.unfollows("bob").await;
@@ -69,7 +69,7 @@ async fn unfollowing_again_changes_nothing() {
     assert_eq!(server.position().await, before);
 }
 
-/// Nobody follows themselves; trying leaves no trace.
+/// A follow of oneself is refused, and has no effect.
 #[tokio::test]
 async fn following_oneself_is_refused() {
     let server = TestServer::start().await;
@@ -84,7 +84,7 @@ async fn following_oneself_is_refused() {
     assert_eq!(server.position().await, before);
 }
 
-/// Edges have a direction: a follow shows the follower nothing less, and the followee nothing more.
+/// A follow has one direction: the followee's feed does not change.
 #[tokio::test]
 async fn a_follow_has_one_direction() {
     let server = TestServer::start().await;
@@ -93,9 +93,9 @@ async fn a_follow_has_one_direction() {
     assert!(server.user("bob").feed().await.texts().is_empty());
 }
 
-/// Follows and unfollows are on disk when they are answered.
+/// Follows and unfollows are durable when they are answered.
 #[tokio::test]
-async fn edges_survive_a_restart() {
+async fn follows_survive_a_restart() {
     let mut server = TestServer::start().await;
     let alice = server.user("alice");
     alice.follows("bob").await;
@@ -111,9 +111,9 @@ async fn edges_survive_a_restart() {
     assert_eq!((again.changed, again.revision), (false, kept.revision));
 }
 
-/// Of many equal follows at one time exactly one changes something, and all tell of it.
+/// Of many equal follows at once exactly one has an effect, and all return its revision.
 #[tokio::test]
-async fn racing_follows_make_one_edge() {
+async fn racing_follows_make_one_follow() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let (a, b, c, d) = tokio::join!(
@@ -127,7 +127,7 @@ async fn racing_follows_make_one_edge() {
     assert!(answers.iter().all(|answer| answer.revision == answers[0].revision));
 }
 
-/// Ids are compared byte by byte: case matters.
+/// Ids are compared byte by byte, so case matters.
 #[tokio::test]
 async fn names_are_case_sensitive() {
     let server = TestServer::start().await;
@@ -135,5 +135,5 @@ async fn names_are_case_sensitive() {
     let alice = server.user("alice");
     assert!(alice.follows("bob").await.changed);
     assert!(alice.feed().await.texts().is_empty());
-    assert!(server.user("bob").follows("Bob").await.changed, "they are two users");
+    assert!(server.user("bob").follows("Bob").await.changed, "these are two users");
 }

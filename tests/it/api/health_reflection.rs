@@ -1,4 +1,4 @@
-//! What tools look at: health, reflection, and what is said while the server stops.
+//! Health and reflection, and their responses while the server stops.
 
 use tokio_stream::once;
 use tonic::Code;
@@ -14,9 +14,9 @@ use crate::harness::{Gate, TestServer, refused, within};
 
 const FEED_SERVICE: &str = "whimbrel.v1.FeedService";
 
-/// Health is told for the server as a whole and for its service, and for nothing else.
+/// Health is reported for the server and for its services, and for no other name.
 #[tokio::test]
-async fn a_server_that_runs_says_so() {
+async fn a_running_server_is_serving() {
     let server = TestServer::start().await;
     for service in ["", FEED_SERVICE] {
         assert_eq!(health(server.channel(), service).await, ServingStatus::Serving);
@@ -25,13 +25,13 @@ async fn a_server_that_runs_says_so() {
     let unknown = HealthClient::new(server.channel()).check(request).await;
     let refusal = refused(unknown).with(Code::NotFound, "SERVICE_NOT_FOUND");
     assert_eq!(refusal.metadata()["service"], "whimbrel.v1.NoService");
-    // A name is not repeated beyond what fits into headers.
+    // An error does not repeat a name that does not fit into headers.
     let request = HealthCheckRequest { service: "x".repeat(60_000) };
     let unknown = HealthClient::new(server.channel()).check(request).await;
     refused(unknown).with(Code::NotFound, "SERVICE_NOT_FOUND");
 }
 
-/// Who watches a service that is not here is told that, and kept until the server stops.
+/// A watch of an unknown service gets SERVICE_UNKNOWN, and stays open until the server stops.
 #[tokio::test]
 async fn an_unknown_service_can_be_watched() {
     let server = TestServer::start().await;
@@ -45,9 +45,9 @@ async fn an_unknown_service_can_be_watched() {
     server.stop().await;
 }
 
-/// Who watches the health hears of the stop, and does not hold it up.
+/// Health watchers get NOT_SERVING when the server stops, and do not delay the stop.
 #[tokio::test]
-async fn health_watchers_hear_of_the_stop() {
+async fn health_watchers_are_notified_of_a_stop() {
     let server = TestServer::start().await;
     let request = HealthCheckRequest { service: FEED_SERVICE.to_owned() };
     let mut watch = HealthClient::new(server.channel()).watch(request).await.unwrap().into_inner();
@@ -60,10 +60,10 @@ async fn health_watchers_hear_of_the_stop() {
     server.stop().await;
 }
 
-/// While the server stops, health says NOT_SERVING, and a call that comes over a connection that
-/// is still open is told to go elsewhere, without effect.
+/// While the server stops, health is NOT_SERVING, and a call over a connection that is still open
+/// is refused with a delay, without effect.
 #[tokio::test]
-async fn calls_are_told_that_the_server_stops() {
+async fn calls_during_a_stop_are_refused_without_effect() {
     let mut server = TestServer::start().await;
     let (feed_gate, health_gate) =
         (Gate::before(server.address()).await, Gate::before(server.address()).await);
@@ -74,7 +74,7 @@ async fn calls_are_told_that_the_server_stops() {
     let mut bystander = server.user("bob").watches().await;
     bystander.opened().await;
 
-    // The clients behind the gates do not hear yet that they are to connect elsewhere.
+    // The gates hold back the GOAWAY, so the clients do not reconnect.
     feed_gate.hold();
     health_gate.hold();
     server.begin_to_stop();
@@ -93,8 +93,7 @@ async fn calls_are_told_that_the_server_stops() {
     assert_eq!(server.user("alice").page(0, "").await.cursor, before);
 }
 
-/// Tools without the proto files can ask for the services, in the present protocol and in the
-/// older one.
+/// Tools without the proto files can list the services, by both versions of the protocol.
 #[tokio::test]
 async fn reflection_lists_the_services() {
     let server = TestServer::start().await;
@@ -105,10 +104,10 @@ async fn reflection_lists_the_services() {
     assert!(listed.iter().any(|name| name == FEED_SERVICE), "{listed:?}");
 }
 
-/// A question without an answer is answered in the stream, which goes on: in both protocols, and
-/// by a code and a sentence.
+/// A request for an unknown name gets an error with a code and a message, and the stream continues,
+/// in both versions of the protocol.
 #[tokio::test]
-async fn reflection_answers_what_it_does_not_know() {
+async fn reflection_answers_unknown_names_with_an_error() {
     use v1::server_reflection_client::ServerReflectionClient;
     use v1::server_reflection_request::MessageRequest;
     use v1::server_reflection_response::MessageResponse;
@@ -154,7 +153,7 @@ async fn reflection_answers_what_it_does_not_know() {
     assert!(matches!(answer, Some(AlphaResponse::ErrorResponse(_))), "{answer:?}");
 }
 
-/// A tool that keeps its questions open does not hold up a stop.
+/// An open reflection stream does not delay a stop.
 #[tokio::test]
 async fn an_open_reflection_stream_ends_with_the_server() {
     use v1::server_reflection_client::ServerReflectionClient;
@@ -186,7 +185,7 @@ async fn health(channel: Channel, service: &str) -> ServingStatus {
     let request = HealthCheckRequest { service: service.to_owned() };
     let mut client = HealthClient::new(channel);
     let answer = within("an answer about health", client.check(request)).await;
-    answer.expect("health is told").into_inner().status()
+    answer.expect("health is reported").into_inner().status()
 }
 
 fn read(name: &str) -> whimbrel::api::v1::NewsFeedRequest {

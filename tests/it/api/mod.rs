@@ -1,4 +1,4 @@
-//! The API over the network: each rule, each bad input, each bad byte.
+//! The API over the network: the calls, bad input and bad bytes.
 
 pub(crate) mod bad_input;
 mod bad_wire;

@@ -1,5 +1,5 @@
-//! More than the server takes: the caller is told so at once and when to come back, and those who
-//! are inside are served.
+//! Overload: calls above a limit are refused at once with a delay, and calls in progress are
+//! served.
 
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -7,8 +7,8 @@ use whimbrel::api::v1::WatchFeedRequest;
 
 use crate::harness::{Setup, TestServer, Valve, eventually, refused, within};
 
-/// While the disk does not keep up, changes beyond the queue are refused at once; those in it are
-/// made when it does.
+/// While the disk is too slow, changes that do not fit into the queue are refused at once. Those in
+/// the queue succeed later.
 #[tokio::test]
 async fn a_full_queue_refuses_changes() {
     let valve = Valve::default();
@@ -29,18 +29,18 @@ async fn a_full_queue_refuses_changes() {
         .with(Code::ResourceExhausted, "OVERLOADED")
         .for_quota_of("changes")
         .with_a_delay();
-    assert!(server.user("reader").feed().await.texts().is_empty(), "reads go on");
+    assert!(server.user("reader").feed().await.texts().is_empty(), "reads succeed");
 
     valve.open();
-    for call in within("the others", calls.join_all()).await {
-        call.expect("what was taken is done");
+    for call in within("the other calls", calls.join_all()).await {
+        call.expect("a queued change succeeds");
     }
     assert_eq!(server.user("bob").feed().await.texts(), ["one of these waits", "being written"]);
 }
 
-/// No more calls at once than the limit; a place is free when a call ends.
+/// Calls above the limit of concurrent calls are refused. A call that ends makes room.
 #[tokio::test]
-async fn calls_beyond_the_limit_are_refused() {
+async fn calls_above_the_limit_are_refused() {
     let valve = Valve::default();
     let server =
         Setup::new().appends_through(&valve).limits(|limits| limits.calls_max = 1).start().await;
@@ -54,11 +54,14 @@ async fn calls_beyond_the_limit_are_refused() {
         .for_quota_of("calls")
         .with_a_delay();
     valve.open();
-    within("the call inside", calls.join_all()).await.remove(0).expect("it is done");
+    within("the call inside", calls.join_all())
+        .await
+        .remove(0)
+        .expect("the call in progress succeeds");
     assert_eq!(server.user("bob").feed().await.texts(), ["inside"]);
 }
 
-/// A call that is never answered in time is told so, and may have had its effect.
+/// A call that exceeds its time gets DEADLINE_EXCEEDED, and may have had its effect.
 #[tokio::test]
 async fn a_call_that_takes_too_long_is_ended() {
     let valve = Valve::default();
@@ -73,7 +76,7 @@ async fn a_call_that_takes_too_long_is_ended() {
     assert!(again.deduplicated, "the first call had its effect");
 }
 
-/// A user has so many streams, and another user's do not count.
+/// The limit of streams is per user: streams of other users do not count.
 #[tokio::test]
 async fn streams_of_one_user_are_limited() {
     let server = TestServer::start().await;
@@ -95,7 +98,7 @@ async fn streams_of_one_user_are_limited() {
     opens_again(&server).await;
 }
 
-/// All users together have so many streams.
+/// The limit of streams of the whole server.
 #[tokio::test]
 async fn streams_of_the_server_are_limited() {
     let server = TestServer::limited(|limits| limits.streams_max = 2).await;
@@ -125,23 +128,23 @@ async fn opens_again(server: &TestServer) {
     .await;
 }
 
-/// As many calls at once as a connection may have streams: all are answered.
+/// A connection may use all its HTTP/2 streams at once: every call is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_may_use_all_its_streams_at_once() {
     let server = TestServer::start().await;
-    // How many are unread at once is up to the scheduler, so it gets more than one chance.
+    // The scheduler decides how many requests are unread at once, so there are several rounds.
     for _ in 0..5 {
         let mut calls = JoinSet::new();
         for _ in 0..whimbrel::config::Limits::default().streams_per_connection_max {
             publish_on(&mut calls, &server, "one of very many");
         }
         for call in within("the calls", calls.join_all()).await {
-            call.expect("it is done");
+            call.expect("the call in progress succeeds");
         }
     }
 }
 
-/// The number of follows is exact although many come at once.
+/// The limit of follows is exact, even for many follows at once.
 #[tokio::test]
 async fn follows_are_limited_exactly() {
     let server = TestServer::limited(|limits| limits.follows_per_user_max = 5).await;
@@ -159,10 +162,10 @@ async fn follows_are_limited_exactly() {
             .for_quota_of("user:alice");
         assert_eq!(refusal.metadata()["follows_max"], "5");
     }
-    assert!(server.user("bob").follows("carol").await.changed, "others are not concerned");
+    assert!(server.user("bob").follows("carol").await.changed, "the limit is per user");
 }
 
-/// At the limit a repeated follow is still no error, and an unfollow makes room for one.
+/// At the limit a repeated follow is still no error, and an unfollow makes room for a follow.
 #[tokio::test]
 async fn an_unfollow_makes_room_for_a_follow() {
     let mut server = TestServer::limited(|limits| limits.follows_per_user_max = 2).await;
@@ -180,7 +183,7 @@ async fn an_unfollow_makes_room_for_a_follow() {
     refused(alice.tries_to_follow("bob").await).with(Code::ResourceExhausted, "TOO_MANY_FOLLOWS");
 }
 
-/// A disk that is nearly full refuses changes; reads and streams go on.
+/// A nearly full disk refuses changes. Reads and streams continue.
 #[tokio::test]
 async fn a_full_disk_refuses_changes_only() {
     let server = TestServer::limited(|limits| limits.disk_free_bytes_min = u64::MAX).await;

@@ -10,10 +10,10 @@ use crate::harness::{Setup, TestServer, refused};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const SECOND: Duration = Duration::from_secs(1);
-/// Some moment of the year 2033.
+/// A time in the year 2033.
 const START: Duration = Duration::from_secs(2_000_000_000);
 
-/// The post is in its author's feed and in those of the followers when the call returns.
+/// The post is in the feeds of its author and of all followers when the call returns.
 #[tokio::test]
 async fn a_post_is_in_every_feed_when_it_is_answered() {
     let server = TestServer::start().await;
@@ -24,7 +24,7 @@ async fn a_post_is_in_every_feed_when_it_is_answered() {
     assert!(server.user("carol").feed().await.texts().is_empty());
 }
 
-/// What is answered is what is read later, byte by byte, and after a restart too.
+/// The response, later reads, and reads after a restart have the same text, byte by byte.
 #[tokio::test]
 async fn a_post_is_kept_as_it_was_written() {
     let mut server = Setup::new().clock(&Clock::held_at(START)).start().await;
@@ -38,7 +38,7 @@ async fn a_post_is_kept_as_it_was_written() {
     assert_eq!(server.user("did:plc:bob").feed().await.posts().collect::<Vec<_>>(), [&post]);
 }
 
-/// Without a request id nothing is taken for a repeat.
+/// Without a request id no post counts as a repeat.
 #[tokio::test]
 async fn equal_texts_are_two_posts() {
     let server = TestServer::start().await;
@@ -49,7 +49,7 @@ async fn equal_texts_are_two_posts() {
     assert_eq!(bob.feed().await.texts(), ["hi", "hi"]);
 }
 
-/// The same id and body answer with the post made first, and write nothing.
+/// The same id and body return the first post, and write nothing.
 #[tokio::test]
 async fn a_repeated_request_makes_one_post() {
     let server = TestServer::start().await;
@@ -64,7 +64,7 @@ async fn a_repeated_request_makes_one_post() {
     assert_eq!(bob.feed().await.texts(), ["in between", "hi"]);
 }
 
-/// Equal requests that race make one post; every one of them is answered with it.
+/// Equal concurrent requests make one post, and all return it.
 #[tokio::test]
 async fn racing_requests_make_one_post() {
     let server = TestServer::start().await;
@@ -79,7 +79,7 @@ async fn racing_requests_make_one_post() {
     assert_eq!(server.user("bob").feed().await.texts(), ["hi"]);
 }
 
-/// Request ids are committed with their posts, so a retry after a restart is safe too.
+/// Request ids are committed with their posts, so a retry after a restart is safe.
 #[tokio::test]
 async fn a_request_repeated_after_a_restart_makes_one_post() {
     let mut server = TestServer::start().await;
@@ -93,7 +93,7 @@ async fn a_request_repeated_after_a_restart_makes_one_post() {
     reused(&server, "request 1").await;
 }
 
-/// The same id with another body is a mistake of the client's, and is told.
+/// The same id with another body is refused.
 #[tokio::test]
 async fn a_request_id_with_another_body_is_refused() {
     let server = TestServer::start().await;
@@ -109,7 +109,7 @@ async fn reused(server: &TestServer, request_id: &str) {
     assert_eq!(refusal.metadata()["request_id"], request_id);
 }
 
-/// Request ids are each author's own.
+/// Request ids are separate for each author.
 #[tokio::test]
 async fn another_author_may_use_the_same_request_id() {
     let server = TestServer::start().await;
@@ -120,8 +120,8 @@ async fn another_author_may_use_the_same_request_id() {
     assert_eq!(server.user("carol").feed().await.texts(), ["hi"]);
 }
 
-/// A request id is remembered for 24 hours of the log's time, and no longer than needed: what is
-/// older goes when the next one comes.
+/// A request id is remembered for 24 hours of the log's time. Older ids are forgotten when the next
+/// one comes.
 #[tokio::test]
 async fn a_request_id_is_remembered_for_a_day() {
     let clock = Clock::held_at(START);
@@ -136,15 +136,15 @@ async fn a_request_id_is_remembered_for_a_day() {
 
     clock.pass(SECOND);
     server.user("carol").publishes_once("a day later", "request 3").await;
-    let anew = server.user("bob").publishes_once("hi", "request 1").await;
-    assert!(!anew.deduplicated);
+    let later = server.user("bob").publishes_once("hi", "request 1").await;
+    assert!(!later.deduplicated);
     assert_eq!(server.user("bob").feed().await.texts(), ["hi", "hi"]);
     assert!(
         server.user("carol").publishes_once("almost a day later", "request 2").await.deduplicated
     );
 }
 
-/// A restart remembers and forgets as the running server did: by the log's time, not its own.
+/// A restarted server remembers the same ids as before, by the log's time and not its own.
 #[tokio::test]
 async fn a_restart_forgets_the_same_request_ids() {
     let clock = Clock::held_at(START);
@@ -159,10 +159,10 @@ async fn a_restart_forgets_the_same_request_ids() {
     assert!(!server.user("bob").publishes_once("old", "request 1").await.deduplicated);
 }
 
-/// Feeds are ordered by revision, and times are what the clock said: one that is set back changes
-/// nothing of the order, after a restart too.
+/// Feeds are ordered by revision, not by time: a clock that is set back does not change the order,
+/// after a restart too.
 #[tokio::test]
-async fn the_order_is_not_the_clocks() {
+async fn the_order_does_not_follow_the_clock() {
     let clock = Clock::held_at(START);
     let mut server = Setup::new().clock(&clock).start().await;
     server.user("alice").follows("bob").await;

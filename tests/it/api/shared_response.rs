@@ -1,5 +1,5 @@
-//! The live feed's messages, which the server encodes in a way of its own: on the wire they are the
-//! public ones.
+//! The server encodes the messages of live feeds by its own type. On the wire they equal the public
+//! messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,15 @@ use prost::Message;
 use whimbrel::api::shared_response::SharedFeedResponse;
 use whimbrel::api::v1::WatchFeedResponse;
 use whimbrel::api::v1::feed_event::Event;
-use whimbrel::api::v1::watch_feed_response::Message as Told;
+use whimbrel::api::v1::watch_feed_response::Message as PublicMessage;
 use whimbrel::live::{EventBatch, FeedEvent, FeedEventKind, Removal, StandIn, StreamMessage};
-use whimbrel::model::CursorError;
 use whimbrel::model::{
-    Content, Cursor, Facet, Facets, Feature, Link, LogId, Post, PostText, Revision, Tag, Timestamp,
-    UserId,
+    Content, Cursor, CursorError, Facet, Facets, Feature, Link, LogId, Post, PostText, Revision,
+    Tag, Timestamp, UserId,
 };
 
-/// Every message decodes as the public one, and that encodes to the same bytes: a client cannot
-/// tell, and nor can what stands in between. Encoding it a second time, when the events are shared
-/// bytes, changes nothing.
+/// Every message decodes as the public type, and encodes back to the same bytes. Encoding it again,
+/// with its events as shared bytes, changes nothing.
 #[test]
 fn shared_responses_are_the_public_messages_byte_by_byte() {
     let mut random = fastrand::Rng::with_seed(7);
@@ -37,9 +35,9 @@ fn shared_responses_are_the_public_messages_byte_by_byte() {
     }
 }
 
-/// What is in a batch is what happened.
+/// A batch has the events that it was made from.
 #[test]
-fn a_batch_says_what_happened() {
+fn a_batch_has_its_events() {
     let id = |name: &str| UserId::parse(name).unwrap();
     let post = post(3, "alice", "hello");
     let bob = || id("bob");
@@ -73,11 +71,12 @@ fn a_batch_says_what_happened() {
     };
     SharedFeedResponse::from(step).encode(&mut bytes).unwrap();
 
-    let Some(Told::Batch(batch)) = WatchFeedResponse::decode(bytes.as_slice()).unwrap().message
+    let Some(PublicMessage::Batch(batch)) =
+        WatchFeedResponse::decode(bytes.as_slice()).unwrap().message
     else {
         panic!("no batch");
     };
-    let told: Vec<String> = batch
+    let events: Vec<String> = batch
         .events
         .iter()
         .map(|event| match event.event.as_ref().unwrap() {
@@ -101,7 +100,7 @@ fn a_batch_says_what_happened() {
         .collect();
     let expected =
         ["3 alice: hello", "4 +bob", "5 -bob Mute", "6 repost: hello", "7 bob p3", "8 no p3"];
-    assert_eq!(told, expected);
+    assert_eq!(events, expected);
 }
 
 fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<StreamMessage> {
@@ -140,16 +139,16 @@ fn steps(random: &mut fastrand::Rng, round: u64) -> Vec<StreamMessage> {
     ]
 }
 
-/// One of every kind, if there is room in the text.
+/// One facet of every kind, if the text is long enough.
 fn facets(text: &PostText) -> Facets {
     let features = [
         Feature::Mention(UserId::parse("auth0|1").unwrap()),
         Feature::Tag(Tag::parse("birds").unwrap()),
         Feature::Link(Link::parse("https://example.org/").unwrap()),
     ];
-    let places: Vec<_> = text.as_str().char_indices().map(|(at, _)| at).collect();
+    let offsets: Vec<_> = text.as_str().char_indices().map(|(at, _)| at).collect();
     let facet = |(range, feature): (&[usize], _)| Facet { start: range[0], end: range[1], feature };
-    let all = places.chunks_exact(2).zip(features).map(facet);
+    let all = offsets.chunks_exact(2).zip(features).map(facet);
     Facets::from_author(text, all.collect()).unwrap()
 }
 

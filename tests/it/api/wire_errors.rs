@@ -1,5 +1,4 @@
-//! Whatever is wrong with a call on the wire, on whichever RPC: the answer is a status with its
-//! details, it says what is wrong, and nothing was done.
+//! Errors on the wire, for every RPC: a status with details that name the error, and no effect.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +16,7 @@ const REFLECTION: [&str; 2] = [
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// The paths of all RPCs that take one message, as the protos have them, and those of health.
+/// The paths of all RPCs with one request message: those in the protos, and health.
 fn rpcs() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/whimbrel/v1");
     let mut rpcs = vec![CHECK.to_owned(), "/grpc.health.v1.Health/Watch".to_owned()];
@@ -122,31 +121,31 @@ async fn every_bad_form_has_its_details() {
     server
         .unchanged_by(async {
             for rpc in rpcs() {
-                for (headers, body, code, reason, told) in &forms {
+                for (headers, body, code, reason, expected) in &forms {
                     let call = wire.call(&rpc, headers, body.clone()).await;
                     let message = call.as_ref().err().map(|status| status.message().to_owned());
                     refused(call).with(*code, reason);
                     let message = message.unwrap_or_default();
-                    assert!(message.contains(told), "{rpc}: {message}");
+                    assert!(message.contains(expected), "{rpc}: {message}");
                 }
             }
-            // Many messages are right here, and so is none. The rest is as everywhere.
+            // Reflection accepts no message or many. Its other errors are the same.
             for rpc in REFLECTION {
-                for (headers, body, code, reason, told) in &forms[2..] {
+                for (headers, body, code, reason, expected) in &forms[2..] {
                     let call = wire.call(rpc, headers, body.clone()).await;
                     let message = call.as_ref().err().map(|status| status.message().to_owned());
                     refused(call).with(*code, reason);
                     let message = message.unwrap_or_default();
-                    assert!(message.contains(told), "{rpc}: {message}");
+                    assert!(message.contains(expected), "{rpc}: {message}");
                 }
             }
         })
         .await;
 }
 
-/// What is not there says so, whatever it is called with.
+/// An unknown service or method gets the same error, whatever the request is.
 #[tokio::test]
-async fn what_is_not_there_has_its_details() {
+async fn an_unknown_path_has_its_details() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
     let two = [frame(&follow()), frame(&follow())].concat();
@@ -170,7 +169,7 @@ async fn what_is_not_there_has_its_details() {
     }
 }
 
-/// A bound that cannot be read is not taken for none; for a stream and for health neither.
+/// A malformed timeout is refused, not ignored, for streams and health too.
 #[tokio::test]
 async fn a_malformed_timeout_is_refused() {
     let server = TestServer::start().await;
@@ -214,12 +213,12 @@ async fn a_malformed_timeout_is_refused() {
         [b"99999999H", b"99999999M", b"00000100S", b"99999999m", b"99999999u", b"1H"];
     for value in good {
         let headers = [("grpc-timeout", value)];
-        wire.call(PUBLISH, &headers, frame(&publish("hi"))).await.expect("there is time");
+        wire.call(PUBLISH, &headers, frame(&publish("hi"))).await.expect("the call is in time");
     }
     assert_eq!(server.user("alice").feed().await.texts().len(), good.len());
 }
 
-/// A second message has no effect, and neither has the first, however they come.
+/// A request with a second message has no effect, however the frames arrive.
 #[tokio::test]
 async fn a_second_message_is_never_dropped_in_silence() {
     let server = TestServer::start().await;
@@ -234,7 +233,7 @@ async fn a_second_message_is_never_dropped_in_silence() {
             }
         })
         .await;
-    // It may come in as many pieces as it likes.
-    wire.call_in_pieces(PUBLISH, &first).await.expect("it is one message");
+    // A single message may arrive in any number of pieces.
+    wire.call_in_pieces(PUBLISH, &first).await.expect("one message in pieces");
     assert_eq!(server.user("alice").feed().await.texts(), ["one"]);
 }

@@ -1,14 +1,14 @@
-//! Where a server is, as people write it: what is spoken is connected to, the rest is refused
-//! before anything is sent.
+//! Server addresses as users write them: supported forms connect, and others are refused before
+//! anything is sent.
 
 use whimbrel::client::{Address, AddressError, Client, Error};
 
 use crate::harness::TestServer;
 use crate::harness::program::Program;
 
-/// What is written in one of the ways that are spoken is the same address.
+/// Every supported form is the same address.
 #[test]
-fn an_address_may_be_written_in_several_ways() {
+fn an_address_has_several_forms() {
     for (given, meant) in [
         ("127.0.0.1:50051", "127.0.0.1:50051"),
         ("http://127.0.0.1:50051", "127.0.0.1:50051"),
@@ -26,9 +26,9 @@ fn an_address_may_be_written_in_several_ways() {
     }
 }
 
-/// What is not spoken, or cannot be meant, is refused, each with its reason.
+/// Unsupported and ambiguous forms are refused, each with its reason.
 #[test]
-fn what_is_not_spoken_is_refused() {
+fn unsupported_forms_are_refused() {
     let tls = |scheme: &str| AddressError::Tls { scheme: scheme.to_owned() };
     let scheme = |scheme: &str| AddressError::Scheme { scheme: scheme.to_owned() };
     let path = |rest: &str| AddressError::Path { rest: rest.to_owned() };
@@ -71,16 +71,16 @@ fn what_is_not_spoken_is_refused() {
     }
 }
 
-/// The client and the command line refuse it too, although a server listens there.
+/// The client and the command line refuse them too, although a server listens there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_sent_to_what_is_not_spoken() {
+async fn nothing_is_sent_to_an_unsupported_address() {
     let server = TestServer::start().await;
     let address = server.address();
     server
         .unchanged_by(async {
             for scheme in ["https", "ftp", "grpc"] {
                 let given = format!("{scheme}://{address}");
-                let error = Client::connect(&given).await.expect_err("it is not spoken");
+                let error = Client::connect(&given).await.expect_err("the form is unsupported");
                 assert!(matches!(error, Error::Address { .. }) && !error.is_transient(), "{error}");
                 assert!(error.to_string().contains(scheme), "{error}");
 

@@ -1,12 +1,12 @@
-//! `whimbrel bench`: every measurement runs, loses nothing, and is told under its name. How fast
-//! anything was is not looked at.
+//! `whimbrel bench`: every measurement runs, loses nothing, and is reported under its name. Speed
+//! is not checked.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// The rows for machines: their names, and the fields that each must have.
+/// The rows for machines: their names and required fields.
 #[test]
 fn a_bench_measures_everything_by_name() {
     let folder = tempfile::tempdir().unwrap();
@@ -41,5 +41,5 @@ fn a_bench_measures_everything_by_name() {
         (&rows["fan_out_shared"]["lost"], &rows["fan_out_own"]["lost"]),
         (&0.into(), &0.into())
     );
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves no folder behind");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no folder is left");
 }

@@ -1,5 +1,4 @@
-//! The client of the API that the command line uses: how it tells what went wrong, and that its
-//! watch goes on by itself.
+//! The client library of the command line: its errors, and watches that resume by themselves.
 
 use std::time::Duration;
 
@@ -7,9 +6,9 @@ use tokio::task::JoinSet;
 use whimbrel::api::v1::{FollowRequest, PublishRequest};
 use whimbrel::client::{Client, Error, Retry, Watch, WatchMessage, WatchStart};
 
-use crate::harness::{Gate, Setup, TestServer, Valve, told, within};
+use crate::harness::{Gate, Setup, TestServer, Valve, event_in_short, within};
 
-/// What the server refused has its reason and its sentence; it is not tried again.
+/// A refusal has its reason and message, and is not retried.
 #[tokio::test]
 async fn a_refusal_has_its_reason() {
     let server = TestServer::start().await;
@@ -23,7 +22,7 @@ async fn a_refusal_has_its_reason() {
     assert!(!call.is_transient && call.message.contains("alice"));
 }
 
-/// What may pass is tried again.
+/// A transient refusal is retried.
 #[tokio::test]
 async fn an_overloaded_server_is_called_again() {
     let valve = Valve::default();
@@ -49,20 +48,21 @@ async fn an_overloaded_server_is_called_again() {
     within("the one call", inside.join_all()).await;
 }
 
-/// Nobody there, or no address: said at once and plainly.
+/// An unreachable server and a bad address are reported at once.
 #[tokio::test]
-async fn a_server_that_is_not_there_is_told() {
+async fn an_unreachable_server_is_reported() {
     let address = TestServer::start().await.address().to_string();
-    let error = within("a refusal", Client::connect(&address)).await.expect_err("nobody is there");
+    let error =
+        within("a refusal", Client::connect(&address)).await.expect_err("no server listens");
     assert!(matches!(error, Error::Connect { .. }) && error.is_transient(), "{error}");
     assert!(error.to_string().contains(&address), "{error}");
     let error = Client::connect("no address").await.expect_err("it is none");
     assert!(matches!(error, Error::Address { .. }) && !error.is_transient(), "{error}");
 }
 
-/// A watch goes on over broken connections and a restart, without a hole and without a repeat.
+/// A watch continues over broken connections and a restart, without a gap or a duplicate.
 #[tokio::test]
-async fn a_watch_goes_on_after_breaks() {
+async fn a_watch_resumes_after_breaks() {
     let mut server = TestServer::start().await;
     let gate = Gate::before(server.address()).await;
     let client = Client::connect_lazily(&gate.address().to_string()).unwrap();
@@ -81,14 +81,14 @@ async fn a_watch_goes_on_after_breaks() {
 }
 
 async fn next(watch: &mut Watch) -> WatchMessage {
-    within("a message", watch.next(|_| ())).await.expect("the watch goes on")
+    within("a message", watch.next(|_| ())).await.expect("the watch resumes")
 }
 
 async fn next_event(watch: &mut Watch) -> String {
     loop {
         if let WatchMessage::Batch(batch) = next(watch).await {
             assert_eq!(batch.events.len(), 1, "{batch:?}");
-            return told(&batch.events[0]);
+            return event_in_short(&batch.events[0]);
         }
     }
 }

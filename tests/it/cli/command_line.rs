@@ -1,9 +1,9 @@
-//! The command line itself: what it takes, what it refuses and with which words and exit code.
+//! The command line: accepted arguments, refusals, their messages and exit codes.
 
 use crate::harness::TestServer;
 use crate::harness::program::Program;
 
-/// A flag's variable takes what shells and compose files write for yes and no, and nothing else.
+/// The variable of a flag accepts the usual words for yes and no, and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flag_may_be_set_by_its_variable() {
     let server = TestServer::start().await;
@@ -22,7 +22,8 @@ async fn a_flag_may_be_set_by_its_variable() {
     }
 }
 
-/// So do those of the server: each gets as far as the data folder, which cannot be made.
+/// So do the variables of the server. Each run gets as far as the data folder, which cannot be
+/// created.
 #[test]
 fn the_flags_of_the_server_may_be_set_by_their_variables() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -41,7 +42,7 @@ fn the_flags_of_the_server_may_be_set_by_their_variables() {
     serve("WHIMBREL_INSECURE", "0", "0.0.0.0:0").failed(4, "--insecure");
 }
 
-/// A filter that would log nothing by mistake is refused; one of parts logs the rest too.
+/// A log filter with a mistake is refused. A filter for one module still logs the others.
 #[test]
 fn a_mistaken_log_filter_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -73,7 +74,7 @@ fn a_mistaken_log_filter_is_refused() {
     }
 }
 
-/// `--addr` may stand before the verb as well as after it, where the later one counts.
+/// `--addr` may stand before or after the verb. The later one counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_may_stand_before_the_verb() {
     let server = TestServer::start().await;
@@ -91,11 +92,11 @@ async fn an_address_may_stand_before_the_verb() {
     }
     elsewhere().run("feed alice").failed(3, "127.0.0.1:1");
 
-    // Verbs that call no server do not pretend to.
+    // Verbs that call no server refuse the flag.
     let serve = format!("--addr {address} serve --listen 127.0.0.1:0");
     elsewhere().run(&serve).failed(2, "--listen");
     elsewhere().run(&format!("serve --addr {address}")).failed(2, "--listen");
-    // A variable that is set for other verbs is not in the way.
+    // They ignore the variable.
     let data = tempfile::NamedTempFile::new().unwrap().path().join("data").display().to_string();
     let bench = elsewhere().run_with(&["bench", "--only", "floor", "--data-in", &data]);
     bench.failed(1, &data);
@@ -103,9 +104,9 @@ async fn an_address_may_stand_before_the_verb() {
     elsewhere().run("bench --pid 1").failed(2, "--addr");
 }
 
-/// A number that is out of range is refused with the range, also one below zero.
+/// A number out of range is refused with the range, negative numbers too.
 #[test]
-fn a_number_out_of_range_is_told_the_range() {
+fn a_number_out_of_range_is_refused_with_the_range() {
     for (arguments, range) in [
         ("feed alice --page-size -1", "0 or more"),
         ("feed alice --page-size=-1", "0 or more"),
@@ -136,9 +137,9 @@ fn a_number_out_of_range_is_told_the_range() {
     }
 }
 
-/// Every number in range is taken: each of these fails later, for another reason.
+/// Every number in range is accepted: these runs fail later, for another reason.
 #[test]
-fn a_number_in_range_is_taken() {
+fn a_number_in_range_is_accepted() {
     let unreachable = || Program::new().with("WHIMBREL_ADDR", "127.0.0.1:1");
     for arguments in [
         "feed alice --page-size 7",
@@ -161,7 +162,7 @@ fn a_number_in_range_is_taken() {
     Program::new().run(&serve).failed(4, &data);
 }
 
-/// A cursor or token that is none is refused once: trying again would not mend it.
+/// A malformed cursor or token is a final error: it is not retried.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_malformed_cursor_is_final() {
     let server = TestServer::start().await;
@@ -190,9 +191,9 @@ async fn a_malformed_cursor_is_final() {
     ran.failed(1, "holds no cursor").failed(1, &kept.to_string());
 }
 
-/// What is not found ends with 1 in every verb that looks for one thing; an empty list is no error.
+/// A verb for one thing ends with 1 if that is not found. An empty list is no error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_found_has_its_exit_code() {
+async fn not_found_has_its_exit_code() {
     let server = TestServer::start().await;
     let post = server.user("alice").publishes("hi").await.post_id;
     let run = |arguments: &str| Program::calling(server.address()).run(arguments);
@@ -205,7 +206,7 @@ async fn what_is_not_found_has_its_exit_code() {
     run("show alice p999").failed(1, "there is no p999").failed(1, "not found: 1 of 1");
     let partly = run(&format!("show alice {post} p999"));
     partly.failed(1, "not found: 1 of 2");
-    assert!(partly.stdout.contains(&post), "what is there is shown: {partly:?}");
+    assert!(partly.stdout.contains(&post), "the other post is shown: {partly:?}");
     run(&format!("show alice {post}")).printed();
     for arguments in ["feed nobody", "posts nobody", "followers nobody", "profile nobody"] {
         run(arguments).printed();
@@ -213,8 +214,8 @@ async fn what_is_not_found_has_its_exit_code() {
     run(&format!("likes alice {post}")).printed();
 }
 
-/// Help fits a terminal, tells the exit codes and the form of JSON, and usage is what has to be
-/// given: nothing of what a variable sets.
+/// Help fits a terminal, and has the exit codes and the form of JSON. Usage has only the required
+/// arguments, not those with a variable.
 #[test]
 fn help_fits_and_usage_is_plain() {
     let help = Program::new().run("help");
@@ -230,10 +231,10 @@ fn help_fits_and_usage_is_plain() {
             }
         }
     }
-    for told in
+    for expected in
         ["1  refused, not found, or not all done", "response   the answer", "as grpcurl prints"]
     {
-        assert!(Program::new().run("--help").printed().contains(told), "{told}");
+        assert!(Program::new().run("--help").printed().contains(expected), "{expected}");
     }
 
     let set = || {
@@ -250,7 +251,7 @@ fn help_fits_and_usage_is_plain() {
     }
 }
 
-/// What a program put before a text to say that it is UTF-8 is no part of the text.
+/// A byte order mark at the start of a text is not part of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_byte_order_mark_is_no_content() {
     let server = TestServer::start().await;

@@ -1,5 +1,4 @@
-//! What the command line suggests to run next, with ids that a shell or a parser of options would
-//! take for something else.
+//! The suggested next commands, for ids that a shell or an option parser would misread.
 
 use std::process::Command;
 
@@ -7,9 +6,9 @@ use crate::server::process::ServerProcess;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_whimbrel");
 
-/// Every suggestion can be copied into a shell, and shows what it says.
+/// Every suggestion runs in a shell, and shows what it announces.
 #[test]
-fn what_is_suggested_can_be_run() {
+fn suggested_commands_run() {
     let folder = tempfile::tempdir().unwrap();
     let server = ServerProcess::start(folder.path());
     let address = format!("http://{}", server.address());
@@ -24,13 +23,13 @@ fn what_is_suggested_can_be_run() {
         let older = in_shell(&address, older);
         assert!(older.contains("one") && !older.contains("two"), "{user}: {hints}{older}");
         assert!(program(&address, &["publish", "--", user, "three"]).status.success());
-        // It would go on for ever.
+        // Without a limit it would never end.
         let newer = in_shell(&address, &newer.replacen(" --after", " --limit 1 --after", 1));
         assert!(newer.contains("three"), "{user}: {hints}{newer}");
     }
 }
 
-/// The command that is suggested after `label`.
+/// The suggested command after `label`.
 fn hinted<'a>(hints: &'a str, label: &str) -> &'a str {
     hints.lines().find_map(|line| line.strip_prefix(label)).expect("a suggestion")
 }
@@ -39,7 +38,7 @@ fn program(address: &str, arguments: &[&str]) -> std::process::Output {
     Command::new(PROGRAM).env("WHIMBREL_ADDR", address).args(arguments).output().unwrap()
 }
 
-/// What `command` prints, where `whimbrel` is the built program.
+/// The output of `command` in a shell where `whimbrel` is the built program.
 fn in_shell(address: &str, command: &str) -> String {
     let script = format!("whimbrel() {{ \"$WHIMBREL\" \"$@\"; }}; {command}");
     let mut shell = Command::new("bash");

@@ -1,5 +1,5 @@
-//! `whimbrel import`: everything of the files is made once, however often it is run, and what
-//! cannot be made is told by file and line.
+//! `whimbrel import`: every row is made once, however often it is run, and a rejected row is
+//! reported by file and line.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,8 +18,8 @@ const POSTS: &str = r#"{"author_id": "bob", "text": "one", "request_id": "1", "t
 {"author_id": "bob", "text": "without an id"}
 "#;
 
-/// Follows and posts are made, posts of one author in the order of the file; a second run finds
-/// all of it there, also from gzipped files.
+/// Follows and posts are made, the posts of one author in the order of the file. A second run makes
+/// nothing again. Files may be gzipped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_makes_everything_once() {
     let server = TestServer::start().await;
@@ -42,13 +42,13 @@ async fn an_import_makes_everything_once() {
         let again = import(&server, folder.path(), &["--follows", files[0], "--posts", files[1]]);
         assert_eq!(summary(&again), (0, 7, 0, Some(0)));
     }
-    assert_eq!(server.position().await, position, "nothing was made again");
+    assert_eq!(server.position().await, position, "nothing was made twice");
 }
 
-/// Each row that cannot be made is told with its file and line, the others are made, and the exit
-/// status says that not all was done.
+/// Each rejected row is reported with its file and line, the others are made, and the exit code
+/// says that not all was done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_tells_each_row_that_it_rejects() {
+async fn an_import_reports_each_rejected_row() {
     let server = TestServer::start().await;
     let folder = tempfile::tempdir().unwrap();
     write(
@@ -69,18 +69,18 @@ async fn an_import_tells_each_row_that_it_rejects() {
     let done =
         import(&server, folder.path(), &["--follows", "follows.tsv", "--posts", "posts.jsonl"]);
     assert_eq!(summary(&done), (4, 0, 7, Some(1)));
-    let told = String::from_utf8(done.stderr).unwrap();
+    let reported = String::from_utf8(done.stderr).unwrap();
     for row in ["follows.tsv:2:", "follows.tsv:3:", "follows.tsv:4:"] {
-        assert!(told.contains(row), "{row} is not in {told}");
+        assert!(reported.contains(row), "{row} is not in {reported}");
     }
     for row in ["posts.jsonl:2:", "posts.jsonl:3:", "posts.jsonl:4:", "posts.jsonl:5:"] {
-        assert!(told.contains(row), "{row} is not in {told}");
+        assert!(reported.contains(row), "{row} is not in {reported}");
     }
     assert_eq!(server.user("alice").feed().await.texts(), ["good too", "good"]);
 }
 
-/// A byte order mark is no part of a row: at the start of a file, plain or gzipped, or where files
-/// were put together. A file in UTF-16 is told so at once, and not row by row.
+/// A byte order mark is not part of a row, at the start of a file or where files were joined. A
+/// file in UTF-16 is refused once, not row by row.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_byte_order_mark_is_not_part_of_a_row() {
     let server = TestServer::start().await;
@@ -105,9 +105,9 @@ async fn a_byte_order_mark_is_not_part_of_a_row() {
     }
 }
 
-/// Without a server or a file there is nothing to do, and the exit codes tell which it was.
+/// A missing server and a missing file have different exit codes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_without_a_server_or_a_file_says_so() {
+async fn an_import_reports_a_missing_server_or_file() {
     let server = TestServer::start().await;
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "follows.tsv", FOLLOWS);
@@ -123,11 +123,11 @@ async fn an_import_without_a_server_or_a_file_says_so() {
     assert_eq!(unreachable.status.code(), Some(3));
 }
 
-/// Made, there already, rejected; and the exit code.
+/// The numbers of made, existing and rejected rows, and the exit code.
 fn summary(done: &Output) -> (u64, u64, u64, Option<i32>) {
     let last = String::from_utf8(done.stdout.clone()).unwrap();
-    let said: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
-    let count = |name: &str| said["imported"][name].as_u64().unwrap();
+    let summary_line: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    let count = |name: &str| summary_line["imported"][name].as_u64().unwrap();
     (count("made"), count("already"), count("rejected"), done.status.code())
 }
 

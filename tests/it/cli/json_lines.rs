@@ -1,5 +1,5 @@
-//! What `--json` prints: on every line an object with one member, which says what it holds, in the
-//! JSON form of Protobuf.
+//! The output of `--json`: every line is an object with one member, whose name is the kind of the
+//! line, in the JSON form of Protobuf.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use crate::harness::program::{Program, Ran};
 static MESSAGES: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(whimbrel::api::DESCRIPTORS).unwrap());
 
-/// Every verb's lines, by their one member, are of the messages of the protos that the help says.
+/// The lines of every verb have the message types that the help documents.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_line_is_tagged_and_in_the_form_of_protobuf() {
     let server = TestServer::start().await;
@@ -71,11 +71,11 @@ async fn every_line_is_tagged_and_in_the_form_of_protobuf() {
     }
 }
 
-/// A message of a stream is a line as the server sent it, without a wrapping of its own.
+/// A message of a stream is printed without a wrapper of the command line's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_is_printed_as_it_is() {
+async fn the_messages_of_a_stream_are_printed_unwrapped() {
     let server = TestServer::start().await;
-    // Whom nobody has named yet is not notified.
+    // A mention notifies only users, so bob has to become one.
     server.user("bob").follows("alice").await;
     server.user("alice").publishes("@bob").await;
     for (arguments, response) in [
@@ -90,7 +90,7 @@ async fn a_stream_is_printed_as_it_is() {
     }
 }
 
-/// One line in full: what has its default is left out, 64-bit numbers are strings, times RFC 3339.
+/// One line in full: defaults are left out, 64-bit numbers are strings, times are RFC 3339.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_is_canonical() {
     let server = TestServer::start().await;
@@ -113,20 +113,20 @@ async fn a_line_is_canonical() {
 
     let again = run(&["--json", "post", "bob", "hi", "--attach", attach, "--request-id", "1"]);
     assert_eq!(again.lines()[0]["response"]["deduplicated"], true);
-    // In the order of the protos, as every other tool has it.
+    // The members are in the order of the protos, as in other tools.
     let line = again.printed();
     let at = |name: &str| line.find(&format!("\"{name}\"")).unwrap();
     assert!(at("post") < at("deduplicated") && at("postId") < at("authorId"), "{line}");
 }
 
-/// What is not found, refused or cannot be reached is tagged too, as are notes.
+/// Errors and notes have their own kinds: not found, refused, unreachable.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_are_tagged() {
     let server = TestServer::start().await;
     let run = |arguments: &str| Program::calling(server.address()).run(arguments);
-    let said = |ran: &Ran| -> Value { serde_json::from_str(ran.stderr.trim_end()).unwrap() };
+    let stderr_line = |ran: &Ran| -> Value { serde_json::from_str(ran.stderr.trim_end()).unwrap() };
 
-    let refused = said(run("--json follow alice alice").failed(1, ""));
+    let refused = stderr_line(run("--json follow alice alice").failed(1, ""));
     assert_eq!(only_member(&refused), "error");
     assert_eq!(refused["error"]["code"], "INVALID_ARGUMENT");
     assert_eq!(refused["error"]["reason"], "SELF_FOLLOW");
@@ -136,15 +136,18 @@ async fn errors_are_tagged() {
     let lines = missing.lines();
     assert_eq!(lines[..2], [8, 9].map(|id| json!({ "missing": { "postId": format!("p{id}") } })));
     assert_eq!(only_member(&lines[2]), "page");
-    assert_eq!(said(missing.failed(1, "")), json!({ "error": { "message": "not found: 2 of 2" } }));
+    assert_eq!(
+        stderr_line(missing.failed(1, "")),
+        json!({ "error": { "message": "not found: 2 of 2" } })
+    );
 
     let address = server.address();
     server.stop().await;
-    let lost = said(Program::calling(address).run("--json feed alice").failed(3, ""));
+    let lost = stderr_line(Program::calling(address).run("--json feed alice").failed(3, ""));
     assert!(lost["error"]["message"].as_str().unwrap().contains("cannot reach"), "{lost}");
 }
 
-/// The kinds of the lines. Each is a message of the type that `types` says.
+/// The kinds of the lines. Each line must be a message of the type in `types`.
 #[track_caller]
 fn kinds(ran: &Ran, types: &[(&str, &str)]) -> Vec<String> {
     ran.printed();
@@ -164,8 +167,8 @@ fn only_member(line: &Value) -> String {
     members.keys().next().unwrap().clone()
 }
 
-/// Fails unless `value` is a message of that type, and exactly in its canonical form: a reader that
-/// takes no unknown field and no other form of a value gives it back as it was.
+/// Panics unless `value` is a message of that type in canonical form: a strict parser reads it, and
+/// prints the same value.
 #[track_caller]
 fn is_a(message: &str, value: Value) {
     let descriptor = MESSAGES.get_message_by_name(&format!("whimbrel.v1.{message}")).unwrap();

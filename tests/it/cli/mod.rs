@@ -1,4 +1,4 @@
-//! The command line, the client it uses, and what it prints.
+//! The command line, the client library, and their output.
 
 mod addresses;
 mod bench;

@@ -1,5 +1,5 @@
-//! A client of this version and a server of a later one: what the client does not know, it skips or
-//! shows as unknown, and it loses neither its place nor its connection.
+//! A client of this version and a server of a later one: the client skips unknown messages or shows
+//! them as unknown, and keeps its cursor and its connection.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use prost::Message as _;
 use whimbrel::api::v1::feed_event::{AuthorRemoved, Event};
 use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::api::v1::watch_feed_response::{self as feed, Batch, CaughtUp, Opened, Reset};
-use whimbrel::api::v1::watch_notifications_response as notifications;
 use whimbrel::api::v1::{
     FeedEvent, GetThreadResponse, ListNotificationsResponse, Notification, ThreadPost,
     WatchFeedRequest, WatchFeedResponse, WatchNotificationsResponse, thread_post,
+    watch_notifications_response as notifications,
 };
 use whimbrel::client::{Client, Error, Retry, Watch, WatchMessage, WatchStart, WatchedEvent};
 
@@ -18,10 +18,10 @@ use crate::harness::program::Program;
 use crate::harness::scripted::{End, Script, Scripted};
 use crate::harness::within;
 
-/// A message whose only field, number 99, holds `content`: of a kind that this version lacks.
+/// A message of an unknown kind: its only field, number 99, has `content`.
 const UNKNOWN: &[u8] = b"\x9a\x06\x07content";
 
-/// A message of an unknown kind is skipped: the stream goes on, and what comes after is delivered.
+/// An unknown message is skipped: the stream continues, and later messages are delivered.
 #[tokio::test]
 async fn an_unknown_message_of_a_feed_is_skipped() {
     let server = Scripted::start([Script {
@@ -53,8 +53,8 @@ async fn an_unknown_message_of_notifications_is_skipped() {
     assert_eq!(cursors(&mut watch, 2).await, ["a", "a"]);
 }
 
-/// A skipped message may have had a cursor. The batch after it names that cursor, which is no hole;
-/// the chain holds again from there.
+/// A skipped message may have had a cursor. The next batch may begin there, and the chain is
+/// checked again from that batch on.
 #[tokio::test]
 async fn an_unknown_message_may_have_a_cursor() {
     let messages = vec![
@@ -67,13 +67,13 @@ async fn an_unknown_message_may_have_a_cursor() {
     let server = Scripted::start([Script { messages, end: End::Never }]).await;
     let mut watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     assert_eq!(cursors(&mut watch, 3).await, ["a", "b", "c"]);
-    let error = within("an error", watch.next(|_| ())).await.expect_err("there is a hole");
+    let error = within("an error", watch.next(|_| ())).await.expect_err("the chain has a gap");
     assert!(matches!(&error, Error::Hole { last, .. } if last == "c"), "{error}");
 }
 
-/// A stream that breaks after a skipped message is resumed from the last cursor that was seen.
+/// A stream that breaks after a skipped message resumes from the last known cursor.
 #[tokio::test]
-async fn a_place_is_kept_over_an_unknown_message() {
+async fn a_watch_resumes_after_an_unknown_message() {
     let first = vec![of_feed(opened("a")), of_feed(batch("a", "b")), UNKNOWN.to_vec()];
     let second = vec![of_feed(opened("b")), of_feed(batch("b", "c"))];
     let mut server = Scripted::start([
@@ -84,12 +84,12 @@ async fn a_place_is_kept_over_an_unknown_message() {
     let mut watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     let (seen, breaks) = cursors_over_breaks(&mut watch, 4).await;
     assert_eq!((seen, breaks.len()), (["a", "b", "b", "c"].map(str::to_owned).to_vec(), 1));
-    assert_eq!(server.asked::<WatchFeedRequest>().await.start, None);
-    let resumed = server.asked::<WatchFeedRequest>().await.start;
+    assert_eq!(server.request::<WatchFeedRequest>().await.start, None);
+    let resumed = server.request::<WatchFeedRequest>().await.start;
     assert_eq!(resumed, Some(Start::AfterCursor("b".into())));
 }
 
-/// A stream that ends with OK says so, and is opened again.
+/// A stream that ends with OK has its own error, and is opened again.
 #[tokio::test]
 async fn a_stream_that_ends_with_ok_has_an_error_of_its_own() {
     let script = |messages| Script { messages, end: End::With(0) };
@@ -102,15 +102,15 @@ async fn a_stream_that_ends_with_ok_has_an_error_of_its_own() {
     let (seen, breaks) = cursors_over_breaks(&mut watch, 3).await;
     assert_eq!((seen, breaks), (vec!["a".into(), "a".into(), "b".into()], vec![Ended::WithOk]));
 
-    // One that does not wait for ever gets it as its error.
+    // A watch without retries returns it as its error.
     let server = Scripted::start([script(Vec::new())]).await;
     let watch = Watch::new(client(&server).await, "alice", WatchStart::Now);
     let error = within("an error", watch.retry(Retry::within(Duration::ZERO)).next(|_| ())).await;
-    let error = error.expect_err("it has ended");
+    let error = error.expect_err("the stream has ended");
     assert!(matches!(error, Error::Ended) && error.is_transient(), "{error}");
 }
 
-/// The command line shows reasons and events that it does not know as such, and goes on.
+/// The command line shows unknown reasons and events as unknown, and continues.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_values_are_shown_as_such() {
     let reset = Reset { reason: 777, oldest_cursor: "0".into() };
@@ -148,7 +148,7 @@ async fn unknown_values_are_shown_as_such() {
     assert_eq!(lines[2]["batch"]["events"][1], serde_json::json!({ "revision": "7" }));
 }
 
-/// So it does with the gaps of a thread.
+/// It shows an unknown gap of a thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_gap_is_shown_as_one() {
     let gap = |post_id: &str, shown| ThreadPost {
@@ -171,7 +171,7 @@ async fn an_unknown_gap_is_shown_as_one() {
     assert_eq!(ran.printed(), expected);
 }
 
-/// And with the kinds of notifications, which machines are shown by their number.
+/// It shows an unknown kind of notification. For machines it prints the number.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_notification_is_shown_as_one() {
     let kind = 99;
@@ -186,9 +186,9 @@ async fn an_unknown_notification_is_shown_as_one() {
     assert_eq!(lines[0], serde_json::json!({ "notification": { "kind": 99, "actorId": "bob" } }));
 }
 
-/// What stands between and refuses for a reason of its own is no lost connection: it is final.
+/// A refusal by a proxy, without a reason of the server's, is final.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_by_something_between_is_final() {
+async fn a_refusal_by_a_proxy_is_final() {
     for (status, name) in [(16, "UNAUTHENTICATED"), (7, "PERMISSION_DENIED"), (12, "UNIMPLEMENTED")]
     {
         let script = || Script { messages: Vec::new(), end: End::With(status) };
@@ -201,21 +201,21 @@ async fn a_refusal_by_something_between_is_final() {
     }
 }
 
-/// How a stream was lost.
+/// The end of a stream.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
     WithOk,
     Otherwise(String),
 }
 
-/// The cursors of the next messages, of a watch that never breaks.
+/// The cursors of the next messages. The watch must not break.
 async fn cursors<E: WatchedEvent>(watch: &mut Watch<E>, count: usize) -> Vec<String> {
     let (cursors, breaks) = cursors_over_breaks(watch, count).await;
     assert_eq!(breaks, []);
     cursors
 }
 
-/// The cursors of the next messages, and how often and why the watch broke meanwhile.
+/// The cursors of the next messages, and the breaks between them.
 async fn cursors_over_breaks<E: WatchedEvent>(
     watch: &mut Watch<E>,
     count: usize,
@@ -229,7 +229,7 @@ async fn cursors_over_breaks<E: WatchedEvent>(
             });
         };
         let message: WatchMessage<E> =
-            within("a message", watch.next(on_break)).await.expect("it goes on");
+            within("a message", watch.next(on_break)).await.expect("the watch continues");
         cursors.push(message.cursor().unwrap_or_default().to_owned());
     }
     (cursors, breaks)

@@ -1,5 +1,4 @@
-//! A clock that is set wrong, and then right again: what is measured goes on as if nothing had been,
-//! and what people read is right from then on.
+//! A clock that is wrong for a while: durations are not affected, and times are right afterwards.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,17 +20,17 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const SECOND: Duration = Duration::from_secs(1);
-/// After which deleted posts are erased: it is looked often, and only the clock says when it is over.
+/// The interval of compactions. The compactor polls often; only the clock ends the interval.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// Some moment of the year 2033.
+/// A time in the year 2033.
 const START: Duration = Duration::from_secs(2_000_000_000);
-/// Later than HTTP and Protobuf can say.
+/// Later than HTTP and Protobuf can represent.
 const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
 
-/// One post is made while the clock is far ahead, or far behind. The next has the right time again,
-/// also after a restart, and the order is that in which they were made.
+/// One post is made while the clock is far ahead or far behind. The next has the right time, after
+/// a restart too, and the order is that of the posts.
 #[tokio::test]
-async fn times_are_right_again_when_the_clock_is() {
+async fn times_are_right_once_the_clock_is() {
     for wrong in [START + HOUR, START + YEAR, START - YEAR, Duration::ZERO] {
         let clock = Clock::held_at(START);
         let mut server = Setup::new().clock(&clock).start().await;
@@ -54,10 +53,10 @@ async fn times_are_right_again_when_the_clock_is() {
     }
 }
 
-/// However far the clock jumps, a request id is remembered for a day that has passed; and it is
-/// forgotten after that, as if the clock had never jumped.
+/// A request id is remembered for a day of elapsed time, and then forgotten, however far the clock
+/// jumps.
 #[tokio::test]
-async fn request_ids_are_remembered_for_a_day_that_passes() {
+async fn request_ids_are_remembered_for_a_day_of_elapsed_time() {
     let clock = Clock::held_at(START);
     let mut server = Setup::new().clock(&clock).start().await;
     let again = async |server: &TestServer| {
@@ -66,7 +65,7 @@ async fn request_ids_are_remembered_for_a_day_that_passes() {
     assert!(!again(&server).await);
     for (number, wrong) in [START + YEAR, START, START + 2 * YEAR].into_iter().enumerate() {
         clock.set(wrong);
-        // Each is an occasion to forget what is old.
+        // Each publish forgets old ids.
         let id = format!("at jump {number}");
         server.user("carol").publishes_once("it jumps", &id).await;
         assert!(again(&server).await, "after jump {number}");
@@ -82,44 +81,47 @@ async fn request_ids_are_remembered_for_a_day_that_passes() {
     assert!(!again(&server).await);
 }
 
-/// Time in which no server runs does not count for request ids, whatever the clock says meanwhile.
+/// Time without a running server does not count for request ids, whatever the clock says.
 #[tokio::test]
 async fn request_ids_outlive_a_long_stop() {
     let clock = Clock::held_at(START);
     let mut server = Setup::new().clock(&clock).start().await;
     server.user("bob").publishes_once("hi", "request 1").await;
-    // Nothing is measured between two servers, but the clock goes on.
+    // No server measures time here, but the clock advances.
     clock.set(START + 3 * DAY);
     server.restart().await;
     server.user("carol").publishes_once("much later", "request 2").await;
     assert!(server.user("bob").publishes_once("hi", "request 1").await.deduplicated);
 }
 
-/// What was deleted after a jump forward is off the disk after an interval that passes. A jump alone
-/// makes nothing due.
+/// A post deleted after a jump forward is erased after one interval of elapsed time. A jump alone
+/// makes no compaction due.
 #[tokio::test]
 async fn a_jump_does_not_keep_a_deleted_text() {
     let clock = Clock::held_at(START);
-    let world = World::new(&clock);
+    let compacting = CompactingEngine::new(&clock);
     clock.set(START + YEAR);
-    world.publish().await;
+    compacting.publish().await;
     clock.set(START);
-    let deletion = world.look().await;
+    let deletion = compacting.delete_and_wait_for_a_look().await;
     clock.pass(INTERVAL);
-    world.erased(deletion).await;
+    compacting.erased(deletion).await;
 
-    let later = world.look().await;
+    let later = compacting.delete_and_wait_for_a_look().await;
     clock.set(START + YEAR);
-    // Whoever has looked at both has decided about the first.
-    let last = [world.look().await, world.look().await][1];
-    assert!(world.log.erased_until() < later, "it was erased early");
+    // A second look at the deletion implies a decision about the first.
+    let last = [
+        compacting.delete_and_wait_for_a_look().await,
+        compacting.delete_and_wait_for_a_look().await,
+    ][1];
+    assert!(compacting.log.erased_until() < later, "the post was erased early");
     clock.pass(INTERVAL);
-    world.erased(last).await;
-    world.stop().await;
+    compacting.erased(last).await;
+    compacting.stop().await;
 }
 
-/// After a start, what was deleted before is erased as soon as the clock says that it is old enough;
-/// at once if the clock says that it was deleted in the future; and after an interval at the latest.
+/// After a start, a post deleted before is erased once the clock says that it is old enough, at
+/// once if its deletion lies in the future, and after one interval at the latest.
 #[tokio::test]
 async fn a_restart_does_not_keep_a_deleted_text() {
     let a_part = INTERVAL / 5;
@@ -131,23 +133,23 @@ async fn a_restart_does_not_keep_a_deleted_text() {
     ];
     for (case, deleted_at, started_at, waits) in cases {
         let clock = Clock::held_at(deleted_at);
-        let world = World::new(&clock);
-        let deletion = world.look().await;
-        let world = world.reopened_at(started_at).await;
-        assert!(world.log.erased_until() < deletion || waits.is_zero(), "{case}");
+        let compacting = CompactingEngine::new(&clock);
+        let deletion = compacting.delete_and_wait_for_a_look().await;
+        let compacting = compacting.reopened_at(started_at).await;
+        assert!(compacting.log.erased_until() < deletion || waits.is_zero(), "{case}");
         if !waits.is_zero() {
-            world.look().await;
-            world.look().await;
-            assert!(world.log.erased_until() < deletion, "{case}: it was erased early");
+            compacting.delete_and_wait_for_a_look().await;
+            compacting.delete_and_wait_for_a_look().await;
+            assert!(compacting.log.erased_until() < deletion, "{case}: the post was erased early");
         }
         clock.pass(waits);
-        world.erased(deletion).await;
-        world.stop().await;
+        compacting.erased(deletion).await;
+        compacting.stop().await;
     }
 }
 
-/// A clock that tells no time that can be written down stops changes, with a reason; reads and what
-/// changes nothing go on, and all goes on when it is right.
+/// A clock with a time that cannot be stored refuses changes, with a reason. Reads and calls
+/// without an effect succeed, and changes do again once the clock is right.
 #[tokio::test]
 async fn a_clock_out_of_range_refuses_changes() {
     let clock = Clock::held_at(START);
@@ -168,7 +170,7 @@ async fn a_clock_out_of_range_refuses_changes() {
     assert_eq!(bob.feed().await.texts(), ["hi", "hi"]);
 }
 
-/// A server starts whatever its clock says, to serve reads.
+/// A server starts with any clock, to serve reads.
 #[tokio::test]
 async fn a_server_starts_with_a_clock_out_of_range() {
     let clock = Clock::held_at(YEAR_10000);
@@ -181,7 +183,7 @@ async fn a_server_starts_with_a_clock_out_of_range() {
     server.user("bob").publishes("hi").await;
 }
 
-/// No date is put into responses: the code that would do it panics over a year beyond 9999.
+/// Responses have no date header: the library that writes it panics for years above 9999.
 #[tokio::test]
 async fn responses_have_no_date() {
     let server = TestServer::start().await;
@@ -195,41 +197,41 @@ async fn responses_have_no_date() {
     assert!(refused.metadata().get("date").is_none(), "{refused:?}");
 }
 
-/// The log's own time goes on at the pace of what passes, over jumps and restarts.
+/// The log's own time advances by elapsed time, over jumps and restarts.
 #[tokio::test]
-async fn the_logs_own_time_is_what_passed() {
+async fn the_logs_own_time_is_elapsed_time() {
     let clock = Clock::held_at(START);
-    let world = World::new(&clock);
+    let compacting = CompactingEngine::new(&clock);
     let mut made = Vec::new();
-    for said in [START, START + YEAR, START - YEAR] {
-        clock.set(said);
+    for time in [START, START + YEAR, START - YEAR] {
+        clock.set(time);
         clock.pass(SECOND);
-        made.push(world.publish().await.revision);
+        made.push(compacting.publish().await.revision);
     }
-    let world = world.reopened_at(START + DAY).await;
+    let compacting = compacting.reopened_at(START + DAY).await;
     clock.pass(SECOND);
-    made.push(world.publish().await.revision);
+    made.push(compacting.publish().await.revision);
 
-    let events = made.iter().map(|&revision| world.log.get(revision).unwrap().unwrap());
+    let events = made.iter().map(|&revision| compacting.log.get(revision).unwrap().unwrap());
     let (times, log_times): (Vec<_>, Vec<_>) =
         events.map(|event| (event.time, event.log_time)).unzip();
     let at = |since_epoch| Timestamp::since_epoch(since_epoch + SECOND).unwrap();
     assert_eq!(times, [START, START + YEAR, START - YEAR, START + DAY].map(at));
     let after = |seconds: u32| LogTime::default().later(START + seconds * SECOND);
     assert_eq!(log_times, [1, 2, 3, 4].map(after));
-    world.stop().await;
+    compacting.stop().await;
 }
 
-/// A log on a disk in memory, which an engine with a clock erases every interval that passes.
+/// An engine on a disk in memory with a short compaction interval and a clock of the test's.
 #[derive(Debug)]
-struct World {
+struct CompactingEngine {
     disk: Disk,
     clock: Clock,
     log: Arc<AlteredLog<Looked>>,
     engine: Engine,
 }
 
-/// Which events were looked at to be erased.
+/// The events that the compactor has read.
 #[derive(Debug, Default)]
 struct Looked(Mutex<Vec<Revision>>);
 
@@ -244,7 +246,7 @@ impl Alter for Looked {
     }
 }
 
-impl World {
+impl CompactingEngine {
     fn new(clock: &Clock) -> Self {
         Self::on(Disk::default(), clock.clone())
     }
@@ -259,7 +261,7 @@ impl World {
         Self { disk, clock, log, engine }
     }
 
-    /// Stops it, and opens it on the same disk when the clock says something else.
+    /// Stops the engine, and opens another on the same disk at another time.
     async fn reopened_at(self, since_epoch: Duration) -> Self {
         self.stop().await;
         let Self { disk, clock, log, engine } = self;
@@ -277,22 +279,22 @@ impl World {
         (*published.post).clone()
     }
 
-    /// Deletes a post. Gives where.
+    /// Publishes and deletes a post. Returns the revision of the deletion.
     async fn delete_one(&self) -> Revision {
         let post = self.publish().await;
         self.engine.delete(user("bob"), post.id()).await.unwrap().revision
     }
 
-    /// Deletes a post, and waits until that was looked at: then it is decided whether what was
-    /// deleted before is erased now.
-    async fn look(&self) -> Revision {
+    /// Deletes a post, and waits until the compactor has read the deletion: then it has decided
+    /// about earlier deletions.
+    async fn delete_and_wait_for_a_look(&self) -> Revision {
         let deletion = self.delete_one().await;
         let looked = async || self.log.alter.0.lock().unwrap().contains(&deletion).then_some(());
-        eventually("a look", looked).await;
+        eventually("a read of the deletion", looked).await;
         deletion
     }
 
-    /// Waits until what was deleted up to `deletion` is erased.
+    /// Waits until posts that were deleted up to `deletion` are erased.
     async fn erased(&self, deletion: Revision) {
         let erased = async || (self.log.erased_until() >= deletion).then_some(());
         eventually("the post to be erased", erased).await;

@@ -1,18 +1,20 @@
-//! What a change is decided by is looked up before it joins the queue, and confirmed there by memory:
-//! so no other writer waits for the disk, and what is decided is what is so.
+//! The records that decide a change are looked up before it joins the queue, and confirmed from
+//! memory in the queue. So no other writer waits for the disk, and the decision is by the present
+//! state.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use whimbrel::model::Relation;
 
 use redb::StorageBackend;
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
-use whimbrel::model::{Change, Content, Event, PostId, PostRef, Revision, Timestamp, UserId};
+use whimbrel::model::{
+    Change, Content, Event, PostId, PostRef, Relation, Revision, Timestamp, UserId,
+};
 use whimbrel::query::{LookUp, Reader};
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::{Evidence, Lookup, State};
@@ -22,59 +24,59 @@ use crate::harness::core::{post, request_id, user};
 use crate::harness::{Alter, AlteredLog, Disk, Valve, eventually, within};
 use crate::storage::local_log::OPTIONS;
 
-/// After so many events the index is written: a post, another, and a like.
+/// The index is written after so many events: a post, another, and a like.
 const EVENTS_UNTIL_INDEXED: usize = 3;
 
-/// What was looked up holds as long as nothing has changed it. After a change memory knows better,
-/// until the index has that and memory drops it: then it has to be looked up again.
+/// A looked-up record is valid until a change of it. After the change memory has the new record,
+/// until it moves to the index: then it must be looked up again.
 #[test]
 fn evidence_is_confirmed_or_looked_up_again() {
-    let world = Indexed::new();
-    let bobs = world.publish("bob");
-    world.write_index();
+    let indexed = Indexed::new();
+    let bobs = indexed.publish("bob");
+    indexed.write_index();
     let liked = Lookup::Like(user("carol"), bobs.id);
     let like = Change::Like { user: user("carol"), post: bobs.clone() };
     let unlike = Change::Unlike { user: user("carol"), post: bobs.clone(), since: None };
 
-    // Of a user who never was, and of one who has done nothing, nothing is so.
-    let before = world.look_up(&liked);
-    assert_eq!(world.view.confirm(&liked, before), Some(None));
-    world.publish("carol");
-    assert_eq!(world.view.confirm(&liked, before), Some(None));
+    // An unknown user, and a user without likes, have no record.
+    let before = indexed.look_up(&liked);
+    assert_eq!(indexed.state.confirm(&liked, before), Some(None));
+    indexed.publish("carol");
+    assert_eq!(indexed.state.confirm(&liked, before), Some(None));
 
-    let first = world.change(like.clone());
-    assert_eq!(world.view.confirm(&liked, before), Some(Some(first)), "memory knows better");
-    world.write_index();
-    assert_eq!(world.view.confirm(&liked, before), None, "memory has dropped it");
-    let after = world.look_up(&liked);
-    assert_eq!(world.view.confirm(&liked, after), Some(Some(first)));
+    let first = indexed.change(like.clone());
+    assert_eq!(indexed.state.confirm(&liked, before), Some(Some(first)), "memory has the change");
+    indexed.write_index();
+    assert_eq!(indexed.state.confirm(&liked, before), None, "memory has dropped it");
+    let after = indexed.look_up(&liked);
+    assert_eq!(indexed.state.confirm(&liked, after), Some(Some(first)));
 
-    // What others do, and what is written meanwhile, takes nothing from it.
-    world.change(Change::Like { user: user("dave"), post: bobs });
-    world.write_index();
-    assert_eq!(world.view.confirm(&liked, after), Some(Some(first)));
+    // Changes of other users, and writes of the index, do not affect it.
+    indexed.change(Change::Like { user: user("dave"), post: bobs });
+    indexed.write_index();
+    assert_eq!(indexed.state.confirm(&liked, after), Some(Some(first)));
 
-    world.change(unlike);
-    assert_eq!(world.view.confirm(&liked, after), Some(None));
-    world.write_index();
-    assert_eq!(world.view.confirm(&liked, after), None);
-    let second = world.change(like);
-    assert_eq!(world.view.confirm(&liked, after), Some(Some(second)));
-    let evidence = world.look_up(&liked);
-    assert_eq!(world.view.confirm(&liked, evidence), Some(Some(second)));
+    indexed.change(unlike);
+    assert_eq!(indexed.state.confirm(&liked, after), Some(None));
+    indexed.write_index();
+    assert_eq!(indexed.state.confirm(&liked, after), None);
+    let second = indexed.change(like);
+    assert_eq!(indexed.state.confirm(&liked, after), Some(Some(second)));
+    let evidence = indexed.look_up(&liked);
+    assert_eq!(indexed.state.confirm(&liked, evidence), Some(Some(second)));
 }
 
-/// The same of reposts, and of what was seen, over histories at random: what is confirmed is what is
-/// so, and what was looked up just before is confirmed.
+/// The same for reposts and seen positions, over random histories: a confirmed record is the
+/// present one, and a fresh lookup is always confirmed.
 #[test]
-fn what_is_confirmed_is_so() {
+fn a_confirmed_record_is_the_present_one() {
     for seed in 0..20 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let world = Indexed::new();
-        let posts: Vec<_> = (0..3).map(|_| world.publish("bob")).collect();
+        let indexed = Indexed::new();
+        let posts: Vec<_> = (0..3).map(|_| indexed.publish("bob")).collect();
         let users = ["carol", "dave"].map(user);
         let mut is: Vec<Option<Revision>> = vec![None; 5 * users.len()];
-        let questions = |user: &UserId| {
+        let lookups = |user: &UserId| {
             [
                 Lookup::Like(user.clone(), posts[0].id),
                 Lookup::Like(user.clone(), posts[1].id),
@@ -83,36 +85,36 @@ fn what_is_confirmed_is_so() {
                 Lookup::Seen(user.clone()),
             ]
         };
-        let questions: Vec<_> = users.iter().flat_map(questions).collect();
-        let mut found: Vec<Evidence> = questions.iter().map(|it| world.look_up(it)).collect();
+        let lookups: Vec<_> = users.iter().flat_map(lookups).collect();
+        let mut found: Vec<Evidence> = lookups.iter().map(|it| indexed.look_up(it)).collect();
         for _ in 0..200 {
-            let number = random.usize(..questions.len());
-            let question = &questions[number];
+            let number = random.usize(..lookups.len());
+            let lookup = &lookups[number];
             match random.u8(..8) {
-                0 => world.write_index(),
+                0 => indexed.write_index(),
                 1..=3 => {
-                    let change = world.toggled(question, is[number]);
+                    let change = indexed.toggled(lookup, is[number]);
                     let sees = matches!(change, Change::See { .. });
-                    let at = world.change(change);
+                    let at = indexed.change(change);
                     let since = if sees { at.previous() } else { at };
                     is[number] = (sees || is[number].is_none()).then_some(since);
                 }
                 4 | 5 => {
-                    found[number] = world.look_up(question);
-                    assert_eq!(world.view.confirm(question, found[number]), Some(is[number]));
+                    found[number] = indexed.look_up(lookup);
+                    assert_eq!(indexed.state.confirm(lookup, found[number]), Some(is[number]));
                 }
                 _ => {
-                    let confirmed = world.view.confirm(question, found[number]);
-                    assert!(confirmed.is_none_or(|now| now == is[number]), "{question:?}");
+                    let confirmed = indexed.state.confirm(lookup, found[number]);
+                    assert!(confirmed.is_none_or(|now| now == is[number]), "{lookup:?}");
                 }
             }
         }
     }
 }
 
-/// A lookup that waits for the disk holds up nobody else's changes.
+/// A lookup that waits for the disk delays no other changes.
 #[tokio::test]
-async fn a_slow_lookup_holds_up_nobody() {
+async fn a_slow_lookup_delays_no_other_change() {
     let disk = Disk::default();
     let open = |gets: &Valve| {
         let log = LocalLog::with_files(disk.clone(), "memory", OPTIONS).unwrap();
@@ -144,10 +146,10 @@ async fn a_slow_lookup_holds_up_nobody() {
     within("the engine to stop", engine.stop()).await;
 }
 
-/// Two posts with one request id wait in the queue, each looked up before the other was made. The
-/// second finds the first, although that has left what is pending by then.
+/// Two posts with one request id wait in the queue, both looked up before either was made. The
+/// second finds the first, although that is not pending any more.
 #[tokio::test]
-async fn a_repeat_that_was_looked_up_too_early_is_looked_up_again() {
+async fn a_repeat_with_an_outdated_lookup_is_looked_up_again() {
     let queue = Queue::new(None);
     let publish = |text: &str, id: Option<&str>| {
         let (engine, text, id) = (queue.engine.clone(), post(text), id.map(request_id));
@@ -168,9 +170,9 @@ async fn a_repeat_that_was_looked_up_too_early_is_looked_up_again() {
     queue.stop().await;
 }
 
-/// The same of likes, where memory may have given what the first did to the index by then.
+/// The same for likes, where the first may have moved from memory to the index by then.
 #[tokio::test]
-async fn of_two_equal_likes_one_changes_something() {
+async fn of_two_equal_likes_one_has_an_effect() {
     for _ in 0..3 {
         let index = Counted::default();
         let queue = Queue::new(Some(&index));
@@ -204,10 +206,10 @@ async fn of_two_equal_likes_one_changes_something() {
     }
 }
 
-/// A view with an index, of a log in memory, without an engine.
+/// A state with an index and a log in memory, without an engine.
 struct Indexed {
     log: Arc<dyn Log>,
-    view: Arc<State>,
+    state: Arc<State>,
 }
 
 impl Indexed {
@@ -216,15 +218,15 @@ impl Indexed {
             Arc::new(LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap());
         let kept = Duration::from_secs(60);
         let index = Index::with_files(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
-        let view = Arc::new(State::load(Arc::clone(&log), index, &Limits::default()));
-        Self { log, view }
+        let state = Arc::new(State::load(Arc::clone(&log), index, &Limits::default()));
+        Self { log, state }
     }
 
     fn change(&self, change: Change) -> Revision {
         let event = Event::new(Timestamp::default(), change);
-        let after = self.view.applied();
+        let after = self.state.applied();
         self.log.append(after, vec![event.clone()]).unwrap();
-        self.view.apply(after.next(), &event).unwrap();
+        self.state.apply(after.next(), &event).unwrap();
         after.next()
     }
 
@@ -234,43 +236,43 @@ impl Indexed {
         PostRef { id: PostId::from_revision(self.change(change)), author: user(author) }
     }
 
-    /// The change that makes the answer to `question` another.
-    fn toggled(&self, question: &Lookup, is: Option<Revision>) -> Change {
+    /// The change that alters the result of `lookup`.
+    fn toggled(&self, lookup: &Lookup, is: Option<Revision>) -> Change {
         let post = |id: &PostId| PostRef { id: *id, author: user("bob") };
-        match (question.clone(), is) {
+        match (lookup.clone(), is) {
             (Lookup::Like(user, id), None) => Change::Like { user, post: post(&id) },
             (Lookup::Like(user, id), since) => Change::Unlike { user, post: post(&id), since },
             (Lookup::Repost(user, id), None) => Change::Repost { user, post: post(&id) },
             (Lookup::Repost(user, id), since) => Change::Unrepost { user, post: post(&id), since },
-            (Lookup::Seen(user), _) => Change::See { user, until: self.view.applied() },
+            (Lookup::Seen(user), _) => Change::See { user, until: self.state.applied() },
         }
     }
 
-    /// The answer from memory, if it has it, which must be that from the index too.
-    fn look_up(&self, question: &Lookup) -> Evidence {
-        let reader = Reader::new(Arc::clone(&self.view), &Limits::default());
-        let query = LookUp(question.clone());
+    /// The result of the lookup. Memory, if it has the record, must agree with the index.
+    fn look_up(&self, lookup: &Lookup) -> Evidence {
+        let reader = Reader::new(Arc::clone(&self.state), &Limits::default());
+        let query = LookUp(lookup.clone());
         let evidence = reader.ask_blocking(&query).unwrap();
         assert!(reader.ask_memory(&query).unwrap().is_none_or(|cached| cached == evidence));
         evidence
     }
 
     fn write_index(&self) {
-        let index = self.view.index().unwrap();
+        let index = self.state.index().unwrap();
         let entries = self.log.read(index.complete_until(), usize::MAX).unwrap();
         let Some(last) = entries.last() else { return };
-        let mut writing = self.view.write_to(index).unwrap();
+        let mut writing = self.state.write_to(index).unwrap();
         for entry in &entries {
             writing.apply(entry.revision, &entry.event).unwrap();
         }
         let mut rows = writing.into_rows();
         index.write(&mut rows, last).unwrap();
-        self.view.indexed(&rows, last.revision);
+        self.state.indexed(&rows, last.revision);
     }
 }
 
-/// An engine that decides one command at a time, appends as often as it is let, and writes its index,
-/// if it has one, after [`EVENTS_UNTIL_INDEXED`].
+/// An engine that decides one command at a time, appends when a test permits it, and writes its
+/// index, if it has one, after [`EVENTS_UNTIL_INDEXED`].
 struct Queue {
     engine: Engine,
     turns: Sender<()>,
@@ -298,12 +300,12 @@ impl Queue {
         Self { engine: engine.unwrap(), turns }
     }
 
-    /// Lets so many appends through.
+    /// Permits so many appends.
     fn appends(&self, count: usize) {
         (0..count).for_each(|_| self.turns.send(()).unwrap());
     }
 
-    /// Makes a call that is looked up at once. When this returns, it is in the queue.
+    /// Makes a call whose lookup succeeds at once. When this returns, the call is in the queue.
     async fn add<T: Send + 'static>(
         &self,
         call: impl Future<Output = T> + Send + 'static,
@@ -320,7 +322,7 @@ impl Queue {
     }
 }
 
-/// Lets one append through for each turn that is given.
+/// Permits one append for each turn.
 #[derive(Debug)]
 struct Turnstile(Mutex<Receiver<()>>);
 
@@ -330,7 +332,7 @@ impl Alter for Turnstile {
     }
 }
 
-/// Reads of single events take as long as a test wants.
+/// Holds reads of single events while a test wants that.
 #[derive(Debug)]
 struct SlowToGet(Valve);
 
@@ -340,7 +342,7 @@ impl Alter for SlowToGet {
     }
 }
 
-/// Storage in memory that counts how often it was flushed. Clones are the same.
+/// Storage in memory that counts its flushes. Clones share it.
 #[derive(Clone, Debug, Default)]
 struct Counted {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -361,11 +363,11 @@ impl StorageFiles for Counted {
     }
 
     fn make_copy(&self) -> io::Result<Self> {
-        unreachable!("nothing is rebuilt here")
+        unreachable!("no test rebuilds this index")
     }
 
     fn exchange(&self) -> io::Result<()> {
-        unreachable!("nothing is rebuilt here")
+        unreachable!("no test rebuilds this index")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Deciding changes: what is looked up before, clocks, numbers at their ends.
+//! The write path: lookups before a change, clocks, and the limits of numbers.
 
 mod clock_jumps;
 mod evidence;

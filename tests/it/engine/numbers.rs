@@ -1,5 +1,4 @@
-//! Numbers that have an end: what could come there is refused, and what cannot be does not pass for
-//! something else.
+//! The ends of number ranges: values beyond them are refused, and never taken for other values.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,9 +15,9 @@ use crate::harness::core::user;
 use crate::harness::{Disk, Setup, refused};
 use crate::storage::local_log::OPTIONS;
 
-/// As many users as there can be go on, and no other comes to them.
+/// At the maximum of users existing ones continue, and no more are added.
 #[tokio::test]
-async fn no_more_users_than_there_are_numbers() {
+async fn the_number_of_users_is_bounded() {
     let server = Setup::new().limits(|limits| limits.users_max = 2).start().await;
     server.user("alice").follows("bob").await;
     let post = server.user("bob").publishes("hello").await;
@@ -32,30 +31,30 @@ async fn no_more_users_than_there_are_numbers() {
     let mut posts = PostServiceClient::new(server.channel());
     refused(posts.like(like).await).with(Code::ResourceExhausted, "TOO_MANY_USERS");
 
-    // Those who are there do what they like, and anybody may read.
+    // Existing users may do anything, and everyone may read.
     server.user("bob").follows("alice").await;
     server.user("alice").unfollows("carol").await;
     assert_eq!(server.user("alice").feed().await.texts(), ["hello"]);
     assert!(server.user("carol").feed().await.texts().is_empty());
 }
 
-/// A place that cannot be kept in full is none: it would be that of something else.
+/// A revision that does not fit into a mark panics. It is never truncated.
 #[test]
-fn a_mark_beyond_all_marks_is_none() {
+fn a_revision_above_the_largest_mark_is_refused() {
     let last = Revision::new(Revision::MAX.get() >> 2);
     assert_eq!(Mark::new(last, MarkKind::Change).revision(), last);
     assert!(catch_unwind(|| Mark::new(last.next(), MarkKind::Post)).is_err());
 }
 
-/// What comes out of turn, or takes back what never was, ends the applier: the view would be another
-/// than the log's.
+/// An event out of order, or one that ends a relation that was never set, panics the applier:
+/// otherwise the state would differ from the log.
 #[test]
-fn events_that_cannot_be_are_not_applied() {
+fn impossible_events_are_not_applied() {
     let log = LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
-    let is_applied = |view: &State, revision, change: &Change| {
+    let is_applied = |state: &State, revision, change: &Change| {
         let event = Event::new(Timestamp::default(), change.clone());
-        let apply = || view.apply(Revision::new(revision), &event).map(drop).unwrap();
+        let apply = || state.apply(Revision::new(revision), &event).map(drop).unwrap();
         catch_unwind(AssertUnwindSafe(apply)).is_ok()
     };
     let follow = Change::Follow { follower: user("alice"), followee: user("bob") };
@@ -65,10 +64,10 @@ fn events_that_cannot_be_are_not_applied() {
         quote: None,
         notified: Vec::new(),
     };
-    let view = || State::new(Arc::clone(&log), &Limits::default());
-    assert!(!is_applied(&view(), 2, &follow), "a revision is missing");
-    let same = view();
+    let new_state = || State::new(Arc::clone(&log), &Limits::default());
+    assert!(!is_applied(&new_state(), 2, &follow), "a revision is missing");
+    let same = new_state();
     assert!(is_applied(&same, 1, &follow));
     assert!(!is_applied(&same, 1, &follow), "it is applied already");
-    assert!(!is_applied(&view(), 1, &delete), "alice has fewer posts than none");
+    assert!(!is_applied(&new_state(), 1, &delete), "alice has fewer posts than none");
 }

@@ -1,38 +1,35 @@
-//! How much a page looks through: so much, and then the next goes on from there; and no longer than
-//! somebody waits for it.
+//! A page passes a bounded number of records; the next page continues from there. A read ends when
+//! its caller is gone.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
-use whimbrel::model::Relation;
-use whimbrel::query::{GetPosts, ListNotifications, ListPosts, ListUsers};
 
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::Draft;
 use whimbrel::model::{
-    Change, Content, Event, PostId, PostRef, ReplyTo, Revision, Timestamp, UserId,
+    Change, Content, Event, PostId, PostRef, Relation, ReplyTo, Revision, Timestamp, UserId,
 };
-use whimbrel::query::Error;
 use whimbrel::query::{
-    AuthorFeed, HomeFeed, Page, PagePosition, PostList, Query, Reader, Source, Unanswered, UserList,
+    AuthorFeed, Error, GetPosts, HomeFeed, ListNotifications, ListPosts, ListUsers, Page,
+    PagePosition, PostList, Query, Reader, Source, Unanswered, UserList,
 };
 use whimbrel::state::State;
 use whimbrel::storage::{LocalLog, Log};
 
 use crate::harness::core::{Core, post, user};
 use crate::harness::{Alter, AlteredLog, Disk, within};
-use crate::oracle::relations::{ReactionKind, SetRelation};
 use crate::storage::local_log::OPTIONS;
 
-/// Places that a page looks through.
-const LOOKS: usize = 10;
-/// More than are looked through for a page, in a row.
+/// The number of records that a page passes.
+const RECORDS_PER_PAGE: usize = 10;
+/// More hidden records in a row than a page passes.
 const HIDDEN: usize = 25;
 
-/// All in memory; and nearly nothing.
+/// With all records in memory; and with nearly none.
 fn cores() -> [Core; 2] {
-    let bound = |limits: &mut Limits| limits.page_scan_entries_max = LOOKS;
+    let bound = |limits: &mut Limits| limits.page_scan_entries_max = RECORDS_PER_PAGE;
     let indexed = |limits: &mut Limits| {
         bound(limits);
         limits.recent_revisions_per_author_max = 1;
@@ -45,7 +42,7 @@ fn cores() -> [Core; 2] {
 
 /// Posts with many replies to strangers between them, which no follower sees.
 #[tokio::test]
-async fn a_feed_is_read_to_its_end_through_what_is_hidden() {
+async fn a_feed_with_hidden_posts_is_read_to_its_end() {
     for core in cores() {
         core.follow("reader", "author").await;
         let stranger = core.publish("stranger", "hello").await.post.id();
@@ -56,27 +53,21 @@ async fn a_feed_is_read_to_its_end_through_what_is_hidden() {
                 reply(&core, "author", stranger).await;
             }
         }
-        let feed = async |place| {
+        let feed = async |position| {
             let (user, with_own, all_replies) = (user("reader"), true, false);
-            let query = HomeFeed { user, items_max: 2, position: place, with_own, all_replies };
+            let query = HomeFeed { user, items_max: 2, position, with_own, all_replies };
             core.engine().ask(query).await
         };
         let pages = read(feed).await;
         assert!(pages.iter().any(Vec::is_empty), "no page was short");
         assert_eq!(ids(&pages, |item| item.post.post.id()), shown);
 
-        let posts = async |place| {
+        let posts = async |position| {
             let (viewer, author) = (user("reader"), user("author"));
             let (with_replies, with_reposts) = (false, false);
             let items_max = 2;
-            let query = AuthorFeed {
-                viewer,
-                author,
-                items_max,
-                position: place,
-                with_replies,
-                with_reposts,
-            };
+            let query =
+                AuthorFeed { viewer, author, items_max, position, with_replies, with_reposts };
             core.engine().ask(query).await
         };
         let pages = read(posts).await;
@@ -85,38 +76,39 @@ async fn a_feed_is_read_to_its_end_through_what_is_hidden() {
     }
 }
 
-/// Likes, reposts, replies, quotes and follows by many whom the reader blocks, and deleted answers.
+/// Likes, reposts, replies, quotes and follows by many users whom the reader blocks, and deleted
+/// replies.
 #[tokio::test]
-async fn lists_are_read_to_their_ends_through_what_is_hidden() {
+async fn lists_with_hidden_users_are_read_to_their_ends() {
     for core in cores() {
         let engine = core.engine();
         let of = core.publish("author", "hello").await.post.id();
-        react(&core, "friend", of).await;
-        let mut answers = vec![reply(&core, "friend", of).await];
+        like_and_repost(&core, "friend", of).await;
+        let mut replies = vec![reply(&core, "friend", of).await];
         core.follow("friend", "author").await;
         for number in 0..HIDDEN {
             let name = format!("hidden{number}");
             engine.set(Relation::Block(user("reader"), user(&name)), true).await.unwrap();
-            react(&core, &name, of).await;
+            like_and_repost(&core, &name, of).await;
             core.follow(&name, "author").await;
             reply(&core, &name, of).await;
             let deleted = reply(&core, "friend", of).await;
             engine.delete(user("friend"), deleted).await.unwrap();
         }
-        react(&core, "other", of).await;
+        like_and_repost(&core, "other", of).await;
         core.follow("other", "author").await;
-        answers.insert(0, reply(&core, "other", of).await);
+        replies.insert(0, reply(&core, "other", of).await);
 
         for list in
             [UserList::Likes(of), UserList::Reposts(of), UserList::Followers(user("author"))]
         {
-            let users = async |place| {
+            let users = async |position| {
                 engine
                     .ask(ListUsers {
                         viewer: user("reader"),
                         list: list.clone(),
                         items_max: 5,
-                        position: place,
+                        position,
                     })
                     .await
             };
@@ -126,14 +118,12 @@ async fn lists_are_read_to_their_ends_through_what_is_hidden() {
             assert_eq!(users, ["other", "friend"], "{list:?}");
         }
         let list = PostList::Replies(of);
-        let pages = read(async |place| {
-            engine
-                .ask(ListPosts { viewer: user("reader"), list, items_max: 5, position: place })
-                .await
+        let pages = read(async |position| {
+            engine.ask(ListPosts { viewer: user("reader"), list, items_max: 5, position }).await
         })
         .await;
         assert!(pages.iter().any(Vec::is_empty), "no page of replies was short");
-        assert_eq!(ids(&pages, |view| view.post.id()), answers);
+        assert_eq!(ids(&pages, |view| view.post.id()), replies);
         let view =
             engine.ask(GetPosts { viewer: user("reader"), ids: vec![of] }).await.unwrap().remove(0);
         let counts = [view.counts.likes, view.counts.reposts, view.counts.replies];
@@ -141,22 +131,23 @@ async fn lists_are_read_to_their_ends_through_what_is_hidden() {
     }
 }
 
-/// Notifications of what many did whom the user mutes: the unseen are counted as far as is looked.
+/// Notifications by many users whom the user mutes. The unseen are counted only as far as a page
+/// passes.
 #[tokio::test]
-async fn notifications_are_read_to_their_end_through_what_is_hidden() {
+async fn notifications_with_hidden_users_are_read_to_their_end() {
     for core in cores() {
         let engine = core.engine();
         let of = core.publish("reader", "hello").await.post.id();
-        react(&core, "friend", of).await;
+        like_and_repost(&core, "friend", of).await;
         for number in 0..HIDDEN {
             let name = format!("hidden{number}");
             engine.set(Relation::Mute(user("reader"), user(&name)), true).await.unwrap();
-            react(&core, &name, of).await;
+            like_and_repost(&core, &name, of).await;
         }
         let mut unseen = Vec::new();
-        let pages = read(async |place| {
+        let pages = read(async |position| {
             let read = engine
-                .ask(ListNotifications { user: user("reader"), items_max: 5, position: place })
+                .ask(ListNotifications { user: user("reader"), items_max: 5, position })
                 .await?;
             unseen.push(read.unseen);
             Ok(read.page)
@@ -165,7 +156,7 @@ async fn notifications_are_read_to_their_end_through_what_is_hidden() {
         assert!(pages.iter().any(Vec::is_empty), "no page was short");
         assert_eq!(ids(&pages, |it| it.actor.to_string()), ["friend", "friend"]);
         assert!(unseen.iter().all(|&unseen| unseen == 0), "{unseen:?}");
-        react(&core, "other", of).await;
+        like_and_repost(&core, "other", of).await;
         let read = engine
             .ask(ListNotifications { user: user("reader"), items_max: 5, position: None })
             .await
@@ -174,11 +165,13 @@ async fn notifications_are_read_to_their_end_through_what_is_hidden() {
     }
 }
 
-/// A repost of what is a few hidden places back is a double, one of what is further back is none;
-/// wherever the pages begin.
+/// A repost is hidden by the original a few hidden records before it, and not by one much further
+/// back, wherever the pages begin.
 #[tokio::test]
-async fn the_look_for_doubles_ends_somewhere() {
-    for (hidden, is_double) in [(LOOKS - 1, true), (LOOKS, false), (HIDDEN, false)] {
+async fn the_search_for_the_original_of_a_repost_is_bounded() {
+    for (hidden, is_double) in
+        [(RECORDS_PER_PAGE - 1, true), (RECORDS_PER_PAGE, false), (HIDDEN, false)]
+    {
         for core in cores() {
             for author in ["author", "reposter"] {
                 core.follow("reader", author).await;
@@ -192,10 +185,9 @@ async fn the_look_for_doubles_ends_somewhere() {
             engine.set(Relation::Repost(user("reposter"), of), true).await.unwrap();
             core.publish("author", "later").await;
             for items_max in 1..4 {
-                let pages = read(async |place| {
+                let pages = read(async |position| {
                     let (user, with_own, all_replies) = (user("reader"), true, false);
-                    let query =
-                        HomeFeed { user, items_max, position: place, with_own, all_replies };
+                    let query = HomeFeed { user, items_max, position, with_own, all_replies };
                     engine.ask(query).await
                 })
                 .await;
@@ -208,7 +200,7 @@ async fn the_look_for_doubles_ends_somewhere() {
     }
 }
 
-/// A page that takes long, and whose caller goes away, ends there and lets the next one in.
+/// A long read whose caller is gone ends, and the next read begins.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_ends_when_its_caller_is_gone() {
     const REPLIES: usize = 2_000;
@@ -218,7 +210,7 @@ async fn a_read_ends_when_its_caller_is_gone() {
     let events = events.map(|change| Event::new(Timestamp::default(), change));
     log.append(Revision::ZERO, events.collect()).unwrap();
     let log = AlteredLog::new(log, Held::default());
-    // Hardly any event is in memory.
+    // Nearly no event is in memory.
     let limits =
         Limits { concurrent_reads_max: 1, post_cache_bytes_max: 1 << 10, ..Limits::default() };
     let state = Arc::new(State::new(Arc::clone(&log) as Arc<dyn Log>, &limits));
@@ -232,21 +224,21 @@ async fn a_read_ends_when_its_caller_is_gone() {
         let reader = reader.clone();
         async move { reader.ask(page()).await }
     });
-    // The read has come to the log, and is held there.
+    // The read of the log is held.
     let held = &log.alter;
     tokio::task::block_in_place(|| held.come.wait());
     within("the caller to be gone", callers.shutdown()).await;
     tokio::task::block_in_place(|| held.go_on.wait());
     within("the next read", reader.ask(WaitsForATurn)).await.unwrap();
-    assert_eq!(held.reads.load(Ordering::SeqCst), 1, "it went on reading for nobody");
+    assert_eq!(held.reads.load(Ordering::SeqCst), 1, "it continued without a caller");
 
-    // With somebody who waits it goes on to the end of its page.
+    // With a caller it reads its whole page.
     let read = within("a page", reader.ask(page())).await.unwrap();
     assert_eq!((read.items.len(), read.next), (1, None));
     assert!(held.reads.load(Ordering::SeqCst) > 10);
 }
 
-/// A query that memory never answers.
+/// A query that memory cannot answer.
 struct WaitsForATurn;
 
 impl Query for WaitsForATurn {
@@ -257,7 +249,7 @@ impl Query for WaitsForATurn {
     }
 }
 
-/// Holds the first read until a test lets it go on.
+/// Holds the first read until the test releases it.
 struct Held {
     reads: AtomicUsize,
     come: Barrier,
@@ -290,7 +282,7 @@ impl Alter for Held {
     }
 }
 
-/// One post that the reader sees, and then replies to a stranger, which have to be looked at.
+/// One post that the reader sees, and then replies to a stranger, which are hidden.
 fn changes(replies: usize) -> Vec<Change> {
     let publish = |author: &str, reply_to: Option<ReplyTo>| {
         let (author, reply_to) = (user(author), reply_to.map(Box::new));
@@ -310,20 +302,20 @@ fn page() -> HomeFeed {
     HomeFeed { user, items_max, position, with_own: true, all_replies: false }
 }
 
-/// All pages of a listing, each of which comes further.
+/// All pages of a listing. Each must make progress.
 async fn read<T>(
     mut page: impl AsyncFnMut(Option<PagePosition>) -> Result<Page<T>, Error>,
 ) -> Vec<Vec<T>> {
-    let (mut pages, mut place): (_, Option<PagePosition>) = (Vec::new(), None);
+    let (mut pages, mut position): (_, Option<PagePosition>) = (Vec::new(), None);
     loop {
-        let Page { items, next, .. } = page(place).await.unwrap();
+        let Page { items, next, .. } = page(position).await.unwrap();
         pages.push(items);
-        if let (Some(place), Some(next)) = (place, next) {
-            assert!(next.before < place.before, "it does not come further");
-            assert_eq!(next.at, place.at);
+        if let (Some(position), Some(next)) = (position, next) {
+            assert!(next.before < position.before, "a page without progress");
+            assert_eq!(next.at, position.at);
         }
-        place = next;
-        if place.is_none() {
+        position = next;
+        if position.is_none() {
             return pages;
         }
     }
@@ -334,9 +326,9 @@ fn ids<T, I>(pages: &[Vec<T>], id: impl Fn(&T) -> I) -> Vec<I> {
 }
 
 /// Likes and reposts a post.
-async fn react(core: &Core, name: &str, of: PostId) {
-    for kind in [ReactionKind::Like, ReactionKind::Repost] {
-        core.engine().react(kind, user(name), of).await.unwrap();
+async fn like_and_repost(core: &Core, name: &str, of: PostId) {
+    for relation in [Relation::Like(user(name), of), Relation::Repost(user(name), of)] {
+        core.engine().set(relation, true).await.unwrap();
     }
 }
 

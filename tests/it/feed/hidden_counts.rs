@@ -1,46 +1,44 @@
-//! Counts as somebody sees them who blocks others, or whom others block: few or many of them, about
-//! posts with few or many likes and answers.
+//! Counts leave out users whom a block hides from the reader: few or many users, few or many likes
+//! and replies.
 
 use whimbrel::engine::Draft;
-use whimbrel::model::PostId;
-use whimbrel::model::Relation;
-use whimbrel::query::{GetPosts, GetProfile, ListPosts, ListUsers};
-use whimbrel::query::{PostList, UserList};
+use whimbrel::model::{PostId, Relation};
+use whimbrel::query::{GetPosts, GetProfile, ListPosts, ListUsers, PostList, UserList};
 
 use crate::harness::core::{Core, post, user};
-use crate::oracle::relations::{EdgeKind, SetRelation};
 
 const READER: &str = "reader";
 const AUTHOR: &str = "author";
-/// As many as are looked at at once, and some more.
+/// More than are read at once.
 const MANY: usize = 1_100;
 
 /// Three like a post, and the reader blocks one of them.
 #[tokio::test]
-async fn received_likes_are_as_the_reader_sees_them() {
+async fn received_likes_leave_out_hidden_users() {
     let core = Core::limited(|_| {});
     let id = core.publish(AUTHOR, "hello").await.post.id();
     for name in ["alice", "bob", "carol"] {
         like(&core, name, id).await;
     }
-    edge(&core, EdgeKind::Block, READER, "bob").await;
+    block(&core, READER, "bob").await;
     assert_eq!(likes(&core, READER, id).await, (2, 2));
     // A block works both ways, and hides nothing from others.
     assert_eq!(likes(&core, "bob", id).await, (3, 3));
-    edge(&core, EdgeKind::Block, "carol", READER).await;
+    block(&core, "carol", READER).await;
     assert_eq!(likes(&core, READER, id).await, (1, 1));
-    edge(&core, EdgeKind::Block, READER, "carol").await;
+    block(&core, READER, "carol").await;
     assert_eq!(likes(&core, READER, id).await, (1, 1));
-    edge(&core, EdgeKind::Unblock, READER, "bob").await;
+    let unblock = Relation::Block(user(READER), user("bob"));
+    core.engine().set(unblock, false).await.unwrap();
     assert_eq!(likes(&core, READER, id).await, (2, 2));
-    // A mute is for feeds and notifications.
-    edge(&core, EdgeKind::Mute, READER, "alice").await;
+    // A mute affects only feeds and notifications.
+    core.engine().set(Relation::Mute(user(READER), user("alice")), true).await.unwrap();
     assert_eq!(likes(&core, READER, id).await, (2, 2));
 }
 
-/// What was taken back, and what went with its post, is not subtracted again.
+/// A hidden like that was undone, or whose post was deleted, is not subtracted again.
 #[tokio::test]
-async fn likes_that_are_gone_are_subtracted_once() {
+async fn ended_likes_are_subtracted_once() {
     for mut core in [Core::limited(|_| {}), indexed()] {
         let mut posts = Vec::new();
         for _ in 0..4 {
@@ -51,7 +49,7 @@ async fn likes_that_are_gone_are_subtracted_once() {
                 like(&core, name, id).await;
             }
         }
-        edge(&core, EdgeKind::Block, "bob", READER).await;
+        block(&core, "bob", READER).await;
         assert_eq!(received(&core, READER).await, 4);
         let engine = core.engine();
         engine.delete(user(AUTHOR), posts[0]).await.unwrap();
@@ -69,27 +67,28 @@ async fn likes_that_are_gone_are_subtracted_once() {
     }
 }
 
-/// More block the reader than there are likes and answers; then more likes and answers than that.
+/// Counts are exact with more blockers than likes and replies, and with more likes and replies than
+/// blockers.
 #[tokio::test]
-async fn counts_are_exact_for_whom_very_many_block() {
+async fn counts_are_exact_with_very_many_blockers() {
     for core in [Core::limited(|_| {}), indexed()] {
         let id = core.publish(AUTHOR, "hello").await.post.id();
-        for name in ["alice", "hater7"] {
+        for name in ["alice", "blocker7"] {
             like(&core, name, id).await;
-            answer(&core, name, id).await;
+            reply_and_quote(&core, name, id).await;
             core.follow(name, AUTHOR).await;
         }
-        let deleted = answer(&core, "hater8", id).await;
-        core.engine().delete(user("hater8"), deleted).await.unwrap();
+        let deleted = reply_and_quote(&core, "blocker8", id).await;
+        core.engine().delete(user("blocker8"), deleted).await.unwrap();
         for number in 0..MANY {
-            edge(&core, EdgeKind::Block, &format!("hater{number}"), READER).await;
+            block(&core, &format!("blocker{number}"), READER).await;
         }
         check(&core, id, 1).await;
         for number in 0..2 * MANY {
-            let name = format!("hater{number}");
+            let name = format!("blocker{number}");
             if number != 7 {
                 like(&core, &name, id).await;
-                answer(&core, &name, id).await;
+                reply_and_quote(&core, &name, id).await;
                 core.follow(&name, AUTHOR).await;
             }
         }
@@ -97,8 +96,8 @@ async fn counts_are_exact_for_whom_very_many_block() {
     }
 }
 
-/// So many like the post, answer it and follow its author, as the reader sees it; and so long are the
-/// lists.
+/// Checks that the reader's counts of likes, replies and followers, and the lengths of the lists,
+/// are `count`.
 async fn check(core: &Core, id: PostId, count: u64) {
     let engine = core.engine();
     let view =
@@ -153,16 +152,16 @@ async fn received(core: &Core, viewer: &str) -> u64 {
         .likes_received
 }
 
-async fn edge(core: &Core, kind: EdgeKind, one: &str, other: &str) {
-    core.engine().change_edge(kind, user(one), user(other)).await.unwrap();
+async fn block(core: &Core, one: &str, other: &str) {
+    core.engine().set(Relation::Block(user(one), user(other)), true).await.unwrap();
 }
 
 async fn like(core: &Core, name: &str, id: PostId) {
     core.engine().set(Relation::Like(user(name), id), true).await.unwrap();
 }
 
-/// Answers a post and quotes it, in one.
-async fn answer(core: &Core, name: &str, id: PostId) -> PostId {
-    let draft = Draft { reply_to: Some(id), quote: Some(id), ..post("an answer").into() };
+/// Publishes a post that is both a reply to a post and a quote of it.
+async fn reply_and_quote(core: &Core, name: &str, id: PostId) -> PostId {
+    let draft = Draft { reply_to: Some(id), quote: Some(id), ..post("a reply").into() };
     core.engine().publish(user(name), draft, None).await.unwrap().post.id()
 }

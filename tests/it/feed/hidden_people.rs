@@ -1,22 +1,21 @@
-//! What a feed has of people whom its reader blocks or mutes, and of others' words to them: page,
-//! live stream and resumed stream agree, and a thread shows gaps.
+//! Posts of users whom the reader blocks or mutes, and replies to them, are hidden. Page, live
+//! stream and resumed stream agree; a thread shows gaps.
 
 use whimbrel::engine::Draft;
 use whimbrel::live::Start;
-use whimbrel::model::PostId;
-use whimbrel::model::Relation;
-use whimbrel::query::Gap;
-use whimbrel::query::GetThread;
+use whimbrel::model::{PostId, Relation};
+use whimbrel::query::{Gap, GetThread, HomeFeed};
 
 use crate::harness::core::{Core, FEED, post, user};
-use crate::harness::reader::Reader;
-use crate::oracle::relations::{EdgeKind, SetRelation};
+use crate::harness::reader::StreamReader;
 
-/// Others' replies to them and quotes of them are left out, also where they are reposted; what the
-/// reader wrote stays, reposted or not.
+/// Replies to hidden users and quotes of them are left out, also as reposts. The reader's own posts
+/// stay.
 #[tokio::test]
-async fn words_to_hidden_people_are_left_out() {
-    for kind in [EdgeKind::Block, EdgeKind::Mute] {
+async fn replies_to_hidden_users_are_left_out() {
+    let block = Relation::Block(user("v"), user("u"));
+    let mute = Relation::Mute(user("v"), user("u"));
+    for relation in [block, mute] {
         let core = Core::limited(|_| ());
         let engine = core.engine();
         for followee in ["b", "u"] {
@@ -30,10 +29,10 @@ async fn words_to_hidden_people_are_left_out() {
         let quote = |of, text| Draft { quote: Some(of), ..Draft::from(post(text)) };
         let own_reply = publish("v", reply(of_u, "own reply")).await;
         let own_quote = publish("v", quote(of_u, "own quote")).await;
-        engine.change_edge(kind, user("v"), user("u")).await.unwrap();
+        engine.set(relation.clone(), true).await.unwrap();
 
         let start = engine.cursor();
-        let mut live = Reader::live(&core, "v", FEED).await;
+        let mut live = StreamReader::live(&core, "v", FEED).await;
         publish("b", reply(of_u, "to u")).await;
         publish("b", quote(of_u, "quote of u")).await;
         let to_u = publish("s", reply(of_u, "of a stranger, to u")).await;
@@ -45,46 +44,48 @@ async fn words_to_hidden_people_are_left_out() {
         for reposted in [of_u, to_u, of_quote, own_reply] {
             repost(reposted).await;
         }
-        let texts = |told: Vec<(u64, String)>| -> Vec<String> {
-            told.into_iter().map(|(_, told)| told).collect()
+        let texts = |events: Vec<(u64, String)>| -> Vec<String> {
+            events.into_iter().map(|(_, event)| event).collect()
         };
-        // The repost of what the reader wrote is left out, for it is near that.
+        // The original, close before it, hides the repost of the reader's own post.
         let expected = ["b: to v, in u's thread"];
-        assert_eq!(texts(live.told_by_now(&core).await), expected, "{kind:?}, live");
-        let mut resumed = Reader::open(engine, "v", FEED, Start::After(start));
-        assert_eq!(texts(resumed.told_missed().await), expected, "{kind:?}, resumed");
-        assert_eq!(page(&core).await, [to_reply, own_quote, own_reply], "{kind:?}, page");
+        assert_eq!(texts(live.read_to_now(&core).await), expected, "{relation:?}, live");
+        let mut resumed = StreamReader::open(engine, "v", FEED, Start::After(start));
+        assert_eq!(texts(resumed.read_backlog().await), expected, "{relation:?}, resumed");
+        assert_eq!(page(&core).await, [to_reply, own_quote, own_reply], "{relation:?}, page");
     }
 }
 
-/// A thread is opened on purpose: it shows what others wrote to somebody who is blocked, below a gap;
-/// and whom the reader only mutes.
+/// A thread shows a gap for a post of a blocked author, and the replies below it. It shows the
+/// posts of muted authors.
 #[tokio::test]
 async fn a_thread_has_a_gap_for_a_blocked_author() {
     let core = Core::limited(|_| ());
     let engine = core.engine();
     let root = core.publish("b", "the root").await.post.id();
     let mut above = root;
-    let mut places = Vec::new();
+    let mut replies = Vec::new();
     for (author, text) in [("u", "of u's"), ("v", "own"), ("b", "of b's")] {
         let draft = Draft { reply_to: Some(above), ..Draft::from(post(text)) };
         above = engine.publish(user(author), draft, None).await.unwrap().post.id();
-        places.push(above);
+        replies.push(above);
     }
-    for (kind, gap) in [(EdgeKind::Mute, None), (EdgeKind::Block, Some(Gap::Hidden))] {
-        engine.change_edge(kind, user("v"), user("u")).await.unwrap();
+    let mute = Relation::Mute(user("v"), user("u"));
+    let block = Relation::Block(user("v"), user("u"));
+    for (relation, gap) in [(mute, None), (block, Some(Gap::Hidden))] {
+        engine.set(relation.clone(), true).await.unwrap();
         let query =
             GetThread { viewer: user("v"), post: root, depth_max: 9, replies_max: 99, after: None };
         let thread = engine.ask(query).await.unwrap();
         let shown = thread.replies.iter().map(|it| (it.id, it.shown.as_ref().err().copied()));
-        let expected = [(places[0], gap), (places[1], None), (places[2], None)];
-        assert_eq!(shown.collect::<Vec<_>>(), expected, "{kind:?}");
+        let expected = [(replies[0], gap), (replies[1], None), (replies[2], None)];
+        assert_eq!(shown.collect::<Vec<_>>(), expected, "{relation:?}");
     }
 }
 
 /// The posts of the feed of `v`, newest first.
 async fn page(core: &Core) -> Vec<PostId> {
-    let query = whimbrel::query::HomeFeed {
+    let query = HomeFeed {
         user: user("v"),
         items_max: 100,
         position: None,

@@ -1,4 +1,4 @@
-//! Reading: pages, lists, threads, and what is left out of them.
+//! Reads: pages, lists, threads, and the rules that hide posts.
 
 mod bounded_pages;
 mod feed_rules;

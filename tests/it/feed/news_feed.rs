@@ -1,4 +1,4 @@
-//! Reading the feed in pages: filled, without a repeat or a hole, to the true end.
+//! The home feed in pages: full, without duplicates or gaps, to its end.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use whimbrel::query::{HomeFeed, PagePosition};
 use crate::harness::core::{Core, user};
 use crate::harness::{Feed, Setup, TestServer, Valve, refused};
 
-/// Every page but the last is full, and only the end of the feed has no token.
+/// Every page but the last is full, and only the last has no token.
 #[tokio::test]
-async fn pages_are_filled_to_the_true_end() {
+async fn pages_are_full_to_the_end_of_the_feed() {
     let server = TestServer::start().await;
     server.user("bob").publishes_many("post ", 10).await;
     let bob = server.user("bob");
@@ -21,9 +21,9 @@ async fn pages_are_filled_to_the_true_end() {
     assert_eq!(bob.feed_in_pages_of(10).await.page_sizes(), [10]);
 }
 
-/// A page has 50 items if nothing is said, and never more than 100.
+/// A page has 50 items by default, and at most 100.
 #[tokio::test]
-async fn a_page_has_what_was_asked_for_up_to_the_limit() {
+async fn a_page_has_the_requested_size_up_to_the_limit() {
     let server = TestServer::start().await;
     let bob = server.user("bob");
     bob.publishes_many("post ", 120).await;
@@ -33,7 +33,7 @@ async fn a_page_has_what_was_asked_for_up_to_the_limit() {
     assert_eq!(bob.feed().await.page_sizes(), [50, 50, 20]);
 }
 
-/// Somebody whom nobody has named yet has an empty feed, which has an end and a position.
+/// An unknown user has an empty feed, with an end and a position.
 #[tokio::test]
 async fn an_unknown_user_has_an_empty_feed() {
     let server = TestServer::start().await;
@@ -42,7 +42,7 @@ async fn an_unknown_user_has_an_empty_feed() {
     assert!(!page.cursor.is_empty());
 }
 
-/// What is posted, followed or unfollowed while somebody pages shifts none of the pages.
+/// Posts, follows and unfollows during a listing do not shift its pages.
 #[tokio::test]
 async fn new_posts_do_not_shift_a_listing_under_way() {
     let server = TestServer::start().await;
@@ -61,11 +61,15 @@ async fn new_posts_do_not_shift_a_listing_under_way() {
         feed.append(alice.page(2, &token).await);
     }
     assert_eq!(feed.texts(), expected.texts());
-    assert_eq!(feed.cursor(), expected.cursor(), "every page names where the listing began");
+    assert_eq!(
+        feed.cursor(),
+        expected.cursor(),
+        "every page has the position at which the listing began"
+    );
     assert_eq!(alice.feed().await.texts()[..2], ["new", "new"]);
 }
 
-/// The size of a page may change from page to page; the listing stays what it is.
+/// The page size may change from page to page. The listing stays the same.
 #[tokio::test]
 async fn page_sizes_may_change_on_the_way() {
     let server = TestServer::start().await;
@@ -73,7 +77,7 @@ async fn page_sizes_may_change_on_the_way() {
     bob.publishes_many("post ", 10).await;
     let mut feed = Feed::of(bob.page(1, "").await);
     for size in [4, 2, 100] {
-        let token = feed.next_page_token().expect("there is more");
+        let token = feed.next_page_token().expect("there is another page");
         feed.append(bob.page(size, &token).await);
     }
     assert_eq!(feed.page_sizes(), [1, 4, 2, 3]);
@@ -82,18 +86,20 @@ async fn page_sizes_may_change_on_the_way() {
 
 /// A page token still works after a restart.
 #[tokio::test]
-async fn a_listing_goes_on_after_a_restart() {
+async fn a_listing_continues_after_a_restart() {
     let mut server = TestServer::start().await;
     server.user("bob").publishes_many("post ", 5).await;
     let mut feed = Feed::of(server.user("bob").page(2, "").await);
     server.restart().await;
     server.user("bob").publishes("new").await;
-    feed.append(server.user("bob").page(9, &feed.next_page_token().expect("there is more")).await);
+    feed.append(
+        server.user("bob").page(9, &feed.next_page_token().expect("there is another page")).await,
+    );
     assert_eq!(feed.texts(), ["post 5", "post 4", "post 3", "post 2", "post 1"]);
     feed.cursor();
 }
 
-/// With `exclude_self` the pages are filled with what others wrote.
+/// With `exclude_self` pages are filled with posts of others.
 #[tokio::test]
 async fn own_posts_can_be_left_out() {
     let server = TestServer::start().await;
@@ -106,15 +112,15 @@ async fn own_posts_can_be_left_out() {
     let request =
         NewsFeedRequest { exclude_self: true, page_size: 2, ..NewsFeedRequest::default() };
     let mut feed = Feed::of(alice.tries_to_read(request.clone()).await.unwrap());
-    let page_token = feed.next_page_token().expect("there is more");
+    let page_token = feed.next_page_token().expect("there is another page");
     feed.append(alice.tries_to_read(NewsFeedRequest { page_token, ..request }).await.unwrap());
     assert_eq!(feed.texts(), ["of bob 3", "of bob 2", "of bob 1"]);
     assert_eq!(feed.page_sizes(), [2, 1]);
 }
 
-/// The cursor of any write, passed back, brings a page that shows it.
+/// A page that is read with the cursor of a write shows that write.
 #[tokio::test]
-async fn a_page_shows_what_its_caller_wrote() {
+async fn a_page_shows_the_writes_of_its_caller() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let posted = server.user("bob").publishes_once("hi", "").await.cursor;
@@ -126,16 +132,16 @@ async fn a_page_shows_what_its_caller_wrote() {
     }
 }
 
-/// A server that has not come to the position that a caller wants to see waits for it, as long as
-/// a call may take, and then says so.
+/// A page waits until the server has reached the wanted position. After the time limit of a call it
+/// is refused.
 #[tokio::test]
-async fn a_page_waits_until_it_can_show_what_is_wanted() {
+async fn a_page_waits_for_the_wanted_position() {
     let valve = Valve::default();
     let setup = Setup::new().applies_through(&valve);
     let time_max = Duration::from_millis(200);
     let mut server = setup.limits(|limits| limits.call_time_max = time_max).start().await;
     let mut restored = server.restored_copy().await;
-    // Both have the same log, so the position of the one is the next of the other.
+    // Both servers have the same log, so the next position of one is that of the other.
     let at_least_cursor = restored.user("bob").publishes_once("hi", "request 1").await.cursor;
     valve.shut();
     let request = NewsFeedRequest { at_least_cursor, ..NewsFeedRequest::default() };
@@ -147,12 +153,12 @@ async fn a_page_waits_until_it_can_show_what_is_wanted() {
         .with(Code::Unavailable, "NODE_BEHIND")
         .with_a_delay();
     valve.open();
-    let page = bob.tries_to_read(request).await.expect("it is shown now");
+    let page = bob.tries_to_read(request).await.expect("the page is read now");
     assert_eq!(Feed::of(page).texts(), ["hi"]);
     restored.restart().await;
 }
 
-/// Bodies that do not fit into memory are read from the log.
+/// Posts that do not fit into the cache are read from the log.
 #[tokio::test]
 async fn posts_outside_of_the_cache_are_read_from_the_log() {
     let server = TestServer::limited(|limits| limits.post_cache_bytes_max = 1).await;
@@ -164,8 +170,7 @@ async fn posts_outside_of_the_cache_are_read_from_the_log() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..Default::default() })]
 
-    /// Whatever is followed and posted, and however large the pages, their items are those of one
-    /// merge of all posts, sorted.
+    /// For any follows, posts and page sizes, the pages together are one sorted merge of all posts.
     #[test]
     fn many_pages_are_one_merge(
         followed in proptest::collection::vec(any::<bool>(), 8),
@@ -196,19 +201,19 @@ proptest! {
 /// The feed of `user0`, page by page; every page but the last is full.
 async fn read_all(core: &Core, page_size: usize, with_own: bool) -> Vec<String> {
     let mut texts = Vec::new();
-    let mut place: Option<PagePosition> = None;
+    let mut position: Option<PagePosition> = None;
     loop {
         let query = HomeFeed {
             user: user("user0"),
             items_max: page_size,
-            position: place,
+            position,
             with_own,
             all_replies: false,
         };
         let page = core.engine().ask(query).await.expect("the page is read");
         texts.extend(page.items.iter().map(|item| item.post.post.content.text.as_str().to_owned()));
-        place = page.next;
-        if place.is_none() {
+        position = page.next;
+        if position.is_none() {
             return texts;
         }
         assert_eq!(page.items.len(), page_size, "a page before the last is full");

@@ -1,4 +1,4 @@
-//! How much of a thread comes at once.
+//! The size of a thread response is bounded.
 
 use whimbrel::engine::Draft;
 use whimbrel::model::{PostId, bounds};
@@ -6,33 +6,33 @@ use whimbrel::query::{GetThread, Thread};
 
 use crate::harness::core::{Core, post, user};
 
-/// The bytes of each post here, at most: of its text, and of the names of those it answers.
+/// The bytes of each post here, at most: the text, and the names of the authors above it.
 const POST_BYTES: usize = 200;
 
-/// A thread of few posts that are large is cut like one of many: parents come before what answers
-/// them, and whoever has answers that are left out says so.
+/// A thread of few large posts is cut like one of many posts: parents come before their replies,
+/// and a post with omitted replies says so.
 #[tokio::test]
 async fn a_thread_is_bounded_by_the_bytes_of_its_posts() {
-    // The post itself, and what of its answers fits beside it.
+    // The post itself, and the replies that still fit.
     let core = Core::limited(|limits| limits.thread_bytes_max = 5 * POST_BYTES);
     let root = publish(&core, None).await;
-    let mut answers = Vec::new();
+    let mut replies = Vec::new();
     for _ in 0..6 {
-        answers.push(publish(&core, Some(root)).await);
+        replies.push(publish(&core, Some(root)).await);
     }
     let seen = thread(&core, root).await;
-    assert_eq!(listed(&seen), answers[..4]);
+    assert_eq!(listed(&seen), replies[..4]);
     assert!(seen.post.has_more_replies);
 
-    // Below an answer nothing is left out.
-    let below = publish(&core, Some(answers[5])).await;
-    let seen = thread(&core, answers[5]).await;
+    // No reply is omitted below a reply.
+    let below = publish(&core, Some(replies[5])).await;
+    let seen = thread(&core, replies[5]).await;
     assert_eq!(listed(&seen), [below]);
     assert_eq!(seen.ancestors.len(), 1);
     assert!(!seen.post.has_more_replies);
 }
 
-/// Of what a post answers the nearest come, as far as half of the bytes go.
+/// Of the ancestors the nearest are returned, up to half of the bytes.
 #[tokio::test]
 async fn ancestors_take_half_of_the_bytes() {
     let core = Core::limited(|limits| limits.thread_bytes_max = 10 * POST_BYTES);
@@ -47,12 +47,12 @@ async fn ancestors_take_half_of_the_bytes() {
     assert_eq!(seen.ancestors[0].parent, Some(chain[2]));
 }
 
-/// The largest thread there can be stays below what clients take by default.
+/// The largest possible thread is below the default message limit of clients.
 #[test]
-fn the_default_leaves_room_for_what_comes_around_the_posts() {
+fn the_default_leaves_room_for_the_fields_around_the_posts() {
     let limits = whimbrel::config::Limits::default();
     let posts = limits.thread_replies_max + limits.thread_ancestors_max + 1;
-    // Names of users and posts, counts, times, tags and lengths.
+    // Ids of users and posts, counts, times, tags and lengths.
     let parts = 4 * bounds::ATTACHMENTS_MAX + bounds::LANGS_MAX + bounds::FACETS_MAX;
     let around = 6 * bounds::USER_ID_BYTES_MAX + 256 + 24 * parts;
     assert!(limits.thread_bytes_max + posts * around < 4 << 20);
@@ -61,7 +61,7 @@ fn the_default_leaves_room_for_what_comes_around_the_posts() {
 async fn publish(core: &Core, reply_to: Option<PostId>) -> PostId {
     let draft = Draft { reply_to, ..post(&"x".repeat(POST_BYTES - 10)).into() };
     let published = core.engine().publish(user("alice"), draft, None).await;
-    published.expect("the post is taken").post.id()
+    published.expect("the post is published").post.id()
 }
 
 async fn thread(core: &Core, post: PostId) -> Thread {
@@ -71,5 +71,5 @@ async fn thread(core: &Core, post: PostId) -> Thread {
 }
 
 fn listed(thread: &Thread) -> Vec<PostId> {
-    thread.replies.iter().map(|answer| answer.id).collect()
+    thread.replies.iter().map(|reply| reply.id).collect()
 }

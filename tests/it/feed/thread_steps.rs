@@ -1,11 +1,10 @@
-//! Threads read in steps, from the top down: whoever follows `has_more_replies` and `next_page_token`
-//! comes to everything that a thread has, by definition.
+//! Threads read in steps, from the top down: a client that follows `has_more_replies` and
+//! `next_page_token` reaches every visible post.
 
 use std::collections::{BTreeMap, BTreeSet};
-use whimbrel::model::Relation;
 
 use whimbrel::engine::Draft;
-use whimbrel::model::PostId;
+use whimbrel::model::{PostId, Relation};
 use whimbrel::query::{Gap, GetThread, Thread};
 
 use crate::harness::core::{Core, post, user};
@@ -15,7 +14,7 @@ const READER: &str = "rita";
 
 /// root ← r1 ← r2 (deleted, or its author blocked) ← r3.
 #[tokio::test]
-async fn what_is_below_a_gap_makes_more_replies() {
+async fn visible_replies_below_a_gap_count_as_more_replies() {
     for is_deleted in [true, false] {
         let core = Core::limited(|_| {});
         let chain = chain(&core, &["alice", "alice", "bob", "alice"]).await;
@@ -25,7 +24,7 @@ async fn what_is_below_a_gap_makes_more_replies() {
         let seen = thread(&core, root, 1).await;
         assert_eq!(listed(&seen), [(r1, None, true)]);
         assert!(!seen.post.has_more_replies);
-        // The gap is listed: a reader goes on there.
+        // The gap is listed, so the reader can continue there.
         let seen = thread(&core, root, 2).await;
         assert_eq!(listed(&seen), [(r1, None, false), (r2, Some(gap), true)]);
         let seen = thread(&core, root, 3).await;
@@ -46,30 +45,30 @@ async fn a_gap_right_below_the_root_is_listed() {
     let gap = hide(&core, "bob", chain[1], true).await;
     let seen = thread(&core, chain[0], 1).await;
     assert_eq!(listed(&seen), [(chain[1], Some(gap), true)]);
-    // Nothing hangs on it any more.
+    // It has no visible reply any more.
     core.engine().delete(user("alice"), chain[2]).await.unwrap();
     let seen = thread(&core, chain[0], 1).await;
     assert_eq!(listed(&seen), []);
     assert!(!seen.post.has_more_replies);
 }
 
-/// A thread of a thousand places, in which every second post was deleted.
+/// A thread of a thousand posts, of which every second was deleted.
 #[tokio::test]
-async fn every_place_of_a_thread_full_of_gaps_is_come_to() {
+async fn every_post_of_a_thread_with_many_gaps_is_reached() {
     let core = Core::limited(|_| {});
     let chain = chain(&core, &["alice"; 1_000]).await;
     for &id in chain.iter().skip(1).step_by(2) {
         core.engine().delete(user("alice"), id).await.unwrap();
     }
     let read = read_in_steps(&core, chain[0], &mut || (10, 200)).await;
-    // The last place is a gap with nothing below it.
+    // The last post is a gap without replies.
     assert_eq!(read.keys().copied().collect::<Vec<_>>(), chain[1..999]);
 }
 
-/// Answers that were deleted, more of them than may be looked at, one after the other and one below
-/// the other, and what is behind them.
+/// More deleted replies than one read passes, side by side and one below another, and visible
+/// replies behind them.
 #[tokio::test]
-async fn more_gaps_than_may_be_looked_at_are_gone_through_in_steps() {
+async fn many_gaps_are_passed_in_steps() {
     let core = Core::limited(|limits| limits.thread_scan_replies_max = 7);
     let root = publish(&core, "alice", None).await;
     for _ in 0..20 {
@@ -89,8 +88,8 @@ async fn more_gaps_than_may_be_looked_at_are_gone_through_in_steps() {
     assert_eq!(shown.collect::<Vec<_>>(), [deep, wide]);
 }
 
-/// Random threads, deleted and hidden in places, read in steps of any size: all that is there by
-/// definition and nothing else; and, where little may be looked at, no less.
+/// Random threads with deleted and hidden posts, read in steps of any size: exactly the visible
+/// posts are reached, with a small bound of a read, too.
 #[tokio::test]
 async fn a_thread_read_in_steps_is_the_whole_thread() {
     for seed in 0..60 {
@@ -118,41 +117,41 @@ async fn a_thread_read_in_steps_is_the_whole_thread() {
     }
 }
 
-/// A thread, and what is hidden in it.
+/// A thread and its gaps.
 struct Tree {
     root: PostId,
-    /// Post, what it answers, and why it is not shown.
-    answers: Vec<(PostId, PostId, Option<Gap>)>,
+    /// The post, its parent, and the reason if it is not shown.
+    replies: Vec<(PostId, PostId, Option<Gap>)>,
 }
 
 impl Tree {
-    /// What a reader comes to: what is shown, and the gaps with something below them that is.
+    /// The posts that a reader reaches: visible posts, and gaps with a visible post below them.
     fn below(&self) -> BTreeMap<PostId, Option<Gap>> {
-        let alive = self.answers.iter().filter(|(id, _, gap)| self.is_alive(*id, *gap));
+        let alive = self.replies.iter().filter(|(id, _, gap)| self.is_reached(*id, *gap));
         alive.map(|&(id, _, gap)| (id, gap)).collect()
     }
 
-    fn is_alive(&self, id: PostId, gap: Option<Gap>) -> bool {
-        let mut answers = self.answers.iter().filter(|(_, parent, _)| *parent == id);
-        gap.is_none() || answers.any(|&(id, _, gap)| self.is_alive(id, gap))
+    fn is_reached(&self, id: PostId, gap: Option<Gap>) -> bool {
+        let mut replies = self.replies.iter().filter(|(_, parent, _)| *parent == id);
+        gap.is_none() || replies.any(|&(id, _, gap)| self.is_reached(id, gap))
     }
 }
 
 async fn grow(core: &Core, random: &mut fastrand::Rng) -> Tree {
     let mut posts = vec![(publish(core, "dave", None).await, "dave")];
-    let mut answers = Vec::new();
+    let mut replies = Vec::new();
     for _ in 0..random.usize(1..60) {
-        // Mostly deep, at times wide.
+        // Mostly deep, sometimes wide.
         let newest = posts.len().min(if random.u8(..4) == 0 { 60 } else { 3 });
         let parent = posts[posts.len() - 1 - random.usize(..newest)].0;
         let author = AUTHORS[random.usize(..AUTHORS.len())];
         let id = publish(core, author, Some(parent)).await;
         posts.push((id, author));
-        answers.push((id, parent, None));
+        replies.push((id, parent, None));
     }
     let hidden = AUTHORS[random.usize(..AUTHORS.len())];
     core.engine().set(Relation::Block(user(READER), user(hidden)), true).await.unwrap();
-    for ((_, _, gap), (id, author)) in answers.iter_mut().zip(&posts[1..]) {
+    for ((_, _, gap), (id, author)) in replies.iter_mut().zip(&posts[1..]) {
         if *author == hidden {
             *gap = Some(Gap::Hidden);
         }
@@ -161,7 +160,7 @@ async fn grow(core: &Core, random: &mut fastrand::Rng) -> Tree {
             *gap = Some(Gap::Deleted);
         }
     }
-    Tree { root: posts[0].0, answers }
+    Tree { root: posts[0].0, replies }
 }
 
 /// Reads the thread below `root` as a client does, with a depth and a number of replies for each
@@ -174,22 +173,25 @@ async fn read_in_steps(
     let (mut read, mut left) = (BTreeMap::new(), vec![root]);
     let mut asked = BTreeSet::new();
     while let Some(id) = left.pop() {
-        assert!(asked.insert(id), "{id} is asked for again");
+        assert!(asked.insert(id), "{id} is requested again");
         let mut after = None;
         loop {
             let (depth_max, replies_max) = sizes();
             let query = GetThread { viewer: user(READER), post: id, after, depth_max, replies_max };
             let thread = core.engine().ask(query).await.unwrap();
             assert_eq!(thread.post.has_more_replies, thread.next_after.is_some());
-            for answer in &thread.replies {
-                let known = read.insert(answer.id, answer.shown.as_ref().err().copied());
-                if answer.has_more_replies && !asked.contains(&answer.id) {
-                    left.retain(|&it| it != answer.id);
-                    left.push(answer.id);
+            for reply in &thread.replies {
+                let known = read.insert(reply.id, reply.shown.as_ref().err().copied());
+                if reply.has_more_replies && !asked.contains(&reply.id) {
+                    left.retain(|&it| it != reply.id);
+                    left.push(reply.id);
                 }
-                assert!(known.is_none_or(|gap| gap == answer.shown.as_ref().err().copied()));
+                assert!(known.is_none_or(|gap| gap == reply.shown.as_ref().err().copied()));
             }
-            assert!(thread.next_after.is_none() || thread.next_after > after, "no way on");
+            assert!(
+                thread.next_after.is_none() || thread.next_after > after,
+                "a page without progress"
+            );
             after = thread.next_after;
             if after.is_none() {
                 break;
@@ -219,7 +221,7 @@ async fn hide(core: &Core, author: &str, id: PostId, is_deleted: bool) -> Gap {
 async fn publish(core: &Core, author: &str, reply_to: Option<PostId>) -> PostId {
     let draft = Draft { reply_to, ..post("hello").into() };
     let published = core.engine().publish(user(author), draft, None).await;
-    published.expect("the post is taken").post.id()
+    published.expect("the post is published").post.id()
 }
 
 async fn thread(core: &Core, post: PostId, depth_max: usize) -> Thread {

@@ -1,4 +1,4 @@
-//! A log of which a test alters a call or two: the others go on to the log behind it.
+//! A log with some calls altered by a test. The other calls go to the log behind it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -7,31 +7,31 @@ use std::sync::mpsc::Receiver;
 use whimbrel::model::{Event, LogId, Revision};
 use whimbrel::storage::{Batch, EraseOutcome, Erasure, Error, Log, LogEntry};
 
-/// What is altered: nothing, unless it says so.
+/// The altered calls: none by default.
 pub(crate) trait Alter: Debug + Send + Sync {
-    /// Is asked where the log goes back to.
+    /// Called before [`Log::oldest`].
     fn at_oldest(&self) {}
 
-    /// Something is to be appended.
+    /// Called before [`Log::append`].
     fn at_append(&self) {}
 
-    /// A single event is to be read.
+    /// Called before [`Log::get`].
     fn at_get(&self) {}
 
-    /// Something is to be read in order.
+    /// Called before [`Log::read`].
     fn at_read(&self) {}
 
-    /// As [`Log::get_many`].
+    /// In place of [`Log::get_many`].
     fn get_many(&self, log: &dyn Log, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
         log.get_many(revisions)
     }
 
-    /// As [`Log::follow`].
+    /// In place of [`Log::follow`].
     fn follow(&self, log: &dyn Log, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
         log.follow(batches_max)
     }
 
-    /// As [`Log::erase`].
+    /// In place of [`Log::erase`].
     fn erase(
         &self,
         log: &dyn Log,
@@ -42,7 +42,7 @@ pub(crate) trait Alter: Debug + Send + Sync {
     }
 }
 
-/// A log, and what is altered of it.
+/// A log, and the alteration of its calls.
 #[derive(Debug)]
 pub(crate) struct AlteredLog<A> {
     log: Arc<dyn Log>,

@@ -1,38 +1,38 @@
-//! The blocks of an index's file, as `src/log/index/blocks.rs` draws them: for damage that their
-//! checks cannot see, so that the checks of the rows have to.
+//! The blocks of an index file, as `src/storage/index/blocks.rs` draws them. Tests use them for
+//! damage that the checks of blocks cannot see, so that only the checks of rows find it.
 
 const BLOCK_BYTES: usize = 4_096;
-/// Blocks whose checks are together.
+/// The number of blocks whose checks share a block.
 const GROUP_BLOCKS: usize = 1_022;
 const MAGIC_BYTES: usize = 8;
 const HEADER_BYTES: usize = 508;
 
-/// Where the blocks are that were written, but for the header.
+/// The offsets of the written blocks, but for the header.
 pub(crate) fn written(file: &[u8]) -> Vec<usize> {
-    let blocks = (1..).map(|block| (place_of(block), place_of_check(block)));
-    let blocks = blocks.take_while(|(place, _)| place + BLOCK_BYTES <= file.len());
-    blocks.filter(|&(_, check)| file[check..][..4] != [0; 4]).map(|(place, _)| place).collect()
+    let blocks = (1..).map(|block| (offset_of(block), offset_of_check(block)));
+    let blocks = blocks.take_while(|(offset, _)| offset + BLOCK_BYTES <= file.len());
+    blocks.filter(|&(_, check)| file[check..][..4] != [0; 4]).map(|(offset, _)| offset).collect()
 }
 
-/// Makes the checks those of what is in the blocks now.
+/// Recomputes the checks of all written blocks.
 pub(crate) fn reseal(file: &mut [u8]) {
-    let header = check_of(0, &file[place_of(0)..][..HEADER_BYTES]);
-    file[place_of(0) + HEADER_BYTES..][..4].copy_from_slice(&header);
+    let header = check_of(0, &file[offset_of(0)..][..HEADER_BYTES]);
+    file[offset_of(0) + HEADER_BYTES..][..4].copy_from_slice(&header);
     let bytes = file.len();
-    for block in (1..).take_while(|&block| place_of(block) + BLOCK_BYTES <= bytes) {
-        let at = place_of_check(block);
+    for block in (1..).take_while(|&block| offset_of(block) + BLOCK_BYTES <= bytes) {
+        let at = offset_of_check(block);
         if file[at..][..4] != [0; 4] {
-            let check = check_of(block, &file[place_of(block)..][..BLOCK_BYTES]);
+            let check = check_of(block, &file[offset_of(block)..][..BLOCK_BYTES]);
             file[at..][..4].copy_from_slice(&check);
         }
     }
 }
 
-fn place_of(block: usize) -> usize {
+fn offset_of(block: usize) -> usize {
     (block + block / GROUP_BLOCKS + 1) * BLOCK_BYTES
 }
 
-fn place_of_check(block: usize) -> usize {
+fn offset_of_check(block: usize) -> usize {
     let group = block / GROUP_BLOCKS * (GROUP_BLOCKS + 1) * BLOCK_BYTES;
     group + MAGIC_BYTES + block % GROUP_BLOCKS * 4
 }

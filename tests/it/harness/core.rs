@@ -1,44 +1,43 @@
-//! An engine without a network before it, on a disk in memory: for what has to be shown step by
-//! step, or a few hundred times.
+//! An engine without a network, on a disk in memory: for tests that go step by step, or repeat
+//! hundreds of times.
 
 use std::sync::Arc;
 use std::time::Duration;
-use whimbrel::model::Relation;
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Engine, Published};
 use whimbrel::live::{FeedEventKind, LiveStream, Start, StreamMessage, WatchOptions, Watched};
-use whimbrel::model::{PostText, RequestId, UserId};
+use whimbrel::model::{PostText, Relation, RequestId, UserId};
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{Index, LocalLog, StorageOptions};
 
 use super::disk::Disk;
 use super::patience::within;
 
-/// A home feed, as it is watched unless something else is asked for.
+/// The home feed with its default options.
 pub(crate) const FEED: Watched = Watched::Feed { all_replies: false };
 
-/// An engine and what it stands on.
+/// An engine and its disks.
 #[derive(Debug)]
 pub(crate) struct Core {
     disk: Disk,
-    /// What its index is on, if it has one.
+    /// The disk of its index, if it has one.
     index: Option<Disk>,
     limits: Limits,
-    /// How long its streams may be silent: less than a server allows, if a test wants that.
+    /// The heartbeat of its streams. It may be shorter than a server allows.
     heartbeat: Duration,
     clock: Clock,
-    /// `None` only while it is exchanged: the old one must be gone before the disk is opened anew.
+    /// `None` only during a restart: the old engine must be gone before the disk is opened again.
     engine: Option<Engine>,
 }
 
 impl Core {
-    /// An engine on an empty disk, with other limits than by default.
+    /// An engine on an empty disk, with changed limits.
     pub(crate) fn limited(change: impl FnOnce(&mut Limits)) -> Self {
         Self::new(None, change)
     }
 
-    /// An engine with an index, on empty disks, with other limits than by default.
+    /// An engine with an index, on empty disks, with changed limits.
     pub(crate) fn indexed(change: impl FnOnce(&mut Limits)) -> Self {
         Self::new(Some(Disk::default()), change)
     }
@@ -46,20 +45,20 @@ impl Core {
     fn new(index: Option<Disk>, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits { post_cache_bytes_max: 1 << 20, ..Limits::default() };
         change(&mut limits);
-        let of_servers = Limits::default().heartbeat_interval_default;
-        let heartbeat = std::mem::replace(&mut limits.heartbeat_interval_default, of_servers);
+        let server_default = Limits::default().heartbeat_interval_default;
+        let heartbeat = std::mem::replace(&mut limits.heartbeat_interval_default, server_default);
         let (disk, clock) = (Disk::default(), Clock::system());
         let engine = Some(open(&disk, index.as_ref(), &limits, &clock));
         Self { disk, index, limits, heartbeat, clock, engine }
     }
 
-    /// Stops it, and opens it anew on the same disk.
+    /// Stops the engine, and opens another on the same disks.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
         self.engine = Some(open(&self.disk, self.index.as_ref(), &self.limits, &self.clock));
     }
 
-    /// Stops it, and gives the disk as it is then.
+    /// Stops the engine, and returns the disk of its log.
     pub(crate) async fn closed(mut self) -> Disk {
         self.stop().await;
         self.disk
@@ -78,19 +77,19 @@ impl Core {
         self.engine()
             .set(Relation::Follow(user(follower), user(followee)), true)
             .await
-            .expect("the follow is taken")
+            .expect("the follow succeeds")
     }
 
     pub(crate) async fn publish(&self, author: &str, text: &str) -> Published {
-        self.engine().publish(user(author), post(text), None).await.expect("the post is taken")
+        self.engine().publish(user(author), post(text), None).await.expect("the post is published")
     }
 
-    /// A live feed that does nothing before it is asked for its next message.
+    /// Opens a live feed. It does nothing until its next message is read.
     pub(crate) fn watch(&self, name: &str, start: Start) -> LiveStream {
         self.watch_as(name, start, FEED)
     }
 
-    /// As [`Core::watch`], of what is wanted.
+    /// As [`Core::watch`], of any kind of stream.
     pub(crate) fn watch_as(&self, name: &str, start: Start, of: Watched) -> LiveStream {
         let options = WatchOptions { of, heartbeat: self.heartbeat, reset_items: None };
         self.engine().watch(&user(name), start, options).expect("the stream is opened")
@@ -112,10 +111,10 @@ pub(crate) fn request_id(text: &str) -> RequestId {
 /// The next message of `stream`.
 pub(crate) async fn step(stream: &mut LiveStream) -> StreamMessage {
     let step = within("the next message", stream.next()).await;
-    step.expect("the log is read").expect("the stream goes on")
+    step.expect("the log is read").expect("the stream continues")
 }
 
-/// The texts of the posts of a batch, which `step` must be and have nothing else.
+/// The texts of a batch of posts. Panics if `step` is another message, or has another event.
 pub(crate) fn texts(step: &StreamMessage) -> Vec<&str> {
     let StreamMessage::Batch { events, .. } = step else { panic!("not a batch: {step:?}") };
     events.iter().map(|event| text(&event.kind)).collect()

@@ -1,4 +1,4 @@
-//! A file in memory that outlives the log that is opened on it.
+//! Files in memory, which outlive the log that is opened on them.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,23 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::StorageBackend;
 use whimbrel::storage::StorageFiles;
 
-/// What a log's file holds. Clones share it, also once another file has taken its place.
+/// The file in use, and a copy of it in the making. Clones share both.
 #[derive(Clone, Default)]
 pub(crate) struct Disk {
     current: Arc<Mutex<Bytes>>,
     copy: Arc<Mutex<Bytes>>,
 }
 
-/// What one file holds. Clones share it.
+/// The content of one file. Clones share it.
 type Bytes = Arc<Mutex<Vec<u8>>>;
 
 impl Disk {
-    /// A disk that holds `bytes`.
+    /// A disk with this content.
     pub(crate) fn holding(bytes: Vec<u8>) -> Self {
         Self::of(Arc::new(Mutex::new(bytes)))
     }
 
-    /// A copy of what it holds.
+    /// A copy of the content of the file in use.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         locked(&self.file()).clone()
     }

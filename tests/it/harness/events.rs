@@ -1,8 +1,8 @@
-//! Events of streams as short texts.
+//! Events of an engine's streams, in short.
 
 use whimbrel::live::{FeedEvent, FeedEventKind, Removal};
 
-/// When it happened, and what.
+/// The revision of an event, and the event in short.
 pub(crate) fn in_short(event: &FeedEvent) -> (u64, String) {
     let what = match &event.kind {
         FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.content.text.as_str()),

@@ -1,4 +1,4 @@
-//! A way to a server on which a test can hold back what the server says, or cut the connections.
+//! A proxy before a server. A test can hold back the server's responses, or cut the connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::patience::{eventually, within};
 
-/// Stands before a server and passes everything on, unless told otherwise.
+/// Forwards everything to a server, and back unless the test holds it.
 #[derive(Debug)]
 pub(crate) struct Gate {
     address: SocketAddr,
@@ -40,12 +40,12 @@ impl Gate {
         gate.accepting(listener)
     }
 
-    /// Where it is.
+    /// The address that clients connect to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on it stands before another server. Connections stay where they are.
+    /// Sends new connections to another server. Open connections stay.
     pub(crate) fn leads_to(&self, server: SocketAddr) {
         self.server.send_replace(server);
     }
@@ -55,18 +55,18 @@ impl Gate {
         self.cuts.send_replace(());
     }
 
-    /// A connection through it.
+    /// A channel through the gate.
     pub(crate) fn channel(&self) -> Channel {
         let address = format!("http://{}", self.address);
         Endpoint::from_shared(address).expect("an address").connect_lazy()
     }
 
-    /// Holds back what the server says from now on; what it is asked still passes.
+    /// Holds back the responses of the server from now on. Requests still pass.
     pub(crate) fn hold(&self) {
         self.holding.send_replace(true);
     }
 
-    /// Makes `call`, and lets everything through again once it has passed the gate.
+    /// Makes `call`, and releases the responses once its request has passed the gate.
     pub(crate) async fn release_once_asked<T>(&self, call: impl Future<Output = T>) -> T {
         let before = self.asked_bytes.load(Ordering::SeqCst);
         let asked = async {

@@ -1,5 +1,5 @@
-//! A log whose appends wait while a test holds them, as if the disk took its time; or whose batches
-//! do, as if the log were far away.
+//! A log whose appends, reads or batches wait while a test holds them, as on a slow disk or over a
+//! slow network.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use whimbrel::storage::{Batch, Log};
 use super::altered_log::{Alter, AlteredLog};
 use super::patience::eventually;
 
-/// Holds the appends of a log. Open at first.
+/// Holds calls of a log. Open at first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Valve(Arc<(Mutex<State>, Condvar)>);
 
@@ -21,33 +21,33 @@ struct State {
 }
 
 impl Valve {
-    /// From now on appends wait.
+    /// From now on calls wait.
     pub(crate) fn shut(&self) {
         self.state().shut = true;
     }
 
-    /// Lets appends through.
+    /// Lets calls through.
     pub(crate) fn open(&self) {
         self.state().shut = false;
         self.0.1.notify_all();
     }
 
-    /// Waits until something waits.
+    /// Waits until a call is held.
     pub(crate) async fn holds_one(&self) {
-        eventually("something to be held", async || self.state().waiting.then_some(())).await;
+        eventually("a call to be held", async || self.state().waiting.then_some(())).await;
     }
 
-    /// `log`, with its appends held by this.
+    /// `log`, with its appends held by this valve.
     pub(crate) fn before(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
         AlteredLog::new(log, Held { appends: self.clone(), ..Held::default() })
     }
 
-    /// `log`, with what is durable held by this before it is handed out.
+    /// `log`, with its durable batches held by this valve before they are handed out.
     pub(crate) fn behind(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
         AlteredLog::new(log, Held { batches: self.clone(), ..Held::default() })
     }
 
-    /// `log`, with its reads in order, as by who makes an index of it, held by this.
+    /// `log`, with its reads in order held by this valve, such as those of a rebuild of the index.
     pub(crate) fn before_reads(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
         AlteredLog::new(log, Held { reads: self.clone(), ..Held::default() })
     }

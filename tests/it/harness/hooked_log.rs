@@ -1,4 +1,4 @@
-//! A log that a test looks into: it is told on which thread a cursor is checked, and can spoil it.
+//! A log that calls a hook when a cursor is checked. The hook may note the thread, or panic.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,8 +7,7 @@ use whimbrel::storage::Log;
 
 use super::altered_log::{Alter, AlteredLog};
 
-/// A log that calls a hook where the server looks how far back it goes, which is done on the
-/// worker that a stream is opened on.
+/// Calls the hook before [`Log::oldest`], which runs on the worker on which a stream is opened.
 pub(crate) struct HookedLog<F>(F);
 
 impl<F: Fn() + Send + Sync + 'static> HookedLog<F> {

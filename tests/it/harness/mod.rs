@@ -1,8 +1,7 @@
-//! What tests are written with: servers in this process, users who call them, and the checks that
-//! every call and every stream has to pass.
+//! The tools of the tests: servers in this process, users who call them, and checks of every call
+//! and every stream.
 //!
-//! Nothing here sleeps in the hope that something has happened by then. What is waited for is
-//! named, and the wait ends with a panic that says so.
+//! Nothing here sleeps and hopes. Every wait has a name, and ends with a panic that says it.
 
 mod altered_log;
 pub(crate) mod blocks;
@@ -33,4 +32,4 @@ pub(crate) use patience::{PATIENCE, eventually, within};
 pub(crate) use refusal::refused;
 pub(crate) use server::{Setup, TestServer, connect};
 pub(crate) use user::User;
-pub(crate) use watching::told;
+pub(crate) use watching::event_in_short;

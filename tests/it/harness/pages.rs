@@ -2,7 +2,7 @@
 
 use whimbrel::api::v1::{FeedItem, NewsFeedResponse, Post};
 
-/// The pages of one listing, one after the other.
+/// The pages of one listing, in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Feed {
     pages: Vec<NewsFeedResponse>,
@@ -19,7 +19,7 @@ impl Feed {
         self.pages.push(page);
     }
 
-    /// What asks for the page after the last; `None` at the end of the feed.
+    /// The token of the next page; `None` at the end of the feed.
     pub(crate) fn next_page_token(&self) -> Option<String> {
         let last = self.pages.last().expect("a feed has a page");
         Some(last.next_page_token.clone()).filter(|token| !token.is_empty())
@@ -35,7 +35,7 @@ impl Feed {
         self.items().map(|item| item.post.as_ref().expect("an item has its post"))
     }
 
-    /// How many items each page has.
+    /// The number of items of each page.
     pub(crate) fn page_sizes(&self) -> Vec<usize> {
         self.pages.iter().map(|page| page.items.len()).collect()
     }

@@ -1,16 +1,16 @@
-//! Waiting for what must happen, and saying what it was if it does not.
+//! Waits with a limit and a name: a wait that ends in vain panics with the name.
 
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// Long enough for a machine that is busy with other things; no test takes it when all is well.
+/// Long enough for a busy machine. No test takes so long unless it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at something that cannot tell by itself that it has changed.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// The interval between two polls of a condition that sends no notification.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// The outcome of `awaited`, which is called `what`.
+/// The output of `awaited`; `what` is the name of the wait.
 pub(crate) async fn within<T>(what: &str, awaited: impl Future<Output = T>) -> T {
     match timeout(PATIENCE, awaited).await {
         Ok(outcome) => outcome,
@@ -18,14 +18,14 @@ pub(crate) async fn within<T>(what: &str, awaited: impl Future<Output = T>) -> T
     }
 }
 
-/// What `look` finds, once it finds something.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+/// Calls `poll` until it returns a value.
+pub(crate) async fn eventually<T>(what: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up_at = Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = poll().await {
             return found;
         }
         assert!(Instant::now() < give_up_at, "waited {PATIENCE:?} in vain for {what}");
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The built program, run to its end with arguments, as a shell would.
+//! The built program, run to its end with arguments, as a shell does.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::patience::PATIENCE;
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -19,7 +19,7 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// A run that is being prepared. Variables of its own name are those that are set here.
+/// A run that is being prepared. Of the variables `WHIMBREL_…` it has only those that are set here.
 #[derive(Debug)]
 pub(crate) struct Program(Command);
 
@@ -34,18 +34,18 @@ impl Program {
         Self(program)
     }
 
-    /// For a server that listens on `address`.
+    /// Calls the server at `address`.
     pub(crate) fn calling(address: SocketAddr) -> Self {
         Self::new().with("WHIMBREL_ADDR", &address.to_string())
     }
 
-    /// With a variable set.
+    /// Sets an environment variable.
     pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
         self.0.env(variable, value);
         self
     }
 
-    /// Runs it with `arguments`, which have spaces between.
+    /// Runs it with `arguments`, separated by spaces.
     pub(crate) fn run(self, arguments: &str) -> Ran {
         self.run_with(&arguments.split_whitespace().collect::<Vec<_>>())
     }
@@ -55,14 +55,14 @@ impl Program {
         self.run_on("", arguments)
     }
 
-    /// Runs it with `arguments` and with `stdin` to read.
+    /// Runs it with `arguments` and this standard input.
     pub(crate) fn run_on(mut self, stdin: &str, arguments: &[&str]) -> Ran {
         self.0.args(arguments);
         self.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.0.spawn().expect("it was built");
-        // It may end without reading, which its exit code tells of.
+        let mut child = self.0.spawn().expect("the program is built");
+        // It may end without reading its input, which its exit code shows.
         let _ = child.stdin.take().expect("it is piped").write_all(stdin.as_bytes());
-        // One that does not end is killed, and has no exit code.
+        // A run that does not end is killed, and has no exit code.
         let pid = Pid::from_child(&child);
         let (ended, end) = mpsc::channel::<()>();
         let guard = thread::spawn(move || {
@@ -70,7 +70,7 @@ impl Program {
                 kill_process(pid, Signal::KILL).expect("it still runs");
             }
         });
-        let output = child.wait_with_output().expect("it ends");
+        let output = child.wait_with_output().expect("the program ends");
         drop(ended);
         guard.join().expect("no panic");
         Ran {
@@ -82,20 +82,20 @@ impl Program {
 }
 
 impl Ran {
-    /// What it printed, where it has to have succeeded.
+    /// The standard output of a run that must succeed.
     #[track_caller]
     pub(crate) fn printed(&self) -> &str {
         assert_eq!(self.code, Some(0), "{self:?}");
         &self.stdout
     }
 
-    /// The lines that it printed for machines, whatever it ended with.
+    /// The lines of its standard output, parsed as JSON, whatever its exit code.
     #[track_caller]
     pub(crate) fn lines(&self) -> Vec<Value> {
         self.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
-    /// Fails unless it ended with `code` and said `why` on standard error.
+    /// Panics unless it ended with `code` and has `why` on standard error.
     #[track_caller]
     pub(crate) fn failed(&self, code: i32, why: &str) -> &Self {
         assert_eq!(self.code, Some(code), "{self:?}");

@@ -1,4 +1,5 @@
-//! A stream read on until something, with what every stream has to keep checked on the way.
+//! A live stream of an engine. Every message is checked: the order of events, and the chain of
+//! cursors.
 
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use super::core::{Core, user};
 use super::events::in_short;
 use super::patience::within;
 
-/// A stream that tells at once when there is nothing to tell.
+/// A stream with a heartbeat of zero: it sends a bookmark as soon as no other message is due.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct StreamReader {
     stream: LiveStream,
     sent: Option<Cursor>,
 }
 
-impl Reader {
+impl StreamReader {
     /// Opens a stream of `name`'s.
     pub(crate) fn open(engine: &Engine, name: &str, of: Watched, start: Start) -> Self {
         let options = WatchOptions { of, heartbeat: Duration::ZERO, reset_items: None };
@@ -25,41 +26,44 @@ impl Reader {
         Self { stream, sent: None }
     }
 
-    /// A live one, which has told all there was.
+    /// Opens a stream that is live: it has caught up.
     pub(crate) async fn live(core: &Core, name: &str, of: Watched) -> Self {
         let mut reader = Self::open(core.engine(), name, of, Start::Now);
-        assert_eq!(reader.told_missed().await, []);
+        assert_eq!(reader.read_backlog().await, []);
         reader
     }
 
-    /// What it tells until it is level with all there is now.
-    pub(crate) async fn told_by_now(&mut self, core: &Core) -> Vec<(u64, String)> {
-        self.told_until(core.engine().cursor().after).await
+    /// The events up to now, in short.
+    pub(crate) async fn read_to_now(&mut self, core: &Core) -> Vec<(u64, String)> {
+        self.read_until(core.engine().cursor().after).await
     }
 
-    /// What it tells until `head` and all before it has been told. Answers to callers may come
-    /// before that, bookmarks do not.
-    pub(crate) async fn told_until(&mut self, head: Revision) -> Vec<(u64, String)> {
+    /// The events up to `head`, in short. A bookmark at `head` ends them: no bookmark is sent
+    /// before the events that it covers.
+    pub(crate) async fn read_until(&mut self, head: Revision) -> Vec<(u64, String)> {
         self.read(|step| matches!(step, StreamMessage::Bookmark { cursor } if cursor.after >= head))
             .await
     }
 
-    /// What it tells until it has caught up.
-    pub(crate) async fn told_missed(&mut self) -> Vec<(u64, String)> {
+    /// The events until it has caught up, in short.
+    pub(crate) async fn read_backlog(&mut self) -> Vec<(u64, String)> {
         self.read(|step| matches!(step, StreamMessage::CaughtUp { .. })).await
     }
 
-    /// Reads on until `is_end`; every batch must begin where the last message ended.
+    /// Reads until `is_end`. Every batch must begin where the last message ended.
     async fn read(&mut self, is_end: impl Fn(&StreamMessage) -> bool) -> Vec<(u64, String)> {
-        let mut told: Vec<(u64, String)> = Vec::new();
+        let mut events_read: Vec<(u64, String)> = Vec::new();
         loop {
             let step = within("the next message", self.stream.next()).await;
-            let step = step.expect("the log is read").expect("the stream goes on");
+            let step = step.expect("the log is read").expect("the stream continues");
             if let StreamMessage::Batch { prev, cursor, events } = &step {
-                assert_eq!(self.sent, Some(*prev), "the chain of cursors has a hole");
+                assert_eq!(self.sent, Some(*prev), "the chain of cursors has a gap");
                 assert_eq!(cursor.after, events.last().expect("an event").revision);
-                told.extend(events.iter().map(|event| in_short(event)));
-                assert!(told.is_sorted_by(|a, b| a.0 < b.0), "not in order: {told:?}");
+                events_read.extend(events.iter().map(|event| in_short(event)));
+                assert!(
+                    events_read.is_sorted_by(|a, b| a.0 < b.0),
+                    "not in order: {events_read:?}"
+                );
             }
             self.sent = match step {
                 StreamMessage::Opened { cursor, .. }
@@ -67,10 +71,10 @@ impl Reader {
                 | StreamMessage::CaughtUp { cursor }
                 | StreamMessage::Bookmark { cursor }
                 | StreamMessage::Closing { cursor } => Some(cursor),
-                StreamMessage::Reset { .. } => panic!("no reset was asked for"),
+                StreamMessage::Reset { .. } => panic!("no reset was requested"),
             };
             if is_end(&step) {
-                return told;
+                return events_read;
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Calls that must be refused, and how they must be.
+//! Calls that must be refused, and the checks of their errors.
 
 use std::collections::HashMap;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// A call's error, being looked at.
+/// The error of a call, to be checked.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: Status,
@@ -22,7 +22,7 @@ pub(crate) fn refused<T>(call: Result<T, Status>) -> Refusal {
 }
 
 impl Refusal {
-    /// It has this code and, in its `ErrorInfo`, this reason; and its message can be read.
+    /// Checks the code, the reason in its `ErrorInfo`, and that it has a message.
     #[track_caller]
     pub(crate) fn with(self, code: Code, reason: &str) -> Self {
         let status = &self.status;
@@ -35,7 +35,7 @@ impl Refusal {
         self
     }
 
-    /// Its `BadRequest` blames this field and no other.
+    /// Checks that its `BadRequest` blames this field and no other.
     #[track_caller]
     pub(crate) fn blaming(self, field: &str) -> Self {
         let violations = self.details.bad_request().map(|bad| bad.field_violations.as_slice());
@@ -45,7 +45,7 @@ impl Refusal {
         self
     }
 
-    /// Its `RetryInfo` says when to come back.
+    /// Checks that its `RetryInfo` has a delay.
     #[track_caller]
     pub(crate) fn with_a_delay(self) -> Self {
         let delay = self.details.retry_info().and_then(|retry| retry.retry_delay);
@@ -53,7 +53,7 @@ impl Refusal {
         self
     }
 
-    /// Its `QuotaFailure` says whose quota of what is used up.
+    /// Checks that its `QuotaFailure` names this subject and no other.
     #[track_caller]
     pub(crate) fn for_quota_of(self, subject: &str) -> Self {
         let violations = self.details.quota_failure().map(|quota| quota.violations.as_slice());
@@ -63,7 +63,7 @@ impl Refusal {
         self
     }
 
-    /// The metadata of its `ErrorInfo`: every changing part of the message.
+    /// The metadata of its `ErrorInfo`: every variable part of the message.
     #[track_caller]
     pub(crate) fn metadata(&self) -> &HashMap<String, String> {
         &self.details.error_info().expect("an ErrorInfo").metadata

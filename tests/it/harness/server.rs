@@ -17,7 +17,7 @@ use super::held_log::Valve;
 use super::patience::{eventually, within};
 use super::user::User;
 
-/// How a test's server is to be.
+/// The configuration of a test's server.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     limits: Limits,
@@ -27,7 +27,7 @@ pub(crate) struct Setup {
     reads: Valve,
 }
 
-/// A server that runs. It ends with the test, if it is not stopped before.
+/// A running server. It ends with the test, unless it is stopped before.
 #[derive(Debug)]
 pub(crate) struct TestServer {
     folder: Arc<TempDir>,
@@ -44,13 +44,13 @@ struct Running {
 }
 
 impl Setup {
-    /// As a server is by default, with less memory: tests run many.
+    /// The default limits, with less memory: tests run many servers.
     pub(crate) fn new() -> Self {
         let limits = Limits {
             post_cache_bytes_max: 1 << 20,
             log_cache_bytes: 4 << 20,
             disk_free_bytes_min: 0,
-            // Two are as good as any number, and many tests run at once.
+            // Two prove as much as many, and many tests run at once.
             worker_threads: 2,
             ..Limits::default()
         };
@@ -63,40 +63,40 @@ impl Setup {
         }
     }
 
-    /// With other limits.
+    /// Changes the limits.
     pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
     }
 
-    /// With a clock that the test moves.
+    /// Uses a clock that the test moves.
     pub(crate) fn clock(self, clock: &Clock) -> Self {
         Self { clock: clock.clone(), ..self }
     }
 
-    /// With a log whose appends the test can hold.
+    /// Uses a log whose appends the test can hold.
     pub(crate) fn appends_through(self, valve: &Valve) -> Self {
         Self { appends: valve.clone(), ..self }
     }
 
-    /// With a log whose durable changes the test can hold before they are applied.
+    /// Uses a log whose durable batches the test can hold before they are applied.
     pub(crate) fn applies_through(self, valve: &Valve) -> Self {
         Self { batches: valve.clone(), ..self }
     }
 
-    /// With a log whose reads in order the test can hold: those of the replay, and of who makes an
+    /// Uses a log whose reads in order the test can hold: those of a replay and of a rebuild of the
     /// index.
     pub(crate) fn reads_through(self, valve: &Valve) -> Self {
         Self { reads: valve.clone(), ..self }
     }
 
-    /// Starts it on an empty folder.
+    /// Starts the server on an empty folder.
     pub(crate) async fn start(self) -> TestServer {
         let folder = Arc::new(tempfile::tempdir().expect("a folder for the data"));
         self.start_on(folder).await
     }
 
-    /// Starts it on `folder`, once nobody has that any more.
+    /// Starts the server on `folder`, once no other server uses it.
     pub(crate) async fn start_on(self, folder: Arc<TempDir>) -> TestServer {
         let running = Running::start(&self, folder.path()).await;
         TestServer { folder, setup: self, running }
@@ -127,27 +127,27 @@ impl Setup {
 }
 
 impl TestServer {
-    /// Starts a server as it is by default.
+    /// Starts a server with the default configuration.
     pub(crate) async fn start() -> Self {
         Setup::new().start().await
     }
 
-    /// Starts a server with other limits.
+    /// Starts a server with changed limits.
     pub(crate) async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
         Setup::new().limits(change).start().await
     }
 
-    /// Somebody who calls it.
+    /// A user who calls the server.
     pub(crate) fn user(&self, name: &str) -> User {
         User::new(name, self.channel())
     }
 
-    /// Somebody who calls it over a connection of their own.
-    pub(crate) fn user_apart(&self, name: &str) -> User {
+    /// A user who calls the server over a connection of their own.
+    pub(crate) fn user_on_own_connection(&self, name: &str) -> User {
         User::new(name, connect(self.address()))
     }
 
-    /// The connection that all its users share.
+    /// The channel that all its users share.
     pub(crate) fn channel(&self) -> Channel {
         self.running.channel.clone()
     }
@@ -162,17 +162,17 @@ impl TestServer {
         Arc::clone(&self.folder)
     }
 
-    /// The file that the log is in.
+    /// The path of the log file.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.folder.path().join("log.redb")
     }
 
-    /// The newest position: it moves with every change that is made, and with nothing else.
+    /// The newest position. It moves with every change, and with nothing else.
     pub(crate) async fn position(&self) -> String {
-        self.user("onlooker").page(1, "").await.cursor
+        self.user("observer").page(1, "").await.cursor
     }
 
-    /// Nothing is written while `act` is at work, and something could be.
+    /// Checks that `act` writes nothing.
     pub(crate) async fn unchanged_by<T>(&self, act: impl Future<Output = T>) -> T {
         let before = self.position().await;
         let outcome = act.await;
@@ -180,7 +180,7 @@ impl TestServer {
         outcome
     }
 
-    /// Asks it to stop, without waiting until it has.
+    /// Asks the server to stop, and does not wait.
     pub(crate) fn begin_to_stop(&self) {
         self.running.shutdown.cancel();
     }
@@ -190,7 +190,7 @@ impl TestServer {
         self.running.stop().await;
     }
 
-    /// Another server, on a copy of the data as they are now, as if restored from a backup.
+    /// Another server, on a copy of the present data, as if restored from a backup.
     pub(crate) async fn restored_copy(&mut self) -> Self {
         let backup = tempfile::tempdir().expect("a folder for the copy");
         self.running.stop().await;
@@ -199,7 +199,8 @@ impl TestServer {
         self.setup.clone().start_on(backup.into()).await
     }
 
-    /// Stops it in order, if it still runs, and starts it again on the same data. Users have to be asked for anew.
+    /// Stops the server in order, if it still runs, and starts it again on the same data. Its users
+    /// are then disconnected.
     pub(crate) async fn restart(&mut self) {
         self.running.stop().await;
         self.running = Running::start(&self.setup, self.folder.path()).await;
@@ -229,7 +230,7 @@ impl Running {
     }
 }
 
-/// A connection of its own to the server at `address`, made with the first call.
+/// A new channel to the server at `address`, connected by the first call.
 pub(crate) fn connect(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy()
 }

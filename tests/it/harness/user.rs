@@ -1,6 +1,6 @@
-//! Somebody who calls a server.
+//! A user who calls a server.
 //!
-//! `publishes` and its like must succeed; `tries_to_publish` and its like give what came of it.
+//! `publishes` and its like must succeed; `tries_to_publish` and its like return the result.
 
 use tonic::Status;
 use tonic::transport::Channel;
@@ -15,7 +15,7 @@ use super::pages::Feed;
 use super::patience::within;
 use super::watching::Watching;
 
-/// A user, and their way to a server.
+/// A user, and their channel to a server.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
     name: String,
@@ -28,20 +28,20 @@ impl User {
     }
 
     pub(crate) async fn follows(&self, followee: &str) -> FollowResponse {
-        self.tries_to_follow(followee).await.expect("the follow is taken")
+        self.tries_to_follow(followee).await.expect("the follow succeeds")
     }
 
     pub(crate) async fn unfollows(&self, followee: &str) -> UnfollowResponse {
-        self.tries_to_unfollow(followee).await.expect("the unfollow is taken")
+        self.tries_to_unfollow(followee).await.expect("the unfollow succeeds")
     }
 
     /// Publishes without a request id.
     pub(crate) async fn publishes(&self, text: &str) -> Post {
-        let response = self.tries_to_publish(text, "").await.expect("the post is taken");
+        let response = self.tries_to_publish(text, "").await.expect("the post is published");
         response.post.expect("the answer has the post")
     }
 
-    /// Publishes `count` posts: `prefix` with a number from 1.
+    /// Publishes `count` posts: `prefix` followed by a number from 1.
     pub(crate) async fn publishes_many(&self, prefix: &str, count: usize) {
         for number in 1..=count {
             self.publishes(&format!("{prefix}{number}")).await;
@@ -50,7 +50,7 @@ impl User {
 
     /// Publishes with a request id.
     pub(crate) async fn publishes_once(&self, text: &str, request_id: &str) -> PublishResponse {
-        self.tries_to_publish(text, request_id).await.expect("the post is taken")
+        self.tries_to_publish(text, request_id).await.expect("the post is published")
     }
 
     /// The whole feed, read page by page.
@@ -58,7 +58,7 @@ impl User {
         self.feed_in_pages_of(0).await
     }
 
-    /// The whole feed, read in pages of so many.
+    /// The whole feed, read in pages of this size.
     pub(crate) async fn feed_in_pages_of(&self, page_size: i32) -> Feed {
         let mut feed = Feed::of(self.page(page_size, "").await);
         while let Some(token) = feed.next_page_token() {
@@ -74,7 +74,7 @@ impl User {
         self.tries_to_read(request).await.expect("the page is read")
     }
 
-    /// Watches from now on.
+    /// Watches from now.
     pub(crate) async fn watches(&self) -> Watching {
         self.watches_as(WatchFeedRequest::default()).await
     }
@@ -85,13 +85,13 @@ impl User {
         self.watches_as(WatchFeedRequest { start, ..Default::default() }).await
     }
 
-    /// Watches, beginning with the newest items.
+    /// Watches, starting with a snapshot of the newest items.
     pub(crate) async fn watches_with_snapshot(&self, limit: i32) -> Watching {
         let start = Some(Start::Snapshot(Snapshot { limit }));
         self.watches_as(WatchFeedRequest { start, ..Default::default() }).await
     }
 
-    /// Watches as `request` says, which needs no user.
+    /// Watches by `request`. Its user is filled in.
     pub(crate) async fn watches_as(&self, request: WatchFeedRequest) -> Watching {
         self.tries_to_watch(request).await.expect("the stream is opened")
     }
@@ -125,7 +125,7 @@ impl User {
         answered("Publish", self.client.clone().publish(request)).await
     }
 
-    /// Reads as `request` says, which needs no user.
+    /// Reads by `request`. Its user is filled in.
     pub(crate) async fn tries_to_read(
         &self,
         request: NewsFeedRequest,
@@ -134,7 +134,7 @@ impl User {
         answered("NewsFeed", self.client.clone().news_feed(request)).await
     }
 
-    /// Watches as `request` says, which needs no user.
+    /// Watches by `request`. Its user is filled in.
     pub(crate) async fn tries_to_watch(
         &self,
         request: WatchFeedRequest,
@@ -148,6 +148,6 @@ async fn answered<T>(
     rpc: &str,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, Status> {
-    // A call's future is large, and tests hold many.
+    // Boxed, as the future of a call is large.
     within(&format!("an answer to {rpc}"), Box::pin(call)).await.map(tonic::Response::into_inner)
 }

@@ -1,5 +1,5 @@
-//! One stream of a live feed. Whatever a test looks at, every message is held to the contract:
-//! the order of messages, revisions that rise, and a chain of cursors without a hole.
+//! One stream of a live feed, over the network. Every message is checked against the contract: the
+//! order of messages, rising revisions, and the chain of cursors.
 
 use prost::Message as _;
 use tonic::{Code, Status, Streaming};
@@ -11,18 +11,18 @@ use whimbrel::api::v1::{FeedEvent, WatchFeedResponse};
 
 use super::patience::within;
 
-/// What `proto/whimbrel/v1/feed_service.proto` promises of a batch.
+/// The limits of a batch in `proto/whimbrel/v1/feed_service.proto`.
 const BATCH_EVENTS_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 64 << 10;
 
-/// A stream, as far as it was read.
+/// A stream, and the state that its next message is checked by.
 #[derive(Debug)]
 pub(crate) struct Watching {
     messages: Streaming<WatchFeedResponse>,
     seen: Seen,
 }
 
-/// What the contract is checked by.
+/// The state that the next message is checked by.
 #[derive(Debug, Default)]
 struct Seen {
     opened: bool,
@@ -35,7 +35,7 @@ struct Seen {
 }
 
 /// An event in short: `bob: hi`, `+bob`, `-bob`.
-pub(crate) fn told(event: &FeedEvent) -> String {
+pub(crate) fn event_in_short(event: &FeedEvent) -> String {
     match event.event.as_ref().expect("an event says what happened") {
         Event::Posted(posted) => {
             let item = posted.item.as_ref().expect("the whole item is in the event");
@@ -113,31 +113,31 @@ impl Watching {
         }
     }
 
-    /// Reads on until the stream is live: it is opened, and what came before it was caught up.
+    /// Reads until the stream is live, and returns the events before that, in short.
     pub(crate) async fn live(&mut self) -> Vec<String> {
         let mut events = Vec::new();
         loop {
             match self.message().await {
                 Message::CaughtUp(_) => return events,
-                Message::Batch(batch) => events.extend(batch.events.iter().map(told)),
+                Message::Batch(batch) => events.extend(batch.events.iter().map(event_in_short)),
                 _ => {}
             }
         }
     }
 
-    /// Reads on until there are `count` events, in short; there must not be more in their batch.
+    /// Reads until there are `count` events, in short. Their last batch must have no more.
     pub(crate) async fn events(&mut self, count: usize) -> Vec<String> {
         let mut events = Vec::new();
         while events.len() < count {
             if let Message::Batch(batch) = self.message().await {
-                events.extend(batch.events.iter().map(told));
+                events.extend(batch.events.iter().map(event_in_short));
             }
         }
         assert_eq!(events.len(), count, "{events:?}");
         events
     }
 
-    /// Reads on until the server says that it ends the stream, and then the status that follows.
+    /// Reads until `closing`, and then the status of the stream.
     pub(crate) async fn closing(&mut self) -> (Closing, Status) {
         loop {
             if let Message::Closing(closing) = self.message().await {
@@ -146,7 +146,7 @@ impl Watching {
         }
     }
 
-    /// Reads on until the stream ends.
+    /// Reads until the stream ends.
     pub(crate) async fn ended(&mut self) -> Status {
         loop {
             if let Err(status) = self.next().await {
@@ -157,7 +157,7 @@ impl Watching {
     }
 
     async fn message(&mut self) -> Message {
-        self.next().await.expect("the stream goes on")
+        self.next().await.expect("the stream continues")
     }
 }
 
@@ -188,7 +188,7 @@ impl Seen {
     }
 
     fn check_batch(&mut self, batch: &Batch) {
-        assert_eq!(batch.prev_cursor, self.cursor, "the chain of cursors has a hole");
+        assert_eq!(batch.prev_cursor, self.cursor, "the chain of cursors has a gap");
         assert!(!batch.events.is_empty(), "an empty batch");
         for event in &batch.events {
             assert!(event.revision > self.revision, "revisions must rise: {event:?}");

@@ -1,4 +1,4 @@
-//! A client that writes what it likes: any path, any header, any bytes.
+//! An HTTP/2 client that sends any path, header and bytes.
 
 use std::net::SocketAddr;
 
@@ -29,12 +29,12 @@ impl Wire {
         Self::build(address, &mut Builder::new()).await
     }
 
-    /// Connects to `address`, and never takes more than this many bytes of a response.
+    /// Connects to `address`, and accepts only so many bytes of a response.
     pub(crate) async fn taking_only(address: SocketAddr, window_bytes: u32) -> Self {
         Self::build(address, Builder::new().initial_window_size(window_bytes)).await
     }
 
-    /// Speaks over `socket`, which leads to `address`; `None` if the server does not want that.
+    /// Speaks HTTP/2 over `socket`, which is connected to `address`; `None` if the server refuses.
     pub(crate) async fn over(socket: TcpStream, address: SocketAddr) -> Option<Self> {
         let handshake = h2::client::handshake(socket);
         let (send, connection) = within("a connection", handshake).await.ok()?;
@@ -60,7 +60,7 @@ impl Wire {
         Self { address, send, connection: driver }
     }
 
-    /// Sends a request and gives the bytes that came back, or the status if it is not OK.
+    /// Sends a request, and returns the bytes of the response, or the status if it is not OK.
     pub(crate) async fn call(
         &self,
         path: &str,
@@ -71,8 +71,8 @@ impl Wire {
         answer.expect("the server answers on this connection")
     }
 
-    /// As [`Wire::call`], with each byte of the body in a frame of its own, and an empty one at the
-    /// end.
+    /// As [`Wire::call`], with each byte of the body in a frame of its own, and an empty frame at
+    /// the end.
     pub(crate) async fn call_in_pieces(&self, path: &str, body: &Bytes) -> Result<(), Status> {
         let request = Request::post(format!("http://{}{path}", self.address));
         let request = request.header("content-type", "application/grpc").body(()).expect("a head");
@@ -90,7 +90,7 @@ impl Wire {
         refusal(head.status, &head.headers).map_or(Ok(()), Err)
     }
 
-    /// As [`Wire::call`], but gives the error if the connection or stream breaks.
+    /// As [`Wire::call`], but returns the error if the connection or stream breaks.
     pub(crate) async fn answer(
         &self,
         path: &str,
@@ -110,7 +110,7 @@ impl Wire {
         Ok(refusal(head.status, &trailers).map_or(Ok(content.freeze()), Err))
     }
 
-    /// Sends a request of any kind, and gives the whole answer as HTTP has it.
+    /// Sends a request of any method, and returns the whole HTTP response.
     pub(crate) async fn http(
         &self,
         method: &str,
@@ -140,7 +140,7 @@ impl Wire {
         within("an answer", asking).await.expect("the server answers on this connection")
     }
 
-    /// Sends a request whose answer is a stream, which must begin.
+    /// Sends a request for a stream, which must begin.
     pub(crate) async fn opens_stream(
         &self,
         path: &str,
@@ -152,10 +152,10 @@ impl Wire {
         assert!(refusal(response.status(), response.headers()).is_none(), "{response:?}");
         let mut body = response.into_body();
         let first = within("the first message", body.data()).await;
-        first.expect("a stream begins with a message").expect("the stream goes on");
+        first.expect("a stream begins with a message").expect("the stream continues");
     }
 
-    /// Sends a request, and leaves the response unread.
+    /// Sends a request, and does not read the body of the response.
     pub(crate) async fn leave_unread(
         &self,
         path: &str,
@@ -165,7 +165,7 @@ impl Wire {
         within("the response to begin", sent).await.expect("the response begins")
     }
 
-    /// Sends a request, and gives the messages that came back, and the status if it is not OK.
+    /// Sends a request, and returns the messages of the response, and the status if it is not OK.
     pub(crate) async fn stream(
         &self,
         path: &str,
@@ -174,7 +174,7 @@ impl Wire {
         let mut body = self.leave_unread(path, message).await.into_body();
         let mut content = BytesMut::new();
         while let Some(part) = within("more of the stream", body.data()).await {
-            content.extend_from_slice(&part.expect("the stream goes on"));
+            content.extend_from_slice(&part.expect("the stream continues"));
         }
         let trailers = within("the end of the stream", body.trailers()).await;
         let trailers = trailers.expect("the stream ends").unwrap_or_default();
@@ -189,12 +189,11 @@ impl Wire {
 
     /// Waits until the server has closed the connection.
     pub(crate) async fn closed(self) {
-        // Whether it was in order does not matter.
+        // Whether it was closed in order does not matter.
         let _ = self.ended().await;
     }
 
-    /// Waits until the connection has ended: `Ok` if the server said GOAWAY and that nothing was
-    /// wrong.
+    /// Waits until the connection has ended: `Ok` if the server sent a GOAWAY without an error.
     pub(crate) async fn ended(mut self) -> Result<(), h2::Error> {
         let ended = within("the connection to end", self.connection.join_next()).await;
         ended.expect("it has not ended yet").expect("it did not panic")
@@ -227,7 +226,7 @@ pub(crate) fn frame(message: &[u8]) -> Bytes {
     flagged_frame(0, message)
 }
 
-/// `message` framed, with this in place of the flag that says whether it is compressed.
+/// `message` framed, with this value of the compression flag.
 pub(crate) fn flagged_frame(flag: u8, message: &[u8]) -> Bytes {
     let length = u32::try_from(message.len()).expect("a message below 4 GiB");
     [&[flag], length.to_be_bytes().as_slice(), message].concat().into()

@@ -1,34 +1,33 @@
-//! Random histories of everything that concerns feeds, against feeds by their definition
-//! ([`World`]): pages, streams that were never broken, streams that are resumed anywhere, and
-//! streams that begin with a snapshot must all say what it says.
+//! Random histories of all changes: pages, unbroken streams, resumed streams and snapshots must all
+//! have what the [`Oracle`] expects.
 
 use std::time::Duration;
 
 use whimbrel::config::Limits;
 use whimbrel::live::{Start, Watched};
-use whimbrel::model::{Change, Cursor, PostId, PostRef, Revision, UserId};
-use whimbrel::query::HomeFeed;
-use whimbrel::query::PagePosition;
+use whimbrel::model::{Change, Cursor, Revision, UserId};
+use whimbrel::query::{HomeFeed, PagePosition};
 
 use crate::harness::core::{Core, user};
-use crate::harness::reader::Reader;
+use crate::harness::reader::StreamReader;
 use crate::oracle::any_change::{any_change, make, name};
-use crate::oracle::world::{Lens, Options, Tie, World};
+use crate::oracle::feeds::{Options, Viewpoint};
+use crate::oracle::history::{Oracle, post_id};
 
 const USERS: usize = 6;
 const STEPS: usize = 160;
 
-/// All in memory.
+/// With all records in memory.
 #[test]
-fn feeds_are_what_they_are_by_definition() {
+fn feeds_from_memory_match_their_definition() {
     for seed in 0..12 {
         run(seed, |change| Core::limited(change));
     }
 }
 
-/// With next to nothing in memory, and an index that is written every few events.
+/// With nearly no records in memory, and an index that is written every few events.
 #[test]
-fn feeds_from_the_index_are_what_they_are_by_definition() {
+fn feeds_from_the_index_match_their_definition() {
     for seed in 100..108 {
         run(seed, |change| {
             Core::indexed(|limits| {
@@ -49,31 +48,30 @@ fn run(seed: u64, core: impl FnOnce(&dyn Fn(&mut Limits)) -> Core) {
         let core = core(&|limits| {
             limits.batch_events_max = 3;
             limits.streams_per_user_max = 64;
-            // A bookmark comes as soon as there is nothing else.
+            // A bookmark comes as soon as no other message is due.
             limits.heartbeat_interval_default = Duration::ZERO;
         });
-        TimelineKind { random: fastrand::Rng::with_seed(seed), core, world: World::default() }
-            .run()
-            .await;
+        let (random, oracle) = (fastrand::Rng::with_seed(seed), Oracle::default());
+        History { random, core, oracle }.run().await;
     });
 }
 
-struct TimelineKind {
+struct History {
     random: fastrand::Rng,
     core: Core,
-    world: World,
+    oracle: Oracle,
 }
 
 /// A stream that is never broken.
 struct Unbroken {
     name: String,
     of: Watched,
-    reader: Reader,
-    /// What it has told is compared with what happened after this.
-    checked: u64,
+    reader: StreamReader,
+    /// Its events up to this revision were checked.
+    checked_until: u64,
 }
 
-impl TimelineKind {
+impl History {
     async fn run(mut self) {
         for _ in 0..STEPS / 4 {
             self.make_a_change().await;
@@ -98,7 +96,7 @@ impl TimelineKind {
         }
     }
 
-    /// A live stream of each kind for everybody.
+    /// A live stream of each kind for every user.
     fn readers(&self) -> Vec<Unbroken> {
         let kinds = [
             Watched::Feed { all_replies: false },
@@ -109,79 +107,78 @@ impl TimelineKind {
             name: name(number),
             of,
             reader: self.open(&name(number), of, Start::Now),
-            checked: self.world.head(),
+            checked_until: self.oracle.head(),
         };
         (0..USERS).flat_map(|number| kinds.map(|of| open(number, of))).collect()
     }
 
-    fn open(&self, name: &str, of: Watched, start: Start) -> Reader {
-        Reader::open(self.core.engine(), name, of, start)
+    fn open(&self, name: &str, of: Watched, start: Start) -> StreamReader {
+        StreamReader::open(self.core.engine(), name, of, start)
     }
 
-    /// What was told since the last look is what a stream that reads now tells of it.
+    /// Its new events are those that a stream that reads the same changes now would deliver.
     async fn check_unbroken(&self, unbroken: &mut Unbroken) {
-        let Unbroken { name, of, reader, checked } = unbroken;
-        let told = reader.told_until(Revision::new(self.world.head())).await;
-        assert_eq!(told, self.told_after(name, *of, *checked), "to {name} of {of:?}");
-        *checked = self.world.head();
+        let Unbroken { name, of, reader, checked_until } = unbroken;
+        let delivered = reader.read_until(Revision::new(self.oracle.head())).await;
+        assert_eq!(delivered, self.expected_after(name, *of, *checked_until), "{name}'s {of:?}");
+        *checked_until = self.oracle.head();
     }
 
-    /// A stream that goes on anywhere tells what there is to tell from there.
+    /// A stream that resumes at any revision delivers the events after it.
     async fn check_resumed(&mut self) {
         let (name, of) = (name(self.random.usize(..USERS)), self.kind());
-        let after = self.random.u64(..=self.world.head());
+        let after = self.random.u64(..=self.oracle.head());
         let cursor = Cursor { after: Revision::new(after), ..self.core.engine().cursor() };
         let mut reader = self.open(&name, of, Start::After(cursor));
-        let told = reader.told_missed().await;
-        let expected = self.told_after(&name, of, after);
-        assert_eq!(told, expected, "to {name} of {of:?} after {after}");
+        let delivered = reader.read_backlog().await;
+        let expected = self.expected_after(&name, of, after);
+        assert_eq!(delivered, expected, "{name}'s {of:?} after {after}");
     }
 
-    /// A stream that begins with a snapshot begins with the newest of what there is.
+    /// A snapshot has the newest items, oldest first.
     async fn check_snapshot(&mut self) {
         let (name, of) = (name(self.random.usize(..USERS)), self.kind());
         let items_max = 1 + self.random.usize(..20);
         let mut reader = self.open(&name, of, Start::Snapshot { items_max });
-        let told = reader.told_missed().await;
+        let delivered = reader.read_backlog().await;
         let mut expected = match of {
             Watched::Feed { all_replies } => {
-                let feed = self.world.feed(&name, Options { with_own: true, all_replies });
+                let feed = self.oracle.feed(&name, Options { with_own: true, all_replies });
                 feed.into_iter().take(items_max).map(|entry| entry.at).collect::<Vec<_>>()
             }
             Watched::Notifications => {
-                let page = Lens::page(self.world.head());
-                let newest_first = (1..=self.world.head()).rev();
-                let is_there = |&at: &u64| self.notice(&name, at, page).is_some();
-                newest_first.filter(is_there).take(items_max).collect()
+                let page = Viewpoint::page(self.oracle.head());
+                let newest_first = (1..=self.oracle.head()).rev();
+                let is_notified = |&at: &u64| self.notification(&name, at, page).is_some();
+                newest_first.filter(is_notified).take(items_max).collect()
             }
         };
         expected.reverse();
-        let told: Vec<_> = told.into_iter().map(|(at, _)| at).collect();
-        assert_eq!(told, expected, "{name}'s {of:?}");
+        let delivered: Vec<_> = delivered.into_iter().map(|(at, _)| at).collect();
+        assert_eq!(delivered, expected, "{name}'s {of:?}");
     }
 
-    /// Pages are the feed, and full but for the last.
+    /// The pages together are the feed, and all but the last are full.
     async fn check_pages(&mut self) {
         let name = name(self.random.usize(..USERS));
         let (with_own, all_replies) = (self.random.bool(), self.random.bool());
         let items_max = 1 + self.random.usize(..12);
-        let mut place: Option<PagePosition> = None;
+        let mut position: Option<PagePosition> = None;
         let mut read = Vec::new();
         loop {
-            let query =
-                HomeFeed { user: user(&name), items_max, position: place, with_own, all_replies };
+            let query = HomeFeed { user: user(&name), items_max, position, with_own, all_replies };
             let page = self.core.engine().ask(query).await.unwrap();
-            place = page.next;
-            assert!(place.is_none() || page.items.len() == items_max, "a page that is not full");
+            position = page.next;
+            assert!(position.is_none() || page.items.len() == items_max, "a page that is not full");
             read.extend(page.items.into_iter().map(|item| {
                 let by = item.reposted_by.unwrap_or_else(|| item.post.post.author.clone());
                 (item.revision.get(), item.post.post.revision.get(), by.to_string())
             }));
-            if place.is_none() {
+            if position.is_none() {
                 break;
             }
         }
-        let feed = self.world.feed(&name, Options { with_own, all_replies }).into_iter();
+        let feed = self.oracle.feed(&name, Options { with_own, all_replies }).into_iter();
         let expected: Vec<_> = feed.map(|entry| (entry.at, entry.post, entry.by)).collect();
         assert_eq!(read, expected, "{name}'s feed: {with_own} {all_replies}");
     }
@@ -193,22 +190,23 @@ impl TimelineKind {
         }
     }
 
-    fn told_after(&self, viewer: &str, of: Watched, after: u64) -> Vec<(u64, String)> {
-        let told = |at| {
-            let told = match of {
+    fn expected_after(&self, viewer: &str, of: Watched, after: u64) -> Vec<(u64, String)> {
+        let expected = |at| {
+            let event = match of {
                 Watched::Feed { all_replies } => {
-                    self.world.told(viewer, at, self.world.head(), all_replies)
+                    self.oracle.delivered(viewer, at, self.oracle.head(), all_replies)
                 }
-                Watched::Notifications => self.told_beside(viewer, at),
+                Watched::Notifications => self.notification_event(viewer, at),
             };
-            Some((at, told?))
+            Some((at, event?))
         };
-        (after + 1..=self.world.head()).filter_map(told).collect()
+        (after + 1..=self.oracle.head()).filter_map(expected).collect()
     }
 
-    /// What `viewer`'s stream of notifications tells of the change at `at`, if it reads that now.
-    fn told_beside(&self, viewer: &str, at: u64) -> Option<String> {
-        match self.world.change(at) {
+    /// The event that `viewer`'s stream of notifications delivers for the change at `at`, in short,
+    /// if it reads that change now.
+    fn notification_event(&self, viewer: &str, at: u64) -> Option<String> {
+        match self.oracle.change(at) {
             Change::Block { blocker, blocked, .. } if blocker.as_str() == viewer => {
                 Some(format!("without {blocked}, blocked"))
             }
@@ -220,13 +218,13 @@ impl TimelineKind {
             }
             Change::See { user, until } if user.as_str() == viewer => Some(format!("seen {until}")),
             Change::Unblock { blocker: one, blocked: other } if one.as_str() == viewer => {
-                self.heard_again(viewer, other)
+                self.actor_shown(viewer, other)
             }
             Change::Unblock { blocker: other, blocked: one } if one.as_str() == viewer => {
-                self.heard_again(viewer, other)
+                self.actor_shown(viewer, other)
             }
             Change::Unmute { muter, muted, .. } if muter.as_str() == viewer => {
-                self.heard_again(viewer, muted)
+                self.actor_shown(viewer, muted)
             }
             Change::Unfollow { followee, since, .. } if followee.as_str() == viewer => {
                 Some(format!("withdrawn {}", since.unwrap()))
@@ -241,67 +239,31 @@ impl TimelineKind {
             {
                 Some(format!("deleted {}", post.id))
             }
-            _ => self.notice(viewer, at, Lens::resumed(at, self.world.head())),
+            _ => self.notification(viewer, at, Viewpoint::resumed(at, self.oracle.head())),
         }
     }
 
-    fn heard_again(&self, viewer: &str, other: &UserId) -> Option<String> {
-        let is_hidden = self.world.is_hidden(viewer, other.as_str(), Lens::page(self.world.head()));
+    fn actor_shown(&self, viewer: &str, other: &UserId) -> Option<String> {
+        let is_hidden =
+            self.oracle.is_hidden(viewer, other.as_str(), Viewpoint::page(self.oracle.head()));
         (!is_hidden).then(|| format!("with {other} again"))
     }
 
-    /// What `viewer` is notified of by the change at `at`, if that is there still.
-    fn notice(&self, viewer: &str, at: u64, lens: Lens) -> Option<String> {
-        let now = self.world.head();
-        let stands = |tie: Tie| self.world.since(&tie, now) == Some(at);
-        let (actor, what, subject) = match self.world.change(at) {
-            Change::Follow { follower, followee } if followee.as_str() == viewer => {
-                let tie = Tie::Follow(follower.to_string(), followee.to_string());
-                (follower, stands(tie).then_some("Follow")?, None)
-            }
-            Change::Like { user, post } if post.author.as_str() == viewer => {
-                let tie = Tie::Like(user.to_string(), post.id.revision().get());
-                (user, stands(tie).then_some("Like")?, Some(post.id))
-            }
-            Change::Repost { user, post } if post.author.as_str() == viewer => {
-                let tie = Tie::Repost(user.to_string(), post.id.revision().get());
-                (user, stands(tie).then_some("Repost")?, Some(post.id))
-            }
-            Change::Publish { author, content, .. } => {
-                let parent = content.reply_to.as_ref().map(|reply_to| &reply_to.parent);
-                let is_own = |post: &PostRef| post.author.as_str() == viewer;
-                if let Some(parent) = parent.filter(|parent| is_own(parent)) {
-                    (author, "Reply", Some(parent.id))
-                } else if let Some(quote) = content.quote.as_ref().filter(|quote| is_own(quote)) {
-                    (author, "Quote", Some(quote.id))
-                } else if self.world.mentions(content, viewer, at)
-                    && !self.world.are_apart(viewer, author.as_str(), at)
-                {
-                    (author, "Mention", None)
-                } else {
-                    return None;
-                }
-            }
-            _ => return None,
-        };
-        let place = |subject: PostId| subject.revision().get();
-        let is_gone = subject.is_some_and(|it| self.world.retracted(place(it)).is_some())
-            || self.world.retracted(at).is_some();
-        let is_shown = actor.as_str() != viewer
-            && !is_gone
-            && !self.world.is_hidden(viewer, actor.as_str(), lens);
-        let subject = subject.map_or_else(String::new, |subject| format!(" {subject}"));
-        is_shown.then(|| format!("{what} by {actor}{subject}"))
+    /// The notification of `viewer` that the change at `at` makes, in short.
+    fn notification(&self, viewer: &str, at: u64, viewpoint: Viewpoint) -> Option<String> {
+        let (actor, kind, subject) = self.oracle.notification(viewer, at, viewpoint)?;
+        let subject = subject.map_or_else(String::new, |post| format!(" {}", post_id(post)));
+        Some(format!("{kind} by {actor}{subject}"))
     }
 
-    /// One change, by the engine and in the world.
+    /// Makes one change, by the engine and in the oracle.
     async fn make_a_change(&mut self) {
         let change = loop {
-            if let Some(change) = any_change(&mut self.random, &self.world, USERS) {
+            if let Some(change) = any_change(&mut self.random, &self.oracle, USERS) {
                 break change;
             }
         };
         let revision = make(self.core.engine(), &change).await;
-        assert_eq!(self.world.push(change), revision.get());
+        assert_eq!(self.oracle.push(change), revision.get());
     }
 }

@@ -1,5 +1,5 @@
-//! The documents: every relative link leads to a file, and to a heading, that exists; every document can be
-//! found from the README; the README stays short; and flags, calls and verbs are all listed.
+//! The documents: every relative link leads to an existing file and heading, every document is
+//! linked from the README, the README is short, and flags, calls and verbs are documented.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -8,19 +8,19 @@ use std::path::{Component, Path, PathBuf};
 use clap::CommandFactory;
 use whimbrel::cli::Cli;
 
-/// The documents outside of `docs/`, those of them that exist.
+/// The documents outside of `docs/`; some may not exist.
 const AT_THE_ROOT: [&str; 5] =
     ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
 const README_LINES_MAX: usize = 150;
 
-/// A link in a document, to another one or within it.
+/// A link to another document, or within the same one.
 #[derive(Debug, PartialEq, Eq)]
 struct Link {
     line: usize,
     target: String,
 }
 
-/// No link is broken by a file that was moved, or a heading that was renamed.
+/// A moved file or a renamed heading breaks no link.
 #[test]
 fn every_relative_link_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -31,7 +31,7 @@ fn every_relative_link_leads_somewhere() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// Whoever begins with the README can find each document below `docs/` by links.
+/// Every document below `docs/` can be reached by links from the README.
 #[test]
 fn every_document_can_be_found_from_the_readme() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -51,7 +51,7 @@ fn every_document_can_be_found_from_the_readme() {
     assert_eq!(lost, [] as [PathBuf; 0]);
 }
 
-/// A map with a place that is not there leads nobody.
+/// The map of the code names only paths that exist.
 #[test]
 fn every_source_that_the_documents_name_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -64,24 +64,24 @@ fn every_source_that_the_documents_name_exists() {
             is_file && code.contains('/') && code.chars().all(is_part)
         };
         for path in text.split('`').skip(1).step_by(2).filter(is_path) {
-            let is_there = root.join(path).exists() || root.join("src").join(path).exists();
-            // Of a file that a reader is about to add, or that a fuzzer makes.
+            let exists = root.join(path).exists() || root.join("src").join(path).exists();
+            // A file that a contributor adds, or that a fuzzer makes.
             let is_later = path.contains("RPC") || path.starts_with("fuzz/");
-            assert!(is_there || is_later, "{document} names {path}, which is not there");
+            assert!(exists || is_later, "{document} names {path}, which does not exist");
             named += 1;
         }
     }
     assert!(named > 40, "the paths were not found: {named}");
 }
 
-/// It is for a first reading: what is longer has a document of its own.
+/// The README is for a first reading. Details have documents of their own.
 #[test]
 fn the_readme_is_short() {
     let lines = page("README.md").lines().count();
     assert!(lines <= README_LINES_MAX, "README.md has {lines} lines");
 }
 
-/// What can be set is described where operators look.
+/// Every flag is described in the document for operators.
 #[test]
 fn every_flag_of_serve_is_described() {
     let page = page("docs/operations.md");
@@ -98,7 +98,7 @@ fn every_flag_of_serve_is_described() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// What can be called, and typed, is listed where its users look.
+/// Every call and every verb is listed in the document for its users.
 #[test]
 fn every_call_and_verb_is_listed() {
     let page = page("docs/api.md");
@@ -108,7 +108,7 @@ fn every_call_and_verb_is_listed() {
     let calls =
         protos.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next());
     let cli = Cli::command();
-    // These call a server for other ends than a single call, or none.
+    // These verbs call no single RPC.
     let others = ["serve", "import", "bench"];
     let verbs =
         cli.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| verb.get_name());
@@ -119,7 +119,7 @@ fn every_call_and_verb_is_listed() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// The rules can be broken: made-up documents that do so are found out.
+/// Made-up documents that break the rules are found.
 #[test]
 fn broken_links_are_found() {
     let root = tempfile::tempdir().unwrap();
@@ -172,7 +172,7 @@ fn documents(root: &Path) -> Vec<PathBuf> {
     documents
 }
 
-/// What is wrong with the links of `document`.
+/// The broken links of `document`.
 fn broken_links(root: &Path, document: &Path) -> Vec<String> {
     let text = fs::read_to_string(root.join(document)).unwrap();
     let problem = |link: &Link| {
@@ -260,7 +260,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// `line` without what stands between grave accents.
+/// `line` without its code spans.
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect()
 }

@@ -1,4 +1,4 @@
-//! Rules of the sources themselves: layers, sizes, names, kept seeds; and of the documents.
+//! The rules of the repository: layers, sizes and names of the sources, kept seeds, and documents.
 
 mod documents;
 mod kept_seeds;

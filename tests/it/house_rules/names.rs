@@ -1,9 +1,9 @@
-//! Names and sizes: a type name stands for one thing below `api`, a function fits on a screen, and words
-//! that the project does not use stay out of the sources.
+//! Names and sizes: below `api` a type name stands for one thing, a function fits on a screen, and the
+//! sources have no unused words.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::sources::files_in;
 
@@ -11,13 +11,13 @@ use super::sources::files_in;
 const BELOW_API: [&str; 8] =
     ["model", "config", "runtime", "storage", "state", "query", "live", "engine"];
 
-/// The one name that many modules have, as the standard library's do: it is written `module::Error`.
+/// The one name that several modules share, as in the standard library. It is written `module::Error`.
 const EXCEPTION: &str = "Error";
 
-/// From the line of the `fn` to its closing brace.
+/// The lines from the `fn` to its closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Words that stand for nothing in a textbook, each with the word to use.
+/// Words without a technical meaning, each with the words to use.
 const UNUSED_WORDS: [(&str, &str); 17] = [
     ("anew", "again"),
     ("told", "delivered, notified"),
@@ -38,7 +38,7 @@ const UNUSED_WORDS: [(&str, &str); 17] = [
     ("at hand", "cached, in memory"),
 ];
 
-/// All rules hold for all sources.
+/// All sources follow all rules.
 #[test]
 fn the_sources_keep_the_rules_on_names() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -58,7 +58,7 @@ fn the_sources_keep_the_rules_on_names() {
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
-/// The rules can be broken: made-up sources that do so are found.
+/// Made-up sources that break the rules are found.
 #[test]
 fn broken_rules_on_names_are_found() {
     let of = |path: &str, source: &str| (path.to_owned(), source.to_owned());
@@ -86,27 +86,27 @@ fn broken_rules_on_names_are_found() {
     assert_eq!(unused_words("// GitHub, a stolder, plane_of\nlet relane = 1;"), [""; 0]);
 }
 
-/// Each file's path below `root`, and its text.
+/// The path of each file below `root`, and its text.
 fn sources(root: &Path) -> Vec<(String, String)> {
     let path = |file: &Path| file.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-    let source = |file: &std::path::PathBuf| (path(file), fs::read_to_string(file).unwrap());
+    let source = |file: &PathBuf| (path(file), fs::read_to_string(file).unwrap());
     files_in(root).iter().map(source).collect()
 }
 
 fn doubled_types(sources: &[(String, String)]) -> Vec<String> {
-    let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (path, source) in sources {
         let module = path.split('/').next().unwrap().trim_end_matches(".rs");
         if BELOW_API.contains(&module) {
             for name in source.lines().filter_map(type_name).filter(|name| *name != EXCEPTION) {
-                places.entry(name).or_default().push(path);
+                paths.entry(name).or_default().push(path);
             }
         }
     }
-    places.retain(|_, places| places.len() > 1);
+    paths.retain(|_, paths| paths.len() > 1);
     let doubled =
-        |(name, places): (_, Vec<&str>)| format!("{name} is a type in {}", places.join(" and in "));
-    places.into_iter().map(doubled).collect()
+        |(name, paths): (_, Vec<&str>)| format!("{name} is a type in {}", paths.join(" and in "));
+    paths.into_iter().map(doubled).collect()
 }
 
 /// The name of the type that a line declares.
@@ -153,7 +153,7 @@ fn function_name(line: &str) -> Option<&str> {
     after.split(|character: char| !character.is_alphanumeric() && character != '_').next()
 }
 
-/// Each line with a word that is not used, with the word to use.
+/// The lines with an unused word, each with the words to use.
 fn unused_words(source: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in (1..).zip(source.lines()) {

@@ -1,12 +1,11 @@
-//! The sources keep to the layers that the crate's documentation draws, and to the size and shape
-//! that every file should have.
+//! The sources follow the layers in the crate's documentation, and the rules for size and shape of
+//! a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules, each with those of the lower ones that it may import from.
-///
-/// From the bottom. The general rule is: anything below; the exceptions stand on the right.
+/// The modules from the bottom up, each with the lower modules that it may import. By default that
+/// is every lower module; the exceptions are on the right.
 const LAYERS: [(&str, Below); 12] = [
     ("runtime", Below::Only(&[])),
     ("model", Below::Only(&[])),
@@ -22,14 +21,14 @@ const LAYERS: [(&str, Below); 12] = [
     ("cli", Below::All),
 ];
 
-/// What a module may import of those below it.
+/// The lower modules that a module may import.
 enum Below {
     All,
     AllBut(&'static [&'static str]),
     Only(&'static [&'static str]),
 }
 
-/// Names of other crates, and the only places that may know them.
+/// Other crates, each with the only paths that may name it.
 const OUTSIDERS: [(&str, &[&str]); 8] = [
     ("redb", &["storage/local/", "storage/index/", "storage/redb_file.rs"]),
     ("dashmap", &["state/", "live/"]),
@@ -41,12 +40,12 @@ const OUTSIDERS: [(&str, &[&str]); 8] = [
     ("prost_reflect", &["cli/json.rs"]),
 ];
 
-/// The one path of the generated types, which the command line may know too.
+/// The path of the generated types, which the command line may also name.
 const GENERATED: (&str, &[&str]) = ("api::v1", &["api/", "client/", "server/", "cli/"]);
 
 const LINES_MAX: usize = 450;
 
-/// All rules hold for all files.
+/// All files follow all rules.
 #[test]
 fn the_sources_keep_the_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -62,7 +61,7 @@ fn the_sources_keep_the_rules() {
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
-/// Every module of the crate has its place among the layers.
+/// Every module of the crate has a layer.
 #[test]
 fn every_module_has_a_layer() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
@@ -74,7 +73,7 @@ fn every_module_has_a_layer() {
     assert_eq!(modules, layers);
 }
 
-/// The rules can be broken: made-up sources that do so are found out.
+/// Made-up sources that break the rules are found.
 #[test]
 fn broken_rules_are_found() {
     let finds = |path: &str, source: &str| {
@@ -104,10 +103,10 @@ fn broken_rules_are_found() {
     assert_eq!(finds("engine/mod.rs", "fn f() -> tonic::Status;"), ["engine/mod.rs names tonic"]);
     assert_eq!(finds("engine/mod.rs", "use dashmap::{DashMap};").len(), 1);
     assert!(finds("cli/show.rs", "use crate::api::v1::Post;").is_empty());
-    // Prose may name anything.
+    // Comments may name anything.
     assert!(finds("storage/mod.rs", "// Unlike tonic::Status or crate::live::Live.").is_empty());
 
-    assert_eq!(problems("model/a.rs", "use std::fmt;\n").len(), 1, "it says not what it is");
+    assert_eq!(problems("model/a.rs", "use std::fmt;\n").len(), 1, "a file without //!");
     assert_eq!(finds("model/a.rs", &"fn f() {}\n".repeat(LINES_MAX)).len(), 1);
 }
 
@@ -119,7 +118,7 @@ pub(crate) fn files_in(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What is wrong with the file at `path` below `src/`.
+/// The broken rules of the file at `path` below `src/`.
 fn problems(path: &str, source: &str) -> Vec<String> {
     let mut problems = Vec::new();
     if !source.starts_with("//!") {
@@ -135,14 +134,14 @@ fn problems(path: &str, source: &str) -> Vec<String> {
         let upward = imports(&code).into_iter().filter(|import| !may_import(layer, import));
         problems.extend(upward.map(|import| format!("{path} imports crate::{import}")));
     }
-    for (name, places) in OUTSIDERS {
-        let is_allowed = places.iter().any(|place| path.starts_with(place));
+    for (name, paths) in OUTSIDERS {
+        let is_allowed = paths.iter().any(|allowed| path.starts_with(allowed));
         if !is_allowed && names_crate(&code, name) {
             problems.push(format!("{path} names {name}"));
         }
     }
-    let (generated, places) = GENERATED;
-    if code.contains(generated) && !places.iter().any(|place| path.starts_with(place)) {
+    let (generated, paths) = GENERATED;
+    if code.contains(generated) && !paths.iter().any(|allowed| path.starts_with(allowed)) {
         problems.push(format!("{path} names {generated}"));
     }
     problems
@@ -167,7 +166,7 @@ fn imports(code: &str) -> Vec<&str> {
     imports
 }
 
-/// The parts of a brace group, without what is nested in them.
+/// The parts of a brace group, without nested groups.
 fn top_level(group: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut depth, mut start) = (0, 0);

@@ -1,5 +1,5 @@
-//! Everybody comes back at once: the log is read about once for all of them, a few at a time, and
-//! nobody is left waiting.
+//! All clients reconnect at once: the log is read about once for all of them, with few concurrent
+//! reads, and every stream catches up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,11 +46,11 @@ fn a_storm_of_watchers_shares_the_reads_of_the_log() {
                 WatchOptions { of: FEED, heartbeat: Duration::from_secs(20), reset_items: None };
             let mut stream = engine.watch(&user(watcher), Start::After(cursor), options).unwrap();
             streams.spawn(async move {
-                let mut told = Vec::new();
+                let mut delivered = Vec::new();
                 loop {
                     match stream.next().await.unwrap().unwrap() {
                         StreamMessage::Batch { events, .. } => {
-                            told.extend(events.iter().map(|e| e.revision.get()))
+                            delivered.extend(events.iter().map(|e| e.revision.get()))
                         }
                         StreamMessage::CaughtUp { .. } => break,
                         _ => {}
@@ -60,13 +60,13 @@ fn a_storm_of_watchers_shares_the_reads_of_the_log() {
                     (0..POSTS).filter(|post| followees(watcher).contains(&(post % AUTHORS)));
                 let posts = posts.map(|post| first_post + 1 + post as u64);
                 let missed: Vec<_> = posts.filter(|&revision| revision > after).collect();
-                assert_eq!(told, missed, "watcher {watcher}");
+                assert_eq!(delivered, missed, "watcher {watcher}");
             });
         }
         while let Some(done) = within("all to be caught up", streams.join_next()).await {
             done.unwrap();
         }
-        // Streams that want a post at the same moment may each read it.
+        // Streams that need a post at the same moment may each read it.
         let events = log.alter.events.load(Ordering::SeqCst);
         assert!((POSTS / 2..=2 * POSTS).contains(&events), "{events} events were read");
         let at_once = log.alter.at_once_max.load(Ordering::SeqCst);
@@ -87,7 +87,7 @@ fn author(number: usize) -> UserId {
     UserId::parse(&format!("author{number}")).unwrap()
 }
 
-/// All follows, and then all posts, the authors taking turns.
+/// All follows, and then all posts, by the authors in turns.
 fn seed(disk: &Disk) {
     let follows = (0..WATCHERS).flat_map(|watcher| {
         let follow =
@@ -120,7 +120,7 @@ fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<AlteredLog<Counts>>) {
     (engine.unwrap(), log)
 }
 
-/// Counts what is read from a log by revision.
+/// Counts the reads of a log by revision.
 #[derive(Debug, Default)]
 struct Counts {
     events: AtomicUsize,
@@ -133,7 +133,7 @@ impl Alter for Counts {
         self.events.fetch_add(revisions.len(), Ordering::SeqCst);
         let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.at_once_max.fetch_max(at_once, Ordering::SeqCst);
-        // As from a disk, so that reads that could overlap do.
+        // As slow as a disk, so that concurrent reads overlap.
         std::thread::sleep(Duration::from_millis(1));
         let read = log.get_many(revisions);
         self.at_once.fetch_sub(1, Ordering::SeqCst);

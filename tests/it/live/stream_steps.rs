@@ -1,12 +1,12 @@
-//! A live feed taken message by message, so that what happens between two of them is certain.
+//! A live feed read message by message, so that a test decides what happens between two messages.
 
 use whimbrel::live::{Start, StreamMessage};
 use whimbrel::model::Cursor;
 
 use crate::harness::core::{Core, step, texts};
 
-/// What is published while a snapshot is being sent continues the chain of cursors: its batch
-/// names the last cursor that was sent, not one that the reader never got.
+/// A post during a snapshot continues the chain of cursors: its batch names the last cursor that
+/// was sent, not one that the reader never got.
 #[tokio::test]
 async fn a_post_during_the_snapshot_continues_the_chain() {
     let core = Core::limited(|_| ());
@@ -22,9 +22,9 @@ async fn a_post_during_the_snapshot_continues_the_chain() {
     assert!(matches!(chain.take(step(&mut stream).await), StreamMessage::CaughtUp { .. }));
 }
 
-/// The same where other people's changes have moved the log on in between.
+/// The same if changes of other users have moved the log meanwhile.
 #[tokio::test]
-async fn a_refill_that_finds_nothing_leaves_no_hole() {
+async fn a_read_without_events_leaves_no_gap() {
     let core = Core::limited(|limits| limits.channel_events_max = 2);
     let start = core.publish("alice", "before").await.cursor;
     core.publish("alice", "one").await;
@@ -39,18 +39,18 @@ async fn a_refill_that_finds_nothing_leaves_no_hole() {
     core.publish("stranger", "unseen").await;
     assert!(matches!(chain.take(step(&mut stream).await), StreamMessage::CaughtUp { .. }));
 
-    // The channel still holds what the backlog had, and says that it was overrun.
+    // The channel still has the events of the backlog, and reports that it was overrun.
     for text in ["six", "seven", "eight"] {
         core.publish("alice", text).await;
     }
     core.publish("stranger", "unseen too").await;
     assert_eq!(texts(chain.take(step(&mut stream).await)), ["six", "seven", "eight"]);
-    // The stream looks for more before there is any: the first of the two is asked first.
+    // `join!` polls the stream first, so it waits before the post is made.
     let (batch, _) = tokio::join!(step(&mut stream), core.publish("alice", "nine"));
     assert_eq!(texts(chain.take(batch)), ["nine"]);
 }
 
-/// A reader whose channel was overrun many times over gets everything, once and in order.
+/// A reader whose channel was overrun many times gets every event, once and in order.
 #[tokio::test]
 async fn an_overrun_reader_is_refilled() {
     let core = Core::limited(|limits| limits.channel_events_max = 2);
@@ -89,14 +89,14 @@ impl Chain {
     fn take(&mut self, step: StreamMessage) -> &StreamMessage {
         let cursor = match &step {
             StreamMessage::Batch { prev, cursor, .. } => {
-                assert_eq!(Some(*prev), self.sent, "the chain has a hole");
+                assert_eq!(Some(*prev), self.sent, "the chain of cursors has a gap");
                 *cursor
             }
             StreamMessage::Opened { cursor, .. }
             | StreamMessage::CaughtUp { cursor }
             | StreamMessage::Bookmark { cursor }
             | StreamMessage::Closing { cursor } => *cursor,
-            StreamMessage::Reset { .. } => panic!("no reset was asked for"),
+            StreamMessage::Reset { .. } => panic!("no reset was requested"),
         };
         self.sent = Some(cursor);
         self.last.insert(step)

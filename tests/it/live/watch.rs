@@ -1,14 +1,13 @@
-//! The live feed's contract, over the network. What breaks connections and servers at random is
-//! not here; its pace is in `watch_pace`, and what must happen between two messages in
-//! `stream_steps`.
+//! The contract of live feeds, over the network. Pace is tested in `watch_pace`, steps between two
+//! messages in `stream_steps`, and random breaks in `histories`.
 
 use tonic::Code;
 use whimbrel::api::v1::watch_feed_request::{Snapshot, Start};
 use whimbrel::api::v1::{ErrorReason, GapPolicy, WatchFeedRequest};
 
-use crate::harness::{TestServer, refused, told};
+use crate::harness::{TestServer, event_in_short, refused};
 
-/// The stream says that it is open before there is anything to tell.
+/// `opened` is sent before there are events.
 #[tokio::test]
 async fn a_stream_is_opened_at_once() {
     let server = TestServer::start().await;
@@ -18,9 +17,9 @@ async fn a_stream_is_opened_at_once() {
     assert_eq!(watch.caught_up().await.cursor, opened.cursor);
 }
 
-/// From now on means: nothing of what was there, everything that comes, the user's own included.
+/// A stream that starts now has no earlier events, and all later ones, the user's own included.
 #[tokio::test]
-async fn a_stream_from_now_brings_what_comes() {
+async fn a_stream_from_now_has_all_later_events() {
     let server = TestServer::start().await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.follows("bob").await;
@@ -34,9 +33,10 @@ async fn a_stream_from_now_brings_what_comes() {
     assert_eq!(watch.events(2).await, ["bob: one", "alice: two"]);
 }
 
-/// Following and unfollowing show on the stream from that moment, the posts before it do not.
+/// Follows and unfollows take effect on the stream at once. Earlier posts of the author are not
+/// delivered.
 #[tokio::test]
-async fn follows_and_unfollows_show_at_once() {
+async fn follows_and_unfollows_take_effect_at_once() {
     let server = TestServer::start().await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     let mut watch = alice.watches().await;
@@ -53,9 +53,9 @@ async fn follows_and_unfollows_show_at_once() {
     assert_eq!(watch.events(5).await, expected);
 }
 
-/// All devices of a user get the same, whichever of them made the change.
+/// All devices of a user get the same events, whichever of them made the change.
 #[tokio::test]
-async fn all_devices_see_the_same() {
+async fn all_devices_get_the_same_events() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let mut devices = [alice.watches().await, alice.watches().await, alice.watches().await];
@@ -69,9 +69,10 @@ async fn all_devices_see_the_same() {
     }
 }
 
-/// A device that goes away takes nothing from the others; a feed whose last one went starts anew.
+/// A device that disconnects does not affect the others. After the last one, a new stream starts
+/// from scratch.
 #[tokio::test]
-async fn a_device_that_leaves_is_not_missed() {
+async fn a_device_that_disconnects_does_not_affect_others() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     let mut stays = alice.watches().await;
@@ -84,15 +85,15 @@ async fn a_device_that_leaves_is_not_missed() {
         assert_eq!(stays.events(1).await, [format!("alice: {round}")]);
     }
     drop(stays);
-    let mut anew = alice.watches().await;
-    anew.live().await;
+    let mut fresh = alice.watches().await;
+    fresh.live().await;
     alice.publishes("three").await;
-    assert_eq!(anew.events(1).await, ["alice: three"]);
+    assert_eq!(fresh.events(1).await, ["alice: three"]);
 }
 
-/// A page and the stream after its cursor join without a hole or a repeat.
+/// A page and the stream after its cursor join without a gap or a duplicate.
 #[tokio::test]
-async fn a_stream_continues_a_page_at_the_seam() {
+async fn a_stream_continues_a_page() {
     let server = TestServer::start().await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.follows("bob").await;
@@ -109,8 +110,8 @@ async fn a_stream_continues_a_page_at_the_seam() {
     assert_eq!(page.texts(), ["on the page"]);
 }
 
-/// A resumed stream delivers what an unbroken one has: no posts from before a follow or after an
-/// unfollow, but the news of both.
+/// A resumed stream delivers the events of an unbroken one: no posts from before a follow or after
+/// an unfollow, but the follow and unfollow themselves.
 #[tokio::test]
 async fn a_resumed_stream_is_as_an_unbroken_one() {
     let server = TestServer::start().await;
@@ -129,7 +130,7 @@ async fn a_resumed_stream_is_as_an_unbroken_one() {
     assert_eq!(unbroken.events(4).await, expected);
     assert_eq!(alice.watches_after(&start).await.live().await, expected);
 
-    // What was delivered before the unfollow would not be pushed any more; its removal is.
+    // The posts before the unfollow are not delivered any more; the removal of the author is.
     alice.unfollows("bob").await;
     bob.publishes("after the unfollow").await;
     carol.publishes("last").await;
@@ -138,7 +139,7 @@ async fn a_resumed_stream_is_as_an_unbroken_one() {
     assert_eq!(alice.watches_after(&start).await.live().await, expected);
 }
 
-/// A snapshot has the newest items, oldest first, and the stream goes on live.
+/// A snapshot has the newest items, oldest first. Then the stream is live.
 #[tokio::test]
 async fn a_snapshot_comes_oldest_first() {
     let server = TestServer::start().await;
@@ -159,8 +160,8 @@ async fn a_snapshot_comes_oldest_first() {
     assert!(none.live().await.is_empty());
 }
 
-/// A stream that breaks inside its snapshot is resumed to the same end: the rest of the snapshot,
-/// posts from before their author was followed included, and then what happened.
+/// A stream that breaks during its snapshot resumes with the rest of the snapshot, including posts
+/// from before their author was followed, and then the later events.
 #[tokio::test]
 async fn a_snapshot_is_resumed_where_it_broke() {
     let server = TestServer::limited(|limits| limits.batch_events_max = 3).await;
@@ -170,7 +171,7 @@ async fn a_snapshot_is_resumed_where_it_broke() {
     alice.unfollows("carol").await;
     let mut broken = alice.watches_with_snapshot(7).await;
     broken.opened().await;
-    let mut got: Vec<_> = broken.batch().await.events.iter().map(told).collect();
+    let mut got: Vec<_> = broken.batch().await.events.iter().map(event_in_short).collect();
     let cursor = broken.cursor().to_owned();
     drop(broken);
 
@@ -184,7 +185,7 @@ async fn a_snapshot_is_resumed_where_it_broke() {
     assert_eq!(got, expected);
 }
 
-/// Resuming after each single cursor of a stream gives exactly what came after it.
+/// A stream resumed after any cursor delivers exactly the events after it.
 #[tokio::test]
 async fn every_cursor_resumes_to_the_same_end() {
     let server = TestServer::limited(|limits| limits.batch_events_max = 2).await;
@@ -196,7 +197,7 @@ async fn every_cursor_resumes_to_the_same_end() {
     let mut events = Vec::new();
     for _ in 0..4 {
         let batch = watch.batch().await;
-        events.extend(batch.events.iter().map(told));
+        events.extend(batch.events.iter().map(event_in_short));
         cursors.push((batch.cursor, events.len()));
     }
     cursors.push((watch.caught_up().await.cursor, events.len()));
@@ -205,9 +206,9 @@ async fn every_cursor_resumes_to_the_same_end() {
     }
 }
 
-/// Whoever is told of a post finds it in the feed.
+/// A delivered post is in the feed.
 #[tokio::test]
-async fn what_is_pushed_can_be_read() {
+async fn a_delivered_post_can_be_read() {
     let server = TestServer::start().await;
     let alice = server.user("alice");
     alice.follows("bob").await;
@@ -218,23 +219,23 @@ async fn what_is_pushed_can_be_read() {
     let reading = async {
         for number in 1..=50 {
             let batch = watch.batch().await;
-            let newest = told(batch.events.last().expect("a batch is not empty"));
+            let newest = event_in_short(batch.events.last().expect("a batch is not empty"));
             let page = alice.page(100, "").await;
             let read = page.items.iter().filter_map(|item| item.post.as_ref());
             assert!(read.map(|post| format!("bob: {}", post.text)).any(|post| post == newest));
             if newest == "bob: post 50" {
                 return;
             }
-            assert!(number < 50, "the last post did not come");
+            assert!(number < 50, "the last post was not delivered");
         }
     };
     tokio::join!(posting, reading);
 }
 
-/// Streams that are opened while posts come in get every one of them: none falls between what is
-/// read and what is pushed.
+/// A stream that is opened while posts are published gets every one: none is lost between the log
+/// and the channel.
 #[tokio::test]
-async fn a_stream_opened_amid_posts_misses_none() {
+async fn a_stream_opened_while_posts_arrive_misses_none() {
     let server = TestServer::limited(|limits| limits.channel_events_max = 2).await;
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     alice.follows("bob").await;
@@ -256,10 +257,10 @@ async fn a_stream_opened_amid_posts_misses_none() {
     }
 }
 
-/// A server that stops says so, with a status and a cursor; the stream goes on there after a
-/// restart.
+/// A stopping server sends `closing` with a cursor, and a status. After a restart the stream
+/// resumes there.
 #[tokio::test]
-async fn a_stop_is_told_and_resumed_from() {
+async fn a_stop_sends_closing_and_a_cursor_to_resume_from() {
     let mut server = TestServer::start().await;
     let alice = server.user("alice");
     let mut watch = alice.watches().await;
@@ -278,7 +279,7 @@ async fn a_stop_is_told_and_resumed_from() {
     assert_eq!(resumed.live().await, ["alice: after the stop"]);
 }
 
-/// A cursor of another log, or from beyond the end of this one, is refused.
+/// A cursor of another log, or from after the end of this log, is refused.
 #[tokio::test]
 async fn a_cursor_that_cannot_be_served_is_refused() {
     let (server, foreign, future) = after_a_restore().await;
@@ -290,7 +291,7 @@ async fn a_cursor_that_cannot_be_served_is_refused() {
     }
 }
 
-/// Under gap policy RESET the same cursors are answered with a fresh snapshot.
+/// With gap policy RESET, the same cursors get a fresh snapshot.
 #[tokio::test]
 async fn a_reset_brings_a_fresh_snapshot() {
     let (server, foreign, future) = after_a_restore().await;
@@ -306,14 +307,14 @@ async fn a_reset_brings_a_fresh_snapshot() {
         let mut from_oldest = alice.watches_after(&reset.oldest_cursor).await;
         assert_eq!(from_oldest.live().await, ["alice: kept"]);
     }
-    // A cursor that can be served is served.
+    // A valid cursor is resumed.
     let mut watch = alice.watches_as(resetting(&server.position().await)).await;
     watch.opened().await;
     watch.caught_up().await;
 }
 
-/// A server whose data were restored from a backup; a cursor of another log; and one from beyond
-/// the backup's end.
+/// A server whose data were restored from a backup, a cursor of another log, and one from after the
+/// end of the backup.
 async fn after_a_restore() -> (TestServer, String, String) {
     let foreign = TestServer::start().await.user("alice").publishes_once("x", "").await.cursor;
     let mut server = TestServer::start().await;
@@ -331,7 +332,7 @@ fn resetting(cursor: &str) -> WatchFeedRequest {
     }
 }
 
-/// A snapshot asked for with a limit beyond the most has the most.
+/// A snapshot above the limit is cut to the limit.
 #[tokio::test]
 async fn a_snapshot_is_limited() {
     let server = TestServer::start().await;

@@ -1,5 +1,4 @@
-//! The live feed's pace: how much comes at once, what comes in silence, and readers that are slow
-//! or accept nothing.
+//! The pace of live feeds: the size of batches, bookmarks, and slow or stalled readers.
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use whimbrel::config::Limits;
 use crate::harness::wire::{self, Wire};
 use crate::harness::{TestServer, User, eventually};
 
-/// No batch is larger than promised, whatever the posts: the harness looks at every one.
+/// No batch is larger than promised, whatever the posts: the harness checks every batch.
 #[tokio::test]
 async fn batches_of_large_posts_stay_small() {
     let server = TestServer::start().await;
@@ -31,7 +30,7 @@ async fn batches_of_large_posts_stay_small() {
     assert_eq!(live.events(60).await.len(), 60);
 }
 
-/// Nor does one have more events than promised.
+/// No batch has more events than promised.
 #[tokio::test]
 async fn batches_of_small_posts_stay_small() {
     let server = TestServer::start().await;
@@ -44,10 +43,10 @@ async fn batches_of_small_posts_stay_small() {
     assert_eq!(watch.live().await.len(), 44);
 }
 
-/// In silence there are bookmarks. They advance although nothing concerned the feed, and resuming
-/// from one loses nothing.
+/// Without events there are bookmarks. They advance with changes of other users, and a stream
+/// resumes from one without a loss.
 #[tokio::test]
-async fn bookmarks_advance_in_silence() {
+async fn bookmarks_advance_without_events() {
     let server = TestServer::limited(quick_heartbeats).await;
     let alice = server.user("alice");
     let mut watch = alice.watches_as(every(20)).await;
@@ -63,9 +62,9 @@ async fn bookmarks_advance_in_silence() {
     assert_eq!(resumed.live().await, ["alice: after the bookmark"]);
 }
 
-/// Bookmarks never run ahead of what was sent: after each of them a post comes through.
+/// A bookmark is never ahead of unsent posts: posts are delivered after each of them.
 #[tokio::test]
-async fn posts_and_bookmarks_take_turns() {
+async fn a_bookmark_is_never_ahead_of_unsent_posts() {
     let server = TestServer::limited(quick_heartbeats).await;
     let alice = server.user("alice");
     let mut watch = alice.watches_as(every(20)).await;
@@ -77,9 +76,9 @@ async fn posts_and_bookmarks_take_turns() {
     }
 }
 
-/// The heartbeat is moved within its bounds, and `opened` says what it is.
+/// A heartbeat out of bounds is moved to the bound, and `opened` reports it.
 #[tokio::test]
-async fn the_heartbeat_is_told() {
+async fn the_heartbeat_is_reported() {
     let server = TestServer::start().await;
     let asked = [None, Some(0), Some(1_000), Some(15_500), Some(1_000_000), Some(i64::MAX)];
     let given = [20_000, 10_000, 10_000, 15_500, 300_000, 300_000];
@@ -91,7 +90,7 @@ async fn the_heartbeat_is_told() {
     }
 }
 
-/// A reader that reads late gets everything, in order; meanwhile nobody else is held up.
+/// A slow reader gets every event in order, and delays no other reader.
 #[tokio::test]
 async fn a_slow_reader_is_refilled() {
     let server = TestServer::limited(|limits| limits.channel_events_max = 2).await;
@@ -112,8 +111,8 @@ async fn a_slow_reader_is_refilled() {
     assert_eq!(slow.events(200).await, expected);
 }
 
-/// A reader that accepts nothing for too long loses its connection, and its permit returns.
-/// Readers who are only quiet keep theirs.
+/// A reader that accepts no data for too long is disconnected, and its permit is free again. Idle
+/// readers stay connected.
 #[tokio::test]
 async fn a_stalled_reader_is_cut_off() {
     let server = TestServer::limited(|limits| {
@@ -125,7 +124,7 @@ async fn a_stalled_reader_is_cut_off() {
     let mut quiet = server.user("bob").watches_as(every(200)).await;
     quiet.live().await;
     let stalled = Wire::taking_only(server.address(), 1).await;
-    // Its heartbeat is long: that there are posts to send is enough.
+    // Its heartbeat is long: pending posts are enough to find it stalled.
     let request = WatchFeedRequest { user_id: "alice".to_owned(), ..every(300_000) };
     let response = stalled.leave_unread(wire::WATCH_FEED, &request.encode_to_vec()).await;
     let alice = server.user("alice");
@@ -134,12 +133,12 @@ async fn a_stalled_reader_is_cut_off() {
         () = publishes_on_and_on(&alice) => {}
     }
 
-    let mut anew = eventually("the permit to return", async || {
+    let mut fresh = eventually("the permit to return", async || {
         alice.tries_to_watch(WatchFeedRequest::default()).await.ok()
     })
     .await;
-    anew.live().await;
-    // Longer silent than a stalled reader may be, and still there.
+    fresh.live().await;
+    // Idle for longer than a stalled reader may be, and still connected.
     quiet.bookmark().await;
     quiet.bookmark().await;
     server.user("bob").publishes("hi").await;

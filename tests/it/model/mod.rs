@@ -1,4 +1,4 @@
-//! Plain values and the rules of texts.
+//! Plain values, and the rules of texts.
 
 mod scan;
 mod values;

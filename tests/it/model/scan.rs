@@ -1,4 +1,4 @@
-//! What is found in a text whose author did not say what is what: mentions, links and hashtags.
+//! The facets that the server finds in a text without given facets: mentions, links and hashtags.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use whimbrel::model::{Facet, Facets, Feature, PostText, UserId, bounds};
 
 use crate::harness::core::{post, user};
 
-/// The facets of `text` among `users`, each as its part of the text and what it is.
+/// The facets of `text`, if `users` are users: each as its part of the text and its target.
 fn found(text: &str, users: &[&str]) -> Vec<String> {
     let facets = Facets::scan(&post(text), |user| users.contains(&user.as_str()));
     facets.all().iter().map(|facet| shown(text, facet)).collect()
@@ -22,7 +22,7 @@ fn shown(text: &str, facet: &Facet) -> String {
     }
 }
 
-/// The users that `text` mentions, of `users`.
+/// The users that `text` mentions, if `users` are users.
 fn mentioned(text: &str, users: &[&str]) -> Vec<String> {
     let facets = Facets::scan(&post(text), |user| users.contains(&user.as_str()));
     let mention = |facet: &Facet| match &facet.feature {
@@ -32,10 +32,9 @@ fn mentioned(text: &str, users: &[&str]) -> Vec<String> {
     facets.all().iter().filter_map(mention).collect()
 }
 
-/// Who is mentioned, as a reader would say, if bob, carol, dave and alice are users and a few with
-/// longer names.
+/// The mentioned users, where bob, carol, dave, alice and a few longer names are users.
 #[test]
-fn mentions_are_found_where_a_reader_sees_them() {
+fn mentions_are_found() {
     let cases: [(&str, &[&str]); 62] = [
         ("nobody at all", &[]),
         ("@bob", &["bob"]),
@@ -50,7 +49,7 @@ fn mentions_are_found_where_a_reader_sees_them() {
         ("\u{e9}@bob\u{e9}", &["bob"]),
         ("@bob\n@carol\t@dave", &["bob", "carol", "dave"]),
         ("@bob's", &["bob"]),
-        // What stands before the sign.
+        // Characters before the sign.
         (".@bob", &["bob"]),
         ("cc:@bob", &["bob"]),
         ("via:@bob", &["bob"]),
@@ -65,7 +64,7 @@ fn mentions_are_found_where_a_reader_sees_them() {
         ("@bob-@carol @bob.@carol", &["bob", "carol", "bob", "carol"]),
         ("\u{8b1d}\u{8b1d}@bob\u{4f60}\u{597d}", &["bob"]),
         ("\u{ff20}bob", &["bob"]),
-        // Addresses of e-mail.
+        // E-mail addresses.
         ("foo@bob", &[]),
         ("foo@bob.example", &[]),
         ("foo@carol.dave", &[]),
@@ -78,7 +77,7 @@ fn mentions_are_found_where_a_reader_sees_them() {
         ("\u{7528}\u{6237}+@bob.example", &[]),
         ("mailto:foo@bob.example", &[]),
         ("ssh git@bob.example:repo", &[]),
-        // URLs, with a scheme and without.
+        // URLs with and without a scheme.
         ("https://www.tiktok.com/@bob", &[]),
         ("www.tiktok.com/@bob and tiktok.com/@bob?x", &[]),
         ("https://foo/?bar=@bob", &[]),
@@ -89,7 +88,7 @@ fn mentions_are_found_where_a_reader_sees_them() {
         ("https://bob@carol.dave/", &[]),
         ("https://example.org/a @bob", &["bob"]),
         ("@bob:https://example.org/", &["bob"]),
-        // What stands after the name.
+        // Characters after the name.
         ("@bob--great", &["bob"]),
         ("@bob...great", &["bob"]),
         ("@bob:-)", &["bob"]),
@@ -110,9 +109,10 @@ fn mentions_are_found_where_a_reader_sees_them() {
     }
 }
 
-/// What ends a name may be a part of it, or of the sentence: the longest name that a user has.
+/// A character after a name may be part of the name or of the sentence. The longest name of a user
+/// wins.
 #[test]
-fn the_longest_name_that_exists_is_meant() {
+fn the_longest_existing_name_is_mentioned() {
     let all = ["bob", "bob_", "bob-", "bob.", "bob~", "bob:", "bob--great", "_bob"];
     for mark in ["_", "-", ".", "~", ":"] {
         let (name, text) = (format!("bob{mark}"), format!("hi @bob{mark}"));
@@ -120,7 +120,7 @@ fn the_longest_name_that_exists_is_meant() {
         assert_eq!(mentioned(&text, &["bob"]), ["bob"], "{text}");
         assert_eq!(mentioned(&text, &[&name]), [name.as_str()], "{text}");
         assert_eq!(mentioned("hi @bob", &[&name]), Vec::<String>::new(), "{text}");
-        // As long as it is, and no longer.
+        // A longest name, and one character more.
         assert_eq!(mentioned(&format!("hi @bob{mark}{mark}{mark}"), &all), [name.as_str()]);
         assert_eq!(found(&text, &["bob"]), ["@bob is bob"]);
         assert_eq!(found(&text, &all), [format!("@bob{mark} is bob{mark}")]);
@@ -132,14 +132,14 @@ fn the_longest_name_that_exists_is_meant() {
     assert_eq!(mentioned("@bob.example.org.", &["bob.example.org", "bob"]), ["bob.example.org"]);
 }
 
-/// Nobody is mentioned who is not a user.
+/// Only users are mentioned.
 #[test]
-fn a_name_that_nobody_has_is_text() {
+fn a_name_of_no_user_is_text() {
     assert_eq!(mentioned("@bob @carol", &["carol"]), ["carol"]);
     assert_eq!(found("@bob", &[]), Vec::<String>::new());
 }
 
-/// Links are URLs of the web, without what ends the sentence, and as a URI.
+/// Links are http and https URLs, without the punctuation of the sentence, and as URIs.
 #[test]
 fn links_are_found() {
     let cases: [(&str, &[&str]); 9] = [
@@ -167,7 +167,7 @@ fn links_are_found() {
     }
 }
 
-/// Hashtags are letters, digits and underscores of any script, and no number.
+/// Hashtags are letters, digits and underscores of any script, and are not numbers.
 #[test]
 fn hashtags_are_found() {
     let cases: [(&str, &[&str]); 22] = [
@@ -216,7 +216,7 @@ fn hashtags_are_found() {
     assert_eq!(tags(&format!("#{longest}x")), Vec::<String>::new());
 }
 
-/// All together, in the order of the text, whatever was found first.
+/// All kinds together are in the order of the text.
 #[test]
 fn facets_are_in_the_order_of_the_text() {
     let text = "#one https://example.org/ @bob #two @carol";
@@ -230,7 +230,7 @@ fn facets_are_in_the_order_of_the_text() {
     assert_eq!(found(text, &["bob", "carol"]), expected);
 }
 
-/// As many as a post may have are found, and as many are notified as may be.
+/// The number of facets, and of notified users, is bounded.
 #[test]
 fn facets_are_bounded() {
     let text = post(&"@a ".repeat(100));
@@ -251,15 +251,15 @@ fn facets_are_bounded() {
     assert_eq!(facets.all().len(), 3);
     assert!(facets.bytes() <= bounds::FACETS_BYTES_MAX);
 
-    // Each sign could begin a name that ends at any of a hundred places.
-    let looks = Cell::new(0);
+    // Each sign could begin a name that ends at any of a hundred positions.
+    let lookups = Cell::new(0);
     let many = post(&"@a.".repeat(100));
     let is_user = |_: &UserId| {
-        looks.set(looks.get() + 1);
+        lookups.set(lookups.get() + 1);
         false
     };
     assert_eq!(Facets::scan(&many, is_user).all(), []);
-    assert_eq!(looks.get(), 12 * bounds::FACETS_MAX);
+    assert_eq!(lookups.get(), 12 * bounds::FACETS_MAX);
 
     let longest = "x".repeat(bounds::USER_ID_BYTES_MAX);
     let is_user = |_: &UserId| true;
@@ -267,7 +267,7 @@ fn facets_are_bounded() {
     assert_eq!(Facets::scan(&post(&format!("@{longest}x")), is_user).all().len(), 0);
 }
 
-/// Texts of the pieces that the rules are about, in any order.
+/// Random texts of the pieces that the rules are about.
 fn piecemeal() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => prop::sample::select(vec![
@@ -281,10 +281,10 @@ fn piecemeal() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever the text: nothing panics, what is found are whole parts of it in order, and an
-    /// author who gives the same is taken at their word.
+    /// For any text there is no panic, facets are whole parts of the text in order, and the same
+    /// facets are accepted when they are given.
     #[test]
-    fn what_is_found_may_be_given(text in prop_oneof![piecemeal(), ".{0,80}"], known in 0_u8..3) {
+    fn found_facets_may_be_given(text in prop_oneof![piecemeal(), ".{0,80}"], known in 0_u8..3) {
         let Ok(text) = PostText::parse(&text) else { return Ok(()) };
         let is_user = |user: &UserId| match known {
             0 => true,
@@ -308,12 +308,11 @@ proptest! {
                 }
             }
         }
-        let given = Facets::from_author(&text, found.all().into()).expect("they are taken");
+        let given = Facets::from_author(&text, found.all().into()).expect("the facets are accepted");
         prop_assert_eq!(given.all(), found.all());
     }
 
-    /// A mention in a text is whole words: what is not of a name's characters around it changes
-    /// nothing.
+    /// A mention between characters that cannot be part of a name is found.
     #[test]
     fn a_mention_among_words_is_found(
         before in "([a-z]{1,8} ){0,4}",

@@ -1,10 +1,10 @@
-//! Values of the model at the edges of their rules.
+//! Values at the edges of their rules.
 
 use whimbrel::model::{Attachment, Lang, Mark, MarkKind, PostId, Revision, bounds};
 
-/// A post has one name.
+/// A post id has one spelling.
 #[test]
-fn a_post_id_is_read_only_as_it_is_written() {
+fn a_post_id_is_parsed_only_in_its_own_form() {
     for revision in [1, 9, 10, 123_456, u64::MAX] {
         let id = PostId::from_revision(Revision::new(revision));
         assert_eq!(PostId::parse(&id.to_string()), Ok(id));
@@ -16,9 +16,9 @@ fn a_post_id_is_read_only_as_it_is_written() {
     }
 }
 
-/// Attachments are references with a scheme, media types have two parts, and both are bounded.
+/// Attachments are URIs with a scheme, media types have two parts, and both are bounded.
 #[test]
-fn attachments_have_rules() {
+fn attachments_follow_their_rules() {
     let long = |bytes: usize| format!("https://{}", "x".repeat(bytes - 8));
     for (uri, media_type, alt) in [
         ("https://example.org/1.png", "image/png", "A bird."),
@@ -51,7 +51,7 @@ fn attachments_have_rules() {
 
 /// Language tags are well-formed by BCP 47, and have one form each.
 #[test]
-fn langs_are_tags() {
+fn language_tags_follow_bcp_47() {
     for tag in
         ["en", "pt-BR", "zh-Hant-TW", "x-whimbrel", "de-CH-1996", "i-klingon", "tlh", "es-419"]
     {
@@ -86,8 +86,8 @@ fn langs_are_tags() {
     assert!(Lang::parse(&["abcdefgh"; 5].join("-")).is_err());
 }
 
-/// Marks are in the order of their revisions, whatever their kinds, and a place before a revision
-/// lies between those of its neighbours.
+/// Marks are ordered by revision, whatever their kinds. A position before a revision is between the
+/// marks of its neighbours.
 #[test]
 fn marks_keep_the_order_of_the_log() {
     let kinds = [MarkKind::Post, MarkKind::Conditional, MarkKind::Repost, MarkKind::Change];

@@ -1,8 +1,8 @@
-//! Which texts a reader sees something of.
+//! Texts with and without visible characters.
 
 use whimbrel::model::{PostText, TextError};
 
-/// Nothing of these is seen, alone or all together.
+/// These characters are invisible, alone and together.
 #[test]
 fn invisible_texts_are_refused() {
     let invisible = [
@@ -25,7 +25,7 @@ fn invisible_texts_are_refused() {
         "\u{1b}",
         "\u{7f}",
         "\u{9f}",
-        // What joins, parts, hides or turns others.
+        // Characters that join, separate, hide or reorder others.
         "\u{ad}",
         "\u{34f}",
         "\u{61c}",
@@ -78,9 +78,9 @@ fn invisible_texts_are_refused() {
     }
 }
 
-/// Of these something is.
+/// These texts have visible characters.
 #[test]
-fn visible_texts_are_taken() {
+fn visible_texts_are_accepted() {
     let visible = [
         "a",
         "0",
@@ -104,7 +104,7 @@ fn visible_texts_are_taken() {
         "\u{600}",
         "\u{a9}",
         "\u{20ac}",
-        // Letters of somebody's own, and of a Unicode to come.
+        // Private-use characters, and characters of a later Unicode.
         "\u{f8ff}",
         "\u{1faff}",
         "\u{3fffd}",

@@ -1,5 +1,9 @@
-//! What feeds, lists and counts are, by definition, and changes drawn at random to compare by.
+//! The expected results: feeds, lists and counts computed from the changes by definition, and
+//! changes drawn at random.
+//!
+//! Slow and obvious on purpose. It shares no code with the server but plain values.
 
 pub(crate) mod any_change;
-pub(crate) mod relations;
-pub(crate) mod world;
+pub(crate) mod feeds;
+pub(crate) mod history;
+mod lists;

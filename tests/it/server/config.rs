@@ -1,4 +1,4 @@
-//! Opening: what is refused before anything is touched, and what a data folder may not be.
+//! Opening: configurations and data folders that are refused, without any change to the disk.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,13 +14,13 @@ use crate::harness::core::Core;
 use crate::harness::disk::Disk;
 use crate::harness::{Setup, TestServer};
 
-/// What redb has before its pages, at least: which of two commits is the newest, and where it is.
+/// The size of redb's header, which says which of two commits is the newest and where it is.
 const HEADER_BYTES: usize = 320;
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const OPTIONS: StorageOptions = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
 
-/// A server that anybody could reach does not start unless it is told to, and touches nothing.
+/// An address that others can reach is refused without `--insecure`, before anything is touched.
 #[tokio::test]
 async fn an_open_address_is_refused_before_anything_is_touched() {
     let folder = tempfile::tempdir().unwrap();
@@ -32,7 +32,7 @@ async fn an_open_address_is_refused_before_anything_is_touched() {
         assert!(matches!(error, Error::Config(config::Error::OpenToTheNetwork { .. })));
         assert!(error.to_string().contains("--insecure"), "{error}");
         assert!(!data_dir.exists());
-        Config { insecure: true, ..config }.check().expect("it was asked for");
+        Config { insecure: true, ..config }.check().expect("insecure was set");
     }
     for address in ["127.0.0.1:0", "127.8.9.10:0", "[::1]:0"] {
         let listen = vec![address.parse().unwrap()];
@@ -40,9 +40,9 @@ async fn an_open_address_is_refused_before_anything_is_touched() {
     }
 }
 
-/// The folder is made where it is missing, with those above it.
+/// A missing data folder is created, with its parents.
 #[tokio::test]
-async fn a_missing_folder_is_made() {
+async fn a_missing_folder_is_created() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("some/where");
     let server = Server::open(Setup::new().config(&data_dir)).await.expect("it opens");
@@ -50,7 +50,7 @@ async fn a_missing_folder_is_made() {
     assert!(data_dir.join("log.redb").exists());
 }
 
-/// A folder has one server. The second says who the first is, and does it no harm.
+/// A folder has one server. A second one names the first in its error, and does not disturb it.
 #[tokio::test]
 async fn a_folder_in_use_is_refused() {
     let server = TestServer::start().await;
@@ -65,7 +65,7 @@ async fn a_folder_in_use_is_refused() {
     assert_eq!(server.user("bob").feed().await.texts(), ["still here"]);
 }
 
-/// A port in use is told, and the folder is free again.
+/// A port in use is reported, and the folder is free again.
 #[tokio::test]
 async fn an_address_in_use_is_refused() {
     let server = TestServer::start().await;
@@ -76,7 +76,7 @@ async fn an_address_in_use_is_refused() {
     Setup::new().start_on(folder.into()).await.user("bob").publishes("hi").await;
 }
 
-/// A file of another format is left to the version that made it.
+/// A file of another format is refused and not changed.
 #[test]
 fn a_file_of_another_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -98,7 +98,7 @@ fn set_format(file: &Path, format: u64) {
     transaction.commit().unwrap();
 }
 
-/// A later version's file may have other tables and keys; it gets none of this version's.
+/// A file of a later version is not given tables or keys of this version.
 #[test]
 fn nothing_is_added_to_a_file_of_another_format() {
     let folder = tempfile::tempdir().unwrap();
@@ -112,7 +112,7 @@ fn nothing_is_added_to_a_file_of_another_format() {
     assert_eq!(transaction.list_tables().unwrap().count(), 1);
 }
 
-/// A file whose tables are gone, as by a damaged page, is not taken for a log with nothing in it.
+/// A file without the tables of a log, as after damage, is not taken for an empty log.
 #[test]
 fn a_file_without_the_tables_of_a_log_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +123,7 @@ fn a_file_without_the_tables_of_a_log_is_refused() {
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }
 
-/// A file that is no log at all is refused by its name.
+/// A file that is no log is refused, with its name in the error.
 #[test]
 fn a_file_that_is_no_log_is_refused() {
     for content in [&b"hello"[..], &[0; 4096], &[0xff; 100_000]] {
@@ -132,12 +132,12 @@ fn a_file_that_is_no_log_is_refused() {
         std::fs::write(&file, content).unwrap();
         let error = LocalLog::open(folder.path(), OPTIONS).unwrap_err();
         assert!(error.to_string().contains(&file.display().to_string()), "{error}");
-        assert_eq!(std::fs::read(&file).unwrap(), content, "it is left as it was");
+        assert_eq!(std::fs::read(&file).unwrap(), content, "the file is not changed");
     }
 }
 
-/// Whichever byte of a closed file is changed: it is opened with all that was in it, or refused by
-/// its name. Never is anything missing or other than it was written.
+/// A closed file with any byte changed opens with all its data, or is refused with its name. No
+/// data are ever missing or different.
 #[tokio::test]
 async fn a_changed_byte_is_harmless_or_found() {
     let core = Core::limited(|_| ());
@@ -151,7 +151,7 @@ async fn a_changed_byte_is_harmless_or_found() {
 
     let mut random = fastrand::Rng::with_seed(7);
     let anywhere = (0..600).map(|_| (random.usize(..whole.len()), random.u8(1..)));
-    // Where the file says what the rest of it means.
+    // The header, which says what the rest of the file means.
     let in_header = (0..HEADER_BYTES).flat_map(|at| [(at, 1), (at, 2), (at, 0x40), (at, 0xff)]);
     let mut refused = 0;
     for (at, change) in in_header.chain(anywhere) {
@@ -167,13 +167,13 @@ async fn a_changed_byte_is_harmless_or_found() {
             }
         }
     }
-    assert!(refused > 0, "no change hit anything");
+    assert!(refused > 0, "no change had an effect");
 }
 
 fn read(bytes: Vec<u8>) -> Result<Vec<LogEntry>, storage::Error> {
     let log = LocalLog::with_files(Disk::holding(bytes), "the file", OPTIONS)?;
     let entries = log.read(Revision::ZERO, usize::MAX);
-    // redb may panic as it tidies up what only later writes need: loud, and after all was read.
+    // redb may panic when it closes the file, after everything was read.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(log)));
     entries
 }

@@ -1,4 +1,4 @@
-//! Connections that have become old: their clients are sent elsewhere, in order, and miss nothing.
+//! Old connections: their clients reconnect in order, and miss no event.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use whimbrel::api::v1::{ErrorReason, PublishRequest, WatchFeedRequest, WatchFeed
 use whimbrel::client::{Client, Retry, Watch, WatchMessage as Heard, WatchStart};
 
 use crate::harness::wire::{self, Wire};
-use crate::harness::{TestServer, refused, told, within};
+use crate::harness::{TestServer, event_in_short, refused, within};
 
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// A connection past its age tells its streams that they are to go on elsewhere, and where; then
-/// it is closed with a GOAWAY that blames nobody.
+/// A connection past its age sends `closing` with a cursor on its streams, and is then closed by a
+/// GOAWAY without an error.
 #[tokio::test]
 async fn an_old_connection_is_ended_in_order() {
     let server = TestServer::limited(|limits| {
         limits.connection_age_max = Duration::from_millis(50);
-        // Only a connection that is ended in order is closed before that.
+        // Only a connection that is closed for its age is closed before this.
         limits.drain_time_max = Duration::from_secs(3_600);
     })
     .await;
@@ -39,11 +39,11 @@ async fn an_old_connection_is_ended_in_order() {
     assert_eq!(closing.reason(), ErrorReason::Draining);
     assert_eq!(closing.cursor, caught_up.cursor);
     refused(status).with(Code::Unavailable, "DRAINING").with_a_delay();
-    wire.ended().await.expect("the end was in order");
+    wire.ended().await.expect("closed in order");
 }
 
-/// A client's watch goes on over the ends of its connections without a hole and without a repeat;
-/// and its calls too.
+/// The watch and the calls of a client continue over the ends of its connections, without a gap or
+/// a duplicate.
 #[tokio::test]
 async fn a_watch_outlives_its_connections() {
     let server =
@@ -63,7 +63,7 @@ async fn a_watch_outlives_its_connections() {
             while got.len() < posted.len() {
                 let next = watch.next(|error| assert!(error.retry_after().is_some(), "{error}"));
                 match next.await.unwrap() {
-                    Heard::Batch(batch) => got.extend(batch.events.iter().map(told)),
+                    Heard::Batch(batch) => got.extend(batch.events.iter().map(event_in_short)),
                     Heard::Closing(closing) => {
                         assert_eq!(closing.reason(), ErrorReason::Draining);
                         ends += 1;
@@ -77,7 +77,7 @@ async fn a_watch_outlives_its_connections() {
     within("three ends of a connection", posting_and_watching).await;
 }
 
-/// A connection whose streams do not end by themselves is closed when its time is up.
+/// A connection whose streams do not end is closed at the deadline.
 #[tokio::test]
 async fn an_old_connection_is_closed_at_its_deadline() {
     let server = TestServer::limited(|limits| {
@@ -92,7 +92,7 @@ async fn an_old_connection_is_closed_at_its_deadline() {
     drop(response);
 }
 
-/// A post of alice's that is safe to repeat.
+/// A post of alice's with a request id.
 fn post(text: &str) -> PublishRequest {
     let (author_id, request_id) = ("alice".to_owned(), text.to_owned());
     PublishRequest { author_id, text: text.to_owned(), request_id, ..PublishRequest::default() }

@@ -1,8 +1,8 @@
-//! A server that stops: its clients are told in steps, load balancers before that, and nothing that
-//! was acknowledged is lost.
+//! A stopping server: clients are notified in steps, load balancers before them, and no
+//! acknowledged change is lost.
 //!
-//! The steps are taken with time held, so that what has not been told yet can be looked at. The
-//! workers' time goes on.
+//! Tests hold the time of this thread, to see which clients were not notified yet. The time of the
+//! workers runs.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -20,16 +20,16 @@ use whimbrel::client::Client;
 use crate::harness::{PATIENCE, TestServer, User, connect, within};
 use crate::server::process::ServerProcess;
 
-/// Between two steps, and how many connections are told in one.
+/// The interval between two steps, and the connections that each notifies.
 const STEP: Duration = Duration::from_millis(10);
 const AT_ONCE: usize = 10;
-/// Timers end at whole milliseconds.
+/// Timers are rounded up to whole milliseconds.
 const TIMERS_ROUND_BY: Duration = Duration::from_millis(1);
 
-/// Each stream is told `closing` with its cursor, ten connections at a time, the oldest first. Who
-/// was not told yet is still connected; and the cursors are good for the next server.
+/// Each stream gets `closing` with its cursor, ten connections at a time, the oldest first. The
+/// others are still connected. The next server accepts the cursors.
 #[tokio::test]
-async fn clients_are_told_in_steps() {
+async fn clients_are_notified_in_steps() {
     let mut server = TestServer::start().await;
     let mut clients = Vec::new();
     for number in 0..25 {
@@ -44,8 +44,8 @@ async fn clients_are_told_in_steps() {
     let mut cursors = Vec::new();
     let mut waiting = clients.as_mut_slice();
     while !waiting.is_empty() {
-        let (told, others) = waiting.split_at_mut(AT_ONCE.min(waiting.len()));
-        for (_, stream) in told {
+        let (notified, others) = waiting.split_at_mut(AT_ONCE.min(waiting.len()));
+        for (_, stream) in notified {
             let (closing, _) = stream.closing().await;
             assert_eq!(closing.reason(), ErrorReason::Draining);
             cursors.push(closing.cursor);
@@ -67,14 +67,14 @@ async fn clients_are_told_in_steps() {
     }
 }
 
-/// Few clients are told all at once, however long a stop may take.
+/// Few clients are notified at once, however long a stop may take.
 #[tokio::test]
-async fn few_clients_are_told_at_once() {
+async fn few_clients_are_notified_at_once() {
     let server =
         TestServer::limited(|limits| limits.drain_time_max = Duration::from_secs(3_600)).await;
     let mut streams = Vec::new();
     for number in 0..AT_ONCE {
-        let mut stream = server.user_apart(&format!("user{number}")).watches().await;
+        let mut stream = server.user_on_own_connection(&format!("user{number}")).watches().await;
         stream.live().await;
         streams.push(stream);
     }
@@ -87,10 +87,9 @@ async fn few_clients_are_told_at_once() {
     server.stop().await;
 }
 
-/// Where load balancers are given time to hear that the server stops, it serves meanwhile, new
-/// connections too.
+/// While load balancers get time to notice the stop, the server accepts calls and new connections.
 #[tokio::test]
-async fn calls_are_taken_while_load_balancers_are_told() {
+async fn calls_are_accepted_while_load_balancers_are_notified() {
     let notice = Duration::from_secs(3_600);
     let server = TestServer::limited(|limits| limits.drain_notice = notice).await;
     let channel = connect(server.address());
@@ -107,8 +106,8 @@ async fn calls_are_taken_while_load_balancers_are_told() {
     let held = HeldTime::now();
     server.begin_to_stop();
     assert_eq!(status().await, Some(ServingStatus::NotServing));
-    server.user_apart("alice").publishes("still taken").await;
-    assert_eq!(stream.events(1).await, ["alice: still taken"]);
+    server.user_on_own_connection("alice").publishes("still accepted").await;
+    assert_eq!(stream.events(1).await, ["alice: still accepted"]);
     held.advance(notice).await;
     stream.closing().await;
     assert_ne!(status().await, Some(ServingStatus::Serving));
@@ -116,8 +115,8 @@ async fn calls_are_taken_while_load_balancers_are_told() {
     server.stop().await;
 }
 
-/// A program that is told to end while many publish ends in order, and keeps every post that was
-/// answered.
+/// A program that is terminated while many publish ends in order, and keeps every acknowledged
+/// post.
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_under_load() {
     let folder = tempfile::tempdir().unwrap();
@@ -151,7 +150,7 @@ async fn nothing_acknowledged_is_lost_under_load() {
     let client = Client::connect(&server.address().to_string()).await.unwrap();
     let kept = read(&client).await;
     let taken: BTreeSet<_> = taken.into_iter().flatten().collect();
-    assert!(taken.len() >= 100 && taken.is_subset(&kept), "{} were taken", taken.len());
+    assert!(taken.len() >= 100 && taken.is_subset(&kept), "{} were acknowledged", taken.len());
     assert_eq!(server.terminated().await.0, Some(0));
 }
 
@@ -176,7 +175,7 @@ async fn health(channel: &Channel) -> ServingStatus {
     answer.expect("the connection is open").into_inner().status()
 }
 
-/// This thread's time, standing still until it is moved.
+/// The time of this thread, which stands still until the test moves it.
 struct HeldTime {
     end: mpsc::Sender<()>,
     _blocking: JoinHandle<()>,
@@ -185,8 +184,8 @@ struct HeldTime {
 impl HeldTime {
     fn now() -> Self {
         time::pause();
-        // Time that is held moves by itself when nothing is to be done, but not while something
-        // blocks. In the end it may, so that a wait in vain ends as everywhere.
+        // Held time advances by itself when the runtime is idle, unless a thread blocks. The thread
+        // ends after `PATIENCE`, so that a wait in vain still panics.
         let (end, ended) = mpsc::channel();
         let blocking = tokio::task::spawn_blocking(move || {
             let _ = ended.recv_timeout(PATIENCE);
@@ -194,7 +193,7 @@ impl HeldTime {
         Self { end, _blocking: blocking }
     }
 
-    /// Moves it on, until what waits for so long is due.
+    /// Moves the time, until timers of this duration are due.
     async fn advance(&self, time: Duration) {
         time::advance(time + TIMERS_ROUND_BY).await;
     }

@@ -1,4 +1,4 @@
-//! Limits: whatever they are set to, a server refuses them before it touches anything, or serves.
+//! Limits: for any values, a server refuses them before it touches anything, or serves.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use whimbrel::storage::{LocalLog, StorageOptions};
 
 use crate::harness::{Disk, Setup, TestServer, within};
 
-/// A value of a limit: one of those that are most likely to be wrong.
+/// A type of limits, with the values that are most likely to be wrong.
 trait Pick: Copy + 'static {
     const ALL: &'static [Self];
 }
@@ -29,7 +29,7 @@ impl Pick for u64 {
 impl Pick for u32 {
     const ALL: &'static [Self] = &[0, 1, 2, 3, 100, 1 << 10, u32::MAX];
 }
-/// Nothing that a busy machine may not meet: a time that is allowed is also long enough.
+/// No time so short that a busy machine exceeds it: a valid time is also long enough.
 impl Pick for Duration {
     const ALL: &'static [Self] =
         &[Self::ZERO, Self::from_nanos(1), Self::from_secs(3_600), Self::MAX];
@@ -37,14 +37,14 @@ impl Pick for Duration {
 
 type Set = fn(&mut Limits, usize);
 
-/// A limit, and how many picks there are for it.
+/// A limit, and the number of its values.
 struct Limit {
     name: &'static str,
     picks: usize,
     set: Set,
 }
 
-/// Those that another limit bounds.
+/// The limits that are bounded by another limit.
 const BOUND_TO_OTHERS: [&str; 9] = [
     "page_items_default",
     "page_items_max",
@@ -58,7 +58,7 @@ const BOUND_TO_OTHERS: [&str; 9] = [
 ];
 
 impl Limit {
-    /// Whether it may be that while all others are as by default.
+    /// Whether this value is valid while all other limits have their defaults.
     fn allows(&self, pick: usize) -> bool {
         let mut limits = Limits::default();
         (self.set)(&mut limits, pick);
@@ -70,7 +70,7 @@ fn picks<T: Pick>(_: impl Fn(&Limits) -> T) -> usize {
     T::ALL.len()
 }
 
-/// The limits of these names. One that is missing here does not compile.
+/// The limits of these names. A missing one is a compile error.
 macro_rules! limits {
     ($($name:ident)*) => {
         fn all() -> Vec<Limit> {
@@ -99,7 +99,7 @@ limits! {
     drain_time_max
 }
 
-/// Limits that no server could work with: each is named, with its value and what it may be.
+/// A limit that cannot work is refused with its name, its value and its range.
 #[test]
 fn a_limit_that_cannot_work_is_named() {
     Limits::default().check().expect("the defaults work");
@@ -124,8 +124,8 @@ fn a_limit_that_cannot_work_is_named() {
         let error = limits.check().expect_err(limit.name);
         let LimitError::OutOfRange { name, value, .. } = &error else { panic!("{error}") };
         assert_eq!((*name, value.trim_end_matches("ns")), (limit.name, "0"));
-        let said = error.to_string();
-        assert!(said.contains(limit.name) && said.contains(" must be 1"), "{said}");
+        let message = error.to_string();
+        assert!(message.contains(limit.name) && message.contains(" must be 1"), "{message}");
     }
     let too_much =
         ["call_time_max", "request_id_retention", "queue_commands_max", "channel_events_max"];
@@ -136,7 +136,7 @@ fn a_limit_that_cannot_work_is_named() {
     }
 }
 
-/// Limits that bound each other are compared.
+/// Limits that contradict each other are refused with both names.
 #[test]
 fn limits_that_contradict_each_other_are_named() {
     let contradictions: [(fn(&mut Limits), _, _); 5] = [
@@ -163,7 +163,7 @@ fn limits_that_contradict_each_other_are_named() {
     }
 }
 
-/// The engine has the same check, for whoever uses it without a server.
+/// The engine has the same check, for programs that use it without a server.
 #[test]
 fn an_engine_checks_its_limits() {
     let limits = Limits { active_fan_outs_max: 0, ..Limits::default() };
@@ -176,9 +176,9 @@ fn an_engine_checks_its_limits() {
     }
 }
 
-/// All that may be small at once: the server serves.
+/// With every limit at its minimum a server serves.
 #[tokio::test]
-async fn the_least_limits_serve() {
+async fn a_server_with_minimal_limits_serves() {
     let mut limits = Setup::new().config("".as_ref()).limits;
     for limit in all() {
         if let Some(least) = (0..limit.picks).find(|&pick| limit.allows(pick)) {
@@ -192,7 +192,8 @@ async fn the_least_limits_serve() {
     serves(limits).await;
 }
 
-/// Whatever all limits are: they are refused before anything is touched, or the server serves.
+/// For random values of all limits, they are refused before anything is touched, or the server
+/// serves.
 #[tokio::test]
 async fn any_limits_are_refused_or_serve() {
     let (mut refused, mut served) = (0, 0);
@@ -201,8 +202,7 @@ async fn any_limits_are_refused_or_serve() {
         let mut limits = Setup::new().config("".as_ref()).limits;
         for limit in all() {
             let allowed: Vec<_> = (0..limit.picks).filter(|&pick| limit.allows(pick)).collect();
-            // Few are not allowed, and some that bound each other contradict each other: else
-            // nothing would ever be served.
+            // Most values are valid and consistent. Otherwise no server would ever serve.
             let pick = match random.u32(..100) {
                 0 => Some(random.usize(..limit.picks)),
                 1..50 if !BOUND_TO_OTHERS.contains(&limit.name) => random.choice(allowed),
@@ -225,7 +225,7 @@ async fn any_limits_are_refused_or_serve() {
     assert!(refused > 5 && served > 5, "{refused} refused, {served} served");
 }
 
-/// A single limit that is not allowed is refused by its own name, whatever it is.
+/// A single invalid limit is refused by its own name.
 #[test]
 fn every_limit_is_refused_by_its_name() {
     for limit in all() {
@@ -238,7 +238,8 @@ fn every_limit_is_refused_by_its_name() {
     }
 }
 
-/// The command line says which, with the exit code of a wrong command line, and makes no folder.
+/// The command line reports the invalid limit, ends with the exit code of bad usage, and creates no
+/// folder.
 #[test]
 fn the_command_line_checks_the_limits() {
     let folder = tempfile::tempdir().unwrap();
@@ -255,9 +256,9 @@ fn the_command_line_checks_the_limits() {
             .arg(&data_dir)
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains(&format!("the limit {name} is ")), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(&format!("the limit {name} is ")), "{stderr}");
         assert!(output.stdout.is_empty() && !data_dir.exists());
     }
 }
@@ -271,10 +272,10 @@ async fn is_refused(limits: Limits) {
     assert!(!data_dir.exists());
 }
 
-/// A server with `limits` answers calls of every kind, one after the other.
+/// Checks that a server with `limits` answers calls of every kind, one after another.
 async fn serves(mut limits: Limits) {
-    // A busy machine may take its time, a full disk is another matter, a stop is not waited for that
-    // long, and a thousand threads prove no more than three.
+    // Times are long enough for a busy machine, a full disk is no concern here, a stop does not
+    // wait, and three threads prove as much as a thousand.
     limits.call_time_max = Duration::from_secs(3_600);
     limits.disk_free_bytes_min = 0;
     limits.drain_notice = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Where a server listens: names, several addresses, and what is refused before anything is touched.
+//! Listen addresses: names, several addresses, and refusals before anything is touched.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::{Command, Output};
@@ -14,9 +14,9 @@ fn parsed(text: &str) -> Result<Listen, ListenError> {
     text.parse()
 }
 
-/// Addresses, names, and everywhere.
+/// Addresses, names, and all interfaces.
 #[test]
-fn every_good_form_is_taken() {
+fn every_good_form_is_accepted() {
     for address in ["127.0.0.1:50051", "0.0.0.0:0", "[::1]:50051", "[::]:65535", "[fe80::1%2]:1"] {
         assert_eq!(parsed(address), Ok(Listen::Address(address.parse().unwrap())));
         assert_eq!(parsed(address).unwrap().to_string(), address);
@@ -30,11 +30,11 @@ fn every_good_form_is_taken() {
     }
 }
 
-/// Each bad form has its own sentence, with an example that is good.
+/// Each bad form has its own message, with a good example.
 #[test]
-fn every_bad_form_says_what_is_good() {
+fn every_bad_form_has_an_example_of_a_good_one() {
     let label = "x".repeat(64);
-    for (text, told) in [
+    for (text, expected) in [
         ("", "the address is empty"),
         ("localhost", "no port: write localhost:50051"),
         ("127.0.0.1", "no port: write 127.0.0.1:50051"),
@@ -67,17 +67,18 @@ fn every_bad_form_says_what_is_good() {
         (&format!("{label}:1"), "is not a host name"),
     ] {
         let error = parsed(text).expect_err(text).to_string();
-        assert!(error.contains(told), "{text:?}: {error}");
-        // What is given as an example is none of the bad forms.
+        assert!(error.contains(expected), "{text:?}: {error}");
+        // The examples are valid.
         let example =
             error.rsplit([' ', ',']).find(|word| word.contains(":50051")).unwrap_or("*:1");
         parsed(example).unwrap_or_else(|error| panic!("{example}, for {text:?}: {error}"));
     }
 }
 
-/// A name is listened on at all of its addresses, and they are looked at, not the name.
+/// A name stands for all its addresses. The check for loopback applies to the addresses, not to the
+/// name.
 #[tokio::test]
-async fn a_name_is_all_of_its_addresses() {
+async fn a_name_stands_for_all_its_addresses() {
     let addresses = resolve(&parsed("localhost:0").unwrap()).await.unwrap();
     assert!(addresses.contains(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), "{addresses:?}");
     assert!(addresses.iter().all(|address| address.ip().is_loopback()));
@@ -86,7 +87,7 @@ async fn a_name_is_all_of_its_addresses() {
     assert!(matches!(&error, Error::Resolve { name, .. } if name == "no-such-host.invalid"));
     assert!(error.to_string().contains("127.0.0.1:50051"), "{error}");
 
-    // As a name that has one address of this machine only, and one that others reach.
+    // A name with a loopback address and a public one.
     let folder = tempfile::tempdir().unwrap();
     let listen = vec!["127.0.0.1:0".parse().unwrap(), "192.0.2.1:0".parse().unwrap()];
     let config = Config { listen, ..Setup::new().config(&folder.path().join("data")) };
@@ -101,7 +102,7 @@ async fn a_name_is_all_of_its_addresses() {
     assert!(!folder.path().join("data").exists());
 }
 
-/// A server with several addresses is reached by each, and with port 0 all have the same port.
+/// A server listens on all its addresses. With port 0 all have the same port.
 #[tokio::test]
 async fn all_addresses_are_listened_on() {
     let has_v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
@@ -130,9 +131,10 @@ async fn all_addresses_are_listened_on() {
     }
 }
 
-/// What a machine does not have is left out if it has another; what somebody else has is not.
+/// An address that the machine does not have is skipped if there is another. An address in use is
+/// an error.
 #[tokio::test]
-async fn an_address_that_is_missing_is_left_out() {
+async fn a_missing_address_is_skipped() {
     let folders: [_; 3] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     let config = |listen, folder: usize| Config {
         listen,
@@ -152,16 +154,16 @@ async fn an_address_that_is_missing_is_left_out() {
     assert!(matches!(error, Error::Listen { address, .. } if address == taken), "{error}");
 }
 
-/// The program takes names, and says what is wrong before it makes a folder.
+/// The program accepts names, and reports bad ones before it creates a folder.
 #[test]
-fn the_program_takes_names() {
+fn the_program_accepts_names() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     let serve = |listen: &str| -> Output {
         let mut program = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
         program.args(["serve", "--listen", listen, "--data"]).arg(&data_dir).output().unwrap()
     };
-    for (listen, code, told) in [
+    for (listen, code, expected) in [
         ("localhost", 2, "write localhost:50051"),
         ("http://localhost:50051", 2, "this is a URL"),
         ("no-such-host.invalid:50051", 4, "cannot listen on no-such-host.invalid"),
@@ -169,16 +171,16 @@ fn the_program_takes_names() {
         (":0", 4, "refusing to listen on 0.0.0.0:0"),
     ] {
         let Output { status, stdout, stderr } = serve(listen);
-        let said = String::from_utf8(stderr).unwrap();
-        assert_eq!(status.code(), Some(code), "{listen}: {said}");
-        assert!(said.contains(told), "{listen}: {said}");
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(code), "{listen}: {stderr}");
+        assert!(stderr.contains(expected), "{listen}: {stderr}");
         assert!(stdout.is_empty() && !data_dir.exists());
     }
-    // It has listened, and then somebody else's port is in use.
+    // It began to listen, and then a port was in use.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let Output { status, stderr, .. } =
         serve(&format!("localhost:{}", other.local_addr().unwrap().port()));
-    let said = String::from_utf8(stderr).unwrap();
-    assert_eq!(status.code(), Some(4), "{said}");
-    assert!(said.contains("cannot listen on 127.0.0.1:"), "{said}");
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("cannot listen on 127.0.0.1:"), "{stderr}");
 }

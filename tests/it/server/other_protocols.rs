@@ -1,5 +1,5 @@
-//! Clients that speak something else than gRPC: each gets an answer that it understands, and the
-//! server spends next to nothing on it.
+//! Clients of other protocols: each gets a response that it understands, at little cost for the
+//! server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::api::bad_input::publish;
 use crate::harness::wire::{PUBLISH, Wire, frame};
 use crate::harness::{TestServer, eventually, within};
 
-/// A server that waits for a beginning for as long as a test takes.
+/// A server that waits long for a preface.
 async fn patient() -> TestServer {
     TestServer::limited(|limits| limits.preface_time_max = Duration::from_secs(3_600)).await
 }
 
-/// Says `parts` to the server, one after the other, and gives what it says before it closes.
+/// Sends `parts` to the server one after another, and returns its response when it closes.
 async fn exchange(address: SocketAddr, parts: &[&[u8]]) -> Vec<u8> {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.set_nodelay(true).unwrap();
@@ -30,9 +30,9 @@ async fn exchange(address: SocketAddr, parts: &[&[u8]]) -> Vec<u8> {
     answer
 }
 
-/// HTTP/1.1 is answered in HTTP/1.1, with a sentence that says what is spoken here.
+/// An HTTP/1.1 request gets an HTTP/1.1 response with a message about gRPC.
 #[tokio::test]
-async fn an_older_http_is_told_what_is_spoken_here() {
+async fn http_1_gets_a_response_about_grpc() {
     let server = patient().await;
     let address = server.address();
     let large = format!("POST / HTTP/1.1\r\nHost: x\r\n\r\n{}", "x".repeat(40_000));
@@ -60,10 +60,10 @@ async fn an_older_http_is_told_what_is_spoken_here() {
     }
     let answer = exchange(address, &[b"HEAD / HTTP/1.1\r\n\r\n"]).await;
     assert!(answer.ends_with(b"\r\n\r\n"), "a HEAD has no body");
-    server.user("bob").publishes("others are served").await;
+    server.user("bob").publishes("other connections are served").await;
 }
 
-/// Who speaks TLS gets a fatal alert of its own protocol.
+/// A TLS client gets a fatal TLS alert.
 #[tokio::test]
 async fn tls_is_answered_by_an_alert() {
     let server = patient().await;
@@ -73,9 +73,9 @@ async fn tls_is_answered_by_an_alert() {
     }
 }
 
-/// What is nothing known is closed without a word.
+/// An unknown protocol is closed without a response.
 #[tokio::test]
-async fn what_is_not_known_is_closed() {
+async fn an_unknown_protocol_is_closed() {
     let server = patient().await;
     let noise: [&[u8]; 7] =
         [b"\x16\x04", b"\0\0\0\0", b"hello", b"\r\n", b" ", b"PRI * HTTP/2.0\n\n", &[b'A'; 24]];
@@ -83,16 +83,16 @@ async fn what_is_not_known_is_closed() {
         let mut socket = TcpStream::connect(server.address()).await.unwrap();
         socket.write_all(noise).await.unwrap();
         let mut answer = Vec::new();
-        // What it has not read may make a reset of the end.
+        // Unread bytes may make a reset of the close.
         let _ = within("the server to close", socket.read_to_end(&mut answer)).await;
         let is_http = answer.starts_with(b"HTTP/1.1 505");
         assert!(answer.is_empty() || (is_http && noise.starts_with(b"PRI ")), "{answer:?}");
     }
 }
 
-/// A client may finish what it is sending after it was answered: it meets no reset.
+/// A client may finish sending after the response, and gets no reset.
 #[tokio::test]
-async fn who_is_answered_may_finish() {
+async fn an_answered_client_may_finish_sending() {
     let server = patient().await;
     let mut socket = TcpStream::connect(server.address()).await.unwrap();
     socket.write_all(b"POST / HTTP/1.1\r\nContent-Length: 25600\r\n\r\n").await.unwrap();
@@ -106,9 +106,9 @@ async fn who_is_answered_may_finish() {
     }
 }
 
-/// A client that was answered and does not go is closed all the same.
+/// A client that does not close after the response is disconnected.
 #[tokio::test]
-async fn who_lingers_is_closed() {
+async fn a_client_that_does_not_close_is_disconnected() {
     let server = TestServer::limited(|limits| {
         limits.connections_max = 1;
         limits.preface_time_max = Duration::from_millis(50);
@@ -118,8 +118,8 @@ async fn who_lingers_is_closed() {
     lingering.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     within("the answer", lingering.read_to_end(&mut answer)).await.unwrap();
-    // Its place is free again, although it has not closed its side.
-    eventually("the place to be free", async || {
+    // Its slot is free again, although the client has not closed.
+    eventually("the slot to be free", async || {
         let socket = TcpStream::connect(server.address()).await.unwrap();
         let wire = Wire::over(socket, server.address()).await?;
         wire.answer(PUBLISH, &[], frame(&publish("hi"))).await.ok()?.ok()
@@ -128,9 +128,9 @@ async fn who_lingers_is_closed() {
     drop(lingering);
 }
 
-/// Over HTTP/2, what is no gRPC call is refused in plain HTTP, and has no effect.
+/// Over HTTP/2, a request that is no gRPC call is refused in plain HTTP, without an effect.
 #[tokio::test]
-async fn what_is_no_call_is_refused_in_plain_http() {
+async fn a_request_without_grpc_is_refused_in_plain_http() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
     server

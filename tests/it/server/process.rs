@@ -1,4 +1,4 @@
-//! The built program, run as its users run it.
+//! The built program as a server process.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_whimbrel");
 
-/// A server process. Killed when dropped.
+/// A server process. It is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     child: Child,
@@ -17,12 +17,13 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts one on `data_dir`, on a free port, and waits until it listens.
+    /// Starts a server on `data_dir`, on a free port, and waits until it listens.
     pub(crate) fn start(data_dir: &Path) -> Self {
         Self::listening(spawn(data_dir))
     }
 
-    /// The same, but its disk fails every write beyond so many KiB of a file.
+    /// Like [`ServerProcess::start`], with a disk that fails every write after so many KiB of a
+    /// file.
     pub(crate) fn start_on_failing_disk(data_dir: &Path, file_kib_max: u32) -> Self {
         let limits = format!("ulimit -f {file_kib_max}; exec \"$@\"");
         let mut shell = Command::new("bash");
@@ -30,64 +31,61 @@ impl ServerProcess {
         Self::listening(serve(shell, data_dir, "warn"))
     }
 
-    /// The same as [`ServerProcess::start`], but it takes no changes, as on a full disk, and says what
-    /// worries it.
+    /// Like [`ServerProcess::start`], but it refuses changes, as on a full disk, and logs warnings.
     pub(crate) fn start_on_full_disk(data_dir: &Path) -> Self {
         let mut program = Command::new(PROGRAM);
-        // A petabyte, which no disk has.
+        // More free space than any disk has: a petabyte.
         program.env("WHIMBREL_DISK_FREE_MIN", (1_u32 << 30).to_string());
         Self::listening(serve(program, data_dir, "warn"))
     }
 
-    /// The same as [`ServerProcess::start`], and it says all that it does.
+    /// Like [`ServerProcess::start`], with a log of everything.
     pub(crate) fn start_talking(data_dir: &Path) -> Self {
         Self::listening(serve(Command::new(PROGRAM), data_dir, "info"))
     }
 
-    /// The same as [`ServerProcess::start`], but it may have no more than so many files open, and
-    /// says what worries it.
+    /// Like [`ServerProcess::start`], with a limit of open files, and a log of warnings.
     pub(crate) fn start_with_few_files(data_dir: &Path, files_max: u32) -> Self {
         let mut shell = Command::new("bash");
         shell.args(["-c", &format!("ulimit -n {files_max}; exec \"$@\""), "bash", PROGRAM]);
         Self::listening(serve(shell, data_dir, "warn"))
     }
 
-    /// The same as [`ServerProcess::start`], but it takes no more than so many connections, and says
-    /// what worries it.
+    /// Like [`ServerProcess::start`], with a limit of connections, and a log of warnings.
     pub(crate) fn start_for_few(data_dir: &Path, connections_max: u32) -> Self {
         let mut program = Command::new(PROGRAM);
         program.env("WHIMBREL_CONNECTIONS_MAX", connections_max.to_string());
         Self::listening(serve(program, data_dir, "warn"))
     }
 
-    /// The same as [`ServerProcess::start`], but it erases what deleted posts said every second.
+    /// Like [`ServerProcess::start`], but it erases deleted posts every second.
     pub(crate) fn start_compacting(data_dir: &Path) -> Self {
         let mut program = Command::new(PROGRAM);
         program.env("WHIMBREL_COMPACT_EVERY", "1");
         Self::listening(serve(program, data_dir, "error"))
     }
 
-    /// The same as [`ServerProcess::start`]; `None` if it ends instead.
+    /// Like [`ServerProcess::start`]; `None` if the process ends instead.
     pub(crate) fn try_start(data_dir: &Path) -> Option<Self> {
         Self::try_start_or_say(data_dir).ok()
     }
 
-    /// The same as [`ServerProcess::start`]; or what it says if it ends instead.
+    /// Like [`ServerProcess::start`]; or its output if the process ends instead.
     pub(crate) fn try_start_or_say(data_dir: &Path) -> Result<Self, String> {
         let mut child = serve(Command::new(PROGRAM), data_dir, "off");
         let mut first_line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
         if first_line.is_empty() {
-            let mut said = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            let mut output = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
             child.wait().unwrap();
-            return Err(said);
+            return Err(output);
         }
         Ok(Self { address: listening_on(&first_line), child })
     }
 
-    /// Starts one that is to refuse to, listening on `listen`, and gives its exit code and what it
-    /// said.
+    /// Starts a server that must refuse to start, listening on `listen`. Returns its exit code and
+    /// output.
     pub(crate) fn refuses(data_dir: &Path, listen: SocketAddr) -> (Option<i32>, String) {
         let mut program = Command::new(PROGRAM);
         program.args(["serve", "--log", "warn", "--listen", &listen.to_string(), "--data"]);
@@ -109,36 +107,36 @@ impl ServerProcess {
         Self { address: listening_on(&first_line), child }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// As [`ServerProcess::terminate`], while this thread's clients go on; with what it said.
+    /// As [`ServerProcess::terminate`], without blocking this thread. Returns the output, too.
     pub(crate) async fn terminated(self) -> (Option<i32>, String) {
         self.begin_to_terminate();
         tokio::task::spawn_blocking(move || self.ended()).await.unwrap()
     }
 
-    /// Waits until it ends by itself, and gives its exit code and what it said.
+    /// Waits until it ends by itself. Returns its exit code and output.
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
+        let mut output = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
+        (self.child.wait().unwrap().code(), output)
     }
 
-    /// Kills it as kill -9 does, wherever it is.
+    /// Kills it with SIGKILL, at any moment.
     pub(crate) fn kill(mut self) {
         kill(&mut self.child);
     }
 
-    /// Ends it as an operator does, and gives its exit code.
+    /// Terminates it with SIGTERM, and returns its exit code.
     pub(crate) fn terminate(self) -> Option<i32> {
         self.begin_to_terminate();
         self.ended().0
     }
 
-    /// Asks it to end as an operator does, and does not wait.
+    /// Sends SIGTERM, and does not wait.
     pub(crate) fn begin_to_terminate(&self) {
         self.signal(Signal::TERM);
     }
@@ -156,17 +154,17 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Starts one and kills it again at some moment of its start.
+/// Starts a server, and kills it during its start.
 pub(crate) fn kill_while_starting(data_dir: &Path, after: std::time::Duration) {
     let mut child = spawn(data_dir);
     std::thread::sleep(after);
     kill(&mut child);
 }
 
-/// What the first line that a server prints says of where it listens.
+/// The address in the first line that a server prints.
 fn listening_on(first_line: &str) -> SocketAddr {
-    let said: serde_json::Value = serde_json::from_str(first_line).unwrap();
-    said["serving"]["listen"].as_str().unwrap().parse().unwrap()
+    let output: serde_json::Value = serde_json::from_str(first_line).unwrap();
+    output["serving"]["listen"].as_str().unwrap().parse().unwrap()
 }
 
 fn spawn(data_dir: &Path) -> Child {

@@ -1,4 +1,5 @@
-//! The built program where it has to say no, quickly and clearly, and where it must not end.
+//! Starts that the program refuses quickly and clearly, and situations in which a server must not
+//! end.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -14,49 +15,49 @@ use crate::storage::local_log::OPTIONS;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
-/// A port that is taken is reported before anything else is done.
+/// A port in use is reported before anything else is done.
 #[test]
 fn a_taken_port_is_reported_before_the_data_are_touched() {
     let taken = TcpListener::bind(ANY_PORT).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let (code, said) = ServerProcess::refuses(&data, taken.local_addr().unwrap());
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("cannot listen on") && said.contains("--listen"), "{said}");
+    let (code, output) = ServerProcess::refuses(&data, taken.local_addr().unwrap());
+    assert_eq!(code, Some(4), "{output}");
+    assert!(output.contains("cannot listen on") && output.contains("--listen"), "{output}");
     assert!(!data.exists());
 }
 
-/// A log that is gone, while what is made from it is there, is not taken for one that never was.
+/// A missing log next to files that were made from it is not taken for a new log.
 #[test]
-fn a_log_that_is_gone_is_not_taken_for_a_new_one() {
+fn a_missing_log_is_not_taken_for_a_new_one() {
     for left in ["index.redb", "index.redb.new", "log.redb.compacted"] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(left), "something").unwrap();
-        let (code, said) = refuses(folder.path());
-        assert_eq!(code, Some(4), "{said}");
-        assert!(said.contains("log.redb is missing") && said.contains(left), "{said}");
-        assert!(said.contains("from a backup") && said.contains("move"), "{said}");
+        let (code, output) = refuses(folder.path());
+        assert_eq!(code, Some(4), "{output}");
+        assert!(output.contains("log.redb is missing") && output.contains(left), "{output}");
+        assert!(output.contains("from a backup") && output.contains("move"), "{output}");
         assert!(!folder.path().join("log.redb").exists());
         assert!(folder.path().join(left).exists());
     }
-    // As it is for somebody: with the log put back, all is there.
+    // With the log put back, all data are there.
     let folder = tempfile::tempdir().unwrap();
     let server = ServerProcess::start(folder.path());
     publish(&server).unwrap();
     assert_eq!(server.terminate(), Some(0));
-    let [log, apart] = ["log.redb", "apart"].map(|name| folder.path().join(name));
-    fs::rename(&log, &apart).unwrap();
-    let (code, said) = refuses(folder.path());
-    assert_eq!(code, Some(4), "{said}");
-    fs::rename(&apart, &log).unwrap();
+    let [log, moved] = ["log.redb", "moved"].map(|name| folder.path().join(name));
+    fs::rename(&log, &moved).unwrap();
+    let (code, output) = refuses(folder.path());
+    assert_eq!(code, Some(4), "{output}");
+    fs::rename(&moved, &log).unwrap();
     assert_eq!(ServerProcess::start(folder.path()).terminate(), Some(0));
     assert_eq!(LocalLog::open(folder.path(), OPTIONS).unwrap().head().get(), 1);
 }
 
-/// Nothing is acknowledged that goes to a file which the next start will not find, and a server that
-/// is only read notices too.
+/// No change is acknowledged in a file that the next start will not find. A server with only reads
+/// notices too.
 #[test]
-fn a_log_that_goes_while_it_is_used_ends_the_server() {
+fn a_removed_log_ends_the_server() {
     for (is_replaced, writes) in [(false, true), (true, true), (false, false)] {
         let folder = tempfile::tempdir().unwrap();
         let server = ServerProcess::start(folder.path());
@@ -73,19 +74,19 @@ fn a_log_that_goes_while_it_is_used_ends_the_server() {
             let error = publish(&server).unwrap_err();
             assert!(error.is_transient(), "{error}");
         }
-        let (code, said) = server.ended();
-        assert_eq!(code, Some(5), "{said}");
-        assert!(said.contains("log.redb was removed or replaced"), "{said}");
+        let (code, output) = server.ended();
+        assert_eq!(code, Some(5), "{output}");
+        assert!(output.contains("log.redb was removed or replaced"), "{output}");
     }
 }
 
-/// The compaction puts another file in the log's place, and is not taken for somebody else.
+/// A compaction replaces the log file, and is not taken for a foreign file.
 #[test]
-fn an_erased_log_is_not_taken_for_one_that_was_replaced() {
+fn a_compacted_log_is_not_taken_for_a_foreign_file() {
     let folder = tempfile::tempdir().unwrap();
     let server = ServerProcess::start_compacting(folder.path());
     let log = folder.path().join("log.redb");
-    let before = number_of(&log);
+    let before = inode_of(&log);
     runtime().block_on(async {
         let client = Client::connect(&server.address().to_string()).await.unwrap();
         let post = client.publish(request()).await.unwrap().post.unwrap();
@@ -94,13 +95,13 @@ fn an_erased_log_is_not_taken_for_one_that_was_replaced() {
         client.delete_post(delete).await.unwrap();
     });
     runtime().block_on(crate::harness::eventually("the log to be rewritten", async || {
-        (number_of(&log) != before).then_some(())
+        (inode_of(&log) != before).then_some(())
     }));
     publish(&server).unwrap();
     assert_eq!(server.terminate(), Some(0));
 }
 
-/// Signals that mean something else elsewhere, and what they are answered.
+/// Other signals do not end the server. Some of them are logged.
 #[test]
 fn only_two_signals_end_the_server() {
     let folder = tempfile::tempdir().unwrap();
@@ -109,33 +110,33 @@ fn only_two_signals_end_the_server() {
         server.signal(signal);
         publish(&server).unwrap();
     }
-    let (code, said) = runtime().block_on(server.terminated());
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = runtime().block_on(server.terminated());
+    assert_eq!(code, Some(0), "{output}");
     for name in ["SIGHUP", "SIGUSR1", "SIGUSR2"] {
-        let lines = said.lines().filter(|line| line.contains(name));
-        assert!(lines.count() == 1, "{name}: {said}");
+        let lines = output.lines().filter(|line| line.contains(name));
+        assert!(lines.count() == 1, "{name}: {output}");
     }
 }
 
-/// What cannot be opened is named, with the way out.
+/// An error while opening names the file and a solution.
 #[test]
-fn an_error_while_opening_names_the_file_and_the_way_out() {
+fn an_error_while_opening_names_the_file_and_a_solution() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("log.redb")).unwrap();
-    let (code, said) = refuses(folder.path());
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("log.redb") && said.contains("move away what is there"), "{said}");
+    let (code, output) = refuses(folder.path());
+    assert_eq!(code, Some(4), "{output}");
+    assert!(output.contains("log.redb") && output.contains("move away what is there"), "{output}");
 
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let (code, said) = refuses(&file.join("data"));
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("file/data") && said.contains("move away what is there"), "{said}");
+    let (code, output) = refuses(&file.join("data"));
+    assert_eq!(code, Some(4), "{output}");
+    assert!(output.contains("file/data") && output.contains("move away what is there"), "{output}");
 }
 
-/// A damaged log is refused in words of the server's own, and with nothing before them.
+/// A damaged log is refused by a message of the server's own, with nothing before it.
 #[test]
-fn the_storage_library_says_nothing_by_itself() {
+fn the_storage_library_prints_nothing_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let server = ServerProcess::start(folder.path());
     for _ in 0..30 {
@@ -153,17 +154,17 @@ fn the_storage_library_says_nothing_by_itself() {
         }
         fs::write(&log, damaged).unwrap();
         let _ = fs::remove_file(folder.path().join("index.redb"));
-        let Some(said) = said_at_start(folder.path()) else { continue };
+        let Some(output) = output_at_start(folder.path()) else { continue };
         refused += 1;
-        assert!(said.contains("log.redb"), "{said}");
-        assert!(!said.contains("panicked") && !said.contains("RUST_BACKTRACE"), "{said}");
+        assert!(output.contains("log.redb"), "{output}");
+        assert!(!output.contains("panicked") && !output.contains("RUST_BACKTRACE"), "{output}");
     }
     assert!(refused > 0);
 }
 
-/// What a server says that does not start; `None` if it does.
-fn said_at_start(data_dir: &Path) -> Option<String> {
-    // A server that starts is killed with this.
+/// The output of a server that does not start; `None` if it starts.
+fn output_at_start(data_dir: &Path) -> Option<String> {
+    // A started server is killed when it is dropped here.
     ServerProcess::try_start_or_say(data_dir).err()
 }
 
@@ -175,10 +176,10 @@ fn a_full_disk_is_reported_once() {
     for _ in 0..40 {
         publish(&server).unwrap_err();
     }
-    let (code, said) = runtime().block_on(server.terminated());
-    assert_eq!(code, Some(0), "{said}");
-    let told = said.lines().filter(|line| line.contains("changes refused"));
-    assert_eq!(told.count(), 1, "{said}");
+    let (code, output) = runtime().block_on(server.terminated());
+    assert_eq!(code, Some(0), "{output}");
+    let reports = output.lines().filter(|line| line.contains("changes refused"));
+    assert_eq!(reports.count(), 1, "{output}");
 }
 
 fn refuses(data_dir: &Path) -> (Option<i32>, String) {
@@ -198,7 +199,7 @@ fn request() -> PublishRequest {
     PublishRequest { author_id, text, ..PublishRequest::default() }
 }
 
-fn number_of(file: &Path) -> u64 {
+fn inode_of(file: &Path) -> u64 {
     std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())
 }
 

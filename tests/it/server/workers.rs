@@ -1,5 +1,5 @@
-//! The threads that connections live on: each keeps what it has, and a panic on one of them ends
-//! the server, visibly.
+//! Worker threads: a connection stays on its worker, and a panic of a worker ends the server
+//! visibly.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,24 +15,25 @@ use whimbrel::storage::{LocalLog, Log, StorageOptions};
 
 use crate::harness::{HookedLog, Setup, TestServer, User, connect, within};
 
-/// A worker knows its number, and what it spawns stays with it. Other threads have none.
+/// A worker knows its shard number, and its tasks stay on it. Other threads have none.
 #[tokio::test]
 async fn tasks_stay_on_their_worker() {
     let workers = Workers::start(3, &CriticalThreads::new()).unwrap();
     assert_eq!((workers.count(), current_shard()), (3, 0));
     for number in 1..=3 {
-        let (tell, told) = oneshot::channel();
+        let (report, reported) = oneshot::channel();
         let task = move || async move {
             let first = current_shard();
-            spawn_local(async move { tell.send((first, current_shard())).unwrap() });
+            spawn_local(async move { report.send((first, current_shard())).unwrap() });
         };
         workers.spawn_on(number, task).await;
-        assert_eq!(within("the task", told).await.unwrap(), (number, number));
+        assert_eq!(within("the task", reported).await.unwrap(), (number, number));
     }
     workers.stop().await;
 }
 
-/// A task that panics takes its worker down, by name and with its message; the others go on.
+/// A panic of a task ends its worker, and is reported with the worker's name and the message. The
+/// other workers continue.
 #[tokio::test]
 async fn a_panic_ends_its_worker_only() {
     let critical = CriticalThreads::new();
@@ -50,23 +51,23 @@ async fn a_panic_ends_its_worker_only() {
     assert!(failure.reason.contains("on purpose"), "{failure}");
     within("its other tasks to end", dropped).await.expect_err("nothing was sent");
 
-    let (tell, told) = oneshot::channel();
-    workers.spawn_on(2, || async { tell.send(()).unwrap() }).await;
-    within("the other worker", told).await.unwrap();
-    // A job for the one that is gone is dropped.
+    let (report, reported) = oneshot::channel();
+    workers.spawn_on(2, || async { report.send(()).unwrap() }).await;
+    within("the other worker", reported).await.unwrap();
+    // A job for the ended worker is dropped.
     workers.spawn_on(1, || async {}).await;
     workers.stop().await;
 }
 
-/// A worker that is behind holds up nobody who has something for it: they are told, once as much
-/// waits as may, and the others go on.
+/// A blocked worker delays no other: jobs for it are refused once its queue is full, and the other
+/// workers continue.
 #[tokio::test]
-async fn a_worker_that_is_behind_is_waited_for_by_nobody() {
+async fn a_blocked_worker_delays_no_other() {
     let workers = Workers::start(2, &CriticalThreads::new()).unwrap();
     let (resume, resumed) = std::sync::mpsc::channel::<()>();
-    let (tell, blocked) = oneshot::channel();
+    let (report, blocked) = oneshot::channel();
     let block = move || async move {
-        tell.send(()).unwrap();
+        report.send(()).unwrap();
         resumed.recv().unwrap_err();
     };
     assert!(workers.try_spawn_on(1, block));
@@ -74,22 +75,22 @@ async fn a_worker_that_is_behind_is_waited_for_by_nobody() {
     let mut waiting = 0;
     while workers.try_spawn_on(1, || async {}) {
         waiting += 1;
-        assert!(waiting <= 1 << 16, "there is no end to what may wait");
+        assert!(waiting <= 1 << 16, "the queue has no limit");
     }
     assert!(waiting > 0);
-    let (tell, told) = oneshot::channel();
-    assert!(workers.try_spawn_on(2, || async { tell.send(()).unwrap() }));
-    within("the other worker", told).await.unwrap();
+    let (report, reported) = oneshot::channel();
+    assert!(workers.try_spawn_on(2, || async { report.send(()).unwrap() }));
+    within("the other worker", reported).await.unwrap();
 
     drop(resume);
-    let (tell, told) = oneshot::channel();
-    workers.spawn_on(1, || async { tell.send(()).unwrap() }).await;
-    within("the worker to go on", told).await.unwrap();
+    let (report, reported) = oneshot::channel();
+    workers.spawn_on(1, || async { report.send(()).unwrap() }).await;
+    within("the worker to continue", reported).await.unwrap();
     assert!(!workers.try_spawn_on(3, || async {}), "there is no such worker");
     workers.stop().await;
 }
 
-/// Workers that are dropped end what they run, without being waited for.
+/// Dropped workers end their tasks, without being awaited.
 #[tokio::test]
 async fn dropped_workers_end() {
     let workers = Workers::start(1, &CriticalThreads::new()).unwrap();
@@ -104,13 +105,13 @@ async fn dropped_workers_end() {
     within("the task to end", dropped).await.expect_err("nothing was sent");
 }
 
-/// A panic inside a call ends the server with an error that says where and why.
+/// A panic during a call ends the server with an error that names the worker and the reason.
 #[tokio::test]
 async fn a_panic_in_a_call_ends_the_server() {
     let armed = Arc::new(AtomicBool::new(false));
     let hook = {
         let armed = Arc::clone(&armed);
-        move || assert!(!armed.load(Ordering::SeqCst), "spoilt on purpose")
+        move || assert!(!armed.load(Ordering::SeqCst), "panic on purpose")
     };
     let (server, user, _folder) = hooked(2, hook).await;
     let mut served = JoinSet::new();
@@ -124,10 +125,10 @@ async fn a_panic_in_a_call_ends_the_server() {
     let ended = within("the server to end", served.join_next()).await.unwrap().unwrap();
     let Err(Error::Failed(failure)) = ended else { panic!("it did not fail: {ended:?}") };
     assert!(failure.part.starts_with("whimbrel-worker-"), "{failure}");
-    assert!(failure.reason.contains("spoilt on purpose"), "{failure}");
+    assert!(failure.reason.contains("panic on purpose"), "{failure}");
 }
 
-/// Connections are spread evenly over the workers, and a place that was left is taken again.
+/// Connections are spread evenly over the workers. A free slot is used again.
 #[tokio::test]
 async fn connections_are_spread_over_the_workers() {
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -139,25 +140,24 @@ async fn connections_are_spread_over_the_workers() {
     let mut served = JoinSet::new();
     served.spawn(server.run(std::future::pending()));
     let cursor = user(0).publishes_once("hi", "").await.cursor;
-    // The first user's connection is among them as long as it is in use.
+    // The first user's connection counts as long as it is in use.
     let mut streams = Vec::new();
     for number in 1..=9 {
         seen.lock().unwrap().clear();
         let mut stream = user(number).watches_as(after(&cursor)).await;
         stream.opened().await;
-        let lanes = seen.lock().unwrap().iter().copied().find(|&lane| lane > 0);
-        streams.push((lanes.expect("it was opened on a worker"), stream));
+        let shard = seen.lock().unwrap().iter().copied().find(|&shard| shard > 0);
+        streams.push((shard.expect("it was opened on a worker"), stream));
     }
     for worker in 1..=3 {
-        let on_it = streams.iter().filter(|(lane, _)| *lane == worker).count();
+        let on_it = streams.iter().filter(|(shard, _)| *shard == worker).count();
         assert_eq!(on_it, 3, "worker {worker}");
     }
 }
 
-/// A server that is dropped while it runs ends its workers: the connections are closed, and the
-/// data folder is free.
+/// A dropped server ends its workers: its connections are closed, and its data folder is free.
 #[tokio::test]
-async fn a_server_that_is_dropped_lets_go() {
+async fn a_dropped_server_frees_its_folder() {
     let server = TestServer::start().await;
     let folder = server.folder();
     let mut stream = server.user("alice").watches().await;
@@ -172,7 +172,7 @@ fn after(cursor: &str) -> WatchFeedRequest {
     WatchFeedRequest { start, ..WatchFeedRequest::default() }
 }
 
-/// A server whose log calls `hook` where a stream with a cursor is opened, and its users, each on a
+/// A server whose log calls `hook` when a stream with a cursor is opened, and its users, each on a
 /// connection of their own.
 async fn hooked(
     workers: usize,

@@ -1,5 +1,5 @@
-//! Power cuts and failing disks: what was acknowledged is there, once and in order, whatever the
-//! disk made of the rest.
+//! Power cuts and failing disks: acknowledged changes are found, once and in order, whatever
+//! happened to unflushed writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,15 @@ use crate::server::process::ServerProcess;
 use crate::storage::fragile_disk::FragileDisk;
 use crate::storage::local_log::OPTIONS;
 
-/// Workloads, each cut at many points; with [`CUTS_PER_SEED`] over a thousand in all.
+/// The number of workloads, each with [`CUTS_PER_SEED`] power cuts: over a thousand in all.
 const SEEDS: u64 = 12;
 const CUTS_PER_SEED: usize = 100;
-/// Events of one workload.
+/// The number of events of one workload.
 const EVENTS: u64 = 120;
 
-/// Cuts the power at random moments of a random load, some of them again while recovering, and
-/// looks at what is found.
+/// Cuts the power at random moments of a random load, and in some cases again while recovering.
 #[test]
-fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
+fn acknowledged_changes_survive_a_power_cut_at_any_point() {
     for seed in 0..SEEDS {
         let mut random = fastrand::Rng::with_seed(seed);
         let disk = new_disk();
@@ -47,7 +46,7 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_point() {
     }
 }
 
-/// The found log must be the beginning of the one that was made, with all that was acknowledged.
+/// The recovered log must be a prefix of the written one, with all acknowledged events.
 fn check(made: &[LogEntry], found: &[LogEntry], acknowledged: u64, seed: u64) {
     assert!(
         found.len() as u64 >= acknowledged,
@@ -57,8 +56,8 @@ fn check(made: &[LogEntry], found: &[LogEntry], acknowledged: u64, seed: u64) {
     assert_eq!(found, &made[..found.len()], "seed {seed}: what is there is not what was made");
 }
 
-/// A flush that fails ends the engine: nobody is told OK any more, and after the restart all is
-/// there that anybody was told.
+/// A failed flush ends the engine: no later change is acknowledged, and every acknowledged one is
+/// found after a restart.
 #[test]
 fn after_a_failed_flush_nothing_is_acknowledged() {
     for syncs in 0..20 {
@@ -66,8 +65,8 @@ fn after_a_failed_flush_nothing_is_acknowledged() {
     }
 }
 
-/// The built program on a disk that fails: it ends with a code and a message that say so, and is
-/// whole when it is started on a good one.
+/// The program ends on a failing disk with a code and a message. Started on a good disk it has all
+/// acknowledged changes.
 #[test]
 fn a_failing_disk_ends_the_program() {
     let folder = tempfile::tempdir().unwrap();
@@ -90,9 +89,9 @@ fn a_failing_disk_ends_the_program() {
             }
         }
     });
-    let (code, said) = server.ended();
-    assert_eq!(code, Some(5), "{said}");
-    assert!(said.contains("log.redb"), "the message names the file: {said}");
+    let (code, output) = server.ended();
+    assert_eq!(code, Some(5), "{output}");
+    assert!(output.contains("log.redb"), "the message names the file: {output}");
 
     let found = {
         let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
@@ -102,7 +101,7 @@ fn a_failing_disk_ends_the_program() {
     assert!(acknowledged > 0);
 }
 
-/// A write that fails ends the engine as a flush does.
+/// A failed write ends the engine like a failed flush.
 #[test]
 fn after_a_failed_write_nothing_is_acknowledged() {
     for writes in 0..40 {
@@ -135,11 +134,11 @@ fn a_failing_disk_ends_the_engine(break_disk: impl Fn(&FragileDisk), seed: u64) 
     let mut random = fastrand::Rng::with_seed(seed);
     let (content, _) = disk.cut(disk.ops(), &mut random);
     let found = read_all(FragileDisk::with(content)).len() as u64;
-    // The one that failed may be there or not.
+    // The failed change may be in the log or not.
     assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} {found}");
 }
 
-/// Changes by several callers at once, so that batches of all sizes are made. Gives the whole log.
+/// Makes changes by several callers at once, for batches of all sizes. Returns the whole log.
 fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> Vec<LogEntry> {
     runtime().block_on(async {
         let critical = CriticalThreads::new();
@@ -154,7 +153,8 @@ fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> Vec<LogEntry>
                 calls.spawn(async move { publish(&engine, &author, number).await });
             }
             while let Some(revision) = calls.join_next().await {
-                // All up to the greatest seen is acknowledged too: a batch is answered in order.
+                // A batch is acknowledged in order, so everything up to the greatest revision is
+                // acknowledged.
                 disk.acknowledged(revision.unwrap().unwrap());
             }
         }
@@ -165,7 +165,8 @@ fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> Vec<LogEntry>
 
 async fn publish(engine: &Engine, author: &str, number: u64) -> Result<u64, Error> {
     let author = UserId::parse(author).unwrap();
-    // Of all lengths, up to nearly a page of the file: one such family has 25 bytes.
+    // Texts of all lengths, up to nearly a page of the file: one grapheme of this family has 25
+    // bytes.
     let text = format!("{number} {}", "👩‍👩‍👧‍👦".repeat((number * 37 % 110) as usize));
     let text = PostText::parse(&text).unwrap();
     let request_id = RequestId::parse(&format!("r{number}")).unwrap();
@@ -173,7 +174,7 @@ async fn publish(engine: &Engine, author: &str, number: u64) -> Result<u64, Erro
     Ok(published.post.revision.get())
 }
 
-/// A disk with a new log. How that comes to be is another matter: a folder gets it by a rename.
+/// A disk with a new log, created before the recording.
 fn new_disk() -> FragileDisk {
     let disk = FragileDisk::default();
     drop(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap());

@@ -1,10 +1,10 @@
-//! What a deleted post said is off the disk after the next compaction, and nothing else is.
+//! The contents of deleted posts are erased from the disk by the next compaction, and nothing else
+//! is.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use whimbrel::model::Relation;
 
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -12,8 +12,8 @@ use whimbrel::config::Limits;
 use whimbrel::engine::{Draft, Engine, Error};
 use whimbrel::live::{LiveStream, Start, StreamMessage, WatchOptions};
 use whimbrel::model::{
-    Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, Post, Revision, Tag,
-    Timestamp,
+    Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, Post, Relation,
+    Revision, Tag, Timestamp,
 };
 use whimbrel::query::HomeFeed;
 use whimbrel::runtime::{Clock, CriticalThreads};
@@ -23,7 +23,7 @@ use crate::harness::core::{FEED, post, request_id, step, texts, user};
 use crate::harness::{Alter, AlteredLog, Disk, eventually, within};
 use crate::storage::local_log::OPTIONS;
 
-/// Nowhere else in what is written, however it is laid out.
+/// Texts that occur in no other data.
 const SECRETS: [&str; 7] = [
     "kestrel over the harbour",
     "https://example.org/kestrel.png",
@@ -31,15 +31,15 @@ const SECRETS: [&str; 7] = [
     "a kestrel",
     "https://example.org/harbour",
     "harbourlife",
-    // Nobody: whoever is a user stays one.
+    // A name of no user, as users are not erased.
     "harbourmaster",
 ];
 const KEPT: &str = "redshank on the mudflat";
 
-/// A post with text, facets and attachments is published and deleted; then every byte of every file is
-/// looked at. Whoever reads or watches meanwhile notices nothing.
+/// A post with text, facets and attachments is published and deleted. After the compaction no byte
+/// of it is in any file, and reads and streams have not changed.
 #[tokio::test]
-async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
+async fn a_deleted_text_is_erased_by_the_next_compaction() {
     let data = Data::new();
     let (log, engine) = data.open(&Limits::default());
     let follow = engine.set(Relation::Follow(user("carol"), user("bob")), true).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
         assert!(data.has(secret), "before the compaction {secret:?} is on the disk");
     }
 
-    // Not deleted yet when it was opened, and deleted since: both are erased.
+    // Posts deleted before and after the start are both erased.
     let (log, engine) = data.open(&often());
     let options = WatchOptions { of: FEED, heartbeat: Duration::from_secs(20), reset_items: None };
     let mut stream = engine.watch(&user("carol"), Start::After(follow.cursor), options).unwrap();
@@ -64,7 +64,7 @@ async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
     erased_until(&*log, deletion.revision).await;
     gone(&data, &[KEPT]);
 
-    // The stream goes on across the exchange, and one that is resumed sees the same.
+    // The stream continues across the exchange of files, and a resumed one has the same events.
     engine.publish(user("bob"), post("curlew"), None).await.unwrap();
     assert_eq!(texts(&events(&mut stream).await), ["curlew"]);
     let mut resumed = engine.watch(&user("carol"), Start::After(follow.cursor), options).unwrap();
@@ -75,7 +75,7 @@ async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
     drop((stream, resumed, log, engine));
     gone(&data, &[KEPT, "curlew"]);
 
-    // Nothing is to be done after a start, and all is as it was.
+    // After a start there is nothing to erase, and reads are the same.
     let (log, engine) = data.open(&Limits::default());
     assert_eq!(log.erased_until(), deletion.revision);
     assert_eq!(feed(&engine, "carol").await, ["curlew", KEPT]);
@@ -84,7 +84,7 @@ async fn a_deleted_text_is_off_the_disk_after_the_next_compaction() {
     within("the engine to stop", engine.stop()).await;
 }
 
-/// What is left of a post keeps its request id, and its place.
+/// An erased post keeps its request id and its revision.
 async fn check_left(log: &dyn Log, engine: &Engine, deleted: &Post) {
     let left = Change::Erased {
         author: user("alice"),
@@ -99,12 +99,12 @@ async fn check_left(log: &dyn Log, engine: &Engine, deleted: &Post) {
     assert!(matches!(again, Err(Error::PostDeleted { .. })), "{again:?}");
 }
 
-/// A compaction is waited for as long as was set, and comes for all posts at once.
+/// A compaction waits for the set interval, and erases all deleted posts together.
 #[tokio::test]
 async fn posts_are_erased_together_once_an_interval() {
     let hour = Duration::from_secs(60 * 60);
     let clock = Clock::held_at(hour);
-    // It looks often, and only the clock says when the interval is over.
+    // It polls often; only the clock ends the interval.
     let limits = Limits { compaction_interval: Duration::from_millis(50), ..Limits::default() };
     let log = AlteredLog::new(in_memory(), Noted::default());
     let noted = &log.alter;
@@ -114,10 +114,10 @@ async fn posts_are_erased_together_once_an_interval() {
     let delete = async |text: &str| {
         let published = engine.publish(user("alice"), post(text), None).await.unwrap();
         let deleted = engine.delete(user("alice"), published.post.id()).await.unwrap();
-        within("a look", noted.looked(deleted.revision)).await;
+        within("a read of the deletion", noted.looked(deleted.revision)).await;
         published.post.revision
     };
-    // Whoever has looked at the second has decided about the first.
+    // A look at the second deletion implies a decision about the first.
     let posts = [delete("one").await, delete("two").await, delete("three").await];
     assert_eq!(noted.erasures(), [] as [Vec<Revision>; 0]);
     clock.pass(limits.compaction_interval);
@@ -131,9 +131,9 @@ async fn posts_are_erased_together_once_an_interval() {
     within("the engine to stop", engine.stop()).await;
 }
 
-/// What could not be done now is tried again, and a repost taken back is no reason to try.
+/// A postponed compaction is tried again. An unrepost causes none.
 #[tokio::test]
-async fn what_was_postponed_is_tried_again() {
+async fn a_postponed_compaction_is_tried_again() {
     let log = AlteredLog::new(in_memory(), Noted::default());
     let noted = &log.alter;
     let engine =
@@ -142,7 +142,7 @@ async fn what_was_postponed_is_tried_again() {
     let one = engine.publish(user("alice"), post("one"), None).await.unwrap().post;
     engine.set(Relation::Repost(user("bob"), one.id()), true).await.unwrap();
     let taken_back = engine.set(Relation::Repost(user("bob"), one.id()), false).await.unwrap();
-    within("a look", noted.looked(taken_back.revision)).await;
+    within("a read of the deletion", noted.looked(taken_back.revision)).await;
     noted.postponed.store(3, Ordering::SeqCst);
     let deletion = engine.delete(user("alice"), one.id()).await.unwrap();
     erased_until(&*log, deletion.revision).await;
@@ -150,9 +150,9 @@ async fn what_was_postponed_is_tried_again() {
     within("the engine to stop", engine.stop()).await;
 }
 
-/// A stop waits for no compaction.
+/// A stop does not wait for a compaction.
 #[tokio::test]
-async fn a_stop_gives_a_compaction_up() {
+async fn a_stop_cancels_a_compaction() {
     let log = AlteredLog::new(in_memory(), Endless(Semaphore::new(0)));
     let engine =
         Engine::open(Arc::clone(&log) as _, &often(), Clock::system(), &CriticalThreads::new());
@@ -162,7 +162,7 @@ async fn a_stop_gives_a_compaction_up() {
     within("the engine to stop", engine.stop()).await;
 }
 
-/// A compaction that fails or panics ends the process, as it is not known what is on the disk.
+/// A compaction that fails or panics ends the process, as the content of the disk is unknown.
 #[tokio::test]
 async fn a_compaction_that_fails_ends_the_engine() {
     for panics in [false, true] {
@@ -170,12 +170,12 @@ async fn a_compaction_that_fails_ends_the_engine() {
         let log = AlteredLog::new(in_memory(), Broken { panics });
         let engine = Engine::open(log, &often(), Clock::system(), &critical).unwrap();
         delete_one(&engine).await;
-        let failure = within("the failure to be told", critical.failed()).await;
+        let failure = within("the failure to be reported", critical.failed()).await;
         assert_eq!(failure.part, "whimbrel-erase");
     }
 }
 
-/// Without room for a second file the log stays as it is.
+/// Without space for a copy the log is not changed.
 #[test]
 fn without_room_for_a_copy_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -191,9 +191,9 @@ fn without_room_for_a_copy_nothing_is_written() {
     assert_eq!(log.get(Revision::new(1)).unwrap(), Some(published("alice", "one")));
 }
 
-/// What a crash left of a copy goes with the next start.
+/// A copy that a crash left is removed by the next start.
 #[test]
-fn what_is_left_of_a_copy_is_removed() {
+fn an_unfinished_copy_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
@@ -203,12 +203,12 @@ fn what_is_left_of_a_copy_is_removed() {
     let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
     assert_eq!(files(folder.path()), ["lock", "log.redb"]);
     assert_eq!((log.id(), log.head()), (id, Revision::new(1)));
-    // An abandoned one leaves nothing either.
+    // A cancelled compaction leaves no copy either.
     assert!(matches!(log.erase(&erasure(1), &|| false).unwrap(), EraseOutcome::Abandoned));
     assert_eq!(files(folder.path()), ["lock", "log.redb"]);
 }
 
-/// An index that ends at a post fits its log also when that post is erased.
+/// An index that ends at a post still fits its log after that post is erased.
 #[test]
 fn the_index_outlives_the_erasure_of_the_post_it_ends_at() {
     let (log, disk) = (in_memory(), Disk::default());
@@ -244,7 +244,7 @@ impl Data {
         (log, opened.unwrap())
     }
 
-    /// Whether `text` is anywhere in any file.
+    /// Whether any file has `text`.
     fn has(&self, text: &str) -> bool {
         files(self.0.path()).iter().any(|name| {
             let bytes = std::fs::read(self.0.path().join(name)).unwrap();
@@ -253,13 +253,13 @@ impl Data {
     }
 }
 
-/// Nothing of the deleted posts is on the disk, and `kept` is.
+/// Checks that no file has a secret, and that files have `kept`.
 fn gone(data: &Data, kept: &[&str]) {
     for secret in SECRETS {
         assert!(!data.has(secret), "{secret:?} is still on the disk");
     }
     for text in kept {
-        assert!(data.has(text), "{text:?} is not on the disk any more");
+        assert!(data.has(text), "{text:?} is missing on the disk");
     }
 }
 
@@ -317,7 +317,7 @@ async fn erased_until(log: &dyn Log, revision: Revision) {
         .await;
 }
 
-/// The next events of a stream, whatever it says before them.
+/// The next batch of a stream.
 async fn events(stream: &mut LiveStream) -> StreamMessage {
     loop {
         let step = step(stream).await;
@@ -339,12 +339,12 @@ async fn feed(engine: &Engine, name: &str) -> Vec<String> {
     items.iter().map(|item| item.post.post.content.text.as_str().to_owned()).collect()
 }
 
-/// Notes what is erased, and what is read by revision.
+/// Records erasures, and reads by revision.
 #[derive(Debug, Default)]
 struct Noted {
     erasures: Mutex<Vec<Vec<Revision>>>,
     read: Mutex<Vec<Revision>>,
-    /// How many erasures are to be postponed.
+    /// The number of erasures to postpone.
     postponed: AtomicUsize,
 }
 
@@ -353,10 +353,10 @@ impl Noted {
         self.erasures.lock().unwrap().clone()
     }
 
-    /// Waits until the deletion at `revision` was looked at.
+    /// Waits until the compactor has read the deletion at `revision`.
     async fn looked(&self, revision: Revision) {
         let looked = async || self.read.lock().unwrap().contains(&revision).then_some(());
-        eventually("a look", looked).await;
+        eventually("a read of the deletion", looked).await;
     }
 }
 
@@ -386,7 +386,7 @@ impl Alter for Noted {
     }
 }
 
-/// A compaction that ends only when it is given up.
+/// A compaction that ends only when it is cancelled.
 #[derive(Debug)]
 struct Endless(Semaphore);
 

@@ -1,5 +1,5 @@
-//! Power cuts and failing disks while the log is written anew without what deleted posts said: each
-//! post is whole or erased, and all else is there as it was.
+//! Power cuts and failing disks during compactions: each deleted post is complete or erased, and
+//! all other data are unchanged.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use crate::server::process::ServerProcess;
 use crate::storage::fragile_disk::FragileDisk;
 use crate::storage::local_log::OPTIONS;
 
-/// Workloads, each cut at many points.
+/// The number of workloads, and of power cuts in each.
 const SEEDS: u64 = 10;
 const CUTS_PER_SEED: usize = 80;
 const EVENTS: u64 = 150;
 
-/// Cuts the power at random moments of a load that goes on while the log is written anew again and
-/// again, and once more while it is opened and written anew after that.
+/// Cuts the power at random moments of a load with repeated compactions, and again during recovery
+/// and another compaction.
 #[test]
-fn a_power_cut_leaves_each_post_whole_or_erased() {
+fn a_power_cut_leaves_each_post_complete_or_erased() {
     let mut seen = [0; 2];
     for seed in 0..SEEDS {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -53,10 +53,10 @@ fn a_power_cut_leaves_each_post_whole_or_erased() {
     assert!(seen.iter().all(|&cuts| cuts > 20), "cuts before and after an erasure: {seen:?}");
 }
 
-/// A disk that fails the copy harms nobody: the log is as it was, goes on, and is written anew when
-/// the disk does again as it should.
+/// A disk that fails the copy does no harm: the log is unchanged and usable, and is compacted once
+/// the disk works again.
 #[test]
-fn a_failing_copy_is_thrown_away() {
+fn a_failed_copy_is_discarded() {
     let mut postponed = 0;
     for writes in 0..30 {
         let disk = new_disk();
@@ -80,7 +80,7 @@ fn a_failing_copy_is_thrown_away() {
     assert!(postponed > 5, "{postponed}");
 }
 
-/// If it is not known which file is found later, nothing more is acknowledged.
+/// If it is unknown which file a restart finds, no more changes are acknowledged.
 #[test]
 fn after_a_failed_exchange_nothing_is_acknowledged() {
     let disk = new_disk();
@@ -105,9 +105,9 @@ fn after_a_failed_exchange_nothing_is_acknowledged() {
     assert_eq!(seen, [true; 2]);
 }
 
-/// The built program, killed as soon as it writes its log anew, and again, and then left alone.
+/// The program is killed during compactions, and then left to finish one.
 #[tokio::test]
-async fn a_killed_compaction_is_done_after_a_start() {
+async fn a_killed_compaction_is_repeated_after_a_start() {
     const LONG: u64 = 20_000;
     let folder = tempfile::tempdir().unwrap();
     let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
@@ -133,7 +133,7 @@ async fn a_killed_compaction_is_done_after_a_start() {
     }
 
     let server = ServerProcess::start_compacting(folder.path());
-    eventually("the copy to be in place", async || (inode() != old).then_some(())).await;
+    eventually("the copy to replace the log", async || (inode() != old).then_some(())).await;
     assert_eq!(server.terminate(), Some(0));
     let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
     let is_deleted = |number: u64| (number + 2).is_multiple_of(5);
@@ -150,8 +150,8 @@ struct Found {
     erased_until: u64,
 }
 
-/// What is on `disk` must be the beginning of what was made, with all that was acknowledged; and of
-/// that the posts up to one moment erased, with all that were acknowledged to be.
+/// The log on `disk` must be a prefix of the written one, with all acknowledged events; and in it
+/// the posts up to some moment are erased, at least those whose erasure was acknowledged.
 fn check(disk: &FragileDisk, id: LogId, made: &[Event], acknowledged: u64, erased: u64) -> Found {
     let log = open(disk);
     assert_eq!(log.id(), id);
@@ -165,7 +165,7 @@ fn check(disk: &FragileDisk, id: LogId, made: &[Event], acknowledged: u64, erase
     found
 }
 
-/// Appends batches of all sizes while the log is written anew. Gives the whole log, unerased.
+/// Appends batches of all sizes during compactions. Returns all events as written.
 fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> (LogId, Vec<Event>) {
     let log = open(disk);
     let batches: Vec<u64> = (0..).map(|_| random.u64(1..=12)).take(24).collect();
@@ -219,7 +219,7 @@ fn event(number: u64) -> Event {
     Event::new(Timestamp::from_nanos(number), change)
 }
 
-/// A disk with a new log. How that comes to be is another matter: a folder gets it by a rename.
+/// A disk with a new log, created before the recording.
 fn new_disk() -> FragileDisk {
     let disk = FragileDisk::default();
     drop(open(&disk));

@@ -1,20 +1,21 @@
-//! Files that are not what was written, anywhere and in many ways: whatever is read of them is right,
-//! or refused. Nothing is ever left out without a word.
+//! Random damage to the files: every read is right or refused, and no result is ever shorter in
+//! silence.
 //!
-//! `DAMAGE_SEEDS=from..to` runs other damage than the suite does, and more of it.
+//! `DAMAGE_SEEDS=from..to` runs with other seeds, and more of them.
 
 use std::fmt::Write;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use whimbrel::model::Relation;
-use whimbrel::query::{GetPosts, GetProfile, ListNotifications, ListPosts, ListUsers};
 
 use whimbrel::config::Limits;
 use whimbrel::engine::{Draft, Engine};
 use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
-use whimbrel::model::{Cursor, PostId, Revision, UserId};
-use whimbrel::query::{AuthorFeed, GetThread, HomeFeed, Page, PagePosition, PostList, UserList};
+use whimbrel::model::{Cursor, PostId, Relation, Revision, UserId};
+use whimbrel::query::{
+    AuthorFeed, GetPosts, GetProfile, GetThread, HomeFeed, ListNotifications, ListPosts, ListUsers,
+    Page, PagePosition, PostList, UserList,
+};
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{Index, LocalLog, StorageOptions};
 
@@ -23,31 +24,31 @@ use crate::harness::{Disk, within};
 
 const USERS: usize = 8;
 const EVENTS: usize = 900;
-/// Damages of each kind that the suite does to each file.
+/// The seeds of each kind of damage to each file.
 const SEEDS: Range<u64> = 0..4;
-/// Pages of both files.
+/// The page size of both files.
 const PAGE_BYTES: usize = 4_096;
-/// The first byte of a page that leads to others, in redb's format.
+/// The first byte of a branch page in redb's format.
 const BRANCH: u8 = 2;
-/// So that little is in memory by chance.
+/// A small cache, so that reads go to the file.
 const OPTIONS: StorageOptions = StorageOptions { cache_bytes: 64 << 10, disk_free_bytes_min: 0 };
 
-/// What can become of a file.
+/// A kind of damage.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
-    /// One byte, anywhere.
+    /// One byte anywhere.
     Byte,
-    /// One byte of a page by which others are found.
+    /// One byte of a branch page.
     BranchByte,
-    /// Two pages, each in the other's place.
+    /// Two pages exchanged.
     Exchanged,
-    /// A page in another's place.
+    /// A page copied over another.
     Misplaced,
     /// A page of zeros.
     Zeroed,
-    /// Some bytes one after the other.
+    /// Several bytes in a row.
     Burst,
-    /// The end is gone.
+    /// The file truncated.
     Truncated,
 }
 
@@ -61,7 +62,7 @@ const DAMAGES: [Damage; 7] = [
     Damage::Truncated,
 ];
 
-/// How often it came to what.
+/// The number of each outcome.
 #[derive(Debug, Default)]
 struct Outcomes {
     right: usize,
@@ -69,7 +70,7 @@ struct Outcomes {
     refused_by_start: usize,
 }
 
-/// What both files hold once they were closed, and what is read of them.
+/// The contents of both intact files, and all reads of them.
 struct Whole {
     log: Vec<u8>,
     index: Vec<u8>,
@@ -107,7 +108,7 @@ fn damage(file: &[u8], files: impl Fn(Vec<u8>) -> (Vec<u8>, Vec<u8>)) {
     assert!(outcomes.right > 0 && refused > 0, "{outcomes:?}");
 }
 
-/// How many reads are refused; or what is read wrong, or nothing if the start is refused.
+/// The number of refused reads; or the wrong read, or `None` if the start is refused.
 async fn outcome(log: Vec<u8>, index: Vec<u8>) -> Result<usize, Option<String>> {
     let critical = CriticalThreads::new();
     let opened = open(&Disk::holding(log), &Disk::holding(index), &critical);
@@ -127,7 +128,7 @@ async fn outcome(log: Vec<u8>, index: Vec<u8>) -> Result<usize, Option<String>> 
 fn damaged(whole: &[u8], kind: Damage, random: &mut fastrand::Rng) -> Vec<u8> {
     let mut file = whole.to_vec();
     let page = |number: usize| number * PAGE_BYTES..(number + 1) * PAGE_BYTES;
-    // What was never written nobody reads.
+    // Unwritten pages are never read.
     let pages = 0..whole.len() / PAGE_BYTES;
     let pages: Vec<_> =
         pages.filter(|&number| whole[page(number)].iter().any(|&byte| byte != 0)).collect();
@@ -164,42 +165,31 @@ fn any(of: &[usize], random: &mut fastrand::Rng) -> usize {
     of[random.usize(..of.len())]
 }
 
-/// All that can be read, each with what it is: in words, or that it is refused.
+/// All reads, each with its name and its result in words, or a refusal.
 async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
     let mut reads = Vec::new();
     let start = Cursor::after(engine.cursor().log, Revision::ZERO);
     for name in (0..USERS).map(name) {
-        let feed = async |place| {
+        let feed = async |position| {
             let user = name.clone();
-            let query = HomeFeed {
-                user,
-                items_max: 50,
-                position: place,
-                with_own: true,
-                all_replies: false,
-            };
+            let query =
+                HomeFeed { user, items_max: 50, position, with_own: true, all_replies: false };
             engine.ask(query).await
         };
         reads.push((format!("the feed of {name}"), pages(feed).await));
-        let authored = async |place| {
+        let authored = async |position| {
             let (viewer, author) = (name.clone(), name.clone());
             let (with_replies, with_reposts) = (true, true);
             let items_max = 50;
-            let query = AuthorFeed {
-                viewer,
-                author,
-                items_max,
-                position: place,
-                with_replies,
-                with_reposts,
-            };
+            let query =
+                AuthorFeed { viewer, author, items_max, position, with_replies, with_reposts };
             engine.ask(query).await
         };
         reads.push((format!("the posts of {name}"), pages(authored).await));
         let mut unseen = 0;
-        let notified = async |place| {
+        let notified = async |position| {
             let page = engine
-                .ask(ListNotifications { user: name.clone(), items_max: 50, position: place })
+                .ask(ListNotifications { user: name.clone(), items_max: 50, position })
                 .await?;
             unseen = page.unseen;
             Ok::<_, whimbrel::query::Error>(page.page)
@@ -208,14 +198,9 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
         let notified = notified.map(|notified| format!("{unseen} of {notified}"));
         reads.push((format!("the notifications of {name}"), notified));
         let list = UserList::Followers(name.clone());
-        let followers = async |place| {
+        let followers = async |position| {
             engine
-                .ask(ListUsers {
-                    viewer: name.clone(),
-                    list: list.clone(),
-                    items_max: 5,
-                    position: place,
-                })
+                .ask(ListUsers { viewer: name.clone(), list: list.clone(), items_max: 5, position })
                 .await
         };
         reads.push((format!("the followers of {name}"), pages(followers).await));
@@ -229,28 +214,28 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
     }
     for at in (1..EVENTS as u64).step_by(61) {
         let (viewer, id) = (name(0), PostId::from_revision(Revision::new(at)));
-        let likes = async |place| {
+        let likes = async |position| {
             engine
                 .ask(ListUsers {
                     viewer: viewer.clone(),
                     list: UserList::Likes(id),
                     items_max: 5,
-                    position: place,
+                    position,
                 })
                 .await
         };
         reads.push((format!("the likes of {at}"), pages(likes).await));
-        let answers = async |place| {
+        let replies = async |position| {
             engine
                 .ask(ListPosts {
                     viewer: viewer.clone(),
                     list: PostList::Replies(id),
                     items_max: 5,
-                    position: place,
+                    position,
                 })
                 .await
         };
-        reads.push((format!("the answers to {at}"), pages(answers).await));
+        reads.push((format!("the replies to {at}"), pages(replies).await));
         let query = GetThread {
             viewer: viewer.clone(),
             post: id,
@@ -269,16 +254,16 @@ async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
 async fn pages<T: std::fmt::Debug>(
     mut page: impl AsyncFnMut(Option<PagePosition>) -> Result<Page<T>, whimbrel::query::Error>,
 ) -> Result<String, String> {
-    let (mut place, mut words) = (None, String::new());
+    let (mut position, mut words) = (None, String::new());
     loop {
-        let page = match page(place).await {
-            // That there is none is an answer.
+        let page = match page(position).await {
+            // "Not found" is a result.
             Err(whimbrel::query::Error::PostNotFound { .. }) => return Ok("none".to_owned()),
             page => page.map_err(|error| error.to_string())?,
         };
         write!(words, "{:?}", page.items).unwrap();
-        place = page.next;
-        if place.is_none() {
+        position = page.next;
+        if position.is_none() {
             return Ok(words);
         }
     }
@@ -292,7 +277,7 @@ fn in_words<T: std::fmt::Debug>(read: Result<T, whimbrel::query::Error>) -> Resu
     }
 }
 
-/// What a stream has to catch up with.
+/// The backlog of a stream, in words.
 async fn missed(
     engine: &Engine,
     name: &UserId,
@@ -315,7 +300,7 @@ async fn missed(
     }
 }
 
-/// Files of some hundred changes of all kinds by a few users, closed in order.
+/// Files with several hundred changes of all kinds by few users, closed in order.
 fn whole() -> &'static Whole {
     static WHOLE: OnceLock<Whole> = OnceLock::new();
     WHOLE.get_or_init(|| {
@@ -326,7 +311,7 @@ fn whole() -> &'static Whole {
             make_changes(&engine).await;
             within("the engine to stop", engine.stop()).await;
         });
-        // Written in a few steps, so that most of the file is in use.
+        // Written in several transactions, so that most of the file is in use.
         runtime().block_on(async {
             let engine = open(&log, &index, &critical).unwrap();
             within("the engine to stop", engine.stop()).await;
@@ -350,7 +335,7 @@ async fn make_changes(engine: &Engine) {
     for _ in 0..EVENTS {
         let (one, other) = (name(random.usize(..USERS)), name(random.usize(..USERS)));
         let referred = (!posts.is_empty()).then(|| posts[random.usize(..posts.len())]);
-        // That some of them are refused is beside the point.
+        // Some changes are refused.
         match (random.u8(..20), referred) {
             (0..3, _) => drop(engine.set(Relation::Follow(one, other), true).await),
             (3, _) => drop(engine.set(Relation::Mute(one, other), true).await),
@@ -372,7 +357,7 @@ async fn make_changes(engine: &Engine) {
     }
 }
 
-/// An engine that has next to nothing in memory.
+/// An engine with nearly nothing in memory.
 fn open(log: &Disk, index: &Disk, critical: &CriticalThreads) -> Result<Engine, String> {
     let limits = Limits {
         recent_revisions_per_author_max: 1,
@@ -392,7 +377,7 @@ fn name(number: usize) -> UserId {
     user(&format!("user{number}"))
 }
 
-/// Those of the suite, unless others are asked for.
+/// The default seeds, or those of the environment.
 fn seeds() -> Range<u64> {
     let Ok(asked) = std::env::var("DAMAGE_SEEDS") else { return SEEDS };
     let (from, to) = asked.split_once("..").expect("two numbers with .. between them");

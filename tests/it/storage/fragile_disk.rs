@@ -1,5 +1,5 @@
-//! A disk of which a test knows every write: so it can be cut off at any of them, with what was
-//! not flushed lost, kept or torn as real disks do.
+//! A disk that records every write. A test can cut the power at any moment: unflushed writes are
+//! then lost, kept or torn, as on real disks.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use whimbrel::storage::StorageFiles;
 
 use crate::harness::Disk;
 
-/// Disks write sectors whole, and nothing larger.
+/// A disk writes a sector completely, and nothing larger.
 const SECTOR_BYTES: usize = 512;
 
-/// What happened to the disk, and what the test noted in between.
+/// An operation of the disk, or a note of the test between two operations.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Write {
@@ -22,41 +22,41 @@ pub(crate) enum Op {
     },
     SetLen(usize),
     Sync,
-    /// The file took the place of the one that was in use.
+    /// The file replaced the file in use.
     Exchange,
-    /// No cut undoes that any more.
+    /// That replacement is durable.
     Exchanged,
-    /// Up to here the log's first `events` events were acknowledged.
+    /// The first `events` events of the log were acknowledged.
     Acknowledged {
         events: u64,
     },
-    /// What the posts up to `until` said was acknowledged to be erased.
+    /// The erasure of posts up to `until` was acknowledged.
     Erased {
         until: u64,
     },
 }
 
-/// The disk, with the file in use and those before it. Clones are the same disk.
+/// The disk with all its files. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FragileDisk {
-    /// What is in the file.
+    /// The present content of the file.
     content: Disk,
-    /// The number of the file that is written to.
+    /// The number of the file.
     file: usize,
     state: Arc<Mutex<State>>,
-    /// How much has happened to this disk and those beside it.
+    /// The number of operations of all disks in the machine.
     moments: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// What was in the first file when the recording began.
+    /// The content of the first file when the recording began.
     first: Vec<u8>,
-    /// What happened, and to which file.
+    /// The operations, each with its file.
     ops: Vec<(usize, Op)>,
-    /// When each of `ops` happened.
+    /// The moment of each operation.
     moments: Vec<usize>,
-    /// How many files were made beside the first.
+    /// The number of files but for the first.
     copies: usize,
     syncs_until_failure: Option<usize>,
     writes_until_failure: Option<usize>,
@@ -65,19 +65,19 @@ struct State {
 }
 
 impl FragileDisk {
-    /// A disk with this content.
+    /// A disk with this content in its file.
     pub(crate) fn with(content: Vec<u8>) -> Self {
         let state = State { first: content.clone(), ..State::default() };
         let content = Disk::holding(content);
         Self { content, state: Arc::new(Mutex::new(state)), ..Self::default() }
     }
 
-    /// A disk with this content in the same machine as `other`: the power of both is cut at once.
-    pub(crate) fn beside(other: &Self, content: Vec<u8>) -> Self {
+    /// A disk with this content in the same machine as `other`: a power cut hits both.
+    pub(crate) fn in_machine_of(other: &Self, content: Vec<u8>) -> Self {
         Self { moments: Arc::clone(&other.moments), ..Self::with(content) }
     }
 
-    /// What is in the first file, which is in use unless it was exchanged.
+    /// The content of the first file, which is in use unless it was replaced.
     pub(crate) fn content(&self) -> Vec<u8> {
         self.content.bytes()
     }
@@ -90,7 +90,7 @@ impl FragileDisk {
         self.note(&mut self.state(), Op::Erased { until });
     }
 
-    /// Up to where posts had been acknowledged to be erased when `ops` things had happened.
+    /// The revision up to which erasures were acknowledged after `ops` operations.
     pub(crate) fn erased_by(&self, ops: usize) -> u64 {
         let erased = self.state().ops[..ops].iter().rev().find_map(|(_, op)| match op {
             Op::Erased { until } => Some(*until),
@@ -99,17 +99,17 @@ impl FragileDisk {
         erased.unwrap_or(0)
     }
 
-    /// Lets so many flushes succeed, and no other.
+    /// Lets so many flushes succeed, and no more.
     pub(crate) fn fail_after_syncs(&self, syncs: usize) {
         self.state().syncs_until_failure = Some(syncs);
     }
 
-    /// Lets so many writes succeed, and no other.
+    /// Lets so many writes succeed, and no more.
     pub(crate) fn fail_after_writes(&self, writes: usize) {
         self.state().writes_until_failure = Some(writes);
     }
 
-    /// From now on all succeed again.
+    /// From now on every operation succeeds.
     pub(crate) fn heal(&self) {
         let mut state = self.state();
         state.syncs_until_failure = None;
@@ -117,35 +117,34 @@ impl FragileDisk {
         state.copy_writes_until_failure = None;
     }
 
-    /// Lets so many writes to files beside the first succeed, and no other; or all of them.
+    /// Lets so many writes to copies succeed, and no more; `None` for all of them.
     pub(crate) fn fail_copies_after_writes(&self, writes: Option<usize>) {
         self.state().copy_writes_until_failure = writes;
     }
 
-    /// Lets no file take another's place, or says so at least.
+    /// Fails every exchange of files, or reports it as failed.
     pub(crate) fn fail_exchanges(&self) {
         self.state().exchanges_fail = true;
     }
 
-    /// How much has happened.
+    /// The number of operations.
     pub(crate) fn ops(&self) -> usize {
         self.state().ops.len()
     }
 
-    /// How much has happened to this disk and those beside it.
+    /// The number of operations of all disks in the machine.
     pub(crate) fn moments(&self) -> usize {
         self.moments.load(Ordering::SeqCst)
     }
 
-    /// As [`FragileDisk::cut`], when so much had happened to this disk and those beside it.
+    /// As [`FragileDisk::cut`], after so many operations of all disks in the machine.
     pub(crate) fn cut_at(&self, moment: usize, random: &mut fastrand::Rng) -> (Vec<u8>, u64) {
         let ops = self.state().moments.partition_point(|&at| at < moment);
         self.cut(ops, random)
     }
 
-    /// The disk as it may be found after the power was cut when `ops` things had happened, and how
-    /// many events had been acknowledged by then. `random` decides what became of each write that
-    /// was not flushed.
+    /// The disk after a power cut that follows `ops` operations, and the number of events that were
+    /// acknowledged by then. `random` decides the fate of each unflushed write.
     pub(crate) fn cut(&self, ops: usize, random: &mut fastrand::Rng) -> (Vec<u8>, u64) {
         let state = self.state();
         let ops = &state.ops[..ops];
@@ -158,7 +157,7 @@ impl FragileDisk {
         for op in flushed {
             apply(&mut content, op);
         }
-        // Half of the cuts lose nothing or everything of the rest, as is common.
+        // Half of the cuts lose or keep all unflushed writes, as is common.
         let keep = [0.0, 0.5, 0.9, 1.0][random.usize(..4)];
         for op in rest {
             apply_unflushed(&mut content, op, keep, random);
@@ -180,7 +179,7 @@ impl FragileDisk {
     }
 }
 
-/// The file that is found in use after `ops`: one that took another's place at last may be or not.
+/// The file in use after `ops` operations. A replacement that is not durable may be lost.
 fn file_in_use(ops: &[(usize, Op)], random: &mut fastrand::Rng) -> usize {
     let mut in_use = 0;
     let mut on_its_way = None;
@@ -205,7 +204,7 @@ fn apply(content: &mut Vec<u8>, op: &Op) {
     }
 }
 
-/// Each sector of an unflushed write reaches the disk or does not.
+/// Each sector of an unflushed write reaches the disk or not.
 fn apply_unflushed(content: &mut Vec<u8>, op: &Op, keep: f64, random: &mut fastrand::Rng) {
     match op {
         Op::Write { offset, bytes } if random.bool() => {
@@ -232,7 +231,7 @@ fn failed() -> io::Error {
     io::Error::other("the disk failed")
 }
 
-/// Counts one off; whether it still may succeed.
+/// Counts one operation; whether it may succeed.
 fn may_succeed(left: &mut Option<usize>) -> bool {
     match left {
         Some(0) => false,

@@ -1,6 +1,5 @@
-//! An index whose pages lead to the wrong place, or have rows that were not written, although each
-//! block passes its check: the checks of the rows are there for that. What is read is what was
-//! written, or refused.
+//! An index with damaged branch pages or altered rows whose blocks pass their checks: the checks of
+//! the rows find them. A read is right or refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,37 +15,37 @@ use crate::storage::local_log::OPTIONS;
 
 const USERS: u32 = 6;
 const MARKS: u64 = 6_000;
-const PLACES: u64 = 4_000;
+const RECORDS: u64 = 4_000;
 const DAMAGES: u64 = 40;
 const PAGE_BYTES: usize = 4_096;
-/// The first byte of a page that leads to others, in redb's format.
+/// The first byte of a branch page in redb's format.
 const BRANCH: u8 = 2;
 
-/// What is in an index.
+/// The rows that were written to an index.
 #[derive(Default)]
-struct World {
+struct WrittenRows {
     marks: BTreeMap<u32, BTreeSet<Mark>>,
     records: BTreeMap<u64, u128>,
 }
 
-/// A byte of a page by which others are found.
+/// One byte of a branch page.
 #[test]
-fn a_read_that_was_led_astray_is_refused() {
+fn a_read_through_a_damaged_branch_is_refused() {
     check(|file, random| {
         let branches = |&page: &usize| file[page] == BRANCH;
         spoil(file, written(file).into_iter().filter(branches).collect(), random)
     });
 }
 
-/// A byte of any page.
+/// One byte of any page.
 #[test]
-fn a_row_that_was_not_written_is_refused() {
+fn an_altered_row_is_refused() {
     check(|file, random| spoil(file, written(file), random));
 }
 
-/// A page that was there before, in place of what it became.
+/// An older version of a page over the newer one.
 #[test]
-fn a_page_in_the_place_of_another_is_refused() {
+fn an_outdated_page_is_refused() {
     check(|file, random| {
         let pages = written(file);
         let mut any = || pages[random.usize(..pages.len())];
@@ -58,11 +57,11 @@ fn a_page_in_the_place_of_another_is_refused() {
 }
 
 fn check(damage: impl Fn(&[u8], &mut fastrand::Rng) -> Vec<u8>) {
-    let (log, disk, world) = write();
+    let (log, disk, written_rows) = write();
     let whole = disk.bytes();
     let index = open(&log, &whole);
-    let reads = world.reads(&index.index.snapshot().unwrap());
-    assert_eq!(reads, (reads.0, 0), "nothing is refused");
+    let reads = written_rows.reads(&index.index.snapshot().unwrap());
+    assert_eq!(reads, (reads.0, 0), "no read is refused");
 
     let mut refused = 0;
     for seed in 0..DAMAGES {
@@ -72,10 +71,10 @@ fn check(damage: impl Fn(&[u8], &mut fastrand::Rng) -> Vec<u8>) {
         if contents.complete_until == log.head()
             && let Ok(snapshot) = index.snapshot()
         {
-            refused += world.reads(&snapshot).1;
+            refused += written_rows.reads(&snapshot).1;
         }
     }
-    assert!(refused > 0, "no damage was met");
+    assert!(refused > 0, "no read met the damage");
 }
 
 fn spoil(file: &[u8], pages: Vec<usize>, random: &mut fastrand::Rng) -> Vec<u8> {
@@ -86,8 +85,9 @@ fn spoil(file: &[u8], pages: Vec<usize>, random: &mut fastrand::Rng) -> Vec<u8> 
     damaged
 }
 
-impl World {
-    /// Reads from everywhere, in both directions: how many are right, and how many refused.
+impl WrittenRows {
+    /// Reads from random positions in both directions. Returns the numbers of right and refused
+    /// reads.
     fn reads(&self, snapshot: &Snapshot) -> (usize, usize) {
         let mut outcomes = (0, 0);
         for user in 0..USERS {
@@ -107,21 +107,16 @@ impl World {
             let read = snapshot.newest_before(TimelineKind::Posts, user, Mark::LAST, usize::MAX);
             right_or_refused(read, &all, &mut outcomes);
         }
-        for place in (0..PLACES).step_by(53) {
-            let expected = self.records.get(&place).copied();
-            let read = snapshot.record((1, 7, place), Residency::OnDisk);
+        for key in (0..RECORDS).step_by(53) {
+            let expected = self.records.get(&key).copied();
+            let read = snapshot.record((1, 7, key), Residency::OnDisk);
             right_or_refused(read, &expected, &mut outcomes);
-            let older: Vec<_> = self
-                .records
-                .range(..place)
-                .rev()
-                .take(3)
-                .map(|(&at, &value)| (at, value))
-                .collect();
-            right_or_refused(snapshot.records_before((1, 7), place, 3), &older, &mut outcomes);
-            let newer = self.records.range(place + 1..).take(3);
+            let older: Vec<_> =
+                self.records.range(..key).rev().take(3).map(|(&at, &value)| (at, value)).collect();
+            right_or_refused(snapshot.records_before((1, 7), key, 3), &older, &mut outcomes);
+            let newer = self.records.range(key + 1..).take(3);
             let newer: Vec<_> = newer.map(|(&at, &value)| (at, value)).collect();
-            right_or_refused(snapshot.records_after((1, 7), place, 3), &newer, &mut outcomes);
+            right_or_refused(snapshot.records_after((1, 7), key, 3), &newer, &mut outcomes);
         }
         outcomes
     }
@@ -142,14 +137,14 @@ fn right_or_refused<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-/// An index of many rows, most of them in a few pages that are in use.
-fn write() -> (LocalLog, Disk, World) {
+/// An index of many rows, most of them in few pages in use.
+fn write() -> (LocalLog, Disk, WrittenRows) {
     let mut random = fastrand::Rng::with_seed(1);
     let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
     let kept = Limits::default().request_id_retention;
     let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
-    let mut world = World::default();
+    let mut written_rows = WrittenRows::default();
     for part in 0..2 {
         let user = UserId::parse("somebody").unwrap();
         let change = Change::See { user, until: Revision::ZERO };
@@ -163,21 +158,21 @@ fn write() -> (LocalLog, Disk, World) {
             for revision in (1 + part * half..=(part + 1) * half).filter(|_| random.bool()) {
                 let mark = Mark::new(Revision::new(revision), MarkKind::Conditional);
                 rows.push_mark(TimelineKind::Posts, user, mark);
-                world.marks.entry(user).or_default().insert(mark);
+                written_rows.marks.entry(user).or_default().insert(mark);
             }
         }
-        for place in 1..PLACES {
+        for key in 1..RECORDS {
             if random.u8(..3) == 0 {
                 let value = random.u128(..);
-                rows.put_record((1, 7, place), Some(value), Residency::OnDisk);
-                world.records.insert(place, value);
+                rows.put_record((1, 7, key), Some(value), Residency::OnDisk);
+                written_rows.records.insert(key, value);
             }
         }
         let last = log.read(log.head().previous(), 1).unwrap().remove(0);
         index.write(&mut rows, &last).unwrap();
     }
     drop(index);
-    (log, disk, world)
+    (log, disk, written_rows)
 }
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {

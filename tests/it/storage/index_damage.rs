@@ -1,5 +1,5 @@
-//! An index whose file is damaged, before the built program: in the end it starts, and whatever is
-//! read is what the log says.
+//! A damaged index, with the built program: in the end it starts, and every read agrees with the
+//! log.
 
 use tonic::{Code, Status};
 use whimbrel::api::v1::{FollowRequest, NewsFeedRequest, PublishRequest};
@@ -10,10 +10,9 @@ use crate::server::process::ServerProcess;
 
 const USERS: usize = 6;
 
-/// Bytes that are not what was written, anywhere: what is read is what the log says. Opening such
-/// a file can end the program, which then begins without it.
+/// Damaged bytes anywhere. Opening such a file may crash the program, which then starts without it.
 #[test]
-fn a_damaged_index_is_made_anew() {
+fn a_damaged_index_is_rebuilt() {
     let mut random = fastrand::Rng::with_seed(1);
     let folder = tempfile::tempdir().unwrap();
     let expected = runtime().block_on(async {
@@ -37,19 +36,23 @@ fn a_damaged_index_is_made_anew() {
             }
         }
         std::fs::write(&file, damaged).unwrap();
-        // Starts may die, and reads be refused; but what is read is right, and in the end all is.
+        // Starts may crash and reads may be refused, but every answer is right, and in the end all
+        // reads succeed.
         let read = (0..5).find_map(|_| {
             let server = ServerProcess::try_start(folder.path())?;
             runtime().block_on(read_feeds(&server)).ok()
         });
-        assert!(read.expect("the index is given up") == expected, "attempt {attempt}");
+        assert!(
+            read.expect("the server starts without the index") == expected,
+            "attempt {attempt}"
+        );
     }
 }
 
-/// A damaged index is found by reads while the server serves. They are refused, with a delay, and
-/// health says so; in a moment all is served again, by the same process.
+/// A running server finds the damage by reads. They are refused with a delay, and health reports
+/// it. Soon all reads succeed again, in the same process.
 #[test]
-fn an_index_that_is_damaged_is_mended_while_the_server_serves() {
+fn a_damaged_index_is_repaired_while_the_server_runs() {
     let mut random = fastrand::Rng::with_seed(5);
     let mut refused = 0;
     for _ in 0..6 {
@@ -58,13 +61,13 @@ fn an_index_that_is_damaged_is_mended_while_the_server_serves() {
     assert!(refused > 0, "no damage was found by a read");
 }
 
-/// How many reads were refused.
+/// Returns the number of refused reads.
 async fn read_after_damage(random: &mut fastrand::Rng) -> usize {
-    // Little is in memory, so much is read from the index.
+    // Little is in memory, so most reads need the index.
     let setup = Setup::new().limits(|limits| {
         limits.recent_revisions_per_author_max = 1;
         limits.count_cache_posts_max = 1;
-        // What is on the disk is read there.
+        // Without a cache every read goes to the disk.
         limits.log_cache_bytes = 0;
     });
     let mut server = setup.start().await;
@@ -79,17 +82,17 @@ async fn read_after_damage(random: &mut fastrand::Rng) -> usize {
     }
     let expected = feeds(&server).await.unwrap();
     let file = server.folder().path().join("index.redb");
-    // What is written to a file in use is seen by whoever reads it.
+    // The server reads the same file, so it sees the damage.
     server.restart().await;
     let mut damaged = std::fs::read(&file).unwrap();
-    // The first pages say where the others are.
+    // The first pages locate the others.
     for at in (16_384..damaged.len()).step_by(8) {
         damaged[at] ^= random.u8(..);
     }
     std::fs::write(&file, damaged).unwrap();
 
     let mut refused = 0;
-    let mended = eventually("the index to be mended", async || match feeds(&server).await {
+    let repaired = eventually("the index to be repaired", async || match feeds(&server).await {
         Ok(feeds) => Some(feeds),
         Err(status) => {
             crate::harness::refused(Err::<(), _>(status))
@@ -100,13 +103,13 @@ async fn read_after_damage(random: &mut fastrand::Rng) -> usize {
         }
     })
     .await;
-    assert_eq!(mended, expected);
+    assert_eq!(repaired, expected);
     server.user("late").tries_to_publish("still here", "").await.unwrap();
     server.stop().await;
     refused
 }
 
-/// All feeds, as far as the index has them.
+/// All feeds.
 async fn feeds(server: &TestServer) -> Result<Vec<Vec<String>>, Status> {
     let mut feeds = Vec::new();
     for number in 0..USERS {

@@ -1,5 +1,5 @@
-//! Records that are read from the index when they are asked for: a file that is not what was written
-//! is refused, and never read as if less had happened.
+//! Records that are read from the index on demand: in a damaged file they are refused, never read
+//! as missing.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::storage::local_log::OPTIONS;
 
 const TABLES: u8 = 2;
 const SUBJECTS: u64 = 5;
-const PLACES: u64 = 2_000;
-/// Writes of rows that come and go.
+const ROWS: u64 = 2_000;
+/// The number of transactions that add and remove rows.
 const WRITES: u64 = 40;
 
-/// One byte of a row is not what was written, of its key or of its value, in every page that the file
-/// has it in: whoever would come by it is refused, and all others read what was written.
+/// One byte of the key or the value of a row is damaged, in every page that has the row. Reads that
+/// meet the row are refused, and all others are right.
 #[test]
 fn a_damaged_row_is_refused() {
     let mut random = fastrand::Rng::with_seed(1);
@@ -29,13 +29,13 @@ fn a_damaged_row_is_refused() {
     let keys: Vec<_> = rows.keys().copied().collect();
     for attempt in 0..60 {
         let key = keys[random.usize(..keys.len())];
-        let (table, subject, place) = key;
+        let (table, subject, row_key) = key;
         let bytes = match attempt % 2 {
-            0 => [&[table][..], &subject.to_le_bytes(), &place.to_le_bytes()].concat(),
+            0 => [&[table][..], &subject.to_le_bytes(), &row_key.to_le_bytes()].concat(),
             _ => rows[&key].to_le_bytes().to_vec(),
         };
         let at = match attempt % 2 {
-            // Of the place, so that the order of the rows is nearly kept.
+            // A byte of the key that nearly keeps the order of the rows.
             0 => 9,
             _ => random.usize(..bytes.len()),
         };
@@ -43,24 +43,23 @@ fn a_damaged_row_is_refused() {
         let found: Vec<_> = (0..whole.len() - bytes.len())
             .filter(|&from| whole[from..].starts_with(&bytes))
             .collect();
-        assert!(!found.is_empty(), "the row is there");
+        assert!(!found.is_empty(), "the file has the row");
         found.iter().for_each(|from| damaged[from + at] ^= 1);
-        // Else nothing at all of their pages would be read.
+        // Otherwise no row of these pages could be read.
         reseal(&mut damaged);
         let opened = open(&log, &damaged);
-        assert_eq!(opened.contents.complete_until, log.head(), "nothing is found by opening it");
+        assert_eq!(opened.contents.complete_until, log.head(), "opening it finds no damage");
         check(&opened.index.snapshot().unwrap(), &rows, Some(key));
     }
 }
 
-/// Reads all rows in all ways. What is read is what was written, but for what would come by
-/// `damaged`, which is refused.
+/// Reads all rows in all ways. Reads that meet `damaged` are refused, and all others are right.
 fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<StoredKey>) {
     for table in 1..=TABLES {
         for subject in 1..=SUBJECTS {
             let expected: Vec<_> = rows
                 .range((table, subject, 0)..=(table, subject, u64::MAX))
-                .map(|(&(_, _, place), &value)| (place, value))
+                .map(|(&(_, _, row_key), &value)| (row_key, value))
                 .collect();
             let newest_first: Vec<_> = expected.iter().rev().copied().collect();
             let is_damaged = damaged.is_some_and(|(t, s, _)| (t, s) == (table, subject));
@@ -69,17 +68,17 @@ fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<
             same(snapshot.records_after(about, 0, all), &expected, is_damaged);
             same(snapshot.records_before(about, u64::MAX, all), &newest_first, is_damaged);
 
-            // By pages, and one by one: those that do not come by it are whole.
-            let middle = PLACES / 2;
-            let from = expected.partition_point(|&(place, _)| place <= middle);
+            // By pages, and one by one: reads that do not meet the row succeed.
+            let middle = ROWS / 2;
+            let from = expected.partition_point(|&(row_key, _)| row_key <= middle);
             let page = &expected[from..expected.len().min(from + 7)];
             may_be_refused(snapshot.records_after(about, middle, 7), page, is_damaged);
-            let until = expected.partition_point(|&(place, _)| place < middle);
+            let until = expected.partition_point(|&(row_key, _)| row_key < middle);
             let page: Vec<_> =
                 expected[until.saturating_sub(7)..until].iter().rev().copied().collect();
             may_be_refused(snapshot.records_before(about, middle, 7), &page, is_damaged);
-            for place in (1..=PLACES).step_by(37) {
-                let key = (table, subject, place);
+            for row_key in (1..=ROWS).step_by(37) {
+                let key = (table, subject, row_key);
                 let record = snapshot.record(key, Residency::OnDisk);
                 may_be_refused(record, &rows.get(&key).copied(), is_damaged);
             }
@@ -90,7 +89,7 @@ fn check(snapshot: &Snapshot, rows: &BTreeMap<StoredKey, u128>, damaged: Option<
     }
 }
 
-/// It is as `expected`; or refused, exactly if `is_damaged`.
+/// The read equals `expected`; or it is refused, exactly if `is_damaged`.
 fn same(read: Result<Vec<(u64, u128)>, Error>, expected: &[(u64, u128)], is_damaged: bool) {
     if is_damaged {
         assert_refused(read);
@@ -99,7 +98,7 @@ fn same(read: Result<Vec<(u64, u128)>, Error>, expected: &[(u64, u128)], is_dama
     }
 }
 
-/// It is as `expected`; or refused, if there is a reason.
+/// The read equals `expected`; or it may be refused, if there is a reason.
 fn may_be_refused<T, E>(read: Result<T, Error>, expected: &E, is_damaged: bool)
 where
     T: std::borrow::Borrow<E>,
@@ -107,7 +106,7 @@ where
 {
     match read {
         Ok(read) => assert_eq!(read.borrow(), expected),
-        // The row after a list is looked at, too.
+        // The row after a list is read, too.
         Err(Error::Damaged { .. }) => assert!(is_damaged),
         Err(error) => panic!("{error}"),
     }
@@ -117,7 +116,7 @@ fn assert_refused<T: std::fmt::Debug>(read: Result<T, Error>) {
     assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");
 }
 
-/// An index of many rows, written at random in many writes, and what is in it.
+/// An index of many rows in many random transactions, and its rows.
 fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u128>) {
     let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
     let disk = Disk::default();
@@ -132,8 +131,8 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
         let mut rows = index.new_rows();
         for _ in 0..200 {
             let (table, subject) = (random.u8(1..=TABLES), random.u64(1..=SUBJECTS));
-            // Even ones, so that a changed bit makes none of another.
-            let key = (table, subject, 2 * random.u64(1..PLACES / 2));
+            // Even numbers, so that a changed bit never makes one row of another.
+            let key = (table, subject, 2 * random.u64(1..ROWS / 2));
             let value = (random.u8(..3) > 0).then(|| random.u128(..));
             rows.put_record(key, value, Residency::OnDisk);
             match value {

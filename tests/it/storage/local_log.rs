@@ -1,4 +1,4 @@
-//! The local log keeps the promises that every log makes, and refuses what it cannot keep.
+//! The local log passes the conformance suite of all logs.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Records that no version writes, with a check that is right: they are refused, and not served.
+//! Records with a right check that no version writes: they are refused.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::storage::local_log::OPTIONS;
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
-/// A record of a post with one hashtag, as far as it is needed here.
+/// The fields of a record of a post with one hashtag, as far as they are needed.
 #[derive(Clone, PartialEq, Message)]
 struct Record {
     #[prost(message, required, tag = "4")]

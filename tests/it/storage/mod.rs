@@ -1,4 +1,4 @@
-//! The log and the index: what they promise, power cuts, failing disks, damage.
+//! The log and the index: their promises, power cuts, failing disks, damage.
 
 mod crash;
 mod erase;

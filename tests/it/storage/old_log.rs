@@ -1,5 +1,5 @@
-//! A data folder of the first format, whose records did not say who is notified of a mention: it is
-//! opened, and everybody stays notified of what they were.
+//! A data folder of the first format, whose records do not list the notified users: it opens, and
+//! users keep their notifications.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::harness::{Setup, TestServer};
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
-/// A record of the first format, as far as it is needed here.
+/// The fields of a record of the first format, as far as they are needed.
 #[derive(Clone, PartialEq, Message)]
 struct Record {
     #[prost(fixed64, tag = "1")]
@@ -46,9 +46,9 @@ struct Publish {
 
 const TEXT: &str = "hello @bob. and @later, @bob_ https://x/@dave @-x";
 
-/// Before and after a restart, from the index and from the log alone.
+/// The same before and after a restart, from the index and from the log alone.
 #[tokio::test]
-async fn an_old_log_notifies_whom_it_did() {
+async fn an_old_log_keeps_its_notifications() {
     let folder = tempfile::tempdir().unwrap();
     let publish = |author: &str, text: &str, request_id: &str| Record {
         publish: Some(Publish {
@@ -69,7 +69,7 @@ async fn an_old_log_notifies_whom_it_did() {
     let mut server = Setup::new().start_on(Arc::new(folder)).await;
     let alice = server.user("alice");
     let again = server.unchanged_by(alice.publishes_once(TEXT, "once")).await;
-    assert!(again.deduplicated, "what was found in the text is not asked for");
+    assert!(again.deduplicated, "found facets are not part of a request");
     assert_eq!(again.post.unwrap().facets, []);
     alice.publishes("@later, @nobody").await;
     for restarts in 0..2 {
@@ -78,10 +78,10 @@ async fn an_old_log_notifies_whom_it_did() {
     }
     let copy = server.restored_copy().await;
     expect(&copy, "without an index").await;
-    expect(&server, "with one").await;
+    expect(&server, "with an index").await;
 
     let (folder, _) = (server.folder(), server.stop().await);
-    assert_eq!(format_of(folder.path()), 2, "the version before would not know the new records");
+    assert_eq!(format_of(folder.path()), 2, "the previous version does not know the new records");
 }
 
 async fn expect(server: &TestServer, when: &str) {
@@ -89,7 +89,7 @@ async fn expect(server: &TestServer, when: &str) {
         ("bob", vec![TEXT]),
         ("later", vec!["@later, @nobody", TEXT]),
         ("bob_", vec![]),
-        // By mistake; but it was so.
+        // The first format notified these users by mistake.
         ("dave", vec![TEXT]),
         ("nobody", vec![]),
     ] {
@@ -98,7 +98,7 @@ async fn expect(server: &TestServer, when: &str) {
     }
 }
 
-/// By which posts `user` was mentioned, newest first.
+/// The posts that mention `user`, newest first.
 async fn mentions(server: &TestServer, user: &str) -> Vec<Post> {
     let request = ListNotificationsRequest { user_id: user.to_owned(), ..Default::default() };
     let mut client = NotificationServiceClient::new(server.channel());

@@ -1,5 +1,4 @@
-//! What parts of a text are, through the API: who is notified, what is given back, and what is
-//! refused.
+//! Facets through the API: notified mentions, facets in responses, and refusals.
 
 mod refusals;
 
@@ -42,8 +41,8 @@ impl Calls {
     }
 
     async fn publishes(&self, request: PublishRequest) -> Post {
-        let published = self.tries_to_publish(request).await.expect("the post is taken");
-        published.post.expect("the answer has the post")
+        let published = self.tries_to_publish(request).await.expect("the post is published");
+        published.post.expect("the response has the post")
     }
 
     async fn notifications(&self, user: &str) -> Vec<Notification> {
@@ -52,7 +51,7 @@ impl Calls {
         call.expect("the list is read").into_inner().notifications
     }
 
-    /// The texts by which `user` was mentioned, oldest first.
+    /// The texts that mention `user`, oldest first.
     async fn mentions(&self, user: &str) -> Vec<String> {
         let mut notifications = self.notifications(user).await;
         notifications.reverse();
@@ -60,7 +59,7 @@ impl Calls {
         notifications.into_iter().map(|it| it.post.expect("its post").text).collect()
     }
 
-    /// The post, as its thread has it.
+    /// The post, as its thread shows it.
     async fn thread(&self, id: &str) -> Post {
         let (user_id, post_id) = ("reader".to_owned(), id.to_owned());
         let request = GetThreadRequest { user_id, post_id, ..Default::default() };
@@ -103,9 +102,9 @@ fn tag(tag: &str) -> Feature {
     Feature::Tag(Tag { tag: tag.to_owned() })
 }
 
-/// Each text reaches those that it means, and nobody else; after a restart the same.
+/// Each text notifies exactly the users that it mentions, after a restart too.
 #[tokio::test]
-async fn mentions_reach_the_right_people() {
+async fn mentions_notify_the_right_users() {
     let cases: [(&str, &[&str]); 17] = [
         ("1 @bob_", &["bob_"]),
         ("2 @bob-", &["bob"]),
@@ -159,10 +158,10 @@ async fn mentions_reach_the_right_people() {
     }
 }
 
-/// Whoever becomes a user later is not notified of what was said before, and is from then on. An
-/// index that is rebuilt agrees.
+/// A mention does not make its target a user. A later user has no notifications of earlier
+/// mentions, only of later ones. A rebuilt index agrees.
 #[tokio::test]
-async fn a_mention_makes_nobody_a_user() {
+async fn a_mention_does_not_make_its_target_a_user() {
     let mut server = TestServer::start().await;
     server.user("alice").publishes("hello @ghost").await;
     let given =
@@ -178,9 +177,9 @@ async fn a_mention_makes_nobody_a_user() {
     }
 }
 
-/// A post gives its facets back wherever it is read, those that were found and those that were given.
+/// Every read returns the facets of a post, both found and given ones.
 #[tokio::test]
-async fn facets_are_given_back_by_every_read() {
+async fn every_read_returns_facets() {
     let mut server = TestServer::start().await;
     for user in ["bob", "auth0|1"] {
         server.user(user).publishes("here I am").await;
@@ -230,9 +229,9 @@ async fn facets_are_given_back_by_every_read() {
     assert_eq!(notified.facets.len(), 4);
 }
 
-/// Of many who are mentioned the first 16 are notified; nobody twice, and not the author.
+/// Of many mentions the first 16 are notified: no user twice, and never the author.
 #[tokio::test]
-async fn as_many_are_notified_as_may_be() {
+async fn at_most_sixteen_mentions_are_notified() {
     let server = TestServer::start().await;
     let users: Vec<_> = (0..20).map(|number| format!("user|{number}")).collect();
     for user in &users {
@@ -249,9 +248,9 @@ async fn as_many_are_notified_as_may_be() {
     }
 }
 
-/// A page of the largest posts there can be is below what clients take by default.
+/// A page of the largest possible posts is below the default message limit of clients.
 #[tokio::test]
-async fn a_page_of_the_largest_posts_is_taken() {
+async fn a_page_of_the_largest_posts_is_accepted() {
     let server = TestServer::start().await;
     let calls = Calls::of(&server);
     let author = "x".repeat(128);

@@ -1,4 +1,4 @@
-//! Facets that are none, and retries that ask for others.
+//! Invalid facets, and retries with other facets.
 
 use tonic::Code;
 use whimbrel::api::v1::facet::Feature;
@@ -7,7 +7,7 @@ use whimbrel::api::v1::{Facet, PublishRequest};
 use super::{Calls, by, facet, link, mention, tag};
 use crate::harness::{TestServer, refused};
 
-/// Each bad form has its own error, which blames its field; and nothing is changed.
+/// Each bad form gets its own error, blames its field, and has no effect.
 #[tokio::test]
 async fn bad_facets_are_refused() {
     let server = TestServer::start().await;
@@ -82,7 +82,7 @@ async fn bad_facets_are_refused() {
         })
         .await;
 
-    // Of no text nothing is a part.
+    // An empty text has no parts.
     let empty = PublishRequest { facets: vec![facet(0..1, m())], ..by("alice", "") };
     refused(calls.tries_to_publish(empty).await).with(Code::InvalidArgument, "INVALID_FIELD");
 
@@ -99,7 +99,7 @@ async fn bad_facets_are_refused() {
     assert_eq!(calls.publishes(request).await.facets, most);
 }
 
-/// A retry asks for the same facets; whatever was found in the text is not asked for.
+/// A retry must have the same given facets. Facets that the server found in the text do not count.
 #[tokio::test]
 async fn a_retry_with_other_facets_is_another_body() {
     let mut server = TestServer::start().await;
@@ -126,7 +126,7 @@ async fn a_retry_with_other_facets_is_another_body() {
         let request = PublishRequest { request_id: id(number), ..body.clone() };
         posts.push(Calls::of(&server).publishes(request).await);
     }
-    // By now another name in the text is a user's.
+    // Meanwhile another name in the text has become a user.
     server.user("carol").publishes("here I am").await;
     for _ in 0..2 {
         let calls = Calls::of(&server);
@@ -144,7 +144,7 @@ async fn a_retry_with_other_facets_is_another_body() {
         }
         server.restart().await;
     }
-    // To say of given facets that there are no others asks for the same.
+    // With given facets, `plain_text` makes no other request.
     let same = with(&id(2), of(mention("bob")), true);
     assert!(Calls::of(&server).tries_to_publish(same).await.unwrap().deduplicated);
 }

@@ -5,7 +5,7 @@ use whimbrel::api::v1::*;
 use super::{Services, blames, call, unit};
 use crate::harness::{TestServer, within};
 
-/// Every field that names a user follows the one rule for user ids.
+/// Every field for a user follows the rule for user ids.
 #[tokio::test]
 async fn a_bad_user_id_is_refused_by_every_call() {
     let server = TestServer::start().await;
@@ -152,7 +152,7 @@ async fn a_bad_user_id_is_refused_by_every_call() {
         .await;
 }
 
-/// So does every field that names a post.
+/// Every field for a post follows the rule for post ids.
 #[tokio::test]
 async fn a_bad_post_id_is_refused_by_every_call() {
     let server = TestServer::start().await;
@@ -224,7 +224,7 @@ async fn a_bad_post_id_is_refused_by_every_call() {
                 for (field, answer) in answers {
                     blames(answer, field);
                 }
-                // There an empty one is none.
+                // An empty optional field means no post.
                 if !bad.is_empty() {
                     let post = |to: &str, quote: &str| PublishRequest {
                         author_id: a.to_owned(),
@@ -241,7 +241,7 @@ async fn a_bad_post_id_is_refused_by_every_call() {
         .await;
 }
 
-/// What a post carries beside its text, each part by its place.
+/// Attachments and languages, each blamed by its index.
 #[tokio::test]
 async fn a_bad_attachment_or_language_is_refused() {
     let server = TestServer::start().await;
@@ -285,19 +285,19 @@ async fn a_bad_attachment_or_language_is_refused() {
     }))
     .await;
 
-    // The limits themselves are allowed, and a text is not needed beside attachments.
+    // The limits themselves are allowed. A post with attachments needs no text.
     let largest = attached(&long[..2_048], "image/png", &"x".repeat(1_000));
     let request = with(vec![largest; 8], &["en", "pt-BR", "zh-Hant"]);
     let written = PublishRequest {
         langs: ["EN", "pt-br", "zh-hant"].map(str::to_owned).into(),
         ..request.clone()
     };
-    let post = s.publish(written).await.expect("the post is taken").post.unwrap();
+    let post = s.publish(written).await.expect("the post is published").post.unwrap();
     assert_eq!((post.text.as_str(), &post.attachments), ("", &request.attachments));
     assert_eq!(post.langs, request.langs);
 }
 
-/// A list of ids has 1 to 100 of them; one that is named twice is given once.
+/// A list of ids has 1 to 100 entries. Duplicates are returned once.
 #[tokio::test]
 async fn a_list_of_ids_has_its_bounds() {
     let server = TestServer::start().await;

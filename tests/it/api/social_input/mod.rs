@@ -1,4 +1,4 @@
-//! Bad input to the calls of the social surface: each gets its clear error, and nothing is changed.
+//! Bad input to the social calls: each kind gets its own error, and has no effect.
 
 mod fields;
 mod refusals;
@@ -21,7 +21,7 @@ struct Services {
     notification: NotificationServiceClient<Channel>,
 }
 
-/// One answer of a call that a macro below makes.
+/// The result of a call by the macro below.
 type Answer = Result<(), Status>;
 
 impl Services {
@@ -40,15 +40,15 @@ impl Services {
         call.map(Response::into_inner)
     }
 
-    /// The id of a post that is published.
+    /// Publishes a post, and returns its id.
     async fn posted(&self, author: &str, text: &str) -> String {
         let (author_id, text) = (author.to_owned(), text.to_owned());
         let request = PublishRequest { author_id, text, ..PublishRequest::default() };
-        self.publish(request).await.expect("the post is taken").post.unwrap().post_id
+        self.publish(request).await.expect("the post is published").post.unwrap().post_id
     }
 }
 
-/// Calls an RPC, with the fields that matter and defaults for the others.
+/// Calls an RPC with the given fields, and defaults for the others.
 macro_rules! call {
     ($services:ident . $service:ident . $rpc:ident ( $request:ident { $($field:ident: $value:expr),* $(,)? } )) => {{
         #[allow(clippy::needless_update, reason = "some requests have no other fields")]

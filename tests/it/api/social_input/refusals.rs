@@ -1,4 +1,4 @@
-//! Requests that are well formed, and refused all the same.
+//! Well-formed requests that are refused.
 
 use tonic::Code;
 use whimbrel::api::v1::*;
@@ -6,7 +6,7 @@ use whimbrel::api::v1::*;
 use super::{Services, blames, call, unit};
 use crate::harness::{TestServer, refused, within};
 
-/// Negative numbers, wherever a number of things is asked for.
+/// Negative page sizes and depths.
 #[tokio::test]
 async fn negative_numbers_are_refused_by_every_list() {
     let server = TestServer::start().await;
@@ -87,7 +87,7 @@ async fn negative_numbers_are_refused_by_every_list() {
     }
 }
 
-/// A page token is good for its own listing only: its RPC, its reader, its subject, its options.
+/// A page token is valid only for its own listing: its RPC, reader, subject and options.
 #[tokio::test]
 async fn a_page_token_of_another_list_is_refused() {
     let server = TestServer::start().await;
@@ -154,7 +154,7 @@ async fn a_page_token_of_another_list_is_refused() {
     refused(other).with(Code::InvalidArgument, "PAGE_TOKEN_MISMATCH").blaming("page_token");
 }
 
-/// What is no cursor is refused wherever one is taken, and so is a cursor of another log.
+/// A malformed cursor is refused by every read that takes one, and so is a cursor of another log.
 #[tokio::test]
 async fn bad_cursors_are_refused_by_every_read() {
     let other = TestServer::start().await;
@@ -224,9 +224,9 @@ async fn bad_cursors_are_refused_by_every_read() {
     }
 }
 
-/// What the rules between people and posts refuse, each by its code, its reason and its parts.
+/// Refusals by the rules between users and posts, each with its code, reason and metadata.
 #[tokio::test]
-async fn what_the_rules_refuse_has_its_reason() {
+async fn every_refusal_by_a_rule_has_its_reason() {
     let limits = |limits: &mut whimbrel::config::Limits| {
         limits.blocks_per_user_max = 1;
         limits.mutes_per_user_max = 1;
@@ -265,13 +265,13 @@ async fn what_the_rules_refuse_has_its_reason() {
         (&b.to_owned(), &post)
     );
 
-    call!(s.graph.block(BlockRequest { user_id: a, blocked_id: b })).expect("the block is taken");
-    call!(s.graph.mute(MuteRequest { user_id: a, muted_id: b })).expect("the mute is taken");
+    call!(s.graph.block(BlockRequest { user_id: a, blocked_id: b })).expect("the block succeeds");
+    call!(s.graph.mute(MuteRequest { user_id: a, muted_id: b })).expect("the mute succeeds");
     let answer = call!(s.graph.block(BlockRequest { user_id: a, blocked_id: "carol" }));
     refused(answer).with(Code::ResourceExhausted, "TOO_MANY_BLOCKS").for_quota_of("user:alice");
     let answer = call!(s.graph.mute(MuteRequest { user_id: a, muted_id: "carol" }));
     refused(answer).with(Code::ResourceExhausted, "TOO_MANY_MUTES").for_quota_of("user:alice");
-    let apart = [
+    let refused_by_block = [
         server.user(b).tries_to_follow(a).await.map(drop),
         unit(call!(s.post.like(LikeRequest { user_id: b, post_id: p }))),
         unit(call!(s.post.repost(RepostRequest { user_id: b, post_id: p }))),
@@ -285,7 +285,7 @@ async fn what_the_rules_refuse_has_its_reason() {
         unit(call!(s.graph.get_profile(GetProfileRequest { user_id: b, of_user_id: a }))),
         unit(call!(s.graph.list_followers(ListFollowersRequest { user_id: b, of_user_id: a }))),
     ];
-    for answer in apart {
+    for answer in refused_by_block {
         let refusal = refused(answer).with(Code::FailedPrecondition, "BLOCKED");
         assert_eq!(
             (refusal.metadata()["user_id"].as_str(), refusal.metadata()["other_id"].as_str()),

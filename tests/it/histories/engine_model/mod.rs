@@ -1,17 +1,17 @@
-//! The engine against a model of it that a reader can hold in mind, over random histories.
+//! The engine against a small model of it, over random histories.
 //!
-//! The model knows nothing of how the engine works: it decides by rules of a line or two, and tells
-//! what is to be read by definition ([`World`]). It is asked the same, and must answer the same, also
-//! after restarts.
+//! The model decides changes by rules of a line or two, and reads by definition
+//! ([`Oracle`](crate::oracle::history::Oracle)). The same calls must give the same results, after
+//! restarts too.
 
-mod asks;
-mod reads;
+mod engine_reads;
+mod model_reads;
 mod rules;
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use asks::Look;
+use engine_reads::EngineReader;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -19,20 +19,19 @@ use rules::Model;
 use tokio::runtime::Runtime;
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Draft, Error, Published};
-use whimbrel::model::{Cursor, PostId, Revision};
+use whimbrel::model::{Cursor, PostId, Relation, RelationKind, Revision};
 
 use crate::harness::core::{Core, post, request_id, user};
-use crate::oracle::relations::{EdgeKind, ReactionKind, SetRelation};
-use crate::oracle::world::Options;
+use crate::oracle::feeds::Options;
 
 const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 const TEXTS: [&str; 4] = ["hello", "good morning", "what a day", "hello @bob and @carol"];
 const REQUEST_IDS: [&str; 3] = ["first", "second", "third"];
-/// Few enough that histories reach it.
+/// Few enough that random histories reach the limits.
 const FOLLOWS_MAX: usize = 3;
 const BLOCKS_MAX: usize = 2;
 const MUTES_MAX: usize = 2;
-/// As deep, and as many, as is asked for.
+/// The bounds that threads are read with.
 const THREAD_DEPTH: usize = 10;
 const THREAD_REPLIES: usize = 200;
 
@@ -42,21 +41,31 @@ prop_state_machine! {
         ..ProptestConfig::default()
     })]
 
-    /// What happens to the engine, happens to the model.
+    /// With all records in memory.
     #[test]
-    fn the_engine_does_as_the_model_does(sequential 1..120 => EngineTest<Plain>);
+    fn the_engine_behaves_as_the_model(sequential 1..120 => EngineTest<Plain>);
 
-    /// The same where hardly anything stays in memory that the index has.
+    /// With an index, and nearly no indexed records in memory.
     #[test]
-    fn the_engine_with_an_index_does_as_the_model_does(sequential 1..120 => EngineTest<Indexed>);
+    fn the_engine_with_an_index_behaves_as_the_model(sequential 1..120 => EngineTest<Indexed>);
 }
 
-/// What can be done. Posts are named by their number in the order of the log, those that were
-/// deleted included; a number beyond them names a post that is none.
+/// A call, or a restart. Posts are named by their number in the order of the log, deleted ones
+/// included; a greater number names no post.
 #[derive(Clone, Debug)]
-enum Act {
-    Edge(EdgeKind, &'static str, &'static str),
-    React(ReactionKind, &'static str, usize),
+enum Transition {
+    SetToUser {
+        kind: RelationKind,
+        on: bool,
+        user: &'static str,
+        other: &'static str,
+    },
+    SetToPost {
+        kind: RelationKind,
+        on: bool,
+        user: &'static str,
+        post: usize,
+    },
     Publish {
         author: &'static str,
         text: &'static str,
@@ -65,9 +74,9 @@ enum Act {
         request_id: Option<&'static str>,
     },
     Delete(&'static str, usize),
-    /// Up to so many changes ago.
+    /// Marks notifications as seen, up to so many changes ago.
     MarkSeen(&'static str, u64),
-    /// Reads all of a feed.
+    /// Reads a whole feed.
     Feed {
         reader: &'static str,
         page_size: usize,
@@ -79,8 +88,8 @@ enum Act {
         changes_ago: u64,
         all_replies: bool,
     },
-    /// Looks at a user, at a post, and at everything around them.
-    Look {
+    /// Reads everything about a user and a post, and the viewer's own lists.
+    ReadAll {
         viewer: &'static str,
         other: &'static str,
         post: usize,
@@ -89,7 +98,7 @@ enum Act {
     Restart,
 }
 
-/// What came of it.
+/// The result of a transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     Changed {
@@ -101,83 +110,93 @@ enum Outcome {
         deduplicated: bool,
     },
     Refused(&'static str),
-    /// What was read, a line each.
+    /// The items that were read, one line each.
     Read(Vec<String>),
     Restarted,
 }
 
 impl ReferenceStateMachine for Model {
     type State = Self;
-    type Transition = Act;
+    type Transition = Transition;
 
     fn init_state() -> BoxedStrategy<Self> {
         Just(Self::default()).boxed()
     }
 
-    fn transitions(state: &Self) -> BoxedStrategy<Act> {
-        use EdgeKind::{Block, Follow, Mute, Unblock, Unfollow, Unmute};
-        use ReactionKind::{Like, Repost, Unlike, Unrepost};
+    fn transitions(state: &Self) -> BoxedStrategy<Transition> {
+        use RelationKind::{Block, Follow, Like, Mute, Repost};
 
         let user = || select(&USERS[..]);
-        // One more than there are: that one is none.
-        let post = || 0..state.world.posts().len() + 1;
-        let edge = select(vec![
-            Follow, Follow, Follow, Follow, Unfollow, Unfollow, Block, Unblock, Mute, Unmute,
-        ]);
-        let reaction = select(vec![Like, Like, Unlike, Repost, Repost, Unrepost]);
+        // The last number names no post.
+        let post = || 0..state.oracle.posts().len() + 1;
+        let to_user = prop_oneof![
+            4 => Just((Follow, true)),
+            2 => Just((Follow, false)),
+            4 => (select(&[Block, Mute][..]), any::<bool>()),
+        ];
+        let to_post = prop_oneof![
+            4 => (select(&[Like, Repost][..]), Just(true)),
+            2 => (select(&[Like, Repost][..]), Just(false)),
+        ];
         let request_id = proptest::option::of(select(&REQUEST_IDS[..]));
         let referred = || proptest::option::weighted(0.4, post());
         let options = any::<(bool, bool)>()
             .prop_map(|(with_own, all_replies)| Options { with_own, all_replies });
         let draft = (user(), select(&TEXTS[..]), referred(), referred(), request_id);
         prop_oneof![
-            8 => (edge, user(), user()).prop_map(|(kind, a, b)| Act::Edge(kind, a, b)),
-            5 => (reaction, user(), post()).prop_map(|(kind, a, b)| Act::React(kind, a, b)),
-            8 => draft.prop_map(|(author, text, reply_to, quote, request_id)| {
-                Act::Publish { author, text, reply_to, quote, request_id }
+            8 => (to_user, user(), user()).prop_map(|((kind, on), user, other)| {
+                Transition::SetToUser { kind, on, user, other }
             }),
-            2 => (user(), post()).prop_map(|(who, post)| Act::Delete(who, post)),
-            1 => (user(), 0..20_u64).prop_map(|(who, ago)| Act::MarkSeen(who, ago)),
+            5 => (to_post, user(), post()).prop_map(|((kind, on), user, post)| {
+                Transition::SetToPost { kind, on, user, post }
+            }),
+            8 => draft.prop_map(|(author, text, reply_to, quote, request_id)| {
+                Transition::Publish { author, text, reply_to, quote, request_id }
+            }),
+            2 => (user(), post()).prop_map(|(who, post)| Transition::Delete(who, post)),
+            1 => (user(), 0..20_u64).prop_map(|(who, ago)| Transition::MarkSeen(who, ago)),
             3 => (user(), 1..7_usize, options).prop_map(|(reader, page_size, options)| {
-                Act::Feed { reader, page_size, options }
+                Transition::Feed { reader, page_size, options }
             }),
             3 => (user(), 0..60_u64, any::<bool>()).prop_map(
                 |(watcher, changes_ago, all_replies)| {
-                    Act::Watch { watcher, changes_ago, all_replies }
+                    Transition::Watch { watcher, changes_ago, all_replies }
                 },
             ),
             3 => (user(), user(), post(), 1..4_usize).prop_map(
-                |(viewer, other, post, page_size)| Act::Look { viewer, other, post, page_size },
+                |(viewer, other, post, page_size)| {
+                    Transition::ReadAll { viewer, other, post, page_size }
+                },
             ),
-            1 => Just(Act::Restart),
+            1 => Just(Transition::Restart),
         ]
         .boxed()
     }
 
-    fn apply(mut state: Self, act: &Act) -> Self {
-        state.outcome = Some(state.act(act));
+    fn apply(mut state: Self, transition: &Transition) -> Self {
+        state.outcome = Some(state.apply_transition(transition));
         state
     }
 }
 
-/// What the engine stands on.
-trait Setting {
+/// How the engine is set up.
+trait Setup {
     fn core(change: impl FnOnce(&mut Limits)) -> Core;
 }
 
-/// The log alone.
+/// With a log and no index.
 struct Plain;
 
-/// The log, and an index that is written every few events and at once.
+/// With an index that is written every few events.
 struct Indexed;
 
-impl Setting for Plain {
+impl Setup for Plain {
     fn core(change: impl FnOnce(&mut Limits)) -> Core {
         Core::limited(change)
     }
 }
 
-impl Setting for Indexed {
+impl Setup for Indexed {
     fn core(change: impl FnOnce(&mut Limits)) -> Core {
         Core::indexed(|limits| {
             limits.recent_revisions_per_author_max = 2;
@@ -196,49 +215,53 @@ struct EngineTest<S> {
     core: Core,
     /// The posts, by their numbers.
     posts: Vec<PostId>,
-    setting: PhantomData<S>,
+    setup: PhantomData<S>,
 }
 
 impl<S> EngineTest<S> {
-    fn act(&mut self, act: &Act) -> Outcome {
-        // A name of a post that is none: what is at that revision is no post, or nothing.
+    fn perform(&mut self, transition: &Transition) -> Outcome {
+        // No post is at this revision.
         let none = PostId::from_revision(Revision::new(u64::MAX >> 2));
         let post_id = |number: usize| self.posts.get(number).copied().unwrap_or(none);
         let outcome = self.runtime.block_on(async {
-            match *act {
-                Act::Edge(kind, one, other) => {
-                    changed(self.core.engine().change_edge(kind, user(one), user(other)).await)
+            match *transition {
+                Transition::SetToUser { kind, on, user, other } => {
+                    let relation = relation_to_user(kind, user, other);
+                    changed(self.core.engine().set(relation, on).await)
                 }
-                Act::React(kind, who, post) => {
-                    changed(self.core.engine().react(kind, user(who), post_id(post)).await)
+                Transition::SetToPost { kind, on, user, post } => {
+                    let relation = relation_to_post(kind, user, post_id(post));
+                    changed(self.core.engine().set(relation, on).await)
                 }
-                Act::Publish { author, text, reply_to, quote, request_id: id } => {
+                Transition::Publish { author, text, reply_to, quote, request_id: id } => {
                     let (reply_to, quote) = (reply_to.map(post_id), quote.map(post_id));
                     let draft = Draft { reply_to, quote, ..post(text).into() };
                     let id = id.map(request_id);
                     published(self.core.engine().publish(user(author), draft, id).await)
                 }
-                Act::Delete(who, post) => {
+                Transition::Delete(who, post) => {
                     changed(self.core.engine().delete(user(who), post_id(post)).await)
                 }
-                Act::MarkSeen(who, changes_ago) => {
+                Transition::MarkSeen(who, changes_ago) => {
                     let now = self.core.engine().cursor();
                     let until = now.after.get().saturating_sub(changes_ago);
                     let until = Cursor::after(now.log, Revision::new(until));
                     changed(self.core.engine().mark_seen(user(who), Some(until)).await)
                 }
-                Act::Feed { reader, page_size, options } => {
-                    Outcome::Read(asks::feed(&self.core, reader, page_size, options).await)
+                Transition::Feed { reader, page_size, options } => {
+                    Outcome::Read(engine_reads::feed(&self.core, reader, page_size, options).await)
                 }
-                Act::Watch { watcher, changes_ago, all_replies } => {
-                    let told = asks::watch(&self.core, watcher, changes_ago, all_replies).await;
-                    Outcome::Read(told)
+                Transition::Watch { watcher, changes_ago, all_replies } => {
+                    let core = &self.core;
+                    Outcome::Read(
+                        engine_reads::watch(core, watcher, changes_ago, all_replies).await,
+                    )
                 }
-                Act::Look { viewer, other, post, page_size } => {
-                    let look = Look { core: &self.core, viewer, page_size };
-                    Outcome::Read(look.at(other, post_id(post), &self.posts).await)
+                Transition::ReadAll { viewer, other, post, page_size } => {
+                    let reader = EngineReader { core: &self.core, viewer, page_size };
+                    Outcome::Read(reader.read_all(other, post_id(post), &self.posts).await)
                 }
-                Act::Restart => {
+                Transition::Restart => {
                     self.core.restart().await;
                     Outcome::Restarted
                 }
@@ -251,49 +274,67 @@ impl<S> EngineTest<S> {
     }
 }
 
-impl<S: Setting> StateMachineTest for EngineTest<S> {
+impl<S: Setup> StateMachineTest for EngineTest<S> {
     type SystemUnderTest = Self;
     type Reference = Model;
 
     fn init_test(_: &Model) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let core = S::core(|limits| {
-            // What is deleted is erased all the time, which nobody notices.
+            // Deleted posts are erased all the time, which must alter no result.
             limits.compaction_interval = Duration::from_millis(1);
             limits.follows_per_user_max = FOLLOWS_MAX;
             limits.blocks_per_user_max = BLOCKS_MAX;
             limits.mutes_per_user_max = MUTES_MAX;
             limits.batch_events_max = 2;
         });
-        Self { runtime, core, posts: Vec::new(), setting: PhantomData }
+        Self { runtime, core, posts: Vec::new(), setup: PhantomData }
     }
 
-    fn apply(mut state: Self, model: &Model, act: Act) -> Self {
-        let (outcome, expected) = (state.act(&act), model.outcome.as_ref());
+    fn apply(mut state: Self, model: &Model, transition: Transition) -> Self {
+        let (outcome, expected) = (state.perform(&transition), model.outcome.as_ref());
         if let (Outcome::Read(read), Some(Outcome::Read(expected))) = (&outcome, expected) {
             let differs = read.iter().zip(expected).position(|(read, expected)| read != expected);
             let at = differs.unwrap_or_else(|| read.len().min(expected.len()));
-            assert_eq!(read.get(at), expected.get(at), "line {at} of what {act:?} reads");
+            assert_eq!(read.get(at), expected.get(at), "line {at} of {transition:?}");
         }
-        assert_eq!(Some(&outcome), expected, "{act:?}");
+        assert_eq!(Some(&outcome), expected, "{transition:?}");
         state
     }
 
-    /// The log is as long as the model says: nothing was written that changed nothing.
+    /// The log is as long as the model's: a call without an effect writes nothing.
     fn check_invariants(state: &Self, model: &Model) {
-        assert_eq!(state.core.engine().cursor().after.get(), model.world.head());
+        assert_eq!(state.core.engine().cursor().after.get(), model.oracle.head());
     }
 }
 
-fn changed(answer: Result<Changed, Error>) -> Outcome {
-    match answer {
+fn relation_to_user(kind: RelationKind, one: &str, other: &str) -> Relation {
+    let (one, other) = (user(one), user(other));
+    match kind {
+        RelationKind::Follow => Relation::Follow(one, other),
+        RelationKind::Block => Relation::Block(one, other),
+        RelationKind::Mute => Relation::Mute(one, other),
+        RelationKind::Like | RelationKind::Repost => panic!("not a relation between users"),
+    }
+}
+
+fn relation_to_post(kind: RelationKind, one: &str, post: PostId) -> Relation {
+    match kind {
+        RelationKind::Like => Relation::Like(user(one), post),
+        RelationKind::Repost => Relation::Repost(user(one), post),
+        other => panic!("not a relation to a post: {other:?}"),
+    }
+}
+
+fn changed(result: Result<Changed, Error>) -> Outcome {
+    match result {
         Ok(it) => Outcome::Changed { changed: it.changed, revision: it.revision.get() },
         Err(error) => refusal(&error),
     }
 }
 
-fn published(answer: Result<Published, Error>) -> Outcome {
-    match answer {
+fn published(result: Result<Published, Error>) -> Outcome {
+    match result {
         Ok(published) => Outcome::Post {
             revision: published.post.revision.get(),
             deduplicated: published.deduplicated,
@@ -312,6 +353,6 @@ fn refusal(error: &Error) -> Outcome {
         Error::PostDeleted { .. } => "post deleted",
         Error::NotTheAuthor { .. } => "not the author",
         Error::RequestIdReused { .. } => "request id reused",
-        other => panic!("the model knows nothing of this: {other}"),
+        other => panic!("not in the model: {other}"),
     })
 }

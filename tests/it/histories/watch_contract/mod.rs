@@ -1,17 +1,18 @@
-//! The contract of live feeds, held against histories: clients that publish, answer, repost, delete,
-//! follow, block and mute all at once, watchers that are cut off and overrun, a server that is restarted or killed; then
-//! everything that the watchers were sent is checked against a model that knows only the log.
+//! The contract of live feeds, over concurrent histories. Clients publish, reply, repost, delete,
+//! follow, block and mute at once. Watchers are cut off and overrun, the server is restarted or
+//! killed. At the end every message to the watchers is checked against a model that knows only the
+//! log.
 
-mod machine;
 mod model;
+mod server_under_test;
 mod writers;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use machine::Machine;
-use model::{Record, Tick, TimelineKind};
+use model::{Contract, DeviceHistory, Tick};
+use server_under_test::ServerUnderTest;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -32,182 +33,187 @@ const USERS: usize = 5;
 const DEVICES_PER_USER: usize = 2;
 const POSTS_PER_AUTHOR: usize = 120;
 const GRAPH_CHANGES_PER_USER: usize = 80;
-/// Whom every user follows last: whoever is told so has seen everything.
+/// Every user follows this one last: a watcher that has the event has everything.
 const THE_END: &str = "the-end";
 
-/// How hard it is made for the watchers.
+/// The disturbances that watchers have to cope with.
 #[derive(Clone, Copy, Debug)]
-struct Weather {
+struct Conditions {
     seed: u64,
-    /// Places in the channels; with few, every burst overruns them.
+    /// The size of the channels. Small ones are overrun by every burst.
     channel_events_max: usize,
     /// Whether watchers drop their streams at random, and read slowly.
     cuts: bool,
-    /// How often the server is restarted.
-    disturbances: usize,
-    /// Whether the server is the built program, and killed instead.
+    /// The number of restarts.
+    restarts: usize,
+    /// Whether the server is the built program, and killed instead of stopped.
     killed: bool,
 }
 
-const FAIR: Weather =
-    Weather { seed: 1, channel_events_max: 1 << 14, cuts: false, disturbances: 0, killed: false };
+const UNDISTURBED: Conditions =
+    Conditions { seed: 1, channel_events_max: 1 << 14, cuts: false, restarts: 0, killed: false };
 
-/// Nobody is cut off and nobody overrun: then every post is sent, also those whose author is
-/// unfollowed a moment later.
+/// No watcher is cut off or overrun: every post is delivered, also if its author is unfollowed a
+/// moment later.
 #[test]
-fn unbroken_streams_show_exactly_what_happened() {
-    run(FAIR);
+fn unbroken_streams_deliver_every_event() {
+    run(UNDISTURBED);
 }
 
-/// The channels hold two events, so that most of what is sent is read from the log.
+/// The channels hold two events, so that most events are read from the log.
 #[test]
-fn overrun_streams_are_whole() {
-    run(Weather { seed: 2, channel_events_max: 2, ..FAIR });
+fn overrun_streams_are_complete() {
+    run(Conditions { seed: 2, channel_events_max: 2, ..UNDISTURBED });
 }
 
 /// Watchers drop their streams at any message, bookmarks included, and resume.
 #[test]
-fn resumed_streams_are_whole() {
-    run(Weather { seed: 3, channel_events_max: 2, cuts: true, ..FAIR });
+fn resumed_streams_are_complete() {
+    run(Conditions { seed: 3, channel_events_max: 2, cuts: true, ..UNDISTURBED });
 }
 
-/// The server is restarted under load besides.
+/// The server is also restarted under load.
 #[test]
-fn streams_are_whole_across_restarts() {
-    run(Weather { seed: 4, channel_events_max: 2, cuts: true, disturbances: 3, ..FAIR });
+fn streams_are_complete_across_restarts() {
+    run(Conditions { seed: 4, channel_events_max: 2, cuts: true, restarts: 3, ..UNDISTURBED });
 }
 
 /// The built program is killed with -9 again and again, also while it recovers: no acknowledged
-/// post is lost and none doubled, and watchers resume whole.
+/// post is lost or duplicated, and resumed streams are complete.
 #[test]
 fn nothing_is_lost_when_the_program_is_killed() {
-    run(Weather { seed: 5, cuts: true, disturbances: 8, killed: true, ..FAIR });
+    run(Conditions { seed: 5, cuts: true, restarts: 8, killed: true, ..UNDISTURBED });
 }
 
-/// What all parts of a run share.
-struct Stage {
-    weather: Weather,
-    /// The way to the server, which is another after a restart.
+/// The state that all tasks of a history share.
+struct Shared {
+    conditions: Conditions,
+    /// The channel to the server. A restart replaces it.
     channel: watch::Receiver<Channel>,
     ticks: AtomicU64,
-    /// How many posts author0 has made.
+    /// The number of posts by author0.
     posts: watch::Sender<usize>,
-    /// The names of all posts that were made.
-    made: Mutex<Vec<String>>,
+    /// The ids of all posts.
+    post_ids: Mutex<Vec<String>>,
 }
 
-/// What the writers were told.
+/// The responses to the writers.
 #[derive(Default)]
-struct Told {
+struct Acknowledged {
+    /// Author, text and revision.
     posts: Vec<(String, String, u64)>,
-    /// The revisions of changes, and when they were asked for.
-    asked: Vec<(u64, Tick)>,
+    /// The revisions of other changes, each with the tick of its request.
+    requested: Vec<(u64, Tick)>,
 }
 
-fn run(weather: Weather) {
+fn run(conditions: Conditions) {
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     let runtime = threads.worker_threads(2).enable_all().build().unwrap();
-    let (told, histories, log) = runtime.block_on(perform(weather));
+    let (acknowledged, histories, log) = runtime.block_on(perform(conditions));
 
-    let mut record = Record::new(log);
-    for (revision, asked) in told.asked {
-        record.take_asked(revision, asked);
+    let mut contract = Contract::new(log);
+    for (revision, tick) in acknowledged.requested {
+        contract.set_requested(revision, tick);
     }
-    for (author, text, revision) in &told.posts {
-        record.check_post(author, text, *revision);
+    for (author, text, revision) in &acknowledged.posts {
+        contract.check_post(author, text, *revision);
     }
-    assert_eq!(told.posts.len(), AUTHORS * POSTS_PER_AUTHOR);
+    assert_eq!(acknowledged.posts.len(), AUTHORS * POSTS_PER_AUTHOR);
     assert_eq!(histories.len(), USERS * DEVICES_PER_USER);
     for history in &histories {
-        record.check(history);
+        contract.check(history);
     }
 }
 
-async fn perform(weather: Weather) -> (Told, Vec<TimelineKind>, Vec<LogEntry>) {
+async fn perform(conditions: Conditions) -> (Acknowledged, Vec<DeviceHistory>, Vec<LogEntry>) {
     let setup = Setup::new().limits(|limits| {
-        limits.channel_events_max = weather.channel_events_max;
+        limits.channel_events_max = conditions.channel_events_max;
         // Bookmarks come often, so that streams are cut at many of them.
         limits.heartbeat_interval_min = Duration::from_millis(20);
     });
-    let mut machine = if weather.killed { Machine::process() } else { Machine::here(setup).await };
-    let (channels, channel) = watch::channel(machine.channel());
-    let stage = Arc::new(Stage {
-        weather,
+    let mut server = if conditions.killed {
+        ServerUnderTest::process()
+    } else {
+        ServerUnderTest::in_process(setup).await
+    };
+    let (channels, channel) = watch::channel(server.channel());
+    let shared = Arc::new(Shared {
+        conditions,
         channel,
         ticks: AtomicU64::new(0),
         posts: watch::Sender::new(0),
-        made: Mutex::default(),
+        post_ids: Mutex::default(),
     });
 
     let mut watchers = JoinSet::new();
     let (ready, mut all_ready) = tokio::sync::mpsc::channel(USERS * DEVICES_PER_USER);
     for user in 0..USERS {
         for device in 0..DEVICES_PER_USER {
-            let (stage, ready) = (Arc::clone(&stage), ready.clone());
-            watchers.spawn(async move { stage.watch(user, device, ready).await });
+            let (shared, ready) = (Arc::clone(&shared), ready.clone());
+            watchers.spawn(async move { shared.watch(user, device, ready).await });
         }
     }
     drop(ready);
-    // Everybody watches before the first change is made.
+    // All watchers begin before the first change.
     while within("the watchers to begin", all_ready.recv()).await.is_some() {}
 
     let mut writers = JoinSet::new();
     for author in 0..AUTHORS {
-        let stage = Arc::clone(&stage);
-        writers.spawn(async move { stage.publish(author).await });
+        let shared = Arc::clone(&shared);
+        writers.spawn(async move { shared.publish(author).await });
     }
     for user in 0..USERS {
-        let stage = Arc::clone(&stage);
-        writers.spawn(async move { stage.change_graph(user).await });
+        let shared = Arc::clone(&shared);
+        writers.spawn(async move { shared.change_graph(user).await });
     }
-    let told = disturb(&stage, &mut machine, &channels, writers).await;
+    let acknowledged = restart_while_writing(&shared, &mut server, &channels, writers).await;
 
     for user in 0..USERS {
-        stage.follow(&format!("user{user}"), THE_END).await;
+        shared.follow(&format!("user{user}"), THE_END).await;
     }
-    let histories = within("the watchers to come to the end", watchers.join_all()).await;
-    drop(stage);
-    let folder = machine.stop().await;
+    let histories = within("the watchers to see the end", watchers.join_all()).await;
+    drop(shared);
+    let folder = server.stop().await;
     let log =
         eventually("the log to be free", async || LocalLog::open(folder.path(), OPTIONS).ok());
     let entries = log.await.read(Revision::ZERO, usize::MAX).unwrap();
-    (told, histories, entries)
+    (acknowledged, histories, entries)
 }
 
-/// Disturbs the server while the writers write, and gathers what they were told.
-async fn disturb(
-    stage: &Stage,
-    machine: &mut Machine,
+/// Restarts the server while the writers write, and collects the responses to them.
+async fn restart_while_writing(
+    shared: &Shared,
+    server: &mut ServerUnderTest,
     channels: &watch::Sender<Channel>,
-    mut writers: JoinSet<Told>,
-) -> Told {
-    let Weather { seed, disturbances, .. } = stage.weather;
+    mut writers: JoinSet<Acknowledged>,
+) -> Acknowledged {
+    let Conditions { seed, restarts, .. } = shared.conditions;
     let mut random = fastrand::Rng::with_seed(seed);
-    for disturbance in 1..=disturbances {
+    for restart in 1..=restarts {
         // Spread over the posts that author0 makes.
-        let posts = POSTS_PER_AUTHOR * disturbance / (disturbances + 1);
-        within("posts to be made", stage.posts.subscribe().wait_for(|made| *made >= posts))
+        let posts = POSTS_PER_AUTHOR * restart / (restarts + 1);
+        within("posts to be made", shared.posts.subscribe().wait_for(|made| *made >= posts))
             .await
             .unwrap();
-        machine.disturb(&mut random).await;
-        channels.send_replace(machine.channel());
+        server.restart(&mut random).await;
+        channels.send_replace(server.channel());
     }
-    let mut told = Told::default();
+    let mut acknowledged = Acknowledged::default();
     while let Some(writer) = within("the writers to finish", writers.join_next()).await {
-        let Told { posts, asked } = writer.unwrap();
-        told.posts.extend(posts);
-        told.asked.extend(asked);
+        let Acknowledged { posts, requested } = writer.unwrap();
+        acknowledged.posts.extend(posts);
+        acknowledged.requested.extend(requested);
     }
-    told
+    acknowledged
 }
 
-impl Stage {
+impl Shared {
     fn tick(&self) -> Tick {
         self.ticks.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Makes a call until it is decided; `None` if what it refers to is gone. A server that is being
-    /// restarted answers nothing.
+    /// Repeats a call until it succeeds; `None` if the post that it refers to was deleted. A server
+    /// that is being restarted does not answer.
     async fn until_answered<T, F>(&self, call: impl Fn(Channel) -> F) -> Option<T>
     where
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
@@ -230,12 +236,12 @@ impl Stage {
         user: usize,
         device: usize,
         ready: tokio::sync::mpsc::Sender<()>,
-    ) -> TimelineKind {
+    ) -> DeviceHistory {
         let mut random =
-            fastrand::Rng::with_seed(self.weather.seed << 16 | (user * 16 + device) as u64);
-        let is_hard = self.weather.cuts || self.weather.channel_events_max < POSTS_PER_AUTHOR;
+            fastrand::Rng::with_seed(self.conditions.seed << 16 | (user * 16 + device) as u64);
+        let is_hard = self.conditions.cuts || self.conditions.channel_events_max < POSTS_PER_AUTHOR;
         let mut history =
-            TimelineKind { user: format!("user{user}"), streams: Vec::new(), unbroken: !is_hard };
+            DeviceHistory { user: format!("user{user}"), streams: Vec::new(), unbroken: !is_hard };
         let mut resume_after = None;
         let mut ready = Some(ready);
         loop {
@@ -248,7 +254,7 @@ impl Stage {
         }
     }
 
-    /// One stream, until it is cut off or level with the end.
+    /// Reads one stream until it is cut off or has the last event.
     async fn watch_once(
         &self,
         user: &str,
@@ -270,7 +276,7 @@ impl Stage {
             .await
             .expect("a stream");
         let mut messages = Vec::new();
-        let mut messages_left = if self.weather.cuts { random.usize(1..40) } else { usize::MAX };
+        let mut messages_left = if self.conditions.cuts { random.usize(1..40) } else { usize::MAX };
         while messages_left > 0 {
             messages_left -= 1;
             let next = within("a message", stream.message()).await;
@@ -278,15 +284,15 @@ impl Stage {
             let message = message.message.unwrap();
             let cursor = cursor(&message).to_owned();
             messages.push((self.tick(), message));
-            // Whoever watches tells so once the first stream is open.
+            // Dropping it reports that the first stream is open.
             ready.take();
             let at_end = messages.last().is_some_and(|(_, message)| is_the_end(message));
             *resume_after = Some(cursor);
             if at_end {
                 return (messages, true);
             }
-            if self.weather.cuts && random.u8(..) < 8 {
-                // A reader that is busy with something else.
+            if self.conditions.cuts && random.u8(..) < 8 {
+                // A slow reader.
                 tokio::time::sleep(Duration::from_millis(random.u64(1..30))).await;
             }
         }
@@ -309,6 +315,6 @@ fn cursor(message: &Message) -> &str {
         Message::CaughtUp(caught_up) => &caught_up.cursor,
         Message::Bookmark(bookmark) => &bookmark.cursor,
         Message::Closing(closing) => &closing.cursor,
-        Message::Reset(_) => panic!("nobody asked for a reset"),
+        Message::Reset(_) => panic!("no reset was requested"),
     }
 }

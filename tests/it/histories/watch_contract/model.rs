@@ -1,7 +1,7 @@
-//! What a live feed must show, computed from the log alone, and the checks of what clients saw.
+//! The events that a live feed must deliver, computed from the log alone, and the checks of the
+//! events that clients saw.
 //!
-//! Written against the contract and not against the server: nothing here is shared with it but the
-//! log's entries, which are the one record of what was made and in which order.
+//! Written from the contract, not from the server: it shares only the log's entries with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,74 +10,73 @@ use whimbrel::api::v1::watch_feed_response::Message;
 use whimbrel::model::Change;
 use whimbrel::storage::LogEntry;
 
-use crate::oracle::world::World;
+use crate::oracle::history::Oracle;
 
-/// A moment of the test, told by a counter that all its parts share.
+/// A moment of the test, by a counter that all its tasks share.
 pub(crate) type Tick = u64;
 
-/// Everything that was made.
+/// All changes, and the rules that streams are checked by.
 #[derive(Debug, Default)]
-pub(crate) struct Record {
-    world: World,
-    /// When changes were asked for, by the revisions that they got. Those whose answers were lost
-    /// may have been asked for at any time.
-    asked: BTreeMap<u64, Tick>,
+pub(crate) struct Contract {
+    oracle: Oracle,
+    /// The ticks of the requests, by the revisions of their changes. A change whose response was
+    /// lost is missing: it may have been requested at any time.
+    requested: BTreeMap<u64, Tick>,
 }
 
-/// What one device of a user saw, over all its streams.
+/// The messages to one device of a user, over all its streams.
 #[derive(Debug)]
-pub(crate) struct TimelineKind {
+pub(crate) struct DeviceHistory {
     pub(crate) user: String,
-    /// Each stream's messages, in order, with when they came.
+    /// The messages of each stream in order, each with the tick of its arrival.
     pub(crate) streams: Vec<Vec<(Tick, Message)>>,
-    /// Whether its reader was never cut off and never behind: then nothing may be left out.
+    /// Whether it was never cut off and never overrun: then it must have every event.
     pub(crate) unbroken: bool,
 }
 
 /// One event, as a client saw it.
-struct Seen<'a> {
+struct SeenEvent<'a> {
     tick: Tick,
     revision: u64,
     event: &'a Event,
 }
 
-impl Record {
+impl Contract {
     pub(crate) fn new(log: Vec<LogEntry>) -> Self {
-        let mut record = Self::default();
+        let mut contract = Self::default();
         for LogEntry { revision, event } in log {
-            assert_eq!(record.world.push(event.change), revision.get());
+            assert_eq!(contract.oracle.push(event.change), revision.get());
         }
-        record
+        contract
     }
 
-    /// The change at `revision` was asked for at `asked`.
-    pub(crate) fn take_asked(&mut self, revision: u64, asked: Tick) {
-        self.asked.insert(revision, asked);
+    /// Notes that the change at `revision` was requested at `tick`.
+    pub(crate) fn set_requested(&mut self, revision: u64, tick: Tick) {
+        self.requested.insert(revision, tick);
     }
 
-    /// The acknowledged post is in the log, where the answer said, and nowhere else.
+    /// The acknowledged post is in the log once, at the revision of the response.
     pub(crate) fn check_post(&self, author: &str, text: &str, revision: u64) {
-        let is_it = |place: &u64| {
-            self.world.author(*place) == author && self.world.content(*place).text.as_str() == text
+        let is_it = |post: &u64| {
+            self.oracle.author(*post) == author && self.oracle.content(*post).text.as_str() == text
         };
-        let places: Vec<_> = self.world.posts().into_iter().filter(is_it).collect();
-        assert_eq!(places, [revision], "{author}'s post {text:?}");
+        let found: Vec<_> = self.oracle.posts().into_iter().filter(is_it).collect();
+        assert_eq!(found, [revision], "{author}'s post {text:?}");
     }
 
-    /// Everything the contract says of `history`, which begins before the first change and ends
-    /// level with the log.
-    pub(crate) fn check(&self, history: &TimelineKind) {
+    /// Checks `history`, which begins before the first change and ends after the last.
+    pub(crate) fn check(&self, history: &DeviceHistory) {
         check_chain(history);
         let seen: Vec<_> = history.streams.iter().flatten().flat_map(events).collect();
         self.check_order(history, &seen);
         for seen in &seen {
-            self.check_truth(history, seen);
+            self.check_correctness(history, seen);
         }
         self.check_completeness(history, &seen);
     }
 
-    /// Ordered and unique, over all streams of the device.
-    fn check_order(&self, history: &TimelineKind, seen: &[Seen<'_>]) {
+    /// Events are in order and unique, over all streams of the device.
+    fn check_order(&self, history: &DeviceHistory, seen: &[SeenEvent<'_>]) {
         for pair in seen.windows(2) {
             let [one, next] = pair else { continue };
             assert!(
@@ -90,44 +89,44 @@ impl Record {
         }
     }
 
-    /// What was shown happened, and belonged into this feed.
-    fn check_truth(&self, history: &TimelineKind, seen: &Seen<'_>) {
+    /// A delivered event is one that this feed may deliver.
+    fn check_correctness(&self, history: &DeviceHistory, seen: &SeenEvent<'_>) {
         let (user, at) = (&history.user, seen.revision);
         let shown = in_short(seen);
         let mut moments = self.moments(history, at, seen.tick);
         assert!(
-            moments.any(|now| self.world.told(user, at, now, false).as_ref() == Some(&shown)),
+            moments.any(|now| self.oracle.delivered(user, at, now, false).as_ref() == Some(&shown)),
             "{user} was shown {shown:?} at {at}, but {:?}",
-            self.world.change(at)
+            self.oracle.change(at)
         );
     }
 
-    /// What belonged into the feed, whenever it was looked at, was shown.
-    fn check_completeness(&self, history: &TimelineKind, seen: &[Seen<'_>]) {
+    /// A change without an event is one for which this feed may deliver none.
+    fn check_completeness(&self, history: &DeviceHistory, seen: &[SeenEvent<'_>]) {
         let user = &history.user;
         let shown: BTreeSet<u64> = seen.iter().map(|seen| seen.revision).collect();
-        for at in (1..=self.world.head()).filter(|at| !shown.contains(at)) {
+        for at in (1..=self.oracle.head()).filter(|at| !shown.contains(at)) {
             let next = seen.partition_point(|seen| seen.revision < at);
             let passed = seen.get(next).map_or(u64::MAX, |seen| seen.tick);
             let mut moments = self.moments(history, at, passed);
             assert!(
-                moments.any(|now| self.world.told(user, at, now, false).is_none()),
+                moments.any(|now| self.oracle.delivered(user, at, now, false).is_none()),
                 "{user} was not shown {:?} at {at}",
-                self.world.change(at)
+                self.oracle.change(at)
             );
         }
     }
 
-    /// The states by which a stream may have told what happened at `at`, if it passed that at
-    /// `passed`: the one at that moment, and those that later changes made which were asked for by
-    /// then (rule 4). A live stream takes posts that all followers see as they come.
+    /// The revisions whose state a stream may have used for the change at `at`, if it passed that
+    /// at `passed`: `at` itself, and later changes that were requested by then (rule 4). A live
+    /// stream delivers posts that all followers see without another check.
     fn moments(
         &self,
-        history: &TimelineKind,
+        history: &DeviceHistory,
         at: u64,
         passed: Tick,
     ) -> impl Iterator<Item = u64> + use<> {
-        let is_plain = match self.world.change(at) {
+        let is_plain = match self.oracle.change(at) {
             Change::Publish { author, content, .. } => !content.is_conditional(author),
             Change::Repost { .. } | Change::Unblock { .. } | Change::Unmute { .. } => false,
             _ => true,
@@ -135,16 +134,16 @@ impl Record {
         let later = if history.unbroken && is_plain {
             Vec::new()
         } else {
-            self.world.matters_after(&history.user, at)
+            self.oracle.later_influences(&history.user, at)
         };
-        let asked = |change: &u64| self.asked.get(change).is_none_or(|&asked| asked < passed);
-        let later: Vec<_> = later.into_iter().filter(asked).collect();
+        let was_requested = |at: &u64| self.requested.get(at).is_none_or(|&tick| tick < passed);
+        let later: Vec<_> = later.into_iter().filter(was_requested).collect();
         std::iter::once(at).chain(later)
     }
 }
 
-/// What was shown, in few words.
-fn in_short(seen: &Seen<'_>) -> String {
+/// The event in short.
+fn in_short(seen: &SeenEvent<'_>) -> String {
     match seen.event {
         Event::Posted(posted) => {
             let item = posted.item.as_ref().unwrap();
@@ -177,8 +176,9 @@ fn in_short(seen: &Seen<'_>) -> String {
     }
 }
 
-/// Each stream opens once and first, catches up once, and every batch begins at the cursor before.
-fn check_chain(history: &TimelineKind) {
+/// Each stream is opened first and once, catches up at most once, and every batch begins at the
+/// last cursor.
+fn check_chain(history: &DeviceHistory) {
     let user = &history.user;
     let mut resumed_from = None;
     for stream in &history.streams {
@@ -200,16 +200,16 @@ fn check_chain(history: &TimelineKind) {
                     assert!(batch.events.len() <= 256, "{user}: a batch that is too long");
                     &batch.cursor
                 }
-                Message::CaughtUp(level) => {
+                Message::CaughtUp(it) => {
                     caught_up += 1;
-                    &level.cursor
+                    &it.cursor
                 }
                 Message::Bookmark(bookmark) => &bookmark.cursor,
                 Message::Closing(closing) => {
                     assert_eq!(at + 1, stream.len(), "{user}: closing comes last");
                     &closing.cursor
                 }
-                Message::Reset(_) => panic!("{user}: nobody asked for a reset"),
+                Message::Reset(_) => panic!("{user}: no reset was requested"),
             };
             last = Some(cursor);
         }
@@ -220,9 +220,9 @@ fn check_chain(history: &TimelineKind) {
     }
 }
 
-fn events((tick, message): &(Tick, Message)) -> Vec<Seen<'_>> {
+fn events((tick, message): &(Tick, Message)) -> Vec<SeenEvent<'_>> {
     let Message::Batch(batch) = message else { return Vec::new() };
-    let seen = batch.events.iter().map(|event| Seen {
+    let seen = batch.events.iter().map(|event| SeenEvent {
         tick: *tick,
         revision: event.revision,
         event: event.event.as_ref().unwrap(),

@@ -1,5 +1,5 @@
-//! Those who write: authors who publish, answer, repost and delete, and users who change whom they
-//! follow and hide. Each change tells its revision, if it changed something.
+//! The writers: authors who publish, reply, repost and delete, and users who follow, block and
+//! mute.
 
 use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 use whimbrel::api::v1::graph_service_client::GraphServiceClient;
@@ -9,55 +9,55 @@ use whimbrel::api::v1::{
     RepostRequest, UnblockRequest, UnfollowRequest, UnmuteRequest, UnrepostRequest,
 };
 
-use super::{AUTHORS, GRAPH_CHANGES_PER_USER, POSTS_PER_AUTHOR, Stage, Told};
+use super::{AUTHORS, Acknowledged, GRAPH_CHANGES_PER_USER, POSTS_PER_AUTHOR, Shared};
 
-/// Posts that are answered and reposted: the newest so many.
+/// Only so many of the newest posts get replies and reposts.
 const RECENT: usize = 30;
 
-/// What is between a user and an author.
+/// The relations of a user to an author.
 #[derive(Clone, Copy, Debug, Default)]
-struct Between {
+struct Relations {
     follows: bool,
     blocks: bool,
     mutes: bool,
 }
 
-impl Stage {
-    /// Publishes so many posts, and between them answers, reposts and deletes.
-    pub(super) async fn publish(&self, author: usize) -> Told {
-        let mut random = fastrand::Rng::with_seed(self.weather.seed << 24 | author as u64);
+impl Shared {
+    /// Publishes posts and replies, and between them reposts, unreposts and deletes.
+    pub(super) async fn publish(&self, author: usize) -> Acknowledged {
+        let mut random = fastrand::Rng::with_seed(self.conditions.seed << 24 | author as u64);
         let author_id = format!("author{author}");
-        let mut told = Told::default();
+        let mut acknowledged = Acknowledged::default();
         let mut own = Vec::new();
         let mut reposted = Vec::new();
         for number in 0..POSTS_PER_AUTHOR {
             let any = self.any_post(&mut random);
-            let answered = any.clone().filter(|_| random.u8(..) < 64);
+            let parent = any.clone().filter(|_| random.u8(..) < 64);
             let request = PublishRequest {
                 author_id: author_id.clone(),
                 text: format!("post {number} of {author_id}"),
                 request_id: format!("{number}"),
-                reply_to_post_id: answered.unwrap_or_default(),
+                reply_to_post_id: parent.unwrap_or_default(),
                 ..PublishRequest::default()
             };
             let published = match self.publish_once(&request).await {
                 Some(published) => published,
-                // What it was to answer is gone.
+                // The parent was deleted.
                 None => {
                     let request =
                         PublishRequest { reply_to_post_id: String::new(), ..request.clone() };
-                    self.publish_once(&request).await.expect("it answers nothing")
+                    self.publish_once(&request).await.expect("it is no reply")
                 }
             };
             let post = published.post.unwrap();
             own.push(post.post_id.clone());
-            self.made.lock().unwrap().push(post.post_id);
-            told.posts.push((request.author_id, request.text, post.revision));
+            self.post_ids.lock().unwrap().push(post.post_id);
+            acknowledged.posts.push((request.author_id, request.text, post.revision));
             if author == 0 {
                 self.posts.send_replace(number + 1);
             }
 
-            let asked = self.tick();
+            let tick = self.tick();
             let mut changes = Vec::new();
             if let Some(post) = any.filter(|_| random.u8(..) < 80) {
                 changes.extend(self.repost(&author_id, &post).await);
@@ -71,15 +71,15 @@ impl Stage {
                 let post = own.swap_remove(random.usize(..own.len()));
                 changes.extend(self.delete_post(&author_id, &post).await);
             }
-            told.asked.extend(changes.into_iter().map(|revision| (revision, asked)));
+            acknowledged.requested.extend(changes.into_iter().map(|revision| (revision, tick)));
         }
-        told
+        acknowledged
     }
 
-    /// One of the posts made lately.
+    /// One of the newest posts.
     fn any_post(&self, random: &mut fastrand::Rng) -> Option<String> {
-        let made = self.made.lock().unwrap();
-        random.choice(&made[made.len().saturating_sub(RECENT)..]).cloned()
+        let post_ids = self.post_ids.lock().unwrap();
+        random.choice(&post_ids[post_ids.len().saturating_sub(RECENT)..]).cloned()
     }
 
     async fn publish_once(&self, request: &PublishRequest) -> Option<PublishResponse> {
@@ -90,16 +90,16 @@ impl Stage {
         .await
     }
 
-    /// Follows, blocks and mutes authors, and ends that again.
-    pub(super) async fn change_graph(&self, user: usize) -> Told {
-        let mut random = fastrand::Rng::with_seed(self.weather.seed << 8 | user as u64);
-        let mut told = Told::default();
+    /// Sets and ends follows, blocks and mutes of authors.
+    pub(super) async fn change_graph(&self, user: usize) -> Acknowledged {
+        let mut random = fastrand::Rng::with_seed(self.conditions.seed << 8 | user as u64);
+        let mut acknowledged = Acknowledged::default();
         let user = format!("user{user}");
-        let mut between = [Between::default(); AUTHORS];
+        let mut relations = [Relations::default(); AUTHORS];
         for _ in 0..GRAPH_CHANGES_PER_USER {
             let author = random.usize(..AUTHORS);
-            let (it, author) = (&mut between[author], format!("author{author}"));
-            let asked = self.tick();
+            let (it, author) = (&mut relations[author], format!("author{author}"));
+            let tick = self.tick();
             let revision = match random.u8(..10) {
                 0 => {
                     it.blocks = !it.blocks;
@@ -125,9 +125,9 @@ impl Stage {
                     }
                 }
             };
-            told.asked.extend(revision.map(|revision| (revision, asked)));
+            acknowledged.requested.extend(revision.map(|revision| (revision, tick)));
         }
-        told
+        acknowledged
     }
 
     async fn repost(&self, user: &str, post: &str) -> Option<u64> {

@@ -1,28 +1,25 @@
-//! What the engine answers to reads, in the lines that the model has for them. All that is paged is
-//! read page by page to its end.
+//! The engine's reads, in the lines that the model has for them. All listings are read page by page
+//! to their ends.
 
 use std::collections::BTreeSet;
-use whimbrel::query::{
-    GetPosts, GetProfile, GetRelationships, ListNotifications, ListPosts, ListUsers,
-};
 
 use whimbrel::live::{FeedEvent, Start, StreamMessage, Watched};
 use whimbrel::model::{Cursor, PostId, Revision};
-use whimbrel::query::Error;
-use whimbrel::query::{AuthorFeed, GetThread, HomeFeed};
 use whimbrel::query::{
-    FeedItem, Gap, Notification, Page, PagePosition, PostList, PostView, ThreadPost, UserList,
+    AuthorFeed, Error, FeedItem, Gap, GetPosts, GetProfile, GetRelationships, GetThread, HomeFeed,
+    ListNotifications, ListPosts, ListUsers, Notification, Page, PagePosition, PostList, PostView,
+    ThreadPost, UserList,
 };
 use whimbrel::state::NotificationKind;
 
-use super::reads::listed;
+use super::model_reads::list_line;
 use super::{THREAD_DEPTH, THREAD_REPLIES};
 use crate::harness::core::{Core, step, user};
 use crate::harness::events::in_short;
-use crate::oracle::world::Options;
+use crate::oracle::feeds::Options;
 
-/// Who asks, and for how much at once.
-pub(super) struct Look<'a> {
+/// A viewer, and the size of the pages that they read.
+pub(super) struct EngineReader<'a> {
     pub(super) core: &'a Core,
     pub(super) viewer: &'static str,
     pub(super) page_size: usize,
@@ -34,11 +31,11 @@ pub(super) async fn feed(
     page_size: usize,
     options: Options,
 ) -> Vec<String> {
-    let page = async |place| {
+    let page = async |position| {
         let query = HomeFeed {
             user: user(reader),
             items_max: page_size,
-            position: place,
+            position,
             with_own: options.with_own,
             all_replies: options.all_replies,
         };
@@ -58,42 +55,47 @@ pub(super) async fn watch(
     let after = Revision::new(now.after.get().saturating_sub(changes_ago));
     let start = Start::After(Cursor::after(now.log, after));
     let mut stream = core.watch_as(watcher, start, Watched::Feed { all_replies });
-    let mut told = Vec::new();
+    let mut delivered = Vec::new();
     loop {
         match step(&mut stream).await {
-            StreamMessage::CaughtUp { .. } => return told,
+            StreamMessage::CaughtUp { .. } => return delivered,
             StreamMessage::Batch { events, .. } => {
-                told.extend(events.iter().map(|event| event_line(event)))
+                delivered.extend(events.iter().map(|event| event_line(event)))
             }
             _ => {}
         }
     }
 }
 
-impl Look<'_> {
-    /// Everything that there is to see of `other`, of `post`, and of what concerns the viewer.
-    pub(super) async fn at(&self, other: &str, post: PostId, posts: &[PostId]) -> Vec<String> {
+impl EngineReader<'_> {
+    /// Everything that the viewer can read about `other` and `post`, and their own lists.
+    pub(super) async fn read_all(
+        &self,
+        other: &str,
+        post: PostId,
+        posts: &[PostId],
+    ) -> Vec<String> {
         let engine = self.core.engine();
         let viewer = user(self.viewer);
-        let between = engine
+        let relationship = engine
             .ask(GetRelationships { user: viewer.clone(), others: vec![user(other)] })
             .await
             .unwrap()
             .pop()
-            .expect("one for each");
-        let so = [
-            between.following,
-            between.followed_by,
-            between.blocking,
-            between.blocked_by,
-            between.muting,
+            .expect("one for each user");
+        let flags = [
+            relationship.following,
+            relationship.followed_by,
+            relationship.blocking,
+            relationship.blocked_by,
+            relationship.muting,
         ];
-        let mut lines = vec![format!("{so:?}")];
+        let mut lines = vec![format!("{flags:?}")];
         for (name, list) in [("blocks", UserList::Blocks), ("mutes", UserList::Mutes)] {
             lines.push(self.users(name, list).await.expect("the list is read"));
         }
-        match self.person(other).await {
-            Ok(person) => lines.extend(person),
+        match self.profile(other).await {
+            Ok(profile) => lines.extend(profile),
             Err(Error::Blocked { .. }) => lines.push("blocked".to_owned()),
             Err(error) => panic!("{error}"),
         }
@@ -101,15 +103,15 @@ impl Look<'_> {
         let seen =
             engine.ask(GetPosts { viewer, ids: posts.to_vec() }).await.expect("the posts are read");
         lines.extend(seen.iter().map(post_line));
-        match self.around(post).await {
-            Ok(around) => lines.extend(around),
+        match self.post(post).await {
+            Ok(post) => lines.extend(post),
             Err(Error::PostNotFound { .. }) => lines.push("no post".to_owned()),
             Err(error) => panic!("{error}"),
         }
         lines
     }
 
-    async fn person(&self, other: &str) -> Result<Vec<String>, Error> {
+    async fn profile(&self, other: &str) -> Result<Vec<String>, Error> {
         let profile = self
             .core
             .engine()
@@ -120,12 +122,12 @@ impl Look<'_> {
         lines.push(self.users("followers", UserList::Followers(user(other))).await?);
         lines.push(self.users("following", UserList::Following(user(other))).await?);
         for (with_replies, with_reposts) in [(false, false), (true, false), (true, true)] {
-            let page = async |place| {
+            let page = async |position| {
                 let query = AuthorFeed {
                     viewer: user(self.viewer),
                     author: user(other),
                     items_max: self.page_size,
-                    position: place,
+                    position,
                     with_replies,
                     with_reposts,
                 };
@@ -147,12 +149,12 @@ impl Look<'_> {
             })
             .await;
         let first = first.expect("the notifications are read");
-        let page = async |place| {
+        let page = async |position| {
             let all = engine
                 .ask(ListNotifications {
                     user: user(self.viewer),
                     items_max: self.page_size,
-                    position: place,
+                    position,
                 })
                 .await;
             all.map(|all| all.page)
@@ -163,7 +165,7 @@ impl Look<'_> {
         lines
     }
 
-    async fn around(&self, post: PostId) -> Result<Vec<String>, Error> {
+    async fn post(&self, post: PostId) -> Result<Vec<String>, Error> {
         let engine = self.core.engine();
         let query = GetThread {
             viewer: user(self.viewer),
@@ -185,13 +187,13 @@ impl Look<'_> {
         lines.push(likes);
         lines.push(self.users("reposts", UserList::Reposts(post)).await?);
         for list in [PostList::Replies(post), PostList::Quotes(post)] {
-            let page = async |place| {
+            let page = async |position| {
                 engine
                     .ask(ListPosts {
                         viewer: user(self.viewer),
                         list,
                         items_max: self.page_size,
-                        position: place,
+                        position,
                     })
                     .await
             };
@@ -201,43 +203,38 @@ impl Look<'_> {
     }
 
     async fn users(&self, name: &str, list: UserList) -> Result<String, Error> {
-        let page = async |place| {
+        let page = async |position| {
             let viewer = user(self.viewer);
             self.core
                 .engine()
-                .ask(ListUsers {
-                    viewer,
-                    list: list.clone(),
-                    items_max: self.page_size,
-                    position: place,
-                })
+                .ask(ListUsers { viewer, list: list.clone(), items_max: self.page_size, position })
                 .await
         };
         let users = all(self.page_size, page).await?;
         let users: Vec<_> = users.iter().map(|it| (it.user.to_string(), it.since.get())).collect();
-        Ok(listed(name, &users))
+        Ok(list_line(name, &users))
     }
 }
 
-/// All pages of a listing. All but the last are full.
+/// The items of all pages of a listing.
 async fn all<T>(
     page_size: usize,
     page: impl AsyncFn(Option<PagePosition>) -> Result<Page<T>, Error>,
 ) -> Result<Vec<T>, Error> {
     let mut items = Vec::new();
-    let mut place = None;
-    let mut begun_at = BTreeSet::new();
+    let mut position = None;
+    let mut positions = BTreeSet::new();
     loop {
-        let page = page(place).await?;
-        begun_at.insert(page.at);
-        assert_eq!(begun_at.len(), 1, "all pages stand at one position");
-        place = page.next;
+        let page = page(position).await?;
+        positions.insert(page.at);
+        assert_eq!(positions.len(), 1, "all pages have one position");
+        position = page.next;
         assert!(
-            page.items.len() == page_size || place.is_none() && page.items.len() < page_size,
+            page.items.len() == page_size || position.is_none() && page.items.len() < page_size,
             "a page before the last is full"
         );
         items.extend(page.items);
-        if place.is_none() {
+        if position.is_none() {
             return Ok(items);
         }
     }
@@ -270,7 +267,7 @@ fn thread_line(post: &ThreadPost) -> String {
 
 fn notification_line(notification: &Notification) -> String {
     let Notification { revision, kind, actor, subject, post, .. } = notification;
-    let (what, is_of_post) = match kind {
+    let (name, has_post) = match kind {
         NotificationKind::Follow => ("follow", false),
         NotificationKind::Like => ("like", false),
         NotificationKind::Repost => ("repost", false),
@@ -278,9 +275,9 @@ fn notification_line(notification: &Notification) -> String {
         NotificationKind::Quote => ("quote", true),
         NotificationKind::Mention => ("mention", true),
     };
-    assert_eq!(post.as_ref().map(|post| post.revision), is_of_post.then_some(*revision));
+    assert_eq!(post.as_ref().map(|post| post.revision), has_post.then_some(*revision));
     let subject = subject.map_or(Revision::ZERO, PostId::revision);
-    format!("{revision} {what} {actor} {subject}")
+    format!("{revision} {name} {actor} {subject}")
 }
 
 fn event_line(event: &FeedEvent) -> String {

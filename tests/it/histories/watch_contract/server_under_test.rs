@@ -1,5 +1,4 @@
-//! The server under a history: in this process and restarted in order, or a process of its own
-//! and killed.
+//! The server of a history: in this process and restarted in order, or a process that is killed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +9,15 @@ use tonic::transport::{Channel, Endpoint};
 use crate::harness::{Setup, TestServer};
 use crate::server::process::{ServerProcess, kill_while_starting};
 
-pub(crate) enum Machine {
-    Here(Box<TestServer>),
+pub(crate) enum ServerUnderTest {
+    InProcess(Box<TestServer>),
     Process(Option<ServerProcess>, Arc<TempDir>),
 }
 
-impl Machine {
+impl ServerUnderTest {
     /// A server in this process.
-    pub(crate) async fn here(setup: Setup) -> Self {
-        Self::Here(Box::new(setup.start().await))
+    pub(crate) async fn in_process(setup: Setup) -> Self {
+        Self::InProcess(Box::new(setup.start().await))
     }
 
     /// The built program.
@@ -27,10 +26,10 @@ impl Machine {
         Self::Process(Some(ServerProcess::start(folder.path())), folder)
     }
 
-    /// The way to it, as long as it is not disturbed.
+    /// A channel to it, good until the next restart.
     pub(crate) fn channel(&self) -> Channel {
         match self {
-            Self::Here(server) => server.channel(),
+            Self::InProcess(server) => server.channel(),
             Self::Process(server, _) => {
                 let address = server.as_ref().unwrap().address();
                 Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
@@ -38,10 +37,11 @@ impl Machine {
         }
     }
 
-    /// Restarts the one, kills the other: sometimes again while it recovers.
-    pub(crate) async fn disturb(&mut self, random: &mut fastrand::Rng) {
+    /// Stops or kills it, and starts it again. A process is sometimes killed while it recovers,
+    /// too.
+    pub(crate) async fn restart(&mut self, random: &mut fastrand::Rng) {
         match self {
-            Self::Here(server) => server.restart().await,
+            Self::InProcess(server) => server.restart().await,
             Self::Process(server, folder) => {
                 server.take().unwrap().kill();
                 for _ in 0..random.usize(..3) {
@@ -52,10 +52,10 @@ impl Machine {
         }
     }
 
-    /// Stops it and gives the folder that its data are in.
+    /// Stops it in order, and returns its data folder.
     pub(crate) async fn stop(self) -> Arc<TempDir> {
         match self {
-            Self::Here(server) => {
+            Self::InProcess(server) => {
                 let folder = server.folder();
                 server.stop().await;
                 folder
