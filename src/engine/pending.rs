@@ -59,14 +59,10 @@ impl Pending {
     /// Adds `event`, which was decided for `revision`, to the newest batch.
     pub(super) fn push(&mut self, revision: Revision, event: &Event) {
         debug_assert!(self.deciding().last < revision, "not in the log's order");
-        let now = Some(revision);
-        match event.change.clone() {
-            Change::Follow { follower, followee } => {
-                self.set(Relation::Follow(follower, followee), now);
-            }
-            Change::Unfollow { follower, followee, .. } => {
-                self.set(Relation::Follow(follower, followee), None);
-            }
+        if let Some((relation, on)) = event.change.relation() {
+            self.set(relation, on.then_some(revision));
+        }
+        match &event.change {
             Change::Block { blocker, blocked, severed } => {
                 if severed.following {
                     self.set(Relation::Follow(blocker.clone(), blocked.clone()), None);
@@ -74,27 +70,18 @@ impl Pending {
                 if severed.follower {
                     self.set(Relation::Follow(blocked.clone(), blocker.clone()), None);
                 }
-                self.set(Relation::Block(blocker, blocked), now);
             }
-            Change::Unblock { blocker, blocked } => {
-                self.set(Relation::Block(blocker, blocked), None);
-            }
-            Change::Mute { muter, muted } => self.set(Relation::Mute(muter, muted), now),
-            Change::Unmute { muter, muted, .. } => self.set(Relation::Mute(muter, muted), None),
-            Change::Like { user, post } => self.set(Relation::Like(user, post.id), now),
-            Change::Unlike { user, post, .. } => self.set(Relation::Like(user, post.id), None),
-            Change::Repost { user, post } => self.set(Relation::Repost(user, post.id), now),
-            Change::Unrepost { user, post, .. } => self.set(Relation::Repost(user, post.id), None),
             Change::Publish { author, content, request_id: Some(request_id) } => {
-                self.deciding().requests.insert((author, request_id), (revision, content));
+                let key = (author.clone(), request_id.clone());
+                self.deciding().requests.insert(key, (revision, content.clone()));
             }
-            Change::Publish { request_id: None, .. } | Change::Erased { .. } => {}
             Change::Delete { post, .. } => {
                 self.deciding().deleted.insert(post.id, revision);
             }
             Change::See { user, until } => {
-                self.deciding().seen.insert(user, until);
+                self.deciding().seen.insert(user.clone(), *until);
             }
+            _ => {}
         }
         self.deciding().last = revision;
     }

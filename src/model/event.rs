@@ -1,7 +1,9 @@
 //! Events: the changes that the log has. An event never changes once it is in the log, except that
 //! the content of a deleted post is erased.
 
-use super::{Content, LogTime, PostId, PostRef, ReplyTo, RequestId, Revision, Timestamp, UserId};
+use super::{
+    Content, LogTime, PostId, PostRef, Relation, ReplyTo, RequestId, Revision, Timestamp, UserId,
+};
 
 /// One change with its times. Its revision is its position in the log, and no part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +139,39 @@ pub enum Change {
         /// The revision.
         until: Revision,
     },
+}
+
+impl Change {
+    /// The relation that the change sets (true) or ends (false), if it is such a change. A block may
+    /// end follows as well: see [`SeveredFollows`].
+    #[must_use]
+    pub fn relation(&self) -> Option<(Relation, bool)> {
+        Some(match self {
+            Self::Follow { follower, followee } => {
+                (Relation::Follow(follower.clone(), followee.clone()), true)
+            }
+            Self::Unfollow { follower, followee, .. } => {
+                (Relation::Follow(follower.clone(), followee.clone()), false)
+            }
+            Self::Block { blocker, blocked, .. } => {
+                (Relation::Block(blocker.clone(), blocked.clone()), true)
+            }
+            Self::Unblock { blocker, blocked } => {
+                (Relation::Block(blocker.clone(), blocked.clone()), false)
+            }
+            Self::Mute { muter, muted } => (Relation::Mute(muter.clone(), muted.clone()), true),
+            Self::Unmute { muter, muted, .. } => {
+                (Relation::Mute(muter.clone(), muted.clone()), false)
+            }
+            Self::Like { user, post } => (Relation::Like(user.clone(), post.id), true),
+            Self::Unlike { user, post, .. } => (Relation::Like(user.clone(), post.id), false),
+            Self::Repost { user, post } => (Relation::Repost(user.clone(), post.id), true),
+            Self::Unrepost { user, post, .. } => (Relation::Repost(user.clone(), post.id), false),
+            Self::Publish { .. } | Self::Erased { .. } | Self::Delete { .. } | Self::See { .. } => {
+                return None;
+            }
+        })
+    }
 }
 
 impl Event {

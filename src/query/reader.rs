@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::source::KeptPart;
 use super::{Error, Query, Source, Unanswered};
 use crate::config::Limits;
 use crate::model::Cursor;
@@ -79,9 +80,10 @@ impl Reader {
     /// # Errors
     /// The errors of the query; and [`storage::Error::Closed`] if it panicked.
     pub async fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Error> {
-        if let Some(answer) = self.ask_memory(&query)? {
-            return Ok(answer);
-        }
+        let kept = match self.try_memory(&query)? {
+            Ok(answer) => return Ok(answer),
+            Err(kept) => kept,
+        };
         let turn = Arc::clone(&self.0.turns).acquire_owned().await;
         let turn = turn.map_err(|_| storage::Error::Closed)?;
         let (reader, cancellation) = (self.clone(), Cancellation::default());
@@ -89,7 +91,7 @@ impl Reader {
         let read = move || {
             // Also held after a cancellation, until the thread is free.
             let _turn = turn;
-            reader.read(&query, cancellation)
+            reader.read(&query, cancellation, kept)
         };
         let read = tokio::task::spawn_blocking(read).await;
         read.unwrap_or_else(|_| Err(storage::Error::Closed.into()))
@@ -100,11 +102,7 @@ impl Reader {
     /// # Errors
     /// The errors of the query.
     pub fn ask_memory<Q: Query>(&self, query: &Q) -> Result<Option<Q::Answer>, Error> {
-        match query.answer(&Source::memory(&self.0.state, &self.0.limits)) {
-            Ok(answer) => Ok(Some(answer)),
-            Err(Unanswered::NotInMemory) => Ok(None),
-            Err(Unanswered::Failed(error)) => Err(error),
-        }
+        Ok(self.try_memory(query)?.ok())
     }
 
     /// The answer to `query`. Blocks, and cannot be cancelled.
@@ -112,7 +110,7 @@ impl Reader {
     /// # Errors
     /// The errors of the query.
     pub fn ask_blocking<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Error> {
-        self.read(query, Cancellation::default())
+        self.read(query, Cancellation::default(), None)
     }
 
     /// Waits at most `wait_max` until the state has applied `at_least`. To be called before each
@@ -129,8 +127,23 @@ impl Reader {
         reached.map_err(|_| Error::NodeBehind { wanted, applied: state.applied() })
     }
 
-    fn read<Q: Query>(&self, query: &Q, caller: Cancellation) -> Result<Q::Answer, Error> {
-        match query.answer(&Source::with_index(&self.0.state, &self.0.limits, caller)) {
+    /// The answer; or what memory has of it.
+    fn try_memory<Q: Query>(&self, query: &Q) -> Result<Result<Q::Answer, KeptPart>, Error> {
+        let source = Source::memory(&self.0.state, &self.0.limits);
+        match query.answer(&source) {
+            Ok(answer) => Ok(Ok(answer)),
+            Err(Unanswered::NotInMemory) => Ok(Err(source.into_kept())),
+            Err(Unanswered::Failed(error)) => Err(error),
+        }
+    }
+
+    fn read<Q: Query>(
+        &self,
+        query: &Q,
+        caller: Cancellation,
+        kept: KeptPart,
+    ) -> Result<Q::Answer, Error> {
+        match query.answer(&Source::with_index(&self.0.state, &self.0.limits, caller, kept)) {
             Ok(answer) => Ok(answer),
             Err(Unanswered::Failed(error)) => Err(error),
             Err(Unanswered::NotInMemory) => {

@@ -7,6 +7,7 @@
 //!
 //! A source never decides what a viewer sees.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ const READ_EVENTS: usize = 64;
 /// hundred microseconds.
 const SKIPPED_MAX: usize = 512;
 
+/// A part of an answer that the source with the index takes over from memory.
+pub(super) type KeptPart = Option<Arc<dyn Any + Send + Sync>>;
+
 /// The source of the answer of one query.
 #[derive(Debug)]
 pub struct Source<'a> {
@@ -42,6 +46,7 @@ pub struct Source<'a> {
     /// `None`: memory alone.
     disk: Option<Disk>,
     skipped: Cell<usize>,
+    kept: RefCell<KeptPart>,
 }
 
 /// The marks that one query has read from the index.
@@ -57,13 +62,45 @@ struct Disk {
 
 impl<'a> Source<'a> {
     pub(super) fn memory(state: &'a State, limits: &'a Limits) -> Self {
-        Self { state, limits, disk: None, skipped: Cell::new(0) }
+        Self { state, limits, disk: None, skipped: Cell::new(0), kept: RefCell::default() }
     }
 
-    pub(super) fn with_index(state: &'a State, limits: &'a Limits, caller: Cancellation) -> Self {
+    /// `kept` is what a query over memory alone has kept before it stopped.
+    pub(super) fn with_index(
+        state: &'a State,
+        limits: &'a Limits,
+        caller: Cancellation,
+        kept: KeptPart,
+    ) -> Self {
         let (ahead, behind) = (RefCell::default(), RefCell::default());
         let disk = Disk { caller, snapshot: RefCell::default(), ahead, behind };
-        Self { state, limits, disk: Some(disk), skipped: Cell::new(0) }
+        let (skipped, kept) = (Cell::new(0), RefCell::new(kept));
+        Self { state, limits, disk: Some(disk), skipped, kept }
+    }
+
+    /// What memory alone could not answer in whole: the part that it has found.
+    pub(super) fn into_kept(self) -> KeptPart {
+        self.kept.into_inner()
+    }
+
+    /// A part of the answer that is not read again with the index, if memory has all of it but not
+    /// of the rest. A query may keep one.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub(crate) fn once<T: Any + Send + Sync>(
+        &self,
+        read: impl FnOnce() -> Result<T, Unanswered>,
+    ) -> Result<Arc<T>, Unanswered> {
+        if let Some(kept) = self.kept.borrow().clone() {
+            match kept.downcast() {
+                Ok(kept) => return Ok(kept),
+                Err(_) => unreachable!("a query keeps one part"),
+            }
+        }
+        let part = Arc::new(read()?);
+        *self.kept.borrow_mut() = Some(Arc::clone(&part) as _);
+        Ok(part)
     }
 
     /// Whether the source is memory alone.

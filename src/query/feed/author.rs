@@ -39,7 +39,8 @@ impl Query for AuthorFeed {
         }
         source.check_position(self.position)?;
         let viewer = hydrate::viewer(source.state, &self.viewer);
-        self.entries(source)?.hydrate(source, viewer, self.position)
+        let page = source.once(|| self.entries(source))?;
+        page.hydrate(source, viewer, self.position)
     }
 }
 

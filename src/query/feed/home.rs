@@ -35,7 +35,8 @@ impl Query for HomeFeed {
     fn answer(&self, source: &Source<'_>) -> Result<Page<FeedItem>, Unanswered> {
         source.check_position(self.position)?;
         let viewer = hydrate::viewer(source.state, &self.user);
-        self.entries(source)?.hydrate(source, viewer, self.position)
+        let page = source.once(|| self.entries(source))?;
+        page.hydrate(source, viewer, self.position)
     }
 }
 

@@ -82,20 +82,21 @@ impl FeedPage {
     /// # Errors
     /// A post or a count is not in memory; or the log or the index cannot be read.
     fn hydrate(
-        self,
+        &self,
         source: &Source<'_>,
         viewer: Viewer<'_>,
         position: Option<PagePosition>,
     ) -> Result<Page<FeedItem>, Unanswered> {
         let posts = hydrate::views(source, viewer, self.posts(source)?)?;
         let mut posts = posts.into_iter().peekable();
-        let item = |PagedEntry { revision, post, reposted_by }| {
-            let post = posts.next_if(|found| found.post.revision == post)?;
+        let item = |PagedEntry { revision, post, reposted_by }: &PagedEntry| {
+            let post = posts.next_if(|found| found.post.revision == *post)?;
+            let (revision, reposted_by) = (*revision, reposted_by.clone());
             Some(FeedItem { revision, post, reposted_by })
         };
         let at = position.map_or(self.at, |position| position.at);
         let next = self.next.map(|before| PagePosition { before, at });
-        Ok(Page { items: self.items.into_iter().filter_map(item).collect(), next, at })
+        Ok(Page { items: self.items.iter().filter_map(item).collect(), next, at })
     }
 
     fn posts(&self, source: &Source<'_>) -> Result<Vec<Arc<Post>>, Unanswered> {
