@@ -80,7 +80,11 @@ impl Engine {
             Some(id) => self.publish_once(author, content, id).await?,
         };
         let PublishedAt { revision, deduplicated, cursor } = published;
-        let post = self.ask(PublishedPost(revision)).await?.ok_or(Error::OutcomeUnknown)?;
+        let read = self.ask(PublishedPost(revision)).await.inspect_err(
+            |error| tracing::error!(%error, %revision, "a published post cannot be read back"),
+        );
+        // The post is durable, so an error of the read must not say that nothing was changed.
+        let post = read.ok().flatten().ok_or(Error::OutcomeUnknown)?;
         Ok(Published { post, deduplicated, cursor })
     }
 

@@ -100,9 +100,10 @@ pub enum Error {
     /// The server is stopping, and makes no more changes.
     #[error("the server is stopping: connect again")]
     Stopping,
-    /// The log failed before the change was acknowledged. It may or may not be made.
+    /// The log failed before the change was acknowledged, or the change cannot be read back. It may
+    /// or may not be made.
     #[error(
-        "the server lost its log while the change was under way, so it may or may not have been \
+        "the server's log failed while the change was under way, so it may or may not have been \
          made: try again with the same request_id"
     )]
     OutcomeUnknown,

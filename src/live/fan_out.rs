@@ -109,7 +109,7 @@ impl Dispatcher {
     pub fn step(&mut self) -> bool {
         let limits = &self.live.0.limits;
         let shard = self.live.shard(self.shard);
-        let state = self.live.0.reader.state();
+        let state = self.live.state();
         let mut audiences = shard.audiences();
         if shard.clear_lag() {
             self.queue.clear();

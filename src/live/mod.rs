@@ -41,6 +41,7 @@ use crate::config::Limits;
 use crate::model::UserId;
 use crate::query::Reader;
 use crate::runtime;
+use crate::state::State;
 
 /// All live feeds of this process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -123,5 +124,9 @@ impl LiveFeeds {
 
     fn shard(&self, shard: usize) -> &Shard {
         &self.0.shards[shard]
+    }
+
+    fn state(&self) -> &State {
+        self.0.reader.state()
     }
 }

@@ -101,7 +101,7 @@ impl Subscription {
         let shard = live.shard(number);
         // Counted before the state is read; see `is_watched`.
         shard.streams.fetch_add(1, Ordering::SeqCst);
-        let (user, state) = ((user.clone(), feed), live.0.reader.state());
+        let (user, state) = ((user.clone(), feed), live.state());
         let authors = || authors_of(state, &user);
         let (feed, receiver) = shard.audiences().join(&user, state.applied(), authors);
         Self { live, shard: number, feed, receiver }

@@ -99,12 +99,13 @@ impl LiveStream {
         // Before the applied revision is read, so that no event is missed between the two.
         let subscription = Subscription::new(live.clone(), user, options.of.feed());
 
-        let now = live.0.reader.state().cursor_after(live.0.reader.state().applied());
+        let state = live.state();
+        let now = state.cursor_after(state.applied());
         let (at, snapshot_items, refused) = match start {
             Start::Now => (now, None, None),
             Start::Snapshot { items_max } => (now, Some(items_max), None),
             Start::After(cursor) => {
-                match (cursor.check(&live.0.reader.state().log_extent()), options.reset_items) {
+                match (cursor.check(&state.log_extent()), options.reset_items) {
                     (Ok(()), _) => (cursor, None, None),
                     (Err(refused), Some(items_max)) => (now, Some(items_max), Some(refused)),
                     (Err(refused), None) => return Err(refused.into()),
@@ -174,12 +175,8 @@ impl LiveStream {
                 }
                 StreamPhase::Resetting { refused } => {
                     self.phase = StreamPhase::CatchingUp;
-                    let oldest = self
-                        .live
-                        .0
-                        .reader
-                        .state()
-                        .cursor_after(self.live.0.reader.state().log_extent().oldest);
+                    let state = self.live.state();
+                    let oldest = state.cursor_after(state.log_extent().oldest);
                     return Ok(Some(StreamMessage::Reset { reason: refused, oldest }));
                 }
                 _ if !self.unfiltered.is_empty() => self.filter().await?,
@@ -217,10 +214,11 @@ impl LiveStream {
     }
 
     fn opened(&self) -> StreamMessage {
-        let head = self.live.0.reader.state().applied().max(self.at.required_revision());
+        let state = self.live.state();
+        let head = state.applied().max(self.at.required_revision());
         StreamMessage::Opened {
             cursor: self.at,
-            head: self.live.0.reader.state().cursor_after(head),
+            head: state.cursor_after(head),
             heartbeat: self.heartbeat,
         }
     }
@@ -354,7 +352,7 @@ impl LiveStream {
     /// is up to date with the state.
     async fn read_backlog(&mut self) -> Result<(), Error> {
         loop {
-            let state = &self.live.0.reader.state();
+            let state = self.live.state();
             let in_snapshot = self.at.after < self.at.snapshot_until;
             let (kind, until) = if in_snapshot {
                 (BacklogKind::Items, self.at.snapshot_until)
@@ -384,7 +382,7 @@ impl LiveStream {
             if reached < until {
                 self.at.after = reached;
             } else {
-                self.at = self.live.0.reader.state().cursor_after(until);
+                self.at = self.live.state().cursor_after(until);
             }
         }
     }

@@ -36,6 +36,7 @@ pub(super) fn newest_first<'a>(
     before: Revision,
     items_max: usize,
 ) -> RecordScan<'a> {
+    // One more tells whether a page follows. A query outside the API may have any `items_max`.
     let expected = items_max.saturating_add(1);
     RecordScan::new(source, about, ListOrder::NewestFirst, before.into(), expected)
 }

@@ -120,7 +120,7 @@ impl<'a, M: Marks<UserIx>> Walk<'a, M> {
     /// # Errors
     /// The errors of the source.
     pub(crate) fn is_near(&mut self, post: Revision, scanned: usize) -> Result<bool, Unanswered> {
-        let scanned_max = scanned.saturating_add(self.source.scan_max());
+        let scanned_max = scanned + self.source.scan_max();
         while self.pending.len() < WINDOW
             && let Some(next) = self.next_unfiltered(scanned_max)?
         {

@@ -4,3 +4,4 @@ mod clock_jumps;
 mod evidence;
 mod first_reads;
 mod numbers;
+mod unreadable;
