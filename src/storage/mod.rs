@@ -8,6 +8,7 @@
 
 mod disk_reads;
 mod error;
+mod folder_lock;
 mod free_space;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -6,8 +6,8 @@
 //!   log.redb.compacted   a copy by a compaction; renamed over log.redb when it is complete
 //! ```
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ use redb::{Database, StorageBackend};
 
 use super::StorageOptions;
 use crate::storage::error::Error;
+use crate::storage::folder_lock::FolderLock;
 use crate::storage::free_space::FreeSpace;
 use crate::storage::index::FILES;
 use crate::storage::redb_file::{builder, storage};
@@ -68,8 +69,7 @@ pub(super) struct LogFolder {
     space: FreeSpace,
     /// The device and the inode of the current file, once it is open. Locked during an exchange.
     in_use: Mutex<Option<(u64, u64)>>,
-    /// The open lock file: the lock ends when it is closed.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 /// The log's file in storage that the caller provides.
@@ -88,7 +88,7 @@ impl LogFolder {
     /// log.
     pub(super) fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
         let folder = Self {
-            _lock: lock(dir)?,
+            _lock: FolderLock::acquire(dir)?,
             dir: dir.to_owned(),
             file: dir.join("log.redb"),
             copy: dir.join("log.redb.compacted"),
@@ -253,34 +253,4 @@ fn remove(file: &Path) -> Result<(), Error> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(storage(file, error)),
         _ => Ok(()),
     }
-}
-
-/// Locks the folder for this process, and writes the process id into the lock file.
-fn lock(dir: &Path) -> Result<File, Error> {
-    let path = dir.join("lock");
-    fs::create_dir_all(dir).map_err(|error| storage(dir, error))?;
-    let open =
-        || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = open().map_err(|error| storage(&path, error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The holder is only a help in the message, which may lack it.
-            let _ = file.read_to_string(&mut holder);
-            let holder = Some(holder.trim().to_owned()).filter(|holder| !holder.is_empty());
-            return Err(Error::InUse { dir: dir.to_owned(), holder });
-        }
-        Err(fs::TryLockError::Error(error)) => return Err(storage(&path, error)),
-    }
-    let mut name_holder = || {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "process {}", std::process::id())
-    };
-    // Not an error either: a full disk has no room for it.
-    if let Err(error) = name_holder() {
-        tracing::debug!(%error, "the lock file does not name its holder");
-    }
-    Ok(file)
 }
