@@ -1,4 +1,4 @@
-//! Records, as they are read from the log's file.
+//! Records, as they are read from the log's files.
 
 #![no_main]
 

@@ -6,7 +6,7 @@ use tonic::Status;
 use super::context::ServiceContext;
 use super::{fields, status, token, v1};
 use crate::engine::Changed;
-use crate::model::{PostId, Relation, UserId};
+use crate::model::{Epochs, PostId, Relation, UserId};
 
 /// The fields of the response to a change. Every RPC has a message of its own with just these.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ pub(super) async fn between_users(
     let (field, other) = other;
     let other = fields::user_id(field, other)?;
     let changed = context.engine.set(relation(user, other), on).await;
-    changed.map(ChangeResponse::from).map_err(|error| status::from_engine_on(field, error))
+    let changed = changed.map_err(|error| status::from_engine_on(field, error, &context.epochs))?;
+    Ok(ChangeResponse::new(changed, &context.epochs))
 }
 
 /// Sets or ends the relation of a user to a post.
@@ -38,15 +39,17 @@ pub(super) async fn to_post(
     post_id: &str,
 ) -> Result<ChangeResponse, Status> {
     let user = fields::user_id("user_id", user_id)?;
-    let post = fields::post_id("post_id", post_id)?;
+    let post = fields::post_id("post_id", post_id, &context.epochs)?;
     let changed = context.engine.set(relation(user, post), on).await;
-    changed.map(ChangeResponse::from).map_err(status::from_engine)
+    let changed = changed.map_err(|error| status::from_engine(error, &context.epochs))?;
+    Ok(ChangeResponse::new(changed, &context.epochs))
 }
 
-impl From<Changed> for ChangeResponse {
-    fn from(changed: Changed) -> Self {
+impl ChangeResponse {
+    pub(super) fn new(changed: Changed, epochs: &Epochs) -> Self {
         let Changed { changed, revision, cursor } = changed;
-        Self { changed, revision: revision.get(), cursor: token::encode_cursor(&cursor) }
+        let cursor = token::encode_cursor(&cursor, epochs);
+        Self { changed, revision: revision.get(), cursor }
     }
 }
 

@@ -3,38 +3,38 @@
 
 use std::time::Duration;
 
-use super::v1;
+use super::{post_id, v1};
 use crate::model::bounds::TEXT_BYTES_MAX;
 use crate::model::{
-    Attachment, Content, Facet, Feature, Post, PostId, ReplyTo, Revision, Timestamp, UserId,
+    Attachment, Content, Epochs, Facet, Feature, Post, ReplyTo, Revision, Timestamp, UserId,
 };
 use crate::query::{
     FeedItem, Gap, ListedUser, Notification, PostView, Profile, Relationship, ThreadPost,
 };
 use crate::state::NotificationKind;
 
-pub(super) fn post(post: &Post) -> v1::Post {
+pub(super) fn post(post: &Post, epochs: &Epochs) -> v1::Post {
     let Content { text, reply_to, quote, attachments, langs, facets, mentioned: _ } = &post.content;
     v1::Post {
-        post_id: post.id().to_string(),
+        post_id: post_id::text(post.id(), epochs),
         author_id: post.author.to_string(),
         text: text.as_str().to_owned(),
         revision: post.revision.get(),
         create_time: Some(timestamp(post.time)),
-        reply_to: reply_to.as_deref().map(reply_to_message),
-        quote_post_id: quote.as_ref().map_or_else(String::new, |quote| quote.id.to_string()),
+        reply_to: reply_to.as_deref().map(|to| reply_to_message(to, epochs)),
+        quote_post_id: post_id::optional_text(quote.as_ref().map(|quote| quote.id), epochs),
         attachments: attachments.iter().map(attachment).collect(),
         langs: langs.iter().map(|lang| lang.as_str().to_owned()).collect(),
         facets: facets.all().iter().map(facet).collect(),
     }
 }
 
-fn reply_to_message(reply_to: &ReplyTo) -> v1::post::ReplyTo {
+fn reply_to_message(reply_to: &ReplyTo, epochs: &Epochs) -> v1::post::ReplyTo {
     let ReplyTo { parent, root } = reply_to;
     v1::post::ReplyTo {
-        post_id: parent.id.to_string(),
+        post_id: post_id::text(parent.id, epochs),
         author_id: parent.author.to_string(),
-        root_post_id: root.id.to_string(),
+        root_post_id: post_id::text(root.id, epochs),
         root_author_id: root.author.to_string(),
     }
 }
@@ -60,9 +60,9 @@ fn facet(facet: &Facet) -> v1::Facet {
     }
 }
 
-pub(super) fn post_view(view: &PostView) -> v1::PostView {
+pub(super) fn post_view(view: &PostView, epochs: &Epochs) -> v1::PostView {
     v1::PostView {
-        post: Some(post(&view.post)),
+        post: Some(post(&view.post, epochs)),
         counts: Some(counts(view)),
         viewer: Some(viewer(view)),
     }
@@ -81,11 +81,11 @@ fn viewer(view: &PostView) -> v1::ViewerState {
     v1::ViewerState { liked: view.liked, reposted: view.reposted }
 }
 
-pub(super) fn feed_item(item: &FeedItem) -> v1::FeedItem {
+pub(super) fn feed_item(item: &FeedItem, epochs: &Epochs) -> v1::FeedItem {
     v1::FeedItem {
         counts: Some(counts(&item.post)),
         viewer: Some(viewer(&item.post)),
-        ..pushed_item(item.revision, &item.post.post, item.reposted_by.as_ref())
+        ..pushed_item(item.revision, &item.post.post, item.reposted_by.as_ref(), epochs)
     }
 }
 
@@ -94,9 +94,10 @@ pub(super) fn pushed_item(
     revision: Revision,
     pushed: &Post,
     reposted_by: Option<&UserId>,
+    epochs: &Epochs,
 ) -> v1::FeedItem {
     v1::FeedItem {
-        post: Some(post(pushed)),
+        post: Some(post(pushed, epochs)),
         revision: revision.get(),
         reposted_by_user_id: reposted_by.map_or_else(String::new, ToString::to_string),
         counts: None,
@@ -104,16 +105,16 @@ pub(super) fn pushed_item(
     }
 }
 
-pub(super) fn thread_post(post: &ThreadPost) -> v1::ThreadPost {
+pub(super) fn thread_post(post: &ThreadPost, epochs: &Epochs) -> v1::ThreadPost {
     use v1::thread_post::{Gap as WireGap, Shown};
 
     v1::ThreadPost {
-        post_id: post.id.to_string(),
-        parent_post_id: optional_id(post.parent),
+        post_id: post_id::text(post.id, epochs),
+        parent_post_id: post_id::optional_text(post.parent, epochs),
         // At most 10.
         depth: i32::try_from(post.depth).unwrap_or(i32::MAX),
         shown: Some(match &post.shown {
-            Ok(view) => Shown::View(post_view(view)),
+            Ok(view) => Shown::View(post_view(view, epochs)),
             Err(Gap::Deleted) => Shown::Gap(WireGap::Deleted.into()),
             Err(Gap::Hidden) => Shown::Gap(WireGap::Hidden.into()),
         }),
@@ -146,7 +147,7 @@ pub(super) fn profile(profile: &Profile) -> v1::Profile {
     }
 }
 
-pub(super) fn notification(notification: &Notification) -> v1::Notification {
+pub(super) fn notification(notification: &Notification, epochs: &Epochs) -> v1::Notification {
     use v1::notification::Kind;
 
     let kind = match notification.kind {
@@ -162,13 +163,9 @@ pub(super) fn notification(notification: &Notification) -> v1::Notification {
         create_time: Some(timestamp(notification.time)),
         kind: kind.into(),
         actor_id: notification.actor.to_string(),
-        subject_post_id: optional_id(notification.subject),
-        post: notification.post.as_deref().map(post),
+        subject_post_id: post_id::optional_text(notification.subject, epochs),
+        post: notification.post.as_deref().map(|it| post(it, epochs)),
     }
-}
-
-fn optional_id(id: Option<PostId>) -> String {
-    id.map_or_else(String::new, |id| id.to_string())
 }
 
 pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {

@@ -5,21 +5,33 @@ use std::time::Duration;
 
 use tonic::Status;
 
+use super::context::ServiceContext;
+use super::post_id::{self, PostIdError};
 use super::{status, token};
 use crate::model::bounds::IDS_MAX;
-use crate::model::{Cursor, PostId, UserId};
+use crate::model::{Cursor, CursorError, Epochs, PostId, UserId};
 
 pub(super) fn user_id(field: &str, text: &str) -> Result<UserId, Status> {
     UserId::parse(text).map_err(|error| status::invalid_field(field, error, error.parts()))
 }
 
-pub(super) fn post_id(field: &str, text: &str) -> Result<PostId, Status> {
-    PostId::parse(text).map_err(|error| status::invalid_field(field, error, Vec::new()))
+/// The id of a post of a log with these epochs.
+pub(super) fn post_id(field: &str, text: &str, epochs: &Epochs) -> Result<PostId, Status> {
+    post_id::parse(text, epochs).map_err(|error| match error {
+        PostIdError::Empty | PostIdError::Malformed => {
+            status::invalid_field(field, error, Vec::new())
+        }
+        PostIdError::HistoryLost => status::post_of_lost_history(field, text, &error),
+    })
 }
 
-/// A post id; `None` for an empty text.
-pub(super) fn optional_post_id(field: &str, text: &str) -> Result<Option<PostId>, Status> {
-    (!text.is_empty()).then(|| post_id(field, text)).transpose()
+/// As [`post_id()`]; `None` for an empty text.
+pub(super) fn optional_post_id(
+    field: &str,
+    text: &str,
+    epochs: &Epochs,
+) -> Result<Option<PostId>, Status> {
+    (!text.is_empty()).then(|| post_id(field, text, epochs)).transpose()
 }
 
 /// A list of 1 to 100 ids, each parsed by `parse`. Repeated ids are dropped.
@@ -75,13 +87,30 @@ pub(super) fn items_max(
     }
 }
 
-/// A cursor; `None` for an empty text.
-pub(super) fn optional_cursor(field: &str, text: &str) -> Result<Option<Cursor>, Status> {
-    (!text.is_empty()).then(|| cursor(field, text)).transpose()
+/// As [`cursor()`], refused with a status; `None` for an empty text.
+pub(super) fn optional_cursor(
+    field: &str,
+    text: &str,
+    context: &ServiceContext,
+) -> Result<Option<Cursor>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    cursor(field, text, context)?
+        .map(Some)
+        .map_err(|error| status::from_cursor(&error, &context.epochs))
 }
 
-pub(super) fn cursor(field: &str, text: &str) -> Result<Cursor, Status> {
-    token::decode_cursor(text).map_err(|error| status::malformed_token(field, &error))
+/// A cursor; an error of its own if it is of a lost history of this log.
+pub(super) fn cursor(
+    field: &str,
+    text: &str,
+    context: &ServiceContext,
+) -> Result<Result<Cursor, CursorError>, Status> {
+    let decoded = token::decode_cursor(text);
+    let (cursor, epoch) = decoded.map_err(|error| status::malformed_token(field, &error))?;
+    let given = cursor.required_revision();
+    Ok(context.check_epoch(cursor.log, given, epoch).map(|()| cursor))
 }
 
 /// A heartbeat: the default if it is absent, and clamped to the limits.

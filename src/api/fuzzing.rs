@@ -14,6 +14,7 @@ use http_body::{Body, Frame};
 
 use super::framing::{CheckedBody, Compression, MessageCount};
 use super::token;
+use crate::model::{Epoch, EpochStart, Epochs, Revision};
 
 /// Small, so that an input of a few KiB reaches it.
 const MESSAGE_BYTES_MAX: usize = 1 << 10;
@@ -57,12 +58,19 @@ fn decode_token(text: &str) {
     let cursor = token::decode_cursor(text);
     let page_token = token::decode_page_token(text);
     assert!(cursor.is_err() || page_token.is_err(), "{text} is a cursor and a page token");
-    if let Ok(cursor) = cursor {
-        same(token::decode_cursor(&token::encode_cursor(&cursor)), cursor);
+    if let Ok((cursor, epoch)) = cursor {
+        let text = token::encode_cursor(&cursor, &epochs(epoch));
+        same(token::decode_cursor(&text), (cursor, epoch));
     }
-    if let Ok(page_token) = page_token {
-        same(token::decode_page_token(&token::encode_page_token(&page_token)), page_token);
+    if let Ok((page_token, epoch)) = page_token {
+        let text = token::encode_page_token(&page_token, &epochs(epoch));
+        same(token::decode_page_token(&text), (page_token, epoch));
     }
+}
+
+/// A log with this epoch everywhere.
+fn epochs(epoch: Epoch) -> Epochs {
+    Epochs::new([EpochStart { first: Revision::ZERO, epoch }])
 }
 
 fn same<T: Debug + PartialEq, E: Debug + PartialEq>(decoded: Result<T, E>, encoded: T) {

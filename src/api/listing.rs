@@ -13,7 +13,7 @@ use super::context::ServiceContext;
 use super::token::{self, PageToken};
 use super::{fields, status};
 use crate::model::CursorError;
-use crate::model::{Cursor, LogId, Revision, UserId};
+use crate::model::{Cursor, Epochs, LogId, Revision, UserId};
 use crate::query::PagePosition;
 
 /// The fields that every request for a page has.
@@ -46,6 +46,7 @@ pub(super) struct Listing {
     /// Where the page begins; `None` for the newest items.
     position: Option<PagePosition>,
     log: LogId,
+    epochs: Epochs,
     /// Digest of everything that must be the same on all pages.
     digest: u64,
 }
@@ -67,14 +68,15 @@ impl Listing {
             limits.page_items_default,
             limits.page_items_max,
         )?;
-        let at_least = fields::optional_cursor("at_least_cursor", page.at_least_cursor)?;
+        let at_least = fields::optional_cursor("at_least_cursor", page.at_least_cursor, context)?;
         let log = engine.cursor().log;
         let digest = digest(rpc, viewer.as_str(), options);
-        let position = position(page.page_token, log, digest)?;
+        let position = position(context, page.page_token, log, digest)?;
 
         let reached = engine.reached(at_least, limits.call_time_max).await;
-        reached.map_err(status::from_query)?;
-        Ok(Self { viewer, items_max, position, log, digest })
+        reached.map_err(|error| status::from_query(error, &context.epochs))?;
+        let epochs = context.epochs.clone();
+        Ok(Self { viewer, items_max, position, log, epochs, digest })
     }
 
     /// The viewer, the maximal number of items, and the position where the page begins.
@@ -86,25 +88,34 @@ impl Listing {
     pub(super) fn next_page_token(&self, next: Option<PagePosition>) -> String {
         let Self { log, digest, .. } = *self;
         next.map_or_else(String::new, |position| {
-            token::encode_page_token(&PageToken { log, position, listing: digest })
+            token::encode_page_token(&PageToken { log, position, listing: digest }, &self.epochs)
         })
     }
 
     /// The cursor after revision `at`, at which the listing stands.
     pub(super) fn cursor(&self, at: Revision) -> String {
-        token::encode_cursor(&Cursor::after(self.log, at))
+        token::encode_cursor(&Cursor::after(self.log, at), &self.epochs)
     }
 }
 
-fn position(page_token: &str, log: LogId, digest: u64) -> Result<Option<PagePosition>, Status> {
+fn position(
+    context: &ServiceContext,
+    page_token: &str,
+    log: LogId,
+    digest: u64,
+) -> Result<Option<PagePosition>, Status> {
     if page_token.is_empty() {
         return Ok(None);
     }
-    let token = token::decode_page_token(page_token)
+    let (token, epoch) = token::decode_page_token(page_token)
         .map_err(|error| status::malformed_token("page_token", &error))?;
     if token.log != log {
-        return Err(status::from_cursor(&CursorError::OfAnotherLog { given: token.log, own: log }));
+        let error = CursorError::OfAnotherLog { given: token.log, own: log };
+        return Err(status::from_cursor(&error, &context.epochs));
     }
+    context
+        .check_epoch(token.log, token.position.at, epoch)
+        .map_err(|error| status::from_cursor(&error, &context.epochs))?;
     if token.listing != digest {
         return Err(status::page_token_mismatch("page_token"));
     }

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::context::ServiceContext;
 use super::listing::{Listing, PageFields};
-use super::{convert, status, v1};
+use super::{convert, post_id, status, v1};
 use crate::query::{ListPosts, ListUsers, PostList, UserList};
 
 /// The fields of a page of users. Every RPC has a message of its own with just these.
@@ -30,8 +30,8 @@ pub(super) async fn users(
     list: UserList,
 ) -> Result<UserPage, Status> {
     let (rpc, of) = match &list {
-        UserList::Likes(post) => ("ListLikes", post.to_string()),
-        UserList::Reposts(post) => ("ListReposts", post.to_string()),
+        UserList::Likes(post) => ("ListLikes", post_id::text(*post, &context.epochs)),
+        UserList::Reposts(post) => ("ListReposts", post_id::text(*post, &context.epochs)),
         UserList::Followers(user) => ("ListFollowers", user.to_string()),
         UserList::Following(user) => ("ListFollowing", user.to_string()),
         UserList::Blocks => ("ListBlocks", String::new()),
@@ -40,7 +40,11 @@ pub(super) async fn users(
     let listing = Listing::open(context, rpc, &[&of], fields).await?;
     let (viewer, items_max, position) = listing.query();
     let query = ListUsers { viewer, list, items_max, position };
-    let page = context.engine.ask(query).await.map_err(status::from_query)?;
+    let page = context
+        .engine
+        .ask(query)
+        .await
+        .map_err(|error| status::from_query(error, &context.epochs))?;
     Ok(UserPage {
         users: page.items.iter().map(convert::listed_user).collect(),
         next_page_token: listing.next_page_token(page.next),
@@ -53,16 +57,20 @@ pub(super) async fn posts(
     fields: PageFields<'_>,
     list: PostList,
 ) -> Result<PostPage, Status> {
-    let (rpc, of) = match list {
-        PostList::Replies(post) => ("ListReplies", post.to_string()),
-        PostList::Quotes(post) => ("ListQuotes", post.to_string()),
+    let (rpc, of) = match &list {
+        PostList::Replies(post) => ("ListReplies", post_id::text(*post, &context.epochs)),
+        PostList::Quotes(post) => ("ListQuotes", post_id::text(*post, &context.epochs)),
     };
     let listing = Listing::open(context, rpc, &[&of], fields).await?;
     let (viewer, items_max, position) = listing.query();
     let query = ListPosts { viewer, list, items_max, position };
-    let page = context.engine.ask(query).await.map_err(status::from_query)?;
+    let page = context
+        .engine
+        .ask(query)
+        .await
+        .map_err(|error| status::from_query(error, &context.epochs))?;
     Ok(PostPage {
-        posts: page.items.iter().map(convert::post_view).collect(),
+        posts: page.items.iter().map(|post| convert::post_view(post, &context.epochs)).collect(),
         next_page_token: listing.next_page_token(page.next),
         cursor: listing.cursor(page.at),
     })

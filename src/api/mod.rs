@@ -23,6 +23,7 @@ mod listing;
 mod lists;
 mod notification;
 mod post;
+mod post_id;
 mod reflection;
 pub mod shared_response;
 pub mod stall;
@@ -93,7 +94,8 @@ pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> 
     let ServiceParts { engine, limits, stall_watch, reflection } = parts;
     let (health, health_service) = Health::new();
     let bytes_max = limits.request_bytes_max;
-    let context = ServiceContext { engine, limits, stall_watch };
+    let epochs = engine.epochs();
+    let context = ServiceContext { engine, epochs, limits, stall_watch };
     let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
     let graph = GraphServiceServer::new(GraphRpcs(context.clone()));
     let notifications = NotificationServiceServer::new(NotificationRpcs(context.clone()));

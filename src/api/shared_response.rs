@@ -15,6 +15,7 @@ use prost::{EncodeError, Message};
 use super::stream_responses;
 use super::v1::WatchFeedResponse;
 use crate::live::{EventBatch, FeedEvent};
+use crate::model::Epochs;
 
 /// The field of `WatchFeedResponse` that holds a batch.
 const BATCH_TAG: u32 = 2;
@@ -30,6 +31,8 @@ pub enum SharedFeedResponse {
         cursors: BatchCursors,
         /// The events, which encode themselves once for all readers.
         events: Arc<EventBatch>,
+        /// Those of the log, for the ids in the events.
+        epochs: Epochs,
     },
     /// Any other message.
     Other(WatchFeedResponse),
@@ -46,16 +49,22 @@ pub struct BatchCursors {
 
 impl SharedFeedResponse {
     /// The events in (`prev_cursor`, `cursor`].
-    pub(super) fn batch(prev_cursor: String, cursor: String, events: Arc<EventBatch>) -> Self {
-        Self::Batch { cursors: BatchCursors { prev_cursor, cursor }, events }
+    pub(super) fn batch(
+        prev_cursor: String,
+        cursor: String,
+        events: Arc<EventBatch>,
+        epochs: Epochs,
+    ) -> Self {
+        Self::Batch { cursors: BatchCursors { prev_cursor, cursor }, events, epochs }
     }
 
     /// The length of the encoded message in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         match self {
-            Self::Batch { cursors, events } => {
-                let batch = cursors.encoded_len() + events.encoded(encode_events).len();
+            Self::Batch { cursors, events, epochs } => {
+                let batch = cursors.encoded_len()
+                    + events.encoded(|events| encode_events(events, epochs)).len();
                 key_len(BATCH_TAG) + encoded_len_varint(batch as u64) + batch
             }
             Self::Other(response) => response.encoded_len(),
@@ -68,8 +77,8 @@ impl SharedFeedResponse {
     /// `bytes` has no room.
     pub fn encode(&self, bytes: &mut impl BufMut) -> Result<(), EncodeError> {
         match self {
-            Self::Batch { cursors, events } => {
-                let events = events.encoded(encode_events);
+            Self::Batch { cursors, events, epochs } => {
+                let events = events.encoded(|events| encode_events(events, epochs));
                 encode_key(BATCH_TAG, WireType::LengthDelimited, bytes);
                 encode_varint((cursors.encoded_len() + events.len()) as u64, bytes);
                 cursors.encode(bytes)?;
@@ -82,8 +91,9 @@ impl SharedFeedResponse {
 }
 
 /// The events as the repeated field of a batch.
-fn encode_events(events: &[Arc<FeedEvent>]) -> Bytes {
-    let encoded: Vec<Bytes> = events.iter().map(|event| event.encoded(encode_event)).collect();
+fn encode_events(events: &[Arc<FeedEvent>], epochs: &Epochs) -> Bytes {
+    let encoded: Vec<Bytes> =
+        events.iter().map(|event| event.encoded(|event| encode_event(event, epochs))).collect();
     let field_len =
         |event: &Bytes| key_len(EVENTS_TAG) + encoded_len_varint(event.len() as u64) + event.len();
     let mut bytes = BytesMut::with_capacity(encoded.iter().map(field_len).sum());
@@ -95,6 +105,6 @@ fn encode_events(events: &[Arc<FeedEvent>]) -> Bytes {
     bytes.freeze()
 }
 
-fn encode_event(event: &FeedEvent) -> Bytes {
-    stream_responses::feed_event(event).encode_to_vec().into()
+fn encode_event(event: &FeedEvent, epochs: &Epochs) -> Bytes {
+    stream_responses::feed_event(event, epochs).encode_to_vec().into()
 }

@@ -10,9 +10,9 @@ use super::v1::{
     feed_event, notification_event, watch_feed_response as of_feed,
     watch_notifications_response as of_notifications,
 };
-use super::{convert, status};
+use super::{convert, post_id, status};
 use crate::live::{self, FeedEventKind, Removal, StreamMessage};
-use crate::model::Cursor;
+use crate::model::{Cursor, Epochs};
 
 /// The messages that are the same in all streams: all but batches.
 #[derive(Debug)]
@@ -25,41 +25,44 @@ pub(super) enum CommonMessage {
 }
 
 /// The response type of a stream.
-pub(super) trait StreamResponse: From<StreamMessage> {
+pub(super) trait StreamResponse: Sized {
     fn from_common(message: CommonMessage) -> Self;
+
+    /// The response to a client of a log with these epochs.
+    fn new(message: StreamMessage, epochs: &Epochs) -> Self;
 }
 
 /// A batch: the cursors before and after it, and its events.
 type BatchParts = (Cursor, Cursor, std::sync::Arc<live::EventBatch>);
 
 /// `Err` if the message is a batch.
-fn common_message(message: StreamMessage) -> Result<CommonMessage, BatchParts> {
+fn common_message(message: StreamMessage, epochs: &Epochs) -> Result<CommonMessage, BatchParts> {
     Ok(match message {
         StreamMessage::Opened { cursor, head, heartbeat } => CommonMessage::Opened(Opened {
-            cursor: encode_cursor(&cursor),
-            head_cursor: encode_cursor(&head),
+            cursor: encode_cursor(&cursor, epochs),
+            head_cursor: encode_cursor(&head, epochs),
             heartbeat: Some(convert::duration(heartbeat)),
         }),
         StreamMessage::Reset { reason, oldest } => CommonMessage::Reset(Reset {
             reason: status::cursor_reason(&reason).into(),
-            oldest_cursor: encode_cursor(&oldest),
+            oldest_cursor: encode_cursor(&oldest, epochs),
         }),
         StreamMessage::Batch { prev, cursor, events } => return Err((prev, cursor, events)),
         StreamMessage::CaughtUp { cursor } => {
-            CommonMessage::CaughtUp(CaughtUp { cursor: encode_cursor(&cursor) })
+            CommonMessage::CaughtUp(CaughtUp { cursor: encode_cursor(&cursor, epochs) })
         }
         StreamMessage::Bookmark { cursor } => {
-            CommonMessage::Bookmark(Bookmark { cursor: encode_cursor(&cursor) })
+            CommonMessage::Bookmark(Bookmark { cursor: encode_cursor(&cursor, epochs) })
         }
-        StreamMessage::Closing { cursor } => closing(ErrorReason::Draining, &cursor),
+        StreamMessage::Closing { cursor } => closing(ErrorReason::Draining, &cursor, epochs),
     })
 }
 
 /// The message before the server ends a stream.
-pub(super) fn closing(reason: ErrorReason, cursor: &Cursor) -> CommonMessage {
+pub(super) fn closing(reason: ErrorReason, cursor: &Cursor, epochs: &Epochs) -> CommonMessage {
     CommonMessage::Closing(Closing {
         reason: reason.into(),
-        cursor: encode_cursor(cursor),
+        cursor: encode_cursor(cursor, epochs),
         retry_after: Some(convert::duration(status::DRAIN_DELAY)),
     })
 }
@@ -78,14 +81,21 @@ impl StreamResponse for SharedFeedResponse {
             }),
         })
     }
+
+    fn new(message: StreamMessage, epochs: &Epochs) -> Self {
+        Self::from_message(message, epochs)
+    }
 }
 
-impl From<StreamMessage> for SharedFeedResponse {
-    fn from(message: StreamMessage) -> Self {
-        match common_message(message) {
+impl SharedFeedResponse {
+    /// The response that says `message` to a client of a log with these epochs.
+    #[must_use]
+    pub fn from_message(message: StreamMessage, epochs: &Epochs) -> Self {
+        match common_message(message, epochs) {
             Ok(message) => Self::from_common(message),
             Err((prev, cursor, events)) => {
-                Self::batch(encode_cursor(&prev), encode_cursor(&cursor), events)
+                let [prev, cursor] = [prev, cursor].map(|cursor| encode_cursor(&cursor, epochs));
+                Self::batch(prev, cursor, events, epochs.clone())
             }
         }
     }
@@ -105,45 +115,45 @@ impl StreamResponse for WatchNotificationsResponse {
             }),
         }
     }
-}
 
-impl From<StreamMessage> for WatchNotificationsResponse {
-    fn from(message: StreamMessage) -> Self {
-        match common_message(message) {
+    fn new(message: StreamMessage, epochs: &Epochs) -> Self {
+        match common_message(message, epochs) {
             Ok(message) => Self::from_common(message),
             Err((prev, cursor, events)) => Self {
                 message: Some(of_notifications::Message::Batch(of_notifications::Batch {
-                    prev_cursor: encode_cursor(&prev),
-                    cursor: encode_cursor(&cursor),
-                    events: events.iter().map(|event| notification_event(event)).collect(),
+                    prev_cursor: encode_cursor(&prev, epochs),
+                    cursor: encode_cursor(&cursor, epochs),
+                    events: events.iter().map(|event| notification_event(event, epochs)).collect(),
                 })),
             },
         }
     }
 }
 
-pub(super) fn feed_event(event: &live::FeedEvent) -> FeedEvent {
+pub(super) fn feed_event(event: &live::FeedEvent, epochs: &Epochs) -> FeedEvent {
     use feed_event::{
         AuthorAdded, AuthorRemoved, AuthorShown, Deleted, Event, Posted, Reposted, Unreposted,
     };
 
     let event_message = match &event.kind {
         FeedEventKind::Posted(post) => {
-            let item = convert::pushed_item(event.revision, post, None);
+            let item = convert::pushed_item(event.revision, post, None, epochs);
             Event::Posted(Posted { item: Some(item) })
         }
         FeedEventKind::Reposted { post, by } => {
-            let item = convert::pushed_item(event.revision, post, Some(by));
+            let item = convert::pushed_item(event.revision, post, Some(by), epochs);
             Event::Reposted(Reposted { item: Some(item) })
         }
         FeedEventKind::Unreposted { post, by, stand_in, .. } => Event::Unreposted(Unreposted {
-            post_id: post.to_string(),
+            post_id: post_id::text(*post, epochs),
             user_id: by.to_string(),
             stand_in: stand_in.as_ref().map(|repost| {
-                convert::pushed_item(repost.revision, &repost.post, Some(&repost.by))
+                convert::pushed_item(repost.revision, &repost.post, Some(&repost.by), epochs)
             }),
         }),
-        FeedEventKind::Deleted(post) => Event::Deleted(Deleted { post_id: post.to_string() }),
+        FeedEventKind::Deleted(post) => {
+            Event::Deleted(Deleted { post_id: post_id::text(*post, epochs) })
+        }
         FeedEventKind::AuthorAdded(author) => {
             Event::AuthorAdded(AuthorAdded { author_id: author.to_string() })
         }
@@ -169,12 +179,12 @@ pub(super) fn feed_event(event: &live::FeedEvent) -> FeedEvent {
     }
 }
 
-fn notification_event(event: &live::FeedEvent) -> NotificationEvent {
+fn notification_event(event: &live::FeedEvent, epochs: &Epochs) -> NotificationEvent {
     use notification_event::{ActorRemoved, ActorShown, Deleted, Event, Notified, Seen, Withdrawn};
 
     let event_message = match &event.kind {
         FeedEventKind::Notified(notification) => {
-            let notification = Some(convert::notification(notification));
+            let notification = Some(convert::notification(notification, epochs));
             Event::Notified(Notified { notification })
         }
         FeedEventKind::ActorRemoved { actor, reason } => {
@@ -187,7 +197,9 @@ fn notification_event(event: &live::FeedEvent) -> NotificationEvent {
         FeedEventKind::Withdrawn { notification } => {
             Event::Withdrawn(Withdrawn { notification_revision: notification.get() })
         }
-        FeedEventKind::Deleted(post) => Event::Deleted(Deleted { post_id: post.to_string() }),
+        FeedEventKind::Deleted(post) => {
+            Event::Deleted(Deleted { post_id: post_id::text(*post, epochs) })
+        }
         FeedEventKind::Seen { until } => Event::Seen(Seen { until_revision: until.get() }),
         FeedEventKind::Posted(_)
         | FeedEventKind::Reposted { .. }

@@ -1,11 +1,14 @@
 //! Cursors and page tokens as text: opaque, safe in a URL, and never confused with each other.
 //!
 //! ```text
-//!   base64url, unpadded, of   kind and version │ fields       │ CRC-32
-//!                             1 B              │ 8 B each, LE │ 4 B
-//!   cursor      0x70 ("c…")   log id, after, snapshot_until (left out if 0)
-//!   page token  0xa4 ("p…")   log id, before, at, listing
+//!   base64url, unpadded, of   kind and version │ fields       │ epoch │ CRC-32
+//!                             1 B              │ 8 B each, LE │ 4 B   │ 4 B
+//!   cursor      0x71 ("c…")   log id, after, snapshot_until (left out if 0)
+//!   page token  0xa5 ("p…")   log id, before, at, listing
 //! ```
+//!
+//! The epoch is that of the log at the newest revision in the fields. Positions from before epochs
+//! were recorded have no epoch, and an even first byte, as all tokens of earlier versions.
 //!
 //! The CRC detects texts that were cut or mistyped. It is no signature: a forged token gives a
 //! position in a listing to which its caller could have paged.
@@ -13,7 +16,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::model::{Cursor, LogId, Revision};
+use crate::model::{Cursor, Epoch, Epochs, LogId, Revision};
 use crate::query::PagePosition;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +44,14 @@ pub(super) struct PageToken {
 }
 
 const CHECK_BYTES: usize = 4;
+const EPOCH_BYTES: usize = 4;
+/// The version in the first byte of a token with an epoch.
+const WITH_EPOCH: u8 = 1;
 const FIELD_BYTES: usize = 8;
 
 impl TokenKind {
-    /// The first byte. In base64 its upper 6 bits are "c" or "p"; its lower 2 bits are the version.
+    /// The first byte without an epoch. In base64 its upper 6 bits are "c" or "p"; its lower 2 bits
+    /// are the version: 0, or 1 with an epoch.
     fn first_byte(self) -> u8 {
         match self {
             Self::Cursor => 0x70,
@@ -82,58 +89,75 @@ impl std::fmt::Display for TokenError {
     }
 }
 
-pub(super) fn encode_cursor(cursor: &Cursor) -> String {
+pub(super) fn encode_cursor(cursor: &Cursor, epochs: &Epochs) -> String {
     let fields = [cursor.log.get(), cursor.after.get(), cursor.snapshot_until.get()];
     let used = if cursor.snapshot_until == Revision::ZERO { &fields[..2] } else { &fields[..] };
-    encode(TokenKind::Cursor, used)
+    encode(TokenKind::Cursor, used, epochs.at(cursor.required_revision()))
 }
 
-pub(super) fn decode_cursor(text: &str) -> Result<Cursor, TokenError> {
+/// The cursor, and the epoch that it names.
+pub(super) fn decode_cursor(text: &str) -> Result<(Cursor, Epoch), TokenError> {
     let kind = TokenKind::Cursor;
-    let (log, after, snapshot_until) = match *decode(kind, text)?.as_slice() {
+    let (fields, epoch) = decode(kind, text)?;
+    let (log, after, snapshot_until) = match *fields.as_slice() {
         [log, after] => (log, after, 0),
         [log, after, snapshot_until] => (log, after, snapshot_until),
         _ => return Err(TokenError { kind, is_other_kind: false }),
     };
-    Ok(Cursor {
+    let cursor = Cursor {
         log: LogId::new(log),
         after: Revision::new(after),
         snapshot_until: Revision::new(snapshot_until),
-    })
+    };
+    Ok((cursor, epoch))
 }
 
-pub(super) fn encode_page_token(token: &PageToken) -> String {
+pub(super) fn encode_page_token(token: &PageToken, epochs: &Epochs) -> String {
     let PagePosition { before, at } = token.position;
-    encode(TokenKind::PageToken, &[token.log.get(), before.get(), at.get(), token.listing])
+    let fields = [token.log.get(), before.get(), at.get(), token.listing];
+    encode(TokenKind::PageToken, &fields, epochs.at(at))
 }
 
-pub(super) fn decode_page_token(text: &str) -> Result<PageToken, TokenError> {
+/// The page token, and the epoch that it names.
+pub(super) fn decode_page_token(text: &str) -> Result<(PageToken, Epoch), TokenError> {
     let kind = TokenKind::PageToken;
-    let &[log, before, at, listing] = decode(kind, text)?.as_slice() else {
+    let (fields, epoch) = decode(kind, text)?;
+    let &[log, before, at, listing] = fields.as_slice() else {
         return Err(TokenError { kind, is_other_kind: false });
     };
     let position = PagePosition { before: Revision::new(before), at: Revision::new(at) };
-    Ok(PageToken { log: LogId::new(log), position, listing })
+    Ok((PageToken { log: LogId::new(log), position, listing }, epoch))
 }
 
-fn encode(kind: TokenKind, fields: &[u64]) -> String {
-    let mut bytes = vec![kind.first_byte()];
+fn encode(kind: TokenKind, fields: &[u64], epoch: Epoch) -> String {
+    let version = if epoch == Epoch::UNRECORDED { 0 } else { WITH_EPOCH };
+    let mut bytes = vec![kind.first_byte() | version];
     bytes.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
+    if version == WITH_EPOCH {
+        bytes.extend(epoch.get().to_le_bytes());
+    }
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode(kind: TokenKind, text: &str) -> Result<Vec<u64>, TokenError> {
+fn decode(kind: TokenKind, text: &str) -> Result<(Vec<u64>, Epoch), TokenError> {
     let malformed = TokenError { kind, is_other_kind: false };
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed)?;
     let (content, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(malformed)?;
     if u32::from_le_bytes(*check) != crc32fast::hash(content) {
         return Err(malformed);
     }
-    let (&first, fields) = content.split_first().ok_or(malformed)?;
-    if first != kind.first_byte() {
-        return Err(TokenError { kind, is_other_kind: first == kind.other().first_byte() });
-    }
+    let (&first, content) = content.split_first().ok_or(malformed)?;
+    let (fields, epoch) = match first & !WITH_EPOCH {
+        byte if byte != kind.first_byte() => {
+            return Err(TokenError { kind, is_other_kind: byte == kind.other().first_byte() });
+        }
+        _ if first & WITH_EPOCH == 0 => (content, Epoch::UNRECORDED),
+        _ => {
+            let (fields, epoch) = content.split_last_chunk::<EPOCH_BYTES>().ok_or(malformed)?;
+            (fields, Epoch::new(u32::from_le_bytes(*epoch)))
+        }
+    };
     let (fields, []) = fields.as_chunks::<FIELD_BYTES>() else { return Err(malformed) };
-    Ok(fields.iter().map(|field| u64::from_le_bytes(*field)).collect())
+    Ok((fields.iter().map(|field| u64::from_le_bytes(*field)).collect(), epoch))
 }

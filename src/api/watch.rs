@@ -10,7 +10,7 @@ use super::v1::watch_feed_request::Snapshot;
 use super::v1::{ErrorReason, GapPolicy};
 use super::{fields, status};
 use crate::live::{LiveStream, Start, StreamMessage, WatchOptions, Watched};
-use crate::model::UserId;
+use crate::model::{Epochs, UserId};
 
 /// The fields that the requests of all watch RPCs share.
 #[derive(Debug)]
@@ -39,7 +39,10 @@ pub(super) fn open(
     let limits = &context.limits;
     let start = match request.start {
         None => Start::Now,
-        Some(StartField::After(text)) => Start::After(fields::cursor("after_cursor", &text)?),
+        Some(StartField::After(text)) => match fields::cursor("after_cursor", &text, context)? {
+            Ok(cursor) => Start::After(cursor),
+            Err(refused) => Start::AfterRefused(refused),
+        },
         Some(StartField::Snapshot(snapshot)) => Start::Snapshot {
             items_max: fields::items_max(
                 "snapshot.limit",
@@ -52,7 +55,10 @@ pub(super) fn open(
     let reset_items = resets_on_gap(request.gap_policy)?.then_some(limits.page_items_default);
     let heartbeat = fields::heartbeat("heartbeat", request.heartbeat, limits)?;
     let options = WatchOptions { of, heartbeat, reset_items };
-    let live = context.engine.watch(user, start, options).map_err(status::from_live)?;
+    let live = context
+        .engine
+        .watch(user, start, options)
+        .map_err(|error| status::from_live(error, &context.epochs))?;
     Ok(match until {
         Some(token) => live.until(token),
         None => live,
@@ -60,7 +66,10 @@ pub(super) fn open(
 }
 
 /// The messages of a stream. Every end that the server makes is an error.
-pub(super) fn messages<R>(mut live: LiveStream) -> impl Stream<Item = Result<R, Status>>
+pub(super) fn messages<R>(
+    mut live: LiveStream,
+    epochs: Epochs,
+) -> impl Stream<Item = Result<R, Status>>
 where
     R: StreamResponse,
 {
@@ -68,16 +77,16 @@ where
         loop {
             match live.next().await {
                 Ok(Some(message @ StreamMessage::Closing { .. })) => {
-                    yield Ok(message.into());
+                    yield Ok(R::new(message, &epochs));
                     yield Err(status::draining());
                     return;
                 }
-                Ok(Some(message)) => yield Ok(message.into()),
+                Ok(Some(message)) => yield Ok(R::new(message, &epochs)),
                 Ok(None) => return,
                 Err(error) => {
                     let reason = ErrorReason::Internal;
-                    yield Ok(R::from_common(stream_responses::closing(reason, &live.cursor())));
-                    yield Err(status::from_live(error));
+                    yield Ok(R::from_common(stream_responses::closing(reason, &live.cursor(), &epochs)));
+                    yield Err(status::from_live(error, &epochs));
                     return;
                 }
             }

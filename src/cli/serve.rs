@@ -80,8 +80,8 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "WHIMBREL_THREADS", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     threads: Option<NonZeroUsize>,
-    /// How long the content of a deleted post stays in the data, in seconds. Then the log is
-    /// rewritten without it, which needs as much free space as the log has.
+    /// How long the content of a deleted post stays in the data, in seconds. Then the segments of
+    /// the log that have it are rewritten, which needs free space for one segment.
     #[arg(long, env = "WHIMBREL_COMPACT_EVERY", default_value_t = 86_400, value_name = "SECONDS",
           value_parser = number::within(1..=number::SECONDS_MAX))]
     compact_every: u64,

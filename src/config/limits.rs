@@ -91,8 +91,9 @@ pub struct Limits {
     /// Posts in the count cache although the index has their counts: 10 MiB, for more posts than
     /// are read again and again.
     pub count_cache_posts_max: usize,
-    /// Memory for pages of the log file. A compaction takes as much again.
-    pub log_cache_bytes: usize,
+    /// Bytes of a segment of the log: what is rewritten to erase a post, and scanned after an
+    /// unclean stop. Larger ones make fewer files. The first is a 64th of it.
+    pub log_segment_bytes_max: u64,
     /// Revisions of an author's posts in memory although the index has them: enough for the first
     /// page of a feed with this author alone, at half a KiB an author.
     pub recent_revisions_per_author_max: usize,
@@ -113,8 +114,8 @@ pub struct Limits {
     /// work, and for an operator to act.
     pub disk_free_bytes_min: u64,
 
-    /// How long the content of a deleted post stays in the log's file, give or take a sixteenth, if
-    /// the disk has room for a second file. A compaction reads and writes the whole log, so it
+    /// How long the content of a deleted post stays in the log's files, give or take a sixteenth, if
+    /// the disk has room for a second file. A compaction reads and writes whole segments, so it
     /// waits for more deletions; a day is soon enough for the author.
     pub compaction_interval: Duration,
 
@@ -192,7 +193,7 @@ impl Default for Limits {
             request_id_retention: Duration::from_secs(24 * 60 * 60),
             post_cache_bytes_max: 256 << 20,
             count_cache_posts_max: 100_000,
-            log_cache_bytes: 128 << 20,
+            log_segment_bytes_max: 64 << 20,
             recent_revisions_per_author_max: 64,
             index_events_max: 256 << 10,
             index_write_delay_max: Duration::from_secs(30),

@@ -160,7 +160,7 @@ fn ending(
 fn reference(id: PostId, author: Option<UserId>) -> PostRef {
     match author {
         Some(author) => PostRef { id, author },
-        None => panic!("the author of {id} was not looked up"),
+        None => panic!("the author of {id:?} was not looked up"),
     }
 }
 

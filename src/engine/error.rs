@@ -46,7 +46,7 @@ pub enum Error {
         other: UserId,
     },
     /// The post does not exist, or was deleted.
-    #[error("there is no post {post}: it never was, or it was deleted")]
+    #[error("there is no post at revision {}: it never was, or it was deleted", post.revision())]
     PostNotFound {
         /// The requested id.
         post: PostId,
@@ -64,7 +64,10 @@ pub enum Error {
         request_id: RequestId,
     },
     /// Only its author can delete a post.
-    #[error("{user} did not publish {post}: only its author can delete it")]
+    #[error(
+        "{user} did not publish the post at revision {}: only its author can delete it",
+        post.revision()
+    )]
     NotTheAuthor {
         /// The caller.
         user: UserId,

@@ -16,7 +16,7 @@ use super::recurring::RecurringWarning;
 use crate::config::Limits;
 use crate::model::Revision;
 use crate::state::State;
-use crate::storage::{self, Index, IndexRows, Log, LogEntry};
+use crate::storage::{self, Index, IndexRows, Log};
 
 /// The time between two checks whether a write or a repair is due.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
@@ -203,22 +203,22 @@ impl Indexer {
         until: Revision,
     ) -> Result<Option<(IndexRows, Revision)>, storage::Error> {
         let mut writing = self.state.write_to(index)?;
-        let mut last: Option<LogEntry> = None;
+        let mut last = index.complete_until();
         let lacks = until.get().saturating_sub(index.complete_until().get());
         let mut left = self.events_max.min(usize::try_from(lacks).unwrap_or(usize::MAX));
         while left > 0 {
-            let after = last.as_ref().map_or_else(|| index.complete_until(), |last| last.revision);
-            let entries = self.log.read(after, left.min(READ_EVENTS_MAX))?;
+            let entries = self.log.read(last, left.min(READ_EVENTS_MAX))?;
             for entry in &entries {
                 writing.apply(entry.revision, &entry.event)?;
             }
             left = left.saturating_sub(entries.len().max(1));
-            last = entries.into_iter().next_back().or(last);
+            last = entries.last().map_or(last, |last| last.revision);
         }
-        let Some(last) = last else { return Ok(None) };
+        let chain = self.log.chain(last)?.filter(|_| last > index.complete_until());
+        let Some(chain) = chain else { return Ok(None) };
         let mut rows = writing.into_rows();
-        index.write(&mut rows, &last)?;
-        Ok(Some((rows, last.revision)))
+        index.write(&mut rows, last, chain)?;
+        Ok(Some((rows, last)))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The log check: one thread that checks that the log's file is still at its path, where the next
-//! start expects it. It never changes anything.
+//! The log check: one thread that checks that the log's files are still at their paths, where the
+//! next start expects them, and lets the log note how far it is durable. It never changes an event.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};

@@ -11,8 +11,8 @@
 //! The committer and the applier are threads of their own: while one batch is flushed, the one
 //! before it is applied. A call is never acknowledged before its change is durable and every read
 //! sees it. A third thread, the indexer, writes applied events into the index later; a fourth, the
-//! compactor, erases the content of deleted posts from the log; a fifth checks that the log's file
-//! still exists.
+//! compactor, erases the content of deleted posts from the log; a fifth checks that the log's files
+//! still exist.
 //!
 //! Reads are [queries](crate::query), which the engine passes to the reader. Nothing here depends
 //! on gRPC.
@@ -50,7 +50,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Limits;
 use crate::live::{self, LiveFeeds, LiveStream, Start, WatchOptions};
-use crate::model::{Cursor, UserId};
+use crate::model::{Cursor, Epochs, UserId};
 use crate::query::{self, Query, Reader};
 use crate::runtime::{Clock, CriticalThreads};
 use crate::state::State;
@@ -201,6 +201,12 @@ impl Engine {
         options: WatchOptions,
     ) -> Result<LiveStream, live::Error> {
         self.0.live.watch(user, start, options)
+    }
+
+    /// Which opening of the log appended which events: ids and cursors of clients name the epoch.
+    #[must_use]
+    pub fn epochs(&self) -> Epochs {
+        self.state().epochs()
     }
 
     /// The position that every read shows now.

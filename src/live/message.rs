@@ -14,6 +14,8 @@ pub enum Start {
     Now,
     /// All events after a cursor.
     After(Cursor),
+    /// All events after a cursor that is known to be refused.
+    AfterRefused(CursorError),
     /// The newest items, and then all events after them.
     Snapshot {
         /// The maximum number of items.

@@ -101,16 +101,17 @@ impl LiveStream {
 
         let state = live.state();
         let now = state.cursor_after(state.applied());
-        let (at, snapshot_items, refused) = match start {
-            Start::Now => (now, None, None),
-            Start::Snapshot { items_max } => (now, Some(items_max), None),
-            Start::After(cursor) => {
-                match (cursor.check(&state.log_extent()), options.reset_items) {
-                    (Ok(()), _) => (cursor, None, None),
-                    (Err(refused), Some(items_max)) => (now, Some(items_max), Some(refused)),
-                    (Err(refused), None) => return Err(refused.into()),
-                }
-            }
+        let checked = match start {
+            Start::After(cursor) => cursor.check(&state.log_extent()),
+            Start::AfterRefused(refused) => Err(refused),
+            Start::Now | Start::Snapshot { .. } => Ok(()),
+        };
+        let (at, snapshot_items, refused) = match (start, checked, options.reset_items) {
+            (Start::Snapshot { items_max }, ..) => (now, Some(items_max), None),
+            (Start::After(cursor), Ok(()), _) => (cursor, None, None),
+            (_, Ok(()), _) => (now, None, None),
+            (_, Err(refused), Some(items_max)) => (now, Some(items_max), Some(refused)),
+            (_, Err(refused), None) => return Err(refused.into()),
         };
         Ok(Self {
             live,

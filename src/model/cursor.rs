@@ -121,6 +121,16 @@ pub enum CursorError {
         /// This log.
         own: LogId,
     },
+    /// The cursor is a position in a history of this log that was lost: the log went on from an
+    /// earlier position.
+    #[error(
+        "the cursor is at revision {given} of a history of this log that is lost, as after an older \
+         backup was put back: start again without it"
+    )]
+    HistoryLost {
+        /// The revision of the cursor.
+        given: Revision,
+    },
     /// The cursor is after the newest event.
     #[error(
         "the cursor is at revision {given} but the log ends at {head}, as after a restore from an \

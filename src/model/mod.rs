@@ -5,7 +5,9 @@
 //! clock.
 
 mod attachment;
+mod chain;
 mod cursor;
+mod epoch;
 mod event;
 mod facet;
 mod mark;
@@ -20,11 +22,13 @@ mod user_id;
 mod visible;
 
 pub use attachment::{Attachment, AttachmentError, AttachmentRule, Lang, LangError};
+pub use chain::Chain;
 pub use cursor::{Cursor, CursorError, LogExtent, LogId};
+pub use epoch::{Epoch, EpochStart, Epochs};
 pub use event::{Change, Event, SeveredFollows};
 pub use facet::{Facet, Facets, FacetsError, Feature, Link, LinkError, RangeRule, Tag, TagError};
 pub use mark::{Mark, MarkKind};
-pub use post::{Content, Post, PostId, PostIdError, PostRef, ReplyTo};
+pub use post::{Content, Post, PostId, PostRef, ReplyTo};
 pub use relation::{Relation, RelationKind};
 pub use revision::Revision;
 pub use text::{PostText, RequestId, TextError};

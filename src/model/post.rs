@@ -5,22 +5,11 @@ use std::fmt;
 
 use super::{Attachment, Facets, Lang, PostText, Revision, Timestamp, UserId};
 
-/// The id of a post: `p` and the revision at which it was published. Opaque to clients.
+/// The id of a post: the revision at which it was published.
 ///
 /// It is a position in the log, so no index from ids to posts is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PostId(Revision);
-
-/// Why a text is not a post id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PostIdError {
-    /// The text is empty.
-    #[error("must not be empty: name a post")]
-    Empty,
-    /// The text has not the form of a post id.
-    #[error("must be a post_id exactly as this server gave it, but is none")]
-    Malformed,
-}
 
 /// A reference to a post, with its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,23 +73,12 @@ impl PostId {
     pub const fn revision(self) -> Revision {
         self.0
     }
+}
 
-    /// Parses a post id. Whether the post exists is not checked.
-    ///
-    /// # Errors
-    /// `text` has not the form of a post id.
-    pub fn parse(text: &str) -> Result<Self, PostIdError> {
-        if text.is_empty() {
-            return Err(PostIdError::Empty);
-        }
-        let number = text.strip_prefix('p').and_then(|digits| digits.parse().ok());
-        let id = number.map(|number| Self(Revision::new(number))).ok_or(PostIdError::Malformed)?;
-        // The id of a post is unique: no sign, no leading zeros.
-        if id.0 > Revision::ZERO && id.to_string() == text {
-            Ok(id)
-        } else {
-            Err(PostIdError::Malformed)
-        }
+/// As `p` and the revision. Clients get a text that names the epoch, too, from the API.
+impl fmt::Debug for PostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{}", self.0)
     }
 }
 
@@ -198,11 +176,5 @@ impl Post {
     #[must_use]
     pub fn reference(&self) -> PostRef {
         PostRef { id: self.id(), author: self.author.clone() }
-    }
-}
-
-impl fmt::Display for PostId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p{}", self.0)
     }
 }

@@ -27,7 +27,7 @@ pub enum Error {
         other: UserId,
     },
     /// The post does not exist, was deleted, or is of an author whom the caller does not see.
-    #[error("there is no post {post}: it never was, or it was deleted")]
+    #[error("there is no post at revision {}: it never was, or it was deleted", post.revision())]
     PostNotFound {
         /// The requested id.
         post: PostId,

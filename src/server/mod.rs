@@ -30,7 +30,7 @@ use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::model::Revision;
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
-use crate::storage::{self, Index, LocalLog, Log, OpenedIndex, Probe, StorageOptions};
+use crate::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe};
 
 /// Drain time after a failure, in which callers receive their last answers.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -117,10 +117,10 @@ impl Server {
         let open = move || -> Result<(Arc<dyn Log>, OpenedIndex), Error> {
             let disk_free_bytes_min = limits.disk_free_bytes_min;
             let options =
-                StorageOptions { cache_bytes: limits.log_cache_bytes, disk_free_bytes_min };
+                LogOptions { disk_free_bytes_min, segment_bytes_max: limits.log_segment_bytes_max };
             let log = LocalLog::open(&data_dir, options)?;
             let options =
-                StorageOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
+                IndexOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
             let kept = limits.request_id_retention;
             let index = Index::open_with_probe(&data_dir, &log, options, kept, probe)?;
             Ok((Arc::new(log), index))

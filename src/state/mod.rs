@@ -46,7 +46,9 @@ use visibility::Visibility;
 use watermark::Watermark;
 
 use crate::config::Limits;
-use crate::model::{Change, Cursor, Event, LogExtent, Relation, RequestId, Revision, UserId};
+use crate::model::{
+    Change, Cursor, Epochs, Event, LogExtent, Relation, RequestId, Revision, UserId,
+};
 use crate::storage::{self, Index, Log};
 
 /// The state at the revision that was applied last.
@@ -146,6 +148,12 @@ impl State {
     #[must_use]
     pub fn log_extent(&self) -> LogExtent {
         LogExtent { id: self.log.id(), oldest: self.log.oldest(), head: self.log.head() }
+    }
+
+    /// Which opening of the log appended which events.
+    #[must_use]
+    pub fn epochs(&self) -> Epochs {
+        self.log.epochs()
     }
 
     /// The cursor of this log after `revision`.

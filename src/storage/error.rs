@@ -47,21 +47,21 @@ pub enum Error {
         /// The damage, for the operator.
         what: String,
     },
-    /// The log ends before the index that was built from it. The log may have lost its end, so
+    /// The log ends before a file that was written after it. The log may have lost its end, so
     /// nothing is appended to it.
     #[error(
-        "the log ends at revision {head}, but {} was built from it up to revision {indexed_until}: \
-         if you put an older copy of the log there on purpose, remove that file and start again; \
-         else the log is damaged: restore it from a backup",
-        index.display()
+        "the log ends at revision {head}, but {} says that it had events up to revision \
+         {durable_until}: if you put an older copy of the log there on purpose, remove that file \
+         and start again; else the log is damaged: restore it from a backup",
+        file.display()
     )]
     EndsEarly {
         /// The last revision of the log.
         head: Revision,
-        /// The last revision in the index.
-        indexed_until: Revision,
-        /// The file of the index.
-        index: PathBuf,
+        /// The last revision that the log had.
+        durable_until: Revision,
+        /// The file that says so: the index, or the checkpoint of the log.
+        file: PathBuf,
     },
     /// Less than the reserve is free on the disk. Nothing was written.
     #[error(
@@ -74,16 +74,43 @@ pub enum Error {
         /// Bytes that must be free.
         bytes_min: u64,
     },
-    /// The disk has no room for a second copy of the log. Nothing was written.
+    /// The disk has no room for a second copy of a segment of the log. Nothing was written.
     #[error(
-        "{bytes_free} bytes are free on the disk, and the copy of the log without deleted posts \
-         needs {bytes_needed}; free some space"
+        "{bytes_free} bytes are free on the disk, and the copy of a part of the log without deleted \
+         posts needs {bytes_needed}; free some space"
     )]
     NoRoomForCopy {
         /// Free bytes.
         bytes_free: u64,
-        /// Bytes that must be free: the size of the log and the reserve.
+        /// Bytes that must be free: the size of the copy and the reserve.
         bytes_needed: u64,
+    },
+    /// The disk has no room for the log in its new form. Nothing was changed.
+    #[error(
+        "{bytes_free} bytes are free on the disk, and {bytes_needed} are needed to take over {} of \
+         an earlier version; free some space",
+        file.display()
+    )]
+    NoRoomToTakeOver {
+        /// The file of the earlier version.
+        file: PathBuf,
+        /// Free bytes.
+        bytes_free: u64,
+        /// Bytes that must be free.
+        bytes_needed: u64,
+    },
+    /// The folder has a log, and a file of an earlier version with another one.
+    #[error(
+        "there are two logs: {} and, of an earlier version, {}, which has other events; move away \
+         the one that you do not want",
+        folder.display(),
+        file.display()
+    )]
+    TwoLogs {
+        /// The folder of the log.
+        folder: PathBuf,
+        /// The file of an earlier version.
+        file: PathBuf,
     },
     /// Another append came first. Nothing was written.
     #[error("the log has events up to revision {head} already")]

@@ -42,16 +42,6 @@ impl FreeSpace {
         Ok(())
     }
 
-    /// Fails with [`Error::NoRoomForCopy`] if a copy of `bytes` would leave less than the reserve.
-    pub(super) fn check_for_copy(&self, bytes: u64) -> Result<(), Error> {
-        let bytes_free = self.bytes_free()?;
-        let bytes_needed = self.bytes_min.saturating_add(bytes);
-        if bytes_free < bytes_needed {
-            return Err(Error::NoRoomForCopy { bytes_free, bytes_needed });
-        }
-        Ok(())
-    }
-
     fn bytes_free(&self) -> Result<u64, Error> {
         let stat = rustix::fs::statvfs(&self.dir)
             .map_err(|error| Error::Storage { file: self.dir.clone(), source: error.into() })?;

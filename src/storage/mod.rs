@@ -1,6 +1,6 @@
 //! Storage: the log, which is the source of truth, and the index, which is derived from it.
 //!
-//! [`Log`] is the trait; [`LocalLog`] implements it in a file of this machine. [`Index`] holds
+//! [`Log`] is the trait; [`LocalLog`] implements it in files of this machine. [`Index`] holds
 //! tables that are built from the log: with them a start does not replay the whole log, and old
 //! revisions need not stay in memory. An index that does not match its log is rebuilt.
 //!
@@ -17,12 +17,13 @@ mod index;
 mod local;
 mod log;
 mod redb_file;
+mod redb_log;
 
 pub use disk_reads::forbid_disk_reads;
 pub use error::Error;
 pub use index::{
-    Index, IndexContents, IndexLoss, IndexRows, OpenedIndex, Probe, Residency, Snapshot,
-    StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
+    Index, IndexContents, IndexLoss, IndexOptions, IndexRows, OpenedIndex, Probe, Residency,
+    Snapshot, StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
 };
-pub use local::{LocalLog, StorageFiles, StorageOptions};
+pub use local::{Folder, LocalLog, LogOptions, StorageFile};
 pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, Tail, conformance};

@@ -9,21 +9,21 @@ use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, PostText, ReplyTo, Revision, Timestamp, UserId,
 };
 use whimbrel::runtime::Clock;
-use whimbrel::storage::{LocalLog, Log, StorageOptions};
+use whimbrel::storage::{LocalLog, Log, LogOptions};
 
 use crate::data::{self, Action, Data, UserAction};
 use crate::error::Error;
 
 /// Events of one transaction.
 const BATCH_EVENTS: usize = 20_000;
-/// Memory for pages of the file, as in the server.
-const CACHE_BYTES: usize = 128 << 20;
+/// As the server has it by default.
+const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// Age of the events: older than any request id that the server remembers.
 const AGE: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// Appends `data` to the log in `dir`: the edges, then the posts, then the actions.
 pub(super) fn seed(dir: &Path, data: &Data) -> Result<(), Error> {
-    let options = StorageOptions { cache_bytes: CACHE_BYTES, disk_free_bytes_min: 0 };
+    let options = LogOptions { disk_free_bytes_min: 0, segment_bytes_max: SEGMENT_BYTES_MAX };
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(dir, options)?);
     let start = Clock::system().since_epoch().unwrap_or_default().saturating_sub(AGE);
     let start_ns = Timestamp::since_epoch(start).unwrap_or_default().as_nanos();

@@ -23,9 +23,13 @@ pub(super) async fn handle(
         with_own: !exclude_self,
         all_replies: include_all_replies,
     };
-    let page = context.engine.ask(query).await.map_err(status::from_query)?;
+    let page = context
+        .engine
+        .ask(query)
+        .await
+        .map_err(|error| status::from_query(error, &context.epochs))?;
     Ok(v1::NewsFeedResponse {
-        items: page.items.iter().map(convert::feed_item).collect(),
+        items: page.items.iter().map(|item| convert::feed_item(item, &context.epochs)).collect(),
         next_page_token: listing.next_page_token(page.next),
         cursor: listing.cursor(page.at),
     })

@@ -22,21 +22,22 @@ pub(super) async fn handle(
         .transpose()
         .map_err(|error| status::invalid_field("request_id", error, error.parts()))?;
     let text = text(&request)?;
+    let epochs = &context.epochs;
     let draft = Draft {
         facets: facets(&request, &text)?,
         text,
-        reply_to: fields::optional_post_id("reply_to_post_id", &request.reply_to_post_id)?,
-        quote: fields::optional_post_id("quote_post_id", &request.quote_post_id)?,
+        reply_to: fields::optional_post_id("reply_to_post_id", &request.reply_to_post_id, epochs)?,
+        quote: fields::optional_post_id("quote_post_id", &request.quote_post_id, epochs)?,
         attachments: attachments(&request.attachments)?,
         langs: langs(&request.langs)?,
     };
 
     let published = context.engine.publish(author, draft, request_id).await;
-    let published = published.map_err(status::from_engine)?;
+    let published = published.map_err(|error| status::from_engine(error, &context.epochs))?;
     Ok(v1::PublishResponse {
-        post: Some(convert::post(&published.post)),
+        post: Some(convert::post(&published.post, epochs)),
         deduplicated: published.deduplicated,
-        cursor: token::encode_cursor(&published.cursor),
+        cursor: token::encode_cursor(&published.cursor, epochs),
     })
 }
 

@@ -32,5 +32,6 @@ pub(super) fn handle(
         gap_policy: request.gap_policy,
     };
     let of = Watched::Feed { all_replies: request.include_all_replies };
-    Ok(Box::pin(watch::messages(watch::open(context, &user, of, fields, until)?)))
+    let live = watch::open(context, &user, of, fields, until)?;
+    Ok(Box::pin(watch::messages(live, context.epochs.clone())))
 }

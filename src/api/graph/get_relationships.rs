@@ -14,7 +14,11 @@ pub(super) async fn handle(
     let others = fields::each_once("other_ids", &request.other_ids, fields::user_id)?;
     let cursor = context.reached("at_least_cursor", &request.at_least_cursor).await?;
     let query = GetRelationships { user, others };
-    let relationships = context.engine.ask(query).await.map_err(status::from_query)?;
+    let relationships = context
+        .engine
+        .ask(query)
+        .await
+        .map_err(|error| status::from_query(error, &context.epochs))?;
     Ok(v1::GetRelationshipsResponse {
         relationships: relationships.iter().map(convert::relationship).collect(),
         cursor,

@@ -14,9 +14,18 @@ pub(super) async fn handle(
     let listing = Listing::open(context, "ListNotifications", &[], page_fields!(request)).await?;
     let (user, items_max, position) = listing.query();
     let query = ListNotifications { user, items_max, position };
-    let listed = context.engine.ask(query).await.map_err(status::from_query)?;
+    let listed = context
+        .engine
+        .ask(query)
+        .await
+        .map_err(|error| status::from_query(error, &context.epochs))?;
     Ok(v1::ListNotificationsResponse {
-        notifications: listed.page.items.iter().map(convert::notification).collect(),
+        notifications: listed
+            .page
+            .items
+            .iter()
+            .map(|item| convert::notification(item, &context.epochs))
+            .collect(),
         next_page_token: listing.next_page_token(listed.page.next),
         cursor: listing.cursor(listed.page.at),
         // The count ends at a limit far below `i32::MAX`.

@@ -11,7 +11,11 @@ pub(super) async fn handle(
     request: v1::MarkNotificationsSeenRequest,
 ) -> Result<v1::MarkNotificationsSeenResponse, Status> {
     let user = fields::user_id("user_id", &request.user_id)?;
-    let until = fields::optional_cursor("until_cursor", &request.until_cursor)?;
-    let seen = context.engine.mark_seen(user, until).await.map_err(status::from_engine)?;
-    Ok(ChangeResponse::from(seen).into())
+    let until = fields::optional_cursor("until_cursor", &request.until_cursor, context)?;
+    let seen = context
+        .engine
+        .mark_seen(user, until)
+        .await
+        .map_err(|error| status::from_engine(error, &context.epochs))?;
+    Ok(ChangeResponse::new(seen, &context.epochs).into())
 }

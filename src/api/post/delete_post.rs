@@ -11,7 +11,11 @@ pub(super) async fn handle(
     request: v1::DeletePostRequest,
 ) -> Result<v1::DeletePostResponse, Status> {
     let author = fields::user_id("user_id", &request.user_id)?;
-    let post = fields::post_id("post_id", &request.post_id)?;
-    let deleted = context.engine.delete(author, post).await.map_err(status::from_engine)?;
-    Ok(ChangeResponse::from(deleted).into())
+    let post = fields::post_id("post_id", &request.post_id, &context.epochs)?;
+    let deleted = context
+        .engine
+        .delete(author, post)
+        .await
+        .map_err(|error| status::from_engine(error, &context.epochs))?;
+    Ok(ChangeResponse::new(deleted, &context.epochs).into())
 }

@@ -11,8 +11,17 @@ pub(super) async fn handle(
     request: v1::GetPostsRequest,
 ) -> Result<v1::GetPostsResponse, Status> {
     let viewer = fields::user_id("user_id", &request.user_id)?;
-    let ids = fields::each_once("post_ids", &request.post_ids, fields::post_id)?;
+    let ids = fields::each_once("post_ids", &request.post_ids, |field, text| {
+        fields::post_id(field, text, &context.epochs)
+    })?;
     let cursor = context.reached("at_least_cursor", &request.at_least_cursor).await?;
-    let posts = context.engine.ask(GetPosts { viewer, ids }).await.map_err(status::from_query)?;
-    Ok(v1::GetPostsResponse { posts: posts.iter().map(convert::post_view).collect(), cursor })
+    let posts = context
+        .engine
+        .ask(GetPosts { viewer, ids })
+        .await
+        .map_err(|error| status::from_query(error, &context.epochs))?;
+    Ok(v1::GetPostsResponse {
+        posts: posts.iter().map(|post| convert::post_view(post, &context.epochs)).collect(),
+        cursor,
+    })
 }

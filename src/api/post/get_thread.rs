@@ -6,7 +6,7 @@ use crate::api::context::ServiceContext;
 use crate::api::listing::{Listing, PageFields};
 use crate::api::{convert, fields, status, v1};
 use crate::model::PostId;
-use crate::query::{GetThread, PagePosition};
+use crate::query::{GetThread, PagePosition, ThreadPost};
 
 pub(super) async fn handle(
     context: &ServiceContext,
@@ -14,7 +14,7 @@ pub(super) async fn handle(
 ) -> Result<v1::GetThreadResponse, Status> {
     let v1::GetThreadRequest { user_id, post_id, depth_max, replies_max, .. } = &request;
     let viewer = fields::user_id("user_id", user_id)?;
-    let post = fields::post_id("post_id", post_id)?;
+    let post = fields::post_id("post_id", post_id, &context.epochs)?;
     let limits = &context.limits;
     let depth_max = fields::items_max(
         "depth_max",
@@ -40,12 +40,17 @@ pub(super) async fn handle(
     // Replies are oldest first: the position in a token is that of the last reply before the page.
     let after = listing.query().2.map(|position| PostId::from_revision(position.before));
     let query = GetThread { viewer, post, after, depth_max, replies_max };
-    let thread = context.engine.ask(query).await.map_err(status::from_query)?;
+    let thread = context
+        .engine
+        .ask(query)
+        .await
+        .map_err(|error| status::from_query(error, &context.epochs))?;
     let next = thread.next_after.map(|after| PagePosition { before: after.revision(), at });
+    let thread_post = |post: &ThreadPost| convert::thread_post(post, &context.epochs);
     Ok(v1::GetThreadResponse {
-        ancestors: thread.ancestors.iter().map(convert::thread_post).collect(),
-        post: Some(convert::thread_post(&thread.post)),
-        replies: thread.replies.iter().map(convert::thread_post).collect(),
+        ancestors: thread.ancestors.iter().map(thread_post).collect(),
+        post: Some(thread_post(&thread.post)),
+        replies: thread.replies.iter().map(thread_post).collect(),
         cursor: listing.cursor(at),
         next_page_token: listing.next_page_token(next),
     })

@@ -26,9 +26,13 @@ pub(super) async fn handle(
         with_replies: include_replies,
         with_reposts: include_reposts,
     };
-    let page = context.engine.ask(query).await.map_err(status::from_query)?;
+    let page = context
+        .engine
+        .ask(query)
+        .await
+        .map_err(|error| status::from_query(error, &context.epochs))?;
     Ok(v1::ListPostsResponse {
-        items: page.items.iter().map(convert::feed_item).collect(),
+        items: page.items.iter().map(|item| convert::feed_item(item, &context.epochs)).collect(),
         next_page_token: listing.next_page_token(page.next),
         cursor: listing.cursor(page.at),
     })

@@ -93,7 +93,7 @@ impl PostService for PostRpcs {
         request: Request<v1::ListLikesRequest>,
     ) -> Result<Response<v1::ListLikesResponse>, Status> {
         let request = request.into_inner();
-        let post = fields::post_id("post_id", &request.post_id)?;
+        let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Likes(post)).await?;
         Ok(Response::new(page.into()))
     }
@@ -103,7 +103,7 @@ impl PostService for PostRpcs {
         request: Request<v1::ListRepostsRequest>,
     ) -> Result<Response<v1::ListRepostsResponse>, Status> {
         let request = request.into_inner();
-        let post = fields::post_id("post_id", &request.post_id)?;
+        let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Reposts(post)).await?;
         Ok(Response::new(page.into()))
     }
@@ -113,7 +113,7 @@ impl PostService for PostRpcs {
         request: Request<v1::ListRepliesRequest>,
     ) -> Result<Response<v1::ListRepliesResponse>, Status> {
         let request = request.into_inner();
-        let post = fields::post_id("post_id", &request.post_id)?;
+        let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::posts(&self.0, page_fields!(request), PostList::Replies(post)).await?;
         Ok(Response::new(page.into()))
     }
@@ -123,7 +123,7 @@ impl PostService for PostRpcs {
         request: Request<v1::ListQuotesRequest>,
     ) -> Result<Response<v1::ListQuotesResponse>, Status> {
         let request = request.into_inner();
-        let post = fields::post_id("post_id", &request.post_id)?;
+        let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::posts(&self.0, page_fields!(request), PostList::Quotes(post)).await?;
         Ok(Response::new(page.into()))
     }

@@ -19,7 +19,6 @@ use redb::{Database, StorageBackend};
 use super::blocks::{self, CheckedBlocks, Damage};
 use super::probe::{Probe, ProbeResult};
 use super::{Error, FORMAT, FORMAT_WITHOUT_BLOCKS};
-use crate::storage::StorageFiles;
 use crate::storage::redb_file::{builder, storage};
 
 /// How long to wait until another process closes a file: the probe of a start that was killed may
@@ -35,6 +34,27 @@ pub(super) enum FileRole {
     Current,
     /// The file of a rebuild.
     New,
+}
+
+/// Storage that the caller provides for the file of an index, without a folder.
+pub trait StorageFiles: Send + Sync + std::fmt::Debug + 'static {
+    /// A file.
+    type File: StorageBackend;
+
+    /// The current file; empty for a new index.
+    fn current(&self) -> Self::File;
+
+    /// Creates an empty copy. Earlier copies are not used any more.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    fn make_copy(&self) -> io::Result<Self::File>;
+
+    /// Makes the last copy the current file. Durable when it returns.
+    ///
+    /// # Errors
+    /// Either file may be the current one.
+    fn exchange(&self) -> io::Result<()>;
 }
 
 /// The two files of an index.

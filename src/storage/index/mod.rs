@@ -46,6 +46,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+pub use super::index::files::StorageFiles;
 use super::index::files::{BusyMark, CustomIndexFiles, FileRole, IndexFolder, OpenDatabase};
 use super::index::health::IndexHealth;
 pub use super::index::health::IndexLoss;
@@ -61,18 +62,25 @@ use redb::{Database, ReadableDatabase};
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
 use super::free_space::FreeSpace;
-use super::local::StorageFiles;
-use super::local::StorageOptions;
-use super::log::{Log, LogEntry, codec};
+use super::log::Log;
 use super::redb_file::{OpenFile, guarded, storage};
-use crate::model::{LogTime, Revision};
+use crate::model::{Chain, LogTime, Revision};
 
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 /// The last format without checked blocks: the file is a plain redb file.
 const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 
 /// The names of the current file and of a new one. Both are derived from a log.
 pub(super) const FILES: [&str; 2] = ["index.redb", "index.redb.new"];
+
+/// Options of an [`Index`].
+#[derive(Clone, Copy, Debug)]
+pub struct IndexOptions {
+    /// Memory for pages of the file.
+    pub cache_bytes: usize,
+    /// Writes are refused while less than twice this is free on the disk.
+    pub disk_free_bytes_min: u64,
+}
 
 /// An open index. Reads never wait for a write.
 #[derive(Debug)]
@@ -138,7 +146,7 @@ impl Index {
     pub fn open(
         dir: &Path,
         log: &dyn Log,
-        options: StorageOptions,
+        options: IndexOptions,
         request_id_retention: Duration,
     ) -> Result<OpenedIndex, Error> {
         Self::open_with_probe(dir, log, options, request_id_retention, None)
@@ -151,7 +159,7 @@ impl Index {
     pub fn open_with_probe(
         dir: &Path,
         log: &dyn Log,
-        options: StorageOptions,
+        options: IndexOptions,
         request_id_retention: Duration,
         probe: Option<Probe>,
     ) -> Result<OpenedIndex, Error> {
@@ -170,7 +178,7 @@ impl Index {
         files: &(impl StorageFiles + Clone),
         name: &str,
         log: &dyn Log,
-        options: StorageOptions,
+        options: IndexOptions,
         request_id_retention: Duration,
     ) -> Result<OpenedIndex, Error> {
         let files = Arc::new(CustomIndexFiles::new(files.clone(), name, options.cache_bytes));
@@ -245,12 +253,12 @@ impl Index {
     ///
     /// # Panics
     /// `rows` were begun before an earlier write.
-    pub fn write(&self, rows: &mut IndexRows, last: &LogEntry) -> Result<(), Error> {
+    pub fn write(&self, rows: &mut IndexRows, last: Revision, chain: Chain) -> Result<(), Error> {
         let mut writer = self.writer();
         self.health.check()?;
         let users_from = self.user_count.load(Ordering::Acquire);
         assert_eq!(rows.users_from, users_from, "the rows do not follow those of the index");
-        debug_assert!(last.revision > self.complete_until(), "a write moves the index forward");
+        debug_assert!(last > self.complete_until(), "a write moves the index forward");
         if let Some(space) = &self.opener.space {
             space.check()?;
         }
@@ -264,15 +272,14 @@ impl Index {
             let retention = self.opener.request_id_retention;
             let is_expired = |time: LogTime, now| time.is_older_than(retention, now);
             tables::add(&transaction, rows, is_expired, &mut rows_sum)?;
-            let check = codec::check_of(last.revision, &last.event);
-            tables::put(&transaction, key::COMPLETE_UNTIL, last.revision.get())?;
-            tables::put(&transaction, key::COMPLETE_CHECK, check)?;
+            tables::put(&transaction, key::COMPLETE_UNTIL, last.get())?;
+            tables::put(&transaction, key::COMPLETE_CHECK, chain.prefix())?;
             tables::put(&transaction, key::ROWS_SUM, rows_sum)?;
             Ok(transaction.commit()?)
         };
         self.health.guarded(write)?;
         writer.rows_sum = rows_sum;
-        self.set_content(rows.next_user(), last.revision);
+        self.set_content(rows.next_user(), last);
         Ok(())
     }
 
@@ -370,12 +377,13 @@ impl IndexHeader {
         let (until, head) = (self.complete_until, log.head());
         // Every event was durable in the log before it was in the index.
         if until > head {
-            let (indexed_until, index) = (until, file.to_owned());
-            return Err(IndexRejection::Log(Error::EndsEarly { head, indexed_until, index }));
+            let (durable_until, file) = (until, file.to_owned());
+            return Err(IndexRejection::Log(Error::EndsEarly { head, durable_until, file }));
         }
-        let event = log.get(until).map_err(IndexRejection::Log)?;
-        if event.map_or(0, |event| codec::check_of(until, &event)) != self.complete_check {
-            return Err(mismatch(format!("its log has another event at revision {until}")));
+        let chain = log.chain(until).map_err(IndexRejection::Log)?;
+        let is_empty = until == Revision::ZERO;
+        if !is_empty && chain.map(Chain::prefix) != Some(self.complete_check) {
+            return Err(mismatch(format!("its log has other events up to revision {until}")));
         }
         Ok(())
     }

@@ -1,96 +1,82 @@
-//! The log in a file of this machine.
+//! The log in files of this machine: segments, each with a range of revisions.
 //!
 //! ```text
 //!   data folder
 //!   ├── lock           locked by the process that uses the folder; names that process
-//!   ├── log.redb.new, log.redb.compacted    renamed to log.redb when they are complete
-//!   ├── log.redb
-//!   │   ├── log    revision ──▶ record (see codec.rs), keys 1, 2, 3 … without a gap
-//!   │   └── meta   "format" ──▶ 2,  "log_id" ──▶ random,  "erased_until" ──▶ revision
+//!   ├── log/
+//!   │   ├── checkpoint              up to where all is durable, see checkpoint.rs
+//!   │   ├── 0000000000000001.seg    sealed: never written again, only replaced
+//!   │   ├── 0000000000000002.seg    active: one write and one flush a batch
+//!   │   ├── 0000000000000003.seg    prepared: zeros, written and flushed
+//!   │   └── 0000000000000001.seg.new    a rewrite under way; removed at a start
 //!   └── index.redb     derived from the log, see index/
 //! ```
 //!
-//! A batch is one transaction with one flush to the disk. A failed write or flush is never retried:
-//! only opening the file again shows what is on the disk.
+//! The bytes are drawn in format.rs and log/record.rs. In memory are the tables of the active segment
+//! (4 bytes an event), and some hundred bytes for each sealed one. Reads never wait for a write.
 
-mod compaction;
-mod files;
+mod checkpoint;
+mod disk_folder;
+mod epochs;
+mod erasing;
+mod folder;
+mod format;
+mod opening;
+mod preparer;
+mod recovery;
+mod scan;
+mod sealing;
+mod segment;
+mod segments;
+mod takeover;
+mod writer;
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
-
-pub use super::local::files::StorageFiles;
-use super::local::files::{CustomLogFiles, LogFiles, LogFolder};
+pub use folder::{Folder, StorageFile};
+pub use preparer::LogOptions;
 
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
-use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, codec};
-use super::redb_file::{OpenFile, guarded, random, storage};
-use crate::model::{Event, LogId, Revision};
+use super::folder_lock::FolderLock;
+use super::index::FILES;
+use super::log::record::chain_start;
+use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry};
+use super::redb_file::random;
+use crate::model::{Chain, Epoch, Epochs, Event, LogId, Revision};
+use checkpoint::{Checkpoint, DurablePosition};
+use disk_folder::DiskFolder;
+use preparer::Preparer;
+use segment::{RawRecords, Segment, SegmentFiles, file_name};
+use segments::{Maintenance, SegmentList};
+use writer::Writer;
 
-const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const FORMAT_KEY: &str = "format";
-const LOG_ID_KEY: &str = "log_id";
-const ERASED_UNTIL_KEY: &str = "erased_until";
-/// The records name the users that a mention notifies.
-const FORMAT: u64 = 2;
-/// The records do not name those users: `old_mentions.rs` finds them in the texts. Such records
-/// stay as they are after the upgrade.
-const FORMAT_BEFORE: u64 = 1;
-
-/// Options of a [`LocalLog`] and of an [`Index`](crate::storage::Index).
-#[derive(Clone, Copy, Debug)]
-pub struct StorageOptions {
-    /// Memory for pages of the file.
-    pub cache_bytes: usize,
-    /// Free disk space below which appends are refused. The index keeps twice as much free.
-    pub disk_free_bytes_min: u64,
-}
+/// The folder of the log in the data folder.
+const FOLDER: &str = "log";
 
 /// A log in a folder of this machine.
 #[derive(Debug)]
 pub struct LocalLog {
-    /// The current file. After a compaction some reads may still share the file before it.
-    database: RwLock<Arc<OpenFile>>,
-    files: Box<dyn LogFiles>,
-    /// The path of the current file, for errors.
-    file: PathBuf,
     id: LogId,
+    files: Arc<SegmentFiles>,
+    segments: Arc<SegmentList>,
     head: AtomicU64,
     erased_until: AtomicU64,
-    writer: Mutex<LogWriter>,
-    /// Held during a compaction.
-    compacting: Mutex<()>,
-}
-
-/// The state of the one writer.
-#[derive(Debug, Default)]
-struct LogWriter {
-    closed: bool,
-    /// The buffer for a record.
-    record: Vec<u8>,
-    followers: Vec<SyncSender<Arc<Batch>>>,
-}
-
-/// The content of a file without damage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ExpectedContent {
-    /// A log: the file got its name only after the log was created in it.
-    Log,
-    /// A log or nothing: a power cut may have come before the log was created.
-    LogOrNothing,
-}
-
-impl LogWriter {
-    fn close(&mut self) {
-        self.closed = true;
-        self.followers.clear();
-    }
+    writer: Mutex<Writer>,
+    preparer: Arc<Preparer>,
+    maintenance: Maintenance,
+    checkpoint: Checkpoint,
+    epochs: Epochs,
+    /// Held during an erasure.
+    erasing: Mutex<()>,
+    /// `None` for a folder that the caller provides.
+    _lock: Option<FolderLock>,
 }
 
 impl LocalLog {
@@ -103,10 +89,10 @@ impl LocalLog {
     /// # Examples
     /// ```
     /// use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
-    /// use whimbrel::storage::{Error, LocalLog, Log, StorageOptions};
+    /// use whimbrel::storage::{Error, LocalLog, Log, LogOptions};
     ///
     /// let folder = tempfile::tempdir()?;
-    /// let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
+    /// let options = LogOptions { disk_free_bytes_min: 0, segment_bytes_max: 1 << 20 };
     /// let log = LocalLog::open(folder.path(), options)?;
     ///
     /// let change = Change::Follow {
@@ -123,107 +109,115 @@ impl LocalLog {
     ///
     /// // Only one process uses a folder at a time.
     /// assert!(matches!(LocalLog::open(folder.path(), options), Err(Error::InUse { .. })));
+    /// let chain = log.chain(Revision::new(1))?;
     /// drop(log);
     /// let log = LocalLog::open(folder.path(), options)?;
     /// assert_eq!(log.head(), Revision::new(1));
     /// assert_eq!(log.read(Revision::ZERO, 10)?[0].event, event);
+    /// assert_eq!(log.chain(Revision::new(1))?, chain);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn open(dir: &Path, options: StorageOptions) -> Result<Self, Error> {
-        let folder = LogFolder::open(dir, options)?;
-        let file = folder.file().to_owned();
-        guarded(&file, || {
-            let begin = |new: &Database, name: &Path| {
-                begin(new).map(drop).map_err(|error| storage(name, error))
-            };
-            let database = folder.open_file(begin)?;
-            Self::prepare(database, &file, Box::new(folder), ExpectedContent::Log)
-        })
+    pub fn open(dir: &Path, options: LogOptions) -> Result<Self, Error> {
+        let lock = FolderLock::acquire(dir)?;
+        let path = dir.join(FOLDER);
+        let failed =
+            |error: std::io::Error| Error::Storage { file: path.clone(), source: error.into() };
+        takeover::take_over(dir, options)?;
+        let folder = Arc::new(DiskFolder::new(path.clone()));
+        let is_there = path.try_exists().map_err(failed)?;
+        if !is_there || !recovery::has_segments(&*folder).map_err(failed)? {
+            for made_from_it in FILES.iter().map(|name| dir.join(name)) {
+                if made_from_it.try_exists().map_err(failed)? {
+                    return Err(Error::Missing { file: path, made_from_it });
+                }
+            }
+        }
+        if !is_there {
+            fs::create_dir(&path).map_err(failed)?;
+        }
+        // A process that was killed may have created the folder and no more.
+        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
+        let log = Self::open_folder(folder, options, new_epoch(), Some(lock))?;
+        log.maintenance.start_thread().map_err(failed)?;
+        Ok(log)
     }
 
-    /// Opens a log in storage that the caller provides; errors call it `name`. Nothing is locked,
-    /// and free space is not checked.
+    /// Opens a log in a folder that the caller provides. Nothing is locked, and segments are sealed
+    /// and made ready during appends.
     ///
     /// # Errors
     /// As [`LocalLog::open`].
-    pub fn with_files(
-        files: impl StorageFiles,
-        name: &str,
-        options: StorageOptions,
-    ) -> Result<Self, Error> {
-        let files = CustomLogFiles::new(files, name, options);
-        let file = files.file().to_owned();
-        guarded(&file, || {
-            Self::prepare(files.open_file()?, &file, Box::new(files), ExpectedContent::LogOrNothing)
+    pub fn with_folder(folder: impl Folder, options: LogOptions) -> Result<Self, Error> {
+        Self::open_folder(Arc::new(folder), options, new_epoch(), None)
+    }
+
+    fn chain_at(&self, revision: Revision) -> Result<Chain, Error> {
+        if revision == Revision::ZERO {
+            return Ok(chain_start(self.id));
+        }
+        self.segment_of(revision)?.chain_at(revision, &self.files)
+    }
+
+    /// The segment that has `revision`, which is in the log.
+    fn segment_of(&self, revision: Revision) -> Result<Arc<Segment>, Error> {
+        self.segments.find(revision).ok_or_else(|| Error::Damaged {
+            file: self.files.folder.path().to_owned(),
+            what: format!("revision {revision} is missing"),
         })
     }
 
-    fn prepare(
-        database: Database,
-        file: &Path,
-        files: Box<dyn LogFiles>,
-        content: ExpectedContent,
-    ) -> Result<Self, Error> {
-        let database = OpenFile::new(database);
-        let read = || Ok((identity(&database, file, content)?, continuous_head(&database, file)?));
-        let ((id, erased_until), head) = read().inspect_err(|_| database.found_damaged())?;
-        Ok(Self {
-            database: RwLock::new(Arc::new(database)),
-            files,
-            file: file.to_owned(),
-            id,
-            head: AtomicU64::new(head),
-            erased_until: AtomicU64::new(erased_until),
-            writer: Mutex::default(),
-            compacting: Mutex::default(),
-        })
+    /// Some records from `from` on, at least one, and none after `until`, which is in the log.
+    fn records(&self, from: Revision, until: Revision) -> Result<RawRecords, Error> {
+        let segment = self.segment_of(from)?;
+        let start = from.get() - segment.first.get();
+        let end = (until.get() + 1 - segment.first.get()).min(segment.count());
+        segment.read(Range { start, end }, &self.files)
     }
 
-    fn commit(&self, first: u64, events: &[Event], record: &mut Vec<u8>) -> Result<(), Error> {
-        let database = self.database();
-        let mut transaction = database.begin_write().map_err(|error| storage(&self.file, error))?;
-        // With it, opening after a crash takes the same time at any size of the file.
-        transaction.set_quick_repair(true);
-        {
-            let mut log =
-                transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
-            for (revision, event) in (first..).zip(events) {
-                codec::encode(Revision::new(revision), event, record);
-                log.insert(revision, record.as_slice())
-                    .map_err(|error| storage(&self.file, error))?;
+    fn head_revision(&self) -> Revision {
+        Revision::new(self.head.load(Ordering::Acquire))
+    }
+
+    fn erased_until_revision(&self) -> Revision {
+        Revision::new(self.erased_until.load(Ordering::Acquire))
+    }
+
+    /// Fails if the file of a segment is gone.
+    fn check_names(&self) -> Result<(), Error> {
+        let segments = self.segments.all();
+        let folder = &self.files.folder;
+        let names = folder.list().map_err(|error| self.files.folder_failed(error))?;
+        let names: HashSet<_> = names.into_iter().collect();
+        match segments.iter().find(|segment| !names.contains(&file_name(segment.number))) {
+            Some(gone) => Err(Error::Replaced { file: self.files.path(gone.number) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes that posts deleted up to `until` are erased.
+    fn set_erased_until(&self, until: Revision) -> Result<(), Error> {
+        let mut writer = self.writer();
+        if until > self.erased_until_revision() {
+            if writer.closed {
+                return Err(Error::Closed);
             }
+            let written = self.write_erased_until(&mut writer, until);
+            written.inspect_err(|error| writer.close_after(error))?;
+            self.erased_until.store(until.get(), Ordering::Release);
         }
-        transaction.commit().map_err(|error| storage(&self.file, error))
+        Ok(())
     }
 
-    fn decode(&self, revision: u64, record: &[u8]) -> Result<Event, Error> {
-        codec::decode(Revision::new(revision), record)
-            .map_err(|what| Error::Damaged { file: self.file.clone(), what })
+    /// Writes how far the log is durable.
+    fn write_checkpoint(&self) -> Result<(), Error> {
+        let (revision, chain) = {
+            let writer = self.writer();
+            (self.head_revision(), writer.chain)
+        };
+        self.checkpoint.write(DurablePosition { log: self.id, revision, chain })
     }
 
-    fn with_table<T>(
-        &self,
-        read: impl FnOnce(redb::ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        assert_disk_reads_allowed();
-        let database = self.database();
-        let read = guarded(&self.file, || {
-            let transaction = database.begin_read().map_err(|error| storage(&self.file, error))?;
-            let table = transaction.open_table(LOG).map_err(|error| storage(&self.file, error))?;
-            read(table)
-        });
-        if let Err(Error::Damaged { .. }) = &read {
-            database.found_damaged();
-        }
-        read
-    }
-
-    /// The current file.
-    fn database(&self) -> Arc<OpenFile> {
-        Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn writer(&self) -> MutexGuard<'_, LogWriter> {
+    fn writer(&self) -> MutexGuard<'_, Writer> {
         // A panic during an append ends the process: a poisoned lock is taken only while it stops.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,7 +229,11 @@ impl Log for LocalLog {
     }
 
     fn head(&self) -> Revision {
-        Revision::new(self.head.load(Ordering::Acquire))
+        self.head_revision()
+    }
+
+    fn epochs(&self) -> Epochs {
+        self.epochs.clone()
     }
 
     fn oldest(&self) -> Revision {
@@ -246,72 +244,57 @@ impl Log for LocalLog {
     fn append(&self, after: Revision, events: Vec<Event>) -> Result<(), Error> {
         debug_assert!(!events.is_empty(), "a batch has an event");
         let mut writer = self.writer();
-        let head = self.head();
+        let head = self.head_revision();
         if writer.closed {
             return Err(Error::Closed);
         }
         if head != after {
             return Err(Error::HeadMoved { head });
         }
-        self.files.check_room()?;
-        let first = head.next();
-        self.commit(first.get(), &events, &mut writer.record)?;
-        // Before anything is acknowledged or delivered: events in a removed file are lost.
-        self.files.check()?;
+        let written = self.maintenance.check().and_then(|()| {
+            self.preparer.check_room()?;
+            self.write_events(&mut writer, &events)
+        });
+        written.inspect_err(|error| writer.close_after(error))?;
         self.head.store(head.get() + events.len() as u64, Ordering::Release);
 
-        let batch = Arc::new(Batch { first, events });
+        let batch = Arc::new(Batch { first: head.next(), events });
         writer.followers.retain(|follower| follower.send(Arc::clone(&batch)).is_ok());
         Ok(())
     }
 
     fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {
-        Ok(self.get_many(&[revision])?.pop().flatten())
-    }
-
-    fn get_many(&self, revisions: &[Revision]) -> Result<Vec<Option<Event>>, Error> {
-        // Read before the table is opened: the table has every event up to it.
-        let head = self.head();
-        self.with_table(|table| {
-            let event = |&revision: &Revision| {
-                let number = revision.get();
-                let record = table.get(number).map_err(|error| storage(&self.file, error))?;
-                match record {
-                    Some(record) => self.decode(number, record.value()).map(Some),
-                    None if Revision::ZERO < revision && revision <= head => {
-                        Err(gap(&self.file, number))
-                    }
-                    None => Ok(None),
-                }
-            };
-            revisions.iter().map(event).collect()
-        })
+        assert_disk_reads_allowed();
+        if revision == Revision::ZERO || revision > self.head_revision() {
+            return Ok(None);
+        }
+        let records = self.records(revision, revision)?;
+        let event = records.events().next();
+        event.transpose()
     }
 
     fn read(&self, after: Revision, events_max: usize) -> Result<Vec<LogEntry>, Error> {
-        let Some(first) = after.get().checked_add(1) else {
-            return Ok(Vec::new());
-        };
-        // Read before the table is opened: the table has every event up to it.
-        let head = self.head().get();
-        self.with_table(|table| {
-            let range = table.range(first..).map_err(|error| storage(&self.file, error))?;
-            let mut entries = Vec::new();
-            for (expected, row) in (first..).zip(range).take(events_max) {
-                let (revision, record) = row.map_err(|error| storage(&self.file, error))?;
-                if revision.value() != expected {
-                    return Err(gap(&self.file, expected));
-                }
-                let event = self.decode(expected, record.value())?;
-                entries.push(LogEntry { revision: Revision::new(expected), event });
+        assert_disk_reads_allowed();
+        let wanted = after.get().saturating_add(events_max as u64);
+        let until = self.head_revision().min(Revision::new(wanted));
+        let mut entries: Vec<LogEntry> = Vec::new();
+        let mut next = after.next();
+        while after < until && next <= until {
+            let records = self.records(next, until)?;
+            for event in records.events() {
+                entries.push(LogEntry { revision: next, event: event? });
+                next = next.next();
             }
-            let next = first.saturating_add(entries.len() as u64);
-            // A range that ends before the head is damage.
-            if entries.len() < events_max && next <= head {
-                return Err(gap(&self.file, next));
-            }
-            Ok(entries)
-        })
+        }
+        Ok(entries)
+    }
+
+    fn chain(&self, revision: Revision) -> Result<Option<Chain>, Error> {
+        assert_disk_reads_allowed();
+        if revision > self.head_revision() {
+            return Ok(None);
+        }
+        self.chain_at(revision).map(Some)
     }
 
     fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {
@@ -321,111 +304,52 @@ impl Log for LocalLog {
         if !writer.closed {
             writer.followers.push(sender);
         }
-        (self.head(), receiver)
+        (self.head_revision(), receiver)
     }
 
     fn erase(&self, erasure: &Erasure, go_on: &dyn Fn() -> bool) -> Result<EraseOutcome, Error> {
-        self.compact(erasure, go_on)
+        self.erase_posts(erasure, go_on)
     }
 
     fn erased_until(&self) -> Revision {
-        Revision::new(self.erased_until.load(Ordering::Acquire))
+        self.erased_until_revision()
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.files.check()
+        self.maintenance.check().inspect_err(|_| self.writer().close())?;
+        {
+            // Locked: an erasure takes the active segment before it gives the name to another file.
+            let writer = self.writer();
+            if let Some(active) = &writer.active {
+                self.check_name(active.segment.number, &*active.file)?;
+            }
+        }
+        self.check_names()?;
+        self.write_checkpoint()
     }
 
     fn close(&self) {
-        self.writer().close();
-    }
-}
-
-/// Reads the log's id and `erased_until`; creates the log in an empty file. Writes only for a new
-/// log or an upgrade, so that a log on a full disk can be read.
-fn identity(
-    database: &Database,
-    file: &Path,
-    content: ExpectedContent,
-) -> Result<(LogId, u64), Error> {
-    let read = || -> Result<Option<[Option<u64>; 3]>, redb::Error> {
-        let transaction = database.begin_read()?;
-        if transaction.list_tables()?.next().is_none() {
-            return Ok(None);
+        let mut writer = self.writer();
+        if std::mem::replace(&mut writer.closed, true) {
+            return;
         }
-        let meta = transaction.open_table(META)?;
-        let stored = |key: &str| meta.get(key).map(|found| found.map(|value| value.value()));
-        Ok(Some([stored(FORMAT_KEY)?, stored(LOG_ID_KEY)?, stored(ERASED_UNTIL_KEY)?]))
-    };
-    match read().map_err(|error| storage(file, error))? {
-        None if content == ExpectedContent::LogOrNothing => {
-            begin(database).map_err(|error| storage(file, error))
-        }
-        None => {
-            let what = "it has no table of a log".to_owned();
-            Err(Error::Damaged { file: file.to_owned(), what })
-        }
-        Some([Some(FORMAT_BEFORE), Some(id), erased_until]) => {
-            upgrade(database).map_err(|error| storage(file, error))?;
-            Ok((LogId::new(id), erased_until.unwrap_or_default()))
-        }
-        // A file of another version is never changed.
-        Some([Some(found), ..]) if found != FORMAT => {
-            Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT })
-        }
-        Some([Some(_), Some(id), erased_until]) => {
-            Ok((LogId::new(id), erased_until.unwrap_or_default()))
-        }
-        Some(_) => {
-            let what = "it has no log id".to_owned();
-            Err(Error::Damaged { file: file.to_owned(), what })
+        writer.close();
+        drop(writer);
+        if let Err(error) = self.write_checkpoint() {
+            tracing::debug!(%error, "the checkpoint of the log is not up to date");
         }
     }
 }
 
-/// Sets the format to [`FORMAT`]: the version before cannot read the next appends.
-fn upgrade(database: &Database) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
-    Ok(transaction.commit()?)
+/// The epoch of an opening.
+fn new_epoch() -> Epoch {
+    // Never zero, which stands for events from before epochs were recorded.
+    Epoch::new((random() as u32).max(1))
 }
 
-/// Creates an empty log. Gives its id and `erased_until`.
-fn begin(database: &Database) -> Result<(LogId, u64), redb::Error> {
-    let id = random();
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    {
-        let mut meta = transaction.open_table(META)?;
-        meta.insert(FORMAT_KEY, FORMAT)?;
-        meta.insert(LOG_ID_KEY, id)?;
-        meta.insert(ERASED_UNTIL_KEY, 0)?;
+impl Drop for LocalLog {
+    fn drop(&mut self) {
+        self.close();
+        self.maintenance.stop();
     }
-    transaction.open_table(LOG)?;
-    transaction.commit()?;
-    Ok((LogId::new(id), 0))
-}
-
-/// The newest revision. Fails if a revision below it is missing.
-fn continuous_head(database: &Database, file: &Path) -> Result<u64, Error> {
-    let read = || -> Result<(u64, u64, u64), redb::Error> {
-        let table = database.begin_read()?.open_table(LOG)?;
-        let first = table.first()?.map_or(1, |(revision, _)| revision.value());
-        let head = table.last()?.map_or(0, |(revision, _)| revision.value());
-        Ok((first, head, table.len()?))
-    };
-    let (first, head, events) = read().map_err(|error| storage(file, error))?;
-    if first != 1 {
-        return Err(gap(file, 1));
-    }
-    if events != head {
-        let what = format!("it ends at revision {head} but has {events} events");
-        return Err(Error::Damaged { file: file.to_owned(), what });
-    }
-    Ok(head)
-}
-
-fn gap(file: &Path, missing: u64) -> Error {
-    Error::Damaged { file: file.to_owned(), what: format!("revision {missing} is missing") }
 }

@@ -1,14 +1,7 @@
-//! Records: the bytes of an event in the log.
+//! Events as the Protobuf messages of a record, in two parts: the content of a post is one, all
+//! else is the other. See [`super::record`] for the bytes around them.
 //!
-//! ```text
-//!   ┌──────────────┬─────────────────────────────────────┐
-//!   │ CRC-32 (4 B) │ EventRecord, in Protobuf's encoding │
-//!   └──────────────┴─────────────────────────────────────┘
-//!     little-endian, over the revision (8 B, little-endian) and the EventRecord
-//! ```
-//!
-//! The checksum covers the revision, so that a valid record at a wrong revision is found. Fields
-//! are only ever added, and a field's number never changes its meaning.
+//! Fields are only ever added, and a field's number never changes its meaning.
 
 use prost::Message;
 
@@ -23,76 +16,75 @@ use crate::model::{
     RequestId, Revision, SeveredFollows, Timestamp, UserId,
 };
 
-const CHECK_BYTES: usize = 4;
-
-/// Writes `event` as the record of `revision` to `bytes`, which it clears first.
-pub(in crate::storage) fn encode(revision: Revision, event: &Event, bytes: &mut Vec<u8>) {
-    debug_assert!(revision > Revision::ZERO, "no event has revision 0");
-    let time_nanos = event.time.as_nanos();
-    // Wraps, as its inverse in `decode` does, so that every pair of times is kept.
-    let clock_ahead_nanos = time_nanos.wrapping_sub(event.log_time.as_nanos()).cast_signed();
-    let record = EventRecord { time_nanos, change: Some(to_record(event)), clock_ahead_nanos };
-    bytes.clear();
-    bytes.resize(CHECK_BYTES, 0);
-    // A Vec grows as needed, so encoding into it does not fail.
-    let _ = record.encode(bytes);
-    let check = check(revision, &bytes[CHECK_BYTES..]).to_le_bytes();
-    bytes[..CHECK_BYTES].copy_from_slice(&check);
+/// The two parts of an event.
+#[derive(Debug)]
+pub(super) struct EncodedEvent {
+    /// What stays when the post is erased: an [`EventRecord`].
+    pub(super) kept: Vec<u8>,
+    /// The content of the post, if the event publishes one: the fields of a [`PublishRecord`] that
+    /// `kept` lacks. Empty for an erased post.
+    pub(super) content: Option<Vec<u8>>,
 }
 
-/// Decodes the record of `revision`.
+/// Encodes an event.
+pub(super) fn encode(event: &Event) -> EncodedEvent {
+    let mut record = to_event_record(event);
+    let mut content = None;
+    if let Some(ChangeRecord::Publish(publish)) = &mut record.change {
+        content = Some(take_content(publish).encode_to_vec());
+    }
+    EncodedEvent { kept: record.encode_to_vec(), content }
+}
+
+/// Decodes an event from its parts. `is_erased` says that it published a post whose content is
+/// erased.
 ///
 /// # Errors
 /// A description of the damage.
-pub(in crate::storage) fn decode(revision: Revision, bytes: &[u8]) -> Result<Event, String> {
-    let damaged = |what: &str| damaged(revision, what);
-    let record = checked(revision, bytes)?;
-    let record = EventRecord::decode(record).map_err(|error| damaged(&error.to_string()))?;
-    let change = record
-        .change
-        .and_then(from_record)
-        .ok_or_else(|| damaged("has a change that this version does not know"))?;
+pub(super) fn decode(
+    kept: &[u8],
+    content: Option<&[u8]>,
+    is_erased: bool,
+) -> Result<Event, String> {
+    let mut record = EventRecord::decode(kept).map_err(|error| error.to_string())?;
+    match (&mut record.change, content) {
+        (Some(ChangeRecord::Publish(publish)), Some(content)) => {
+            publish.merge(content).map_err(|error| error.to_string())?;
+        }
+        (Some(ChangeRecord::Publish(_)), None) | (_, Some(_)) => {
+            return Err("has a content without a post, or a post without one".to_owned());
+        }
+        _ => {}
+    }
+    let event = from_event_record(record)
+        .ok_or_else(|| "has a change that this version does not know".to_owned())?;
+    Ok(if is_erased { event.erased() } else { event })
+}
+
+/// Takes the fields that are erased with the content.
+fn take_content(publish: &mut PublishRecord) -> PublishRecord {
+    PublishRecord {
+        text: std::mem::take(&mut publish.text),
+        attachments: std::mem::take(&mut publish.attachments),
+        langs: std::mem::take(&mut publish.langs),
+        facets: publish.facets.take(),
+        ..PublishRecord::default()
+    }
+}
+
+pub(in crate::storage) fn to_event_record(event: &Event) -> EventRecord {
+    let time_nanos = event.time.as_nanos();
+    // Wraps, as its inverse in `from_event_record` does, so that every pair of times is kept.
+    let clock_ahead_nanos = time_nanos.wrapping_sub(event.log_time.as_nanos()).cast_signed();
+    EventRecord { time_nanos, change: Some(to_record(event)), clock_ahead_nanos }
+}
+
+/// `None` if the record has a change, a user id or a request id that this version does not know.
+pub(in crate::storage) fn from_event_record(record: EventRecord) -> Option<Event> {
     let log_nanos = record.time_nanos.wrapping_sub(record.clock_ahead_nanos.cast_unsigned());
     let time = Timestamp::from_nanos(record.time_nanos);
-    Ok(Event { time, log_time: LogTime::from_nanos(log_nanos), change })
-}
-
-/// Verifies the checksum of the record of `revision`, without decoding it.
-///
-/// # Errors
-/// As [`decode`].
-pub(in crate::storage) fn verify(revision: Revision, bytes: &[u8]) -> Result<(), String> {
-    checked(revision, bytes).map(|_| ())
-}
-
-/// A check of `event` at `revision`: another event there most likely has another. The same before
-/// and after the post of `event` is erased.
-pub(in crate::storage) fn check_of(revision: Revision, event: &Event) -> u64 {
-    let mut bytes = Vec::new();
-    encode(revision, &event.clone().erased(), &mut bytes);
-    u64::from(crc32fast::hash(&bytes)) << 32 | event.time.as_nanos() & u64::from(u32::MAX)
-}
-
-/// The record of `revision` without its checksum, which is verified.
-fn checked(revision: Revision, bytes: &[u8]) -> Result<&[u8], String> {
-    let (stored_check, record) = bytes
-        .split_first_chunk::<CHECK_BYTES>()
-        .ok_or_else(|| damaged(revision, "is too short"))?;
-    if u32::from_le_bytes(*stored_check) != check(revision, record) {
-        return Err(damaged(revision, "fails its check"));
-    }
-    Ok(record)
-}
-
-fn damaged(revision: Revision, what: &str) -> String {
-    format!("the record of revision {revision} {what}")
-}
-
-fn check(revision: Revision, record: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&revision.get().to_le_bytes());
-    hasher.update(record);
-    hasher.finalize()
+    let change = record.change.and_then(from_record)?;
+    Some(Event { time, log_time: LogTime::from_nanos(log_nanos), change })
 }
 
 fn to_record(event: &Event) -> ChangeRecord {

@@ -3,14 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "to panic is how a check fails")]
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::tail::Tail;
 use super::{EraseOutcome, Erasure, Log, LogEntry};
 use crate::model::{
-    Attachment, Change, Content, Event, Facet, Facets, Feature, Lang, Link, LogTime, PostId,
-    PostRef, PostText, ReplyTo, RequestId, Revision, SeveredFollows, Tag, Timestamp, UserId,
+    Attachment, Change, Content, Epochs, Event, Facet, Facets, Feature, Lang, Link, LogTime,
+    PostId, PostRef, PostText, ReplyTo, RequestId, Revision, SeveredFollows, Tag, Timestamp,
+    UserId,
 };
 use crate::storage::error::Error;
 
@@ -36,6 +38,8 @@ pub fn check<S: LogUnderTest>(new_subject: impl Fn() -> S) {
     posts_are_erased_and_nothing_else(&new_subject());
     an_erasure_that_is_abandoned_changes_nothing(&new_subject());
     appends_and_reads_go_on_during_an_erasure(&new_subject());
+    the_chain_is_of_all_events_up_to_a_revision(&new_subject(), &new_subject());
+    each_opening_has_an_epoch(&new_subject());
 }
 
 fn a_new_log_is_empty(subject: &impl LogUnderTest) {
@@ -265,6 +269,64 @@ fn appends_and_reads_go_on_during_an_erasure(subject: &impl LogUnderTest) {
         follower.join().unwrap();
     });
     assert_eq!(log.head(), Revision::new(EVENTS));
+}
+
+fn the_chain_is_of_all_events_up_to_a_revision(
+    subject: &impl LogUnderTest,
+    other: &impl LogUnderTest,
+) {
+    const EVENTS: u64 = 60;
+    let log = subject.open();
+    let chain = |log: &dyn Log, revision| log.chain(Revision::new(revision)).unwrap();
+    append(&*log, 0, 1);
+    append(&*log, 1, EVENTS - 1);
+    let chains: Vec<_> = (0..=EVENTS).map(|revision| chain(&*log, revision).unwrap()).collect();
+    let different: HashSet<_> = chains.iter().collect();
+    assert_eq!(different.len(), chains.len(), "each event changes the chain");
+    assert_eq!(chain(&*log, EVENTS + 1), None);
+    assert_eq!(chain(&*log, u64::MAX), None);
+
+    let same = |log: &dyn Log, when: &str| {
+        let now: Vec<_> = (0..=EVENTS).map(|revision| chain(log, revision).unwrap()).collect();
+        assert_eq!(now, chains, "the chain changed {when}");
+    };
+    erase(&*log, 1..=EVENTS, EVENTS);
+    same(&*log, "by an erasure");
+    append(&*log, EVENTS, 5);
+    same(&*log, "by an append");
+    drop(log);
+    same(&*subject.open(), "by an opening");
+
+    // The same events in another log, which has other random keys.
+    let other = other.open();
+    append(&*other, 0, 2);
+    assert_ne!(chain(&*other, 0), Some(chains[0]), "two logs have different chains");
+    assert_ne!(chain(&*other, 2), Some(chains[2]), "two logs have different chains");
+}
+
+fn each_opening_has_an_epoch(subject: &impl LogUnderTest) {
+    let first = subject.open();
+    append(&*first, 0, 3);
+    append(&*first, 3, 2);
+    let of_first = first.epochs().at(Revision::new(1));
+    let is_first = |epochs: Epochs, revision| epochs.at(Revision::new(revision)) == of_first;
+    assert!((1..=6).all(|revision| is_first(first.epochs(), revision)));
+    drop(first);
+
+    // One that appends nothing leaves no trace.
+    drop(subject.open());
+    let second = subject.open();
+    assert!((1..=5).all(|revision| is_first(second.epochs(), revision)));
+    assert!(!is_first(second.epochs(), 6));
+    append(&*second, 5, 2);
+    let of_second = second.epochs().at(Revision::new(6));
+    erase(&*second, 1..=7, 7);
+    drop(second);
+
+    let third = subject.open();
+    assert!((1..=5).all(|revision| is_first(third.epochs(), revision)));
+    assert!((6..=7).all(|revision| third.epochs().at(Revision::new(revision)) == of_second));
+    assert_ne!(third.epochs().at(Revision::new(8)), of_second);
 }
 
 fn erase(log: &dyn Log, posts: impl IntoIterator<Item = u64>, until: u64) {

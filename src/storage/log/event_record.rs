@@ -6,18 +6,18 @@ use prost::Message;
 use super::facet_codec::FacetsRecord;
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct EventRecord {
+pub(in crate::storage) struct EventRecord {
     #[prost(fixed64, tag = "1")]
-    pub(super) time_nanos: u64,
+    pub(in crate::storage) time_nanos: u64,
     #[prost(oneof = "ChangeRecord", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15")]
-    pub(super) change: Option<ChangeRecord>,
+    pub(in crate::storage) change: Option<ChangeRecord>,
     /// The clock's time less the log's own time. Missing in older records, where both are the same.
     #[prost(sint64, tag = "16")]
-    pub(super) clock_ahead_nanos: i64,
+    pub(in crate::storage) clock_ahead_nanos: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub(super) enum ChangeRecord {
+pub(in crate::storage) enum ChangeRecord {
     #[prost(message, tag = "2")]
     Follow(FollowRecord),
     #[prost(message, tag = "3")]
@@ -50,109 +50,109 @@ pub(super) enum ChangeRecord {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct FollowRecord {
+pub(in crate::storage) struct FollowRecord {
     #[prost(string, tag = "1")]
-    pub(super) follower: String,
+    pub(in crate::storage) follower: String,
     #[prost(string, tag = "2")]
-    pub(super) followee: String,
+    pub(in crate::storage) followee: String,
     /// Revision of the follow that an unfollow ends; 0 in older records.
     #[prost(uint64, tag = "3")]
-    pub(super) since: u64,
+    pub(in crate::storage) since: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct PublishRecord {
+pub(in crate::storage) struct PublishRecord {
     #[prost(string, tag = "1")]
-    pub(super) author: String,
+    pub(in crate::storage) author: String,
     #[prost(string, tag = "2")]
-    pub(super) text: String,
+    pub(in crate::storage) text: String,
     #[prost(string, tag = "3")]
-    pub(super) request_id: String,
+    pub(in crate::storage) request_id: String,
     #[prost(message, optional, tag = "4")]
-    pub(super) parent: Option<PostRecord>,
+    pub(in crate::storage) parent: Option<PostRecord>,
     /// Missing if it is the parent.
     #[prost(message, optional, tag = "5")]
-    pub(super) root: Option<PostRecord>,
+    pub(in crate::storage) root: Option<PostRecord>,
     #[prost(message, optional, tag = "6")]
-    pub(super) quote: Option<PostRecord>,
+    pub(in crate::storage) quote: Option<PostRecord>,
     #[prost(message, repeated, tag = "7")]
-    pub(super) attachments: Vec<AttachmentRecord>,
+    pub(in crate::storage) attachments: Vec<AttachmentRecord>,
     #[prost(string, repeated, tag = "8")]
-    pub(super) langs: Vec<String>,
+    pub(in crate::storage) langs: Vec<String>,
     /// Missing from records of the first format, and from those of erased posts.
     #[prost(message, optional, tag = "9")]
-    pub(super) facets: Option<FacetsRecord>,
+    pub(in crate::storage) facets: Option<FacetsRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct PostRecord {
+pub(in crate::storage) struct PostRecord {
     #[prost(uint64, tag = "1")]
-    pub(super) revision: u64,
+    pub(in crate::storage) revision: u64,
     #[prost(string, tag = "2")]
-    pub(super) author: String,
+    pub(in crate::storage) author: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct AttachmentRecord {
+pub(in crate::storage) struct AttachmentRecord {
     #[prost(string, tag = "1")]
-    pub(super) uri: String,
+    pub(in crate::storage) uri: String,
     #[prost(string, tag = "2")]
-    pub(super) media_type: String,
+    pub(in crate::storage) media_type: String,
     #[prost(string, tag = "3")]
-    pub(super) alt: String,
+    pub(in crate::storage) alt: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct DeleteRecord {
+pub(in crate::storage) struct DeleteRecord {
     #[prost(message, optional, tag = "1")]
-    pub(super) post: Option<PostRecord>,
+    pub(in crate::storage) post: Option<PostRecord>,
     /// 0 for none, as no post has that revision.
     #[prost(uint64, tag = "2")]
-    pub(super) reply_to: u64,
+    pub(in crate::storage) reply_to: u64,
     /// 0 for none.
     #[prost(uint64, tag = "3")]
-    pub(super) quote: u64,
+    pub(in crate::storage) quote: u64,
     #[prost(string, repeated, tag = "4")]
-    pub(super) notified: Vec<String>,
+    pub(in crate::storage) notified: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ReactionRecord {
+pub(in crate::storage) struct ReactionRecord {
     #[prost(string, tag = "1")]
-    pub(super) user: String,
+    pub(in crate::storage) user: String,
     #[prost(message, optional, tag = "2")]
-    pub(super) post: Option<PostRecord>,
+    pub(in crate::storage) post: Option<PostRecord>,
     /// Revision of the like or repost that this ends; 0 in older records.
     #[prost(uint64, tag = "3")]
-    pub(super) since: u64,
+    pub(in crate::storage) since: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct BlockRecord {
+pub(in crate::storage) struct BlockRecord {
     #[prost(string, tag = "1")]
-    pub(super) blocker: String,
+    pub(in crate::storage) blocker: String,
     #[prost(string, tag = "2")]
-    pub(super) blocked: String,
+    pub(in crate::storage) blocked: String,
     #[prost(bool, tag = "3")]
-    pub(super) severed_following: bool,
+    pub(in crate::storage) severed_following: bool,
     #[prost(bool, tag = "4")]
-    pub(super) severed_follower: bool,
+    pub(in crate::storage) severed_follower: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct MuteRecord {
+pub(in crate::storage) struct MuteRecord {
     #[prost(string, tag = "1")]
-    pub(super) muter: String,
+    pub(in crate::storage) muter: String,
     #[prost(string, tag = "2")]
-    pub(super) muted: String,
+    pub(in crate::storage) muted: String,
     #[prost(bool, tag = "3")]
-    pub(super) follows: bool,
+    pub(in crate::storage) follows: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct SeenRecord {
+pub(in crate::storage) struct SeenRecord {
     #[prost(string, tag = "1")]
-    pub(super) user: String,
+    pub(in crate::storage) user: String,
     #[prost(uint64, tag = "2")]
-    pub(super) until: u64,
+    pub(in crate::storage) until: u64,
 }

@@ -8,7 +8,7 @@ use crate::model::{Facet, Facets, Feature, Link, Tag, UserId};
 
 /// The facets of a text, and the users that its mentions notify.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct FacetsRecord {
+pub(in crate::storage) struct FacetsRecord {
     /// The author gave the facets; otherwise the server found them.
     #[prost(bool, tag = "1")]
     are_from_author: bool,

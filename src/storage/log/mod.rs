@@ -11,14 +11,15 @@
 //! could implement it: the log assigns revisions, and the events are applied by a reader that
 //! follows it.
 //!
-//! This module has the bytes of a record (`codec.rs`). It never interprets a change, and never
+//! This module has the bytes of a record (`record.rs`, `codec.rs`). It never interprets a change, and never
 //! touches a file.
 
 pub(in crate::storage) mod codec;
 pub mod conformance;
-mod event_record;
+pub(in crate::storage) mod event_record;
 mod facet_codec;
 mod old_mentions;
+pub(in crate::storage) mod record;
 mod tail;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use std::sync::mpsc::Receiver;
 pub use tail::Tail;
 
 use super::Error;
-use crate::model::{Event, LogId, Revision};
+use crate::model::{Chain, Epochs, Event, LogId, Revision};
 
 /// An event with its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +84,9 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// The revision of the newest durable event; [`Revision::ZERO`] for an empty log.
     fn head(&self) -> Revision;
 
+    /// Which opening of the log appended which events. What this one appends has an epoch of its own.
+    fn epochs(&self) -> Epochs;
+
     /// The revision before the oldest event that can be read: [`Revision::ZERO`] if no event was
     /// removed.
     fn oldest(&self) -> Revision;
@@ -120,6 +124,13 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// The log is damaged or cannot be read.
     fn read(&self, after: Revision, events_max: usize) -> Result<Vec<LogEntry>, Error>;
+
+    /// The chain of all events up to `revision`; `None` after the head. It is the same before and
+    /// after an erasure.
+    ///
+    /// # Errors
+    /// The log is damaged or cannot be read.
+    fn chain(&self, revision: Revision) -> Result<Option<Chain>, Error>;
 
     /// Sends every batch that becomes durable from now on to the receiver, in order. Gives the head
     /// before the first of them. An append waits while `batches_max` batches are in the channel.

@@ -264,15 +264,17 @@ async fn positions_of_another_log_are_refused() {
     positions_are_refused(&server, &page, "CURSOR_OF_ANOTHER_LOG").await;
 }
 
-/// As after a restore from an older backup.
+/// As after a restore from an older backup, also once the restored log has gone on beyond them.
 #[tokio::test]
-async fn positions_from_the_future_are_refused() {
+async fn positions_of_a_lost_history_are_refused() {
     let mut server = TestServer::start().await;
     server.user("alice").publishes("kept").await;
     let restored = server.restored_copy().await;
     server.user("alice").publishes_many("lost ", 3).await;
     let page = server.user("alice").page(1, "").await;
-    positions_are_refused(&restored, &page, "CURSOR_BEYOND_HEAD").await;
+    positions_are_refused(&restored, &page, "HISTORY_LOST").await;
+    restored.user("alice").publishes_many("new ", 5).await;
+    positions_are_refused(&restored, &page, "HISTORY_LOST").await;
 }
 
 async fn positions_are_refused(

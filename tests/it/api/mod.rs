@@ -6,6 +6,7 @@ mod compression;
 mod facets;
 mod follow;
 mod health_reflection;
+mod lost_history;
 mod overload;
 mod publish;
 mod shared_response;

@@ -11,9 +11,13 @@ use whimbrel::api::v1::feed_event::Event;
 use whimbrel::api::v1::watch_feed_response::Message as PublicMessage;
 use whimbrel::live::{EventBatch, FeedEvent, FeedEventKind, Removal, StandIn, StreamMessage};
 use whimbrel::model::{
-    Content, Cursor, CursorError, Facet, Facets, Feature, Link, LogId, Post, PostText, Revision,
-    Tag, Timestamp, UserId,
+    Content, Cursor, CursorError, Epoch, EpochStart, Epochs, Facet, Facets, Feature, Link, LogId,
+    Post, PostText, Revision, Tag, Timestamp, UserId,
 };
+
+fn epochs() -> Epochs {
+    Epochs::new([EpochStart { first: Revision::new(1), epoch: Epoch::new(77) }])
+}
 
 /// Every message decodes as the public type, and encodes back to the same bytes. Encoding it again,
 /// with its events as shared bytes, changes nothing.
@@ -23,13 +27,13 @@ fn shared_responses_are_the_public_messages_byte_by_byte() {
     for round in 0..200 {
         for step in steps(&mut random, round) {
             let mut bytes = Vec::new();
-            let response = SharedFeedResponse::from(step.clone());
+            let response = SharedFeedResponse::from_message(step.clone(), &epochs());
             response.encode(&mut bytes).unwrap();
             assert_eq!(response.encoded_len(), bytes.len());
             let public = WatchFeedResponse::decode(bytes.as_slice()).unwrap();
             assert_eq!(public.encode_to_vec(), bytes, "{step:?}");
             let mut again = Vec::new();
-            SharedFeedResponse::from(step).encode(&mut again).unwrap();
+            SharedFeedResponse::from_message(step, &epochs()).encode(&mut again).unwrap();
             assert_eq!(again, bytes);
         }
     }
@@ -69,7 +73,7 @@ fn a_batch_has_its_events() {
         cursor: at(8),
         events: Arc::new(EventBatch::new(events)),
     };
-    SharedFeedResponse::from(step).encode(&mut bytes).unwrap();
+    SharedFeedResponse::from_message(step, &epochs()).encode(&mut bytes).unwrap();
 
     let Some(PublicMessage::Batch(batch)) =
         WatchFeedResponse::decode(bytes.as_slice()).unwrap().message
@@ -98,8 +102,14 @@ fn a_batch_has_its_events() {
             Event::AuthorShown(shown) => format!("{} shown {}", event.revision, shown.author_id),
         })
         .collect();
-    let expected =
-        ["3 alice: hello", "4 +bob", "5 -bob Mute", "6 repost: hello", "7 bob p3", "8 no p3"];
+    let expected = [
+        "3 alice: hello",
+        "4 +bob",
+        "5 -bob Mute",
+        "6 repost: hello",
+        "7 bob p3xfbbbb",
+        "8 no p3xfbbbb",
+    ];
     assert_eq!(events, expected);
 }
 

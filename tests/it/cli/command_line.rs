@@ -1,7 +1,7 @@
 //! The command line: accepted arguments, refusals, their messages and exit codes.
 
-use crate::harness::TestServer;
 use crate::harness::program::Program;
+use crate::harness::{TestServer, id_at};
 
 /// The variable of a flag accepts the usual words for yes and no, and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,15 +196,18 @@ async fn a_malformed_cursor_is_final() {
 async fn not_found_has_its_exit_code() {
     let server = TestServer::start().await;
     let post = server.user("alice").publishes("hi").await.post_id;
+    let gone = id_at(999, &post);
     let run = |arguments: &str| Program::calling(server.address()).run(arguments);
     for verb in ["thread", "likes", "reposts", "replies", "quotes", "like", "repost", "delete"] {
-        run(&format!("{verb} alice p999")).failed(1, "p999");
+        run(&format!("{verb} alice {gone}")).failed(1, &gone);
     }
     for verb in ["reply", "quote"] {
-        run(&format!("{verb} alice p999 text")).failed(1, "p999");
+        run(&format!("{verb} alice {gone} text")).failed(1, &gone);
     }
-    run("show alice p999").failed(1, "there is no p999").failed(1, "not found: 1 of 1");
-    let partly = run(&format!("show alice {post} p999"));
+    run(&format!("show alice {gone}"))
+        .failed(1, &format!("there is no {gone}"))
+        .failed(1, "not found: 1 of 1");
+    let partly = run(&format!("show alice {post} {gone}"));
     partly.failed(1, "not found: 1 of 2");
     assert!(partly.stdout.contains(&post), "the other post is shown: {partly:?}");
     run(&format!("show alice {post}")).printed();

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Value, json};
 
-use crate::harness::TestServer;
 use crate::harness::program::{Program, Ran};
+use crate::harness::{TestServer, id_at, without_epoch};
 
 static MESSAGES: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(whimbrel::api::DESCRIPTORS).unwrap());
@@ -101,8 +101,10 @@ async fn a_line_is_canonical() {
     let response = first[0]["response"].take();
     let time = response["post"]["createTime"].as_str().unwrap().to_owned();
     assert_eq!(time.len(), "2026-01-01T00:00:00.000000000Z".len());
+    let id = response["post"]["postId"].as_str().unwrap().to_owned();
+    assert_eq!(without_epoch(&id), "p1");
     let post = json!({
-        "postId": "p1",
+        "postId": id,
         "authorId": "bob",
         "text": "hi",
         "revision": "1",
@@ -132,9 +134,11 @@ async fn errors_are_tagged() {
     assert_eq!(refused["error"]["reason"], "SELF_FOLLOW");
     assert!(refused["error"]["message"].as_str().unwrap().contains("alice"));
 
-    let missing = run("--json show alice p8 p9");
+    let post = server.user("alice").publishes("hi").await.post_id;
+    let gone = [8, 9].map(|revision| id_at(revision, &post));
+    let missing = run(&format!("--json show alice {} {}", gone[0], gone[1]));
     let lines = missing.lines();
-    assert_eq!(lines[..2], [8, 9].map(|id| json!({ "missing": { "postId": format!("p{id}") } })));
+    assert_eq!(lines[..2], gone.map(|id| json!({ "missing": { "postId": id } })));
     assert_eq!(only_member(&lines[2]), "page");
     assert_eq!(
         stderr_line(missing.failed(1, "")),

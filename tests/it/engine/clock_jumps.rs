@@ -13,8 +13,9 @@ use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{self, LocalLog, Log};
 
 use crate::harness::core::{post, user};
-use crate::harness::{Alter, AlteredLog, Disk, Setup, TestServer, eventually, refused, within};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{
+    Alter, AlteredLog, LOG_OPTIONS, MemoryFolder, Setup, TestServer, eventually, refused, within,
+};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -222,10 +223,10 @@ async fn the_logs_own_time_is_elapsed_time() {
     compacting.stop().await;
 }
 
-/// An engine on a disk in memory with a short compaction interval and a clock of the test's.
+/// An engine on a folder in memory with a short compaction interval and a clock of the test's.
 #[derive(Debug)]
 struct CompactingEngine {
-    disk: Disk,
+    folder: MemoryFolder,
     clock: Clock,
     log: Arc<AlteredLog<Looked>>,
     engine: Engine,
@@ -248,26 +249,26 @@ impl Alter for Looked {
 
 impl CompactingEngine {
     fn new(clock: &Clock) -> Self {
-        Self::on(Disk::default(), clock.clone())
+        Self::on(MemoryFolder::default(), clock.clone())
     }
 
-    fn on(disk: Disk, clock: Clock) -> Self {
-        let log = LocalLog::with_files(disk.clone(), "memory", OPTIONS).unwrap();
+    fn on(folder: MemoryFolder, clock: Clock) -> Self {
+        let log = LocalLog::with_folder(folder.clone(), LOG_OPTIONS).unwrap();
         let log = AlteredLog::new(Arc::new(log), Looked::default());
         let limits = Limits { compaction_interval: INTERVAL, ..Limits::default() };
         let critical = CriticalThreads::new();
         let engine =
             Engine::open(Arc::clone(&log) as _, &limits, clock.clone(), &critical).unwrap();
-        Self { disk, clock, log, engine }
+        Self { folder, clock, log, engine }
     }
 
-    /// Stops the engine, and opens another on the same disk at another time.
+    /// Stops the engine, and opens another on the same folder at another time.
     async fn reopened_at(self, since_epoch: Duration) -> Self {
         self.stop().await;
-        let Self { disk, clock, log, engine } = self;
+        let Self { folder, clock, log, engine } = self;
         drop((log, engine));
         clock.set(since_epoch);
-        Self::on(disk, clock)
+        Self::on(folder, clock)
     }
 
     async fn stop(&self) {

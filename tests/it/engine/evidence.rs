@@ -21,8 +21,9 @@ use whimbrel::state::{Evidence, Lookup, State};
 use whimbrel::storage::{Index, LocalLog, Log, StorageFiles};
 
 use crate::harness::core::{post, request_id, user};
-use crate::harness::{Alter, AlteredLog, Disk, Valve, eventually, within};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{
+    Alter, AlteredLog, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, Valve, eventually, within,
+};
 
 /// The index is written after so many events: a post, another, and a like.
 const EVENTS_UNTIL_INDEXED: usize = 3;
@@ -115,9 +116,9 @@ fn a_confirmed_record_is_the_present_one() {
 /// A lookup that waits for the disk delays no other changes.
 #[tokio::test]
 async fn a_slow_lookup_delays_no_other_change() {
-    let disk = Disk::default();
+    let folder = MemoryFolder::default();
     let open = |gets: &Valve| {
-        let log = LocalLog::with_files(disk.clone(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_folder(folder.clone(), LOG_OPTIONS).unwrap();
         let log = AlteredLog::new(Arc::new(log), SlowToGet(gets.clone()));
         Engine::open(log, &Limits::default(), Clock::system(), &CriticalThreads::new()).unwrap()
     };
@@ -215,9 +216,10 @@ struct Indexed {
 impl Indexed {
     fn new() -> Self {
         let log: Arc<dyn Log> =
-            Arc::new(LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap());
+            Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
         let kept = Duration::from_secs(60);
-        let index = Index::with_files(&Disk::default(), "index", &*log, OPTIONS, kept).unwrap();
+        let index =
+            Index::with_files(&Disk::default(), "index", &*log, INDEX_OPTIONS, kept).unwrap();
         let state = Arc::new(State::load(Arc::clone(&log), index, &Limits::default()));
         Self { log, state }
     }
@@ -266,7 +268,8 @@ impl Indexed {
             writing.apply(entry.revision, &entry.event).unwrap();
         }
         let mut rows = writing.into_rows();
-        index.write(&mut rows, last).unwrap();
+        let chain = self.log.chain(last.revision).unwrap().unwrap();
+        index.write(&mut rows, last.revision, chain).unwrap();
         self.state.indexed(&rows, last.revision);
     }
 }
@@ -280,10 +283,10 @@ struct Queue {
 
 impl Queue {
     fn new(index: Option<&Counted>) -> Self {
-        let log = LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
         let kept = Duration::from_secs(60);
-        let index =
-            index.map(|index| Index::with_files(index, "index", &log, OPTIONS, kept).unwrap());
+        let index = index
+            .map(|index| Index::with_files(index, "index", &log, INDEX_OPTIONS, kept).unwrap());
         let (turns, taken) = channel();
         let log = AlteredLog::new(Arc::new(log), Turnstile(Mutex::new(taken)));
         let limits = Limits {

@@ -8,8 +8,7 @@ use whimbrel::query::{HomeFeed, Reader};
 use whimbrel::state::State;
 use whimbrel::storage::{Index, LocalLog, Log};
 
-use crate::harness::Disk;
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder};
 
 /// Enough users for several pages of the per-user storage, so that it has to grow.
 const USERS: usize = 320;
@@ -42,7 +41,7 @@ fn concurrent_first_reads_succeed() {
             }));
         }
         for _ in 0..STARTS {
-            let opened = Index::with_files(&index, "index", &*log, OPTIONS, kept()).unwrap();
+            let opened = Index::with_files(&index, "index", &*log, INDEX_OPTIONS, kept()).unwrap();
             let loaded = State::load(Arc::clone(&log), opened, &Limits::default());
             *state.lock().unwrap() = Some(Arc::new(loaded));
             begin.wait();
@@ -58,9 +57,9 @@ fn concurrent_first_reads_succeed() {
 /// complete index.
 fn written() -> (Arc<dyn Log>, Disk) {
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
     let index = Disk::default();
-    let opened = Index::with_files(&index, "index", &*log, OPTIONS, kept()).unwrap();
+    let opened = Index::with_files(&index, "index", &*log, INDEX_OPTIONS, kept()).unwrap();
     let state = State::load(Arc::clone(&log), opened, &Limits::default());
     let publish = |author| Change::Publish {
         author: user(author),
@@ -81,7 +80,8 @@ fn written() -> (Arc<dyn Log>, Disk) {
         state.apply(entry.revision, &entry.event).unwrap();
         writing.apply(entry.revision, &entry.event).unwrap();
     }
-    index_of_state.write(&mut writing.into_rows(), entries.last().unwrap()).unwrap();
+    let chain = log.chain(log.head()).unwrap().unwrap();
+    index_of_state.write(&mut writing.into_rows(), log.head(), chain).unwrap();
     (log, index)
 }
 

@@ -12,8 +12,7 @@ use whimbrel::state::State;
 use whimbrel::storage::{LocalLog, Log};
 
 use crate::harness::core::user;
-use crate::harness::{Disk, Setup, refused};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{LOG_OPTIONS, MemoryFolder, Setup, refused};
 
 /// At the maximum of users existing ones continue, and no more are added.
 #[tokio::test]
@@ -50,7 +49,7 @@ fn a_revision_above_the_largest_mark_is_refused() {
 /// otherwise the state would differ from the log.
 #[test]
 fn impossible_events_are_not_applied() {
-    let log = LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap();
+    let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let is_applied = |state: &State, revision, change: &Change| {
         let event = Event::new(Timestamp::default(), change.clone());

@@ -11,8 +11,7 @@ use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{self, LocalLog, Log};
 
 use crate::harness::core::{post, request_id, user};
-use crate::harness::{Alter, AlteredLog, Disk, within};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{Alter, AlteredLog, LOG_OPTIONS, MemoryFolder, within};
 
 /// Fails reads of single events while it is set.
 #[derive(Debug, Default)]
@@ -35,7 +34,7 @@ impl Alter for Unreadable {
 /// request id then returns it.
 #[tokio::test]
 async fn a_post_that_cannot_be_read_back_has_an_unknown_outcome() {
-    let log = Arc::new(LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap());
+    let log = Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
     let log = AlteredLog::new(log, Unreadable::default());
     // Without a cache every post is read from the log.
     let limits = Limits { post_cache_bytes_max: 0, ..Limits::default() };

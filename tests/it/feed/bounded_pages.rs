@@ -19,8 +19,7 @@ use whimbrel::state::State;
 use whimbrel::storage::{LocalLog, Log};
 
 use crate::harness::core::{Core, post, user};
-use crate::harness::{Alter, AlteredLog, Disk, within};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{Alter, AlteredLog, LOG_OPTIONS, MemoryFolder, within};
 
 /// The number of records that a page passes.
 const RECORDS_PER_PAGE: usize = 10;
@@ -205,7 +204,7 @@ async fn the_search_for_the_original_of_a_repost_is_bounded() {
 async fn a_read_ends_when_its_caller_is_gone() {
     const REPLIES: usize = 2_000;
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::with_files(Disk::default(), "disk", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
     let events = changes(REPLIES).into_iter();
     let events = events.map(|change| Event::new(Timestamp::default(), change));
     log.append(Revision::ZERO, events.collect()).unwrap();

@@ -12,11 +12,11 @@ use whimbrel::query::{
     self, AuthorFeed, BacklogKind, FeedBacklog, FeedItem, HomeFeed, PagePosition,
 };
 use whimbrel::state::State;
-use whimbrel::storage::{LocalLog, Log, StorageOptions};
+use whimbrel::storage::{LocalLog, Log};
 
-use crate::harness::Disk;
 use crate::harness::core::{Core, FEED, post, user};
 use crate::harness::reader::StreamReader;
+use crate::harness::{LOG_OPTIONS, MemoryFolder};
 
 /// The number of entries among which the original hides a repost.
 const WINDOW: usize = 40;
@@ -81,7 +81,7 @@ async fn a_repost_is_hidden_by_the_forty_entries_before_it() {
         let reposted = repost(&core, "carol", post).await;
         let expected = match between < WINDOW {
             true => vec![],
-            false => vec![(reposted.get(), format!("carol reposted {post}"))],
+            false => vec![(reposted.get(), format!("carol reposted {post:?}"))],
         };
         assert_eq!(live.read_to_now(&core).await, expected, "{between} entries between");
         let mut resumed = StreamReader::open(core.engine(), "alice", FEED, Start::After(start));
@@ -108,12 +108,12 @@ async fn the_second_repost_is_hidden_by_the_first() {
     let second = repost(&core, "carol", post).await.get();
     let original = post.revision().get();
     assert_eq!(page_revisions(&core, "alice", 1).await, [(first, original)]);
-    assert_eq!(live.read_to_now(&core).await, [(first, format!("bob reposted {post}"))]);
+    assert_eq!(live.read_to_now(&core).await, [(first, format!("bob reposted {post:?}"))]);
 
     let undone = Relation::Repost(user("bob"), post);
     let undone = core.engine().set(undone, false).await.unwrap().revision.get();
     assert_eq!(page_revisions(&core, "alice", 1).await, [(second, original)]);
-    let unreposted = (undone, format!("bob unreposted {post}"));
+    let unreposted = (undone, format!("bob unreposted {post:?}"));
     assert_eq!(live.read_to_now(&core).await, std::slice::from_ref(&unreposted));
     // The undone repost hid the second when that was made, and a resumed stream agrees.
     let mut resumed = StreamReader::open(core.engine(), "alice", FEED, Start::After(start));
@@ -140,7 +140,7 @@ async fn a_deletion_is_delivered_once_to_all_who_had_the_post() {
     for (name, mut live) in names.into_iter().zip(live) {
         let expected = match name {
             "nobody" => vec![],
-            _ => vec![(deleted.get(), format!("deleted {post}"))],
+            _ => vec![(deleted.get(), format!("deleted {post:?}"))],
         };
         assert_eq!(live.read_to_now(&core).await, expected, "{name}");
         let mut resumed = StreamReader::open(core.engine(), name, FEED, Start::After(start));
@@ -329,8 +329,7 @@ fn limits() -> Limits {
 
 /// A state of these changes, with all records but the contents of posts in memory.
 fn state_of(changes: &[Change]) -> State {
-    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
+    let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
     let state = State::new(Arc::clone(&log), &limits());
     for changes in changes.chunks(5_000) {

@@ -108,11 +108,11 @@ async fn a_thread_read_in_steps_is_the_whole_thread() {
         let read = read_in_steps(&core, tree.root, &mut sizes).await;
         let expected = tree.below();
         for (id, gap) in &expected {
-            assert_eq!(read.get(id), Some(gap), "{seed}: {id}");
+            assert_eq!(read.get(id), Some(gap), "{seed}: {id:?}");
         }
         let surplus = read.iter().filter(|(id, _)| !expected.contains_key(id));
         for (id, gap) in surplus {
-            assert!(is_bounded && gap.is_some(), "{seed}: {id} {gap:?}");
+            assert!(is_bounded && gap.is_some(), "{seed}: {id:?} {gap:?}");
         }
     }
 }
@@ -173,7 +173,7 @@ async fn read_in_steps(
     let (mut read, mut left) = (BTreeMap::new(), vec![root]);
     let mut asked = BTreeSet::new();
     while let Some(id) = left.pop() {
-        assert!(asked.insert(id), "{id} is requested again");
+        assert!(asked.insert(id), "{id:?} is requested again");
         let mut after = None;
         loop {
             let (depth_max, replies_max) = sizes();

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use whimbrel::model::{Event, LogId, Revision};
+use whimbrel::model::{Chain, Epochs, Event, LogId, Revision};
 use whimbrel::storage::{Batch, EraseOutcome, Erasure, Error, Log, LogEntry};
 
 /// The altered calls: none by default.
@@ -64,6 +64,10 @@ impl<A: Alter> Log for AlteredLog<A> {
         self.log.head()
     }
 
+    fn epochs(&self) -> Epochs {
+        self.log.epochs()
+    }
+
     fn oldest(&self) -> Revision {
         self.alter.at_oldest();
         self.log.oldest()
@@ -86,6 +90,10 @@ impl<A: Alter> Log for AlteredLog<A> {
     fn read(&self, after: Revision, events_max: usize) -> Result<Vec<LogEntry>, Error> {
         self.alter.at_read();
         self.log.read(after, events_max)
+    }
+
+    fn chain(&self, revision: Revision) -> Result<Option<Chain>, Error> {
+        self.log.chain(revision)
     }
 
     fn follow(&self, batches_max: usize) -> (Revision, Receiver<Arc<Batch>>) {

@@ -9,9 +9,10 @@ use whimbrel::engine::{Changed, Engine, Published};
 use whimbrel::live::{FeedEventKind, LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{PostText, Relation, RequestId, UserId};
 use whimbrel::runtime::{Clock, CriticalThreads};
-use whimbrel::storage::{Index, LocalLog, StorageOptions};
+use whimbrel::storage::{Index, LocalLog};
 
 use super::disk::Disk;
+use super::memory_folder::{INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder};
 use super::patience::within;
 
 /// The home feed with its default options.
@@ -20,7 +21,7 @@ pub(crate) const FEED: Watched = Watched::Feed { all_replies: false };
 /// An engine and its disks.
 #[derive(Debug)]
 pub(crate) struct Core {
-    disk: Disk,
+    folder: MemoryFolder,
     /// The disk of its index, if it has one.
     index: Option<Disk>,
     limits: Limits,
@@ -47,21 +48,21 @@ impl Core {
         change(&mut limits);
         let server_default = Limits::default().heartbeat_interval_default;
         let heartbeat = std::mem::replace(&mut limits.heartbeat_interval_default, server_default);
-        let (disk, clock) = (Disk::default(), Clock::system());
-        let engine = Some(open(&disk, index.as_ref(), &limits, &clock));
-        Self { disk, index, limits, heartbeat, clock, engine }
+        let (folder, clock) = (MemoryFolder::default(), Clock::system());
+        let engine = Some(open(&folder, index.as_ref(), &limits, &clock));
+        Self { folder, index, limits, heartbeat, clock, engine }
     }
 
     /// Stops the engine, and opens another on the same disks.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        self.engine = Some(open(&self.disk, self.index.as_ref(), &self.limits, &self.clock));
+        self.engine = Some(open(&self.folder, self.index.as_ref(), &self.limits, &self.clock));
     }
 
-    /// Stops the engine, and returns the disk of its log.
-    pub(crate) async fn closed(mut self) -> Disk {
+    /// Stops the engine, and returns the folder of its log.
+    pub(crate) async fn closed(mut self) -> MemoryFolder {
         self.stop().await;
-        self.disk
+        self.folder
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -127,11 +128,11 @@ fn text(kind: &FeedEventKind) -> &str {
     }
 }
 
-fn open(disk: &Disk, index: Option<&Disk>, limits: &Limits, clock: &Clock) -> Engine {
-    let options = StorageOptions { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::with_files(disk.clone(), "memory", options).expect("the log opens");
+fn open(folder: &MemoryFolder, index: Option<&Disk>, limits: &Limits, clock: &Clock) -> Engine {
+    let log = LocalLog::with_folder(folder.clone(), LOG_OPTIONS).expect("the log opens");
     let index = index.map(|index| {
-        let opened = Index::with_files(index, "index", &log, options, limits.request_id_retention);
+        let opened =
+            Index::with_files(index, "index", &log, INDEX_OPTIONS, limits.request_id_retention);
         opened.expect("the index opens")
     });
     let (log, clock, critical) = (Arc::new(log), clock.clone(), CriticalThreads::new());

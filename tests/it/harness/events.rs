@@ -6,15 +6,15 @@ use whimbrel::live::{FeedEvent, FeedEventKind, Removal};
 pub(crate) fn in_short(event: &FeedEvent) -> (u64, String) {
     let what = match &event.kind {
         FeedEventKind::Posted(post) => format!("{}: {}", post.author, post.content.text.as_str()),
-        FeedEventKind::Reposted { post, by } => format!("{by} reposted {}", post.id()),
-        FeedEventKind::Unreposted { post, by, .. } => format!("{by} unreposted {post}"),
-        FeedEventKind::Deleted(post) => format!("deleted {post}"),
+        FeedEventKind::Reposted { post, by } => format!("{by} reposted {:?}", post.id()),
+        FeedEventKind::Unreposted { post, by, .. } => format!("{by} unreposted {post:?}"),
+        FeedEventKind::Deleted(post) => format!("deleted {post:?}"),
         FeedEventKind::AuthorAdded(author) => format!("+{author}"),
         FeedEventKind::AuthorRemoved { author, reason } => {
             format!("-{author} {}", why(*reason))
         }
         FeedEventKind::Notified(it) => {
-            let subject = it.subject.map_or_else(String::new, |subject| format!(" {subject}"));
+            let subject = it.subject.map_or_else(String::new, |subject| format!(" {subject:?}"));
             format!("{:?} by {}{subject}", it.kind, it.actor)
         }
         FeedEventKind::ActorRemoved { actor, reason } => {

@@ -11,11 +11,12 @@ use tonic::transport::{Channel, Endpoint};
 use whimbrel::config::{Config, Limits};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{self, Index, LocalLog, Log, StorageOptions};
+use whimbrel::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions};
 
 use super::held_log::Valve;
 use super::patience::{eventually, within};
 use super::user::User;
+use crate::harness::{INDEX_OPTIONS, LOG_OPTIONS};
 
 /// The configuration of a test's server.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let limits = Limits {
             post_cache_bytes_max: 1 << 20,
-            log_cache_bytes: 4 << 20,
+            log_segment_bytes_max: 256 << 10,
             disk_free_bytes_min: 0,
             // Two prove as much as many, and many tests run at once.
             worker_threads: 2,
@@ -114,11 +115,10 @@ impl Setup {
     }
 
     async fn open(&self, data_dir: &Path) -> Result<Server, Error> {
-        let options = StorageOptions {
-            cache_bytes: self.limits.log_cache_bytes,
-            disk_free_bytes_min: self.limits.disk_free_bytes_min,
-        };
+        let disk_free_bytes_min = self.limits.disk_free_bytes_min;
+        let options = LogOptions { disk_free_bytes_min, ..LOG_OPTIONS };
         let log: Arc<dyn Log> = Arc::new(LocalLog::open(data_dir, options)?);
+        let options = IndexOptions { disk_free_bytes_min, ..INDEX_OPTIONS };
         let index = Index::open(data_dir, &*log, options, self.limits.request_id_retention)?;
         let log = self.batches.behind(self.appends.before(self.reads.before_reads(log)));
         let config = self.config(data_dir);
@@ -162,9 +162,9 @@ impl TestServer {
         Arc::clone(&self.folder)
     }
 
-    /// The path of the log file.
-    pub(crate) fn log_file(&self) -> PathBuf {
-        self.folder.path().join("log.redb")
+    /// The path of the folder of the log.
+    pub(crate) fn log_folder(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 
     /// The newest position. It moves with every change, and with nothing else.
@@ -194,7 +194,7 @@ impl TestServer {
     pub(crate) async fn restored_copy(&mut self) -> Self {
         let backup = tempfile::tempdir().expect("a folder for the copy");
         self.running.stop().await;
-        std::fs::copy(self.log_file(), backup.path().join("log.redb")).expect("a copy");
+        copy_folder(&self.log_folder(), &backup.path().join("log"));
         self.restart().await;
         self.setup.clone().start_on(backup.into()).await
     }
@@ -204,6 +204,15 @@ impl TestServer {
     pub(crate) async fn restart(&mut self) {
         self.running.stop().await;
         self.running = Running::start(&self.setup, self.folder.path()).await;
+    }
+}
+
+/// Copies the files of a folder to a new one.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a new folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let name = entry.expect("a file").file_name();
+        std::fs::copy(from.join(&name), to.join(&name)).expect("a copy");
     }
 }
 

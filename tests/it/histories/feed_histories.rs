@@ -237,7 +237,7 @@ impl History {
             Change::Delete { post, notified, .. }
                 if post.author.as_str() == viewer || notified.contains(&user(viewer)) =>
             {
-                Some(format!("deleted {}", post.id))
+                Some(format!("deleted {:?}", post.id))
             }
             _ => self.notification(viewer, at, Viewpoint::resumed(at, self.oracle.head())),
         }
@@ -252,7 +252,7 @@ impl History {
     /// The notification of `viewer` that the change at `at` makes, in short.
     fn notification(&self, viewer: &str, at: u64, viewpoint: Viewpoint) -> Option<String> {
         let (actor, kind, subject) = self.oracle.notification(viewer, at, viewpoint)?;
-        let subject = subject.map_or_else(String::new, |post| format!(" {}", post_id(post)));
+        let subject = subject.map_or_else(String::new, |post| format!(" {:?}", post_id(post)));
         Some(format!("{kind} by {actor}{subject}"))
     }
 

@@ -30,7 +30,7 @@ enum Below {
 
 /// Other crates, each with the only paths that may name it.
 const OUTSIDERS: [(&str, &[&str]); 8] = [
-    ("redb", &["storage/local/", "storage/index/", "storage/redb_file.rs"]),
+    ("redb", &["storage/redb_log/", "storage/index/", "storage/redb_file.rs"]),
     ("dashmap", &["state/", "live/"]),
     ("tonic", &["api/", "client/", "server/"]),
     ("tonic_health", &["api/", "client/", "server/"]),
@@ -96,7 +96,7 @@ fn broken_rules_are_found() {
     assert_eq!(finds("server/mod.rs", "use crate::cli::client::Client;").len(), 1);
     assert_eq!(finds("client/mod.rs", "use crate::engine::Engine;").len(), 1);
 
-    assert!(finds("storage/local/mod.rs", "use redb::Database;").is_empty());
+    assert!(finds("storage/redb_log/mod.rs", "use redb::Database;").is_empty());
     assert!(finds("storage/index/tables.rs", "use redb::Database;").is_empty());
     assert_eq!(finds("storage/mod.rs", "use redb::Database;"), ["storage/mod.rs names redb"]);
     assert_eq!(finds("state/indexing.rs", "use redb::Database;").len(), 1);

@@ -18,8 +18,7 @@ use whimbrel::storage::LocalLog;
 
 use crate::harness::core::{FEED, post, user};
 use crate::harness::events::in_short;
-use crate::harness::{Disk, within};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{LOG_OPTIONS, MemoryFolder, within};
 
 /// The number of undispatched batches after which a shard lags.
 const BATCHES_MAX: usize = 2;
@@ -188,7 +187,7 @@ impl TwoWorkers {
     }
 
     async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
-        let log = LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap();
+        let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
         let mut limits = Limits {
             worker_threads: 2,
             undispatched_batches_max: BATCHES_MAX,

@@ -14,8 +14,7 @@ use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::storage::{Error, Index, LocalLog, Log};
 
 use crate::harness::core::FEED;
-use crate::harness::{Alter, AlteredLog, Disk, within};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{Alter, AlteredLog, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, within};
 
 const WATCHERS: usize = 1_000;
 const AUTHORS: usize = 20;
@@ -27,15 +26,15 @@ const READS_MAX: usize = 3;
 #[test]
 fn a_storm_of_watchers_shares_the_reads_of_the_log() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (disk, index) = (Disk::default(), Disk::default());
-    seed(&disk);
+    let (folder, index) = (MemoryFolder::default(), Disk::default());
+    seed(&folder);
     runtime.block_on(async {
-        let (first, _) = open(&disk, &index);
+        let (first, _) = open(&folder, &index);
         within("the index to be written", first.stop()).await;
     });
 
     runtime.block_on(async {
-        let (engine, log) = open(&disk, &index);
+        let (engine, log) = open(&folder, &index);
         let now = engine.cursor();
         let first_post = now.after.get() - POSTS as u64;
         let mut streams = JoinSet::new();
@@ -88,7 +87,7 @@ fn author(number: usize) -> UserId {
 }
 
 /// All follows, and then all posts, by the authors in turns.
-fn seed(disk: &Disk) {
+fn seed(folder: &MemoryFolder) {
     let follows = (0..WATCHERS).flat_map(|watcher| {
         let follow =
             move |followee| Change::Follow { follower: user(watcher), followee: author(followee) };
@@ -100,15 +99,15 @@ fn seed(disk: &Disk) {
         request_id: None,
     });
     let event = |change| Event::new(Timestamp::default(), change);
-    let log = LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap();
+    let log = LocalLog::with_folder(folder.clone(), LOG_OPTIONS).unwrap();
     log.append(Revision::ZERO, follows.chain(posts).map(event).collect()).unwrap();
 }
 
-fn open(disk: &Disk, index: &Disk) -> (Engine, Arc<AlteredLog<Counts>>) {
+fn open(folder: &MemoryFolder, index: &Disk) -> (Engine, Arc<AlteredLog<Counts>>) {
     let limits = Limits { concurrent_reads_max: READS_MAX, ..Limits::default() };
-    let log = LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap();
-    let index =
-        Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention).unwrap();
+    let log = LocalLog::with_folder(folder.clone(), LOG_OPTIONS).unwrap();
+    let index = Index::with_files(index, "index", &log, INDEX_OPTIONS, limits.request_id_retention)
+        .unwrap();
     let log = AlteredLog::new(Arc::new(log), Counts::default());
     let engine = Engine::open_indexed(
         Arc::clone(&log) as Arc<dyn Log>,

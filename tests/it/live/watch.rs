@@ -279,11 +279,11 @@ async fn a_stop_sends_closing_and_a_cursor_to_resume_from() {
     assert_eq!(resumed.live().await, ["alice: after the stop"]);
 }
 
-/// A cursor of another log, or from after the end of this log, is refused.
+/// A cursor of another log, or of a lost history of this log, is refused.
 #[tokio::test]
 async fn a_cursor_that_cannot_be_served_is_refused() {
-    let (server, foreign, future) = after_a_restore().await;
-    for (cursor, reason) in [(&foreign, "CURSOR_OF_ANOTHER_LOG"), (&future, "CURSOR_BEYOND_HEAD")] {
+    let (server, foreign, lost) = after_a_restore().await;
+    for (cursor, reason) in [(&foreign, "CURSOR_OF_ANOTHER_LOG"), (&lost, "HISTORY_LOST")] {
         let start = Some(Start::AfterCursor(cursor.clone()));
         let request = WatchFeedRequest { start, ..WatchFeedRequest::default() };
         let call = server.user("alice").tries_to_watch(request).await;
@@ -294,10 +294,10 @@ async fn a_cursor_that_cannot_be_served_is_refused() {
 /// With gap policy RESET, the same cursors get a fresh snapshot.
 #[tokio::test]
 async fn a_reset_brings_a_fresh_snapshot() {
-    let (server, foreign, future) = after_a_restore().await;
+    let (server, foreign, lost) = after_a_restore().await;
     let alice = server.user("alice");
     for (cursor, reason) in
-        [(&foreign, ErrorReason::CursorOfAnotherLog), (&future, ErrorReason::CursorBeyondHead)]
+        [(&foreign, ErrorReason::CursorOfAnotherLog), (&lost, ErrorReason::HistoryLost)]
     {
         let mut watch = alice.watches_as(resetting(cursor)).await;
         watch.opened().await;
@@ -313,15 +313,15 @@ async fn a_reset_brings_a_fresh_snapshot() {
     watch.caught_up().await;
 }
 
-/// A server whose data were restored from a backup, a cursor of another log, and one from after the
-/// end of the backup.
+/// A server whose data were restored from a backup and has gone on, a cursor of another log, and one
+/// from after the backup.
 async fn after_a_restore() -> (TestServer, String, String) {
     let foreign = TestServer::start().await.user("alice").publishes_once("x", "").await.cursor;
     let mut server = TestServer::start().await;
     server.user("alice").publishes("kept").await;
     let restored = server.restored_copy().await;
-    let future = server.user("alice").publishes_once("lost", "").await.cursor;
-    (restored, foreign, future)
+    let lost = server.user("alice").publishes_once("lost", "").await.cursor;
+    (restored, foreign, lost)
 }
 
 fn resetting(cursor: &str) -> WatchFeedRequest {

@@ -1,20 +1,6 @@
 //! Values at the edges of their rules.
 
-use whimbrel::model::{Attachment, Lang, Mark, MarkKind, PostId, Revision, bounds};
-
-/// A post id has one spelling.
-#[test]
-fn a_post_id_is_parsed_only_in_its_own_form() {
-    for revision in [1, 9, 10, 123_456, u64::MAX] {
-        let id = PostId::from_revision(Revision::new(revision));
-        assert_eq!(PostId::parse(&id.to_string()), Ok(id));
-    }
-    for text in
-        ["", "p", "p0", "p01", "p+1", "p-1", "1", "P1", " p1", "p1 ", "p99999999999999999999"]
-    {
-        assert!(PostId::parse(text).is_err(), "{text:?}");
-    }
-}
+use whimbrel::model::{Attachment, Lang, Mark, MarkKind, Revision, bounds};
 
 /// Attachments are URIs with a scheme, media types have two parts, and both are bounded.
 #[test]

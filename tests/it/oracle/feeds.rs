@@ -163,10 +163,10 @@ impl Oracle {
             Change::Repost { user, post } => {
                 let entry = self.entry(at).unwrap();
                 (exists(at) && exists(entry.post) && self.shows(viewer, &entry, options, viewpoint))
-                    .then(|| format!("{user} reposted {}", post.id))
+                    .then(|| format!("{user} reposted {:?}", post.id))
             }
             Change::Unrepost { user, post, .. } => {
-                has_in_feed(user.as_str()).then(|| format!("{user} unreposted {}", post.id))
+                has_in_feed(user.as_str()).then(|| format!("{user} unreposted {:?}", post.id))
             }
             Change::Delete { post, .. } => {
                 let mut reposts = self.relations.keys().filter(|relation| {
@@ -176,7 +176,7 @@ impl Oracle {
                 });
                 (has_in_feed(post.author.as_str())
                     || reposts.any(|repost| has_in_feed(repost.user().as_str())))
-                .then(|| format!("deleted {}", post.id))
+                .then(|| format!("deleted {:?}", post.id))
             }
             Change::Block { blocker, blocked, .. } if blocker.as_str() == viewer => {
                 Some(format!("-{blocked} blocked"))

@@ -11,9 +11,9 @@ use whimbrel::config::{self, Config, LimitError, Limits};
 use whimbrel::engine::{Engine, OpenError};
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{LocalLog, StorageOptions};
+use whimbrel::storage::LocalLog;
 
-use crate::harness::{Disk, Setup, TestServer, within};
+use crate::harness::{LOG_OPTIONS, MemoryFolder, Setup, TestServer, within};
 
 /// A type of limits, with the values that are most likely to be wrong.
 trait Pick: Copy + 'static {
@@ -91,7 +91,7 @@ limits! {
     calls_max streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
-    unapplied_batches_max request_id_retention post_cache_bytes_max count_cache_posts_max log_cache_bytes
+    unapplied_batches_max request_id_retention post_cache_bytes_max count_cache_posts_max log_segment_bytes_max
     recent_revisions_per_author_max index_events_max index_write_delay_max index_cache_bytes concurrent_reads_max
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
     undispatched_batches_max batch_events_max batch_bytes_max heartbeat_interval_default heartbeat_interval_min
@@ -167,8 +167,7 @@ fn limits_that_contradict_each_other_are_named() {
 #[test]
 fn an_engine_checks_its_limits() {
     let limits = Limits { active_fan_outs_max: 0, ..Limits::default() };
-    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
-    let log = LocalLog::with_files(Disk::default(), "memory", options).unwrap();
+    let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     match Engine::open(Arc::new(log), &limits, Clock::system(), &CriticalThreads::new()) {
         Err(OpenError::Limit(LimitError::OutOfRange { .. })) => {}
         Err(error) => panic!("refused for something else: {error}"),

@@ -10,8 +10,8 @@ use whimbrel::api::v1::PublishRequest;
 use whimbrel::client::{Client, Error};
 use whimbrel::storage::{LocalLog, Log};
 
+use crate::harness::LOG_OPTIONS;
 use crate::server::process::ServerProcess;
-use crate::storage::local_log::OPTIONS;
 
 const ANY_PORT: &str = "127.0.0.1:0";
 
@@ -30,14 +30,14 @@ fn a_taken_port_is_reported_before_the_data_are_touched() {
 /// A missing log next to files that were made from it is not taken for a new log.
 #[test]
 fn a_missing_log_is_not_taken_for_a_new_one() {
-    for left in ["index.redb", "index.redb.new", "log.redb.compacted"] {
+    for left in ["index.redb", "index.redb.new"] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(left), "something").unwrap();
         let (code, output) = refuses(folder.path());
         assert_eq!(code, Some(4), "{output}");
-        assert!(output.contains("log.redb is missing") && output.contains(left), "{output}");
+        assert!(output.contains("log is missing") && output.contains(left), "{output}");
         assert!(output.contains("from a backup") && output.contains("move"), "{output}");
-        assert!(!folder.path().join("log.redb").exists());
+        assert!(!folder.path().join("log").exists());
         assert!(folder.path().join(left).exists());
     }
     // With the log put back, all data are there.
@@ -45,13 +45,18 @@ fn a_missing_log_is_not_taken_for_a_new_one() {
     let server = ServerProcess::start(folder.path());
     publish(&server).unwrap();
     assert_eq!(server.terminate(), Some(0));
-    let [log, moved] = ["log.redb", "moved"].map(|name| folder.path().join(name));
+    let [log, moved] = ["log", "moved"].map(|name| folder.path().join(name));
     fs::rename(&log, &moved).unwrap();
     let (code, output) = refuses(folder.path());
     assert_eq!(code, Some(4), "{output}");
+    // Nor is an empty folder in its place.
+    fs::create_dir(&log).unwrap();
+    let (code, output) = refuses(folder.path());
+    assert_eq!(code, Some(4), "{output}");
+    fs::remove_dir(&log).unwrap();
     fs::rename(&moved, &log).unwrap();
     assert_eq!(ServerProcess::start(folder.path()).terminate(), Some(0));
-    assert_eq!(LocalLog::open(folder.path(), OPTIONS).unwrap().head().get(), 1);
+    assert_eq!(LocalLog::open(folder.path(), LOG_OPTIONS).unwrap().head().get(), 1);
 }
 
 /// No change is acknowledged in a file that the next start will not find. A server with only reads
@@ -62,7 +67,7 @@ fn a_removed_log_ends_the_server() {
         let folder = tempfile::tempdir().unwrap();
         let server = ServerProcess::start(folder.path());
         publish(&server).unwrap();
-        let log = folder.path().join("log.redb");
+        let log = folder.path().join("log/0000000000000001.seg");
         if is_replaced {
             let copy = folder.path().join("copy");
             fs::copy(&log, &copy).unwrap();
@@ -76,16 +81,16 @@ fn a_removed_log_ends_the_server() {
         }
         let (code, output) = server.ended();
         assert_eq!(code, Some(5), "{output}");
-        assert!(output.contains("log.redb was removed or replaced"), "{output}");
+        assert!(output.contains(".seg was removed or replaced"), "{output}");
     }
 }
 
-/// A compaction replaces the log file, and is not taken for a foreign file.
+/// A compaction replaces a file of the log, and that is not taken for a foreign file.
 #[test]
 fn a_compacted_log_is_not_taken_for_a_foreign_file() {
     let folder = tempfile::tempdir().unwrap();
     let server = ServerProcess::start_compacting(folder.path());
-    let log = folder.path().join("log.redb");
+    let log = folder.path().join("log/0000000000000001.seg");
     let before = inode_of(&log);
     runtime().block_on(async {
         let client = Client::connect(&server.address().to_string()).await.unwrap();
@@ -143,20 +148,20 @@ fn the_storage_library_prints_nothing_by_itself() {
         publish(&server).unwrap();
     }
     assert_eq!(server.terminate(), Some(0));
-    let log = folder.path().join("log.redb");
+    let log = folder.path().join("log/0000000000000001.seg");
     let whole = fs::read(&log).unwrap();
     let mut random = fastrand::Rng::with_seed(3);
     let mut refused = 0;
     for _ in 0..25 {
         let mut damaged = whole.clone();
         for _ in 0..random.usize(1..400) {
-            damaged[random.usize(4_096..whole.len())] ^= random.u8(1..);
+            damaged[random.usize(..8_192)] ^= random.u8(1..);
         }
         fs::write(&log, damaged).unwrap();
         let _ = fs::remove_file(folder.path().join("index.redb"));
         let Some(output) = output_at_start(folder.path()) else { continue };
         refused += 1;
-        assert!(output.contains("log.redb"), "{output}");
+        assert!(output.contains(".seg"), "{output}");
         assert!(!output.contains("panicked") && !output.contains("RUST_BACKTRACE"), "{output}");
     }
     assert!(refused > 0);

@@ -11,9 +11,9 @@ use whimbrel::api::v1::WatchFeedRequest;
 use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::runtime::{Clock, CriticalThreads, Workers, current_shard, spawn_local};
 use whimbrel::server::{Error, Server};
-use whimbrel::storage::{LocalLog, Log, StorageOptions};
+use whimbrel::storage::{LocalLog, Log};
 
-use crate::harness::{HookedLog, Setup, TestServer, User, connect, within};
+use crate::harness::{HookedLog, LOG_OPTIONS, Setup, TestServer, User, connect, within};
 
 /// A worker knows its shard number, and its tasks stay on it. Other threads have none.
 #[tokio::test]
@@ -181,8 +181,7 @@ async fn hooked(
     let folder = tempfile::tempdir().unwrap();
     let config =
         Setup::new().limits(|limits| limits.worker_threads = workers).config(folder.path());
-    let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
-    let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), options).unwrap());
+    let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), LOG_OPTIONS).unwrap());
     let server = Server::with_log(config, HookedLog::before(log, hook), Clock::system()).await;
     let server = server.unwrap();
     let address = server.address();

@@ -17,11 +17,12 @@ use whimbrel::model::{
 };
 use whimbrel::query::HomeFeed;
 use whimbrel::runtime::{Clock, CriticalThreads};
-use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, StorageOptions};
+use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, LogOptions};
 
 use crate::harness::core::{FEED, post, request_id, step, texts, user};
-use crate::harness::{Alter, AlteredLog, Disk, eventually, within};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{
+    Alter, AlteredLog, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, eventually, within,
+};
 
 /// Texts that occur in no other data.
 const SECRETS: [&str; 7] = [
@@ -179,15 +180,15 @@ async fn a_compaction_that_fails_ends_the_engine() {
 #[test]
 fn without_room_for_a_copy_nothing_is_written() {
     let folder = tempfile::tempdir().unwrap();
-    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
     drop(log);
-    let options = StorageOptions { disk_free_bytes_min: u64::MAX, ..OPTIONS };
+    let options = LogOptions { disk_free_bytes_min: u64::MAX, ..LOG_OPTIONS };
     let log = LocalLog::open(folder.path(), options).unwrap();
     let outcome = log.erase(&erasure(1), &|| true).unwrap();
     let EraseOutcome::Postponed(reason) = outcome else { panic!("{outcome:?}") };
     assert!(matches!(reason, storage::Error::NoRoomForCopy { .. }), "{reason}");
-    assert_eq!(files(folder.path()), ["lock", "log.redb"]);
+    assert!(!files(&folder.path().join("log")).iter().any(|name| name.ends_with(".new")));
     assert_eq!(log.get(Revision::new(1)).unwrap(), Some(published("alice", "one")));
 }
 
@@ -195,17 +196,18 @@ fn without_room_for_a_copy_nothing_is_written() {
 #[test]
 fn an_unfinished_copy_is_removed() {
     let folder = tempfile::tempdir().unwrap();
-    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
     let id = log.id();
     drop(log);
-    std::fs::write(folder.path().join("log.redb.compacted"), b"half a file").unwrap();
-    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
-    assert_eq!(files(folder.path()), ["lock", "log.redb"]);
+    let unfinished = folder.path().join("log/0000000000000001.seg.new");
+    std::fs::write(&unfinished, b"half a file").unwrap();
+    let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
+    assert!(!unfinished.exists());
     assert_eq!((log.id(), log.head()), (id, Revision::new(1)));
     // A cancelled compaction leaves no copy either.
     assert!(matches!(log.erase(&erasure(1), &|| false).unwrap(), EraseOutcome::Abandoned));
-    assert_eq!(files(folder.path()), ["lock", "log.redb"]);
+    assert!(!unfinished.exists());
 }
 
 /// An index that ends at a post still fits its log after that post is erased.
@@ -214,15 +216,15 @@ fn the_index_outlives_the_erasure_of_the_post_it_ends_at() {
     let (log, disk) = (in_memory(), Disk::default());
     let kept = Limits::default().request_id_retention;
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
-    let open = || Index::with_files(&disk, "index", &*log, OPTIONS, kept).unwrap();
-    let entry = log.read(Revision::ZERO, 1).unwrap().remove(0);
+    let open = || Index::with_files(&disk, "index", &*log, INDEX_OPTIONS, kept).unwrap();
+    let chain = log.chain(Revision::new(1)).unwrap().unwrap();
     let index = open().index;
-    index.write(&mut index.new_rows(), &entry).unwrap();
+    index.write(&mut index.new_rows(), Revision::new(1), chain).unwrap();
     drop(index);
     assert_eq!(open().contents.complete_until, Revision::new(1));
 
     assert!(matches!(log.erase(&erasure(1), &|| true).unwrap(), EraseOutcome::Done));
-    assert_ne!(log.get(Revision::new(1)).unwrap(), Some(entry.event));
+    assert_ne!(log.get(Revision::new(1)).unwrap(), Some(published("alice", "one")));
     assert_eq!(open().contents.complete_until, Revision::new(1));
 }
 
@@ -235,9 +237,9 @@ impl Data {
     }
 
     fn open(&self, limits: &Limits) -> (Arc<LocalLog>, Engine) {
-        let log = Arc::new(LocalLog::open(self.0.path(), OPTIONS).unwrap());
+        let log = Arc::new(LocalLog::open(self.0.path(), LOG_OPTIONS).unwrap());
         let index =
-            Index::open(self.0.path(), &*log, OPTIONS, limits.request_id_retention).unwrap();
+            Index::open(self.0.path(), &*log, INDEX_OPTIONS, limits.request_id_retention).unwrap();
         let critical = CriticalThreads::new();
         let opened =
             Engine::open_indexed(Arc::clone(&log) as _, index, limits, Clock::system(), &critical);
@@ -246,8 +248,12 @@ impl Data {
 
     /// Whether any file has `text`.
     fn has(&self, text: &str) -> bool {
-        files(self.0.path()).iter().any(|name| {
-            let bytes = std::fs::read(self.0.path().join(name)).unwrap();
+        let folders = [self.0.path().to_owned(), self.0.path().join("log")];
+        let all = folders.iter().flat_map(|folder| {
+            files(folder).into_iter().map(|name| folder.join(name)).filter(|file| file.is_file())
+        });
+        all.into_iter().any(|file| {
+            let bytes = std::fs::read(file).unwrap();
             bytes.windows(text.len()).any(|part| part == text.as_bytes())
         })
     }
@@ -304,7 +310,7 @@ fn erasure(post: u64) -> Erasure {
 }
 
 fn in_memory() -> Arc<dyn Log> {
-    Arc::new(LocalLog::with_files(Disk::default(), "memory", OPTIONS).unwrap())
+    Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap())
 }
 
 async fn delete_one(engine: &Engine) {

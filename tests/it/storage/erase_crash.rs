@@ -1,231 +1,300 @@
-//! Power cuts and failing disks during compactions: each deleted post is complete or erased, and
-//! all other data are unchanged.
+//! Power cuts, kills and failing disks during erasures: each deleted post is whole or erased, and all
+//! other events are unchanged. Never damages what is durable.
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
+use std::path::Path;
 
-use whimbrel::model::{
-    Change, Content, Event, LogId, PostId, PostRef, PostText, Revision, Timestamp, UserId,
+use whimbrel::model::{Event, Revision};
+use whimbrel::storage::{EraseOutcome, Error, LocalLog, Log};
+
+use super::fragile_folder::{FragileFolder, OpKind};
+use super::log_history::{
+    Acknowledged, DELETES_EVERY, History, batch_events, erasure, event, is_deleted, open, text_of,
 };
-use whimbrel::storage::{EraseOutcome, Erasure, Error, LocalLog, Log, LogEntry};
-
-use crate::harness::eventually;
+use crate::harness::{LOG_OPTIONS, eventually};
 use crate::server::process::ServerProcess;
-use crate::storage::fragile_disk::FragileDisk;
-use crate::storage::local_log::OPTIONS;
 
 /// The number of workloads, and of power cuts in each.
-const SEEDS: u64 = 10;
-const CUTS_PER_SEED: usize = 80;
-const EVENTS: u64 = 150;
+const SEEDS: u64 = 6;
+const CUTS_PER_SEED: usize = 60;
+const BATCHES: usize = 60;
+/// The events of [`log_of_batches`].
+const EVENTS: u64 = 120;
 
-/// Cuts the power at random moments of a load with repeated compactions, and again during recovery
-/// and another compaction.
+/// Cuts the power at random moments of appends with erasures at the same time, and again during the
+/// recovery and another erasure.
 #[test]
-fn a_power_cut_leaves_each_post_complete_or_erased() {
+fn a_power_cut_leaves_each_post_whole_or_erased() {
     let mut seen = [0; 2];
     for seed in 0..SEEDS {
         let mut random = fastrand::Rng::with_seed(seed);
-        let disk = new_disk();
-        let (id, made) = make_changes(&disk, &mut random);
+        let folder = FragileFolder::default();
+        let history = append_and_erase(&folder, seed, &mut random);
         for _ in 0..CUTS_PER_SEED {
-            let ops = random.usize(..=disk.ops());
-            let (content, acknowledged) = disk.cut(ops, &mut random);
-            let recovering = FragileDisk::with(content);
-            let found = check(&recovering, id, &made, acknowledged, disk.erased_by(ops));
-            seen[usize::from(found.erased_until > 0)] += 1;
-
-            let erases_again = random.bool();
-            let recovering = FragileDisk::with(recovering.cut(0, &mut random).0);
+            let ops = random.usize(..=folder.ops());
+            let acknowledged = Acknowledged::by(&folder, ops);
+            let recovering = folder.cut(ops, &mut random);
             let log = open(&recovering);
-            if erases_again {
-                erase(&*log, log.head().get());
-                recovering.erased(log.head().get());
+            if acknowledged.events == 0 && log.id() != history.id() {
+                continue;
+            }
+            let mut found = history.found(&log, acknowledged, &mut random);
+            let shown = Acknowledged::all_of(&log);
+            seen[usize::from(shown.erased_until > 0)] += 1;
+            if random.bool() {
+                let outcome = found.erase(&log, 0, shown.events).unwrap();
+                assert!(matches!(outcome, EraseOutcome::Done), "{outcome:?}");
+                recovering.erased(shown.events);
             }
             drop(log);
             let ops = random.usize(..=recovering.ops());
-            let again = FragileDisk::with(recovering.cut(ops, &mut random).0);
-            let erased = found.erased_until.max(recovering.erased_by(ops));
-            let found_again = check(&again, id, &made, found.events, erased);
-            assert_eq!(found_again.events, found.events);
+            let again = open(&recovering.cut(ops, &mut random));
+            found.found(&again, Acknowledged::by(&recovering, ops).and(shown), &mut random);
+            assert_eq!(again.head().get(), shown.events);
         }
     }
-    assert!(seen.iter().all(|&cuts| cuts > 20), "cuts before and after an erasure: {seen:?}");
+    assert!(seen.iter().all(|cuts| *cuts > 20), "cuts before and after an erasure: {seen:?}");
 }
 
-/// A disk that fails the copy does no harm: the log is unchanged and usable, and is compacted once
-/// the disk works again.
-#[test]
-fn a_failed_copy_is_discarded() {
-    let mut postponed = 0;
-    for writes in 0..30 {
-        let disk = new_disk();
-        let log = open(&disk);
-        let made: Vec<_> = (1..=100).map(event).collect();
-        log.append(Revision::ZERO, made.clone()).unwrap();
-        disk.fail_copies_after_writes(Some(writes));
-        let outcome = log.erase(&erasure(100), &|| true).unwrap();
-        disk.fail_copies_after_writes(None);
-        if let EraseOutcome::Postponed(error) = outcome {
-            assert!(error.to_string().contains("disk.compacted"), "{error}");
-            assert_eq!(read(&*log), made);
-            assert_eq!(log.erased_until(), Revision::ZERO);
-            postponed += 1;
-        }
-        log.append(Revision::new(100), vec![event(101)]).unwrap();
-        erase(&*log, 100);
-        let left = (1..=100).map(|number| event(number).erased());
-        assert_eq!(read(&*log), left.chain([event(101)]).collect::<Vec<_>>());
+/// Appends batches of all sizes, while another thread erases.
+fn append_and_erase(folder: &FragileFolder, seed: u64, random: &mut fastrand::Rng) -> History {
+    let log = open(folder);
+    let mut history = History::of_new(&log, seed);
+    for _ in 0..8 {
+        history.append(&log, 3).unwrap();
+        folder.acknowledged(history.len());
     }
-    assert!(postponed > 5, "{postponed}");
+    let batches: Vec<_> = (0..BATCHES).map(|_| batch_events(random)).collect();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for events in batches {
+                history.append(&log, events).unwrap();
+                folder.acknowledged(history.len());
+            }
+        });
+        while !writer.is_finished() {
+            let until = log.head();
+            let outcome = log.erase(&erasure(0, until.get()), &|| true).unwrap();
+            assert!(matches!(outcome, EraseOutcome::Done), "{outcome:?}");
+            folder.erased(until.get());
+        }
+    });
+    history.may_erase(history.len());
+    history
+}
+
+/// Once an erasure is acknowledged, no power cut brings back a byte of a post.
+#[test]
+fn no_power_cut_brings_back_an_erased_text() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let folder = FragileFolder::default();
+    let log = open(&folder);
+    let mut history = History::of_new(&log, 1);
+    for _ in 0..12 {
+        history.append(&log, 5).unwrap();
+    }
+    let until = history.len();
+    let texts: Vec<_> = (1..=until).filter(|number| is_deleted(*number)).map(text_of).collect();
+    assert!(texts.iter().all(|text| has(&folder, text)));
+    // The active segment is among those that are rewritten.
+    assert!(matches!(history.erase(&log, 0, until), Ok(EraseOutcome::Done)));
+    let erased = folder.ops();
+    for _ in 0..12 {
+        history.append(&log, 5).unwrap();
+    }
+    drop(log);
+    for ops in erased..=folder.ops() {
+        let cut = folder.cut(ops, &mut random);
+        assert!(!texts.iter().any(|text| has(&cut, text)), "after {ops} operations");
+    }
+    assert!(texts.len() > 20);
+}
+
+/// A disk that fails a rewrite does no harm: the log is unchanged and usable, and the posts are
+/// erased once the disk works again.
+#[test]
+fn a_failed_rewrite_is_discarded() {
+    let kinds = [
+        OpKind::Write,
+        OpKind::ShortWrite,
+        OpKind::SetBytes,
+        OpKind::Sync,
+        OpKind::Create,
+        OpKind::Open,
+        OpKind::Read,
+    ];
+    for kind in kinds {
+        let mut postponed = 0;
+        for after in 0.. {
+            let (folder, log, made) = log_of_batches();
+            folder.fail_from(kind, after, ErrorKind::Other);
+            let outcome = log.erase(&erasure(0, EVENTS), &|| true);
+            folder.heal();
+            match outcome {
+                Ok(EraseOutcome::Postponed(error)) => {
+                    assert!(error.to_string().contains(".seg"), "{error}");
+                    assert_eq!(log.erased_until(), Revision::ZERO);
+                    assert!(!has_unfinished(&folder.names()));
+                    postponed += 1;
+                }
+                Ok(EraseOutcome::Done) => break,
+                // The note at the end could not be written.
+                Err(Error::Storage { .. }) => continue,
+                outcome => panic!("{outcome:?}"),
+            }
+            let is_whole_or_erased = |(found, event): (&Event, &Event)| {
+                found == event || *found == event.clone().erased()
+            };
+            assert!(read(&log).iter().zip(&made).all(is_whole_or_erased));
+            log.append(Revision::new(EVENTS), vec![event(EVENTS + 1, 0)]).unwrap();
+            let outcome = log.erase(&erasure(0, EVENTS), &|| true).unwrap();
+            assert!(matches!(outcome, EraseOutcome::Done), "{outcome:?}");
+            let left = (1..).zip(made).map(|(number, event)| erased_if_deleted(number, event));
+            assert_eq!(read(&log)[..EVENTS as usize], left.collect::<Vec<_>>());
+        }
+        assert!(postponed > 0, "{kind:?}");
+    }
+}
+
+/// A stop between two segments leaves a log that can be used, and a later erasure does the rest.
+#[test]
+fn an_erasure_that_is_stopped_between_two_segments_is_finished_later() {
+    for segments in 0..4 {
+        let (folder, log, made) = log_of_batches();
+        let calls = std::cell::Cell::new(0);
+        let go_on = || calls.replace(calls.get() + 1) < segments;
+        let outcome = log.erase(&erasure(0, EVENTS), &go_on).unwrap();
+        assert!(matches!(outcome, EraseOutcome::Abandoned), "{outcome:?}");
+        assert_eq!(log.erased_until(), Revision::ZERO);
+        assert!(!has_unfinished(&folder.names()));
+        let erased = read(&log).iter().zip(&made).filter(|(found, event)| found != event).count();
+        assert_eq!(erased > 0, segments > 0);
+        assert!(matches!(log.erase(&erasure(0, EVENTS), &|| true), Ok(EraseOutcome::Done)));
+        let left = (1..).zip(made).map(|(number, event)| erased_if_deleted(number, event));
+        assert_eq!(read(&log), left.collect::<Vec<_>>());
+    }
 }
 
 /// If it is unknown which file a restart finds, no more changes are acknowledged.
 #[test]
 fn after_a_failed_exchange_nothing_is_acknowledged() {
-    let disk = new_disk();
-    let log = open(&disk);
-    let id = log.id();
-    let made: Vec<_> = (1..=100).map(event).collect();
-    log.append(Revision::ZERO, made.clone()).unwrap();
-    disk.fail_exchanges();
-    let error = log.erase(&erasure(100), &|| true).unwrap_err();
-    assert!(matches!(error, Error::Storage { .. }), "{error}");
-    let refused = log.append(Revision::new(100), vec![event(101)]).unwrap_err();
-    assert!(matches!(refused, Error::Closed), "{refused}");
-    drop(log);
-
     let mut seen = [false; 2];
-    for seed in 0..20 {
+    for (seed, kind) in (0..40).zip([OpKind::Rename, OpKind::FolderSync].into_iter().cycle()) {
+        let (folder, log, made) = log_of_batches();
+        let id = log.id();
+        folder.fail_once(kind, 0, ErrorKind::Other);
+        let error = log.erase(&erasure(0, EVENTS), &|| true).unwrap_err();
+        assert!(matches!(error, Error::Storage { .. }), "{error}");
+        let refused = log.append(Revision::new(EVENTS), vec![event(EVENTS + 1, 0)]).unwrap_err();
+        assert!(matches!(refused, Error::Closed), "{refused}");
+        drop(log);
+
         let mut random = fastrand::Rng::with_seed(seed);
-        let found = FragileDisk::with(disk.cut(disk.ops(), &mut random).0);
-        let found = check(&found, id, &made, 100, 0);
-        seen[usize::from(found.erased_until > 0)] = true;
+        let log = open(&folder.cut(folder.ops(), &mut random));
+        assert_eq!((log.id(), log.erased_until()), (id, Revision::ZERO));
+        let found = read(&log);
+        assert_eq!(found.len(), made.len());
+        seen[usize::from(found != made)] = true;
+        for ((number, event), found) in (1..).zip(made).zip(found) {
+            assert!(found == event || found == erased_if_deleted(number, event));
+        }
     }
-    assert_eq!(seen, [true; 2]);
+    assert_eq!(seen, [true; 2], "either file is found");
 }
 
-/// The program is killed during compactions, and then left to finish one.
+/// The program is killed during erasures, and then left to finish one.
 #[tokio::test]
 async fn a_killed_compaction_is_repeated_after_a_start() {
     const LONG: u64 = 20_000;
     let folder = tempfile::tempdir().unwrap();
-    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
     let id = log.id();
-    let made: Vec<_> = (1..=LONG).map(event).collect();
-    log.append(Revision::ZERO, made.clone()).unwrap();
+    let made: Vec<_> = (1..=LONG).map(|number| event(number, 0)).collect();
+    for (after, batch) in (0..).step_by(100).zip(made.chunks(100)) {
+        log.append(Revision::new(after), batch.to_vec()).unwrap();
+    }
     drop(log);
-    let (file, copy) = (folder.path().join("log.redb"), folder.path().join("log.redb.compacted"));
-    let inode = || std::fs::metadata(&file).unwrap().ino();
-    let old = inode();
+    let is_retracted = |number: u64| (number + 2).is_multiple_of(DELETES_EVERY);
+    let left = |number, event: Event| if is_retracted(number) { event.erased() } else { event };
     for _ in 0..3 {
+        let old = segments(folder.path());
         let server = ServerProcess::start_compacting(folder.path());
-        let begun = async || (copy.exists() || inode() != old).then_some(());
-        eventually("a copy to be begun", begun).await;
+        let begun = || {
+            let segments = segments(folder.path());
+            let is_new = |(name, inode)| segments.get(name) != Some(inode);
+            old.iter().any(is_new) || has_unfinished(segments.keys())
+        };
+        eventually("a segment to be rewritten", async || begun().then_some(())).await;
         server.kill();
-        let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
-        // On a busy machine the kill may come too late.
-        let is_old = inode() == old;
-        assert_eq!(log.erased_until() == Revision::ZERO, is_old);
+        let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
         assert_eq!((log.id(), log.head()), (id, Revision::new(LONG)));
-        assert!(!is_old || read(&log) == made);
-        assert!(!copy.exists());
+        assert!(!has_unfinished(segments(folder.path()).keys()));
+        let is_done = log.erased_until() > Revision::ZERO;
+        for ((number, event), found) in (1..).zip(&made).zip(read(&log)) {
+            let is_whole = found == *event && !(is_done && is_retracted(number));
+            assert!(is_whole || found == left(number, event.clone()), "{number}");
+        }
     }
 
     let server = ServerProcess::start_compacting(folder.path());
-    eventually("the copy to replace the log", async || (inode() != old).then_some(())).await;
+    let is_noted = async || has_note(folder.path()).then_some(());
+    eventually("all deleted posts to be erased", is_noted).await;
     assert_eq!(server.terminate(), Some(0));
-    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
-    let is_deleted = |number: u64| (number + 2).is_multiple_of(5);
-    let left = made
-        .into_iter()
-        .zip(1..)
-        .map(|(event, number)| if is_deleted(number) { event.erased() } else { event });
+    let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
     assert_eq!((log.id(), log.erased_until()), (id, Revision::new(LONG)));
+    let left = (1..).zip(made).map(|(number, event)| left(number, event));
     assert!(read(&log).into_iter().eq(left));
 }
 
-struct Found {
-    events: u64,
-    erased_until: u64,
+/// A log of [`EVENTS`] events in several segments.
+fn log_of_batches() -> (FragileFolder, LocalLog, Vec<Event>) {
+    let folder = FragileFolder::default();
+    let log = open(&folder);
+    let made: Vec<_> = (1..=EVENTS).map(|number| event(number, 0)).collect();
+    for (after, batch) in (0..).step_by(4).zip(made.chunks(4)) {
+        log.append(Revision::new(after), batch.to_vec()).unwrap();
+    }
+    assert!(folder.names().len() > 3, "{:?}", folder.names());
+    (folder, log, made)
 }
 
-/// The log on `disk` must be a prefix of the written one, with all acknowledged events; and in it
-/// the posts up to some moment are erased, at least those whose erasure was acknowledged.
-fn check(disk: &FragileDisk, id: LogId, made: &[Event], acknowledged: u64, erased: u64) -> Found {
-    let log = open(disk);
-    assert_eq!(log.id(), id);
-    let found = Found { events: log.head().get(), erased_until: log.erased_until().get() };
-    assert!(found.events >= acknowledged, "{acknowledged} acknowledged, {} there", found.events);
-    assert!(found.erased_until >= erased, "{erased} erased, {} found", found.erased_until);
-    let left = made.iter().zip(1..).map(|(event, number)| {
-        if number <= found.erased_until { event.clone().erased() } else { event.clone() }
-    });
-    assert_eq!(read(&*log), left.take(log.head().get() as usize).collect::<Vec<_>>());
-    found
-}
-
-/// Appends batches of all sizes during compactions. Returns all events as written.
-fn make_changes(disk: &FragileDisk, random: &mut fastrand::Rng) -> (LogId, Vec<Event>) {
-    let log = open(disk);
-    let batches: Vec<u64> = (0..).map(|_| random.u64(1..=12)).take(24).collect();
-    let made: Vec<_> = (1..=batches.iter().sum()).map(event).collect();
-    assert!(made.len() as u64 >= EVENTS / 2);
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut head = 0;
-            for events in batches {
-                let batch = made[head..head + events as usize].to_vec();
-                log.append(Revision::new(head as u64), batch).unwrap();
-                head += events as usize;
-                disk.acknowledged(head as u64);
-            }
-        });
-        while !writer.is_finished() {
-            let until = log.head().get();
-            erase(&*log, until);
-            disk.erased(until);
-        }
-    });
-    (log.id(), made)
-}
-
-fn erase(log: &dyn Log, until: u64) {
-    let outcome = log.erase(&erasure(until), &|| true).unwrap();
-    assert!(matches!(outcome, EraseOutcome::Done), "{outcome:?}");
-}
-
-fn erasure(until: u64) -> Erasure {
-    Erasure { posts: (1..=until).map(Revision::new).collect(), until: Revision::new(until) }
+fn erased_if_deleted(number: u64, event: Event) -> Event {
+    if is_deleted(number) { event.erased() } else { event }
 }
 
 fn read(log: &dyn Log) -> Vec<Event> {
     let entries = log.read(Revision::ZERO, usize::MAX).unwrap();
-    entries.into_iter().map(|LogEntry { event, .. }| event).collect()
+    entries.into_iter().map(|entry| entry.event).collect()
 }
 
-/// Posts and deletions of all lengths, up to nearly a page of the file.
-fn event(number: u64) -> Event {
-    let author = |number| UserId::parse(&format!("user{}", number % 8)).unwrap();
-    let change = if number.is_multiple_of(5) {
-        let (id, author) = (PostId::from_revision(Revision::new(number - 2)), author(number - 2));
-        let post = PostRef { id, author };
-        Change::Delete { post, reply_to: None, quote: None, notified: Vec::new() }
-    } else {
-        let text = format!("{number} {}", "👩‍👩‍👧‍👦".repeat((number * 37 % 110) as usize));
-        let content = Content::from_text(PostText::parse(&text).unwrap());
-        Change::Publish { author: author(number), content, request_id: None }
+fn has(folder: &FragileFolder, text: &str) -> bool {
+    folder.names().iter().any(|name| contains(&folder.bytes_of(name), text.as_bytes()))
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|bytes| bytes == part)
+}
+
+fn has_unfinished<'a>(names: impl IntoIterator<Item = &'a String>) -> bool {
+    names.into_iter().any(|name| name.ends_with(".new"))
+}
+
+/// The files of a log of the real program, with their inodes.
+fn segments(data: &Path) -> BTreeMap<String, u64> {
+    let files = std::fs::read_dir(data.join("log")).unwrap().map(|entry| entry.unwrap());
+    // A file may be renamed meanwhile.
+    let inode = |file: std::fs::DirEntry| {
+        let name = file.file_name().into_string().unwrap();
+        Some((name, file.metadata().ok()?.ino()))
     };
-    Event::new(Timestamp::from_nanos(number), change)
+    files.filter_map(inode).collect()
 }
 
-/// A disk with a new log, created before the recording.
-fn new_disk() -> FragileDisk {
-    let disk = FragileDisk::default();
-    drop(open(&disk));
-    FragileDisk::with(disk.content())
-}
-
-fn open(disk: &FragileDisk) -> Arc<dyn Log> {
-    Arc::new(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap())
+/// Whether a frame says that posts are erased: it is written at the end of an erasure.
+fn has_note(data: &Path) -> bool {
+    let names = segments(data).into_keys().rev();
+    let content = |name| std::fs::read(data.join("log").join(name)).unwrap_or_default();
+    names.map(content).any(|bytes| contains(&bytes, b"WFRM\x02\0\0\0"))
 }

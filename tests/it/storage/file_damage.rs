@@ -1,8 +1,9 @@
-//! Random damage to the files: every read is right or refused, and no result is ever shorter in
-//! silence.
+//! Random damage to the files of the log or to the index: every read of an engine is right or
+//! refused, and no result is ever shorter in silence.
 //!
 //! `DAMAGE_SEEDS=from..to` runs with other seeds, and more of them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -17,10 +18,11 @@ use whimbrel::query::{
     Page, PagePosition, PostList, UserList,
 };
 use whimbrel::runtime::{Clock, CriticalThreads};
-use whimbrel::storage::{Index, LocalLog, StorageOptions};
+use whimbrel::storage::{Index, LocalLog, LogOptions};
 
 use crate::harness::core::{FEED, post, user};
-use crate::harness::{Disk, within};
+use crate::harness::{Disk, INDEX_OPTIONS, MemoryFolder, within};
+use crate::storage::segment_layout::{Part, parts};
 
 const USERS: usize = 8;
 const EVENTS: usize = 900;
@@ -30,16 +32,17 @@ const SEEDS: Range<u64> = 0..4;
 const PAGE_BYTES: usize = 4_096;
 /// The first byte of a branch page in redb's format.
 const BRANCH: u8 = 2;
-/// A small cache, so that reads go to the file.
-const OPTIONS: StorageOptions = StorageOptions { cache_bytes: 64 << 10, disk_free_bytes_min: 0 };
+/// Small segments, so that there are many.
+const OPTIONS: LogOptions = LogOptions { disk_free_bytes_min: 0, segment_bytes_max: 16 << 10 };
 
 /// A kind of damage.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
     /// One byte anywhere.
     Byte,
-    /// One byte of a branch page.
-    BranchByte,
+    /// One byte of a part that says where others are: a branch page of the index; the head of a
+    /// segment or of a frame, a table or a foot in the log.
+    StructureByte,
     /// Two pages exchanged.
     Exchanged,
     /// A page copied over another.
@@ -54,7 +57,7 @@ enum Damage {
 
 const DAMAGES: [Damage; 7] = [
     Damage::Byte,
-    Damage::BranchByte,
+    Damage::StructureByte,
     Damage::Exchanged,
     Damage::Misplaced,
     Damage::Zeroed,
@@ -70,31 +73,52 @@ struct Outcomes {
     refused_by_start: usize,
 }
 
-/// The contents of both intact files, and all reads of them.
+/// The contents of all intact files, and all reads of them.
 struct Whole {
-    log: Vec<u8>,
+    log: Files,
     index: Vec<u8>,
     reads: Vec<(String, String)>,
 }
 
+/// The files of a log.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// Each damage is to one of the files, or exchanges pages of two.
 #[test]
 fn a_damaged_log_is_read_right_or_refused() {
-    let whole = whole();
-    damage(&whole.log, |log| (log, whole.index.clone()));
+    let Whole { log, index, .. } = whole();
+    // As if all files were one.
+    let content = log.values().flatten().copied().collect::<Vec<_>>();
+    let parts: Vec<_> = log.iter().flat_map(|(name, file)| parts(name, file)).collect();
+    let is_structure = |&at: &usize| !matches!(parts[at], Part::Record | Part::Unwritten);
+    let structure: Vec<_> = (0..parts.len()).filter(is_structure).collect();
+    damage(&content, &structure, |damaged| {
+        let mut rest = &damaged[..];
+        let mut file = |(name, file): (&String, &Vec<u8>)| {
+            let (content, after) = rest.split_at(rest.len().min(file.len()));
+            rest = after;
+            (name.clone(), content.to_vec())
+        };
+        (log.iter().map(&mut file).collect(), index.clone())
+    });
 }
 
+/// A log without its index serves the same.
 #[test]
 fn a_damaged_index_is_read_right_or_refused() {
-    let whole = whole();
-    damage(&whole.index, |index| (whole.log.clone(), index));
+    let Whole { log, index, .. } = whole();
+    let branches = pages(index).filter(|page| index[page.start] == BRANCH);
+    let structure: Vec<_> = branches.flatten().collect();
+    damage(index, &structure, |index| (log.clone(), index));
 }
 
-fn damage(file: &[u8], files: impl Fn(Vec<u8>) -> (Vec<u8>, Vec<u8>)) {
+/// Damages the bytes of `file` in all ways. `structure` are the bytes that say where others are.
+fn damage(file: &[u8], structure: &[usize], files: impl Fn(Vec<u8>) -> (Files, Vec<u8>)) {
     let mut outcomes = Outcomes::default();
     for seed in seeds() {
         for kind in DAMAGES {
             let mut random = fastrand::Rng::with_seed(seed * DAMAGES.len() as u64 + kind as u64);
-            let (log, index) = files(damaged(file, kind, &mut random));
+            let (log, index) = files(damaged(file, structure, kind, &mut random));
             let outcome = runtime().block_on(outcome(log, index));
             match outcome {
                 Ok(0) => outcomes.right += 1,
@@ -109,9 +133,9 @@ fn damage(file: &[u8], files: impl Fn(Vec<u8>) -> (Vec<u8>, Vec<u8>)) {
 }
 
 /// The number of refused reads; or the wrong read, or `None` if the start is refused.
-async fn outcome(log: Vec<u8>, index: Vec<u8>) -> Result<usize, Option<String>> {
+async fn outcome(log: Files, index: Vec<u8>) -> Result<usize, Option<String>> {
     let critical = CriticalThreads::new();
-    let opened = open(&Disk::holding(log), &Disk::holding(index), &critical);
+    let opened = open(&MemoryFolder::holding(log), &Disk::holding(index), &critical);
     let Ok(engine) = opened else { return Err(None) };
     let mut refused = 0;
     for ((what, expected), (_, read)) in whole().reads.iter().zip(read_all(&engine).await) {
@@ -125,22 +149,16 @@ async fn outcome(log: Vec<u8>, index: Vec<u8>) -> Result<usize, Option<String>> 
     Ok(refused)
 }
 
-fn damaged(whole: &[u8], kind: Damage, random: &mut fastrand::Rng) -> Vec<u8> {
+fn damaged(whole: &[u8], structure: &[usize], kind: Damage, random: &mut fastrand::Rng) -> Vec<u8> {
     let mut file = whole.to_vec();
     let page = |number: usize| number * PAGE_BYTES..(number + 1) * PAGE_BYTES;
-    // Unwritten pages are never read.
-    let pages = 0..whole.len() / PAGE_BYTES;
-    let pages: Vec<_> =
-        pages.filter(|&number| whole[page(number)].iter().any(|&byte| byte != 0)).collect();
-    let branches: Vec<_> =
-        pages.iter().copied().filter(|&number| whole[page(number)][0] == BRANCH).collect();
+    let pages: Vec<_> = pages(whole).map(|page| page.start / PAGE_BYTES).collect();
     match kind {
-        Damage::Byte | Damage::BranchByte => {
-            let page =
-                page(any(if matches!(kind, Damage::Byte) { &pages } else { &branches }, random));
-            let used: Vec<_> = page.filter(|&at| whole[at] != 0).collect();
+        Damage::Byte => {
+            let used: Vec<_> = page(any(&pages, random)).filter(|&at| whole[at] != 0).collect();
             file[any(&used, random)] ^= random.u8(1..);
         }
+        Damage::StructureByte => file[any(structure, random)] ^= random.u8(1..),
         Damage::Exchanged => {
             let (one, other) = (any(&pages, random), any(&pages, random));
             file[page(one)].copy_from_slice(&whole[page(other)]);
@@ -161,6 +179,13 @@ fn damaged(whole: &[u8], kind: Damage, random: &mut fastrand::Rng) -> Vec<u8> {
     file
 }
 
+/// The pages of a file that are written: others are never read.
+fn pages(file: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let pages = (0..file.len() / PAGE_BYTES).map(|number| number * PAGE_BYTES);
+    let pages = pages.map(|start| start..start + PAGE_BYTES);
+    pages.filter(|page| file[page.clone()].iter().any(|&byte| byte != 0))
+}
+
 fn any(of: &[usize], random: &mut fastrand::Rng) -> usize {
     of[random.usize(..of.len())]
 }
@@ -168,90 +193,94 @@ fn any(of: &[usize], random: &mut fastrand::Rng) -> usize {
 /// All reads, each with its name and its result in words, or a refusal.
 async fn read_all(engine: &Engine) -> Vec<(String, Result<String, String>)> {
     let mut reads = Vec::new();
-    let start = Cursor::after(engine.cursor().log, Revision::ZERO);
     for name in (0..USERS).map(name) {
-        let feed = async |position| {
-            let user = name.clone();
-            let query =
-                HomeFeed { user, items_max: 50, position, with_own: true, all_replies: false };
-            engine.ask(query).await
-        };
-        reads.push((format!("the feed of {name}"), pages(feed).await));
-        let authored = async |position| {
-            let (viewer, author) = (name.clone(), name.clone());
-            let (with_replies, with_reposts) = (true, true);
-            let items_max = 50;
-            let query =
-                AuthorFeed { viewer, author, items_max, position, with_replies, with_reposts };
-            engine.ask(query).await
-        };
-        reads.push((format!("the posts of {name}"), pages(authored).await));
-        let mut unseen = 0;
-        let notified = async |position| {
-            let page = engine
-                .ask(ListNotifications { user: name.clone(), items_max: 50, position })
-                .await?;
-            unseen = page.unseen;
-            Ok::<_, whimbrel::query::Error>(page.page)
-        };
-        let notified = pages(notified).await;
-        let notified = notified.map(|notified| format!("{unseen} of {notified}"));
-        reads.push((format!("the notifications of {name}"), notified));
-        let list = UserList::Followers(name.clone());
-        let followers = async |position| {
-            engine
-                .ask(ListUsers { viewer: name.clone(), list: list.clone(), items_max: 5, position })
-                .await
-        };
-        reads.push((format!("the followers of {name}"), pages(followers).await));
-        let profile = engine.ask(GetProfile { viewer: name.clone(), user: name.clone() }).await;
-        reads.push((format!("the profile of {name}"), in_words(profile)));
-        let of = [(FEED, "feed"), (Watched::Notifications, "notification")];
-        for (of, what) in of.into_iter().filter(|_| name.as_str() < "user3") {
-            let missed = missed(engine, &name, of, start).await;
-            reads.push((format!("the {what} stream of {name}"), missed));
-        }
+        reads.extend(reads_of_user(engine, name).await);
     }
     for at in (1..EVENTS as u64).step_by(61) {
-        let (viewer, id) = (name(0), PostId::from_revision(Revision::new(at)));
-        let likes = async |position| {
-            engine
-                .ask(ListUsers {
-                    viewer: viewer.clone(),
-                    list: UserList::Likes(id),
-                    items_max: 5,
-                    position,
-                })
-                .await
-        };
-        reads.push((format!("the likes of {at}"), pages(likes).await));
-        let replies = async |position| {
-            engine
-                .ask(ListPosts {
-                    viewer: viewer.clone(),
-                    list: PostList::Replies(id),
-                    items_max: 5,
-                    position,
-                })
-                .await
-        };
-        reads.push((format!("the replies to {at}"), pages(replies).await));
-        let query = GetThread {
-            viewer: viewer.clone(),
-            post: id,
-            depth_max: 5,
-            replies_max: 50,
-            after: None,
-        };
-        reads.push((format!("the thread of {at}"), in_words(engine.ask(query).await)));
-        let posts = engine.ask(GetPosts { viewer: viewer.clone(), ids: vec![id] }).await;
-        reads.push((format!("the post {at}"), in_words(posts)));
+        reads.extend(reads_of_post(engine, at).await);
     }
     reads
 }
 
+async fn reads_of_user(engine: &Engine, name: UserId) -> Vec<(String, Result<String, String>)> {
+    let mut reads = Vec::new();
+    let start = Cursor::after(engine.cursor().log, Revision::ZERO);
+    let feed = async |position| {
+        let user = name.clone();
+        let query = HomeFeed { user, items_max: 50, position, with_own: true, all_replies: false };
+        engine.ask(query).await
+    };
+    reads.push((format!("the feed of {name}"), listed(feed).await));
+    let authored = async |position| {
+        let (viewer, author) = (name.clone(), name.clone());
+        let (with_replies, with_reposts) = (true, true);
+        let items_max = 50;
+        let query = AuthorFeed { viewer, author, items_max, position, with_replies, with_reposts };
+        engine.ask(query).await
+    };
+    reads.push((format!("the posts of {name}"), listed(authored).await));
+    let mut unseen = 0;
+    let notified = async |position| {
+        let page =
+            engine.ask(ListNotifications { user: name.clone(), items_max: 50, position }).await?;
+        unseen = page.unseen;
+        Ok::<_, whimbrel::query::Error>(page.page)
+    };
+    let notified = listed(notified).await;
+    let notified = notified.map(|notified| format!("{unseen} of {notified}"));
+    reads.push((format!("the notifications of {name}"), notified));
+    let list = UserList::Followers(name.clone());
+    let followers = async |position| {
+        engine
+            .ask(ListUsers { viewer: name.clone(), list: list.clone(), items_max: 5, position })
+            .await
+    };
+    reads.push((format!("the followers of {name}"), listed(followers).await));
+    let profile = engine.ask(GetProfile { viewer: name.clone(), user: name.clone() }).await;
+    reads.push((format!("the profile of {name}"), in_words(profile)));
+    let of = [(FEED, "feed"), (Watched::Notifications, "notification")];
+    for (of, what) in of.into_iter().filter(|_| name.as_str() < "user3") {
+        let missed = missed(engine, &name, of, start).await;
+        reads.push((format!("the {what} stream of {name}"), missed));
+    }
+    reads
+}
+
+async fn reads_of_post(engine: &Engine, at: u64) -> Vec<(String, Result<String, String>)> {
+    let mut reads = Vec::new();
+    let (viewer, id) = (name(0), PostId::from_revision(Revision::new(at)));
+    let likes = async |position| {
+        engine
+            .ask(ListUsers {
+                viewer: viewer.clone(),
+                list: UserList::Likes(id),
+                items_max: 5,
+                position,
+            })
+            .await
+    };
+    reads.push((format!("the likes of {at}"), listed(likes).await));
+    let replies = async |position| {
+        engine
+            .ask(ListPosts {
+                viewer: viewer.clone(),
+                list: PostList::Replies(id),
+                items_max: 5,
+                position,
+            })
+            .await
+    };
+    reads.push((format!("the replies to {at}"), listed(replies).await));
+    let query =
+        GetThread { viewer: viewer.clone(), post: id, depth_max: 5, replies_max: 50, after: None };
+    reads.push((format!("the thread of {at}"), in_words(engine.ask(query).await)));
+    let posts = engine.ask(GetPosts { viewer: viewer.clone(), ids: vec![id] }).await;
+    reads.push((format!("the post {at}"), in_words(posts)));
+    reads
+}
+
 /// The pages of a listing, in words.
-async fn pages<T: std::fmt::Debug>(
+async fn listed<T: std::fmt::Debug>(
     mut page: impl AsyncFnMut(Option<PagePosition>) -> Result<Page<T>, whimbrel::query::Error>,
 ) -> Result<String, String> {
     let (mut position, mut words) = (None, String::new());
@@ -304,7 +333,7 @@ async fn missed(
 fn whole() -> &'static Whole {
     static WHOLE: OnceLock<Whole> = OnceLock::new();
     WHOLE.get_or_init(|| {
-        let (log, index) = (Disk::default(), Disk::default());
+        let (log, index) = (MemoryFolder::default(), Disk::default());
         let critical = CriticalThreads::new();
         runtime().block_on(async {
             let engine = open(&log, &Disk::default(), &critical).unwrap();
@@ -316,9 +345,9 @@ fn whole() -> &'static Whole {
             let engine = open(&log, &index, &critical).unwrap();
             within("the engine to stop", engine.stop()).await;
         });
-        let (log, index) = (log.bytes(), index.bytes());
+        let (log, index) = (log.files(), index.bytes());
         let reads = runtime().block_on(async {
-            let files = (Disk::holding(log.clone()), Disk::holding(index.clone()));
+            let files = (MemoryFolder::holding(log.clone()), Disk::holding(index.clone()));
             let engine = open(&files.0, &files.1, &critical).unwrap();
             let reads = read_all(&engine).await.into_iter();
             let reads = reads.map(|(what, read)| (what, read.unwrap())).collect();
@@ -358,7 +387,7 @@ async fn make_changes(engine: &Engine) {
 }
 
 /// An engine with nearly nothing in memory.
-fn open(log: &Disk, index: &Disk, critical: &CriticalThreads) -> Result<Engine, String> {
+fn open(log: &MemoryFolder, index: &Disk, critical: &CriticalThreads) -> Result<Engine, String> {
     let limits = Limits {
         recent_revisions_per_author_max: 1,
         index_events_max: EVENTS / 4,
@@ -366,8 +395,9 @@ fn open(log: &Disk, index: &Disk, critical: &CriticalThreads) -> Result<Engine, 
         count_cache_posts_max: 1,
         ..Limits::default()
     };
-    let log = LocalLog::with_files(log.clone(), "log", OPTIONS).map_err(|e| e.to_string())?;
-    let opened = Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention);
+    let log = LocalLog::with_folder(log.clone(), OPTIONS).map_err(|e| e.to_string())?;
+    let opened =
+        Index::with_files(index, "index", &log, INDEX_OPTIONS, limits.request_id_retention);
     let opened = opened.map_err(|error| error.to_string())?;
     let (log, clock) = (Arc::new(log), Clock::system());
     Engine::open_indexed(log, opened, &limits, clock, critical).map_err(|error| error.to_string())

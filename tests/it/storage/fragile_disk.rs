@@ -1,21 +1,22 @@
-//! A disk that records every write. A test can cut the power at any moment: unflushed writes are
-//! then lost, kept or torn, as on real disks.
+//! The disk of an index, which records every write. A test can cut the power at any moment:
+//! unflushed writes are then lost, kept or torn, as on real disks. Never holds a log: its files are
+//! in a `FragileFolder`.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
 use whimbrel::storage::StorageFiles;
 
+use super::machine::Machine;
 use crate::harness::Disk;
 
 /// A disk writes a sector completely, and nothing larger.
 const SECTOR_BYTES: usize = 512;
 
-/// An operation of the disk, or a note of the test between two operations.
+/// An operation of the disk.
 #[derive(Clone, Debug)]
-pub(crate) enum Op {
+enum Op {
     Write {
         offset: usize,
         bytes: Vec<u8>,
@@ -26,14 +27,6 @@ pub(crate) enum Op {
     Exchange,
     /// That replacement is durable.
     Exchanged,
-    /// The first `events` events of the log were acknowledged.
-    Acknowledged {
-        events: u64,
-    },
-    /// The erasure of posts up to `until` was acknowledged.
-    Erased {
-        until: u64,
-    },
 }
 
 /// The disk with all its files. Clones share it.
@@ -44,8 +37,7 @@ pub(crate) struct FragileDisk {
     /// The number of the file.
     file: usize,
     state: Arc<Mutex<State>>,
-    /// The number of operations of all disks in the machine.
-    moments: Arc<AtomicUsize>,
+    machine: Machine,
 }
 
 #[derive(Debug, Default)]
@@ -60,8 +52,6 @@ struct State {
     copies: usize,
     syncs_until_failure: Option<usize>,
     writes_until_failure: Option<usize>,
-    copy_writes_until_failure: Option<usize>,
-    exchanges_fail: bool,
 }
 
 impl FragileDisk {
@@ -72,31 +62,14 @@ impl FragileDisk {
         Self { content, state: Arc::new(Mutex::new(state)), ..Self::default() }
     }
 
-    /// A disk with this content in the same machine as `other`: a power cut hits both.
-    pub(crate) fn in_machine_of(other: &Self, content: Vec<u8>) -> Self {
-        Self { moments: Arc::clone(&other.moments), ..Self::with(content) }
+    /// A disk with this content in a machine with other disks: a power cut hits all of them.
+    pub(crate) fn in_machine(machine: Machine, content: Vec<u8>) -> Self {
+        Self { machine, ..Self::with(content) }
     }
 
     /// The content of the first file, which is in use unless it was replaced.
     pub(crate) fn content(&self) -> Vec<u8> {
         self.content.bytes()
-    }
-
-    pub(crate) fn acknowledged(&self, events: u64) {
-        self.note(&mut self.state(), Op::Acknowledged { events });
-    }
-
-    pub(crate) fn erased(&self, until: u64) {
-        self.note(&mut self.state(), Op::Erased { until });
-    }
-
-    /// The revision up to which erasures were acknowledged after `ops` operations.
-    pub(crate) fn erased_by(&self, ops: usize) -> u64 {
-        let erased = self.state().ops[..ops].iter().rev().find_map(|(_, op)| match op {
-            Op::Erased { until } => Some(*until),
-            _ => None,
-        });
-        erased.unwrap_or(0)
     }
 
     /// Lets so many flushes succeed, and no more.
@@ -114,40 +87,13 @@ impl FragileDisk {
         let mut state = self.state();
         state.syncs_until_failure = None;
         state.writes_until_failure = None;
-        state.copy_writes_until_failure = None;
     }
 
-    /// Lets so many writes to copies succeed, and no more; `None` for all of them.
-    pub(crate) fn fail_copies_after_writes(&self, writes: Option<usize>) {
-        self.state().copy_writes_until_failure = writes;
-    }
-
-    /// Fails every exchange of files, or reports it as failed.
-    pub(crate) fn fail_exchanges(&self) {
-        self.state().exchanges_fail = true;
-    }
-
-    /// The number of operations.
-    pub(crate) fn ops(&self) -> usize {
-        self.state().ops.len()
-    }
-
-    /// The number of operations of all disks in the machine.
-    pub(crate) fn moments(&self) -> usize {
-        self.moments.load(Ordering::SeqCst)
-    }
-
-    /// As [`FragileDisk::cut`], after so many operations of all disks in the machine.
-    pub(crate) fn cut_at(&self, moment: usize, random: &mut fastrand::Rng) -> (Vec<u8>, u64) {
-        let ops = self.state().moments.partition_point(|&at| at < moment);
-        self.cut(ops, random)
-    }
-
-    /// The disk after a power cut that follows `ops` operations, and the number of events that were
-    /// acknowledged by then. `random` decides the fate of each unflushed write.
-    pub(crate) fn cut(&self, ops: usize, random: &mut fastrand::Rng) -> (Vec<u8>, u64) {
+    /// The content of the disk after a power cut that follows so many operations of all disks in the
+    /// machine. `random` decides the fate of each unflushed write.
+    pub(crate) fn cut_at(&self, moment: usize, random: &mut fastrand::Rng) -> Vec<u8> {
         let state = self.state();
-        let ops = &state.ops[..ops];
+        let ops = &state.ops[..state.moments.partition_point(|&at| at < moment)];
         let file = file_in_use(ops, random);
         let of_file: Vec<_> = ops.iter().filter(|(of, _)| *of == file).map(|(_, op)| op).collect();
         let synced = of_file.iter().rposition(|op| matches!(op, Op::Sync));
@@ -162,16 +108,12 @@ impl FragileDisk {
         for op in rest {
             apply_unflushed(&mut content, op, keep, random);
         }
-        let acknowledged = ops.iter().rev().find_map(|(_, op)| match op {
-            Op::Acknowledged { events } => Some(*events),
-            _ => None,
-        });
-        (content, acknowledged.unwrap_or(0))
+        content
     }
 
     fn note(&self, state: &mut State, op: Op) {
         state.ops.push((self.file, op));
-        state.moments.push(self.moments.fetch_add(1, Ordering::SeqCst));
+        state.moments.push(self.machine.next_moment());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -262,9 +204,6 @@ impl StorageFiles for FragileDisk {
         let mut state = self.state();
         let copy = Self { file: state.copies, ..self.clone() };
         copy.note(&mut state, Op::Exchange);
-        if state.exchanges_fail {
-            return Err(failed());
-        }
         copy.note(&mut state, Op::Exchanged);
         Ok(())
     }
@@ -296,10 +235,7 @@ impl StorageBackend for FragileDisk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.state();
-        let of_copy = self.file > 0;
-        if !may_succeed(&mut state.writes_until_failure)
-            || of_copy && !may_succeed(&mut state.copy_writes_until_failure)
-        {
+        if !may_succeed(&mut state.writes_until_failure) {
             return Err(failed());
         }
         let op = Op::Write { offset: usize::try_from(offset).unwrap(), bytes: data.to_vec() };

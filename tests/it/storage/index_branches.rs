@@ -9,9 +9,8 @@ use whimbrel::storage::{
     Error, Index, LocalLog, Log, OpenedIndex, Residency, Snapshot, TimelineKind,
 };
 
-use crate::harness::Disk;
 use crate::harness::blocks::{reseal, written};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder};
 
 const USERS: u32 = 6;
 const MARKS: u64 = 6_000;
@@ -140,10 +139,11 @@ fn right_or_refused<T: PartialEq + std::fmt::Debug>(
 /// An index of many rows, most of them in few pages in use.
 fn write() -> (LocalLog, Disk, WrittenRows) {
     let mut random = fastrand::Rng::with_seed(1);
-    let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
+    let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     let disk = Disk::default();
     let kept = Limits::default().request_id_retention;
-    let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
+    let OpenedIndex { index, .. } =
+        Index::with_files(&disk, "index", &log, INDEX_OPTIONS, kept).unwrap();
     let mut written_rows = WrittenRows::default();
     for part in 0..2 {
         let user = UserId::parse("somebody").unwrap();
@@ -168,8 +168,8 @@ fn write() -> (LocalLog, Disk, WrittenRows) {
                 written_rows.records.insert(key, value);
             }
         }
-        let last = log.read(log.head().previous(), 1).unwrap().remove(0);
-        index.write(&mut rows, &last).unwrap();
+        let chain = log.chain(log.head()).unwrap().unwrap();
+        index.write(&mut rows, log.head(), chain).unwrap();
     }
     drop(index);
     (log, disk, written_rows)
@@ -177,5 +177,5 @@ fn write() -> (LocalLog, Disk, WrittenRows) {
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
     let kept = Limits::default().request_id_retention;
-    Index::with_files(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
+    Index::with_files(&Disk::holding(content.to_vec()), "index", log, INDEX_OPTIONS, kept).unwrap()
 }

@@ -68,7 +68,7 @@ async fn read_after_damage(random: &mut fastrand::Rng) -> usize {
         limits.recent_revisions_per_author_max = 1;
         limits.count_cache_posts_max = 1;
         // Without a cache every read goes to the disk.
-        limits.log_cache_bytes = 0;
+        limits.index_cache_bytes = 0;
     });
     let mut server = setup.start().await;
     for number in 0..40 {

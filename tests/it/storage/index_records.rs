@@ -7,9 +7,8 @@ use whimbrel::config::Limits;
 use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
 use whimbrel::storage::{Error, Index, LocalLog, Log, OpenedIndex, Residency, Snapshot, StoredKey};
 
-use crate::harness::Disk;
 use crate::harness::blocks::reseal;
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder};
 
 const TABLES: u8 = 2;
 const SUBJECTS: u64 = 5;
@@ -118,10 +117,11 @@ fn assert_refused<T: std::fmt::Debug>(read: Result<T, Error>) {
 
 /// An index of many rows in many random transactions, and its rows.
 fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u128>) {
-    let log = LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap();
+    let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     let disk = Disk::default();
     let kept = Limits::default().request_id_retention;
-    let OpenedIndex { index, .. } = Index::with_files(&disk, "index", &log, OPTIONS, kept).unwrap();
+    let OpenedIndex { index, .. } =
+        Index::with_files(&disk, "index", &log, INDEX_OPTIONS, kept).unwrap();
     let mut all = BTreeMap::new();
     for number in 0..WRITES {
         let user = UserId::parse(&format!("user{number}")).unwrap();
@@ -140,8 +140,8 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
                 None => all.remove(&key),
             };
         }
-        let last = log.read(log.head().previous(), 1).unwrap().remove(0);
-        index.write(&mut rows, &last).unwrap();
+        let chain = log.chain(log.head()).unwrap().unwrap();
+        index.write(&mut rows, log.head(), chain).unwrap();
     }
     drop(index);
     (log, disk, all)
@@ -149,5 +149,5 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
 
 fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
     let kept = Limits::default().request_id_retention;
-    Index::with_files(&Disk::holding(content.to_vec()), "index", log, OPTIONS, kept).unwrap()
+    Index::with_files(&Disk::holding(content.to_vec()), "index", log, INDEX_OPTIONS, kept).unwrap()
 }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use whimbrel::storage::conformance::{self, LogUnderTest};
-use whimbrel::storage::{LocalLog, Log, StorageOptions};
+use whimbrel::storage::{LocalLog, Log};
 
-pub(crate) const OPTIONS: StorageOptions =
-    StorageOptions { cache_bytes: 4 << 20, disk_free_bytes_min: 0 };
+use crate::harness::LOG_OPTIONS;
 
 struct Folder {
     dir: PathBuf,
@@ -19,7 +18,7 @@ struct Folder {
 
 impl LogUnderTest for Folder {
     fn open(&self) -> Arc<dyn Log> {
-        Arc::new(LocalLog::open(&self.dir, OPTIONS).unwrap())
+        Arc::new(LocalLog::open(&self.dir, LOG_OPTIONS).unwrap())
     }
 }
 
@@ -37,10 +36,10 @@ fn the_local_log_conforms() {
 #[test]
 fn a_closed_log_frees_its_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
     let _shared = duplicate_of(&folder.path().join("lock"));
     drop(log);
-    LocalLog::open(folder.path(), OPTIONS).unwrap();
+    LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
 }
 
 /// Another descriptor of a file that this process has open.

@@ -3,14 +3,16 @@
 use whimbrel::api::v1::*;
 
 use super::{Services, blames, call, unit};
-use crate::harness::{TestServer, within};
+use crate::harness::{TestServer, id_at, within};
 
 /// Every field for a user follows the rule for user ids.
 #[tokio::test]
 async fn a_bad_user_id_is_refused_by_every_call() {
     let server = TestServer::start().await;
     let s = Services::of(&server);
-    let (a, p) = ("alice", "p1");
+    let a = "alice";
+    let post = s.posted(a, "hello").await;
+    let p = post.as_str();
     server
         .unchanged_by(async {
             for bad in ["", "@bob", "b ob"] {
@@ -315,7 +317,7 @@ async fn a_list_of_ids_has_its_bounds() {
         blames(unit(posts(vec![post.clone(); count]).await), "post_ids");
         blames(unit(users(vec!["bob".to_owned(); count]).await), "other_ids");
     }
-    let missing = "p999".to_owned();
+    let missing = id_at(999, &post);
     let mut ids = vec![post.clone(); 99];
     ids.push(missing);
     let got = posts(ids).await.unwrap().into_inner().posts;

@@ -4,7 +4,7 @@ use tonic::Code;
 use whimbrel::api::v1::*;
 
 use super::{Services, blames, call, unit};
-use crate::harness::{TestServer, refused, within};
+use crate::harness::{TestServer, id_at, refused, within};
 
 /// Negative page sizes and depths.
 #[tokio::test]
@@ -163,11 +163,13 @@ async fn bad_cursors_are_refused_by_every_read() {
     let server = TestServer::start().await;
     let s = Services::of(&server);
     let a = "alice";
+    let post = s.posted(a, "hello").await;
+    let p = post.as_str();
     for (c, code, reason) in [
         ("garbage", Code::InvalidArgument, "MALFORMED_CURSOR"),
         (foreign.as_str(), Code::FailedPrecondition, "CURSOR_OF_ANOTHER_LOG"),
     ] {
-        let ids = || ["p1".to_owned()];
+        let ids = || [post.clone()];
         let answers =
             [
                 unit(call!(s.post.get_posts(GetPostsRequest {
@@ -182,12 +184,12 @@ async fn bad_cursors_are_refused_by_every_read() {
                 }))),
                 unit(call!(s.post.get_thread(GetThreadRequest {
                     user_id: a,
-                    post_id: "p1",
+                    post_id: p,
                     at_least_cursor: c
                 }))),
                 unit(call!(s.post.list_reposts(ListRepostsRequest {
                     user_id: a,
-                    post_id: "p1",
+                    post_id: p,
                     at_least_cursor: c
                 }))),
                 unit(call!(s.graph.get_profile(GetProfileRequest {
@@ -246,17 +248,19 @@ async fn every_refusal_by_a_rule_has_its_reason() {
         refused(answer).with(Code::InvalidArgument, "SELF_TARGET").blaming(field);
     }
 
+    let gone = id_at(999, p);
+    let gone = gone.as_str();
     let missing = [
-        unit(call!(s.post.like(LikeRequest { user_id: a, post_id: "p999" }))),
-        unit(call!(s.post.unrepost(UnrepostRequest { user_id: a, post_id: "p999" }))),
-        unit(call!(s.post.delete_post(DeletePostRequest { user_id: a, post_id: "p999" }))),
-        unit(call!(s.post.get_thread(GetThreadRequest { user_id: a, post_id: "p999" }))),
-        unit(call!(s.post.list_likes(ListLikesRequest { user_id: a, post_id: "p999" }))),
-        unit(call!(s.post.list_quotes(ListQuotesRequest { user_id: a, post_id: "p999" }))),
+        unit(call!(s.post.like(LikeRequest { user_id: a, post_id: gone }))),
+        unit(call!(s.post.unrepost(UnrepostRequest { user_id: a, post_id: gone }))),
+        unit(call!(s.post.delete_post(DeletePostRequest { user_id: a, post_id: gone }))),
+        unit(call!(s.post.get_thread(GetThreadRequest { user_id: a, post_id: gone }))),
+        unit(call!(s.post.list_likes(ListLikesRequest { user_id: a, post_id: gone }))),
+        unit(call!(s.post.list_quotes(ListQuotesRequest { user_id: a, post_id: gone }))),
     ];
     for answer in missing {
         let refusal = refused(answer).with(Code::NotFound, "POST_NOT_FOUND");
-        assert_eq!(refusal.metadata()["post_id"], "p999");
+        assert_eq!(refusal.metadata()["post_id"], gone);
     }
     let answer = call!(s.post.delete_post(DeletePostRequest { user_id: b, post_id: p }));
     let refusal = refused(answer).with(Code::PermissionDenied, "NOT_THE_AUTHOR");

@@ -249,7 +249,7 @@ fn post_line(seen: &PostView) -> String {
     let PostView { post, counts, liked, reposted } = seen;
     let counts = [counts.likes, counts.reposts, counts.replies, counts.quotes];
     let (author, text) = (&post.author, post.content.text.as_str());
-    format!("{} {author}: {text} {counts:?} {liked} {reposted}", post.id())
+    format!("{:?} {author}: {text} {counts:?} {liked} {reposted}", post.id())
 }
 
 fn thread_line(post: &ThreadPost) -> String {

@@ -126,7 +126,7 @@ impl Model {
         let liked = oracle.holds(&Relation::Like(user(viewer), post_id(post)));
         let reposted = oracle.holds(&Relation::Repost(user(viewer), post_id(post)));
         let (author, text) = (oracle.author(post), oracle.content(post).text.as_str());
-        format!("{} {author}: {text} {counts:?} {liked} {reposted}", post_id(post))
+        format!("{:?} {author}: {text} {counts:?} {liked} {reposted}", post_id(post))
     }
 }
 

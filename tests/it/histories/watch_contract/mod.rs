@@ -25,8 +25,7 @@ use whimbrel::api::v1::watch_feed_response::Message;
 use whimbrel::model::Revision;
 use whimbrel::storage::{LocalLog, Log, LogEntry};
 
-use crate::harness::{Setup, eventually, within};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{LOG_OPTIONS, Setup, eventually, within};
 
 const AUTHORS: usize = 6;
 const USERS: usize = 5;
@@ -175,7 +174,7 @@ async fn perform(conditions: Conditions) -> (Acknowledged, Vec<DeviceHistory>, V
     drop(shared);
     let folder = server.stop().await;
     let log =
-        eventually("the log to be free", async || LocalLog::open(folder.path(), OPTIONS).ok());
+        eventually("the log to be free", async || LocalLog::open(folder.path(), LOG_OPTIONS).ok());
     let entries = log.await.read(Revision::ZERO, usize::MAX).unwrap();
     (acknowledged, histories, entries)
 }

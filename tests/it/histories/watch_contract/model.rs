@@ -10,6 +10,7 @@ use whimbrel::api::v1::watch_feed_response::Message;
 use whimbrel::model::Change;
 use whimbrel::storage::LogEntry;
 
+use crate::harness::without_epoch;
 use crate::oracle::history::Oracle;
 
 /// A moment of the test, by a counter that all its tasks share.
@@ -156,12 +157,12 @@ fn in_short(seen: &SeenEvent<'_>) -> String {
             let item = reposted.item.as_ref().unwrap();
             assert_eq!(item.revision, seen.revision);
             let post = item.post.as_ref().unwrap();
-            format!("{} reposted {}", item.reposted_by_user_id, post.post_id)
+            format!("{} reposted {}", item.reposted_by_user_id, without_epoch(&post.post_id))
         }
         Event::Unreposted(unreposted) => {
-            format!("{} unreposted {}", unreposted.user_id, unreposted.post_id)
+            format!("{} unreposted {}", unreposted.user_id, without_epoch(&unreposted.post_id))
         }
-        Event::Deleted(deleted) => format!("deleted {}", deleted.post_id),
+        Event::Deleted(deleted) => format!("deleted {}", without_epoch(&deleted.post_id)),
         Event::AuthorAdded(added) => format!("+{}", added.author_id),
         Event::AuthorShown(shown) => format!("shown {}", shown.author_id),
         Event::AuthorRemoved(removed) => {

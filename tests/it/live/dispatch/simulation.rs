@@ -14,12 +14,12 @@ use whimbrel::live::{
 use whimbrel::model::{Change, Content, Event, Relation, Revision, Timestamp, UserId};
 use whimbrel::query;
 use whimbrel::state::State;
-use whimbrel::storage::{Batch, LocalLog, Log, StorageOptions};
+use whimbrel::storage::{Batch, LocalLog, Log};
 
 use super::{STAR, USERS};
-use crate::harness::Disk;
 use crate::harness::core::{FEED, post, step, user};
 use crate::harness::events::in_short;
+use crate::harness::{LOG_OPTIONS, MemoryFolder};
 use crate::oracle::any_change::{any_change, name};
 use crate::oracle::history::Oracle;
 
@@ -54,9 +54,8 @@ impl Simulation {
         let mut limits = Limits { channel_events_max: 256, ..Limits::default() };
         limits.post_cache_bytes_max = 1 << 20;
         change(&mut limits);
-        let options = StorageOptions { cache_bytes: 1 << 20, disk_free_bytes_min: 0 };
         let log: Arc<dyn Log> =
-            Arc::new(LocalLog::with_files(Disk::default(), "memory", options).unwrap());
+            Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
         let state = Arc::new(State::new(Arc::clone(&log), &limits));
         let reader = query::Reader::new(Arc::clone(&state), &limits);
         let live = LiveFeeds::new(reader.clone(), &limits);

@@ -1,5 +1,5 @@
 //! The index is only a copy: after a crash, a restore or any history, reads return what the log
-//! holds.
+//! holds. Never tests the log itself.
 
 mod reads;
 mod recovery;
@@ -13,10 +13,9 @@ use whimbrel::query::{
     self, Backlog, BacklogEntry, BacklogKind, FeedBacklog, HomeFeed, PagePosition, Reader,
 };
 use whimbrel::state::State;
-use whimbrel::storage::{Index, LocalLog, Log, OpenedIndex};
+use whimbrel::storage::{Folder, Index, LocalLog, Log, OpenedIndex};
 
-use crate::harness::Disk;
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS};
 
 const USERS: usize = 6;
 /// Nearly no indexed records stay in memory, and the index is written all the time.
@@ -41,7 +40,8 @@ fn write_index(state: &State, log: &dyn Log, lag: usize) {
         writing.apply(entry.revision, &entry.event).unwrap();
     }
     let mut rows = writing.into_rows();
-    index.write(&mut rows, last).unwrap();
+    let chain = log.chain(last.revision).unwrap().unwrap();
+    index.write(&mut rows, last.revision, chain).unwrap();
     state.indexed(&rows, last.revision);
 }
 
@@ -128,12 +128,12 @@ fn since(state: &State, follower: &UserId, followee: &UserId) -> Option<Revision
     state.since(&Relation::Follow(follower.clone(), followee.clone()))
 }
 
-fn open_log(content: Vec<u8>) -> LocalLog {
-    LocalLog::with_files(Disk::holding(content), "disk", OPTIONS).unwrap()
+fn open_log(folder: impl Folder) -> LocalLog {
+    LocalLog::with_folder(folder, LOG_OPTIONS).unwrap()
 }
 
 fn open_index(disk: &Disk, log: &dyn Log) -> OpenedIndex {
-    Index::with_files(disk, "index", log, OPTIONS, limits().request_id_retention).unwrap()
+    Index::with_files(disk, "index", log, INDEX_OPTIONS, limits().request_id_retention).unwrap()
 }
 
 fn user(number: usize) -> UserId {

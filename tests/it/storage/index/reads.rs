@@ -1,4 +1,4 @@
-//! Reads that combine memory and the index.
+//! Reads that combine memory and the index. Never writes a log on a disk that fails.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{
     USERS, assert_same, limits, missed, open_index, open_log, reader, replay, request_id, since,
     user, write_index,
 };
-use crate::harness::Disk;
+use crate::harness::{Disk, MemoryFolder};
 
 proptest! {
     #![proptest_config(ProptestConfig {
@@ -33,7 +33,7 @@ proptest! {
         lag in 0..4_usize,
     ) {
         let limits = Limits { recent_revisions_per_author_max: recent_max, ..limits() };
-        let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
+        let log: Arc<dyn Log> = Arc::new(open_log(MemoryFolder::default()));
         let whole = Arc::new(State::new(Arc::clone(&log), &limits));
         let index = Disk::default();
         let load = |index: &Disk| {
@@ -66,7 +66,7 @@ proptest! {
 fn records_that_leave_memory_during_a_read_are_read_from_the_index() {
     const POSTS: u64 = 1_500;
     let limits = Limits { recent_revisions_per_author_max: 1, ..limits() };
-    let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
+    let log: Arc<dyn Log> = Arc::new(open_log(MemoryFolder::default()));
     let whole = Arc::new(State::new(Arc::clone(&log), &limits));
     let state =
         Arc::new(State::load(Arc::clone(&log), open_index(&Disk::default(), &*log), &limits));
@@ -117,7 +117,7 @@ fn records_that_leave_memory_during_a_read_are_read_from_the_index() {
 #[test]
 fn followers_and_followees_agree() {
     let mut random = fastrand::Rng::with_seed(3);
-    let log: Arc<dyn Log> = Arc::new(open_log(Vec::new()));
+    let log: Arc<dyn Log> = Arc::new(open_log(MemoryFolder::default()));
     let state = Arc::new(State::new(log, &Limits::default()));
     let star = user(0);
     let mut follows = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The index after power cuts, stops, restored logs and exchanged files.
+//! The index after power cuts, stops, restored logs and exchanged files. Never damages a file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use whimbrel::engine::Engine;
 use whimbrel::model::{PostText, Relation, Revision};
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::State;
-use whimbrel::storage::{self, Index, LocalLog, Log};
+use whimbrel::storage::{self, Index, Log};
 
 use super::{
     USERS, assert_same, limits, open_index, open_log, replay, request_id, user, write_index,
 };
-use crate::harness::{Disk, within};
+use crate::harness::{Disk, INDEX_OPTIONS, within};
 use crate::storage::fragile_disk::FragileDisk;
-use crate::storage::local_log::OPTIONS;
+use crate::storage::fragile_folder::FragileFolder;
 
 /// The number of workloads, and of power cuts in each. Half are followed by a cut while recovering.
 const SEEDS: u64 = 6;
@@ -51,7 +51,7 @@ fn a_power_cut_between_the_log_and_the_index_is_harmless() {
 fn after_a_stop_in_order_no_event_is_replayed() {
     let (log, index) = new_disks();
     make_changes(&log, &index, &mut fastrand::Rng::with_seed(1));
-    let log = open_log(log.content());
+    let log = open_log(log.copy());
     let opened = open_index(&Disk::holding(index.content()), &log);
     assert_eq!(opened.contents.complete_until, log.head());
     assert!(log.head() > Revision::new(100));
@@ -61,16 +61,16 @@ fn after_a_stop_in_order_no_event_is_replayed() {
 #[test]
 fn a_log_that_ends_before_its_index_is_refused() {
     let mut random = fastrand::Rng::with_seed(2);
-    let (log_disk, index_disk) = new_disks();
-    make_changes(&log_disk, &index_disk, &mut random);
-    let shorter = open_log(log_disk.content());
-    make_changes(&log_disk, &index_disk, &mut random);
-    let index = Disk::holding(index_disk.content());
+    let (log, index) = new_disks();
+    make_changes(&log, &index, &mut random);
+    let shorter = open_log(log.copy());
+    make_changes(&log, &index, &mut random);
+    let index = Disk::holding(index.content());
     let kept = limits().request_id_retention;
-    let error = Index::with_files(&index, "the index", &shorter, OPTIONS, kept).unwrap_err();
-    let storage::Error::EndsEarly { head, indexed_until, .. } = &error else { panic!("{error}") };
+    let error = Index::with_files(&index, "the index", &shorter, INDEX_OPTIONS, kept).unwrap_err();
+    let storage::Error::EndsEarly { head, durable_until, .. } = &error else { panic!("{error}") };
     assert_eq!(*head, shorter.head());
-    assert!(indexed_until > head);
+    assert!(durable_until > head);
     assert!(error.to_string().contains("the index"), "{error}");
 }
 
@@ -79,30 +79,30 @@ fn a_log_that_ends_before_its_index_is_refused() {
 #[test]
 fn an_index_that_does_not_fit_is_rebuilt() {
     let mut random = fastrand::Rng::with_seed(2);
-    let (log_disk, index_disk) = new_disks();
-    make_changes(&log_disk, &index_disk, &mut random);
-    let backup = log_disk.content();
-    make_changes(&log_disk, &index_disk, &mut random);
-    let (log, index) = (log_disk.content(), index_disk.content());
+    let (log, index_disk) = new_disks();
+    make_changes(&log, &index_disk, &mut random);
+    let backup = log.copy();
+    make_changes(&log, &index_disk, &mut random);
+    let index = index_disk.content();
     assert!(opened_until(&log, &index) > Revision::ZERO, "it fits its own log");
 
     let other = new_disks().0;
     make_changes(&other, &FragileDisk::default(), &mut random);
-    assert_eq!(opened_until(&other.content(), &index), Revision::ZERO, "of another log");
+    assert_eq!(opened_until(&other, &index), Revision::ZERO, "of another log");
     assert_eq!(opened_until(&log, &[]), Revision::ZERO, "none");
 
     // The restored log grows beyond the index.
-    let restored = FragileDisk::with(backup);
-    while open_log(restored.content()).head() <= open_log(log.clone()).head() {
+    let restored = backup;
+    while open_log(restored.copy()).head() <= open_log(log.copy()).head() {
         make_changes(&restored, &FragileDisk::default(), &mut random);
     }
-    assert_eq!(opened_until(&restored.content(), &index), Revision::ZERO, "of another history");
+    assert_eq!(opened_until(&restored, &index), Revision::ZERO, "of another history");
     check_recovered(&restored, &FragileDisk::with(index));
 }
 
 /// Checks that a state opened from both disks equals a replay of the whole log.
-fn check_recovered(log: &FragileDisk, index: &FragileDisk) {
-    let log: Arc<dyn Log> = Arc::new(open_log(log.content()));
+fn check_recovered(log: &FragileFolder, index: &FragileDisk) {
+    let log: Arc<dyn Log> = Arc::new(open_log(log.copy()));
     let whole = Arc::new(State::new(Arc::clone(&log), &limits()));
     replay(&whole, &*log);
     let opened = open_index(&Disk::holding(index.content()), &*log);
@@ -115,7 +115,7 @@ fn check_recovered(log: &FragileDisk, index: &FragileDisk) {
 }
 
 /// Follows, unfollows and posts by several callers at once, and a stop in order.
-fn make_changes(log: &FragileDisk, index: &FragileDisk, random: &mut fastrand::Rng) {
+fn make_changes(log: &FragileFolder, index: &FragileDisk, random: &mut fastrand::Rng) {
     runtime().block_on(async {
         let engine = open_engine(log, index);
         for _ in 0..16 {
@@ -146,36 +146,35 @@ fn make_changes(log: &FragileDisk, index: &FragileDisk, random: &mut fastrand::R
 
 /// Copies of both disks after their power was cut at one moment.
 fn cut_both(
-    log: &FragileDisk,
+    log: &FragileFolder,
     index: &FragileDisk,
     random: &mut fastrand::Rng,
-) -> (FragileDisk, FragileDisk) {
-    let moment = random.usize(..=log.moments());
-    let log = FragileDisk::with(log.cut_at(moment, random).0);
-    let index = index.cut_at(moment, random).0;
-    let index = FragileDisk::in_machine_of(&log, index);
+) -> (FragileFolder, FragileDisk) {
+    let moment = random.usize(..=log.machine().moments());
+    let log = log.cut_at(moment, random);
+    let index = FragileDisk::in_machine(log.machine(), index.cut_at(moment, random));
     (log, index)
 }
 
-/// The disk of a new log, and an empty one for its index.
-fn new_disks() -> (FragileDisk, FragileDisk) {
-    let disk = FragileDisk::default();
-    drop(LocalLog::with_files(disk.clone(), "disk", OPTIONS).unwrap());
-    let log = FragileDisk::with(disk.content());
-    let index = FragileDisk::in_machine_of(&log, Vec::new());
+/// The folder of a new log, and an empty disk for its index.
+fn new_disks() -> (FragileFolder, FragileDisk) {
+    let folder = FragileFolder::default();
+    drop(open_log(folder.clone()));
+    let log = folder.copy();
+    let index = FragileDisk::in_machine(log.machine(), Vec::new());
     (log, index)
 }
 
-fn open_engine(log: &FragileDisk, index: &FragileDisk) -> Engine {
-    let log = LocalLog::with_files(log.clone(), "disk", OPTIONS).unwrap();
+fn open_engine(log: &FragileFolder, index: &FragileDisk) -> Engine {
+    let log = open_log(log.clone());
     let kept = limits().request_id_retention;
-    let opened = Index::with_files(index, "index", &log, OPTIONS, kept).unwrap();
+    let opened = Index::with_files(index, "index", &log, INDEX_OPTIONS, kept).unwrap();
     Engine::open_indexed(Arc::new(log), opened, &limits(), Clock::system(), &CriticalThreads::new())
         .unwrap()
 }
 
-fn opened_until(log: &[u8], index: &[u8]) -> Revision {
-    let log = open_log(log.to_vec());
+fn opened_until(log: &FragileFolder, index: &[u8]) -> Revision {
+    let log = open_log(log.copy());
     open_index(&Disk::holding(index.to_vec()), &log).contents.complete_until
 }
 

@@ -14,8 +14,8 @@ use whimbrel::state::State;
 use whimbrel::storage::{Index, LocalLog, Log, Probe, probe_index};
 
 use super::{KEPT, folder_with_index, limits, open_index, replay, runtime, write_index};
+use crate::harness::{INDEX_OPTIONS, LOG_OPTIONS};
 use crate::server::process::{ServerProcess, kill_while_starting};
-use crate::storage::local_log::OPTIONS;
 
 /// A killed start leaves the same note as a start that the index crashed. The next start probes the
 /// index in another process, finds it intact, and uses it.
@@ -56,8 +56,9 @@ fn an_index_is_given_up_only_if_its_probe_crashes() {
         if noted {
             fs::write(folder.path().join("index.busy"), "").unwrap();
         }
-        let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
-        let opened = Index::open_with_probe(folder.path(), &log, OPTIONS, KEPT, probe).unwrap();
+        let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
+        let opened =
+            Index::open_with_probe(folder.path(), &log, INDEX_OPTIONS, KEPT, probe).unwrap();
         assert!(!folder.path().join("index.busy").exists(), "it is open");
         opened.contents.complete_until == log.head()
     };
@@ -79,7 +80,7 @@ fn a_probe_accepts_only_an_index() {
     let folder = folder_with_index();
     let index = folder.path().join("index.redb");
     probe_index(&index).unwrap();
-    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
     assert_eq!(open_index(folder.path(), &log).contents.complete_until, log.head());
     fs::write(&index, [7; 10_000]).unwrap();
     probe_index(&index).unwrap_err();
@@ -90,7 +91,7 @@ fn a_probe_accepts_only_an_index() {
 #[test]
 fn an_interrupted_rebuild_is_continued() {
     let folder = folder_with_index();
-    let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), OPTIONS).unwrap());
+    let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), LOG_OPTIONS).unwrap());
     let [index, new] = ["index.redb", "index.redb.new"].map(|name| folder.path().join(name));
     // An intact index of another log.
     let other = folder_with_index();
@@ -176,7 +177,7 @@ fn a_start_on_a_full_disk_serves_reads() {
     assert!(!folder.path().join("index.redb").exists(), "{output}");
 
     assert_eq!(ServerProcess::start(folder.path()).terminate(), Some(0));
-    let log = LocalLog::open(folder.path(), OPTIONS).unwrap();
+    let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
     assert_eq!(open_index(folder.path(), &log).contents.complete_until, log.head());
 }
 

@@ -13,7 +13,7 @@ use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, Use
 use whimbrel::state::State;
 use whimbrel::storage::{Index, LocalLog, Log, OpenedIndex};
 
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{INDEX_OPTIONS, LOG_OPTIONS};
 
 const KEPT: Duration = Duration::from_secs(60 * 60);
 
@@ -31,7 +31,7 @@ fn limits() -> Limits {
 /// A folder with a log of forty posts and a complete index.
 fn folder_with_index() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), OPTIONS).unwrap());
+    let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), LOG_OPTIONS).unwrap());
     append(&*log, 40);
     let state = State::load(Arc::clone(&log), open_index(folder.path(), &*log), &limits());
     replay(&state, &*log);
@@ -67,12 +67,12 @@ fn write_index(state: &State, log: &dyn Log, until: Revision) {
     let mut writing = state.write_to(index).unwrap();
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
     let mut rows = writing.into_rows();
-    index.write(&mut rows, entries.last().unwrap()).unwrap();
+    index.write(&mut rows, until, log.chain(until).unwrap().unwrap()).unwrap();
     state.indexed(&rows, until);
 }
 
 fn open_index(dir: &Path, log: &dyn Log) -> OpenedIndex {
-    Index::open(dir, log, OPTIONS, KEPT).unwrap()
+    Index::open(dir, log, INDEX_OPTIONS, KEPT).unwrap()
 }
 
 fn user(number: usize) -> UserId {

@@ -16,9 +16,10 @@ use whimbrel::state::State;
 use whimbrel::storage::{Error, Index, LocalLog, Log};
 
 use super::{KEPT, append, limits, replay, runtime, user, write_index};
-use crate::harness::{Disk, Setup, TestServer, Valve, eventually, refused, within};
+use crate::harness::{
+    INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, Setup, TestServer, Valve, eventually, refused, within,
+};
 use crate::storage::fragile_disk::FragileDisk;
-use crate::storage::local_log::OPTIONS;
 
 /// The disk of the index fails at any write or flush: changes succeed all the same, and once the
 /// disk works again the index is written.
@@ -29,13 +30,14 @@ fn a_failing_disk_of_the_index_does_not_end_the_engine() {
             0 => disk.fail_after_syncs(failing),
             _ => disk.fail_after_writes(7 * failing),
         };
-        let (log, index) = (Disk::default(), FragileDisk::default());
+        let (log, index) = (MemoryFolder::default(), FragileDisk::default());
         let mut made = Revision::ZERO;
         runtime().block_on(async {
             let critical = CriticalThreads::new();
             let opened_log: Arc<dyn Log> =
-                Arc::new(LocalLog::with_files(log.clone(), "log", OPTIONS).unwrap());
-            let opened = Index::with_files(&index, "index", &*opened_log, OPTIONS, KEPT).unwrap();
+                Arc::new(LocalLog::with_folder(log.clone(), LOG_OPTIONS).unwrap());
+            let opened =
+                Index::with_files(&index, "index", &*opened_log, INDEX_OPTIONS, KEPT).unwrap();
             fail(&index);
             let clock = Clock::system();
             let engine = Engine::open_indexed(opened_log, opened, &limits(), clock, &critical);
@@ -60,7 +62,7 @@ fn a_failing_disk_of_the_index_does_not_end_the_engine() {
             within("the engine to stop", engine.stop()).await;
             assert_eq!(critical.failure(), None);
         });
-        let log: Arc<dyn Log> = Arc::new(LocalLog::with_files(log, "log", OPTIONS).unwrap());
+        let log: Arc<dyn Log> = Arc::new(LocalLog::with_folder(log, LOG_OPTIONS).unwrap());
         assert!(made > Revision::new(20));
         assert_eq!(log.head(), made, "every acknowledged post is in the log");
     }
@@ -70,9 +72,9 @@ fn a_failing_disk_of_the_index_does_not_end_the_engine() {
 #[test]
 fn reads_that_need_a_lost_index_are_refused_until_it_is_rebuilt() {
     let log: Arc<dyn Log> =
-        Arc::new(LocalLog::with_files(Disk::default(), "log", OPTIONS).unwrap());
+        Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
     let disk = FragileDisk::default();
-    let opened = Index::with_files(&disk, "index", &*log, OPTIONS, KEPT).unwrap();
+    let opened = Index::with_files(&disk, "index", &*log, INDEX_OPTIONS, KEPT).unwrap();
     let state = Arc::new(State::load(Arc::clone(&log), opened, &limits()));
     let reader = Reader::new(Arc::clone(&state), &limits());
     append(&*log, 60);
@@ -96,7 +98,9 @@ fn reads_that_need_a_lost_index_are_refused_until_it_is_rebuilt() {
     let entries = log.read(index.complete_until(), 10).unwrap();
     let mut writing = state.write_to(index).unwrap();
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
-    let lost = index.write(&mut writing.into_rows(), &entries[0]).unwrap_err();
+    let last = entries[0].revision;
+    let chain = log.chain(last).unwrap().unwrap();
+    let lost = index.write(&mut writing.into_rows(), last, chain).unwrap_err();
     assert!(matches!(lost, Error::IndexLost { .. }), "{lost}");
     let refused = reader.ask_blocking(&query).unwrap_err();
     assert!(matches!(refused, query::Error::Storage(Error::IndexLost { .. })), "{refused}");
@@ -109,7 +113,9 @@ fn reads_that_need_a_lost_index_are_refused_until_it_is_rebuilt() {
     let entries = log.read(Revision::ZERO, usize::try_from(until.get()).unwrap()).unwrap();
     let mut writing = state.write_to(&fresh).unwrap();
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
-    fresh.write(&mut writing.into_rows(), entries.last().unwrap()).unwrap();
+    let last = entries.last().unwrap().revision;
+    let chain = log.chain(last).unwrap().unwrap();
+    fresh.write(&mut writing.into_rows(), last, chain).unwrap();
     reader.ask_blocking(&query).unwrap_err();
     index.replace_with(fresh);
     assert_eq!(reader.ask_blocking(&query).unwrap().items[1..], expected[..]);
@@ -166,7 +172,7 @@ async fn server_with_damaged_index(reads: &Valve) -> (TestServer, NewsFeedReques
     let setup = Setup::new().reads_through(reads).limits(|limits| {
         limits.recent_revisions_per_author_max = 1;
         // Without a cache every read goes to the disk.
-        limits.log_cache_bytes = 0;
+        limits.log_segment_bytes_max = 64 << 10;
     });
     let mut server = setup.start().await;
     for number in 0..10 {

@@ -5,6 +5,7 @@ mod written_disks;
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use whimbrel::runtime::CriticalThreads;
 use written_disks::{BETWEEN, WrittenDisks};
 
 use crate::harness::core::{FEED, post, request_id, user};
-use crate::harness::{eventually, within};
+use crate::harness::{Setup, eventually, within};
 use crate::server::process::ServerProcess;
 
 /// A post exists when it is reposted, and is missing when the repost is delivered. Streams that
@@ -85,16 +86,7 @@ fn a_missing_event_is_an_error_in_every_read() {
         );
         is_missing(engine.ask(thread(revisions.post)).await);
         is_missing(engine.ask(thread(revisions.reply)).await);
-        is_missing(
-            engine
-                .ask(ListPosts {
-                    viewer: user("viewer"),
-                    list: replies(revisions.post),
-                    items_max: 10,
-                    position: None,
-                })
-                .await,
-        );
+        is_missing(engine.ask(replies(revisions.post)).await);
         is_missing(engine.set(Relation::Like(user("viewer"), id(revisions.post)), true).await);
         is_missing(engine.delete(user("author"), id(revisions.post)).await);
         let reply = Draft { reply_to: Some(id(revisions.post)), ..post("another reply").into() };
@@ -106,21 +98,8 @@ fn a_missing_event_is_an_error_in_every_read() {
         missing.move_to(revisions.reply);
         is_missing(engine.ask(thread(revisions.reply)).await);
         is_missing(engine.ask(thread(revisions.post)).await);
-        is_missing(
-            engine
-                .ask(ListPosts {
-                    viewer: user("viewer"),
-                    list: replies(revisions.post),
-                    items_max: 10,
-                    position: None,
-                })
-                .await,
-        );
-        is_missing(
-            engine
-                .ask(ListNotifications { user: user("author"), items_max: 10, position: None })
-                .await,
-        );
+        is_missing(engine.ask(replies(revisions.post)).await);
+        is_missing(engine.ask(notifications()).await);
         is_missing(engine.ask(feed("viewer")).await);
         is_missing_in(missed(&engine, "viewer", FEED, from_start).await);
         is_missing_in(missed(&engine, "author", Watched::Notifications, from_start).await);
@@ -128,29 +107,17 @@ fn a_missing_event_is_an_error_in_every_read() {
         missing.move_to(revisions.repost);
         is_missing(engine.ask(feed("viewer")).await);
         is_missing(engine.ask(authored("reposter")).await);
-        is_missing(
-            engine
-                .ask(ListNotifications { user: user("author"), items_max: 10, position: None })
-                .await,
-        );
+        is_missing(engine.ask(notifications()).await);
         is_missing_in(missed(&engine, "viewer", FEED, from_start).await);
 
         missing.move_to(revisions.follow);
-        is_missing(
-            engine
-                .ask(ListNotifications { user: user("author"), items_max: 10, position: None })
-                .await,
-        );
+        is_missing(engine.ask(notifications()).await);
         is_missing_in(missed(&engine, "viewer", FEED, from_start).await);
         is_missing_in(missed(&engine, "author", Watched::Notifications, from_start).await);
 
         for revision in [revisions.mention, revisions.like] {
             missing.move_to(revision);
-            is_missing(
-                engine
-                    .ask(ListNotifications { user: user("author"), items_max: 10, position: None })
-                    .await,
-            );
+            is_missing(engine.ask(notifications()).await);
             is_missing_in(missed(&engine, "author", Watched::Notifications, from_start).await);
         }
 
@@ -219,7 +186,7 @@ fn a_deletion_that_cannot_be_read_does_not_end_the_engine() {
 /// after a restart too.
 #[test]
 fn only_the_retry_of_a_damaged_record_fails() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
     let request = |text: &str, id: &str| PublishRequest {
         author_id: "alice".to_owned(),
         text: text.to_owned(),
@@ -228,15 +195,16 @@ fn only_the_retry_of_a_damaged_record_fails() {
     };
     let damaged = request("the text of the record", "once");
     runtime().block_on(async {
-        let server = ServerProcess::start(folder.path());
+        // A server with small segments, so that the one with the record is sealed.
+        let server = Setup::new().start_on(Arc::clone(&folder)).await;
         let client = Client::connect(&server.address().to_string()).await.unwrap();
         client.publish(damaged.clone()).await.unwrap();
         for number in 0..100 {
             client.publish(request(&format!("post {number}"), "")).await.unwrap();
         }
-        assert_eq!(server.terminated().await.0, Some(0));
+        server.stop().await;
     });
-    spoil(&folder.path().join("log.redb"), damaged.text.as_bytes());
+    spoil(&folder.path().join("log/0000000000000001.seg"), damaged.text.as_bytes());
 
     for restart in 0..2 {
         runtime().block_on(async {
@@ -262,7 +230,10 @@ fn only_the_retry_of_a_damaged_record_fails() {
             assert_eq!(client.news_feed(newest).await.unwrap().items.len(), 10);
             let (code, output) = server.terminated().await;
             assert_eq!(code, Some(0));
-            assert!(output.contains("log.redb") && output.contains("restore"), "{output}");
+            assert!(
+                output.contains("0000000000000001.seg") && output.contains("restore"),
+                "{output}"
+            );
         });
     }
 }
@@ -316,8 +287,13 @@ fn thread(post: Revision) -> GetThread {
     GetThread { viewer: user("viewer"), post, depth_max: 3, replies_max: 10, after: None }
 }
 
-fn replies(post: Revision) -> PostList {
-    PostList::Replies(PostId::from_revision(post))
+fn replies(post: Revision) -> ListPosts {
+    let list = PostList::Replies(PostId::from_revision(post));
+    ListPosts { viewer: user("viewer"), list, items_max: 10, position: None }
+}
+
+fn notifications() -> ListNotifications {
+    ListNotifications { user: user("author"), items_max: 10, position: None }
 }
 
 /// Changes a byte of `bytes` wherever the file has them.

@@ -12,8 +12,7 @@ use whimbrel::storage::{self, Index, LocalLog, Log};
 
 use super::runtime;
 use crate::harness::core::{post, request_id, user};
-use crate::harness::{Alter, AlteredLog, Disk, within};
-use crate::storage::local_log::OPTIONS;
+use crate::harness::{Alter, AlteredLog, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, within};
 
 /// The number of posts between a post and its repost.
 pub(super) const BETWEEN: usize = 45;
@@ -31,14 +30,14 @@ pub(super) struct Revisions {
 
 /// The disks of a log and its index, after an engine has written and closed them.
 pub(super) struct WrittenDisks {
-    log: Disk,
+    log: MemoryFolder,
     index: Disk,
     pub(super) revisions: Revisions,
 }
 
 impl WrittenDisks {
     pub(super) fn new() -> Self {
-        let (log, index) = (Disk::default(), Disk::default());
+        let (log, index) = (MemoryFolder::default(), Disk::default());
         let revisions = runtime().block_on(async {
             let (engine, _) = open(&log, &index, &CriticalThreads::new(), Revision::ZERO, |_| {});
             let follow = engine
@@ -96,7 +95,7 @@ impl WrittenDisks {
 
 /// An engine that keeps no posts in memory, on a log with a missing event.
 fn open(
-    log: &Disk,
+    log: &MemoryFolder,
     index: &Disk,
     critical: &CriticalThreads,
     missing: Revision,
@@ -104,9 +103,9 @@ fn open(
 ) -> (Engine, Arc<AlteredLog<MissingEvent>>) {
     let mut limits = Limits { post_cache_bytes_max: 1, ..Limits::default() };
     change(&mut limits);
-    let log = LocalLog::with_files(log.clone(), "log", OPTIONS).unwrap();
-    let index =
-        Index::with_files(index, "index", &log, OPTIONS, limits.request_id_retention).unwrap();
+    let log = LocalLog::with_folder(log.clone(), LOG_OPTIONS).unwrap();
+    let index = Index::with_files(index, "index", &log, INDEX_OPTIONS, limits.request_id_retention)
+        .unwrap();
     let (misses, reads_left) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let missing = MissingEvent { at: AtomicU64::new(missing.get()), misses, reads_left };
     let log = AlteredLog::new(Arc::new(log), missing);

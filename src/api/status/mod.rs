@@ -3,6 +3,8 @@
 //! Every status has a `google.rpc.ErrorInfo`, whose metadata holds the variable parts of the
 //! message. An error of the operating system goes to the log, and never to the caller.
 
+mod positions;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -10,12 +12,15 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::token::{self, TokenError, TokenKind};
+use super::post_id;
 use super::v1::ErrorReason;
 use crate::engine;
 use crate::live;
-use crate::model::{CursorError, PostId, RelationKind, UserId};
+use crate::model::{Epochs, PostId, RelationKind, UserId};
 use crate::{query, storage};
+pub(super) use positions::{
+    cursor_reason, from_cursor, malformed_token, page_token_mismatch, post_of_lost_history,
+};
 
 const DOMAIN: &str = "whimbrel";
 const REASON_PREFIX: &str = "ERROR_REASON_";
@@ -87,28 +92,6 @@ pub(super) fn invalid_field(
     parts
         .into_iter()
         .fold(builder.violation(field), |builder, (part, value)| builder.with(part, value))
-        .into_status()
-}
-
-/// A field holds no valid cursor or page token.
-pub(super) fn malformed_token(field: &str, error: &TokenError) -> Status {
-    let reason = match error.kind {
-        TokenKind::Cursor => ErrorReason::MalformedCursor,
-        TokenKind::PageToken => ErrorReason::MalformedPageToken,
-    };
-    StatusBuilder::new(Code::InvalidArgument, reason, format!("{field} {error}"))
-        .violation(field)
-        .into_status()
-}
-
-/// A page token belongs to another listing.
-pub(super) fn page_token_mismatch(field: &str) -> Status {
-    let message = format!(
-        "{field} is from a page of another user or with other options: repeat those of the first \
-         page, or leave it empty to start again"
-    );
-    StatusBuilder::new(Code::InvalidArgument, ErrorReason::PageTokenMismatch, message)
-        .violation(field)
         .into_status()
 }
 
@@ -248,18 +231,18 @@ fn quoted(text: &str) -> String {
 }
 
 /// An error of the engine in a call whose field `field` names another user.
-pub(super) fn from_engine_on(field: &str, error: engine::Error) -> Status {
+pub(super) fn from_engine_on(field: &str, error: engine::Error, epochs: &Epochs) -> Status {
     match error {
         engine::Error::SelfTarget { user } => {
             let message = format!("{field} must name somebody else than user_id: both are {user}");
             self_reference(ErrorReason::SelfTarget, message, field, &user).into_status()
         }
-        error => from_engine(error),
+        error => from_engine(error, epochs),
     }
 }
 
 /// An error of the engine: a refusal, or a failure.
-pub(super) fn from_engine(error: engine::Error) -> Status {
+pub(super) fn from_engine(error: engine::Error, epochs: &Epochs) -> Status {
     use engine::Error;
 
     let message = error.to_string();
@@ -279,12 +262,14 @@ pub(super) fn from_engine(error: engine::Error) -> Status {
             .quota("users")
             .with("users_max", max),
         Error::Blocked { user, other } => blocked(message, &user, &other),
-        Error::PostNotFound { post } => post_not_found(message, post),
+        Error::PostNotFound { post } => post_not_found(post, epochs),
         Error::PostDeleted { author, request_id } => new(Code::NotFound, ErrorReason::PostDeleted)
             .with("author_id", author)
             .with("request_id", request_id.as_str()),
         Error::NotTheAuthor { user, post } => {
-            new(Code::PermissionDenied, ErrorReason::NotTheAuthor)
+            let post = post_id::text(post, epochs);
+            let message = format!("{user} did not publish {post}: only its author can delete it");
+            StatusBuilder::new(Code::PermissionDenied, ErrorReason::NotTheAuthor, message)
                 .with("user_id", user)
                 .with("post_id", post)
         }
@@ -306,18 +291,18 @@ pub(super) fn from_engine(error: engine::Error) -> Status {
             new(Code::Unavailable, ErrorReason::OutcomeUnknown).retry_after(DRAIN_DELAY)
         }
         Error::Stopping => return draining(),
-        Error::Read(error) => return from_query(error),
+        Error::Read(error) => return from_query(error, epochs),
     };
     builder.into_status()
 }
 
 /// An error of a query: a refusal, or a failure.
-pub(super) fn from_query(error: query::Error) -> Status {
+pub(super) fn from_query(error: query::Error, epochs: &Epochs) -> Status {
     use query::Error;
 
     let message = error.to_string();
     let builder = match error {
-        Error::Cursor(error) => return from_cursor(&error),
+        Error::Cursor(error) => return from_cursor(&error, epochs),
         Error::NodeBehind { wanted, applied } => {
             StatusBuilder::new(Code::Unavailable, ErrorReason::NodeBehind, message)
                 .with("wanted_revision", wanted)
@@ -325,7 +310,7 @@ pub(super) fn from_query(error: query::Error) -> Status {
                 .retry_after(BUSY_DELAY)
         }
         Error::Blocked { user, other } => blocked(message, &user, &other),
-        Error::PostNotFound { post } => post_not_found(message, post),
+        Error::PostNotFound { post } => post_not_found(post, epochs),
         Error::Abandoned => return deadline_exceeded(),
         Error::Missing(_) => return internal(&message),
         Error::Storage(error) => return of_storage(&error, &message),
@@ -346,7 +331,9 @@ fn blocked(message: String, user: &UserId, other: &UserId) -> StatusBuilder {
         .with("other_id", other)
 }
 
-fn post_not_found(message: String, post: PostId) -> StatusBuilder {
+fn post_not_found(post: PostId, epochs: &Epochs) -> StatusBuilder {
+    let post = post_id::text(post, epochs);
+    let message = format!("there is no post {post}: it never was, or it was deleted");
     StatusBuilder::new(Code::NotFound, ErrorReason::PostNotFound, message).with("post_id", post)
 }
 
@@ -376,10 +363,10 @@ fn too_many(of: RelationKind) -> ErrorReason {
 }
 
 /// An error of a live feed: a refusal, or a failure.
-pub(super) fn from_live(error: live::Error) -> Status {
+pub(super) fn from_live(error: live::Error, epochs: &Epochs) -> Status {
     let message = error.to_string();
     match error {
-        live::Error::Cursor(error) => from_cursor(&error),
+        live::Error::Cursor(error) => from_cursor(&error, epochs),
         live::Error::TooManyStreamsOfUser { streams_max }
         | live::Error::TooManyStreams { streams_max } => {
             let of_user = matches!(error, live::Error::TooManyStreamsOfUser { .. });
@@ -390,37 +377,8 @@ pub(super) fn from_live(error: live::Error) -> Status {
                 .retry_after(SCARCE_DELAY)
                 .into_status()
         }
-        live::Error::Read(error) => from_query(error),
+        live::Error::Read(error) => from_query(error, epochs),
     }
-}
-
-/// The reason why a cursor cannot be served.
-pub(super) fn cursor_reason(error: &CursorError) -> ErrorReason {
-    match error {
-        CursorError::OfAnotherLog { .. } => ErrorReason::CursorOfAnotherLog,
-        CursorError::BeyondHead { .. } => ErrorReason::CursorBeyondHead,
-        CursorError::TooOld { .. } => ErrorReason::CursorTooOld,
-    }
-}
-
-pub(super) fn from_cursor(error: &CursorError) -> Status {
-    let reason = cursor_reason(error);
-    let message = error.to_string();
-    let builder = match error {
-        CursorError::OfAnotherLog { given, own } => {
-            StatusBuilder::new(Code::FailedPrecondition, reason, message)
-                .with("cursor_log", given)
-                .with("log", own)
-        }
-        CursorError::BeyondHead { given, head } => {
-            StatusBuilder::new(Code::FailedPrecondition, reason, message)
-                .with("cursor_revision", given)
-                .with("head_revision", head)
-        }
-        CursorError::TooOld { oldest } => StatusBuilder::new(Code::OutOfRange, reason, message)
-            .with("oldest_cursor", token::encode_cursor(oldest)),
-    };
-    builder.into_status()
 }
 
 /// The read needs the index, which cannot be used at the moment.

@@ -1,0 +1,324 @@
+//! Erasing posts: each segment that has one is rewritten without its content, one at a time. Appends
+//! and reads go on. Never changes a file in place.
+//!
+//! ```text
+//!   0000000000000007.seg ──copied──▶ 0000000000000007.seg.new ──renamed──▶ 0000000000000007.seg
+//! ```
+//!
+//! Whatever interrupts it, each segment is either the old or the new one, and both have the same
+//! events, revisions and chain. At the end a frame notes up to where posts are erased.
+
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use super::LocalLog;
+use super::epochs;
+use super::folder::StorageFile;
+use super::format::{
+    FRAME_HEAD_BYTES, Foot, FrameHead, FrameKind, HEAD_BYTES, HeadContent, SegmentHead,
+    payload_check,
+};
+use super::recovery::UNFINISHED;
+use super::sealing::{encode_foot, foot_at_end};
+use super::segment::{ActiveTables, Segment, file_name};
+use crate::model::Revision;
+use crate::storage::error::Error;
+use crate::storage::log::record::{self, Record, RecordPosition};
+use crate::storage::log::{EraseOutcome, Erasure};
+use crate::storage::redb_file::random;
+
+/// Bytes of the copy that are written at once. Between two writes a stop is noticed.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// Why a segment was not rewritten. It is as it was.
+enum NotRewritten {
+    Stopped,
+    Failed(Error),
+}
+
+/// The copy of a segment that is being made.
+struct SegmentCopy<'a> {
+    old: &'a Segment,
+    /// The revisions to erase, rising.
+    posts: &'a [Revision],
+    salt: u64,
+    tables: ActiveTables,
+    /// The number of posts whose content was left out.
+    erased: usize,
+    file: Arc<dyn StorageFile>,
+    /// What is not written yet, from the offset `written` on.
+    bytes: Vec<u8>,
+    written: u64,
+}
+
+impl LocalLog {
+    /// See [`Log::erase`](crate::storage::Log::erase).
+    pub(super) fn erase_posts(
+        &self,
+        erasure: &Erasure,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<EraseOutcome, Error> {
+        debug_assert!(erasure.posts.is_sorted(), "the revisions of an erasure rise");
+        let _alone = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = self.head_revision();
+        let in_log = erasure.posts.partition_point(|&post| post <= head);
+        let mut posts = &erasure.posts[..in_log];
+        while let [first, later @ ..] = posts {
+            if !go_on() || self.writer().closed {
+                return Ok(EraseOutcome::Abandoned);
+            }
+            if *first == Revision::ZERO {
+                posts = later;
+                continue;
+            }
+            let segment = match self.sealed_segment_of(*first) {
+                Ok(segment) => segment,
+                Err(error) => return Ok(EraseOutcome::Postponed(error)),
+            };
+            let here = posts.partition_point(|&post| post <= segment.last());
+            match self.rewrite(&segment, &posts[..here], go_on) {
+                Ok(Some(foot)) => self.exchange(&segment, foot)?,
+                Ok(None) => {}
+                Err(NotRewritten::Stopped) => return Ok(EraseOutcome::Abandoned),
+                Err(NotRewritten::Failed(error)) => return Ok(EraseOutcome::Postponed(error)),
+            }
+            posts = &posts[here..];
+        }
+        self.note_erased(erasure.until.min(head))
+    }
+
+    /// The segment of `revision`. One that is written to is sealed first: the next batch begins a
+    /// new one.
+    fn sealed_segment_of(&self, revision: Revision) -> Result<Arc<Segment>, Error> {
+        let segment = self.segment_of(revision)?;
+        if segment.sealed().is_some() {
+            return Ok(segment);
+        }
+        {
+            let mut writer = self.writer();
+            // A batch that is being written is in it, so its revisions are in the tables.
+            writer.active.take_if(|active| Arc::ptr_eq(&active.segment, &segment));
+        }
+        self.segments.seal(&segment)?;
+        self.segment_of(revision)
+    }
+
+    /// Writes a copy of `segment` without the content of `posts`. `None` if they have none.
+    fn rewrite(
+        &self,
+        segment: &Segment,
+        posts: &[Revision],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Foot>, NotRewritten> {
+        let name = format!("{}{UNFINISHED}", file_name(segment.number));
+        let failed = |error: io::Error| {
+            let file = self.files.folder.path().join(&name);
+            NotRewritten::Failed(Error::Storage { file, source: error.into() })
+        };
+        let copied = (|| {
+            let Some((bytes, chain)) = segment.sealed() else { return Ok(None) };
+            self.preparer.check_room_for_copy(bytes).map_err(NotRewritten::Failed)?;
+            // An earlier call may have failed to remove it.
+            match self.files.folder.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                _ => {}
+            }
+            let file = self.files.folder.create(&name).map_err(failed)?;
+            let old = self.files.of(segment).map_err(NotRewritten::Failed)?;
+            let head = self.head_of(segment, &*old)?;
+            let mut copy = SegmentCopy::new(segment, head, posts, file);
+            let mut offset = HEAD_BYTES as u64;
+            while offset < segment.frames_end() {
+                offset = self.copy_frame(&mut copy, &*old, offset)?;
+                if copy.bytes.len() >= WRITE_BYTES {
+                    copy.write().map_err(failed)?;
+                    if !go_on() {
+                        return Err(NotRewritten::Stopped);
+                    }
+                }
+            }
+            if copy.tables.chain != chain {
+                let what = "its events are not those that its foot says";
+                return Err(NotRewritten::Failed(self.files.damaged(segment.number, what)));
+            }
+            if copy.erased == 0 {
+                return Ok(None);
+            }
+            copy.finish().map_err(failed).map(Some)
+        })();
+        if !matches!(copied, Ok(Some(_))) {
+            // If it cannot be removed the next rewrite or the next start does.
+            let _ = self.files.folder.remove(&name);
+        }
+        copied
+    }
+
+    fn head_of(
+        &self,
+        segment: &Segment,
+        file: &dyn StorageFile,
+    ) -> Result<SegmentHead, NotRewritten> {
+        let bytes = self.read_old(segment, file, 0, HEAD_BYTES)?;
+        match bytes.first_chunk().map(SegmentHead::decode) {
+            Some(HeadContent::Valid(head)) => Ok(head),
+            _ => {
+                let error = self.files.damaged(segment.number, "its head is damaged");
+                Err(NotRewritten::Failed(error))
+            }
+        }
+    }
+
+    /// Copies the frame at `offset`. Returns the offset after it.
+    fn copy_frame(
+        &self,
+        copy: &mut SegmentCopy<'_>,
+        old: &dyn StorageFile,
+        offset: u64,
+    ) -> Result<u64, NotRewritten> {
+        let segment = copy.old;
+        let damaged = |what: String| NotRewritten::Failed(self.files.damaged(segment.number, what));
+        let bytes = self.read_old(segment, old, offset, FRAME_HEAD_BYTES)?;
+        let frame = FrameHead::decode(offset, &bytes).filter(|frame| frame.salt == segment.salt);
+        let frame =
+            frame.ok_or_else(|| damaged(format!("its frame at byte {offset} is damaged")))?;
+        let payload_at = offset + FRAME_HEAD_BYTES as u64;
+        let payload = self.read_old(segment, old, payload_at, frame.payload_bytes as usize)?;
+        if payload_check(segment.salt, offset, &payload) != frame.payload_check {
+            return Err(damaged(format!("its frame at byte {offset} fails its check")));
+        }
+        copy.add(frame, &payload).map_err(damaged)?;
+        Ok(frame.end(offset))
+    }
+
+    fn read_old(
+        &self,
+        segment: &Segment,
+        file: &dyn StorageFile,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<Vec<u8>, NotRewritten> {
+        let mut read = vec![0; bytes];
+        file.read_at(&mut read, offset)
+            .map_err(|error| NotRewritten::Failed(segment.failed(&self.files, error)))?;
+        Ok(read)
+    }
+
+    /// Puts the copy in the place of `segment`.
+    fn exchange(&self, segment: &Arc<Segment>, foot: Foot) -> Result<(), Error> {
+        let name = file_name(segment.number);
+        // Before the name is another file's: reads of the old one go on.
+        self.files.keep_open(segment)?;
+        let folder = &self.files.folder;
+        let renamed = folder.rename(&format!("{name}{UNFINISHED}"), &name);
+        let new = Segment::with_foot((segment.number, segment.first), foot);
+        // After a failure the next opening may find either file. Both have all events, but it is not
+        // known any more what the disk does.
+        renamed.and_then(|()| folder.sync()).map_err(|error| {
+            self.writer().close();
+            self.files.failed(segment.number, error)
+        })?;
+        self.segments.replace(segment, new);
+        Ok(())
+    }
+
+    /// Notes that all posts which were deleted up to `until` are erased.
+    fn note_erased(&self, until: Revision) -> Result<EraseOutcome, Error> {
+        match self.set_erased_until(until) {
+            Ok(()) => Ok(EraseOutcome::Done),
+            Err(Error::Closed) => Ok(EraseOutcome::Abandoned),
+            Err(error @ Error::DiskFull { .. }) => Ok(EraseOutcome::Postponed(error)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<'a> SegmentCopy<'a> {
+    fn new(
+        old: &'a Segment,
+        head: SegmentHead,
+        posts: &'a [Revision],
+        file: Arc<dyn StorageFile>,
+    ) -> Self {
+        let salt = random();
+        let tables = ActiveTables::new(HEAD_BYTES as u64, head.chain, head.erased_until);
+        let bytes = SegmentHead { salt, ..head }.encode().to_vec();
+        Self { old, posts, salt, tables, erased: 0, file, bytes, written: 0 }
+    }
+
+    /// Adds a frame of the old segment with this payload.
+    ///
+    /// # Errors
+    /// A description of the damage.
+    fn add(&mut self, frame: FrameHead, payload: &[u8]) -> Result<(), String> {
+        let offset = self.written + self.bytes.len() as u64;
+        let head_at = self.bytes.len();
+        self.bytes.resize(head_at + FRAME_HEAD_BYTES, 0);
+        let payload_at = self.bytes.len();
+        let chain = self.tables.chain;
+        match frame.kind {
+            FrameKind::Events => {
+                self.add_records(payload)?;
+                epochs::extend(&mut self.tables.epochs, frame.first, frame.epoch);
+            }
+            FrameKind::Erased => {
+                let until = payload.try_into().map(u64::from_le_bytes);
+                let until = until.map_err(|_| "its note of an erasure is cut".to_owned())?;
+                let tables = &mut self.tables;
+                tables.erased_until = tables.erased_until.max(Revision::new(until));
+                self.bytes.extend_from_slice(payload);
+            }
+        }
+        let payload = &self.bytes[payload_at..];
+        let head = FrameHead {
+            payload_bytes: payload.len() as u32,
+            salt: self.salt,
+            chain,
+            payload_check: payload_check(self.salt, offset, payload),
+            ..frame
+        };
+        let end = (head.end(offset) - self.written) as usize;
+        self.bytes[head_at..payload_at].copy_from_slice(&head.encode(offset));
+        self.bytes.resize(end, 0);
+        self.tables.frames.push(offset as u32);
+        self.tables.frames_end = self.written + end as u64;
+        Ok(())
+    }
+
+    fn add_records(&mut self, payload: &[u8]) -> Result<(), String> {
+        let mut rest = payload;
+        while !rest.is_empty() {
+            let index = self.tables.records.len() as u64;
+            let revision = Revision::new(self.old.first.get() + index);
+            let (record, after) =
+                Record::split_first(RecordPosition { salt: self.old.salt, revision }, rest)?;
+            let is_erased = self.posts.binary_search(&revision).is_ok();
+            self.erased += usize::from(is_erased && record.has_content());
+            self.tables.chain = record.chain(self.tables.chain);
+            let start = self.bytes.len();
+            self.tables.records.push((self.written + start as u64) as u32);
+            record.copy(is_erased, &mut self.bytes);
+            record::set_check(
+                &mut self.bytes[start..],
+                RecordPosition { salt: self.salt, revision },
+            );
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.file.write_at(&self.bytes, self.written)?;
+        self.written += self.bytes.len() as u64;
+        self.bytes.clear();
+        Ok(())
+    }
+
+    /// Ends the copy with its foot. It is durable when it returns.
+    fn finish(mut self) -> io::Result<Foot> {
+        encode_foot(&self.tables, self.salt, &mut self.bytes);
+        let foot = foot_at_end(&self.bytes);
+        self.write()?;
+        self.file.sync()?;
+        Ok(foot)
+    }
+}
