@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use protox::prost::Message;
 
 /// The files of the services. The compiler finds the files that they import.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "whimbrel/v1/feed_service.proto",
     "whimbrel/v1/graph_service.proto",
+    "whimbrel/v1/log_service.proto",
     "whimbrel/v1/notification_service.proto",
     "whimbrel/v1/post_service.proto",
 ];

@@ -21,6 +21,7 @@ mod head;
 mod health;
 mod listing;
 mod lists;
+mod log;
 mod notification;
 mod post;
 mod post_id;
@@ -60,6 +61,7 @@ use context::ServiceContext;
 use feed::FeedRpcs;
 use graph::GraphRpcs;
 pub use health::Health;
+use log::LogRpcs;
 use notification::NotificationRpcs;
 use post::PostRpcs;
 pub use reflection::{DESCRIPTORS, ReflectionError};
@@ -67,6 +69,7 @@ pub use stall::{Closer, StallWatch};
 use tonic::service::Routes;
 use v1_server::feed_service_server::FeedServiceServer;
 use v1_server::graph_service_server::GraphServiceServer;
+use v1_server::log_service_server::LogServiceServer;
 use v1_server::notification_service_server::NotificationServiceServer;
 use v1_server::post_service_server::PostServiceServer;
 
@@ -98,6 +101,7 @@ pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> 
     let context = ServiceContext { engine, epochs, limits, stall_watch };
     let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
     let graph = GraphServiceServer::new(GraphRpcs(context.clone()));
+    let log = LogServiceServer::new(LogRpcs(context.clone()));
     let notifications = NotificationServiceServer::new(NotificationRpcs(context.clone()));
     let posts = PostServiceServer::new(PostRpcs(context));
 
@@ -105,6 +109,7 @@ pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> 
     routes
         .add_service(feed.max_decoding_message_size(bytes_max))
         .add_service(graph.max_decoding_message_size(bytes_max))
+        .add_service(log.max_decoding_message_size(bytes_max))
         .add_service(notifications.max_decoding_message_size(bytes_max))
         .add_service(posts.max_decoding_message_size(bytes_max))
         .add_service(health_service);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::{client, config, server};
+use crate::{client, config, server, storage};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,9 @@ pub enum Error {
     /// The server does not start, or failed.
     #[error(transparent)]
     Server(#[from] server::Error),
+    /// The log in a folder is damaged, or cannot be read.
+    #[error(transparent)]
+    Log(#[from] storage::Error),
     /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
@@ -62,6 +65,7 @@ impl Error {
             Self::Server(server::Error::Failed(_)) => 5,
             Self::Server(_) | Self::OwnServer(_) | Self::Runtime(_) => 4,
             Self::Client(_)
+            | Self::Log(_)
             | Self::File { .. }
             | Self::NotFound { .. }
             | Self::NotAllDone(_)

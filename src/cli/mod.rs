@@ -4,6 +4,7 @@
 //! and errors go to standard error. Never names tonic.
 
 mod bench;
+mod chain;
 mod change;
 mod encoding;
 mod error;
@@ -22,6 +23,7 @@ mod probe_index;
 mod serve;
 mod signals;
 mod text;
+mod verify;
 mod watch;
 
 use std::time::Duration;
@@ -48,6 +50,7 @@ With --json every line is an object with one member, whose name is one of:
   missing    the postId of a post that `show` did not find
   response   the answer to any other call
   opened, batch, caughtUp, bookmark, reset, closing  a message of `watch`
+  verified, compared  of verify: the log of a folder, and how a server's compares with it
   serving, imported, measured  of serve, import and bench
   error, note  on standard error
 Responses are in the JSON form of ProtoJson, as grpcurl prints it: names in lowerCamelCase, 64-bit
@@ -80,6 +83,8 @@ enum Verb {
     Graph(graph::GraphVerb),
     #[command(flatten)]
     Notification(notification::NotificationVerb),
+    Chain(chain::ChainArgs),
+    Verify(verify::VerifyArgs),
     Import(import::ImportArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
@@ -117,6 +122,8 @@ impl Cli {
             Verb::Post(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
             Verb::Graph(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
             Verb::Notification(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
+            Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
+            Verb::Verify(verify) => single_threaded_runtime()?.block_on(verify.run(output)),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),
             Verb::Bench(bench) => single_threaded_runtime()?.block_on(bench.run(output)),
             Verb::ProbeIndex(probe) => {

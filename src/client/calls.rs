@@ -60,6 +60,10 @@ calls! { graph:
     get_profile = GetProfile(GetProfileRequest) -> GetProfileResponse;
 }
 
+calls! { log:
+    get_chain = GetChain(GetChainRequest) -> GetChainResponse;
+}
+
 calls! { notification:
     list_notifications = ListNotifications(ListNotificationsRequest) -> ListNotificationsResponse;
     mark_notifications_seen = MarkNotificationsSeen(MarkNotificationsSeenRequest) -> MarkNotificationsSeenResponse;

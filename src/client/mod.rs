@@ -24,6 +24,7 @@ pub use watch::{Watch, WatchStart, WatchedEvent};
 use crate::api::v1;
 use crate::api::v1::feed_service_client::FeedServiceClient;
 use crate::api::v1::graph_service_client::GraphServiceClient;
+use crate::api::v1::log_service_client::LogServiceClient;
 use crate::api::v1::notification_service_client::NotificationServiceClient;
 use crate::api::v1::post_service_client::PostServiceClient;
 
@@ -97,6 +98,7 @@ pub struct Client {
     feed: FeedServiceClient<Channel>,
     post: PostServiceClient<Channel>,
     graph: GraphServiceClient<Channel>,
+    log: LogServiceClient<Channel>,
     notification: NotificationServiceClient<Channel>,
     health: HealthClient<Channel>,
 }
@@ -148,6 +150,7 @@ impl Client {
             feed: FeedServiceClient::new(channel.clone()),
             post: PostServiceClient::new(channel.clone()),
             graph: GraphServiceClient::new(channel.clone()),
+            log: LogServiceClient::new(channel.clone()),
             notification: NotificationServiceClient::new(channel.clone()),
             health: HealthClient::new(channel.clone()),
             channel,

@@ -18,6 +18,14 @@ pub enum Error {
         /// The revision that was applied last.
         applied: Revision,
     },
+    /// The revision is after the newest that this server has applied.
+    #[error("revision {revision} is after the newest, which is {newest}")]
+    AfterNewest {
+        /// The requested revision.
+        revision: Revision,
+        /// The revision that was applied last.
+        newest: Revision,
+    },
     /// One of the two users blocks the other.
     #[error("{user} and {other} do not see each other, because one of them blocks the other")]
     Blocked {

@@ -10,6 +10,7 @@
 //! changes the state or depends on gRPC.
 
 mod catch_up;
+mod chain;
 mod error;
 mod feed;
 mod hydrate;
@@ -30,6 +31,7 @@ pub(crate) use catch_up::feed::{ConditionalEvent, belong_to_feed};
 pub(crate) use catch_up::notifications::is_still_shown;
 pub use catch_up::notifications::{NotificationBacklog, NotificationEvent};
 pub use catch_up::snapshot::{FeedSnapshot, NotificationSnapshot, SnapshotBounds};
+pub use chain::GetChain;
 pub use error::{Error, Unanswered};
 pub use feed::author::AuthorFeed;
 pub use feed::consequences::LaterReposts;
@@ -47,8 +49,8 @@ pub use posts::{GetPosts, ListPosts};
 pub use profile::{GetProfile, GetRelationships};
 pub use reader::Reader;
 pub use results::{
-    Counts, FeedItem, Gap, ListedUser, Notification, NotificationPage, Page, PagePosition,
-    PostList, PostView, Profile, Relationship, Thread, ThreadPost, UserList,
+    Counts, FeedItem, Gap, ListedUser, LogChain, Notification, NotificationPage, Page,
+    PagePosition, PostList, PostView, Profile, Relationship, Thread, ThreadPost, UserList,
 };
 pub use source::Source;
 pub use thread::GetThread;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Post, PostId, Revision, Timestamp, UserId};
+use crate::model::{Chain, LogId, Post, PostId, Revision, Timestamp, UserId};
 use crate::state::NotificationKind;
 
 /// The position of a page in a listing.
@@ -168,6 +168,17 @@ pub struct Profile {
     pub posts: u64,
     /// The likes of these posts.
     pub likes_received: u64,
+}
+
+/// The chain of a log at a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogChain {
+    /// The log.
+    pub log: LogId,
+    /// The last of the events that the chain is computed from.
+    pub revision: Revision,
+    /// The chain.
+    pub chain: Chain,
 }
 
 /// A notification of a user.

@@ -16,7 +16,7 @@ use super::Unanswered;
 use super::reader::Cancellation;
 use super::results::PagePosition;
 use crate::config::Limits;
-use crate::model::{Change, Event, Mark, MarkKind, Post, PostId, Revision};
+use crate::model::{Chain, Change, Event, Mark, MarkKind, Post, PostId, Revision};
 use crate::state::records::ListOrder;
 use crate::state::records::record::{Key, Position, Subject, Table, Value};
 use crate::state::timelines::posts::MarkLookup;
@@ -275,6 +275,18 @@ impl<'a> Source<'a> {
             event.ok_or_else(|| MissingEvent { revision }.into())
         };
         events.map(event).collect()
+    }
+
+    /// The chain of the log at `revision`, which is applied.
+    ///
+    /// # Errors
+    /// The source is memory alone; or the log cannot be read or lacks the event.
+    pub(crate) fn log_chain(&self, revision: Revision) -> Result<Chain, Unanswered> {
+        if self.is_memory() {
+            return Err(Unanswered::NotInMemory);
+        }
+        let chain = self.state.log.chain(revision)?;
+        chain.ok_or_else(|| MissingEvent { revision }.into())
     }
 
     /// The record at `key`; `None` if there is none.

@@ -138,6 +138,16 @@ pub enum Error {
         /// What failed.
         why: String,
     },
+    /// The folder has no log.
+    #[error(
+        "there is no log in {}: give a data folder, or a folder with a copy of its folder log; a \
+         log.redb of an earlier version is taken over when a server starts",
+        dir.display()
+    )]
+    NoLog {
+        /// The data folder.
+        dir: PathBuf,
+    },
     /// The folder has files that are derived from a log, but no log.
     #[error(
         "{} is missing, but {} was made from it: put the log back from a backup; or, to start with \

@@ -25,5 +25,7 @@ pub use index::{
     Index, IndexContents, IndexLoss, IndexOptions, IndexRows, OpenedIndex, Probe, Residency,
     Snapshot, StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
 };
-pub use local::{Folder, LocalLog, LogOptions, StorageFile};
+pub use local::{
+    Folder, LocalLog, LogOptions, NotErased, StorageFile, VerifiedLog, read_chain, verify_log,
+};
 pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, Tail, conformance};

@@ -11,6 +11,8 @@ import grpc
 from generated import (
     graph,
     graph_grpc,
+    log,
+    log_grpc,
     notifications,
     notifications_grpc,
     posts,
@@ -42,6 +44,7 @@ class Client:
             (self.stub, v1),
             (posts_grpc.PostServiceStub(self.channel), posts),
             (graph_grpc.GraphServiceStub(self.channel), graph),
+            (log_grpc.LogServiceStub(self.channel), log),
             (notifications_grpc.NotificationServiceStub(self.channel), notifications),
         )
 

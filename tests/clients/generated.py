@@ -33,6 +33,8 @@ from whimbrel.v1 import feed_service_pb2 as v1  # noqa: E402, F401
 from whimbrel.v1 import feed_service_pb2_grpc as v1_grpc  # noqa: E402, F401
 from whimbrel.v1 import graph_service_pb2 as graph  # noqa: E402, F401
 from whimbrel.v1 import graph_service_pb2_grpc as graph_grpc  # noqa: E402, F401
+from whimbrel.v1 import log_service_pb2 as log  # noqa: E402, F401
+from whimbrel.v1 import log_service_pb2_grpc as log_grpc  # noqa: E402, F401
 from whimbrel.v1 import notification_service_pb2 as notifications  # noqa: E402, F401
 from whimbrel.v1 import notification_service_pb2_grpc as notifications_grpc  # noqa: E402, F401
 from whimbrel.v1 import post_service_pb2 as posts  # noqa: E402, F401

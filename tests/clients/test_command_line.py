@@ -10,8 +10,8 @@ import program
 import pytest
 from server import BINARY, REPOSITORY, WAIT_S
 
-POST, GRAPH, NOTIFICATION = (
-    f"whimbrel.v1.{name}Service" for name in ("Post", "Graph", "Notification")
+POST, GRAPH, NOTIFICATION, LOG = (
+    f"whimbrel.v1.{name}Service" for name in ("Post", "Graph", "Notification", "Log")
 )
 
 
@@ -100,6 +100,19 @@ def test_other_answers_are_those_of_grpcurl(server, scene):
         answer = grpcurl.call(server, rpc, **request)
         assert printed["response"].pop("cursor") and answer.pop("cursor")
         assert printed == {"response": answer}, verb
+
+
+def test_the_chain_is_that_of_grpcurl(server, scene):
+    """By both, and the newest is another one after each change."""
+    alice, _, _, _ = scene
+    (printed,) = program.lines(server, "chain", "1")
+    assert printed == {"response": grpcurl.call(server, f"{LOG}/GetChain", revision=1)}
+    before = grpcurl.call(server, f"{LOG}/GetChain")
+    grpcurl.call(server, "Publish", authorId=alice, text="one more")
+    after = grpcurl.call(server, f"{LOG}/GetChain")
+    assert int(after["revision"]) == int(before["revision"]) + 1
+    assert after["logId"] == before["logId"] and after["chain"] != before["chain"]
+    assert re.fullmatch("[0-9a-f]{16}", after["logId"]) and re.fullmatch("[0-9a-f]{64}", after["chain"])
 
 
 @pytest.mark.parametrize("stream", ["WatchFeed", f"{NOTIFICATION}/WatchNotifications"])

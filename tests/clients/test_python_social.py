@@ -140,6 +140,16 @@ def test_notifications_are_resumed(client, users):
     assert client.call("ListNotifications", user_id=alice).unseen_count == 0
 
 
+def test_a_chain_stays_the_same(client, users):
+    """The chain of a revision, whatever comes after it."""
+    alice, _, _ = users
+    post = publish(client, alice, "hello")
+    chain = client.call("GetChain", revision=post.revision)
+    client.call("DeletePost", user_id=alice, post_id=post.post_id)
+    assert client.call("GetChain", revision=post.revision) == chain
+    assert client.call("GetChain").revision > chain.revision
+
+
 def test_a_thread_has_its_gaps(client, users):
     """A post that one reader cannot see is a gap for that reader only."""
     alice, bob, carol = users

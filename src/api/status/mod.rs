@@ -309,6 +309,12 @@ pub(super) fn from_query(error: query::Error, epochs: &Epochs) -> Status {
                 .with("applied_revision", applied)
                 .retry_after(BUSY_DELAY)
         }
+        Error::AfterNewest { revision, newest } => {
+            let parts = [("value", revision), ("newest_revision", newest)];
+            let parts = parts.map(|(part, value)| (part, value.to_string()));
+            let rule = format!("must be at most {newest}, the newest revision, not {revision}");
+            return invalid_field("revision", rule, parts.into());
+        }
         Error::Blocked { user, other } => blocked(message, &user, &other),
         Error::PostNotFound { post } => post_not_found(post, epochs),
         Error::Abandoned => return deadline_exceeded(),

@@ -14,10 +14,10 @@ use super::folder::{Folder, StorageFile};
 use crate::model::{Chain, LogId, Revision};
 use crate::storage::error::Error;
 
-const NAME: &str = "checkpoint";
+pub(super) const NAME: &str = "checkpoint";
 const MAGIC: [u8; 8] = *b"WHIMCHKP";
 /// A page of a disk: writing one slot never touches the other.
-const SLOT_BYTES: usize = 4096;
+pub(super) const SLOT_BYTES: usize = 4096;
 const FIELDS_BYTES: usize = 56;
 const CHECK_BYTES: usize = 4;
 
@@ -123,7 +123,7 @@ fn encode(position: DurablePosition) -> Vec<u8> {
     bytes
 }
 
-fn decode(slot: &[u8]) -> Option<DurablePosition> {
+pub(super) fn decode(slot: &[u8]) -> Option<DurablePosition> {
     let (fields, rest) = slot.split_at_checked(FIELDS_BYTES)?;
     if rest.first_chunk() != Some(&crc32fast::hash(fields).to_le_bytes()) {
         return None;

@@ -27,8 +27,10 @@ mod recovery;
 mod scan;
 mod sealing;
 mod segment;
+mod segment_check;
 mod segments;
 mod takeover;
+mod verification;
 mod writer;
 
 use std::collections::HashSet;
@@ -41,6 +43,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use folder::{Folder, StorageFile};
 pub use preparer::LogOptions;
+pub use verification::{NotErased, VerifiedLog, read_chain, verify_log};
 
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;

@@ -23,7 +23,7 @@ pub(super) const UNFINISHED: &str = ".new";
 pub(super) const FIRST_NUMBER: u64 = 1;
 /// The greatest number of a segment: far more than any log has, and far from the end of the numbers
 /// that a name has room for. A later segment has a greater one than any file that is there.
-const NUMBER_MAX: u64 = 1 << 50;
+pub(super) const NUMBER_MAX: u64 = 1 << 50;
 
 /// An opened log.
 #[derive(Debug)]
@@ -67,11 +67,12 @@ pub(super) struct Found {
     head: HeadContent,
 }
 
-/// The end of what was opened so far.
-struct End {
-    id: LogId,
-    last: Revision,
-    chain: Chain,
+/// The end of what was read so far.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) id: LogId,
+    pub(super) last: Revision,
+    pub(super) chain: Chain,
 }
 
 /// Opens the log in the folder; creates it if it has no segment.
@@ -144,7 +145,7 @@ fn remove_unfinished(files: &SegmentFiles) -> Result<(), Error> {
 }
 
 /// The number in the name of a segment's file.
-fn number_of(name: &str) -> Option<u64> {
+pub(super) fn number_of(name: &str) -> Option<u64> {
     let number = name.strip_suffix(".seg")?.parse().ok()?;
     (file_name(number) == name).then_some(number)
 }
@@ -265,7 +266,8 @@ fn open_segment(
 ) -> Result<(), Error> {
     let head = valid_head(files, found)?;
     let last = log.segments.last().map_or(Revision::ZERO, |last| last.last());
-    check_head(files, &head, &End { id: log.id, last, chain: log.chain })?;
+    check_head(&head, &End { id: log.id, last, chain: log.chain })
+        .map_err(|what| files.damaged(head.number, what))?;
     if let Some(foot) = read_foot(files, found, &head)? {
         return add_sealed(files, found, &head, foot, log);
     }
@@ -322,23 +324,25 @@ fn newest_frame(
 }
 
 /// The segment continues the one before it.
-fn check_head(files: &SegmentFiles, head: &SegmentHead, end: &End) -> Result<(), Error> {
-    let damaged = |what: String| Err(files.damaged(head.number, what));
+///
+/// # Errors
+/// A description of the damage.
+pub(super) fn check_head(head: &SegmentHead, end: &End) -> Result<(), String> {
     if head.log != end.id {
-        return damaged(format!("it belongs to another log ({}, this is {})", head.log, end.id));
+        return Err(format!("it belongs to another log ({}, this is {})", head.log, end.id));
     }
     let next = end.last.next();
     if head.first > next {
-        return damaged(format!(
+        return Err(format!(
             "it begins with revision {}, and revision {next} is missing",
             head.first
         ));
     }
     if head.first < next {
-        return damaged(format!("it begins with revision {}, which is there already", head.first));
+        return Err(format!("it begins with revision {}, which is there already", head.first));
     }
     if head.chain != end.chain {
-        return damaged(format!("it does not continue the events up to revision {}", end.last));
+        return Err(format!("it does not continue the events up to revision {}", end.last));
     }
     Ok(())
 }

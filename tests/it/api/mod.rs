@@ -2,6 +2,7 @@
 
 pub(crate) mod bad_input;
 mod bad_wire;
+mod chain;
 mod compression;
 mod facets;
 mod follow;

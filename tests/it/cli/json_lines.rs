@@ -42,6 +42,7 @@ async fn every_line_is_tagged_and_in_the_form_of_protobuf() {
         ("thread alice POST", "GetThreadResponse"),
         ("profile alice bob", "GetProfileResponse"),
         ("seen bob", "MarkNotificationsSeenResponse"),
+        ("chain", "GetChainResponse"),
     ] {
         let ran = run(&format!("--json {arguments}").replace("POST", post));
         assert_eq!(kinds(&ran, &[("response", response)]), ["response"], "{arguments}");

@@ -8,3 +8,4 @@ mod hints;
 mod import;
 mod json_lines;
 mod unknown_messages;
+mod verify;

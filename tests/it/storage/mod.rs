@@ -20,3 +20,4 @@ mod old_log;
 mod segment_damage;
 pub(crate) mod segment_layout;
 mod takeover;
+mod verify;

@@ -312,9 +312,10 @@ fn a_segment_of_another_format_is_refused() {
 fn garbage(files: &Files) -> BTreeMap<&'static str, Vec<u8>> {
     let mut random = vec![0; 3000];
     fastrand::Rng::with_seed(17).fill(&mut random);
-    // A head without a check, before zeros.
+    // A head that fails its check, before zeros.
     let mut head = vec![0; 1280];
-    head[..HEAD_BYTES - 1].copy_from_slice(&files.values().next().unwrap()[..HEAD_BYTES - 1]);
+    head[..HEAD_BYTES].copy_from_slice(&files.values().next().unwrap()[..HEAD_BYTES]);
+    head[HEAD_BYTES - 1] ^= 1;
     BTreeMap::from([
         ("empty", Vec::new()),
         ("a word", b"hello".to_vec()),

@@ -1,0 +1,250 @@
+//! `whimbrel verify`: the log of a data folder, and whether a server has the same. Never changes a
+//! file, and never stops a server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::json::JsonLine;
+use super::number::{self, counted, grouped};
+use super::{CALL_RETRY_TIME, Error, Output};
+use crate::api::v1;
+use crate::client::{Address, Client, Retry};
+use crate::model::{Chain, Revision};
+use crate::storage::{self, VerifiedLog};
+
+/// Time between two updates of the progress.
+const DRAW_INTERVAL: Duration = Duration::from_millis(200);
+const SPINNER: &str = "{msg:36} {spinner}";
+
+/// Verify the log of a data folder or of a backup, and compare it with a server's.
+///
+/// Reads the whole log: the checks of all its parts, each event, that none is missing, and that
+/// deleted posts are erased. It locks and changes nothing, so it also works on the folder of a running
+/// server. With the address of a server it compares the two histories: the same up to the end of the
+/// shorter one, or up to which revision.
+#[derive(Args, Debug)]
+pub(super) struct VerifyArgs {
+    /// The data folder, or a folder with a copy of its folder `log`.
+    #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
+    data: PathBuf,
+    /// Also print the chain of this revision.
+    #[arg(long, value_name = "REVISION", value_parser = number::at_least(1_u64))]
+    revision: Option<u64>,
+    /// A server to compare with: host:port, or http://host:port.
+    #[arg(long, env = "WHIMBREL_ADDR", value_name = "URL")]
+    addr: Option<Address>,
+}
+
+/// The history of a server's log next to that of a folder.
+#[derive(Debug)]
+struct Comparison {
+    /// The id of the server's log.
+    log_id: String,
+    /// The newest revision of the server.
+    newest: u64,
+    /// The revision that was compared: the last that both have.
+    revision: u64,
+    /// The last revision up to which both have the same history.
+    same_until: u64,
+    is_same: bool,
+    is_other_log: bool,
+}
+
+impl VerifyArgs {
+    pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
+        // First: else a long verification would come before the error.
+        let client = match &self.addr {
+            Some(address) => Some(Client::connect(&address.to_string()).await?),
+            None => None,
+        };
+        let verified = verify(self.data.clone(), *output).await?;
+        let chain_at = match self.revision.map(Revision::new) {
+            Some(revision) => Some((revision, chain_at(&self.data, &verified, revision)?)),
+            None => None,
+        };
+        print_verified(*output, &verified, chain_at)?;
+        let mut problems = Vec::new();
+        if let Some(found) = verified.not_erased {
+            let posts = counted(found.posts, "deleted post");
+            problems.push(format!(
+                "{posts} should be erased, and their content is there, the first at revision {}: \
+                 an older copy of a part of the log was put back; put back a copy of the whole log",
+                found.first
+            ));
+        }
+        if let Some(client) = client {
+            let comparison = compare(&self.data, &verified, &client).await?;
+            print_comparison(*output, &comparison)?;
+            problems.extend(comparison.problem(&verified));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Error::NotAllDone(problems.join("; "))) }
+    }
+}
+
+/// Verifies the log, on another thread: a connection goes on meanwhile.
+async fn verify(data: PathBuf, output: Output) -> Result<VerifiedLog, Error> {
+    let target = match output.is_json() {
+        true => ProgressDrawTarget::hidden(),
+        false => ProgressDrawTarget::stderr(),
+    };
+    let style = ProgressStyle::with_template(SPINNER);
+    let bar = ProgressBar::with_draw_target(None, target)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    if !bar.is_hidden() {
+        bar.enable_steady_tick(DRAW_INTERVAL);
+    }
+    let shown = bar.clone();
+    let verified = tokio::task::spawn_blocking(move || {
+        storage::verify_log(&data, &mut |revision: Revision| {
+            shown.set_message(format!("verified: {}", counted(revision.get(), "event")));
+        })
+    });
+    let verified = verified.await;
+    bar.finish_and_clear();
+    match verified {
+        Ok(verified) => Ok(verified?),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// The chain of a log that was verified.
+fn chain_at(data: &Path, verified: &VerifiedLog, revision: Revision) -> Result<Chain, Error> {
+    if revision == verified.head {
+        return Ok(verified.chain);
+    }
+    let chain = if revision > verified.head { None } else { storage::read_chain(data, revision)? };
+    chain.ok_or_else(|| {
+        let head = verified.head;
+        Error::NotAllDone(format!("the log has no revision {revision}: its last is {head}"))
+    })
+}
+
+/// Compares the histories at the last revision that both have. If they differ there, finds the last
+/// one at which they do not, with one call for each halving.
+async fn compare(
+    data: &Path,
+    verified: &VerifiedLog,
+    client: &Client,
+) -> Result<Comparison, Error> {
+    let newest = server_chain(client, 0).await?;
+    let revision = newest.revision.min(verified.head.get());
+    let is_other_log = newest.log_id != verified.id.to_string();
+    let (log_id, newest) = (newest.log_id, newest.revision);
+    let (same_until, is_same) = (0, false);
+    let comparison = Comparison { log_id, newest, revision, same_until, is_same, is_other_log };
+    if is_other_log {
+        return Ok(comparison);
+    }
+    let (mut same, mut next) = (0, revision);
+    // The first step looks at the end, the others halve what is left.
+    while same < next {
+        let is_end = next == revision && same == 0;
+        let middle = if is_end { revision } else { same.midpoint(next + 1) };
+        let own = chain_at(data, verified, Revision::new(middle))?;
+        if server_chain(client, middle).await?.chain == own.to_string() {
+            same = middle;
+        } else {
+            next = middle - 1;
+        }
+    }
+    Ok(Comparison { same_until: same, is_same: same == revision, ..comparison })
+}
+
+async fn server_chain(client: &Client, revision: u64) -> Result<v1::GetChainResponse, Error> {
+    let request = v1::GetChainRequest { revision };
+    let call = || client.get_chain(request);
+    Ok(Retry::within(CALL_RETRY_TIME).call(call).await?)
+}
+
+impl Comparison {
+    /// Why the two are not the same.
+    fn problem(&self, verified: &VerifiedLog) -> Option<String> {
+        if self.is_other_log {
+            let (theirs, own) = (&self.log_id, verified.id);
+            return Some(format!("the server has another log ({theirs}, this is {own})"));
+        }
+        let until = self.same_until;
+        (!self.is_same).then(|| format!("the server has another history after revision {until}"))
+    }
+}
+
+fn print_verified(
+    output: Output,
+    verified: &VerifiedLog,
+    chain_at: Option<(Revision, Chain)>,
+) -> Result<(), Error> {
+    let VerifiedLog { id, head, chain, erased_until, torn_bytes, .. } = verified;
+    if *torn_bytes > 0 {
+        output.note(&format!(
+            "after revision {head} are {} of a batch that is not complete: it is being written, or a \
+             power cut came before it was acknowledged",
+            counted(*torn_bytes, "byte")
+        ));
+    }
+    let at = chain_at.filter(|(revision, _)| revision != head);
+    output.print(
+        || {
+            let events = counted(head.get(), "event");
+            let segments = counted(verified.segments, "segment");
+            let (bytes, epochs) = (grouped(verified.bytes), counted(verified.epochs, "epoch"));
+            let mut text = format!("log {id}: no damage");
+            text += &format!("\n{events} in {segments}, {bytes} bytes, {epochs}");
+            text += &format!("\nchain of revision {head}: {chain}");
+            if let Some((revision, chain)) = at {
+                text += &format!("\nchain of revision {revision}: {chain}");
+            }
+            if *erased_until > Revision::ZERO && verified.not_erased.is_none() {
+                text +=
+                    &format!("\nposts that were deleted up to revision {erased_until} are erased");
+            }
+            text
+        },
+        || {
+            let mut all = json!({
+                "logId": id.to_string(),
+                "revision": head.get(),
+                "chain": chain.to_string(),
+                "erasedUntil": erased_until.get(),
+                "segments": verified.segments,
+                "bytes": verified.bytes,
+                "epochs": verified.epochs,
+                "tornBytes": torn_bytes,
+            });
+            if let Some(found) = verified.not_erased {
+                all["notErased"] = json!({ "posts": found.posts, "first": found.first.get() });
+            }
+            if let Some((revision, chain)) = chain_at {
+                let chain = chain.to_string();
+                all["chainAt"] = json!({ "revision": revision.get(), "chain": chain });
+            }
+            JsonLine("verified", all)
+        },
+    )
+}
+
+fn print_comparison(output: Output, comparison: &Comparison) -> Result<(), Error> {
+    let Comparison { log_id, newest, revision, same_until, is_same, is_other_log } = comparison;
+    output.print(
+        || match is_other_log {
+            true => format!("the server has the log {log_id}, at revision {newest}"),
+            false => format!(
+                "the server is at revision {newest}; the histories are the same up to revision \
+                 {same_until}"
+            ),
+        },
+        || {
+            let all = json!({
+                "logId": log_id,
+                "newestRevision": newest,
+                "comparedRevision": revision,
+                "isSame": is_same,
+                "sameUntil": same_until,
+            });
+            JsonLine("compared", all)
+        },
+    )
+}
