@@ -128,7 +128,7 @@ async fn publish_timed(
     published: PublishTimes,
 ) -> Result<(), client::Error> {
     let begun = Instant::now();
-    let post = client.publish(request).await?.post.unwrap_or_default();
+    let post = publish::publish_new(client, request).await?;
     published.lock().unwrap_or_else(PoisonError::into_inner).insert(post.revision, begun);
     Ok(())
 }

@@ -52,7 +52,7 @@ async fn prepare(session: &Session<'_>) -> Result<String, Error> {
     let names = Arc::clone(&session.names);
     run_calls(&session.clients, IN_FLIGHT, AUTHORS * POSTS_EACH, move |client, number| {
         let request = publish::post(format!("{names}f{}", number % AUTHORS), "f", number);
-        async move { client.publish(request).await.map(drop) }
+        async move { publish::publish_new(client, request).await.map(drop) }
     })
     .await?;
     Ok(reader)

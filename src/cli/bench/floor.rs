@@ -2,6 +2,8 @@
 //! floor, because the machine is never quiet and only figures taken together can be compared. Never
 //! compares figures of different settings.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::load::{LoadResult, closed_loop};
@@ -52,6 +54,7 @@ pub(super) fn row(in_flight: usize, figures: Figures) -> TableRow {
 }
 
 /// Measures `call` for `time` in total, between measurements of the floor with the same settings.
+/// `call` takes the number of the call, counted from 0 over all rounds: no number comes twice.
 pub(super) async fn compare<F>(
     clients: &[Client],
     in_flight: usize,
@@ -62,6 +65,8 @@ where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let time = time / ROUNDS;
+    let next = Arc::new(AtomicU64::new(0));
+    let call = move |client, _| call(client, next.fetch_add(1, Ordering::Relaxed));
     closed_loop(clients, in_flight, WARM_UP, call.clone()).await?;
     let mut before = Figures::from_load(&floor(clients, in_flight, time).await?);
     let (mut floors, mut loads) = (Vec::new(), Vec::new());

@@ -60,7 +60,7 @@ impl DataSet {
             let request = publish::post(format!("{users}{}", number % USERS), "m", number);
             let published = Arc::clone(&published);
             async move {
-                let post = client.publish(request).await?.post.unwrap_or_default();
+                let post = publish::publish_new(client, request).await?;
                 published.lock().unwrap_or_else(PoisonError::into_inner).push(post.post_id);
                 Ok(())
             }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::load::run_calls;
 use super::table::TableRow;
 use super::{Measurement, Session, floor};
-use crate::api::v1::PublishRequest;
+use crate::api::v1::{Post, PublishRequest};
 use crate::client::{Client, Error};
 
 /// Number of authors: so many that rarely two posts of a batch have the same.
@@ -39,7 +39,7 @@ pub(super) async fn measure(session: &Session<'_>) -> Result<Vec<TableRow>, Erro
         let publish = move |client: Client, number| {
             let author_id = format!("{names}a{}", number % AUTHORS);
             let request = post(author_id, &series, number);
-            async move { client.publish(request).await.map(drop) }
+            async move { publish_new(client, request).await.map(drop) }
         };
         let measured = floor::compare(&session.clients, in_flight, session.time(), publish).await?;
         let what = format!("durable posts, {in_flight} in flight");
@@ -62,7 +62,7 @@ pub(super) async fn measure_thousand(session: &Session<'_>) -> Result<TableRow, 
         let names = Arc::clone(&session.names);
         let publish = move |client: Client, number| {
             let request = post(format!("{names}t{number}"), "t", round * THOUSAND + number);
-            async move { client.publish(request).await.map(drop) }
+            async move { publish_new(client, request).await.map(drop) }
         };
         let started = Instant::now();
         run_calls(&clients, THOUSAND as usize, THOUSAND, publish).await?;
@@ -74,6 +74,16 @@ pub(super) async fn measure_thousand(session: &Session<'_>) -> Result<TableRow, 
     let what = "1,000 posts of 1,000 users, all at once".to_owned();
     let per_s = Some(THOUSAND as f64 / seconds.max(f64::EPSILON));
     Ok(TableRow { per_s, seconds: Some(seconds), ..TableRow::new(Measurement::Thousand, what) })
+}
+
+/// Publishes a post. A repeated request would be answered without a write, and is none to measure.
+///
+/// # Panics
+/// The server has the post already.
+pub(super) async fn publish_new(client: Client, request: PublishRequest) -> Result<Post, Error> {
+    let published = client.publish(request).await?;
+    assert!(!published.deduplicated, "a request of the bench was sent twice");
+    Ok(published.post.unwrap_or_default())
 }
 
 /// The post with number `number` of a series. Both are in its request id.
