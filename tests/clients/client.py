@@ -54,9 +54,13 @@ class Client:
     def __exit__(self, *_):
         self.channel.close()
 
+    def service(self, rpc: str):
+        """The stub of the service that has the RPC, and the module with its messages."""
+        return next(pair for pair in self._services if hasattr(pair[0], rpc))
+
     def call(self, rpc: str, **request):
         """Makes a unary call, of whichever service has the RPC."""
-        stub, messages = next(pair for pair in self._services if hasattr(pair[0], rpc))
+        stub, messages = self.service(rpc)
         message = getattr(messages, f"{rpc}Request")(**request)
         return getattr(stub, rpc)(message, timeout=WAIT_S, wait_for_ready=True)
 

@@ -18,10 +18,16 @@ WAIT_S = 120
 class Server:
     """A server on a data folder. It keeps its address when it is started again, as real ones do."""
 
-    def __init__(self, folder: Path, *options: str, address: str = "127.0.0.1:0"):
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        address: str = "127.0.0.1:0",
+        log: Path | None = None,
+    ):
         self.address = address
         self._data = folder / "data"
-        self._log = folder / "log"
+        self._log = log or folder / "log"
         self._options = options
         self._process = None
         self.start()

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use whimbrel::api::v1;
 use whimbrel::client::{self, Client};
-use whimbrel::model::{PostId, Revision};
 
 use super::Run;
 use crate::data::{self, Data, Posted};
@@ -47,10 +46,19 @@ enum Effect {
 /// The figures of a round: of all calls, and of each kind of call that was made.
 type Figures = (Vec<(&'static str, f64)>, Vec<(String, f64)>);
 
+/// The ids of posts as clients know them: the revision, and letters for the opening of the log that
+/// published it.
+struct PostIds {
+    history_last: u64,
+    history_letters: String,
+    day_letters: String,
+}
+
 /// The server and its watchers.
 struct Stage {
     whimbrel: Arc<Whimbrel>,
     watching: Watchers,
+    ids: Arc<PostIds>,
     day: Arc<Mutex<Day>>,
 }
 
@@ -97,14 +105,14 @@ impl Stage {
         let system: Arc<dyn System> = Arc::clone(&whimbrel) as _;
         // Memory that only the loading needed does not count.
         restart_in_order(&*system).await?;
-        check(&whimbrel.client().await?, world.newest()).await?;
+        let ids = PostIds::read(&whimbrel.client().await?, world.newest()).await?;
 
         let step = sizes.mixed_users / sizes.mixed_watchers;
         let watch = |number| Watch { user: number * step, authors: Arc::default(), cursor: None };
         let watches = (0..sizes.mixed_watchers).map(watch).collect();
         let watching = Watchers::open(&system, watches, sizes.shared_connections).await?;
         let day = Day { world, latencies: Vec::new(), gone: 0 };
-        Ok(Self { whimbrel, watching, day: Arc::new(Mutex::new(day)) })
+        Ok(Self { whimbrel, watching, ids: Arc::new(ids), day: Arc::new(Mutex::new(day)) })
     }
 
     async fn round(
@@ -121,10 +129,10 @@ impl Stage {
             day.gone = 0;
         }
         let cpu = machine::cpu_time(pid);
-        let day = Arc::clone(&self.day);
+        let (ids, day) = (Arc::clone(&self.ids), Arc::clone(&self.day));
         let load = closed_loop(clients, in_flight, time, move |client| {
-            let day = Arc::clone(&day);
-            async move { step(&client, &day).await }
+            let (ids, day) = (Arc::clone(&ids), Arc::clone(&day));
+            async move { step(&client, &ids, &day).await }
         })
         .await?;
         let cpu = machine::cpu_time(pid) - cpu;
@@ -156,28 +164,49 @@ impl Stage {
     }
 }
 
-/// Checks that the server has the posts of the history. Otherwise all calls for them would fail,
-/// and fast.
-async fn check(client: &Client, newest: Option<Posted>) -> Result<(), Error> {
-    let newest = newest.ok_or_else(|| Error::Failed("there is no history".to_owned()))?;
-    let request = v1::GetPostsRequest {
-        user_id: data::user_name(newest.author),
-        post_ids: vec![post_id(newest)],
-        ..v1::GetPostsRequest::default()
-    };
-    let found = client.get_posts(request).await?.posts.pop().and_then(|view| view.post);
-    if found.is_some_and(|post| post.author_id == data::user_name(newest.author)) {
-        Ok(())
-    } else {
-        Err(Error::Failed("the server lacks the history that was written".to_owned()))
+impl PostIds {
+    /// Reads the newest post of the history, and publishes one.
+    ///
+    /// # Errors
+    /// A call fails, or the server lacks the history: then all calls for its posts would fail, and
+    /// fast.
+    async fn read(client: &Client, newest: Option<Posted>) -> Result<Self, Error> {
+        let newest = newest.ok_or_else(|| Error::Failed("there is no history".to_owned()))?;
+        let user_id = data::user_name(newest.author);
+        let author_id = user_id.clone();
+        let request = v1::ListPostsRequest { user_id, author_id, ..Default::default() };
+        let listed = client.list_posts(request).await?.items.into_iter();
+        let mut posts = listed.filter_map(|item| item.post);
+        let lacks = || Error::Failed("the server lacks the history that was written".to_owned());
+        let in_history = posts.find(|post| post.revision == newest.revision).ok_or_else(lacks)?;
+
+        let (author_id, text) = (data::user_name(newest.author), "good morning".to_owned());
+        let request = v1::PublishRequest { author_id, text, ..Default::default() };
+        let in_day = client.publish(request).await?.post.unwrap_or_default();
+        Ok(Self {
+            history_last: newest.revision,
+            history_letters: letters(&in_history),
+            day_letters: letters(&in_day),
+        })
+    }
+
+    fn of(&self, post: Posted) -> String {
+        let is_history = post.revision <= self.history_last;
+        let letters = if is_history { &self.history_letters } else { &self.day_letters };
+        format!("p{}{letters}", post.revision)
     }
 }
 
+fn letters(post: &v1::Post) -> String {
+    let number = format!("p{}", post.revision);
+    post.post_id.strip_prefix(&number).unwrap_or_default().to_owned()
+}
+
 /// Makes the next call. An error ends the round, unless the post of the call was deleted meanwhile.
-async fn step(client: &Client, day: &Mutex<Day>) -> Result<(), Error> {
+async fn step(client: &Client, ids: &PostIds, day: &Mutex<Day>) -> Result<(), Error> {
     let draw = lock(day).world.draw();
     let begun = Instant::now();
-    let effect = make(client, &draw).await;
+    let effect = make(client, ids, &draw).await;
     let took = begun.elapsed();
     let Day { world, latencies, gone } = &mut *lock(day);
     latencies[draw.call.index()].record(took);
@@ -207,19 +236,16 @@ fn is_gone(error: &client::Error) -> bool {
     matches!(error, client::Error::Call(error) if error.reason == "POST_NOT_FOUND")
 }
 
-fn post_id(post: Posted) -> String {
-    PostId::from_revision(Revision::new(post.revision)).to_string()
-}
-
 /// Makes a call as an app would: with the default page sizes, except for feeds.
-async fn make(client: &Client, draw: &Draw) -> Result<Effect, client::Error> {
-    if draw.call.is_read() { read(client, draw).await } else { write(client, draw).await }
+async fn make(client: &Client, ids: &PostIds, draw: &Draw) -> Result<Effect, client::Error> {
+    let is_read = draw.call.is_read();
+    if is_read { read(client, ids, draw).await } else { write(client, ids, draw).await }
 }
 
-async fn read(client: &Client, draw: &Draw) -> Result<Effect, client::Error> {
+async fn read(client: &Client, ids: &PostIds, draw: &Draw) -> Result<Effect, client::Error> {
     let user_id = data::user_name(draw.user);
     let other_id = data::user_name(draw.other);
-    let post_id = draw.posts.first().copied().map(post_id).unwrap_or_default();
+    let post_id = draw.posts.first().map(|&post| ids.of(post)).unwrap_or_default();
     match draw.call {
         Call::NewsFeed | Call::NextPage => {
             let request = v1::NewsFeedRequest {
@@ -253,7 +279,7 @@ async fn read(client: &Client, draw: &Draw) -> Result<Effect, client::Error> {
             client.list_posts(request).await.map(drop)
         }
         Call::GetPosts => {
-            let post_ids = draw.posts.iter().copied().map(self::post_id).collect();
+            let post_ids = draw.posts.iter().map(|&post| ids.of(post)).collect();
             let request = v1::GetPostsRequest { user_id, post_ids, ..Default::default() };
             client.get_posts(request).await.map(drop)
         }
@@ -285,10 +311,10 @@ async fn read(client: &Client, draw: &Draw) -> Result<Effect, client::Error> {
     Ok(Effect::None)
 }
 
-async fn write(client: &Client, draw: &Draw) -> Result<Effect, client::Error> {
+async fn write(client: &Client, ids: &PostIds, draw: &Draw) -> Result<Effect, client::Error> {
     let user_id = data::user_name(draw.user);
     let other_id = data::user_name(draw.other);
-    let post_id = draw.posts.first().copied().map(post_id).unwrap_or_default();
+    let post_id = draw.posts.first().map(|&post| ids.of(post)).unwrap_or_default();
     let changed = match draw.call {
         Call::Post | Call::Reply => {
             let number = data::next_post();

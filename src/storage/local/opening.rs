@@ -32,7 +32,8 @@ impl LocalLog {
             let (file, made_from_it) = (files.path(FIRST_NUMBER), checkpoint.path().clone());
             return Err(Error::Missing { file, made_from_it });
         }
-        let recovered = recovery::recover(&files, options)?;
+        let durable_until = durable.map_or(Revision::ZERO, |durable| durable.revision);
+        let recovered = recovery::recover(&files, options, durable_until)?;
         let Recovered { id, segments, active_bytes, prepared, next_number, newest_frame, .. } =
             recovered;
         let count = segments.len();
@@ -70,7 +71,6 @@ impl LocalLog {
         log.check_checkpoint(durable)?;
         // Only now: a log that is damaged is left as it is.
         log.remove_unwritten(&recovered.unwritten)?;
-        let durable_until = durable.map_or(Revision::ZERO, |durable| durable.revision);
         recovery::make_durable(&log.files, newest_frame, durable_until)?;
         log.seal_rest()?;
         log.writer().closed = false;

@@ -75,8 +75,13 @@ pub(super) struct End {
     pub(super) chain: Chain,
 }
 
-/// Opens the log in the folder; creates it if it has no segment.
-pub(super) fn recover(files: &SegmentFiles, options: LogOptions) -> Result<Recovered, Error> {
+/// Opens the log in the folder; creates it if it has no segment. The caller compares the chain at
+/// `durable_until`, if that is not zero.
+pub(super) fn recover(
+    files: &SegmentFiles,
+    options: LogOptions,
+    durable_until: Revision,
+) -> Result<Recovered, Error> {
     remove_unfinished(files)?;
     let mut found = list(files)?;
     let first = found.first().map(|first| first.number);
@@ -106,7 +111,7 @@ pub(super) fn recover(files: &SegmentFiles, options: LogOptions) -> Result<Recov
     recovered.chain = chain_start(recovered.id);
     let newest = found.len() - 1;
     for (index, segment) in found.iter().enumerate() {
-        open_segment(files, segment, index == newest, &mut recovered)?;
+        open_segment(files, segment, index == newest, durable_until, &mut recovered)?;
     }
     Ok(recovered)
 }
@@ -188,16 +193,20 @@ fn take_unwritten(
             continue;
         }
         let Found { number, file, bytes, .. } = segment;
-        let content = scan::read_all(&*file).map_err(|error| files.failed(number, error))?;
-        if let Some((offset, frame)) = scan::find_frame(&content, 0, None) {
-            let what = format!(
-                "its head is damaged, but its frame of revision {} at byte {offset} is whole",
-                frame.first
-            );
-            return Err(files.damaged(number, what));
+        let failed = |error| files.failed(number, error);
+        let is_zeros = scan::is_zeros(&*file).map_err(failed)?;
+        if !is_zeros {
+            let content = scan::read_all(&*file).map_err(failed)?;
+            if let Some((offset, frame)) = scan::find_frame(&content, 0, None) {
+                let what = format!(
+                    "its head is damaged, but its frame of revision {} at byte {offset} is whole",
+                    frame.first
+                );
+                return Err(files.damaged(number, what));
+            }
         }
         let is_newest = prepared.is_none() && found.is_empty();
-        if is_newest && bytes > 0 && content.iter().all(|&byte| byte == 0) {
+        if is_newest && bytes > 0 && is_zeros {
             prepared = Some(PreparedSegment { number, bytes, file });
         } else {
             unwritten.push(number);
@@ -262,6 +271,7 @@ fn open_segment(
     files: &SegmentFiles,
     found: &Found,
     is_newest: bool,
+    durable_until: Revision,
     log: &mut Recovered,
 ) -> Result<(), Error> {
     let head = valid_head(files, found)?;
@@ -273,7 +283,7 @@ fn open_segment(
     }
     let content =
         scan::read_all(&*found.file).map_err(|error| files.failed(found.number, error))?;
-    let scanned = scan::scan(&head, &content);
+    let scanned = scan::scan(&head, &content, durable_until);
     let Scan { tables, tail } = scanned.map_err(|what| files.damaged(found.number, what))?;
     let is_active = is_newest && tail == SegmentEnd::Zeros;
     if tail == SegmentEnd::Torn && is_newest {

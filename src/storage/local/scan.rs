@@ -20,6 +20,11 @@ use super::segment::ActiveTables;
 use crate::model::Revision;
 use crate::storage::log::record::{Record, RecordPosition};
 
+/// Bytes that are read at once.
+const READ_BYTES: usize = 1 << 20;
+/// Bytes that are compared with zero at once.
+const ZERO_CHUNK_BYTES: usize = 4096;
+
 /// What a segment has.
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -43,6 +48,18 @@ enum NoFrame {
     Contradiction(String),
 }
 
+/// The segment that is scanned, up to a frame.
+struct Scanner<'a> {
+    head: &'a SegmentHead,
+    bytes: &'a [u8],
+    /// Up to here the chain is known from elsewhere.
+    chain_known_until: Revision,
+    tables: ActiveTables,
+    /// The first revision and the records of the last frame with events, if they were not hashed: then
+    /// `tables.chain` is the chain before them.
+    unhashed: Option<(Revision, &'a [u8])>,
+}
+
 /// All bytes of a file.
 pub(super) fn read_all(file: &dyn StorageFile) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; file.bytes()? as usize];
@@ -50,22 +67,52 @@ pub(super) fn read_all(file: &dyn StorageFile) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether all bytes of a file are zero. Holds only a part of it in memory.
+pub(super) fn is_zeros(file: &dyn StorageFile) -> std::io::Result<bool> {
+    let mut buffer = vec![0; READ_BYTES];
+    let (mut offset, end) = (0, file.bytes()?);
+    while offset < end {
+        let part = &mut buffer[..READ_BYTES.min((end - offset) as usize)];
+        file.read_at(part, offset)?;
+        if !are_zeros(part) {
+            return Ok(false);
+        }
+        offset += part.len() as u64;
+    }
+    Ok(true)
+}
+
+fn are_zeros(bytes: &[u8]) -> bool {
+    // Without an end inside a chunk, so that the compiler compares many bytes at once.
+    bytes.chunks(ZERO_CHUNK_BYTES).all(|chunk| chunk.iter().fold(0, |any, byte| any | byte) == 0)
+}
+
 /// Scans the segment with this head and these bytes.
+///
+/// Up to `chain_known_until` the caller compares the chain with one that is kept elsewhere. Before that
+/// the checks of the frames show damage, and the frames say the chain themselves: hashing each event
+/// again would take most of the time of a start.
 ///
 /// # Errors
 /// A description of the damage.
-pub(super) fn scan(head: &SegmentHead, bytes: &[u8]) -> Result<Scan, String> {
-    let mut tables = ActiveTables::new(HEAD_BYTES as u64, head.chain, head.erased_until);
+pub(super) fn scan(
+    head: &SegmentHead,
+    bytes: &[u8],
+    chain_known_until: Revision,
+) -> Result<Scan, String> {
+    let tables = ActiveTables::new(HEAD_BYTES as u64, head.chain, head.erased_until);
+    let mut scanner = Scanner { head, bytes, chain_known_until, tables, unhashed: None };
     loop {
-        match next_frame(head, bytes, &mut tables) {
+        match scanner.next_frame() {
             Ok(()) => {}
             Err(NoFrame::Contradiction(what)) => return Err(what),
             Err(NoFrame::Incomplete) => break,
         }
     }
+    scanner.hash()?;
+    let tables = scanner.tables;
     let end = tables.frames_end as usize;
-    let tail = bytes.get(end..).unwrap_or(&[]);
-    if tail.iter().all(|&byte| byte == 0) {
+    if are_zeros(bytes.get(end..).unwrap_or(&[])) {
         return Ok(Scan { tables, tail: SegmentEnd::Zeros });
     }
     let next = Revision::new(head.first.get() + tables.records.len() as u64);
@@ -90,70 +137,87 @@ pub(super) fn find_frame(
     offsets.filter_map(frame).find(|(_, frame)| salt.is_none_or(|salt| salt == frame.salt))
 }
 
-/// Adds the frame at the end of `tables` to them.
-fn next_frame(head: &SegmentHead, bytes: &[u8], tables: &mut ActiveTables) -> Result<(), NoFrame> {
-    let offset = tables.frames_end;
-    let rest = bytes.get(offset as usize..).ok_or(NoFrame::Incomplete)?;
-    let frame = FrameHead::decode(offset, rest)
-        .filter(|frame| frame.salt == head.salt)
-        .ok_or(NoFrame::Incomplete)?;
-    let payload = rest[FRAME_HEAD_BYTES..]
-        .get(..frame.payload_bytes as usize)
-        .filter(|payload| payload_check(head.salt, offset, payload) == frame.payload_check)
-        .ok_or(NoFrame::Incomplete)?;
+impl Scanner<'_> {
+    /// Adds the next frame to the tables.
+    fn next_frame(&mut self) -> Result<(), NoFrame> {
+        let offset = self.tables.frames_end;
+        let rest = self.bytes.get(offset as usize..).ok_or(NoFrame::Incomplete)?;
+        let salt = self.head.salt;
+        let frame = FrameHead::decode(offset, rest)
+            .filter(|frame| frame.salt == salt)
+            .ok_or(NoFrame::Incomplete)?;
+        let payload = rest[FRAME_HEAD_BYTES..]
+            .get(..frame.payload_bytes as usize)
+            .filter(|payload| payload_check(salt, offset, payload) == frame.payload_check)
+            .ok_or(NoFrame::Incomplete)?;
 
-    let contradicts = |what: &str| {
-        NoFrame::Contradiction(format!(
-            "the frame of revision {} at byte {offset} {what}",
-            frame.first
-        ))
-    };
-    let next = head.first.get() + tables.records.len() as u64;
-    if frame.first.get() != next {
-        return Err(contradicts(&format!("should be of revision {next}")));
-    }
-    if frame.chain != tables.chain {
-        return Err(contradicts("does not continue the events before it"));
-    }
-    let frame_offset = offset as u32;
-    match frame.kind {
-        FrameKind::Events => {
-            let start = offset + FRAME_HEAD_BYTES as u64;
-            let added = add_records(head, start, payload, tables);
-            let added = added.map_err(NoFrame::Contradiction)?;
-            if added != frame.count || added == 0 {
-                return Err(contradicts("has another number of events than it says"));
+        let contradicts = |what: &str| {
+            NoFrame::Contradiction(format!(
+                "the frame of revision {} at byte {offset} {what}",
+                frame.first
+            ))
+        };
+        let next = self.next_revision();
+        if frame.first != next {
+            return Err(contradicts(&format!("should be of revision {next}")));
+        }
+        if self.unhashed.take().is_some() {
+            self.tables.chain = frame.chain;
+        }
+        if frame.chain != self.tables.chain {
+            return Err(contradicts("does not continue the events before it"));
+        }
+        match frame.kind {
+            FrameKind::Events => {
+                let start = offset + FRAME_HEAD_BYTES as u64;
+                let added = self.add_records(start, payload).map_err(NoFrame::Contradiction)?;
+                if added != frame.count || added == 0 {
+                    return Err(contradicts("has another number of events than it says"));
+                }
+                self.unhashed = Some((frame.first, payload));
+                if self.next_revision() > self.chain_known_until {
+                    self.hash().map_err(NoFrame::Contradiction)?;
+                }
+                epochs::extend(&mut self.tables.epochs, frame.first, frame.epoch);
             }
-            epochs::extend(&mut tables.epochs, frame.first, frame.epoch);
+            FrameKind::Erased => {
+                let until = payload.try_into().map(u64::from_le_bytes);
+                let until = until.map_err(|_| contradicts("is too short"))?;
+                self.tables.erased_until = self.tables.erased_until.max(Revision::new(until));
+            }
         }
-        FrameKind::Erased => {
-            let until = payload.try_into().map(u64::from_le_bytes);
-            let until = until.map_err(|_| contradicts("is too short"))?;
-            tables.erased_until = tables.erased_until.max(Revision::new(until));
-        }
+        self.tables.frames.push(offset as u32);
+        self.tables.frames_end = frame.end(offset);
+        Ok(())
     }
-    tables.frames.push(frame_offset);
-    tables.frames_end = frame.end(offset);
-    Ok(())
-}
 
-/// Adds the records of a frame, which begin at the offset `start`. Returns their number.
-fn add_records(
-    head: &SegmentHead,
-    start: u64,
-    payload: &[u8],
-    tables: &mut ActiveTables,
-) -> Result<u32, String> {
-    let mut rest = payload;
-    let mut added = 0;
-    while !rest.is_empty() {
-        let revision = Revision::new(head.first.get() + tables.records.len() as u64);
-        let position = RecordPosition { salt: head.salt, revision };
-        let (record, after) = Record::split_first(position, rest)?;
-        tables.records.push((start + (payload.len() - rest.len()) as u64) as u32);
-        tables.chain = record.chain(tables.chain);
-        rest = after;
-        added += 1;
+    fn next_revision(&self) -> Revision {
+        Revision::new(self.head.first.get() + self.tables.records.len() as u64)
     }
-    Ok(added)
+
+    /// Adds the records of a frame, which begin at the offset `start`. Returns their number.
+    fn add_records(&mut self, start: u64, payload: &[u8]) -> Result<u32, String> {
+        let mut rest = payload;
+        let mut added = 0;
+        while !rest.is_empty() {
+            let position = RecordPosition { salt: self.head.salt, revision: self.next_revision() };
+            let (_, after) = Record::split_first(position, rest)?;
+            self.tables.records.push((start + (payload.len() - rest.len()) as u64) as u32);
+            rest = after;
+            added += 1;
+        }
+        Ok(added)
+    }
+
+    /// Hashes the records of the last frame, unless they are hashed.
+    fn hash(&mut self) -> Result<(), String> {
+        let Some((mut revision, mut rest)) = self.unhashed.take() else { return Ok(()) };
+        while !rest.is_empty() {
+            let position = RecordPosition { salt: self.head.salt, revision };
+            let (record, after) = Record::split_first(position, rest)?;
+            self.tables.chain = record.chain(self.tables.chain);
+            (revision, rest) = (revision.next(), after);
+        }
+        Ok(())
+    }
 }

@@ -54,7 +54,7 @@ impl CheckedSegment {
         content: Vec<u8>,
         is_newest: bool,
     ) -> Result<Self, String> {
-        let tables = scan::scan(&head, &content)?.tables;
+        let tables = scan::scan(&head, &content, Revision::ZERO)?.tables;
         check_padding(&tables, &content)?;
         let torn_bytes = check_end(&head, &content, &tables, is_newest)?;
         let (posts, deletions) = (Vec::new(), Vec::new());
