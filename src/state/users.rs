@@ -48,6 +48,22 @@ impl UserIx {
 }
 
 impl Users {
+    /// The users with these names, in the order of their numbers.
+    ///
+    /// # Panics
+    /// There are more than [`UserIx::COUNT_MAX`].
+    pub(crate) fn load(names: &[UserId]) -> Self {
+        let users = Self {
+            by_name: DashMap::with_capacity(names.len()),
+            names: boxcar::Vec::with_capacity(names.len()),
+        };
+        for name in names {
+            let index = users.names.push(name.clone());
+            users.by_name.insert(name.clone(), UserIx::at(index));
+        }
+        users
+    }
+
     /// The number of `user`, which is assigned now if there is none.
     ///
     /// # Panics

@@ -2,13 +2,15 @@
 //! lacks. Never writes to the index.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use super::ReducerStore;
 use crate::config::Limits;
 use crate::model::{Event, LogTime, Mark, RequestId, Revision, UserId};
 use crate::state::records::record::{Key, Subject, Table, Value};
-use crate::state::users::UserIx;
+use crate::state::users::{UserIx, Users};
 use crate::state::{State, reducer};
 use crate::storage::{
     self, Index, IndexContents, IndexRows, Log, OpenedIndex, Snapshot, TimelineKind,
@@ -32,11 +34,13 @@ impl State {
         state.records.index = Some(Arc::new(index));
         state.change_timelines.load(complete_until);
         state.requests.load(requests);
+        // The two that take long need nothing of each other.
+        state.users = thread::scope(|scope| {
+            let loaded = scope.spawn(|| Users::load(&users));
+            state.graph.load(edges, users.len(), &state.turn.acquire());
+            loaded.join().unwrap_or_else(|panic| resume_unwind(panic))
+        });
         let by = state.turn.acquire();
-        for user in &users {
-            state.users.intern(user, &by);
-        }
-        state.graph.load(edges, users.len(), &by);
         for (author, mark) in newest {
             state.post_timelines.load(UserIx::new(author), mark, &by);
         }

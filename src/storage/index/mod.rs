@@ -6,7 +6,7 @@
 //!   index.redb.new    a rebuild that is not complete, see opener.rs
 //!   index.redb
 //!   ├── users       number ──▶ name                 numbers are given in the order of the log
-//!   ├── edges       (follower, followee) ──▶ since
+//!   ├── edges       (follower, least followee) ──▶ followees, each with since
 //!   ├── newest      author ──▶ mark
 //!   ├── posts_of    (author, mark)  ──▶ check       read where memory ends, see chains.rs
 //!   ├── changes_of  (user, mark)  ──▶ check         read where memory ends
@@ -31,6 +31,7 @@
 
 mod blocks;
 mod chains;
+mod edges;
 mod files;
 mod health;
 mod opener;
@@ -66,7 +67,7 @@ use super::log::Log;
 use super::redb_file::{OpenFile, guarded, storage};
 use crate::model::{Chain, LogTime, Revision};
 
-const FORMAT: u64 = 4;
+const FORMAT: u64 = 5;
 /// The last format without checked blocks: the file is a plain redb file.
 const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use redb::{Key, ReadOnlyTable, ReadTransaction, TableDefinition, Value};
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
+use super::edges::{self, EDGES};
 use super::records::{self, CheckedValue, RECORDS};
 use super::rows::{Residency, StoredKey};
-use super::tables::{EDGES, RESIDENT};
+use super::tables::RESIDENT;
 use super::{IndexHealth, TimelineKind};
 use crate::model::{Mark, Revision};
 use crate::storage::error::Error;
@@ -21,7 +22,7 @@ pub struct Snapshot {
     user_count: u32,
     posts_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
     changes_of: OnceCell<ReadOnlyTable<(u32, u64), u64>>,
-    edges: OnceCell<ReadOnlyTable<(u32, u32), u64>>,
+    edges: OnceCell<ReadOnlyTable<edges::Key, &'static [u8]>>,
     records: OnceCell<ReadOnlyTable<StoredKey, CheckedValue>>,
     resident: OnceCell<ReadOnlyTable<StoredKey, u128>>,
 }
@@ -59,8 +60,8 @@ impl Snapshot {
     /// # Errors
     /// The index is damaged or cannot be read.
     pub fn edge(&self, follower: u32, followee: u32) -> Result<Option<Revision>, Error> {
-        let since = self.health.guarded(|| Ok(self.edges()?.get((follower, followee))?))?;
-        Ok(since.map(|since| Revision::new(since.value())))
+        let since = self.health.guarded(|| edges::get(self.edges()?, (follower, followee)))?;
+        Ok(since.map(Revision::new))
     }
 
     /// The value of the record at `key`; `None` if there is none.
@@ -149,7 +150,7 @@ impl Snapshot {
         }
     }
 
-    fn edges(&self) -> Result<&ReadOnlyTable<(u32, u32), u64>, redb::Error> {
+    fn edges(&self) -> Result<&ReadOnlyTable<edges::Key, &'static [u8]>, redb::Error> {
         self.opened(&self.edges, EDGES)
     }
 

@@ -10,6 +10,7 @@ use redb::{
 };
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
+use super::edges::{self, EDGES};
 use super::records::{self, RECORDS};
 use super::rows::{IndexContents, IndexRows, StoredEdge, StoredKey, StoredRequest};
 use crate::model::{LogTime, Mark, Revision, UserId};
@@ -17,8 +18,6 @@ use crate::model::{LogTime, Mark, Revision, UserId};
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Number → name.
 const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
-/// (follower, followee) → the revision of the follow.
-pub(super) const EDGES: TableDefinition<'_, (u32, u32), u64> = TableDefinition::new("edges");
 /// Author → newest mark.
 const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
 /// Upper half and lower half of the hash, nanoseconds of the log's own time.
@@ -113,18 +112,14 @@ pub(super) fn load(
         }
     }
     let mut chunk: Vec<StoredEdge> = Vec::with_capacity(CHUNK_EDGES);
-    let mut last = None;
-    for row in transaction.open_table(EDGES)?.iter()? {
-        let (pair, since) = row?;
-        let ((follower, followee), since) = (pair.value(), since.value());
-        rising(&mut last, (follower, followee))?;
+    edges::all(&transaction.open_table(EDGES)?, |(follower, followee), since| {
         sum = sum.wrapping_add(check::edge((follower, followee), since));
         let is_of_another = chunk.last().is_some_and(|edge| edge.follower != follower);
         if chunk.len() >= CHUNK_EDGES && is_of_another {
             contents.edges.push(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_EDGES)));
         }
         chunk.push(StoredEdge { follower, followee, since: Revision::new(since) });
-    }
+    })?;
     if !chunk.is_empty() {
         contents.edges.push(chunk);
     }
@@ -209,17 +204,11 @@ fn add_edges(
     rows: &IndexRows,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
-    let mut edges = transaction.open_table(EDGES)?;
-    for (&pair, since) in &rows.edges {
-        let before = match since {
-            Some(since) => edges.insert(pair, since.get())?,
-            None => edges.remove(pair)?,
-        };
-        let before = before.map_or(0, |before| check::edge(pair, before.value()));
-        let after = since.map_or(0, |since| check::edge(pair, since.get()));
-        *sum = sum.wrapping_sub(before).wrapping_add(after);
-    }
-    Ok(())
+    let changes = rows.edges.iter().map(|(&pair, since)| (pair, since.map(Revision::get)));
+    edges::put(&mut transaction.open_table(EDGES)?, changes, |pair, before, after| {
+        let check = |since: Option<u64>| since.map_or(0, |since| check::edge(pair, since));
+        *sum = sum.wrapping_sub(check(before)).wrapping_add(check(after));
+    })
 }
 
 fn add_newest(

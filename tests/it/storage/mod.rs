@@ -9,6 +9,7 @@ pub(crate) mod fragile_folder;
 mod index;
 mod index_branches;
 mod index_damage;
+mod index_edges;
 mod index_records;
 mod index_trouble;
 pub(crate) mod local_log;
