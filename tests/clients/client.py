@@ -94,7 +94,8 @@ class Client:
     def watch_notifications(self, user: str, timeout: float | None = None, **request) -> "Watch":
         """Opens live notifications."""
         message = notifications.WatchNotificationsRequest(user_id=user, **request)
-        return Watch(self._services[3][0].WatchNotifications, message, timeout)
+        stub, _ = self.service("WatchNotifications")
+        return Watch(stub.WatchNotifications, message, timeout)
 
 
 class Watch:

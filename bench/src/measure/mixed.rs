@@ -174,7 +174,9 @@ impl PostIds {
         let newest = newest.ok_or_else(|| Error::Failed("there is no history".to_owned()))?;
         let user_id = data::user_name(newest.author);
         let author_id = user_id.clone();
-        let request = v1::ListPostsRequest { user_id, author_id, ..Default::default() };
+        let include_replies = true;
+        let request =
+            v1::ListPostsRequest { user_id, author_id, include_replies, ..Default::default() };
         let listed = client.list_posts(request).await?.items.into_iter();
         let mut posts = listed.filter_map(|item| item.post);
         let lacks = || Error::Failed("the server lacks the history that was written".to_owned());
