@@ -35,6 +35,11 @@ impl LogOptions {
         let first = self.segment_bytes_max >> FIRST_SHIFT;
         first.max(SEGMENT_BYTES_MIN).min(self.segment_bytes_max)
     }
+
+    /// Bytes of the segment after one of `bytes`, which is below 4 GiB.
+    fn segment_bytes_after(&self, bytes: u64) -> u64 {
+        (bytes * GROWTH).min(self.segment_bytes_max)
+    }
 }
 
 /// A segment of zeros.
@@ -70,9 +75,8 @@ impl Preparer {
         next_number: u64,
         segments: usize,
     ) -> Self {
-        let exponent = u32::try_from(segments).unwrap_or(u32::MAX);
-        let bytes = options.segment_bytes_first().saturating_mul(GROWTH.saturating_pow(exponent));
-        let next_bytes = bytes.min(options.segment_bytes_max);
+        let next_bytes = (0..segments)
+            .fold(options.segment_bytes_first(), |bytes, _| options.segment_bytes_after(bytes));
         Self { files, options, state: Mutex::new(PreparerState { ready, next_number, next_bytes }) }
     }
 
@@ -104,7 +108,7 @@ impl Preparer {
                 self.make(&mut state, bytes)?
             }
         };
-        state.next_bytes = ready.bytes.saturating_mul(GROWTH).min(self.options.segment_bytes_max);
+        state.next_bytes = self.options.segment_bytes_after(ready.bytes);
         Ok(ready)
     }
 

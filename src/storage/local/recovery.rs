@@ -59,10 +59,10 @@ pub(super) struct NewestFrame {
     last: Option<Revision>,
 }
 
-/// A segment on the disk.
+/// A segment on the disk. Its file is not kept open: a log may have more segments than a process may
+/// have open files.
 pub(super) struct Found {
     number: u64,
-    file: Arc<dyn StorageFile>,
     bytes: u64,
     head: HeadContent,
 }
@@ -171,7 +171,7 @@ fn list(files: &SegmentFiles) -> Result<Vec<Found>, Error> {
             let mut head = [0; HEAD_BYTES];
             let there = head.len().min(bytes as usize);
             file.read_at(&mut head[..there], 0)?;
-            Ok(Found { number, file, bytes, head: SegmentHead::decode(&head) })
+            Ok(Found { number, bytes, head: SegmentHead::decode(&head) })
         };
         read().map_err(|error| files.failed(number, error))
     };
@@ -192,8 +192,9 @@ fn take_unwritten(
             found.push(segment);
             continue;
         }
-        let Found { number, file, bytes, .. } = segment;
+        let Found { number, bytes, .. } = segment;
         let failed = |error| files.failed(number, error);
+        let file = open(files, number)?;
         let is_zeros = scan::is_zeros(&*file).map_err(failed)?;
         if !is_zeros {
             let content = scan::read_all(&*file).map_err(failed)?;
@@ -233,7 +234,7 @@ pub(super) fn create_first(
         chain: chain_start(id),
     };
     let (name, folder) = (file_name(number), &files.folder);
-    let create = || -> io::Result<Arc<dyn StorageFile>> {
+    let create = || -> io::Result<()> {
         let unfinished = format!("{name}{UNFINISHED}");
         let file = folder.create(&unfinished)?;
         let mut content = vec![0; bytes as usize];
@@ -241,11 +242,10 @@ pub(super) fn create_first(
         file.write_at(&content, 0)?;
         file.sync()?;
         folder.rename(&unfinished, &name)?;
-        folder.sync()?;
-        Ok(file)
+        folder.sync()
     };
-    let file = create().map_err(|error| files.failed(number, error))?;
-    Ok(Found { number, file, bytes, head: HeadContent::Valid(head) })
+    create().map_err(|error| files.failed(number, error))?;
+    Ok(Found { number, bytes, head: HeadContent::Valid(head) })
 }
 
 fn valid_head(files: &SegmentFiles, found: &Found) -> Result<SegmentHead, Error> {
@@ -278,11 +278,11 @@ fn open_segment(
     let last = log.segments.last().map_or(Revision::ZERO, |last| last.last());
     check_head(&head, &End { id: log.id, last, chain: log.chain })
         .map_err(|what| files.damaged(head.number, what))?;
-    if let Some(foot) = read_foot(files, found, &head)? {
-        return add_sealed(files, found, &head, foot, log);
+    let file = open(files, found.number)?;
+    if let Some(foot) = read_foot(files, found, &*file, &head)? {
+        return add_sealed(files, found, &*file, &head, foot, log);
     }
-    let content =
-        scan::read_all(&*found.file).map_err(|error| files.failed(found.number, error))?;
+    let content = scan::read_all(&*file).map_err(|error| files.failed(found.number, error))?;
     let scanned = scan::scan(&head, &content, durable_until);
     let Scan { tables, tail } = scanned.map_err(|what| files.damaged(found.number, what))?;
     let is_active = is_newest && tail == SegmentEnd::Zeros;
@@ -303,17 +303,23 @@ fn open_segment(
         return Ok(());
     }
     log.active_bytes = is_active.then_some(found.bytes);
-    log.newest_frame = is_newest.then(|| newest_frame(found, &head, &content, &tables));
+    log.newest_frame = is_newest.then(|| newest_frame(&file, &head, &content, &tables));
     add_epochs(log, &tables.epochs);
     log.chain = tables.chain;
     log.erased_until = log.erased_until.max(tables.erased_until);
-    let (place, file) = ((head.number, head.first, head.salt), Arc::clone(&found.file));
+    let place = (head.number, head.first, head.salt);
     log.segments.push(Arc::new(Segment::active(place, file, tables)));
     Ok(())
 }
 
+/// The file of a segment that [`list`] found.
+fn open(files: &SegmentFiles, number: u64) -> Result<Arc<dyn StorageFile>, Error> {
+    let opened = files.folder.open(&file_name(number));
+    opened.map_err(|error| files.failed(number, error))
+}
+
 fn newest_frame(
-    found: &Found,
+    file: &Arc<dyn StorageFile>,
     head: &SegmentHead,
     content: &[u8],
     tables: &ActiveTables,
@@ -325,8 +331,8 @@ fn newest_frame(
     let end = content.len().min(tables.frames_end as usize);
     let last = Revision::new(head.first.get() - 1 + tables.records.len() as u64);
     NewestFrame {
-        number: found.number,
-        file: Arc::clone(&found.file),
+        number: head.number,
+        file: Arc::clone(file),
         offset: start as u64,
         bytes: content[start..end].to_vec(),
         last: (tables.records.last() > tables.frames.last()).then_some(last),
@@ -361,11 +367,12 @@ pub(super) fn check_head(head: &SegmentHead, end: &End) -> Result<(), String> {
 fn read_foot(
     files: &SegmentFiles,
     found: &Found,
+    file: &dyn StorageFile,
     head: &SegmentHead,
 ) -> Result<Option<Foot>, Error> {
     let Some(at) = found.bytes.checked_sub(FOOT_BYTES as u64) else { return Ok(None) };
     let mut bytes = [0; FOOT_BYTES];
-    let read = found.file.read_at(&mut bytes, at);
+    let read = file.read_at(&mut bytes, at);
     read.map_err(|error| files.failed(found.number, error))?;
     let is_whole = |foot: &Foot| foot.salt == head.salt && foot.file_bytes() == found.bytes;
     Ok(Foot::decode(&bytes).filter(is_whole))
@@ -374,12 +381,13 @@ fn read_foot(
 fn add_sealed(
     files: &SegmentFiles,
     found: &Found,
+    file: &dyn StorageFile,
     head: &SegmentHead,
     foot: Foot,
     log: &mut Recovered,
 ) -> Result<(), Error> {
     let mut bytes = vec![0; foot.epochs as usize * EPOCH_BYTES];
-    let read = found.file.read_at(&mut bytes, foot.epochs_at());
+    let read = file.read_at(&mut bytes, foot.epochs_at());
     read.map_err(|error| files.failed(found.number, error))?;
     if crc32fast::hash(&bytes) != foot.epochs_check {
         return Err(files.damaged(found.number, "its table of epochs fails its check"));

@@ -29,6 +29,10 @@ use crate::model::{Chain, EpochStart, LogId, Revision};
 use crate::storage::error::Error;
 use crate::storage::log::record::chain_start;
 
+/// Most reads of a file that finds other damage each time. A server that appends changes what a read
+/// finds, but a read is faster than so many batches.
+const READS_MAX: usize = 100;
+
 /// A log without damage, as [`verify_log`] found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedLog {
@@ -415,10 +419,10 @@ impl PostSet {
     }
 }
 
-/// Reads until two reads in a row find the same damage, or one finds none.
+/// Reads until two reads in a row find the same damage, or one none, at most [`READS_MAX`] times.
 fn twice<T>(read: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
     let mut before = None;
-    loop {
+    for _ in 1..READS_MAX {
         match read() {
             Err(error @ Error::Damaged { .. }) => {
                 let now = Some(error.to_string());
@@ -430,6 +434,7 @@ fn twice<T>(read: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
             read => return read,
         }
     }
+    read()
 }
 
 /// `None` if there is no such file.

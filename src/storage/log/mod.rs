@@ -70,9 +70,9 @@ pub struct Erasure {
 pub enum EraseOutcome {
     /// The content is erased.
     Done,
-    /// The caller or a close stopped it. Nothing was changed.
+    /// The caller or a close stopped it. Each post is whole or erased; a later call erases the rest.
     Abandoned,
-    /// It failed, for this reason. Nothing was changed, and a later call may succeed.
+    /// It failed, for this reason. Each post is whole or erased, and a later call may succeed.
     Postponed(Error),
 }
 

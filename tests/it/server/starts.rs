@@ -8,7 +8,8 @@ use std::path::Path;
 use rustix::process::Signal;
 use whimbrel::api::v1::PublishRequest;
 use whimbrel::client::{Client, Error};
-use whimbrel::storage::{LocalLog, Log};
+use whimbrel::model::{Change, Content, Event, PostText, Timestamp, UserId};
+use whimbrel::storage::{LocalLog, Log, LogOptions};
 
 use crate::harness::LOG_OPTIONS;
 use crate::server::process::ServerProcess;
@@ -25,6 +26,28 @@ fn a_taken_port_is_reported_before_the_data_are_touched() {
     assert_eq!(code, Some(4), "{output}");
     assert!(output.contains("cannot listen on") && output.contains("--listen"), "{output}");
     assert!(!data.exists());
+}
+
+/// A log has any number of segments: a start opens them one after the other.
+#[test]
+fn a_log_with_more_segments_than_open_files_starts() {
+    const FILES_MAX: u32 = 128;
+    let folder = tempfile::tempdir().unwrap();
+    let options = LogOptions { segment_bytes_max: 4 << 10, ..LOG_OPTIONS };
+    let log = LocalLog::open(folder.path(), options).unwrap();
+    let segments = || fs::read_dir(folder.path().join("log")).unwrap().count();
+    while segments() <= 2 * FILES_MAX as usize {
+        let content = Content::from_text(PostText::parse(&"x".repeat(250)).unwrap());
+        let author = UserId::parse("alice").unwrap();
+        let change = Change::Publish { author, content, request_id: None };
+        let event = Event::new(Timestamp::from_nanos(1), change);
+        log.append(log.head(), vec![event; 8]).unwrap();
+    }
+    let head = log.head();
+    drop(log);
+    let server = ServerProcess::start_with_few_files(folder.path(), FILES_MAX);
+    assert_eq!(server.terminate(), Some(0));
+    assert_eq!(LocalLog::open(folder.path(), options).unwrap().head(), head);
 }
 
 /// A missing log next to files that were made from it is not taken for a new log.
