@@ -117,11 +117,15 @@ impl SegmentFiles {
                 None => {
                     let open = || self.folder.open(&file_name(segment.number));
                     let file = self.open.get_or_insert_with(&segment.salt, open);
-                    // Replaced meanwhile: an old file that stays open keeps what was erased.
-                    if replaced.get().is_some() {
-                        self.open.remove(&segment.salt);
+                    match replaced.get() {
+                        None => file.map_err(|error| self.failed(segment.number, error)),
+                        // Replaced meanwhile: what was opened may be the file of the new segment.
+                        // An old one must not stay open either, as it keeps what was erased.
+                        Some(old) => {
+                            self.open.remove(&segment.salt);
+                            Ok(Arc::clone(old))
+                        }
                     }
-                    file.map_err(|error| self.failed(segment.number, error))
                 }
             },
         }
@@ -132,7 +136,8 @@ impl SegmentFiles {
     pub(super) fn keep_open(&self, segment: &Segment) -> Result<(), Error> {
         let file = self.of(segment)?;
         if let Body::Sealed { replaced, .. } = &segment.body {
-            // It is the same file if it was kept open before.
+            // Before the rename: who opens the new file by the name finds this set. It is the same
+            // file if it was kept open before.
             let _ = replaced.set(file);
         }
         self.open.remove(&segment.salt);

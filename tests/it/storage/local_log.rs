@@ -1,15 +1,19 @@
-//! The local log passes the conformance suite of all logs, and locks its folder.
+//! The local log passes the conformance suite of all logs, locks its folder, and is read while its
+//! segments are rewritten.
 
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use whimbrel::model::{Change, Content, Event, Revision, Timestamp};
 use whimbrel::storage::conformance::{self, LogUnderTest};
-use whimbrel::storage::{LocalLog, Log};
+use whimbrel::storage::{EraseOutcome, Erasure, LocalLog, Log};
 
-use crate::harness::LOG_OPTIONS;
+use crate::harness::core::{post, user};
+use crate::harness::{LOG_OPTIONS, MemoryFolder};
 
 struct Folder {
     dir: PathBuf,
@@ -40,6 +44,36 @@ fn a_closed_log_frees_its_folder() {
     let _shared = duplicate_of(&folder.path().join("lock"));
     drop(log);
     LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
+}
+
+/// A read during a rewrite is of the old file or of the new one, never a mixture.
+#[test]
+fn a_rewrite_disturbs_no_read() {
+    const POSTS: u64 = 600;
+    let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
+    let content = Content::from_text(post("a text"));
+    let change = Change::Publish { author: user("alice"), content, request_id: None };
+    let published = Event::new(Timestamp::default(), change);
+    log.append(Revision::ZERO, vec![published; POSTS as usize]).unwrap();
+
+    let all_erased = AtomicBool::new(false);
+    let read = |number| {
+        while !all_erased.load(Ordering::SeqCst) {
+            assert!(log.get(Revision::new(number)).unwrap().is_some());
+        }
+    };
+    let erase = |number| {
+        let number = Revision::new(number);
+        log.erase(&Erasure { posts: vec![number], until: number }, &|| true)
+    };
+    std::thread::scope(|scope| {
+        // The more readers, the more often one opens a file while it is replaced.
+        scope.spawn(|| read(1));
+        scope.spawn(|| read(POSTS / 2));
+        let failed = (1..=POSTS).rev().map(erase).find(|it| !matches!(it, Ok(EraseOutcome::Done)));
+        all_erased.store(true, Ordering::SeqCst);
+        assert!(failed.is_none(), "{failed:?}");
+    });
 }
 
 /// Another descriptor of a file that this process has open.
