@@ -166,7 +166,7 @@ impl Index {
     ) -> Result<OpenedIndex, Error> {
         let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
         let files = Arc::new(IndexFolder::new(dir, options.cache_bytes, probe));
-        let space = Some(Arc::new(FreeSpace::new(dir.to_owned(), bytes_min)));
+        let space = Some(FreeSpace { dir: dir.to_owned(), bytes_min });
         IndexOpener { files, space, request_id_retention }.open(log)
     }
 

@@ -31,7 +31,7 @@ pub(super) struct IndexOpener {
     pub(super) files: Arc<dyn IndexFiles>,
     /// Its reserve is larger than the log's, so that the index never takes the log's space. `None`:
     /// not checked.
-    pub(super) space: Option<Arc<FreeSpace>>,
+    pub(super) space: Option<FreeSpace>,
     pub(super) request_id_retention: Duration,
 }
 

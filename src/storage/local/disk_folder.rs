@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::folder::{Folder, StorageFile};
+use crate::storage::free_space;
 
 /// A folder of the file system.
 #[derive(Debug)]
@@ -87,8 +88,7 @@ impl Folder for DiskFolder {
     }
 
     fn bytes_free(&self) -> io::Result<Option<u64>> {
-        let stat = rustix::fs::statvfs(&self.path)?;
-        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+        free_space::bytes_free(&self.path).map(Some)
     }
 }
 

@@ -43,8 +43,6 @@ struct SegmentCopy<'a> {
     posts: &'a [Revision],
     salt: u64,
     tables: ActiveTables,
-    /// The number of posts whose content was left out.
-    erased: usize,
     file: Arc<dyn StorageFile>,
     /// What is not written yet, from the offset `written` on.
     bytes: Vec<u8>,
@@ -117,6 +115,9 @@ impl LocalLog {
         };
         let copied = (|| {
             let Some((bytes, chain)) = segment.sealed() else { return Ok(None) };
+            if !self.has_content(segment, posts).map_err(NotRewritten::Failed)? {
+                return Ok(None);
+            }
             self.preparer.check_room_for_copy(bytes).map_err(NotRewritten::Failed)?;
             // An earlier call may have failed to remove it.
             match self.files.folder.remove(&name) {
@@ -141,9 +142,6 @@ impl LocalLog {
                 let what = "its events are not those that its foot says";
                 return Err(NotRewritten::Failed(self.files.damaged(segment.number, what)));
             }
-            if copy.erased == 0 {
-                return Ok(None);
-            }
             copy.finish().map_err(failed).map(Some)
         })();
         if !matches!(copied, Ok(Some(_))) {
@@ -151,6 +149,21 @@ impl LocalLog {
             let _ = self.files.folder.remove(&name);
         }
         copied
+    }
+
+    /// Whether any of `posts`, which the segment has, is not erased yet. An erasure that was
+    /// interrupted comes to those that it has erased again.
+    fn has_content(&self, segment: &Segment, posts: &[Revision]) -> Result<bool, Error> {
+        for post in posts {
+            let index = post.get() - segment.first.get();
+            let records = segment.read(index..index + 1, &self.files)?;
+            for record in records.iter() {
+                if record?.1.has_content() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     fn head_of(
@@ -242,7 +255,7 @@ impl<'a> SegmentCopy<'a> {
         let salt = random();
         let tables = ActiveTables::new(HEAD_BYTES as u64, head.chain, head.erased_until);
         let bytes = SegmentHead { salt, ..head }.encode().to_vec();
-        Self { old, posts, salt, tables, erased: 0, file, bytes, written: 0 }
+        Self { old, posts, salt, tables, file, bytes, written: 0 }
     }
 
     /// Adds a frame of the old segment with this payload.
@@ -292,7 +305,6 @@ impl<'a> SegmentCopy<'a> {
             let (record, after) =
                 Record::split_first(RecordPosition { salt: self.old.salt, revision }, rest)?;
             let is_erased = self.posts.binary_search(&revision).is_ok();
-            self.erased += usize::from(is_erased && record.has_content());
             self.tables.chain = record.chain(self.tables.chain);
             let start = self.bytes.len();
             self.tables.records.push((self.written + start as u64) as u32);

@@ -177,6 +177,16 @@ fn an_erasure_that_is_stopped_between_two_segments_is_finished_later() {
     }
 }
 
+/// An erasure that comes to segments without the posts already copies none of them.
+#[test]
+fn a_segment_is_rewritten_once() {
+    let (folder, log, _) = log_of_batches();
+    assert!(matches!(log.erase(&erasure(0, EVENTS), &|| true), Ok(EraseOutcome::Done)));
+    folder.fail_from(OpKind::Create, 0, ErrorKind::Other);
+    let outcome = log.erase(&erasure(0, EVENTS), &|| true);
+    assert!(matches!(outcome, Ok(EraseOutcome::Done)), "{outcome:?}");
+}
+
 /// If it is unknown which file a restart finds, no more changes are acknowledged.
 #[test]
 fn after_a_failed_exchange_nothing_is_acknowledged() {
