@@ -31,6 +31,7 @@ mod segment_check;
 mod segments;
 mod takeover;
 mod verification;
+mod window;
 mod writer;
 
 use std::collections::HashSet;

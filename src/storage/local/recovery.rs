@@ -10,8 +10,9 @@ use super::format::{
     EPOCH_BYTES, FOOT_BYTES, FORMAT, Foot, HEAD_BYTES, HeadContent, SegmentHead, decode_epochs,
 };
 use super::preparer::{LogOptions, PreparedSegment};
-use super::scan::{self, Scan, SegmentEnd};
+use super::scan::{self, NotScanned, Scan, SegmentEnd};
 use super::segment::{ActiveTables, Segment, SegmentFiles, file_name};
+use super::window::Window;
 use crate::model::{Chain, EpochStart, LogId, Revision};
 use crate::storage::error::Error;
 use crate::storage::log::record::chain_start;
@@ -195,16 +196,10 @@ fn take_unwritten(
         let Found { number, bytes, .. } = segment;
         let failed = |error| files.failed(number, error);
         let file = open(files, number)?;
-        let is_zeros = scan::is_zeros(&*file).map_err(failed)?;
-        if !is_zeros {
-            let content = scan::read_all(&*file).map_err(failed)?;
-            if let Some((offset, frame)) = scan::find_frame(&content, 0, None) {
-                let what = format!(
-                    "its head is damaged, but its frame of revision {} at byte {offset} is whole",
-                    frame.first
-                );
-                return Err(files.damaged(number, what));
-            }
+        let mut content = Window::new(&*file).map_err(failed)?;
+        let is_zeros = scan::is_zeros(&mut content, 0).map_err(failed)?;
+        if !is_zeros && let Some(what) = scan::damage_of_head(&mut content).map_err(failed)? {
+            return Err(files.damaged(number, what));
         }
         let is_newest = prepared.is_none() && found.is_empty();
         if is_newest && bytes > 0 && is_zeros {
@@ -282,9 +277,13 @@ fn open_segment(
     if let Some(foot) = read_foot(files, found, &*file, &head)? {
         return add_sealed(files, found, &*file, &head, foot, log);
     }
-    let content = scan::read_all(&*file).map_err(|error| files.failed(found.number, error))?;
-    let scanned = scan::scan(&head, &content, durable_until);
-    let Scan { tables, tail } = scanned.map_err(|what| files.damaged(found.number, what))?;
+    let failed = |error| files.failed(found.number, error);
+    let mut content = Window::new(&*file).map_err(failed)?;
+    let Scan { tables, tail } =
+        scan::scan(&head, &mut content, durable_until).map_err(|error| match error {
+            NotScanned::Damaged(what) => files.damaged(found.number, what),
+            NotScanned::Read(error) => failed(error),
+        })?;
     let is_active = is_newest && tail == SegmentEnd::Zeros;
     if tail == SegmentEnd::Torn && is_newest {
         let next = head.first.get() + tables.records.len() as u64;
@@ -303,7 +302,9 @@ fn open_segment(
         return Ok(());
     }
     log.active_bytes = is_active.then_some(found.bytes);
-    log.newest_frame = is_newest.then(|| newest_frame(&file, &head, &content, &tables));
+    if is_newest {
+        log.newest_frame = Some(newest_frame(&file, &head, &tables).map_err(failed)?);
+    }
     add_epochs(log, &tables.epochs);
     log.chain = tables.chain;
     log.erased_until = log.erased_until.max(tables.erased_until);
@@ -321,22 +322,23 @@ fn open(files: &SegmentFiles, number: u64) -> Result<Arc<dyn StorageFile>, Error
 fn newest_frame(
     file: &Arc<dyn StorageFile>,
     head: &SegmentHead,
-    content: &[u8],
     tables: &ActiveTables,
-) -> NewestFrame {
+) -> io::Result<NewestFrame> {
     let start = match tables.frames[..] {
         [] | [_] => 0,
-        [.., last] => last as usize,
+        [.., last] => u64::from(last),
     };
-    let end = content.len().min(tables.frames_end as usize);
+    let end = file.bytes()?.min(tables.frames_end);
+    let mut bytes = vec![0; (end - start) as usize];
+    file.read_at(&mut bytes, start)?;
     let last = Revision::new(head.first.get() - 1 + tables.records.len() as u64);
-    NewestFrame {
+    Ok(NewestFrame {
         number: head.number,
         file: Arc::clone(file),
-        offset: start as u64,
-        bytes: content[start..end].to_vec(),
+        offset: start,
+        bytes,
         last: (tables.records.last() > tables.frames.last()).then_some(last),
-    }
+    })
 }
 
 /// The segment continues the one before it.

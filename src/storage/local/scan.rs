@@ -11,19 +11,19 @@
 //! ```
 
 use super::epochs;
-use super::folder::StorageFile;
 use super::format::{
-    FRAME_ALIGNMENT, FRAME_HEAD_BYTES, FrameHead, FrameKind, HEAD_BYTES, SegmentHead,
+    FRAME_ALIGNMENT, FRAME_HEAD_BYTES, FrameHead, FrameKind, HEAD_BYTES, SegmentHead, aligned,
+    payload_check,
 };
-use super::format::{aligned, payload_check};
 use super::segment::ActiveTables;
+use super::window::Bytes;
 use crate::model::Revision;
 use crate::storage::log::record::{Record, RecordPosition};
 
-/// Bytes that are read at once.
-const READ_BYTES: usize = 1 << 20;
 /// Bytes that are compared with zero at once.
 const ZERO_CHUNK_BYTES: usize = 4096;
+/// Bytes in which a frame head is looked for at once.
+const SEARCH_BYTES: usize = 64 << 10;
 
 /// What a segment has.
 #[derive(Debug)]
@@ -40,41 +40,32 @@ pub(super) enum SegmentEnd {
     Torn,
 }
 
-/// Why the frames end.
-enum NoFrame {
-    /// Nothing that was written completely.
-    Incomplete,
-    /// A frame that contradicts the one before it.
-    Contradiction(String),
+/// Why a segment has no scan.
+#[derive(Debug)]
+pub(super) enum NotScanned<E> {
+    /// What is damaged.
+    Damaged(String),
+    /// The bytes cannot be read.
+    Read(E),
 }
 
 /// The segment that is scanned, up to a frame.
 struct Scanner<'a> {
     head: &'a SegmentHead,
-    bytes: &'a [u8],
     /// Up to here the chain is known from elsewhere.
     chain_known_until: Revision,
     tables: ActiveTables,
-    /// The first revision and the records of the last frame with events, if they were not hashed: then
-    /// `tables.chain` is the chain before them.
-    unhashed: Option<(Revision, &'a [u8])>,
+    /// The last frame with events, if they were not hashed: then `tables.chain` is the chain before
+    /// them.
+    unhashed: Option<FrameHead>,
 }
 
-/// All bytes of a file.
-pub(super) fn read_all(file: &dyn StorageFile) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; file.bytes()? as usize];
-    file.read_at(&mut bytes, 0)?;
-    Ok(bytes)
-}
-
-/// Whether all bytes of a file are zero. Holds only a part of it in memory.
-pub(super) fn is_zeros(file: &dyn StorageFile) -> std::io::Result<bool> {
-    let mut buffer = vec![0; READ_BYTES];
-    let (mut offset, end) = (0, file.bytes()?);
-    while offset < end {
-        let part = &mut buffer[..READ_BYTES.min((end - offset) as usize)];
-        file.read_at(part, offset)?;
-        if !are_zeros(part) {
+/// Whether all bytes from `offset` on are zero.
+pub(super) fn is_zeros<B: Bytes>(bytes: &mut B, mut offset: u64) -> Result<bool, B::Error> {
+    while offset < bytes.end() {
+        let part = bytes.get(offset, ZERO_CHUNK_BYTES)?;
+        // Without an end inside a chunk, so that the compiler compares many bytes at once.
+        if part.iter().fold(0, |any, byte| any | byte) != 0 {
             return Ok(false);
         }
         offset += part.len() as u64;
@@ -82,81 +73,112 @@ pub(super) fn is_zeros(file: &dyn StorageFile) -> std::io::Result<bool> {
     Ok(true)
 }
 
-fn are_zeros(bytes: &[u8]) -> bool {
-    // Without an end inside a chunk, so that the compiler compares many bytes at once.
-    bytes.chunks(ZERO_CHUNK_BYTES).all(|chunk| chunk.iter().fold(0, |any, byte| any | byte) == 0)
-}
-
 /// Scans the segment with this head and these bytes.
 ///
 /// Up to `chain_known_until` the caller compares the chain with one that is kept elsewhere. Before that
 /// the checks of the frames show damage, and the frames say the chain themselves: hashing each event
 /// again would take most of the time of a start.
-///
-/// # Errors
-/// A description of the damage.
-pub(super) fn scan(
+pub(super) fn scan<B: Bytes>(
     head: &SegmentHead,
-    bytes: &[u8],
+    bytes: &mut B,
     chain_known_until: Revision,
-) -> Result<Scan, String> {
+) -> Result<Scan, NotScanned<B::Error>> {
     let tables = ActiveTables::new(HEAD_BYTES as u64, head.chain, head.erased_until);
-    let mut scanner = Scanner { head, bytes, chain_known_until, tables, unhashed: None };
-    loop {
-        match scanner.next_frame() {
-            Ok(()) => {}
-            Err(NoFrame::Contradiction(what)) => return Err(what),
-            Err(NoFrame::Incomplete) => break,
-        }
+    let mut scanner = Scanner { head, chain_known_until, tables, unhashed: None };
+    while let Some(frame) = scanner.next_head(bytes).map_err(NotScanned::Read)? {
+        let payload = payload_of(bytes, scanner.tables.frames_end, frame);
+        let Some(payload) = payload.map_err(NotScanned::Read)? else { break };
+        scanner.add_frame(frame, payload).map_err(NotScanned::Damaged)?;
     }
-    scanner.hash()?;
+    if let Some(frame) = scanner.unhashed.take() {
+        let offset = scanner.tables.frames.last().copied().unwrap_or_default();
+        let payload = payload_of(bytes, offset.into(), frame).map_err(NotScanned::Read)?;
+        let payload = payload.ok_or_else(|| {
+            let first = frame.first;
+            NotScanned::Damaged(format!("the frame of revision {first} is not read as before"))
+        })?;
+        scanner.hash(frame.first, payload).map_err(NotScanned::Damaged)?;
+    }
     let tables = scanner.tables;
-    let end = tables.frames_end as usize;
-    if are_zeros(bytes.get(end..).unwrap_or(&[])) {
+    let end = tables.frames_end;
+    if is_zeros(bytes, end).map_err(NotScanned::Read)? {
         return Ok(Scan { tables, tail: SegmentEnd::Zeros });
     }
     let next = Revision::new(head.first.get() + tables.records.len() as u64);
-    if let Some((offset, frame)) = find_frame(bytes, end + 1, Some(head.salt)) {
-        return Err(format!(
+    let later = find_frame(bytes, end + 1, Some(head.salt)).map_err(NotScanned::Read)?;
+    if let Some((offset, frame)) = later {
+        return Err(NotScanned::Damaged(format!(
             "the frame of revision {next} at byte {end} is damaged, but a later one, of revision \
              {} at byte {offset}, is whole",
             frame.first
-        ));
+        )));
     }
     Ok(Scan { tables, tail: SegmentEnd::Torn })
 }
 
+/// What is damaged in the bytes of a segment without a valid head; `None` if it has no frame either.
+pub(super) fn damage_of_head<B: Bytes>(bytes: &mut B) -> Result<Option<String>, B::Error> {
+    let found = find_frame(bytes, 0, None)?;
+    Ok(found.map(|(offset, frame)| {
+        let first = frame.first;
+        format!("its head is damaged, but its frame of revision {first} at byte {offset} is whole")
+    }))
+}
+
 /// The first whole frame head from `offset` on: of the segment with this salt, or of any.
-pub(super) fn find_frame(
-    bytes: &[u8],
-    offset: usize,
+fn find_frame<B: Bytes>(
+    bytes: &mut B,
+    offset: u64,
     salt: Option<u64>,
-) -> Option<(usize, FrameHead)> {
-    let offsets = (aligned(offset as u64) as usize..bytes.len()).step_by(FRAME_ALIGNMENT as usize);
-    let frame = |offset| Some((offset, FrameHead::decode(offset as u64, &bytes[offset..])?));
-    offsets.filter_map(frame).find(|(_, frame)| salt.is_none_or(|salt| salt == frame.salt))
+) -> Result<Option<(u64, FrameHead)>, B::Error> {
+    let mut offset = aligned(offset);
+    while offset < bytes.end() {
+        // With the head that begins at the last place.
+        let part = bytes.get(offset, SEARCH_BYTES + FRAME_HEAD_BYTES)?;
+        let places = (0..SEARCH_BYTES.min(part.len())).step_by(FRAME_ALIGNMENT as usize);
+        let frame = |at| {
+            let place = offset + at as u64;
+            Some((place, FrameHead::decode(place, &part[at..])?))
+        };
+        let found =
+            places.filter_map(frame).find(|(_, frame)| salt.is_none_or(|salt| salt == frame.salt));
+        if found.is_some() {
+            return Ok(found);
+        }
+        offset += SEARCH_BYTES as u64;
+    }
+    Ok(None)
+}
+
+/// The payload of the frame at `offset`; `None` if it is not whole.
+fn payload_of<B: Bytes>(
+    bytes: &mut B,
+    offset: u64,
+    frame: FrameHead,
+) -> Result<Option<&[u8]>, B::Error> {
+    let payload_bytes = frame.payload_bytes as usize;
+    let payload = bytes.get(offset + FRAME_HEAD_BYTES as u64, payload_bytes)?;
+    let is_whole = payload.len() == payload_bytes
+        && payload_check(frame.salt, offset, payload) == frame.payload_check;
+    Ok(is_whole.then_some(payload))
 }
 
 impl Scanner<'_> {
-    /// Adds the next frame to the tables.
-    fn next_frame(&mut self) -> Result<(), NoFrame> {
+    /// The head of the next frame; `None` if there is none.
+    fn next_head<B: Bytes>(&self, bytes: &mut B) -> Result<Option<FrameHead>, B::Error> {
         let offset = self.tables.frames_end;
-        let rest = self.bytes.get(offset as usize..).ok_or(NoFrame::Incomplete)?;
-        let salt = self.head.salt;
-        let frame = FrameHead::decode(offset, rest)
-            .filter(|frame| frame.salt == salt)
-            .ok_or(NoFrame::Incomplete)?;
-        let payload = rest[FRAME_HEAD_BYTES..]
-            .get(..frame.payload_bytes as usize)
-            .filter(|payload| payload_check(salt, offset, payload) == frame.payload_check)
-            .ok_or(NoFrame::Incomplete)?;
+        let head = FrameHead::decode(offset, bytes.get(offset, FRAME_HEAD_BYTES)?);
+        Ok(head.filter(|frame| frame.salt == self.head.salt))
+    }
 
-        let contradicts = |what: &str| {
-            NoFrame::Contradiction(format!(
-                "the frame of revision {} at byte {offset} {what}",
-                frame.first
-            ))
-        };
+    /// Adds the next frame to the tables.
+    ///
+    /// # Errors
+    /// A description of how it contradicts the one before it.
+    fn add_frame(&mut self, frame: FrameHead, payload: &[u8]) -> Result<(), String> {
+        let offset = self.tables.frames_end;
+        let contradicts =
+            |what: &str| format!("the frame of revision {} at byte {offset} {what}", frame.first);
         let next = self.next_revision();
         if frame.first != next {
             return Err(contradicts(&format!("should be of revision {next}")));
@@ -169,14 +191,14 @@ impl Scanner<'_> {
         }
         match frame.kind {
             FrameKind::Events => {
-                let start = offset + FRAME_HEAD_BYTES as u64;
-                let added = self.add_records(start, payload).map_err(NoFrame::Contradiction)?;
+                let added = self.add_records(offset + FRAME_HEAD_BYTES as u64, payload)?;
                 if added != frame.count || added == 0 {
                     return Err(contradicts("has another number of events than it says"));
                 }
-                self.unhashed = Some((frame.first, payload));
                 if self.next_revision() > self.chain_known_until {
-                    self.hash().map_err(NoFrame::Contradiction)?;
+                    self.hash(frame.first, payload)?;
+                } else {
+                    self.unhashed = Some(frame);
                 }
                 epochs::extend(&mut self.tables.epochs, frame.first, frame.epoch);
             }
@@ -209,9 +231,8 @@ impl Scanner<'_> {
         Ok(added)
     }
 
-    /// Hashes the records of the last frame, unless they are hashed.
-    fn hash(&mut self) -> Result<(), String> {
-        let Some((mut revision, mut rest)) = self.unhashed.take() else { return Ok(()) };
+    /// Hashes the records of a frame.
+    fn hash(&mut self, mut revision: Revision, mut rest: &[u8]) -> Result<(), String> {
         while !rest.is_empty() {
             let position = RecordPosition { salt: self.head.salt, revision };
             let (record, after) = Record::split_first(position, rest)?;

@@ -10,7 +10,7 @@ use super::format::{
     FOOT_BYTES, FRAME_HEAD_BYTES, Foot, FrameHead, FrameKind, HEAD_BYTES, SegmentHead,
     payload_check,
 };
-use super::scan;
+use super::scan::{self, NotScanned};
 use super::sealing::encode_foot;
 use super::segment::ActiveTables;
 use crate::model::{Chain, Change, Revision};
@@ -54,7 +54,8 @@ impl CheckedSegment {
         content: Vec<u8>,
         is_newest: bool,
     ) -> Result<Self, String> {
-        let tables = scan::scan(&head, &content, Revision::ZERO)?.tables;
+        let scanned = scan::scan(&head, &mut &*content, Revision::ZERO);
+        let tables = scanned.map_err(|NotScanned::Damaged(what)| what)?.tables;
         check_padding(&tables, &content)?;
         let torn_bytes = check_end(&head, &content, &tables, is_newest)?;
         let (posts, deletions) = (Vec::new(), Vec::new());

@@ -22,7 +22,7 @@ use super::checkpoint::{self, DurablePosition, SLOT_BYTES};
 use super::epochs;
 use super::format::{FORMAT, HEAD_BYTES, HeadContent, SegmentHead};
 use super::recovery::{End, FIRST_NUMBER, NUMBER_MAX, check_head, number_of};
-use super::scan::find_frame;
+use super::scan::damage_of_head;
 use super::segment::file_name;
 use super::segment_check::{CheckedSegment, Deletion, chain_at};
 use crate::model::{Chain, EpochStart, LogId, Revision};
@@ -240,17 +240,10 @@ impl LogReader {
                 found: found.into(),
                 supported: FORMAT.into(),
             }),
-            HeadContent::Zeros | HeadContent::Damaged => match find_frame(content, 0, None) {
-                None => Ok(None),
-                Some((offset, frame)) => {
-                    let first = frame.first;
-                    let what = format!(
-                        "its head is damaged, but its frame of revision {first} at byte {offset} is \
-                         whole"
-                    );
-                    Err(self.damaged(number, what))
-                }
-            },
+            HeadContent::Zeros | HeadContent::Damaged => {
+                let Ok(damage) = damage_of_head(&mut &*content);
+                damage.map_or(Ok(None), |what| Err(self.damaged(number, what)))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use whimbrel::storage::{Folder, IndexOptions, LogOptions, StorageFile};
@@ -19,11 +19,14 @@ pub(crate) const INDEX_OPTIONS: IndexOptions =
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryFolder {
     files: Arc<Mutex<BTreeMap<String, Arc<MemoryFile>>>>,
+    /// The most bytes that were read at once.
+    read_bytes_max: Arc<AtomicUsize>,
 }
 
 struct MemoryFile {
     id: u64,
     content: Mutex<Vec<u8>>,
+    read_bytes_max: Arc<AtomicUsize>,
 }
 
 impl MemoryFolder {
@@ -31,9 +34,15 @@ impl MemoryFolder {
     pub(crate) fn holding(files: BTreeMap<String, Vec<u8>>) -> Self {
         let folder = Self::default();
         for (name, content) in files {
-            locked(&folder.files).insert(name, Arc::new(MemoryFile::new(content)));
+            let file = MemoryFile::new(content, &folder.read_bytes_max);
+            locked(&folder.files).insert(name, Arc::new(file));
         }
         folder
+    }
+
+    /// The most bytes that were read at once since the last call.
+    pub(crate) fn take_read_bytes_max(&self) -> usize {
+        self.read_bytes_max.swap(0, Ordering::Relaxed)
     }
 
     /// A copy of all files.
@@ -44,10 +53,10 @@ impl MemoryFolder {
 }
 
 impl MemoryFile {
-    fn new(content: Vec<u8>) -> Self {
+    fn new(content: Vec<u8>, read_bytes_max: &Arc<AtomicUsize>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, content: Mutex::new(content) }
+        Self { id, content: Mutex::new(content), read_bytes_max: Arc::clone(read_bytes_max) }
     }
 }
 
@@ -78,7 +87,7 @@ impl Folder for MemoryFolder {
         if files.contains_key(name) {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let file = Arc::new(MemoryFile::new(Vec::new()));
+        let file = Arc::new(MemoryFile::new(Vec::new(), &self.read_bytes_max));
         files.insert(name.to_owned(), Arc::clone(&file));
         Ok(file)
     }
@@ -117,6 +126,7 @@ impl StorageFile for MemoryFile {
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_bytes_max.fetch_max(bytes.len(), Ordering::Relaxed);
         let content = locked(&self.content);
         let part = usize::try_from(offset)
             .ok()

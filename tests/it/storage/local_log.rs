@@ -1,5 +1,5 @@
-//! The local log passes the conformance suite of all logs, locks its folder, and is read while its
-//! segments are rewritten.
+//! The local log passes the conformance suite of all logs, locks its folder, opens with little
+//! memory, and is read while its segments are rewritten.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use whimbrel::model::{Change, Content, Event, Revision, Timestamp};
 use whimbrel::storage::conformance::{self, LogUnderTest};
-use whimbrel::storage::{EraseOutcome, Erasure, LocalLog, Log};
+use whimbrel::storage::{EraseOutcome, Erasure, LocalLog, Log, LogOptions};
 
 use crate::harness::core::{post, user};
 use crate::harness::{LOG_OPTIONS, MemoryFolder};
@@ -46,15 +46,36 @@ fn a_closed_log_frees_its_folder() {
     LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
 }
 
+/// A start after a kill holds a part of the newest segment in memory, whatever its size.
+#[test]
+fn an_opening_reads_a_segment_in_parts() {
+    const PART_BYTES: usize = 1 << 20;
+    let folder = MemoryFolder::default();
+    let options = LogOptions { segment_bytes_max: 8 << 20, ..LOG_OPTIONS };
+    let log = LocalLog::with_folder(folder.clone(), options).unwrap();
+    let batch = vec![published(&"a long text ".repeat(20)); 100];
+    let bytes_at_least = |log: &LocalLog| log.head().get() as usize * 240;
+    while bytes_at_least(&log) < 3 * PART_BYTES {
+        log.append(log.head(), batch.clone()).unwrap();
+    }
+    let head = log.head();
+    // As a kill leaves it: a stop would seal the segment.
+    let left = folder.files();
+    drop(log);
+
+    let folder = MemoryFolder::holding(left);
+    let log = LocalLog::with_folder(folder.clone(), options).unwrap();
+    assert_eq!(log.head(), head);
+    let read = folder.take_read_bytes_max();
+    assert!((1..=PART_BYTES).contains(&read), "{read} bytes were read at once");
+}
+
 /// A read during a rewrite is of the old file or of the new one, never a mixture.
 #[test]
 fn a_rewrite_disturbs_no_read() {
     const POSTS: u64 = 600;
     let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
-    let content = Content::from_text(post("a text"));
-    let change = Change::Publish { author: user("alice"), content, request_id: None };
-    let published = Event::new(Timestamp::default(), change);
-    log.append(Revision::ZERO, vec![published; POSTS as usize]).unwrap();
+    log.append(Revision::ZERO, vec![published("a text"); POSTS as usize]).unwrap();
 
     let all_erased = AtomicBool::new(false);
     let read = |number| {
@@ -74,6 +95,12 @@ fn a_rewrite_disturbs_no_read() {
         all_erased.store(true, Ordering::SeqCst);
         assert!(failed.is_none(), "{failed:?}");
     });
+}
+
+fn published(text: &str) -> Event {
+    let content = Content::from_text(post(text));
+    let change = Change::Publish { author: user("alice"), content, request_id: None };
+    Event::new(Timestamp::default(), change)
 }
 
 /// Another descriptor of a file that this process has open.
