@@ -115,7 +115,7 @@ impl LocalLog {
         };
         let copied = (|| {
             let Some((bytes, chain)) = segment.sealed() else { return Ok(None) };
-            if !self.has_content(segment, posts).map_err(NotRewritten::Failed)? {
+            if !self.has_content(segment, posts, go_on)? {
                 return Ok(None);
             }
             self.preparer.check_room_for_copy(bytes).map_err(NotRewritten::Failed)?;
@@ -153,14 +153,22 @@ impl LocalLog {
 
     /// Whether any of `posts`, which the segment has, is not erased yet. An erasure that was
     /// interrupted comes to those that it has erased again.
-    fn has_content(&self, segment: &Segment, posts: &[Revision]) -> Result<bool, Error> {
+    fn has_content(
+        &self,
+        segment: &Segment,
+        posts: &[Revision],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<bool, NotRewritten> {
         for post in posts {
             let index = post.get() - segment.first.get();
-            let records = segment.read(index..index + 1, &self.files)?;
-            for record in records.iter() {
-                if record?.1.has_content() {
+            let read = segment.read(index..index + 1, &self.files);
+            for record in read.map_err(NotRewritten::Failed)?.iter() {
+                if record.map_err(NotRewritten::Failed)?.1.has_content() {
                     return Ok(true);
                 }
+            }
+            if !go_on() {
+                return Err(NotRewritten::Stopped);
             }
         }
         Ok(false)

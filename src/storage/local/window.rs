@@ -1,4 +1,4 @@
-//! Bytes that are read from the start to the end, and of which a file's are only in part in memory.
+//! Reading bytes in order: of memory, or of a file, of which only a part is in memory at a time.
 //! Never writes.
 
 use std::convert::Infallible;

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use whimbrel::model::{Event, Revision};
-use whimbrel::storage::{EraseOutcome, Error, LocalLog, Log};
+use whimbrel::storage::{EraseOutcome, Erasure, Error, LocalLog, Log};
 
 use super::fragile_folder::{FragileFolder, OpKind};
 use super::log_history::{
@@ -177,7 +177,8 @@ fn an_erasure_that_is_stopped_between_two_segments_is_finished_later() {
     }
 }
 
-/// An erasure that comes to segments without the posts already copies none of them.
+/// An erasure that comes to segments without the posts already copies none of them, and can be stopped
+/// while it looks.
 #[test]
 fn a_segment_is_rewritten_once() {
     let (folder, log, _) = log_of_batches();
@@ -185,6 +186,10 @@ fn a_segment_is_rewritten_once() {
     folder.fail_from(OpKind::Create, 0, ErrorKind::Other);
     let outcome = log.erase(&erasure(0, EVENTS), &|| true);
     assert!(matches!(outcome, Ok(EraseOutcome::Done)), "{outcome:?}");
+    let calls = std::cell::Cell::new(0);
+    let one = Erasure { posts: vec![erasure(0, EVENTS).posts[0]], until: Revision::new(EVENTS) };
+    let outcome = log.erase(&one, &|| calls.replace(calls.get() + 1) < 1);
+    assert!(matches!(outcome, Ok(EraseOutcome::Abandoned)), "{outcome:?}");
 }
 
 /// If it is unknown which file a restart finds, no more changes are acknowledged.
