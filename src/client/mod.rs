@@ -6,7 +6,7 @@ mod calls;
 mod error;
 mod message;
 mod retry;
-mod revision_stream;
+mod revisions;
 mod watch;
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub use address::{Address, AddressError};
 pub use error::{CallError, Error};
 pub use message::{WatchBatch, WatchMessage};
 pub use retry::Retry;
-pub use revision_stream::RevisionStream;
+pub use revisions::RevisionFeeds;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -94,7 +94,6 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    channel: Channel,
     feed: FeedServiceClient<Channel>,
     post: PostServiceClient<Channel>,
     graph: GraphServiceClient<Channel>,
@@ -152,8 +151,7 @@ impl Client {
             graph: GraphServiceClient::new(channel.clone()),
             log: LogServiceClient::new(channel.clone()),
             notification: NotificationServiceClient::new(channel.clone()),
-            health: HealthClient::new(channel.clone()),
-            channel,
+            health: HealthClient::new(channel),
         }
     }
 
@@ -175,17 +173,6 @@ impl Client {
     /// See [`Client::follow`].
     pub async fn watch_feed(&self, request: v1::WatchFeedRequest) -> Result<MessageStream, Error> {
         Ok(MessageStream(self.feed.clone().watch_feed(request).await?.into_inner()))
-    }
-
-    /// As [`Client::watch_feed`], but decodes only the revisions of the events.
-    ///
-    /// # Errors
-    /// See [`Client::follow`].
-    pub async fn watch_revisions(
-        &self,
-        request: v1::WatchFeedRequest,
-    ) -> Result<RevisionStream, Error> {
-        RevisionStream::open(self.channel.clone(), request).await
     }
 
     /// Calls Check of `grpc.health.v1`, a call that does no work.

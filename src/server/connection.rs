@@ -9,6 +9,7 @@
 //! ```
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,8 +99,9 @@ pub(super) async fn serve(tcp: std::net::TcpStream, slot: ConnectionSlot, servic
     let begun = Box::pin(begin(tcp, closer, services.preface_time_max));
     let Some(socket) = begun.await else { return };
     let calls = ConnectionService { services: Arc::clone(&services), closer: closer.clone() };
-    let mut connection =
-        std::pin::pin!(services.http2.serve_connection(TokioIo::new(socket), calls));
+    let mut connection = std::pin::pin!(
+        socket.served_by(|socket| services.http2.serve_connection(TokioIo::new(socket), calls))
+    );
     let age = services.age_max.mul_f64(AGE_SPREAD.0 + AGE_SPREAD.1 * fastrand::f64());
     tokio::select! {
         biased;
@@ -110,7 +112,7 @@ pub(super) async fn serve(tcp: std::net::TcpStream, slot: ConnectionSlot, servic
     if closer.closing().is_cancelled() {
         return;
     }
-    connection.as_mut().graceful_shutdown();
+    connection.as_mut().connection().graceful_shutdown();
     // Boxed like `begin`, so that the future of a serving connection has no room for either.
     let retired = Box::pin(async {
         tokio::select! {
@@ -137,7 +139,7 @@ async fn begin(tcp: std::net::TcpStream, closer: &Closer, time_max: Duration) ->
     }
 }
 
-fn log_end(result: hyper::Result<()>) {
+fn log_end(result: io::Result<()>) {
     if let Err(error) = result {
         tracing::debug!(%error, "a connection broke");
     }

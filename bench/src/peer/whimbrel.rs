@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use prost::Message;
 use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::api::v1::{NewsFeedRequest, NewsFeedResponse, PublishRequest, WatchFeedRequest};
-use whimbrel::client::{Client, Retry};
+use whimbrel::client::{Client, RevisionFeeds, Retry};
 
 use super::{Caller, FEED_ITEMS, Programs, Reader, System, data_folder, seed, serve};
 use crate::data::{self, Data};
@@ -87,26 +87,32 @@ impl System for Whimbrel {
     }
 
     async fn watch(&self, watchers: Vec<Watcher>) -> Result<Vec<Reader>, Error> {
-        let client = self.client().await?;
-        let mut readers = Vec::new();
-        for Watcher { user, cursor, sink, .. } in watchers {
-            let request = WatchFeedRequest {
-                user_id: data::user_name(user),
-                start: cursor.map(Start::AfterCursor),
-                heartbeat: HEARTBEAT.try_into().ok(),
-                ..WatchFeedRequest::default()
-            };
-            let open = || client.watch_revisions(request.clone());
-            let mut revisions = Retry::within(OPEN_TIME_MAX).call(open).await?;
-            let reader: Reader = Box::pin(async move {
-                // The deliveries that an ended stream misses are counted as lost.
-                while let Ok(Some(events)) = revisions.next().await {
-                    sink.add(events, Instant::now());
+        let (requests, sinks): (Vec<_>, Vec<_>) = watchers
+            .into_iter()
+            .map(|Watcher { user, cursor, sink, .. }| {
+                let request = WatchFeedRequest {
+                    user_id: data::user_name(user),
+                    start: cursor.map(Start::AfterCursor),
+                    heartbeat: HEARTBEAT.try_into().ok(),
+                    ..WatchFeedRequest::default()
+                };
+                (request, sink)
+            })
+            .unzip();
+        let open = || RevisionFeeds::open(&self.address, &requests);
+        let mut feeds = Retry::within(OPEN_TIME_MAX).call(open).await?;
+        Ok(vec![Box::pin(async move {
+            // The deliveries that an ended connection misses are counted as lost.
+            loop {
+                let mut at = None;
+                let read = feeds.receive(|feed, revision| {
+                    sinks[feed].add([revision], *at.get_or_insert_with(Instant::now));
+                });
+                if read.await.is_err() {
+                    return;
                 }
-            });
-            readers.push(reader);
-        }
-        Ok(readers)
+            }
+        })])
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::v1::WatchFeedRequest;
 use crate::cli::Error;
-use crate::client::{self, Client, RevisionStream};
+use crate::client::{self, RevisionFeeds};
 
 /// Reading threads. More would take processors from the server on a small machine.
 const THREADS: usize = 2;
@@ -137,35 +137,41 @@ impl ReaderThread {
             Err(error) => return drop(opened.send(Err(error))),
         };
         runtime.block_on(async {
-            let mut streams = JoinSet::new();
-            let outcome = self.open(&mut streams).await;
+            let mut connections = JoinSet::new();
+            let outcome = self.open(&mut connections).await;
             let _ = opened.send(outcome.map_err(Error::from));
             let _ = ended.await;
         });
     }
 
-    async fn open(self, streams: &mut JoinSet<()>) -> Result<(), client::Error> {
-        for users in self.connections {
-            let client = Client::connect(&self.address).await?;
-            for (user_id, log) in users {
-                let heartbeat = HEARTBEAT.try_into().ok();
-                let request =
-                    WatchFeedRequest { user_id, heartbeat, ..WatchFeedRequest::default() };
-                let revisions = client.watch_revisions(request).await?;
-                streams.spawn(read(revisions, log, Arc::clone(&self.received)));
-            }
+    async fn open(self, connections: &mut JoinSet<()>) -> Result<(), client::Error> {
+        for feeds in self.connections {
+            let (users, logs): (Vec<_>, Vec<_>) = feeds.into_iter().unzip();
+            let heartbeat = HEARTBEAT.try_into().ok();
+            let request =
+                |user_id| WatchFeedRequest { user_id, heartbeat, ..WatchFeedRequest::default() };
+            let requests: Vec<_> = users.into_iter().map(request).collect();
+            let feeds = RevisionFeeds::open(&self.address, &requests).await?;
+            connections.spawn(read(feeds, logs, Arc::clone(&self.received)));
         }
         Ok(())
     }
 }
 
-/// Logs all events of a stream. If a stream ends early, events are missing in its log.
-async fn read(mut revisions: RevisionStream, log: ReceivedLog, received: Arc<AtomicU64>) {
-    while let Ok(Some(events)) = revisions.next().await {
-        let at = Instant::now();
-        let count = events.len() as u64;
-        let deliveries = events.map(|revision| Received { revision, at });
-        log.lock().unwrap_or_else(PoisonError::into_inner).extend(deliveries);
+/// Logs all events of a connection's feeds. If it ends early, events are missing in the logs.
+async fn read(mut feeds: RevisionFeeds, logs: Vec<ReceivedLog>, received: Arc<AtomicU64>) {
+    loop {
+        let (mut at, mut count) = (None, 0);
+        let read = feeds.receive(|feed, revision| {
+            count += 1;
+            let at = *at.get_or_insert_with(Instant::now);
+            let log = logs[feed].lock();
+            log.unwrap_or_else(PoisonError::into_inner).push(Received { revision, at });
+        });
+        let read = read.await;
         received.fetch_add(count, Ordering::Relaxed);
+        if read.is_err() {
+            return;
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod lag;
+mod revision_feeds;
 mod storm;
 mod stream_steps;
 mod watch;

@@ -1,0 +1,235 @@
+//! Many live feeds on one connection, of which only the revisions are read: for benchmarks that
+//! watch a hundred thousand feeds and should measure the server, not themselves. An ordinary client
+//! takes longer to receive an event than the server to send it.
+//!
+//! ```text
+//!   bytes ──▶ frames ──▶ messages of each feed ──▶ (feed, revision), …
+//! ```
+//!
+//! Never decodes the content of events, or cursors, and never resumes.
+
+mod frames;
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use prost::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use self::frames::Frame;
+use super::{Address, CALLS_PER_CONNECTION_MAX, Client, Error};
+use crate::api::v1::WatchFeedRequest;
+
+/// The path of the RPC.
+const PATH: &str = "/whimbrel.v1.FeedService/WatchFeed";
+/// Bytes of one read.
+const READ_BYTES: usize = 256 << 10;
+/// Feeds that are opened at once: a server refuses more calls than its limit.
+const OPENING_MAX: usize = 128;
+/// Bytes received after which the window is opened again: half of the largest.
+const WINDOW_UPDATE_BYTES: u32 = 1 << 30;
+/// Bytes before a message: a flag and the length.
+const PREFIX_BYTES: usize = 5;
+
+/// Open feeds. They close when it is dropped.
+#[derive(Debug)]
+pub struct RevisionFeeds {
+    tcp: TcpStream,
+    received: BytesMut,
+    to_send: BytesMut,
+    feeds: Vec<OpenFeed>,
+    /// Received while the other feeds were opened.
+    early: Vec<(usize, u64)>,
+    /// Since the last update of the connection's window.
+    window_used: u32,
+}
+
+/// What was received of one feed.
+#[derive(Debug, Default)]
+struct OpenFeed {
+    is_open: bool,
+    /// The beginning of a message whose rest is in the next frames.
+    partial: BytesMut,
+    window_used: u32,
+}
+
+/// The decoded parts of `WatchFeedResponse`. Decoding skips the rest. The tags are those of
+/// `feed_service.proto`.
+mod partial {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct RevisionResponse {
+        #[prost(message, optional, tag = "2")]
+        pub(super) batch: Option<RevisionBatch>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct RevisionBatch {
+        #[prost(message, repeated, tag = "3")]
+        pub(super) events: Vec<RevisionEvent>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct RevisionEvent {
+        #[prost(uint64, tag = "1")]
+        pub(super) revision: u64,
+    }
+}
+
+impl RevisionFeeds {
+    /// Connects to `address`, in the form of an [`Address`], opens a feed for each of `requests`,
+    /// and waits for their first messages: all later events are delivered.
+    ///
+    /// # Errors
+    /// The address is invalid, no server answers there, or it refuses a feed.
+    ///
+    /// # Panics
+    /// There are more requests than [`CALLS_PER_CONNECTION_MAX`].
+    pub async fn open(address: &str, requests: &[WatchFeedRequest]) -> Result<Self, Error> {
+        assert!(requests.len() <= CALLS_PER_CONNECTION_MAX, "more feeds than a connection has");
+        let refused = |problem| Error::Address { address: address.to_owned(), problem };
+        let authority = address.parse::<Address>().map_err(refused)?.to_string();
+        let broken = |error: io::Error| Error::Connect {
+            address: address.to_owned(),
+            source: Box::new(error),
+        };
+        let tcp = TcpStream::connect(&authority).await.map_err(broken)?;
+        tcp.set_nodelay(true).map_err(broken)?;
+        let mut feeds = Self {
+            tcp,
+            received: BytesMut::new(),
+            to_send: BytesMut::new(),
+            feeds: Vec::with_capacity(requests.len()),
+            early: Vec::new(),
+            window_used: 0,
+        };
+        let mut early = Vec::new();
+        frames::put_preface(&mut feeds.to_send);
+        for requests in requests.chunks(OPENING_MAX) {
+            for request in requests {
+                let stream = stream_of(feeds.feeds.len());
+                let message = request.encode_to_vec();
+                frames::put_call(&mut feeds.to_send, stream, &authority, PATH, &message);
+                feeds.feeds.push(OpenFeed::default());
+            }
+            let opening = feeds.feeds.len() - requests.len();
+            while let Some(feed) = feeds.feeds[opening..].iter().position(|feed| !feed.is_open) {
+                if feeds.receive(|feed, revision| early.push((feed, revision))).await.is_err() {
+                    return Err(refusal(address, &requests[feed]).await);
+                }
+            }
+        }
+        feeds.early = early;
+        Ok(feeds)
+    }
+
+    /// Waits for more, and calls `receive` with the number of the feed, in the order of the
+    /// requests, and the revision of each event, in the order of arrival. There may be none.
+    ///
+    /// # Errors
+    /// A feed has ended, or the connection.
+    pub async fn receive(&mut self, mut receive: impl FnMut(usize, u64)) -> Result<(), Error> {
+        if !self.early.is_empty() {
+            self.early.drain(..).for_each(|(feed, revision)| receive(feed, revision));
+            return Ok(());
+        }
+        self.read().await.map_err(|_| Error::Ended)?;
+        let mut received = std::mem::take(&mut self.received);
+        while let Some((frame, length)) = frames::parse(&received) {
+            self.take(&frame, &mut receive)?;
+            received.advance(length);
+        }
+        self.received = received;
+        Ok(())
+    }
+
+    /// Sends what has to be sent, and reads once.
+    async fn read(&mut self) -> io::Result<()> {
+        self.tcp.write_all_buf(&mut self.to_send).await?;
+        self.received.reserve(READ_BYTES);
+        match self.tcp.read_buf(&mut self.received).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn take(
+        &mut self,
+        frame: &Frame<'_>,
+        receive: &mut impl FnMut(usize, u64),
+    ) -> Result<(), Error> {
+        match *frame {
+            Frame::Data { stream, payload } => self.take_data(stream, payload, receive)?,
+            Frame::Settings => frames::put_settings_ack(&mut self.to_send),
+            Frame::Ping { payload } => frames::put_ping_ack(&mut self.to_send, payload),
+            Frame::End { .. } | Frame::GoAway => return Err(Error::Ended),
+            Frame::Other => {}
+        }
+        Ok(())
+    }
+
+    fn take_data(
+        &mut self,
+        stream: u32,
+        payload: &[u8],
+        receive: &mut impl FnMut(usize, u64),
+    ) -> Result<(), Error> {
+        let number = feed_of(stream).ok_or(Error::Ended)?;
+        let feed = self.feeds.get_mut(number).ok_or(Error::Ended)?;
+        for (used, stream) in [(&mut self.window_used, 0), (&mut feed.window_used, stream)] {
+            *used += payload.len() as u32;
+            if *used >= WINDOW_UPDATE_BYTES {
+                frames::put_window_update(&mut self.to_send, stream, std::mem::take(used));
+            }
+        }
+        // Nearly always a frame has whole messages, and nothing is copied.
+        if feed.partial.is_empty() {
+            let rest = feed.take_messages(number, payload, receive)?;
+            feed.partial.extend_from_slice(rest);
+        } else {
+            feed.partial.extend_from_slice(payload);
+            let all = feed.partial.split();
+            let rest = feed.take_messages(number, &all, receive)?;
+            feed.partial.extend_from_slice(rest);
+        }
+        Ok(())
+    }
+}
+
+impl OpenFeed {
+    /// Takes the whole messages in `bytes`, and gives the bytes after them.
+    fn take_messages<'a>(
+        &mut self,
+        number: usize,
+        mut bytes: &'a [u8],
+        receive: &mut impl FnMut(usize, u64),
+    ) -> Result<&'a [u8], Error> {
+        while let Some(([_, length @ ..], rest)) = bytes.split_first_chunk::<PREFIX_BYTES>()
+            && let Some(message) = rest.get(..u32::from_be_bytes(*length) as usize)
+        {
+            self.is_open = true;
+            let decoded = partial::RevisionResponse::decode(message).map_err(|_| Error::Ended)?;
+            for event in decoded.batch.unwrap_or_default().events {
+                receive(number, event.revision);
+            }
+            bytes = &rest[message.len()..];
+        }
+        Ok(bytes)
+    }
+}
+
+/// The stream of a feed. A client's streams have odd numbers (RFC 9113, section 5.1.1).
+fn stream_of(number: usize) -> u32 {
+    2 * number as u32 + 1
+}
+
+/// The feed of a stream.
+fn feed_of(stream: u32) -> Option<usize> {
+    stream.checked_sub(1).map(|before| before as usize / 2)
+}
+
+/// Why a feed was refused: an ordinary client asks again, because its headers are not read here.
+async fn refusal(address: &str, request: &WatchFeedRequest) -> Error {
+    let asked = async { Client::connect(address).await?.watch_feed(request.clone()).await };
+    asked.await.err().unwrap_or(Error::Ended)
+}
