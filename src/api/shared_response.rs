@@ -13,23 +13,29 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 use prost::{EncodeError, Message};
 
 use super::stream_responses;
+use super::token::{TokenText, cursor_text};
 use super::v1::WatchFeedResponse;
 use crate::live::{EventBatch, FeedEvent};
-use crate::model::Epochs;
+use crate::model::{Cursor, Epochs};
 
 /// The field of `WatchFeedResponse` that holds a batch.
 const BATCH_TAG: u32 = 2;
-/// The field of `WatchFeedResponse.Batch` that holds the events.
+/// The fields of `WatchFeedResponse.Batch`: the cursors, and the events after them.
+const PREV_CURSOR_TAG: u32 = 1;
+const CURSOR_TAG: u32 = 2;
 const EVENTS_TAG: u32 = 3;
 
 /// One message.
 #[derive(Debug)]
-pub enum SharedFeedResponse {
-    /// A batch of events.
+pub struct SharedFeedResponse(Response);
+
+#[derive(Debug)]
+enum Response {
+    /// All events in (`prev`, `cursor`].
     Batch {
-        /// All fields of the batch but the events.
-        cursors: BatchCursors,
-        /// The events, which encode themselves once for all readers.
+        prev: TokenText,
+        cursor: TokenText,
+        /// They encode themselves once for all readers.
         events: Arc<EventBatch>,
         /// Those of the log, for the ids in the events.
         epochs: Epochs,
@@ -38,36 +44,32 @@ pub enum SharedFeedResponse {
     Other(WatchFeedResponse),
 }
 
-/// `WatchFeedResponse.Batch` without its events, which are its last field.
-#[derive(Clone, PartialEq, Message)]
-pub struct BatchCursors {
-    #[prost(string, tag = "1")]
-    prev_cursor: String,
-    #[prost(string, tag = "2")]
-    cursor: String,
-}
-
 impl SharedFeedResponse {
-    /// The events in (`prev_cursor`, `cursor`].
+    /// The events in (`prev`, `cursor`].
     pub(super) fn batch(
-        prev_cursor: String,
-        cursor: String,
+        prev: &Cursor,
+        cursor: &Cursor,
         events: Arc<EventBatch>,
-        epochs: Epochs,
+        epochs: &Epochs,
     ) -> Self {
-        Self::Batch { cursors: BatchCursors { prev_cursor, cursor }, events, epochs }
+        let [prev, cursor] = [prev, cursor].map(|cursor| cursor_text(cursor, epochs));
+        Self(Response::Batch { prev, cursor, events, epochs: epochs.clone() })
+    }
+
+    /// Any message that is no batch.
+    pub(super) fn other(response: WatchFeedResponse) -> Self {
+        Self(Response::Other(response))
     }
 
     /// The length of the encoded message in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        match self {
-            Self::Batch { cursors, events, epochs } => {
-                let batch = cursors.encoded_len()
-                    + events.encoded(|events| encode_events(events, epochs)).len();
-                key_len(BATCH_TAG) + encoded_len_varint(batch as u64) + batch
+        match &self.0 {
+            Response::Batch { prev, cursor, events, epochs } => {
+                let events = events.encoded(|events| encode_events(events, epochs));
+                field_len(BATCH_TAG, batch_len(prev, cursor, events))
             }
-            Self::Other(response) => response.encoded_len(),
+            Response::Other(response) => response.encoded_len(),
         }
     }
 
@@ -76,30 +78,48 @@ impl SharedFeedResponse {
     /// # Errors
     /// `bytes` has no room.
     pub fn encode(&self, bytes: &mut impl BufMut) -> Result<(), EncodeError> {
-        match self {
-            Self::Batch { cursors, events, epochs } => {
+        match &self.0 {
+            Response::Batch { prev, cursor, events, epochs } => {
                 let events = events.encoded(|events| encode_events(events, epochs));
-                encode_key(BATCH_TAG, WireType::LengthDelimited, bytes);
-                encode_varint((cursors.encoded_len() + events.len()) as u64, bytes);
-                cursors.encode(bytes)?;
+                put_field_head(BATCH_TAG, batch_len(prev, cursor, events), bytes);
+                for (tag, text) in [(PREV_CURSOR_TAG, prev), (CURSOR_TAG, cursor)] {
+                    put_field_head(tag, text.as_bytes().len(), bytes);
+                    bytes.put_slice(text.as_bytes());
+                }
                 bytes.put_slice(events);
                 Ok(())
             }
-            Self::Other(response) => response.encode(bytes),
+            Response::Other(response) => response.encode(bytes),
         }
     }
+}
+
+/// The length of an encoded batch.
+fn batch_len(prev: &TokenText, cursor: &TokenText, events: &Bytes) -> usize {
+    field_len(PREV_CURSOR_TAG, prev.as_bytes().len())
+        + field_len(CURSOR_TAG, cursor.as_bytes().len())
+        + events.len()
+}
+
+/// The length of a field whose value has `value` bytes.
+fn field_len(tag: u32, value: usize) -> usize {
+    key_len(tag) + encoded_len_varint(value as u64) + value
+}
+
+/// Appends the key and the length of a field, before its value of `value` bytes.
+fn put_field_head(tag: u32, value: usize, bytes: &mut impl BufMut) {
+    encode_key(tag, WireType::LengthDelimited, bytes);
+    encode_varint(value as u64, bytes);
 }
 
 /// The events as the repeated field of a batch.
 fn encode_events(events: &[Arc<FeedEvent>], epochs: &Epochs) -> Bytes {
     let encoded: Vec<Bytes> =
         events.iter().map(|event| event.encoded(|event| encode_event(event, epochs))).collect();
-    let field_len =
-        |event: &Bytes| key_len(EVENTS_TAG) + encoded_len_varint(event.len() as u64) + event.len();
-    let mut bytes = BytesMut::with_capacity(encoded.iter().map(field_len).sum());
+    let length = encoded.iter().map(|event| field_len(EVENTS_TAG, event.len())).sum();
+    let mut bytes = BytesMut::with_capacity(length);
     for event in encoded {
-        encode_key(EVENTS_TAG, WireType::LengthDelimited, &mut bytes);
-        encode_varint(event.len() as u64, &mut bytes);
+        put_field_head(EVENTS_TAG, event.len(), &mut bytes);
         bytes.put_slice(&event);
     }
     bytes.freeze()

@@ -6,6 +6,9 @@
 //! wakes the task that polls. One task checks the records. The transport takes one message in
 //! advance, so a stall shows at the second message that the reader does not accept.
 //!
+//! Time is counted in checks, because a post to many wakes each of their streams: to read a clock
+//! for each would cost more than the rest.
+//!
 //! ```text
 //!              polled, and has no message         an event, or the heartbeat
 //!   ┌────────▶ idle ─────────────────────────────────────▶ waits to be polled since …
@@ -19,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use atomic_waker::AtomicWaker;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 
@@ -72,25 +75,35 @@ pub struct StallWatch(Arc<StallRecords>);
 #[derive(Debug)]
 struct StallRecords {
     stall_time_max: Duration,
+    checks: Arc<CheckCount>,
     next_key: AtomicU64,
     streams: Mutex<HashMap<u64, (Arc<PollWaker>, Closer)>>,
 }
 
+/// The number of the next check, from 1.
+#[derive(Debug)]
+struct CheckCount(AtomicU64);
+
 /// The waker of a stream. Records when the stream was woken, and wakes the task that polls it.
 #[derive(Debug)]
 struct PollWaker {
-    task: Mutex<Waker>,
-    /// `None` while the stream is idle.
-    waiting_since: Mutex<Option<Instant>>,
+    task: AtomicWaker,
+    /// The next check at that time; [`IDLE`] while the stream has nothing to send.
+    waiting_since: AtomicU64,
+    checks: Arc<CheckCount>,
 }
+
+/// No check has this number.
+const IDLE: u64 = 0;
 
 impl StallWatch {
     /// Closes connections with a stream that was not read for `stall_time_max` although it had a
     /// message.
     #[must_use]
     pub fn new(stall_time_max: Duration) -> Self {
-        let streams = Mutex::default();
-        Self(Arc::new(StallRecords { stall_time_max, next_key: AtomicU64::new(0), streams }))
+        let checks = Arc::new(CheckCount(AtomicU64::new(1)));
+        let (next_key, streams) = (AtomicU64::new(0), Mutex::default());
+        Self(Arc::new(StallRecords { stall_time_max, checks, next_key, streams }))
     }
 
     /// Checks the records, for ever.
@@ -98,10 +111,12 @@ impl StallWatch {
         let mut checks = tokio::time::interval(self.0.stall_time_max / CHECKS_PER_STALL);
         loop {
             checks.tick().await;
-            let now = Instant::now();
+            let now = self.0.checks.advance();
             for (waker, closer) in self.0.streams().values() {
-                let is_stalled =
-                    waker.waiting_since().is_some_and(|since| since + self.0.stall_time_max < now);
+                // One more check, because the first may have been due at once.
+                let is_stalled = waker
+                    .waiting_since()
+                    .is_some_and(|since| since + u64::from(CHECKS_PER_STALL) < now);
                 if is_stalled && !closer.closing().is_cancelled() {
                     tracing::info!("closed the connection of a reader that accepted nothing");
                     closer.close();
@@ -112,7 +127,7 @@ impl StallWatch {
 
     /// Tracks `stream`, if it has a connection to close.
     pub(super) fn track<S: Unpin>(&self, stream: S, closer: Option<Closer>) -> StallTracked<S> {
-        let poll_waker = Arc::new(PollWaker::new());
+        let poll_waker = Arc::new(PollWaker::new(&self.0.checks));
         let record = closer.map(|closer| {
             let key = self.0.next_key.fetch_add(1, Ordering::Relaxed);
             self.0.streams().insert(key, (Arc::clone(&poll_waker), closer));
@@ -129,30 +144,39 @@ impl StallRecords {
     }
 }
 
+impl CheckCount {
+    fn next(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts a check, and gives its number.
+    fn advance(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
 impl PollWaker {
     /// A new stream waits to be polled at once.
-    fn new() -> Self {
-        let waiting_since = Mutex::new(Some(Instant::now()));
-        Self { task: Mutex::new(Waker::noop().clone()), waiting_since }
+    fn new(checks: &Arc<CheckCount>) -> Self {
+        let waiting_since = AtomicU64::new(checks.next());
+        Self { task: AtomicWaker::new(), waiting_since, checks: Arc::clone(checks) }
     }
 
     /// Records that `task` polls the stream now.
     fn polled_by(&self, task: &Waker) {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).clone_from(task);
-        *self.lock() = None;
+        self.task.register(task);
+        self.waiting_since.store(IDLE, Ordering::Relaxed);
     }
 
     /// Records that the stream waits to be polled, unless it does already.
     fn wait_for_poll(&self) {
-        self.lock().get_or_insert_with(Instant::now);
+        if self.waiting_since().is_none() {
+            self.waiting_since.store(self.checks.next(), Ordering::Relaxed);
+        }
     }
 
-    fn waiting_since(&self) -> Option<Instant> {
-        *self.lock()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.waiting_since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting_since(&self) -> Option<u64> {
+        Some(self.waiting_since.load(Ordering::Relaxed)).filter(|&since| since != IDLE)
     }
 }
 
@@ -163,7 +187,7 @@ impl Wake for PollWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.wait_for_poll();
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
+        self.task.wake();
     }
 }
 

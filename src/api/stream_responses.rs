@@ -71,7 +71,7 @@ impl StreamResponse for SharedFeedResponse {
     fn from_common(message: CommonMessage) -> Self {
         use of_feed::Message;
 
-        Self::Other(WatchFeedResponse {
+        Self::other(WatchFeedResponse {
             message: Some(match message {
                 CommonMessage::Opened(opened) => Message::Opened(opened),
                 CommonMessage::CaughtUp(caught_up) => Message::CaughtUp(caught_up),
@@ -93,10 +93,7 @@ impl SharedFeedResponse {
     pub fn from_message(message: StreamMessage, epochs: &Epochs) -> Self {
         match common_message(message, epochs) {
             Ok(message) => Self::from_common(message),
-            Err((prev, cursor, events)) => {
-                let [prev, cursor] = [prev, cursor].map(|cursor| encode_cursor(&cursor, epochs));
-                Self::batch(prev, cursor, events, epochs.clone())
-            }
+            Err((prev, cursor, events)) => Self::batch(&prev, &cursor, events, epochs),
         }
     }
 }

@@ -13,6 +13,8 @@
 //! The CRC detects texts that were cut or mistyped. It is no signature: a forged token gives a
 //! position in a listing to which its caller could have paged.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -48,6 +50,44 @@ const EPOCH_BYTES: usize = 4;
 /// The version in the first byte of a token with an epoch.
 const WITH_EPOCH: u8 = 1;
 const FIELD_BYTES: usize = 8;
+/// The most fields, which a page token has.
+const FIELDS_MAX: usize = 4;
+const TOKEN_BYTES_MAX: usize = 1 + FIELDS_MAX * FIELD_BYTES + EPOCH_BYTES + CHECK_BYTES;
+/// Base64 makes 4 characters of 3 bytes.
+const TEXT_BYTES_MAX: usize = (TOKEN_BYTES_MAX * 4).div_ceil(3);
+
+/// A token as text.
+#[derive(Clone, Copy)]
+pub(super) struct TokenText {
+    text: [u8; TEXT_BYTES_MAX],
+    length: usize,
+}
+
+impl TokenText {
+    fn of(token: &[u8]) -> Self {
+        let mut text = [0; TEXT_BYTES_MAX];
+        match URL_SAFE_NO_PAD.encode_slice(token, &mut text) {
+            Ok(length) => Self { text, length },
+            Err(error) => unreachable!("a token has at most {TOKEN_BYTES_MAX} bytes: {error}"),
+        }
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}
+
+impl fmt::Display for TokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(self.as_bytes()).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl TokenKind {
     /// The first byte without an epoch. In base64 its upper 6 bits are "c" or "p"; its lower 2 bits
@@ -74,8 +114,8 @@ impl TokenKind {
     }
 }
 
-impl std::fmt::Display for TokenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, other) = (self.kind.name(), self.kind.other().name());
         if self.is_other_kind {
             write!(f, "must be a {kind}, but is a {other}: give the {kind} instead")
@@ -90,6 +130,11 @@ impl std::fmt::Display for TokenError {
 }
 
 pub(super) fn encode_cursor(cursor: &Cursor, epochs: &Epochs) -> String {
+    cursor_text(cursor, epochs).to_string()
+}
+
+/// As [`encode_cursor`], but without memory of its own: a post to many makes two for each reader.
+pub(super) fn cursor_text(cursor: &Cursor, epochs: &Epochs) -> TokenText {
     let fields = [cursor.log.get(), cursor.after.get(), cursor.snapshot_until.get()];
     let used = if cursor.snapshot_until == Revision::ZERO { &fields[..2] } else { &fields[..] };
     encode(TokenKind::Cursor, used, epochs.at(cursor.required_revision()))
@@ -115,7 +160,7 @@ pub(super) fn decode_cursor(text: &str) -> Result<(Cursor, Epoch), TokenError> {
 pub(super) fn encode_page_token(token: &PageToken, epochs: &Epochs) -> String {
     let PagePosition { before, at } = token.position;
     let fields = [token.log.get(), before.get(), at.get(), token.listing];
-    encode(TokenKind::PageToken, &fields, epochs.at(at))
+    encode(TokenKind::PageToken, &fields, epochs.at(at)).to_string()
 }
 
 /// The page token, and the epoch that it names.
@@ -129,15 +174,22 @@ pub(super) fn decode_page_token(text: &str) -> Result<(PageToken, Epoch), TokenE
     Ok((PageToken { log: LogId::new(log), position, listing }, epoch))
 }
 
-fn encode(kind: TokenKind, fields: &[u64], epoch: Epoch) -> String {
+fn encode(kind: TokenKind, fields: &[u64], epoch: Epoch) -> TokenText {
     let version = if epoch == Epoch::UNRECORDED { 0 } else { WITH_EPOCH };
-    let mut bytes = vec![kind.first_byte() | version];
-    bytes.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
+    let mut bytes = [0; TOKEN_BYTES_MAX];
+    let mut length = 0;
+    let mut put = |part: &[u8]| {
+        bytes[length..length + part.len()].copy_from_slice(part);
+        length += part.len();
+    };
+    put(&[kind.first_byte() | version]);
+    fields.iter().for_each(|field| put(&field.to_le_bytes()));
     if version == WITH_EPOCH {
-        bytes.extend(epoch.get().to_le_bytes());
+        put(&epoch.get().to_le_bytes());
     }
-    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
+    let check = crc32fast::hash(&bytes[..length]);
+    bytes[length..length + CHECK_BYTES].copy_from_slice(&check.to_le_bytes());
+    TokenText::of(&bytes[..length + CHECK_BYTES])
 }
 
 fn decode(kind: TokenKind, text: &str) -> Result<(Vec<u64>, Epoch), TokenError> {

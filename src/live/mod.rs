@@ -14,6 +14,7 @@
 
 mod audience;
 mod catch_up;
+mod closing;
 mod delivery;
 mod error;
 mod event;

@@ -19,6 +19,7 @@
 //! both. All work is done in the reader's calls of [`LiveStream::next`].
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::catch_up::CatchUp;
+use super::closing::Closing;
 use super::filter::{FilterEvents, Filtered};
 use super::quota::StreamSlot;
 use super::shard::Subscription;
@@ -79,7 +81,7 @@ pub struct LiveStream {
     silent_until: Instant,
     /// Ends at `silent_until` or before: it is set again when it ends, not with every message.
     silence: Pin<Box<Sleep>>,
-    closing: CancellationToken,
+    closing: Pin<Box<Closing>>,
     _slot: StreamSlot,
     _permit: OwnedSemaphorePermit,
 }
@@ -127,7 +129,7 @@ impl LiveStream {
             heartbeat: options.heartbeat,
             silent_until: Instant::now(),
             silence: Box::pin(sleep_until(Instant::now())),
-            closing: CancellationToken::new(),
+            closing: Closing::new(CancellationToken::new()),
             _slot: slot,
             _permit: permit,
         })
@@ -136,7 +138,7 @@ impl LiveStream {
     /// Ends with [`StreamMessage::Closing`] when `token` is cancelled.
     #[must_use]
     pub fn until(self, token: CancellationToken) -> Self {
-        Self { closing: token, ..self }
+        Self { closing: Closing::new(token), ..self }
     }
 
     /// Waits for the next message. `None` after [`StreamMessage::Closing`].
@@ -228,7 +230,7 @@ impl LiveStream {
         loop {
             tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return Wakeup::Closing,
+                () = poll_fn(|cx| self.closing.as_mut().poll_cancelled(cx)) => return Wakeup::Closing,
                 received = self.subscription.receiver.recv() => return match received {
                     // The shard lagged: events before this are only in the log.
                     Ok(batch) if batch.is_empty() => Wakeup::Overrun,
