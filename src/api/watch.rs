@@ -1,5 +1,9 @@
 //! Opens and ends live streams, shared by all watch RPCs. Never makes an event.
 
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -66,31 +70,52 @@ pub(super) fn open(
 }
 
 /// The messages of a stream. Every end that the server makes is an error.
-pub(super) fn messages<R>(
-    mut live: LiveStream,
+#[derive(Debug)]
+pub(super) struct Messages<R> {
+    live: LiveStream,
     epochs: Epochs,
-) -> impl Stream<Item = Result<R, Status>>
-where
-    R: StreamResponse,
-{
-    async_stream::stream! {
-        loop {
-            match live.next().await {
-                Ok(Some(message @ StreamMessage::Closing { .. })) => {
-                    yield Ok(R::new(message, &epochs));
-                    yield Err(status::draining());
-                    return;
-                }
-                Ok(Some(message)) => yield Ok(R::new(message, &epochs)),
-                Ok(None) => return,
-                Err(error) => {
-                    let reason = ErrorReason::Internal;
-                    yield Ok(R::from_common(stream_responses::closing(reason, &live.cursor(), &epochs)));
-                    yield Err(status::from_live(error, &epochs));
-                    return;
-                }
-            }
+    /// The error after the last message.
+    end: Option<Status>,
+    has_ended: bool,
+    responses: PhantomData<fn() -> R>,
+}
+
+impl<R> Messages<R> {
+    pub(super) fn of(live: LiveStream, epochs: Epochs) -> Self {
+        Self { live, epochs, end: None, has_ended: false, responses: PhantomData }
+    }
+}
+
+impl<R: StreamResponse> Stream for Messages<R> {
+    type Item = Result<R, Status>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<R, Status>>> {
+        let this = &mut *self;
+        if this.has_ended {
+            return Poll::Ready(this.end.take().map(Err));
         }
+        let epochs = &this.epochs;
+        Poll::Ready(match ready!(this.live.poll_next(cx)) {
+            Ok(Some(message)) => {
+                if matches!(message, StreamMessage::Closing { .. }) {
+                    (this.end, this.has_ended) = (Some(status::draining()), true);
+                }
+                Some(Ok(R::new(message, epochs)))
+            }
+            Ok(None) => {
+                this.has_ended = true;
+                None
+            }
+            Err(error) => {
+                let cursor = this.live.cursor();
+                let closing = stream_responses::closing(ErrorReason::Internal, &cursor, epochs);
+                (this.end, this.has_ended) = (Some(status::from_live(error, epochs)), true);
+                Some(Ok(R::from_common(closing)))
+            }
+        })
     }
 }
 

@@ -23,6 +23,7 @@ mod fan_out;
 mod filter;
 mod message;
 mod quota;
+mod reading;
 mod shard;
 mod stream;
 

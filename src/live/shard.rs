@@ -8,11 +8,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 
-use super::audience::Audiences;
+use super::audience::{Audiences, StreamKey};
 use super::delivery::FeedKind;
 use super::{EventBatch, LiveFeeds};
 use crate::model::{Revision, UserId};
@@ -37,8 +38,10 @@ pub(super) struct Shard {
 pub(super) struct Subscription {
     live: LiveFeeds,
     shard: usize,
-    feed: usize,
+    stream: StreamKey,
     pub(super) receiver: Receiver<Arc<EventBatch>>,
+    /// The waker that each send to the channel wakes.
+    waker: Option<Waker>,
 }
 
 impl Shard {
@@ -103,8 +106,20 @@ impl Subscription {
         shard.streams.fetch_add(1, Ordering::SeqCst);
         let (user, state) = ((user.clone(), feed), live.state());
         let authors = || authors_of(state, &user);
-        let (feed, receiver) = shard.audiences().join(&user, state.applied(), authors);
-        Self { live, shard: number, feed, receiver }
+        let (stream, receiver) = shard.audiences().join(&user, state.applied(), authors);
+        Self { live, shard: number, stream, receiver, waker: None }
+    }
+
+    /// Has `waker` woken by each send to the channel from now on. A stream has the same waker for
+    /// most of its life, and so this is done once: a wait for each batch would cost more than the
+    /// receiving of it.
+    pub(super) fn wakes(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+            // Dropped after the lock: a waker may own what locks it again.
+            let _before =
+                self.live.shard(self.shard).audiences().set_waker(self.stream, waker.clone());
+        }
     }
 
     /// The revision up to which the shard's channels have all events.
@@ -126,7 +141,8 @@ pub(super) fn authors_of(state: &State, (user, feed): &(UserId, FeedKind)) -> Ve
 impl Drop for Subscription {
     fn drop(&mut self) {
         let shard = self.live.shard(self.shard);
-        shard.audiences().leave(self.feed);
+        // Dropped after the lock, as in `wakes`.
+        let _waker = shard.audiences().leave(self.stream);
         shard.streams.fetch_sub(1, Ordering::SeqCst);
     }
 }

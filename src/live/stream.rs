@@ -16,23 +16,24 @@
 //!
 //! The stream subscribes first, and then reads the applied revision. Earlier events come from the
 //! state and the log, and later ones from the channel; the revision identifies those that are in
-//! both. All work is done in the reader's calls of [`LiveStream::next`].
+//! both. All work is done in the reader's calls of [`LiveStream::poll_next`].
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::catch_up::CatchUp;
 use super::closing::Closing;
-use super::filter::{FilterEvents, Filtered};
+use super::filter::Filtered;
 use super::quota::StreamSlot;
+use super::reading::{ReadResult, Reading};
 use super::shard::Subscription;
 use super::{Error, EventBatch, FeedEvent, LiveFeeds, Start, StreamMessage, WatchOptions, Watched};
 use crate::config::Limits;
@@ -82,6 +83,8 @@ pub struct LiveStream {
     /// Ends at `silent_until` or before: it is set again when it ends, not with every message.
     silence: Pin<Box<Sleep>>,
     closing: Pin<Box<Closing>>,
+    /// Nothing else is done while there is one.
+    reading: Option<Reading>,
     _slot: StreamSlot,
     _permit: OwnedSemaphorePermit,
 }
@@ -130,6 +133,7 @@ impl LiveStream {
             silent_until: Instant::now(),
             silence: Box::pin(sleep_until(Instant::now())),
             closing: Closing::new(CancellationToken::new()),
+            reading: None,
             _slot: slot,
             _permit: permit,
         })
@@ -146,11 +150,22 @@ impl LiveStream {
     /// # Errors
     /// The index or the log could not be read. The stream must then be dropped.
     pub async fn next(&mut self) -> Result<Option<StreamMessage>, Error> {
-        let step = self.next_step().await?;
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`LiveStream::next`], for streams that are polled.
+    ///
+    /// # Errors
+    /// See [`LiveStream::next`].
+    pub fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<StreamMessage>, Error>> {
+        let step = ready!(self.poll_step(cx))?;
         self.sent = self.at;
         let heartbeat = self.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
         self.silent_until = Instant::now() + heartbeat;
-        Ok(step)
+        Poll::Ready(Ok(step))
     }
 
     /// The position up to which all events were returned.
@@ -159,55 +174,59 @@ impl LiveStream {
         self.at
     }
 
-    async fn next_step(&mut self) -> Result<Option<StreamMessage>, Error> {
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<StreamMessage>, Error>> {
         loop {
+            if let Some(reading) = &mut self.reading {
+                let read = ready!(Pin::new(reading).poll(cx));
+                self.reading = None;
+                self.take(read?);
+            }
             match self.phase {
-                StreamPhase::Opening { snapshot_items, refused } => {
-                    if let Some(items_max) = snapshot_items {
-                        self.at = self.live.snapshot(&self.user, self.watched, items_max).await?;
-                    }
+                StreamPhase::Opening { snapshot_items: Some(items_max), refused } => {
+                    self.phase = StreamPhase::Opening { snapshot_items: None, refused };
+                    let (user, watched) = (&self.user, self.watched);
+                    self.reading = Some(Reading::snapshot(&self.live, user, watched, items_max));
+                }
+                StreamPhase::Opening { snapshot_items: None, refused } => {
                     self.phase = refused.map_or(StreamPhase::CatchingUp, |refused| {
                         StreamPhase::Resetting { refused }
                     });
-                    return Ok(Some(self.opened()));
+                    return Poll::Ready(Ok(Some(self.opened())));
                 }
-                StreamPhase::Ended => return Ok(None),
+                StreamPhase::Ended => return Poll::Ready(Ok(None)),
                 _ if self.closing.is_cancelled() => {
                     self.phase = StreamPhase::Ended;
-                    return Ok(Some(StreamMessage::Closing { cursor: self.at }));
+                    return Poll::Ready(Ok(Some(StreamMessage::Closing { cursor: self.at })));
                 }
                 StreamPhase::Resetting { refused } => {
                     self.phase = StreamPhase::CatchingUp;
                     let state = self.live.state();
                     let oldest = state.cursor_after(state.log_extent().oldest);
-                    return Ok(Some(StreamMessage::Reset { reason: refused, oldest }));
+                    let reset = StreamMessage::Reset { reason: refused, oldest };
+                    return Poll::Ready(Ok(Some(reset)));
                 }
-                _ if !self.unfiltered.is_empty() => self.filter().await?,
-                _ if !self.ready.is_empty() => return Ok(Some(self.batch())),
+                _ if !self.unfiltered.is_empty() => self.reading = Some(self.filter()),
+                _ if !self.ready.is_empty() => return Poll::Ready(Ok(Some(self.batch()))),
                 StreamPhase::CatchingUp => {
-                    self.read_backlog().await?;
-                    if self.ready.is_empty() {
+                    self.reading = self.backlog();
+                    if self.reading.is_none() {
                         self.phase = StreamPhase::Live;
                         if !self.has_caught_up {
                             self.has_caught_up = true;
-                            return Ok(Some(StreamMessage::CaughtUp { cursor: self.at }));
+                            let cursor = self.at;
+                            return Poll::Ready(Ok(Some(StreamMessage::CaughtUp { cursor })));
                         }
                     }
                 }
-                StreamPhase::Live => match self.wait().await {
+                StreamPhase::Live => match ready!(self.poll_wakeup(cx)) {
                     Wakeup::Events(batch) => {
                         self.receive(batch);
                         self.drain();
                     }
                     Wakeup::Overrun => self.phase = StreamPhase::CatchingUp,
                     Wakeup::Silence => {
-                        // Read before the channel is drained, which has all events up to here.
-                        let dispatched = self.subscription.dispatched();
-                        self.drain();
-                        let is_drained = self.ready.is_empty() && self.unfiltered.is_empty();
-                        if is_drained && matches!(self.phase, StreamPhase::Live) {
-                            self.at.after = self.at.after.max(dispatched);
-                            return Ok(Some(StreamMessage::Bookmark { cursor: self.at }));
+                        if let Some(bookmark) = self.bookmark() {
+                            return Poll::Ready(Ok(Some(bookmark)));
                         }
                     }
                     Wakeup::Closing => {}
@@ -226,25 +245,28 @@ impl LiveStream {
         }
     }
 
-    async fn wait(&mut self) -> Wakeup {
-        loop {
-            tokio::select! {
-                biased;
-                () = poll_fn(|cx| self.closing.as_mut().poll_cancelled(cx)) => return Wakeup::Closing,
-                received = self.subscription.receiver.recv() => return match received {
-                    // The shard lagged: events before this are only in the log.
-                    Ok(batch) if batch.is_empty() => Wakeup::Overrun,
-                    Ok(batch) => Wakeup::Events(batch),
-                    // The sender is not dropped before the subscription, so this is never `Closed`.
-                    Err(RecvError::Lagged(_) | RecvError::Closed) => Wakeup::Overrun,
-                },
-                () = &mut self.silence => {
-                    if self.silent_until <= Instant::now() {
-                        return Wakeup::Silence;
-                    }
-                    self.silence.as_mut().reset(self.silent_until);
-                }
+    fn poll_wakeup(&mut self, cx: &mut Context<'_>) -> Poll<Wakeup> {
+        if self.closing.as_mut().poll_cancelled(cx).is_ready() {
+            return Poll::Ready(Wakeup::Closing);
+        }
+        // Before the channel is read, so that no batch comes unnoticed after that.
+        self.subscription.wakes(cx.waker());
+        match self.subscription.receiver.try_recv() {
+            // The shard lagged: events before this are only in the log.
+            Ok(batch) if batch.is_empty() => return Poll::Ready(Wakeup::Overrun),
+            Ok(batch) => return Poll::Ready(Wakeup::Events(batch)),
+            // The sender is not dropped before the subscription, so this is never `Closed`.
+            Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
+                return Poll::Ready(Wakeup::Overrun);
             }
+            Err(TryRecvError::Empty) => {}
+        }
+        loop {
+            ready!(self.silence.as_mut().poll(cx));
+            if self.silent_until <= Instant::now() {
+                return Poll::Ready(Wakeup::Silence);
+            }
+            self.silence.as_mut().reset(self.silent_until);
         }
     }
 
@@ -277,15 +299,45 @@ impl LiveStream {
         }
     }
 
+    /// The message after a silence; `None` if there is an event after all.
+    fn bookmark(&mut self) -> Option<StreamMessage> {
+        // Read before the channel is drained, which has all events up to here.
+        let dispatched = self.subscription.dispatched();
+        self.drain();
+        let is_drained = self.ready.is_empty() && self.unfiltered.is_empty();
+        if !is_drained || !matches!(self.phase, StreamPhase::Live) {
+            return None;
+        }
+        self.at.after = self.at.after.max(dispatched);
+        Some(StreamMessage::Bookmark { cursor: self.at })
+    }
+
+    fn filter(&self) -> Reading {
+        let events = self.unfiltered.iter().flat_map(|batch| batch.iter());
+        let conditional = events.filter(|event| event.is_conditional()).cloned().collect();
+        Reading::filter(&self.live, &self.user, self.watched, conditional)
+    }
+
+    fn take(&mut self, read: ReadResult) {
+        match read {
+            ReadResult::Snapshot(start) => self.at = start,
+            ReadResult::Filtered(filtered) => self.move_filtered(filtered),
+            ReadResult::Backlog { backlog: Backlog { events, reached }, until } => {
+                if !events.is_empty() {
+                    self.ready.push_back(Arc::new(EventBatch::new(events)));
+                } else if reached < until {
+                    self.at.after = reached;
+                } else {
+                    self.at = self.live.state().cursor_after(until);
+                }
+            }
+        }
+    }
+
     /// Moves the unfiltered events that belong to the feed to `ready`. A batch of which all events
     /// do is moved as it is.
-    async fn filter(&mut self) -> Result<(), Error> {
-        let events = self.unfiltered.iter().flat_map(|batch| batch.iter());
-        let conditional: Vec<_> = events.filter(|event| event.is_conditional()).cloned().collect();
-        // Nothing is moved before the query ends, because this future may be dropped meanwhile.
-        let filter =
-            FilterEvents { user: self.user.clone(), watched: self.watched, events: conditional };
-        let mut filtered = self.live.0.reader.ask(filter).await?.into_iter();
+    fn move_filtered(&mut self, filtered: Vec<Filtered>) {
+        let mut filtered = filtered.into_iter();
         let mut reached = self.at.after;
         for batch in self.unfiltered.drain(..) {
             reached = batch.last().map_or(reached, |event| event.revision);
@@ -315,7 +367,6 @@ impl LiveStream {
         if self.ready.is_empty() {
             self.at.after = self.at.after.max(reached);
         }
-        Ok(())
     }
 
     /// A message of the first ready events, of which there must be some. A single batch is sent as
@@ -351,43 +402,22 @@ impl LiveStream {
         StreamMessage::Batch { prev, cursor: self.at, events }
     }
 
-    /// Moves the next events after `at` from the state and the log to `ready`; none if the stream
-    /// is up to date with the state.
-    async fn read_backlog(&mut self) -> Result<(), Error> {
-        loop {
-            let state = self.live.state();
-            let in_snapshot = self.at.after < self.at.snapshot_until;
-            let (kind, until) = if in_snapshot {
-                (BacklogKind::Items, self.at.snapshot_until)
-            } else {
-                (BacklogKind::Events, state.applied())
-            };
-            // A cursor may be ahead of the state while a batch is being applied.
-            if until <= self.at.after {
-                self.at.snapshot_until = Revision::ZERO;
-                return Ok(());
-            }
-            state.reached(until).await;
-            let catch_up = CatchUp {
-                user: self.user.clone(),
-                watched: self.watched,
-                after: self.at.after,
-                until,
-                kind,
-                events_max: self.live.0.limits.batch_events_max,
-                bytes_max: self.live.0.limits.batch_bytes_max,
-            };
-            let Backlog { events, reached } = self.live.0.reader.ask(catch_up).await?;
-            if !events.is_empty() {
-                self.ready.push_back(Arc::new(EventBatch::new(events)));
-                return Ok(());
-            }
-            if reached < until {
-                self.at.after = reached;
-            } else {
-                self.at = self.live.state().cursor_after(until);
-            }
+    /// Reads the next events after `at` from the state and the log; `None` if the stream is up to
+    /// date with the state.
+    fn backlog(&mut self) -> Option<Reading> {
+        let in_snapshot = self.at.after < self.at.snapshot_until;
+        let (kind, until) = if in_snapshot {
+            (BacklogKind::Items, self.at.snapshot_until)
+        } else {
+            (BacklogKind::Events, self.live.state().applied())
+        };
+        // A cursor may be ahead of the state while a batch is being applied.
+        if until <= self.at.after {
+            self.at.snapshot_until = Revision::ZERO;
+            return None;
         }
+        let (of, range) = ((&self.user, self.watched), (self.at.after, until));
+        Some(Reading::backlog(&self.live, of, range, kind))
     }
 }
 

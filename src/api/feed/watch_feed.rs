@@ -1,8 +1,5 @@
 //! The WatchFeed RPC. Never makes an event.
 
-use std::pin::Pin;
-
-use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -10,11 +7,10 @@ use crate::api::context::ServiceContext;
 use crate::api::fields;
 use crate::api::shared_response::SharedFeedResponse;
 use crate::api::v1::{self, watch_feed_request};
-use crate::api::watch::{self, StartField, WatchFields};
+use crate::api::watch::{self, Messages, StartField, WatchFields};
 use crate::live::Watched;
 
-pub(super) type FeedMessages =
-    Pin<Box<dyn Stream<Item = Result<SharedFeedResponse, Status>> + Send>>;
+pub(super) type FeedMessages = Messages<SharedFeedResponse>;
 
 /// Opens a stream of messages. It ends when `until` is cancelled.
 pub(super) fn handle(
@@ -33,5 +29,5 @@ pub(super) fn handle(
     };
     let of = Watched::Feed { all_replies: request.include_all_replies };
     let live = watch::open(context, &user, of, fields, until)?;
-    Ok(Box::pin(watch::messages(live, context.epochs.clone())))
+    Ok(Messages::of(live, context.epochs.clone()))
 }

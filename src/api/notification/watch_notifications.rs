@@ -1,19 +1,15 @@
 //! The WatchNotifications RPC. Never makes an event.
 
-use std::pin::Pin;
-
-use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::api::context::ServiceContext;
 use crate::api::fields;
 use crate::api::v1::{self, watch_notifications_request};
-use crate::api::watch::{self, StartField, WatchFields};
+use crate::api::watch::{self, Messages, StartField, WatchFields};
 use crate::live::Watched;
 
-pub(super) type NotificationMessages =
-    Pin<Box<dyn Stream<Item = Result<v1::WatchNotificationsResponse, Status>> + Send>>;
+pub(super) type NotificationMessages = Messages<v1::WatchNotificationsResponse>;
 
 /// Opens a stream of messages. It ends when `until` is cancelled.
 pub(super) fn handle(
@@ -34,5 +30,5 @@ pub(super) fn handle(
     };
     let of = Watched::Notifications;
     let live = watch::open(context, &user, of, fields, until)?;
-    Ok(Box::pin(watch::messages(live, context.epochs.clone())))
+    Ok(Messages::of(live, context.epochs.clone()))
 }

@@ -24,6 +24,7 @@ mod lagging;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::task::Waker;
 
 use slab::Slab;
 use tokio::sync::broadcast::{Receiver, Sender};
@@ -54,12 +55,20 @@ pub(super) struct Audiences {
     channel_batches: usize,
 }
 
+/// A stream of a watched feed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamKey {
+    feed: usize,
+    stream: usize,
+}
+
 /// The channel of one watched feed.
 #[derive(Debug)]
 struct WatchedFeed {
     user: (UserId, FeedKind),
     sender: Sender<Arc<EventBatch>>,
-    streams: usize,
+    /// The wakers of the streams; `None` of a stream that does not wait yet.
+    streams: Slab<Option<Waker>>,
     /// The audiences that the feed has joined.
     audiences: Vec<u32>,
     /// The newest revision that was sent, or that the state had when the first stream joined. The
@@ -103,6 +112,15 @@ struct StepBudget {
     checks: usize,
 }
 
+impl WatchedFeed {
+    /// Sends `batch` to all streams of the feed, and wakes them.
+    fn send(&self, batch: Arc<EventBatch>) {
+        // Fails only without receivers, while the last stream is leaving.
+        let _ = self.sender.send(batch);
+        self.streams.iter().filter_map(|(_, waker)| waker.as_ref()).for_each(Waker::wake_by_ref);
+    }
+}
+
 impl StepBudget {
     fn of(feeds: usize) -> Self {
         Self { feeds, checks: feeds * CHECKS_PER_FEED }
@@ -128,7 +146,7 @@ impl Audiences {
         }
     }
 
-    /// Subscribes a stream to a feed, and returns the number of the feed. For the first stream of
+    /// Subscribes a stream to a feed. For the first stream of
     /// the feed, `authors` returns the authors of the feed at `applied` or later, the user
     /// included.
     pub(super) fn join(
@@ -136,18 +154,21 @@ impl Audiences {
         user: &(UserId, FeedKind),
         applied: Revision,
         authors: impl FnOnce() -> Vec<UserId>,
-    ) -> (usize, Receiver<Arc<EventBatch>>) {
+    ) -> (StreamKey, Receiver<Arc<EventBatch>>) {
         if let Some(&number) = self.by_user.get(user) {
             let feed = &mut self.feeds[number];
-            feed.streams += 1;
-            return (number, feed.sender.subscribe());
+            let key = StreamKey { feed: number, stream: feed.streams.insert(None) };
+            return (key, feed.sender.subscribe());
         }
         let sender = Sender::new(self.channel_batches);
         let receiver = sender.subscribe();
+        // Nearly every feed has one stream.
+        let mut streams = Slab::with_capacity(1);
+        let stream = streams.insert(None);
         let number = self.feeds.insert(WatchedFeed {
             user: user.clone(),
             sender,
-            streams: 1,
+            streams,
             audiences: Vec::new(),
             sent_until: applied,
             lags: false,
@@ -156,21 +177,27 @@ impl Audiences {
         for author in authors() {
             self.join_audience(number, &author);
         }
-        (number, receiver)
+        (StreamKey { feed: number, stream }, receiver)
     }
 
-    /// Removes a stream of a feed. With its last stream the feed is removed.
-    pub(super) fn leave(&mut self, number: usize) {
+    /// Has each send to the feed wake `waker`. Returns the waker that was woken before.
+    pub(super) fn set_waker(&mut self, key: StreamKey, waker: Waker) -> Option<Waker> {
+        self.feeds[key.feed].streams[key.stream].replace(waker)
+    }
+
+    /// Removes a stream of a feed, and returns its waker. With its last stream the feed is removed.
+    pub(super) fn leave(&mut self, key: StreamKey) -> Option<Waker> {
+        let StreamKey { feed: number, stream } = key;
         let feed = &mut self.feeds[number];
-        feed.streams -= 1;
-        if feed.streams > 0 {
-            return;
+        let waker = feed.streams.remove(stream);
+        if feed.streams.is_empty() {
+            let feed = self.feeds.remove(number);
+            self.by_user.remove(&feed.user);
+            for audience in feed.audiences {
+                self.remove_from(audience, number);
+            }
         }
-        let feed = self.feeds.remove(number);
-        self.by_user.remove(&feed.user);
-        for audience in feed.audiences {
-            self.remove_from(audience, number);
-        }
+        waker
     }
 
     /// Adds the next `delivery` in the order of the log. A delivery to audiences becomes a fan-out,
@@ -335,8 +362,7 @@ impl Audiences {
         }
         let feed = &mut self.feeds[number];
         feed.sent_until = newest;
-        // Fails only without receivers, while the last stream is leaving.
-        let _ = feed.sender.send(Arc::clone(&self.last_batch));
+        feed.send(Arc::clone(&self.last_batch));
         true
     }
 

@@ -3,10 +3,13 @@
 
 mod simulation;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use simulation::{Simulation, follow, id, publish};
-use whimbrel::live::{Start, StreamMessage, WatchOptions, Watched};
+use whimbrel::live::{LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use whimbrel::model::{Change, Content};
 
 use crate::harness::core::{FEED, post, step};
@@ -84,6 +87,59 @@ async fn a_bookmark_waits_for_lost_events() {
     };
     let delivered: Vec<_> = events.iter().map(|event| in_short(event).1).collect();
     assert_eq!(delivered, ["+user0", "user0: a post"]);
+}
+
+/// Whoever polled a stream last is woken, and by each event: a stream may move to another task, and
+/// another stream of the same feed does not take its wake-up away.
+#[tokio::test]
+async fn the_task_that_polled_last_is_woken() {
+    let mut simulation = Simulation::new(0, |_| {});
+    let mut streams: Vec<_> = (0..2)
+        .map(|_| {
+            let options =
+                WatchOptions { of: FEED, heartbeat: Duration::from_secs(20), reset_items: None };
+            simulation.live.watch(&id(STAR), Start::Now, options).unwrap()
+        })
+        .collect();
+    for stream in &mut streams {
+        while !matches!(step(stream).await, StreamMessage::CaughtUp { .. }) {}
+    }
+    let tasks: [Arc<Wakes>; 3] = Default::default();
+    let polls = [(0, 0), (0, 1), (1, 2)];
+    for (stream, task) in polls {
+        assert!(is_waiting(&mut streams[stream], &tasks[task]));
+    }
+    for post in 1..=3 {
+        simulation.change(publish(STAR));
+        simulation.hand_over();
+        while simulation.dispatcher.step() {}
+        let woken = tasks.each_ref().map(|task| task.0.load(Ordering::Relaxed));
+        assert_eq!(woken, [0, post, post]);
+        for (stream, task) in &polls[1..] {
+            assert!(!is_waiting(&mut streams[*stream], &tasks[*task]), "it has the post");
+            assert!(is_waiting(&mut streams[*stream], &tasks[*task]));
+        }
+    }
+    drop(streams.remove(0));
+    simulation.change(publish(STAR));
+    simulation.hand_over();
+    while simulation.dispatcher.step() {}
+    assert_eq!(tasks[1].0.load(Ordering::Relaxed), 3, "nobody waits there any more");
+}
+
+/// A task that counts how often it is woken.
+#[derive(Debug, Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn is_waiting(stream: &mut LiveStream, task: &Arc<Wakes>) -> bool {
+    let waker = Waker::from(Arc::clone(task));
+    stream.poll_next(&mut Context::from_waker(&waker)).is_pending()
 }
 
 /// A post to few followers overtakes a post to many, but no feed gets the two out of order.
