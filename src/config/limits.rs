@@ -91,6 +91,9 @@ pub struct Limits {
     /// Posts in the count cache although the index has their counts: 10 MiB, for more posts than
     /// are read again and again.
     pub count_cache_posts_max: usize,
+    /// Likes and reposts in memory although the index has them, of which the older half is dropped
+    /// at a time: those of the posts on first pages, at some 80 B each.
+    pub recent_reactions_max: usize,
     /// Bytes of a segment of the log: what is rewritten to erase a post, and scanned after an
     /// unclean stop. Larger ones make fewer files. The first is a 64th of it.
     pub log_segment_bytes_max: u64,
@@ -193,6 +196,7 @@ impl Default for Limits {
             request_id_retention: Duration::from_secs(24 * 60 * 60),
             post_cache_bytes_max: 256 << 20,
             count_cache_posts_max: 100_000,
+            recent_reactions_max: 250_000,
             log_segment_bytes_max: 64 << 20,
             recent_revisions_per_author_max: 64,
             index_events_max: 256 << 10,

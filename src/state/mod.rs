@@ -165,7 +165,7 @@ impl State {
     /// The index that has the older records and marks; `None` if memory has all.
     #[must_use]
     pub fn index(&self) -> Option<&Arc<Index>> {
-        self.records.index.as_ref()
+        self.records.index()
     }
 
     /// The revision of the post that `author` published with `request_id`; `None` if there is none

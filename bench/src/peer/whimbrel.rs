@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use prost::Message;
 use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::api::v1::{NewsFeedRequest, NewsFeedResponse, PublishRequest, WatchFeedRequest};
-use whimbrel::client::{Client, RevisionFeeds, Retry};
+use whimbrel::client::{Client, Retry, RevisionFeeds};
 
 use super::{Caller, FEED_ITEMS, Programs, Reader, System, data_folder, seed, serve};
 use crate::data::{self, Data};

@@ -5,9 +5,11 @@
 //!                            └──▶ no: the index
 //! ```
 //!
-//! Memory holds a record from its change until the index has that change, and never longer. So
-//! every read goes to memory first: a record that is not there is in the index, if it exists.
+//! Memory holds a record from its change until the index has that change. So every read goes to
+//! memory first: a record that is not there is in the index, if it exists. Likes and reposts are kept
+//! for longer: see [`reactions`].
 
+mod reactions;
 pub(crate) mod record;
 
 use std::cmp::Ordering;
@@ -18,6 +20,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use dashmap::DashMap;
 
+use self::reactions::RecentReactions;
 use super::apply_right::ApplyRight;
 use super::records::record::{Key, Position, Subject, Table, Value};
 use crate::model::Revision;
@@ -37,7 +40,9 @@ pub(crate) struct Records {
     single: DashMap<Key, RecentRecord>,
     /// For each stripe the newest change of a record, which stays when memory drops the record.
     changed: Box<[AtomicU64]>,
-    pub(crate) index: Option<Arc<Index>>,
+    /// Only with an index: without one all records are above.
+    reactions: Option<RecentReactions>,
+    index: Option<Arc<Index>>,
 }
 
 /// The newest change of a record.
@@ -62,13 +67,26 @@ pub(crate) enum ListOrder {
 impl Default for Records {
     fn default() -> Self {
         let changed = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
-        Self { lists: DashMap::new(), single: DashMap::new(), changed, index: None }
+        let (lists, single) = (DashMap::new(), DashMap::new());
+        Self { lists, single, changed, reactions: None, index: None }
     }
 }
 
 impl Records {
+    /// Has the older records read from `index`, before any is set. At most `reactions_max` likes and
+    /// reposts stay in memory although the index has them.
+    pub(crate) fn attach(&mut self, index: Arc<Index>, reactions_max: usize) {
+        let since = index.complete_until().next();
+        self.reactions = Some(RecentReactions::new(since, reactions_max));
+        self.index = Some(index);
+    }
+
+    pub(crate) fn index(&self) -> Option<&Arc<Index>> {
+        self.index.as_ref()
+    }
+
     /// Sets the record at `key`, or removes it.
-    pub(crate) fn put(&self, key: Key, value: Option<Value>, at: Revision, _: &ApplyRight) {
+    pub(crate) fn put(&self, key: Key, value: Option<Value>, at: Revision, by: &ApplyRight) {
         let recent =
             RecentRecord { value: value.unwrap_or_default(), is_tombstone: value.is_none(), at };
         if key.table.is_decided_by() {
@@ -76,6 +94,9 @@ impl Records {
         }
         if !key.table.is_list() {
             self.single.insert(key, recent);
+            if let Some(reactions) = &self.reactions {
+                reactions.put(key, value, at, by);
+            }
             return;
         }
         let mut list = self.lists.entry((key.table, key.subject)).or_default();
@@ -146,7 +167,10 @@ impl Records {
             self.single.get(&key).map(|recent| *recent)
         };
         let recent = recent.map(|recent| (!recent.is_tombstone).then_some(recent.value));
-        recent.or_else(|| self.index.is_none().then_some(None))
+        recent.or_else(|| match &self.reactions {
+            Some(reactions) => reactions.get(key),
+            None => Some(None),
+        })
     }
 
     /// The record at `key`. May read the index, which blocks.

@@ -207,6 +207,44 @@ async fn of_two_equal_likes_one_has_an_effect() {
     }
 }
 
+/// Of recent posts memory knows who reacted and who did not, also when the index has it; of posts
+/// from before the reactions that it has kept, only the index knows.
+#[test]
+fn reactions_to_recent_posts_need_no_disk() {
+    const USERS: [&str; 4] = ["bob", "carol", "dave", "erin"];
+    // Two generations of two.
+    let indexed = Indexed::with_reactions(4);
+    for name in USERS {
+        indexed.publish(name);
+    }
+    let like = |name: &str, post: &PostRef| Change::Like { user: user(name), post: post.clone() };
+    let unlike = |name: &str, post: &PostRef| Change::Unlike {
+        user: user(name),
+        post: post.clone(),
+        since: None,
+    };
+    let in_memory = |post: &PostRef| {
+        indexed.write_index();
+        USERS.map(|name| indexed.is_in_memory(&Lookup::Like(user(name), post.id)))
+    };
+
+    let first = indexed.publish("bob");
+    indexed.change(like("carol", &first));
+    indexed.change(Change::Repost { user: user("dave"), post: first.clone() });
+    assert_eq!(in_memory(&first), [true; 4], "the first generation is full");
+    indexed.change(unlike("carol", &first));
+    assert_eq!(in_memory(&first), [true; 4], "also what has ended");
+
+    let second = indexed.publish("bob");
+    indexed.change(like("dave", &second));
+    assert_eq!((in_memory(&first), in_memory(&second)), ([true; 4], [true; 4]));
+    indexed.change(like("erin", &first));
+    let [_, _, _, liked] = in_memory(&first);
+    assert!(liked, "what is kept is known, of whatever post");
+    assert_eq!(in_memory(&first), [false, false, false, true], "the first generation is gone");
+    assert_eq!(in_memory(&second), [true; 4]);
+}
+
 /// A state with an index and a log in memory, without an engine.
 struct Indexed {
     log: Arc<dyn Log>,
@@ -214,13 +252,19 @@ struct Indexed {
 }
 
 impl Indexed {
+    /// Memory keeps no reaction that the index has.
     fn new() -> Self {
+        Self::with_reactions(0)
+    }
+
+    fn with_reactions(recent_reactions_max: usize) -> Self {
+        let limits = Limits { recent_reactions_max, ..Limits::default() };
         let log: Arc<dyn Log> =
             Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
         let kept = Duration::from_secs(60);
         let index =
             Index::with_files(&Disk::default(), "index", &*log, INDEX_OPTIONS, kept).unwrap();
-        let state = Arc::new(State::load(Arc::clone(&log), index, &Limits::default()));
+        let state = Arc::new(State::load(Arc::clone(&log), index, &limits));
         Self { log, state }
     }
 
@@ -257,6 +301,13 @@ impl Indexed {
         let evidence = reader.ask_blocking(&query).unwrap();
         assert!(reader.ask_memory(&query).unwrap().is_none_or(|cached| cached == evidence));
         evidence
+    }
+
+    /// Whether memory alone has the result of the lookup, which must be that of the index.
+    fn is_in_memory(&self, lookup: &Lookup) -> bool {
+        self.look_up(lookup);
+        let reader = Reader::new(Arc::clone(&self.state), &Limits::default());
+        reader.ask_memory(&LookUp(lookup.clone())).unwrap().is_some()
     }
 
     fn write_index(&self) {

@@ -70,19 +70,24 @@ async fn a_blocked_worker_blocks_no_other_and_its_streams_miss_no_event() {
     let delivered = notifications.until_quiet(&workers).await;
     assert_eq!(delivered.len(), 1 + ROUNDS, "a follow and the likes: {delivered:?}");
 
-    // It is live again, with the present follows.
-    for stream in [&mut feed, &mut elsewhere] {
-        stream.events.clear();
+    // It is live again, with the present follows. Read after each change, because a mailbox has
+    // room for few: a shard that lags does not have the posts of one who is not followed any more.
+    let mut live = [Vec::new(), Vec::new()];
+    for change in 0..5 {
+        match change {
+            0 => workers.follow("reader", "other").await,
+            1 => drop(workers.publish("other", "live").await),
+            2 => workers.set(Relation::Follow, "reader", "other", false).await,
+            3 => drop(workers.publish("other", "unseen").await),
+            _ => drop(workers.publish("star", "live too").await),
+        }
+        for (stream, live) in [&mut feed, &mut elsewhere].into_iter().zip(&mut live) {
+            live.extend(stream.until_quiet(&workers).await);
+        }
     }
-    workers.follow("reader", "other").await;
-    workers.publish("other", "live").await;
-    workers.set(Relation::Follow, "reader", "other", false).await;
-    workers.publish("other", "unseen").await;
-    workers.publish("star", "live too").await;
-    let live = feed.until_quiet(&workers).await;
-    let texts: Vec<_> = live.iter().map(|(_, what)| what.as_str()).collect();
+    let texts: Vec<_> = live[0].iter().map(|(_, what)| what.as_str()).collect();
     assert_eq!(texts, ["+other", "other: live", "-other unfollowed", "star: live too"]);
-    assert_eq!(elsewhere.until_quiet(&workers).await, live);
+    assert_eq!(live[0], live[1]);
     workers.stop().await;
 }
 

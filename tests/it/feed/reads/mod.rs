@@ -42,6 +42,7 @@ async fn compare(seed: u64) {
             limits.index_write_delay_max = Duration::from_millis(1);
             limits.post_cache_bytes_max = 1 << 10;
             limits.count_cache_posts_max = 8;
+            limits.recent_reactions_max = seed as usize % 4 * 4;
         }),
     ];
     let mut oracle = Oracle::default();
@@ -73,6 +74,7 @@ fn counts_are_exact_while_they_change() {
         let core = Core::indexed(|limits| {
             // Most likes leave memory before they change again.
             limits.index_write_delay_max = Duration::from_millis(1);
+            limits.recent_reactions_max = 60;
         });
         let mut posts = Vec::new();
         for _ in 0..POSTS {

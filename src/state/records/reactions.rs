@@ -1,0 +1,98 @@
+//! The newest likes and reposts in memory, also those that the index has: whether a reader likes the
+//! posts of a page is asked for every post of every page.
+//!
+//! ```text
+//!   revisions  ─────┬── earlier ──┬── newer ──▶         a new generation begins when `newer` is full,
+//!                 since                                 and the earlier one is dropped
+//! ```
+//!
+//! A reaction is newer than its post. So of a post at or after `since` memory has all reactions, and
+//! what it lacks does not exist. Of older posts it knows nothing.
+
+use std::mem;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use dashmap::DashMap;
+
+use super::super::apply_right::ApplyRight;
+use super::record::{Key, Table, Value};
+use crate::model::Revision;
+
+/// The reactions of two generations.
+#[derive(Debug)]
+pub(super) struct RecentReactions {
+    generations: RwLock<Generations>,
+    /// Of each generation.
+    reactions_max: usize,
+}
+
+#[derive(Debug)]
+struct Generations {
+    newer: DashMap<Key, Value>,
+    newer_since: Revision,
+    earlier: DashMap<Key, Value>,
+    /// All reactions from here on are in one of the two.
+    since: Revision,
+}
+
+impl RecentReactions {
+    /// All reactions from `since` on, of which there are none yet; and at most `reactions_max` of
+    /// them at a time. None at all if that is 0.
+    pub(super) fn new(since: Revision, reactions_max: usize) -> Self {
+        let (newer, earlier) = (DashMap::new(), DashMap::new());
+        let generations = Generations { newer, newer_since: since, earlier, since };
+        Self { generations: RwLock::new(generations), reactions_max: reactions_max / 2 }
+    }
+
+    /// To be called for each change of a record, after it is made.
+    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision, _: &ApplyRight) {
+        if self.reactions_max == 0 || !is_reaction(key.table) {
+            return;
+        }
+        let generations = self.read();
+        match value {
+            Some(value) => drop(generations.newer.insert(key, value)),
+            None => {
+                generations.newer.remove(&key);
+                generations.earlier.remove(&key);
+            }
+        }
+        let is_full = generations.newer.len() >= self.reactions_max;
+        drop(generations);
+        if is_full {
+            self.begin_generation(at.next());
+        }
+    }
+
+    /// The record at `key`; `None` if only the index knows.
+    pub(super) fn get(&self, key: Key) -> Option<Option<Value>> {
+        if self.reactions_max == 0 || !is_reaction(key.table) {
+            return None;
+        }
+        let generations = self.read();
+        let known = generations.newer.get(&key).or_else(|| generations.earlier.get(&key));
+        match known {
+            Some(value) => Some(Some(*value)),
+            None => (key.subject.revision() >= generations.since).then_some(None),
+        }
+    }
+
+    fn begin_generation(&self, since: Revision) {
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        let Generations { newer, newer_since, earlier, since: kept_since } = &mut *generations;
+        *kept_since = mem::replace(newer_since, since);
+        let before = mem::replace(earlier, mem::take(newer));
+        drop(generations);
+        // After the lock: it may be large.
+        drop(before);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Generations> {
+        self.generations.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the table has what a reader did with a post: one record for a post and a user.
+fn is_reaction(table: Table) -> bool {
+    matches!(table, Table::Like | Table::Repost)
+}
