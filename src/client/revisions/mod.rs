@@ -16,9 +16,10 @@ use bytes::{Buf, BytesMut};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use self::frames::Frame;
-use super::{Address, CALLS_PER_CONNECTION_MAX, Client, Error};
+use super::{Address, CALLS_PER_CONNECTION_MAX, CONNECT_TIME_MAX, Client, Error};
 use crate::api::v1::WatchFeedRequest;
 
 /// The path of the RPC.
@@ -93,7 +94,8 @@ impl RevisionFeeds {
             address: address.to_owned(),
             source: Box::new(error),
         };
-        let tcp = TcpStream::connect(&authority).await.map_err(broken)?;
+        let connected = timeout(CONNECT_TIME_MAX, TcpStream::connect(&authority)).await;
+        let tcp = connected.unwrap_or_else(|late| Err(late.into())).map_err(broken)?;
         tcp.set_nodelay(true).map_err(broken)?;
         let mut feeds = Self {
             tcp,

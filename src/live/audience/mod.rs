@@ -146,9 +146,8 @@ impl Audiences {
         }
     }
 
-    /// Subscribes a stream to a feed. For the first stream of
-    /// the feed, `authors` returns the authors of the feed at `applied` or later, the user
-    /// included.
+    /// Subscribes a stream to a feed. For the first stream of the feed, `authors` returns the authors
+    /// of the feed at `applied` or later, the user included.
     pub(super) fn join(
         &mut self,
         user: &(UserId, FeedKind),

@@ -10,6 +10,7 @@
 //! what it lacks does not exist. Of older posts it knows nothing.
 
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use dashmap::DashMap;
@@ -29,6 +30,8 @@ pub(super) struct RecentReactions {
 #[derive(Debug)]
 struct Generations {
     newer: DashMap<Key, Value>,
+    /// Reactions that `newer` was given: to count what it has would lock all parts of the map.
+    newer_count: AtomicUsize,
     newer_since: Revision,
     earlier: DashMap<Key, Value>,
     /// All reactions from here on are in one of the two.
@@ -40,7 +43,8 @@ impl RecentReactions {
     /// them at a time. None at all if that is 0.
     pub(super) fn new(since: Revision, reactions_max: usize) -> Self {
         let (newer, earlier) = (DashMap::new(), DashMap::new());
-        let generations = Generations { newer, newer_since: since, earlier, since };
+        let newer_count = AtomicUsize::new(0);
+        let generations = Generations { newer, newer_count, newer_since: since, earlier, since };
         Self { generations: RwLock::new(generations), reactions_max: reactions_max / 2 }
     }
 
@@ -51,13 +55,16 @@ impl RecentReactions {
         }
         let generations = self.read();
         match value {
-            Some(value) => drop(generations.newer.insert(key, value)),
+            Some(value) => {
+                generations.newer.insert(key, value);
+                generations.newer_count.fetch_add(1, Ordering::Relaxed);
+            }
             None => {
                 generations.newer.remove(&key);
                 generations.earlier.remove(&key);
             }
         }
-        let is_full = generations.newer.len() >= self.reactions_max;
+        let is_full = generations.newer_count.load(Ordering::Relaxed) >= self.reactions_max;
         drop(generations);
         if is_full {
             self.begin_generation(at.next());
@@ -79,7 +86,9 @@ impl RecentReactions {
 
     fn begin_generation(&self, since: Revision) {
         let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
-        let Generations { newer, newer_since, earlier, since: kept_since } = &mut *generations;
+        let Generations { newer, newer_count, newer_since, earlier, since: kept_since } =
+            &mut *generations;
+        *newer_count.get_mut() = 0;
         *kept_since = mem::replace(newer_since, since);
         let before = mem::replace(earlier, mem::take(newer));
         drop(generations);
