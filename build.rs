@@ -1,8 +1,10 @@
 //! Compiles the protos in `proto/` with a compiler written in Rust. It never needs `protoc`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use protox::prost::Message;
+use protox::prost_reflect::prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// The files of the services. The compiler finds the files that they import.
 const SERVICES: [&str; 5] = [
@@ -12,6 +14,13 @@ const SERVICES: [&str; 5] = [
     "whimbrel/v1/notification_service.proto",
     "whimbrel/v1/post_service.proto",
 ];
+
+const PACKAGE: &str = ".whimbrel.v1";
+/// The server sends posts that it encodes once for all their readers.
+const POST: (&str, &str) = (".whimbrel.v1.Post", "crate::api::encoded_post::EncodedPost");
+/// The server sends messages of this type that it encodes itself.
+const WATCH_FEED_RESPONSE: (&str, &str) =
+    (".whimbrel.v1.WatchFeedResponse", "crate::api::shared_response::SharedFeedResponse");
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -29,18 +38,53 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(false)
         .compile_fds_with_config(files.clone(), messages)?;
 
-    // The server stubs. `WatchFeed` sends frames that the server encodes itself.
+    // The server stubs, and the messages that have posts once more, with encoded posts. All other
+    // messages are those of above.
     let server_dir = out_dir.join("server");
     std::fs::create_dir_all(&server_dir)?;
-    tonic_prost_build::configure()
+    let mut server = tonic_prost_build::configure()
         .codec_path("crate::api::codec::Codec")
         .build_client(false)
-        .extern_path(
-            ".whimbrel.v1.WatchFeedResponse",
-            "crate::api::shared_response::SharedFeedResponse",
-        )
-        .extern_path(".whimbrel.v1", "crate::api::v1")
-        .out_dir(server_dir)
-        .compile_fds(files)?;
+        .extern_path(POST.0, POST.1)
+        .extern_path(WATCH_FEED_RESPONSE.0, WATCH_FEED_RESPONSE.1)
+        .out_dir(server_dir);
+    for name in names_without_posts(&files) {
+        server = server.extern_path(format!("{PACKAGE}.{name}"), format!("crate::api::v1::{name}"));
+    }
+    // The messages in it that both kinds of stream send.
+    for part in ["Opened", "CaughtUp", "Bookmark", "Reset", "Closing"] {
+        let name = format!("{}.{part}", WATCH_FEED_RESPONSE.0);
+        server = server.extern_path(name, format!("crate::api::v1::watch_feed_response::{part}"));
+    }
+    server.compile_fds(files)?;
     Ok(())
+}
+
+/// The messages and enums of the package that have no posts, not even in the messages in them.
+fn names_without_posts(files: &FileDescriptorSet) -> Vec<&str> {
+    let files = files.file.iter().filter(|file| format!(".{}", file.package()) == PACKAGE);
+    let messages: Vec<_> = files.clone().flat_map(|file| &file.message_type).collect();
+    let mut with_posts = BTreeSet::from([POST.0.to_owned()]);
+    loop {
+        let count = with_posts.len();
+        for message in &messages {
+            if has_one_of(message, &with_posts) {
+                with_posts.insert(format!("{PACKAGE}.{}", message.name()));
+            }
+        }
+        if with_posts.len() == count {
+            break;
+        }
+    }
+    with_posts.insert(WATCH_FEED_RESPONSE.0.to_owned());
+    let names = messages.iter().map(|message| message.name());
+    let names = names.filter(|name| !with_posts.contains(&format!("{PACKAGE}.{name}")));
+    names.chain(files.flat_map(|file| &file.enum_type).map(|it| it.name())).collect()
+}
+
+/// Whether a field of `message`, or of a message declared in it, is one of the messages with these
+/// names.
+fn has_one_of(message: &DescriptorProto, names: &BTreeSet<String>) -> bool {
+    message.field.iter().any(|field| names.contains(field.type_name()))
+        || message.nested_type.iter().any(|nested| has_one_of(nested, names))
 }

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::{post_id, v1};
+use super::encoded_post::EncodedPost;
+use super::{post_id, v1, v1_server};
 use crate::model::bounds::TEXT_BYTES_MAX;
 use crate::model::{
     Attachment, Content, Epochs, Facet, Feature, Post, ReplyTo, Revision, Timestamp, UserId,
@@ -60,9 +61,9 @@ fn facet(facet: &Facet) -> v1::Facet {
     }
 }
 
-pub(super) fn post_view(view: &PostView, epochs: &Epochs) -> v1::PostView {
-    v1::PostView {
-        post: Some(post(&view.post, epochs)),
+pub(super) fn post_view(view: &PostView, epochs: &Epochs) -> v1_server::PostView {
+    v1_server::PostView {
+        post: Some(EncodedPost::new(&view.post, epochs)),
         counts: Some(counts(view)),
         viewer: Some(viewer(view)),
     }
@@ -81,8 +82,8 @@ fn viewer(view: &PostView) -> v1::ViewerState {
     v1::ViewerState { liked: view.liked, reposted: view.reposted }
 }
 
-pub(super) fn feed_item(item: &FeedItem, epochs: &Epochs) -> v1::FeedItem {
-    v1::FeedItem {
+pub(super) fn feed_item(item: &FeedItem, epochs: &Epochs) -> v1_server::FeedItem {
+    v1_server::FeedItem {
         counts: Some(counts(&item.post)),
         viewer: Some(viewer(&item.post)),
         ..pushed_item(item.revision, &item.post.post, item.reposted_by.as_ref(), epochs)
@@ -95,9 +96,9 @@ pub(super) fn pushed_item(
     pushed: &Post,
     reposted_by: Option<&UserId>,
     epochs: &Epochs,
-) -> v1::FeedItem {
-    v1::FeedItem {
-        post: Some(post(pushed, epochs)),
+) -> v1_server::FeedItem {
+    v1_server::FeedItem {
+        post: Some(EncodedPost::new(pushed, epochs)),
         revision: revision.get(),
         reposted_by_user_id: reposted_by.map_or_else(String::new, ToString::to_string),
         counts: None,
@@ -105,10 +106,10 @@ pub(super) fn pushed_item(
     }
 }
 
-pub(super) fn thread_post(post: &ThreadPost, epochs: &Epochs) -> v1::ThreadPost {
-    use v1::thread_post::{Gap as WireGap, Shown};
+pub(super) fn thread_post(post: &ThreadPost, epochs: &Epochs) -> v1_server::ThreadPost {
+    use v1_server::thread_post::{Gap as WireGap, Shown};
 
-    v1::ThreadPost {
+    v1_server::ThreadPost {
         post_id: post_id::text(post.id, epochs),
         parent_post_id: post_id::optional_text(post.parent, epochs),
         // At most 10.
@@ -147,8 +148,11 @@ pub(super) fn profile(profile: &Profile) -> v1::Profile {
     }
 }
 
-pub(super) fn notification(notification: &Notification, epochs: &Epochs) -> v1::Notification {
-    use v1::notification::Kind;
+pub(super) fn notification(
+    notification: &Notification,
+    epochs: &Epochs,
+) -> v1_server::Notification {
+    use v1_server::notification::Kind;
 
     let kind = match notification.kind {
         NotificationKind::Follow => Kind::Follow,
@@ -158,13 +162,13 @@ pub(super) fn notification(notification: &Notification, epochs: &Epochs) -> v1::
         NotificationKind::Quote => Kind::Quote,
         NotificationKind::Mention => Kind::Mention,
     };
-    v1::Notification {
+    v1_server::Notification {
         revision: notification.revision.get(),
         create_time: Some(timestamp(notification.time)),
         kind: kind.into(),
         actor_id: notification.actor.to_string(),
         subject_post_id: post_id::optional_text(notification.subject, epochs),
-        post: notification.post.as_deref().map(|it| post(it, epochs)),
+        post: notification.post.as_deref().map(|post| EncodedPost::new(post, epochs)),
     }
 }
 

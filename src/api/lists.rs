@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::context::ServiceContext;
 use super::listing::{Listing, PageFields};
-use super::{convert, post_id, status, v1};
+use super::{convert, post_id, status, v1, v1_server};
 use crate::query::{ListPosts, ListUsers, PostList, UserList};
 
 /// The fields of a page of users. Every RPC has a message of its own with just these.
@@ -19,7 +19,7 @@ pub(super) struct UserPage {
 /// As [`UserPage`], of posts.
 #[derive(Debug)]
 pub(super) struct PostPage {
-    posts: Vec<v1::PostView>,
+    posts: Vec<v1_server::PostView>,
     next_page_token: String,
     cursor: String,
 }
@@ -78,8 +78,8 @@ pub(super) async fn posts(
 
 /// Converts a page into each of the messages.
 macro_rules! responses {
-    ($page:ident { $items:ident }: $($response:ident),*) => {
-        $(impl From<$page> for v1::$response {
+    ($page:ident { $items:ident }: $($response:path),*) => {
+        $(impl From<$page> for $response {
             fn from(page: $page) -> Self {
                 let $page { $items, next_page_token, cursor } = page;
                 Self { $items, next_page_token, cursor }
@@ -89,7 +89,9 @@ macro_rules! responses {
 }
 
 responses!(
-    UserPage { users }: ListLikesResponse, ListRepostsResponse, ListFollowersResponse,
-    ListFollowingResponse, ListBlocksResponse, ListMutesResponse
+    UserPage { users }: v1::ListLikesResponse, v1::ListRepostsResponse, v1::ListFollowersResponse,
+    v1::ListFollowingResponse, v1::ListBlocksResponse, v1::ListMutesResponse
 );
-responses!(PostPage { posts }: ListRepliesResponse, ListQuotesResponse);
+responses!(
+    PostPage { posts }: v1_server::ListRepliesResponse, v1_server::ListQuotesResponse
+);

@@ -10,6 +10,7 @@ pub mod codec;
 mod context;
 mod convert;
 mod deadline;
+pub mod encoded_post;
 mod feed;
 mod fields;
 mod framing;
@@ -44,7 +45,8 @@ pub mod v1 {
     tonic::include_proto!("whimbrel.v1");
 }
 
-/// The generated traits of the services.
+/// The generated traits of the services, and the messages that have posts, in which a post is an
+/// [`EncodedPost`](encoded_post::EncodedPost).
 #[allow(
     missing_docs,
     unreachable_pub,

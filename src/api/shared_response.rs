@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BufMut;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use prost::{EncodeError, Message};
 
@@ -66,7 +66,7 @@ impl SharedFeedResponse {
     pub fn encoded_len(&self) -> usize {
         match &self.0 {
             Response::Batch { prev, cursor, events, epochs } => {
-                let events = events.encoded(|events| encode_events(events, epochs));
+                let events = events.encoded().get_or_encode(|| encode_events(events, epochs));
                 field_len(BATCH_TAG, batch_len(prev, cursor, events))
             }
             Response::Other(response) => response.encoded_len(),
@@ -80,7 +80,7 @@ impl SharedFeedResponse {
     pub fn encode(&self, bytes: &mut impl BufMut) -> Result<(), EncodeError> {
         match &self.0 {
             Response::Batch { prev, cursor, events, epochs } => {
-                let events = events.encoded(|events| encode_events(events, epochs));
+                let events = events.encoded().get_or_encode(|| encode_events(events, epochs));
                 put_field_head(BATCH_TAG, batch_len(prev, cursor, events), bytes);
                 for (tag, text) in [(PREV_CURSOR_TAG, prev), (CURSOR_TAG, cursor)] {
                     put_field_head(tag, text.as_bytes().len(), bytes);
@@ -95,7 +95,7 @@ impl SharedFeedResponse {
 }
 
 /// The length of an encoded batch.
-fn batch_len(prev: &TokenText, cursor: &TokenText, events: &Bytes) -> usize {
+fn batch_len(prev: &TokenText, cursor: &TokenText, events: &[u8]) -> usize {
     field_len(PREV_CURSOR_TAG, prev.as_bytes().len())
         + field_len(CURSOR_TAG, cursor.as_bytes().len())
         + events.len()
@@ -113,18 +113,15 @@ fn put_field_head(tag: u32, value: usize, bytes: &mut impl BufMut) {
 }
 
 /// The events as the repeated field of a batch.
-fn encode_events(events: &[Arc<FeedEvent>], epochs: &Epochs) -> Bytes {
-    let encoded: Vec<Bytes> =
-        events.iter().map(|event| event.encoded(|event| encode_event(event, epochs))).collect();
+fn encode_events(events: &[Arc<FeedEvent>], epochs: &Epochs) -> Vec<u8> {
+    let encode = |event: &FeedEvent| stream_responses::feed_event(event, epochs).encode_to_vec();
+    let encoded: Vec<_> =
+        events.iter().map(|event| event.encoded().get_or_encode(|| encode(event))).collect();
     let length = encoded.iter().map(|event| field_len(EVENTS_TAG, event.len())).sum();
-    let mut bytes = BytesMut::with_capacity(length);
+    let mut bytes = Vec::with_capacity(length);
     for event in encoded {
         put_field_head(EVENTS_TAG, event.len(), &mut bytes);
-        bytes.put_slice(&event);
+        bytes.put_slice(event);
     }
-    bytes.freeze()
-}
-
-fn encode_event(event: &FeedEvent, epochs: &Epochs) -> Bytes {
-    stream_responses::feed_event(event, epochs).encode_to_vec().into()
+    bytes
 }

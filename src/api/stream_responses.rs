@@ -3,11 +3,11 @@
 
 use super::shared_response::SharedFeedResponse;
 use super::token::encode_cursor;
-use super::v1::feed_event::author_removed::Reason;
 use super::v1::watch_feed_response::{Bookmark, CaughtUp, Closing, Opened, Reset};
-use super::v1::{
-    ErrorReason, FeedEvent, NotificationEvent, WatchFeedResponse, WatchNotificationsResponse,
-    feed_event, notification_event, watch_feed_response as of_feed,
+use super::v1::{ErrorReason, WatchFeedResponse, watch_feed_response as of_feed};
+use super::v1_server::feed_event::author_removed::Reason;
+use super::v1_server::{
+    FeedEvent, NotificationEvent, WatchNotificationsResponse, feed_event, notification_event,
     watch_notifications_response as of_notifications,
 };
 use super::{convert, post_id, status};

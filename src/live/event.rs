@@ -4,9 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-
-use crate::model::{Post, PostId, Revision, UserId};
+use crate::model::{Encoded, Post, PostId, Revision, UserId};
 use crate::query::{LaterReposts, Notification};
 
 /// One event of a feed.
@@ -22,8 +20,7 @@ pub struct FeedEvent {
     /// For a removed repost: the reposts that may replace it. The first stream that needs them
     /// looks them up.
     later_reposts: OnceLock<LaterReposts>,
-    /// The bytes on the wire, after the first use.
-    encoded: OnceLock<Bytes>,
+    encoded: Encoded,
 }
 
 /// The effect of a change on a home feed or on notifications.
@@ -126,7 +123,7 @@ impl FeedEvent {
     /// An event after which a client has to page again from `page_again` on.
     #[must_use]
     pub fn with_page_again(revision: Revision, kind: FeedEventKind, page_again: Revision) -> Self {
-        let (later_reposts, encoded) = (OnceLock::new(), OnceLock::new());
+        let (later_reposts, encoded) = (OnceLock::new(), Encoded::default());
         Self { revision, kind, page_again, later_reposts, encoded }
     }
 
@@ -135,10 +132,10 @@ impl FeedEvent {
         &self.later_reposts
     }
 
-    /// The bytes on the wire. The first caller encodes them, with `encode`; all later callers share
-    /// them.
-    pub fn encoded(&self, encode: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        self.encoded.get_or_init(|| encode(self)).clone()
+    /// The cell of the event's bytes on the wire.
+    #[must_use]
+    pub fn encoded(&self) -> &Encoded {
+        &self.encoded
     }
 
     /// At least the number of bytes that the event takes on the wire.

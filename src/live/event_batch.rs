@@ -1,10 +1,9 @@
 //! Event batches: events that are sent together. A batch never changes after it is made.
 
-use std::sync::{Arc, OnceLock};
-
-use bytes::Bytes;
+use std::sync::Arc;
 
 use super::FeedEvent;
+use crate::model::Encoded;
 
 /// Events of a feed, in the order of the log. Feeds with the same events share one batch.
 #[derive(Debug)]
@@ -13,8 +12,7 @@ pub struct EventBatch {
     wire_bytes_max: usize,
     /// Whether streams have to filter an event of it.
     is_conditional: bool,
-    /// The bytes on the wire, after the first use.
-    encoded: OnceLock<Bytes>,
+    encoded: Encoded,
 }
 
 impl EventBatch {
@@ -24,7 +22,7 @@ impl EventBatch {
         debug_assert!(events.is_sorted_by_key(|event| event.revision), "not in the log's order");
         let wire_bytes_max = events.iter().map(|event| event.wire_bytes_max()).sum();
         let is_conditional = events.iter().any(|event| event.is_conditional());
-        Self { events, wire_bytes_max, is_conditional, encoded: OnceLock::new() }
+        Self { events, wire_bytes_max, is_conditional, encoded: Encoded::default() }
     }
 
     pub(super) fn is_conditional(&self) -> bool {
@@ -37,10 +35,10 @@ impl EventBatch {
         self.wire_bytes_max
     }
 
-    /// The events' bytes on the wire. The first caller encodes them, with `encode`; all later
-    /// callers share the bytes.
-    pub fn encoded(&self, encode: impl FnOnce(&[Arc<FeedEvent>]) -> Bytes) -> &Bytes {
-        self.encoded.get_or_init(|| encode(&self.events))
+    /// The cell of the events' bytes on the wire.
+    #[must_use]
+    pub fn encoded(&self) -> &Encoded {
+        &self.encoded
     }
 
     /// Whether `events` are the events of this batch.

@@ -7,6 +7,7 @@
 mod attachment;
 mod chain;
 mod cursor;
+mod encoded;
 mod epoch;
 mod event;
 mod facet;
@@ -24,6 +25,7 @@ mod visible;
 pub use attachment::{Attachment, AttachmentError, AttachmentRule, Lang, LangError};
 pub use chain::Chain;
 pub use cursor::{Cursor, CursorError, LogExtent, LogId};
+pub use encoded::Encoded;
 pub use epoch::{Epoch, EpochStart, Epochs};
 pub use event::{Change, Event, SeveredFollows};
 pub use facet::{Facet, Facets, FacetsError, Feature, Link, LinkError, RangeRule, Tag, TagError};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Attachment, Facets, Lang, PostText, Revision, Timestamp, UserId};
+use super::{Attachment, Encoded, Facets, Lang, PostText, Revision, Timestamp, UserId};
 
 /// The id of a post: the revision at which it was published.
 ///
@@ -59,6 +59,7 @@ pub struct Post {
     pub content: Content,
     /// The server's clock when the post was accepted.
     pub time: Timestamp,
+    encoded: Encoded,
 }
 
 impl PostId {
@@ -166,6 +167,18 @@ impl ReplyTo {
 }
 
 impl Post {
+    /// The post that was published at `revision`.
+    #[must_use]
+    pub fn new(revision: Revision, author: UserId, content: Content, time: Timestamp) -> Self {
+        Self { revision, author, content, time, encoded: Encoded::default() }
+    }
+
+    /// The cell of the post's bytes on the wire.
+    #[must_use]
+    pub fn encoded(&self) -> &Encoded {
+        &self.encoded
+    }
+
     /// The id of the post.
     #[must_use]
     pub fn id(&self) -> PostId {

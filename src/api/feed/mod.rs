@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::context::ServiceContext;
 use super::stall::{Closer, StallTracked};
 use super::v1_server::feed_service_server::FeedService;
-use super::{changes, v1};
+use super::{changes, v1, v1_server};
 use crate::model::Relation;
 
 #[derive(Debug)]
@@ -43,14 +43,14 @@ impl FeedService for FeedRpcs {
     async fn publish(
         &self,
         request: Request<v1::PublishRequest>,
-    ) -> Result<Response<v1::PublishResponse>, Status> {
+    ) -> Result<Response<v1_server::PublishResponse>, Status> {
         Ok(Response::new(publish::handle(&self.0, request.into_inner()).await?))
     }
 
     async fn news_feed(
         &self,
         request: Request<v1::NewsFeedRequest>,
-    ) -> Result<Response<v1::NewsFeedResponse>, Status> {
+    ) -> Result<Response<v1_server::NewsFeedResponse>, Status> {
         Ok(Response::new(news_feed::handle(&self.0, request.into_inner()).await?))
     }
 

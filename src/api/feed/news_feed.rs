@@ -4,13 +4,13 @@ use tonic::Status;
 
 use crate::api::context::ServiceContext;
 use crate::api::listing::{Listing, page_fields};
-use crate::api::{convert, fields, status, v1};
+use crate::api::{convert, fields, status, v1, v1_server};
 use crate::query::HomeFeed;
 
 pub(super) async fn handle(
     context: &ServiceContext,
     request: v1::NewsFeedRequest,
-) -> Result<v1::NewsFeedResponse, Status> {
+) -> Result<v1_server::NewsFeedResponse, Status> {
     let v1::NewsFeedRequest { exclude_self, include_all_replies, .. } = request;
     let options = [fields::flag(exclude_self), fields::flag(include_all_replies)];
     let listing = Listing::open(context, "NewsFeed", &options, page_fields!(request)).await?;
@@ -28,7 +28,7 @@ pub(super) async fn handle(
         .ask(query)
         .await
         .map_err(|error| status::from_query(error, &context.epochs))?;
-    Ok(v1::NewsFeedResponse {
+    Ok(v1_server::NewsFeedResponse {
         items: page.items.iter().map(|item| convert::feed_item(item, &context.epochs)).collect(),
         next_page_token: listing.next_page_token(page.next),
         cursor: listing.cursor(page.at),

@@ -5,7 +5,8 @@ use std::fmt::Display;
 use tonic::Status;
 
 use crate::api::context::ServiceContext;
-use crate::api::{convert, fields, status, token, v1};
+use crate::api::encoded_post::EncodedPost;
+use crate::api::{fields, status, token, v1, v1_server};
 use crate::engine::Draft;
 use crate::model::bounds::{ATTACHMENTS_MAX, FACETS_MAX, LANGS_MAX};
 use crate::model::{
@@ -15,7 +16,7 @@ use crate::model::{
 pub(super) async fn handle(
     context: &ServiceContext,
     request: v1::PublishRequest,
-) -> Result<v1::PublishResponse, Status> {
+) -> Result<v1_server::PublishResponse, Status> {
     let author = fields::user_id("author_id", &request.author_id)?;
     let request_id = (!request.request_id.is_empty())
         .then(|| RequestId::parse(&request.request_id))
@@ -34,8 +35,8 @@ pub(super) async fn handle(
 
     let published = context.engine.publish(author, draft, request_id).await;
     let published = published.map_err(|error| status::from_engine(error, &context.epochs))?;
-    Ok(v1::PublishResponse {
-        post: Some(convert::post(&published.post, epochs)),
+    Ok(v1_server::PublishResponse {
+        post: Some(EncodedPost::new(&published.post, epochs)),
         deduplicated: published.deduplicated,
         cursor: token::encode_cursor(&published.cursor, epochs),
     })

@@ -4,13 +4,13 @@ use tonic::Status;
 
 use crate::api::context::ServiceContext;
 use crate::api::listing::{Listing, page_fields};
-use crate::api::{convert, status, v1};
+use crate::api::{convert, status, v1, v1_server};
 use crate::query::ListNotifications;
 
 pub(super) async fn handle(
     context: &ServiceContext,
     request: v1::ListNotificationsRequest,
-) -> Result<v1::ListNotificationsResponse, Status> {
+) -> Result<v1_server::ListNotificationsResponse, Status> {
     let listing = Listing::open(context, "ListNotifications", &[], page_fields!(request)).await?;
     let (user, items_max, position) = listing.query();
     let query = ListNotifications { user, items_max, position };
@@ -19,7 +19,7 @@ pub(super) async fn handle(
         .ask(query)
         .await
         .map_err(|error| status::from_query(error, &context.epochs))?;
-    Ok(v1::ListNotificationsResponse {
+    Ok(v1_server::ListNotificationsResponse {
         notifications: listed
             .page
             .items

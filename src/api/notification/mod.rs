@@ -9,8 +9,8 @@ use tonic::{Request, Response, Status};
 
 use super::context::ServiceContext;
 use super::stall::{Closer, StallTracked};
-use super::v1;
 use super::v1_server::notification_service_server::NotificationService;
+use super::{v1, v1_server};
 
 #[derive(Debug)]
 pub(super) struct NotificationRpcs(pub(super) ServiceContext);
@@ -20,7 +20,7 @@ impl NotificationService for NotificationRpcs {
     async fn list_notifications(
         &self,
         request: Request<v1::ListNotificationsRequest>,
-    ) -> Result<Response<v1::ListNotificationsResponse>, Status> {
+    ) -> Result<Response<v1_server::ListNotificationsResponse>, Status> {
         Ok(Response::new(list_notifications::handle(&self.0, request.into_inner()).await?))
     }
 

@@ -6,10 +6,11 @@ use tonic::Status;
 use crate::api::context::ServiceContext;
 use crate::api::fields;
 use crate::api::v1::{self, watch_notifications_request};
+use crate::api::v1_server;
 use crate::api::watch::{self, Messages, StartField, WatchFields};
 use crate::live::Watched;
 
-pub(super) type NotificationMessages = Messages<v1::WatchNotificationsResponse>;
+pub(super) type NotificationMessages = Messages<v1_server::WatchNotificationsResponse>;
 
 /// Opens a stream of messages. It ends when `until` is cancelled.
 pub(super) fn handle(

@@ -4,14 +4,14 @@ use tonic::Status;
 
 use crate::api::context::ServiceContext;
 use crate::api::listing::{Listing, PageFields};
-use crate::api::{convert, fields, status, v1};
+use crate::api::{convert, fields, status, v1, v1_server};
 use crate::model::PostId;
 use crate::query::{GetThread, PagePosition, ThreadPost};
 
 pub(super) async fn handle(
     context: &ServiceContext,
     request: v1::GetThreadRequest,
-) -> Result<v1::GetThreadResponse, Status> {
+) -> Result<v1_server::GetThreadResponse, Status> {
     let v1::GetThreadRequest { user_id, post_id, depth_max, replies_max, .. } = &request;
     let viewer = fields::user_id("user_id", user_id)?;
     let post = fields::post_id("post_id", post_id, &context.epochs)?;
@@ -47,7 +47,7 @@ pub(super) async fn handle(
         .map_err(|error| status::from_query(error, &context.epochs))?;
     let next = thread.next_after.map(|after| PagePosition { before: after.revision(), at });
     let thread_post = |post: &ThreadPost| convert::thread_post(post, &context.epochs);
-    Ok(v1::GetThreadResponse {
+    Ok(v1_server::GetThreadResponse {
         ancestors: thread.ancestors.iter().map(thread_post).collect(),
         post: Some(thread_post(&thread.post)),
         replies: thread.replies.iter().map(thread_post).collect(),

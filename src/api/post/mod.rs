@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use super::context::ServiceContext;
 use super::listing::page_fields;
 use super::v1_server::post_service_server::PostService;
-use super::{changes, fields, lists, v1};
+use super::{changes, fields, lists, v1, v1_server};
 use crate::model::Relation;
 use crate::query::{PostList, UserList};
 
@@ -23,7 +23,7 @@ impl PostService for PostRpcs {
     async fn get_posts(
         &self,
         request: Request<v1::GetPostsRequest>,
-    ) -> Result<Response<v1::GetPostsResponse>, Status> {
+    ) -> Result<Response<v1_server::GetPostsResponse>, Status> {
         Ok(Response::new(get_posts::handle(&self.0, request.into_inner()).await?))
     }
 
@@ -37,14 +37,14 @@ impl PostService for PostRpcs {
     async fn list_posts(
         &self,
         request: Request<v1::ListPostsRequest>,
-    ) -> Result<Response<v1::ListPostsResponse>, Status> {
+    ) -> Result<Response<v1_server::ListPostsResponse>, Status> {
         Ok(Response::new(list_posts::handle(&self.0, request.into_inner()).await?))
     }
 
     async fn get_thread(
         &self,
         request: Request<v1::GetThreadRequest>,
-    ) -> Result<Response<v1::GetThreadResponse>, Status> {
+    ) -> Result<Response<v1_server::GetThreadResponse>, Status> {
         Ok(Response::new(get_thread::handle(&self.0, request.into_inner()).await?))
     }
 
@@ -111,7 +111,7 @@ impl PostService for PostRpcs {
     async fn list_replies(
         &self,
         request: Request<v1::ListRepliesRequest>,
-    ) -> Result<Response<v1::ListRepliesResponse>, Status> {
+    ) -> Result<Response<v1_server::ListRepliesResponse>, Status> {
         let request = request.into_inner();
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::posts(&self.0, page_fields!(request), PostList::Replies(post)).await?;
@@ -121,7 +121,7 @@ impl PostService for PostRpcs {
     async fn list_quotes(
         &self,
         request: Request<v1::ListQuotesRequest>,
-    ) -> Result<Response<v1::ListQuotesResponse>, Status> {
+    ) -> Result<Response<v1_server::ListQuotesResponse>, Status> {
         let request = request.into_inner();
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::posts(&self.0, page_fields!(request), PostList::Quotes(post)).await?;

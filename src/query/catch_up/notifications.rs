@@ -167,7 +167,7 @@ fn notification(
         (NotificationKind::Follow | NotificationKind::Like | NotificationKind::Repost, _) => None,
         (_, Change::Publish { author, content, .. }) => {
             let (author, content) = (author.clone(), content.clone());
-            Some(Arc::new(Post { revision, author, content, time: event.time }))
+            Some(Arc::new(Post::new(revision, author, content, event.time)))
         }
         _ => return Ok(None),
     };

@@ -10,9 +10,10 @@ use crate::model::{Change, Content, Event, Post, PostRef, Revision, UserId};
 use crate::state::error::{MissingEvent, ReadError};
 use crate::storage::Log;
 
-/// The memory of a post without its content and its author's name: the struct, two counters, the
-/// entry of the cache.
-const POST_OVERHEAD_BYTES: u64 = 192;
+/// The memory of a post without its content and its author's name, which count twice, because its
+/// bytes on the wire are kept with it: the struct, four counters, the entry of the cache, the post's
+/// id and time on the wire.
+const POST_OVERHEAD_BYTES: u64 = 288;
 /// The memory of a repost: the struct, two counters, the entry of the cache. It shares the users'
 /// names.
 const REPOST_BYTES: u64 = 192;
@@ -74,7 +75,7 @@ impl Weighter<Revision, CachedEvent> for EventWeighter {
     fn weight(&self, _: &Revision, cached: &CachedEvent) -> u64 {
         match cached {
             CachedEvent::Post(post) => {
-                POST_OVERHEAD_BYTES + (post.content.bytes() + post.author.as_str().len()) as u64
+                POST_OVERHEAD_BYTES + 2 * (post.content.bytes() + post.author.as_str().len()) as u64
             }
             CachedEvent::Repost(_) => REPOST_BYTES,
             CachedEvent::Erased(_) => ERASED_BYTES,
@@ -171,7 +172,7 @@ impl PostCache {
         let cached = match &event.change {
             Change::Publish { author, content, .. } => {
                 let (author, content) = (author.clone(), content.clone());
-                CachedEvent::Post(Arc::new(Post { revision, author, content, time: event.time }))
+                CachedEvent::Post(Arc::new(Post::new(revision, author, content, event.time)))
             }
             Change::Repost { user, post } => {
                 let original = self.cached_post(post.id.revision())?;

@@ -10,6 +10,7 @@ mod health_reflection;
 mod lost_history;
 mod overload;
 mod publish;
+mod same_post;
 mod shared_response;
 mod social_input;
 mod wire_errors;

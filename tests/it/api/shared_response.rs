@@ -164,10 +164,8 @@ fn facets(text: &PostText) -> Facets {
 
 fn post(revision: u64, author: &str, text: &str) -> Arc<Post> {
     let text = PostText::parse(text).unwrap();
-    Arc::new(Post {
-        revision: Revision::new(revision),
-        author: UserId::parse(author).unwrap(),
-        content: Content { facets: facets(&text), ..Content::from_text(text) },
-        time: Timestamp::from_nanos(revision * 1_000_000_007),
-    })
+    let author = UserId::parse(author).unwrap();
+    let content = Content { facets: facets(&text), ..Content::from_text(text) };
+    let time = Timestamp::from_nanos(revision * 1_000_000_007);
+    Arc::new(Post::new(Revision::new(revision), author, content, time))
 }
