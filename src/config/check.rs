@@ -95,6 +95,7 @@ ranges! {
     post_cache_bytes_max: 0..=(MEMORY_BYTES_MAX as u64), "no machine has more memory";
     count_cache_posts_max: 0..=(1 << 28), "no machine has memory for more";
     recent_reactions_max: 0..=(1 << 28), "no machine has memory for more";
+    older_reactions_bytes_max: 0..=(MEMORY_BYTES_MAX as u64), "no machine has more memory";
     log_segment_bytes_max: (64 << 10)..=(1 << 30), "a batch must fit, and a scan must end soon";
     recent_revisions_per_author_max: 1..=COUNT_MAX, "memory has the newest one, and more fill it";
     index_events_max: 1..=COUNT_MAX, "0 writes nothing, and one write must fit into the memory";

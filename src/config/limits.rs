@@ -94,6 +94,9 @@ pub struct Limits {
     /// Likes and reposts in memory although the index has them, of which the older half is dropped
     /// at a time: those of the posts on first pages, at some 80 B each.
     pub recent_reactions_max: usize,
+    /// Memory for the likes and reposts of readers from before those: of some 20,000 readers, who
+    /// have reacted to a few dozen posts each.
+    pub older_reactions_bytes_max: u64,
     /// Bytes of a segment of the log: what is rewritten to erase a post, and scanned after an
     /// unclean stop. Larger ones make fewer files. The first is a 64th of it.
     pub log_segment_bytes_max: u64,
@@ -197,6 +200,7 @@ impl Default for Limits {
             post_cache_bytes_max: 256 << 20,
             count_cache_posts_max: 100_000,
             recent_reactions_max: 250_000,
+            older_reactions_bytes_max: 16 << 20,
             log_segment_bytes_max: 64 << 20,
             recent_revisions_per_author_max: 64,
             index_events_max: 256 << 10,

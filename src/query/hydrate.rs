@@ -72,10 +72,16 @@ pub(super) fn views(
     let mut reactions = Vec::new();
     if let Some(user) = viewer.user {
         for (post, counts) in posts.iter().zip(&stored) {
-            let likes = (counts.likes > 0).then(|| Key::new(Table::Like, post.id(), user));
-            let reposts = (counts.reposts > 0).then(|| Key::new(Table::Repost, post.id(), user));
+            let key = |table| Key::of_user(table, post.id().into(), user);
+            let likes = (counts.likes > 0).then(|| key(Table::Like));
+            let reposts = (counts.reposts > 0).then(|| key(Table::Repost));
             reactions.extend(likes.into_iter().chain(reposts));
         }
+    }
+    if let Some(user) = viewer.user
+        && !source.is_memory()
+    {
+        source.state.records.load_reactions(user, &reactions)?;
     }
     let mut reactions = source.records(&reactions)?.into_iter();
     let mut reacted = |count| {
@@ -173,7 +179,7 @@ pub(super) fn for_each_unseen(
     }
     let mut read = |users: &[UserIx]| {
         source.skip(users.len())?;
-        let keys: Vec<_> = users.iter().map(|&user| Key::new(by_user, subject, user)).collect();
+        let keys: Vec<_> = users.iter().map(|&user| Key::of_user(by_user, subject, user)).collect();
         source.records(&keys)?.into_iter().flatten().for_each(&mut found);
         Ok(())
     };

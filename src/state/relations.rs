@@ -13,7 +13,7 @@
 //! ```
 
 use super::State;
-use super::records::record::{Key, Table, Value};
+use super::records::record::{Key, PostCounts, Table, Value};
 use crate::model::{PostId, Relation, RelationKind, Revision, UserId};
 
 /// A value that a decision depends on, and that may be in the index only.
@@ -161,21 +161,28 @@ impl State {
 
     /// Whether the index certainly has no record at `key` either, if memory has none.
     pub(crate) fn is_absent(&self, key: Key) -> bool {
-        let counts = || self.counts.get(key.subject);
-        // The index has no record of a post that it does not have.
-        let is_new = || self.records.is_new(key.subject.revision());
-        match key.table {
-            Table::Like => is_new() || counts().is_some_and(|counts| counts.likes == 0),
-            Table::Repost => is_new() || counts().is_some_and(|counts| counts.reposts == 0),
-            _ => false,
+        if !key.table.is_reaction() {
+            return false;
         }
+        let post = key.reacted_post();
+        let counts = || self.counts.get(post.into());
+        let count_of = |counts: PostCounts| match key.table {
+            Table::Like => counts.likes,
+            _ => counts.reposts,
+        };
+        // The index has no record of a post that it does not have.
+        self.records.is_new(post.revision()) || counts().is_some_and(|it| count_of(it) == 0)
     }
 
     /// The key of the record for `lookup`; `None` if the user does not occur in the log.
     pub(crate) fn key_of(&self, lookup: &Lookup) -> Option<Key> {
         Some(match lookup {
-            Lookup::Like(user, post) => Key::new(Table::Like, *post, self.users.get(user)?),
-            Lookup::Repost(user, post) => Key::new(Table::Repost, *post, self.users.get(user)?),
+            Lookup::Like(user, post) => {
+                Key::of_user(Table::Like, (*post).into(), self.users.get(user)?)
+            }
+            Lookup::Repost(user, post) => {
+                Key::of_user(Table::Repost, (*post).into(), self.users.get(user)?)
+            }
             Lookup::Seen(user) => Key::of(Table::Seen, self.users.get(user)?),
         })
     }

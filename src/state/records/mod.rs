@@ -9,6 +9,7 @@
 //! memory first: a record that is not there is in the index, if it exists. Likes and reposts are kept
 //! for longer: see [`reactions`].
 
+mod older_reactions;
 mod reactions;
 pub(crate) mod record;
 
@@ -23,6 +24,8 @@ use dashmap::DashMap;
 use self::reactions::RecentReactions;
 use super::apply_right::ApplyRight;
 use super::records::record::{Key, Position, Subject, Table, Value};
+use super::users::UserIx;
+use crate::config::Limits;
 use crate::model::Revision;
 use crate::storage::{self, Index};
 
@@ -73,11 +76,14 @@ impl Default for Records {
 }
 
 impl Records {
-    /// Has the older records read from `index`, before any is set. At most `reactions_max` likes and
-    /// reposts stay in memory although the index has them.
-    pub(crate) fn attach(&mut self, index: Arc<Index>, reactions_max: usize) {
+    /// Has the older records read from `index`, before any is set. At most `recent_reactions_max`
+    /// likes and reposts, and others of `older_reactions_bytes_max`, stay in memory although the
+    /// index has them.
+    pub(crate) fn attach(&mut self, index: Arc<Index>, limits: &Limits) {
         let since = index.complete_until().next();
-        self.reactions = Some(RecentReactions::new(since, reactions_max));
+        let (recent_max, older_bytes_max) =
+            (limits.recent_reactions_max, limits.older_reactions_bytes_max);
+        self.reactions = Some(RecentReactions::new(since, recent_max, older_bytes_max));
         self.index = Some(index);
     }
 
@@ -200,6 +206,16 @@ impl Records {
             }
         }
         Ok(known.into_iter().map(Option::flatten).collect())
+    }
+
+    /// Has the likes and reposts of `user` in memory, as far as that goes, unless the reactions at
+    /// `keys` are. May read the index, which blocks.
+    pub(crate) fn load_reactions(&self, user: UserIx, keys: &[Key]) -> Result<(), storage::Error> {
+        let (Some(reactions), Some(index)) = (&self.reactions, &self.index) else { return Ok(()) };
+        match keys.iter().all(|&key| self.get_cached(key).is_some()) {
+            true => Ok(()),
+            false => reactions.load_older(user, || index.snapshot()),
+        }
     }
 
     /// The records of the list `about` that come after `from` in `order`: at most `max`, and fewer

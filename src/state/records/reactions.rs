@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A reaction is newer than its post. So of a post at or after `since` memory has all reactions, and
-//! what it lacks does not exist. Of older posts it knows nothing.
+//! what it lacks does not exist. Of older posts [`older_reactions`](super::older_reactions) has what
+//! the index had.
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,8 +17,11 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use dashmap::DashMap;
 
 use super::super::apply_right::ApplyRight;
-use super::record::{Key, Table, Value};
+use super::older_reactions::OlderReactions;
+use super::record::{Key, Value};
 use crate::model::Revision;
+use crate::state::users::UserIx;
+use crate::storage::{self, Snapshot};
 
 /// The reactions of two generations.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub(super) struct RecentReactions {
     generations: RwLock<Generations>,
     /// Of each generation.
     reactions_max: usize,
+    older: OlderReactions,
 }
 
 #[derive(Debug)]
@@ -40,17 +45,19 @@ struct Generations {
 
 impl RecentReactions {
     /// All reactions from `since` on, of which there are none yet; and at most `reactions_max` of
-    /// them at a time. None at all if that is 0.
-    pub(super) fn new(since: Revision, reactions_max: usize) -> Self {
+    /// them at a time. None at all if that is 0. Those from before have `older_bytes_max` bytes.
+    pub(super) fn new(since: Revision, reactions_max: usize, older_bytes_max: u64) -> Self {
         let (newer, earlier) = (DashMap::new(), DashMap::new());
         let newer_count = AtomicUsize::new(0);
         let generations = Generations { newer, newer_count, newer_since: since, earlier, since };
-        Self { generations: RwLock::new(generations), reactions_max: reactions_max / 2 }
+        let generations = RwLock::new(generations);
+        let older = OlderReactions::new(older_bytes_max);
+        Self { generations, reactions_max: reactions_max / 2, older }
     }
 
     /// To be called for each change of a record, after it is made.
-    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision, _: &ApplyRight) {
-        if self.reactions_max == 0 || !is_reaction(key.table) {
+    pub(super) fn put(&self, key: Key, value: Option<Value>, at: Revision, by: &ApplyRight) {
+        if self.reactions_max == 0 || !key.table.is_reaction() {
             return;
         }
         let generations = self.read();
@@ -62,6 +69,7 @@ impl RecentReactions {
             None => {
                 generations.newer.remove(&key);
                 generations.earlier.remove(&key);
+                self.older.removed(key.subject.user(), at, by);
             }
         }
         let is_full = generations.newer_count.load(Ordering::Relaxed) >= self.reactions_max;
@@ -73,14 +81,30 @@ impl RecentReactions {
 
     /// The record at `key`; `None` if only the index knows.
     pub(super) fn get(&self, key: Key) -> Option<Option<Value>> {
-        if self.reactions_max == 0 || !is_reaction(key.table) {
+        if self.reactions_max == 0 || !key.table.is_reaction() {
             return None;
         }
         let generations = self.read();
         let known = generations.newer.get(&key).or_else(|| generations.earlier.get(&key));
-        match known {
-            Some(value) => Some(Some(*value)),
-            None => (key.subject.revision() >= generations.since).then_some(None),
+        if let Some(value) = known {
+            return Some(Some(*value));
+        }
+        if key.reacted_post().revision() >= generations.since {
+            return Some(None);
+        }
+        self.older.get(key, generations.since)
+    }
+
+    /// Reads the older reactions of `user` from the index, unless memory has them. Blocks.
+    pub(super) fn load_older(
+        &self,
+        user: UserIx,
+        snapshot: impl FnOnce() -> Result<Snapshot, storage::Error>,
+    ) -> Result<(), storage::Error> {
+        let since = self.read().since;
+        match self.reactions_max == 0 || self.older.has(user, since) {
+            true => Ok(()),
+            false => self.older.load(user, &snapshot()?),
         }
     }
 
@@ -99,9 +123,4 @@ impl RecentReactions {
     fn read(&self) -> RwLockReadGuard<'_, Generations> {
         self.generations.read().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether the table has what a reader did with a post: one record for a post and a user.
-fn is_reaction(table: Table) -> bool {
-    matches!(table, Table::Like | Table::Repost)
 }

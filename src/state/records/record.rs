@@ -17,11 +17,12 @@ use crate::storage::{Residency, StoredKey};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Table {
-    /// (post, user) → the like.
+    /// (user, post) → the like. By the user first, so that what a reader likes of a page is read at
+    /// once.
     Like = 1,
     /// (post, like) → the user who likes it.
     Likes = 2,
-    /// (post, user) → the repost.
+    /// (user, post) → the repost. By the user first, as [`Table::Like`].
     Repost = 3,
     /// (post, repost) → the user who reposted it.
     Reposts = 4,
@@ -194,6 +195,11 @@ impl Table {
         matches!(self, Self::Like | Self::Repost | Self::Seen)
     }
 
+    /// Whether it has what a user did with a post: one record for a user and a post.
+    pub(crate) fn is_reaction(self) -> bool {
+        matches!(self, Self::Like | Self::Repost)
+    }
+
     /// Where its records are. Those that every page of a feed is filtered by are in memory.
     pub(crate) fn residency(self) -> Residency {
         match self {
@@ -210,6 +216,21 @@ impl Key {
         position: impl Into<Position>,
     ) -> Self {
         Self { table, subject: subject.into(), position: position.into() }
+    }
+
+    /// The key of the record of `table` about `subject` and `user`, whichever of the two comes first
+    /// in the table.
+    pub(crate) fn of_user(table: Table, subject: Subject, user: UserIx) -> Self {
+        match table.is_reaction() {
+            true => Self::new(table, user, Position(subject.0)),
+            false => Self::new(table, subject, user),
+        }
+    }
+
+    /// The post. Only of a [reaction](Table::is_reaction).
+    pub(crate) fn reacted_post(self) -> PostId {
+        debug_assert!(self.table.is_reaction(), "{self:?} is no reaction");
+        PostId::from_revision(self.position.revision())
     }
 
     pub(crate) fn stored(self) -> StoredKey {

@@ -31,7 +31,7 @@ impl State {
         let OpenedIndex { index, contents } = opened;
         let IndexContents { complete_until, users, edges, newest, requests, records } = contents;
         let mut state = Self::empty(log, index.hash_key(), limits);
-        state.records.attach(Arc::new(index), limits.recent_reactions_max);
+        state.records.attach(Arc::new(index), limits);
         state.change_timelines.load(complete_until);
         state.requests.load(requests);
         // The two that take long need nothing of each other.

@@ -269,7 +269,7 @@ impl<S: ReducerStore> EventReducer<'_, S> {
 
     fn like(&mut self, user: &UserId, post: &PostRef) -> Result<(), S::Error> {
         let (user, author) = self.numbers(user, &post.author);
-        self.put(Key::new(Table::Like, post.id, user), Some(self.at.into()));
+        self.put(Key::of_user(Table::Like, post.id.into(), user), Some(self.at.into()));
         self.put(Key::new(Table::Likes, post.id, self.at), Some(user.into()));
         self.update_post_counts(post.id, |counts| add(&mut counts.likes, 1))?;
         self.update_user_counts(author, |counts| add(&mut counts.likes, 1))?;
@@ -281,7 +281,8 @@ impl<S: ReducerStore> EventReducer<'_, S> {
 
     fn unlike(&mut self, user: &UserId, post: &PostRef) -> Result<(), S::Error> {
         let (user, author) = self.numbers(user, &post.author);
-        let Some(since) = self.remove_since(Key::new(Table::Like, post.id, user))? else {
+        let Some(since) = self.remove_since(Key::of_user(Table::Like, post.id.into(), user))?
+        else {
             return Ok(());
         };
         self.push_withdrawal(user, author);
@@ -294,7 +295,7 @@ impl<S: ReducerStore> EventReducer<'_, S> {
 
     fn repost(&mut self, user: &UserId, post: &PostRef) -> Result<(), S::Error> {
         let (user, author) = self.numbers(user, &post.author);
-        self.put(Key::new(Table::Repost, post.id, user), Some(self.at.into()));
+        self.put(Key::of_user(Table::Repost, post.id.into(), user), Some(self.at.into()));
         self.put(Key::new(Table::Reposts, post.id, self.at), Some(user.into()));
         self.store.push_mark(user, Mark::new(self.at, MarkKind::Repost));
         self.update_post_counts(post.id, |counts| add(&mut counts.reposts, 1))?;
@@ -308,7 +309,8 @@ impl<S: ReducerStore> EventReducer<'_, S> {
 
     fn unrepost(&mut self, user: &UserId, post: &PostRef) -> Result<(), S::Error> {
         let (user, author) = self.numbers(user, &post.author);
-        let Some(since) = self.remove_since(Key::new(Table::Repost, post.id, user))? else {
+        let Some(since) = self.remove_since(Key::of_user(Table::Repost, post.id.into(), user))?
+        else {
             return Ok(());
         };
         self.push_withdrawal(user, author);

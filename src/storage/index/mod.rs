@@ -67,7 +67,7 @@ use super::log::Log;
 use super::redb_file::{OpenFile, guarded, storage};
 use crate::model::{Chain, LogTime, Revision};
 
-const FORMAT: u64 = 5;
+const FORMAT: u64 = 6;
 /// The last format without checked blocks: the file is a plain redb file.
 const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 

@@ -241,9 +241,9 @@ fn reactions_to_recent_posts_need_no_disk() {
 }
 
 /// A state with an index and a log in memory, without an engine.
-struct Indexed {
+pub(super) struct Indexed {
     log: Arc<dyn Log>,
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
 }
 
 impl Indexed {
@@ -252,7 +252,7 @@ impl Indexed {
         Self::with_reactions(0)
     }
 
-    fn with_reactions(recent_reactions_max: usize) -> Self {
+    pub(super) fn with_reactions(recent_reactions_max: usize) -> Self {
         let limits = Limits { recent_reactions_max, ..Limits::default() };
         let log: Arc<dyn Log> =
             Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
@@ -263,7 +263,7 @@ impl Indexed {
         Self { log, state }
     }
 
-    fn change(&self, change: Change) -> Revision {
+    pub(super) fn change(&self, change: Change) -> Revision {
         let event = Event::new(Timestamp::default(), change);
         let after = self.state.applied();
         self.log.append(after, vec![event.clone()]).unwrap();
@@ -271,14 +271,14 @@ impl Indexed {
         after.next()
     }
 
-    fn publish(&self, author: &str) -> PostRef {
+    pub(super) fn publish(&self, author: &str) -> PostRef {
         let content = Content::from_text(post("hi"));
         let change = Change::Publish { author: user(author), content, request_id: None };
         PostRef { id: PostId::from_revision(self.change(change)), author: user(author) }
     }
 
     /// The change that alters the result of `lookup`.
-    fn toggled(&self, lookup: &Lookup, is: Option<Revision>) -> Change {
+    pub(super) fn toggled(&self, lookup: &Lookup, is: Option<Revision>) -> Change {
         let post = |id: &PostId| PostRef { id: *id, author: user("bob") };
         match (lookup.clone(), is) {
             (Lookup::Like(user, id), None) => Change::Like { user, post: post(&id) },
@@ -305,7 +305,7 @@ impl Indexed {
         reader.ask_memory(&LookUp(lookup.clone())).unwrap().is_some()
     }
 
-    fn write_index(&self) {
+    pub(super) fn write_index(&self) {
         let index = self.state.index().unwrap();
         let entries = self.log.read(index.complete_until(), usize::MAX).unwrap();
         let Some(last) = entries.last() else { return };

@@ -4,4 +4,5 @@ mod clock_jumps;
 mod evidence;
 mod first_reads;
 mod numbers;
+mod older_reactions;
 mod unreadable;
