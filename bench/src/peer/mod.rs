@@ -69,7 +69,7 @@ pub(crate) enum Kind {
 }
 
 /// The paths of the programs, and the folder for their data.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Programs {
     pub(crate) whimbrel: PathBuf,
     pub(crate) nats_server: PathBuf,

@@ -3,7 +3,7 @@
 
 mod charts;
 mod figures;
-mod format;
+pub(crate) mod format;
 mod tables;
 mod targets;
 
