@@ -52,6 +52,43 @@ fn a_quick_run_makes_a_report() {
     assert!(out.path().join("benchmarks/publish.svg").exists());
 }
 
+/// The aim: the stores that are installed here take every call that is measured of them, in each of
+/// their designs: a feed has a full page, and a post reaches its watcher once.
+#[test]
+fn installed_stores_are_measured_in_each_design() {
+    let out = tempfile::tempdir().unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_whimbrel-bench"))
+        .args(["run", "--quick", "--rounds", "1", "--only", "publish,latency,feed,idle,edges"])
+        .args(["--peers", "redis,redis_hydrated,postgres,postgres_timeline", "--out"])
+        .arg(out.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+    let results = fs::read(out.path().join("benchmarks/results.json")).unwrap();
+    let results: Value = serde_json::from_slice(&results).unwrap();
+    let rows = results["rows"].as_array().unwrap();
+    for row in rows {
+        // Neither shares a connection between watchers.
+        let is_refused = row["measurement"] == "idle_shared" && row["system"] == "redis";
+        assert_eq!(row["note"].is_null(), !is_refused, "{row}\n{said}");
+        assert_eq!(row["figures"]["lost"]["max"].as_f64().unwrap_or_default(), 0.0, "{row}");
+    }
+    for (system, measurements) in [
+        ("redis", &["publish", "latency", "feed", "idle_own", "edges"][..]),
+        ("redis_hydrated", &["feed"]),
+        ("postgres", &["publish", "latency", "feed", "idle_own", "edges"]),
+        ("postgres_timeline", &["publish", "latency", "feed"]),
+    ] {
+        let is_missing = results["skipped"][system].is_string();
+        for measurement in measurements {
+            let is_there =
+                |row: &&Value| row["system"] == system && row["measurement"] == *measurement;
+            assert_ne!(rows.iter().any(|row| is_there(&row)), is_missing, "{system} {said}");
+        }
+    }
+}
+
 /// The aim: two builds are compared figure by figure, with as many pairs as rounds.
 #[test]
 fn two_builds_are_compared() {

@@ -232,6 +232,11 @@ impl Run {
         self.kinds.iter().copied().filter(|kind| of.contains(kind)).collect()
     }
 
+    /// The wanted systems to which posts can be published.
+    fn publishers(&self) -> Vec<Kind> {
+        self.kinds.iter().copied().filter(|kind| *kind != Kind::RedisHydrated).collect()
+    }
+
     /// Adds one round of one system to the results, or its error, and prints it.
     fn note(
         &mut self,

@@ -114,6 +114,7 @@ fn read_table(results: &Results, name: &str) -> Option<String> {
                 ("system", &system),
                 ("memory each", &cell("memory_bytes_each", bytes)),
                 ("disk each", &cell("disk_bytes_each", bytes)),
+                ("its own account of them, each", &cell("relation_bytes_each", bytes)),
             ],
         ),
         "restart" => rows(
@@ -386,7 +387,7 @@ fn cpu_us(us: f64) -> String {
     format!("{} µs", digits(us))
 }
 
-pub(super) fn or_nothing(value: Option<f64>, write: impl Fn(f64) -> String) -> String {
+pub(super) fn or_nothing<T>(value: Option<T>, write: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NOTHING.to_owned(), write)
 }
 
