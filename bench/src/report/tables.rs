@@ -1,6 +1,8 @@
 //! The tables and texts of the report, by name. A missing figure is a dash, and the reason is below
 //! the table; it is never 0.
 
+use clap::ValueEnum;
+
 use super::format::{bytes, digits, grouped, time_us, with_spread};
 use super::targets;
 use crate::mix::{MIX, Part};
@@ -276,7 +278,7 @@ fn later(later: &Later) -> String {
     )
 }
 
-/// The systems with their versions, and the systems that were skipped.
+/// The systems with their versions, and the systems that were skipped or not chosen.
 fn versions(results: &Results) -> String {
     let mut lines = head(&["system", "version", "an answered publish is"]);
     for (kind, version) in &results.versions {
@@ -284,6 +286,11 @@ fn versions(results: &Results) -> String {
     }
     for (kind, why) in &results.skipped {
         lines += &format!("\n**Skipped: {}**: {why}\n", kind.label());
+    }
+    let is_known =
+        |kind: &Kind| results.versions.contains_key(kind) || results.skipped.contains_key(kind);
+    for kind in Kind::value_variants().iter().filter(|kind| !is_known(kind)) {
+        lines += &format!("\n**Not measured in this run: {}**\n", kind.label());
     }
     lines
 }
