@@ -17,6 +17,10 @@ ci:
 bench *ARGS='--quick':
     bench/run {{ ARGS }}
 
+# Measure the working tree and BASE, a revision, in turns, and print what changed beyond noise.
+bench-compare BASE *ARGS:
+    bench/compare {{ quote(BASE) }} {{ ARGS }}
+
 # Serve, with the data in ./whimbrel-data.
 run *ARGS:
     cargo run --release --locked -- serve {{ ARGS }}

@@ -1,5 +1,5 @@
-//! The command line: `run` measures, `report` renders the results of a run. It never measures by
-//! itself.
+//! The command line: `run` measures, `report` renders the results of a run, `compare` measures two
+//! builds. It never measures by itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use whimbrel::runtime::Clock;
 
+use crate::compare::CompareArgs;
 use crate::error::Error;
 use crate::machine::{self, Machine};
 use crate::measure::{Measurement, Run, Sizes};
@@ -37,6 +38,7 @@ pub(crate) struct Cli {
 enum Verb {
     Run(Box<RunArgs>),
     Report(ReportArgs),
+    Compare(CompareArgs),
 }
 
 /// Measure, and write the results and the report.
@@ -90,27 +92,28 @@ impl Cli {
     /// Runs the verb.
     pub(crate) fn run(self) -> Result<(), Error> {
         match self.verb {
-            Verb::Run(args) => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(args.run())
-            }
+            Verb::Run(args) => until_signal(args.measure()),
             Verb::Report(args) => report::write(&read(&args.out)?, &args.out),
+            Verb::Compare(args) => until_signal(args.run()),
         }
     }
 }
 
-impl RunArgs {
-    async fn run(self) -> Result<(), Error> {
-        // Signals end the future, so that the servers stop and their data is removed.
+/// Runs `measure`. A signal ends it, so that the servers stop and their data is removed.
+fn until_signal(measure: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         tokio::select! {
-            measured = self.measure() => measured,
+            measured = measure => measured,
             _ = interrupt.recv() => Err(Error::Failed("interrupted".to_owned())),
             _ = terminate.recv() => Err(Error::Failed("interrupted".to_owned())),
         }
-    }
+    })
+}
 
+impl RunArgs {
     async fn measure(&self) -> Result<(), Error> {
         machine::raise_files();
         // Read first: a missing file must not end a long run.

@@ -2,6 +2,7 @@
 //! results and a report; never changes the systems' own data.
 
 mod cli;
+mod compare;
 mod data;
 mod error;
 mod load;

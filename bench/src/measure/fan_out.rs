@@ -28,7 +28,7 @@ pub(super) async fn measure(run: &mut Run) {
         [("fan_out_shared", run.sizes.shared_connections), ("fan_out_own", watchers as usize)];
     for (name, connections) in settings {
         // New servers: state of earlier watchers must not slow them.
-        let stands = run.start(name, &run.kinds.clone(), &data).await;
+        let stands = run.start(name, &run.publishers(), &data).await;
         let mut ready = Vec::new();
         for stand in &stands {
             match open(stand, watchers, connections).await {

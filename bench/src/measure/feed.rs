@@ -12,7 +12,14 @@ use crate::peer::{Floor, FloorCalls, Kind};
 use crate::stats::Latencies;
 
 /// Systems with feeds.
-const KINDS: [Kind; 4] = [Kind::Whimbrel, Kind::Redis, Kind::Postgres, Kind::Axum];
+const KINDS: [Kind; 6] = [
+    Kind::Whimbrel,
+    Kind::Redis,
+    Kind::RedisHydrated,
+    Kind::Postgres,
+    Kind::PostgresTimeline,
+    Kind::Axum,
+];
 /// Items of a full page.
 const ITEMS: usize = 50;
 

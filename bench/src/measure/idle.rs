@@ -1,5 +1,6 @@
-//! Memory of an idle watcher. Each figure comes from a new server, because a server reuses the
-//! memory of earlier streams. No post is ever published here.
+//! Memory of an idle watcher, measured alike for all systems: what the server and its children take
+//! by the kernel's account, before and after the watchers came. Each figure comes from a new server,
+//! because a server reuses the memory of earlier streams. No post is ever published here.
 
 use std::sync::Arc;
 
@@ -16,17 +17,25 @@ use crate::watchers::{Watch, Watchers};
 const KINDS: [Kind; 6] =
     [Kind::Whimbrel, Kind::Nats, Kind::Jetstream, Kind::Redis, Kind::Postgres, Kind::Axum];
 
+/// Most rounds: each starts a new server.
+const ROUNDS_MAX: usize = 3;
+
 pub(super) async fn measure(run: &mut Run) {
     let watchers = run.sizes.watchers;
     let edges = (1..=watchers).map(|watcher| (watcher, 0)).collect();
     let data = Data { edges, ..Data::default() };
     let kinds = run.kinds_of(&KINDS);
-    let settings = [("idle_shared", run.sizes.shared_connections), ("idle_own", watchers as usize)];
-    for (name, connections) in settings {
+    for _ in 0..run.sizes.rounds.min(ROUNDS_MAX) {
         for kind in &kinds {
-            for stand in run.start(name, &[*kind], &data).await {
-                let measured = idle(run, &stand, connections).await;
-                run.note(name, *kind, f64::from(watchers), measured);
+            let own = kind.watchers_max().map_or(watchers, |most| watchers.min(most));
+            for (name, count, connections) in [
+                ("idle_shared", watchers, run.sizes.shared_connections),
+                ("idle_own", own, own as usize),
+            ] {
+                for stand in run.start(name, &[*kind], &data).await {
+                    let measured = idle(run, &stand, count, connections).await;
+                    run.note(name, *kind, f64::from(watchers), measured);
+                }
             }
         }
     }
@@ -35,9 +44,9 @@ pub(super) async fn measure(run: &mut Run) {
 async fn idle(
     run: &Run,
     stand: &Stand,
+    watchers: u32,
     connections: usize,
 ) -> Result<Vec<(&'static str, f64)>, Error> {
-    let watchers = run.sizes.watchers;
     let pid = stand.system.server().pid();
     // One connection and one call first, so that memory that is needed only once does not count.
     let callers = stand.system.callers(1).await?;

@@ -40,7 +40,7 @@ pub(super) struct Timed {
 pub(super) async fn measure(run: &mut Run) {
     let followers = (0..AUTHORS).map(|author| (AUTHORS + author / AUTHORS_EACH, author));
     let data = Data { edges: followers.collect(), ..Data::default() };
-    let stands = run.start("latency", &run.kinds.clone(), &data).await;
+    let stands = run.start("latency", &run.publishers(), &data).await;
     let mut ready = Vec::new();
     for stand in &stands {
         match open(stand).await {

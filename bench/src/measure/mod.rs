@@ -160,6 +160,26 @@ impl Sizes {
         }
     }
 
+    /// Sizes of one round of a comparison of two builds, which starts new servers in each round: as
+    /// small as they can be without changing what is measured.
+    pub(crate) fn compared() -> Self {
+        Self {
+            rounds: 1,
+            // Processor time is counted in steps of 10 ms.
+            time: Duration::from_millis(1_200),
+            rates_per_s: vec![5_000.0],
+            feed_posts: 200_000,
+            feed_authors: 2_000,
+            feed_followees: vec![1_000],
+            growth_users: vec![100_000],
+            audience: vec![1_000, 10_000],
+            audience_time: Duration::from_secs(4),
+            mixed_actions: 100_000,
+            mixed_time: Duration::from_secs(2),
+            ..Self::full()
+        }
+    }
+
     /// Sizes that only test the bench, in seconds.
     pub(crate) fn quick() -> Self {
         Self {
@@ -210,6 +230,11 @@ impl Run {
     /// The wanted systems that are in `of`.
     fn kinds_of(&self, of: &[Kind]) -> Vec<Kind> {
         self.kinds.iter().copied().filter(|kind| of.contains(kind)).collect()
+    }
+
+    /// The wanted systems to which posts can be published.
+    fn publishers(&self) -> Vec<Kind> {
+        self.kinds.iter().copied().filter(|kind| *kind != Kind::RedisHydrated).collect()
     }
 
     /// Adds one round of one system to the results, or its error, and prints it.

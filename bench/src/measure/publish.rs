@@ -16,7 +16,7 @@ const FLOOR_PART: f64 = 0.4;
 
 pub(super) async fn measure(run: &mut Run) {
     let data = Data::ring(run.sizes.users, run.sizes.followees);
-    let stands = run.start("publish", &run.kinds.clone(), &data).await;
+    let stands = run.start("publish", &run.publishers(), &data).await;
     for in_flight in run.sizes.in_flight.clone() {
         let x = in_flight as f64;
         let mut ready = Vec::new();

@@ -8,6 +8,7 @@ mod nats;
 mod nats_wire;
 mod postgres;
 mod redis;
+mod redis_page;
 mod seed;
 mod whimbrel;
 
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 pub(crate) use self::floor::{Floor, FloorCalls};
+use self::redis::Form;
 pub(crate) use self::whimbrel::Whimbrel;
 use crate::data::Data;
 use crate::error::Error;
@@ -62,14 +64,18 @@ pub(crate) enum Kind {
     Redis,
     /// Redis that flushes each change to the disk.
     RedisSync,
-    /// PostgreSQL with its defaults: flushes each commit.
+    /// Redis whose pages are put together when they are read. Differs from Redis only in that.
+    RedisHydrated,
+    /// PostgreSQL with its defaults: flushes each commit. Feeds are joined when they are read.
     Postgres,
+    /// PostgreSQL with its defaults, with each user's feed in a table that a publish writes.
+    PostgresTimeline,
     /// A service with all data in maps in memory.
     Axum,
 }
 
 /// The paths of the programs, and the folder for their data.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Programs {
     pub(crate) whimbrel: PathBuf,
     pub(crate) nats_server: PathBuf,
@@ -120,6 +126,11 @@ pub(crate) trait System: Send + Sync + std::fmt::Debug {
     /// after it returns reaches their sinks while the readers run.
     async fn watch(&self, watchers: Vec<Watcher>) -> Result<Vec<Reader>, Error>;
 
+    /// Bytes of the follows as the system itself counts them; `None` if it does not.
+    async fn follows_bytes(&self) -> Result<Option<f64>, Error> {
+        Ok(None)
+    }
+
     /// The folder of the stored data, without files that only a recovery needs.
     fn tables(&self) -> PathBuf {
         self.server().dir()
@@ -146,7 +157,9 @@ impl Kind {
             Self::JetstreamSync => "NATS JetStream, sync always",
             Self::Redis => "Redis",
             Self::RedisSync => "Redis, AOF sync always",
+            Self::RedisHydrated => "Redis, hydrated by pipeline",
             Self::Postgres => "PostgreSQL",
+            Self::PostgresTimeline => "PostgreSQL, stored timelines",
             Self::Axum => "axum + DashMap",
         }
     }
@@ -158,9 +171,9 @@ impl Kind {
             Self::Nats => "forwarded; never stored",
             Self::Jetstream => "in the page cache; flushed every 2 minutes",
             Self::JetstreamSync => "on disk, flushed",
-            Self::Redis => "in memory; a snapshot every 1 to 60 minutes",
+            Self::Redis | Self::RedisHydrated => "in memory; a snapshot every 1 to 60 minutes",
             Self::RedisSync => "on disk, flushed",
-            Self::Postgres => "on disk, flushed",
+            Self::Postgres | Self::PostgresTimeline => "on disk, flushed",
             Self::Axum => "in memory; never stored",
         }
     }
@@ -168,6 +181,14 @@ impl Kind {
     /// Whether the system has its data after its process was killed.
     pub(crate) fn keeps(self) -> bool {
         !matches!(self, Self::Nats | Self::Axum)
+    }
+
+    /// Most watchers on connections of their own; `None` without a limit of the system.
+    pub(crate) fn watchers_max(self) -> Option<u32> {
+        match self {
+            Self::Postgres | Self::PostgresTimeline => Some(postgres::WATCHERS_MAX),
+            _ => None,
+        }
     }
 
     /// Starts a new process with `data`, and waits until it serves.
@@ -185,9 +206,17 @@ impl Kind {
             Self::JetstreamSync => {
                 nats::Nats::start(programs, nats::Store::Synced, data).await.map(to_dyn)
             }
-            Self::Redis => redis::Redis::start(programs, false, data).await.map(to_dyn),
-            Self::RedisSync => redis::Redis::start(programs, true, data).await.map(to_dyn),
-            Self::Postgres => postgres::Postgres::start(programs, data).await.map(to_dyn),
+            Self::Redis => redis::Redis::start(programs, Form::Plain, data).await.map(to_dyn),
+            Self::RedisSync => redis::Redis::start(programs, Form::Synced, data).await.map(to_dyn),
+            Self::RedisHydrated => {
+                redis::Redis::start(programs, Form::Hydrated, data).await.map(to_dyn)
+            }
+            Self::Postgres => {
+                postgres::Postgres::start(programs, &postgres::JOINED, data).await.map(to_dyn)
+            }
+            Self::PostgresTimeline => {
+                postgres::Postgres::start(programs, &postgres::STORED, data).await.map(to_dyn)
+            }
             Self::Axum => axum::Axum::start(programs, data).await.map(to_dyn),
         };
         started.map_err(|error| error.while_doing("starting"))
@@ -200,10 +229,10 @@ impl Kind {
             Self::Nats | Self::Jetstream | Self::JetstreamSync => {
                 output_of(&programs.nats_server, &["--version"], nats::HOW_TO_INSTALL)
             }
-            Self::Redis | Self::RedisSync => {
+            Self::Redis | Self::RedisSync | Self::RedisHydrated => {
                 output_of(&programs.redis_server, &["--version"], redis::HOW_TO_INSTALL)
             }
-            Self::Postgres => {
+            Self::Postgres | Self::PostgresTimeline => {
                 let server = programs.postgres.join("postgres");
                 output_of(&server, &["--version"], postgres::HOW_TO_INSTALL)
             }

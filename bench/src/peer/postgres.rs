@@ -1,5 +1,6 @@
-//! PostgreSQL, with the classic schema. A feed is a query. Each watcher LISTENs to a channel of its
-//! own, which the publishing transaction notifies. No feed is ever stored.
+//! PostgreSQL, with the classic schema, in two designs: a feed is joined when it is read, or stored
+//! in a table of all timelines that each publish writes. Each watcher LISTENs to a channel of its
+//! own, which the publishing transaction notifies. An unfollow never removes a stored entry.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -31,6 +32,8 @@ pub(super) const HOW_TO_INSTALL: &str = "apt-get install postgresql-15";
 const USER: &str = "postgres";
 /// Most connections of callers: the server accepts 100 by default, and watchers need some.
 const CONNECTIONS_MAX: usize = 64;
+/// Most watchers on connections of their own, of the 100 that the server accepts by default.
+pub(super) const WATCHERS_MAX: u32 = 90;
 /// Bytes of one send while data is loaded.
 const COPY_BYTES: usize = 1 << 20;
 
@@ -46,21 +49,62 @@ const INDEXES: &str = "
     CREATE INDEX ON posts (author, id DESC);
     ANALYZE;
     CHECKPOINT;";
-const PUBLISH: &str = "INSERT INTO posts (author, body) VALUES ($1, $2) RETURNING id";
-const PUBLISH_LIVE: &str = "
+/// How feeds are made.
+#[derive(Debug)]
+pub(super) struct Design {
+    /// Fills what is stored of feeds, after [`INDEXES`].
+    feeds: &'static str,
+    publish: &'static str,
+    publish_live: &'static str,
+    /// Queries for a page of a feed, of which the fastest is used.
+    pages: &'static [&'static str],
+}
+
+/// Feeds that are joined when they are read. Of the two queries, a plain join, and one with the
+/// newest posts of each followee, the second one is faster for users with few followees.
+pub(super) const JOINED: Design = Design {
+    feeds: "",
+    publish: "INSERT INTO posts (author, body) VALUES ($1, $2)",
+    publish_live: "
     WITH post AS (INSERT INTO posts (author, body) VALUES ($1, $2))
-    SELECT pg_notify('feed_' || follower, $3) FROM follows WHERE followee = $1";
-/// Two queries for a feed: a plain join, and one with the newest posts of each followee, which is
-/// faster for users with few followees.
-const FEEDS: [&str; 2] = [
-    "SELECT post.id, post.author, post.body, post.created::text
-     FROM posts post JOIN follows ON follows.followee = post.author
-     WHERE follows.follower = $1 ORDER BY post.id DESC LIMIT 50",
-    "SELECT post.id, post.author, post.body, post.created::text
-     FROM follows CROSS JOIN LATERAL (
-         SELECT * FROM posts WHERE author = follows.followee ORDER BY id DESC LIMIT 50) post
-     WHERE follows.follower = $1 ORDER BY post.id DESC LIMIT 50",
-];
+    SELECT pg_notify('feed_' || follower, $3) FROM follows WHERE followee = $1",
+    pages: &[
+        "SELECT post.id, post.author, post.body, post.created::text
+         FROM posts post JOIN follows ON follows.followee = post.author
+         WHERE follows.follower = $1 ORDER BY post.id DESC LIMIT 50",
+        "SELECT post.id, post.author, post.body, post.created::text
+         FROM follows CROSS JOIN LATERAL (
+             SELECT * FROM posts WHERE author = follows.followee ORDER BY id DESC LIMIT 50) post
+         WHERE follows.follower = $1 ORDER BY post.id DESC LIMIT 50",
+    ],
+};
+/// Feeds that a publish writes, in the same transaction. 800 entries of each are loaded, as many as
+/// Redis keeps. Removing older ones would be the work of a job, which is not measured.
+pub(super) const STORED: Design = Design {
+    feeds: "
+    CREATE TABLE timeline (user_id bigint NOT NULL, post_id bigint NOT NULL);
+    INSERT INTO timeline
+        SELECT reader.id, newest.id
+        FROM (SELECT DISTINCT follower AS id FROM follows) reader CROSS JOIN LATERAL (
+            SELECT posts.id FROM follows JOIN posts ON posts.author = follows.followee
+            WHERE follows.follower = reader.id ORDER BY posts.id DESC LIMIT 800) newest;
+    ALTER TABLE timeline ADD PRIMARY KEY (user_id, post_id);
+    ANALYZE;
+    CHECKPOINT;",
+    publish: "
+    WITH post AS (INSERT INTO posts (author, body) VALUES ($1, $2) RETURNING id)
+    INSERT INTO timeline SELECT follower, post.id FROM follows, post WHERE followee = $1",
+    publish_live: "
+    WITH post AS (INSERT INTO posts (author, body) VALUES ($1, $2) RETURNING id),
+    stored AS (INSERT INTO timeline
+               SELECT follower, post.id FROM follows, post WHERE followee = $1)
+    SELECT pg_notify('feed_' || follower, $3) FROM follows WHERE followee = $1",
+    pages: &["SELECT post.id, post.author, post.body, post.created::text
+         FROM timeline JOIN posts post ON post.id = timeline.post_id
+         WHERE timeline.user_id = $1 ORDER BY timeline.post_id DESC LIMIT 50"],
+};
+/// The follows with their indexes.
+const FOLLOWS_BYTES: &str = "SELECT pg_total_relation_size('follows')";
 /// Runs of each query before one is chosen.
 const TRIES: usize = 5;
 
@@ -69,22 +113,27 @@ const TRIES: usize = 5;
 pub(super) struct Postgres {
     server: Server,
     port: u16,
+    design: &'static Design,
 }
 
 struct Calls {
     client: Client,
     publish: Statement,
     publish_live: Statement,
-    feeds: [Statement; 2],
-    /// The index of the faster query, by user.
-    faster: Mutex<HashMap<u32, usize>>,
+    pages: Vec<Statement>,
+    /// The index of the fastest of the pages' queries, by user.
+    fastest: Mutex<HashMap<u32, usize>>,
     floor: Statement,
     /// Reads and writes until it is dropped.
     _connection: JoinSet<()>,
 }
 
 impl Postgres {
-    pub(super) async fn start(programs: &Programs, data: &Data) -> Result<Self, Error> {
+    pub(super) async fn start(
+        programs: &Programs,
+        design: &'static Design,
+        data: &Data,
+    ) -> Result<Self, Error> {
         let port = free_port()?;
         let folder = data_folder(programs)?;
         let owner = owner()?;
@@ -103,7 +152,7 @@ impl Postgres {
             as_owner(&mut command, owner);
             command
         })?;
-        let system = Self { server, port };
+        let system = Self { server, port, design };
         serve(&system).await?;
         system.load(data).await?;
         Ok(system)
@@ -144,7 +193,8 @@ impl Postgres {
         let posts =
             (0..data.posts).map(|post| format!("{}\t{}\n", data.author_of(post), data::text(post)));
         copy(&client, "COPY posts (author, body) FROM STDIN", posts).await?;
-        Ok(client.batch_execute(INDEXES).await?)
+        client.batch_execute(INDEXES).await?;
+        Ok(client.batch_execute(self.design.feeds).await?)
     }
 }
 
@@ -163,11 +213,15 @@ impl System for Postgres {
         let mut callers = Callers::new();
         for _ in 0..in_flight.min(CONNECTIONS_MAX) {
             let (client, connection) = self.client().await?;
+            let mut pages = Vec::new();
+            for page in self.design.pages {
+                pages.push(client.prepare(page).await?);
+            }
             callers.push(Arc::new(Calls {
-                publish: client.prepare(PUBLISH).await?,
-                publish_live: client.prepare(PUBLISH_LIVE).await?,
-                feeds: [client.prepare(FEEDS[0]).await?, client.prepare(FEEDS[1]).await?],
-                faster: Mutex::default(),
+                publish: client.prepare(self.design.publish).await?,
+                publish_live: client.prepare(self.design.publish_live).await?,
+                pages,
+                fastest: Mutex::default(),
                 floor: client.prepare("SELECT 1").await?,
                 client,
                 _connection: connection,
@@ -197,6 +251,12 @@ impl System for Postgres {
         })])
     }
 
+    async fn follows_bytes(&self) -> Result<Option<f64>, Error> {
+        let (client, _connection) = self.client().await?;
+        let bytes: i64 = client.query_one(FOLLOWS_BYTES, &[]).await?.get(0);
+        Ok(Some(bytes as f64))
+    }
+
     fn tables(&self) -> PathBuf {
         self.server.dir().join("base")
     }
@@ -208,19 +268,18 @@ impl System for Postgres {
 }
 
 impl Calls {
-    /// Chooses the faster query, as an operator would.
+    /// Chooses the fastest query, as an operator would.
     async fn choose(&self, user: u32) -> Result<usize, Error> {
-        let mut took = [Duration::MAX; 2];
+        let mut fastest = (Duration::MAX, 0);
         for _ in 0..TRIES {
-            for (feed, took) in self.feeds.iter().zip(&mut took) {
+            for (number, page) in self.pages.iter().enumerate() {
                 let begun = Instant::now();
-                self.client.query(feed, &[&i64::from(user)]).await?;
-                *took = begun.elapsed().min(*took);
+                self.client.query(page, &[&i64::from(user)]).await?;
+                fastest = fastest.min((begun.elapsed(), number));
             }
         }
-        let faster = usize::from(took[1] < took[0]);
-        lock(&self.faster).insert(user, faster);
-        Ok(faster)
+        lock(&self.fastest).insert(user, fastest.1);
+        Ok(fastest.1)
     }
 }
 
@@ -228,7 +287,7 @@ impl Calls {
 impl Caller for Calls {
     async fn publish(&self, author: u32, post: u64) -> Result<u64, Error> {
         let (author, text) = (i64::from(author), data::text(post));
-        self.client.query_one(&self.publish, &[&author, &text]).await?;
+        self.client.execute(&self.publish, &[&author, &text]).await?;
         Ok(post)
     }
 
@@ -240,12 +299,12 @@ impl Caller for Calls {
     }
 
     async fn feed(&self, user: u32) -> Result<usize, Error> {
-        let known = lock(&self.faster).get(&user).copied();
-        let faster = match known {
-            Some(faster) => faster,
+        let known = lock(&self.fastest).get(&user).copied();
+        let fastest = match known {
+            Some(fastest) => fastest,
             None => self.choose(user).await?,
         };
-        Ok(self.client.query(&self.feeds[faster], &[&i64::from(user)]).await?.len())
+        Ok(self.client.query(&self.pages[fastest], &[&i64::from(user)]).await?.len())
     }
 
     async fn floor(&self) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! Redis, with the classic home timeline: a publish adds the post to a list of each follower, and
-//! watchers use pub/sub. An unfollow never removes a post.
+//! watchers use pub/sub. An unfollow never removes a post. A page is one call for the posts of the
+//! list or, hydrated, also has the counts, the authors' profiles and the viewer's own likes, which
+//! are read when the page is (`redis_page.rs`).
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -13,6 +15,7 @@ use redis::{AsyncCommands, AsyncConnectionConfig, Pipeline, Script, cmd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::redis_page::{self, HydratedCalls};
 use super::{Caller, FEED_ITEMS, Programs, Reader, System, data_folder, serve};
 use crate::data::{self, Data};
 use crate::error::Error;
@@ -47,14 +50,24 @@ const PUBLISH: &str = "
 const NOTIFY: &str = "
     redis.call('PUBLISH', 'author:' .. ARGV[2], ARGV[3])";
 
+/// How it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// With its defaults. Posts for watchers are only forwarded.
+    Plain,
+    /// Changes are flushed, and posts for watchers are stored too.
+    Synced,
+    /// With its defaults and pages that are put together when they are read. Only that is measured:
+    /// nothing can be published to it.
+    Hydrated,
+}
+
 /// A Redis server that the bench started.
 #[derive(Debug)]
 pub(super) struct Redis {
     server: Server,
     address: String,
-    /// Whether changes are flushed. Then posts for watchers are stored too; otherwise they are only
-    /// forwarded.
-    is_synced: bool,
+    form: Form,
 }
 
 struct Calls {
@@ -66,23 +79,19 @@ struct Calls {
 }
 
 impl Redis {
-    pub(super) async fn start(
-        programs: &Programs,
-        is_synced: bool,
-        data: &Data,
-    ) -> Result<Self, Error> {
+    pub(super) async fn start(programs: &Programs, form: Form, data: &Data) -> Result<Self, Error> {
         let port = free_port()?;
         let program = programs.redis_server.clone();
         let server = Server::new(data_folder(programs)?, move |dir| {
             let mut command = Command::new(&program);
             command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"]).arg(dir);
-            if is_synced {
+            if form == Form::Synced {
                 command.args(["--appendonly", "yes", "--appendfsync", "always"]);
             }
             command
         })?;
         let address = format!("127.0.0.1:{port}");
-        let system = Self { server, address, is_synced };
+        let system = Self { server, address, form };
         serve(&system).await?;
         system.load(data).await?;
         Ok(system)
@@ -113,8 +122,12 @@ impl Redis {
         for post in 0..data.posts {
             let author = data.author_of(post);
             pipe.set(format!("post:{post}"), data::message(author, post)).ignore();
+            let entry = match self.form {
+                Form::Hydrated => redis_page::load(&mut pipe, post, author),
+                Form::Plain | Form::Synced => post.to_string(),
+            };
             for follower in followers.get(&author).into_iter().flatten() {
-                pipe.lpush(format!("feed:{follower}"), post).ignore();
+                pipe.lpush(format!("feed:{follower}"), &entry).ignore();
             }
             self.send_if_full(&mut connection, &mut pipe, LOAD_COMMANDS).await?;
         }
@@ -155,8 +168,12 @@ impl System for Redis {
 
     async fn callers(&self, _in_flight: usize) -> Result<Callers, Error> {
         let connection = self.connect().await?;
+        if self.form == Form::Hydrated {
+            return Ok(vec![Arc::new(HydratedCalls(connection))]);
+        }
         let (publish, feed) = (Script::new(PUBLISH), Script::new(FEED));
-        let publish_live = self.is_synced.then(|| Script::new(&format!("{PUBLISH}{NOTIFY}")));
+        let publish_live =
+            (self.form == Form::Synced).then(|| Script::new(&format!("{PUBLISH}{NOTIFY}")));
         Ok(vec![Arc::new(Calls { connection, publish, publish_live, feed })])
     }
 

@@ -77,7 +77,9 @@ fn colour(kind: Kind) -> RGBColor {
         Kind::JetstreamSync => RGBColor(0x1b, 0x3a, 0x5c),
         Kind::Redis => RGBColor(0xcc, 0x79, 0xa7),
         Kind::RedisSync => RGBColor(0x7b, 0x2d, 0x5b),
+        Kind::RedisHydrated => RGBColor(0xf0, 0xa6, 0xd0),
         Kind::Postgres => RGBColor(0x00, 0x9e, 0x73),
+        Kind::PostgresTimeline => RGBColor(0x0b, 0x5d, 0x3b),
         Kind::Axum => RGBColor(0x80, 0x80, 0x80),
     }
 }

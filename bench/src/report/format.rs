@@ -3,7 +3,7 @@
 use crate::stats::Figure;
 
 /// 1234567 as 1,234,567.
-pub(super) fn grouped(number: f64) -> String {
+pub(crate) fn grouped(number: f64) -> String {
     let digits = format!("{:.0}", number.abs());
     let mut shown = if number <= -0.5 { "−".to_owned() } else { String::new() };
     for (at, digit) in digits.char_indices() {
@@ -16,7 +16,7 @@ pub(super) fn grouped(number: f64) -> String {
 }
 
 /// Three significant digits.
-pub(super) fn digits(number: f64) -> String {
+pub(crate) fn digits(number: f64) -> String {
     match number.abs() {
         less if less < 0.001 => "0".to_owned(),
         less if less < 0.1 => format!("{number:.3}"),
@@ -27,7 +27,7 @@ pub(super) fn digits(number: f64) -> String {
 }
 
 /// For axes: 1,200 and 3.4M.
-pub(super) fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     match number.abs() {
         more if more >= 1e6 => format!("{}M", trimmed(number / 1e6)),
         more if more >= 10.0 => grouped(number),
@@ -42,7 +42,7 @@ fn trimmed(number: f64) -> String {
 }
 
 /// Microseconds, in µs, ms or s, whichever is shortest.
-pub(super) fn time_us(us: f64) -> String {
+pub(crate) fn time_us(us: f64) -> String {
     match us {
         less if less < 1e3 => format!("{} µs", digits(less)),
         less if less < 1e6 => format!("{} ms", digits(less / 1e3)),
@@ -51,7 +51,7 @@ pub(super) fn time_us(us: f64) -> String {
 }
 
 /// As [`time_us`], for axes: 1 ms.
-pub(super) fn short_time_us(us: f64) -> String {
+pub(crate) fn short_time_us(us: f64) -> String {
     match us {
         less if less < 1e3 => format!("{} µs", short(less)),
         less if less < 1e6 => format!("{} ms", short(less / 1e3)),
@@ -60,7 +60,7 @@ pub(super) fn short_time_us(us: f64) -> String {
 }
 
 /// Bytes, in the unit that fits.
-pub(super) fn bytes(bytes: f64) -> String {
+pub(crate) fn bytes(bytes: f64) -> String {
     match bytes.abs() {
         less if less < 2_048.0 => format!("{} B", digits(bytes)),
         less if less < 2_097_152.0 => format!("{} KiB", digits(bytes / 1_024.0)),
@@ -69,7 +69,7 @@ pub(super) fn bytes(bytes: f64) -> String {
 }
 
 /// Bytes for the ticks of an axis, which are powers of ten: 10 MB.
-pub(super) fn short_bytes(bytes: f64) -> String {
+pub(crate) fn short_bytes(bytes: f64) -> String {
     match bytes {
         less if less < 1e3 => format!("{} B", short(less)),
         less if less < 1e6 => format!("{} kB", short(less / 1e3)),
@@ -79,7 +79,7 @@ pub(super) fn short_bytes(bytes: f64) -> String {
 }
 
 /// The median, with the spread of the rounds if there are several.
-pub(super) fn with_spread(figure: &Figure, write: impl Fn(f64) -> String) -> String {
+pub(crate) fn with_spread(figure: &Figure, write: impl Fn(f64) -> String) -> String {
     if figure.rounds.len() < 2 {
         return write(figure.median);
     }

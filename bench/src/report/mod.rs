@@ -3,7 +3,7 @@
 
 mod charts;
 mod figures;
-mod format;
+pub(crate) mod format;
 mod tables;
 mod targets;
 
@@ -124,9 +124,14 @@ mod tests {
         let read = serde_json::to_string(&results()).unwrap();
         write(&serde_json::from_str(&read).unwrap(), dir.path()).unwrap();
         let text = fs::read_to_string(dir.path().join("benchmarks.md")).unwrap();
-        for expected in
-            ["| 80 <sub>70–90", "| 1,500 <sub>", "it broke", "not installed: apt-get", "0.80 ×"]
-        {
+        for expected in [
+            "| 80 <sub>70–90",
+            "| 1,500 <sub>",
+            "it broke",
+            "not installed: apt-get",
+            "**Not measured in this run: PostgreSQL, stored timelines**",
+            "0.80 ×",
+        ] {
             assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
         }
         assert!(!text.contains(OPEN) && !text.contains("A mixed day"));

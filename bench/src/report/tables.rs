@@ -1,6 +1,8 @@
 //! The tables and texts of the report, by name. A missing figure is a dash, and the reason is below
 //! the table; it is never 0.
 
+use clap::ValueEnum;
+
 use super::format::{bytes, digits, grouped, time_us, with_spread};
 use super::targets;
 use crate::mix::{MIX, Part};
@@ -114,6 +116,7 @@ fn read_table(results: &Results, name: &str) -> Option<String> {
                 ("system", &system),
                 ("memory each", &cell("memory_bytes_each", bytes)),
                 ("disk each", &cell("disk_bytes_each", bytes)),
+                ("its own account of them, each", &cell("relation_bytes_each", bytes)),
             ],
         ),
         "restart" => rows(
@@ -275,7 +278,7 @@ fn later(later: &Later) -> String {
     )
 }
 
-/// The systems with their versions, and the systems that were skipped.
+/// The systems with their versions, and the systems that were skipped or not chosen.
 fn versions(results: &Results) -> String {
     let mut lines = head(&["system", "version", "an answered publish is"]);
     for (kind, version) in &results.versions {
@@ -283,6 +286,11 @@ fn versions(results: &Results) -> String {
     }
     for (kind, why) in &results.skipped {
         lines += &format!("\n**Skipped: {}**: {why}\n", kind.label());
+    }
+    let is_known =
+        |kind: &Kind| results.versions.contains_key(kind) || results.skipped.contains_key(kind);
+    for kind in Kind::value_variants().iter().filter(|kind| !is_known(kind)) {
+        lines += &format!("\n**Not measured in this run: {}**\n", kind.label());
     }
     lines
 }
@@ -386,7 +394,7 @@ fn cpu_us(us: f64) -> String {
     format!("{} µs", digits(us))
 }
 
-pub(super) fn or_nothing(value: Option<f64>, write: impl Fn(f64) -> String) -> String {
+pub(super) fn or_nothing<T>(value: Option<T>, write: impl Fn(T) -> String) -> String {
     value.map_or_else(|| NOTHING.to_owned(), write)
 }
 
