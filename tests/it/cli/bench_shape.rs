@@ -167,8 +167,17 @@ async fn calls_that_were_due_while_the_server_stalled_are_charged() {
         sleep_until(back_at).await;
         Ok(())
     };
-    let arrivals = arrivals_at_their_times(dues.clone());
-    assert_stalled(&open_loop(arrivals, || (CallKind::Feed, answer())).await);
+    let (sender, arrivals) = mpsc::unbounded_channel();
+    let pace = async {
+        // Moved in, so that the arrivals end with it.
+        let sender = sender;
+        for &due in &dues {
+            sleep_until(due).await;
+            sender.send(due).unwrap();
+        }
+    };
+    let (result, ()) = tokio::join!(open_loop(arrivals, || (CallKind::Feed, answer())), pace);
+    assert_stalled(&result);
 
     // The server answers at once, but the client was late.
     sleep_until(back_at).await;
@@ -296,17 +305,6 @@ fn arrivals_at_once(dues: Vec<Instant>) -> mpsc::UnboundedReceiver<Instant> {
     for due in dues {
         sender.send(due).unwrap();
     }
-    arrivals
-}
-
-fn arrivals_at_their_times(dues: Vec<Instant>) -> mpsc::UnboundedReceiver<Instant> {
-    let (sender, arrivals) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        for due in dues {
-            sleep_until(due).await;
-            sender.send(due).unwrap();
-        }
-    });
     arrivals
 }
 
