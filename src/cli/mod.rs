@@ -3,7 +3,7 @@
 //! Results go to standard output, for people, or as one JSON object per line with `--json`. Notes
 //! and errors go to standard error. Never names tonic.
 
-mod bench;
+pub mod bench;
 mod chain;
 mod change;
 mod encoding;
@@ -52,6 +52,7 @@ With --json every line is an object with one member, whose name is one of:
   opened, batch, caughtUp, bookmark, reset, closing  a message of `watch`
   verified, compared  of verify: the log of a folder, and how a server's compares with it
   serving, imported, measured  of serve, import and bench
+  shape, prepared, held  of bench --shape, and a `measured` for each step
   error, note  on standard error
 Responses are in the JSON form of ProtoJson, as grpcurl prints it: names in lowerCamelCase, 64-bit
 numbers as strings, enums by name, times as RFC 3339; fields with their default are left out.";

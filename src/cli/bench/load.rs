@@ -38,12 +38,23 @@ impl Latencies {
         self.0.saturating_record(us);
     }
 
+    /// Adds the latencies of other calls.
+    pub(super) fn add(&mut self, others: &Self) {
+        // Adding fails only if the other one has greater bounds, and all have the same.
+        let _ = self.0.add(&others.0);
+    }
+
     pub(super) fn p50_us(&self) -> u64 {
-        self.0.value_at_quantile(0.50)
+        self.at_us(0.50)
     }
 
     pub(super) fn p99_us(&self) -> u64 {
-        self.0.value_at_quantile(0.99)
+        self.at_us(0.99)
+    }
+
+    /// The latency that the part `quantile` of the calls does not exceed; 0 without calls.
+    pub(super) fn at_us(&self, quantile: f64) -> u64 {
+        self.0.value_at_quantile(quantile)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Facts about the machine: whether a folder is in memory, how many files may be open, how much
-//! memory a process uses. Never guesses a fact that the operating system does not give.
+//! memory and processor time a process uses. Never guesses a fact that the operating system does not give.
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -42,4 +43,16 @@ pub(super) fn resident_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// The processor time that process `pid` has used, by all its threads.
+pub(super) fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Fields 14 and 15 of proc_pid_stat(5), counted from the state, which is field 3: the name before
+    // it may have spaces.
+    let (_, from_state) = stat.rsplit_once(") ")?;
+    let mut fields = from_state.split(' ').skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let ticks = ticks()? + ticks()?;
+    Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }

@@ -11,6 +11,7 @@ mod machine;
 mod mixed;
 mod publish;
 mod server;
+pub mod shape;
 mod table;
 mod watchers;
 
@@ -23,6 +24,7 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::server::OwnServer;
+use self::shape::{NamedShape, ShapeTarget};
 use self::table::TableRow;
 use super::{Error, Output, number};
 use crate::client::{Address, Client};
@@ -31,6 +33,9 @@ use crate::client::{Address, Client};
 const SHARED_CONNECTIONS: u64 = 4;
 /// Most watchers: the server accepts 1,024 streams on a connection.
 const WATCHERS_MAX: u64 = SHARED_CONNECTIONS * 1_024;
+
+/// Seconds of a measurement that has no end of its own.
+const SECONDS_DEFAULT: u64 = 3;
 
 /// Measure how fast a server is.
 ///
@@ -52,10 +57,25 @@ pub(super) struct BenchArgs {
     /// Make only these measurements.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<Measurement>,
-    /// Seconds for each measurement that has no end of its own.
-    #[arg(long, default_value_t = 3, value_name = "N",
-          value_parser = number::within(1..=3600_u64))]
-    seconds: u64,
+    /// Make calls as this workload does, at a steady rate, instead of these measurements: getstream,
+    /// getstream-200, deathstarbench, deathstarbench-nightcore, twitter-2013, or a file in TOML.
+    ///
+    /// Its data is made first. Then each of its rates is a step of some seconds, and after them the
+    /// rate rises until the server does not hold it. Latencies are counted from when a call was due.
+    /// docs/shapes.md describes the workloads.
+    #[arg(long, value_name = "NAME|FILE",
+          conflicts_with_all = ["only", "in_flight", "watchers", "posts", "feed_user"])]
+    shape: Option<String>,
+    /// Divide the users, follows and posts of the workload by N.
+    #[arg(long, value_name = "N", requires = "shape", value_parser = number::at_least(1_u64))]
+    scale: Option<u64>,
+    /// Print the description of the workload, to change it, and do not measure.
+    #[arg(long, requires = "shape")]
+    print_shape: bool,
+    /// Seconds for each measurement that has no end of its own (3), or for each step of --shape (as
+    /// the workload says).
+    #[arg(long, value_name = "N", value_parser = number::within(1..=3600_u64))]
+    seconds: Option<u64>,
     /// Connections for calls.
     #[arg(long, default_value_t = 1, value_name = "N",
           value_parser = number::within(1..=1024_u16))]
@@ -111,17 +131,24 @@ struct Session<'a> {
     /// Prefix of all user names, different in every run.
     names: Arc<str>,
     /// The last field, so that it is dropped last.
-    _server: Option<OwnServer>,
+    server: Option<OwnServer>,
 }
 
 impl BenchArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         self.check()?;
+        let shape = match &self.shape {
+            Some(name) => Some(NamedShape::load(name, self.scale)?),
+            None => None,
+        };
+        if let Some(shape) = shape.as_ref().filter(|_| self.print_shape) {
+            return shape.print(*output);
+        }
         // Handled, so that the bench stops its own server and removes its data.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
         tokio::select! {
-            measured = self.measure_all(*output) => measured,
+            measured = self.measure(shape.as_ref(), *output) => measured,
             _ = interrupt.recv() => Err(Error::NotAllDone("interrupted".to_owned())),
             _ = terminate.recv() => Err(Error::NotAllDone("interrupted".to_owned())),
         }
@@ -142,11 +169,24 @@ impl BenchArgs {
         Ok(())
     }
 
-    async fn measure_all(&self, output: Output) -> Result<(), Error> {
+    async fn measure(&self, shape: Option<&NamedShape>, output: Output) -> Result<(), Error> {
         let data_in = match &self.addr {
             Some(_) => None,
             None => Some(server::data_in(self.data_in.as_deref(), output)?),
         };
+        let Some(shape) = shape else { return self.measure_all(data_in.as_deref(), output).await };
+        let session = Session::open(self, data_in.as_deref()).await?;
+        let target = ShapeTarget {
+            address: &session.address,
+            pid: session.server.as_ref().map(OwnServer::pid).or(self.pid),
+            connections: self.connections.into(),
+            names: Arc::clone(&session.names),
+            seconds: self.seconds,
+        };
+        shape.measure(target, output).await
+    }
+
+    async fn measure_all(&self, data_in: Option<&Path>, output: Output) -> Result<(), Error> {
         if !machine::allow_connections(self.watchers) {
             let watchers = number::grouped(self.watchers);
             output.note(&format!(
@@ -162,7 +202,7 @@ impl BenchArgs {
             .partition(|name| matches!(name, Measurement::IdleShared | Measurement::IdleOwn));
 
         if !busy.is_empty() {
-            let session = Session::open(self, data_in.as_deref()).await?;
+            let session = Session::open(self, data_in).await?;
             for &name in &busy {
                 for row in session.measure(name, &busy).await? {
                     row.print(output)?;
@@ -170,7 +210,7 @@ impl BenchArgs {
             }
         }
         for name in idle {
-            match self.measure_idle(name, data_in.as_deref()).await? {
+            match self.measure_idle(name, data_in).await? {
                 Some(row) => row.print(output)?,
                 None => output.note(&format!(
                     "{}: skipped, because the server's memory cannot be read: give its --pid",
@@ -218,7 +258,7 @@ impl<'a> Session<'a> {
         let clients =
             Client::connect_for(&address, args.in_flight.into(), args.connections.into()).await?;
         let names = format!("bench-{:08x}-", fastrand::u32(..)).into();
-        Ok(Self { args, address, clients, names, _server: server })
+        Ok(Self { args, address, clients, names, server })
     }
 
     /// The rows of one measurement. The floor is measured together with `publish` if that is
@@ -252,7 +292,7 @@ impl<'a> Session<'a> {
     }
 
     fn time(&self) -> Duration {
-        Duration::from_secs(self.args.seconds)
+        Duration::from_secs(self.args.seconds.unwrap_or(SECONDS_DEFAULT))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bench;
+mod bench_shape;
 mod client;
 mod command_line;
 mod hints;
