@@ -22,6 +22,13 @@ impl<'a> HiddenUsers<'a> {
         Self { visibility, viewer, muted, shown_since }
     }
 
+    /// Whether nobody is hidden from the viewer, as for most: then no user has to be looked up.
+    pub(super) fn sees_all(&self) -> bool {
+        self.muted.is_empty()
+            && self.shown_since.is_empty()
+            && self.visibility.blocked_count_max(self.viewer) == 0
+    }
+
     /// Whether the viewer saw `other` at `as_of`, as far as the state has that: a user who is
     /// hidden now counts as always hidden, and a user who is shown again as hidden until then.
     pub(super) fn sees(&self, other: UserIx, as_of: Revision) -> bool {

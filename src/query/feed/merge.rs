@@ -51,8 +51,13 @@ struct Merge<K, L, F> {
 
 impl<K: Ord + Copy, L: Copy, F> Merge<K, L, F> {
     fn new<E>(heads: impl Iterator<Item = Result<(K, L), E>>, next: F) -> Result<Self, E> {
-        let heads = heads.map(|head| head.map(|(key, list)| Head { key, list }));
-        Ok(Self { heap: heads.collect::<Result<_, E>>()?, next })
+        // For all lists at once: nearly each of them has a head.
+        let mut all = Vec::with_capacity(heads.size_hint().1.unwrap_or(0));
+        for head in heads {
+            let (key, list) = head?;
+            all.push(Head { key, list });
+        }
+        Ok(Self { heap: all.into(), next })
     }
 }
 

@@ -149,7 +149,8 @@ impl<'a> FeedRules<'a> {
     /// Whether the viewer sees `user`.
     pub(crate) fn sees(&self, user: &UserId, moment: Moment) -> bool {
         // A user who does not occur in the log is hidden from nobody.
-        self.state.users.get(user).is_none_or(|user| self.hidden.sees(user, moment.as_of))
+        let is_seen = |user| self.hidden.sees(user, moment.as_of);
+        self.hidden.sees_all() || self.state.users.get(user).is_none_or(is_seen)
     }
 
     /// Whether the feed shows a post by `author`, who is not the viewer. The viewer must see the
@@ -179,7 +180,7 @@ impl<'a> FeedRules<'a> {
     /// its parent, and of the post that it quotes; unless the reposted post is the viewer's own.
     fn shows_repost(&self, repost: &Repost, moment: Moment) -> bool {
         let Repost { post, parent_author, quoted_author, .. } = repost;
-        if self.state.users.get(&post.author) == Some(self.viewer) {
+        if self.hidden.sees_all() || self.state.users.get(&post.author) == Some(self.viewer) {
             return true;
         }
         let mut authors = std::iter::once(&post.author).chain(parent_author).chain(quoted_author);

@@ -219,6 +219,10 @@ impl Graph {
 }
 
 impl Edges {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// The edges, sorted by followee.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Edge> {
         self.list.iter().map(|edge| Edge { followee: edge.followee(), since: edge.since() })
