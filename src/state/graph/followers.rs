@@ -6,8 +6,11 @@
 use super::packed::PackedList;
 use crate::state::users::UserIx;
 
-/// The maximum number of followers in one chunk: 2 KiB.
+/// The maximum number of followers in one chunk: at most 2 KiB.
 const CHUNK_MAX: usize = 512;
+/// Followers in a chunk that was just made: half of the maximum, less what makes a list with its head
+/// fit into a size class of the allocator.
+const CHUNK_NEW: usize = CHUNK_MAX / 2 - 1;
 
 /// The followers of one user: 16 bytes, and 1 to 4 for each follower.
 #[derive(Debug)]
@@ -35,8 +38,7 @@ impl Followers {
         if followers.len() <= CHUNK_MAX {
             return Self::Few(packed(followers));
         }
-        // Half full, like chunks that were split by single inserts.
-        let chunks = followers.chunks(CHUNK_MAX / 2).map(packed).collect();
+        let chunks = followers.chunks(CHUNK_NEW).map(packed).collect();
         Self::Many(Box::new(FollowerChunks { len: followers.len(), chunks }))
     }
 
@@ -118,8 +120,8 @@ impl FollowerChunks {
         self.len += 1;
         let len = chunk.len();
         if len > CHUNK_MAX {
-            let upper = PackedList::from_sorted(chunk.items(CHUNK_MAX / 2..len));
-            *chunk = PackedList::from_sorted(chunk.items(0..CHUNK_MAX / 2));
+            let upper = PackedList::from_sorted(chunk.items(CHUNK_NEW..len));
+            *chunk = PackedList::from_sorted(chunk.items(0..CHUNK_NEW));
             self.chunks.insert(at + 1, upper);
         }
     }
