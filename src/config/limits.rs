@@ -103,8 +103,9 @@ pub struct Limits {
     /// Revisions of an author's posts in memory although the index has them: enough for the first
     /// page of a feed with this author alone, at half a KiB an author.
     pub recent_revisions_per_author_max: usize,
-    /// Most events in one write of the index. More would save writes, as one page takes the rows of
-    /// more events, but cost some tens of MiB of memory, and time at the next start after a crash.
+    /// Most events in one write of the index, unless it lacks many times as many. More would save
+    /// writes, as one page takes the rows of more events, but cost some tens of MiB of memory, and
+    /// time at the next start after a crash.
     pub index_events_max: usize,
     /// Longest time that an event waits for a write of the index, if the disk keeps up. A write of
     /// few events costs nearly a page for each; a start after a crash replays the events that

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use super::progress::Progress;
 use super::recurring::RecurringWarning;
 use crate::config::Limits;
 use crate::model::Revision;
@@ -26,6 +27,13 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 /// Events that are read from the log at once.
 const READ_EVENTS_MAX: usize = 1_024;
+/// Memory for the rows of a write, for each event that the index lacks when the write begins: a third
+/// of what the state needs for such an event. If it lacks many, one write takes more than the usual
+/// events, because events of random users change pages all over the file: the more events a write
+/// has, the more of them share a page.
+const LATE_BYTES_OF_EVENT: usize = 16;
+/// The most memory for the rows of a write.
+const LATE_BYTES_MAX: usize = 1 << 30;
 /// The longest time for the last writes during a stop. Usually one write is left, but after a start
 /// without an index it may be the whole log.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
@@ -48,6 +56,7 @@ pub(super) struct Indexer {
     replacement: Option<Index>,
     /// Whether a rebuild on the disk failed while the index was lost.
     disk_failed: bool,
+    progress: Progress,
 }
 
 impl Indexer {
@@ -72,6 +81,7 @@ impl Indexer {
             reopened: false,
             replacement: None,
             disk_failed: false,
+            progress: Progress::default(),
         }
     }
 
@@ -157,7 +167,8 @@ impl Indexer {
 
     /// A new index with all events up to `until`; `None` if the engine has stopped meanwhile.
     fn rebuild(&mut self, until: Revision) -> Result<Option<Index>, storage::Error> {
-        let log = &*self.log;
+        let log = Arc::clone(&self.log);
+        let log = &*log;
         let replacement = match self.replacement.take() {
             Some(replacement) => replacement,
             None if std::mem::take(&mut self.disk_failed) => {
@@ -184,12 +195,16 @@ impl Indexer {
         if self.index.needs_repair() {
             return Ok(());
         }
-        let written = self.write_to(&self.index, self.state.applied())?;
+        let index = Arc::clone(&self.index);
+        let written = self.write_to(&index, self.state.applied())?;
         if let Some((rows, until)) = written {
             self.reopened = false;
             self.state.indexed(&rows, until);
         }
         if self.behind() < self.events_max as u64 {
+            if self.progress.ended() {
+                tracing::info!(written = %index.complete_until(), "the index has caught up");
+            }
             self.index.install_new_file();
         }
         Ok(())
@@ -198,27 +213,39 @@ impl Indexer {
     /// Writes the next events up to `until`, which are applied, to `index`. Returns the rows, and
     /// the revision of the last event.
     fn write_to(
-        &self,
+        &mut self,
         index: &Index,
         until: Revision,
     ) -> Result<Option<(IndexRows, Revision)>, storage::Error> {
-        let mut writing = self.state.write_to(index)?;
+        let state = Arc::clone(&self.state);
+        let mut writing = state.write_to(index)?;
         let mut last = index.complete_until();
         let lacks = until.get().saturating_sub(index.complete_until().get());
-        let mut left = self.events_max.min(usize::try_from(lacks).unwrap_or(usize::MAX));
-        while left > 0 {
-            let entries = self.log.read(last, left.min(READ_EVENTS_MAX))?;
+        let mut left = usize::try_from(lacks).unwrap_or(usize::MAX);
+        // What is left after as many events as usual.
+        let after_usual = left.saturating_sub(self.events_max);
+        let bytes_max = left.saturating_mul(LATE_BYTES_OF_EVENT).min(LATE_BYTES_MAX);
+        let is_stopping = || self.stopped.try_recv() == Err(TryRecvError::Disconnected);
+        while left > after_usual || left > 0 && writing.bytes() < bytes_max && !is_stopping() {
+            let read_max = if left > after_usual { left - after_usual } else { left };
+            let entries = self.log.read(last, read_max.min(READ_EVENTS_MAX))?;
             for entry in &entries {
                 writing.apply(entry.revision, &entry.event)?;
             }
             left = left.saturating_sub(entries.len().max(1));
             last = entries.last().map_or(last, |last| last.revision);
+            if self.progress.advanced(Instant::now()) {
+                let written = index.complete_until();
+                tracing::info!(%written, read = %last, of = %until, "the index is being written");
+            }
         }
         let chain = self.log.chain(last)?.filter(|_| last > index.complete_until());
         let Some(chain) = chain else { return Ok(None) };
         let mut rows = writing.into_rows();
-        index.write(&mut rows, last, chain)?;
-        Ok(Some((rows, last)))
+        // More than the usual events may take minutes.
+        let is_cancelled = || left < after_usual && is_stopping();
+        let is_written = index.write_unless(&mut rows, last, chain, &is_cancelled)?;
+        Ok(is_written.then_some((rows, last)))
     }
 }
 

@@ -29,6 +29,7 @@ mod indexer;
 mod log_check;
 mod mailbox;
 mod pending;
+mod progress;
 mod recurring;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -115,7 +116,7 @@ impl Engine {
         critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         limits.check()?;
-        let state = State::load(Arc::clone(&log), index, limits);
+        let state = State::load(Arc::clone(&log), index, limits)?;
         Self::on_state(log, Arc::new(state), limits, clock, critical)
     }
 

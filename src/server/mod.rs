@@ -162,7 +162,7 @@ impl Server {
         let critical = CriticalThreads::new();
         let started = std::time::Instant::now();
         let head = log.head();
-        let indexed = index.as_ref().map_or(Revision::ZERO, |index| index.contents.complete_until);
+        let indexed = index.as_ref().map_or(Revision::ZERO, OpenedIndex::complete_until);
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let open = move || match index {
             Some(index) => Engine::open_indexed(log, index, &limits, clock, &of_engine),

@@ -25,11 +25,6 @@ impl<T> Default for Dense<T> {
 }
 
 impl<T: Default> Dense<T> {
-    /// Whether no user has a value.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.pages.count() == 0
-    }
-
     /// Reads `user`'s value; `None` if there is none yet, which means the default.
     pub(crate) fn get<R>(&self, user: UserIx, read: impl FnOnce(&T) -> R) -> Option<R> {
         let page = self.pages.get(user.index() / PAGE_USERS)?;

@@ -48,20 +48,20 @@ impl UserIx {
 }
 
 impl Users {
-    /// The users with these names, in the order of their numbers.
+    /// No users, with capacity for `count`.
+    pub(crate) fn with_capacity(count: usize) -> Self {
+        Self { by_name: DashMap::with_capacity(count), names: boxcar::Vec::with_capacity(count) }
+    }
+
+    /// Loads the users with the next numbers, in the order of their numbers.
     ///
     /// # Panics
     /// There are more than [`UserIx::COUNT_MAX`].
-    pub(crate) fn load(names: &[UserId]) -> Self {
-        let users = Self {
-            by_name: DashMap::with_capacity(names.len()),
-            names: boxcar::Vec::with_capacity(names.len()),
-        };
+    pub(crate) fn load(&self, names: Vec<UserId>, _: &ApplyRight) {
         for name in names {
-            let index = users.names.push(name.clone());
-            users.by_name.insert(name.clone(), UserIx::at(index));
+            let index = self.names.push(name.clone());
+            self.by_name.insert(name, UserIx::at(index));
         }
-        users
     }
 
     /// The number of `user`, which is assigned now if there is none.

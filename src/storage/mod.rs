@@ -22,8 +22,8 @@ mod redb_log;
 pub use disk_reads::forbid_disk_reads;
 pub use error::Error;
 pub use index::{
-    Index, IndexContents, IndexLoss, IndexOptions, IndexRows, OpenedIndex, Probe, Residency,
-    Snapshot, StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
+    Index, IndexLoss, IndexOptions, IndexRows, LoadedRows, OpenedIndex, Probe, Residency, Snapshot,
+    StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
 };
 pub use local::{
     Folder, LocalLog, LogOptions, NotErased, StorageFile, VerifiedLog, read_chain, verify_log,

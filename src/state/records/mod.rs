@@ -12,6 +12,7 @@
 mod older_reactions;
 mod reactions;
 pub(crate) mod record;
+mod table;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

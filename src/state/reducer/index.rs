@@ -2,19 +2,30 @@
 //! lacks. Never writes to the index.
 
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread;
 
 use super::ReducerStore;
 use crate::config::Limits;
 use crate::model::{Event, LogTime, Mark, RequestId, Revision, UserId};
+use crate::state::graph::FollowerCounts;
 use crate::state::records::record::{Key, Subject, Table, Value};
 use crate::state::users::{UserIx, Users};
 use crate::state::{State, reducer};
 use crate::storage::{
-    self, Index, IndexContents, IndexRows, Log, OpenedIndex, Snapshot, TimelineKind,
+    self, Index, IndexRows, LoadedRows, Log, OpenedIndex, Snapshot, StoredRequest, TimelineKind,
 };
+
+/// A state that has a part of the rows of its index.
+struct LoadingState {
+    state: State,
+    complete_until: Revision,
+    follower_counts: FollowerCounts,
+    requests: Vec<StoredRequest>,
+}
+
+/// Users for whom memory is reserved before they are read. Their number is not verified by then, and
+/// may be anything.
+const USERS_EXPECTED_MAX: usize = 1 << 20;
 
 /// The index as a store of the reducer: new rows over the rows of a snapshot.
 #[derive(Debug)]
@@ -26,33 +37,17 @@ pub struct IndexStore<'a> {
 
 impl State {
     /// Loads the state from `opened`, the index of `log`.
-    #[must_use]
-    pub fn load(log: Arc<dyn Log>, opened: OpenedIndex, limits: &Limits) -> Self {
-        let OpenedIndex { index, contents } = opened;
-        let IndexContents { complete_until, users, edges, newest, requests, records } = contents;
-        let mut state = Self::empty(log, index.hash_key(), limits);
-        state.records.attach(Arc::new(index), limits);
-        state.change_timelines.load(complete_until);
-        state.requests.load(requests);
-        // The two that take long need nothing of each other.
-        state.users = thread::scope(|scope| {
-            let loaded = scope.spawn(|| Users::load(&users));
-            state.graph.load(edges, users.len(), &state.turn.acquire());
-            loaded.join().unwrap_or_else(|panic| resume_unwind(panic))
-        });
-        let by = state.turn.acquire();
-        for (author, mark) in newest {
-            state.post_timelines.load(UserIx::new(author), mark, &by);
-        }
-        for (key, value) in records {
-            // A later version may have written a table that this one does not know.
-            if let Some(key) = Key::from_stored(key) {
-                state.visibility.put(key, Some(Value::from_number(value)), complete_until, &by);
-            }
-        }
-        state.applied.advance(complete_until, &by);
-        drop(by);
-        state
+    ///
+    /// # Errors
+    /// The log cannot be read, or ends before the index does.
+    pub fn load(
+        log: Arc<dyn Log>,
+        opened: OpenedIndex,
+        limits: &Limits,
+    ) -> Result<Self, storage::Error> {
+        let begin = |index: &Index| LoadingState::new(Arc::clone(&log), index, limits);
+        let (index, loading) = opened.load(&*log, begin, LoadingState::add)?;
+        Ok(loading.finish(index, limits))
     }
 
     /// Starts the rows of the events that `index` lacks.
@@ -79,6 +74,57 @@ impl State {
     }
 }
 
+impl LoadingState {
+    fn new(log: Arc<dyn Log>, index: &Index, limits: &Limits) -> Self {
+        let users = (index.new_rows().next_user() as usize).min(USERS_EXPECTED_MAX);
+        let mut state = State::empty(log, index.hash_key(), limits);
+        state.users = Users::with_capacity(users);
+        Self {
+            state,
+            complete_until: index.complete_until(),
+            follower_counts: FollowerCounts::default(),
+            requests: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, rows: LoadedRows) {
+        let (state, by) = (&self.state, &*self.state.turn.acquire());
+        match rows {
+            LoadedRows::Users(names) => state.users.load(names, by),
+            LoadedRows::Edges(edges) => {
+                self.follower_counts.reserve(state.users.len());
+                state.graph.load(&edges, &mut self.follower_counts, by);
+            }
+            LoadedRows::Newest(newest) => {
+                for (author, mark) in newest {
+                    state.post_timelines.load(UserIx::new(author), mark, by);
+                }
+            }
+            LoadedRows::Requests(requests) => self.requests.extend(requests),
+            LoadedRows::Records(records) => {
+                for (key, value) in records {
+                    // A later version may have written a table that this one does not know.
+                    if let Some(key) = Key::from_stored(key) {
+                        let value = Some(Value::from_number(value));
+                        state.visibility.put(key, value, self.complete_until, by);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The state, once it has all rows of `index`.
+    fn finish(self, index: Index, limits: &Limits) -> State {
+        let Self { mut state, complete_until, follower_counts, requests } = self;
+        state.graph.load_followers(&follower_counts, &state.turn.acquire());
+        state.records.attach(Arc::new(index), limits);
+        state.change_timelines.load(complete_until);
+        state.requests.load(requests);
+        state.applied.advance(complete_until, &state.turn.acquire());
+        state
+    }
+}
+
 impl IndexStore<'_> {
     /// Adds the rows of `event`, the next one after those of the index and of the rows.
     ///
@@ -91,6 +137,12 @@ impl IndexStore<'_> {
         let applied = self.state.applied();
         assert!(revision <= applied, "the state is at {applied}, the event at {revision}");
         reducer::apply(self, revision, event)
+    }
+
+    /// The memory that the rows take, as an estimate.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.rows.bytes()
     }
 
     /// The rows of all added events.

@@ -72,10 +72,11 @@ pub(super) fn put(
     open.map_or(Ok(()), |block| block.write(table))
 }
 
-/// All edges, sorted by follower and followee. Each is an error if it is not where [`get`] finds it.
+/// Passes all edges to `each`, sorted by follower and followee. Fails at the first that is not where
+/// [`get`] finds it, and at the first error of `each`.
 pub(super) fn all(
     table: &impl ReadableTable<Key, &'static [u8]>,
-    mut each: impl FnMut(Key, u64),
+    mut each: impl FnMut(Key, u64) -> Result<(), redb::Error>,
 ) -> Result<(), redb::Error> {
     let mut last = None;
     for row in table.iter()? {
@@ -87,7 +88,7 @@ pub(super) fn all(
                 return Err(out_of_order());
             }
             last = Some(pair);
-            each(pair, since);
+            each(pair, since)?;
         }
         if last.is_some_and(|last| last < key) {
             return Err(out_of_order());

@@ -34,6 +34,7 @@ mod chains;
 mod edges;
 mod files;
 mod health;
+mod loading;
 mod opener;
 mod probe;
 mod records;
@@ -51,10 +52,10 @@ pub use super::index::files::StorageFiles;
 use super::index::files::{BusyMark, CustomIndexFiles, FileRole, IndexFolder, OpenDatabase};
 use super::index::health::IndexHealth;
 pub use super::index::health::IndexLoss;
-use super::index::opener::{IndexOpener, IndexRejection};
+use super::index::opener::{IndexCandidate, IndexOpener, IndexRejection};
 pub use super::index::probe::{Probe, probe_index};
 pub use super::index::rows::{
-    IndexContents, IndexRows, Residency, StoredEdge, StoredKey, StoredRequest,
+    IndexRows, LoadedRows, Residency, StoredEdge, StoredKey, StoredRequest,
 };
 pub use super::index::snapshot::Snapshot;
 use super::index::tables::key;
@@ -119,13 +120,11 @@ enum TablesLocation {
     Memory,
 }
 
-/// An index, and the rows that the state loads at a start.
+/// An index that matches its log by its header, and whose rows are not read yet.
 #[derive(Debug)]
 pub struct OpenedIndex {
-    /// The index.
-    pub index: Index,
-    /// The rows at the moment of the opening.
-    pub contents: IndexContents,
+    index: Index,
+    candidate: IndexCandidate,
 }
 
 /// One of a user's two lists of marks.
@@ -186,33 +185,23 @@ impl Index {
         IndexOpener { files, space: None, request_id_retention }.open(log)
     }
 
-    fn load(
+    /// The index in `database`, if its header matches `log`.
+    fn with_database(
         (database, damage): OpenDatabase,
         opener: &IndexOpener,
         location: TablesLocation,
         log: &dyn Log,
-    ) -> Result<OpenedIndex, IndexRejection> {
+    ) -> Result<Self, IndexRejection> {
         let file = opener.files.name(location.file_role());
         let database = OpenFile::closed_unwritten(database);
-        let header = guarded(file, || IndexHeader::read(&database, file));
-        let header = header.map_err(IndexRejection::Index)?;
-        header.check(file, log)?;
-        let loaded = guarded(file, || {
-            let loaded = tables::load(&database, header.hash_key);
-            loaded.map_err(|error| storage(file, error))
+        let read = guarded(file, || {
+            let users = tables::user_count(&database).map_err(|error| storage(file, error))?;
+            Ok((IndexHeader::read(&database, file)?, users))
         });
-        let (mut contents, rows_sum) = loaded.map_err(IndexRejection::Index)?;
-        if rows_sum != header.rows_sum {
-            let what = "its rows fail their check".to_owned();
-            return Err(IndexRejection::Index(Error::Damaged { file: file.to_owned(), what }));
-        }
-        contents.complete_until = header.complete_until;
-        let users = contents.users.len();
-        let user_count = u32::try_from(users).map_err(|_| {
-            let what = format!("it has {users} users");
-            IndexRejection::Index(Error::Damaged { file: file.to_owned(), what })
-        })?;
-        let index = Self {
+        let (header, users) = read.map_err(IndexRejection::Index)?;
+        header.check(file, log)?;
+        let rows_sum = header.rows_sum;
+        Ok(Self {
             health: Arc::new(IndexHealth::new(
                 opener.files.name(FileRole::Current).to_owned(),
                 damage,
@@ -220,11 +209,10 @@ impl Index {
             opener: opener.clone(),
             hash_key: header.hash_key,
             complete_until: AtomicU64::new(header.complete_until.get()),
-            user_count: AtomicU32::new(user_count),
+            user_count: AtomicU32::new(users),
             database: RwLock::new(Some(database)),
             writer: Mutex::new(IndexWriter { rows_sum, location, has_install_failed: false }),
-        };
-        Ok(OpenedIndex { index, contents })
+        })
     }
 
     /// The last revision in the tables: they have the effect of every event up to it.
@@ -255,6 +243,24 @@ impl Index {
     /// # Panics
     /// `rows` were begun before an earlier write.
     pub fn write(&self, rows: &mut IndexRows, last: Revision, chain: Chain) -> Result<(), Error> {
+        self.write_unless(rows, last, chain, &|| false).map(drop)
+    }
+
+    /// As [`Index::write`], unless `is_cancelled` before the end: then nothing is written, and the
+    /// result is `false`.
+    ///
+    /// # Errors
+    /// As [`Index::write`].
+    ///
+    /// # Panics
+    /// As [`Index::write`].
+    pub fn write_unless(
+        &self,
+        rows: &mut IndexRows,
+        last: Revision,
+        chain: Chain,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<bool, Error> {
         let mut writer = self.writer();
         self.health.check()?;
         let users_from = self.user_count.load(Ordering::Acquire);
@@ -266,22 +272,29 @@ impl Index {
         let _busy = BusyMark::new(&*self.opener.files);
         let database = self.database();
         let mut rows_sum = writer.rows_sum;
-        let write = || -> Result<(), redb::Error> {
+        let write = || -> Result<bool, redb::Error> {
             let mut transaction = opened(&database)?.begin_write()?;
             // With it, opening after a crash takes the same time at any size of the file.
             transaction.set_quick_repair(true);
             let retention = self.opener.request_id_retention;
             let is_expired = |time: LogTime, now| time.is_older_than(retention, now);
-            tables::add(&transaction, rows, is_expired, &mut rows_sum)?;
+            tables::add(&transaction, rows, is_expired, is_cancelled, &mut rows_sum)?;
+            if is_cancelled() {
+                // Dropped without a commit, the transaction leaves no trace.
+                return Ok(false);
+            }
             tables::put(&transaction, key::COMPLETE_UNTIL, last.get())?;
             tables::put(&transaction, key::COMPLETE_CHECK, chain.prefix())?;
             tables::put(&transaction, key::ROWS_SUM, rows_sum)?;
-            Ok(transaction.commit()?)
+            transaction.commit()?;
+            Ok(true)
         };
-        self.health.guarded(write)?;
-        writer.rows_sum = rows_sum;
-        self.set_content(rows.next_user(), last);
-        Ok(())
+        let is_written = self.health.guarded(write)?;
+        if is_written {
+            writer.rows_sum = rows_sum;
+            self.set_content(rows.next_user(), last);
+        }
+        Ok(is_written)
     }
 
     fn set_content(&self, users: u32, complete_until: Revision) {

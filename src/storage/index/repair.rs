@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use super::files::FileRole;
 use super::health::{IndexLoss, reason};
 use super::opener::{IndexRejection, open_again};
-use super::{Index, IndexHeader, OpenFile, OpenedIndex, TablesLocation, guarded, storage, tables};
+use super::{Index, IndexHeader, OpenFile, TablesLocation, guarded, storage, tables};
 use crate::model::Revision;
 use crate::storage::error::Error;
 use crate::storage::log::Log;
@@ -84,8 +84,7 @@ impl Index {
                 self.opener.files.remove(FileRole::Current)?;
             }
         }
-        let OpenedIndex { index, .. } = self.opener.create(log, self.hash_key)?;
-        Ok(index)
+        self.opener.create(log, self.hash_key)
     }
 
     /// As [`Index::new_replacement`], in memory: for a disk on which no file can be written.
@@ -93,8 +92,7 @@ impl Index {
     /// # Errors
     /// The tables cannot be made.
     pub fn new_replacement_in_memory(&self, log: &dyn Log) -> Result<Self, Error> {
-        let OpenedIndex { index, .. } = self.opener.create_in_memory(log, self.hash_key)?;
-        Ok(index)
+        self.opener.create_in_memory(log, self.hash_key)
     }
 
     /// Takes over the tables of `replacement`. This index is in use again.

@@ -41,22 +41,20 @@ pub enum Residency {
     InMemory,
 }
 
-/// The rows that the state loads at a start.
-#[derive(Debug, Default)]
-pub struct IndexContents {
-    /// The last revision in the tables.
-    pub complete_until: Revision,
-    /// The names of all users. A user's number is the position in this list.
-    pub users: Vec<UserId>,
-    /// All follows, sorted by follower and followee. No follower's edges are in two chunks, and
-    /// each chunk can be freed once it is loaded.
-    pub edges: Vec<Vec<StoredEdge>>,
-    /// The number of each author, and the author's newest mark.
-    pub newest: Vec<(u32, Mark)>,
+/// Rows that the state loads at a start: a piece of one table. The pieces come in the order of the
+/// variants. Users are numbers below that of the names.
+#[derive(Debug)]
+pub enum LoadedRows {
+    /// Names of users. A user's number is the position in the list of all names.
+    Users(Vec<UserId>),
+    /// Follows, sorted by follower and followee. No follower's edges are in two pieces.
+    Edges(Vec<StoredEdge>),
+    /// The numbers of authors, and each author's newest mark.
+    Newest(Vec<(u32, Mark)>),
     /// The request ids that are remembered, oldest first.
-    pub requests: Vec<StoredRequest>,
+    Requests(Vec<StoredRequest>),
     /// The records of [`Residency::InMemory`].
-    pub records: Vec<(StoredKey, u128)>,
+    Records(Vec<(StoredKey, u128)>),
 }
 
 /// The changes of the tables by consecutive events.
@@ -90,6 +88,18 @@ impl IndexRows {
             resident: BTreeMap::new(),
             requests: Vec::new(),
         }
+    }
+
+    /// The memory that the rows take, as an estimate: names and request ids are few in
+    /// comparison.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        // Nodes of these trees are two thirds full.
+        let edges = self.edges.len() * size_of::<((u32, u32), Option<Revision>)>() * 3 / 2;
+        let records = self.records.len() + self.resident.len();
+        let records = records * size_of::<(StoredKey, Option<u128>)>() * 3 / 2;
+        let marks = (self.posts.capacity() + self.changes.capacity()) * size_of::<(u32, Mark)>();
+        edges + records + marks
     }
 
     /// The number of the next new user. Numbers have no gaps.

@@ -1,4 +1,4 @@
-//! The index's tables: their definitions, loading the rows of a start, and adding rows.
+//! The index's tables: their definitions, and adding rows. What a start loads is in loading.rs.
 //!
 //! No function commits: a write happens in the transaction of the caller.
 
@@ -12,28 +12,22 @@ use redb::{
 use super::chains::{self, CHANGES_OF, POSTS_OF};
 use super::edges::{self, EDGES};
 use super::records::{self, RECORDS};
-use super::rows::{IndexContents, IndexRows, StoredEdge, StoredKey, StoredRequest};
-use crate::model::{LogTime, Mark, Revision, UserId};
+use super::rows::{IndexRows, StoredKey, StoredRequest};
+use crate::model::{LogTime, Mark, Revision};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Number → name.
-const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
+pub(super) const USERS: TableDefinition<'_, u32, &str> = TableDefinition::new("users");
 /// Author → newest mark.
-const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
+pub(super) const NEWEST: TableDefinition<'_, u32, u64> = TableDefinition::new("newest");
 /// Upper half and lower half of the hash, nanoseconds of the log's own time.
-type RequestValue = (u64, u64, u64);
+pub(super) type RequestValue = (u64, u64, u64);
 /// Revision of the post → its request id.
-const REQUESTS: TableDefinition<'_, u64, RequestValue> = TableDefinition::new("requests");
+pub(super) const REQUESTS: TableDefinition<'_, u64, RequestValue> =
+    TableDefinition::new("requests");
 
 /// The records of [`Residency::InMemory`](super::Residency::InMemory).
 pub(super) const RESIDENT: TableDefinition<'_, StoredKey, u128> = TableDefinition::new("resident");
-
-/// Requests for which memory is reserved before they are read. The number of rows is not verified
-/// by then, and may be anything.
-const REQUESTS_EXPECTED_MAX: u64 = 1 << 20;
-/// Edges of one chunk of the loaded edges: a MiB. A chunk has as many more as its last follower
-/// has.
-const CHUNK_EDGES: usize = 64 << 10;
 
 /// The keys of [`META`].
 pub(super) mod key {
@@ -87,97 +81,27 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     Ok(())
 }
 
-/// Reads all rows that a start loads. Gives them, and the sum of their checks and of the check of
-/// `hash_key`.
-///
-/// The keys must rise: a later write would not find a row that is out of order.
-pub(super) fn load(
-    database: &Database,
-    hash_key: [u64; 2],
-) -> Result<(IndexContents, u64), redb::Error> {
-    let transaction = database.begin_read()?;
-    let mut contents = IndexContents::default();
-    let mut sum = check::hash_key(hash_key);
-    for row in transaction.open_table(USERS)?.iter()? {
-        let (number, name) = row?;
-        let (number, name) = (number.value(), name.value());
-        sum = sum.wrapping_add(check::user(number, name));
-        // A wrong number or an invalid name makes the sum wrong.
-        if number as usize == contents.users.len()
-            && let Ok(name) = UserId::parse(name)
-        {
-            contents.users.push(name);
-        } else {
-            sum = sum.wrapping_add(1);
-        }
-    }
-    let mut chunk: Vec<StoredEdge> = Vec::with_capacity(CHUNK_EDGES);
-    edges::all(&transaction.open_table(EDGES)?, |(follower, followee), since| {
-        sum = sum.wrapping_add(check::edge((follower, followee), since));
-        let is_of_another = chunk.last().is_some_and(|edge| edge.follower != follower);
-        if chunk.len() >= CHUNK_EDGES && is_of_another {
-            contents.edges.push(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_EDGES)));
-        }
-        chunk.push(StoredEdge { follower, followee, since: Revision::new(since) });
-    })?;
-    if !chunk.is_empty() {
-        contents.edges.push(chunk);
-    }
-    let mut last = None;
-    for row in transaction.open_table(NEWEST)?.iter()? {
-        let (author, mark) = row?;
-        let (author, mark) = (author.value(), mark.value());
-        rising(&mut last, author)?;
-        sum = sum.wrapping_add(check::newest(author, mark));
-        contents.newest.push((author, Mark::from_number(mark)));
-    }
-    let requests = transaction.open_table(REQUESTS)?;
-    contents.requests.reserve_exact(requests.len()?.min(REQUESTS_EXPECTED_MAX) as usize);
-    let mut last = None;
-    for row in requests.iter()? {
-        let (revision, request) = row?;
-        rising(&mut last, revision.value())?;
-        let request = self::request(revision.value(), request.value());
-        sum = sum.wrapping_add(check::request(&request));
-        contents.requests.push(request);
-    }
-    let mut last = None;
-    for row in transaction.open_table(RESIDENT)?.iter()? {
-        let (key, value) = row?;
-        let (key, value) = (key.value(), value.value());
-        rising(&mut last, key)?;
-        sum = sum.wrapping_add(check::record(key, value));
-        contents.records.push((key, value));
-    }
-    Ok((contents, sum))
-}
-
-/// Fails unless `key` is greater than `last`, which it replaces.
-fn rising<K: Ord>(last: &mut Option<K>, key: K) -> Result<(), redb::Error> {
-    if last.as_ref().is_some_and(|last| *last >= key) {
-        return Err(redb::Error::Corrupted("its rows are out of order".to_owned()));
-    }
-    *last = Some(key);
-    Ok(())
-}
-
 /// Adds `rows`, which it sorts, and removes the requests that `is_expired(time, now)` at the time
-/// of the newest one. Updates `sum` by the rows that a start loads.
+/// of the newest one. Updates `sum` by the rows that a start loads. Leaves out the rest of the rows
+/// once it `is_cancelled`; then the transaction must not be committed.
 pub(super) fn add(
     transaction: &WriteTransaction,
     rows: &mut IndexRows,
     is_expired: impl Fn(LogTime, LogTime) -> bool,
+    is_cancelled: &dyn Fn() -> bool,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
     rows.posts.sort_unstable();
     rows.changes.sort_unstable();
     let new_users = rows.users_from..rows.next_user();
     add_users(transaction, rows, sum)?;
-    add_edges(transaction, rows, sum)?;
-    add_to_chains(transaction.open_table(POSTS_OF)?, new_users.clone(), &rows.posts)?;
-    add_to_chains(transaction.open_table(CHANGES_OF)?, new_users, &rows.changes)?;
+    add_edges(transaction, rows, is_cancelled, sum)?;
+    let posts = transaction.open_table(POSTS_OF)?;
+    add_to_chains(posts, new_users.clone(), &rows.posts, is_cancelled)?;
+    let changes = transaction.open_table(CHANGES_OF)?;
+    add_to_chains(changes, new_users, &rows.changes, is_cancelled)?;
     add_newest(transaction, rows, sum)?;
-    add_records(transaction, rows, sum)?;
+    add_records(transaction, rows, is_cancelled, sum)?;
     let mut requests = transaction.open_table(REQUESTS)?;
     add_requests(&mut requests, rows, sum)?;
     match rows.requests.last() {
@@ -202,9 +126,11 @@ fn add_users(
 fn add_edges(
     transaction: &WriteTransaction,
     rows: &IndexRows,
+    is_cancelled: &dyn Fn() -> bool,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
-    let changes = rows.edges.iter().map(|(&pair, since)| (pair, since.map(Revision::get)));
+    let changes = rows.edges.iter().take_while(|_| !is_cancelled());
+    let changes = changes.map(|(&pair, since)| (pair, since.map(Revision::get)));
     edges::put(&mut transaction.open_table(EDGES)?, changes, |pair, before, after| {
         let check = |since: Option<u64>| since.map_or(0, |since| check::edge(pair, since));
         *sum = sum.wrapping_sub(check(before)).wrapping_add(check(after));
@@ -229,10 +155,11 @@ fn add_newest(
 fn add_records(
     transaction: &WriteTransaction,
     rows: &IndexRows,
+    is_cancelled: &dyn Fn() -> bool,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
     let mut on_disk = transaction.open_table(RECORDS)?;
-    for (&key, &value) in &rows.records {
+    for (&key, &value) in rows.records.iter().take_while(|_| !is_cancelled()) {
         records::put(&mut on_disk, key, value)?;
     }
     let mut resident = transaction.open_table(RESIDENT)?;
@@ -290,17 +217,18 @@ fn add_to_chains(
     mut table: Table<'_, (u32, u64), u64>,
     new_users: Range<u32>,
     sorted: &[(u32, Mark)],
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Result<(), redb::Error> {
     for user in new_users {
         chains::begin(&mut table, user)?;
     }
-    for of_one in sorted.chunk_by(|a, b| a.0 == b.0) {
+    for of_one in sorted.chunk_by(|a, b| a.0 == b.0).take_while(|_| !is_cancelled()) {
         chains::append(&mut table, of_one[0].0, of_one.iter().map(|&(_, mark)| mark))?;
     }
     Ok(())
 }
 
-fn request(revision: u64, (upper, lower, nanos): RequestValue) -> StoredRequest {
+pub(super) fn request(revision: u64, (upper, lower, nanos): RequestValue) -> StoredRequest {
     StoredRequest {
         revision: Revision::new(revision),
         hash: u128::from(upper) << 64 | u128::from(lower),
@@ -313,19 +241,19 @@ fn request(revision: u64, (upper, lower, nanos): RequestValue) -> StoredRequest 
 pub(super) mod check {
     use super::{StoredKey, StoredRequest};
 
-    pub(super) fn user(number: u32, name: &str) -> u64 {
+    pub(in super::super) fn user(number: u32, name: &str) -> u64 {
         mix(mix(1, u64::from(number)), u64::from(crc32fast::hash(name.as_bytes())))
     }
 
-    pub(super) fn edge((follower, followee): (u32, u32), since: u64) -> u64 {
+    pub(in super::super) fn edge((follower, followee): (u32, u32), since: u64) -> u64 {
         mix(mix(2, u64::from(follower) << 32 | u64::from(followee)), since)
     }
 
-    pub(super) fn newest(author: u32, mark: u64) -> u64 {
+    pub(in super::super) fn newest(author: u32, mark: u64) -> u64 {
         mix(mix(3, u64::from(author)), mark)
     }
 
-    pub(super) fn record((table, subject, position): StoredKey, value: u128) -> u64 {
+    pub(in super::super) fn record((table, subject, position): StoredKey, value: u128) -> u64 {
         let key = mix(mix(mix(5, u64::from(table)), subject), position);
         mix(mix(key, (value >> 64) as u64), value as u64)
     }
@@ -348,7 +276,7 @@ pub(super) mod check {
         mix(mix(8, upper), lower)
     }
 
-    pub(super) fn request(request: &StoredRequest) -> u64 {
+    pub(in super::super) fn request(request: &StoredRequest) -> u64 {
         let hash = mix((request.hash >> 64) as u64, request.hash as u64);
         mix(mix(mix(4, request.revision.get()), hash), request.time.as_nanos())
     }

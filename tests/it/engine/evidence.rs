@@ -259,7 +259,7 @@ impl Indexed {
         let kept = Duration::from_secs(60);
         let index =
             Index::with_files(&Disk::default(), "index", &*log, INDEX_OPTIONS, kept).unwrap();
-        let state = Arc::new(State::load(Arc::clone(&log), index, &limits));
+        let state = Arc::new(State::load(Arc::clone(&log), index, &limits).unwrap());
         Self { log, state }
     }
 

@@ -42,7 +42,7 @@ fn concurrent_first_reads_succeed() {
         }
         for _ in 0..STARTS {
             let opened = Index::with_files(&index, "index", &*log, INDEX_OPTIONS, kept()).unwrap();
-            let loaded = State::load(Arc::clone(&log), opened, &Limits::default());
+            let loaded = State::load(Arc::clone(&log), opened, &Limits::default()).unwrap();
             *state.lock().unwrap() = Some(Arc::new(loaded));
             begin.wait();
             end.wait();
@@ -60,7 +60,7 @@ fn written() -> (Arc<dyn Log>, Disk) {
         Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
     let index = Disk::default();
     let opened = Index::with_files(&index, "index", &*log, INDEX_OPTIONS, kept()).unwrap();
-    let state = State::load(Arc::clone(&log), opened, &Limits::default());
+    let state = State::load(Arc::clone(&log), opened, &Limits::default()).unwrap();
     let publish = |author| Change::Publish {
         author: user(author),
         content: Content::from_text(PostText::parse("hello").unwrap()),

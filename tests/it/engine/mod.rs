@@ -1,8 +1,9 @@
-//! The write path: lookups before a change, clocks, and the limits of numbers.
+//! The write path: lookups before a change, clocks, the lists of follows, and the limits of numbers.
 
 mod clock_jumps;
 mod evidence;
 mod first_reads;
+mod follow_lists;
 mod numbers;
 mod older_reactions;
 mod unreadable;

@@ -21,7 +21,8 @@ use whimbrel::storage::{self, EraseOutcome, Erasure, Index, LocalLog, Log, LogOp
 
 use crate::harness::core::{FEED, post, request_id, step, texts, user};
 use crate::harness::{
-    Alter, AlteredLog, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, eventually, within,
+    Alter, AlteredLog, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, eventually, load_index,
+    within,
 };
 
 /// Texts that occur in no other data.
@@ -218,14 +219,14 @@ fn the_index_outlives_the_erasure_of_the_post_it_ends_at() {
     log.append(Revision::ZERO, vec![published("alice", "one")]).unwrap();
     let open = || Index::with_files(&disk, "index", &*log, INDEX_OPTIONS, kept).unwrap();
     let chain = log.chain(Revision::new(1)).unwrap().unwrap();
-    let index = open().index;
+    let index = load_index(open(), &*log).0;
     index.write(&mut index.new_rows(), Revision::new(1), chain).unwrap();
     drop(index);
-    assert_eq!(open().contents.complete_until, Revision::new(1));
+    assert_eq!(open().complete_until(), Revision::new(1));
 
     assert!(matches!(log.erase(&erasure(1), &|| true).unwrap(), EraseOutcome::Done));
     assert_ne!(log.get(Revision::new(1)).unwrap(), Some(published("alice", "one")));
-    assert_eq!(open().contents.complete_until, Revision::new(1));
+    assert_eq!(open().complete_until(), Revision::new(1));
 }
 
 /// A folder with a log and an index.

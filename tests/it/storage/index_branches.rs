@@ -5,12 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use whimbrel::config::Limits;
 use whimbrel::model::{Change, Event, Mark, MarkKind, Revision, Timestamp, UserId};
-use whimbrel::storage::{
-    Error, Index, LocalLog, Log, OpenedIndex, Residency, Snapshot, TimelineKind,
-};
+use whimbrel::storage::{Error, Index, LocalLog, Log, Residency, Snapshot, TimelineKind};
 
 use crate::harness::blocks::{reseal, written};
-use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder};
+use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, load_index};
 
 const USERS: u32 = 6;
 const MARKS: u64 = 6_000;
@@ -59,15 +57,15 @@ fn check(damage: impl Fn(&[u8], &mut fastrand::Rng) -> Vec<u8>) {
     let (log, disk, written_rows) = write();
     let whole = disk.bytes();
     let index = open(&log, &whole);
-    let reads = written_rows.reads(&index.index.snapshot().unwrap());
+    let reads = written_rows.reads(&index.snapshot().unwrap());
     assert_eq!(reads, (reads.0, 0), "no read is refused");
 
     let mut refused = 0;
     for seed in 0..DAMAGES {
         let mut damaged = damage(&whole, &mut fastrand::Rng::with_seed(seed));
         reseal(&mut damaged);
-        let OpenedIndex { index, contents } = open(&log, &damaged);
-        if contents.complete_until == log.head()
+        let index = open(&log, &damaged);
+        if index.complete_until() == log.head()
             && let Ok(snapshot) = index.snapshot()
         {
             refused += written_rows.reads(&snapshot).1;
@@ -142,8 +140,8 @@ fn write() -> (LocalLog, Disk, WrittenRows) {
     let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     let disk = Disk::default();
     let kept = Limits::default().request_id_retention;
-    let OpenedIndex { index, .. } =
-        Index::with_files(&disk, "index", &log, INDEX_OPTIONS, kept).unwrap();
+    let opened = Index::with_files(&disk, "index", &log, INDEX_OPTIONS, kept).unwrap();
+    let index = load_index(opened, &log).0;
     let mut written_rows = WrittenRows::default();
     for part in 0..2 {
         let user = UserId::parse("somebody").unwrap();
@@ -175,7 +173,8 @@ fn write() -> (LocalLog, Disk, WrittenRows) {
     (log, disk, written_rows)
 }
 
-fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
+fn open(log: &LocalLog, content: &[u8]) -> Index {
     let kept = Limits::default().request_id_retention;
-    Index::with_files(&Disk::holding(content.to_vec()), "index", log, INDEX_OPTIONS, kept).unwrap()
+    let disk = Disk::holding(content.to_vec());
+    load_index(Index::with_files(&disk, "index", log, INDEX_OPTIONS, kept).unwrap(), log).0
 }

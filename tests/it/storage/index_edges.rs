@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use whimbrel::config::Limits;
 use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
-use whimbrel::storage::{Index, LocalLog, Log, OpenedIndex};
+use whimbrel::storage::{Index, LoadedRows, LocalLog, Log};
 
-use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder};
+use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, load_index};
 
 const USERS: u32 = 3_000;
 const FOLLOWERS: u32 = 3;
@@ -20,7 +20,7 @@ fn edges_are_those_of_the_last_writes() {
     let mut random = fastrand::Rng::with_seed(5);
     let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     let disk = Disk::default();
-    let mut index = open(&log, &disk).index;
+    let mut index = open(&log, &disk).0;
     let mut edges: BTreeMap<(u32, u32), Revision> = BTreeMap::new();
     let mut most = 0;
     for number in 0..WRITES {
@@ -60,17 +60,20 @@ fn edges_are_those_of_the_last_writes() {
         drop(snapshot);
         if number % 10 == 9 {
             drop(index);
-            let opened = open(&log, &disk);
-            let loaded = opened.contents.edges.iter().flatten();
+            let (opened, rows) = open(&log, &disk);
+            let loaded = rows.iter().flat_map(|rows| match rows {
+                LoadedRows::Edges(edges) => &edges[..],
+                _ => &[],
+            });
             let loaded = loaded.map(|edge| ((edge.follower, edge.followee), edge.since));
             assert!(loaded.eq(edges.iter().map(|(&pair, &since)| (pair, since))));
-            index = opened.index;
+            index = opened;
         }
     }
     assert!(most > 2_000 && edges.len() < most / 2, "of {most} edges {} are left", edges.len());
 }
 
-fn open(log: &LocalLog, disk: &Disk) -> OpenedIndex {
+fn open(log: &LocalLog, disk: &Disk) -> (Index, Vec<LoadedRows>) {
     let kept = Limits::default().request_id_retention;
-    Index::with_files(disk, "index", log, INDEX_OPTIONS, kept).unwrap()
+    load_index(Index::with_files(disk, "index", log, INDEX_OPTIONS, kept).unwrap(), log)
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use whimbrel::config::Limits;
 use whimbrel::model::{Change, Event, Revision, Timestamp, UserId};
-use whimbrel::storage::{Error, Index, LocalLog, Log, OpenedIndex, Residency, Snapshot, StoredKey};
+use whimbrel::storage::{Error, Index, LocalLog, Log, Residency, Snapshot, StoredKey};
 
 use crate::harness::blocks::reseal;
-use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder};
+use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, load_index};
 
 const TABLES: u8 = 2;
 const SUBJECTS: u64 = 5;
@@ -23,7 +23,7 @@ fn a_damaged_row_is_refused() {
     let mut random = fastrand::Rng::with_seed(1);
     let (log, disk, rows) = written(&mut random);
     let whole = disk.bytes();
-    check(&open(&log, &whole).index.snapshot().unwrap(), &rows, None);
+    check(&open(&log, &whole).snapshot().unwrap(), &rows, None);
 
     let keys: Vec<_> = rows.keys().copied().collect();
     for attempt in 0..60 {
@@ -46,9 +46,9 @@ fn a_damaged_row_is_refused() {
         found.iter().for_each(|from| damaged[from + at] ^= 1);
         // Otherwise no row of these pages could be read.
         reseal(&mut damaged);
-        let opened = open(&log, &damaged);
-        assert_eq!(opened.contents.complete_until, log.head(), "opening it finds no damage");
-        check(&opened.index.snapshot().unwrap(), &rows, Some(key));
+        let index = open(&log, &damaged);
+        assert_eq!(index.complete_until(), log.head(), "opening it finds no damage");
+        check(&index.snapshot().unwrap(), &rows, Some(key));
     }
 }
 
@@ -120,8 +120,8 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
     let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     let disk = Disk::default();
     let kept = Limits::default().request_id_retention;
-    let OpenedIndex { index, .. } =
-        Index::with_files(&disk, "index", &log, INDEX_OPTIONS, kept).unwrap();
+    let opened = Index::with_files(&disk, "index", &log, INDEX_OPTIONS, kept).unwrap();
+    let index = load_index(opened, &log).0;
     let mut all = BTreeMap::new();
     for number in 0..WRITES {
         let user = UserId::parse(&format!("user{number}")).unwrap();
@@ -147,7 +147,8 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
     (log, disk, all)
 }
 
-fn open(log: &LocalLog, content: &[u8]) -> OpenedIndex {
+fn open(log: &LocalLog, content: &[u8]) -> Index {
     let kept = Limits::default().request_id_retention;
-    Index::with_files(&Disk::holding(content.to_vec()), "index", log, INDEX_OPTIONS, kept).unwrap()
+    let disk = Disk::holding(content.to_vec());
+    load_index(Index::with_files(&disk, "index", log, INDEX_OPTIONS, kept).unwrap(), log).0
 }

@@ -37,7 +37,7 @@ proptest! {
         let whole = Arc::new(State::new(Arc::clone(&log), &limits));
         let index = Disk::default();
         let load = |index: &Disk| {
-            Arc::new(State::load(Arc::clone(&log), open_index(index, &*log), &limits))
+            Arc::new(State::load(Arc::clone(&log), open_index(index, &*log), &limits).unwrap())
         };
         let mut state = load(&index);
         for (number, change) in changes.into_iter().enumerate() {
@@ -68,8 +68,9 @@ fn records_that_leave_memory_during_a_read_are_read_from_the_index() {
     let limits = Limits { recent_revisions_per_author_max: 1, ..limits() };
     let log: Arc<dyn Log> = Arc::new(open_log(MemoryFolder::default()));
     let whole = Arc::new(State::new(Arc::clone(&log), &limits));
-    let state =
-        Arc::new(State::load(Arc::clone(&log), open_index(&Disk::default(), &*log), &limits));
+    let state = Arc::new(
+        State::load(Arc::clone(&log), open_index(&Disk::default(), &*log), &limits).unwrap(),
+    );
     let follows = (1..USERS).map(|followee| (0, 0, followee));
     let posts = (0..POSTS as usize).map(|post| (2, 1 + post % (USERS - 1), 0));
     for (number, change) in follows.chain(posts).enumerate() {

@@ -53,7 +53,7 @@ fn after_a_stop_in_order_no_event_is_replayed() {
     make_changes(&log, &index, &mut fastrand::Rng::with_seed(1));
     let log = open_log(log.copy());
     let opened = open_index(&Disk::holding(index.content()), &log);
-    assert_eq!(opened.contents.complete_until, log.head());
+    assert_eq!(opened.complete_until(), log.head());
     assert!(log.head() > Revision::new(100));
 }
 
@@ -106,7 +106,7 @@ fn check_recovered(log: &FragileFolder, index: &FragileDisk) {
     let whole = Arc::new(State::new(Arc::clone(&log), &limits()));
     replay(&whole, &*log);
     let opened = open_index(&Disk::holding(index.content()), &*log);
-    let state = Arc::new(State::load(Arc::clone(&log), opened, &limits()));
+    let state = Arc::new(State::load(Arc::clone(&log), opened, &limits()).unwrap());
     replay(&state, &*log);
     assert_same(&state, &whole);
     // The same once the index is complete.
@@ -175,7 +175,7 @@ fn open_engine(log: &FragileFolder, index: &FragileDisk) -> Engine {
 
 fn opened_until(log: &FragileFolder, index: &[u8]) -> Revision {
     let log = open_log(log.copy());
-    open_index(&Disk::holding(index.to_vec()), &log).contents.complete_until
+    open_index(&Disk::holding(index.to_vec()), &log).complete_until()
 }
 
 fn runtime() -> tokio::runtime::Runtime {

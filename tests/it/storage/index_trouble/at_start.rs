@@ -60,7 +60,7 @@ fn an_index_is_given_up_only_if_its_probe_crashes() {
         let opened =
             Index::open_with_probe(folder.path(), &log, INDEX_OPTIONS, KEPT, probe).unwrap();
         assert!(!folder.path().join("index.busy").exists(), "it is open");
-        opened.contents.complete_until == log.head()
+        opened.complete_until() == log.head()
     };
     let aborts = || shell("kill -ABRT $$");
     assert!(!is_kept_after(Some(aborts()), true));
@@ -81,7 +81,7 @@ fn a_probe_accepts_only_an_index() {
     let index = folder.path().join("index.redb");
     probe_index(&index).unwrap();
     let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
-    assert_eq!(open_index(folder.path(), &log).contents.complete_until, log.head());
+    assert_eq!(open_index(folder.path(), &log).complete_until(), log.head());
     fs::write(&index, [7; 10_000]).unwrap();
     probe_index(&index).unwrap_err();
 }
@@ -99,22 +99,22 @@ fn an_interrupted_rebuild_is_continued() {
     let other_inode = inode_of(&index);
 
     let opened = open_index(folder.path(), &*log);
-    assert_eq!(opened.contents.complete_until, Revision::ZERO);
-    let state = State::load(Arc::clone(&log), opened, &limits());
+    assert_eq!(opened.complete_until(), Revision::ZERO);
+    let state = State::load(Arc::clone(&log), opened, &limits()).unwrap();
     replay(&state, &*log);
     write_index(&state, &*log, Revision::new(30));
     drop(state);
     assert_eq!(inode_of(&index), other_inode, "the rebuild is not complete");
 
     let opened = open_index(folder.path(), &*log);
-    assert_eq!(opened.contents.complete_until, Revision::new(30));
-    let state = State::load(Arc::clone(&log), opened, &limits());
+    assert_eq!(opened.complete_until(), Revision::new(30));
+    let state = State::load(Arc::clone(&log), opened, &limits()).unwrap();
     replay(&state, &*log);
     write_index(&state, &*log, log.head());
     state.index().unwrap().install_new_file();
     drop(state);
     assert!(!new.exists());
-    assert_eq!(open_index(folder.path(), &*log).contents.complete_until, log.head());
+    assert_eq!(open_index(folder.path(), &*log).complete_until(), log.head());
     assert_ne!(inode_of(&index), other_inode);
 }
 
@@ -178,7 +178,7 @@ fn a_start_on_a_full_disk_serves_reads() {
 
     assert_eq!(ServerProcess::start(folder.path()).terminate(), Some(0));
     let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
-    assert_eq!(open_index(folder.path(), &log).contents.complete_until, log.head());
+    assert_eq!(open_index(folder.path(), &log).complete_until(), log.head());
 }
 
 /// The inode number, which another file at the same path does not share.

@@ -33,7 +33,7 @@ fn folder_with_index() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), LOG_OPTIONS).unwrap());
     append(&*log, 40);
-    let state = State::load(Arc::clone(&log), open_index(folder.path(), &*log), &limits());
+    let state = State::load(Arc::clone(&log), open_index(folder.path(), &*log), &limits()).unwrap();
     replay(&state, &*log);
     write_index(&state, &*log, log.head());
     folder

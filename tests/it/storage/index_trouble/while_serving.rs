@@ -75,7 +75,7 @@ fn reads_that_need_a_lost_index_are_refused_until_it_is_rebuilt() {
         Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
     let disk = FragileDisk::default();
     let opened = Index::with_files(&disk, "index", &*log, INDEX_OPTIONS, KEPT).unwrap();
-    let state = Arc::new(State::load(Arc::clone(&log), opened, &limits()));
+    let state = Arc::new(State::load(Arc::clone(&log), opened, &limits()).unwrap());
     let reader = Reader::new(Arc::clone(&state), &limits());
     append(&*log, 60);
     replay(&state, &*log);

@@ -117,9 +117,9 @@ impl WrittenLog {
             (Verdict::Cut, Err(Error::EndsEarly { .. })) => {}
             (Verdict::Unreadable, Err(error)) => assert_names_damage(&error),
             (Verdict::Right | Verdict::Unreadable, Ok(opened)) => {
-                assert_eq!(opened.index.complete_until().get(), self.head(), "it is thrown away");
+                assert_eq!(opened.complete_until().get(), self.head(), "it is thrown away");
             }
-            (_, index) => panic!("the index: {:?}", index.map(|opened| opened.index)),
+            (_, index) => panic!("the index: {index:?}"),
         }
         verdict
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use whimbrel::model::{
     Chain, Change, Content, Epoch, Event, LogId, PostText, Revision, Timestamp, UserId,
 };
-use whimbrel::storage::{EraseOutcome, Erasure, Index, LocalLog, Log, LogOptions, OpenedIndex};
+use whimbrel::storage::{EraseOutcome, Erasure, Index, LocalLog, Log, LogOptions};
 
-use crate::harness::{Disk, INDEX_OPTIONS, MemoryFolder};
+use crate::harness::{Disk, INDEX_OPTIONS, MemoryFolder, load_index};
 use crate::storage::segment_layout::{events, is_sealed};
 
 /// The content of each file.
@@ -212,7 +212,7 @@ impl LogWriter {
     /// The file of an index that has the events up to `head`.
     fn index(&self, head: u64) -> Vec<u8> {
         let disk = Disk::default();
-        let index = open_index(&disk, self.log()).unwrap().index;
+        let index = open_index(&disk, self.log()).unwrap();
         let head = Revision::new(head);
         let chain = self.log().chain(head).unwrap().unwrap();
         index.write(&mut index.new_rows(), head, chain).unwrap();
@@ -222,11 +222,10 @@ impl LogWriter {
 }
 
 /// Opens the index of `log`.
-pub(super) fn open_index(
-    disk: &Disk,
-    log: &LocalLog,
-) -> Result<OpenedIndex, whimbrel::storage::Error> {
-    Index::with_files(disk, "index", log, INDEX_OPTIONS, Duration::from_secs(60 * 60))
+pub(super) fn open_index(disk: &Disk, log: &LocalLog) -> Result<Index, whimbrel::storage::Error> {
+    let opened =
+        Index::with_files(disk, "index", log, INDEX_OPTIONS, Duration::from_secs(60 * 60))?;
+    Ok(load_index(opened, log).0)
 }
 
 /// The files of a log that stopped within the append after `checked`.

@@ -1,0 +1,207 @@
+//! Writes of an index that is far behind its log: they are large, can be given up, and leave what small
+//! ones would have left. Nothing is damaged here.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use redb::StorageBackend;
+use whimbrel::config::Limits;
+use whimbrel::engine::Engine;
+use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
+use whimbrel::runtime::{Clock, CriticalThreads};
+use whimbrel::state::State;
+use whimbrel::storage::{Index, LocalLog, Log, StorageFiles};
+
+use crate::harness::{
+    Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, eventually, load_index, within,
+};
+
+const USERS: usize = 40;
+const EVENTS: usize = 6_000;
+/// Events of a usual write.
+const USUAL: usize = 10;
+
+/// A disk that counts the writes of a file's first block, which each commit makes.
+#[derive(Clone, Debug, Default)]
+struct CountedDisk {
+    disk: Disk,
+    heads: Arc<AtomicUsize>,
+}
+
+/// A log that is read after its index was lost: a few large writes catch up, and the index is that of
+/// many small ones.
+#[tokio::test]
+async fn an_index_far_behind_catches_up_in_few_writes() {
+    let log = log_of(EVENTS);
+    let (disk, small) = (CountedDisk::default(), Disk::default());
+    let limits = Limits { index_events_max: USUAL, ..Limits::default() };
+    let opened = Index::with_files(&disk, "index", &*log, INDEX_OPTIONS, kept()).unwrap();
+    let critical = CriticalThreads::new();
+    let engine =
+        Engine::open_indexed(Arc::clone(&log), opened, &limits, Clock::system(), &critical);
+    let engine = engine.unwrap();
+    eventually("the index to be complete", async || {
+        let copy = Disk::holding(disk.disk.bytes());
+        let opened = Index::with_files(&copy, "index", &*log, INDEX_OPTIONS, kept()).unwrap();
+        (opened.complete_until() == log.head()).then_some(())
+    })
+    .await;
+    within("the engine to stop", engine.stop()).await;
+    drop(engine);
+    // A commit writes the first block at most four times.
+    let commits = disk.heads.load(Ordering::SeqCst) / 4;
+    assert!(commits < EVENTS / USUAL / 4, "{commits} commits");
+
+    let state = State::load(Arc::clone(&log), open(&small, &*log), &Limits::default()).unwrap();
+    for revision in 1..=log.head().get() {
+        let event = log.get(Revision::new(revision)).unwrap().unwrap();
+        state.apply(Revision::new(revision), &event).unwrap();
+    }
+    let index = state.index().unwrap();
+    while index.complete_until() < log.head() {
+        write((&state, &*log), index, USUAL, &|| false);
+    }
+    drop(state);
+    // Only the keys of their hashes differ, and no event has a request id.
+    assert_eq!(rows(&disk.disk, &*log), rows(&small, &*log));
+}
+
+/// A write that is given up at any point leaves the index as it was, in use and on the disk, and the
+/// next one succeeds.
+#[test]
+fn a_write_that_is_given_up_changes_nothing() {
+    let log = log_of(300);
+    let disk = Disk::default();
+    let state = State::load(Arc::clone(&log), open(&disk, &*log), &Limits::default()).unwrap();
+    for entry in log.read(Revision::ZERO, usize::MAX).unwrap() {
+        state.apply(entry.revision, &entry.event).unwrap();
+    }
+    let index = state.index().unwrap();
+    assert!(write((&state, &*log), index, 150, &|| false));
+    let before = rows(&disk, &*log);
+    let mut given_up = 0;
+    loop {
+        let checks = AtomicUsize::new(0);
+        // At the first check, at a later one, and so on, until it is no longer given up.
+        let is_cancelled = || checks.fetch_add(1, Ordering::SeqCst) >= given_up * 7;
+        if write((&state, &*log), index, 150, &is_cancelled) {
+            break;
+        }
+        assert_eq!(index.complete_until(), Revision::new(150));
+        assert_eq!(rows(&disk, &*log), before);
+        given_up += 1;
+    }
+    assert!(given_up > 10, "it was given up {given_up} times");
+    assert_eq!(index.complete_until(), log.head());
+    drop(state);
+
+    let whole = Disk::default();
+    let state = State::load(Arc::clone(&log), open(&whole, &*log), &Limits::default()).unwrap();
+    for entry in log.read(Revision::ZERO, usize::MAX).unwrap() {
+        state.apply(entry.revision, &entry.event).unwrap();
+    }
+    assert!(write((&state, &*log), state.index().unwrap(), usize::MAX, &|| false));
+    drop(state);
+    assert_eq!(rows(&disk, &*log), rows(&whole, &*log));
+}
+
+/// Writes the next `events`, as the indexer does.
+fn write(
+    (state, log): (&State, &dyn Log),
+    index: &Index,
+    events: usize,
+    is_cancelled: &dyn Fn() -> bool,
+) -> bool {
+    let mut writing = state.write_to(index).unwrap();
+    let entries = log.read(index.complete_until(), events).unwrap();
+    entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
+    let last = entries.last().unwrap().revision;
+    let chain = log.chain(last).unwrap().unwrap();
+    index.write_unless(&mut writing.into_rows(), last, chain, is_cancelled).unwrap()
+}
+
+/// All rows that a start loads from a copy of `disk`, as text.
+fn rows(disk: &Disk, log: &dyn Log) -> String {
+    let (_, pieces) = load_index(open(&Disk::holding(disk.bytes()), log), log);
+    format!("{pieces:?}")
+}
+
+fn log_of(events: usize) -> Arc<dyn Log> {
+    let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut follows = std::collections::BTreeSet::new();
+    for number in 0..events {
+        let pair = (random.usize(..USERS), random.usize(..USERS));
+        let (one, other) = (user(pair.0), user(pair.1));
+        let change = match number % 2 {
+            0 if pair.0 != pair.1 && follows.insert(pair) => {
+                Change::Follow { follower: one, followee: other }
+            }
+            0 if follows.remove(&pair) => {
+                Change::Unfollow { follower: one, followee: other, since: None }
+            }
+            _ => {
+                let content = Content::from_text(PostText::parse("hello").unwrap());
+                Change::Publish { author: one, content, request_id: None }
+            }
+        };
+        let event = Event::new(Timestamp::from_nanos(number as u64), change);
+        log.append(log.head(), vec![event]).unwrap();
+    }
+    Arc::new(log)
+}
+
+fn open(disk: &Disk, log: &dyn Log) -> whimbrel::storage::OpenedIndex {
+    Index::with_files(disk, "index", log, INDEX_OPTIONS, kept()).unwrap()
+}
+
+fn kept() -> std::time::Duration {
+    Limits::default().request_id_retention
+}
+
+fn user(number: usize) -> UserId {
+    UserId::parse(&format!("user{number}")).unwrap()
+}
+
+impl StorageFiles for CountedDisk {
+    type File = Self;
+
+    fn current(&self) -> Self {
+        self.clone()
+    }
+
+    fn make_copy(&self) -> io::Result<Self> {
+        self.disk.make_copy().map(|disk| Self { disk, heads: Arc::clone(&self.heads) })
+    }
+
+    fn exchange(&self) -> io::Result<()> {
+        self.disk.exchange()
+    }
+}
+
+impl StorageBackend for CountedDisk {
+    fn len(&self) -> io::Result<u64> {
+        self.disk.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.disk.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        // Block 0 follows the block of the first checks.
+        if offset == 4_096 {
+            self.heads.fetch_add(1, Ordering::SeqCst);
+        }
+        self.disk.write(offset, data)
+    }
+}
