@@ -9,6 +9,7 @@ mod feed;
 mod growth;
 mod idle;
 mod latency;
+mod memory;
 mod mixed;
 mod publish;
 mod restart;
@@ -42,6 +43,8 @@ pub(crate) enum Measurement {
     Idle,
     /// Memory of a follow.
     Edges,
+    /// Memory of a server by what it is for, without peers.
+    Memory,
     /// The time of a restart after a kill.
     Restart,
     /// Rates, times and memory as the data grows.
@@ -75,6 +78,7 @@ pub(crate) struct Sizes {
     pub(crate) feed_followees: Vec<u32>,
     pub(crate) edges_users: u32,
     pub(crate) edges_each: (u32, u32),
+    pub(crate) memory_users: u32,
     pub(crate) restart_each: u32,
     /// Numbers of users; there are ten times as many edges and posts.
     pub(crate) growth_users: Vec<u32>,
@@ -117,6 +121,7 @@ impl Measurement {
             Self::Feed => feed::measure(run).await,
             Self::Idle => idle::measure(run).await,
             Self::Edges => edges::measure(run).await,
+            Self::Memory => memory::measure(run).await,
             Self::Restart => restart::measure(run).await,
             Self::Growth => growth::measure(run).await,
             Self::Audience => audience::measure(run).await,
@@ -146,6 +151,7 @@ impl Sizes {
             feed_followees: vec![10, 100, 1_000, 10_000],
             edges_users: 100_000,
             edges_each: (20, 40),
+            memory_users: 200_000,
             restart_each: 500_000,
             growth_users: vec![1_000, 10_000, 100_000, 1_000_000],
             audience: vec![1, 10, 100, 1_000, 10_000, 100_000],
@@ -199,6 +205,7 @@ impl Sizes {
             feed_followees: vec![10, 100],
             edges_users: 1_000,
             edges_each: (10, 20),
+            memory_users: 20_000,
             restart_each: 1_000,
             growth_users: vec![100, 1_000],
             audience: vec![1, 100],

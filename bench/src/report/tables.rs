@@ -119,6 +119,18 @@ fn read_table(results: &Results, name: &str) -> Option<String> {
                 ("its own account of them, each", &cell("relation_bytes_each", bytes)),
             ],
         ),
+        "memory" => rows(
+            results,
+            &["memory"],
+            &[
+                ("users", &x),
+                ("empty server", &cell("empty_bytes", bytes)),
+                ("a user", &cell("user_bytes", bytes)),
+                ("a follow", &cell("follow_bytes", bytes)),
+                ("a watcher, shared connection", &cell("shared_watcher_bytes", bytes)),
+                ("a watcher, own connection", &cell("own_watcher_bytes", bytes)),
+            ],
+        ),
         "restart" => rows(
             results,
             &["restart"],
