@@ -221,7 +221,9 @@ impl Indexer {
         let mut writing = state.write_to(index)?;
         let mut last = index.complete_until();
         let lacks = until.get().saturating_sub(index.complete_until().get());
-        let mut left = usize::try_from(lacks).unwrap_or(usize::MAX);
+        let Ok(mut left) = usize::try_from(lacks) else {
+            unreachable!("the state has applied {lacks} events more than the index, in memory")
+        };
         // What is left after as many events as usual.
         let after_usual = left.saturating_sub(self.events_max);
         let bytes_max = left.saturating_mul(LATE_BYTES_OF_EVENT).min(LATE_BYTES_MAX);

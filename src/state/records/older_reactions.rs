@@ -69,7 +69,9 @@ impl Weighter<UserIx, Arc<ReaderReactions>> for ReactionsWeighter {
 
 impl OlderReactions {
     pub(super) fn new(bytes_max: u64) -> Self {
-        let readers = usize::try_from(bytes_max / ENTRY_BYTES_EXPECTED).unwrap_or(usize::MAX);
+        let Ok(readers) = usize::try_from(bytes_max / ENTRY_BYTES_EXPECTED) else {
+            unreachable!("{bytes_max} bytes are more than the limits allow")
+        };
         let removed_at = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
         Self { readers: Cache::with_weighter(readers, bytes_max, ReactionsWeighter), removed_at }
     }
