@@ -93,7 +93,6 @@ ranges! {
     unapplied_batches_max: 1..=1_024, "0 applies nothing, and the log must not be far ahead";
     request_id_retention: Duration::from_secs(1)..=TIME_MAX, "a retry must find its first attempt";
     post_cache_bytes_max: 0..=(MEMORY_BYTES_MAX as u64), "no machine has more memory";
-    count_cache_posts_max: 0..=(1 << 28), "no machine has memory for more";
     recent_reactions_max: 0..=(1 << 28), "no machine has memory for more";
     older_reactions_bytes_max: 0..=(MEMORY_BYTES_MAX as u64), "no machine has more memory";
     log_segment_bytes_max: (64 << 10)..=(1 << 30), "a batch must fit, and a scan must end soon";

@@ -86,11 +86,9 @@ pub struct Limits {
     /// Shortest time for which a `request_id` is remembered, in the log's own time: it leaves out
     /// times without a running server and suspended machines, and ignores changes of the clock.
     pub request_id_retention: Duration,
-    /// Memory for the content of posts. Other posts are read from the log.
+    /// Memory for posts, with their counts. Other posts are read from the log, and their counts from
+    /// the index.
     pub post_cache_bytes_max: u64,
-    /// Posts in the count cache although the index has their counts: 10 MiB, for more posts than
-    /// are read again and again.
-    pub count_cache_posts_max: usize,
     /// Likes and reposts in memory although the index has them, of which the older half is dropped
     /// at a time: those of the posts on first pages, at some 80 B each.
     pub recent_reactions_max: usize,
@@ -199,7 +197,6 @@ impl Default for Limits {
             unapplied_batches_max: 2,
             request_id_retention: Duration::from_secs(24 * 60 * 60),
             post_cache_bytes_max: 256 << 20,
-            count_cache_posts_max: 100_000,
             recent_reactions_max: 250_000,
             older_reactions_bytes_max: 16 << 20,
             log_segment_bytes_max: 64 << 20,

@@ -160,16 +160,8 @@ fn load(
     entries: &[BacklogEntry],
 ) -> Result<Vec<Option<Arc<FeedEvent>>>, Unanswered> {
     let source = filter.source;
-    let unread: Vec<_> =
-        entries.iter().filter(|entry| entry.event.is_none()).map(|entry| entry.revision).collect();
-    let mut unread = source.existing_events(&unread)?.into_iter();
-    let loaded: Vec<_> = entries
-        .iter()
-        .map(|entry| match &entry.event {
-            Some(event) => (!source.state.is_retracted(entry.revision)).then(|| event.clone()),
-            None => unread.next().flatten(),
-        })
-        .collect();
+    let revisions: Vec<_> = entries.iter().map(|entry| entry.revision).collect();
+    let loaded = source.existing_events(&revisions)?;
     let reposted: Vec<_> = loaded
         .iter()
         .filter_map(|event| match event {
@@ -187,6 +179,8 @@ fn load(
             Some(TimelineEvent::Repost(repost)) => {
                 reposted_event(&repost, originals.next().flatten())?.map(new)
             }
+            // A deleted post is no entry, and its deletion is an event of its own.
+            Some(TimelineEvent::Erased(_)) => None,
             Some(TimelineEvent::Other(change)) => {
                 let (user, from_author) = (filter.user, entry.is_from_author);
                 let event = event_of(user, FeedKind::Home, entry.revision, &change, from_author);

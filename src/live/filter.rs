@@ -9,12 +9,14 @@ use std::sync::Arc;
 use super::delivery::FeedKind;
 use super::event::StandIn;
 use super::{FeedEvent, FeedEventKind, Watched};
-use crate::model::{PostId, Revision, UserId};
+use crate::model::{Mark, MarkKind, PostId, Revision, UserId};
 use crate::query::{
     ConditionalEvent, LaterReposts, Query, Replacement, Source, Unanswered, belong_to_feed,
     is_still_shown, later_reposts, newest_unsettled, replacement,
 };
-use crate::state::{Repost, State, TimelineEvent};
+use crate::state::caches::facts::PostFacts;
+use crate::state::users::Users;
+use crate::state::{MissingEvent, State, TimelineEvent};
 
 /// Filters events, which are all conditional, for one feed of a user.
 #[derive(Debug)]
@@ -82,7 +84,8 @@ pub(super) fn filter_notification(state: &State, user: &UserId, event: &FeedEven
 impl EventFilter<'_> {
     fn filter(&self, events: &[Arc<FeedEvent>]) -> Result<Vec<Filtered>, Unanswered> {
         let Self { source, user, all_replies } = *self;
-        let published: Vec<_> = events.iter().filter_map(|event| conditional(event)).collect();
+        let published = events.iter().filter_map(|event| conditional(&source.state.users, event));
+        let published = published.collect::<Result<Vec<_>, _>>()?;
         let mut belongs = belong_to_feed(source, user, all_replies, &published)?.into_iter();
         let filter = |event: &Arc<FeedEvent>| {
             if event.has_consequences() {
@@ -165,14 +168,18 @@ fn paged_again(event: &FeedEvent, from: Revision) -> Filtered {
     Filtered::Extended(Arc::new(FeedEvent::with_page_again(revision, kind, from)))
 }
 
-fn conditional(event: &FeedEvent) -> Option<ConditionalEvent> {
-    let published = match &event.kind {
-        FeedEventKind::Posted(post) => TimelineEvent::Post(Arc::clone(post)),
-        FeedEventKind::Reposted { post, by } => {
-            let repost = Repost::new(by.clone(), post.reference(), &post.content);
-            TimelineEvent::Repost(Arc::new(repost))
-        }
+/// The post or repost of `event`, which is applied; `None` if it has neither.
+///
+/// # Errors
+/// A user of the event has no number, as if it were not applied.
+fn conditional(users: &Users, event: &FeedEvent) -> Option<Result<ConditionalEvent, MissingEvent>> {
+    let (post, by, kind) = match &event.kind {
+        FeedEventKind::Posted(post) => (post, &post.author, MarkKind::Conditional),
+        FeedEventKind::Reposted { post, by } => (post, by, MarkKind::Repost),
         _ => return None,
     };
-    Some(ConditionalEvent { revision: event.revision, event: published })
+    let (by, facts) = (users.get(by), PostFacts::of_post(users, post));
+    let mark = Mark::new(event.revision, kind);
+    let conditional = by.zip(facts).map(|(by, facts)| ConditionalEvent { mark, by, facts });
+    Some(conditional.ok_or(MissingEvent { revision: event.revision }))
 }

@@ -99,30 +99,23 @@ pub(super) fn views(
 
 /// The stored counts of `posts`, with all users included.
 fn stored_counts(source: &Source<'_>, posts: &[Arc<Post>]) -> Result<Vec<PostCounts>, Unanswered> {
-    let state = source.state;
-    let mut counts: Vec<_> = posts.iter().map(|post| cached_counts(state, post.id())).collect();
+    let kept = &source.state.posts;
+    let mut counts: Vec<_> = posts.iter().map(|post| kept.counts(post.id())).collect();
     let unknown = counts.iter().zip(posts).filter(|(counts, _)| counts.is_none());
     let unknown: Vec<_> = unknown.map(|(_, post)| post.id()).collect();
-    // Before the read, so that a change after this invalidates the cached counts.
-    let generations: Vec<_> =
-        unknown.iter().map(|&post| state.counts.generation(post.into())).collect();
+    // Before the read, so that a change after this invalidates the kept counts.
+    let generations: Vec<_> = unknown.iter().map(|&post| kept.generation(post)).collect();
     let keys: Vec<_> = unknown.iter().map(|&post| Key::of(Table::PostCounts, post)).collect();
     let read = source.records(&keys)?.into_iter().zip(unknown).zip(generations);
     let mut read = read.map(|((value, post), generation)| {
         let counts = value.map_or_else(PostCounts::default, Value::post_counts);
-        state.counts.insert(post.into(), counts, generation);
+        kept.keep_counts(post, counts, generation);
         counts
     });
     for counts in counts.iter_mut().filter(|counts| counts.is_none()) {
         *counts = read.next();
     }
     Ok(counts.into_iter().flatten().collect())
-}
-
-fn cached_counts(state: &State, post: PostId) -> Option<PostCounts> {
-    let known = state.records.get_cached(Key::of(Table::PostCounts, post));
-    let known = known.map(|counts| counts.map_or_else(PostCounts::default, Value::post_counts));
-    known.or_else(|| state.counts.get(post.into()))
 }
 
 /// Subtracts from `counts`, the stored ones of `post`, the shares of the users whom `viewer` does

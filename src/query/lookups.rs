@@ -99,13 +99,13 @@ impl Query for FindPost {
             Some(TimelineEvent::Post(post)) => {
                 Ok(FoundPost { post: post.reference(), content: post.content.clone() })
             }
-            Some(TimelineEvent::Other(Change::Erased { author, reply_to, quote, .. })) => {
+            Some(TimelineEvent::Erased(post)) => {
                 // The cache keeps only the references of a deleted post, also before the erasure.
                 if let Some(found) = as_published(source, id)? {
                     return Ok(found);
                 }
-                let content = Content::erased(reply_to, quote);
-                Ok(FoundPost { post: PostRef { id, author }, content })
+                let content = Content::erased(post.reply_to.clone(), post.quote.clone());
+                Ok(FoundPost { post: PostRef { id, author: post.author.clone() }, content })
             }
             _ => Err(Error::PostNotFound { post: id }.into()),
         }

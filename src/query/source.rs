@@ -16,7 +16,8 @@ use super::Unanswered;
 use super::reader::Cancellation;
 use super::results::PagePosition;
 use crate::config::Limits;
-use crate::model::{Chain, Change, Event, Mark, MarkKind, Post, PostId, Revision};
+use crate::model::{Chain, Event, Mark, Post, PostId, Revision};
+use crate::state::caches::facts::PostFacts;
 use crate::state::records::ListOrder;
 use crate::state::records::record::{Key, Position, Subject, Table, Value};
 use crate::state::timelines::posts::MarkLookup;
@@ -179,9 +180,9 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The event at `revision`, if it is cached.
-    pub(crate) fn cached_event(&self, revision: Revision) -> Option<TimelineEvent> {
-        self.state.posts.cached(revision)
+    /// The facts of the event of `mark`, if they are cached.
+    pub(crate) fn cached_facts(&self, mark: Mark) -> Option<PostFacts> {
+        self.state.posts.facts(mark)
     }
 
     /// The number of events to read at once.
@@ -195,23 +196,24 @@ impl<'a> Source<'a> {
     /// An event is not cached; or the log cannot be read or lacks it.
     pub(crate) fn events(&self, revisions: &[Revision]) -> Result<Vec<TimelineEvent>, Unanswered> {
         if self.is_memory() {
-            let cached = revisions.iter().map(|&revision| self.cached_event(revision));
+            let cached = revisions.iter().map(|&revision| self.state.posts.cached(revision));
             return cached.collect::<Option<_>>().ok_or(Unanswered::NotInMemory);
         }
-        Ok(self.state.posts.get_many(revisions)?)
+        Ok(self.state.posts.get_many(&self.state.users, revisions)?)
     }
 
-    /// The events of `marks`. Each is of the mark's kind, or an erased post.
+    /// The facts of the events of `marks`. Each is of the mark's kind, or an erased post.
     ///
     /// # Errors
     /// As [`Source::events`]; or an event is of another kind.
-    pub(crate) fn events_of(&self, marks: &[Mark]) -> Result<Vec<TimelineEvent>, Unanswered> {
+    pub(crate) fn facts(&self, marks: &[Mark]) -> Result<Vec<PostFacts>, Unanswered> {
         let revisions: Vec<_> = marks.iter().map(|mark| mark.revision()).collect();
         let events = self.events(&revisions)?;
-        match events.iter().zip(marks).find(|(event, mark)| !is_of(mark.kind(), event)) {
-            Some((_, mark)) => Err(MissingEvent { revision: mark.revision() }.into()),
-            None => Ok(events),
-        }
+        let facts = events.iter().zip(marks).map(|(event, &mark)| {
+            let facts = PostFacts::of_marked(&self.state.users, mark, event);
+            facts.ok_or_else(|| MissingEvent { revision: mark.revision() }.into())
+        });
+        facts.collect()
     }
 
     /// The events at `revisions`, which are applied; `None` for deleted posts and removed reposts.
@@ -428,16 +430,5 @@ impl Disk {
             ahead.extend(oldest_first.into_iter().rev());
         }
         Ok(ahead.last().copied())
-    }
-}
-
-/// Whether `event` can have a mark of `kind`.
-fn is_of(kind: MarkKind, event: &TimelineEvent) -> bool {
-    match kind {
-        MarkKind::Post | MarkKind::Conditional => {
-            matches!(event, TimelineEvent::Post(_) | TimelineEvent::Other(Change::Erased { .. }))
-        }
-        MarkKind::Repost => matches!(event, TimelineEvent::Repost(_)),
-        MarkKind::Change => matches!(event, TimelineEvent::Other(_)),
     }
 }

@@ -28,7 +28,6 @@ use std::sync::Arc;
 
 pub use applied::{AppliedEvent, NewNotification};
 use apply_right::ApplyTurn;
-use caches::counts::CountCache;
 use caches::posts::PostCache;
 pub use caches::posts::{Repost, TimelineEvent};
 pub use error::{MissingEvent, ReadError};
@@ -59,7 +58,6 @@ pub struct State {
     pub(crate) graph: Graph,
     pub(crate) visibility: Visibility,
     pub(crate) records: Records,
-    pub(crate) counts: CountCache,
     pub(crate) post_timelines: PostTimelines,
     pub(crate) change_timelines: ChangeTimelines,
     pub(crate) posts: PostCache,
@@ -82,7 +80,6 @@ impl State {
             graph: Graph::default(),
             visibility: Visibility::default(),
             records: Records::default(),
-            counts: CountCache::new(limits.count_cache_posts_max),
             post_timelines: PostTimelines::new(limits.recent_revisions_per_author_max),
             change_timelines: ChangeTimelines::default(),
             posts: PostCache::new(Arc::clone(&log), limits.post_cache_bytes_max),
@@ -107,12 +104,9 @@ impl State {
         let mut memory = MemoryStore { state: self, by, applied: AppliedEvent::default() };
         reducer::apply(&mut memory, revision, event)?;
         let mut applied = memory.applied;
-        if let Some(TimelineEvent::Post(post)) = self.posts.insert(revision, event) {
-            self.counts.insert_new(post.id(), by);
-            applied.post = Some(post);
-        }
+        applied.post = self.posts.insert_new(&self.users, revision, event, by);
         match &event.change {
-            Change::Delete { post, .. } => self.posts.forget(post.id.revision()),
+            Change::Delete { post, .. } => self.posts.forget(&self.users, post.id.revision()),
             Change::Follow { follower, followee } => {
                 let mute = Relation::Mute(follower.clone(), followee.clone());
                 applied.is_muted = self.since(&mute).is_some();

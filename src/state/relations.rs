@@ -165,7 +165,7 @@ impl State {
             return false;
         }
         let post = key.reacted_post();
-        let counts = || self.counts.get(post.into());
+        let counts = || self.posts.counts(post);
         let count_of = |counts: PostCounts| match key.table {
             Table::Like => counts.likes,
             _ => counts.reposts,

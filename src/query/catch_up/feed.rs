@@ -8,7 +8,7 @@ use crate::query::feed::merge;
 use crate::query::feed::rules::{FeedRules, Moment};
 use crate::query::feed::walk::{LoadedMark, MarkLoader, Marks};
 use crate::query::{Query, Source, Unanswered};
-use crate::state::TimelineEvent;
+use crate::state::caches::facts::PostFacts;
 use crate::state::users::UserIx;
 use crate::storage::TimelineKind;
 
@@ -53,25 +53,25 @@ pub struct Backlog<T> {
 }
 
 /// An event of a feed's backlog.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct BacklogEntry {
     /// The position in the log.
     pub revision: Revision,
     /// Whether the event is in the timeline of an author of the feed; otherwise it is a change of
     /// the feed's user, or one between them and another user.
     pub is_from_author: bool,
-    /// The event, if the rules needed it.
-    pub event: Option<TimelineEvent>,
 }
 
 /// A post or repost for which other follows, blocks and mutes of the feed's user decide whether it
 /// belongs to the feed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ConditionalEvent {
-    /// The position in the log.
-    pub revision: Revision,
-    /// A post or a repost.
-    pub event: TimelineEvent,
+    /// Its mark: a conditional post or a repost.
+    pub mark: Mark,
+    /// The user who posted or reposted.
+    pub by: UserIx,
+    /// Its facts.
+    pub facts: PostFacts,
 }
 
 impl Query for FeedBacklog {
@@ -116,11 +116,11 @@ impl FeedBacklog {
             BacklogKind::Events => Moment::at(mark.revision()),
             BacklogKind::Items => Moment::NOW,
         };
-        let needs_event =
-            |mark, (kind, user)| kind == TimelineKind::Posts && rules.needs_event(mark, user);
+        let needs_facts =
+            |mark, (kind, user)| kind == TimelineKind::Posts && rules.needs_facts(mark, user);
         let mut events: Vec<BacklogEntry> = Vec::new();
         let (mut scanned, mut reached) = (0, self.after);
-        while let Some(LoadedMark { mark, list: (kind, user), event }) = marks.next(needs_event)? {
+        while let Some(LoadedMark { mark, list: (kind, user), facts }) = marks.next(needs_facts)? {
             let revision = mark.revision();
             let is_full = events.len() == self.events_max || scanned == MARKS_MAX;
             if is_full && revision > reached {
@@ -134,14 +134,14 @@ impl FeedBacklog {
                     self.kind == BacklogKind::Events
                 }
                 TimelineKind::Posts => {
-                    delivers(source, rules, (mark, user), event.as_ref(), moment(mark))?
+                    delivers(source, rules, (mark, user), facts.as_ref(), moment(mark))?
                 }
             };
             match events.last_mut() {
                 _ if !is_delivered => source.skip(1)?,
                 // A deletion is in the timelines of the author and of all reposters.
                 Some(last) if last.revision == revision => last.is_from_author |= is_from_author,
-                _ => events.push(BacklogEntry { revision, is_from_author, event }),
+                _ => events.push(BacklogEntry { revision, is_from_author }),
             }
         }
         Ok(Backlog { events, reached: self.until })
@@ -162,18 +162,11 @@ pub(crate) fn belong_to_feed(
     let Some(rules) = FeedRules::new(source.state, user, true, all_replies) else {
         return Ok(vec![false; events.len()]);
     };
-    let belongs = |ConditionalEvent { revision, event }: &ConditionalEvent| {
-        let (author, kind) = match event {
-            TimelineEvent::Post(post) => (&post.author, MarkKind::Conditional),
-            TimelineEvent::Repost(repost) => (&repost.by, MarkKind::Repost),
-            TimelineEvent::Other(_) => return Ok(false),
-        };
+    let belongs = |&ConditionalEvent { mark, by, facts }: &ConditionalEvent| {
+        let revision = mark.revision();
         // After an unfollow, earlier events of that author are not delivered either.
-        let author = source.state.users.get(author);
-        let author = author.filter(|&author| rules.has(author, *revision));
-        let Some(author) = author else { return Ok(false) };
-        let mark = Mark::new(*revision, kind);
-        delivers(source, &rules, (mark, author), Some(event), Moment::at(*revision))
+        Ok(rules.has(by, revision)
+            && delivers(source, &rules, (mark, by), Some(&facts), Moment::at(revision))?)
     };
     events.iter().map(belongs).collect()
 }
@@ -184,11 +177,11 @@ fn delivers(
     source: &Source<'_>,
     rules: &FeedRules<'_>,
     (mark, author): (Mark, UserIx),
-    event: Option<&TimelineEvent>,
+    facts: Option<&PostFacts>,
     moment: Moment,
 ) -> Result<bool, Unanswered> {
     let until_now = Moment { retracted_before: Revision::MAX, ..moment };
-    match rules.entry(mark, author, event, until_now).filter(|entry| !entry.is_retracted) {
+    match rules.entry(mark, author, facts, until_now).filter(|entry| !entry.is_retracted) {
         None => Ok(false),
         Some(entry) if entry.reposted_by.is_none() => Ok(true),
         Some(entry) => {

@@ -4,9 +4,9 @@ use super::rules::FeedEntry;
 use super::walk::{LoadedMark, MarkLoader, WalkStep, newest_first};
 use super::{FeedPage, fill};
 use crate::model::{Mark, MarkKind, Revision, UserId};
+use crate::query::hydrate::Viewer;
 use crate::query::results::{FeedItem, Page, PagePosition};
 use crate::query::{Error, Query, Source, Unanswered, hydrate};
-use crate::state::TimelineEvent;
 use crate::state::users::UserIx;
 
 /// A page of the posts and reposts of one author, newest first.
@@ -39,13 +39,13 @@ impl Query for AuthorFeed {
         }
         source.check_position(self.position)?;
         let viewer = hydrate::viewer(source.state, &self.viewer);
-        let page = source.once(|| self.entries(source))?;
+        let page = source.once(|| self.entries(source, viewer))?;
         page.hydrate(source, viewer, self.position)
     }
 }
 
 impl AuthorFeed {
-    fn entries(&self, source: &Source<'_>) -> Result<FeedPage, Unanswered> {
+    fn entries(&self, source: &Source<'_>, viewer: Viewer<'_>) -> Result<FeedPage, Unanswered> {
         let at = source.state.applied();
         let Some(author) = source.state.users.get(&self.author) else {
             return Ok(FeedPage { items: Vec::new(), next: None, at });
@@ -54,13 +54,13 @@ impl AuthorFeed {
         let before = Mark::before(before.min(at.next()));
         let mut marks =
             MarkLoader::new(newest_first(source, std::iter::once(author), before)?, source);
-        let needs_event = |mark, _| self.needs_event(source, mark);
+        let needs_facts = |mark, _| self.needs_facts(source, mark);
         let (mut scanned, mut reached) = (0, before.revision());
         fill(source, self.items_max, at, || {
             while scanned < source.scan_max() {
-                let Some(loaded) = marks.next(needs_event)? else { return Ok(WalkStep::End) };
+                let Some(loaded) = marks.next(needs_facts)? else { return Ok(WalkStep::End) };
                 (scanned, reached) = (scanned + 1, loaded.mark.revision());
-                if let Some(entry) = self.entry(source, author, loaded) {
+                if let Some(entry) = self.entry(source, viewer, author, loaded) {
                     return Ok(WalkStep::Entry(entry));
                 }
                 source.skip(1)?;
@@ -79,9 +79,9 @@ impl AuthorFeed {
         }
     }
 
-    /// Whether the event is needed to decide if a mark is shown: the mark of a post does not
-    /// contain whether it is a reply.
-    fn needs_event(&self, source: &Source<'_>, mark: Mark) -> bool {
+    /// Whether facts are needed to decide if a mark is shown: the mark of a post does not contain
+    /// whether it is a reply.
+    fn needs_facts(&self, source: &Source<'_>, mark: Mark) -> bool {
         match mark.kind() {
             MarkKind::Post | MarkKind::Conditional => {
                 !self.with_replies && self.may_show(source, mark)
@@ -94,25 +94,23 @@ impl AuthorFeed {
     fn entry(
         &self,
         source: &Source<'_>,
+        viewer: Viewer<'_>,
         author: UserIx,
-        LoadedMark { mark, event, .. }: LoadedMark<UserIx>,
+        LoadedMark { mark, facts, .. }: LoadedMark<UserIx>,
     ) -> Option<FeedEntry> {
         if !self.may_show(source, mark) {
             return None;
         }
         let revision = mark.revision();
         let entry = FeedEntry { revision, post: revision, reposted_by: None, is_retracted: false };
-        match event {
-            Some(TimelineEvent::Post(post)) if post.content.reply_to.is_some() => None,
-            None | Some(TimelineEvent::Post(_)) => Some(entry),
-            Some(TimelineEvent::Repost(repost)) => {
-                let post = repost.post.id.revision();
-                let is_hidden =
-                    source.state.is_blocked_either_way(&self.viewer, &repost.post.author);
-                let is_shown = !source.state.is_retracted(post) && !is_hidden;
-                is_shown.then_some(FeedEntry { post, reposted_by: Some(author), ..entry })
+        match facts {
+            None => Some(entry),
+            Some(facts) if mark.kind() == MarkKind::Repost => {
+                let is_shown = !source.state.is_retracted(facts.post) && viewer.sees(facts.author);
+                let (post, reposted_by) = (facts.post, Some(author));
+                is_shown.then_some(FeedEntry { post, reposted_by, ..entry })
             }
-            Some(TimelineEvent::Other(_)) => None,
+            Some(facts) => facts.parent_author.is_none().then_some(entry),
         }
     }
 }

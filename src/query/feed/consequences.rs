@@ -110,12 +110,12 @@ fn repost_entry(
     by: &UserId,
 ) -> Result<Option<FeedEntry>, Unanswered> {
     let mark = Mark::new(revision, MarkKind::Repost);
-    let event = match source.cached_event(revision) {
-        Some(event) => Some(event),
-        None => source.events_of(&[mark])?.pop(),
+    let facts = match source.cached_facts(mark) {
+        Some(facts) => Some(facts),
+        None => source.facts(&[mark])?.pop(),
     };
     let by = source.state.users.get(by);
-    let entry = by.and_then(|by| rules.entry(mark, by, event.as_ref(), Moment::NOW));
+    let entry = by.and_then(|by| rules.entry(mark, by, facts.as_ref(), Moment::NOW));
     Ok(entry.filter(|entry| !entry.is_retracted))
 }
 

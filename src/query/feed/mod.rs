@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   timelines ──▶ merge ──▶ walk ──▶ rules ──▶ page of positions ──▶ posts, counts
-//!   a list of      newest   event     which          home, author       hydrate
+//!   a list of      newest   facts     which          home, author       hydrate
 //!   marks each     first    if needed marks are shown
 //! ```
 

@@ -7,11 +7,12 @@
 
 use super::hidden::HiddenUsers;
 use super::walk::{Marks, Walk, newest_first};
-use crate::model::{Change, Content, Mark, MarkKind, PostRef, ReplyTo, Revision, UserId};
+use crate::model::{Mark, MarkKind, Revision, UserId};
 use crate::query::{Source, Unanswered};
+use crate::state::State;
+use crate::state::caches::facts::PostFacts;
 use crate::state::graph::Edges;
 use crate::state::users::UserIx;
-use crate::state::{Repost, State, TimelineEvent};
 
 /// The number of next older entries that hide a repost of a post among them. Entries are counted
 /// before any is hidden for that, so that a decision never needs older ones; and retracted entries
@@ -99,8 +100,8 @@ impl<'a> FeedRules<'a> {
         author == self.viewer || is_followed() && self.hidden.sees_followed(author, as_of)
     }
 
-    /// Whether the event is needed to decide if `mark` of `author` is shown.
-    pub(crate) fn needs_event(&self, mark: Mark, author: UserIx) -> bool {
+    /// Whether facts are needed to decide if `mark` of `author` is shown.
+    pub(crate) fn needs_facts(&self, mark: Mark, author: UserIx) -> bool {
         match mark.kind() {
             MarkKind::Post | MarkKind::Change => false,
             MarkKind::Conditional => author != self.viewer,
@@ -109,82 +110,59 @@ impl<'a> FeedRules<'a> {
     }
 
     /// The entry for `mark` of `author`, even if it is retracted or another entry suppresses it.
-    /// `event` is the event of the mark, if [`FeedRules::needs_event`].
+    /// `facts` are of the event of the mark, if [`FeedRules::needs_facts`].
     pub(crate) fn entry(
         &self,
         mark: Mark,
         author: UserIx,
-        event: Option<&TimelineEvent>,
+        facts: Option<&PostFacts>,
         moment: Moment,
     ) -> Option<FeedEntry> {
         let revision = mark.revision();
         let is_retracted = self.is_retracted(revision, moment);
         let plain = FeedEntry { revision, post: revision, reposted_by: None, is_retracted };
-        match (mark.kind(), event) {
+        match (mark.kind(), facts) {
             (MarkKind::Post, _) => Some(plain),
             (MarkKind::Conditional, _) if author == self.viewer => Some(plain),
-            (MarkKind::Conditional, Some(TimelineEvent::Post(post))) => {
-                let Content { reply_to, quote, .. } = &post.content;
-                self.shows_post(&post.author, reply_to.as_deref(), quote.as_ref(), moment)
-                    .then_some(plain)
+            (MarkKind::Conditional, Some(facts)) => self.shows_post(facts, moment).then_some(plain),
+            (MarkKind::Repost, Some(facts)) => {
+                // The post may have been erased after `moment` only.
+                let is_retracted = is_retracted || self.is_retracted(facts.post, moment);
+                let (post, reposted_by) = (facts.post, Some(author));
+                let entry = FeedEntry { revision, post, reposted_by, is_retracted };
+                self.shows_repost(facts, moment).then_some(entry)
             }
-            // The post may have been erased after `moment` only.
-            (
-                MarkKind::Conditional,
-                Some(TimelineEvent::Other(Change::Erased { author, reply_to, quote, .. })),
-            ) => self
-                .shows_post(author, reply_to.as_deref(), quote.as_ref(), moment)
-                .then_some(plain),
-            (MarkKind::Repost, Some(TimelineEvent::Repost(repost))) => {
-                let original = repost.post.id.revision();
-                let is_retracted = is_retracted || self.is_retracted(original, moment);
-                let entry =
-                    FeedEntry { revision, post: original, reposted_by: Some(author), is_retracted };
-                self.shows_repost(repost, moment).then_some(entry)
-            }
-            _ => None,
+            (MarkKind::Change, _) | (_, None) => None,
         }
     }
 
     /// Whether the viewer sees `user`.
-    pub(crate) fn sees(&self, user: &UserId, moment: Moment) -> bool {
-        // A user who does not occur in the log is hidden from nobody.
-        let is_seen = |user| self.hidden.sees(user, moment.as_of);
-        self.hidden.sees_all() || self.state.users.get(user).is_none_or(is_seen)
+    pub(crate) fn sees(&self, user: UserIx, moment: Moment) -> bool {
+        self.hidden.sees_all() || self.hidden.sees(user, moment.as_of)
     }
 
-    /// Whether the feed shows a post by `author`, who is not the viewer. The viewer must see the
+    /// Whether the feed shows a post whose author is not the viewer. The viewer must see the
     /// authors of the parent and of the quoted post. A reply must be to the viewer, or to a user
     /// whom they follow, or continue its author's own thread; unless the feed has all replies.
-    fn shows_post(
-        &self,
-        author: &UserId,
-        reply_to: Option<&ReplyTo>,
-        quote: Option<&PostRef>,
-        moment: Moment,
-    ) -> bool {
-        let sees = |post: &PostRef| self.sees(&post.author, moment);
-        let is_due = |reply_to: &ReplyTo| {
+    fn shows_post(&self, facts: &PostFacts, moment: Moment) -> bool {
+        let is_due = |parent| {
             self.all_replies
-                || reply_to.continues_thread_of(author)
-                || self.state.users.get(&reply_to.parent.author).is_some_and(|parent| {
-                    let since = self.edges.since(parent);
-                    parent == self.viewer || since.is_some_and(|since| since < moment.as_of)
-                })
+                || facts.continues_own_thread
+                || parent == self.viewer
+                || self.edges.since(parent).is_some_and(|since| since < moment.as_of)
         };
-        reply_to.is_none_or(|reply_to| sees(&reply_to.parent) && is_due(reply_to))
-            && quote.is_none_or(sees)
+        facts.parent_author.is_none_or(|parent| self.sees(parent, moment) && is_due(parent))
+            && facts.quoted_author.is_none_or(|quoted| self.sees(quoted, moment))
     }
 
     /// Whether the feed shows a repost. The viewer must see the authors of the reposted post, of
     /// its parent, and of the post that it quotes; unless the reposted post is the viewer's own.
-    fn shows_repost(&self, repost: &Repost, moment: Moment) -> bool {
-        let Repost { post, parent_author, quoted_author, .. } = repost;
-        if self.hidden.sees_all() || self.state.users.get(&post.author) == Some(self.viewer) {
-            return true;
-        }
-        let mut authors = std::iter::once(&post.author).chain(parent_author).chain(quoted_author);
-        authors.all(|user| self.sees(user, moment))
+    fn shows_repost(&self, facts: &PostFacts, moment: Moment) -> bool {
+        let mut authors =
+            std::iter::once(facts.author).chain(facts.parent_author).chain(facts.quoted_author);
+        self.hidden.sees_all()
+            || facts.author == self.viewer
+            || authors.all(|user| self.sees(user, moment))
     }
 
     fn is_retracted(&self, revision: Revision, moment: Moment) -> bool {

@@ -1,8 +1,8 @@
-//! A walk through a feed, newest entry first: marks, the events that they need, and their entries.
+//! A walk through a feed, newest entry first: marks, the facts that they need, and their entries.
 //!
 //! ```text
 //!   merged marks ──▶ MarkLoader ──▶ rules ──▶ pending: up to WINDOW entries ──▶ next entry
-//!                    adds events    entry     they decide about the repost before them
+//!                    adds facts     entry     they decide about the repost before them
 //! ```
 //!
 //! The walk never decides whether a mark has an entry: the [rules](super::rules) do.
@@ -13,7 +13,7 @@ use super::merge::{self, MergedMark};
 use super::rules::{FeedEntry, FeedRules, Moment, WINDOW};
 use crate::model::{Mark, Revision};
 use crate::query::{Source, Unanswered};
-use crate::state::TimelineEvent;
+use crate::state::caches::facts::PostFacts;
 use crate::state::users::UserIx;
 
 /// Merged marks.
@@ -136,16 +136,16 @@ impl<'a, M: Marks<UserIx>> Walk<'a, M> {
         scanned_max: usize,
     ) -> Result<Option<(FeedEntry, usize)>, Unanswered> {
         let Self { rules, moment, .. } = *self;
-        let needs_event = |mark, author| rules.needs_event(mark, author);
+        let needs_facts = |mark, author| rules.needs_facts(mark, author);
         while self.scanned < scanned_max {
-            let Some(LoadedMark { mark, list: author, event }) = self.marks.next(needs_event)?
+            let Some(LoadedMark { mark, list: author, facts }) = self.marks.next(needs_facts)?
             else {
                 self.is_at_end = true;
                 break;
             };
             self.scanned += 1;
             self.reached = mark.revision();
-            if let Some(entry) = rules.entry(mark, author, event.as_ref(), moment) {
+            if let Some(entry) = rules.entry(mark, author, facts.as_ref(), moment) {
                 return Ok(Some((entry, self.scanned)));
             }
             self.source.skip(1)?;
@@ -154,7 +154,7 @@ impl<'a, M: Marks<UserIx>> Walk<'a, M> {
     }
 }
 
-/// Adds events to marks that need them. An event that is not cached is read together with the
+/// Adds facts to marks that need them. An event whose facts are not cached is read together with the
 /// events of the following marks.
 pub(crate) struct MarkLoader<'a, M, L> {
     marks: M,
@@ -162,13 +162,13 @@ pub(crate) struct MarkLoader<'a, M, L> {
     loaded: VecDeque<LoadedMark<L>>,
 }
 
-/// A mark with its event.
+/// A mark with its facts.
 pub(crate) struct LoadedMark<L> {
     pub(crate) mark: Mark,
     /// The list that has the mark.
     pub(crate) list: L,
-    /// The event of the mark, if it is needed.
-    pub(crate) event: Option<TimelineEvent>,
+    /// The facts of the event of the mark, if they are needed.
+    pub(crate) facts: Option<PostFacts>,
 }
 
 impl<'a, M: Marks<L>, L: Copy> MarkLoader<'a, M, L> {
@@ -182,29 +182,29 @@ impl<'a, M: Marks<L>, L: Copy> MarkLoader<'a, M, L> {
     /// The errors of the source.
     pub(crate) fn next(
         &mut self,
-        needs_event: impl Fn(Mark, L) -> bool,
+        needs_facts: impl Fn(Mark, L) -> bool,
     ) -> Result<Option<LoadedMark<L>>, Unanswered> {
         if let Some(loaded) = self.loaded.pop_front() {
             return Ok(Some(loaded));
         }
         let Some((mark, list)) = self.marks.next().transpose()? else { return Ok(None) };
-        if !needs_event(mark, list) {
-            return Ok(Some(LoadedMark { mark, list, event: None }));
+        if !needs_facts(mark, list) {
+            return Ok(Some(LoadedMark { mark, list, facts: None }));
         }
-        if let Some(event) = self.source.cached_event(mark.revision()) {
-            return Ok(Some(LoadedMark { mark, list, event: Some(event) }));
+        if let Some(facts) = self.source.cached_facts(mark) {
+            return Ok(Some(LoadedMark { mark, list, facts: Some(facts) }));
         }
         let more = self.marks.by_ref().take(self.source.events_at_once() - 1);
         let marks: Vec<_> =
             std::iter::once(Ok((mark, list))).chain(more).collect::<Result<_, _>>()?;
-        let needed = marks.iter().filter(|&&(mark, list)| needs_event(mark, list));
+        let needed = marks.iter().filter(|&&(mark, list)| needs_facts(mark, list));
         let needed: Vec<_> = needed.map(|&(mark, _)| mark).collect();
-        let mut events = self.source.events_of(&needed)?.into_iter();
+        let mut facts = self.source.facts(&needed)?.into_iter();
         let mut needed = needed.into_iter().peekable();
         self.loaded.extend(marks.into_iter().map(|(mark, list)| {
             let is_needed = needed.next_if_eq(&mark).is_some();
-            let event = is_needed.then(|| events.next()).flatten();
-            LoadedMark { mark, list, event }
+            let facts = is_needed.then(|| facts.next()).flatten();
+            LoadedMark { mark, list, facts }
         }));
         Ok(self.loaded.pop_front())
     }

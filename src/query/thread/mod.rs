@@ -14,7 +14,7 @@ use replies::{RepliesBelow, ReplyWalk};
 use super::hydrate::{self, Viewer};
 use super::results::{Gap, PostView, Thread, ThreadPost};
 use super::{Error, Query, Source, Unanswered};
-use crate::model::{Change, Post, PostId, Revision, UserId};
+use crate::model::{Post, PostId, Revision, UserId};
 use crate::state::{MissingEvent, TimelineEvent};
 
 /// A post, its ancestors, and the replies below it. The post itself may be a gap.
@@ -130,9 +130,7 @@ fn origin(
         Some(TimelineEvent::Post(post)) => {
             (post.author.clone(), post.content.reply_to.clone(), Some(post))
         }
-        Some(TimelineEvent::Other(Change::Erased { author, reply_to, .. })) => {
-            (author, reply_to, None)
-        }
+        Some(TimelineEvent::Erased(post)) => (post.author.clone(), post.reply_to.clone(), None),
         _ => return Ok(None),
     };
     let is_seen = state.users.get(&author).is_none_or(|author| viewer.sees(author));

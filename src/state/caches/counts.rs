@@ -1,79 +1,74 @@
-//! A cache of the counts of posts that are read often. It never returns outdated counts.
+//! Whether counts that were read are still the counts of their post. Never has counts of its own: they
+//! are kept with the [cached post](super::posts).
 //!
-//! An entry is valid while no counts of its stripe have changed since before it was read. So a
-//! change costs one addition, and does not need to find the entries that it invalidates.
+//! Kept counts are valid while no counts of their post's stripe have changed since before they were
+//! read. So a change costs one addition, and does not need to find the counts that it invalidates.
 //!
 //! ```text
-//!   reader:   generation ──▶ read the records ──▶ insert(counts, generation)
+//!   reader:   generation ──▶ read the record ──▶ keep (counts, generation) with the post
 //!   applier:  put the record ──▶ invalidate: generation + 1
-//!   get:      the entry's generation = the stripe's?  yes ──▶ counts     no ──▶ none
+//!   get:      the kept generation = the stripe's?  yes ──▶ counts     no ──▶ none
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use quick_cache::sync::Cache;
 
 use crate::state::apply_right::ApplyRight;
 use crate::state::records::record::{PostCounts, Subject};
 
 /// Posts share stripes. With this many, of 128 KiB in total, and a thousand changes a second, the
-/// entry of a post that does not change stays valid for about 16 seconds.
+/// counts of a post that does not change stay valid for about 16 seconds.
 const STRIPES: usize = 1 << 14;
 
-/// The counts of posts, with all users included.
+/// For each stripe the number of changes of its posts' counts.
 #[derive(Debug)]
-pub(crate) struct CountCache {
-    cache: Cache<Subject, CachedCounts>,
-    /// For each stripe the number of changes of its posts' counts.
-    generations: Box<[AtomicU64]>,
-}
+pub(super) struct CountGenerations(Box<[AtomicU64]>);
 
 /// The number of changes in a stripe before a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Generation(u64);
 
+/// The counts of a post, with all users included, as they were at a generation.
 #[derive(Clone, Copy, Debug)]
-struct CachedCounts {
+pub(super) struct KeptCounts {
     counts: PostCounts,
     generation: Generation,
 }
 
-impl CountCache {
-    pub(crate) fn new(posts_max: usize) -> Self {
-        let generations = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
-        Self { cache: Cache::new(posts_max), generations }
+impl Default for CountGenerations {
+    fn default() -> Self {
+        Self((0..STRIPES).map(|_| AtomicU64::new(0)).collect())
     }
+}
 
-    /// Inserts the counts of a new post, which are all 0.
-    pub(crate) fn insert_new(&self, post: impl Into<Subject>, _: &ApplyRight) {
-        let post = post.into();
-        self.insert(post, PostCounts::default(), self.generation(post));
-    }
-
-    /// Invalidates the counts of `post`. To be called after the record is changed, and before the
-    /// watermark reaches that change.
-    pub(crate) fn invalidate(&self, post: Subject, _: &ApplyRight) {
+impl CountGenerations {
+    /// Makes kept counts of `post` invalid. To be called after the record is changed, and before
+    /// the watermark reaches that change.
+    pub(super) fn invalidate(&self, post: Subject, _: &ApplyRight) {
         self.stripe(post).fetch_add(1, Ordering::SeqCst);
     }
 
-    /// To be read before the counts of `post` are, for [`CountCache::insert`].
-    pub(crate) fn generation(&self, post: Subject) -> Generation {
+    /// To be read before the counts of `post` are.
+    pub(super) fn now(&self, post: Subject) -> Generation {
         Generation(self.stripe(post).load(Ordering::SeqCst))
     }
 
-    /// Inserts the counts of `post`, which were read after `generation`.
-    pub(crate) fn insert(&self, post: Subject, counts: PostCounts, generation: Generation) {
-        debug_assert!(generation <= self.generation(post), "the generation is of another stripe");
-        self.cache.insert(post, CachedCounts { counts, generation });
+    /// To be kept: the counts of `post`, which were read after `generation`.
+    pub(super) fn keep(
+        &self,
+        post: Subject,
+        counts: PostCounts,
+        generation: Generation,
+    ) -> KeptCounts {
+        debug_assert!(generation <= self.now(post), "the generation is of another stripe");
+        KeptCounts { counts, generation }
     }
 
-    /// The counts of `post`, if they are cached and valid.
-    pub(crate) fn get(&self, post: Subject) -> Option<PostCounts> {
-        let cached = self.cache.get(&post)?;
-        (cached.generation == self.generation(post)).then_some(cached.counts)
+    /// The kept counts of `post`, if they are valid.
+    pub(super) fn valid(&self, post: Subject, kept: KeptCounts) -> Option<PostCounts> {
+        (kept.generation == self.now(post)).then_some(kept.counts)
     }
 
     fn stripe(&self, post: Subject) -> &AtomicU64 {
-        &self.generations[post.number() as usize % STRIPES]
+        &self.0[post.number() as usize % STRIPES]
     }
 }

@@ -1,4 +1,6 @@
-//! Caches of counts and posts. They never return an outdated value.
+//! The cache of posts, with their counts and what feeds need of them. It never returns an outdated
+//! value.
 
-pub(crate) mod counts;
+mod counts;
+pub(crate) mod facts;
 pub(crate) mod posts;

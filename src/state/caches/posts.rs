@@ -1,34 +1,57 @@
-//! Posts and reposts by revision: from a cache, and from the log if they are not cached. It never
-//! returns the content of a post that is erased.
+//! Posts and reposts by revision: from a cache, and from the log if they are not cached. With a post
+//! its counts are kept, and with both the [facts](super::facts) that feeds need of them, so that a
+//! page finds all of it at once. It never returns the content of a post that is erased, nor
+//! outdated counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, EntryAction};
 
-use crate::model::{Change, Content, Event, Post, PostRef, Revision, UserId};
+use super::counts::{CountGenerations, Generation, KeptCounts};
+use super::facts::PostFacts;
+use crate::model::{
+    Change, Content, Event, Mark, MarkKind, Post, PostId, PostRef, ReplyTo, Revision, UserId,
+};
+use crate::state::apply_right::ApplyRight;
 use crate::state::error::{MissingEvent, ReadError};
+use crate::state::records::record::{PostCounts, Subject};
+use crate::state::users::Users;
 use crate::storage::Log;
 
 /// The memory of a post without its content and its author's name, which count twice, because its
 /// bytes on the wire are kept with it: the struct, four counters, the entry of the cache, the post's
 /// id and time on the wire.
-const POST_OVERHEAD_BYTES: u64 = 288;
+const POST_OVERHEAD_BYTES: u64 = 352;
 /// The memory of a repost: the struct, two counters, the entry of the cache. It shares the users'
 /// names.
-const REPOST_BYTES: u64 = 192;
+const REPOST_BYTES: u64 = 256;
 /// The memory of an erased post: the struct, a reply's references, the entry of the cache.
-const ERASED_BYTES: u64 = 512;
+const ERASED_BYTES: u64 = 576;
 
-/// The event at a revision, as timelines need it.
+/// The event at a revision, as timelines need it. Small and cheap to clone.
 #[derive(Clone, Debug)]
 pub enum TimelineEvent {
     /// A post.
     Post(Arc<Post>),
     /// A repost.
     Repost(Arc<Repost>),
+    /// A post that is erased, or will be.
+    Erased(Arc<ErasedPost>),
     /// Any other change.
-    Other(Change),
+    Other(Arc<Change>),
+}
+
+/// What is left of an erased post, which feeds and threads still need.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ErasedPost {
+    /// The author.
+    pub author: UserId,
+    /// The parent and the root, if the post was a reply.
+    pub reply_to: Option<Box<ReplyTo>>,
+    /// The post that it quoted.
+    pub quote: Option<PostRef>,
 }
 
 /// A repost.
@@ -44,28 +67,22 @@ pub struct Repost {
     pub quoted_author: Option<UserId>,
 }
 
-/// An event in the cache.
+/// An event in the cache, with what is kept of it.
 #[derive(Clone, Debug)]
-enum CachedEvent {
-    Post(Arc<Post>),
-    Repost(Arc<Repost>),
-    Erased(Arc<Change>),
-}
-
-impl From<CachedEvent> for TimelineEvent {
-    fn from(cached: CachedEvent) -> Self {
-        match cached {
-            CachedEvent::Post(post) => Self::Post(post),
-            CachedEvent::Repost(repost) => Self::Repost(repost),
-            CachedEvent::Erased(change) => Self::Other(Arc::unwrap_or_clone(change)),
-        }
-    }
+struct CachedEvent {
+    /// Never [`TimelineEvent::Other`].
+    event: TimelineEvent,
+    /// `None` if the event was not applied when it was read.
+    facts: Option<PostFacts>,
+    /// Only of a post.
+    counts: Option<KeptCounts>,
 }
 
 #[derive(Debug)]
 pub(crate) struct PostCache {
     log: Arc<dyn Log>,
     cache: Cache<Revision, CachedEvent, EventWeighter>,
+    generations: CountGenerations,
 }
 
 #[derive(Clone, Debug)]
@@ -73,12 +90,12 @@ struct EventWeighter;
 
 impl Weighter<Revision, CachedEvent> for EventWeighter {
     fn weight(&self, _: &Revision, cached: &CachedEvent) -> u64 {
-        match cached {
-            CachedEvent::Post(post) => {
+        match &cached.event {
+            TimelineEvent::Post(post) => {
                 POST_OVERHEAD_BYTES + 2 * (post.content.bytes() + post.author.as_str().len()) as u64
             }
-            CachedEvent::Repost(_) => REPOST_BYTES,
-            CachedEvent::Erased(_) => ERASED_BYTES,
+            TimelineEvent::Repost(_) => REPOST_BYTES,
+            TimelineEvent::Erased(_) | TimelineEvent::Other(_) => ERASED_BYTES,
         }
     }
 }
@@ -87,27 +104,69 @@ impl PostCache {
     pub(crate) fn new(log: Arc<dyn Log>, cache_bytes: u64) -> Self {
         // The estimate sizes the cache's tables; the bytes limit it.
         let posts_estimate = usize::try_from(cache_bytes / 512).unwrap_or(usize::MAX);
-        Self { log, cache: Cache::with_weighter(posts_estimate, cache_bytes, EventWeighter) }
+        let cache = Cache::with_weighter(posts_estimate, cache_bytes, EventWeighter);
+        Self { log, cache, generations: CountGenerations::default() }
     }
 
     pub(crate) fn cached(&self, revision: Revision) -> Option<TimelineEvent> {
-        self.cache.get(&revision).map(TimelineEvent::from)
+        self.cache.get(&revision).map(|cached| cached.event)
     }
 
-    pub(crate) fn cached_post(&self, revision: Revision) -> Option<Arc<Post>> {
-        match self.cache.get(&revision)? {
-            CachedEvent::Post(post) => Some(post),
-            CachedEvent::Repost(_) | CachedEvent::Erased(_) => None,
+    fn cached_post(&self, revision: Revision) -> Option<Arc<Post>> {
+        match self.cache.get(&revision)?.event {
+            TimelineEvent::Post(post) => Some(post),
+            _ => None,
         }
+    }
+
+    /// The facts of the event of `mark`, if it is cached, and of the mark's kind or an erased post.
+    pub(crate) fn facts(&self, mark: Mark) -> Option<PostFacts> {
+        let cached = self.cache.get(&mark.revision())?;
+        let is_repost = matches!(cached.event, TimelineEvent::Repost(_));
+        cached.facts.filter(|_| is_repost == (mark.kind() == MarkKind::Repost))
+    }
+
+    /// The counts of `post`, with all users included, if they are cached and valid.
+    pub(crate) fn counts(&self, post: PostId) -> Option<PostCounts> {
+        let kept = self.cache.get(&post.revision())?.counts?;
+        self.generations.valid(post.into(), kept)
+    }
+
+    /// To be read before the counts of `post` are, for [`PostCache::keep_counts`].
+    pub(crate) fn generation(&self, post: PostId) -> Generation {
+        self.generations.now(post.into())
+    }
+
+    /// Keeps the counts of `post`, which were read after `generation`, if it is cached.
+    pub(crate) fn keep_counts(&self, post: PostId, counts: PostCounts, generation: Generation) {
+        let kept = self.generations.keep(post.into(), counts, generation);
+        // Nobody reserves an entry, so there is nothing to wait for.
+        self.cache.entry(&post.revision(), Some(Duration::ZERO), |_, cached| {
+            cached.counts = Some(kept);
+            EntryAction::Retain(())
+        });
+    }
+
+    /// Makes the kept counts of `post` invalid. To be called after the record is changed, and before
+    /// the watermark reaches that change.
+    pub(crate) fn invalidate_counts(&self, post: Subject, by: &ApplyRight) {
+        self.generations.invalidate(post, by);
     }
 
     /// The events at `revisions`, which are applied. The log is read once for all events that are
     /// not cached, and once more for the reposted posts, whose references a [`Repost`] has.
-    pub(crate) fn get_many(&self, revisions: &[Revision]) -> Result<Vec<TimelineEvent>, ReadError> {
-        let mut events = self.get_many_plain(revisions)?;
+    pub(crate) fn get_many(
+        &self,
+        users: &Users,
+        revisions: &[Revision],
+    ) -> Result<Vec<TimelineEvent>, ReadError> {
+        let mut events = self.get_many_plain(users, revisions)?;
         let reposts = || {
             events.iter().enumerate().filter_map(|(index, event)| match event {
-                TimelineEvent::Other(Change::Repost { user, post }) => Some((index, user, post)),
+                TimelineEvent::Other(change) => match &**change {
+                    Change::Repost { user, post } => Some((index, user, post)),
+                    _ => None,
+                },
                 _ => None,
             })
         };
@@ -115,27 +174,35 @@ impl PostCache {
         if originals.is_empty() {
             return Ok(events);
         }
-        let originals = self.get_many_plain(&originals)?;
+        let originals = self.get_many_plain(users, &originals)?;
         let mut completed = Vec::with_capacity(originals.len());
         for ((index, user, post), original) in reposts().zip(originals) {
-            let content = match original {
-                TimelineEvent::Post(post) => post.content.clone(),
-                TimelineEvent::Other(Change::Erased { reply_to, quote, .. }) => {
-                    Content::erased(reply_to, quote)
+            let repost = match original {
+                TimelineEvent::Post(original) => {
+                    let Content { reply_to, quote, .. } = &original.content;
+                    Repost::new(user, post, reply_to.as_deref(), quote.as_ref())
+                }
+                TimelineEvent::Erased(original) => {
+                    let ErasedPost { reply_to, quote, .. } = &*original;
+                    Repost::new(user, post, reply_to.as_deref(), quote.as_ref())
                 }
                 _ => return Err(MissingEvent { revision: post.id.revision() }.into()),
             };
-            completed.push((index, Repost::new(user.clone(), post.clone(), &content)));
+            completed.push((index, repost));
         }
         for (index, repost) in completed {
-            let repost = CachedEvent::Repost(Arc::new(repost));
-            events[index] = self.insert_cached(revisions[index], repost);
+            let repost = TimelineEvent::Repost(Arc::new(repost));
+            events[index] = self.insert(users, revisions[index], repost, None);
         }
         Ok(events)
     }
 
     /// The same, but a repost that is not cached is a [`TimelineEvent::Other`].
-    fn get_many_plain(&self, revisions: &[Revision]) -> Result<Vec<TimelineEvent>, ReadError> {
+    fn get_many_plain(
+        &self,
+        users: &Users,
+        revisions: &[Revision],
+    ) -> Result<Vec<TimelineEvent>, ReadError> {
         let cached: Vec<_> = revisions.iter().map(|&revision| self.cached(revision)).collect();
         let entries = revisions.iter().zip(&cached);
         let missing: Vec<_> =
@@ -149,8 +216,10 @@ impl PostCache {
             Some(event) => Ok(event),
             None => {
                 let event = read.next().flatten().ok_or(MissingEvent { revision })?;
-                let cached = self.insert(revision, &event);
-                Ok(cached.unwrap_or(TimelineEvent::Other(event.change)))
+                Ok(match self.timeline_event(revision, &event) {
+                    Some(event) => self.insert(users, revision, event, None),
+                    None => TimelineEvent::Other(Arc::new(event.change)),
+                })
             }
         };
         cached.into_iter().zip(revisions).map(event).collect()
@@ -158,45 +227,81 @@ impl PostCache {
 
     /// Replaces the cached post at `revision`, which was deleted, by its references to its parent
     /// and quoted post, which feeds still need.
-    pub(crate) fn forget(&self, revision: Revision) {
+    pub(crate) fn forget(&self, users: &Users, revision: Revision) {
         let Some(post) = self.cached_post(revision) else { return };
         let Content { reply_to, quote, .. } = post.content.clone();
-        let author = post.author.clone();
-        let erased = Change::Erased { author, reply_to, quote, request_id: None };
-        self.cache.insert(revision, CachedEvent::Erased(Arc::new(erased)));
+        let erased = ErasedPost { author: post.author.clone(), reply_to, quote };
+        self.insert(users, revision, TimelineEvent::Erased(Arc::new(erased)), None);
     }
 
-    /// Caches and returns the post or repost of `event`. A repost of a post that is not cached is
-    /// not cached either: its references would take a read of the log.
-    pub(crate) fn insert(&self, revision: Revision, event: &Event) -> Option<TimelineEvent> {
-        let cached = match &event.change {
+    /// Caches the post or repost of `event`, which is applied now, and returns the post. A new post
+    /// has no reactions and no replies.
+    pub(crate) fn insert_new(
+        &self,
+        users: &Users,
+        revision: Revision,
+        event: &Event,
+        _: &ApplyRight,
+    ) -> Option<Arc<Post>> {
+        let event = self.timeline_event(revision, event)?;
+        let TimelineEvent::Post(post) = &event else {
+            self.insert(users, revision, event, None);
+            return None;
+        };
+        let (post, id) = (Arc::clone(post), post.id());
+        let counts = (PostCounts::default(), self.generation(id));
+        self.insert(users, revision, event, Some(counts));
+        Some(post)
+    }
+
+    /// The post or repost of `event`, or the references of an erased post. `None` for a repost of a
+    /// post that is not cached: its references would take a read of the log.
+    fn timeline_event(&self, revision: Revision, event: &Event) -> Option<TimelineEvent> {
+        Some(match &event.change {
             Change::Publish { author, content, .. } => {
                 let (author, content) = (author.clone(), content.clone());
-                CachedEvent::Post(Arc::new(Post::new(revision, author, content, event.time)))
+                TimelineEvent::Post(Arc::new(Post::new(revision, author, content, event.time)))
             }
             Change::Repost { user, post } => {
                 let original = self.cached_post(post.id.revision())?;
-                let repost = Repost::new(user.clone(), post.clone(), &original.content);
-                CachedEvent::Repost(Arc::new(repost))
+                let Content { reply_to, quote, .. } = &original.content;
+                let repost = Repost::new(user, post, reply_to.as_deref(), quote.as_ref());
+                TimelineEvent::Repost(Arc::new(repost))
             }
-            Change::Erased { .. } => CachedEvent::Erased(Arc::new(event.change.clone())),
+            Change::Erased { author, reply_to, quote, .. } => {
+                let (reply_to, quote) = (reply_to.clone(), quote.clone());
+                let erased = ErasedPost { author: author.clone(), reply_to, quote };
+                TimelineEvent::Erased(Arc::new(erased))
+            }
             _ => return None,
-        };
-        Some(self.insert_cached(revision, cached))
+        })
     }
 
-    fn insert_cached(&self, revision: Revision, cached: CachedEvent) -> TimelineEvent {
-        self.cache.insert(revision, cached.clone());
-        cached.into()
+    fn insert(
+        &self,
+        users: &Users,
+        revision: Revision,
+        event: TimelineEvent,
+        counts: Option<(PostCounts, Generation)>,
+    ) -> TimelineEvent {
+        debug_assert!(!matches!(event, TimelineEvent::Other(_)), "{event:?} is not to be cached");
+        let facts = PostFacts::of_event(users, revision, &event);
+        let post = PostId::from_revision(revision).into();
+        let counts = counts.map(|(counts, at)| self.generations.keep(post, counts, at));
+        self.cache.insert(revision, CachedEvent { event: event.clone(), facts, counts });
+        event
     }
 }
 
 impl Repost {
-    /// The repost by `by` of `post`; `content` is the post's.
-    #[must_use]
-    pub fn new(by: UserId, post: PostRef, content: &Content) -> Self {
-        let parent_author = content.reply_to.as_ref().map(|reply| reply.parent.author.clone());
-        let quoted_author = content.quote.as_ref().map(|quote| quote.author.clone());
-        Self { by, post, parent_author, quoted_author }
+    fn new(
+        by: &UserId,
+        post: &PostRef,
+        reply_to: Option<&ReplyTo>,
+        quote: Option<&PostRef>,
+    ) -> Self {
+        let parent_author = reply_to.map(|reply_to| reply_to.parent.author.clone());
+        let quoted_author = quote.map(|quote| quote.author.clone());
+        Self { by: by.clone(), post: post.clone(), parent_author, quoted_author }
     }
 }

@@ -110,7 +110,7 @@ impl ReducerStore for MemoryStore<'_> {
         }
         if key.table == Table::PostCounts {
             // After the record, so that counts which were read before it are known to be old.
-            self.state.counts.invalidate(key.subject, self.by);
+            self.state.posts.invalidate_counts(key.subject, self.by);
         }
     }
 

@@ -91,7 +91,7 @@ limits! {
     calls_max streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
-    unapplied_batches_max request_id_retention post_cache_bytes_max count_cache_posts_max recent_reactions_max
+    unapplied_batches_max request_id_retention post_cache_bytes_max recent_reactions_max
     older_reactions_bytes_max log_segment_bytes_max
     recent_revisions_per_author_max index_events_max index_write_delay_max index_cache_bytes concurrent_reads_max
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max

@@ -392,7 +392,6 @@ fn open(log: &MemoryFolder, index: &Disk, critical: &CriticalThreads) -> Result<
         recent_revisions_per_author_max: 1,
         index_events_max: EVENTS / 4,
         post_cache_bytes_max: 1,
-        count_cache_posts_max: 1,
         ..Limits::default()
     };
     let log = LocalLog::with_folder(log.clone(), OPTIONS).map_err(|e| e.to_string())?;

@@ -66,7 +66,7 @@ async fn read_after_damage(random: &mut fastrand::Rng) -> usize {
     // Little is in memory, so most reads need the index.
     let setup = Setup::new().limits(|limits| {
         limits.recent_revisions_per_author_max = 1;
-        limits.count_cache_posts_max = 1;
+        limits.post_cache_bytes_max = 1;
         // Without a cache every read goes to the disk.
         limits.index_cache_bytes = 0;
     });

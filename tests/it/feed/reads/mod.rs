@@ -41,7 +41,6 @@ async fn compare(seed: u64) {
             limits.index_events_max = 5;
             limits.index_write_delay_max = Duration::from_millis(1);
             limits.post_cache_bytes_max = 1 << 10;
-            limits.count_cache_posts_max = 8;
             limits.recent_reactions_max = seed as usize % 4 * 4;
         }),
     ];
