@@ -109,7 +109,7 @@ mod tests {
             (0.8, "Worse: publish, 64 in flight, a second.", true),
         ] {
             let outcome = compared(factor, [&[], &[]]);
-            assert_eq!(outcome.text.lines().last(), Some(last_line));
+            assert_eq!(outcome.text.lines().next_back(), Some(last_line));
             let error = outcome.check().err().map(|error| error.to_string());
             let expected = "worse than the base: publish, 64 in flight, a second".to_owned();
             assert_eq!(error, is_worse.then_some(expected), "{factor} ×");
