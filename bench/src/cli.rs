@@ -202,7 +202,8 @@ fn wanted<T: ValueEnum + Clone + PartialEq>(chosen: &[T]) -> Vec<T> {
     all.filter(|one| chosen.is_empty() || chosen.contains(one)).cloned().collect()
 }
 
-fn name_of(value: &impl ValueEnum) -> String {
+/// The name of `value` on the command line.
+pub(crate) fn name_of(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 

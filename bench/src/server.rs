@@ -55,7 +55,11 @@ impl Server {
         let mut command = (self.recipe)(self.data.path());
         let stderr = self.stderr.reopen()?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        *lock(&self.child) = Some(command.spawn()?);
+        let child = command.spawn().map_err(|error| {
+            let program = command.get_program().display();
+            Error::Failed(format!("cannot run {program}: {error}"))
+        })?;
+        *lock(&self.child) = Some(child);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::json::{JsonLine, ProtoJson};
-use super::{Error, Output, ServerArgs};
+use super::{Error, Output, ServerArgs, number};
 use crate::api::v1;
 use crate::client::Client;
 
@@ -14,7 +14,8 @@ use crate::client::Client;
 #[derive(Args, Debug)]
 pub(super) struct ChainArgs {
     /// The revision; the newest, if not given.
-    #[arg(value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_name = "REVISION", default_value_t = 0, hide_default_value = true,
+          value_parser = number::at_least(0_u64))]
     revision: u64,
     #[command(flatten)]
     server: ServerArgs,

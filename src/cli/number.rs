@@ -31,11 +31,16 @@ where
 {
     move |given| match given.parse() {
         Ok(number) if number >= min => Ok(number),
-        Err(_) if !given.is_empty() && given.bytes().all(|digit| digit.is_ascii_digit()) => {
+        // Types without a zero cannot be parsed from one.
+        Err(_) if is_digits(given) && !given.bytes().all(|digit| digit == b'0') => {
             Err(format!("it is too large: give a smaller number, {min} or more"))
         }
         _ => Err(format!("give a whole number, {min} or more")),
     }
+}
+
+fn is_digits(given: &str) -> bool {
+    !given.is_empty() && given.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Formats 1234567 as 1,234,567.

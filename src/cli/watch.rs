@@ -64,7 +64,12 @@ impl WatchArgs {
             let unusable = |source| Error::File { file: file.clone(), source };
             match fs::read_to_string(file) {
                 Ok(content) => return parse_cursor(&content).map_err(unusable),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // It is made with the first cursor, which should not be the first to miss its folder.
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let dir = folder_of(file);
+                    fs::metadata(dir)
+                        .map_err(|source| Error::File { file: dir.to_owned(), source })?;
+                }
                 Err(source) => return Err(unusable(source)),
             }
         }
@@ -162,13 +167,17 @@ fn parse_cursor(content: &str) -> std::io::Result<WatchStart> {
 /// Replaces the file atomically, so that a crash leaves the old cursor or the new one.
 fn store_cursor(file: &Path, cursor: &str) -> Result<(), Error> {
     let replace = || -> std::io::Result<()> {
-        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let mut new = tempfile::NamedTempFile::new_in(dir.unwrap_or_else(|| Path::new(".")))?;
+        let mut new = tempfile::NamedTempFile::new_in(folder_of(file))?;
         writeln!(new, "{cursor}")?;
         new.persist(file)?;
         Ok(())
     };
     replace().map_err(|source| Error::File { file: file.to_owned(), source })
+}
+
+fn folder_of(file: &Path) -> &Path {
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+    dir.unwrap_or_else(|| Path::new("."))
 }
 
 /// The name of the reason of a removal: UNFOLLOW, BLOCK or MUTE.

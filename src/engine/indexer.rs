@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::recurring::RecurringWarning;
 use crate::config::Limits;
 use crate::model::Revision;
+use crate::runtime::Clock;
 use crate::state::State;
 use crate::storage::{self, Index, IndexRows, Log};
 
@@ -44,6 +45,7 @@ pub(super) struct Indexer {
     log: Arc<dyn Log>,
     state: Arc<State>,
     index: Arc<Index>,
+    clock: Clock,
     events_max: usize,
     interval: Duration,
     /// Disconnected when the engine has stopped.
@@ -65,6 +67,7 @@ impl Indexer {
         log: Arc<dyn Log>,
         state: Arc<State>,
         index: Arc<Index>,
+        clock: Clock,
         stopped: Receiver<()>,
         limits: &Limits,
     ) -> Self {
@@ -73,6 +76,7 @@ impl Indexer {
             log,
             state,
             index,
+            clock,
             events_max: limits.index_events_max.max(1),
             interval: limits.index_write_delay_max,
             stopped,
@@ -236,7 +240,7 @@ impl Indexer {
             }
             left = left.saturating_sub(entries.len().max(1));
             last = entries.last().map_or(last, |last| last.revision);
-            if self.progress.advanced(Instant::now()) {
+            if self.progress.advanced(self.clock.elapsed()) {
                 let written = index.complete_until();
                 tracing::info!(%written, read = %last, of = %until, "the index is being written");
             }

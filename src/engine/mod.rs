@@ -98,9 +98,7 @@ impl Engine {
         clock: Clock,
         critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
-        limits.check()?;
-        let state = State::new(Arc::clone(&log), limits);
-        Self::on_state(log, Arc::new(state), limits, clock, critical)
+        Self::start(log, None, limits, clock, critical)
     }
 
     /// As [`Engine::open`], with an index of `log`: only events that it lacks are replayed. From
@@ -115,18 +113,24 @@ impl Engine {
         clock: Clock,
         critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
-        limits.check()?;
-        let state = State::load(Arc::clone(&log), index, limits)?;
-        Self::on_state(log, Arc::new(state), limits, clock, critical)
+        Self::start(log, Some(index), limits, clock, critical)
     }
 
-    fn on_state(
+    fn start(
         log: Arc<dyn Log>,
-        state: Arc<State>,
+        index: Option<OpenedIndex>,
         limits: &Limits,
         clock: Clock,
         critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
+        limits.check()?;
+        let (begun, head) = (clock.elapsed(), log.head());
+        let state = Arc::new(match index {
+            Some(index) => State::load(Arc::clone(&log), index, limits)?,
+            None => State::new(Arc::clone(&log), limits),
+        });
+        // Not what the header of the first file says: another file may have been loaded in its place.
+        let indexed = state.applied();
         let reader = Reader::new(Arc::clone(&state), limits);
         let live = LiveFeeds::new(reader.clone(), limits);
         let (mailboxes, receivers) = Mailboxes::new(&live, limits);
@@ -137,13 +141,15 @@ impl Engine {
         if let Some(index) = state.index() {
             let (log, state, index) = (Arc::clone(&log), Arc::clone(&state), Arc::clone(index));
             let (running, stopped) = sync_channel(0);
-            let indexer = Indexer::new(log, state, index, stopped, limits);
+            let indexer = Indexer::new(log, state, index, clock.clone(), stopped, limits);
             let indexing = critical.spawn("whimbrel-index", move || indexer.run())?;
             threads.indexing = Some((running, indexing));
         }
         let mut applier =
             Applier::new(&log, reader.clone(), Arc::clone(&completions), mailboxes, limits);
         applier.catch_up()?;
+        let seconds = clock.elapsed().saturating_sub(begun).as_secs_f64();
+        tracing::info!(%head, %indexed, seconds, "log replayed");
 
         let (commands, queue) = mpsc::channel(limits.queue_commands_max);
         let (running, stopped) = sync_channel(0);

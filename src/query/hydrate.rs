@@ -69,26 +69,22 @@ pub(super) fn views(
     posts: Vec<Arc<Post>>,
 ) -> Result<Vec<PostView>, Unanswered> {
     let stored = stored_counts(source, &posts)?;
-    let mut reactions = Vec::new();
+    let mut reactions = Vec::new().into_iter();
     if let Some(user) = viewer.user {
+        let mut keys = Vec::new();
         for (post, counts) in posts.iter().zip(&stored) {
             let key = |table| Key::of_user(table, post.id().into(), user);
             let likes = (counts.likes > 0).then(|| key(Table::Like));
             let reposts = (counts.reposts > 0).then(|| key(Table::Repost));
-            reactions.extend(likes.into_iter().chain(reposts));
+            keys.extend(likes.into_iter().chain(reposts));
         }
+        let read = match source.is_memory() {
+            true => source.records(&keys)?,
+            false => source.state.records.get_reactions(user, &keys)?,
+        };
+        reactions = read.into_iter();
     }
-    if let Some(user) = viewer.user
-        && !source.is_memory()
-    {
-        source.state.records.load_reactions(user, &reactions)?;
-    }
-    let mut reactions = source.records(&reactions)?.into_iter();
-    let mut reacted = |count| {
-        count > 0
-            && viewer.user.is_some()
-            && reactions.next().is_some_and(|record| record.is_some())
-    };
+    let mut reacted = |count| count > 0 && reactions.next().is_some_and(|record| record.is_some());
     let view = |(post, counts): (Arc<Post>, PostCounts)| {
         let (liked, reposted) = (reacted(counts.likes), reacted(counts.reposts));
         let counts = seen_counts(source, viewer, post.id(), counts)?;

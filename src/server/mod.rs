@@ -28,7 +28,6 @@ use tonic::service::Routes;
 use crate::api::{self, Admission, Health, StallWatch};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
-use crate::model::Revision;
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
 use crate::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe};
 
@@ -160,18 +159,12 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, Error> {
         let critical = CriticalThreads::new();
-        let started = std::time::Instant::now();
-        let head = log.head();
-        let indexed = index.as_ref().map_or(Revision::ZERO, OpenedIndex::complete_until);
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let open = move || match index {
             Some(index) => Engine::open_indexed(log, index, &limits, clock, &of_engine),
             None => Engine::open(log, &limits, clock, &of_engine),
         };
         let engine = on_own_thread("whimbrel-replay", open).await?;
-        let seconds = started.elapsed().as_secs_f64();
-        tracing::info!(%head, %indexed, seconds, "log replayed");
-
         let stall_watch = StallWatch::new(config.limits.stall_time_max);
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),

@@ -198,8 +198,9 @@ fn advice(source: &(dyn std::error::Error + Send + Sync + 'static)) -> &'static 
              larger ones"
         }
         Some(ErrorKind::ReadOnlyFilesystem) => "mount its file system for writing",
-        Some(ErrorKind::IsADirectory | ErrorKind::NotADirectory) => {
-            "it should be a file in a folder: move away what is there"
+        Some(ErrorKind::IsADirectory) => "a folder is where a file should be: move it away",
+        Some(ErrorKind::NotADirectory) => {
+            "a part of its path is a file: give a folder, or move the file away"
         }
         _ => {
             "look at the disk, of which the system's log may say more, and start again; if it \

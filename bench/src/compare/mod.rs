@@ -5,6 +5,7 @@
 //! make it faster or slower for as long as it lives, and no number of rounds would show that. The
 //! build that comes first alternates, so that a machine that slows down slows both.
 
+mod outcome;
 mod table;
 mod verdict;
 
@@ -15,12 +16,14 @@ use std::time::Instant;
 
 use clap::Args;
 
+use self::outcome::Outcome;
+use crate::cli::name_of;
 use crate::data::{self, Data};
 use crate::error::Error;
 use crate::machine;
 use crate::measure::{Measurement, Run, Sizes};
 use crate::peer::{Kind, Programs};
-use crate::results::{Results, Row};
+use crate::results::Results;
 use crate::watchers::{Watch, Watchers};
 
 /// The measurements without `--only`: those of what users wait and pay for.
@@ -33,9 +36,6 @@ const MEASUREMENTS: [Measurement; 7] = [
     Measurement::Audience,
     Measurement::Mixed,
 ];
-/// Figures that count faults: any is reported, whatever the noise.
-const FAULTS: [&str; 2] = ["lost", "incomplete"];
-
 /// Measure two builds of Whimbrel in turns, and print which figures differ beyond noise.
 ///
 /// One client calls both: that of the build of this program. `bench/compare BASE` makes both builds
@@ -52,13 +52,14 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     only: Vec<Measurement>,
     /// Rounds, in each of which both programs have their turn. Fewer than 5 give no verdict.
-    #[arg(long, default_value_t = 5, value_name = "N",
+    #[arg(long, default_value_t = 7, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
     /// Small sizes, to test the comparison: the figures mean nothing.
     #[arg(long)]
     quick: bool,
-    /// Exit with 1 if a figure is worse beyond noise, or if deliveries were lost.
+    /// Exit with 1 if a figure of --now is worse beyond noise, if it lost deliveries, or if it could
+    /// not be measured.
     #[arg(long)]
     fail_on_worse: bool,
     /// The folder for the data folders, on the disk to measure.
@@ -89,23 +90,26 @@ impl CompareArgs {
         let sizes = if self.quick { Sizes::quick() } else { Sizes::compared() };
         let sizes = Sizes { rounds: 1, ..sizes };
         let wanted = if self.only.is_empty() { &MEASUREMENTS[..] } else { &*self.only };
-        let mut problems = Vec::new();
+        let mut faults = [Vec::new(), Vec::new()];
         for measurement in wanted {
-            let begun = Instant::now();
+            let (begun, name) = (Instant::now(), name_of(measurement));
             for round in 0..usize::from(self.rounds) {
                 let first = round % 2;
                 let mut measured = [Results::default(), Results::default()];
                 for at in [first, 1 - first] {
                     let build = &builds[at];
-                    eprintln!("{measurement:?}, round {}, {}:", round + 1, build.name);
+                    eprintln!("{name}, round {} of {}, {}:", round + 1, self.rounds, build.name);
                     measured[at] = build.measure(*measurement, &sizes).await;
-                    problems.extend(build.problems(&measured[at]));
+                    faults[at].extend(outcome::faults(&measured[at]));
                 }
                 add_round(&mut builds, &measured);
             }
-            eprintln!("{measurement:?}: {:.0} s", begun.elapsed().as_secs_f64());
+            eprintln!("{name}: {:.0} s", begun.elapsed().as_secs_f64());
         }
-        self.report(&builds, &mut problems)
+        let results = builds.each_ref().map(|build| &build.results);
+        let outcome = Outcome::new(results, &faults, self.quick);
+        std::io::stdout().write_all(outcome.text.as_bytes())?;
+        if self.fail_on_worse { outcome.check() } else { Ok(()) }
     }
 
     fn build(&self, name: &'static str, program: &std::path::Path) -> Result<Build, Error> {
@@ -120,26 +124,6 @@ impl CompareArgs {
             )));
         }
         Ok(Build { name, programs, results: Results::default() })
-    }
-
-    fn report(&self, builds: &[Build; 2], problems: &mut Vec<String>) -> Result<(), Error> {
-        let [base, now] = builds;
-        let table = table::table(&base.results, &now.results);
-        problems.dedup();
-        let mut text = table.text;
-        if self.quick {
-            text += "These sizes are small, to test the comparison: the figures mean nothing.\n";
-        }
-        for problem in problems.iter() {
-            text += &format!("- {problem}\n");
-        }
-        std::io::stdout().write_all(text.as_bytes())?;
-        let mut worse = table.worse;
-        worse.extend(problems.iter().filter(|problem| problem.starts_with(now.name)).cloned());
-        if self.fail_on_worse && !worse.is_empty() {
-            return Err(Error::Failed(format!("worse than the base: {}", worse.join("; "))));
-        }
-        Ok(())
     }
 }
 
@@ -191,19 +175,6 @@ impl Build {
         };
         measurement.make(&mut run).await;
         run.results
-    }
-
-    /// What failed or was lost in a round.
-    fn problems(&self, measured: &Results) -> Vec<String> {
-        let problem = |row: &Row| {
-            let fault = FAULTS.iter().find_map(|name| {
-                let count = row.figures.get(*name)?.max;
-                (count > 0.0).then(|| format!("{count} {name}"))
-            });
-            let what = row.note.clone().or(fault)?;
-            Some(format!("{}: {} {}: {what}", self.name, row.measurement, row.x))
-        };
-        measured.rows.iter().filter_map(problem).collect()
     }
 }
 

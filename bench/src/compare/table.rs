@@ -7,9 +7,10 @@ use crate::report::format::{bytes, digits, grouped, time_us};
 use crate::results::Results;
 
 /// Below the table.
-const RULE: &str = "Changed: at most one round points the other way, and the median of the rounds' \
-                    ratios is farther from 1 than the noise (1 %, or 2.5 × what a build typically \
-                    differs from itself between two successive rounds).";
+const RULE: &str = "Changed: all rounds point one way (of seven or more all but one), and the median \
+                    of the rounds' ratios is farther from 1 than the noise (1 %, or 3 × what a \
+                    build typically differs from itself between two successive rounds). Rounds \
+                    without a value in both builds do not count.";
 
 /// A figure that is shown.
 struct Shown {
@@ -25,8 +26,12 @@ struct Shown {
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) text: String,
+    /// The names of the figures that are better beyond noise.
+    pub(super) better: Vec<String>,
     /// The names of the figures that are worse beyond noise.
     pub(super) worse: Vec<String>,
+    /// Whether no figure has a verdict: none was measured often enough.
+    pub(super) is_open: bool,
 }
 
 const fn rate(measurement: &'static str, figure: &'static str, name: &'static str) -> Shown {
@@ -91,7 +96,8 @@ const SHOWN: [Shown; 33] = [
 /// Compares all shown figures that both have.
 pub(super) fn table(base: &Results, now: &Results) -> Table {
     let heads = ["", "base", "now", "now / base", "noise", "rounds", "verdict"].map(str::to_owned);
-    let (mut lines, mut worse) = (vec![heads], Vec::new());
+    let (mut lines, mut better, mut worse) = (vec![heads], Vec::new(), Vec::new());
+    let mut is_open = true;
     for shown in &SHOWN {
         for x in base.sizes(shown.measurement) {
             let figure = |results: &Results| {
@@ -100,27 +106,34 @@ pub(super) fn table(base: &Results, now: &Results) -> Table {
             let Some((base, now)) = figure(base).zip(figure(now)) else { continue };
             let name = shown.name.replace("{x}", &grouped(x));
             let comparison = compare(&base.rounds, &now.rounds, shown.better);
-            if comparison.verdict == Verdict::Worse {
-                worse.push(name.clone());
+            is_open &= comparison.verdict == Verdict::TooFewRounds;
+            match comparison.verdict {
+                Verdict::Better => better.push(name.clone()),
+                Verdict::Worse => worse.push(name.clone()),
+                Verdict::WithinNoise | Verdict::TooFewRounds => {}
             }
-            let rounds = base.rounds.len().min(now.rounds.len()).to_string();
-            let [ratio, noise, verdict] = cells(comparison);
+            let [ratio, noise, rounds, verdict] = cells(comparison);
             let (base, now) = ((shown.write)(base.median), (shown.write)(now.median));
             lines.push([name, base, now, ratio, noise, rounds, verdict]);
         }
     }
-    Table { text: aligned(&lines) + "\n" + RULE + "\n", worse }
+    Table { text: aligned(&lines) + "\n" + RULE + "\n", better, worse, is_open }
 }
 
-fn cells(comparison: Comparison) -> [String; 3] {
+/// The last four cells of a line.
+fn cells(comparison: Comparison) -> [String; 4] {
     let verdict = match comparison.verdict {
         Verdict::Better => "better".to_owned(),
         Verdict::Worse => "WORSE".to_owned(),
         Verdict::WithinNoise => "within noise".to_owned(),
         Verdict::TooFewRounds => format!("none: fewer than {ROUNDS_MIN} rounds"),
     };
+    let rounds = comparison.rounds.to_string();
+    if comparison.rounds == 0 {
+        return ["–".to_owned(), "–".to_owned(), rounds, verdict];
+    }
     let noise = format!("± {:.1} %", (comparison.noise - 1.0) * 100.0);
-    [format!("{:.3} ×", comparison.ratio), noise, verdict]
+    [format!("{:.3} ×", comparison.ratio), noise, rounds, verdict]
 }
 
 /// A table of Markdown that is aligned for a terminal, too.
@@ -174,7 +187,7 @@ mod tests {
             ("publish", 64.0, "per_s", [1_200.0, 1_210.0, 1_190.0, 1_205.0, 1_195.0]),
             ("audience", 1_000.0, "last_ms", [3.0, 3.03, 2.97, 3.01, 2.99]),
         ]);
-        let Table { text, worse } = table(&base, &now);
+        let Table { text, better, worse, is_open } = table(&base, &now);
         let lines: Vec<Vec<&str>> =
             text.lines().map(|line| line.split('|').map(str::trim).collect()).collect();
         assert_eq!(
@@ -187,7 +200,23 @@ mod tests {
             ["post to 1,000 watchers, last delivery", "2.00 ms", "3.00 ms", "1.500 ×"]
         );
         assert_eq!(lines[3][7], "WORSE");
+        assert_eq!(better, ["publish, 64 in flight, a second"]);
         assert_eq!(worse, ["post to 1,000 watchers, last delivery"]);
+        assert!(!is_open);
         assert!(!text.contains("feed page") && text.ends_with(&format!("\n{RULE}\n")), "{text}");
+    }
+
+    /// The aim: rounds without a value do not count, and the line says how many do.
+    #[test]
+    fn rounds_without_a_value_do_not_count() {
+        let cpu = |rounds| results(&[("fan_out_own", 50.0, "cpu_us", rounds)]);
+        let (some, none) = (cpu([4.0, 0.0, 4.0, 4.0, 4.0]), cpu([0.0; 5]));
+        for (now, cells) in [(&some, ["1.000 ×", "± 1.0 %", "4"]), (&none, ["–", "–", "0"])] {
+            let Table { text, better, worse, is_open } = table(&some, now);
+            let line: Vec<_> = text.lines().nth(2).unwrap().split('|').map(str::trim).collect();
+            assert_eq!(line[4..7], cells);
+            assert_eq!(line[7], "none: fewer than 5 rounds");
+            assert!(is_open && better.is_empty() && worse.is_empty());
+        }
     }
 }

@@ -23,6 +23,7 @@ use clap::ValueEnum;
 use crate::data::Data;
 use crate::error::Error;
 use crate::peer::{Kind, Programs, System};
+use crate::report::format::digits;
 use crate::results::Results;
 
 /// Calls in flight, in measurements that do not vary them.
@@ -257,7 +258,7 @@ impl Run {
             Err(error) => return self.failed(measurement, kind, x, &error),
         };
         let shown: Vec<_> =
-            figures.iter().map(|(name, value)| format!("{name} {value:.1}")).collect();
+            figures.iter().map(|(name, value)| format!("{name} {}", digits(*value))).collect();
         eprintln!("{measurement} {x}: {}: {}", kind.label(), shown.join(", "));
         self.take(measurement, kind, x, figures);
     }

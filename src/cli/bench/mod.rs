@@ -161,6 +161,12 @@ impl BenchArgs {
         if is_own && (self.pid.is_some() || self.feed_user.is_some()) {
             return Err(Error::Usage("--pid and --feed-user are for the server of --addr".into()));
         }
+        if let Some(pid) = self.pid.filter(|&pid| machine::resident_kib(pid).is_none()) {
+            return Err(Error::Usage(format!(
+                "the memory of process {pid} cannot be read: give the --pid of the server, on this \
+                 machine"
+            )));
+        }
         if !is_own && self.data_in.is_some() {
             return Err(Error::Usage(
                 "--data-in is for the bench's own server: leave out --addr".into(),
@@ -193,7 +199,6 @@ impl BenchArgs {
                 "warning: too few files may be open for {watchers} connections: raise ulimit -n"
             ));
         }
-        table::print_head(output)?;
         let wanted = |name: &Measurement| self.only.is_empty() || self.only.contains(name);
         let (idle, busy): (Vec<_>, Vec<_>) = Measurement::value_variants()
             .iter()
@@ -201,8 +206,12 @@ impl BenchArgs {
             .filter(wanted)
             .partition(|name| matches!(name, Measurement::IdleShared | Measurement::IdleOwn));
 
-        if !busy.is_empty() {
-            let session = Session::open(self, data_in).await?;
+        let session = match &*busy {
+            [] => None,
+            _ => Some(Session::open(self, data_in).await?),
+        };
+        table::print_head(output)?;
+        if let Some(session) = session {
             for &name in &busy {
                 for row in session.measure(name, &busy).await? {
                     row.print(output)?;

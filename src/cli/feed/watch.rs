@@ -27,9 +27,10 @@ pub(in crate::cli) struct WatchFeedArgs {
 impl WatchFeedArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         let Self { user_id, all_replies, watch: options, server } = self;
+        let start = options.start()?;
         // The first connection is made here, without retries, so that a wrong address fails at
         // once.
-        let mut watch = client::Watch::new(server.connect().await?, &user_id, options.start()?);
+        let mut watch = client::Watch::new(server.connect().await?, &user_id, start);
         if all_replies {
             watch = watch.include_all_replies();
         }

@@ -33,8 +33,8 @@ impl NotificationsArgs {
         let Self { user_id, watch, paging, watch_args, server } = self;
         if watch {
             paging.refuse()?;
-            let client = server.connect().await?;
-            let watch = client::Watch::notifications(client, &user_id, watch_args.start()?);
+            let start = watch_args.start()?;
+            let watch = client::Watch::notifications(server.connect().await?, &user_id, start);
             return watch_args.run(output, watch, &format!("{user_id}'s notifications")).await;
         }
         watch_args.refuse()?;

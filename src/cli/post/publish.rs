@@ -1,4 +1,5 @@
-//! `whimbrel publish`, `reply` and `quote`. Never validates a field: the server does.
+//! `whimbrel publish`, `reply` and `quote`. Validates no field, which the server does, but that a post
+//! which is given to reply to, or to quote, is not empty: for the server that is a post without it.
 
 use std::io::Read;
 
@@ -19,11 +20,11 @@ pub(in crate::cli) struct PublishArgs {
     /// The text of the post; - reads it from standard input.
     text: String,
     /// The post that this one replies to.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "POST")]
-    reply_to: String,
+    #[arg(long, value_name = "POST", value_parser = reference)]
+    reply_to: Option<String>,
     /// The post that this one quotes.
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "POST")]
-    quote: String,
+    #[arg(long, value_name = "POST", value_parser = reference)]
+    quote: Option<String>,
     #[command(flatten)]
     options: PublishOptions,
 }
@@ -52,7 +53,7 @@ pub(in crate::cli) struct ReferenceArgs {
     #[arg(value_name = "AUTHOR")]
     author_id: String,
     /// The post to reply to, or to quote.
-    #[arg(value_name = "POST")]
+    #[arg(value_name = "POST", value_parser = reference)]
     post_id: String,
     /// The text of the post; - reads it from standard input.
     text: String,
@@ -62,13 +63,13 @@ pub(in crate::cli) struct ReferenceArgs {
 
 impl ReferenceArgs {
     pub(super) fn into_reply(self) -> PublishArgs {
-        let Self { author_id, post_id: reply_to, text, options } = self;
-        PublishArgs { author_id, text, reply_to, quote: String::new(), options }
+        let Self { author_id, post_id, text, options } = self;
+        PublishArgs { author_id, text, reply_to: Some(post_id), quote: None, options }
     }
 
     pub(super) fn into_quote(self) -> PublishArgs {
-        let Self { author_id, post_id: quote, text, options } = self;
-        PublishArgs { author_id, text, reply_to: String::new(), quote, options }
+        let Self { author_id, post_id, text, options } = self;
+        PublishArgs { author_id, text, reply_to: None, quote: Some(post_id), options }
     }
 }
 
@@ -82,8 +83,8 @@ impl PublishArgs {
             author_id,
             text,
             request_id: request_id.unwrap_or_else(random),
-            reply_to_post_id: reply_to,
-            quote_post_id: quote,
+            reply_to_post_id: reply_to.unwrap_or_default(),
+            quote_post_id: quote.unwrap_or_default(),
             attachments: attach.iter().map(|given| attachment(given)).collect(),
             langs: lang,
             ..v1::PublishRequest::default()
@@ -101,6 +102,14 @@ impl PublishArgs {
             },
             || JsonLine("response", ProtoJson(&published)),
         )
+    }
+}
+
+/// A shell gives an empty one for a variable that is not set.
+fn reference(given: &str) -> Result<String, String> {
+    match given {
+        "" => Err("it is empty: give the id of a post, as `whimbrel posts` prints it".to_owned()),
+        post_id => Ok(post_id.to_owned()),
     }
 }
 

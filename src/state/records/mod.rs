@@ -22,13 +22,14 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use dashmap::DashMap;
 
+use self::older_reactions::ReaderReactions;
 use self::reactions::RecentReactions;
 use super::apply_right::ApplyRight;
 use super::records::record::{Key, Position, Subject, Table, Value};
 use super::users::UserIx;
 use crate::config::Limits;
 use crate::model::Revision;
-use crate::storage::{self, Index};
+use crate::storage::{self, Index, Snapshot};
 
 /// Records share stripes. With this many, of 128 KiB in total, another record of the same stripe is
 /// hardly ever changed between a lookup and its decision.
@@ -195,28 +196,45 @@ impl Records {
 
     /// The records at `keys`. May read one snapshot of the index, which blocks.
     pub(crate) fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Value>>, storage::Error> {
+        self.get_many_with(keys, |_| Ok(None))
+    }
+
+    /// As [`Records::get_many`], of keys that are likes and reposts of `user`. If memory lacks one of
+    /// them, the newest of this user are read from the index at once.
+    pub(crate) fn get_reactions(
+        &self,
+        user: UserIx,
+        keys: &[Key],
+    ) -> Result<Vec<Option<Value>>, storage::Error> {
+        debug_assert!(keys.iter().all(|key| key.table.is_reaction() && key.subject == user.into()));
+        let Some(reactions) = &self.reactions else { return self.get_many(keys) };
+        self.get_many_with(keys, |index| reactions.load_older(user, index))
+    }
+
+    /// The records at `keys`. `load` is called if memory lacks one of them, and reads some of the
+    /// others at once.
+    fn get_many_with(
+        &self,
+        keys: &[Key],
+        load: impl FnOnce(&Snapshot) -> Result<Option<Arc<ReaderReactions>>, storage::Error>,
+    ) -> Result<Vec<Option<Value>>, storage::Error> {
         // Memory is read for all of them first.
         let mut known: Vec<_> = keys.iter().map(|&key| self.get_cached(key)).collect();
         if let Some(index) = &self.index
             && known.iter().any(Option::is_none)
         {
             let snapshot = index.snapshot()?;
-            for (known, key) in known.iter_mut().zip(keys).filter(|(known, _)| known.is_none()) {
-                let value = snapshot.record(key.stored(), key.table.residency())?;
-                *known = Some(value.map(Value::from_number));
+            // Used also if the cache does not keep it: it has no room, or the entry is out of date.
+            let loaded = load(&snapshot)?;
+            for (known, &key) in known.iter_mut().zip(keys).filter(|(known, _)| known.is_none()) {
+                *known = loaded.as_ref().and_then(|of_user| of_user.get(key));
+                if known.is_none() {
+                    let value = snapshot.record(key.stored(), key.table.residency())?;
+                    *known = Some(value.map(Value::from_number));
+                }
             }
         }
         Ok(known.into_iter().map(Option::flatten).collect())
-    }
-
-    /// Has the likes and reposts of `user` in memory, as far as that goes, unless the reactions at
-    /// `keys` are. May read the index, which blocks.
-    pub(crate) fn load_reactions(&self, user: UserIx, keys: &[Key]) -> Result<(), storage::Error> {
-        let (Some(reactions), Some(index)) = (&self.reactions, &self.index) else { return Ok(()) };
-        match keys.iter().all(|&key| self.get_cached(key).is_some()) {
-            true => Ok(()),
-            false => reactions.load_older(user, || index.snapshot()),
-        }
     }
 
     /// The records of the list `about` that come after `from` in `order`: at most `max`, and fewer

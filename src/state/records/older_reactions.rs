@@ -42,7 +42,7 @@ pub(super) struct OlderReactions {
 
 /// The reactions of one reader that a snapshot of the index had.
 #[derive(Debug)]
-struct ReaderReactions {
+pub(super) struct ReaderReactions {
     /// The snapshot had every event up to here.
     complete_until: Revision,
     likes: ReactionsByPost,
@@ -83,28 +83,27 @@ impl OlderReactions {
 
     /// The reaction at `key`, if it is from before `recent_since`; `None` if that is not known.
     pub(super) fn get(&self, key: Key, recent_since: Revision) -> Option<Option<Value>> {
-        let of_reader = self.valid(key.subject.user(), recent_since)?;
-        let reactions = match key.table {
-            Table::Like => &of_reader.likes,
-            _ => &of_reader.reposts,
-        };
-        reactions.of(key.reacted_post())
+        self.valid(key.subject.user(), recent_since)?.get(key)
     }
 
-    /// Whether there is an entry of `user`, as far as it goes.
-    pub(super) fn has(&self, user: UserIx, recent_since: Revision) -> bool {
-        self.valid(user, recent_since).is_some()
-    }
-
-    /// Reads the entry of `user` from the index, which blocks.
-    pub(super) fn load(&self, user: UserIx, index: &Snapshot) -> Result<(), storage::Error> {
-        let of_reader = ReaderReactions {
+    /// Reads the entry of `user` from the index, which blocks, and caches it; `None` if a valid one is
+    /// cached.
+    pub(super) fn load(
+        &self,
+        user: UserIx,
+        recent_since: Revision,
+        index: &Snapshot,
+    ) -> Result<Option<Arc<ReaderReactions>>, storage::Error> {
+        if self.valid(user, recent_since).is_some() {
+            return Ok(None);
+        }
+        let of_reader = Arc::new(ReaderReactions {
             complete_until: index.complete_until(),
             likes: ReactionsByPost::read(Table::Like, user, index)?,
             reposts: ReactionsByPost::read(Table::Repost, user, index)?,
-        };
-        self.readers.insert(user, Arc::new(of_reader));
-        Ok(())
+        });
+        self.readers.insert(user, Arc::clone(&of_reader));
+        Ok(Some(of_reader))
     }
 
     /// The entry of `user`, unless a reaction was removed after it was read, or reactions after it
@@ -119,6 +118,18 @@ impl OlderReactions {
 
     fn stripe(&self, user: UserIx) -> &AtomicU64 {
         &self.removed_at[user.index() % STRIPES]
+    }
+}
+
+impl ReaderReactions {
+    /// The reaction at `key`, which is of this reader; `None` if the post is older than those that were
+    /// read.
+    pub(super) fn get(&self, key: Key) -> Option<Option<Value>> {
+        let reactions = match key.table {
+            Table::Like => &self.likes,
+            _ => &self.reposts,
+        };
+        reactions.of(key.reacted_post())
     }
 }
 

@@ -12,12 +12,12 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use dashmap::DashMap;
 
 use super::super::apply_right::ApplyRight;
-use super::older_reactions::OlderReactions;
+use super::older_reactions::{OlderReactions, ReaderReactions};
 use super::record::{Key, Value};
 use crate::model::Revision;
 use crate::state::users::UserIx;
@@ -95,17 +95,18 @@ impl RecentReactions {
         self.older.get(key, generations.since)
     }
 
-    /// Reads the older reactions of `user` from the index, unless memory has them. Blocks.
+    /// Reads the older reactions of `user` from the index, which blocks; `None` if memory has what is
+    /// kept of them, or nothing is kept.
     pub(super) fn load_older(
         &self,
         user: UserIx,
-        snapshot: impl FnOnce() -> Result<Snapshot, storage::Error>,
-    ) -> Result<(), storage::Error> {
-        let since = self.read().since;
-        match self.reactions_max == 0 || self.older.has(user, since) {
-            true => Ok(()),
-            false => self.older.load(user, &snapshot()?),
+        index: &Snapshot,
+    ) -> Result<Option<Arc<ReaderReactions>>, storage::Error> {
+        if self.reactions_max == 0 {
+            return Ok(None);
         }
+        let since = self.read().since;
+        self.older.load(user, since, index)
     }
 
     fn begin_generation(&self, since: Revision) {

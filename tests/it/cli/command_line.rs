@@ -113,6 +113,8 @@ fn a_number_out_of_range_is_refused_with_the_range() {
         ("notifications alice --page-size -1", "0 or more"),
         ("likes alice p1 --page-size ten", "0 or more"),
         ("feed alice --page-size 99999999999", "too large"),
+        ("chain x", "0 or more"),
+        ("chain 99999999999999999999", "too large"),
         ("thread alice p1 --depth-max -1", "0 or more"),
         ("thread alice p1 --replies-max -5", "0 or more"),
         ("watch alice --snapshot -1", "0 or more"),
@@ -134,7 +136,34 @@ fn a_number_out_of_range_is_refused_with_the_range() {
         let ran = Program::new().run(arguments);
         ran.failed(2, range).failed(2, "invalid value");
         assert!(!ran.stderr.contains("tip:"), "{arguments}: {ran:?}");
+        let is_large = ran.stderr.contains("too large");
+        assert_eq!(is_large, range == "too large", "{arguments}: {ran:?}");
     }
+}
+
+/// A reply to nothing would be a post. A shell gives nothing for a variable that is not set.
+#[test]
+fn an_empty_reference_is_refused() {
+    for arguments in [
+        &["reply", "alice", "", "text"],
+        &["quote", "alice", "", "text"],
+        &["publish", "alice", "text", "--reply-to="],
+        &["publish", "alice", "text", "--quote="],
+    ] {
+        Program::new().run_with(arguments).failed(2, "it is empty: give the id of a post");
+    }
+}
+
+/// What cannot work is refused before anything is called or watched, with the reason.
+#[test]
+fn what_does_not_exist_is_refused_at_once() {
+    let unreachable = || Program::new().with("WHIMBREL_ADDR", "127.0.0.1:1");
+    let ran = unreachable().run("watch alice --cursor-file nowhere/cursor");
+    ran.failed(1, "cannot use nowhere: ");
+    let ran = unreachable().run("bench --addr 127.0.0.1:1 --pid 4294967295");
+    ran.failed(2, "process 4294967295");
+    let ran = unreachable().run("bench --addr 127.0.0.1:1 --only floor");
+    assert_eq!(ran.failed(3, "cannot reach").stdout, "", "no table without rows");
 }
 
 /// Every number in range is accepted: these runs fail later, for another reason.

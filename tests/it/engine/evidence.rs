@@ -18,7 +18,7 @@ use whimbrel::model::{
 use whimbrel::query::{LookUp, Reader};
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::{Evidence, Lookup, State};
-use whimbrel::storage::{Index, LocalLog, Log, StorageFiles};
+use whimbrel::storage::{Index, IndexOptions, LocalLog, Log, StorageFiles};
 
 use crate::harness::core::{post, request_id, user};
 use crate::harness::{
@@ -252,14 +252,21 @@ impl Indexed {
         Self::with_reactions(0)
     }
 
-    pub(super) fn with_reactions(recent_reactions_max: usize) -> Self {
+    fn with_reactions(recent_reactions_max: usize) -> Self {
         let limits = Limits { recent_reactions_max, ..Limits::default() };
+        Self::on(&Disk::default(), INDEX_OPTIONS, &limits)
+    }
+
+    pub(super) fn on(
+        files: &(impl StorageFiles + Clone),
+        options: IndexOptions,
+        limits: &Limits,
+    ) -> Self {
         let log: Arc<dyn Log> =
             Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
         let kept = Duration::from_secs(60);
-        let index =
-            Index::with_files(&Disk::default(), "index", &*log, INDEX_OPTIONS, kept).unwrap();
-        let state = Arc::new(State::load(Arc::clone(&log), index, &limits).unwrap());
+        let index = Index::with_files(files, "index", &*log, options, kept).unwrap();
+        let state = Arc::new(State::load(Arc::clone(&log), index, limits).unwrap());
         Self { log, state }
     }
 
@@ -391,14 +398,19 @@ impl Alter for SlowToGet {
     }
 }
 
-/// Storage in memory that counts its flushes. Clones share it.
+/// Storage in memory that counts its reads and its flushes. Clones share it.
 #[derive(Clone, Debug, Default)]
-struct Counted {
+pub(super) struct Counted {
     bytes: Arc<Mutex<Vec<u8>>>,
+    reads: Arc<AtomicUsize>,
     syncs: Arc<AtomicUsize>,
 }
 
 impl Counted {
+    pub(super) fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
     fn syncs(&self) -> usize {
         self.syncs.load(Ordering::SeqCst)
     }
@@ -426,6 +438,7 @@ impl StorageBackend for Counted {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         let offset = offset as usize;
         out.copy_from_slice(&self.bytes.lock().unwrap()[offset..offset + out.len()]);
         Ok(())

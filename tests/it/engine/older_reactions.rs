@@ -8,8 +8,10 @@ use whimbrel::config::Limits;
 use whimbrel::model::{PostRef, Revision};
 use whimbrel::query::{GetPosts, Reader};
 use whimbrel::state::Lookup;
+use whimbrel::storage::IndexOptions;
 
-use super::evidence::Indexed;
+use super::evidence::{Counted, Indexed};
+use crate::harness::INDEX_OPTIONS;
 use crate::harness::core::user;
 
 const POSTS: usize = 600;
@@ -18,6 +20,8 @@ const RECENT_MAX: usize = 4;
 
 /// Bob's posts, which dave likes all, and carol two of three.
 struct Liked {
+    /// The file of the index, of which nothing is cached.
+    disk: Counted,
     indexed: Indexed,
     reader: Reader,
     posts: Vec<PostRef>,
@@ -26,10 +30,16 @@ struct Liked {
 
 impl Liked {
     fn new() -> Self {
-        let indexed = Indexed::with_reactions(RECENT_MAX);
+        Self::with_limits(&Limits { recent_reactions_max: RECENT_MAX, ..Limits::default() })
+    }
+
+    fn with_limits(limits: &Limits) -> Self {
+        let disk = Counted::default();
+        let uncached = IndexOptions { cache_bytes: 0, ..INDEX_OPTIONS };
+        let indexed = Indexed::on(&disk, uncached, limits);
         let reader = Reader::new(Arc::clone(&indexed.state), &Limits::default());
         let posts = (0..POSTS).map(|_| indexed.publish("bob")).collect();
-        let mut liked = Self { indexed, reader, posts, by_carol: vec![None; POSTS] };
+        let mut liked = Self { disk, indexed, reader, posts, by_carol: vec![None; POSTS] };
         for number in 0..POSTS {
             liked.toggle("dave", number, None);
             if number % 3 > 0 {
@@ -83,6 +93,34 @@ fn the_newest_reactions_of_a_reader_are_read_at_once() {
         for _ in 0..2 {
             assert_eq!(liked.reads(page.clone()), is_known, "{page:?}");
         }
+    }
+}
+
+/// What is read at once is used at once, too: if memory has no room to keep it, a page costs as much as
+/// the first page of a reader.
+#[test]
+fn reactions_without_room_in_memory_are_read_at_once() {
+    let reads_of_a_page = |older_reactions_bytes_max| {
+        let defaults = Limits::default();
+        let recent_reactions_max = RECENT_MAX;
+        let liked = Liked::with_limits(&Limits {
+            recent_reactions_max,
+            older_reactions_bytes_max,
+            ..defaults
+        });
+        // The posts and their counts are in memory from here on.
+        liked.reads(0..POSTS);
+        liked.forget_reactions();
+        [580..600, 580..600, 400..420].map(|page| {
+            let before = liked.disk.reads();
+            liked.reads(page);
+            liked.disk.reads() - before
+        })
+    };
+    let [first, again, other] = reads_of_a_page(Limits::default().older_reactions_bytes_max);
+    assert!(first > 0 && (again, other) == (0, 0), "with room: {first}, {again}, {other}");
+    for too_little in [0, 100, 2_000] {
+        assert_eq!(reads_of_a_page(too_little), [first; 3], "room for {too_little} bytes");
     }
 }
 

@@ -127,7 +127,7 @@ fn rows(disk: &Disk, log: &dyn Log) -> String {
     format!("{pieces:?}")
 }
 
-fn log_of(events: usize) -> Arc<dyn Log> {
+pub(super) fn log_of(events: usize) -> Arc<dyn Log> {
     let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     let mut random = fastrand::Rng::with_seed(3);
     let mut follows = std::collections::BTreeSet::new();
@@ -156,7 +156,7 @@ fn open(disk: &Disk, log: &dyn Log) -> whimbrel::storage::OpenedIndex {
     Index::with_files(disk, "index", log, INDEX_OPTIONS, kept()).unwrap()
 }
 
-fn kept() -> std::time::Duration {
+pub(super) fn kept() -> std::time::Duration {
     Limits::default().request_id_retention
 }
 

@@ -11,6 +11,7 @@ mod index_branches;
 mod index_damage;
 mod index_edges;
 mod index_late;
+mod index_progress;
 mod index_records;
 mod index_trouble;
 pub(crate) mod local_log;

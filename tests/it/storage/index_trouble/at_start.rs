@@ -14,7 +14,7 @@ use whimbrel::state::State;
 use whimbrel::storage::{Index, LocalLog, Log, Probe, probe_index};
 
 use super::{KEPT, folder_with_index, limits, open_index, replay, runtime, write_index};
-use crate::harness::{INDEX_OPTIONS, LOG_OPTIONS};
+use crate::harness::{INDEX_OPTIONS, LOG_OPTIONS, copy_folder};
 use crate::server::process::{ServerProcess, kill_while_starting};
 
 /// A killed start leaves the same note as a start that the index crashed. The next start probes the
@@ -118,6 +118,34 @@ fn an_interrupted_rebuild_is_continued() {
     assert_ne!(inode_of(&index), other_inode);
 }
 
+/// If the rows of the index are damaged, although its header is not, a start reports what it has loaded
+/// in its place: the unfinished rebuild, or nothing.
+#[test]
+fn a_start_reports_the_index_that_it_has_loaded() {
+    for (has_rebuild, loaded) in [(true, "indexed=30"), (false, "indexed=0")] {
+        let folder = folder_with_index();
+        let [index, new] = ["index.redb", "index.redb.new"].map(|name| folder.path().join(name));
+        if has_rebuild {
+            let aside = folder.path().join("aside");
+            fs::rename(&index, &aside).unwrap();
+            let log: Arc<dyn Log> = Arc::new(LocalLog::open(folder.path(), LOG_OPTIONS).unwrap());
+            let opened = open_index(folder.path(), &*log);
+            let state = State::load(Arc::clone(&log), opened, &limits()).unwrap();
+            replay(&state, &*log);
+            write_index(&state, &*log, Revision::new(30));
+            drop(state);
+            fs::rename(&index, &new).unwrap();
+            fs::rename(&aside, &index).unwrap();
+        }
+        damage_rows(folder.path());
+        let server = ServerProcess::start_talking(folder.path());
+        assert_eq!(feed(&server, "user1").len(), 20);
+        let (code, output) = runtime().block_on(server.terminated());
+        assert_eq!(code, Some(0), "{output}");
+        assert!(output.contains(&format!("head=40 {loaded} ")), "{output}");
+    }
+}
+
 /// A start succeeds with a folder at the path of the index, and with another at the path of its
 /// rebuild.
 #[test]
@@ -179,6 +207,27 @@ fn a_start_on_a_full_disk_serves_reads() {
     assert_eq!(ServerProcess::start(folder.path()).terminate(), Some(0));
     let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
     assert_eq!(open_index(folder.path(), &log).complete_until(), log.head());
+}
+
+/// Damages a block of the index in `folder` that has rows which a start loads, and nothing that opening
+/// it reads.
+fn damage_rows(folder: &Path) {
+    let whole = fs::read(folder.join("index.redb")).unwrap();
+    for at in (0..whole.len()).step_by(4_096) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(&folder.join("log"), &copy.path().join("log"));
+        fs::write(copy.path().join("index.redb"), &damaged).unwrap();
+        let log: Arc<dyn Log> = Arc::new(LocalLog::open(copy.path(), LOG_OPTIONS).unwrap());
+        let opened = open_index(copy.path(), &*log);
+        if opened.complete_until() == log.head()
+            && State::load(Arc::clone(&log), opened, &limits()).unwrap().applied() < log.head()
+        {
+            return fs::write(folder.join("index.redb"), damaged).unwrap();
+        }
+    }
+    panic!("opening the index reads all that a start loads");
 }
 
 /// The inode number, which another file at the same path does not share.
