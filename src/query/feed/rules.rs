@@ -141,13 +141,12 @@ impl<'a> FeedRules<'a> {
         self.hidden.sees_all() || self.hidden.sees(user, moment.as_of)
     }
 
-    /// Whether the feed shows a post whose author is not the viewer. The viewer must see the
-    /// authors of the parent and of the quoted post. A reply must be to the viewer, or to a user
-    /// whom they follow, or continue its author's own thread; unless the feed has all replies.
+    /// Whether the feed shows a post whose author is followed. The viewer must see the authors of
+    /// the parent and of the quoted post. A reply must be to the viewer or to a user whom they
+    /// follow, as is its author; unless the feed has all replies.
     fn shows_post(&self, facts: &PostFacts, moment: Moment) -> bool {
         let is_due = |parent| {
             self.all_replies
-                || facts.continues_own_thread
                 || parent == self.viewer
                 || self.edges.since(parent).is_some_and(|since| since < moment.as_of)
         };

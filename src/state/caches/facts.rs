@@ -16,8 +16,6 @@ pub(crate) struct PostFacts {
     pub(crate) parent_author: Option<UserIx>,
     /// The author of the quoted post, if that post is a quote.
     pub(crate) quoted_author: Option<UserIx>,
-    /// Whether that post is a reply in a thread of only its author.
-    pub(crate) continues_own_thread: bool,
 }
 
 impl PostFacts {
@@ -59,8 +57,6 @@ impl PostFacts {
             author: users.get(&post.author)?,
             parent_author: number_of(users, parent_author.as_ref())?,
             quoted_author: number_of(users, quoted_author.as_ref())?,
-            // No rule about reposts asks for it.
-            continues_own_thread: false,
         })
     }
 
@@ -76,7 +72,6 @@ impl PostFacts {
             author: users.get(author)?,
             parent_author: number_of(users, reply_to.map(|reply_to| &reply_to.parent.author))?,
             quoted_author: number_of(users, quote.map(|quote| &quote.author))?,
-            continues_own_thread: reply_to.is_some_and(|to| to.continues_thread_of(author)),
         })
     }
 }
