@@ -120,6 +120,11 @@ impl ServerProcess {
         self.address
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As [`ServerProcess::terminate`], without blocking this thread. Returns the output, too.
     pub(crate) async fn terminated(self) -> (Option<i32>, String) {
         self.begin_to_terminate();
