@@ -75,6 +75,23 @@ pub(crate) fn raise_files() {
     let _ = setrlimit(Resource::Nofile, raised);
 }
 
+/// How many files this process and each of its children may open.
+pub(crate) fn files_max() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Memory of the kernel for its own objects and for the buffers of sockets, in bytes.
+pub(crate) fn kernel_bytes() -> f64 {
+    let number = |file: &str, key: &str| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let after = text.split_once(key).map(|(_, after)| after.trim_start().to_owned());
+        let digits = after.unwrap_or_default();
+        digits.split_whitespace().next().and_then(|it| it.parse::<f64>().ok()).unwrap_or_default()
+    };
+    let buffers = number("/proc/net/sockstat", " mem") * rustix::param::page_size() as f64;
+    number("/proc/meminfo", "Slab:") * 1_024.0 + buffers
+}
+
 /// Processor time of `root` and its children, including those that have ended.
 pub(crate) fn cpu_time(root: u32) -> Duration {
     let ticks: u64 = family(root)

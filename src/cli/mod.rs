@@ -17,6 +17,7 @@ mod list;
 mod logging;
 mod notification;
 mod number;
+mod open_files;
 mod output;
 mod post;
 mod probe_index;

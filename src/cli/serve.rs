@@ -9,7 +9,7 @@ use super::json::JsonLine;
 use super::logging::{self, LogFilter};
 use super::probe_index::ProbeIndexArgs;
 use super::signals::Signals;
-use super::{Error, Output, number, parse_flag};
+use super::{Error, Output, number, open_files, parse_flag};
 use crate::client::Address;
 use crate::config::{Config, Limits, Listen};
 use crate::server::{self, Server};
@@ -127,6 +127,7 @@ impl ServeArgs {
             },
         };
         logging::begin(self.log);
+        allow_connections(connections_max);
         // Before the server opens, so that a signal at any later moment stops in order.
         let mut signals = Signals::catch().map_err(Error::Runtime)?;
 
@@ -160,6 +161,18 @@ impl ServeArgs {
         server.run(async move { signals.stop().await }).await?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Raises the limit of open files, and warns if it stays too low for `connections_max` connections.
+fn allow_connections(connections_max: usize) {
+    if let Some(files_max) = open_files::too_few_for(connections_max as u64) {
+        tracing::warn!(
+            files_max,
+            connections_max,
+            "fewer files may be open than connections: raise the limit (ulimit -n, or LimitNOFILE of \
+             a service), or lower --connections-max"
+        );
     }
 }
 

@@ -26,9 +26,9 @@ const OPENING: usize = 8;
 /// Posts to all watchers.
 const POSTS: usize = 5;
 /// Small authors. Each has one follower, of a few other watchers.
-const OTHERS: u32 = 100;
+pub(super) const OTHERS: u32 = 100;
 const OTHERS_WATCHERS: u32 = 10;
-const OTHERS_PER_S: f64 = 500.0;
+pub(super) const OTHERS_PER_S: f64 = 500.0;
 /// Time between two posts to all watchers.
 const POST_INTERVAL: Duration = Duration::from_millis(800);
 
@@ -49,8 +49,8 @@ pub(super) async fn measure(run: &mut Run) {
     }
 }
 
-/// The watchers of the small authors.
-fn others(most: u32) -> impl Iterator<Item = Watch> {
+/// The watchers of the small authors, who come after user `most`.
+pub(super) fn others(most: u32) -> impl Iterator<Item = Watch> {
     let each = OTHERS / OTHERS_WATCHERS;
     let first = most + 1;
     (0..OTHERS_WATCHERS).map(move |watcher| {

@@ -3,6 +3,7 @@
 //! compared. A measurement never renders a result.
 
 mod audience;
+mod connections;
 mod edges;
 mod fan_out;
 mod feed;
@@ -42,6 +43,8 @@ pub(crate) enum Measurement {
     Feed,
     /// Memory of an idle watcher.
     Idle,
+    /// Whimbrel with as many idle connections as the limit of open files allows, 100,000 at most.
+    Connections,
     /// Memory of a follow.
     Edges,
     /// Memory of a server by what it is for, without peers.
@@ -77,6 +80,9 @@ pub(crate) struct Sizes {
     pub(crate) feed_posts: u64,
     pub(crate) feed_authors: u32,
     pub(crate) feed_followees: Vec<u32>,
+    pub(crate) connections: u32,
+    /// How long they are idle: two rounds of keepalive.
+    pub(crate) connections_time: Duration,
     pub(crate) edges_users: u32,
     pub(crate) edges_each: (u32, u32),
     pub(crate) memory_users: u32,
@@ -121,6 +127,7 @@ impl Measurement {
             Self::Latency => latency::measure(run).await,
             Self::Feed => feed::measure(run).await,
             Self::Idle => idle::measure(run).await,
+            Self::Connections => connections::measure(run).await,
             Self::Edges => edges::measure(run).await,
             Self::Memory => memory::measure(run).await,
             Self::Restart => restart::measure(run).await,
@@ -150,6 +157,8 @@ impl Sizes {
             feed_posts: 1_000_000,
             feed_authors: 10_000,
             feed_followees: vec![10, 100, 1_000, 10_000],
+            connections: 100_000,
+            connections_time: Duration::from_secs(60),
             edges_users: 100_000,
             edges_each: (20, 40),
             memory_users: 200_000,
@@ -204,6 +213,8 @@ impl Sizes {
             feed_posts: 5_000,
             feed_authors: 100,
             feed_followees: vec![10, 100],
+            connections: 200,
+            connections_time: Duration::from_millis(100),
             edges_users: 1_000,
             edges_each: (10, 20),
             memory_users: 20_000,

@@ -1,6 +1,7 @@
 //! Whimbrel: its program, called with its own client over gRPC. Never calls the library of the
 //! server, except to fill a log (`seed.rs`).
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +21,11 @@ use crate::watchers::Watcher;
 
 /// The longest time between heartbeats, so that they do not disturb the figures.
 const HEARTBEAT: Duration = Duration::from_secs(300);
-/// More than any measurement opens. Only a limit, no tuning: it reserves nothing.
-const STREAMS_MAX: &str = "1000000";
+/// More streams and connections than any measurement opens. Only a limit, no tuning: it reserves
+/// nothing.
+const OPEN_MAX: &str = "1000000";
+/// Watchers who connect from one address of this machine: an address has some 28,000 ports.
+const ADDRESS_WATCHERS: u32 = 10_000;
 /// Longest time to open a stream, while all others open too.
 const OPEN_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -50,7 +54,10 @@ impl Whimbrel {
                 }
             }
             command.args(["serve", "--listen", &listen, "--log", "error"]);
-            command.args(["--streams-max", STREAMS_MAX, "--data"]).arg(dir);
+            for limit in ["--streams-max", "--connections-max", "--address-connections-max"] {
+                command.args([limit, OPEN_MAX]);
+            }
+            command.arg("--data").arg(dir);
             command
         })?;
         let system = Self { server, address };
@@ -87,6 +94,8 @@ impl System for Whimbrel {
     }
 
     async fn watch(&self, watchers: Vec<Watcher>) -> Result<Vec<Reader>, Error> {
+        let address = watchers.first().map_or(0, |watcher| watcher.user / ADDRESS_WATCHERS);
+        let from = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + address).into();
         let (requests, sinks): (Vec<_>, Vec<_>) = watchers
             .into_iter()
             .map(|Watcher { user, cursor, sink, .. }| {
@@ -99,7 +108,7 @@ impl System for Whimbrel {
                 (request, sink)
             })
             .unzip();
-        let open = || RevisionFeeds::open(&self.address, &requests);
+        let open = || RevisionFeeds::open_from(Some(from), &self.address, &requests);
         let mut feeds = Retry::within(OPEN_TIME_MAX).call(open).await?;
         Ok(vec![Box::pin(async move {
             // The deliveries that an ended connection misses are counted as lost.

@@ -131,6 +131,22 @@ fn read_table(results: &Results, name: &str) -> Option<String> {
                 ("a watcher, own connection", &cell("own_watcher_bytes", bytes)),
             ],
         ),
+        "connections" => rows(
+            results,
+            &["connections"],
+            &[
+                ("connections", &x),
+                ("memory each", &cell("bytes_each", bytes)),
+                ("of the kernel, each", &cell("kernel_bytes_each", bytes)),
+                ("idle CPU, ms a second", &cell("idle_cpu_ms_per_s", digits)),
+                ("publish to delivery without them, p50", &cell("alone_p50_us", time_us)),
+                ("p99", &cell("alone_p99_us", time_us)),
+                ("among them, p50", &p50),
+                ("p99", &p99),
+                ("not exactly once", &cell("lost", grouped)),
+                ("seconds to stop", &cell("stop_seconds", digits)),
+            ],
+        ),
         "restart" => rows(
             results,
             &["restart"],

@@ -1,15 +1,9 @@
-//! Facts about the machine: whether a folder is in memory, how many files may be open, how much
-//! memory and processor time a process uses. Never guesses a fact that the operating system does not give.
+//! Facts about the machine: whether a folder is in memory, how much memory and processor time a
+//! process uses. Never guesses a fact that the operating system does not give.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-
-use rustix::process::{Resource, getrlimit, setrlimit};
-
-/// File descriptors of a process for other uses than connections: files, epoll, standard streams,
-/// and spares.
-const OTHER_DESCRIPTORS: u64 = 100;
 
 /// Whether `dir` is in memory, where nothing is ever flushed to a disk.
 #[cfg(target_os = "linux")]
@@ -25,17 +19,6 @@ pub(super) fn is_in_memory(dir: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_in_memory(_dir: &Path) -> bool {
     false
-}
-
-/// Raises the limit of open files of this process and its children to the maximum. Gives whether
-/// that is enough for `connections` connections.
-pub(super) fn allow_connections(connections: u64) -> bool {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
-    // If this fails, the old limit is read below.
-    let _ = setrlimit(Resource::Nofile, raised);
-    let files_max = getrlimit(Resource::Nofile).current;
-    files_max.is_none_or(|files_max| files_max >= connections + OTHER_DESCRIPTORS)
 }
 
 /// The resident memory of process `pid`, in KiB.

@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::server::OwnServer;
 use self::shape::{NamedShape, ShapeTarget};
 use self::table::TableRow;
-use super::{Error, Output, number};
+use super::{Error, Output, number, open_files};
 use crate::client::{Address, Client};
 
 /// Connections of the measurements in which watchers share connections.
@@ -193,10 +193,11 @@ impl BenchArgs {
     }
 
     async fn measure_all(&self, data_in: Option<&Path>, output: Output) -> Result<(), Error> {
-        if !machine::allow_connections(self.watchers) {
+        if let Some(files_max) = open_files::too_few_for(self.watchers) {
             let watchers = number::grouped(self.watchers);
             output.note(&format!(
-                "warning: too few files may be open for {watchers} connections: raise ulimit -n"
+                "warning: {files_max} files may be open, too few for {watchers} connections: raise \
+                 ulimit -n"
             ));
         }
         let wanted = |name: &Measurement| self.only.is_empty() || self.only.contains(name);

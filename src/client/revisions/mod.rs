@@ -11,11 +11,12 @@
 mod frames;
 
 use std::io;
+use std::net::IpAddr;
 
 use bytes::{Buf, BytesMut};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use self::frames::Frame;
@@ -87,6 +88,22 @@ impl RevisionFeeds {
     /// # Panics
     /// There are more requests than [`CALLS_PER_CONNECTION_MAX`].
     pub async fn open(address: &str, requests: &[WatchFeedRequest]) -> Result<Self, Error> {
+        Self::open_from(None, address, requests).await
+    }
+
+    /// As [`RevisionFeeds::open`], from an address of this machine, where one is given: between two
+    /// addresses there are fewer ports than a server takes connections.
+    ///
+    /// # Errors
+    /// As [`RevisionFeeds::open`]; or this machine does not have the address.
+    ///
+    /// # Panics
+    /// As [`RevisionFeeds::open`].
+    pub async fn open_from(
+        from: Option<IpAddr>,
+        address: &str,
+        requests: &[WatchFeedRequest],
+    ) -> Result<Self, Error> {
         assert!(requests.len() <= CALLS_PER_CONNECTION_MAX, "more feeds than a connection has");
         let refused = |problem| Error::Address { address: address.to_owned(), problem };
         let authority = address.parse::<Address>().map_err(refused)?.to_string();
@@ -94,7 +111,7 @@ impl RevisionFeeds {
             address: address.to_owned(),
             source: Box::new(error),
         };
-        let connected = timeout(CONNECT_TIME_MAX, TcpStream::connect(&authority)).await;
+        let connected = timeout(CONNECT_TIME_MAX, connect(from, &authority)).await;
         let tcp = connected.unwrap_or_else(|late| Err(late.into())).map_err(broken)?;
         tcp.set_nodelay(true).map_err(broken)?;
         let mut feeds = Self {
@@ -218,6 +235,18 @@ impl OpenFeed {
         }
         Ok(bytes)
     }
+}
+
+async fn connect(from: Option<IpAddr>, authority: &str) -> io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(authority).await };
+    let mut addresses = lookup_host(authority).await?;
+    let to = addresses.find(|to| to.is_ipv4() == from.is_ipv4());
+    let to = to.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Without this option, the port of a connection that has just ended stays in use for a while.
+    socket.set_reuseaddr(true)?;
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
 }
 
 /// The stream of a feed. A client's streams have odd numbers (RFC 9113, section 5.1.1).

@@ -111,7 +111,24 @@ async fn a_server_without_free_descriptors_waits() {
 
     let (code, output) = server.terminated().await;
     assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("fewer files may be open than connections"), "{output}");
     assert!(output.contains("cannot accept a connection"), "{output}");
+}
+
+/// The server raises its limit of open files itself, as far as it may.
+#[tokio::test]
+async fn a_low_limit_of_open_files_is_raised() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_with_few_files_at_first(folder.path(), 64);
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        let client = Client::connect(&server.address().to_string()).await.unwrap();
+        within("an answer", client.check_health()).await.unwrap();
+        crowd.push(client);
+    }
+    drop(crowd);
+    let (code, output) = server.terminated().await;
+    assert_eq!((code, &*output), (Some(0), ""));
 }
 
 /// A flood of refusals makes one or two lines in the log.

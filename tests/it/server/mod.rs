@@ -6,6 +6,7 @@ mod connections;
 mod drain;
 mod limits;
 mod listen;
+mod memory;
 mod other_protocols;
 pub(crate) mod process;
 mod starts;

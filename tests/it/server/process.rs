@@ -51,6 +51,14 @@ impl ServerProcess {
         Self::listening(serve(shell, data_dir, "warn"))
     }
 
+    /// Like [`ServerProcess::start_with_few_files`], with a limit that the process itself may raise.
+    pub(crate) fn start_with_few_files_at_first(data_dir: &Path, files: u32) -> Self {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("ulimit -Sn {files}; exec \"$@\""), "bash", PROGRAM]);
+        shell.env("WHIMBREL_CONNECTIONS_MAX", "200");
+        Self::listening(serve(shell, data_dir, "warn"))
+    }
+
     /// Like [`ServerProcess::start`], with a limit of connections, and a log of warnings.
     pub(crate) fn start_for_few(data_dir: &Path, connections_max: u32) -> Self {
         let mut program = Command::new(PROGRAM);
@@ -110,6 +118,11 @@ impl ServerProcess {
     /// The address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// As [`ServerProcess::terminate`], without blocking this thread. Returns the output, too.

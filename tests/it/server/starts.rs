@@ -159,7 +159,10 @@ fn an_error_while_opening_names_the_file_and_a_solution() {
     fs::write(&file, "").unwrap();
     let (code, output) = refuses(&file.join("data"));
     assert_eq!(code, Some(4), "{output}");
-    assert!(output.contains("file/data") && output.contains("a part of its path is a file"), "{output}");
+    assert!(
+        output.contains("file/data") && output.contains("a part of its path is a file"),
+        "{output}"
+    );
 }
 
 /// A damaged log is refused by a message of the server's own, with nothing before it.
