@@ -103,7 +103,7 @@ ranges! {
     concurrent_reads_max: 1..=512, "0 reads nothing, and each takes a thread";
     disk_free_bytes_min: 0..=u64::MAX, "every value is allowed";
     compaction_interval: TIME_MIN..=TIME_MAX, "0 rewrites without a pause, and it must happen";
-    channel_events_max: 1..=(1 << 16), "0 delivers nothing, and feeds of slow readers keep all";
+    channel_events_max: 1..=(1 << 16), "0 delivers nothing, and each feed takes memory for all";
     fan_out_step_feeds_max: 1..=COUNT_MAX, "0 delivers nothing, and calls wait for a step";
     active_fan_outs_max: 1..=(1 << 16), "0 delivers no post, and each feed is compared with all";
     undispatched_batches_max: 1..=(1 << 16), "0 delivers nothing, and more fill the memory";

@@ -124,8 +124,8 @@ pub struct Limits {
     /// waits for more deletions; a day is soon enough for the author.
     pub compaction_interval: Duration,
 
-    /// Capacity of a live feed's channel, in events or event batches. A reader that falls behind
-    /// reads from the log, so few are enough.
+    /// Capacity of a live feed's channel, in events or event batches. Memory is allocated with the
+    /// channel; a reader that falls behind reads from the log, so few slots are enough.
     pub channel_events_max: usize,
     /// Live feeds that one step of a fan-out delivers to, of new events and of active fan-outs
     /// each. Other tasks of the worker wait for a step and for the readers that it wakes: about a

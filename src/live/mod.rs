@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   applier ── DeliveryBatch ──┬──▶ Dispatcher of shard 0 ──▶ Audiences: author ──▶ watched feeds
-//!                              ├──▶ Dispatcher of shard 1 ──▶ …          │  one channel
+//!                              ├──▶ Dispatcher of shard 1 ──▶ …          │  one broadcast channel
 //!                              └──▶ …                                    ▼  per watched feed
 //!                                                              LiveStream ◀── catch-up: state, log
 //! ```

@@ -7,14 +7,15 @@
 //! otherwise.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use tokio::sync::Notify;
+use tokio::sync::broadcast::Receiver;
 
-use super::LiveFeeds;
-use super::audience::{Audiences, Received, StreamKey};
+use super::audience::{Audiences, StreamKey};
 use super::delivery::FeedKind;
+use super::{EventBatch, LiveFeeds};
 use crate::model::{Revision, UserId};
 use crate::query;
 use crate::state::State;
@@ -38,6 +39,7 @@ pub(super) struct Subscription {
     live: LiveFeeds,
     shard: usize,
     stream: StreamKey,
+    pub(super) receiver: Receiver<Arc<EventBatch>>,
     /// The waker that each send to the channel wakes.
     waker: Option<Waker>,
 }
@@ -104,13 +106,8 @@ impl Subscription {
         shard.streams.fetch_add(1, Ordering::SeqCst);
         let (user, state) = ((user.clone(), feed), live.state());
         let authors = || authors_of(state, &user);
-        let stream = shard.audiences().join(&user, state.applied(), authors);
-        Self { live, shard: number, stream, waker: None }
-    }
-
-    /// What the channel has next for this stream.
-    pub(super) fn receive(&self) -> Received {
-        self.live.shard(self.shard).audiences().receive(self.stream)
+        let (stream, receiver) = shard.audiences().join(&user, state.applied(), authors);
+        Self { live, shard: number, stream, receiver, waker: None }
     }
 
     /// Has `waker` woken by each send to the channel from now on. A stream has the same waker for

@@ -26,10 +26,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::audience::Received;
 use super::closing::Closing;
 use super::filter::Filtered;
 use super::quota::StreamSlot;
@@ -251,13 +251,15 @@ impl LiveStream {
         }
         // Before the channel is read, so that no batch comes unnoticed after that.
         self.subscription.wakes(cx.waker());
-        match self.subscription.receive() {
-            Received::Batch(batch) if !batch.is_empty() => {
-                return Poll::Ready(Wakeup::Events(batch));
+        match self.subscription.receiver.try_recv() {
+            // The shard lagged: events before this are only in the log.
+            Ok(batch) if batch.is_empty() => return Poll::Ready(Wakeup::Overrun),
+            Ok(batch) => return Poll::Ready(Wakeup::Events(batch)),
+            // The sender is not dropped before the subscription, so this is never `Closed`.
+            Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
+                return Poll::Ready(Wakeup::Overrun);
             }
-            // After an empty batch the shard lagged: events before it are only in the log.
-            Received::Batch(_) | Received::Overrun => return Poll::Ready(Wakeup::Overrun),
-            Received::Nothing => {}
+            Err(TryRecvError::Empty) => {}
         }
         loop {
             ready!(self.silence.as_mut().poll(cx));
@@ -271,10 +273,10 @@ impl LiveStream {
     /// Receives all batches that are in the channel.
     fn drain(&mut self) {
         while self.ready.len() + self.unfiltered.len() < self.live.0.limits.channel_events_max {
-            match self.subscription.receive() {
-                Received::Batch(batch) if !batch.is_empty() => self.receive(batch),
-                Received::Nothing => return,
-                Received::Batch(_) | Received::Overrun => {
+            match self.subscription.receiver.try_recv() {
+                Ok(batch) if !batch.is_empty() => self.receive(batch),
+                Err(TryRecvError::Empty) => return,
+                Ok(_) | Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
                     self.phase = StreamPhase::CatchingUp;
                     return;
                 }

@@ -49,7 +49,7 @@ impl Audiences {
             self.join_only(number, &authors);
             let feed = &mut self.feeds[number];
             (feed.sent_until, feed.lags) = (applied, false);
-            feed.channel.send(Arc::clone(&self.empty_batch), self.channel_batches);
+            feed.send(Arc::clone(&self.empty_batch));
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   author ──▶ audience ──▶ feed, feed, feed …      each once, in rising order
-//!                             └──▶ channel ──▶ streams of one user
+//!                             └──▶ broadcast channel ──▶ streams of one user
 //! ```
 //!
 //! When the first stream of a feed joins, the feed's audiences come from the state; later
@@ -20,7 +20,6 @@
 //!
 //! Nothing here waits or locks.
 
-mod channel;
 mod lagging;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -28,9 +27,8 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use slab::Slab;
+use tokio::sync::broadcast::{Receiver, Sender};
 
-use self::channel::Channel;
-pub(super) use self::channel::Received;
 use super::delivery::{AudienceChange, Delivery, FeedKind};
 use super::{EventBatch, FeedEvent};
 use crate::model::{Revision, UserId};
@@ -64,11 +62,13 @@ pub(super) struct StreamKey {
     stream: usize,
 }
 
-/// One watched feed.
+/// The channel of one watched feed.
 #[derive(Debug)]
 struct WatchedFeed {
     user: (UserId, FeedKind),
-    channel: Channel,
+    sender: Sender<Arc<EventBatch>>,
+    /// The wakers of the streams; `None` of a stream that does not wait yet.
+    streams: Slab<Option<Waker>>,
     /// The audiences that the feed has joined.
     audiences: Vec<u32>,
     /// The newest revision that was sent, or that the state had when the first stream joined. The
@@ -112,6 +112,15 @@ struct StepBudget {
     checks: usize,
 }
 
+impl WatchedFeed {
+    /// Sends `batch` to all streams of the feed, and wakes them.
+    fn send(&self, batch: Arc<EventBatch>) {
+        // Fails only without receivers, while the last stream is leaving.
+        let _ = self.sender.send(batch);
+        self.streams.iter().filter_map(|(_, waker)| waker.as_ref()).for_each(Waker::wake_by_ref);
+    }
+}
+
 impl StepBudget {
     fn of(feeds: usize) -> Self {
         Self { feeds, checks: feeds * CHECKS_PER_FEED }
@@ -144,15 +153,21 @@ impl Audiences {
         user: &(UserId, FeedKind),
         applied: Revision,
         authors: impl FnOnce() -> Vec<UserId>,
-    ) -> StreamKey {
+    ) -> (StreamKey, Receiver<Arc<EventBatch>>) {
         if let Some(&number) = self.by_user.get(user) {
-            return StreamKey { feed: number, stream: self.feeds[number].channel.join() };
+            let feed = &mut self.feeds[number];
+            let key = StreamKey { feed: number, stream: feed.streams.insert(None) };
+            return (key, feed.sender.subscribe());
         }
-        let mut channel = Channel::new();
-        let stream = channel.join();
+        let sender = Sender::new(self.channel_batches);
+        let receiver = sender.subscribe();
+        // Nearly every feed has one stream.
+        let mut streams = Slab::with_capacity(1);
+        let stream = streams.insert(None);
         let number = self.feeds.insert(WatchedFeed {
             user: user.clone(),
-            channel,
+            sender,
+            streams,
             audiences: Vec::new(),
             sent_until: applied,
             lags: false,
@@ -161,25 +176,20 @@ impl Audiences {
         for author in authors() {
             self.join_audience(number, &author);
         }
-        StreamKey { feed: number, stream }
-    }
-
-    /// What a stream of a feed receives next.
-    pub(super) fn receive(&mut self, key: StreamKey) -> Received {
-        self.feeds[key.feed].channel.receive(key.stream)
+        (StreamKey { feed: number, stream }, receiver)
     }
 
     /// Has each send to the feed wake `waker`. Returns the waker that was woken before.
     pub(super) fn set_waker(&mut self, key: StreamKey, waker: Waker) -> Option<Waker> {
-        self.feeds[key.feed].channel.set_waker(key.stream, waker)
+        self.feeds[key.feed].streams[key.stream].replace(waker)
     }
 
     /// Removes a stream of a feed, and returns its waker. With its last stream the feed is removed.
     pub(super) fn leave(&mut self, key: StreamKey) -> Option<Waker> {
         let StreamKey { feed: number, stream } = key;
         let feed = &mut self.feeds[number];
-        let waker = feed.channel.leave(stream);
-        if feed.channel.is_empty() {
+        let waker = feed.streams.remove(stream);
+        if feed.streams.is_empty() {
             let feed = self.feeds.remove(number);
             self.by_user.remove(&feed.user);
             for audience in feed.audiences {
@@ -351,7 +361,7 @@ impl Audiences {
         }
         let feed = &mut self.feeds[number];
         feed.sent_until = newest;
-        feed.channel.send(Arc::clone(&self.last_batch), self.channel_batches);
+        feed.send(Arc::clone(&self.last_batch));
         true
     }
 
