@@ -29,7 +29,7 @@ const FOLLOW: Cost = ("follow", 18);
 const POST: Cost = ("cached post of 140 bytes", 750);
 const REQUEST_ID: Cost = ("request id", 120);
 const CHANGE: Cost = ("change that the index lacks", 200);
-const WATCHER: Cost = ("watcher", 3_200);
+const WATCHER: Cost = ("watcher", 3_900);
 const CONNECTION: Cost = ("connection", 19_500);
 /// Memory that a server takes however little data it has, in bytes: the program, tables, threads, the
 /// cache of the index, and what a start leaves.
