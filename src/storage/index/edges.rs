@@ -157,7 +157,10 @@ impl OpenBlock {
             table.remove(self.key)?;
             return Ok(());
         }
-        self.rows(|key, block| Ok(drop(table.insert(key, block)?)))
+        self.rows(|key, block| {
+            table.insert(key, block)?;
+            Ok(())
+        })
     }
 
     /// Passes its rows to `each`: several if it has grown too much.

@@ -10,6 +10,7 @@
 //! Runs need no checks: what is read from one is written at once, or lost with the process. Never decides
 //! when to spill.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -155,7 +156,9 @@ struct RunRows<'a, K, V> {
     run: &'a Run<K, V>,
     /// The next block to read.
     block: usize,
-    read: std::vec::IntoIter<(K, V)>,
+    read: Vec<u8>,
+    /// The next row in `read`.
+    at: usize,
 }
 
 /// The rows of several sorted sources as one: of rows with one key, that of the last source.
@@ -258,9 +261,18 @@ impl<K: Fixed + Ord, V: Fixed> Run<K, V> {
 
     fn get(&self, key: K) -> io::Result<Option<V>> {
         let Some(block) = self.block_of(key) else { return Ok(None) };
-        let rows = self.read(block, 1)?;
-        let found = rows.binary_search_by_key(&key, |&(key, _)| key);
-        Ok(found.ok().map(|at| rows[at].1))
+        let bytes = self.read(block, 1)?;
+        let (mut low, mut high) = (0, bytes.len() / Self::ROW_BYTES);
+        while low < high {
+            let middle = (low + high) / 2;
+            let row = &bytes[middle * Self::ROW_BYTES..][..Self::ROW_BYTES];
+            match K::from_bytes(&row[..K::BYTES]).cmp(&key) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(Some(V::from_bytes(&row[K::BYTES..]))),
+            }
+        }
+        Ok(None)
     }
 
     /// The block that has `key` if any has; `None` if no row is that low.
@@ -269,7 +281,7 @@ impl<K: Fixed + Ord, V: Fixed> Run<K, V> {
     }
 
     fn rows(&self) -> RunRows<'_, K, V> {
-        RunRows { run: self, block: 0, read: Vec::new().into_iter() }
+        RunRows { run: self, block: 0, read: Vec::new(), at: 0 }
     }
 
     /// All rows from `key` on, after at most a block of lower ones.
@@ -277,17 +289,13 @@ impl<K: Fixed + Ord, V: Fixed> Run<K, V> {
         RunRows { block: self.block_of(key).unwrap_or(0), ..self.rows() }
     }
 
-    /// The rows of at most `blocks` blocks.
-    fn read(&self, block: usize, blocks: usize) -> io::Result<Vec<(K, V)>> {
+    /// The bytes of at most `blocks` blocks.
+    fn read(&self, block: usize, blocks: usize) -> io::Result<Vec<u8>> {
         let first = block * BLOCK_ROWS;
         let rows = (blocks * BLOCK_ROWS).min(self.rows - first);
         let mut bytes = vec![0; rows * Self::ROW_BYTES];
         self.file.read_exact_at(&mut bytes, (first * Self::ROW_BYTES) as u64)?;
-        let row = |row: &[u8]| {
-            let (key, value) = row.split_at(K::BYTES);
-            (K::from_bytes(key), V::from_bytes(value))
-        };
-        Ok(bytes.chunks_exact(Self::ROW_BYTES).map(row).collect())
+        Ok(bytes)
     }
 }
 
@@ -295,14 +303,18 @@ impl<K: Fixed + Ord, V: Fixed> Iterator for RunRows<'_, K, V> {
     type Item = io::Result<(K, V)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.read.len() == 0 && self.block < self.run.firsts.len() {
+        let row_bytes = Run::<K, V>::ROW_BYTES;
+        if self.at == self.read.len() && self.block < self.run.firsts.len() {
             match self.run.read(self.block, READ_BLOCKS) {
-                Ok(rows) => self.read = rows.into_iter(),
+                Ok(bytes) => self.read = bytes,
                 Err(error) => return Some(Err(error)),
             }
             self.block += READ_BLOCKS;
+            self.at = 0;
         }
-        self.read.next().map(Ok)
+        let (key, value) = self.read.get(self.at..self.at + row_bytes)?.split_at(K::BYTES);
+        self.at += row_bytes;
+        Some(Ok((K::from_bytes(key), V::from_bytes(value))))
     }
 }
 
