@@ -28,13 +28,12 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
 /// Events that are read from the log at once.
 const READ_EVENTS_MAX: usize = 1_024;
-/// Memory for the rows of a write, for each event that the index lacks when the write begins: a third
-/// of what the state needs for such an event. If it lacks many, one write takes more than the usual
-/// events, because events of random users change pages all over the file: the more events a write
-/// has, the more of them share a page.
+/// Memory for the rows of a write, for each event that the index lacks: a third of what the state needs
+/// for such an event. The other rows are on the disk until they are written: if the index lacks many
+/// events, one write takes all of them, because events of random users change pages all over the file.
 const LATE_BYTES_OF_EVENT: usize = 16;
 /// The most memory for the rows of a write.
-const LATE_BYTES_MAX: usize = 1 << 30;
+const LATE_BYTES_MAX: usize = 512 << 20;
 /// The longest time for the last writes during a stop. Usually one write is left, but after a start
 /// without an index it may be the whole log.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
@@ -48,6 +47,8 @@ pub(super) struct Indexer {
     clock: Clock,
     events_max: usize,
     interval: Duration,
+    /// The end of the log when it was opened. The state reaches it before it is served.
+    replay_until: Revision,
     /// Disconnected when the engine has stopped.
     stopped: Receiver<()>,
     trouble: RecurringWarning,
@@ -73,6 +74,7 @@ impl Indexer {
     ) -> Self {
         index.set_has_repairer(true);
         Self {
+            replay_until: log.head(),
             log,
             state,
             index,
@@ -181,7 +183,7 @@ impl Indexer {
             None => self.index.new_replacement(log)?,
         };
         while replacement.complete_until() < until {
-            if self.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+            if self.is_stopping() {
                 return Ok(None);
             }
             if let Err(error) = self.write_to(&replacement, until) {
@@ -200,10 +202,12 @@ impl Indexer {
             return Ok(());
         }
         let index = Arc::clone(&self.index);
-        let written = self.write_to(&index, self.state.applied())?;
+        // A replay that is under way has more events soon, and one write of all is cheaper than two.
+        let until = self.state.applied().max(self.replay_until);
+        let written = self.write_to(&index, until)?;
         if let Some((rows, until)) = written {
             self.reopened = false;
-            self.state.indexed(&rows, until);
+            self.state.indexed(&rows, until)?;
         }
         if self.behind() < self.events_max as u64 {
             if self.progress.ended() {
@@ -214,7 +218,7 @@ impl Indexer {
         Ok(())
     }
 
-    /// Writes the next events up to `until`, which are applied, to `index`. Returns the rows, and
+    /// Writes the next events up to `until`, once they are applied, to `index`. Returns the rows, and
     /// the revision of the last event.
     fn write_to(
         &mut self,
@@ -224,22 +228,26 @@ impl Indexer {
         let state = Arc::clone(&self.state);
         let mut writing = state.write_to(index)?;
         let mut last = index.complete_until();
-        let lacks = until.get().saturating_sub(index.complete_until().get());
-        let Ok(mut left) = usize::try_from(lacks) else {
-            unreachable!("the state has applied {lacks} events more than the index, in memory")
-        };
-        // What is left after as many events as usual.
-        let after_usual = left.saturating_sub(self.events_max);
-        let bytes_max = left.saturating_mul(LATE_BYTES_OF_EVENT).min(LATE_BYTES_MAX);
-        let is_stopping = || self.stopped.try_recv() == Err(TryRecvError::Disconnected);
-        while left > after_usual || left > 0 && writing.bytes() < bytes_max && !is_stopping() {
-            let read_max = if left > after_usual { left - after_usual } else { left };
-            let entries = self.log.read(last, read_max.min(READ_EVENTS_MAX))?;
+        let lacks = until.get().saturating_sub(last.get());
+        let usual = Revision::new(last.get() + lacks.min(self.events_max as u64));
+        let bytes_max = usize::try_from(lacks).unwrap_or(usize::MAX);
+        let bytes_max = bytes_max.saturating_mul(LATE_BYTES_OF_EVENT).min(LATE_BYTES_MAX);
+        while last < until && (last < usual || !self.is_stopping()) {
+            if last >= usual && writing.bytes() >= bytes_max && !writing.spill()? {
+                break;
+            }
+            let end = if last < usual { usual } else { until }.min(self.state.applied());
+            let Some(read_max) = end.get().checked_sub(last.get()).filter(|left| *left > 0) else {
+                match self.stopped.recv_timeout(CHECK_INTERVAL) {
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    _ => continue,
+                }
+            };
+            let entries = self.log.read(last, READ_EVENTS_MAX.min(read_max as usize))?;
             for entry in &entries {
                 writing.apply(entry.revision, &entry.event)?;
+                last = entry.revision;
             }
-            left = left.saturating_sub(entries.len().max(1));
-            last = entries.last().map_or(last, |last| last.revision);
             if self.progress.advanced(self.clock.elapsed()) {
                 let written = index.complete_until();
                 tracing::info!(%written, read = %last, of = %until, "the index is being written");
@@ -247,11 +255,15 @@ impl Indexer {
         }
         let chain = self.log.chain(last)?.filter(|_| last > index.complete_until());
         let Some(chain) = chain else { return Ok(None) };
-        let mut rows = writing.into_rows();
+        let rows = writing.into_rows();
         // More than the usual events may take minutes.
-        let is_cancelled = || left < after_usual && is_stopping();
-        let is_written = index.write_unless(&mut rows, last, chain, &is_cancelled)?;
+        let is_cancelled = || last > usual && self.is_stopping();
+        let is_written = index.write_unless(&rows, last, chain, &is_cancelled)?;
         Ok(is_written.then_some((rows, last)))
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopped.try_recv() == Err(TryRecvError::Disconnected)
     }
 }
 

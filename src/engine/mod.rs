@@ -137,7 +137,7 @@ impl Engine {
         let mailboxes = Arc::new(mailboxes);
         let completions = Arc::new(Completions::new(Arc::clone(&state), Arc::clone(&mailboxes)));
         let mut threads = Threads::default();
-        // Before the replay, so that a start that is cut off keeps the events it has indexed.
+        // Before the replay, so that it reads the log at the same time.
         if let Some(index) = state.index() {
             let (log, state, index) = (Arc::clone(&log), Arc::clone(&state), Arc::clone(index));
             let (running, stopped) = sync_channel(0);

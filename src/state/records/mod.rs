@@ -134,9 +134,17 @@ impl Records {
 
     /// Drops the records at `keys`, which are in rising order, whose newest change the index has:
     /// it is complete until `complete_until`.
-    pub(crate) fn trim(&self, keys: impl Iterator<Item = Key>, complete_until: Revision) {
+    ///
+    /// # Errors
+    /// The first error among the keys. Those before it are dropped.
+    pub(crate) fn trim<E>(
+        &self,
+        keys: impl Iterator<Item = Result<Key, E>>,
+        complete_until: Revision,
+    ) -> Result<(), E> {
         let (mut trimmed, mut previous) = (None, None);
         for key in keys {
+            let key = key?;
             debug_assert!(previous < Some(key), "the keys are not in order");
             previous = Some(key);
             let list = key.table.is_list().then_some((key.table, key.subject));
@@ -153,6 +161,7 @@ impl Records {
                 }
             }
         }
+        Ok(())
     }
 
     /// Frees the memory of dropped records, as after a long replay.

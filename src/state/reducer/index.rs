@@ -60,17 +60,26 @@ impl State {
 
     /// Drops from memory the marks and records of `rows`, which are now in the index. It is
     /// complete until `complete_until`.
-    pub fn indexed(&self, rows: &IndexRows, complete_until: Revision) {
-        for author in rows.authors() {
-            self.post_timelines.trim(UserIx::new(author), complete_until);
-        }
+    ///
+    /// # Errors
+    /// Rows on the disk cannot be read: memory keeps what it could have dropped.
+    pub fn indexed(
+        &self,
+        rows: &IndexRows,
+        complete_until: Revision,
+    ) -> Result<(), storage::Error> {
         self.change_timelines.indexed(complete_until);
-        for user in rows.changers() {
-            self.change_timelines.trim(UserIx::new(user), complete_until);
+        for author in rows.users_with(TimelineKind::Posts) {
+            self.post_timelines.trim(UserIx::new(author?), complete_until);
+        }
+        for user in rows.users_with(TimelineKind::Changes) {
+            self.change_timelines.trim(UserIx::new(user?), complete_until);
         }
         self.change_timelines.shrink();
-        self.records.trim(rows.record_keys().filter_map(Key::from_stored), complete_until);
+        let keys = rows.record_keys().map(|key| key.map(Key::from_stored));
+        self.records.trim(keys.filter_map(Result::transpose), complete_until)?;
         self.records.shrink();
+        Ok(())
     }
 }
 
@@ -145,6 +154,14 @@ impl IndexStore<'_> {
         self.rows.bytes()
     }
 
+    /// Moves most rows from memory to the disk. `false` if there is none to write to.
+    ///
+    /// # Errors
+    /// The disk is full or failed. The rows must not be used further.
+    pub fn spill(&mut self) -> Result<bool, storage::Error> {
+        self.rows.spill()
+    }
+
     /// The rows of all added events.
     #[must_use]
     pub fn into_rows(self) -> IndexRows {
@@ -171,7 +188,7 @@ impl ReducerStore for IndexStore<'_> {
         followee: UserIx,
     ) -> Result<Option<Revision>, storage::Error> {
         let (follower, followee) = (follower.number(), followee.number());
-        let changed = self.rows.edge(follower, followee);
+        let changed = self.rows.edge(follower, followee)?;
         changed.map_or_else(|| self.stored.edge(follower, followee), Ok)
     }
 
@@ -206,7 +223,7 @@ impl ReducerStore for IndexStore<'_> {
 
     fn get(&self, key: Key) -> Result<Option<Value>, storage::Error> {
         let (stored, residency) = (key.stored(), key.table.residency());
-        let value = match self.rows.record(stored, residency) {
+        let value = match self.rows.record(stored, residency)? {
             Some(changed) => changed,
             None => self.stored.record(stored, residency)?,
         };
@@ -223,7 +240,7 @@ impl ReducerStore for IndexStore<'_> {
         let stored =
             stored.into_iter().map(|(position, value)| ((about.0, about.1, position), Some(value)));
         let mut all: BTreeMap<_, _> = stored.collect();
-        all.extend(self.rows.records_of(about, residency));
+        all.extend(self.rows.records_of(about, residency)?);
         let record = |(key, value): (_, Option<u128>)| {
             Some((Key::from_stored(key)?, Value::from_number(value?)))
         };

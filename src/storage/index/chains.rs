@@ -8,7 +8,11 @@
 //! ```
 //!
 //! A read that passes a missing or changed row fails, also before it answers that there are no more
-//! marks. Each read also verifies that it found the position that it searched for.
+//! marks. Each read also verifies that it found the position that it searched for. It never detects that
+//! the end of a list is of an earlier state.
+
+use std::io;
+use std::ops::{Bound, Range};
 
 use redb::{ReadableTable, Table, TableDefinition};
 
@@ -30,25 +34,73 @@ const START: u64 = 0;
 /// The mark of the last row of each list.
 const END: u64 = u64::MAX;
 
-/// Begins the list of a new user: inserts its row at [`END`].
-pub(super) fn begin(chains: &mut Table<'_, Key, u64>, user: u32) -> Result<(), redb::Error> {
-    insert(chains, user, START, END)
+/// Marks by user, each rising.
+pub(super) type SortedMarks<'a> = &'a mut dyn Iterator<Item = io::Result<((u32, Mark), ())>>;
+/// Takes a user and the last of their new marks.
+pub(super) type EachLast<'a> = &'a mut dyn FnMut(u32, u64) -> Result<(), redb::Error>;
+
+/// Makes the lists of `users`, who are all that have marks, in an empty table.
+pub(super) fn fill(
+    chains: &mut Table<'_, Key, u64>,
+    users: Range<u32>,
+    sorted: SortedMarks<'_>,
+    each_last: EachLast<'_>,
+) -> Result<(), redb::Error> {
+    let mut sorted = sorted.peekable();
+    let mut end = chains.upper_bound_mut(Bound::<Key>::Unbounded)?;
+    for user in users {
+        let mut last = START;
+        let is_of_user = |row: &io::Result<((u32, Mark), ())>| {
+            row.as_ref().map_or(true, |&((of, _), ())| of == user)
+        };
+        while let Some(row) = sorted.next_if(is_of_user) {
+            let mark = row?.0.1.number();
+            end.insert_before((user, mark), check::chained_mark(user, last, mark))?;
+            last = mark;
+        }
+        end.insert_before((user, END), check::chained_mark(user, last, END))?;
+        if last != START {
+            each_last(user, last)?;
+        }
+    }
+    end.close()?;
+    Ok(())
+}
+
+/// Begins the lists of `new_users`, and appends marks to lists.
+pub(super) fn extend(
+    chains: &mut Table<'_, Key, u64>,
+    new_users: Range<u32>,
+    sorted: SortedMarks<'_>,
+    each_last: EachLast<'_>,
+) -> Result<(), redb::Error> {
+    for user in new_users {
+        insert(chains, user, START, END)?;
+    }
+    let mut sorted = sorted.peekable();
+    let mut marks = Vec::new();
+    while let Some(row) = sorted.next() {
+        let ((user, mark), ()) = row?;
+        marks.push(mark.number());
+        if !matches!(sorted.peek(), Some(Ok(((next, _), ()))) if *next == user) {
+            append(chains, user, &marks)?;
+            each_last(user, mark.number())?;
+            marks.clear();
+        }
+    }
+    Ok(())
 }
 
 /// Appends rising marks to `user`'s list.
-pub(super) fn append(
-    chains: &mut Table<'_, Key, u64>,
-    user: u32,
-    marks: impl Iterator<Item = Mark>,
-) -> Result<(), redb::Error> {
+fn append(chains: &mut Table<'_, Key, u64>, user: u32, marks: &[u64]) -> Result<(), redb::Error> {
     let last = chains.range((user, START)..(user, END))?.next_back().transpose()?;
     let mut last = mark_of(user, last.map(|(key, _)| key.value()));
     let check = chains.get((user, END))?.map(|check| check.value());
     verify(user, last, END, check.ok_or_else(|| broken(user))?)?;
-    for mark in marks {
-        debug_assert!(last < mark.number() && mark.number() < END, "marks rise");
-        insert(chains, user, last, mark.number())?;
-        last = mark.number();
+    for &mark in marks {
+        debug_assert!(last < mark && mark < END, "marks rise");
+        insert(chains, user, last, mark)?;
+        last = mark;
     }
     insert(chains, user, last, END)
 }

@@ -11,6 +11,8 @@
 //! whose key is not greater.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::ops::Bound;
 
 use redb::{ReadableTable, Table, TableDefinition};
 
@@ -45,15 +47,43 @@ pub(super) fn get(
     Ok(edges.find(|&(followee, _)| followee == pair.1).map(|(_, since)| since))
 }
 
+/// Sets the edges of an empty table; `sorted`, those without a revision are left out. `added` takes each
+/// edge with its revision.
+pub(super) fn fill(
+    table: &mut Table<'_, Key, &'static [u8]>,
+    sorted: impl Iterator<Item = io::Result<(Key, Option<u64>)>>,
+    mut added: impl FnMut(Key, u64),
+) -> Result<(), redb::Error> {
+    let mut end = table.upper_bound_mut(Bound::<Key>::Unbounded)?;
+    let mut open: Option<OpenBlock> = None;
+    for row in sorted {
+        let (pair, Some(since)) = row? else { continue };
+        added(pair, since);
+        if open.as_ref().is_some_and(|block| block.key.0 != pair.0)
+            && let Some(done) = open.take()
+        {
+            done.rows(|key, block| Ok(end.insert_before(key, block)?))?;
+        }
+        let block = open.get_or_insert_with(|| OpenBlock::new(pair.0));
+        block.edges.insert(pair.1, since);
+    }
+    if let Some(done) = open {
+        done.rows(|key, block| Ok(end.insert_before(key, block)?))?;
+    }
+    end.close()?;
+    Ok(())
+}
+
 /// Sets edges, or removes those without a revision; `changes` rise. `changed` takes each edge with its
 /// revision before and after.
 pub(super) fn put(
     table: &mut Table<'_, Key, &'static [u8]>,
-    changes: impl Iterator<Item = (Key, Option<u64>)>,
+    changes: impl Iterator<Item = io::Result<(Key, Option<u64>)>>,
     mut changed: impl FnMut(Key, Option<u64>, Option<u64>),
 ) -> Result<(), redb::Error> {
     let mut open: Option<OpenBlock> = None;
-    for (pair, since) in changes {
+    for change in changes {
+        let (pair, since) = change?;
         let block = match open.take() {
             Some(block) if block.takes(pair) => open.insert(block),
             left => {
@@ -98,6 +128,11 @@ pub(super) fn all(
 }
 
 impl OpenBlock {
+    /// The first block of a follower without any.
+    fn new(follower: u32) -> Self {
+        Self { key: (follower, 0), end: None, edges: BTreeMap::new() }
+    }
+
     /// The block of `pair`, which is empty if its follower has none.
     fn of(table: &Table<'_, Key, &'static [u8]>, pair: Key) -> Result<Self, redb::Error> {
         let (key, edges) = match block_of(table, pair)? {
@@ -117,23 +152,33 @@ impl OpenBlock {
         pair.0 == self.key.0 && self.end.is_none_or(|end| pair.1 < end)
     }
 
-    /// Writes it, as several blocks if it has grown too much.
     fn write(self, table: &mut Table<'_, Key, &'static [u8]>) -> Result<(), redb::Error> {
         if self.edges.is_empty() {
             table.remove(self.key)?;
             return Ok(());
         }
+        self.rows(|key, block| {
+            table.insert(key, block)?;
+            Ok(())
+        })
+    }
+
+    /// Passes its rows to `each`: several if it has grown too much.
+    fn rows(
+        self,
+        mut each: impl FnMut(Key, &[u8]) -> Result<(), redb::Error>,
+    ) -> Result<(), redb::Error> {
         let blocks = self.edges.len().div_ceil(BLOCK_EDGES_MAX);
-        let each = self.edges.len().div_ceil(blocks);
+        let edges_max = self.edges.len().div_ceil(blocks);
         let mut edges = self.edges.into_iter().peekable();
         let mut key = self.key;
         while edges.peek().is_some() {
-            let mut block = Vec::with_capacity(each * EDGE_BYTES);
-            for (followee, since) in edges.by_ref().take(each) {
+            let mut block = Vec::with_capacity(edges_max * EDGE_BYTES);
+            for (followee, since) in edges.by_ref().take(edges_max) {
                 block.extend(followee.to_le_bytes());
                 block.extend(since.to_le_bytes());
             }
-            table.insert(key, &*block)?;
+            each(key, &block)?;
             if let Some(&(followee, _)) = edges.peek() {
                 key.1 = followee;
             }

@@ -77,6 +77,9 @@ pub(super) trait IndexFiles: Send + Sync + std::fmt::Debug {
     /// Removes a file, which may be open.
     fn remove(&self, role: FileRole) -> Result<(), Error>;
 
+    /// Creates a file without a name, for rows that are too many for memory.
+    fn make_spill(&self) -> io::Result<File>;
+
     /// Records on disk that a file is about to be used: a damaged file may abort the process.
     fn mark_busy(&self);
 
@@ -232,6 +235,10 @@ impl IndexFiles for IndexFolder {
         }
     }
 
+    fn make_spill(&self) -> io::Result<File> {
+        tempfile::tempfile_in(&self.dir)
+    }
+
     fn mark_busy(&self) {
         // Without the mark a crash over the index is not noticed; nothing else is lost.
         if let Err(error) = fs::write(&self.busy, "") {
@@ -316,6 +323,10 @@ impl<F: StorageFiles> IndexFiles for CustomIndexFiles<F> {
             self.is_removed.store(true, Ordering::SeqCst);
         }
         Ok(())
+    }
+
+    fn make_spill(&self) -> io::Result<File> {
+        tempfile::tempfile()
     }
 
     fn mark_busy(&self) {}

@@ -40,6 +40,7 @@ mod probe;
 mod records;
 mod repair;
 mod rows;
+mod runs;
 mod snapshot;
 mod tables;
 
@@ -230,7 +231,9 @@ impl Index {
     /// Empty rows, for the caller to fill from the events after [`Index::complete_until`].
     #[must_use]
     pub fn new_rows(&self) -> IndexRows {
-        IndexRows::new(self.user_count.load(Ordering::Acquire))
+        let is_in_memory = self.writer().location == TablesLocation::Memory;
+        let users = self.user_count.load(Ordering::Acquire);
+        IndexRows::new(self.opener.clone(), is_in_memory, users)
     }
 
     /// Makes `rows` durable in one transaction. They come from [`Index::new_rows`] and have the
@@ -242,7 +245,7 @@ impl Index {
     ///
     /// # Panics
     /// `rows` were begun before an earlier write.
-    pub fn write(&self, rows: &mut IndexRows, last: Revision, chain: Chain) -> Result<(), Error> {
+    pub fn write(&self, rows: &IndexRows, last: Revision, chain: Chain) -> Result<(), Error> {
         self.write_unless(rows, last, chain, &|| false).map(drop)
     }
 
@@ -256,7 +259,7 @@ impl Index {
     /// As [`Index::write`].
     pub fn write_unless(
         &self,
-        rows: &mut IndexRows,
+        rows: &IndexRows,
         last: Revision,
         chain: Chain,
         is_cancelled: &dyn Fn() -> bool,
@@ -278,7 +281,8 @@ impl Index {
             transaction.set_quick_repair(true);
             let retention = self.opener.request_id_retention;
             let is_expired = |time: LogTime, now| time.is_older_than(retention, now);
-            tables::add(&transaction, rows, is_expired, is_cancelled, &mut rows_sum)?;
+            let is_first = self.complete_until() == Revision::ZERO;
+            tables::add(&transaction, rows, is_first, is_expired, is_cancelled, &mut rows_sum)?;
             if is_cancelled() {
                 // Dropped without a commit, the transaction leaves no trace.
                 return Ok(false);

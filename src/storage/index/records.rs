@@ -13,7 +13,8 @@
 //! also verifies that the rows it found are on the two sides of its position. It never detects that
 //! the whole table is of an earlier state.
 
-use std::ops::Bound::{Excluded, Unbounded};
+use std::io;
+use std::ops::Bound::{self, Excluded, Unbounded};
 
 use redb::{ReadableTable, Table, TableDefinition};
 
@@ -45,6 +46,25 @@ struct ChainedRow {
 /// Inserts the row at [`END`].
 pub(super) fn begin(table: &mut Table<'_, StoredKey, CheckedValue>) -> Result<(), redb::Error> {
     insert(table, START, END, 0)
+}
+
+/// Sets the records of a table that has none; `sorted` by key, without those that have no value.
+pub(super) fn fill(
+    table: &mut Table<'_, StoredKey, CheckedValue>,
+    sorted: impl Iterator<Item = io::Result<(StoredKey, Option<u128>)>>,
+) -> Result<(), redb::Error> {
+    table.remove(END)?;
+    let mut end = table.upper_bound_mut(Bound::<StoredKey>::Unbounded)?;
+    let mut previous = START;
+    for row in sorted {
+        if let (key, Some(value)) = row? {
+            end.insert_before(key, (value, check::chained_record(previous, key, value)))?;
+            previous = key;
+        }
+    }
+    end.insert_before(END, (0, check::chained_record(previous, END, 0)))?;
+    end.close()?;
+    Ok(())
 }
 
 /// Sets the record at `key`, or removes it. The rows before and after it are verified.

@@ -1,10 +1,15 @@
 //! Rows of the index, as plain numbers: those that a write adds, and those that a start loads.
-//! Never touches a file.
+//! Never reads or writes a table.
 
-use std::collections::BTreeMap;
+use std::io;
 
 use super::TimelineKind;
+use super::files::FileRole;
+use super::opener::IndexOpener;
+use super::runs::SpilledMap;
 use crate::model::{LogTime, Mark, Revision, UserId};
+use crate::storage::error::Error;
+use crate::storage::redb_file::storage;
 
 /// A follow. Users are their numbers in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,32 +65,37 @@ pub enum LoadedRows {
 /// The changes of the tables by consecutive events.
 #[derive(Debug)]
 pub struct IndexRows {
+    opener: IndexOpener,
+    /// The tables are in memory, because no file can be written.
+    is_in_memory: bool,
     /// The number of the first new user.
     pub(super) users_from: u32,
     pub(super) users: Vec<UserId>,
     /// (follower, followee) → the revision of the follow, or `None` for an unfollow.
-    pub(super) edges: BTreeMap<(u32, u32), Option<Revision>>,
-    /// Author and mark. [`Index::write`](super::Index::write) sorts them.
-    pub(super) posts: Vec<(u32, Mark)>,
-    /// User and mark. [`Index::write`](super::Index::write) sorts them.
-    pub(super) changes: Vec<(u32, Mark)>,
+    pub(super) edges: SpilledMap<(u32, u32), Option<Revision>>,
+    /// Author and mark.
+    pub(super) posts: SpilledMap<(u32, Mark), ()>,
+    /// User and mark.
+    pub(super) changes: SpilledMap<(u32, Mark), ()>,
     /// Records of [`Residency::OnDisk`]; `None` for one that was removed.
-    pub(super) records: BTreeMap<StoredKey, Option<u128>>,
+    pub(super) records: SpilledMap<StoredKey, Option<u128>>,
     /// Records of [`Residency::InMemory`]; `None` for one that was removed.
-    pub(super) resident: BTreeMap<StoredKey, Option<u128>>,
+    pub(super) resident: SpilledMap<StoredKey, Option<u128>>,
     pub(super) requests: Vec<StoredRequest>,
 }
 
 impl IndexRows {
-    pub(super) fn new(users_from: u32) -> Self {
+    pub(super) fn new(opener: IndexOpener, is_in_memory: bool, users_from: u32) -> Self {
         Self {
+            opener,
+            is_in_memory,
             users_from,
             users: Vec::new(),
-            edges: BTreeMap::new(),
-            posts: Vec::new(),
-            changes: Vec::new(),
-            records: BTreeMap::new(),
-            resident: BTreeMap::new(),
+            edges: SpilledMap::default(),
+            posts: SpilledMap::default(),
+            changes: SpilledMap::default(),
+            records: SpilledMap::default(),
+            resident: SpilledMap::default(),
             requests: Vec::new(),
         }
     }
@@ -94,12 +104,35 @@ impl IndexRows {
     /// comparison.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        // Nodes of these trees are two thirds full.
-        let edges = self.edges.len() * size_of::<((u32, u32), Option<Revision>)>() * 3 / 2;
-        let records = self.records.len() + self.resident.len();
-        let records = records * size_of::<(StoredKey, Option<u128>)>() * 3 / 2;
-        let marks = (self.posts.capacity() + self.changes.capacity()) * size_of::<(u32, Mark)>();
-        edges + records + marks
+        let marks = self.posts.bytes() + self.changes.bytes();
+        self.edges.bytes() + marks + self.records.bytes() + self.resident.bytes()
+    }
+
+    /// Moves most rows from memory to the disk. `false` if there is none to write to.
+    ///
+    /// # Errors
+    /// The disk is full or failed. The rows must not be used further.
+    pub fn spill(&mut self) -> Result<bool, Error> {
+        if self.is_in_memory {
+            return Ok(false);
+        }
+        if let Some(space) = &self.opener.space {
+            space.check()?;
+        }
+        let files = &self.opener.files;
+        let mut spilled = || -> io::Result<()> {
+            self.edges.spill(|| files.make_spill())?;
+            self.posts.spill(|| files.make_spill())?;
+            self.changes.spill(|| files.make_spill())?;
+            self.records.spill(|| files.make_spill())?;
+            self.resident.spill(|| files.make_spill())
+        };
+        spilled().map_err(|error| storage(files.name(FileRole::New), error))?;
+        if let Some(newest) = self.requests.last().map(|newest| newest.time) {
+            let retention = self.opener.request_id_retention;
+            self.requests.retain(|request| !request.time.is_older_than(retention, newest));
+        }
+        Ok(true)
     }
 
     /// The number of the next new user. Numbers have no gaps.
@@ -126,16 +159,18 @@ impl IndexRows {
     }
 
     /// The last [`IndexRows::set_edge`] of an edge; `None` if there was none.
-    #[must_use]
-    pub fn edge(&self, follower: u32, followee: u32) -> Option<Option<Revision>> {
-        self.edges.get(&(follower, followee)).copied()
+    ///
+    /// # Errors
+    /// Rows on the disk cannot be read.
+    pub fn edge(&self, follower: u32, followee: u32) -> Result<Option<Option<Revision>>, Error> {
+        self.read(self.edges.get((follower, followee)))
     }
 
     /// Adds `mark` to one of `user`'s lists.
     pub fn push_mark(&mut self, kind: TimelineKind, user: u32, mark: Mark) {
         match kind {
-            TimelineKind::Posts => self.posts.push((user, mark)),
-            TimelineKind::Changes => self.changes.push((user, mark)),
+            TimelineKind::Posts => self.posts.insert((user, mark), ()),
+            TimelineKind::Changes => self.changes.insert((user, mark), ()),
         }
     }
 
@@ -144,31 +179,40 @@ impl IndexRows {
         match residency {
             Residency::OnDisk => self.records.insert(key, value),
             Residency::InMemory => self.resident.insert(key, value),
-        };
+        }
     }
 
     /// The last [`IndexRows::put_record`] at `key`; `None` if there was none.
-    #[must_use]
-    pub fn record(&self, key: StoredKey, residency: Residency) -> Option<Option<u128>> {
-        self.records(residency).get(&key).copied()
+    ///
+    /// # Errors
+    /// Rows on the disk cannot be read.
+    pub fn record(
+        &self,
+        key: StoredKey,
+        residency: Residency,
+    ) -> Result<Option<Option<u128>>, Error> {
+        self.read(self.records(residency).get(key))
     }
 
     /// Every [`IndexRows::put_record`] of the list of a table and a subject, by position.
+    ///
+    /// # Errors
+    /// Rows on the disk cannot be read.
     pub fn records_of(
         &self,
         (table, subject): (u8, u64),
         residency: Residency,
-    ) -> impl Iterator<Item = (StoredKey, Option<u128>)> {
+    ) -> Result<impl Iterator<Item = (StoredKey, Option<u128>)>, Error> {
         let all = (table, subject, 0)..=(table, subject, u64::MAX);
-        self.records(residency).range(all).map(|(&key, &value)| (key, value))
+        Ok(self.read(self.records(residency).range(all))?.into_iter())
     }
 
     /// The keys of all records of [`Residency::OnDisk`] that were set or removed.
-    pub fn record_keys(&self) -> impl Iterator<Item = StoredKey> {
-        self.records.keys().copied()
+    pub fn record_keys(&self) -> impl Iterator<Item = Result<StoredKey, Error>> {
+        self.records.iter().map(|row| Ok(self.read(row)?.0))
     }
 
-    fn records(&self, residency: Residency) -> &BTreeMap<StoredKey, Option<u128>> {
+    fn records(&self, residency: Residency) -> &SpilledMap<StoredKey, Option<u128>> {
         match residency {
             Residency::OnDisk => &self.records,
             Residency::InMemory => &self.resident,
@@ -180,20 +224,20 @@ impl IndexRows {
         self.requests.push(request);
     }
 
-    /// The users with new marks in [`TimelineKind::Posts`], each once. Only after the rows were
-    /// written, which sorts them.
-    pub fn authors(&self) -> impl Iterator<Item = u32> {
-        each_once(&self.posts)
+    /// The users with new marks in one of the lists, each once.
+    pub fn users_with(&self, kind: TimelineKind) -> impl Iterator<Item = Result<u32, Error>> {
+        let marks = match kind {
+            TimelineKind::Posts => &self.posts,
+            TimelineKind::Changes => &self.changes,
+        };
+        let mut last = None;
+        let users = marks.iter().map(|row| Ok(self.read(row)?.0.0));
+        users.filter(move |user| {
+            user.as_ref().map_or(true, |&user| last.replace(user) != Some(user))
+        })
     }
 
-    /// The users with new marks in [`TimelineKind::Changes`], each once. Only after the rows were
-    /// written, which sorts them.
-    pub fn changers(&self) -> impl Iterator<Item = u32> {
-        each_once(&self.changes)
+    fn read<T>(&self, read: io::Result<T>) -> Result<T, Error> {
+        read.map_err(|error| storage(self.opener.files.name(FileRole::New), error))
     }
-}
-
-fn each_once(sorted: &[(u32, Mark)]) -> impl Iterator<Item = u32> {
-    debug_assert!(sorted.is_sorted(), "the rows are not written yet");
-    sorted.chunk_by(|a, b| a.0 == b.0).map(|of_one| of_one[0].0)
 }

@@ -2,7 +2,7 @@
 //!
 //! No function commits: a write happens in the transaction of the caller.
 
-use std::ops::Range;
+use std::io;
 
 use redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
@@ -13,7 +13,7 @@ use super::chains::{self, CHANGES_OF, POSTS_OF};
 use super::edges::{self, EDGES};
 use super::records::{self, RECORDS};
 use super::rows::{IndexRows, StoredKey, StoredRequest};
-use crate::model::{LogTime, Mark, Revision};
+use crate::model::{LogTime, Revision};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Number → name.
@@ -81,33 +81,50 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     Ok(())
 }
 
-/// Adds `rows`, which it sorts, and removes the requests that `is_expired(time, now)` at the time
-/// of the newest one. Updates `sum` by the rows that a start loads. Leaves out the rest of the rows
-/// once it `is_cancelled`; then the transaction must not be committed.
+/// Adds `rows`, and removes the requests that `is_expired(time, now)` at the time of the newest one.
+/// Updates `sum` by the rows that a start loads. `is_first` if the tables are empty: then they are
+/// filled in order, which writes each page once. Leaves out the rest of the rows once it
+/// `is_cancelled`; then the transaction must not be committed.
 pub(super) fn add(
     transaction: &WriteTransaction,
-    rows: &mut IndexRows,
+    rows: &IndexRows,
+    is_first: bool,
     is_expired: impl Fn(LogTime, LogTime) -> bool,
     is_cancelled: &dyn Fn() -> bool,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
-    rows.posts.sort_unstable();
-    rows.changes.sort_unstable();
     let new_users = rows.users_from..rows.next_user();
+    debug_assert!(!is_first || new_users.start == 0, "empty tables have no user");
     add_users(transaction, rows, sum)?;
-    add_edges(transaction, rows, is_cancelled, sum)?;
-    let posts = transaction.open_table(POSTS_OF)?;
-    add_to_chains(posts, new_users.clone(), &rows.posts, is_cancelled)?;
-    let changes = transaction.open_table(CHANGES_OF)?;
-    add_to_chains(changes, new_users, &rows.changes, is_cancelled)?;
-    add_newest(transaction, rows, sum)?;
-    add_records(transaction, rows, is_cancelled, sum)?;
+    add_edges(transaction, rows, is_first, is_cancelled, sum)?;
+    let add_to_chains = if is_first { chains::fill } else { chains::extend };
+    let mut newest = transaction.open_table(NEWEST)?;
+    let mut posts = transaction.open_table(POSTS_OF)?;
+    let marks = &mut until(rows.posts.iter(), is_cancelled);
+    add_to_chains(&mut posts, new_users.clone(), marks, &mut |author, mark| {
+        let before = newest.insert(author, mark)?;
+        let before = before.map_or(0, |before| check::newest(author, before.value()));
+        *sum = sum.wrapping_sub(before).wrapping_add(check::newest(author, mark));
+        Ok(())
+    })?;
+    let mut changes = transaction.open_table(CHANGES_OF)?;
+    let marks = &mut until(rows.changes.iter(), is_cancelled);
+    add_to_chains(&mut changes, new_users, marks, &mut |_, _| Ok(()))?;
+    add_records(transaction, rows, is_first, is_cancelled, sum)?;
     let mut requests = transaction.open_table(REQUESTS)?;
     add_requests(&mut requests, rows, sum)?;
     match rows.requests.last() {
         Some(newest) => remove_requests(&mut requests, |time| is_expired(time, newest.time), sum),
         None => Ok(()),
     }
+}
+
+/// `rows` until it `is_cancelled`.
+fn until<T>(
+    rows: impl Iterator<Item = io::Result<T>>,
+    is_cancelled: &dyn Fn() -> bool,
+) -> impl Iterator<Item = io::Result<T>> {
+    rows.take_while(|_| !is_cancelled())
 }
 
 fn add_users(
@@ -126,44 +143,47 @@ fn add_users(
 fn add_edges(
     transaction: &WriteTransaction,
     rows: &IndexRows,
+    is_first: bool,
     is_cancelled: &dyn Fn() -> bool,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
-    let changes = rows.edges.iter().take_while(|_| !is_cancelled());
-    let changes = changes.map(|(&pair, since)| (pair, since.map(Revision::get)));
-    edges::put(&mut transaction.open_table(EDGES)?, changes, |pair, before, after| {
-        let check = |since: Option<u64>| since.map_or(0, |since| check::edge(pair, since));
-        *sum = sum.wrapping_sub(check(before)).wrapping_add(check(after));
-    })
-}
-
-fn add_newest(
-    transaction: &WriteTransaction,
-    rows: &IndexRows,
-    sum: &mut u64,
-) -> Result<(), redb::Error> {
-    let mut newest = transaction.open_table(NEWEST)?;
-    for of_one in rows.posts.chunk_by(|a, b| a.0 == b.0) {
-        let (author, mark) = of_one[of_one.len() - 1];
-        let before = newest.insert(author, mark.number())?;
-        let before = before.map_or(0, |before| check::newest(author, before.value()));
-        *sum = sum.wrapping_sub(before).wrapping_add(check::newest(author, mark.number()));
+    let changes = until(rows.edges.iter(), is_cancelled).map(|row| {
+        let (pair, since) = row?;
+        Ok((pair, since.map(Revision::get)))
+    });
+    let check = |pair, since: Option<u64>| since.map_or(0, |since| check::edge(pair, since));
+    let mut edges = transaction.open_table(EDGES)?;
+    if is_first {
+        return edges::fill(&mut edges, changes, |pair, since| {
+            *sum = sum.wrapping_add(check(pair, Some(since)));
+        });
     }
-    Ok(())
+    edges::put(&mut edges, changes, |pair, before, after| {
+        *sum = sum.wrapping_sub(check(pair, before)).wrapping_add(check(pair, after));
+    })
 }
 
 fn add_records(
     transaction: &WriteTransaction,
     rows: &IndexRows,
+    is_first: bool,
     is_cancelled: &dyn Fn() -> bool,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
     let mut on_disk = transaction.open_table(RECORDS)?;
-    for (&key, &value) in rows.records.iter().take_while(|_| !is_cancelled()) {
-        records::put(&mut on_disk, key, value)?;
+    let records = until(rows.records.iter(), is_cancelled);
+    match is_first {
+        true => records::fill(&mut on_disk, records)?,
+        false => {
+            for row in records {
+                let (key, value) = row?;
+                records::put(&mut on_disk, key, value)?;
+            }
+        }
     }
     let mut resident = transaction.open_table(RESIDENT)?;
-    for (&key, &value) in &rows.resident {
+    for row in rows.resident.iter() {
+        let (key, value) = row?;
         let before = match value {
             Some(value) => resident.insert(key, value)?,
             None => resident.remove(key)?,
@@ -210,22 +230,6 @@ fn remove_requests(
             _ => return Ok(()),
         }
     }
-}
-
-/// Begins the chains of `new_users`, and appends `sorted` marks.
-fn add_to_chains(
-    mut table: Table<'_, (u32, u64), u64>,
-    new_users: Range<u32>,
-    sorted: &[(u32, Mark)],
-    is_cancelled: &dyn Fn() -> bool,
-) -> Result<(), redb::Error> {
-    for user in new_users {
-        chains::begin(&mut table, user)?;
-    }
-    for of_one in sorted.chunk_by(|a, b| a.0 == b.0).take_while(|_| !is_cancelled()) {
-        chains::append(&mut table, of_one[0].0, of_one.iter().map(|&(_, mark)| mark))?;
-    }
-    Ok(())
 }
 
 pub(super) fn request(revision: u64, (upper, lower, nanos): RequestValue) -> StoredRequest {

@@ -320,10 +320,10 @@ impl Indexed {
         for entry in &entries {
             writing.apply(entry.revision, &entry.event).unwrap();
         }
-        let mut rows = writing.into_rows();
+        let rows = writing.into_rows();
         let chain = self.log.chain(last.revision).unwrap().unwrap();
-        index.write(&mut rows, last.revision, chain).unwrap();
-        self.state.indexed(&rows, last.revision);
+        index.write(&rows, last.revision, chain).unwrap();
+        self.state.indexed(&rows, last.revision).unwrap();
     }
 }
 

@@ -81,7 +81,7 @@ fn written() -> (Arc<dyn Log>, Disk) {
         writing.apply(entry.revision, &entry.event).unwrap();
     }
     let chain = log.chain(log.head()).unwrap().unwrap();
-    index_of_state.write(&mut writing.into_rows(), log.head(), chain).unwrap();
+    index_of_state.write(&writing.into_rows(), log.head(), chain).unwrap();
     (log, index)
 }
 

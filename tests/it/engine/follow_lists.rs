@@ -137,7 +137,7 @@ impl Follows {
             writing.apply(entry.revision, &entry.event).unwrap();
         }
         let chain = self.log.chain(self.log.head()).unwrap().unwrap();
-        index.write(&mut writing.into_rows(), self.log.head(), chain).unwrap();
+        index.write(&writing.into_rows(), self.log.head(), chain).unwrap();
     }
 
     /// The same after a start.

@@ -220,7 +220,7 @@ fn the_index_outlives_the_erasure_of_the_post_it_ends_at() {
     let open = || Index::with_files(&disk, "index", &*log, INDEX_OPTIONS, kept).unwrap();
     let chain = log.chain(Revision::new(1)).unwrap().unwrap();
     let index = load_index(open(), &*log).0;
-    index.write(&mut index.new_rows(), Revision::new(1), chain).unwrap();
+    index.write(&index.new_rows(), Revision::new(1), chain).unwrap();
     drop(index);
     assert_eq!(open().complete_until(), Revision::new(1));
 

@@ -49,7 +49,7 @@ fn edges_are_those_of_the_last_writes() {
         }
         most = most.max(edges.len());
         let chain = log.chain(log.head()).unwrap().unwrap();
-        index.write(&mut rows, log.head(), chain).unwrap();
+        index.write(&rows, log.head(), chain).unwrap();
 
         let snapshot = index.snapshot().unwrap();
         for _ in 0..50 {

@@ -118,7 +118,7 @@ fn write(
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
     let last = entries.last().unwrap().revision;
     let chain = log.chain(last).unwrap().unwrap();
-    index.write_unless(&mut writing.into_rows(), last, chain, is_cancelled).unwrap()
+    index.write_unless(&writing.into_rows(), last, chain, is_cancelled).unwrap()
 }
 
 /// All rows that a start loads from a copy of `disk`, as text.

@@ -141,7 +141,7 @@ fn written(random: &mut fastrand::Rng) -> (LocalLog, Disk, BTreeMap<StoredKey, u
             };
         }
         let chain = log.chain(log.head()).unwrap().unwrap();
-        index.write(&mut rows, log.head(), chain).unwrap();
+        index.write(&rows, log.head(), chain).unwrap();
     }
     drop(index);
     (log, disk, all)

@@ -8,6 +8,7 @@ pub(crate) mod fragile_disk;
 pub(crate) mod fragile_folder;
 mod index;
 mod index_branches;
+mod index_bulk;
 mod index_damage;
 mod index_edges;
 mod index_late;

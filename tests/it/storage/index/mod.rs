@@ -39,10 +39,10 @@ fn write_index(state: &State, log: &dyn Log, lag: usize) {
     for entry in &entries {
         writing.apply(entry.revision, &entry.event).unwrap();
     }
-    let mut rows = writing.into_rows();
+    let rows = writing.into_rows();
     let chain = log.chain(last.revision).unwrap().unwrap();
-    index.write(&mut rows, last.revision, chain).unwrap();
-    state.indexed(&rows, last.revision);
+    index.write(&rows, last.revision, chain).unwrap();
+    state.indexed(&rows, last.revision).unwrap();
 }
 
 fn replay(state: &State, log: &dyn Log) {

@@ -66,9 +66,9 @@ fn write_index(state: &State, log: &dyn Log, until: Revision) {
     let entries = log.read(after, count).unwrap();
     let mut writing = state.write_to(index).unwrap();
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
-    let mut rows = writing.into_rows();
-    index.write(&mut rows, until, log.chain(until).unwrap().unwrap()).unwrap();
-    state.indexed(&rows, until);
+    let rows = writing.into_rows();
+    index.write(&rows, until, log.chain(until).unwrap().unwrap()).unwrap();
+    state.indexed(&rows, until).unwrap();
 }
 
 fn open_index(dir: &Path, log: &dyn Log) -> OpenedIndex {

@@ -100,7 +100,7 @@ fn reads_that_need_a_lost_index_are_refused_until_it_is_rebuilt() {
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
     let last = entries[0].revision;
     let chain = log.chain(last).unwrap().unwrap();
-    let lost = index.write(&mut writing.into_rows(), last, chain).unwrap_err();
+    let lost = index.write(&writing.into_rows(), last, chain).unwrap_err();
     assert!(matches!(lost, Error::IndexLost { .. }), "{lost}");
     let refused = reader.ask_blocking(&query).unwrap_err();
     assert!(matches!(refused, query::Error::Storage(Error::IndexLost { .. })), "{refused}");
@@ -115,7 +115,7 @@ fn reads_that_need_a_lost_index_are_refused_until_it_is_rebuilt() {
     entries.iter().for_each(|entry| writing.apply(entry.revision, &entry.event).unwrap());
     let last = entries.last().unwrap().revision;
     let chain = log.chain(last).unwrap().unwrap();
-    fresh.write(&mut writing.into_rows(), last, chain).unwrap();
+    fresh.write(&writing.into_rows(), last, chain).unwrap();
     reader.ask_blocking(&query).unwrap_err();
     index.replace_with(fresh);
     assert_eq!(reader.ask_blocking(&query).unwrap().items[1..], expected[..]);

@@ -106,7 +106,7 @@ fn the_checkpoint_and_the_index_know_which_copy_is_theirs() {
     let indexed = opened(&one);
     let index = open_index(&disk, &indexed).unwrap();
     let chain = indexed.chain(indexed.head()).unwrap().unwrap();
-    index.write(&mut index.new_rows(), indexed.head(), chain).unwrap();
+    index.write(&index.new_rows(), indexed.head(), chain).unwrap();
     drop(index);
     let complete_until = |files: &Files| {
         let index = open_index(&Disk::holding(disk.bytes()), &opened(files)).unwrap();

@@ -215,7 +215,7 @@ impl LogWriter {
         let index = open_index(&disk, self.log()).unwrap();
         let head = Revision::new(head);
         let chain = self.log().chain(head).unwrap().unwrap();
-        index.write(&mut index.new_rows(), head, chain).unwrap();
+        index.write(&index.new_rows(), head, chain).unwrap();
         drop(index);
         disk.bytes()
     }
