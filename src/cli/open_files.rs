@@ -6,13 +6,13 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 /// and spares.
 const OTHER_DESCRIPTORS: u64 = 100;
 
-/// Raises the limit of this process and its children as far as the system lets it, and gives the
-/// limit if that is too low for `connections` connections.
-pub(super) fn too_few_for(connections: u64) -> Option<u64> {
+/// Raises the limit of this process and its children as far as the system lets it. Gives the number
+/// of connections that it is enough for.
+pub(super) fn raise() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
     // If this fails, the old limit is read below.
     let _ = setrlimit(Resource::Nofile, raised);
     let files_max = getrlimit(Resource::Nofile).current;
-    files_max.filter(|&files_max| files_max < connections + OTHER_DESCRIPTORS)
+    files_max.map_or(u64::MAX, |files_max| files_max.saturating_sub(OTHER_DESCRIPTORS))
 }

@@ -68,10 +68,10 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "WHIMBREL_STREAMS_MAX", default_value = "100000", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     streams_max: NonZeroUsize,
-    /// Most open connections.
-    #[arg(long, env = "WHIMBREL_CONNECTIONS_MAX", default_value = "20000", value_name = "N",
+    /// Most open connections [default: 20000, or as many as the limit of open files is enough for].
+    #[arg(long, env = "WHIMBREL_CONNECTIONS_MAX", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
-    connections_max: NonZeroUsize,
+    connections_max: Option<NonZeroUsize>,
     /// Most open connections from one address [default: three quarters of all].
     #[arg(long, env = "WHIMBREL_ADDRESS_CONNECTIONS_MAX", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
@@ -104,7 +104,11 @@ impl ServeArgs {
             )));
         }
         let defaults = Limits::default();
-        let connections_max = self.connections_max.get();
+        let possible = usize::try_from(open_files::raise()).unwrap_or(usize::MAX).max(1);
+        let connections_max = match self.connections_max {
+            Some(wanted) => wanted.get(),
+            None => defaults.connections_max.min(possible),
+        };
         let config = Config {
             data_dir: self.data,
             listen: server::resolve(&self.listen).await?,
@@ -127,7 +131,14 @@ impl ServeArgs {
             },
         };
         logging::begin(self.log);
-        allow_connections(connections_max);
+        if connections_max > possible {
+            tracing::warn!(
+                connections_max,
+                possible,
+                "fewer files may be open than connections: raise the limit (ulimit -n, or \
+                 LimitNOFILE of a service), or lower --connections-max"
+            );
+        }
         // Before the server opens, so that a signal at any later moment stops in order.
         let mut signals = Signals::catch().map_err(Error::Runtime)?;
 
@@ -161,18 +172,6 @@ impl ServeArgs {
         server.run(async move { signals.stop().await }).await?;
         tracing::info!("stopped");
         Ok(())
-    }
-}
-
-/// Raises the limit of open files, and warns if it stays too low for `connections_max` connections.
-fn allow_connections(connections_max: usize) {
-    if let Some(files_max) = open_files::too_few_for(connections_max as u64) {
-        tracing::warn!(
-            files_max,
-            connections_max,
-            "fewer files may be open than connections: raise the limit (ulimit -n, or LimitNOFILE of \
-             a service), or lower --connections-max"
-        );
     }
 }
 

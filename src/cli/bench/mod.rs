@@ -193,11 +193,12 @@ impl BenchArgs {
     }
 
     async fn measure_all(&self, data_in: Option<&Path>, output: Output) -> Result<(), Error> {
-        if let Some(files_max) = open_files::too_few_for(self.watchers) {
+        let possible = open_files::raise();
+        if possible < self.watchers {
             let watchers = number::grouped(self.watchers);
             output.note(&format!(
-                "warning: {files_max} files may be open, too few for {watchers} connections: raise \
-                 ulimit -n"
+                "warning: so few files may be open that only {possible} of {watchers} connections \
+                 are possible: raise ulimit -n"
             ));
         }
         let wanted = |name: &Measurement| self.only.is_empty() || self.only.contains(name);
