@@ -102,7 +102,11 @@ impl Events {
             let width = usize::from(self.args.text_bytes);
             let text = format!("{post:<width$}");
             let content = Content::from_text(PostText::from_stored(&text));
-            Change::Publish { author: self.user(spread(post, self.users())), content, request_id: None }
+            Change::Publish {
+                author: self.user(spread(post, self.users())),
+                content,
+                request_id: None,
+            }
         } else {
             let (follower, followee) = self.follow(at - post);
             Change::Follow { follower: self.user(follower), followee: self.user(followee) }
