@@ -131,14 +131,7 @@ impl ServeArgs {
             },
         };
         logging::begin(self.log);
-        if connections_max > possible {
-            tracing::warn!(
-                connections_max,
-                possible,
-                "fewer files may be open than connections: raise the limit (ulimit -n, or \
-                 LimitNOFILE of a service), or lower --connections-max"
-            );
-        }
+        warn_of_open_files(connections_max, possible);
         // Before the server opens, so that a signal at any later moment stops in order.
         let mut signals = Signals::catch().map_err(Error::Runtime)?;
 
@@ -172,6 +165,18 @@ impl ServeArgs {
         server.run(async move { signals.stop().await }).await?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Warns if the limit of open files makes fewer connections `possible`.
+fn warn_of_open_files(connections_max: usize, possible: usize) {
+    if connections_max > possible {
+        tracing::warn!(
+            connections_max,
+            possible,
+            "fewer files may be open than connections: raise the limit (ulimit -n, or LimitNOFILE of \
+             a service), or lower --connections-max"
+        );
     }
 }
 

@@ -55,6 +55,15 @@ pub trait StorageFiles: Send + Sync + std::fmt::Debug + 'static {
     /// # Errors
     /// Either file may be the current one.
     fn exchange(&self) -> io::Result<()>;
+
+    /// Creates a file without a name, for rows that are too many for memory; in the system's folder
+    /// for temporary files, unless the caller has another place.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    fn make_spill(&self) -> io::Result<File> {
+        tempfile::tempfile()
+    }
 }
 
 /// The two files of an index.
@@ -326,7 +335,7 @@ impl<F: StorageFiles> IndexFiles for CustomIndexFiles<F> {
     }
 
     fn make_spill(&self) -> io::Result<File> {
-        tempfile::tempfile()
+        self.files.make_spill()
     }
 
     fn mark_busy(&self) {}

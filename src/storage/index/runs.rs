@@ -7,8 +7,8 @@
 //!                                         …           of rows with one key, that of the newest run counts
 //! ```
 //!
-//! Runs need no checks: what is read from one is written at once, or lost with the process. Never decides
-//! when to spill.
+//! Each block of a run has a checksum in memory: what a run has is made into rows with checks of their
+//! own, which would be right for wrong values. Never decides when to spill.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -146,9 +146,16 @@ pub(super) struct SpilledMap<K, V> {
 struct Run<K, V> {
     file: File,
     rows: usize,
-    /// The first key of each block of [`BLOCK_ROWS`] rows.
-    firsts: Vec<K>,
+    /// Of [`BLOCK_ROWS`] rows each.
+    blocks: Vec<Block<K>>,
     values: PhantomData<V>,
+}
+
+#[derive(Debug)]
+struct Block<K> {
+    first: K,
+    /// The CRC-32 of its bytes.
+    check: u32,
 }
 
 /// All rows of a run, in order.
@@ -224,7 +231,7 @@ impl<K: Fixed + Ord, V: Fixed> SpilledMap<K, V> {
     pub(super) fn bytes(&self) -> usize {
         // Nodes of the tree are two thirds full.
         let recent = self.recent.len() * size_of::<(K, V)>() * 3 / 2;
-        recent + self.runs.iter().map(|run| run.firsts.len() * size_of::<K>()).sum::<usize>()
+        recent + self.runs.iter().map(|run| run.blocks.len() * size_of::<Block<K>>()).sum::<usize>()
     }
 
     /// Moves the rows in memory into a run in `new_file()`, unless they are few.
@@ -240,23 +247,25 @@ impl<K: Fixed + Ord, V: Fixed> SpilledMap<K, V> {
 
 impl<K: Fixed + Ord, V: Fixed> Run<K, V> {
     const ROW_BYTES: usize = K::BYTES + V::BYTES;
+    const BLOCK_BYTES: usize = BLOCK_ROWS * Self::ROW_BYTES;
 
     fn write(file: File, rows: &BTreeMap<K, V>) -> io::Result<Self> {
-        let mut firsts = Vec::with_capacity(rows.len().div_ceil(BLOCK_ROWS));
-        let mut writer = BufWriter::with_capacity(READ_BLOCKS * BLOCK_ROWS * Self::ROW_BYTES, file);
-        let mut row = Vec::with_capacity(Self::ROW_BYTES);
-        for (at, (&key, &value)) in rows.iter().enumerate() {
-            if at % BLOCK_ROWS == 0 {
-                firsts.push(key);
+        let mut blocks = Vec::with_capacity(rows.len().div_ceil(BLOCK_ROWS));
+        let mut writer = BufWriter::with_capacity(READ_BLOCKS * Self::BLOCK_BYTES, file);
+        let mut left = rows.iter().peekable();
+        let mut bytes = Vec::with_capacity(Self::BLOCK_BYTES);
+        while let Some(&(&first, _)) = left.peek() {
+            bytes.clear();
+            for (&key, &value) in left.by_ref().take(BLOCK_ROWS) {
+                key.put(&mut bytes);
+                value.put(&mut bytes);
             }
-            row.clear();
-            key.put(&mut row);
-            value.put(&mut row);
-            debug_assert_eq!(row.len(), Self::ROW_BYTES, "rows have one length");
-            writer.write_all(&row)?;
+            debug_assert_eq!(bytes.len() % Self::ROW_BYTES, 0, "rows have one length");
+            writer.write_all(&bytes)?;
+            blocks.push(Block { first, check: crc32fast::hash(&bytes) });
         }
         let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(Self { file, rows: rows.len(), firsts, values: PhantomData })
+        Ok(Self { file, rows: rows.len(), blocks, values: PhantomData })
     }
 
     fn get(&self, key: K) -> io::Result<Option<V>> {
@@ -277,7 +286,7 @@ impl<K: Fixed + Ord, V: Fixed> Run<K, V> {
 
     /// The block that has `key` if any has; `None` if no row is that low.
     fn block_of(&self, key: K) -> Option<usize> {
-        self.firsts.partition_point(|first| *first <= key).checked_sub(1)
+        self.blocks.partition_point(|block| block.first <= key).checked_sub(1)
     }
 
     fn rows(&self) -> RunRows<'_, K, V> {
@@ -289,13 +298,19 @@ impl<K: Fixed + Ord, V: Fixed> Run<K, V> {
         RunRows { block: self.block_of(key).unwrap_or(0), ..self.rows() }
     }
 
-    /// The bytes of at most `blocks` blocks.
-    fn read(&self, block: usize, blocks: usize) -> io::Result<Vec<u8>> {
-        let first = block * BLOCK_ROWS;
-        let rows = (blocks * BLOCK_ROWS).min(self.rows - first);
+    /// The bytes of at most `count` blocks.
+    fn read(&self, block: usize, count: usize) -> io::Result<Vec<u8>> {
+        let rows = (count * BLOCK_ROWS).min(self.rows - block * BLOCK_ROWS);
         let mut bytes = vec![0; rows * Self::ROW_BYTES];
-        self.file.read_exact_at(&mut bytes, (first * Self::ROW_BYTES) as u64)?;
-        Ok(bytes)
+        self.file.read_exact_at(&mut bytes, (block * Self::BLOCK_BYTES) as u64)?;
+        let mut read = bytes.chunks(Self::BLOCK_BYTES).zip(&self.blocks[block..]);
+        match read.all(|(bytes, block)| crc32fast::hash(bytes) == block.check) {
+            true => Ok(bytes),
+            false => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a temporary file has other bytes than were written to it",
+            )),
+        }
     }
 }
 
@@ -304,7 +319,7 @@ impl<K: Fixed + Ord, V: Fixed> Iterator for RunRows<'_, K, V> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let row_bytes = Run::<K, V>::ROW_BYTES;
-        if self.at == self.read.len() && self.block < self.run.firsts.len() {
+        if self.at == self.read.len() && self.block < self.run.blocks.len() {
             match self.run.read(self.block, READ_BLOCKS) {
                 Ok(bytes) => self.read = bytes,
                 Err(error) => return Some(Err(error)),

@@ -1,12 +1,16 @@
 //! Indexes that are made at once, with rows that are spilled to the disk: they have what many small
-//! writes make. Nothing is damaged here.
+//! writes make. Only the spilled rows are damaged here.
 
-use std::sync::Arc;
+use std::error::Error;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex};
 
 use whimbrel::config::Limits;
 use whimbrel::model::{Event, Mark, Revision, Timestamp};
 use whimbrel::state::State;
-use whimbrel::storage::{Index, LocalLog, Log, Residency, Snapshot, TimelineKind};
+use whimbrel::storage::{Index, LocalLog, Log, Residency, Snapshot, StorageFiles, TimelineKind};
 
 use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, load_index};
 use crate::oracle::any_change::any_change;
@@ -44,6 +48,83 @@ fn an_index_is_the_same_however_it_is_written() {
     ] {
         let found = written(&log, plan);
         assert!(found == expected, "{plan:?}: {}", first_difference(&found, &expected));
+    }
+}
+
+/// A byte of a run that changes on the disk is noticed, by whoever reads it, and nothing is written.
+#[test]
+fn damaged_runs_are_refused() {
+    let log = log_of_any_changes();
+    let entries = log.read(Revision::ZERO, usize::MAX).unwrap();
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..12 {
+        let disk = SpillingDisk::default();
+        let retention = Limits::default().request_id_retention;
+        let opened = Index::with_files(&disk, "index", &*log, INDEX_OPTIONS, retention).unwrap();
+        let state = State::load(Arc::clone(&log), opened, &Limits::default()).unwrap();
+        for entry in &entries {
+            state.apply(entry.revision, &entry.event).unwrap();
+        }
+        let index = state.index().unwrap();
+        let mut writing = state.write_to(index).unwrap();
+        let (first, rest) = entries.split_at(entries.len() / 2);
+        for entry in first {
+            writing.apply(entry.revision, &entry.event).unwrap();
+        }
+        assert!(writing.spill().unwrap(), "the index is no table in memory");
+        let damaged = disk.damage(&mut random);
+        let written = || -> Result<(), Box<dyn Error>> {
+            for entry in rest {
+                writing.apply(entry.revision, &entry.event)?;
+            }
+            Ok(index.write(&writing.into_rows(), log.head(), log.chain(log.head())?.unwrap())?)
+        };
+        let error = written().expect_err(&damaged).to_string();
+        assert!(error.contains("other bytes than were written"), "{damaged}: {error}");
+        assert_eq!(index.complete_until(), Revision::ZERO, "{damaged}");
+    }
+}
+
+/// A disk that keeps the files of spilled rows.
+#[derive(Clone, Debug, Default)]
+struct SpillingDisk {
+    disk: Disk,
+    spills: Arc<Mutex<Vec<File>>>,
+}
+
+impl SpillingDisk {
+    /// Changes a bit of a spilled row, and says which.
+    fn damage(&self, random: &mut fastrand::Rng) -> String {
+        let spills = self.spills.lock().unwrap();
+        let number = random.usize(..spills.len());
+        let file = &spills[number];
+        let (at, bit) = (random.u64(..file.metadata().unwrap().len()), random.u8(..8));
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1 << bit], at).unwrap();
+        format!("bit {bit} of byte {at} of file {number}")
+    }
+}
+
+impl StorageFiles for SpillingDisk {
+    type File = Disk;
+
+    fn current(&self) -> Disk {
+        self.disk.current()
+    }
+
+    fn make_copy(&self) -> io::Result<Disk> {
+        self.disk.make_copy()
+    }
+
+    fn exchange(&self) -> io::Result<()> {
+        self.disk.exchange()
+    }
+
+    fn make_spill(&self) -> io::Result<File> {
+        let file = tempfile::tempfile()?;
+        self.spills.lock().unwrap().push(file.try_clone()?);
+        Ok(file)
     }
 }
 
