@@ -93,7 +93,7 @@ async fn connections_of_the_server_are_limited() {
 #[tokio::test]
 async fn a_server_without_free_descriptors_waits() {
     let folder = tempfile::tempdir().unwrap();
-    let server = ServerProcess::start_with_few_files(folder.path(), 64);
+    let server = ServerProcess::start_with_few_files(folder.path(), 64, Some(200));
     let address = server.address().to_string();
     let inside = Client::connect(&address).await.unwrap();
     inside.check_health().await.unwrap();
@@ -113,6 +113,24 @@ async fn a_server_without_free_descriptors_waits() {
     assert_eq!(code, Some(0), "{output}");
     assert!(output.contains("fewer files may be open than connections"), "{output}");
     assert!(output.contains("cannot accept a connection"), "{output}");
+}
+
+/// Without a limit of connections the server takes as many as files may be open, besides its own.
+#[tokio::test]
+async fn connections_fit_the_limit_of_open_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_with_few_files(folder.path(), 103, None);
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        taken.push(calls_from(1, server.address()).await.expect("there is a free slot"));
+    }
+    assert!(calls_from(1, server.address()).await.is_none(), "a fourth was accepted");
+    for wire in &taken {
+        still_works(wire).await;
+    }
+    let (code, output) = server.terminated().await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(!output.contains("fewer files may be open"), "{output}");
 }
 
 /// The server raises its limit of open files itself, as far as it may.

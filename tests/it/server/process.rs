@@ -45,9 +45,16 @@ impl ServerProcess {
     }
 
     /// Like [`ServerProcess::start`], with a limit of open files, and a log of warnings.
-    pub(crate) fn start_with_few_files(data_dir: &Path, files_max: u32) -> Self {
+    pub(crate) fn start_with_few_files(
+        data_dir: &Path,
+        files_max: u32,
+        connections_max: Option<u32>,
+    ) -> Self {
         let mut shell = Command::new("bash");
         shell.args(["-c", &format!("ulimit -n {files_max}; exec \"$@\""), "bash", PROGRAM]);
+        if let Some(max) = connections_max {
+            shell.env("WHIMBREL_CONNECTIONS_MAX", max.to_string());
+        }
         Self::listening(serve(shell, data_dir, "warn"))
     }
 

@@ -45,7 +45,7 @@ fn a_log_with_more_segments_than_open_files_starts() {
     }
     let head = log.head();
     drop(log);
-    let server = ServerProcess::start_with_few_files(folder.path(), FILES_MAX);
+    let server = ServerProcess::start_with_few_files(folder.path(), FILES_MAX, None);
     assert_eq!(server.terminate(), Some(0));
     assert_eq!(LocalLog::open(folder.path(), options).unwrap().head(), head);
 }
