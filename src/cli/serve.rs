@@ -104,10 +104,10 @@ impl ServeArgs {
             )));
         }
         let defaults = Limits::default();
-        let possible = usize::try_from(open_files::raise()).unwrap_or(usize::MAX).max(1);
+        let possible = open_files::raise().max(1);
         let connections_max = match self.connections_max {
             Some(wanted) => wanted.get(),
-            None => defaults.connections_max.min(possible),
+            None => possible.min(defaults.connections_max as u64) as usize,
         };
         let config = Config {
             data_dir: self.data,
@@ -169,8 +169,8 @@ impl ServeArgs {
 }
 
 /// Warns if the limit of open files makes fewer connections `possible`.
-fn warn_of_open_files(connections_max: usize, possible: usize) {
-    if connections_max > possible {
+fn warn_of_open_files(connections_max: usize, possible: u64) {
+    if connections_max as u64 > possible {
         tracing::warn!(
             connections_max,
             possible,

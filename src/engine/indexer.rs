@@ -32,8 +32,8 @@ const READ_EVENTS_MAX: usize = 1_024;
 /// for such an event. The other rows are on the disk until they are written: if the index lacks many
 /// events, one write takes all of them, because events of random users change pages all over the file.
 const LATE_BYTES_OF_EVENT: usize = 16;
-/// The most memory for the rows of a write.
-const LATE_BYTES_MAX: usize = 512 << 20;
+/// The most events that count for that: 512 MiB for the rows of a write.
+const LATE_EVENTS_MAX: usize = (512 << 20) / LATE_BYTES_OF_EVENT;
 /// The longest time for the last writes during a stop. Usually one write is left, but after a start
 /// without an index it may be the whole log.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
@@ -230,8 +230,7 @@ impl Indexer {
         let mut last = index.complete_until();
         let lacks = until.get().saturating_sub(last.get());
         let usual = Revision::new(last.get() + lacks.min(self.events_max as u64));
-        let bytes_max = usize::try_from(lacks).unwrap_or(usize::MAX);
-        let bytes_max = bytes_max.saturating_mul(LATE_BYTES_OF_EVENT).min(LATE_BYTES_MAX);
+        let bytes_max = lacks.min(LATE_EVENTS_MAX as u64) as usize * LATE_BYTES_OF_EVENT;
         while last < until && (last < usual || !self.is_stopping()) {
             if last >= usual && writing.bytes() >= bytes_max && !writing.spill()? {
                 break;
@@ -243,7 +242,7 @@ impl Indexer {
                     _ => continue,
                 }
             };
-            let entries = self.log.read(last, READ_EVENTS_MAX.min(read_max as usize))?;
+            let entries = self.log.read(last, read_max.min(READ_EVENTS_MAX as u64) as usize)?;
             for entry in &entries {
                 writing.apply(entry.revision, &entry.event)?;
                 last = entry.revision;

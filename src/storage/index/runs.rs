@@ -14,7 +14,6 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
@@ -163,6 +162,8 @@ struct RunRows<'a, K, V> {
     run: &'a Run<K, V>,
     /// The next block to read.
     block: usize,
+    /// Blocks to read at once.
+    blocks_at_once: usize,
     read: Vec<u8>,
     /// The next row in `read`.
     at: usize,
@@ -290,12 +291,12 @@ impl<K: Fixed + Ord, V: Fixed> Run<K, V> {
     }
 
     fn rows(&self) -> RunRows<'_, K, V> {
-        RunRows { run: self, block: 0, read: Vec::new(), at: 0 }
+        RunRows { run: self, block: 0, blocks_at_once: READ_BLOCKS, read: Vec::new(), at: 0 }
     }
 
-    /// All rows from `key` on, after at most a block of lower ones.
+    /// All rows from `key` on, after at most a block of lower ones. For the few first of them.
     fn rows_from(&self, key: K) -> RunRows<'_, K, V> {
-        RunRows { block: self.block_of(key).unwrap_or(0), ..self.rows() }
+        RunRows { block: self.block_of(key).unwrap_or(0), blocks_at_once: 1, ..self.rows() }
     }
 
     /// The bytes of at most `count` blocks.
@@ -320,11 +321,11 @@ impl<K: Fixed + Ord, V: Fixed> Iterator for RunRows<'_, K, V> {
     fn next(&mut self) -> Option<Self::Item> {
         let row_bytes = Run::<K, V>::ROW_BYTES;
         if self.at == self.read.len() && self.block < self.run.blocks.len() {
-            match self.run.read(self.block, READ_BLOCKS) {
+            match self.run.read(self.block, self.blocks_at_once) {
                 Ok(bytes) => self.read = bytes,
                 Err(error) => return Some(Err(error)),
             }
-            self.block += READ_BLOCKS;
+            self.block += self.blocks_at_once;
             self.at = 0;
         }
         let (key, value) = self.read.get(self.at..self.at + row_bytes)?.split_at(K::BYTES);
@@ -366,5 +367,3 @@ impl<K: Ord + Copy, V: Copy> Iterator for MergedRows<'_, K, V> {
         newest.map(|value| Ok((least, value)))
     }
 }
-
-impl<K: Ord + Copy, V: Copy> FusedIterator for MergedRows<'_, K, V> {}
