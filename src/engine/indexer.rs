@@ -34,6 +34,9 @@ const READ_EVENTS_MAX: usize = 1_024;
 const LATE_BYTES_OF_EVENT: usize = 16;
 /// The most events that count for that: 512 MiB for the rows of a write.
 const LATE_EVENTS_MAX: usize = (512 << 20) / LATE_BYTES_OF_EVENT;
+/// The index is far behind if it lacks the events of this many usual writes: only then are rows on the
+/// disk worth their writes and reads. Else a write ends when its memory is used up, and another follows.
+const FAR_BEHIND_WRITES: u64 = 4;
 /// The longest time for the last writes during a stop. Usually one write is left, but after a start
 /// without an index it may be the whole log.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
@@ -231,8 +234,10 @@ impl Indexer {
         let lacks = until.get().saturating_sub(last.get());
         let usual = Revision::new(last.get() + lacks.min(self.events_max as u64));
         let bytes_max = lacks.min(LATE_EVENTS_MAX as u64) as usize * LATE_BYTES_OF_EVENT;
+        let is_far_behind = lacks >= FAR_BEHIND_WRITES * self.events_max as u64;
         while last < until && (last < usual || !self.is_stopping()) {
-            if last >= usual && writing.bytes() >= bytes_max && !writing.spill()? {
+            let is_full = last >= usual && writing.bytes() >= bytes_max;
+            if is_full && !(is_far_behind && writing.spill()?) {
                 break;
             }
             let end = if last < usual { usual } else { until }.min(self.state.applied());

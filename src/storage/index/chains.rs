@@ -35,7 +35,7 @@ const START: u64 = 0;
 const END: u64 = u64::MAX;
 
 /// Marks by user, each rising.
-pub(super) type SortedMarks<'a> = &'a mut dyn Iterator<Item = io::Result<((u32, Mark), ())>>;
+pub(super) type SortedMarks<'a> = &'a mut dyn Iterator<Item = io::Result<(Key, ())>>;
 /// Takes a user and the last of their new marks.
 pub(super) type EachLast<'a> = &'a mut dyn FnMut(u32, u64) -> Result<(), redb::Error>;
 
@@ -50,11 +50,10 @@ pub(super) fn fill(
     let mut end = chains.upper_bound_mut(Bound::<Key>::Unbounded)?;
     for user in users {
         let mut last = START;
-        let is_of_user = |row: &io::Result<((u32, Mark), ())>| {
-            row.as_ref().map_or(true, |&((of, _), ())| of == user)
-        };
+        let is_of_user =
+            |row: &io::Result<(Key, ())>| row.as_ref().map_or(true, |&((of, _), ())| of == user);
         while let Some(row) = sorted.next_if(is_of_user) {
-            let mark = row?.0.1.number();
+            let mark = row?.0.1;
             end.insert_before((user, mark), check::chained_mark(user, last, mark))?;
             last = mark;
         }
@@ -81,10 +80,10 @@ pub(super) fn extend(
     let mut marks = Vec::new();
     while let Some(row) = sorted.next() {
         let ((user, mark), ()) = row?;
-        marks.push(mark.number());
+        marks.push(mark);
         if !matches!(sorted.peek(), Some(Ok(((next, _), ()))) if *next == user) {
             append(chains, user, &marks)?;
-            each_last(user, mark.number())?;
+            each_last(user, mark)?;
             marks.clear();
         }
     }

@@ -72,11 +72,11 @@ pub struct IndexRows {
     pub(super) users_from: u32,
     pub(super) users: Vec<UserId>,
     /// (follower, followee) → the revision of the follow, or `None` for an unfollow.
-    pub(super) edges: SpilledMap<(u32, u32), Option<Revision>>,
+    pub(super) edges: SpilledMap<(u32, u32), Option<u64>>,
     /// Author and mark.
-    pub(super) posts: SpilledMap<(u32, Mark), ()>,
+    pub(super) posts: SpilledMap<(u32, u64), ()>,
     /// User and mark.
-    pub(super) changes: SpilledMap<(u32, Mark), ()>,
+    pub(super) changes: SpilledMap<(u32, u64), ()>,
     /// Records of [`Residency::OnDisk`]; `None` for one that was removed.
     pub(super) records: SpilledMap<StoredKey, Option<u128>>,
     /// Records of [`Residency::InMemory`]; `None` for one that was removed.
@@ -155,7 +155,7 @@ impl IndexRows {
 
     /// Sets the revision since which `follower` follows `followee`; `None` ends the follow.
     pub fn set_edge(&mut self, follower: u32, followee: u32, since: Option<Revision>) {
-        self.edges.insert((follower, followee), since);
+        self.edges.insert((follower, followee), since.map(Revision::get));
     }
 
     /// The last [`IndexRows::set_edge`] of an edge; `None` if there was none.
@@ -163,14 +163,15 @@ impl IndexRows {
     /// # Errors
     /// Rows on the disk cannot be read.
     pub fn edge(&self, follower: u32, followee: u32) -> Result<Option<Option<Revision>>, Error> {
-        self.read(self.edges.get((follower, followee)))
+        let edge = self.read(self.edges.get((follower, followee)))?;
+        Ok(edge.map(|since| since.map(Revision::new)))
     }
 
     /// Adds `mark` to one of `user`'s lists.
     pub fn push_mark(&mut self, kind: TimelineKind, user: u32, mark: Mark) {
         match kind {
-            TimelineKind::Posts => self.posts.insert((user, mark), ()),
-            TimelineKind::Changes => self.changes.insert((user, mark), ()),
+            TimelineKind::Posts => self.posts.insert((user, mark.number()), ()),
+            TimelineKind::Changes => self.changes.insert((user, mark.number()), ()),
         }
     }
 

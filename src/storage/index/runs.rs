@@ -18,8 +18,6 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::FileExt;
 
-use crate::model::{Mark, Revision};
-
 /// Rows that are read from a run at once when one of them is searched.
 const BLOCK_ROWS: usize = 128;
 /// Blocks that are read at once when all rows are read.
@@ -65,30 +63,6 @@ impl Fixed for () {
     fn put(self, _: &mut Vec<u8>) {}
 
     fn from_bytes(_: &[u8]) -> Self {}
-}
-
-impl Fixed for Mark {
-    const BYTES: usize = u64::BYTES;
-
-    fn put(self, out: &mut Vec<u8>) {
-        self.number().put(out);
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Self {
-        Self::from_number(u64::from_bytes(bytes))
-    }
-}
-
-impl Fixed for Revision {
-    const BYTES: usize = u64::BYTES;
-
-    fn put(self, out: &mut Vec<u8>) {
-        self.get().put(out);
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Self {
-        Self::new(u64::from_bytes(bytes))
-    }
 }
 
 impl<T: Fixed + Default> Fixed for Option<T> {

@@ -147,10 +147,7 @@ fn add_edges(
     is_cancelled: &dyn Fn() -> bool,
     sum: &mut u64,
 ) -> Result<(), redb::Error> {
-    let changes = until(rows.edges.iter(), is_cancelled).map(|row| {
-        let (pair, since) = row?;
-        Ok((pair, since.map(Revision::get)))
-    });
+    let changes = until(rows.edges.iter(), is_cancelled);
     let check = |pair, since: Option<u64>| since.map_or(0, |since| check::edge(pair, since));
     let mut edges = transaction.open_table(EDGES)?;
     if is_first {

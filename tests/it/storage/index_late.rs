@@ -1,6 +1,7 @@
 //! Writes of an index that is far behind its log: they are large, can be given up, and leave what small
 //! ones would have left. Nothing is damaged here.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,11 +23,13 @@ const EVENTS: usize = 6_000;
 /// Events of a usual write.
 const USUAL: usize = 10;
 
-/// A disk that counts the writes of a file's first block, which each commit makes.
+/// A disk that counts the writes of a file's first block, which each commit makes, and the files of
+/// spilled rows.
 #[derive(Clone, Debug, Default)]
 struct CountedDisk {
     disk: Disk,
     heads: Arc<AtomicUsize>,
+    spills: Arc<AtomicUsize>,
 }
 
 /// A log that is read after its index was lost: a few large writes catch up, and the index is that of
@@ -34,21 +37,8 @@ struct CountedDisk {
 #[tokio::test]
 async fn an_index_far_behind_catches_up_in_few_writes() {
     let log = log_of(EVENTS);
-    let (disk, small) = (CountedDisk::default(), Disk::default());
-    let limits = Limits { index_events_max: USUAL, ..Limits::default() };
-    let opened = Index::with_files(&disk, "index", &*log, INDEX_OPTIONS, kept()).unwrap();
-    let critical = CriticalThreads::new();
-    let engine =
-        Engine::open_indexed(Arc::clone(&log), opened, &limits, Clock::system(), &critical);
-    let engine = engine.unwrap();
-    eventually("the index to be complete", async || {
-        let copy = Disk::holding(disk.disk.bytes());
-        let opened = Index::with_files(&copy, "index", &*log, INDEX_OPTIONS, kept()).unwrap();
-        (opened.complete_until() == log.head()).then_some(())
-    })
-    .await;
-    within("the engine to stop", engine.stop()).await;
-    drop(engine);
+    let (disk, small) = (catch_up(&log, USUAL).await, Disk::default());
+    assert!(disk.spills.load(Ordering::SeqCst) > 0, "all rows were in memory");
     // A commit writes the first block at most four times.
     let commits = disk.heads.load(Ordering::SeqCst) / 4;
     assert!(commits < EVENTS / USUAL / 4, "{commits} commits");
@@ -65,6 +55,31 @@ async fn an_index_far_behind_catches_up_in_few_writes() {
     drop(state);
     // Only the keys of their hashes differ, and no event has a request id.
     assert_eq!(rows(&disk.disk, &*log), rows(&small, &*log));
+}
+
+/// An index that is little behind spills nothing, which would be more work for the disk and not less.
+#[tokio::test]
+async fn an_index_little_behind_spills_nothing() {
+    let disk = catch_up(&log_of(EVENTS), EVENTS / 3).await;
+    assert_eq!(disk.spills.load(Ordering::SeqCst), 0);
+}
+
+/// The disk of an index that a server has made of `log`, with `usual` events in a usual write.
+async fn catch_up(log: &Arc<dyn Log>, usual: usize) -> CountedDisk {
+    let disk = CountedDisk::default();
+    let limits = Limits { index_events_max: usual, ..Limits::default() };
+    let opened = Index::with_files(&disk, "index", &**log, INDEX_OPTIONS, kept()).unwrap();
+    let critical = CriticalThreads::new();
+    let engine = Engine::open_indexed(Arc::clone(log), opened, &limits, Clock::system(), &critical);
+    let engine = engine.unwrap();
+    eventually("the index to be complete", async || {
+        let copy = Disk::holding(disk.disk.bytes());
+        let opened = Index::with_files(&copy, "index", &**log, INDEX_OPTIONS, kept()).unwrap();
+        (opened.complete_until() == log.head()).then_some(())
+    })
+    .await;
+    within("the engine to stop", engine.stop()).await;
+    disk
 }
 
 /// A write that is given up at any point leaves the index as it was, in use and on the disk, and the
@@ -172,11 +187,16 @@ impl StorageFiles for CountedDisk {
     }
 
     fn make_copy(&self) -> io::Result<Self> {
-        self.disk.make_copy().map(|disk| Self { disk, heads: Arc::clone(&self.heads) })
+        self.disk.make_copy().map(|disk| Self { disk, ..self.clone() })
     }
 
     fn exchange(&self) -> io::Result<()> {
         self.disk.exchange()
+    }
+
+    fn make_spill(&self) -> io::Result<File> {
+        self.spills.fetch_add(1, Ordering::SeqCst);
+        tempfile::tempfile()
     }
 }
 
