@@ -9,7 +9,7 @@
 //!
 //! A read that passes a missing or changed row fails, also before it answers that there are no more
 //! marks. Each read also verifies that it found the position that it searched for. It never detects that
-//! the end of a list is of an earlier state.
+//! the end of a list is of an earlier state: the [checks of blocks](super::blocks) do.
 
 use std::io;
 use std::ops::{Bound, Range};

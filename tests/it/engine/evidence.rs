@@ -2,13 +2,10 @@
 //! memory in the queue. So no other writer waits for the disk, and the decision is by the present
 //! state.
 
-use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redb::StorageBackend;
 use tokio::task::JoinSet;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
@@ -22,7 +19,8 @@ use whimbrel::storage::{Index, IndexOptions, LocalLog, Log, StorageFiles};
 
 use crate::harness::core::{post, request_id, user};
 use crate::harness::{
-    Alter, AlteredLog, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, Valve, eventually, within,
+    Alter, AlteredLog, CountedDisk, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, Valve,
+    eventually, within,
 };
 
 /// The index is written after so many events: a post, another, and a like.
@@ -175,7 +173,7 @@ async fn a_repeat_with_an_outdated_lookup_is_looked_up_again() {
 #[tokio::test]
 async fn of_two_equal_likes_one_has_an_effect() {
     for _ in 0..3 {
-        let index = Counted::default();
+        let index = CountedDisk::default();
         let queue = Queue::new(Some(&index));
         queue.appends(1);
         let engine = &queue.engine;
@@ -335,7 +333,7 @@ struct Queue {
 }
 
 impl Queue {
-    fn new(index: Option<&Counted>) -> Self {
+    fn new(index: Option<&CountedDisk>) -> Self {
         let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
         let kept = Duration::from_secs(60);
         let index = index
@@ -395,68 +393,5 @@ struct SlowToGet(Valve);
 impl Alter for SlowToGet {
     fn at_get(&self) {
         self.0.pass();
-    }
-}
-
-/// Storage in memory that counts its reads and its flushes. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counted {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    reads: Arc<AtomicUsize>,
-    syncs: Arc<AtomicUsize>,
-}
-
-impl Counted {
-    pub(super) fn reads(&self) -> usize {
-        self.reads.load(Ordering::SeqCst)
-    }
-
-    fn syncs(&self) -> usize {
-        self.syncs.load(Ordering::SeqCst)
-    }
-}
-
-impl StorageFiles for Counted {
-    type File = Self;
-
-    fn current(&self) -> Self {
-        self.clone()
-    }
-
-    fn make_copy(&self) -> io::Result<Self> {
-        unreachable!("no test rebuilds this index")
-    }
-
-    fn exchange(&self) -> io::Result<()> {
-        unreachable!("no test rebuilds this index")
-    }
-}
-
-impl StorageBackend for Counted {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().unwrap().len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.reads.fetch_add(1, Ordering::SeqCst);
-        let offset = offset as usize;
-        out.copy_from_slice(&self.bytes.lock().unwrap()[offset..offset + out.len()]);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.bytes.lock().unwrap().resize(len as usize, 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.syncs.fetch_add(1, Ordering::SeqCst);
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let offset = offset as usize;
-        self.bytes.lock().unwrap()[offset..offset + data.len()].copy_from_slice(data);
-        Ok(())
     }
 }

@@ -10,9 +10,9 @@ use whimbrel::query::{GetPosts, Reader};
 use whimbrel::state::Lookup;
 use whimbrel::storage::IndexOptions;
 
-use super::evidence::{Counted, Indexed};
-use crate::harness::INDEX_OPTIONS;
+use super::evidence::Indexed;
 use crate::harness::core::user;
+use crate::harness::{CountedDisk, INDEX_OPTIONS};
 
 const POSTS: usize = 600;
 /// A removed reaction is kept for so many reactions at least.
@@ -21,7 +21,7 @@ const RECENT_MAX: usize = 4;
 /// Bob's posts, which dave likes all, and carol two of three.
 struct Liked {
     /// The file of the index, of which nothing is cached.
-    disk: Counted,
+    disk: CountedDisk,
     indexed: Indexed,
     reader: Reader,
     posts: Vec<PostRef>,
@@ -34,7 +34,7 @@ impl Liked {
     }
 
     fn with_limits(limits: &Limits) -> Self {
-        let disk = Counted::default();
+        let disk = CountedDisk::default();
         let uncached = IndexOptions { cache_bytes: 0, ..INDEX_OPTIONS };
         let indexed = Indexed::on(&disk, uncached, limits);
         let reader = Reader::new(Arc::clone(&indexed.state), &Limits::default());

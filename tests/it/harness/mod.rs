@@ -6,6 +6,7 @@
 mod altered_log;
 pub(crate) mod blocks;
 pub(crate) mod core;
+mod counted_disk;
 pub(crate) mod disk;
 pub(crate) mod events;
 mod gate;
@@ -27,6 +28,7 @@ mod watching;
 pub(crate) mod wire;
 
 pub(crate) use altered_log::{Alter, AlteredLog};
+pub(crate) use counted_disk::CountedDisk;
 pub(crate) use disk::Disk;
 pub(crate) use gate::Gate;
 pub(crate) use held_log::Valve;

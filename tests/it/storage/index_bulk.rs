@@ -2,17 +2,15 @@
 //! writes make. Only the spilled rows are damaged here.
 
 use std::error::Error;
-use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use whimbrel::config::Limits;
 use whimbrel::model::{Event, Mark, Revision, Timestamp};
 use whimbrel::state::State;
-use whimbrel::storage::{Index, LocalLog, Log, Residency, Snapshot, StorageFiles, TimelineKind};
+use whimbrel::storage::{Index, LocalLog, Log, Residency, Snapshot, TimelineKind};
 
-use crate::harness::{Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, load_index};
+use crate::harness::{CountedDisk, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, load_index};
 use crate::oracle::any_change::any_change;
 use crate::oracle::history::Oracle;
 
@@ -58,7 +56,7 @@ fn damaged_runs_are_refused() {
     let entries = log.read(Revision::ZERO, usize::MAX).unwrap();
     let mut random = fastrand::Rng::with_seed(3);
     for _ in 0..12 {
-        let disk = SpillingDisk::default();
+        let disk = CountedDisk::default();
         let retention = Limits::default().request_id_retention;
         let opened = Index::with_files(&disk, "index", &*log, INDEX_OPTIONS, retention).unwrap();
         let state = State::load(Arc::clone(&log), opened, &Limits::default()).unwrap();
@@ -72,7 +70,7 @@ fn damaged_runs_are_refused() {
             writing.apply(entry.revision, &entry.event).unwrap();
         }
         assert!(writing.spill().unwrap(), "the index is no table in memory");
-        let damaged = disk.damage(&mut random);
+        let damaged = damage(&disk, &mut random);
         let written = || -> Result<(), Box<dyn Error>> {
             for entry in rest {
                 writing.apply(entry.revision, &entry.event)?;
@@ -85,47 +83,16 @@ fn damaged_runs_are_refused() {
     }
 }
 
-/// A disk that keeps the files of spilled rows.
-#[derive(Clone, Debug, Default)]
-struct SpillingDisk {
-    disk: Disk,
-    spills: Arc<Mutex<Vec<File>>>,
-}
-
-impl SpillingDisk {
-    /// Changes a bit of a spilled row, and says which.
-    fn damage(&self, random: &mut fastrand::Rng) -> String {
-        let spills = self.spills.lock().unwrap();
-        let number = random.usize(..spills.len());
-        let file = &spills[number];
-        let (at, bit) = (random.u64(..file.metadata().unwrap().len()), random.u8(..8));
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, at).unwrap();
-        file.write_all_at(&[byte[0] ^ 1 << bit], at).unwrap();
-        format!("bit {bit} of byte {at} of file {number}")
-    }
-}
-
-impl StorageFiles for SpillingDisk {
-    type File = Disk;
-
-    fn current(&self) -> Disk {
-        self.disk.current()
-    }
-
-    fn make_copy(&self) -> io::Result<Disk> {
-        self.disk.make_copy()
-    }
-
-    fn exchange(&self) -> io::Result<()> {
-        self.disk.exchange()
-    }
-
-    fn make_spill(&self) -> io::Result<File> {
-        let file = tempfile::tempfile()?;
-        self.spills.lock().unwrap().push(file.try_clone()?);
-        Ok(file)
-    }
+/// Changes a bit of a spilled row, and says which.
+fn damage(disk: &CountedDisk, random: &mut fastrand::Rng) -> String {
+    let spills = disk.spills();
+    let number = random.usize(..spills.len());
+    let file = &spills[number];
+    let (at, bit) = (random.u64(..file.metadata().unwrap().len()), random.u8(..8));
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1 << bit], at).unwrap();
+    format!("bit {bit} of byte {at} of file {number}")
 }
 
 /// All rows of an index that is written by `plan`, as lines.

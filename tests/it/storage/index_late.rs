@@ -1,21 +1,18 @@
 //! Writes of an index that is far behind its log: they are large, can be given up, and leave what small
 //! ones would have left. Nothing is damaged here.
 
-use std::fs::File;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use redb::StorageBackend;
 use whimbrel::config::Limits;
 use whimbrel::engine::Engine;
 use whimbrel::model::{Change, Content, Event, PostText, Revision, Timestamp, UserId};
 use whimbrel::runtime::{Clock, CriticalThreads};
 use whimbrel::state::State;
-use whimbrel::storage::{Index, LocalLog, Log, StorageFiles};
+use whimbrel::storage::{Index, LocalLog, Log};
 
 use crate::harness::{
-    Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, eventually, load_index, within,
+    CountedDisk, Disk, INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder, eventually, load_index, within,
 };
 
 const USERS: usize = 40;
@@ -23,24 +20,15 @@ const EVENTS: usize = 6_000;
 /// Events of a usual write.
 const USUAL: usize = 10;
 
-/// A disk that counts the writes of a file's first block, which each commit makes, and the files of
-/// spilled rows.
-#[derive(Clone, Debug, Default)]
-struct CountedDisk {
-    disk: Disk,
-    heads: Arc<AtomicUsize>,
-    spills: Arc<AtomicUsize>,
-}
-
 /// A log that is read after its index was lost: a few large writes catch up, and the index is that of
 /// many small ones.
 #[tokio::test]
 async fn an_index_far_behind_catches_up_in_few_writes() {
     let log = log_of(EVENTS);
     let (disk, small) = (catch_up(&log, USUAL).await, Disk::default());
-    assert!(disk.spills.load(Ordering::SeqCst) > 0, "all rows were in memory");
+    assert!(!disk.spills().is_empty(), "all rows were in memory");
     // A commit writes the first block at most four times.
-    let commits = disk.heads.load(Ordering::SeqCst) / 4;
+    let commits = disk.head_writes() / 4;
     assert!(commits < EVENTS / USUAL / 4, "{commits} commits");
 
     let state = State::load(Arc::clone(&log), open(&small, &*log), &Limits::default()).unwrap();
@@ -54,14 +42,14 @@ async fn an_index_far_behind_catches_up_in_few_writes() {
     }
     drop(state);
     // Only the keys of their hashes differ, and no event has a request id.
-    assert_eq!(rows(&disk.disk, &*log), rows(&small, &*log));
+    assert_eq!(rows(disk.disk(), &*log), rows(&small, &*log));
 }
 
 /// An index that is little behind spills nothing, which would be more work for the disk and not less.
 #[tokio::test]
 async fn an_index_little_behind_spills_nothing() {
     let disk = catch_up(&log_of(EVENTS), EVENTS / 3).await;
-    assert_eq!(disk.spills.load(Ordering::SeqCst), 0);
+    assert_eq!(disk.spills().len(), 0);
 }
 
 /// The disk of an index that a server has made of `log`, with `usual` events in a usual write.
@@ -73,7 +61,7 @@ async fn catch_up(log: &Arc<dyn Log>, usual: usize) -> CountedDisk {
     let engine = Engine::open_indexed(Arc::clone(log), opened, &limits, Clock::system(), &critical);
     let engine = engine.unwrap();
     eventually("the index to be complete", async || {
-        let copy = Disk::holding(disk.disk.bytes());
+        let copy = Disk::holding(disk.disk().bytes());
         let opened = Index::with_files(&copy, "index", &**log, INDEX_OPTIONS, kept()).unwrap();
         (opened.complete_until() == log.head()).then_some(())
     })
@@ -177,51 +165,4 @@ pub(super) fn kept() -> std::time::Duration {
 
 fn user(number: usize) -> UserId {
     UserId::parse(&format!("user{number}")).unwrap()
-}
-
-impl StorageFiles for CountedDisk {
-    type File = Self;
-
-    fn current(&self) -> Self {
-        self.clone()
-    }
-
-    fn make_copy(&self) -> io::Result<Self> {
-        self.disk.make_copy().map(|disk| Self { disk, ..self.clone() })
-    }
-
-    fn exchange(&self) -> io::Result<()> {
-        self.disk.exchange()
-    }
-
-    fn make_spill(&self) -> io::Result<File> {
-        self.spills.fetch_add(1, Ordering::SeqCst);
-        tempfile::tempfile()
-    }
-}
-
-impl StorageBackend for CountedDisk {
-    fn len(&self) -> io::Result<u64> {
-        self.disk.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.disk.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.disk.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        // Block 0 follows the block of the first checks.
-        if offset == 4_096 {
-            self.heads.fetch_add(1, Ordering::SeqCst);
-        }
-        self.disk.write(offset, data)
-    }
 }
