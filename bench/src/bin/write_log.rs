@@ -29,7 +29,7 @@ const STEP: u64 = 11_400_714_785_074_694_791;
 /// Write a log with users, follows and posts into a new data folder.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The data folder, as for `whimbrel serve --data-dir`. It must have no log yet.
+    /// The data folder, as for `whimbrel serve --data`. It must have no log yet.
     dir: PathBuf,
     /// The number of users. Their names are `user0000000`, `user0000001` and so on.
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
