@@ -38,6 +38,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(false)
         .compile_fds_with_config(files.clone(), messages)?;
 
+    // Access to the field that says for whom a call is made.
+    std::fs::write(out_dir.join("user_fields.rs"), user_fields(&files))?;
+
     // The server stubs, and the messages that have posts once more, with encoded posts. All other
     // messages are those of above.
     let server_dir = out_dir.join("server");
@@ -58,6 +61,37 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     server.compile_fds(files)?;
     Ok(())
+}
+
+/// The user for whom a call is made: the first field of a request, if it has one of these names.
+const USER_FIELDS: [&str; 2] = ["user_id", "author_id"];
+
+/// An implementation of the trait `UserField` for each request of the package.
+fn user_fields(files: &FileDescriptorSet) -> String {
+    let files = files.file.iter().filter(|file| format!(".{}", file.package()) == PACKAGE);
+    let requests: BTreeSet<&str> = files
+        .clone()
+        .flat_map(|file| file.service.iter().flat_map(|service| &service.method))
+        .map(|method| method.input_type().trim_start_matches(PACKAGE).trim_start_matches('.'))
+        .collect();
+    let messages = files.flat_map(|file| &file.message_type);
+    let mut code = String::new();
+    for message in messages.filter(|message| requests.contains(message.name())) {
+        let first = message.field.iter().find(|field| field.number() == 1);
+        let user = first.map(|field| field.name()).filter(|name| USER_FIELDS.contains(name));
+        let field = match user {
+            Some(name) => format!("Some(&mut self.{name})"),
+            None => "None".to_owned(),
+        };
+        code += &format!(
+            "impl UserField for crate::api::v1::{} {{
+                fn user_field(&mut self) -> Option<&mut String> {{ {field} }}
+            }}
+",
+            message.name()
+        );
+    }
+    code
 }
 
 /// The messages and enums of the package that have no posts, not even in the messages in them.

@@ -10,8 +10,9 @@
 //! In reading order. A module never depends on one after it.
 //!
 //! - [`model`]: values: users, posts, changes and positions.
-//! - [`config`]: the configuration, and every limit.
 //! - [`runtime`]: the clock, the critical threads, and the worker threads.
+//! - [`auth`]: callers: who makes a call, and what they may do.
+//! - [`config`]: the configuration, and every limit.
 //! - [`storage`]: the log of all changes, and the index that is derived from it.
 //! - [`state`]: the state in memory that is derived from the log.
 //! - [`query`]: every read of the state.
@@ -23,6 +24,7 @@
 //! - [`cli`]: the verbs of the program `whimbrel`.
 
 pub mod api;
+pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;

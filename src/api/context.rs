@@ -3,6 +3,7 @@
 use tonic::Status;
 
 use super::{StallWatch, fields, status, token};
+use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
 use crate::model::{CursorError, Epoch, Epochs, LogId, Revision};
@@ -11,6 +12,7 @@ use crate::model::{CursorError, Epoch, Epochs, LogId, Revision};
 #[derive(Clone, Debug)]
 pub(super) struct ServiceContext {
     pub(super) engine: Engine,
+    pub(super) auth: Option<Auth>,
     /// Those of the engine's log: post ids, cursors and page tokens name them.
     pub(super) epochs: Epochs,
     pub(super) limits: Limits,

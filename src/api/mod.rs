@@ -5,6 +5,8 @@
 //! Never decides anything about feeds.
 
 pub mod admission;
+pub mod authentication;
+mod caller;
 mod changes;
 pub mod codec;
 mod context;
@@ -59,6 +61,7 @@ mod v1_server {
 }
 
 pub use admission::{Admission, AdmissionService};
+pub use authentication::{Authentication, AuthenticationService};
 use context::ServiceContext;
 use feed::FeedRpcs;
 use graph::GraphRpcs;
@@ -75,6 +78,7 @@ use v1_server::log_service_server::LogServiceServer;
 use v1_server::notification_service_server::NotificationServiceServer;
 use v1_server::post_service_server::PostServiceServer;
 
+use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
 
@@ -83,6 +87,8 @@ use crate::engine::Engine;
 pub struct ServiceParts {
     /// Executes the calls.
     pub engine: Engine,
+    /// Knows callers; `None` if nobody is asked who calls.
+    pub auth: Option<Auth>,
     /// The limits of requests and streams.
     pub limits: Limits,
     /// Closes the connections of stalled readers.
@@ -96,11 +102,11 @@ pub struct ServiceParts {
 /// # Errors
 /// The descriptors built into this program are damaged.
 pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> {
-    let ServiceParts { engine, limits, stall_watch, reflection } = parts;
+    let ServiceParts { engine, auth, limits, stall_watch, reflection } = parts;
     let (health, health_service) = Health::new();
     let bytes_max = limits.request_bytes_max;
     let epochs = engine.epochs();
-    let context = ServiceContext { engine, epochs, limits, stall_watch };
+    let context = ServiceContext { engine, auth, epochs, limits, stall_watch };
     let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
     let graph = GraphServiceServer::new(GraphRpcs(context.clone()));
     let log = LogServiceServer::new(LogRpcs(context.clone()));

@@ -5,15 +5,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio_stream::Stream;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::caller::{CallerEnd, StreamEnds};
 use super::context::ServiceContext;
+use super::stall::StallTracked;
 use super::stream_responses::{self, StreamResponse};
 use super::v1::watch_feed_request::Snapshot;
 use super::v1::{ErrorReason, GapPolicy};
 use super::{fields, status};
-use crate::live::{LiveStream, Start, StreamMessage, WatchOptions, Watched};
+use crate::auth::EndCause;
+use crate::live::{self, LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use crate::model::{Epochs, UserId};
 
 /// The fields that the requests of all watch RPCs share.
@@ -32,14 +34,14 @@ pub(super) enum StartField {
     Snapshot(Snapshot),
 }
 
-/// Opens a stream for `user`. It ends when `until` is cancelled.
-pub(super) fn open(
+/// Opens a stream for `user`. It ends with its connection or its caller.
+pub(super) fn open<R: StreamResponse>(
     context: &ServiceContext,
     user: &UserId,
     of: Watched,
     request: WatchFields,
-    until: Option<CancellationToken>,
-) -> Result<LiveStream, Status> {
+    ends: StreamEnds,
+) -> Result<StallTracked<Messages<R>>, Status> {
     let limits = &context.limits;
     let start = match request.start {
         None => Start::Now,
@@ -63,16 +65,28 @@ pub(super) fn open(
         .engine
         .watch(user, start, options)
         .map_err(|error| status::from_live(error, &context.epochs))?;
-    Ok(match until {
-        Some(token) => live.until(token),
+    let StreamEnds { closer, caller } = ends;
+    let live = match &closer {
+        Some(closer) => live.until(closer.retirement().clone()),
         None => live,
-    })
+    };
+    let messages = Messages::of(live, caller, context.epochs.clone());
+    Ok(context.stall_watch.track(messages, closer))
+}
+
+/// What comes next in a stream.
+enum LiveMessage {
+    /// A message of the feed, or its end.
+    Of(Option<StreamMessage>),
+    CallerEnded(EndCause),
 }
 
 /// The messages of a stream. Every end that the server makes is an error.
 #[derive(Debug)]
 pub(super) struct Messages<R> {
     live: LiveStream,
+    /// `None` if the server does not ask who calls.
+    caller: Option<CallerEnd>,
     epochs: Epochs,
     /// The error after the last message.
     end: Option<Status>,
@@ -81,8 +95,28 @@ pub(super) struct Messages<R> {
 }
 
 impl<R> Messages<R> {
-    pub(super) fn of(live: LiveStream, epochs: Epochs) -> Self {
-        Self { live, epochs, end: None, has_ended: false, responses: PhantomData }
+    fn of(live: LiveStream, caller: Option<CallerEnd>, epochs: Epochs) -> Self {
+        Self { live, caller, epochs, end: None, has_ended: false, responses: PhantomData }
+    }
+
+    /// Waits for the next message of the feed, or for the end of the caller.
+    fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Result<LiveMessage, live::Error>> {
+        let Some(caller) = &mut self.caller else {
+            return self.live.poll_next(cx).map_ok(LiveMessage::Of);
+        };
+        // Also of a stream that always has a message.
+        if let Some(cause) = caller.cause() {
+            return Poll::Ready(Ok(LiveMessage::CallerEnded(cause)));
+        }
+        match self.live.poll_next(cx) {
+            Poll::Pending => {
+                ready!(caller.poll(cx));
+                // Ended without a cause would be a stream that never ends.
+                let cause = caller.cause().unwrap_or(EndCause::Revoked);
+                Poll::Ready(Ok(LiveMessage::CallerEnded(cause)))
+            }
+            polled => polled.map_ok(LiveMessage::Of),
+        }
     }
 }
 
@@ -97,15 +131,25 @@ impl<R: StreamResponse> Stream for Messages<R> {
         if this.has_ended {
             return Poll::Ready(this.end.take().map(Err));
         }
+        let polled = ready!(this.poll_live(cx));
         let epochs = &this.epochs;
-        Poll::Ready(match ready!(this.live.poll_next(cx)) {
-            Ok(Some(message)) => {
+        Poll::Ready(match polled {
+            Ok(LiveMessage::CallerEnded(cause)) => {
+                let closing = stream_responses::closing(
+                    status::reason_of_end(cause),
+                    &this.live.cursor(),
+                    epochs,
+                );
+                (this.end, this.has_ended) = (Some(status::from_end(cause)), true);
+                Some(Ok(R::from_common(closing)))
+            }
+            Ok(LiveMessage::Of(Some(message))) => {
                 if matches!(message, StreamMessage::Closing { .. }) {
                     (this.end, this.has_ended) = (Some(status::draining()), true);
                 }
                 Some(Ok(R::new(message, epochs)))
             }
-            Ok(None) => {
+            Ok(LiveMessage::Of(None)) => {
                 this.has_ended = true;
                 None
             }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::{client, config, server, storage};
+use crate::{auth, client, config, server, storage};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,12 @@ pub enum Error {
     /// The log in a folder is damaged, or cannot be read.
     #[error(transparent)]
     Log(#[from] storage::Error),
+    /// The API keys of a folder cannot be used or changed.
+    #[error(transparent)]
+    Keys(#[from] auth::KeyTableError),
+    /// A token for development cannot be made.
+    #[error(transparent)]
+    Token(#[from] auth::MintError),
     /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
@@ -66,6 +72,8 @@ impl Error {
             Self::Server(_) | Self::OwnServer(_) | Self::Runtime(_) => 4,
             Self::Client(_)
             | Self::Log(_)
+            | Self::Keys(_)
+            | Self::Token(_)
             | Self::File { .. }
             | Self::NotFound { .. }
             | Self::NotAllDone(_)

@@ -13,6 +13,7 @@ mod graph;
 mod hint;
 mod import;
 mod json;
+mod key;
 mod list;
 mod logging;
 mod notification;
@@ -24,6 +25,7 @@ mod probe_index;
 mod serve;
 mod signals;
 mod text;
+mod token;
 mod verify;
 mod watch;
 
@@ -51,6 +53,8 @@ With --json every line is an object with one member, whose name is one of:
   missing    the postId of a post that `show` did not find
   response   the answer to any other call
   opened, batch, caughtUp, bookmark, reset, closing  a message of `watch`
+  key        of key: an API key, with its `secret` when it is made
+  token      of token: a token for development
   verified, compared  of verify: the log of a folder, and how a server's compares with it
   serving, imported, measured  of serve, import and bench
   shape, prepared, held  of bench --shape, and a `measured` for each step
@@ -85,6 +89,9 @@ enum Verb {
     Graph(graph::GraphVerb),
     #[command(flatten)]
     Notification(notification::NotificationVerb),
+    #[command(subcommand)]
+    Key(key::KeyVerb),
+    Token(token::TokenArgs),
     Chain(chain::ChainArgs),
     Verify(verify::VerifyArgs),
     Import(import::ImportArgs),
@@ -124,6 +131,8 @@ impl Cli {
             Verb::Post(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
             Verb::Graph(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
             Verb::Notification(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
+            Verb::Key(verb) => verb.run(output),
+            Verb::Token(token) => token.run(output),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
             Verb::Verify(verify) => single_threaded_runtime()?.block_on(verify.run(output)),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),

@@ -10,6 +10,7 @@ use super::logging::{self, LogFilter};
 use super::probe_index::ProbeIndexArgs;
 use super::signals::Signals;
 use super::{Error, Output, number, open_files, parse_flag};
+use crate::auth;
 use crate::client::Address;
 use crate::config::{Config, Limits, Listen};
 use crate::server::{self, Server};
@@ -40,9 +41,15 @@ pub(super) struct ServeArgs {
     /// Allow addresses that other machines can reach, although callers are not authenticated.
     #[arg(long, env = "WHIMBREL_INSECURE", value_parser = parse_flag)]
     insecure: bool,
+    #[command(flatten)]
+    callers: CallerArgs,
     /// Do not serve reflection, which lists the services and messages to callers.
     #[arg(long, env = "WHIMBREL_NO_REFLECTION", value_parser = parse_flag)]
     no_reflection: bool,
+    /// Serve reflection also if callers are asked who they are. It needs no token.
+    #[arg(long, env = "WHIMBREL_REFLECTION", value_parser = parse_flag,
+          conflicts_with = "no_reflection")]
+    reflection: bool,
     /// Level of the log on standard error: off, error, warn, info, debug or trace; or levels of
     /// parts, such as whimbrel=debug,h2=warn, with the rest at info. Colours need a terminal, and
     /// NO_COLOR turns them off.
@@ -95,6 +102,37 @@ pub(super) struct ServeArgs {
     addr: Option<Address>,
 }
 
+/// Who may call.
+#[derive(Args, Debug)]
+struct CallerArgs {
+    /// Ask who calls: every call needs an API key of `whimbrel key`, or a token of an issuer in
+    /// --auth-file.
+    #[arg(long, env = "WHIMBREL_AUTH", value_parser = parse_flag)]
+    auth: bool,
+    /// The file with the identity providers and client certificates to trust. Implies --auth.
+    #[arg(long, env = "WHIMBREL_AUTH_FILE", value_name = "FILE")]
+    auth_file: Option<PathBuf>,
+    /// Trust the tokens of `whimbrel token`, which everybody can make who can read the data folder.
+    /// Implies --auth.
+    #[arg(long, env = "WHIMBREL_DEVELOPMENT_TOKENS", value_parser = parse_flag)]
+    development_tokens: bool,
+}
+
+impl CallerArgs {
+    /// `None` if nobody is asked who calls.
+    fn options(&self) -> Result<Option<auth::Options>, Error> {
+        let settings = match &self.auth_file {
+            Some(file) => auth::Settings::read(file).map_err(|error| {
+                Error::Usage(format!("cannot use --auth-file {}: {error}", file.display()))
+            })?,
+            None => auth::Settings::default(),
+        };
+        let is_on = self.auth || self.auth_file.is_some() || self.development_tokens;
+        let development = self.development_tokens;
+        Ok(is_on.then_some(auth::Options { settings, development }))
+    }
+}
+
 impl ServeArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         if let Some(addr) = &self.addr {
@@ -103,35 +141,10 @@ impl ServeArgs {
                  give --listen {addr}"
             )));
         }
-        let defaults = Limits::default();
         let possible = open_files::raise().max(1);
-        let connections_max = match self.connections_max {
-            Some(wanted) => wanted.get(),
-            None => possible.min(defaults.connections_max as u64) as usize,
-        };
-        let config = Config {
-            data_dir: self.data,
-            listen: server::resolve(&self.listen).await?,
-            insecure: self.insecure,
-            reflection: !self.no_reflection,
-            limits: Limits {
-                disk_free_bytes_min: self.disk_free_min * MIB,
-                post_cache_bytes_max: self.post_cache * MIB,
-                follows_per_user_max: self.follows_max.get(),
-                streams_per_user_max: self.user_streams_max.get(),
-                streams_max: self.streams_max.get(),
-                connections_max,
-                connections_per_address_max: self
-                    .address_connections_max
-                    .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
-                compaction_interval: Duration::from_secs(self.compact_every),
-                drain_notice: Duration::from_secs(self.drain_notice),
-                worker_threads: self.threads.map_or(defaults.worker_threads, NonZeroUsize::get),
-                ..defaults
-            },
-        };
+        let config = self.config(possible).await?;
         logging::begin(self.log);
-        warn_of_open_files(connections_max, possible);
+        warn_of_open_files(config.limits.connections_max, possible);
         // Before the server opens, so that a signal at any later moment stops in order.
         let mut signals = Signals::catch().map_err(Error::Runtime)?;
 
@@ -165,6 +178,39 @@ impl ServeArgs {
         server.run(async move { signals.stop().await }).await?;
         tracing::info!("stopped");
         Ok(())
+    }
+
+    /// The configuration, with as many connections by default as `possible`.
+    async fn config(&self, possible: u64) -> Result<Config, Error> {
+        let defaults = Limits::default();
+        let connections_max = match self.connections_max {
+            Some(wanted) => wanted.get(),
+            None => possible.min(defaults.connections_max as u64) as usize,
+        };
+        let authentication = self.callers.options()?;
+        let reflection = self.reflection || (authentication.is_none() && !self.no_reflection);
+        Ok(Config {
+            data_dir: self.data.clone(),
+            authentication,
+            listen: server::resolve(&self.listen).await?,
+            insecure: self.insecure,
+            reflection,
+            limits: Limits {
+                disk_free_bytes_min: self.disk_free_min * MIB,
+                post_cache_bytes_max: self.post_cache * MIB,
+                follows_per_user_max: self.follows_max.get(),
+                streams_per_user_max: self.user_streams_max.get(),
+                streams_max: self.streams_max.get(),
+                connections_max,
+                connections_per_address_max: self
+                    .address_connections_max
+                    .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
+                compaction_interval: Duration::from_secs(self.compact_every),
+                drain_notice: Duration::from_secs(self.drain_notice),
+                worker_threads: self.threads.map_or(defaults.worker_threads, NonZeroUsize::get),
+                ..defaults
+            },
+        })
     }
 }
 

@@ -56,6 +56,7 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let folder = tempfile::tempdir()?;
 /// let config = Config {
+///     authentication: None,
 ///     data_dir: folder.path().to_owned(),
 ///     // Port 0 takes a free one.
 ///     listen: vec!["127.0.0.1:0".parse()?],

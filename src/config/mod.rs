@@ -8,6 +8,7 @@ mod listen;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::auth;
 pub use check::LimitError;
 pub use limits::Limits;
 pub use listen::{Listen, ListenError};
@@ -17,6 +18,8 @@ pub use listen::{Listen, ListenError};
 pub struct Config {
     /// The data folder. Created if it does not exist.
     pub data_dir: PathBuf,
+    /// How callers are authenticated. Without it every caller may do everything.
+    pub authentication: Option<auth::Options>,
     /// The addresses to listen on. Those with port 0 share one free port.
     pub listen: Vec<SocketAddr>,
     /// Allows an address that other machines can reach, although callers are not authenticated.

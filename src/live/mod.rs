@@ -14,7 +14,6 @@
 
 mod audience;
 mod catch_up;
-mod closing;
 mod delivery;
 mod error;
 mod event;

@@ -30,7 +30,6 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::closing::Closing;
 use super::filter::Filtered;
 use super::quota::StreamSlot;
 use super::reading::{ReadResult, Reading};
@@ -39,6 +38,7 @@ use super::{Error, EventBatch, FeedEvent, LiveFeeds, Start, StreamMessage, Watch
 use crate::config::Limits;
 use crate::model::{Cursor, CursorError, Revision, UserId};
 use crate::query::{Backlog, BacklogKind};
+use crate::runtime::TokenWait;
 
 /// The maximum bytes of a batch on the wire without its events: two cursors, tags, lengths.
 pub(super) const BATCH_OVERHEAD_BYTES: usize = 256;
@@ -82,7 +82,7 @@ pub struct LiveStream {
     silent_until: Instant,
     /// Ends at `silent_until` or before: it is set again when it ends, not with every message.
     silence: Pin<Box<Sleep>>,
-    closing: Pin<Box<Closing>>,
+    closing: Pin<Box<TokenWait>>,
     /// Nothing else is done while there is one.
     reading: Option<Reading>,
     _slot: StreamSlot,
@@ -132,7 +132,7 @@ impl LiveStream {
             heartbeat: options.heartbeat,
             silent_until: Instant::now(),
             silence: Box::pin(sleep_until(Instant::now())),
-            closing: Closing::new(CancellationToken::new()),
+            closing: TokenWait::new(CancellationToken::new()),
             reading: None,
             _slot: slot,
             _permit: permit,
@@ -142,7 +142,7 @@ impl LiveStream {
     /// Ends with [`StreamMessage::Closing`] when `token` is cancelled.
     #[must_use]
     pub fn until(self, token: CancellationToken) -> Self {
-        Self { closing: Closing::new(token), ..self }
+        Self { closing: TokenWait::new(token), ..self }
     }
 
     /// Waits for the next message. `None` after [`StreamMessage::Closing`].

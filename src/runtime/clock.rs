@@ -1,7 +1,7 @@
 //! The clock: the time of day, and a monotonic time. Tests hold it.
 //!
-//! The time of day is only for timestamps that people read: it may be wrong, and jumps when
-//! somebody corrects it. It never decides how long something takes: durations come from
+//! The time of day is only for timestamps that people read, and for the expiry of tokens, which others
+//! made: it may be wrong, and jumps when somebody corrects it. It never decides how long something takes: durations come from
 //! [`Clock::elapsed`] or `tokio::time`, which are monotonic.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

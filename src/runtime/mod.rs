@@ -1,11 +1,18 @@
-//! The runtime: the clock, the critical threads, and the worker threads that serve connections.
+//! The runtime: the clock, random numbers, files that are watched, the critical threads, and the
+//! worker threads that serve connections.
 //!
 //! It never depends on another part of Whimbrel.
 
 mod clock;
 mod critical_threads;
+mod random;
+mod token_wait;
+mod watched_file;
 mod workers;
 
 pub use clock::Clock;
 pub use critical_threads::{CriticalThreads, ThreadFailure};
+pub use random::fill_random;
+pub use token_wait::TokenWait;
+pub use watched_file::WatchedFile;
 pub use workers::{Workers, current_shard, spawn_local};

@@ -1,6 +1,6 @@
-//! The wait of a stream for the end of its connection. All streams of a connection wait for one
-//! token, and each of them waits again after each message: so the wait is registered once, and not
-//! for each message.
+//! The wait of a stream for its end, such as that of its connection. All streams of a connection
+//! wait for one token, and each of them waits again after each message: so the wait is registered
+//! once, and never for each message.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 pin_project! {
     /// A registered wait for a token.
     #[derive(Debug)]
-    pub(super) struct Closing {
+    pub struct TokenWait {
         token: CancellationToken,
         #[pin]
         cancelled: WaitForCancellationFutureOwned,
@@ -20,18 +20,21 @@ pin_project! {
     }
 }
 
-impl Closing {
-    pub(super) fn new(token: CancellationToken) -> Pin<Box<Self>> {
+impl TokenWait {
+    /// A wait for `token`.
+    #[must_use]
+    pub fn new(token: CancellationToken) -> Pin<Box<Self>> {
         Box::pin(Self { cancelled: token.clone().cancelled_owned(), token, waker: None })
     }
 
     /// Whether the token is cancelled.
-    pub(super) fn is_cancelled(&self) -> bool {
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
         self.token.is_cancelled()
     }
 
     /// Waits until the token is cancelled.
-    pub(super) fn poll_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_cancelled() {
             return Poll::Ready(());
         }

@@ -26,7 +26,7 @@ use tower::{Layer, Service};
 
 use super::connections::ConnectionSlot;
 use super::socket::Socket;
-use crate::api::{Admission, AdmissionService, Closer};
+use crate::api::{Admission, AdmissionService, Authentication, AuthenticationService, Closer};
 use crate::config::Limits;
 use crate::runtime;
 
@@ -56,10 +56,13 @@ mod settings {
 /// at the same time should not all reconnect at the same time.
 const AGE_SPREAD: (f64, f64) = (0.8, 0.4);
 
+/// The services, behind what each call passes first.
+type Calls = AdmissionService<AuthenticationService<Routes>>;
+
 /// The routes, settings and time limits that all connections share.
 #[derive(Debug)]
 pub(super) struct Services {
-    calls: AdmissionService<Routes>,
+    calls: Calls,
     http2: http2::Builder<WorkerExecutor>,
     preface_time_max: Duration,
     age_max: Duration,
@@ -67,8 +70,13 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Serves `routes` behind `admission`.
-    pub(super) fn new(routes: Routes, admission: &Admission, limits: &Limits) -> Self {
+    /// Serves `routes` behind `authentication`, and that behind `admission`.
+    pub(super) fn new(
+        routes: Routes,
+        authentication: &Authentication,
+        admission: &Admission,
+        limits: &Limits,
+    ) -> Self {
         let mut http2 = http2::Builder::new(WorkerExecutor);
         http2
             .timer(TokioTimer::new())
@@ -84,7 +92,7 @@ impl Services {
             .keep_alive_interval(settings::KEEPALIVE_INTERVAL)
             .keep_alive_timeout(settings::KEEPALIVE_TIMEOUT);
         Self {
-            calls: admission.layer(routes.prepare()),
+            calls: admission.layer(authentication.layer(routes.prepare())),
             http2,
             preface_time_max: limits.preface_time_max,
             age_max: limits.connection_age_max,
@@ -154,7 +162,7 @@ struct ConnectionService {
 impl hyper::service::Service<Request<Incoming>> for ConnectionService {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = <AdmissionService<Routes> as Service<Request<Incoming>>>::Future;
+    type Future = <Calls as Service<Request<Incoming>>>::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.closer.clone());

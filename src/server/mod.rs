@@ -25,7 +25,8 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tonic::service::Routes;
 
-use crate::api::{self, Admission, Health, StallWatch};
+use crate::api::{self, Admission, Authentication, Health, StallWatch};
+use crate::auth::{self, Auth};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
@@ -69,6 +70,9 @@ pub enum Error {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// The keys of callers cannot be used.
+    #[error("cannot authenticate callers: {0}")]
+    Authentication(#[from] auth::OpenError),
     /// The descriptors built into this program are damaged.
     #[error(transparent)]
     Reflection(#[from] api::ReflectionError),
@@ -86,6 +90,7 @@ pub struct Server {
     listener: Listener,
     engine: Engine,
     critical: CriticalThreads,
+    authentication: Authentication,
     routes: Routes,
     health: Health,
     stall_watch: StallWatch,
@@ -160,19 +165,28 @@ impl Server {
     ) -> Result<Self, Error> {
         let critical = CriticalThreads::new();
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
+        let clock_of_day = clock.clone();
         let open = move || match index {
             Some(index) => Engine::open_indexed(log, index, &limits, clock, &of_engine),
             None => Engine::open(log, &limits, clock, &of_engine),
         };
         let engine = on_own_thread("whimbrel-replay", open).await?;
         let stall_watch = StallWatch::new(config.limits.stall_time_max);
+        let auth = match &config.authentication {
+            Some(options) => {
+                Some(Auth::open(options.clone(), &config.data_dir, clock_of_day, &critical)?)
+            }
+            None => None,
+        };
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
+            auth: auth.clone(),
             limits: config.limits.clone(),
             stall_watch: stall_watch.clone(),
             reflection: config.reflection,
         })?;
-        Ok(Self { listener, engine, critical, routes, health, stall_watch, config })
+        let authentication = Authentication::new(auth);
+        Ok(Self { listener, engine, critical, authentication, routes, health, stall_watch, config })
     }
 
     /// The first address it listens on.
@@ -195,7 +209,7 @@ impl Server {
     /// A vital part failed, in which case only running calls are still answered; or no thread could
     /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { mut listener, engine, critical, routes, mut health, stall_watch, config } = self;
+        let Self { mut listener, engine, critical, mut health, stall_watch, config, .. } = self;
         let limits = &config.limits;
         let admission = Admission::new(limits);
         let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
@@ -203,7 +217,8 @@ impl Server {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
         let connections = Connections::new(limits, workers.count());
-        let services = Arc::new(Services::new(routes, &admission, limits));
+        let services = Services::new(self.routes, &self.authentication, &admission, limits);
+        let services = Arc::new(services);
         health.serving().await;
 
         let failure = {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot continue panics")]
 
 mod api;
+mod auth;
 mod cli;
 mod engine;
 mod feed;

@@ -8,9 +8,8 @@ mod watch_feed;
 use tonic::{Request, Response, Status};
 
 use super::context::ServiceContext;
-use super::stall::{Closer, StallTracked};
 use super::v1_server::feed_service_server::FeedService;
-use super::{changes, v1, v1_server};
+use super::{caller, changes, v1, v1_server};
 use crate::model::Relation;
 
 #[derive(Debug)]
@@ -22,7 +21,7 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::FollowRequest>,
     ) -> Result<Response<v1::FollowResponse>, Status> {
-        let v1::FollowRequest { user_id, followee_id } = request.into_inner();
+        let v1::FollowRequest { user_id, followee_id } = caller::open(request)?;
         let other = ("followee_id", followee_id.as_str());
         let response =
             changes::between_users(&self.0, (Relation::Follow, true), &user_id, other).await?;
@@ -33,7 +32,7 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::UnfollowRequest>,
     ) -> Result<Response<v1::UnfollowResponse>, Status> {
-        let v1::UnfollowRequest { user_id, followee_id } = request.into_inner();
+        let v1::UnfollowRequest { user_id, followee_id } = caller::open(request)?;
         let other = ("followee_id", followee_id.as_str());
         let response =
             changes::between_users(&self.0, (Relation::Follow, false), &user_id, other).await?;
@@ -44,25 +43,23 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::PublishRequest>,
     ) -> Result<Response<v1_server::PublishResponse>, Status> {
-        Ok(Response::new(publish::handle(&self.0, request.into_inner()).await?))
+        Ok(Response::new(publish::handle(&self.0, caller::open(request)?).await?))
     }
 
     async fn news_feed(
         &self,
         request: Request<v1::NewsFeedRequest>,
     ) -> Result<Response<v1_server::NewsFeedResponse>, Status> {
-        Ok(Response::new(news_feed::handle(&self.0, request.into_inner()).await?))
+        Ok(Response::new(news_feed::handle(&self.0, caller::open(request)?).await?))
     }
 
-    type WatchFeedStream = StallTracked<watch_feed::FeedMessages>;
+    type WatchFeedStream = watch_feed::FeedMessages;
 
     async fn watch_feed(
         &self,
         request: Request<v1::WatchFeedRequest>,
     ) -> Result<Response<Self::WatchFeedStream>, Status> {
-        let closer = request.extensions().get::<Closer>().cloned();
-        let until = closer.as_ref().map(|closer| closer.retirement().clone());
-        let stream = watch_feed::handle(&self.0, request.into_inner(), until)?;
-        Ok(Response::new(self.0.stall_watch.track(stream, closer)))
+        let (request, ends) = caller::open_stream(request, self.0.auth.as_ref())?;
+        Ok(Response::new(watch_feed::handle(&self.0, request, ends)?))
     }
 }

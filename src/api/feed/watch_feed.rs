@@ -1,22 +1,23 @@
 //! The WatchFeed RPC. Never makes an event.
 
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::api::caller::StreamEnds;
 use crate::api::context::ServiceContext;
 use crate::api::fields;
 use crate::api::shared_response::SharedFeedResponse;
+use crate::api::stall::StallTracked;
 use crate::api::v1::{self, watch_feed_request};
 use crate::api::watch::{self, Messages, StartField, WatchFields};
 use crate::live::Watched;
 
-pub(super) type FeedMessages = Messages<SharedFeedResponse>;
+pub(super) type FeedMessages = StallTracked<Messages<SharedFeedResponse>>;
 
-/// Opens a stream of messages. It ends when `until` is cancelled.
+/// Opens a stream of messages. It ends with what `ends` says.
 pub(super) fn handle(
     context: &ServiceContext,
     request: v1::WatchFeedRequest,
-    until: Option<CancellationToken>,
+    ends: StreamEnds,
 ) -> Result<FeedMessages, Status> {
     let user = fields::user_id("user_id", &request.user_id)?;
     let fields = WatchFields {
@@ -28,6 +29,5 @@ pub(super) fn handle(
         gap_policy: request.gap_policy,
     };
     let of = Watched::Feed { all_replies: request.include_all_replies };
-    let live = watch::open(context, &user, of, fields, until)?;
-    Ok(Messages::of(live, context.epochs.clone()))
+    watch::open(context, &user, of, fields, ends)
 }

@@ -5,8 +5,8 @@ mod get_chain;
 use tonic::{Request, Response, Status};
 
 use super::context::ServiceContext;
-use super::v1;
 use super::v1_server::log_service_server::LogService;
+use super::{caller, v1};
 
 #[derive(Debug)]
 pub(super) struct LogRpcs(pub(super) ServiceContext);
@@ -17,6 +17,6 @@ impl LogService for LogRpcs {
         &self,
         request: Request<v1::GetChainRequest>,
     ) -> Result<Response<v1::GetChainResponse>, Status> {
-        Ok(Response::new(get_chain::handle(&self.0, request.into_inner()).await?))
+        Ok(Response::new(get_chain::handle(&self.0, caller::open(request)?).await?))
     }
 }

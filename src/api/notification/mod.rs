@@ -8,9 +8,8 @@ mod watch_notifications;
 use tonic::{Request, Response, Status};
 
 use super::context::ServiceContext;
-use super::stall::{Closer, StallTracked};
 use super::v1_server::notification_service_server::NotificationService;
-use super::{v1, v1_server};
+use super::{caller, v1, v1_server};
 
 #[derive(Debug)]
 pub(super) struct NotificationRpcs(pub(super) ServiceContext);
@@ -21,25 +20,23 @@ impl NotificationService for NotificationRpcs {
         &self,
         request: Request<v1::ListNotificationsRequest>,
     ) -> Result<Response<v1_server::ListNotificationsResponse>, Status> {
-        Ok(Response::new(list_notifications::handle(&self.0, request.into_inner()).await?))
+        Ok(Response::new(list_notifications::handle(&self.0, caller::open(request)?).await?))
     }
 
     async fn mark_notifications_seen(
         &self,
         request: Request<v1::MarkNotificationsSeenRequest>,
     ) -> Result<Response<v1::MarkNotificationsSeenResponse>, Status> {
-        Ok(Response::new(mark_notifications_seen::handle(&self.0, request.into_inner()).await?))
+        Ok(Response::new(mark_notifications_seen::handle(&self.0, caller::open(request)?).await?))
     }
 
-    type WatchNotificationsStream = StallTracked<watch_notifications::NotificationMessages>;
+    type WatchNotificationsStream = watch_notifications::NotificationMessages;
 
     async fn watch_notifications(
         &self,
         request: Request<v1::WatchNotificationsRequest>,
     ) -> Result<Response<Self::WatchNotificationsStream>, Status> {
-        let closer = request.extensions().get::<Closer>().cloned();
-        let until = closer.as_ref().map(|closer| closer.retirement().clone());
-        let stream = watch_notifications::handle(&self.0, request.into_inner(), until)?;
-        Ok(Response::new(self.0.stall_watch.track(stream, closer)))
+        let (request, ends) = caller::open_stream(request, self.0.auth.as_ref())?;
+        Ok(Response::new(watch_notifications::handle(&self.0, request, ends)?))
     }
 }

@@ -1,22 +1,24 @@
 //! The WatchNotifications RPC. Never makes an event.
 
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::api::caller::StreamEnds;
 use crate::api::context::ServiceContext;
 use crate::api::fields;
+use crate::api::stall::StallTracked;
 use crate::api::v1::{self, watch_notifications_request};
 use crate::api::v1_server;
 use crate::api::watch::{self, Messages, StartField, WatchFields};
 use crate::live::Watched;
 
-pub(super) type NotificationMessages = Messages<v1_server::WatchNotificationsResponse>;
+pub(super) type NotificationMessages =
+    StallTracked<Messages<v1_server::WatchNotificationsResponse>>;
 
-/// Opens a stream of messages. It ends when `until` is cancelled.
+/// Opens a stream of messages. It ends with what `ends` says.
 pub(super) fn handle(
     context: &ServiceContext,
     request: v1::WatchNotificationsRequest,
-    until: Option<CancellationToken>,
+    ends: StreamEnds,
 ) -> Result<NotificationMessages, Status> {
     let user = fields::user_id("user_id", &request.user_id)?;
     let fields = WatchFields {
@@ -30,6 +32,5 @@ pub(super) fn handle(
         gap_policy: request.gap_policy,
     };
     let of = Watched::Notifications;
-    let live = watch::open(context, &user, of, fields, until)?;
-    Ok(Messages::of(live, context.epochs.clone()))
+    watch::open(context, &user, of, fields, ends)
 }

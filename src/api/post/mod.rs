@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use super::context::ServiceContext;
 use super::listing::page_fields;
 use super::v1_server::post_service_server::PostService;
-use super::{changes, fields, lists, v1, v1_server};
+use super::{caller, changes, fields, lists, v1, v1_server};
 use crate::model::Relation;
 use crate::query::{PostList, UserList};
 
@@ -24,35 +24,35 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::GetPostsRequest>,
     ) -> Result<Response<v1_server::GetPostsResponse>, Status> {
-        Ok(Response::new(get_posts::handle(&self.0, request.into_inner()).await?))
+        Ok(Response::new(get_posts::handle(&self.0, caller::open(request)?).await?))
     }
 
     async fn delete_post(
         &self,
         request: Request<v1::DeletePostRequest>,
     ) -> Result<Response<v1::DeletePostResponse>, Status> {
-        Ok(Response::new(delete_post::handle(&self.0, request.into_inner()).await?))
+        Ok(Response::new(delete_post::handle(&self.0, caller::open(request)?).await?))
     }
 
     async fn list_posts(
         &self,
         request: Request<v1::ListPostsRequest>,
     ) -> Result<Response<v1_server::ListPostsResponse>, Status> {
-        Ok(Response::new(list_posts::handle(&self.0, request.into_inner()).await?))
+        Ok(Response::new(list_posts::handle(&self.0, caller::open(request)?).await?))
     }
 
     async fn get_thread(
         &self,
         request: Request<v1::GetThreadRequest>,
     ) -> Result<Response<v1_server::GetThreadResponse>, Status> {
-        Ok(Response::new(get_thread::handle(&self.0, request.into_inner()).await?))
+        Ok(Response::new(get_thread::handle(&self.0, caller::open(request)?).await?))
     }
 
     async fn like(
         &self,
         request: Request<v1::LikeRequest>,
     ) -> Result<Response<v1::LikeResponse>, Status> {
-        let v1::LikeRequest { user_id, post_id } = request.into_inner();
+        let v1::LikeRequest { user_id, post_id } = caller::open(request)?;
         let response =
             changes::to_post(&self.0, (Relation::Like, true), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
@@ -62,7 +62,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::UnlikeRequest>,
     ) -> Result<Response<v1::UnlikeResponse>, Status> {
-        let v1::UnlikeRequest { user_id, post_id } = request.into_inner();
+        let v1::UnlikeRequest { user_id, post_id } = caller::open(request)?;
         let response =
             changes::to_post(&self.0, (Relation::Like, false), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
@@ -72,7 +72,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::RepostRequest>,
     ) -> Result<Response<v1::RepostResponse>, Status> {
-        let v1::RepostRequest { user_id, post_id } = request.into_inner();
+        let v1::RepostRequest { user_id, post_id } = caller::open(request)?;
         let response =
             changes::to_post(&self.0, (Relation::Repost, true), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
@@ -82,7 +82,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::UnrepostRequest>,
     ) -> Result<Response<v1::UnrepostResponse>, Status> {
-        let v1::UnrepostRequest { user_id, post_id } = request.into_inner();
+        let v1::UnrepostRequest { user_id, post_id } = caller::open(request)?;
         let response =
             changes::to_post(&self.0, (Relation::Repost, false), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
@@ -92,7 +92,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::ListLikesRequest>,
     ) -> Result<Response<v1::ListLikesResponse>, Status> {
-        let request = request.into_inner();
+        let request = caller::open(request)?;
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Likes(post)).await?;
         Ok(Response::new(page.into()))
@@ -102,7 +102,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::ListRepostsRequest>,
     ) -> Result<Response<v1::ListRepostsResponse>, Status> {
-        let request = request.into_inner();
+        let request = caller::open(request)?;
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Reposts(post)).await?;
         Ok(Response::new(page.into()))
@@ -112,7 +112,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::ListRepliesRequest>,
     ) -> Result<Response<v1_server::ListRepliesResponse>, Status> {
-        let request = request.into_inner();
+        let request = caller::open(request)?;
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::posts(&self.0, page_fields!(request), PostList::Replies(post)).await?;
         Ok(Response::new(page.into()))
@@ -122,7 +122,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::ListQuotesRequest>,
     ) -> Result<Response<v1_server::ListQuotesResponse>, Status> {
-        let request = request.into_inner();
+        let request = caller::open(request)?;
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::posts(&self.0, page_fields!(request), PostList::Quotes(post)).await?;
         Ok(Response::new(page.into()))

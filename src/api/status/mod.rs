@@ -3,6 +3,7 @@
 //! Every status has a `google.rpc.ErrorInfo`, whose metadata holds the variable parts of the
 //! message. An error of the operating system goes to the log, and never to the caller.
 
+mod callers;
 mod positions;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::engine;
 use crate::live;
 use crate::model::{Epochs, PostId, RelationKind, UserId};
 use crate::{query, storage};
+pub(super) use callers::{from_end, from_refusal, reason_of_end};
 pub(super) use positions::{
     cursor_reason, from_cursor, malformed_token, page_token_mismatch, post_of_lost_history,
 };
@@ -210,16 +212,19 @@ pub(super) fn with_details(status: Status) -> Status {
         return status;
     }
     match status.code() {
-        Code::Unimplemented => {
-            let message = "there is no such service or RPC here: reflection lists them";
-            StatusBuilder::new(Code::Unimplemented, ErrorReason::Unsupported, message)
-                .with("detail", quoted(status.message()))
-                .into_status()
-        }
+        Code::Unimplemented => no_such_rpc(status.message()),
         // The library's code for bytes that are no message.
         Code::Internal => malformed_message(status.message()),
         code => StatusBuilder::new(code, ErrorReason::Internal, status.message()).into_status(),
     }
+}
+
+/// There is no RPC that a call names. `detail` says which.
+pub(super) fn no_such_rpc(detail: &str) -> Status {
+    let message = "there is no such service or RPC here: reflection lists them";
+    StatusBuilder::new(Code::Unimplemented, ErrorReason::Unsupported, message)
+        .with("detail", quoted(detail))
+        .into_status()
 }
 
 /// `text`, or its beginning if it is long.

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use rustix::rand::{GetRandomFlags, getrandom};
-
 use super::LocalLog;
 use super::epochs;
 use super::folder::StorageFile;
@@ -15,6 +13,7 @@ use super::format::{
 };
 use super::segment::{ActiveTables, Segment, file_name};
 use crate::model::{Chain, Epoch, Event, Revision};
+use crate::runtime::fill_random;
 use crate::storage::error::Error;
 use crate::storage::log::Batch;
 use crate::storage::log::record::{self, KEY_BYTES, RecordPosition};
@@ -293,14 +292,4 @@ fn foot_bytes(tables: &ActiveTables, count: usize) -> u64 {
     let offsets = tables.records.len() + count + tables.frames.len() + 1;
     let epochs = tables.epochs.len() + 1;
     (offsets * OFFSET_BYTES + epochs * EPOCH_BYTES + FOOT_BYTES) as u64
-}
-
-fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let rest = &mut bytes[filled..];
-        let flags = GetRandomFlags::empty();
-        filled += rustix::io::retry_on_intr(|| getrandom(&mut *rest, flags))?;
-    }
-    Ok(())
 }

@@ -24,7 +24,7 @@ mod refusal;
 pub(crate) mod scripted;
 mod server;
 mod user;
-mod watching;
+pub(crate) mod watching;
 pub(crate) mod wire;
 
 pub(crate) use altered_log::{Alter, AlteredLog};

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
+use whimbrel::auth;
 use whimbrel::config::{Config, Limits};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Server};
@@ -22,6 +23,7 @@ use crate::harness::{INDEX_OPTIONS, LOG_OPTIONS};
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     limits: Limits,
+    authentication: Option<auth::Options>,
     clock: Clock,
     appends: Valve,
     batches: Valve,
@@ -57,6 +59,7 @@ impl Setup {
         };
         Self {
             limits,
+            authentication: None,
             clock: Clock::system(),
             appends: Valve::default(),
             batches: Valve::default(),
@@ -68,6 +71,11 @@ impl Setup {
     pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
+    }
+
+    /// Asks who calls.
+    pub(crate) fn authentication(self, options: auth::Options) -> Self {
+        Self { authentication: Some(options), ..self }
     }
 
     /// Uses a clock that the test moves.
@@ -107,6 +115,7 @@ impl Setup {
     pub(crate) fn config(&self, data_dir: &Path) -> Config {
         Config {
             data_dir: data_dir.to_owned(),
+            authentication: self.authentication.clone(),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             insecure: false,
             reflection: true,

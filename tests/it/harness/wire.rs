@@ -155,6 +155,18 @@ impl Wire {
         first.expect("a stream begins with a message").expect("the stream continues");
     }
 
+    /// Sends a request, and returns how the response begins: as an answer, or as a refusal.
+    pub(crate) async fn begins(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &[u8])],
+        body: impl Into<Bytes>,
+    ) -> Result<(), Status> {
+        let sent = self.send(path, headers, body).await.expect("the request is sent");
+        let response = within("the response to begin", sent).await.expect("the response begins");
+        refusal(response.status(), response.headers()).map_or(Ok(()), Err)
+    }
+
     /// Sends a request, and does not read the body of the response.
     pub(crate) async fn leave_unread(
         &self,

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up, each with the lower modules that it may import. By default that
 /// is every lower module; the exceptions are on the right.
-const LAYERS: [(&str, Below); 12] = [
+const LAYERS: [(&str, Below); 13] = [
     ("runtime", Below::Only(&[])),
     ("model", Below::Only(&[])),
-    ("config", Below::Only(&["model"])),
-    ("storage", Below::All),
-    ("state", Below::All),
-    ("query", Below::All),
-    ("live", Below::All),
-    ("engine", Below::All),
+    ("auth", Below::Only(&["runtime", "model"])),
+    ("config", Below::Only(&["model", "auth"])),
+    ("storage", Below::AllBut(&["auth"])),
+    ("state", Below::AllBut(&["auth"])),
+    ("query", Below::AllBut(&["auth"])),
+    ("live", Below::AllBut(&["auth"])),
+    ("engine", Below::AllBut(&["auth"])),
     ("api", Below::All),
     ("client", Below::Only(&["api"])),
     ("server", Below::AllBut(&["client"])),

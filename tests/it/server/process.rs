@@ -73,6 +73,21 @@ impl ServerProcess {
         Self::listening(serve(program, data_dir, "warn"))
     }
 
+    /// Like [`ServerProcess::start`], with a variable of its settings.
+    pub(crate) fn start_with(data_dir: &Path, (variable, value): (&str, &str)) -> Self {
+        let mut program = Command::new(PROGRAM);
+        program.env(variable, value);
+        Self::listening(serve(program, data_dir, "warn"))
+    }
+
+    /// Like [`ServerProcess::start_with`]. All that it can log goes to `file`.
+    pub(crate) fn start_tracing(data_dir: &Path, variable: (&str, &str), file: &Path) -> Self {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "exec \"$@\" 2>\"$LOG\"", "bash", PROGRAM]);
+        shell.env("LOG", file).env(variable.0, variable.1);
+        Self::listening(serve(shell, data_dir, "trace"))
+    }
+
     /// Like [`ServerProcess::start`], but it erases deleted posts every second.
     pub(crate) fn start_compacting(data_dir: &Path) -> Self {
         let mut program = Command::new(PROGRAM);

@@ -1,0 +1,160 @@
+//! Authentication of calls: finds out who makes a call, and refuses callers that may not make it.
+//! Never reads a message: for whom a call is made is checked with its request, in `caller.rs`.
+
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use tokio_util::either::Either;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::status;
+use crate::auth::access::{self, Access};
+use crate::auth::{Auth, Caller, Identified, Refusal, UnknownToken};
+
+/// The scheme of the header (RFC 6750, section 2.1). Case does not matter (RFC 9110, section 11.1).
+const SCHEME: &str = "bearer";
+
+/// The layer that authenticates calls. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Authentication {
+    auth: Option<Auth>,
+    /// The caller of all calls, if nobody is asked who calls.
+    unknown: Caller,
+}
+
+/// The services behind the [`Authentication`].
+#[derive(Clone, Debug)]
+pub struct AuthenticationService<S> {
+    services: S,
+    layer: Authentication,
+}
+
+impl Authentication {
+    /// Asks `auth` who calls. Without it every caller may do everything.
+    #[must_use]
+    pub fn new(auth: Option<Auth>) -> Self {
+        Self { auth, unknown: Caller::unknown() }
+    }
+
+    /// Decides by the headers of `request`, from which it takes the token: nothing behind sees it.
+    fn decide<B>(&self, request: &mut Request<B>) -> Decision {
+        let Some(auth) = &self.auth else { return Decision::Call(Some(self.unknown.clone())) };
+        let header = take_header(request.headers_mut());
+        // Before the token is looked at, so that a probe of health costs nothing.
+        let access = match access::of(request.uri().path()) {
+            Some(Access::Everybody) => return Decision::Call(None),
+            Some(access) => access,
+            None => return Decision::Refuse(status::no_such_rpc(request.uri().path())),
+        };
+        let token = match header.as_ref().map_err(Clone::clone).and_then(bearer) {
+            Ok(token) => token,
+            Err(refusal) => return Decision::Refuse(status::from_refusal(refusal)),
+        };
+        let caller = match auth.identify(token, &[]) {
+            Identified::Caller(caller) => access.check(caller.role()).map(|()| caller),
+            Identified::Nobody => Err(Refusal::NoToken),
+            Identified::Refused(refusal) => Err(refusal),
+            Identified::Later(token) => {
+                return Decision::Later { auth: auth.clone(), access, token };
+            }
+        };
+        match caller {
+            Ok(caller) => Decision::Call(Some(caller)),
+            Err(refusal) => Decision::Refuse(status::from_refusal(refusal)),
+        }
+    }
+}
+
+/// What happens with a call.
+enum Decision {
+    /// The services are called, by this caller if the RPC needs one.
+    Call(Option<Caller>),
+    Refuse(Status),
+    /// The keys of the token's issuer are fetched first.
+    Later {
+        auth: Auth,
+        access: Access,
+        token: UnknownToken,
+    },
+}
+
+impl<S> Layer<S> for Authentication {
+    type Service = AuthenticationService<S>;
+
+    fn layer(&self, services: S) -> AuthenticationService<S> {
+        AuthenticationService { services, layer: self.clone() }
+    }
+}
+
+type Answer<E> = Result<Response<Body>, E>;
+type BoxedAnswer<E> = Pin<Box<dyn Future<Output = Answer<E>> + Send>>;
+
+impl<S, B> Service<Request<B>> for AuthenticationService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Either<Ready<Answer<S::Error>>, BoxedAnswer<S::Error>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.services.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.layer.decide(&mut request) {
+            Decision::Call(caller) => {
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                Either::Left(self.services.call(request))
+            }
+            Decision::Refuse(status) => Either::Right(Either::Left(ready(Ok(status.into_http())))),
+            Decision::Later { auth, access, token } => {
+                let mut services = self.services.clone();
+                Either::Right(Either::Right(Box::pin(async move {
+                    let caller = auth.identify_later(token).await;
+                    match caller.and_then(|it| access.check(it.role()).map(|()| it)) {
+                        Ok(caller) => {
+                            request.extensions_mut().insert(caller);
+                            services.call(request).await
+                        }
+                        Err(refusal) => Ok(status::from_refusal(refusal).into_http()),
+                    }
+                })))
+            }
+        }
+    }
+}
+
+/// Removes the header with the token; `None` if there is none.
+///
+/// # Errors
+/// There are several.
+fn take_header(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    let is_once = headers.get_all(AUTHORIZATION).iter().nth(1).is_none();
+    let header = headers.remove(AUTHORIZATION);
+    if is_once { Ok(header) } else { Err(Refusal::Header) }
+}
+
+/// The token in the header.
+///
+/// # Errors
+/// The header is not of that form.
+fn bearer(header: &Option<HeaderValue>) -> Result<Option<&str>, Refusal> {
+    let Some(header) = header else { return Ok(None) };
+    let parts = header.to_str().ok().and_then(|it| it.split_once(' '));
+    let (scheme, token) = parts.ok_or(Refusal::Header)?;
+    let token = token.trim_matches(' ');
+    if !scheme.eq_ignore_ascii_case(SCHEME) || token.is_empty() || token.contains(' ') {
+        return Err(Refusal::Header);
+    }
+    Ok(Some(token))
+}

@@ -1,0 +1,81 @@
+//! The caller of a request: for whom it is made, and until when it may be answered. Never decides
+//! who a caller is.
+//!
+//! Every RPC opens its request here, so that none acts for a user that its caller may not act for.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tonic::{Request, Status};
+
+use super::stall::Closer;
+use super::status;
+use crate::auth::{Auth, Caller, EndCause};
+use crate::runtime::TokenWait;
+
+/// A request, and the field in it that says for whom it is made. Generated for every request.
+pub(super) trait UserField {
+    /// `None` if the RPC is not made for a user.
+    fn user_field(&mut self) -> Option<&mut String>;
+}
+
+include!(concat!(env!("OUT_DIR"), "/user_fields.rs"));
+
+/// The request of a call. If its caller is one user and it names none, it is that user's.
+///
+/// # Errors
+/// Its caller may not act for the user that it names.
+pub(super) fn open<R: UserField>(request: Request<R>) -> Result<R, Status> {
+    let (_, extensions, mut request) = request.into_parts();
+    let caller = extensions.get::<Caller>();
+    assert!(caller.is_some(), "every call of these services was authenticated");
+    if let (Some(caller), Some(user)) = (caller, request.user_field()) {
+        caller.act_for(user).map_err(status::from_refusal)?;
+    }
+    Ok(request)
+}
+
+/// What ends the stream of a call, apart from the stream itself.
+#[derive(Debug)]
+pub(super) struct StreamEnds {
+    /// Ends the connection; `None` in tests without one.
+    pub(super) closer: Option<Closer>,
+    /// Ends the caller; `None` if the server does not ask who calls.
+    pub(super) caller: Option<CallerEnd>,
+}
+
+/// As [`open()`], for a call that is answered with a stream.
+pub(super) fn open_stream<R: UserField>(
+    request: Request<R>,
+    auth: Option<&Auth>,
+) -> Result<(R, StreamEnds), Status> {
+    let closer = request.extensions().get::<Closer>().cloned();
+    let caller = request.extensions().get::<Caller>().cloned();
+    let caller = auth.zip(caller).map(|(auth, caller)| CallerEnd::new(auth, caller));
+    Ok((open(request)?, StreamEnds { closer, caller }))
+}
+
+/// The end of a stream's caller.
+#[derive(Debug)]
+pub(super) struct CallerEnd {
+    caller: Caller,
+    wait: Pin<Box<TokenWait>>,
+}
+
+impl CallerEnd {
+    fn new(auth: &Auth, caller: Caller) -> Self {
+        let wait = TokenWait::new(caller.ended().clone());
+        auth.watch_end(&caller);
+        Self { caller, wait }
+    }
+
+    /// Why the caller has ended; `None` while it has not.
+    pub(super) fn cause(&self) -> Option<EndCause> {
+        self.caller.ended_by()
+    }
+
+    /// Wakes the task when the caller ends.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wait.as_mut().poll_cancelled(cx)
+    }
+}

@@ -1,0 +1,103 @@
+//! Which RPCs a caller may call: one row for each. Whom a call may be made for is checked with its
+//! request, by [`Caller::act_for`](super::Caller::act_for).
+//!
+//! An RPC without a row is never served to anybody. A test compares the rows with the descriptors,
+//! and the table in `docs/security.md` with what a server does.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::caller::Role;
+use super::error::Refusal;
+
+/// Who may call an RPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, also without a token.
+    Everybody,
+    /// Every caller: it reads as a user.
+    Reads,
+    /// Callers that may change something: it changes something as a user.
+    Changes,
+    /// Callers that act for all users: it is about all of them.
+    AllUsers,
+}
+
+/// The RPCs of the package `whimbrel.v1`, with who may call them.
+const ROWS: [(&str, Access); 34] = [
+    ("FeedService/Follow", Access::Changes),
+    ("FeedService/Unfollow", Access::Changes),
+    ("FeedService/Publish", Access::Changes),
+    ("FeedService/NewsFeed", Access::Reads),
+    ("FeedService/WatchFeed", Access::Reads),
+    ("GraphService/Block", Access::Changes),
+    ("GraphService/Unblock", Access::Changes),
+    ("GraphService/Mute", Access::Changes),
+    ("GraphService/Unmute", Access::Changes),
+    ("GraphService/ListFollowers", Access::Reads),
+    ("GraphService/ListFollowing", Access::Reads),
+    ("GraphService/ListBlocks", Access::Reads),
+    ("GraphService/ListMutes", Access::Reads),
+    ("GraphService/GetRelationships", Access::Reads),
+    ("GraphService/GetProfile", Access::Reads),
+    ("LogService/GetChain", Access::AllUsers),
+    ("NotificationService/ListNotifications", Access::Reads),
+    ("NotificationService/MarkNotificationsSeen", Access::Changes),
+    ("NotificationService/WatchNotifications", Access::Reads),
+    ("PostService/GetPosts", Access::Reads),
+    ("PostService/DeletePost", Access::Changes),
+    ("PostService/ListPosts", Access::Reads),
+    ("PostService/GetThread", Access::Reads),
+    ("PostService/Like", Access::Changes),
+    ("PostService/Unlike", Access::Changes),
+    ("PostService/Repost", Access::Changes),
+    ("PostService/Unrepost", Access::Changes),
+    ("PostService/ListLikes", Access::Reads),
+    ("PostService/ListReposts", Access::Reads),
+    ("PostService/ListReplies", Access::Reads),
+    ("PostService/ListQuotes", Access::Reads),
+    // Of other packages.
+    ("/grpc.health.v1.Health/Check", Access::Everybody),
+    ("/grpc.health.v1.Health/List", Access::Everybody),
+    ("/grpc.health.v1.Health/Watch", Access::Everybody),
+];
+/// Services that describe the API, in all their versions. They are served only if the operator
+/// wants.
+const REFLECTION: &str = "/grpc.reflection.";
+
+static ACCESS: LazyLock<HashMap<String, Access>> = LazyLock::new(|| {
+    let path = |name: &str| match name.strip_prefix('/') {
+        Some(_) => name.to_owned(),
+        None => format!("/whimbrel.v1.{name}"),
+    };
+    ROWS.iter().map(|(name, access)| (path(name), *access)).collect()
+});
+
+/// Who may call the RPC with the path `path`; `None` if there is no such RPC.
+#[must_use]
+pub fn of(path: &str) -> Option<Access> {
+    if path.starts_with(REFLECTION) {
+        return Some(Access::Everybody);
+    }
+    ACCESS.get(path).copied()
+}
+
+/// The paths of all RPCs, but those of reflection.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    ACCESS.keys().map(String::as_str)
+}
+
+impl Access {
+    /// Whether a caller with `role` may call.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn check(self, role: Role) -> Result<(), Refusal> {
+        let may = match self {
+            Self::Everybody | Self::Reads => true,
+            Self::Changes => role.may_change(),
+            Self::AllUsers => !role.is_one_user(),
+        };
+        if may { Ok(()) } else { Err(Refusal::Role { role }) }
+    }
+}

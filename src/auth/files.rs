@@ -1,0 +1,106 @@
+//! The files with keys and secrets: reads them whole within a limit, and writes them so that a crash
+//! leaves the old one or the new one. Never follows what is in them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// Largest file that is read: a set of a hundred keys has some 100 KB.
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Bits of a file's mode that let others than its owner read or change it.
+const OTHERS: u32 = 0o077;
+/// The mode of a file with a secret.
+const PRIVATE: u32 = 0o600;
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The operating system refuses.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The file is larger than any of its kind.
+    #[error("{} has more than {FILE_BYTES_MAX} bytes: is it the right file?", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Others than the owner can read a file with a secret.
+    #[error(
+        "{} has a secret, and others than its owner may use it (mode {mode:o}): run `chmod 600` on \
+         it, and think about a new secret",
+        path.display()
+    )]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+}
+
+/// The bytes of a file that anybody may read.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    read_checked(path, |_| Ok(()))
+}
+
+/// The bytes of a file that only its owner may read.
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    read_checked(path, |mode| match mode & OTHERS {
+        0 => Ok(()),
+        _ => Err(FileError::Exposed { path: path.to_owned(), mode }),
+    })
+}
+
+fn read_checked(
+    path: &Path,
+    check_mode: impl FnOnce(u32) -> Result<(), FileError>,
+) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let failed = |source| FileError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    // Of the open file, so that it is the one that is read.
+    let metadata = file.metadata().map_err(failed)?;
+    check_mode(metadata.permissions().mode() & 0o777)?;
+    // All at once, because a vector that grows leaves copies behind.
+    let capacity = metadata.len().min(FILE_BYTES_MAX + 1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity as usize));
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(FileError::TooLarge { path: path.to_owned() });
+    }
+    Ok(bytes)
+}
+
+/// Replaces the file at `path`, or makes it, readable for its owner only. Durable on return.
+pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let failed = |source| FileError::Io { path: path.to_owned(), source };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut new = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(PRIVATE))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    new.write_all(bytes).map_err(failed)?;
+    new.as_file().sync_all().map_err(failed)?;
+    new.persist(path).map_err(|error| failed(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Holds a lock until it is dropped, so that two processes do not both change the file at `path`.
+pub(super) fn lock(path: &Path) -> Result<File, FileError> {
+    let failed = |source| FileError::Io { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(PRIVATE).open(path);
+    let file = file.map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}

@@ -1,0 +1,38 @@
+//! Callers: who makes a call, and what they may do.
+//!
+//! A call has a bearer token, which is a JSON Web Token of an issuer that the operator configured
+//! ([`Settings`]) or an API key of this server ([`ApiKeys`]); or its connection has a client
+//! certificate. [`Auth`] makes a [`Caller`] of it, and [`access`] says which RPCs a caller may call.
+//!
+//! ```text
+//!   authorization: Bearer … ──▶ seen before? ──no──▶ token.rs: signature, claims ──▶ Caller
+//!                                    │               api_keys.rs: hash              ▲
+//!                                    └─yes──────────────────────────────────────────┘
+//! ```
+//!
+//! Never keeps a token or the secret of a key, never logs one, and never fetches an address that a
+//! token names.
+
+pub mod access;
+mod api_keys;
+mod caller;
+mod development;
+mod ends;
+mod error;
+mod files;
+mod issuer;
+mod keys;
+mod provider_keys;
+mod seen;
+mod service;
+mod settings;
+mod token;
+
+pub use api_keys::{ApiKey, ApiKeys, KeyId, KeyTableError, NewKey};
+pub use caller::{Caller, Role, UnknownRole};
+pub use development::{DevelopmentIssuer, MintError};
+pub use ends::EndCause;
+pub use error::Refusal;
+pub use files::FileError;
+pub use service::{Auth, Identified, OpenError, Options, UnknownToken};
+pub use settings::{Settings, SettingsError};

@@ -1,0 +1,151 @@
+//! `whimbrel key`: makes, lists and revokes the API keys of a data folder. A running server takes a
+//! change within a second. Never shows a secret again.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::json::JsonLine;
+use super::{Error, Output};
+use crate::auth::{ApiKey, ApiKeys, KeyId, NewKey, Role};
+use crate::model::UserId;
+use crate::runtime::Clock;
+
+/// Make, list and revoke API keys: secrets with which backends call this server.
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyVerb {
+    /// Make a key, and print its secret, which is shown this once.
+    Create(CreateArgs),
+    /// List the keys, without their secrets.
+    List(ListArgs),
+    /// End a key for ever. The calls and streams with it are refused within a second.
+    Revoke(OneKeyArgs),
+    /// Remove a key from the list. It ends as by `revoke`.
+    Delete(OneKeyArgs),
+}
+
+/// The folder with the keys.
+#[derive(Args, Debug)]
+struct FolderArgs {
+    /// The data folder of the server.
+    #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
+    data: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CreateArgs {
+    /// What the key is for, for people.
+    #[arg(long)]
+    name: String,
+    /// What the key may do: service (act and read for all users), service-reader (only read), admin;
+    /// or as one user: user, user-reader, moderator.
+    #[arg(long, value_name = "ROLE")]
+    role: Role,
+    /// The user of a role for one user.
+    #[arg(long, value_name = "USER", value_parser = UserId::parse)]
+    user: Option<UserId>,
+    /// When the key ends by itself, in days from now [default: never].
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    expires: Option<u32>,
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct OneKeyArgs {
+    /// The key's id, as `key list` shows it.
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+impl KeyVerb {
+    pub(super) fn run(self, output: &Output) -> Result<(), Error> {
+        match self {
+            Self::Create(args) => args.run(output),
+            Self::List(args) => {
+                let keys = ApiKeys::open(&args.folder.data)?.list();
+                keys.iter().try_for_each(|key| print(output, key))
+            }
+            Self::Revoke(args) => {
+                let id = KeyId::from(args.id.as_str());
+                print(output, &ApiKeys::revoke(&args.folder.data, &id, now()?.as_secs())?)
+            }
+            Self::Delete(args) => {
+                let id = KeyId::from(args.id.as_str());
+                print(output, &ApiKeys::delete(&args.folder.data, &id)?)
+            }
+        }
+    }
+}
+
+impl CreateArgs {
+    fn run(self, output: &Output) -> Result<(), Error> {
+        let now = now()?.as_secs();
+        let expires = self.expires.map(|days| now + u64::from(days) * SECONDS_PER_DAY);
+        let new = NewKey { name: self.name, role: self.role, user: self.user, expires };
+        let (key, secret) = ApiKeys::create(&self.folder.data, new, now)?;
+        output.note("This is shown once. Send it as the header `authorization: Bearer …`.");
+        output.print(
+            || secret.to_string(),
+            || {
+                let mut line = members(&key);
+                line["secret"] = json!(*secret);
+                JsonLine("key", line)
+            },
+        )
+    }
+}
+
+/// Now, as the time since 1970.
+pub(super) fn now() -> Result<Duration, Error> {
+    let wrong = "this machine's clock shows a time before 1970: set it right";
+    Clock::system().since_epoch().ok_or_else(|| Error::NotAllDone(wrong.to_owned()))
+}
+
+/// A time in seconds since 1970.
+fn rfc_3339(seconds: u64) -> String {
+    // The times in the file are those of keys, and a test of its format has none beyond this.
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    prost_types::Timestamp { seconds, nanos: 0 }.to_string()
+}
+
+fn print(output: &Output, key: &ApiKey) -> Result<(), Error> {
+    output.print(
+        || {
+            let user = key.user.as_ref().map_or_else(String::new, |user| format!(" of {user}"));
+            let end = match (key.revoked, key.expires) {
+                (Some(at), _) => format!(", revoked {}", rfc_3339(at)),
+                (None, Some(at)) => format!(", until {}", rfc_3339(at)),
+                (None, None) => String::new(),
+            };
+            let (id, role, made) = (&key.id, key.role, rfc_3339(key.created));
+            format!("{id}  {role}{user}  {:?}, made {made}{end}", key.name)
+        },
+        || JsonLine("key", members(key)),
+    )
+}
+
+/// The members of a key for machines: times in RFC 3339.
+fn members(key: &ApiKey) -> Value {
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "role": key.role.name(),
+        "user": key.user,
+        "createTime": rfc_3339(key.created),
+        "expireTime": key.expires.map(rfc_3339),
+        "revokeTime": key.revoked.map(rfc_3339),
+    })
+}

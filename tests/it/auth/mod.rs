@@ -1,0 +1,9 @@
+//! Who may call: tokens, keys, roles, and the ends of streams.
+
+mod access;
+mod api_keys;
+mod issuer;
+mod providers;
+mod secrets;
+mod streams;
+mod tokens;
