@@ -7,10 +7,11 @@ use protox::prost::Message;
 use protox::prost_reflect::prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// The files of the services. The compiler finds the files that they import.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "whimbrel/v1/feed_service.proto",
     "whimbrel/v1/graph_service.proto",
     "whimbrel/v1/log_service.proto",
+    "whimbrel/v1/meta_service.proto",
     "whimbrel/v1/notification_service.proto",
     "whimbrel/v1/post_service.proto",
 ];

@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::status;
+use super::{Quotas, status};
 use crate::auth::access::{self, Access};
 use crate::auth::{Auth, Caller, Identified, Refusal, UnknownToken};
 
@@ -23,6 +23,7 @@ const SCHEME: &str = "bearer";
 #[derive(Clone, Debug)]
 pub struct Authentication {
     auth: Option<Auth>,
+    quotas: Quotas,
     /// The caller of all calls, if nobody is asked who calls.
     unknown: Caller,
 }
@@ -35,10 +36,11 @@ pub struct AuthenticationService<S> {
 }
 
 impl Authentication {
-    /// Asks `auth` who calls. Without it every caller may do everything.
+    /// Asks `auth` who calls, and counts their calls in `quotas`. Without `auth` every caller may do
+    /// everything.
     #[must_use]
-    pub fn new(auth: Option<Auth>) -> Self {
-        Self { auth, unknown: Caller::unknown() }
+    pub fn new(auth: Option<Auth>, quotas: Quotas) -> Self {
+        Self { auth, quotas, unknown: Caller::unknown() }
     }
 
     /// Decides by the headers of `request`, from which it takes the token: nothing behind sees it.
@@ -55,18 +57,30 @@ impl Authentication {
             Ok(token) => token,
             Err(refusal) => return Decision::Refuse(status::from_refusal(refusal)),
         };
-        let caller = match auth.identify(token, &[]) {
-            Identified::Caller(caller) => access.check(caller.role()).map(|()| caller),
-            Identified::Nobody => Err(Refusal::NoToken),
-            Identified::Refused(refusal) => Err(refusal),
+        let refusal = match auth.identify(token, &[]) {
+            Identified::Caller(caller) => {
+                return match self.admit(caller, access) {
+                    Ok(caller) => Decision::Call(Some(caller)),
+                    Err(status) => Decision::Refuse(status),
+                };
+            }
+            Identified::Nobody => Refusal::NoToken,
+            Identified::Refused(refusal) => refusal,
             Identified::Later(token) => {
                 return Decision::Later { auth: auth.clone(), access, token };
             }
         };
-        match caller {
-            Ok(caller) => Decision::Call(Some(caller)),
-            Err(refusal) => Decision::Refuse(status::from_refusal(refusal)),
-        }
+        Decision::Refuse(status::from_refusal(refusal))
+    }
+
+    /// Lets a call of `caller` in.
+    ///
+    /// # Errors
+    /// It may not make the call, or has used up a quota.
+    fn admit(&self, caller: Caller, access: Access) -> Result<Caller, Status> {
+        access.check(caller.role()).map_err(status::from_refusal)?;
+        self.quotas.call(&caller, access)?;
+        Ok(caller)
     }
 }
 
@@ -118,15 +132,15 @@ where
             }
             Decision::Refuse(status) => Either::Right(Either::Left(ready(Ok(status.into_http())))),
             Decision::Later { auth, access, token } => {
-                let mut services = self.services.clone();
+                let (mut services, layer) = (self.services.clone(), self.layer.clone());
                 Either::Right(Either::Right(Box::pin(async move {
-                    let caller = auth.identify_later(token).await;
-                    match caller.and_then(|it| access.check(it.role()).map(|()| it)) {
+                    let caller = auth.identify_later(token).await.map_err(status::from_refusal);
+                    match caller.and_then(|caller| layer.admit(caller, access)) {
                         Ok(caller) => {
                             request.extensions_mut().insert(caller);
                             services.call(request).await
                         }
-                        Err(refusal) => Ok(status::from_refusal(refusal).into_http()),
+                        Err(status) => Ok(status.into_http()),
                     }
                 })))
             }

@@ -26,13 +26,22 @@ include!(concat!(env!("OUT_DIR"), "/user_fields.rs"));
 /// # Errors
 /// Its caller may not act for the user that it names.
 pub(super) fn open<R: UserField>(request: Request<R>) -> Result<R, Status> {
-    let (_, extensions, mut request) = request.into_parts();
-    let caller = extensions.get::<Caller>();
-    assert!(caller.is_some(), "every call of these services was authenticated");
-    if let (Some(caller), Some(user)) = (caller, request.user_field()) {
+    open_as(request).map(|(_, request)| request)
+}
+
+/// As [`open()`], with the caller.
+///
+/// # Panics
+/// The call was not authenticated.
+pub(super) fn open_as<R: UserField>(request: Request<R>) -> Result<(Caller, R), Status> {
+    let (_, mut extensions, mut request) = request.into_parts();
+    let Some(caller) = extensions.remove::<Caller>() else {
+        unreachable!("every call of these services is authenticated")
+    };
+    if let Some(user) = request.user_field() {
         caller.act_for(user).map_err(status::from_refusal)?;
     }
-    Ok(request)
+    Ok((caller, request))
 }
 
 /// What ends the stream of a call, apart from the stream itself.
@@ -50,9 +59,9 @@ pub(super) fn open_stream<R: UserField>(
     auth: Option<&Auth>,
 ) -> Result<(R, StreamEnds), Status> {
     let closer = request.extensions().get::<Closer>().cloned();
-    let caller = request.extensions().get::<Caller>().cloned();
-    let caller = auth.zip(caller).map(|(auth, caller)| CallerEnd::new(auth, caller));
-    Ok((open(request)?, StreamEnds { closer, caller }))
+    let (caller, request) = open_as(request)?;
+    let caller = auth.map(|auth| CallerEnd::new(auth, caller));
+    Ok((request, StreamEnds { closer, caller }))
 }
 
 /// The end of a stream's caller.

@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use super::{StallWatch, fields, status, token};
+use super::{Quotas, StallWatch, fields, status, token};
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
@@ -13,10 +13,13 @@ use crate::model::{CursorError, Epoch, Epochs, LogId, Revision};
 pub(super) struct ServiceContext {
     pub(super) engine: Engine,
     pub(super) auth: Option<Auth>,
+    pub(super) quotas: Quotas,
     /// Those of the engine's log: post ids, cursors and page tokens name them.
     pub(super) epochs: Epochs,
     pub(super) limits: Limits,
     pub(super) stall_watch: StallWatch,
+    /// Whether reflection is served.
+    pub(super) reflection: bool,
 }
 
 impl ServiceContext {

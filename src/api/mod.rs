@@ -25,9 +25,11 @@ mod health;
 mod listing;
 mod lists;
 mod log;
+mod meta;
 mod notification;
 mod post;
 mod post_id;
+mod quotas;
 mod reflection;
 pub mod shared_response;
 pub mod stall;
@@ -67,14 +69,17 @@ use feed::FeedRpcs;
 use graph::GraphRpcs;
 pub use health::Health;
 use log::LogRpcs;
+use meta::MetaRpcs;
 use notification::NotificationRpcs;
 use post::PostRpcs;
+pub use quotas::Quotas;
 pub use reflection::{DESCRIPTORS, ReflectionError};
 pub use stall::{Closer, StallWatch};
 use tonic::service::Routes;
 use v1_server::feed_service_server::FeedServiceServer;
 use v1_server::graph_service_server::GraphServiceServer;
 use v1_server::log_service_server::LogServiceServer;
+use v1_server::meta_service_server::MetaServiceServer;
 use v1_server::notification_service_server::NotificationServiceServer;
 use v1_server::post_service_server::PostServiceServer;
 
@@ -89,6 +94,8 @@ pub struct ServiceParts {
     pub engine: Engine,
     /// Knows callers; `None` if nobody is asked who calls.
     pub auth: Option<Auth>,
+    /// Limits how often callers call.
+    pub quotas: Quotas,
     /// The limits of requests and streams.
     pub limits: Limits,
     /// Closes the connections of stalled readers.
@@ -102,14 +109,15 @@ pub struct ServiceParts {
 /// # Errors
 /// The descriptors built into this program are damaged.
 pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> {
-    let ServiceParts { engine, auth, limits, stall_watch, reflection } = parts;
+    let ServiceParts { engine, auth, quotas, limits, stall_watch, reflection } = parts;
     let (health, health_service) = Health::new();
     let bytes_max = limits.request_bytes_max;
     let epochs = engine.epochs();
-    let context = ServiceContext { engine, auth, epochs, limits, stall_watch };
+    let context = ServiceContext { engine, auth, quotas, epochs, limits, stall_watch, reflection };
     let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
     let graph = GraphServiceServer::new(GraphRpcs(context.clone()));
     let log = LogServiceServer::new(LogRpcs(context.clone()));
+    let meta = MetaServiceServer::new(MetaRpcs(context.clone()));
     let notifications = NotificationServiceServer::new(NotificationRpcs(context.clone()));
     let posts = PostServiceServer::new(PostRpcs(context));
 
@@ -118,6 +126,7 @@ pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> 
         .add_service(feed.max_decoding_message_size(bytes_max))
         .add_service(graph.max_decoding_message_size(bytes_max))
         .add_service(log.max_decoding_message_size(bytes_max))
+        .add_service(meta.max_decoding_message_size(bytes_max))
         .add_service(notifications.max_decoding_message_size(bytes_max))
         .add_service(posts.max_decoding_message_size(bytes_max))
         .add_service(health_service);

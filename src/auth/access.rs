@@ -17,6 +17,8 @@ pub enum Access {
     Everybody,
     /// Every caller: it reads as a user.
     Reads,
+    /// As [`Access::Reads`], and the answer is a stream.
+    Watches,
     /// Callers that may change something: it changes something as a user.
     Changes,
     /// Callers that act for all users: it is about all of them.
@@ -24,12 +26,12 @@ pub enum Access {
 }
 
 /// The RPCs of the package `whimbrel.v1`, with who may call them.
-const ROWS: [(&str, Access); 34] = [
+const ROWS: [(&str, Access); 35] = [
     ("FeedService/Follow", Access::Changes),
     ("FeedService/Unfollow", Access::Changes),
     ("FeedService/Publish", Access::Changes),
     ("FeedService/NewsFeed", Access::Reads),
-    ("FeedService/WatchFeed", Access::Reads),
+    ("FeedService/WatchFeed", Access::Watches),
     ("GraphService/Block", Access::Changes),
     ("GraphService/Unblock", Access::Changes),
     ("GraphService/Mute", Access::Changes),
@@ -41,9 +43,10 @@ const ROWS: [(&str, Access); 34] = [
     ("GraphService/GetRelationships", Access::Reads),
     ("GraphService/GetProfile", Access::Reads),
     ("LogService/GetChain", Access::AllUsers),
+    ("MetaService/GetServerInfo", Access::Reads),
     ("NotificationService/ListNotifications", Access::Reads),
     ("NotificationService/MarkNotificationsSeen", Access::Changes),
-    ("NotificationService/WatchNotifications", Access::Reads),
+    ("NotificationService/WatchNotifications", Access::Watches),
     ("PostService/GetPosts", Access::Reads),
     ("PostService/DeletePost", Access::Changes),
     ("PostService/ListPosts", Access::Reads),
@@ -94,7 +97,7 @@ impl Access {
     /// It may not.
     pub fn check(self, role: Role) -> Result<(), Refusal> {
         let may = match self {
-            Self::Everybody | Self::Reads => true,
+            Self::Everybody | Self::Reads | Self::Watches => true,
             Self::Changes => role.may_change(),
             Self::AllUsers => !role.is_one_user(),
         };

@@ -98,6 +98,7 @@ pub(super) struct CallerParts {
     user: Option<UserId>,
     source: Source,
     expires_at: Option<Duration>,
+    since: Option<Duration>,
     ended_by: OnceLock<EndCause>,
     ended: CancellationToken,
 }
@@ -132,9 +133,20 @@ impl Caller {
         source: Source,
         expires_at: Option<Duration>,
     ) -> Self {
+        Self::since_time(role, user, source, expires_at, None)
+    }
+
+    /// As [`Caller::new`], with the time since 1970 at which the account was made.
+    pub(super) fn since_time(
+        role: Role,
+        user: Option<UserId>,
+        source: Source,
+        expires_at: Option<Duration>,
+        since: Option<Duration>,
+    ) -> Self {
         assert_eq!(role.is_one_user(), user.is_some(), "only who is one user has a user");
         let (ended_by, ended) = (OnceLock::new(), CancellationToken::new());
-        Self(Arc::new(CallerParts { role, user, source, expires_at, ended_by, ended }))
+        Self(Arc::new(CallerParts { role, user, source, expires_at, since, ended_by, ended }))
     }
 
     /// Its role.
@@ -201,11 +213,16 @@ impl Caller {
         self.0.expires_at.is_some_and(|at| at <= now).then_some(EndCause::Expired)
     }
 
-    /// Identifies the caller among all others, as a key for what is counted per caller. Two tokens of
-    /// one user have the same.
+    /// When it ends by itself, as the time since 1970.
     #[must_use]
-    pub fn same_as(&self, other: &Self) -> bool {
-        self.0.user == other.0.user && (self.0.user.is_some() || self.0.source == other.0.source)
+    pub fn expires_at(&self) -> Option<Duration> {
+        self.0.expires_at
+    }
+
+    /// When its account was made, as the time since 1970; `None` if the issuer does not say.
+    #[must_use]
+    pub fn since(&self) -> Option<Duration> {
+        self.0.since
     }
 }
 

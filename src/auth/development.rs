@@ -122,6 +122,7 @@ impl DevelopmentIssuer {
             algorithm: None,
             user_claim: ClaimPath(vec!["sub".to_owned()]),
             user_prefix: String::new(),
+            since_claim: None,
             role_claim: ClaimPath(vec!["scope".to_owned()]),
             roles: Role::ALL.map(|role| (role.name().to_owned(), role)).into(),
             default_role: None,

@@ -64,6 +64,8 @@ pub(super) struct IssuerSettings {
     pub(super) user_claim: ClaimPath,
     /// What goes before it, so that users of two issuers are never taken for each other.
     pub(super) user_prefix: String,
+    /// Where a token says when the account was made; `None` if it does not.
+    pub(super) since_claim: Option<ClaimPath>,
     /// Where a token says what its bearer may do.
     pub(super) role_claim: ClaimPath,
     pub(super) roles: BTreeMap<String, Role>,
@@ -154,6 +156,7 @@ struct RawIssuer {
     user_claim: Option<RawPath>,
     #[serde(default)]
     user_prefix: String,
+    since_claim: Option<RawPath>,
     role_claim: Option<RawPath>,
     #[serde(default)]
     roles: BTreeMap<String, String>,
@@ -260,9 +263,16 @@ fn issuer(raw: RawIssuer, folder: &Path) -> Result<IssuerSettings, String> {
         audience: raw.audience,
         keys,
         algorithm,
-        user_claim: path("user_claim", raw.user_claim, "sub")?,
+        user_claim: path(
+            "user_claim",
+            raw.user_claim.unwrap_or_else(|| RawPath::One("sub".to_owned())),
+        )?,
         user_prefix: raw.user_prefix,
-        role_claim: path("role_claim", raw.role_claim, "scope")?,
+        since_claim: raw.since_claim.map(|raw| path("since_claim", raw)).transpose()?,
+        role_claim: path(
+            "role_claim",
+            raw.role_claim.unwrap_or_else(|| RawPath::One("scope".to_owned())),
+        )?,
         roles,
         default_role,
         leeway,
@@ -301,11 +311,10 @@ fn algorithm(name: &str) -> Result<Algorithm, String> {
     })
 }
 
-fn path(setting: &str, raw: Option<RawPath>, default: &str) -> Result<ClaimPath, String> {
+fn path(setting: &str, raw: RawPath) -> Result<ClaimPath, String> {
     let names = match raw {
-        None => vec![default.to_owned()],
-        Some(RawPath::One(name)) => vec![name],
-        Some(RawPath::Many(names)) => names,
+        RawPath::One(name) => vec![name],
+        RawPath::Many(names) => names,
     };
     if names.is_empty() || names.iter().any(String::is_empty) {
         return Err(format!(

@@ -134,10 +134,24 @@ fn caller(
     let user = if role.is_one_user() { Some(user(&claims, settings)?) } else { None };
     let source = Source::Token {
         issuer: settings.issuer.clone(),
-        subject: claims.sub.into(),
+        subject: claims.sub.as_str().into(),
         key: key.fingerprint,
     };
-    Ok(Caller::new(role, user, source, Some(expires_at)))
+    let since = settings.since_claim.as_ref().map(|path| since(&claims, path).unwrap_or(now));
+    Ok(Caller::since_time(role, user, source, Some(expires_at), since))
+}
+
+/// When the account was made; `None` if the token does not say, as if it were made now. Seconds since
+/// 1970, or a time in RFC 3339.
+fn since(claims: &Claims, path: &ClaimPath) -> Option<Duration> {
+    match member(claims, path)? {
+        Value::Number(seconds) => Duration::try_from_secs_f64(seconds.as_f64()?).ok(),
+        Value::String(time) => {
+            let time: prost_types::Timestamp = time.parse().ok()?;
+            u64::try_from(time.seconds).ok().map(Duration::from_secs)
+        }
+        _ => None,
+    }
 }
 
 /// The greatest role that a value of the role claim has.

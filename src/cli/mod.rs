@@ -12,6 +12,7 @@ mod feed;
 mod graph;
 mod hint;
 mod import;
+mod info;
 mod json;
 mod key;
 mod list;
@@ -92,6 +93,7 @@ enum Verb {
     #[command(subcommand)]
     Key(key::KeyVerb),
     Token(token::TokenArgs),
+    Info(info::InfoArgs),
     Chain(chain::ChainArgs),
     Verify(verify::VerifyArgs),
     Import(import::ImportArgs),
@@ -133,6 +135,7 @@ impl Cli {
             Verb::Notification(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
             Verb::Key(verb) => verb.run(output),
             Verb::Token(token) => token.run(output),
+            Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
             Verb::Verify(verify) => single_threaded_runtime()?.block_on(verify.run(output)),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),

@@ -23,6 +23,11 @@ const MIB: u64 = 1 << 20;
 /// The largest size in MiB: a PiB, whose bytes are far below `u64::MAX`.
 const MIB_MAX: u64 = 1 << 30;
 
+/// The greatest rate of calls, which is no limit.
+const CALLS_MAX: u32 = 1_000_000;
+/// Ten years.
+const HOURS_MAX: u32 = 10 * 366 * 24;
+
 /// Run the server until SIGINT or SIGTERM.
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
@@ -83,6 +88,26 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "WHIMBREL_ADDRESS_CONNECTIONS_MAX", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     address_connections_max: Option<NonZeroUsize>,
+    /// Calls of one user that read, each second.
+    #[arg(long, env = "WHIMBREL_USER_READS_MAX", default_value_t = 50, value_name = "N",
+          value_parser = number::within(1..=CALLS_MAX))]
+    user_reads_max: u32,
+    /// Calls of one user that change something, each second.
+    #[arg(long, env = "WHIMBREL_USER_CHANGES_MAX", default_value_t = 10, value_name = "N",
+          value_parser = number::within(1..=CALLS_MAX))]
+    user_changes_max: u32,
+    /// Follows of a new user, each hour. Who is new: since_claim in --auth-file.
+    #[arg(long, env = "WHIMBREL_NEW_USER_FOLLOWS_MAX", default_value_t = 100, value_name = "N",
+          value_parser = number::within(1..=CALLS_MAX))]
+    new_user_follows_max: u32,
+    /// Users whom the posts of a new user mention, each hour.
+    #[arg(long, env = "WHIMBREL_NEW_USER_MENTIONS_MAX", default_value_t = 30, value_name = "N",
+          value_parser = number::within(1..=CALLS_MAX))]
+    new_user_mentions_max: u32,
+    /// How long a user is new, in hours.
+    #[arg(long, env = "WHIMBREL_NEW_USER_HOURS", default_value_t = 72, value_name = "HOURS",
+          value_parser = number::within(0..=HOURS_MAX))]
+    new_user_hours: u32,
     /// Threads that serve connections [default: one per core].
     #[arg(long, env = "WHIMBREL_THREADS", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
@@ -205,6 +230,11 @@ impl ServeArgs {
                 connections_per_address_max: self
                     .address_connections_max
                     .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
+                user_reads_per_second_max: self.user_reads_max,
+                user_changes_per_second_max: self.user_changes_max,
+                new_user_follows_per_hour_max: self.new_user_follows_max,
+                new_user_mentions_per_hour_max: self.new_user_mentions_max,
+                new_user_time: Duration::from_secs(u64::from(self.new_user_hours) * 60 * 60),
                 compaction_interval: Duration::from_secs(self.compact_every),
                 drain_notice: Duration::from_secs(self.drain_notice),
                 worker_threads: self.threads.map_or(defaults.worker_threads, NonZeroUsize::get),

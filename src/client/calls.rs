@@ -64,6 +64,10 @@ calls! { log:
     get_chain = GetChain(GetChainRequest) -> GetChainResponse;
 }
 
+calls! { meta:
+    get_server_info = GetServerInfo(GetServerInfoRequest) -> GetServerInfoResponse;
+}
+
 calls! { notification:
     list_notifications = ListNotifications(ListNotificationsRequest) -> ListNotificationsResponse;
     mark_notifications_seen = MarkNotificationsSeen(MarkNotificationsSeenRequest) -> MarkNotificationsSeenResponse;

@@ -25,6 +25,7 @@ use crate::api::v1;
 use crate::api::v1::feed_service_client::FeedServiceClient;
 use crate::api::v1::graph_service_client::GraphServiceClient;
 use crate::api::v1::log_service_client::LogServiceClient;
+use crate::api::v1::meta_service_client::MetaServiceClient;
 use crate::api::v1::notification_service_client::NotificationServiceClient;
 use crate::api::v1::post_service_client::PostServiceClient;
 
@@ -99,6 +100,7 @@ pub struct Client {
     post: PostServiceClient<Channel>,
     graph: GraphServiceClient<Channel>,
     log: LogServiceClient<Channel>,
+    meta: MetaServiceClient<Channel>,
     notification: NotificationServiceClient<Channel>,
     health: HealthClient<Channel>,
 }
@@ -151,6 +153,7 @@ impl Client {
             post: PostServiceClient::new(channel.clone()),
             graph: GraphServiceClient::new(channel.clone()),
             log: LogServiceClient::new(channel.clone()),
+            meta: MetaServiceClient::new(channel.clone()),
             notification: NotificationServiceClient::new(channel.clone()),
             health: HealthClient::new(channel),
         }

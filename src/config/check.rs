@@ -47,6 +47,9 @@ const TIME_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 const TIME_MIN: Duration = Duration::from_millis(1);
 /// Most objects that each take some memory, or an index of 32 bits.
 const COUNT_MAX: usize = 1 << 24;
+/// More calls than a server answers.
+const RATE_MAX: u32 = 1_000_000;
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// More memory than any machine has.
 const MEMORY_BYTES_MAX: usize = 1 << 40;
 /// Longest response that gRPC clients accept by default, less its framing.
@@ -76,6 +79,14 @@ ranges! {
     preface_time_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and silent ones must end";
     connection_age_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and old ones must end";
     calls_max: 1..=COUNT_MAX, "0 allows no call, and more fill the memory";
+    user_reads_per_second_max: 1..=RATE_MAX, "0 allows no call, and more is no limit";
+    user_changes_per_second_max: 1..=RATE_MAX, "0 allows no call, and more is no limit";
+    user_streams_per_second_max: 1..=RATE_MAX, "0 allows no stream, and more is no limit";
+    quota_burst_time: Duration::from_secs(1)..=HOUR, "what comes at once must fit, and be bounded";
+    new_user_follows_per_hour_max: 1..=RATE_MAX, "0 allows no follow, and more is no limit";
+    new_user_mentions_per_hour_max: 1..=RATE_MAX, "0 allows no mention, and more is no limit";
+    new_user_time: Duration::ZERO..=TIME_MAX, "times must not overflow";
+    quota_callers_max: 1..=COUNT_MAX, "0 remembers nobody, and more fill the memory";
     streams_per_connection_max: 100..=(1 << 24), "clients count on 100 (RFC 9113, section 6.5.2)";
     page_items_default: 1..=10_000, "an empty page has no next page, and a page must end";
     page_items_max: 1..=10_000, "an empty page has no next page, and a page must end";

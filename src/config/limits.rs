@@ -42,6 +42,23 @@ pub struct Limits {
     /// Most unary calls at once. Further calls are refused at once, so that accepted calls are
     /// answered in time.
     pub calls_max: usize,
+    /// Calls of one user that read, each second: a person who scrolls fast in an app that asks for
+    /// each page by itself.
+    pub user_reads_per_second_max: u32,
+    /// Calls of one user that change something, each second: a person who likes as fast as they can.
+    pub user_changes_per_second_max: u32,
+    /// Streams that one user opens, each second: two for each device that comes back to the network.
+    pub user_streams_per_second_max: u32,
+    /// How long a caller with a quota for each second may have paused to use all of it at once.
+    pub quota_burst_time: Duration,
+    /// Follows of a new user, each hour: a person who looks for friends, and no machine.
+    pub new_user_follows_per_hour_max: u32,
+    /// Users whom the posts of a new user mention, each hour.
+    pub new_user_mentions_per_hour_max: u32,
+    /// How long a user is new, from when the identity provider made the account, if it says so.
+    pub new_user_time: Duration,
+    /// Most users whose use of quotas is remembered: at some 200 B each.
+    pub quota_callers_max: usize,
     /// Most HTTP/2 streams of one connection. Browsers and proxies expect at least 100. A client
     /// with more watchers opens more connections.
     pub streams_per_connection_max: u32,
@@ -180,6 +197,14 @@ impl Default for Limits {
             preface_time_max: Duration::from_secs(10),
             connection_age_max: Duration::from_secs(24 * 60 * 60),
             calls_max: 8_192,
+            user_reads_per_second_max: 50,
+            user_changes_per_second_max: 10,
+            user_streams_per_second_max: 4,
+            quota_burst_time: Duration::from_secs(10),
+            new_user_follows_per_hour_max: 100,
+            new_user_mentions_per_hour_max: 30,
+            new_user_time: Duration::from_secs(3 * 24 * 60 * 60),
+            quota_callers_max: 100_000,
             streams_per_connection_max: 1_024,
             page_items_default: 50,
             page_items_max: 100,

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tonic::service::Routes;
 
-use crate::api::{self, Admission, Authentication, Health, StallWatch};
+use crate::api::{self, Admission, Authentication, Health, Quotas, StallWatch};
 use crate::auth::{self, Auth};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
@@ -165,7 +165,7 @@ impl Server {
     ) -> Result<Self, Error> {
         let critical = CriticalThreads::new();
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
-        let clock_of_day = clock.clone();
+        let (clock_of_day, clock_of_quotas) = (clock.clone(), clock.clone());
         let open = move || match index {
             Some(index) => Engine::open_indexed(log, index, &limits, clock, &of_engine),
             None => Engine::open(log, &limits, clock, &of_engine),
@@ -178,14 +178,16 @@ impl Server {
             }
             None => None,
         };
+        let quotas = Quotas::new(&config.limits, clock_of_quotas);
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             auth: auth.clone(),
+            quotas: quotas.clone(),
             limits: config.limits.clone(),
             stall_watch: stall_watch.clone(),
             reflection: config.reflection,
         })?;
-        let authentication = Authentication::new(auth);
+        let authentication = Authentication::new(auth, quotas);
         Ok(Self { listener, engine, critical, authentication, routes, health, stall_watch, config })
     }
 

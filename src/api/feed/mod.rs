@@ -21,7 +21,9 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::FollowRequest>,
     ) -> Result<Response<v1::FollowResponse>, Status> {
-        let v1::FollowRequest { user_id, followee_id } = caller::open(request)?;
+        let (caller, request) = caller::open_as(request)?;
+        self.0.quotas.follow(&caller)?;
+        let v1::FollowRequest { user_id, followee_id } = request;
         let other = ("followee_id", followee_id.as_str());
         let response =
             changes::between_users(&self.0, (Relation::Follow, true), &user_id, other).await?;
@@ -43,7 +45,8 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::PublishRequest>,
     ) -> Result<Response<v1_server::PublishResponse>, Status> {
-        Ok(Response::new(publish::handle(&self.0, caller::open(request)?).await?))
+        let (caller, request) = caller::open_as(request)?;
+        Ok(Response::new(publish::handle(&self.0, &caller, request).await?))
     }
 
     async fn news_feed(

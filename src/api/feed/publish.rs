@@ -7,6 +7,7 @@ use tonic::Status;
 use crate::api::context::ServiceContext;
 use crate::api::encoded_post::EncodedPost;
 use crate::api::{fields, status, token, v1, v1_server};
+use crate::auth::Caller;
 use crate::engine::Draft;
 use crate::model::bounds::{ATTACHMENTS_MAX, FACETS_MAX, LANGS_MAX};
 use crate::model::{
@@ -15,6 +16,7 @@ use crate::model::{
 
 pub(super) async fn handle(
     context: &ServiceContext,
+    caller: &Caller,
     request: v1::PublishRequest,
 ) -> Result<v1_server::PublishResponse, Status> {
     let author = fields::user_id("author_id", &request.author_id)?;
@@ -33,6 +35,7 @@ pub(super) async fn handle(
         langs: langs(&request.langs)?,
     };
 
+    context.quotas.mention(caller, || mentions(&draft))?;
     let published = context.engine.publish(author, draft, request_id).await;
     let published = published.map_err(|error| status::from_engine(error, &context.epochs))?;
     Ok(v1_server::PublishResponse {
@@ -40,6 +43,16 @@ pub(super) async fn handle(
         deduplicated: published.deduplicated,
         cursor: token::encode_cursor(&published.cursor, epochs),
     })
+}
+
+/// How many users a post names at most: whether they exist is not known here.
+fn mentions(draft: &Draft) -> u32 {
+    let is_mention = |facet: &&Facet| matches!(facet.feature, Feature::Mention(_));
+    let count = |facets: &Facets| facets.all().iter().filter(is_mention).count() as u32;
+    match &draft.facets {
+        Some(facets) => count(facets),
+        None => count(&Facets::scan(&draft.text, |_| true)),
+    }
 }
 
 fn text(request: &v1::PublishRequest) -> Result<PostText, Status> {

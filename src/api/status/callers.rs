@@ -1,5 +1,7 @@
 //! The errors of callers that are not known, or may not make a call.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 
 use super::{BUSY_DELAY, StatusBuilder};
@@ -50,6 +52,27 @@ pub(in crate::api) fn from_refusal(refusal: Refusal) -> Status {
         status.metadata_mut().insert(name, tonic::metadata::MetadataValue::from_static(value));
     }
     status
+}
+
+/// A quota is used up: `max` in each `time`. The next may be after `wait`.
+pub(in crate::api) fn quota_exceeded(
+    quota: &'static str,
+    max: u32,
+    time: Duration,
+    wait: Duration,
+) -> Status {
+    let seconds = time.as_secs();
+    let message = format!(
+        "the quota {quota} is used up, of {max} in {seconds} s: try again after the time in the \
+         details"
+    );
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::QuotaExceeded, message)
+        .with("quota", quota)
+        .with("max", max)
+        .with("seconds", seconds)
+        .quota(quota)
+        .retry_after(wait)
+        .into_status()
 }
 
 /// The end of a stream whose caller has ended.

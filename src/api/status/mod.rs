@@ -19,7 +19,7 @@ use crate::engine;
 use crate::live;
 use crate::model::{Epochs, PostId, RelationKind, UserId};
 use crate::{query, storage};
-pub(super) use callers::{from_end, from_refusal, reason_of_end};
+pub(super) use callers::{from_end, from_refusal, quota_exceeded, reason_of_end};
 pub(super) use positions::{
     cursor_reason, from_cursor, malformed_token, page_token_mismatch, post_of_lost_history,
 };

@@ -46,7 +46,7 @@ fn only_hashes_are_kept() {
     let folder = tempdir().unwrap();
     let new = new_key(Role::Service, None, None);
     let (key, secret) = ApiKeys::create(folder.path(), new, NOW).unwrap();
-    let random = secret.rsplit('_').next().unwrap();
+    let random = secret.splitn(3, '_').nth(2).unwrap();
     for entry in fs::read_dir(folder.path()).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();

@@ -4,6 +4,7 @@ mod access;
 mod api_keys;
 mod issuer;
 mod providers;
+mod quotas;
 mod secrets;
 mod streams;
 mod tokens;

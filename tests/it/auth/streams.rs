@@ -46,7 +46,9 @@ async fn publish(server: &TestServer, token: &str, text: &str) {
 
 async fn watch(server: &TestServer, token: &str, start: Option<Start>) -> Watching {
     let mut client = FeedServiceClient::new(connect(server.address()));
-    let request = WatchFeedRequest { start, ..Default::default() };
+    // No bookmark wakes the stream before its end does.
+    let heartbeat = Some(prost_types::Duration { seconds: 300, nanos: 0 });
+    let request = WatchFeedRequest { start, heartbeat, ..Default::default() };
     let stream = within("a stream", client.watch_feed(with_token(token, request))).await;
     let mut watching = Watching::new(stream.expect("the stream opens").into_inner());
     watching.opened().await;

@@ -88,7 +88,10 @@ limits! {
     follows_per_user_max blocks_per_user_max mutes_per_user_max users_max streams_per_user_max
     streams_max
     worker_threads connections_max connections_per_address_max preface_time_max connection_age_max
-    calls_max streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
+    calls_max user_reads_per_second_max user_changes_per_second_max user_streams_per_second_max
+    quota_burst_time new_user_follows_per_hour_max new_user_mentions_per_hour_max new_user_time
+    quota_callers_max
+    streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
     unapplied_batches_max request_id_retention post_cache_bytes_max recent_reactions_max

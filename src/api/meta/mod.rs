@@ -1,0 +1,23 @@
+//! The meta service: what the server is, and what its caller may ask of it. Never reads the state.
+
+mod get_server_info;
+
+use tonic::{Request, Response, Status};
+
+use super::context::ServiceContext;
+use super::v1_server::meta_service_server::MetaService;
+use super::{caller, v1};
+
+#[derive(Debug)]
+pub(super) struct MetaRpcs(pub(super) ServiceContext);
+
+#[tonic::async_trait]
+impl MetaService for MetaRpcs {
+    async fn get_server_info(
+        &self,
+        request: Request<v1::GetServerInfoRequest>,
+    ) -> Result<Response<v1::GetServerInfoResponse>, Status> {
+        let (caller, request) = caller::open_as(request)?;
+        Ok(Response::new(get_server_info::handle(&self.0, &caller, request)))
+    }
+}

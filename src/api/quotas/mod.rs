@@ -1,0 +1,195 @@
+//! Quotas: how often one caller may call. Bounded in memory
+//! however many callers there are: of the longest unseen the use is forgotten.
+//!
+//! Only callers who are one user have quotas. A backend acts for all users, and is limited by the
+//! number of concurrent calls only. Never counts what is stored: that has limits of its own.
+
+mod bucket;
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use tonic::Status;
+
+use super::status;
+use crate::auth::Caller;
+use crate::auth::access::Access;
+use crate::config::Limits;
+use crate::model::UserId;
+use crate::runtime::Clock;
+use bucket::{Bucket, Rate};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// What a quota counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quota {
+    /// Calls that read.
+    Reads,
+    /// Calls that change something.
+    Changes,
+    /// Streams that are opened.
+    Streams,
+    /// Follows of a new user.
+    NewUserFollows,
+    /// Users whom the posts of a new user mention.
+    NewUserMentions,
+}
+
+impl Quota {
+    /// Those of a user.
+    const OF_USER: [Self; 5] =
+        [Self::Reads, Self::Changes, Self::Streams, Self::NewUserFollows, Self::NewUserMentions];
+
+    /// Its name in errors and in `GetServerInfo`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Reads => "user_reads",
+            Self::Changes => "user_changes",
+            Self::Streams => "user_streams",
+            Self::NewUserFollows => "new_user_follows",
+            Self::NewUserMentions => "new_user_mentions",
+        }
+    }
+}
+
+/// A quota in force, and what is left of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QuotaUse {
+    pub(super) quota: Quota,
+    /// So many in each `time`.
+    pub(super) max: u32,
+    pub(super) time: Duration,
+    /// So many more at once.
+    pub(super) left: u64,
+}
+
+/// The quotas of all callers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Quotas(Arc<QuotaState>);
+
+#[derive(Debug)]
+struct QuotaState {
+    limits: Limits,
+    clock: Clock,
+    users: Cache<UserId, Arc<[Bucket; Quota::OF_USER.len()]>>,
+}
+
+impl Quotas {
+    /// The quotas of `limits`, by the monotonic time of `clock`.
+    #[must_use]
+    pub fn new(limits: &Limits, clock: Clock) -> Self {
+        let users = Cache::new(limits.quota_callers_max);
+        Self(Arc::new(QuotaState { limits: limits.clone(), clock, users }))
+    }
+
+    /// Counts a call of `caller` to an RPC with this access.
+    ///
+    /// # Errors
+    /// Its quota is used up.
+    pub(super) fn call(&self, caller: &Caller, access: Access) -> Result<(), Status> {
+        let quota = match access {
+            Access::Everybody | Access::AllUsers => return Ok(()),
+            Access::Reads => Quota::Reads,
+            Access::Changes => Quota::Changes,
+            Access::Watches => Quota::Streams,
+        };
+        self.count(caller, quota, 1)
+    }
+
+    /// Counts a follow of `caller`, if they are new.
+    ///
+    /// # Errors
+    /// Their quota is used up.
+    pub(super) fn follow(&self, caller: &Caller) -> Result<(), Status> {
+        if self.is_new(caller) { self.count(caller, Quota::NewUserFollows, 1) } else { Ok(()) }
+    }
+
+    /// Counts the mentions in a post of `caller`, if they are new.
+    ///
+    /// # Errors
+    /// Their quota is used up.
+    pub(super) fn mention(
+        &self,
+        caller: &Caller,
+        mentions: impl FnOnce() -> u32,
+    ) -> Result<(), Status> {
+        if !self.is_new(caller) {
+            return Ok(());
+        }
+        match mentions() {
+            0 => Ok(()),
+            mentions => self.count(caller, Quota::NewUserMentions, mentions),
+        }
+    }
+
+    /// The quotas of `caller`, with what is left of each.
+    pub(super) fn of(&self, caller: &Caller) -> Vec<QuotaUse> {
+        let Some(user) = caller.user() else { return Vec::new() };
+        let buckets = self.0.users.get(user);
+        let is_new = self.is_new(caller);
+        let is_for_new = |quota| matches!(quota, Quota::NewUserFollows | Quota::NewUserMentions);
+        let quotas = Quota::OF_USER.into_iter().filter(|quota| is_new || !is_for_new(*quota));
+        let unused = Bucket::default();
+        quotas
+            .map(|quota| {
+                let (max, time) = self.max(quota);
+                let bucket = buckets.as_ref().map_or(&unused, |buckets| &buckets[quota as usize]);
+                let left = bucket.room(self.rate(quota), self.now());
+                QuotaUse { quota, max, time, left }
+            })
+            .collect()
+    }
+
+    fn count(&self, caller: &Caller, quota: Quota, units: u32) -> Result<(), Status> {
+        let Some(user) = caller.user() else { return Ok(()) };
+        let buckets = of(&self.0.users, user);
+        self.exceeded(quota, buckets[quota as usize].add(self.rate(quota), units, self.now()))
+    }
+
+    fn exceeded(&self, quota: Quota, added: Result<(), Duration>) -> Result<(), Status> {
+        let (max, time) = self.max(quota);
+        added.map_err(|wait| status::quota_exceeded(quota.name(), max, time, wait))
+    }
+
+    /// So many in so much time.
+    fn max(&self, quota: Quota) -> (u32, Duration) {
+        let limits = &self.0.limits;
+        match quota {
+            Quota::Reads => (limits.user_reads_per_second_max, SECOND),
+            Quota::Changes => (limits.user_changes_per_second_max, SECOND),
+            Quota::Streams => (limits.user_streams_per_second_max, SECOND),
+            Quota::NewUserFollows => (limits.new_user_follows_per_hour_max, HOUR),
+            Quota::NewUserMentions => (limits.new_user_mentions_per_hour_max, HOUR),
+        }
+    }
+
+    fn rate(&self, quota: Quota) -> Rate {
+        let (max, time) = self.max(quota);
+        // Those of an hour may come at any time in it.
+        Rate::new(max, time, if time == HOUR { HOUR } else { self.0.limits.quota_burst_time })
+    }
+
+    /// Whether the caller's account is younger than a new one is. Of an issuer that does not say,
+    /// nobody is new.
+    fn is_new(&self, caller: &Caller) -> bool {
+        let now = self.0.clock.since_epoch().unwrap_or_default();
+        caller.since().is_some_and(|since| now < since + self.0.limits.new_user_time)
+    }
+
+    fn now(&self) -> Duration {
+        self.0.clock.elapsed()
+    }
+}
+
+/// The entry of `key`, which is made if there is none.
+fn of<K: Hash + Eq + Clone, V: Default>(cache: &Cache<K, Arc<V>>, key: &K) -> Arc<V> {
+    let made = || Ok::<_, std::convert::Infallible>(Arc::new(V::default()));
+    match cache.get_or_insert_with(key, made) {
+        Ok(entry) => entry,
+        Err(never) => match never {},
+    }
+}

@@ -1,0 +1,220 @@
+//! Quotas: what one caller may do in a time, and what is said when it is used up.
+
+use std::time::Duration;
+
+use prost::Message;
+use tempfile::TempDir;
+use tonic::{Code, Status};
+use whimbrel::api::v1::{
+    FollowRequest, GetServerInfoRequest, GetServerInfoResponse, NewsFeedRequest, PublishRequest,
+    WatchFeedRequest,
+};
+use whimbrel::auth::Options;
+use whimbrel::config::Limits;
+use whimbrel::runtime::Clock;
+
+use super::issuer::{NOW, SigningKey, claims, settings};
+use crate::harness::wire::{FOLLOW, PUBLISH, WATCH_FEED, Wire, frame};
+use crate::harness::{Setup, TestServer, refused};
+
+const NEWS_FEED: &str = "/whimbrel.v1.FeedService/NewsFeed";
+const INFO: &str = "/whimbrel.v1.MetaService/GetServerInfo";
+
+/// A server with few of everything, whose clock stands still.
+struct Limited {
+    _server: TestServer,
+    wire: Wire,
+    clock: Clock,
+    key: SigningKey,
+    _files: TempDir,
+}
+
+impl Limited {
+    async fn start(change: impl FnOnce(&mut Limits)) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let key = SigningKey::new(jsonwebtoken::Algorithm::EdDSA, "a");
+        let settings =
+            settings(files.path(), &[&key], "since_claim = 'since'\nroles = { s = 'service' }");
+        let clock = Clock::held_at(Duration::from_secs(NOW));
+        let setup = Setup::new().clock(&clock).limits(|limits| {
+            limits.user_reads_per_second_max = 2;
+            limits.user_changes_per_second_max = 1;
+            limits.user_streams_per_second_max = 1;
+            limits.quota_burst_time = Duration::from_secs(2);
+            change(limits);
+        });
+        let setup = setup.authentication(Options { settings, development: false });
+        let server = setup.start().await;
+        let wire = Wire::connect(server.address()).await;
+        Self { _server: server, wire, clock, key, _files: files }
+    }
+
+    /// A token of `sub`, whose account was made `age` seconds ago.
+    fn token(&self, sub: &str, age: u64) -> String {
+        let mut claims = claims(sub, NOW);
+        claims["since"] = (NOW - age).into();
+        self.key.sign(&claims)
+    }
+
+    async fn call(&self, token: &str, path: &str, message: impl Message) -> Result<(), Status> {
+        let bearer = format!("Bearer {token}");
+        let headers: [(&'static str, &[u8]); 1] = [("authorization", bearer.as_bytes())];
+        self.wire.begins(path, &headers, frame(&message.encode_to_vec())).await
+    }
+
+    async fn info(&self, token: &str) -> GetServerInfoResponse {
+        let bearer = format!("Bearer {token}");
+        let headers: [(&'static str, &[u8]); 1] = [("authorization", bearer.as_bytes())];
+        let message = GetServerInfoRequest {}.encode_to_vec();
+        let answer = self.wire.call(INFO, &headers, frame(&message)).await.expect("an answer");
+        GetServerInfoResponse::decode(&answer[5..]).unwrap()
+    }
+}
+
+const OLD: u64 = 30 * 24 * 60 * 60;
+
+fn post(text: &str) -> PublishRequest {
+    PublishRequest { text: text.to_owned(), ..Default::default() }
+}
+
+fn follow(number: usize) -> FollowRequest {
+    FollowRequest { followee_id: format!("user{number}"), ..Default::default() }
+}
+
+/// Each class of calls has a quota of its own, for a user and not for a token; it fills again with
+/// time, and is in the error.
+#[tokio::test]
+async fn a_quota_is_of_the_user_and_fills_again() {
+    let it = Limited::start(|_| {}).await;
+    let (alice, again) = (it.token("alice", OLD), it.token("alice", OLD + 1));
+    for _ in 0..2 {
+        it.call(&alice, NEWS_FEED, NewsFeedRequest::default()).await.expect("a read");
+        it.call(&again, NEWS_FEED, NewsFeedRequest::default()).await.expect("a read");
+    }
+    let refusal = refused(it.call(&again, NEWS_FEED, NewsFeedRequest::default()).await)
+        .with(Code::ResourceExhausted, "QUOTA_EXCEEDED")
+        .for_quota_of("user_reads")
+        .with_a_delay();
+    assert_eq!(refusal.metadata()["quota"], "user_reads");
+    assert_eq!((&*refusal.metadata()["max"], &*refusal.metadata()["seconds"]), ("2", "1"));
+    // Other calls, and other users, have quotas of their own.
+    it.call(&alice, PUBLISH, post("one")).await.expect("a change");
+    it.call(&alice, WATCH_FEED, WatchFeedRequest::default()).await.expect("a stream");
+    it.call(&it.token("bob", OLD), NEWS_FEED, NewsFeedRequest::default()).await.expect("bob's");
+
+    it.call(&alice, PUBLISH, post("two")).await.expect("a change");
+    refused(it.call(&alice, PUBLISH, post("three")).await).for_quota_of("user_changes");
+    it.call(&alice, WATCH_FEED, WatchFeedRequest::default()).await.expect("a stream");
+    let stream = it.call(&alice, WATCH_FEED, WatchFeedRequest::default()).await;
+    refused(stream).for_quota_of("user_streams");
+
+    it.clock.pass(Duration::from_millis(500));
+    it.call(&alice, NEWS_FEED, NewsFeedRequest::default()).await.expect("one fits again");
+    refused(it.call(&alice, NEWS_FEED, NewsFeedRequest::default()).await);
+    refused(it.call(&alice, PUBLISH, post("three")).await);
+    it.clock.pass(Duration::from_secs(3_600));
+    for _ in 0..4 {
+        it.call(&alice, NEWS_FEED, NewsFeedRequest::default()).await.expect("no more than a burst");
+    }
+    refused(it.call(&alice, NEWS_FEED, NewsFeedRequest::default()).await);
+}
+
+/// Backends have no quotas.
+#[tokio::test]
+async fn a_service_has_no_quota() {
+    let it = Limited::start(|_| {}).await;
+    let mut of_service = claims("ranker", NOW);
+    of_service["scope"] = "s".into();
+    let service = it.key.sign(&of_service);
+    for _ in 0..20 {
+        let request = NewsFeedRequest { user_id: "alice".to_owned(), ..Default::default() };
+        it.call(&service, NEWS_FEED, request).await.expect("no quota");
+    }
+    let info = it.info(&service).await;
+    assert!(info.quotas.is_empty());
+    let caller = info.caller.unwrap();
+    assert_eq!((caller.role.as_str(), caller.user_id.as_str()), ("service", ""));
+}
+
+/// New users follow and mention few in an hour; that passes, with the hour and with their newness.
+#[tokio::test]
+async fn new_users_have_brakes() {
+    let it = Limited::start(|limits| {
+        limits.user_changes_per_second_max = 1_000;
+        limits.new_user_follows_per_hour_max = 3;
+        limits.new_user_mentions_per_hour_max = 2;
+        limits.new_user_time = Duration::from_secs(24 * 60 * 60);
+    })
+    .await;
+    let (new, old) = (it.token("new", 60), it.token("old", OLD));
+    let unsaid = it.key.sign(&claims("unsaid", NOW));
+    for number in 0..3 {
+        it.call(&new, FOLLOW, follow(number)).await.expect("few follows");
+        it.call(&unsaid, FOLLOW, follow(number)).await.expect("few follows");
+    }
+    refused(it.call(&new, FOLLOW, follow(3)).await).for_quota_of("new_user_follows").with_a_delay();
+    // Whose token should say and does not is new.
+    refused(it.call(&unsaid, FOLLOW, follow(3)).await).for_quota_of("new_user_follows");
+    it.call(&new, PUBLISH, post("hello @user1 and @user2")).await.expect("few mentions");
+    refused(it.call(&new, PUBLISH, post("hello @user1")).await).for_quota_of("new_user_mentions");
+    it.call(&new, PUBLISH, post("hello all")).await.expect("no mention");
+    for number in 0..10 {
+        it.call(&old, FOLLOW, follow(number)).await.expect("no brake");
+        it.call(&old, PUBLISH, post("@user1 @user2 @user3")).await.expect("no brake");
+    }
+    let names = |info: GetServerInfoResponse| -> Vec<String> {
+        info.quotas.into_iter().map(|quota| quota.name).collect()
+    };
+    assert_eq!(
+        names(it.info(&new).await),
+        ["user_reads", "user_changes", "user_streams", "new_user_follows", "new_user_mentions"]
+    );
+    assert_eq!(names(it.info(&old).await), ["user_reads", "user_changes", "user_streams"]);
+
+    it.clock.pass(Duration::from_secs(1_200));
+    it.call(&new, FOLLOW, follow(3)).await.expect("a third of the hour has passed");
+    refused(it.call(&new, FOLLOW, follow(4)).await);
+}
+
+/// The caller reads who they are, what is in force, and what is left.
+#[tokio::test]
+async fn the_caller_can_read_what_is_in_force() {
+    let it = Limited::start(|_| {}).await;
+    let alice = it.token("alice", OLD);
+    let info = it.info(&alice).await;
+    assert_eq!(info.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(info.log_id.len(), 16);
+    let caller = info.caller.unwrap();
+    assert_eq!((caller.role.as_str(), caller.user_id.as_str()), ("user", "alice"));
+    // With the ten seconds by which clocks may differ.
+    assert_eq!(caller.expire_time.unwrap().seconds as u64, NOW + 3_600 + 10);
+    let reads = &info.quotas[0];
+    assert_eq!((reads.max, reads.time.as_ref().unwrap().seconds, reads.left), (2, 1, 3));
+    assert_eq!(info.limits.unwrap().text_bytes_max, 3_000);
+    assert_eq!(it.info(&alice).await.quotas[0].left, 2);
+
+    // A server that asks nobody says so.
+    let open = TestServer::start().await;
+    let wire = Wire::connect(open.address()).await;
+    let answer = wire.call(INFO, &[], frame(b"")).await.expect("an answer");
+    let info = GetServerInfoResponse::decode(&answer[5..]).unwrap();
+    assert!(info.caller.is_none() && info.quotas.is_empty());
+}
+
+/// However many callers there are, the use of so many is remembered, and no more.
+#[tokio::test]
+async fn many_callers_are_bounded() {
+    let it = Limited::start(|limits| {
+        limits.quota_callers_max = 10;
+        limits.user_reads_per_second_max = 1;
+        limits.quota_burst_time = Duration::from_secs(1);
+    })
+    .await;
+    for number in 0..100 {
+        let token = it.token(&format!("user{number}"), OLD);
+        it.call(&token, NEWS_FEED, NewsFeedRequest::default()).await.expect("the first is free");
+    }
+    // The last of them is still known.
+    let last = it.token("user99", OLD);
+    refused(it.call(&last, NEWS_FEED, NewsFeedRequest::default()).await).for_quota_of("user_reads");
+}
