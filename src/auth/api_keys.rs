@@ -22,8 +22,8 @@ use zeroize::Zeroizing;
 
 use super::caller::{Caller, Role, Source};
 use super::error::Refusal;
-use super::files::{self, FileError};
 use crate::model::{UserId, UserIdError};
+use crate::runtime::files::{self, FileError};
 use crate::runtime::{WatchedFile, fill_random};
 
 /// What every key begins with, so that programs that search for leaked secrets find it.

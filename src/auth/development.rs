@@ -13,9 +13,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::caller::Role;
-use super::files::{self, FileError};
 use super::settings::{ClaimPath, IssuerSettings, KeySettings};
 use crate::model::UserId;
+use crate::runtime::files::{self, FileError};
 
 /// The file with the private key (PKCS #8), and that with the public one, in the data folder.
 const PRIVATE_FILE: &str = "development-key.pk8";

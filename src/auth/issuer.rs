@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::files::{self, FileError};
 use super::keys::{KeyError, KeySet};
 use super::settings::{IssuerSettings, KeySettings};
 use crate::runtime::WatchedFile;
+use crate::runtime::files::{self, FileError};
 
 /// Shortest time between two fetches of a provider's keys, also if tokens with unknown keys come.
 pub(super) const FETCH_INTERVAL_MIN: Duration = Duration::from_secs(10);

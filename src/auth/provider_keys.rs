@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 
-use super::files::{self, FILE_BYTES_MAX};
 use super::issuer::{FETCH_INTERVAL_MIN, Issuer};
 use super::keys::{KeyError, KeySet};
 use super::settings::{IssuerSettings, KeySettings};
+use crate::runtime::files::{self, FILE_BYTES_MAX};
 
 /// How often keys are fetched without a reason: providers announce new ones for longer before they
 /// use them, and a key that they withdraw should not be good for much longer.

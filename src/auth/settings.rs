@@ -10,9 +10,9 @@ use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Deserializer};
 
 use super::caller::Role;
-use super::files::{self, FileError};
 use super::keys::ALGORITHMS;
 use crate::model::{UserId, UserIdError};
+use crate::runtime::files::{self, FileError};
 
 /// Most that two clocks may differ.
 const LEEWAY_MAX: Duration = Duration::from_secs(30);

@@ -5,6 +5,7 @@
 
 mod clock;
 mod critical_threads;
+pub mod files;
 mod random;
 mod token_wait;
 mod watched_file;

@@ -13,7 +13,8 @@ pub struct WatchedFile {
 }
 
 /// What differs between two versions of a file: the device and inode, the length, and the time of
-/// the last change in seconds and nanoseconds.
+/// the last change in seconds and nanoseconds. That of its content or of its mode, because a secret is
+/// refused until its mode is right.
 type Stamp = (u64, u64, u64, i64, i64);
 
 impl WatchedFile {
@@ -42,5 +43,5 @@ impl WatchedFile {
 /// `None` if the file cannot be looked at.
 fn stamp(path: &Path) -> Option<Stamp> {
     let it = fs::metadata(path).ok()?;
-    Some((it.dev(), it.ino(), it.len(), it.mtime(), it.mtime_nsec()))
+    Some((it.dev(), it.ino(), it.len(), it.ctime(), it.ctime_nsec()))
 }

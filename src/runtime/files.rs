@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Largest file that is read: a set of a hundred keys has some 100 KB.
-pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Bits of a file's mode that let others than its owner read or change it.
 const OTHERS: u32 = 0o077;
 /// The mode of a file with a secret.
@@ -25,6 +25,12 @@ pub enum FileError {
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
+    },
+    /// It is a folder, a pipe or a device.
+    #[error("{} is no regular file: it could not be read again when it changes", path.display())]
+    NotRegular {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is larger than any of its kind.
     #[error("{} has more than {FILE_BYTES_MAX} bytes: is it the right file?", path.display())]
@@ -47,12 +53,18 @@ pub enum FileError {
 }
 
 /// The bytes of a file that anybody may read.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+///
+/// # Errors
+/// See [`FileError`].
+pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     read_checked(path, |_| Ok(()))
 }
 
 /// The bytes of a file that only its owner may read.
-pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+///
+/// # Errors
+/// See [`FileError`].
+pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     read_checked(path, |mode| match mode & OTHERS {
         0 => Ok(()),
         _ => Err(FileError::Exposed { path: path.to_owned(), mode }),
@@ -64,6 +76,10 @@ fn read_checked(
     check_mode: impl FnOnce(u32) -> Result<(), FileError>,
 ) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
+    // Before it is opened, because that would wait for the writer of a pipe.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(FileError::NotRegular { path: path.to_owned() });
+    }
     let file = File::open(path).map_err(failed)?;
     // Of the open file, so that it is the one that is read.
     let metadata = file.metadata().map_err(failed)?;
@@ -79,7 +95,10 @@ fn read_checked(
 }
 
 /// Replaces the file at `path`, or makes it, readable for its owner only. Durable on return.
-pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -96,7 +115,10 @@ pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 }
 
 /// Holds a lock until it is dropped, so that two processes do not both change the file at `path`.
-pub(super) fn lock(path: &Path) -> Result<File, FileError> {
+///
+/// # Errors
+/// It cannot be made or locked.
+pub fn lock(path: &Path) -> Result<File, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(PRIVATE).open(path);
