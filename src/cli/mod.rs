@@ -26,6 +26,7 @@ mod probe_index;
 mod serve;
 mod signals;
 mod text;
+mod tls;
 mod token;
 mod verify;
 mod watch;
@@ -105,9 +106,11 @@ enum Verb {
 /// The server to call.
 #[derive(Args, Clone, Debug)]
 struct ServerArgs {
-    /// The server's address: host:port, or http://host:port.
+    /// The server's address: host:port, http://host:port, or https://host:port for TLS.
     #[arg(long, env = "WHIMBREL_ADDR", default_value = "127.0.0.1:50051", value_name = "URL")]
     addr: Address,
+    #[command(flatten)]
+    tls: tls::ClientTlsArgs,
 }
 
 /// How long a call is retried: a server that restarts is back within this time.
@@ -149,8 +152,9 @@ impl Cli {
 }
 
 impl ServerArgs {
-    async fn connect(&self) -> Result<Client, client::Error> {
-        Client::connect(&self.addr.to_string()).await
+    async fn connect(&self) -> Result<Client, Error> {
+        let options = self.tls.options()?;
+        Ok(Client::connect_with(&self.addr.to_string(), &options).await?)
     }
 
     /// Makes one call that is safe to repeat, with retries.

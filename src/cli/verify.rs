@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::json::JsonLine;
 use super::number::{self, counted, grouped};
+use super::tls::ClientTlsArgs;
 use super::{CALL_RETRY_TIME, Error, Output};
 use crate::api::v1;
 use crate::client::{Address, Client, Retry};
@@ -34,9 +35,11 @@ pub(super) struct VerifyArgs {
     /// Also print the chain of this revision.
     #[arg(long, value_name = "REVISION", value_parser = number::at_least(1_u64))]
     revision: Option<u64>,
-    /// A server to compare with: host:port, or http://host:port.
+    /// A server to compare with: host:port, or https://host:port for TLS.
     #[arg(long, env = "WHIMBREL_ADDR", value_name = "URL")]
     addr: Option<Address>,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
 }
 
 /// The history of a server's log next to that of a folder.
@@ -58,7 +61,9 @@ impl VerifyArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         // First: else a long verification would come before the error.
         let client = match &self.addr {
-            Some(address) => Some(Client::connect(&address.to_string()).await?),
+            Some(address) => {
+                Some(Client::connect_with(&address.to_string(), &self.tls.options()?).await?)
+            }
             None => None,
         };
         let verified = verify(self.data.clone(), *output).await?;

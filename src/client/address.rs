@@ -1,21 +1,27 @@
 //! The address of a server, as people write it. Refuses protocols that this client does not speak:
-//! it never sends in another way than the address says.
+//! it never sends in another way than the address says, and never without TLS where it says TLS.
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::uri::Authority;
 
-/// The supported scheme: HTTP/2 without TLS.
-const SCHEME: &str = "http";
+/// The scheme of HTTP/2 without TLS, which an address without a scheme means.
+const CLEAR: &str = "http";
+/// The scheme of HTTP/2 over TLS.
+const TLS: &str = "https";
 
-/// The address of a server: a host and a port.
+/// The address of a server: a host and a port, with or without TLS.
 ///
-/// Parsed from `host:port`, or from `http://host:port` (RFC 3986), with or without a `/` after it.
+/// Parsed from `host:port`, or from `http://host:port` or `https://host:port` (RFC 3986), with or
+/// without a `/` after it.
 /// An IPv6 address is in brackets. White space around it is ignored: the value of a variable may
 /// end with a line break.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address(Authority);
+pub struct Address {
+    authority: Authority,
+    is_tls: bool,
+}
 
 /// Why an address is refused, and what to give instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,17 +29,15 @@ pub enum AddressError {
     /// The text is empty.
     #[error("it is empty: give host:port, such as 127.0.0.1:50051")]
     Empty,
-    /// The scheme asks for TLS.
+    /// The scheme asks for TLS, where none is spoken.
     #[error(
-        "{scheme}:// asks for TLS, which this client does not speak: give http://host:port, of the \
-         server itself or of a proxy near you that speaks TLS to it"
+        "https:// asks for TLS, which this part of the client does not speak: give http://host:port"
     )]
-    Tls {
-        /// The scheme, in lower case.
-        scheme: String,
-    },
+    NoTls,
     /// The scheme is not supported.
-    #[error("{scheme}:// is not supported: give host:port, or http://host:port")]
+    #[error(
+        "{scheme}:// is not supported: give host:port or http://host:port; or, for TLS, https://host:port"
+    )]
     Scheme {
         /// The scheme, in lower case.
         scheme: String,
@@ -75,12 +79,9 @@ impl FromStr for Address {
         if given.is_empty() {
             return Err(AddressError::Empty);
         }
-        let given = match given.split_once("://") {
-            Some((scheme, after)) => {
-                check_scheme(scheme)?;
-                after
-            }
-            None => given,
+        let (is_tls, given) = match given.split_once("://") {
+            Some((scheme, after)) => (is_tls(scheme)?, after),
+            None => (false, given),
         };
         let (authority, rest) = given.split_at(given.find(['/', '?', '#']).unwrap_or(given.len()));
         if !matches!(rest, "" | "/") {
@@ -99,16 +100,16 @@ impl FromStr for Address {
             return Err(no_host());
         }
         let authority = Authority::try_from(format!("{host}:{number}")).map_err(|_| no_host())?;
-        Ok(Self(authority))
+        Ok(Self { authority, is_tls })
     }
 }
 
-/// Refuses all schemes but [`SCHEME`]. Schemes are case-insensitive (RFC 3986, section 3.1).
-fn check_scheme(scheme: &str) -> Result<(), AddressError> {
+/// Whether `scheme` asks for TLS. Schemes are case-insensitive (RFC 3986, section 3.1).
+fn is_tls(scheme: &str) -> Result<bool, AddressError> {
     let scheme = scheme.to_ascii_lowercase();
     match scheme.as_str() {
-        SCHEME => Ok(()),
-        "https" | "grpcs" => Err(AddressError::Tls { scheme }),
+        CLEAR => Ok(false),
+        TLS => Ok(true),
         _ => Err(AddressError::Scheme { scheme }),
     }
 }
@@ -130,14 +131,32 @@ fn split(authority: &str) -> Result<(&str, &str), AddressError> {
 }
 
 impl Address {
+    /// Whether the server is called with TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// The host and the port.
+    ///
+    /// # Errors
+    /// The address asks for TLS.
+    pub(super) fn without_tls(&self) -> Result<&str, AddressError> {
+        if self.is_tls { Err(AddressError::NoTls) } else { Ok(self.authority.as_str()) }
+    }
+
     /// The address as a URI.
     pub(super) fn uri(&self) -> String {
-        format!("{SCHEME}://{}", self.0)
+        format!("{}://{}", if self.is_tls { TLS } else { CLEAR }, self.authority)
     }
 }
 
+/// In the shortest form: without the scheme if there is no TLS.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        if self.is_tls {
+            return f.write_str(&self.uri());
+        }
+        self.authority.fmt(f)
     }
 }

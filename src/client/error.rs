@@ -1,12 +1,13 @@
 //! Why a call failed. Never decides whether to call again.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::AddressError;
+use super::{AddressError, TlsProblem, tls};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,34 @@ pub enum Error {
         /// The error of the transport.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The server is there, and TLS with it does not come about.
+    #[error("cannot speak TLS with {address}: {problem}")]
+    Tls {
+        /// The address.
+        address: String,
+        /// The problem.
+        problem: TlsProblem,
+    },
+    /// A file with a certificate or a key cannot be read.
+    #[error("cannot read {}: {source}", file.display())]
+    File {
+        /// The path.
+        file: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// A file has no certificate.
+    #[error("{} has no certificate: give a PEM file", file.display())]
+    NoCertificate {
+        /// The path.
+        file: PathBuf,
+    },
+    /// The certificate and the key of the client, or the system's authorities, cannot be used.
+    #[error(
+        "cannot use the certificates for TLS: {0}; if this system has no authorities, give one with \
+         --ca-file FILE"
+    )]
+    Certificates(String),
     /// The server answered with an error, or the connection broke.
     #[error(transparent)]
     Call(Box<CallError>),
@@ -82,7 +111,12 @@ impl Error {
         match self {
             Self::Connect { .. } | Self::Silent { .. } | Self::Ended => true,
             Self::Call(error) => error.is_transient,
-            Self::Address { .. } | Self::Hole { .. } => false,
+            Self::Address { .. }
+            | Self::Tls { .. }
+            | Self::File { .. }
+            | Self::NoCertificate { .. }
+            | Self::Certificates(_)
+            | Self::Hole { .. } => false,
         }
     }
 
@@ -112,11 +146,15 @@ impl From<Status> for Error {
             Code::Unavailable,
         ];
         let is_broken = reason.is_empty() && broken.contains(&status.code());
-        let is_transient = is_broken
+        let tls_problem = if is_broken { tls::problem(&status) } else { None };
+        let is_transient = (is_broken && tls_problem.is_none())
             || retry_after.is_some()
             || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded);
         let message = match status.message() {
-            _ if is_broken => format!("the connection failed: {}", root(&status)),
+            _ if is_broken => {
+                let problem = tls_problem.map(|problem| problem.to_string());
+                format!("the connection failed: {}", problem.unwrap_or_else(|| root(&status)))
+            }
             "" => "refused without a reason".to_owned(),
             message => message.to_owned(),
         };
@@ -126,7 +164,7 @@ impl From<Status> for Error {
 }
 
 /// The innermost cause, which is the most specific.
-fn root(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn root(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

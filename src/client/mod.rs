@@ -7,6 +7,7 @@ mod error;
 mod message;
 mod retry;
 mod revisions;
+mod tls;
 mod watch;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use error::{CallError, Error};
 pub use message::{WatchBatch, WatchMessage};
 pub use retry::Retry;
 pub use revisions::RevisionFeeds;
+pub use tls::{ClientIdentity, ConnectOptions, TlsProblem};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -110,30 +112,40 @@ pub struct Client {
 pub struct MessageStream<M = v1::WatchFeedResponse>(tonic::Streaming<M>);
 
 impl Client {
-    /// Connects to `address`, in the form of an [`Address`].
+    /// Connects to `address`, in the form of an [`Address`]. With TLS it trusts the system's
+    /// authorities.
     ///
     /// # Errors
-    /// The address is invalid, or no server answers there.
+    /// The address is invalid, no server answers there, or TLS with it does not come about.
     pub async fn connect(address: &str) -> Result<Self, Error> {
-        let channel = endpoint(address)?.connect().await.map_err(|source| Error::Connect {
-            address: address.to_owned(),
-            source: Box::new(source),
-        })?;
-        Ok(Self::with_channel(channel))
+        Self::connect_with(address, &ConnectOptions::default()).await
+    }
+
+    /// As [`Client::connect`], with other authorities or a certificate of the client.
+    ///
+    /// # Errors
+    /// See [`Client::connect`]; or a file cannot be used.
+    pub async fn connect_with(address: &str, options: &ConnectOptions) -> Result<Self, Error> {
+        let connected = endpoint(address, options)?.connect().await;
+        connected.map(Self::with_channel).map_err(|source| match tls::problem(&source) {
+            Some(problem) => Error::Tls { address: address.to_owned(), problem },
+            None => Error::Connect { address: address.to_owned(), source: Box::new(source) },
+        })
     }
 
     /// Opens the connections for `calls` concurrent calls, at least `connections_min`.
     ///
     /// # Errors
-    /// See [`Client::connect`].
+    /// See [`Client::connect_with`].
     pub async fn connect_for(
         address: &str,
+        options: &ConnectOptions,
         calls: usize,
         connections_min: usize,
     ) -> Result<Vec<Self>, Error> {
         let mut clients = Vec::new();
         for _ in 0..calls.div_ceil(CALLS_PER_CONNECTION_MAX).max(connections_min) {
-            clients.push(Self::connect(address).await?);
+            clients.push(Self::connect_with(address, options).await?);
         }
         Ok(clients)
     }
@@ -144,7 +156,8 @@ impl Client {
     /// # Errors
     /// The address is invalid.
     pub fn connect_lazily(address: &str) -> Result<Self, Error> {
-        Ok(Self::with_channel(endpoint(address)?.connect_lazy()))
+        let endpoint = endpoint(address, &ConnectOptions::default())?;
+        Ok(Self::with_channel(endpoint.connect_lazy()))
     }
 
     fn with_channel(channel: Channel) -> Self {
@@ -199,11 +212,15 @@ impl<M> MessageStream<M> {
     }
 }
 
-fn endpoint(address: &str) -> Result<Endpoint, Error> {
+fn endpoint(address: &str, options: &ConnectOptions) -> Result<Endpoint, Error> {
     let refused = |problem| Error::Address { address: address.to_owned(), problem };
     let parsed: Address = address.parse().map_err(refused)?;
-    let endpoint = Endpoint::from_shared(parsed.uri())
+    let mut endpoint = Endpoint::from_shared(parsed.uri())
         .map_err(|_| refused(AddressError::Host { host: parsed.to_string() }))?;
+    if parsed.is_tls() {
+        let unusable = |error| Error::Certificates(error::root(&error));
+        endpoint = endpoint.tls_config(options.tls()?).map_err(unusable)?;
+    }
     Ok(endpoint
         .connect_timeout(CONNECT_TIME_MAX)
         .tcp_nodelay(true)

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use prost::Message;
 use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::api::v1::{NewsFeedRequest, NewsFeedResponse, PublishRequest, WatchFeedRequest};
-use whimbrel::client::{Client, Retry, RevisionFeeds};
+use whimbrel::client::{Client, ConnectOptions, Retry, RevisionFeeds};
 
 use super::{Caller, FEED_ITEMS, Programs, Reader, System, data_folder, seed, serve};
 use crate::data::{self, Data};
@@ -72,7 +72,7 @@ impl Whimbrel {
 
     /// Enough clients for `in_flight` calls at once.
     pub(crate) async fn clients(&self, in_flight: usize) -> Result<Vec<Client>, Error> {
-        Ok(Client::connect_for(&self.address, in_flight, 1).await?)
+        Ok(Client::connect_for(&self.address, &ConnectOptions::default(), in_flight, 1).await?)
     }
 }
 

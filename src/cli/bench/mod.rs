@@ -27,7 +27,8 @@ use self::server::OwnServer;
 use self::shape::{NamedShape, ShapeTarget};
 use self::table::TableRow;
 use super::{Error, Output, number, open_files};
-use crate::client::{Address, Client};
+use crate::cli::tls::ClientTlsArgs;
+use crate::client::{Address, Client, ConnectOptions};
 
 /// Connections of the measurements in which watchers share connections.
 const SHARED_CONNECTIONS: u64 = 4;
@@ -47,6 +48,8 @@ pub(super) struct BenchArgs {
     /// Measure this server instead of its own. Leaves users named bench-* and their posts there.
     #[arg(long, value_name = "URL")]
     addr: Option<Address>,
+    #[command(flatten)]
+    tls: ClientTlsArgs,
     /// The process that serves --addr, to measure its memory.
     #[arg(long, value_name = "PID", value_parser = number::within(1..=u32::MAX))]
     pid: Option<u32>,
@@ -127,6 +130,7 @@ enum Measurement {
 struct Session<'a> {
     args: &'a BenchArgs,
     address: String,
+    options: ConnectOptions,
     clients: Vec<Client>,
     /// Prefix of all user names, different in every run.
     names: Arc<str>,
@@ -184,6 +188,7 @@ impl BenchArgs {
         let session = Session::open(self, data_in.as_deref()).await?;
         let target = ShapeTarget {
             address: &session.address,
+            options: &session.options,
             pid: session.server.as_ref().map(OwnServer::pid).or(self.pid),
             connections: self.connections.into(),
             names: Arc::clone(&session.names),
@@ -266,10 +271,12 @@ impl<'a> Session<'a> {
         let own = server.as_ref().map(|server| server.address().to_owned());
         let given = args.addr.as_ref().map(Address::to_string);
         let address = own.or(given).unwrap_or_default();
+        let options = args.tls.options()?;
         let clients =
-            Client::connect_for(&address, args.in_flight.into(), args.connections.into()).await?;
+            Client::connect_for(&address, &options, args.in_flight.into(), args.connections.into())
+                .await?;
         let names = format!("bench-{:08x}-", fastrand::u32(..)).into();
-        Ok(Self { args, address, clients, names, server })
+        Ok(Self { args, address, options, clients, names, server })
     }
 
     /// The rows of one measurement. The floor is measured together with `publish` if that is

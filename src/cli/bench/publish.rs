@@ -55,7 +55,8 @@ pub(super) async fn measure(session: &Session<'_>) -> Result<Vec<TableRow>, Erro
 /// Measures a thousand posts by a thousand users, all at once.
 pub(super) async fn measure_thousand(session: &Session<'_>) -> Result<TableRow, Error> {
     let usual = session.args.connections.into();
-    let clients = Client::connect_for(&session.address, THOUSAND as usize, usual).await?;
+    let clients =
+        Client::connect_for(&session.address, &session.options, THOUSAND as usize, usual).await?;
     let mut rounds = Vec::new();
     // The first round warms up and is not counted.
     for round in 0..=ROUNDS {

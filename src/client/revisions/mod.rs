@@ -106,7 +106,8 @@ impl RevisionFeeds {
     ) -> Result<Self, Error> {
         assert!(requests.len() <= CALLS_PER_CONNECTION_MAX, "more feeds than a connection has");
         let refused = |problem| Error::Address { address: address.to_owned(), problem };
-        let authority = address.parse::<Address>().map_err(refused)?.to_string();
+        let parsed: Address = address.parse().map_err(refused)?;
+        let authority = parsed.without_tls().map_err(refused)?.to_owned();
         let broken = |error: io::Error| Error::Connect {
             address: address.to_owned(),
             source: Box::new(error),

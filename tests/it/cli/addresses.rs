@@ -20,16 +20,19 @@ fn an_address_has_several_forms() {
         ("http://feed_1.example:080", "feed_1.example:80"),
         ("[::1]:65535", "[::1]:65535"),
         ("http://[::1]:1/", "[::1]:1"),
+        ("https://127.0.0.1:50051", "https://127.0.0.1:50051"),
+        ("HTTPS://feed.example.org:443/", "https://feed.example.org:443"),
+        (" https://[::1]:1\n", "https://[::1]:1"),
     ] {
         let address: Address = given.parse().unwrap_or_else(|error| panic!("{given}: {error}"));
         assert_eq!(address.to_string(), meant, "{given:?}");
+        assert_eq!(address.is_tls(), meant.starts_with("https://"), "{given:?}");
     }
 }
 
 /// Unsupported and ambiguous forms are refused, each with its reason.
 #[test]
 fn unsupported_forms_are_refused() {
-    let tls = |scheme: &str| AddressError::Tls { scheme: scheme.to_owned() };
     let scheme = |scheme: &str| AddressError::Scheme { scheme: scheme.to_owned() };
     let path = |rest: &str| AddressError::Path { rest: rest.to_owned() };
     let port = |port: &str| AddressError::Port { port: port.to_owned() };
@@ -37,9 +40,7 @@ fn unsupported_forms_are_refused() {
     for (given, why) in [
         ("", AddressError::Empty),
         (" \n", AddressError::Empty),
-        ("https://127.0.0.1:50051", tls("https")),
-        ("HTTPS://127.0.0.1:50051", tls("https")),
-        ("grpcs://127.0.0.1:50051", tls("grpcs")),
+        ("grpcs://127.0.0.1:50051", scheme("grpcs")),
         ("grpc://127.0.0.1:50051", scheme("grpc")),
         ("ftp://127.0.0.1:50051", scheme("ftp")),
         ("dns:///127.0.0.1:50051", scheme("dns")),
@@ -78,14 +79,14 @@ async fn nothing_is_sent_to_an_unsupported_address() {
     let address = server.address();
     server
         .unchanged_by(async {
-            for scheme in ["https", "ftp", "grpc"] {
+            for scheme in ["grpcs", "ftp", "grpc"] {
                 let given = format!("{scheme}://{address}");
                 let error = Client::connect(&given).await.expect_err("the form is unsupported");
                 assert!(matches!(error, Error::Address { .. }) && !error.is_transient(), "{error}");
                 assert!(error.to_string().contains(scheme), "{error}");
 
                 let by_flag = Program::new().run(&format!("follow alice bob --addr {given}"));
-                by_flag.failed(2, scheme).failed(2, "http://host:port");
+                by_flag.failed(2, scheme).failed(2, "https://host:port");
                 let by_variable = Program::new().with("WHIMBREL_ADDR", &given);
                 by_variable.run("follow alice bob").failed(2, scheme);
             }

@@ -30,7 +30,7 @@ use self::report::{CpuUse, HeldRate, PreparedData, StepRow};
 use self::workload::Workload;
 use crate::cli::json::JsonLine;
 use crate::cli::{Error, Output, number};
-use crate::client::Client;
+use crate::client::{Client, ConnectOptions};
 
 /// The shapes that are built in, by name: each is a file in the form that users write.
 pub const BUILT_IN: [(&str, &str); 5] = [
@@ -75,6 +75,7 @@ pub(super) struct NamedShape {
 #[derive(Debug)]
 pub(super) struct ShapeTarget<'a> {
     pub(super) address: &'a str,
+    pub(super) options: &'a ConnectOptions,
     /// The server's process, if it is known.
     pub(super) pid: Option<u32>,
     /// Least number of connections.
@@ -132,8 +133,8 @@ impl NamedShape {
         output: Output,
     ) -> Result<(), Error> {
         let Self { name, shape, .. } = self;
-        let ShapeTarget { address, pid, connections, names, seconds } = target;
-        let clients = Client::connect_for(address, OUTSTANDING_MAX, connections).await?;
+        let ShapeTarget { address, options, pid, connections, names, seconds } = target;
+        let clients = Client::connect_for(address, options, OUTSTANDING_MAX, connections).await?;
         let mut workload = Workload::new(clients, names, shape);
         let started = Instant::now();
         workload.prepare(output).await?;

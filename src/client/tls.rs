@@ -1,0 +1,175 @@
+//! TLS of the client: whom it trusts, who it says it is, and what goes wrong in words that say what
+//! to do. Never connects.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{AlertDescription, CertificateError};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+use super::error::root;
+use super::{CONNECT_TIME_MAX, Error};
+
+/// What a client trusts and shows, if it connects with TLS: to an `https://` address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// PEM file with the authorities that are trusted instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The client's own certificate.
+    pub identity: Option<ClientIdentity>,
+}
+
+/// The certificate of a client, and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// PEM file with the certificate, and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// Why TLS does not come about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsProblem {
+    /// The server's certificate is of an authority that is not trusted.
+    #[error(
+        "its certificate is of an authority that is not trusted here: if the authority is yours, \
+         give its certificate with --ca-file FILE"
+    )]
+    UnknownAuthority,
+    /// The server's certificate is for other names.
+    #[error("its certificate is for another server ({details}): call it by a name in that")]
+    OtherName {
+        /// The names.
+        details: String,
+    },
+    /// The server's certificate is not valid now.
+    #[error(
+        "its certificate is not valid at this time ({details}): it needs a new one, or the clock of \
+         this machine is wrong"
+    )]
+    NotNow {
+        /// The times.
+        details: String,
+    },
+    /// The server speaks no TLS.
+    #[error(
+        "it speaks no TLS there, or none that is still safe: if the network up to it is trusted, \
+         give http://host:port"
+    )]
+    NoTls,
+    /// The server wants a certificate of the client.
+    #[error("it asks who calls: give a certificate with --client-cert FILE and --client-key FILE")]
+    CertificateNeeded,
+    /// The server refuses something, most likely the certificate of the client.
+    #[error("it refuses the certificate of this client, or its TLS ({details})")]
+    Refused {
+        /// What the server says.
+        details: String,
+    },
+    /// Another problem.
+    #[error("{details}")]
+    Other {
+        /// The error of the library.
+        details: String,
+    },
+}
+
+/// What a server may say about the client's certificate.
+const LATE_ALERTS: [AlertDescription; 8] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::DecryptError,
+];
+
+impl ConnectOptions {
+    /// The settings for the transport.
+    ///
+    /// # Errors
+    /// A file cannot be read, or has no certificate.
+    pub(super) fn tls(&self) -> Result<ClientTlsConfig, Error> {
+        let mut tls = ClientTlsConfig::new().timeout(CONNECT_TIME_MAX);
+        tls = match &self.ca_file {
+            None => tls.with_native_roots(),
+            Some(file) => {
+                let pem = read(file)?;
+                check(file, &pem)?;
+                tls.ca_certificate(Certificate::from_pem(pem))
+            }
+        };
+        if let Some(ClientIdentity { certificate, key }) = &self.identity {
+            let pem = read(certificate)?;
+            check(certificate, &pem)?;
+            tls = tls.identity(Identity::from_pem(pem, read(key)?));
+        }
+        Ok(tls)
+    }
+}
+
+/// What is wrong with TLS, where `error` is about TLS.
+pub(super) fn problem(error: &(dyn StdError + 'static)) -> Option<TlsProblem> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Some(explain(error));
+        }
+        // The inner error of an I/O error is not its source: the source is that of the inner one.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(explain(error));
+        }
+        cause = error.source();
+    }
+    // HTTP/2 passes on no more than the text of an error. In TLS 1.3, the server looks at the
+    // client's certificate when HTTP/2 has begun.
+    let text = root(error);
+    let mut late = LATE_ALERTS.map(rustls::Error::AlertReceived).into_iter();
+    late.find(|alert| alert.to_string() == text).map(|alert| explain(&alert))
+}
+
+fn explain(error: &rustls::Error) -> TlsProblem {
+    let details = error.to_string();
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            // The latter is of another authority with a name that is trusted.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                TlsProblem::UnknownAuthority
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsProblem::OtherName { details }
+            }
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => TlsProblem::NotNow { details },
+            _ => TlsProblem::Other { details },
+        },
+        rustls::Error::InvalidMessage(_)
+        | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => TlsProblem::NoTls,
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            TlsProblem::CertificateNeeded
+        }
+        rustls::Error::AlertReceived(_) => TlsProblem::Refused { details },
+        _ => TlsProblem::Other { details },
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(file).map_err(|source| Error::File { file: file.to_owned(), source })
+}
+
+/// Refuses a file without a certificate, which would trust nobody and say nothing.
+fn check(file: &Path, pem: &[u8]) -> Result<(), Error> {
+    match CertificateDer::from_pem_slice(pem) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::NoCertificate { file: file.to_owned() }),
+    }
+}
