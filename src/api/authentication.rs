@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::{Quotas, status};
+use super::{Peer, Quotas, status};
 use crate::auth::access::{self, Access};
 use crate::auth::{Auth, Caller, Identified, Refusal, UnknownToken};
 
@@ -57,7 +57,10 @@ impl Authentication {
             Ok(token) => token,
             Err(refusal) => return Decision::Refuse(status::from_refusal(refusal)),
         };
-        let refusal = match auth.identify(token, &[]) {
+        let peer = request.extensions().get::<Peer>();
+        let certificate = peer.and_then(|peer| peer.certificate.as_deref());
+        let names = certificate.map_or(&[][..], |certificate| &certificate.names);
+        let refusal = match auth.identify(token, names) {
             Identified::Caller(caller) => {
                 return match self.admit(caller, access) {
                     Ok(caller) => Decision::Call(Some(caller)),

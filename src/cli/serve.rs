@@ -2,13 +2,14 @@
 //! configuration.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::json::JsonLine;
 use super::logging::{self, LogFilter};
 use super::probe_index::ProbeIndexArgs;
 use super::signals::Signals;
+use super::tls::TransportArgs;
 use super::{Error, Output, number, open_files, parse_flag};
 use crate::auth;
 use crate::client::Address;
@@ -43,7 +44,9 @@ pub(super) struct ServeArgs {
         value_name = "HOST:PORT"
     )]
     listen: Listen,
-    /// Allow addresses that other machines can reach, although callers are not authenticated.
+    #[command(flatten)]
+    transport: TransportArgs,
+    /// Allow addresses that other machines can reach, also without TLS and authentication.
     #[arg(long, env = "WHIMBREL_INSECURE", value_parser = parse_flag)]
     insecure: bool,
     #[command(flatten)]
@@ -173,32 +176,13 @@ impl ServeArgs {
         // Before the server opens, so that a signal at any later moment stops in order.
         let mut signals = Signals::catch().map_err(Error::Runtime)?;
 
-        let data_dir = config.data_dir.clone();
+        let (data_dir, is_tls) = (config.data_dir.clone(), config.transport.tls.is_some());
         // The start may be cancelled at any moment, as by a kill.
         let server = tokio::select! {
             server = Server::open_with_probe(config, Some(probe())) => server?,
             () = signals.stop() => return Ok(()),
         };
-        let addresses = server.addresses().to_vec();
-        let address = server.address();
-        output.print(
-            || {
-                let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                format!(
-                    "whimbrel {} listens on {}, data in {}\n\
-                     try: grpcurl -plaintext -d '{{\"author_id\":\"alice\",\"text\":\"hello\"}}' \
-                     {address} whimbrel.v1.FeedService/Publish",
-                    env!("CARGO_PKG_VERSION"),
-                    all.join(" and "),
-                    data_dir.display(),
-                )
-            },
-            || {
-                let address = address.to_string();
-                let all = json!({ "listen": address, "addresses": addresses, "data": data_dir });
-                JsonLine("serving", all)
-            },
-        )?;
+        print_serving(&server, is_tls, &data_dir, *output)?;
 
         server.run(async move { signals.stop().await }).await?;
         tracing::info!("stopped");
@@ -218,6 +202,7 @@ impl ServeArgs {
             data_dir: self.data.clone(),
             authentication,
             listen: server::resolve(&self.listen).await?,
+            transport: self.transport.clone().transport()?,
             insecure: self.insecure,
             reflection,
             limits: Limits {
@@ -242,6 +227,55 @@ impl ServeArgs {
             },
         })
     }
+}
+
+/// Prints where the server listens, and how to call it.
+fn print_serving(
+    server: &Server,
+    is_tls: bool,
+    data_dir: &Path,
+    output: Output,
+) -> Result<(), Error> {
+    let (address, addresses) = (server.address(), server.addresses());
+    let authority = server.authority();
+    output.print(
+        || {
+            let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            let tls = match authority {
+                Some(authority) => format!(
+                    "clients need {} (SHA-256 {}), as in: whimbrel feed alice --addr \
+                     https://{address} --ca-file {}\n",
+                    authority.file.display(),
+                    authority.sha256,
+                    authority.file.display()
+                ),
+                None => String::new(),
+            };
+            let grpcurl = match authority {
+                Some(authority) => format!("-cacert {}", authority.file.display()),
+                None => if is_tls { "" } else { "-plaintext" }.to_owned(),
+            };
+            format!(
+                "whimbrel {} listens on {}, data in {}\n\
+                 {tls}try: grpcurl {grpcurl} -d '{{\"author_id\":\"alice\",\"text\":\"hello\"}}' \
+                 {address} whimbrel.v1.FeedService/Publish",
+                env!("CARGO_PKG_VERSION"),
+                all.join(" and "),
+                data_dir.display(),
+            )
+        },
+        || {
+            let address = address.to_string();
+            let mut all = json!({
+                "listen": address, "addresses": addresses, "data": data_dir, "tls": is_tls,
+            });
+            if let Some(authority) = authority {
+                all["caFile"] = json!(authority.file);
+                all["caSha256"] = json!(authority.sha256);
+            }
+            JsonLine("serving", all)
+        },
+    )
 }
 
 /// Warns if the limit of open files makes fewer connections `possible`.

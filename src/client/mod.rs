@@ -52,7 +52,7 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// ```
 /// use whimbrel::api::v1::{NewsFeedRequest, PublishRequest};
 /// use whimbrel::client::Client;
-/// use whimbrel::config::{Config, Limits};
+/// use whimbrel::config::{Config, Limits, Transport};
 /// use whimbrel::server::Server;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -63,6 +63,7 @@ const WINDOW_BYTES: u32 = 1 << 20;
 ///     data_dir: folder.path().to_owned(),
 ///     // Port 0 takes a free one.
 ///     listen: vec!["127.0.0.1:0".parse()?],
+///     transport: Transport::default(),
 ///     insecure: false,
 ///     reflection: true,
 ///     limits: Limits { disk_free_bytes_min: 0, ..Limits::default() },

@@ -77,6 +77,8 @@ ranges! {
     connections_max: 1..=COUNT_MAX, "0 allows no connection, and more fill the memory";
     connections_per_address_max: 1..=COUNT_MAX, "0 allows no connection";
     preface_time_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and silent ones must end";
+    handshake_time_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and slow ones must end";
+    handshakes_max: 1..=COUNT_MAX, "0 ends no handshake, and more fill the memory";
     connection_age_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and old ones must end";
     calls_max: 1..=COUNT_MAX, "0 allows no call, and more fill the memory";
     user_reads_per_second_max: 1..=RATE_MAX, "0 allows no call, and more is no limit";

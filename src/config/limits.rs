@@ -36,6 +36,12 @@ pub struct Limits {
     /// Longest time until a new connection sends its HTTP/2 preface: enough for a first packet that
     /// is lost three times.
     pub preface_time_max: Duration,
+    /// Longest time until a new connection has sent its PROXY header and ended its TLS handshake:
+    /// three round trips over a slow network, with a packet that is lost twice.
+    pub handshake_time_max: Duration,
+    /// Most connections at once that have not ended their handshake, at some 20 KB each. The oldest
+    /// is closed for a new one, so those who never end it keep nobody out.
+    pub handshakes_max: usize,
     /// Age, give or take a fifth, at which a connection is closed in order. The client connects
     /// again, so that load spreads to new servers, and nothing leaks forever.
     pub connection_age_max: Duration,
@@ -195,6 +201,8 @@ impl Default for Limits {
             connections_max: 20_000,
             connections_per_address_max: 15_000,
             preface_time_max: Duration::from_secs(10),
+            handshake_time_max: Duration::from_secs(10),
+            handshakes_max: 2_048,
             connection_age_max: Duration::from_secs(24 * 60 * 60),
             calls_max: 8_192,
             user_reads_per_second_max: 50,

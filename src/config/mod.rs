@@ -4,6 +4,7 @@
 mod check;
 mod limits;
 mod listen;
+mod transport;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,9 @@ use crate::auth;
 pub use check::LimitError;
 pub use limits::Limits;
 pub use listen::{Listen, ListenError};
+pub use transport::{
+    ClientCertificates, ForwardedHeader, Networks, NetworksError, ServerCertificate, Tls, Transport,
+};
 
 /// The configuration of a server.
 #[derive(Clone, Debug)]
@@ -22,7 +26,9 @@ pub struct Config {
     pub authentication: Option<auth::Options>,
     /// The addresses to listen on. Those with port 0 share one free port.
     pub listen: Vec<SocketAddr>,
-    /// Allows an address that other machines can reach, although callers are not authenticated.
+    /// TLS, and the proxies in front of the server.
+    pub transport: Transport,
+    /// Allows an address that other machines can reach, without TLS or without authentication.
     pub insecure: bool,
     /// Whether gRPC reflection is served.
     pub reflection: bool,
@@ -33,15 +39,16 @@ pub struct Config {
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Other machines could reach the address, and act for every user.
+    /// Other machines could reach the address, and read what is sent, or act for every user.
     #[error(
-        "refusing to listen on {listen}: callers are not authenticated, so everybody who can reach \
-         that address can act for every user; listen on 127.0.0.1 or [::1] behind a proxy that \
-         authenticates, or pass --insecure if the network is trusted"
+        "refusing to listen on {listen}, which other machines can reach: {lacks}; listen on \
+         127.0.0.1 or [::1], or pass --insecure if the network and everybody in it is trusted"
     )]
     OpenToTheNetwork {
         /// The address.
         listen: SocketAddr,
+        /// What would make it safe.
+        lacks: Lacks,
     },
     /// The list of addresses is empty.
     #[error("there is no address to listen on: give at least one, such as 127.0.0.1:50051")]
@@ -49,6 +56,26 @@ pub enum Error {
     /// A limit is refused.
     #[error(transparent)]
     Limit(#[from] LimitError),
+}
+
+/// What an address lacks that other machines can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lacks {
+    /// TLS.
+    #[error(
+        "what is sent is not encrypted; give --tls-cert and --tls-key, or --behind-tls-proxy with \
+         the networks of the proxy that ends TLS"
+    )]
+    Tls,
+    /// Authentication.
+    #[error(
+        "callers are not authenticated, so everybody who can reach that address can act for every \
+         user; give --auth or --auth-file"
+    )]
+    Authentication,
+    /// Both.
+    #[error("{}; and {}", Self::Authentication, Self::Tls)]
+    Both,
 }
 
 impl Config {
@@ -61,9 +88,26 @@ impl Config {
             return Err(Error::NoAddress);
         }
         let open = self.listen.iter().find(|address| !address.ip().is_loopback());
-        if let Some(&listen) = open.filter(|_| !self.insecure) {
-            return Err(Error::OpenToTheNetwork { listen });
+        if let (Some(&listen), Some(lacks), false) = (open, self.lacks(), self.insecure) {
+            return Err(Error::OpenToTheNetwork { listen, lacks });
         }
         Ok(self.limits.check()?)
+    }
+
+    /// What an address lacks that other machines can reach; `None` if it is safe.
+    fn lacks(&self) -> Option<Lacks> {
+        let is_encrypted =
+            self.transport.tls.is_some() || !self.transport.behind_tls_proxy.is_empty();
+        match (is_encrypted, self.is_authenticated()) {
+            (true, true) => None,
+            (false, true) => Some(Lacks::Tls),
+            (true, false) => Some(Lacks::Authentication),
+            (false, false) => Some(Lacks::Both),
+        }
+    }
+
+    /// Whether the server knows who calls.
+    fn is_authenticated(&self) -> bool {
+        self.authentication.is_some()
     }
 }

@@ -18,16 +18,18 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{Layer, Service};
 
-use super::connections::ConnectionSlot;
+use super::handshakes::Begun;
 use super::socket::Socket;
-use crate::api::{Admission, AdmissionService, Authentication, AuthenticationService, Closer};
-use crate::config::Limits;
+use super::transport::DetachedTransport;
+use crate::api::{
+    Admission, AdmissionService, Authentication, AuthenticationService, Closer, Forwarding, Peer,
+};
+use crate::config::Config;
 use crate::runtime;
 
 /// HTTP/2 settings for the open internet. The library's defaults are not made for it.
@@ -63,6 +65,7 @@ type Calls = AdmissionService<AuthenticationService<Routes>>;
 #[derive(Debug)]
 pub(super) struct Services {
     calls: Calls,
+    forwarding: Option<Forwarding>,
     http2: http2::Builder<WorkerExecutor>,
     preface_time_max: Duration,
     age_max: Duration,
@@ -75,8 +78,9 @@ impl Services {
         routes: Routes,
         authentication: &Authentication,
         admission: &Admission,
-        limits: &Limits,
+        config: &Config,
     ) -> Self {
+        let limits = &config.limits;
         let mut http2 = http2::Builder::new(WorkerExecutor);
         http2
             .timer(TokioTimer::new())
@@ -93,6 +97,7 @@ impl Services {
             .keep_alive_timeout(settings::KEEPALIVE_TIMEOUT);
         Self {
             calls: admission.layer(authentication.layer(routes.prepare())),
+            forwarding: Forwarding::new(&config.transport),
             http2,
             preface_time_max: limits.preface_time_max,
             age_max: limits.connection_age_max,
@@ -102,11 +107,17 @@ impl Services {
 }
 
 /// Serves the connection until it is closed. Runs on the connection's worker.
-pub(super) async fn serve(tcp: std::net::TcpStream, slot: ConnectionSlot, services: Arc<Services>) {
+pub(super) async fn serve(begun: Begun, services: Arc<Services>) {
+    let Begun { transport, slot, peer } = begun;
+    tracing::debug!(
+        address = %peer.address,
+        certificate = ?peer.certificate.as_ref().map(|certificate| &certificate.names),
+        "a connection begins"
+    );
     let closer = &slot.closer;
-    let begun = Box::pin(begin(tcp, closer, services.preface_time_max));
+    let begun = Box::pin(begin(transport, closer, services.preface_time_max));
     let Some(socket) = begun.await else { return };
-    let calls = ConnectionService { services: Arc::clone(&services), closer: closer.clone() };
+    let calls = ConnectionService { services: Arc::clone(&services), closer: closer.clone(), peer };
     let mut connection = std::pin::pin!(
         socket.served_by(|socket| services.http2.serve_connection(TokioIo::new(socket), calls))
     );
@@ -136,8 +147,12 @@ pub(super) async fn serve(tcp: std::net::TcpStream, slot: ConnectionSlot, servic
 }
 
 /// Waits for the client's preface; `None` if it does not come within `time_max`.
-async fn begin(tcp: std::net::TcpStream, closer: &Closer, time_max: Duration) -> Option<Socket> {
-    let begun = async { timeout(time_max, Socket::begin(TcpStream::from_std(tcp)?)).await? };
+async fn begin(
+    transport: DetachedTransport,
+    closer: &Closer,
+    time_max: Duration,
+) -> Option<Socket> {
+    let begun = async { timeout(time_max, Socket::begin(transport.attach()?)).await? };
     tokio::select! {
         begun = begun => begun
             .inspect_err(|error| tracing::debug!(%error, "a connection did not begin"))
@@ -153,10 +168,11 @@ fn log_end(result: io::Result<()>) {
     }
 }
 
-/// Passes the calls of one connection to the routes, with the connection's [`Closer`].
+/// Passes the calls of one connection to the routes, with the connection's [`Closer`] and [`Peer`].
 struct ConnectionService {
     services: Arc<Services>,
     closer: Closer,
+    peer: Peer,
 }
 
 impl hyper::service::Service<Request<Incoming>> for ConnectionService {
@@ -166,6 +182,11 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.closer.clone());
+        let mut peer = self.peer.clone();
+        if let Some(forwarding) = &self.services.forwarding {
+            peer.address = forwarding.client(peer.address, request.headers());
+        }
+        request.extensions_mut().insert(peer);
         // `Routes` is always ready, so `poll_ready` is not called.
         self.services.calls.clone().call(request)
     }

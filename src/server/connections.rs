@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::api::Closer;
-use crate::config::Limits;
+use crate::config::{Limits, Networks, Transport};
 
 /// All open connections. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,6 +20,10 @@ pub(super) struct Connections(Arc<ConnectionRegistry>);
 struct ConnectionRegistry {
     open_max: usize,
     per_address_max: usize,
+    /// If there are any, connections are admitted from them alone.
+    only_from: Networks,
+    /// Networks of proxies, whose connections are those of other addresses.
+    proxies: Networks,
     table: Mutex<ConnectionTable>,
     open: watch::Sender<usize>,
 }
@@ -38,24 +42,27 @@ struct ConnectionTable {
 pub(super) struct ConnectionSlot {
     connections: Connections,
     id: u64,
-    address: IpAddr,
+    /// The address that the connection counts for; `None` until the proxy has said whose it is.
+    address: Option<IpAddr>,
     /// The worker that the connection runs on, counted from 1.
     pub(super) worker: usize,
     pub(super) closer: Closer,
 }
 
 /// Why a connection is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("the limit of {connections_max} open connections is reached")]
     Full { connections_max: usize },
     #[error("the limit of {connections_max} open connections from one address is reached")]
     FullForAddress { connections_max: usize },
+    #[error("only connections of the proxies in {only_from} (--behind-tls-proxy) are accepted")]
+    Elsewhere { only_from: Networks },
 }
 
 impl Connections {
     /// An empty registry for connections on `workers` workers.
-    pub(super) fn new(limits: &Limits, workers: usize) -> Self {
+    pub(super) fn new(limits: &Limits, transport: &Transport, workers: usize) -> Self {
         let table = ConnectionTable {
             next_id: 0,
             closers: BTreeMap::new(),
@@ -65,23 +72,28 @@ impl Connections {
         Self(Arc::new(ConnectionRegistry {
             open_max: limits.connections_max,
             per_address_max: limits.connections_per_address_max,
+            only_from: transport.behind_tls_proxy.clone(),
+            proxies: transport.proxy_protocol_from.clone(),
             table: Mutex::new(table),
             open: watch::Sender::new(0),
         }))
     }
 
-    /// Registers a connection from `peer`, on the worker with the fewest connections.
+    /// Registers a connection from `peer`, on the worker with the fewest connections. That of a
+    /// proxy counts for nobody until [`ConnectionSlot::count_for`].
     pub(super) fn admit(&self, peer: IpAddr) -> Result<ConnectionSlot, Refusal> {
-        let address = network(peer);
+        let only_from = &self.0.only_from;
+        if !only_from.is_empty() && !only_from.contains(peer) {
+            return Err(Refusal::Elsewhere { only_from: only_from.clone() });
+        }
         let mut table = self.table();
         if table.closers.len() >= self.0.open_max {
             return Err(Refusal::Full { connections_max: self.0.open_max });
         }
-        let of_address = table.by_address.get(&address).copied().unwrap_or(0);
-        if of_address >= self.0.per_address_max {
-            return Err(Refusal::FullForAddress { connections_max: self.0.per_address_max });
+        let address = if self.0.proxies.contains(peer) { None } else { Some(network(peer)) };
+        if let Some(address) = address {
+            table.count(address, self.0.per_address_max)?;
         }
-        table.by_address.insert(address, of_address + 1);
         let fewest = (0..table.by_worker.len()).min_by_key(|&worker| table.by_worker[worker]);
         let worker = fewest.unwrap_or(0);
         table.by_worker[worker] += 1;
@@ -109,15 +121,45 @@ impl Connections {
     }
 }
 
+impl ConnectionTable {
+    /// Counts a connection of `address`, if it has fewer than `connections_max`.
+    fn count(&mut self, address: IpAddr, connections_max: usize) -> Result<(), Refusal> {
+        let open = self.by_address.get(&address).copied().unwrap_or(0);
+        if open >= connections_max {
+            return Err(Refusal::FullForAddress { connections_max });
+        }
+        self.by_address.insert(address, open + 1);
+        Ok(())
+    }
+}
+
+impl ConnectionSlot {
+    /// Whether a proxy has still to say whose connection it is.
+    pub(super) fn is_of_proxy(&self) -> bool {
+        self.address.is_none()
+    }
+
+    /// Counts the connection of a proxy for `peer`.
+    pub(super) fn count_for(&mut self, peer: IpAddr) -> Result<(), Refusal> {
+        debug_assert!(self.is_of_proxy(), "a connection counts once");
+        let registry = &self.connections.0;
+        self.connections.table().count(network(peer), registry.per_address_max)?;
+        self.address = Some(network(peer));
+        Ok(())
+    }
+}
+
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut table = self.connections.table();
         table.closers.remove(&self.id);
         table.by_worker[self.worker - 1] -= 1;
-        if let Some(open) = table.by_address.get_mut(&self.address) {
+        if let Some(address) = self.address
+            && let Some(open) = table.by_address.get_mut(&address)
+        {
             *open -= 1;
             if *open == 0 {
-                table.by_address.remove(&self.address);
+                table.by_address.remove(&address);
             }
         }
         self.connections.0.open.send_replace(table.closers.len());

@@ -1,6 +1,9 @@
 //! Entry point for the fuzzer in `fuzz/`: takes any bytes and panics where a promise about a
 //! connection's first bytes is broken. Never part of a server: behind the feature `fuzzing`.
 
+use std::task::{Context, Poll, Waker};
+
+use super::proxy_protocol::{self, HeaderError};
 use super::socket::{PREFACE, other_than_http2};
 
 /// What a client speaks is known by its first bytes, at the latest when there are as many as the
@@ -14,5 +17,31 @@ pub fn first_bytes(bytes: &[u8]) {
     }
     if bytes.len() >= PREFACE.len() {
         assert_eq!(known.is_none(), bytes.starts_with(PREFACE), "{known:?}");
+    }
+}
+
+/// A header of a proxy is read to its end and no further, however it is cut off: what is part of a
+/// header is waited for, and never taken for a whole one.
+pub fn proxy_header(bytes: &[u8]) {
+    let mut rest = bytes;
+    let whole = match at_once(proxy_protocol::read(&mut rest)) {
+        Ok(client) => client,
+        Err(_) => return,
+    };
+    let header = &bytes[..bytes.len() - rest.len()];
+    for count in 0..header.len() {
+        let cut = at_once(proxy_protocol::read(&mut &header[..count]));
+        assert!(matches!(cut, Err(HeaderError::Io(_))), "{count} bytes are a header: {cut:?}");
+    }
+    let again = at_once(proxy_protocol::read(&mut &header[..]));
+    assert!(matches!(again, Ok(client) if client == whole), "{again:?} is not {whole:?}");
+}
+
+/// The output of a future that waits for nothing, because it reads from memory.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("memory is waited for"),
     }
 }

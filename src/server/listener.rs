@@ -3,7 +3,7 @@
 
 use std::future::{pending, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -35,6 +35,16 @@ pub(super) struct Listener {
     /// Index of the socket to poll first. It rotates, so that no socket starves the others.
     first: usize,
     warnings: WarningThrottle,
+}
+
+/// A connection of which no byte was read.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// Not bound to a runtime.
+    pub(super) socket: std::net::TcpStream,
+    pub(super) slot: ConnectionSlot,
+    /// The address of the other end of the socket.
+    pub(super) address: IpAddr,
 }
 
 impl Listener {
@@ -100,12 +110,8 @@ impl Listener {
         &self.addresses
     }
 
-    /// The next connection that `connections` admits. Its socket is not bound to this thread's
-    /// runtime.
-    pub(super) async fn accept(
-        &mut self,
-        connections: &Connections,
-    ) -> (std::net::TcpStream, ConnectionSlot) {
+    /// The next connection that `connections` admits.
+    pub(super) async fn accept(&mut self, connections: &Connections) -> Accepted {
         loop {
             let accepted = tokio::select! {
                 accepted = next(&self.sockets, &mut self.first) => accepted,
@@ -130,7 +136,7 @@ impl Listener {
                 }
             };
             match prepare(socket) {
-                Ok(socket) => return (socket, slot),
+                Ok(socket) => return Accepted { socket, slot, address: peer.ip().to_canonical() },
                 // Most likely the client has disconnected already.
                 Err(error) => tracing::debug!(%error, "a connection could not be set up"),
             }

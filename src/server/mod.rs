@@ -6,10 +6,16 @@ mod drain;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handshakes;
+mod intake;
 mod listener;
 mod other_protocol;
+mod proxy_protocol;
 mod resolve;
+mod self_signed;
 mod socket;
+mod tls;
+mod transport;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,15 +25,21 @@ use std::time::Duration;
 
 use connection::Services;
 use connections::Connections;
+use handshakes::Handshakes;
+use intake::Intake;
 use listener::Listener;
 pub use resolve::resolve;
+pub use self_signed::Authority;
+use self_signed::SelfSigned;
+use tls::Tls;
+pub use tls::TlsError;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tonic::service::Routes;
 
 use crate::api::{self, Admission, Authentication, Health, Quotas, StallWatch};
 use crate::auth::{self, Auth};
-use crate::config::{self, Config};
+use crate::config::{self, Config, ServerCertificate};
 use crate::engine::{self, Engine};
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
 use crate::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe};
@@ -73,6 +85,9 @@ pub enum Error {
     /// The keys of callers cannot be used.
     #[error("cannot authenticate callers: {0}")]
     Authentication(#[from] auth::OpenError),
+    /// TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The descriptors built into this program are damaged.
     #[error(transparent)]
     Reflection(#[from] api::ReflectionError),
@@ -87,7 +102,7 @@ pub enum Error {
 /// A server that listens.
 #[derive(Debug)]
 pub struct Server {
-    listener: Listener,
+    entrance: Entrance,
     engine: Engine,
     critical: CriticalThreads,
     authentication: Authentication,
@@ -97,14 +112,23 @@ pub struct Server {
     config: Config,
 }
 
+/// Where clients come in.
+#[derive(Debug)]
+struct Entrance {
+    listener: Listener,
+    tls: Option<Tls>,
+    /// Of a self-signed certificate.
+    authority: Option<Authority>,
+}
+
 impl Server {
     /// Binds the address, opens the data, and replays the log. Clients can connect from then on;
     /// they are answered once [`Server::run`] is called. Dropping the future cancels the start, as
     /// if the process had ended.
     ///
     /// # Errors
-    /// See [`Error`]. The configuration is checked and the address is bound before the data are
-    /// opened.
+    /// See [`Error`]. The configuration is checked, the address is bound and TLS is loaded before
+    /// the data are opened.
     pub async fn open(config: Config) -> Result<Self, Error> {
         Self::open_with_probe(config, None).await
     }
@@ -116,7 +140,7 @@ impl Server {
     /// As [`Server::open`].
     pub async fn open_with_probe(config: Config, probe: Option<Probe>) -> Result<Self, Error> {
         config.check()?;
-        let listener = bind(&config)?;
+        let entrance = Entrance::open(&config)?;
         let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
         let open = move || -> Result<(Arc<dyn Log>, OpenedIndex), Error> {
             let disk_free_bytes_min = limits.disk_free_bytes_min;
@@ -130,7 +154,7 @@ impl Server {
             Ok((Arc::new(log), index))
         };
         let (log, index) = on_own_thread("whimbrel-open", open).await?;
-        Self::start(listener, config, log, Some(index), Clock::system()).await
+        Self::start(entrance, config, log, Some(index), Clock::system()).await
     }
 
     /// As [`Server::open`], with the caller's log and clock and without an index.
@@ -139,7 +163,7 @@ impl Server {
     /// See [`Error`].
     pub async fn with_log(config: Config, log: Arc<dyn Log>, clock: Clock) -> Result<Self, Error> {
         config.check()?;
-        Self::start(bind(&config)?, config, log, None, clock).await
+        Self::start(Entrance::open(&config)?, config, log, None, clock).await
     }
 
     /// As [`Server::with_log`], with an index of that log.
@@ -153,11 +177,11 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, Error> {
         config.check()?;
-        Self::start(bind(&config)?, config, log, Some(index), clock).await
+        Self::start(Entrance::open(&config)?, config, log, Some(index), clock).await
     }
 
     async fn start(
-        listener: Listener,
+        entrance: Entrance,
         config: Config,
         log: Arc<dyn Log>,
         index: Option<OpenedIndex>,
@@ -188,19 +212,25 @@ impl Server {
             reflection: config.reflection,
         })?;
         let authentication = Authentication::new(auth, quotas);
-        Ok(Self { listener, engine, critical, authentication, routes, health, stall_watch, config })
+        Ok(Self { entrance, engine, critical, authentication, routes, health, stall_watch, config })
     }
 
     /// The first address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.listener.addresses()[0]
+        self.entrance.listener.addresses()[0]
     }
 
     /// All addresses it listens on.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
-        self.listener.addresses()
+        self.entrance.listener.addresses()
+    }
+
+    /// The authority that clients must trust, if the certificate is self-signed.
+    #[must_use]
+    pub fn authority(&self) -> Option<&Authority> {
+        self.entrance.authority.as_ref()
     }
 
     /// Serves until `shutdown` completes, then stops in order: health reports NOT_SERVING, new
@@ -211,29 +241,27 @@ impl Server {
     /// A vital part failed, in which case only running calls are still answered; or no thread could
     /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { mut listener, engine, critical, mut health, stall_watch, config, .. } = self;
+        let Self { entrance, engine, critical, mut health, stall_watch, config, .. } = self;
         let limits = &config.limits;
         let admission = Admission::new(limits);
         let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
-        let connections = Connections::new(limits, workers.count());
-        let services = Services::new(self.routes, &self.authentication, &admission, limits);
+        let connections = Connections::new(limits, &config.transport, workers.count());
+        let services = Services::new(self.routes, &self.authentication, &admission, &config);
         let services = Arc::new(services);
+        let (mut listener, handshakes) =
+            entrance.begin(&config, &critical).map_err(Error::Workers)?;
         health.serving().await;
 
         let failure = {
-            let accepting = async {
-                loop {
-                    let (socket, slot) = listener.accept(&connections).await;
-                    let (worker, services) = (slot.worker, Arc::clone(&services));
-                    let serve = move || connection::serve(socket, slot, services);
-                    // Never waits for a slow worker: the others keep accepting.
-                    if !workers.try_spawn_on(worker, serve) {
-                        tracing::debug!(worker, "closed a connection: its worker is behind");
-                    }
-                }
+            let intake = Intake {
+                listener: &mut listener,
+                connections: &connections,
+                handshakes,
+                workers: &workers,
+                services: &services,
             };
             let stopping = async {
                 tokio::select! {
@@ -246,7 +274,7 @@ impl Server {
                 }
             };
             tokio::select! {
-                () = accepting => None,
+                never = intake.run() => match never {},
                 () = stall_watch.run() => None,
                 () = stopping => None,
                 failure = critical.failed() => Some(failure),
@@ -272,9 +300,39 @@ impl Server {
     }
 }
 
-fn bind(config: &Config) -> Result<Listener, Error> {
-    let bound = Listener::bind(&config.listen);
-    bound.map_err(|(address, source)| Error::Listen { address, source })
+impl Entrance {
+    /// Binds the addresses, and loads TLS.
+    fn open(config: &Config) -> Result<Self, Error> {
+        let bound = Listener::bind(&config.listen);
+        let listener = bound.map_err(|(address, source)| Error::Listen { address, source })?;
+        let Some(tls) = &config.transport.tls else {
+            return Ok(Self { listener, tls: None, authority: None });
+        };
+        let clients = tls.clients.as_ref();
+        let (tls, authority) = match &tls.certificate {
+            ServerCertificate::Files { certificate, key } => {
+                (Tls::load(certificate, key, clients)?, None)
+            }
+            ServerCertificate::SelfSigned => {
+                let made = SelfSigned::in_folder(&config.data_dir)?;
+                (Tls::load(&made.certificate, &made.key, clients)?, Some(made.authority))
+            }
+        };
+        Ok(Self { listener, tls: Some(tls), authority })
+    }
+
+    /// Starts the thread for handshakes, if connections begin with one.
+    fn begin(
+        self,
+        config: &Config,
+        critical: &CriticalThreads,
+    ) -> std::io::Result<(Listener, Option<Handshakes>)> {
+        let has_handshakes = self.tls.is_some() || !config.transport.proxy_protocol_from.is_empty();
+        let handshakes = has_handshakes
+            .then(|| Handshakes::start(self.tls, &config.limits, critical))
+            .transpose()?;
+        Ok((self.listener, handshakes))
+    }
 }
 
 /// Sets health to NOT_SERVING while the index cannot be read, and back to SERVING after.

@@ -22,9 +22,9 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::other_protocol::OtherProtocol;
+use super::transport::Transport;
 
 /// The client's connection preface.
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -47,7 +47,7 @@ pub(super) struct Socket {
 }
 
 struct SharedSocket {
-    tcp: TcpStream,
+    transport: Transport,
     /// Written during this poll; after `unsent`. Has no memory of its own between two polls.
     gathered: Vec<u8>,
     /// What the kernel had no room for. While there is any, nothing more is gathered.
@@ -62,22 +62,13 @@ impl Socket {
     ///
     /// # Errors
     /// The client closed the connection, or speaks another protocol.
-    pub(super) async fn begin(mut tcp: TcpStream) -> io::Result<Self> {
-        let mut read = [0; PREFACE.len()];
-        let mut count = 0;
-        while count < PREFACE.len() {
-            match tcp.read(&mut read[count..]).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                more => count += more,
-            }
-            if let Some(other) = other_than_http2(&read[..count]) {
-                // Boxed, so that the future of a waiting connection has no room for it.
-                Box::pin(other.answer(tcp)).await?;
-                return Err(io::Error::new(io::ErrorKind::InvalidData, other.to_string()));
-            }
+    pub(super) async fn begin(mut transport: Transport) -> io::Result<Self> {
+        if let Some(other) = read_preface(&mut transport).await? {
+            // Boxed, so that the future of a waiting connection has no room for it.
+            Box::pin(other.answer(transport)).await?;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, other.to_string()));
         }
-        debug_assert_eq!(&read, PREFACE, "another protocol is detected within so many bytes");
-        let shared = SharedSocket { tcp, gathered: Vec::new(), unsent: Vec::new(), sent: 0 };
+        let shared = SharedSocket { transport, gathered: Vec::new(), unsent: Vec::new(), sent: 0 };
         Ok(Self { shared: Rc::new(RefCell::new(shared)), replayed: 0 })
     }
 
@@ -86,6 +77,26 @@ impl Socket {
         let socket = Rc::clone(&self.shared);
         SentAfterPoll { connection: serve(self), socket }
     }
+}
+
+/// Waits for the client's preface, or for the first bytes that are not of it. Gives the protocol of
+/// a client that speaks another one.
+pub(super) async fn read_preface(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> io::Result<Option<OtherProtocol>> {
+    let mut read = [0; PREFACE.len()];
+    let mut count = 0;
+    while count < PREFACE.len() {
+        match stream.read(&mut read[count..]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more => count += more,
+        }
+        if let Some(other) = other_than_http2(&read[..count]) {
+            return Ok(Some(other));
+        }
+    }
+    debug_assert_eq!(&read, PREFACE, "another protocol is detected within so many bytes");
+    Ok(None)
 }
 
 /// The protocol of a client that began with `first`, where that is not HTTP/2; `None` also while
@@ -116,19 +127,21 @@ impl SharedSocket {
         );
         while self.sent < self.unsent.len() {
             let rest = &self.unsent[self.sent..];
-            self.sent += not_zero(ready!(Pin::new(&mut self.tcp).poll_write(cx, rest))?)?;
+            self.sent += not_zero(ready!(Pin::new(&mut self.transport).poll_write(cx, rest))?)?;
         }
         (self.unsent, self.sent) = (Vec::new(), 0);
         let mut gathered = std::mem::take(&mut self.gathered);
         let sent = self.send_gathered(cx, &gathered);
         gathered.clear();
         BUFFER.set(gathered);
-        sent
+        ready!(sent)?;
+        // TLS may have encrypted bytes, or bytes of its own, that the kernel had no room for.
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn send_gathered(&mut self, cx: &mut Context<'_>, mut rest: &[u8]) -> Poll<io::Result<()>> {
         while !rest.is_empty() {
-            match Pin::new(&mut self.tcp).poll_write(cx, rest)? {
+            match Pin::new(&mut self.transport).poll_write(cx, rest)? {
                 Poll::Ready(count) => rest = &rest[not_zero(count)?..],
                 Poll::Pending => {
                     self.unsent = rest.to_vec();
@@ -153,7 +166,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let preface = &PREFACE[self.replayed..];
         if preface.is_empty() {
-            return Pin::new(&mut self.shared.borrow_mut().tcp).poll_read(cx, buffer);
+            return Pin::new(&mut self.shared.borrow_mut().transport).poll_read(cx, buffer);
         }
         let count = preface.len().min(buffer.remaining());
         buffer.put_slice(&preface[..count]);
@@ -179,7 +192,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut shared = self.shared.borrow_mut();
         ready!(shared.send(cx))?;
-        Pin::new(&mut shared.tcp).poll_shutdown(cx)
+        Pin::new(&mut shared.transport).poll_shutdown(cx)
     }
 }
 

@@ -29,7 +29,7 @@ async fn the_log_has_no_secrets() {
     assert!(listed.printed().contains("\"backend\""));
 
     let file = folder.path().join("log");
-    let server = ServerProcess::start_tracing(&data, ("WHIMBREL_AUTH", "1"), &file);
+    let server = ServerProcess::start_tracing(&data, &[("WHIMBREL_AUTH", "1")], &file);
     let address: SocketAddr = server.address();
     let wire = Wire::connect(address).await;
     let post = PublishRequest {

@@ -23,6 +23,7 @@ pub(crate) mod reader;
 mod refusal;
 pub(crate) mod scripted;
 mod server;
+pub(crate) mod tls;
 mod user;
 pub(crate) mod watching;
 pub(crate) mod wire;

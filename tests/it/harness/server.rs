@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use whimbrel::auth;
-use whimbrel::config::{Config, Limits};
+use whimbrel::config::{Config, Limits, Transport};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Server};
 use whimbrel::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions};
@@ -24,6 +24,7 @@ use crate::harness::{INDEX_OPTIONS, LOG_OPTIONS};
 pub(crate) struct Setup {
     limits: Limits,
     authentication: Option<auth::Options>,
+    transport: Transport,
     clock: Clock,
     appends: Valve,
     batches: Valve,
@@ -60,6 +61,7 @@ impl Setup {
         Self {
             limits,
             authentication: None,
+            transport: Transport::default(),
             clock: Clock::system(),
             appends: Valve::default(),
             batches: Valve::default(),
@@ -76,6 +78,11 @@ impl Setup {
     /// Asks who calls.
     pub(crate) fn authentication(self, options: auth::Options) -> Self {
         Self { authentication: Some(options), ..self }
+    }
+
+    /// Uses TLS, or proxies. Users call a server with TLS through clients of the test.
+    pub(crate) fn transport(self, transport: Transport) -> Self {
+        Self { transport, ..self }
     }
 
     /// Uses a clock that the test moves.
@@ -117,6 +124,7 @@ impl Setup {
             data_dir: data_dir.to_owned(),
             authentication: self.authentication.clone(),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            transport: self.transport.clone(),
             insecure: false,
             reflection: true,
             limits: self.limits.clone(),

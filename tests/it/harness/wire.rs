@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::{Buf as _, Bytes, BytesMut};
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use http::{HeaderMap, Request, Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -14,6 +15,11 @@ use super::patience::within;
 pub(crate) const FOLLOW: &str = "/whimbrel.v1.FeedService/Follow";
 pub(crate) const PUBLISH: &str = "/whimbrel.v1.FeedService/Publish";
 pub(crate) const WATCH_FEED: &str = "/whimbrel.v1.FeedService/WatchFeed";
+
+/// What HTTP/2 can be spoken over.
+pub(crate) trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Bytestream for S {}
 
 /// An HTTP/2 connection.
 #[derive(Debug)]
@@ -35,7 +41,7 @@ impl Wire {
     }
 
     /// Speaks HTTP/2 over `socket`, which is connected to `address`; `None` if the server refuses.
-    pub(crate) async fn over(socket: TcpStream, address: SocketAddr) -> Option<Self> {
+    pub(crate) async fn over(socket: impl Bytestream, address: SocketAddr) -> Option<Self> {
         let handshake = h2::client::handshake(socket);
         let (send, connection) = within("a connection", handshake).await.ok()?;
         Some(Self::driven(address, send, connection))
@@ -53,7 +59,7 @@ impl Wire {
     fn driven(
         address: SocketAddr,
         send: SendRequest<Bytes>,
-        connection: Connection<TcpStream>,
+        connection: Connection<impl Bytestream>,
     ) -> Self {
         let mut driver = JoinSet::new();
         driver.spawn(connection);

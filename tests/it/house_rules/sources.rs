@@ -30,13 +30,22 @@ enum Below {
 }
 
 /// Other crates, each with the only paths that may name it.
-const OUTSIDERS: [(&str, &[&str]); 8] = [
+const OUTSIDERS: [(&str, &[&str]); 14] = [
     ("redb", &["storage/redb_log/", "storage/index/", "storage/redb_file.rs"]),
     ("dashmap", &["state/", "live/"]),
     ("tonic", &["api/", "client/", "server/"]),
     ("tonic_health", &["api/", "client/", "server/"]),
     ("hyper", &["server/"]),
     ("hyper_util", &["server/"]),
+    (
+        "rustls",
+        &["auth/provider_keys.rs", "client/tls.rs", "server/tls.rs", "server/self_signed.rs"],
+    ),
+    ("tokio_rustls", &["server/"]),
+    ("webpki", &["server/tls.rs"]),
+    ("rcgen", &["server/self_signed.rs"]),
+    ("proxy_header", &["server/proxy_protocol.rs"]),
+    ("ipnet", &["config/transport.rs"]),
     ("clap", &["cli/", "main.rs"]),
     ("prost_reflect", &["cli/json.rs"]),
 ];

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use whimbrel::config::{self, Config};
+use whimbrel::auth;
+use whimbrel::config::{self, Config, Lacks, ServerCertificate, Tls, Transport};
 use whimbrel::server::{Error, Server};
 use whimbrel::storage::{self, LocalLog};
 
@@ -15,20 +16,51 @@ use crate::storage::segment_layout::set_format;
 /// The file of a log with few events.
 const SEGMENT: &str = "log/0000000000000001.seg";
 
-/// An address that others can reach is refused without `--insecure`, before anything is touched.
+/// An address that others can reach needs TLS and authentication, or `--insecure`. It is refused
+/// before anything is touched, with what it lacks.
 #[tokio::test]
 async fn an_open_address_is_refused_before_anything_is_touched() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
+    let certificate = ServerCertificate::SelfSigned;
+    let tls = Transport { tls: Some(Tls { certificate, clients: None }), ..Transport::default() };
+    let proxied =
+        Transport { behind_tls_proxy: "10.0.0.0/8".parse().unwrap(), ..Transport::default() };
+    let transports = [(Transport::default(), false), (tls, true), (proxied, true)];
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:50051"] {
         let listen: Vec<SocketAddr> = vec![address.parse().unwrap()];
-        let config = Config { listen, ..Setup::new().config(&data_dir) };
-        let error = Server::open(config.clone()).await.unwrap_err();
-        assert!(matches!(error, Error::Config(config::Error::OpenToTheNetwork { .. })));
-        assert!(error.to_string().contains("--insecure"), "{error}");
-        assert!(!data_dir.exists());
-        Config { insecure: true, ..config }.check().expect("insecure was set");
+        for (transport, is_encrypted) in transports.clone() {
+            for is_authenticated in [false, true] {
+                let settings = auth::Settings::default();
+                let options = auth::Options { settings, development: false };
+                let authentication = is_authenticated.then_some(options);
+                let listen = listen.clone();
+                let transport = transport.clone();
+                let config =
+                    Config { listen, transport, authentication, ..Setup::new().config(&data_dir) };
+                Config { insecure: true, ..config.clone() }.check().expect("insecure was set");
+                let expected = match (is_encrypted, is_authenticated) {
+                    (true, true) => {
+                        config.check().expect("it is safe");
+                        continue;
+                    }
+                    (true, false) => Lacks::Authentication,
+                    (false, true) => Lacks::Tls,
+                    (false, false) => Lacks::Both,
+                };
+                let error = Server::open(config).await.unwrap_err();
+                let Error::Config(config::Error::OpenToTheNetwork { lacks, .. }) = &error else {
+                    panic!("{error}")
+                };
+                assert_eq!(*lacks, expected);
+                let message = error.to_string();
+                assert!(message.contains("--insecure"), "{message}");
+                assert_eq!(message.contains("--tls-cert"), !is_encrypted, "{message}");
+                assert_eq!(message.contains("not authenticated"), !is_authenticated, "{message}");
+            }
+        }
     }
+    assert!(!data_dir.exists());
     for address in ["127.0.0.1:0", "127.8.9.10:0", "[::1]:0"] {
         let listen = vec![address.parse().unwrap()];
         Config { listen, ..Setup::new().config(&data_dir) }.check().expect("a loopback address");

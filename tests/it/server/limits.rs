@@ -87,7 +87,8 @@ macro_rules! limits {
 limits! {
     follows_per_user_max blocks_per_user_max mutes_per_user_max users_max streams_per_user_max
     streams_max
-    worker_threads connections_max connections_per_address_max preface_time_max connection_age_max
+    worker_threads connections_max connections_per_address_max preface_time_max handshake_time_max
+    handshakes_max connection_age_max
     calls_max user_reads_per_second_max user_changes_per_second_max user_streams_per_second_max
     quota_burst_time new_user_follows_per_hour_max new_user_mentions_per_hour_max new_user_time
     quota_callers_max

@@ -92,7 +92,7 @@ async fn a_name_stands_for_all_its_addresses() {
     let listen = vec!["127.0.0.1:0".parse().unwrap(), "192.0.2.1:0".parse().unwrap()];
     let config = Config { listen, ..Setup::new().config(&folder.path().join("data")) };
     let error = Server::open(config).await.unwrap_err();
-    let Error::Config(config::Error::OpenToTheNetwork { listen }) = error else {
+    let Error::Config(config::Error::OpenToTheNetwork { listen, .. }) = error else {
         panic!("not refused: {error}")
     };
     assert_eq!(listen, "192.0.2.1:0".parse().unwrap());

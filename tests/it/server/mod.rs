@@ -9,5 +9,7 @@ mod listen;
 mod memory;
 mod other_protocols;
 pub(crate) mod process;
+mod proxies;
 mod starts;
+mod tls;
 mod workers;

@@ -80,11 +80,12 @@ impl ServerProcess {
         Self::listening(serve(program, data_dir, "warn"))
     }
 
-    /// Like [`ServerProcess::start_with`]. All that it can log goes to `file`.
-    pub(crate) fn start_tracing(data_dir: &Path, variable: (&str, &str), file: &Path) -> Self {
+    /// Like [`ServerProcess::start`], with variables of its settings. All that it can log goes to
+    /// `file`.
+    pub(crate) fn start_tracing(data_dir: &Path, variables: &[(&str, &str)], file: &Path) -> Self {
         let mut shell = Command::new("bash");
         shell.args(["-c", "exec \"$@\" 2>\"$LOG\"", "bash", PROGRAM]);
-        shell.env("LOG", file).env(variable.0, variable.1);
+        shell.env("LOG", file).envs(variables.iter().copied());
         Self::listening(serve(shell, data_dir, "trace"))
     }
 

@@ -1,0 +1,169 @@
+//! The bytes of a connection: a socket, or TLS over it. Never says when something is sent.
+//!
+//! A socket belongs to the runtime that it was made on. A TLS connection begins on a thread of its
+//! own and lives on a worker, so its socket is taken out of it, moved, and put back.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// A connection's bytes, on the thread of the connection.
+#[derive(Debug)]
+pub(super) enum Transport {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<MovableTcp>>),
+}
+
+/// A [`Transport`] that belongs to no runtime.
+#[derive(Debug)]
+pub(super) struct DetachedTransport {
+    tcp: std::net::TcpStream,
+    tls: Option<Box<TlsStream<MovableTcp>>>,
+}
+
+/// A socket that can be taken away, and is put back before it is used again.
+#[derive(Debug)]
+pub(super) struct MovableTcp(Option<TcpStream>);
+
+impl Transport {
+    /// TLS over `tcp`, without the runtime of the caller.
+    pub(super) fn detach(mut tls: TlsStream<MovableTcp>) -> io::Result<DetachedTransport> {
+        let tcp = tls.get_mut().0.0.take().ok_or(io::ErrorKind::NotConnected)?.into_std()?;
+        Ok(DetachedTransport { tcp, tls: Some(Box::new(tls)) })
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The server's address of the connection.
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.local_addr(),
+            Self::Tls(tls) => tls.get_ref().0.tcp()?.local_addr(),
+        }
+    }
+}
+
+impl From<std::net::TcpStream> for DetachedTransport {
+    fn from(tcp: std::net::TcpStream) -> Self {
+        Self { tcp, tls: None }
+    }
+}
+
+impl DetachedTransport {
+    /// The transport on the runtime of the caller.
+    pub(super) fn attach(self) -> io::Result<Transport> {
+        let tcp = TcpStream::from_std(self.tcp)?;
+        Ok(match self.tls {
+            None => Transport::Tcp(tcp),
+            Some(mut tls) => {
+                let before = tls.get_mut().0.0.replace(tcp);
+                assert!(before.is_none(), "the socket is put back once");
+                Transport::Tls(tls)
+            }
+        })
+    }
+}
+
+impl From<TcpStream> for MovableTcp {
+    fn from(tcp: TcpStream) -> Self {
+        Self(Some(tcp))
+    }
+}
+
+impl MovableTcp {
+    fn tcp(&self) -> io::Result<&TcpStream> {
+        self.0.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn pinned(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
+        let tcp = self.get_mut().0.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Pin::new(tcp))
+    }
+}
+
+impl AsyncRead for MovableTcp {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.pinned()?.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for MovableTcp {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.pinned()?.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.pinned()?.poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pinned()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pinned()?.poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
