@@ -32,6 +32,11 @@ class Server:
         self._process = None
         self.start()
 
+    @property
+    def ca_file(self) -> Path:
+        """What a client trusts, if the server makes its own certificate."""
+        return self._data / "tls" / "ca.pem"
+
     def start(self):
         """Starts it, and returns once it listens."""
         command = [REPOSITORY / BINARY, "--json", "serve", "--data", self._data]

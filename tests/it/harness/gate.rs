@@ -66,13 +66,18 @@ impl Gate {
         self.holding.send_replace(true);
     }
 
+    /// Lets the responses of the server pass again.
+    pub(crate) fn release(&self) {
+        self.holding.send_replace(false);
+    }
+
     /// Makes `call`, and releases the responses once its request has passed the gate.
     pub(crate) async fn release_once_asked<T>(&self, call: impl Future<Output = T>) -> T {
         let before = self.asked_bytes.load(Ordering::SeqCst);
         let asked = async {
             let more = async || (self.asked_bytes.load(Ordering::SeqCst) > before).then_some(());
             eventually("the call to pass the gate", more).await;
-            self.holding.send_replace(false);
+            self.release();
         };
         within("an answer through the gate", async { tokio::join!(call, asked).0 }).await
     }

@@ -1,23 +1,21 @@
 //! TLS: what handshakes are accepted, who is asked for a certificate, and what happens when files
 //! change.
 
+mod backpressure;
 mod client_certificates;
 mod files;
 mod handshakes;
 mod program;
 mod reload;
 
-use bytes::Bytes;
-use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use whimbrel::api::v1::{NewsFeedRequest, NewsFeedResponse, PublishRequest};
 use whimbrel::client::{Client, Error, TlsProblem};
 
 use crate::api::bad_input::publish;
 use crate::harness::tls::TestAuthority;
 use crate::harness::wire::{PUBLISH, Wire, frame};
-use crate::harness::{Gate, Setup, TestServer, within};
+use crate::harness::{Setup, TestServer, within};
 
 /// A server with a certificate of `authority`.
 async fn server_of(authority: &TestAuthority) -> TestServer {
@@ -135,72 +133,4 @@ async fn a_client_with_tls_is_told_by_a_server_without() {
     let error = TestAuthority::new().connects(server.address()).await.unwrap_err();
     assert!(matches!(error, Error::Tls { problem: TlsProblem::NoTls, .. }), "{error}");
     assert!(error.to_string().contains("http://"), "{error}");
-}
-
-/// Responses that are far larger than the kernel takes at once arrive whole, once their client
-/// reads: what was encrypted is sent before what comes after it.
-#[tokio::test]
-async fn nothing_is_lost_when_a_client_reads_late() {
-    const POSTS: usize = 100;
-    const READS: usize = 90;
-    let authority = TestAuthority::new();
-    let server = server_of(&authority).await;
-    let client = authority.connects(server.address()).await.unwrap();
-    // A grapheme of 25 bytes.
-    let text = |number: usize| {
-        format!(
-            "{number} {}",
-            "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}".repeat(100)
-        )
-    };
-    for number in 0..POSTS {
-        let (author_id, text) = ("bob".to_owned(), text(number));
-        client.publish(PublishRequest { author_id, text, ..Default::default() }).await.unwrap();
-    }
-    let gate = Gate::before(server.address()).await;
-    let stream = authority.shakes_hands(gate.address(), rustls::ALL_VERSIONS, &["h2"]).await;
-    let mut builder = h2::client::Builder::new();
-    builder.initial_window_size(1 << 20).initial_connection_window_size(1 << 30);
-    let (mut send, connection) = builder.handshake::<_, Bytes>(stream.unwrap()).await.unwrap();
-    let mut driver = tokio::task::JoinSet::new();
-    driver.spawn(connection);
-    let request = NewsFeedRequest {
-        user_id: "bob".to_owned(),
-        page_size: POSTS as i32,
-        ..Default::default()
-    };
-    let body = frame(&request.encode_to_vec());
-    let mut reads = async |responses: &mut Vec<_>| {
-        let head = http::Request::post("https://localhost/whimbrel.v1.FeedService/NewsFeed")
-            .header("content-type", "application/grpc")
-            .body(());
-        send = send.clone().ready().await.unwrap();
-        let (response, mut sending) = send.send_request(head.unwrap(), false).unwrap();
-        sending.send_data(body.clone(), true).unwrap();
-        responses.push(response);
-    };
-    gate.hold();
-    let mut responses = Vec::new();
-    for _ in 0..READS {
-        reads(&mut responses).await;
-        client.check_health().await.expect("others are served");
-    }
-    let expected: Vec<_> = (0..POSTS).rev().map(text).collect();
-    let reading = async {
-        reads(&mut responses).await;
-        for response in responses {
-            let mut body = within("a response", response).await.unwrap().into_body();
-            let mut content = Vec::new();
-            while let Some(part) = within("more of it", body.data()).await {
-                let part = part.unwrap();
-                body.flow_control().release_capacity(part.len()).unwrap();
-                content.extend_from_slice(&part);
-            }
-            let page = NewsFeedResponse::decode(&content[5..]).unwrap();
-            let texts: Vec<_> =
-                page.items.into_iter().map(|item| item.post.unwrap().text).collect();
-            assert!(texts == expected, "a page is not as it was written");
-        }
-    };
-    gate.release_once_asked(reading).await;
 }
