@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::{Peer, Quotas, status};
+use super::{Peer, Quotas, network, status};
 use crate::auth::access::{self, Access};
 use crate::auth::{Auth, Caller, Identified, Refusal, UnknownToken};
 
@@ -58,22 +58,50 @@ impl Authentication {
             Err(refusal) => return Decision::Refuse(status::from_refusal(refusal)),
         };
         let peer = request.extensions().get::<Peer>();
+        match self.identify(auth, token, peer) {
+            Ok(Identified::Caller(caller)) => match self.admit(caller, access) {
+                Ok(caller) => Decision::Call(Some(caller)),
+                Err(status) => Decision::Refuse(status),
+            },
+            Ok(Identified::Nobody) => Decision::Refuse(status::from_refusal(Refusal::NoToken)),
+            Ok(Identified::Refused(refusal)) => {
+                self.count_refusal(peer);
+                Decision::Refuse(status::from_refusal(refusal))
+            }
+            Ok(Identified::Later(token)) => {
+                let peer = peer.cloned();
+                Decision::Later { auth: auth.clone(), access, token, peer }
+            }
+            Err(status) => Decision::Refuse(status),
+        }
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// The token was never seen, and too many from the same address were refused: it is not looked
+    /// at.
+    fn identify(
+        &self,
+        auth: &Auth,
+        token: Option<&str>,
+        peer: Option<&Peer>,
+    ) -> Result<Identified, Status> {
+        if let Some(token) = token
+            && let Some(peer) = peer
+            && !auth.has_seen(token)
+        {
+            self.quotas.try_token(network(peer.address))?;
+        }
         let certificate = peer.and_then(|peer| peer.certificate.as_deref());
         let names = certificate.map_or(&[][..], |certificate| &certificate.names);
-        let refusal = match auth.identify(token, names) {
-            Identified::Caller(caller) => {
-                return match self.admit(caller, access) {
-                    Ok(caller) => Decision::Call(Some(caller)),
-                    Err(status) => Decision::Refuse(status),
-                };
-            }
-            Identified::Nobody => Refusal::NoToken,
-            Identified::Refused(refusal) => refusal,
-            Identified::Later(token) => {
-                return Decision::Later { auth: auth.clone(), access, token };
-            }
-        };
-        Decision::Refuse(status::from_refusal(refusal))
+        Ok(auth.identify(token, names))
+    }
+
+    fn count_refusal(&self, peer: Option<&Peer>) {
+        if let Some(peer) = peer {
+            self.quotas.refused(network(peer.address));
+        }
     }
 
     /// Lets a call of `caller` in.
@@ -97,6 +125,7 @@ enum Decision {
         auth: Auth,
         access: Access,
         token: UnknownToken,
+        peer: Option<Peer>,
     },
 }
 
@@ -134,10 +163,13 @@ where
                 Either::Left(self.services.call(request))
             }
             Decision::Refuse(status) => Either::Right(Either::Left(ready(Ok(status.into_http())))),
-            Decision::Later { auth, access, token } => {
+            Decision::Later { auth, access, token, peer } => {
                 let (mut services, layer) = (self.services.clone(), self.layer.clone());
                 Either::Right(Either::Right(Box::pin(async move {
-                    let caller = auth.identify_later(token).await.map_err(status::from_refusal);
+                    let caller = auth.identify_later(token).await.map_err(|refusal| {
+                        layer.count_refusal(peer.as_ref());
+                        status::from_refusal(refusal)
+                    });
                     match caller.and_then(|caller| layer.admit(caller, access)) {
                         Ok(caller) => {
                             request.extensions_mut().insert(caller);

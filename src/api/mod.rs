@@ -74,7 +74,7 @@ pub use health::Health;
 use log::LogRpcs;
 use meta::MetaRpcs;
 use notification::NotificationRpcs;
-pub use peer::{ClientCertificate, Peer};
+pub use peer::{ClientCertificate, Peer, network};
 use post::PostRpcs;
 pub use quotas::Quotas;
 pub use reflection::{DESCRIPTORS, ReflectionError};

@@ -153,6 +153,12 @@ impl Auth {
         Ok(Self { state, fetches, _running: running })
     }
 
+    /// Whether the token was accepted before, so that it costs no more than a look-up.
+    #[must_use]
+    pub fn has_seen(&self, token: &str) -> bool {
+        self.state.seen.get(&SeenTokens::hash(token)).is_some()
+    }
+
     /// The caller that gave `token`, or has a certificate with one of `names`. A token goes before a
     /// certificate: a proxy may have one, and its users the other.
     #[must_use]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::runtime::files::FileError;
 use crate::{auth, client, config, server, storage};
 
 /// Why a verb failed.
@@ -20,6 +21,9 @@ pub enum Error {
     /// The API keys of a folder cannot be used or changed.
     #[error(transparent)]
     Keys(#[from] auth::KeyTableError),
+    /// A file with tokens cannot be used.
+    #[error(transparent)]
+    TokenFile(#[from] FileError),
     /// A token for development cannot be made.
     #[error(transparent)]
     Token(#[from] auth::MintError),
@@ -74,6 +78,7 @@ impl Error {
             | Self::Log(_)
             | Self::Keys(_)
             | Self::Token(_)
+            | Self::TokenFile(_)
             | Self::File { .. }
             | Self::NotFound { .. }
             | Self::NotAllDone(_)

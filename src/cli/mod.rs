@@ -6,6 +6,7 @@
 pub mod bench;
 mod chain;
 mod change;
+mod credentials;
 mod encoding;
 mod error;
 mod feed;
@@ -37,7 +38,7 @@ use clap::{Arg, Args, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 pub use error::Error;
 pub use output::Output;
 
-use crate::client::{self, Address, Client, Retry};
+use crate::client::{self, Address, Client, ConnectOptions, Retry};
 
 /// The end of the help.
 const AFTER_HELP: &str = "\
@@ -94,6 +95,8 @@ enum Verb {
     #[command(subcommand)]
     Key(key::KeyVerb),
     Token(token::TokenArgs),
+    Login(credentials::LoginArgs),
+    Logout(credentials::LogoutArgs),
     Info(info::InfoArgs),
     Chain(chain::ChainArgs),
     Verify(verify::VerifyArgs),
@@ -111,6 +114,8 @@ struct ServerArgs {
     addr: Address,
     #[command(flatten)]
     tls: tls::ClientTlsArgs,
+    #[command(flatten)]
+    credentials: credentials::CredentialArgs,
 }
 
 /// How long a call is retried: a server that restarts is back within this time.
@@ -138,6 +143,8 @@ impl Cli {
             Verb::Notification(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
             Verb::Key(verb) => verb.run(output),
             Verb::Token(token) => token.run(output),
+            Verb::Login(login) => login.run(output),
+            Verb::Logout(logout) => logout.run(output),
             Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
             Verb::Verify(verify) => single_threaded_runtime()?.block_on(verify.run(output)),
@@ -152,8 +159,14 @@ impl Cli {
 }
 
 impl ServerArgs {
+    /// How to connect to the server.
+    fn options(&self) -> Result<ConnectOptions, Error> {
+        let token = self.credentials.source(&self.addr)?;
+        Ok(ConnectOptions { token, ..self.tls.options()? })
+    }
+
     async fn connect(&self) -> Result<Client, Error> {
-        let options = self.tls.options()?;
+        let options = self.options()?;
         Ok(Client::connect_with(&self.addr.to_string(), &options).await?)
     }
 

@@ -117,7 +117,7 @@ impl ClientTlsArgs {
             (None, None) => None,
             _ => return usage("--client-cert and --client-key need each other: give both"),
         };
-        Ok(ConnectOptions { ca_file: self.ca_file.clone(), identity })
+        Ok(ConnectOptions { ca_file: self.ca_file.clone(), identity, token: None })
     }
 }
 

@@ -137,6 +137,14 @@ impl Address {
         self.is_tls
     }
 
+    /// Whether it is of this machine, so that nobody is on the way.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        let host = self.authority.host().trim_matches(['[', ']']);
+        let address = host.parse::<std::net::IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|it| it.is_loopback())
+    }
+
     /// The host and the port.
     ///
     /// # Errors
@@ -146,7 +154,8 @@ impl Address {
     }
 
     /// The address as a URI.
-    pub(super) fn uri(&self) -> String {
+    #[must_use]
+    pub fn uri(&self) -> String {
         format!("{}://{}", if self.is_tls { TLS } else { CLEAR }, self.authority)
     }
 }

@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::{AddressError, TlsProblem, tls};
+use crate::runtime::files::FileError;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,21 @@ pub enum Error {
          --ca-file FILE"
     )]
     Certificates(String),
+    /// A file with a token cannot be used.
+    #[error(transparent)]
+    TokenFile(#[from] FileError),
+    /// What was given as a token is none.
+    #[error("what was given as a token is none: a token is one word of ASCII characters")]
+    NotAToken,
+    /// Everybody on the way could read the token.
+    #[error(
+        "the token would be sent to {address} in clear text, for everybody on the way to read: give \
+         https://host:port"
+    )]
+    TokenInClearText {
+        /// The address.
+        address: String,
+    },
     /// The server answered with an error, or the connection broke.
     #[error(transparent)]
     Call(Box<CallError>),
@@ -112,6 +128,9 @@ impl Error {
             Self::Connect { .. } | Self::Silent { .. } | Self::Ended => true,
             Self::Call(error) => error.is_transient,
             Self::Address { .. }
+            | Self::TokenFile(_)
+            | Self::NotAToken
+            | Self::TokenInClearText { .. }
             | Self::Tls { .. }
             | Self::File { .. }
             | Self::NoCertificate { .. }

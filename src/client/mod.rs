@@ -8,6 +8,7 @@ mod message;
 mod retry;
 mod revisions;
 mod tls;
+mod token;
 mod watch;
 
 use std::time::Duration;
@@ -18,6 +19,9 @@ pub use message::{WatchBatch, WatchMessage};
 pub use retry::Retry;
 pub use revisions::RevisionFeeds;
 pub use tls::{ClientIdentity, ConnectOptions, TlsProblem};
+use token::Bearer;
+pub use token::TokenSource;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -43,6 +47,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Flow-control window of a stream. With the default of 64 KiB, a fan-out of large batches would
 /// stop at every batch.
 const WINDOW_BYTES: u32 = 1 << 20;
+
+/// The reason with which a server ends what a token has begun that has expired.
+const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
 
 /// A connection to a server. Cloning it is cheap; clones share the connection.
 ///
@@ -99,14 +106,19 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    feed: FeedServiceClient<Channel>,
-    post: PostServiceClient<Channel>,
-    graph: GraphServiceClient<Channel>,
-    log: LogServiceClient<Channel>,
-    meta: MetaServiceClient<Channel>,
-    notification: NotificationServiceClient<Channel>,
-    health: HealthClient<Channel>,
+    feed: FeedServiceClient<TokenChannel>,
+    post: PostServiceClient<TokenChannel>,
+    graph: GraphServiceClient<TokenChannel>,
+    log: LogServiceClient<TokenChannel>,
+    meta: MetaServiceClient<TokenChannel>,
+    notification: NotificationServiceClient<TokenChannel>,
+    health: HealthClient<TokenChannel>,
+    /// Whether a later call may have another token.
+    may_renew: bool,
 }
+
+/// A connection, and the token that goes with each call.
+type TokenChannel = InterceptedService<Channel, Bearer>;
 
 /// The messages of one stream, in order.
 #[derive(Debug)]
@@ -127,8 +139,10 @@ impl Client {
     /// # Errors
     /// See [`Client::connect`]; or a file cannot be used.
     pub async fn connect_with(address: &str, options: &ConnectOptions) -> Result<Self, Error> {
+        let bearer = bearer(address, options)?;
         let connected = endpoint(address, options)?.connect().await;
-        connected.map(Self::with_channel).map_err(|source| match tls::problem(&source) {
+        let connected = connected.map(|channel| Self::with_channel(channel, bearer));
+        connected.map_err(|source| match tls::problem(&source) {
             Some(problem) => Error::Tls { address: address.to_owned(), problem },
             None => Error::Connect { address: address.to_owned(), source: Box::new(source) },
         })
@@ -158,10 +172,12 @@ impl Client {
     /// The address is invalid.
     pub fn connect_lazily(address: &str) -> Result<Self, Error> {
         let endpoint = endpoint(address, &ConnectOptions::default())?;
-        Ok(Self::with_channel(endpoint.connect_lazy()))
+        Ok(Self::with_channel(endpoint.connect_lazy(), Bearer::default()))
     }
 
-    fn with_channel(channel: Channel) -> Self {
+    fn with_channel(channel: Channel, bearer: Bearer) -> Self {
+        let may_renew = bearer.may_change();
+        let channel = InterceptedService::new(channel, bearer);
         Self {
             feed: FeedServiceClient::new(channel.clone()),
             post: PostServiceClient::new(channel.clone()),
@@ -170,7 +186,17 @@ impl Client {
             meta: MetaServiceClient::new(channel.clone()),
             notification: NotificationServiceClient::new(channel.clone()),
             health: HealthClient::new(channel),
+            may_renew,
         }
+    }
+
+    /// The error of a call, which may succeed later if its token has expired, with the next token in
+    /// the file.
+    fn renewing(&self, mut error: Error) -> Error {
+        if let Error::Call(call) = &mut error {
+            call.is_transient |= self.may_renew && call.reason == TOKEN_EXPIRED;
+        }
+        error
     }
 
     /// Calls WatchNotifications, for one stream that never resumes. [`Watch`] resumes.
@@ -213,11 +239,20 @@ impl<M> MessageStream<M> {
     }
 }
 
+fn parse(address: &str) -> Result<Address, Error> {
+    address.parse().map_err(|problem| Error::Address { address: address.to_owned(), problem })
+}
+
+fn bearer(address: &str, options: &ConnectOptions) -> Result<Bearer, Error> {
+    Bearer::new(options.token.as_ref(), &parse(address)?)
+}
+
 fn endpoint(address: &str, options: &ConnectOptions) -> Result<Endpoint, Error> {
-    let refused = |problem| Error::Address { address: address.to_owned(), problem };
-    let parsed: Address = address.parse().map_err(refused)?;
-    let mut endpoint = Endpoint::from_shared(parsed.uri())
-        .map_err(|_| refused(AddressError::Host { host: parsed.to_string() }))?;
+    let parsed = parse(address)?;
+    let mut endpoint = Endpoint::from_shared(parsed.uri()).map_err(|_| Error::Address {
+        address: address.to_owned(),
+        problem: AddressError::Host { host: parsed.to_string() },
+    })?;
     if parsed.is_tls() {
         let unusable = |error| Error::Certificates(error::root(&error));
         endpoint = endpoint.tls_config(options.tls()?).map_err(unusable)?;

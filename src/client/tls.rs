@@ -11,15 +11,17 @@ use rustls::{AlertDescription, CertificateError};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::error::root;
-use super::{CONNECT_TIME_MAX, Error};
+use super::{CONNECT_TIME_MAX, Error, TokenSource};
 
-/// What a client trusts and shows, if it connects with TLS: to an `https://` address.
+/// What a client shows, and what it trusts if it connects with TLS: to an `https://` address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// PEM file with the authorities that are trusted instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// The client's own certificate.
     pub identity: Option<ClientIdentity>,
+    /// The token that is sent with each call.
+    pub token: Option<TokenSource>,
 }
 
 /// The certificate of a client, and its key.

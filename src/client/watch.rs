@@ -150,6 +150,7 @@ impl<E: WatchedEvent> Watch<E> {
                 }
                 Err(error) => {
                     self.stream = None;
+                    let error = self.client.renewing(error);
                     if error.is_transient() {
                         on_break(&error);
                     }

@@ -88,6 +88,7 @@ ranges! {
     new_user_follows_per_hour_max: 1..=RATE_MAX, "0 allows no follow, and more is no limit";
     new_user_mentions_per_hour_max: 1..=RATE_MAX, "0 allows no mention, and more is no limit";
     new_user_time: Duration::ZERO..=TIME_MAX, "times must not overflow";
+    address_refusals_per_second_max: 1..=RATE_MAX, "one mistake must be allowed";
     quota_callers_max: 1..=COUNT_MAX, "0 remembers nobody, and more fill the memory";
     streams_per_connection_max: 100..=(1 << 24), "clients count on 100 (RFC 9113, section 6.5.2)";
     page_items_default: 1..=10_000, "an empty page has no next page, and a page must end";

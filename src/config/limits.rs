@@ -63,7 +63,10 @@ pub struct Limits {
     pub new_user_mentions_per_hour_max: u32,
     /// How long a user is new, from when the identity provider made the account, if it says so.
     pub new_user_time: Duration,
-    /// Most users whose use of quotas is remembered: at some 200 B each.
+    /// Tokens of one address (of IPv6, of one network of 64 bits) that are not accepted, each second:
+    /// to verify one takes some 100 µs.
+    pub address_refusals_per_second_max: u32,
+    /// Most users whose use of quotas is remembered, and as many addresses: at some 200 B each.
     pub quota_callers_max: usize,
     /// Most HTTP/2 streams of one connection. Browsers and proxies expect at least 100. A client
     /// with more watchers opens more connections.
@@ -212,6 +215,7 @@ impl Default for Limits {
             new_user_follows_per_hour_max: 100,
             new_user_mentions_per_hour_max: 30,
             new_user_time: Duration::from_secs(3 * 24 * 60 * 60),
+            address_refusals_per_second_max: 20,
             quota_callers_max: 100_000,
             streams_per_connection_max: 1_024,
             page_items_default: 50,

@@ -4,12 +4,12 @@
 //! Never reads from or writes to a connection.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::api::Closer;
+use crate::api::{Closer, network};
 use crate::config::{Limits, Networks, Transport};
 
 /// All open connections. Cheap to clone.
@@ -163,17 +163,5 @@ impl Drop for ConnectionSlot {
             }
         }
         self.connections.0.open.send_replace(table.closers.len());
-    }
-}
-
-/// The key of the limit per address. For IPv6 it is the first 64 bits: who has one address of such
-/// a network has all of them.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }

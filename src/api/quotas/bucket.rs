@@ -57,6 +57,14 @@ impl Bucket {
         }
     }
 
+    /// Adds `units` at `now`, however full the bucket is.
+    pub(super) fn charge(&self, rate: Rate, units: u32, now: Duration) {
+        let charge =
+            |empty_at| Some(nanos(Duration::from_nanos(empty_at).max(now) + rate.interval * units));
+        // It always has a value, so it is always stored.
+        let _ = self.empty_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charge);
+    }
+
     /// How many units would fit at `now`.
     pub(super) fn room(&self, rate: Rate, now: Duration) -> u64 {
         let level = Duration::from_nanos(self.empty_at.load(Ordering::Relaxed)).saturating_sub(now);

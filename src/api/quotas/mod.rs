@@ -1,4 +1,4 @@
-//! Quotas: how often one caller may call. Bounded in memory
+//! Quotas: how often one caller may call, and how often one address may try. Bounded in memory
 //! however many callers there are: of the longest unseen the use is forgotten.
 //!
 //! Only callers who are one user have quotas. A backend acts for all users, and is limited by the
@@ -7,6 +7,7 @@
 mod bucket;
 
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(super) enum Quota {
     NewUserFollows,
     /// Users whom the posts of a new user mention.
     NewUserMentions,
+    /// Tokens from one address that were not accepted.
+    Refusals,
 }
 
 impl Quota {
@@ -52,6 +55,7 @@ impl Quota {
             Self::Streams => "user_streams",
             Self::NewUserFollows => "new_user_follows",
             Self::NewUserMentions => "new_user_mentions",
+            Self::Refusals => "address_refusals",
         }
     }
 }
@@ -76,14 +80,16 @@ struct QuotaState {
     limits: Limits,
     clock: Clock,
     users: Cache<UserId, Arc<[Bucket; Quota::OF_USER.len()]>>,
+    addresses: Cache<IpAddr, Arc<Bucket>>,
 }
 
 impl Quotas {
     /// The quotas of `limits`, by the monotonic time of `clock`.
     #[must_use]
     pub fn new(limits: &Limits, clock: Clock) -> Self {
-        let users = Cache::new(limits.quota_callers_max);
-        Self(Arc::new(QuotaState { limits: limits.clone(), clock, users }))
+        let callers_max = limits.quota_callers_max;
+        let (users, addresses) = (Cache::new(callers_max), Cache::new(callers_max));
+        Self(Arc::new(QuotaState { limits: limits.clone(), clock, users, addresses }))
     }
 
     /// Counts a call of `caller` to an RPC with this access.
@@ -126,6 +132,22 @@ impl Quotas {
         }
     }
 
+    /// Whether a token from `address` is looked at, although tokens from there were refused.
+    ///
+    /// # Errors
+    /// Too many were.
+    pub(super) fn try_token(&self, address: IpAddr) -> Result<(), Status> {
+        let bucket = of(&self.0.addresses, &address);
+        // As long as a unit would fit, nothing is counted.
+        self.exceeded(Quota::Refusals, bucket.add(self.rate(Quota::Refusals), 0, self.now()))
+    }
+
+    /// Counts a token from `address` that was not accepted.
+    pub(super) fn refused(&self, address: IpAddr) {
+        let bucket = of(&self.0.addresses, &address);
+        bucket.charge(self.rate(Quota::Refusals), 1, self.now());
+    }
+
     /// The quotas of `caller`, with what is left of each.
     pub(super) fn of(&self, caller: &Caller) -> Vec<QuotaUse> {
         let Some(user) = caller.user() else { return Vec::new() };
@@ -164,6 +186,7 @@ impl Quotas {
             Quota::Streams => (limits.user_streams_per_second_max, SECOND),
             Quota::NewUserFollows => (limits.new_user_follows_per_hour_max, HOUR),
             Quota::NewUserMentions => (limits.new_user_mentions_per_hour_max, HOUR),
+            Quota::Refusals => (limits.address_refusals_per_second_max, SECOND),
         }
     }
 

@@ -83,7 +83,7 @@ impl ImportArgs {
         let inputs: Vec<_> =
             files.map(|(kind, file)| open(kind, file)).collect::<Result<_, _>>()?;
         let address = self.server.addr.to_string();
-        let options = self.server.tls.options()?;
+        let options = self.server.options()?;
         let clients = Client::connect_for(&address, &options, self.in_flight.into(), 1).await?;
 
         let started = Instant::now();

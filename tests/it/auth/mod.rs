@@ -2,6 +2,7 @@
 
 mod access;
 mod api_keys;
+mod command_line;
 mod issuer;
 mod providers;
 mod quotas;

@@ -218,3 +218,33 @@ async fn many_callers_are_bounded() {
     let last = it.token("user99", OLD);
     refused(it.call(&last, NEWS_FEED, NewsFeedRequest::default()).await).for_quota_of("user_reads");
 }
+
+/// One address may try so many tokens. Tokens that were accepted go on, and so do calls without one.
+#[tokio::test]
+async fn an_address_may_try_few_tokens() {
+    let it = Limited::start(|limits| {
+        limits.address_refusals_per_second_max = 1;
+        limits.quota_burst_time = Duration::from_secs(5);
+        limits.user_reads_per_second_max = 1_000;
+    })
+    .await;
+    let known = it.token("alice", OLD);
+    it.call(&known, NEWS_FEED, NewsFeedRequest::default()).await.expect("a good token");
+    let forged = |number: usize| {
+        let other = SigningKey::new(jsonwebtoken::Algorithm::EdDSA, "a");
+        other.sign(&claims(&format!("mallory{number}"), NOW))
+    };
+    for number in 0..5 {
+        refused(it.call(&forged(number), NEWS_FEED, NewsFeedRequest::default()).await)
+            .with(Code::Unauthenticated, "INVALID_TOKEN");
+    }
+    refused(it.call(&forged(5), NEWS_FEED, NewsFeedRequest::default()).await)
+        .with(Code::ResourceExhausted, "QUOTA_EXCEEDED")
+        .for_quota_of("address_refusals")
+        .with_a_delay();
+    it.call(&known, NEWS_FEED, NewsFeedRequest::default()).await.expect("it was seen before");
+    it.wire.call("/grpc.health.v1.Health/Check", &[], frame(b"")).await.expect("health");
+    it.clock.pass(Duration::from_secs(1));
+    let new = it.token("bob", OLD);
+    it.call(&new, NEWS_FEED, NewsFeedRequest::default()).await.expect("one may try again");
+}

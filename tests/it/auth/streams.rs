@@ -13,9 +13,11 @@ use whimbrel::api::v1::{
     notification_service_client::NotificationServiceClient,
 };
 use whimbrel::auth::{ApiKeys, NewKey, Options, Role};
+use whimbrel::client::{Client, ConnectOptions, TokenSource, Watch, WatchMessage, WatchStart};
 use whimbrel::model::UserId;
 use whimbrel::runtime::Clock;
 
+use super::command_line::write_token;
 use super::issuer::{NOW, SigningKey, claims, settings};
 use crate::harness::watching::Watching;
 use crate::harness::{Setup, TestServer, connect, event_in_short, refused, within};
@@ -174,4 +176,47 @@ async fn a_stream_ends_with_its_key() {
             break;
         }
     }
+}
+
+/// The client's watch goes on with the next token of its file, without a hole.
+#[tokio::test]
+async fn a_watch_goes_on_with_the_next_token_of_its_file() {
+    let key = SigningKey::new(jsonwebtoken::Algorithm::EdDSA, "a");
+    let (server, clock, files) = server_with(&key).await;
+    let token = |sub: &str, exp: u64| {
+        let mut claims = claims(sub, NOW);
+        claims["exp"] = exp.into();
+        key.sign(&claims)
+    };
+    let file = files.path().join("token");
+    write_token(&file, &token("alice", NOW + 60));
+    let options =
+        ConnectOptions { token: Some(TokenSource::File(file.clone())), ..Default::default() };
+    let client = Client::connect_with(&server.address().to_string(), &options).await.unwrap();
+    let mut watch = Watch::new(client, "alice", WatchStart::Now);
+    let (mut events, mut breaks) = (Vec::new(), Vec::new());
+    let mut step = 0;
+    while events.len() < 2 {
+        let message = watch.next(|error| breaks.push(error.to_string()));
+        match within("a message of the watch", message).await.expect("the watch goes on") {
+            WatchMessage::Opened(_) if step == 0 => {
+                publish(&server, &token("alice", NOW + 3_600), "one").await;
+                step = 1;
+            }
+            WatchMessage::Batch(batch) => {
+                events.extend(batch.events.iter().map(event_in_short));
+                if step == 1 {
+                    // The next one is there before the first ends.
+                    write_token(&file, &token("alice", NOW + 3_600));
+                    clock.pass(Duration::from_secs(60));
+                    publish(&server, &token("alice", NOW + 3_600), "two").await;
+                    step = 2;
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(events, ["alice: one", "alice: two"]);
+    // The second may have come before the end of the first token was noticed.
+    assert!(breaks.iter().all(|error| error.contains("TOKEN_EXPIRED")), "{breaks:?}");
 }

@@ -123,7 +123,7 @@ impl TestAuthority {
 
     /// What a client trusts that trusts this authority.
     pub(crate) fn trusted(&self) -> ConnectOptions {
-        ConnectOptions { ca_file: Some(self.file()), identity: None }
+        ConnectOptions { ca_file: Some(self.file()), ..ConnectOptions::default() }
     }
 
     /// The same, of a client with a certificate.

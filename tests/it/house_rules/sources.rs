@@ -17,7 +17,7 @@ const LAYERS: [(&str, Below); 13] = [
     ("live", Below::AllBut(&["auth"])),
     ("engine", Below::AllBut(&["auth"])),
     ("api", Below::All),
-    ("client", Below::Only(&["api"])),
+    ("client", Below::Only(&["api", "runtime"])),
     ("server", Below::AllBut(&["client"])),
     ("cli", Below::All),
 ];

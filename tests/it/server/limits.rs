@@ -91,7 +91,7 @@ limits! {
     handshakes_max connection_age_max
     calls_max user_reads_per_second_max user_changes_per_second_max user_streams_per_second_max
     quota_burst_time new_user_follows_per_hour_max new_user_mentions_per_hour_max new_user_time
-    quota_callers_max
+    address_refusals_per_second_max quota_callers_max
     streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max

@@ -1,0 +1,113 @@
+//! The token that a client sends with each call. Never shows it, and never sends it in clear text
+//! beyond this machine.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::{Request, Status};
+use zeroize::Zeroizing;
+
+use super::{Address, Error};
+use crate::runtime::{WatchedFile, files};
+
+const HEADER: &str = "authorization";
+
+/// Where a client's token is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The token itself.
+    Text(Zeroizing<String>),
+    /// A file that has it. It is read again when it changes, so that a stream goes on with a new one.
+    File(PathBuf),
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("Text(…)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
+
+/// Adds the token to each call. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bearer(Option<Arc<BearerToken>>);
+
+#[derive(Debug)]
+struct BearerToken {
+    /// `None` of a token that is in no file.
+    file: Option<Mutex<WatchedFile>>,
+    header: Mutex<AsciiMetadataValue>,
+}
+
+impl Bearer {
+    /// The token of `source`, for a server at `address`.
+    ///
+    /// # Errors
+    /// There is no such token, or everybody on the way to `address` could read it.
+    pub(super) fn new(source: Option<&TokenSource>, address: &Address) -> Result<Self, Error> {
+        let Some(source) = source else { return Ok(Self(None)) };
+        if !address.is_tls() && !address.is_here() {
+            return Err(Error::TokenInClearText { address: address.to_string() });
+        }
+        let (file, header) = match source {
+            TokenSource::Text(token) => (None, header(token.as_bytes())?),
+            TokenSource::File(path) => {
+                // Watched first, so that a change while it is read is noticed.
+                let file = WatchedFile::new(path);
+                (Some(Mutex::new(file)), header(&files::read_secret(path)?)?)
+            }
+        };
+        Ok(Self(Some(Arc::new(BearerToken { file, header: Mutex::new(header) }))))
+    }
+
+    /// Whether a later call may have another token.
+    pub(super) fn may_change(&self) -> bool {
+        self.0.as_ref().is_some_and(|token| token.file.is_some())
+    }
+}
+
+impl BearerToken {
+    /// The header of the next call. A file that has no token any more changes nothing: the server
+    /// says whether the old one is still good.
+    fn header(&self) -> AsciiMetadataValue {
+        let mut present = self.header.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &self.file {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            if file.has_changed()
+                && let Ok(bytes) = files::read_secret(file.path())
+                && let Ok(new) = header(&bytes)
+            {
+                *present = new;
+            }
+        }
+        present.clone()
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert(HEADER, token.header());
+        }
+        Ok(request)
+    }
+}
+
+/// The header with `token`, which may have white space around it.
+fn header(token: &[u8]) -> Result<AsciiMetadataValue, Error> {
+    let token = std::str::from_utf8(token).unwrap_or_default().trim();
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let text = Zeroizing::new(format!("Bearer {token}"));
+    let mut header = AsciiMetadataValue::try_from(text.as_str()).map_err(|_| Error::NotAToken)?;
+    if !is_token {
+        return Err(Error::NotAToken);
+    }
+    // So that no log of headers shows it.
+    header.set_sensitive(true);
+    Ok(header)
+}
