@@ -39,8 +39,8 @@ pub struct Limits {
     /// Age, give or take a fifth, at which a connection is closed in order. The client connects
     /// again, so that load spreads to new servers, and nothing leaks forever.
     pub connection_age_max: Duration,
-    /// Most unary calls at once. Further calls are refused at once, so that accepted calls are
-    /// answered in time.
+    /// Most unary calls at once, from the arrival of their message to their answer. Further calls
+    /// are refused at once, so that accepted calls are answered in time.
     pub calls_max: usize,
     /// Calls of one user that read, each second: a person who scrolls fast in an app that asks for
     /// each page by itself.
@@ -59,6 +59,30 @@ pub struct Limits {
     pub new_user_time: Duration,
     /// Most users whose use of quotas is remembered: at some 200 B each.
     pub quota_callers_max: usize,
+    /// Longest time from the headers of a request to the end of its message: clients send both
+    /// together, so this is enough for packets that are lost twice.
+    pub request_time_max: Duration,
+    /// Most bytes of one connection's requests that have not arrived whole: of as many posts of
+    /// 3,000 characters as it may have calls. Further ones are refused.
+    pub unfinished_request_bytes_per_connection_max: usize,
+    /// The same of all connections from one address: less than of all, so that other addresses
+    /// always have some; and several connections, because a proxy has one address.
+    pub unfinished_request_bytes_per_address_max: usize,
+    /// The same of all connections: memory. Above it, the connection with most of them is closed.
+    pub unfinished_request_bytes_max: usize,
+    /// Most bytes of answers that one connection's client has not taken: a few of the largest in an
+    /// eighth of it, where further calls and messages wait; the rest is for those that run already.
+    /// Above it, the connection is closed.
+    pub unsent_answer_bytes_per_connection_max: usize,
+    /// The same of all connections: memory. Above it, the connection with most of them is closed.
+    pub unsent_answer_bytes_max: usize,
+    /// Frames that carry nothing, such as PING and PRIORITY, that a connection may send at once,
+    /// besides those that its calls and answers earn: four for each of its streams. Then it is
+    /// closed.
+    pub empty_frames_at_once_max: usize,
+    /// Such frames that a connection may send each second besides: many times as many as any client
+    /// needs to keep it alive, and the work of some tens of microseconds.
+    pub empty_frames_per_second_max: usize,
     /// Most HTTP/2 streams of one connection. Browsers and proxies expect at least 100. A client
     /// with more watchers opens more connections.
     pub streams_per_connection_max: u32,
@@ -166,7 +190,8 @@ pub struct Limits {
     pub heartbeat_interval_min: Duration,
     /// Longest time between heartbeats: after it most routers have forgotten the connection.
     pub heartbeat_interval_max: Duration,
-    /// How long a reader may accept no bytes before its connection is closed.
+    /// How long a client may accept no byte of an answer, or of a stream that has a message, before
+    /// its connection is closed.
     pub stall_time_max: Duration,
 
     /// Longest time of a unary call.
@@ -205,6 +230,14 @@ impl Default for Limits {
             new_user_mentions_per_hour_max: 30,
             new_user_time: Duration::from_secs(3 * 24 * 60 * 60),
             quota_callers_max: 100_000,
+            request_time_max: Duration::from_secs(5),
+            unfinished_request_bytes_per_connection_max: 16 << 20,
+            unfinished_request_bytes_per_address_max: 64 << 20,
+            unfinished_request_bytes_max: 128 << 20,
+            unsent_answer_bytes_per_connection_max: 64 << 20,
+            unsent_answer_bytes_max: 256 << 20,
+            empty_frames_at_once_max: 4_096,
+            empty_frames_per_second_max: 100,
             streams_per_connection_max: 1_024,
             page_items_default: 50,
             page_items_max: 100,

@@ -20,15 +20,17 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tonic::body::Body;
 use tonic::service::Routes;
-use tower::{Layer, Service};
 
 use super::connections::ConnectionSlot;
+use super::frame_budget::{FrameBudget, FrameFlood};
 use super::socket::Socket;
-use crate::api::{Admission, AdmissionService, Authentication, AuthenticationService, Closer};
+use crate::api::admission::Answer;
+use crate::api::{
+    Account, Admission, AdmissionService, AnswerBody, Authentication, AuthenticationService,
+};
 use crate::config::Limits;
-use crate::runtime;
+use crate::runtime::{self, WarningThrottle};
 
 /// HTTP/2 settings for the open internet. The library's defaults are not made for it.
 mod settings {
@@ -67,6 +69,8 @@ pub(super) struct Services {
     preface_time_max: Duration,
     age_max: Duration,
     retiring_time_max: Duration,
+    limits: Limits,
+    floods: WarningThrottle,
 }
 
 impl Services {
@@ -92,11 +96,13 @@ impl Services {
             .keep_alive_interval(settings::KEEPALIVE_INTERVAL)
             .keep_alive_timeout(settings::KEEPALIVE_TIMEOUT);
         Self {
-            calls: admission.layer(authentication.layer(routes.prepare())),
+            calls: admission.before(authentication.layer(routes.prepare())),
             http2,
             preface_time_max: limits.preface_time_max,
             age_max: limits.connection_age_max,
             retiring_time_max: limits.drain_time_max,
+            limits: limits.clone(),
+            floods: WarningThrottle::default(),
         }
     }
 }
@@ -106,14 +112,23 @@ pub(super) async fn serve(tcp: std::net::TcpStream, slot: ConnectionSlot, servic
     let closer = &slot.closer;
     let begun = Box::pin(begin(tcp, closer, services.preface_time_max));
     let Some(socket) = begun.await else { return };
-    let calls = ConnectionService { services: Arc::clone(&services), closer: closer.clone() };
-    let mut connection = std::pin::pin!(
-        socket.served_by(|socket| services.http2.serve_connection(TokioIo::new(socket), calls))
-    );
+    let account = (*slot.account).clone();
+    let frames = FrameBudget::new(&services.limits);
+    let calls = ConnectionService { services: Arc::clone(&services), account: account.clone() };
+    let mut connection = std::pin::pin!(socket.served_by(account, frames, |socket| {
+        services.http2.serve_connection(TokioIo::new(socket), calls)
+    }));
     let age = services.age_max.mul_f64(AGE_SPREAD.0 + AGE_SPREAD.1 * fastrand::f64());
     tokio::select! {
         biased;
-        result = &mut connection => return log_end(result),
+        result = &mut connection => {
+            log_end(result);
+            if connection.is_flooded() {
+                services.floods.add(format!("closed a connection: {FrameFlood}"));
+                Box::pin(connection.last_words()).await;
+            }
+            return;
+        }
         () = closer.retirement().cancelled() => {}
         () = sleep(age) => closer.retire(),
     }
@@ -153,21 +168,21 @@ fn log_end(result: io::Result<()>) {
     }
 }
 
-/// Passes the calls of one connection to the routes, with the connection's [`Closer`].
+/// Passes the calls of one connection to the routes, with the connection's [`Account`] and
+/// [`Closer`].
 struct ConnectionService {
     services: Arc<Services>,
-    closer: Closer,
+    account: Account,
 }
 
 impl hyper::service::Service<Request<Incoming>> for ConnectionService {
-    type Response = Response<Body>;
+    type Response = Response<AnswerBody>;
     type Error = Infallible;
-    type Future = <Calls as Service<Request<Incoming>>>::Future;
+    type Future = Answer<Infallible>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.closer.clone());
-        // `Routes` is always ready, so `poll_ready` is not called.
-        self.services.calls.clone().call(request)
+        request.extensions_mut().insert(self.account.closer().clone());
+        self.services.calls.call(&self.account, request)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::api::Closer;
+use crate::api::{Accounts, AddressPot, Closer, OpenAccount};
 use crate::config::Limits;
 
 /// All open connections. Cheap to clone.
@@ -22,6 +22,7 @@ struct ConnectionRegistry {
     per_address_max: usize,
     table: Mutex<ConnectionTable>,
     open: watch::Sender<usize>,
+    accounts: Accounts,
 }
 
 #[derive(Debug)]
@@ -29,8 +30,15 @@ struct ConnectionTable {
     next_id: u64,
     /// By age, the oldest first.
     closers: BTreeMap<u64, Closer>,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<IpAddr, AddressEntry>,
     by_worker: Vec<usize>,
+}
+
+/// The connections of one address.
+#[derive(Debug, Default)]
+struct AddressEntry {
+    open: usize,
+    pot: AddressPot,
 }
 
 /// A connection's entry in the registry. Dropping it removes the entry.
@@ -42,6 +50,7 @@ pub(super) struct ConnectionSlot {
     /// The worker that the connection runs on, counted from 1.
     pub(super) worker: usize,
     pub(super) closer: Closer,
+    pub(super) account: OpenAccount,
 }
 
 /// Why a connection is refused.
@@ -54,8 +63,8 @@ pub(super) enum Refusal {
 }
 
 impl Connections {
-    /// An empty registry for connections on `workers` workers.
-    pub(super) fn new(limits: &Limits, workers: usize) -> Self {
+    /// An empty registry for connections on `workers` workers, which opens their `accounts`.
+    pub(super) fn new(limits: &Limits, workers: usize, accounts: Accounts) -> Self {
         let table = ConnectionTable {
             next_id: 0,
             closers: BTreeMap::new(),
@@ -67,6 +76,7 @@ impl Connections {
             per_address_max: limits.connections_per_address_max,
             table: Mutex::new(table),
             open: watch::Sender::new(0),
+            accounts,
         }))
     }
 
@@ -77,11 +87,13 @@ impl Connections {
         if table.closers.len() >= self.0.open_max {
             return Err(Refusal::Full { connections_max: self.0.open_max });
         }
-        let of_address = table.by_address.get(&address).copied().unwrap_or(0);
+        let of_address = table.by_address.get(&address).map_or(0, |entry| entry.open);
         if of_address >= self.0.per_address_max {
             return Err(Refusal::FullForAddress { connections_max: self.0.per_address_max });
         }
-        table.by_address.insert(address, of_address + 1);
+        let entry = table.by_address.entry(address).or_default();
+        entry.open += 1;
+        let pot = entry.pot.clone();
         let fewest = (0..table.by_worker.len()).min_by_key(|&worker| table.by_worker[worker]);
         let worker = fewest.unwrap_or(0);
         table.by_worker[worker] += 1;
@@ -90,7 +102,8 @@ impl Connections {
         table.closers.insert(id, closer.clone());
         self.0.open.send_replace(table.closers.len());
         let worker = worker + 1;
-        Ok(ConnectionSlot { connections: self.clone(), id, address, worker, closer })
+        let account = self.0.accounts.open(closer.clone(), pot);
+        Ok(ConnectionSlot { connections: self.clone(), id, address, worker, closer, account })
     }
 
     /// The closers of all open connections, the oldest connection first.
@@ -114,9 +127,9 @@ impl Drop for ConnectionSlot {
         let mut table = self.connections.table();
         table.closers.remove(&self.id);
         table.by_worker[self.worker - 1] -= 1;
-        if let Some(open) = table.by_address.get_mut(&self.address) {
-            *open -= 1;
-            if *open == 0 {
+        if let Some(entry) = table.by_address.get_mut(&self.address) {
+            entry.open -= 1;
+            if entry.open == 0 {
                 table.by_address.remove(&self.address);
             }
         }

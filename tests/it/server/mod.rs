@@ -10,4 +10,6 @@ mod memory;
 mod other_protocols;
 pub(crate) mod process;
 mod starts;
+mod unfinished;
+mod untaken;
 mod workers;
