@@ -29,6 +29,7 @@ use super::framing::{CheckedBody, Compression};
 use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
 use crate::config::Limits;
+use crate::query::CallerKey;
 
 /// The answer to a call, which is being made. The error is the services' own.
 pub type Answer<E> = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, E>> + Send>>;
@@ -154,7 +155,8 @@ impl AdmissionState {
         body.release();
         let permit = self.calls.try_acquire();
         let _permit = permit.map_err(|_| status::overloaded(self.calls_max))?;
-        let answer = services.call(Request::from_parts(head, body));
+        let caller = CallerKey(account.key());
+        let answer = caller.scope(services.call(Request::from_parts(head, body)));
         timeout_at(deadline, answer).await.map_err(|_| status::deadline_exceeded())
     }
 

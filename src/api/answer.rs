@@ -14,6 +14,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::account::{Account, HeldAnswer};
+use crate::query::CallerKey;
 
 /// The largest piece: an HTTP/2 frame of the default size. As a piece must be sent within the stall
 /// limit, a client that accepts so little at a time is not stalled.
@@ -95,7 +96,10 @@ impl http_body::Body for AnswerBody {
             return Poll::Ready(Some(Ok(this.piece(bytes, held))));
         }
         ready!(this.poll_room(cx));
-        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+        // A stream reads while it is polled.
+        let caller = CallerKey(this.account.key());
+        let polled = caller.within(|| Pin::new(&mut this.body).poll_frame(cx));
+        let frame = match ready!(polled) {
             Some(Ok(frame)) => frame,
             ended => return Poll::Ready(ended),
         };

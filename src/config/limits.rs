@@ -107,8 +107,8 @@ pub struct Limits {
     pub thread_replies_max: usize,
     /// Most ancestors of a post in its thread: a page.
     pub thread_ancestors_max: usize,
-    /// Most replies that are scanned for a thread, with the deleted and hidden ones: some tens of
-    /// milliseconds.
+    /// Most replies that are scanned for a thread, with the deleted and hidden ones: some ten
+    /// milliseconds. Then the thread ends, and the next page continues there.
     pub thread_scan_replies_max: usize,
     /// Most bytes of the posts of a thread: below the 4 MiB that clients accept by default, with
     /// the rest of the response.
@@ -154,7 +154,7 @@ pub struct Limits {
     /// operating system has the rest.
     pub index_cache_bytes: usize,
     /// Most reads from the disk at once: a few more than a small machine has cores, so that some
-    /// wait for the disk while others decode.
+    /// wait for the disk while others decode. One caller has half of them at most.
     pub concurrent_reads_max: usize,
     /// Free disk space below which writes are refused: enough for the log to finish its present
     /// work, and for an operator to act.
@@ -247,7 +247,7 @@ impl Default for Limits {
             thread_replies_default: 100,
             thread_replies_max: 200,
             thread_ancestors_max: 100,
-            thread_scan_replies_max: 20_000,
+            thread_scan_replies_max: 4_000,
             thread_bytes_max: 3 << 20,
             unseen_count_max: 1_000,
             queue_commands_max: 8_192,
