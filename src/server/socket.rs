@@ -46,10 +46,11 @@ const GATHERED_BYTES_MAX: usize = 64 << 10;
 /// frames. Other connections of the worker wait for the work that they make, a few tenths of a
 /// millisecond.
 const READ_BYTES_PER_POLL: usize = 16 << 10;
-/// Longest time that a client has to read why it was closed.
-const LAST_WORDS_TIME_MAX: Duration = Duration::from_secs(1);
-/// Most bytes that are read from it meanwhile: else the kernel would drop the last words.
-const LAST_WORDS_READ_BYTES_MAX: usize = 1 << 20;
+/// How long a client has to read why it was closed, unless it closes the connection itself: to come
+/// back at once would cost it nothing.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
+/// Most bytes that are read from it meanwhile. A client that sends on waits.
+const LAST_WORDS_READ_BYTES_MAX: usize = 256 << 10;
 /// The error of a client that makes too much work (RFC 9113, section 7).
 const ENHANCE_YOUR_CALM: u8 = 0xb;
 
@@ -309,14 +310,15 @@ impl<C> SentAfterPoll<C> {
             let mut read_bytes = 0;
             while read_bytes < LAST_WORDS_READ_BYTES_MAX {
                 match poll_fn(|cx| socket.borrow_mut().poll_discard(cx)).await? {
-                    0 => break,
+                    0 => return Ok(()),
                     more => read_bytes += more,
                 }
             }
-            Ok::<_, io::Error>(())
+            // Closing now could take the last words back.
+            std::future::pending::<io::Result<()>>().await
         };
         // Whether it listened does not matter.
-        let _ = timeout(LAST_WORDS_TIME_MAX, said).await;
+        let _ = timeout(LAST_WORDS_TIME, said).await;
     }
 }
 

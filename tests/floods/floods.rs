@@ -193,7 +193,7 @@ pub(crate) async fn answers_not_taken(to: SocketAddr, windows: Windows) -> io::R
     // Only the end is noticed: the window is closed, or nothing is read.
     match windows {
         Windows::Closed => drop(raw.closed().await),
-        Windows::Open => sleep(Duration::from_secs(3_600)).await,
+        Windows::Small | Windows::Open => sleep(Duration::from_secs(3_600)).await,
     }
     Ok(())
 }

@@ -30,6 +30,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) enum Windows {
     /// None at all.
     Closed,
+    /// Those that a client begins with.
+    Small,
     /// As large as there are.
     Open,
 }
@@ -99,12 +101,13 @@ impl Raw {
         socket.set_nodelay(true)?;
         let window = match windows {
             Windows::Closed => 0_u32,
+            Windows::Small => 65_535,
             Windows::Open => (1 << 31) - 1,
         };
         let setting = [&[0, 4], &window.to_be_bytes()[..]].concat();
         let mut raw = Self { socket, next_stream: 1, pending: PREFACE.to_vec() };
         raw.add(&frame(SETTINGS, 0, 0, &setting));
-        if window > 0 {
+        if window > 65_535 {
             raw.add(&frame(WINDOW_UPDATE, 0, 0, &(window - 65_535).to_be_bytes()));
         }
         raw.send().await?;

@@ -7,6 +7,10 @@ use super::{Account, AllAccounts};
 /// What a piece of an answer takes besides its bytes: a frame in a queue, and the count.
 const PIECE_BYTES: usize = 512;
 
+/// What a connection may hold of unfinished requests whatever others of its address hold: one of the
+/// largest. So those who share an address with a hostile client, as behind a proxy, are served.
+const OWN_REQUEST_BYTES: usize = 128 << 10;
+
 /// A limit of unfinished requests that a request would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum TooMuchHeld {
@@ -91,7 +95,7 @@ impl HeldRequest {
         if of_connection > all.requests_per_connection_max {
             return Err(TooMuchHeld::Connection { bytes_max: all.requests_per_connection_max });
         }
-        if of_address > all.requests_per_address_max {
+        if of_address > all.requests_per_address_max && of_connection > OWN_REQUEST_BYTES {
             return Err(TooMuchHeld::Address { bytes_max: all.requests_per_address_max });
         }
         Ok(())
