@@ -21,13 +21,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
+use tower::Layer;
 
 use super::connections::ConnectionSlot;
 use super::frame_budget::{FrameBudget, FrameFlood};
 use super::socket::Socket;
 use crate::api::admission::Answer;
 use crate::api::{
-    Account, Admission, AdmissionService, AnswerBody, Authentication, AuthenticationService,
+    Account, Admission, AdmissionService, AnswerBody, Authentication, AuthenticationService, Closer,
 };
 use crate::config::Limits;
 use crate::runtime::{self, WarningThrottle};
