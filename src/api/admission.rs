@@ -1,37 +1,52 @@
 //! Admission of calls: refuses requests that are no gRPC call, calls beyond the limits of number
 //! and time, and all calls while the server stops. Gives every error the same details.
 //!
-//! A call counts until its response begins; streams have permits of their own. Never reads a
-//! message.
+//! ```text
+//!   headers ──▶ message arrives ──▶ room for an answer ──▶ slot ──▶ service ──▶ answer, unsent ──▶ sent
+//!   └ the bytes count as an unfinished request ────────────┘ counts as a call ┘ └ its bytes count ┘
+//! ```
+//!
+//! So a slot is never held by a client that sends nothing or takes nothing. Streams have permits of
+//! their own. Never reads a message.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::{Layer, Service};
+use tower::Service;
 
+use super::account::Account;
+use super::answer::AnswerBody;
 use super::framing::{CheckedBody, Compression};
+use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
 use crate::config::Limits;
+use crate::query::CallerKey;
 
-/// The layer that admits calls, shared by all connections. Cheap to clone.
+/// The answer to a call, which is being made. The error is the services' own.
+pub type Answer<E> = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, E>> + Send>>;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Admits calls, for all connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Admission(Arc<AdmissionState>);
 
 #[derive(Debug)]
 struct AdmissionState {
     draining: AtomicBool,
-    calls: Arc<Semaphore>,
+    calls: Semaphore,
     calls_max: usize,
     call_time_max: Duration,
+    request_time_max: Duration,
     request_bytes_max: usize,
 }
 
@@ -56,9 +71,10 @@ impl Admission {
     pub fn new(limits: &Limits) -> Self {
         Self(Arc::new(AdmissionState {
             draining: AtomicBool::new(false),
-            calls: Arc::new(Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS))),
+            calls: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             calls_max: limits.calls_max,
             call_time_max: limits.call_time_max + CALL_TIME_MARGIN,
+            request_time_max: limits.request_time_max,
             request_bytes_max: limits.request_bytes_max,
         }))
     }
@@ -69,59 +85,81 @@ impl Admission {
     }
 }
 
-impl<S> Layer<S> for Admission {
-    type Service = AdmissionService<S>;
-
-    fn layer(&self, services: S) -> AdmissionService<S> {
+impl Admission {
+    /// `services` behind this admission.
+    pub fn before<S>(&self, services: S) -> AdmissionService<S> {
         AdmissionService { services, state: Arc::clone(&self.0) }
     }
 }
 
-impl<S, B> Service<Request<B>> for AdmissionService<S>
-where
-    S: Service<Request<CheckedBody<B>>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.services.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        if let Some(refusal) = head::refuse_non_grpc(&request) {
-            return Box::pin(async { Ok(refusal) });
-        }
-        let admitted = match self.state.admit(&mut request) {
-            Ok(admitted) => admitted,
-            Err(refusal) => return Box::pin(async { Ok(refusal.into_http()) }),
-        };
-        let AdmittedCall { permit, time_max, compression } = admitted;
-        let messages = head::message_count(request.uri().path());
-        let bytes_max = self.state.request_bytes_max;
-        let request = request.map(|body| CheckedBody::new(body, compression, messages, bytes_max));
-        let response = self.services.call(request);
+impl<S> AdmissionService<S> {
+    /// The answer to `request`, which came on the connection of `account`.
+    pub fn call<B>(&self, account: &Account, request: Request<B>) -> Answer<S::Error>
+    where
+        S: Service<Request<WholeBody<B>>, Response = Response<Body>> + Clone + Send + 'static,
+        S::Error: Send,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Unpin + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (services, state) = (self.services.clone(), Arc::clone(&self.state));
+        let account = account.clone();
         Box::pin(async move {
-            let response = timeout(time_max, response).await;
-            drop(permit);
-            match response {
-                Ok(response) => response.map(with_details),
-                Err(_) => Ok(status::deadline_exceeded().into_http()),
-            }
+            let is_stream = head::is_stream(request.uri().path());
+            let answer = match head::refuse_non_grpc(&request) {
+                Some(refusal) => refusal,
+                None => match state.answer(services, &account, request).await {
+                    Ok(answer) => with_details(answer?),
+                    Err(refusal) => with_details(refusal.into_http()),
+                },
+            };
+            Ok(answer.map(|body| AnswerBody::new(body, account, is_stream)))
         })
     }
 }
 
-/// What admission found for a call.
+/// What admission found in the headers of a call.
 struct AdmittedCall {
-    permit: OwnedSemaphorePermit,
-    time_max: Duration,
+    deadline: Instant,
+    arrival: ArrivalTime,
     compression: Compression,
 }
 
 impl AdmissionState {
+    /// The answer of `services` to `request`.
+    ///
+    /// # Errors
+    /// The status of a refusal.
+    async fn answer<S, B>(
+        &self,
+        mut services: S,
+        account: &Account,
+        mut request: Request<B>,
+    ) -> Result<Result<Response<Body>, S::Error>, Status>
+    where
+        S: Service<Request<WholeBody<B>>, Response = Response<Body>>,
+        B: http_body::Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let AdmittedCall { deadline, arrival, compression } = self.admit(&mut request)?;
+        let (head, body) = request.into_parts();
+        let messages = head::message_count(head.uri.path());
+        let body = CheckedBody::new(body, compression, messages, self.request_bytes_max);
+        let mut body = WholeBody::new(body, &head.headers, account);
+        body.arrives(arrival).await?;
+        if !account.has_room() {
+            body.hold(body.arrived_bytes())?;
+            let room = timeout_at(deadline, account.room()).await;
+            room.map_err(|_| status::answers_not_taken())?;
+        }
+        body.release();
+        let permit = self.calls.try_acquire();
+        let _permit = permit.map_err(|_| status::overloaded(self.calls_max))?;
+        let caller = CallerKey(account.key());
+        let answer = caller.scope(services.call(Request::from_parts(head, body)));
+        timeout_at(deadline, answer).await.map_err(|_| status::deadline_exceeded())
+    }
+
     /// Admits `request` by its headers.
     ///
     /// # Errors
@@ -138,9 +176,13 @@ impl AdmissionState {
             return Err(status::deadline_exceeded());
         }
         let compression = head::take_compression(request.headers_mut())?;
-        let permit = Arc::clone(&self.calls).try_acquire_owned();
-        let permit = permit.map_err(|_| status::overloaded(self.calls_max))?;
-        Ok(AdmittedCall { permit, time_max, compression })
+        let now = Instant::now();
+        let arrival_time_max = self.request_time_max;
+        let arrival = ArrivalTime {
+            time_max: arrival_time_max,
+            deadline: now + time_max.min(arrival_time_max),
+        };
+        Ok(AdmittedCall { deadline: now + time_max, arrival, compression })
     }
 }
 

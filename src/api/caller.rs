@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tonic::{Request, Status};
 
-use super::stall::Closer;
+use super::Closer;
 use super::status;
 use crate::auth::{Auth, Caller, EndCause};
 use crate::runtime::TokenWait;

@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use super::{Quotas, StallWatch, fields, status, token};
+use super::{Quotas, fields, status, token};
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
@@ -17,7 +17,6 @@ pub(super) struct ServiceContext {
     /// Those of the engine's log: post ids, cursors and page tokens name them.
     pub(super) epochs: Epochs,
     pub(super) limits: Limits,
-    pub(super) stall_watch: StallWatch,
     /// Whether reflection is served.
     pub(super) reflection: bool,
 }

@@ -86,6 +86,24 @@ impl<B> CheckedBody<B> {
         let frames = FrameChecker { compression, messages, message_bytes_max, count: 0, part };
         Self { body, frames }
     }
+
+    /// How many messages the request has.
+    pub(super) fn messages(&self) -> MessageCount {
+        self.frames.messages
+    }
+
+    /// Whether no message has begun that is not whole.
+    pub(super) fn is_between_messages(&self) -> bool {
+        matches!(self.frames.part, FramePart::Prefix { count: 0, .. })
+    }
+
+    /// Bytes that have arrived of a compressed message that is not whole.
+    pub(super) fn unfinished_bytes(&self) -> usize {
+        match &self.frames.part {
+            FramePart::Compressed { buffer, .. } => buffer.len(),
+            FramePart::Prefix { .. } | FramePart::Plain { .. } => 0,
+        }
+    }
 }
 
 impl<B> Body for CheckedBody<B>

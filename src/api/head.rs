@@ -65,6 +65,13 @@ pub(super) fn message_count(path: &str) -> MessageCount {
     if path.starts_with(REFLECTION) { MessageCount::Many } else { MessageCount::One }
 }
 
+/// Whether the answer to a call to `path` is a stream of messages. Then its RPC is called `Watch…`,
+/// or is reflection.
+pub(super) fn is_stream(path: &str) -> bool {
+    let rpc = path.rsplit('/').next().unwrap_or_default();
+    rpc.starts_with("Watch") || message_count(path) == MessageCount::Many
+}
+
 /// The value of a header that a call has at most once.
 ///
 /// # Errors

@@ -4,10 +4,13 @@
 //! service is a folder, and an RPC is a file in it, except where many RPCs have the same shape.
 //! Never decides anything about feeds.
 
+pub mod account;
 pub mod admission;
+pub mod answer;
 pub mod authentication;
 mod caller;
 mod changes;
+mod closer;
 pub mod codec;
 mod context;
 mod convert;
@@ -34,11 +37,11 @@ mod post_id;
 mod quotas;
 mod reflection;
 pub mod shared_response;
-pub mod stall;
 mod status;
 mod stream_responses;
 mod token;
 mod watch;
+mod whole_request;
 
 /// The generated types and services of `proto/whimbrel/v1`.
 #[allow(
@@ -64,8 +67,11 @@ mod v1_server {
     include!(concat!(env!("OUT_DIR"), "/server/whimbrel.v1.rs"));
 }
 
+pub use account::{Account, Accounts, AddressPot, HeldAnswer, OpenAccount};
 pub use admission::{Admission, AdmissionService};
+pub use answer::AnswerBody;
 pub use authentication::{Authentication, AuthenticationService};
+pub use closer::Closer;
 use context::ServiceContext;
 use feed::FeedRpcs;
 pub use forwarded::Forwarding;
@@ -78,7 +84,6 @@ pub use peer::{ClientCertificate, Peer, network};
 use post::PostRpcs;
 pub use quotas::Quotas;
 pub use reflection::{DESCRIPTORS, ReflectionError};
-pub use stall::{Closer, StallWatch};
 use tonic::service::Routes;
 use v1_server::feed_service_server::FeedServiceServer;
 use v1_server::graph_service_server::GraphServiceServer;
@@ -102,8 +107,6 @@ pub struct ServiceParts {
     pub quotas: Quotas,
     /// The limits of requests and streams.
     pub limits: Limits,
-    /// Closes the connections of stalled readers.
-    pub stall_watch: StallWatch,
     /// Whether reflection is served.
     pub reflection: bool,
 }
@@ -113,11 +116,11 @@ pub struct ServiceParts {
 /// # Errors
 /// The descriptors built into this program are damaged.
 pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> {
-    let ServiceParts { engine, auth, quotas, limits, stall_watch, reflection } = parts;
+    let ServiceParts { engine, auth, quotas, limits, reflection } = parts;
     let (health, health_service) = Health::new();
     let bytes_max = limits.request_bytes_max;
     let epochs = engine.epochs();
-    let context = ServiceContext { engine, auth, quotas, epochs, limits, stall_watch, reflection };
+    let context = ServiceContext { engine, auth, quotas, epochs, limits, reflection };
     let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
     let graph = GraphServiceServer::new(GraphRpcs(context.clone()));
     let log = LogServiceServer::new(LogRpcs(context.clone()));

@@ -24,7 +24,7 @@ use tonic_reflection::pb::{v1, v1alpha};
 use tonic_reflection::server::{Builder, Error};
 use tower::Service;
 
-use super::stall::Closer;
+use super::Closer;
 use super::status;
 
 /// This service's protos, with their comments, as an encoded `FileDescriptorSet`.

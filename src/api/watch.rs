@@ -9,7 +9,6 @@ use tonic::Status;
 
 use super::caller::{CallerEnd, StreamEnds};
 use super::context::ServiceContext;
-use super::stall::StallTracked;
 use super::stream_responses::{self, StreamResponse};
 use super::v1::watch_feed_request::Snapshot;
 use super::v1::{ErrorReason, GapPolicy};
@@ -41,7 +40,7 @@ pub(super) fn open<R: StreamResponse>(
     of: Watched,
     request: WatchFields,
     ends: StreamEnds,
-) -> Result<StallTracked<Messages<R>>, Status> {
+) -> Result<Messages<R>, Status> {
     let limits = &context.limits;
     let start = match request.start {
         None => Start::Now,
@@ -70,8 +69,7 @@ pub(super) fn open<R: StreamResponse>(
         Some(closer) => live.until(closer.retirement().clone()),
         None => live,
     };
-    let messages = Messages::of(live, caller, context.epochs.clone());
-    Ok(context.stall_watch.track(messages, closer))
+    Ok(Messages::of(live, caller, context.epochs.clone()))
 }
 
 /// What comes next in a stream.

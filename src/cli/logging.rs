@@ -9,6 +9,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// The level of the parts that a filter does not name.
 const LEVEL_ELSEWHERE: LevelFilter = LevelFilter::INFO;
+/// Parts whose warnings a client can cause, for each of its connections: it could fill the disk with
+/// them. A filter that names one has them nevertheless.
+const PARTS_OF_CLIENTS: [&str; 2] = ["h2", "hyper"];
+/// The level of those.
+const LEVEL_OF_CLIENTS: LevelFilter = LevelFilter::ERROR;
 const LEVELS: &str = "off, error, warn, info, debug or trace";
 
 /// The levels of the log: of the whole program, and of its parts.
@@ -32,12 +37,12 @@ impl FromStr for LogFilter {
     /// Parses `LEVEL` and `PART=LEVEL`, separated by commas. Any other word is refused. Most
     /// filters of this kind would accept it and log nothing.
     fn from_str(given: &str) -> Result<Self, LogFilterError> {
-        let mut targets = Targets::new().with_default(LEVEL_ELSEWHERE);
+        let (mut default, mut parts) = (LEVEL_ELSEWHERE, Vec::new());
         for directive in given.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
-            targets = match directive.split_once('=') {
+            match directive.split_once('=') {
                 None => {
                     let refused = || LogFilterError::Level { word: directive.to_owned() };
-                    targets.with_default(level(directive).ok_or_else(refused)?)
+                    default = level(directive).ok_or_else(refused)?;
                 }
                 Some((part, word)) => {
                     let (part, word) = (part.trim(), word.trim());
@@ -48,11 +53,17 @@ impl FromStr for LogFilter {
                         part: part.to_owned(),
                         level: word.to_owned(),
                     };
-                    targets.with_target(part, level(word).ok_or_else(refused)?)
+                    parts.push((part.to_owned(), level(word).ok_or_else(refused)?));
                 }
-            };
+            }
         }
-        Ok(Self(targets))
+        // Who asks for details has theirs as well.
+        let of_clients =
+            if default > LEVEL_ELSEWHERE { default } else { default.min(LEVEL_OF_CLIENTS) };
+        let targets = Targets::new()
+            .with_default(default)
+            .with_targets(PARTS_OF_CLIENTS.map(|part| (part, of_clients)));
+        Ok(Self(targets.with_targets(parts)))
     }
 }
 

@@ -55,6 +55,11 @@ const MEMORY_BYTES_MAX: usize = 1 << 40;
 /// Longest response that gRPC clients accept by default, less its framing.
 const RESPONSE_BYTES_MAX: usize = (4 << 20) - (64 << 10);
 
+/// What one request may take: a message and headers of the greatest allowed limits.
+const UNFINISHED_BYTES_MIN: usize = 6 << 20;
+/// What a few of the longest responses take.
+const UNSENT_BYTES_MIN: usize = 16 << 20;
+
 /// Expands one line for each limit into `check_ranges`. A limit without a line does not compile.
 macro_rules! ranges {
     ($($name:ident: $range:expr, $reason:literal;)*) => {
@@ -90,6 +95,14 @@ ranges! {
     new_user_time: Duration::ZERO..=TIME_MAX, "times must not overflow";
     address_refusals_per_second_max: 1..=RATE_MAX, "one mistake must be allowed";
     quota_callers_max: 1..=COUNT_MAX, "0 remembers nobody, and more fill the memory";
+    request_time_max: TIME_MIN..=TIME_MAX, "0 refuses every call, and slow ones must end";
+    unfinished_request_bytes_per_connection_max: UNFINISHED_BYTES_MIN..=MEMORY_BYTES_MAX, "a request must fit, and no machine has more memory";
+    unfinished_request_bytes_per_address_max: UNFINISHED_BYTES_MIN..=MEMORY_BYTES_MAX, "a request must fit, and no machine has more memory";
+    unfinished_request_bytes_max: UNFINISHED_BYTES_MIN..=MEMORY_BYTES_MAX, "a request must fit, and no machine has more memory";
+    unsent_answer_bytes_per_connection_max: UNSENT_BYTES_MIN..=MEMORY_BYTES_MAX, "an answer must fit, and no machine has more memory";
+    unsent_answer_bytes_max: UNSENT_BYTES_MIN..=MEMORY_BYTES_MAX, "an answer must fit, and no machine has more memory";
+    empty_frames_at_once_max: 1_000..=COUNT_MAX, "clients send some at once, and they must end";
+    empty_frames_per_second_max: 0..=COUNT_MAX, "they must end";
     streams_per_connection_max: 100..=(1 << 24), "clients count on 100 (RFC 9113, section 6.5.2)";
     page_items_default: 1..=10_000, "an empty page has no next page, and a page must end";
     page_items_max: 1..=10_000, "an empty page has no next page, and a page must end";

@@ -45,8 +45,8 @@ pub struct Limits {
     /// Age, give or take a fifth, at which a connection is closed in order. The client connects
     /// again, so that load spreads to new servers, and nothing leaks forever.
     pub connection_age_max: Duration,
-    /// Most unary calls at once. Further calls are refused at once, so that accepted calls are
-    /// answered in time.
+    /// Most unary calls at once, from the arrival of their message to their answer. Further calls
+    /// are refused at once, so that accepted calls are answered in time.
     pub calls_max: usize,
     /// Calls of one user that read, each second: a person who scrolls fast in an app that asks for
     /// each page by itself.
@@ -68,6 +68,30 @@ pub struct Limits {
     pub address_refusals_per_second_max: u32,
     /// Most users whose use of quotas is remembered, and as many addresses: at some 200 B each.
     pub quota_callers_max: usize,
+    /// Longest time from the headers of a request to the end of its message: clients send both
+    /// together, so this is enough for packets that are lost twice.
+    pub request_time_max: Duration,
+    /// Most bytes of one connection's requests that have not arrived whole: of as many posts of
+    /// 3,000 characters as it may have calls. Further ones are refused.
+    pub unfinished_request_bytes_per_connection_max: usize,
+    /// The same of all connections from one address: less than of all, so that other addresses
+    /// always have some; and several connections, because a proxy has one address.
+    pub unfinished_request_bytes_per_address_max: usize,
+    /// The same of all connections: memory. Above it, the connection with most of them is closed.
+    pub unfinished_request_bytes_max: usize,
+    /// Most bytes of answers that one connection's client has not taken: a few of the largest in an
+    /// eighth of it, where further calls and messages wait; the rest is for those that run already.
+    /// Above it, the connection is closed.
+    pub unsent_answer_bytes_per_connection_max: usize,
+    /// The same of all connections: memory. Above it, the connection with most of them is closed.
+    pub unsent_answer_bytes_max: usize,
+    /// Frames that carry nothing, such as PING and PRIORITY, that a connection may send at once,
+    /// besides those that its calls and answers earn: four for each of its streams. Then it is
+    /// closed.
+    pub empty_frames_at_once_max: usize,
+    /// Such frames that a connection may send each second besides: many times as many as any client
+    /// needs to keep it alive, and the work of some tens of microseconds.
+    pub empty_frames_per_second_max: usize,
     /// Most HTTP/2 streams of one connection. Browsers and proxies expect at least 100. A client
     /// with more watchers opens more connections.
     pub streams_per_connection_max: u32,
@@ -92,8 +116,8 @@ pub struct Limits {
     pub thread_replies_max: usize,
     /// Most ancestors of a post in its thread: a page.
     pub thread_ancestors_max: usize,
-    /// Most replies that are scanned for a thread, with the deleted and hidden ones: some tens of
-    /// milliseconds.
+    /// Most replies that are scanned for a thread, with the deleted and hidden ones: some ten
+    /// milliseconds. Then the thread ends, and the next page continues there.
     pub thread_scan_replies_max: usize,
     /// Most bytes of the posts of a thread: below the 4 MiB that clients accept by default, with
     /// the rest of the response.
@@ -139,7 +163,7 @@ pub struct Limits {
     /// operating system has the rest.
     pub index_cache_bytes: usize,
     /// Most reads from the disk at once: a few more than a small machine has cores, so that some
-    /// wait for the disk while others decode.
+    /// wait for the disk while others decode. One caller has half of them at most.
     pub concurrent_reads_max: usize,
     /// Free disk space below which writes are refused: enough for the log to finish its present
     /// work, and for an operator to act.
@@ -175,7 +199,8 @@ pub struct Limits {
     pub heartbeat_interval_min: Duration,
     /// Longest time between heartbeats: after it most routers have forgotten the connection.
     pub heartbeat_interval_max: Duration,
-    /// How long a reader may accept no bytes before its connection is closed.
+    /// How long a client may accept no byte of an answer, or of a stream that has a message, before
+    /// its connection is closed.
     pub stall_time_max: Duration,
 
     /// Longest time of a unary call.
@@ -217,6 +242,14 @@ impl Default for Limits {
             new_user_time: Duration::from_secs(3 * 24 * 60 * 60),
             address_refusals_per_second_max: 20,
             quota_callers_max: 100_000,
+            request_time_max: Duration::from_secs(5),
+            unfinished_request_bytes_per_connection_max: 16 << 20,
+            unfinished_request_bytes_per_address_max: 64 << 20,
+            unfinished_request_bytes_max: 128 << 20,
+            unsent_answer_bytes_per_connection_max: 64 << 20,
+            unsent_answer_bytes_max: 256 << 20,
+            empty_frames_at_once_max: 4_096,
+            empty_frames_per_second_max: 100,
             streams_per_connection_max: 1_024,
             page_items_default: 50,
             page_items_max: 100,
@@ -226,7 +259,7 @@ impl Default for Limits {
             thread_replies_default: 100,
             thread_replies_max: 200,
             thread_ancestors_max: 100,
-            thread_scan_replies_max: 20_000,
+            thread_scan_replies_max: 4_000,
             thread_bytes_max: 3 << 20,
             unseen_count_max: 1_000,
             queue_commands_max: 8_192,

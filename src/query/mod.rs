@@ -9,6 +9,7 @@
 //! [`Source`], and is written once: the source decides whether a read may block. Nothing here
 //! changes the state or depends on gRPC.
 
+mod caller;
 mod catch_up;
 mod chain;
 mod error;
@@ -25,7 +26,9 @@ mod results;
 mod scan;
 mod source;
 mod thread;
+mod turns;
 
+pub use caller::CallerKey;
 pub use catch_up::feed::{Backlog, BacklogEntry, BacklogKind, FeedBacklog};
 pub(crate) use catch_up::feed::{ConditionalEvent, belong_to_feed};
 pub(crate) use catch_up::notifications::is_still_shown;

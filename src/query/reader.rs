@@ -6,17 +6,16 @@
 //!       └─▶ otherwise: wait for a turn ──▶ index, log ──▶ answer, on a thread of the pool
 //! ```
 //!
-//! Only a few queries read the index at once, in the order of the calls. The read of a cancelled
+//! Only a few queries read the index at once, and callers take turns (`turns.rs`). The read of a cancelled
 //! call ends at its next check of that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use super::source::KeptPart;
-use super::{Error, Query, Source, Unanswered};
+use super::turns::Turns;
+use super::{CallerKey, Error, Query, Source, Unanswered};
 use crate::config::Limits;
 use crate::model::Cursor;
 use crate::state::State;
@@ -31,7 +30,7 @@ struct ReaderShared {
     state: Arc<State>,
     limits: Limits,
     /// The turns to read the index.
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 /// Whether the call of a read is cancelled.
@@ -59,8 +58,8 @@ impl Reader {
     /// A reader of `state`, within `limits`.
     #[must_use]
     pub fn new(state: Arc<State>, limits: &Limits) -> Self {
-        let turns = Semaphore::new(limits.concurrent_reads_max.clamp(1, Semaphore::MAX_PERMITS));
-        Self(Arc::new(ReaderShared { state, limits: limits.clone(), turns: Arc::new(turns) }))
+        let turns = Turns::new(limits.concurrent_reads_max);
+        Self(Arc::new(ReaderShared { state, limits: limits.clone(), turns }))
     }
 
     /// The state that queries read.
@@ -84,8 +83,7 @@ impl Reader {
             Ok(answer) => return Ok(answer),
             Err(kept) => kept,
         };
-        let turn = Arc::clone(&self.0.turns).acquire_owned().await;
-        let turn = turn.map_err(|_| storage::Error::Closed)?;
+        let turn = self.0.turns.take(CallerKey::current()).await.ok_or(storage::Error::Closed)?;
         let (reader, cancellation) = (self.clone(), Cancellation::default());
         let _cancel = CancelOnDrop(cancellation.clone());
         let read = move || {

@@ -1,5 +1,5 @@
-//! The runtime: the clock, random numbers, files that are watched, the critical threads, and the
-//! worker threads that serve connections.
+//! The runtime: the clock, random numbers, files that are watched, the critical threads, the worker
+//! threads that serve connections, and warnings that others can cause.
 //!
 //! It never depends on another part of Whimbrel.
 
@@ -8,6 +8,7 @@ mod critical_threads;
 pub mod files;
 mod random;
 mod token_wait;
+mod warnings;
 mod watched_file;
 mod workers;
 
@@ -15,5 +16,6 @@ pub use clock::Clock;
 pub use critical_threads::{CriticalThreads, ThreadFailure};
 pub use random::fill_random;
 pub use token_wait::TokenWait;
+pub use warnings::WarningThrottle;
 pub use watched_file::WatchedFile;
 pub use workers::{Workers, current_shard, spawn_local};

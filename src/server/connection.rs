@@ -19,18 +19,20 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
-use tonic::body::Body;
 use tonic::service::Routes;
-use tower::{Layer, Service};
+use tower::Layer;
 
+use super::frame_budget::{FrameBudget, FrameFlood};
 use super::handshakes::Begun;
 use super::socket::Socket;
 use super::transport::DetachedTransport;
+use crate::api::admission::Answer;
 use crate::api::{
-    Admission, AdmissionService, Authentication, AuthenticationService, Closer, Forwarding, Peer,
+    Account, Admission, AdmissionService, AnswerBody, Authentication, AuthenticationService,
+    Closer, Forwarding, Peer,
 };
-use crate::config::Config;
-use crate::runtime;
+use crate::config::{Config, Limits};
+use crate::runtime::{self, WarningThrottle};
 
 /// HTTP/2 settings for the open internet. The library's defaults are not made for it.
 mod settings {
@@ -70,6 +72,8 @@ pub(super) struct Services {
     preface_time_max: Duration,
     age_max: Duration,
     retiring_time_max: Duration,
+    limits: Limits,
+    floods: WarningThrottle,
 }
 
 impl Services {
@@ -96,12 +100,14 @@ impl Services {
             .keep_alive_interval(settings::KEEPALIVE_INTERVAL)
             .keep_alive_timeout(settings::KEEPALIVE_TIMEOUT);
         Self {
-            calls: admission.layer(authentication.layer(routes.prepare())),
+            calls: admission.before(authentication.layer(routes.prepare())),
             forwarding: Forwarding::new(&config.transport),
             http2,
             preface_time_max: limits.preface_time_max,
             age_max: limits.connection_age_max,
             retiring_time_max: limits.drain_time_max,
+            limits: limits.clone(),
+            floods: WarningThrottle::default(),
         }
     }
 }
@@ -117,14 +123,24 @@ pub(super) async fn serve(begun: Begun, services: Arc<Services>) {
     let closer = &slot.closer;
     let begun = Box::pin(begin(transport, closer, services.preface_time_max));
     let Some(socket) = begun.await else { return };
-    let calls = ConnectionService { services: Arc::clone(&services), closer: closer.clone(), peer };
-    let mut connection = std::pin::pin!(
-        socket.served_by(|socket| services.http2.serve_connection(TokioIo::new(socket), calls))
-    );
+    let account = slot.account();
+    let frames = FrameBudget::new(&services.limits);
+    let calls =
+        ConnectionService { services: Arc::clone(&services), account: account.clone(), peer };
+    let mut connection = std::pin::pin!(socket.served_by(account, frames, |socket| {
+        services.http2.serve_connection(TokioIo::new(socket), calls)
+    }));
     let age = services.age_max.mul_f64(AGE_SPREAD.0 + AGE_SPREAD.1 * fastrand::f64());
     tokio::select! {
         biased;
-        result = &mut connection => return log_end(result),
+        result = &mut connection => {
+            log_end(result);
+            if connection.is_flooded() {
+                services.floods.add(format!("closed a connection: {FrameFlood}"));
+                Box::pin(connection.last_words()).await;
+            }
+            return;
+        }
         () = closer.retirement().cancelled() => {}
         () = sleep(age) => closer.retire(),
     }
@@ -168,27 +184,27 @@ fn log_end(result: io::Result<()>) {
     }
 }
 
-/// Passes the calls of one connection to the routes, with the connection's [`Closer`] and [`Peer`].
+/// Passes the calls of one connection to the routes, with the connection's [`Account`], [`Closer`]
+/// and [`Peer`].
 struct ConnectionService {
     services: Arc<Services>,
-    closer: Closer,
+    account: Account,
     peer: Peer,
 }
 
 impl hyper::service::Service<Request<Incoming>> for ConnectionService {
-    type Response = Response<Body>;
+    type Response = Response<AnswerBody>;
     type Error = Infallible;
-    type Future = <Calls as Service<Request<Incoming>>>::Future;
+    type Future = Answer<Infallible>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.closer.clone());
+        request.extensions_mut().insert(self.account.closer().clone());
         let mut peer = self.peer.clone();
         if let Some(forwarding) = &self.services.forwarding {
             peer.address = forwarding.client(peer.address, request.headers());
         }
         request.extensions_mut().insert(peer);
-        // `Routes` is always ready, so `poll_ready` is not called.
-        self.services.calls.clone().call(request)
+        self.services.calls.call(&self.account, request)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::api::{Closer, network};
+use crate::api::{Account, Accounts, AddressPot, Closer, OpenAccount, network};
 use crate::config::{Limits, Networks, Transport};
 
 /// All open connections. Cheap to clone.
@@ -26,6 +26,7 @@ struct ConnectionRegistry {
     proxies: Networks,
     table: Mutex<ConnectionTable>,
     open: watch::Sender<usize>,
+    accounts: Accounts,
 }
 
 #[derive(Debug)]
@@ -33,8 +34,15 @@ struct ConnectionTable {
     next_id: u64,
     /// By age, the oldest first.
     closers: BTreeMap<u64, Closer>,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<IpAddr, AddressEntry>,
     by_worker: Vec<usize>,
+}
+
+/// The connections of one address.
+#[derive(Debug, Default)]
+struct AddressEntry {
+    open: usize,
+    pot: AddressPot,
 }
 
 /// A connection's entry in the registry. Dropping it removes the entry.
@@ -42,11 +50,18 @@ struct ConnectionTable {
 pub(super) struct ConnectionSlot {
     connections: Connections,
     id: u64,
-    /// The address that the connection counts for; `None` until the proxy has said whose it is.
-    address: Option<IpAddr>,
+    /// `None` until the proxy has said whose the connection is.
+    counted: Option<Counted>,
     /// The worker that the connection runs on, counted from 1.
     pub(super) worker: usize,
     pub(super) closer: Closer,
+}
+
+/// The address that a connection counts for, and its account.
+#[derive(Debug)]
+struct Counted {
+    address: IpAddr,
+    account: OpenAccount,
 }
 
 /// Why a connection is refused.
@@ -61,8 +76,13 @@ pub(super) enum Refusal {
 }
 
 impl Connections {
-    /// An empty registry for connections on `workers` workers.
-    pub(super) fn new(limits: &Limits, transport: &Transport, workers: usize) -> Self {
+    /// An empty registry for connections on `workers` workers, which opens their `accounts`.
+    pub(super) fn new(
+        limits: &Limits,
+        transport: &Transport,
+        workers: usize,
+        accounts: Accounts,
+    ) -> Self {
         let table = ConnectionTable {
             next_id: 0,
             closers: BTreeMap::new(),
@@ -76,6 +96,7 @@ impl Connections {
             proxies: transport.proxy_protocol_from.clone(),
             table: Mutex::new(table),
             open: watch::Sender::new(0),
+            accounts,
         }))
     }
 
@@ -90,19 +111,42 @@ impl Connections {
         if table.closers.len() >= self.0.open_max {
             return Err(Refusal::Full { connections_max: self.0.open_max });
         }
+        let closer = Closer::default();
         let address = if self.0.proxies.contains(peer) { None } else { Some(network(peer)) };
-        if let Some(address) = address {
-            table.count(address, self.0.per_address_max)?;
-        }
+        let counted = match address {
+            Some(address) => Some(self.count(&mut table, address, &closer)?),
+            None => None,
+        };
         let fewest = (0..table.by_worker.len()).min_by_key(|&worker| table.by_worker[worker]);
         let worker = fewest.unwrap_or(0);
         table.by_worker[worker] += 1;
-        let (id, closer) = (table.next_id, Closer::default());
+        let id = table.next_id;
         table.next_id += 1;
         table.closers.insert(id, closer.clone());
         self.0.open.send_replace(table.closers.len());
         let worker = worker + 1;
-        Ok(ConnectionSlot { connections: self.clone(), id, address, worker, closer })
+        Ok(ConnectionSlot { connections: self.clone(), id, counted, worker, closer })
+    }
+
+    /// Counts a connection of `address`, which `closer` closes, and opens its account.
+    ///
+    /// # Errors
+    /// The address has as many connections as the limit allows.
+    fn count(
+        &self,
+        table: &mut ConnectionTable,
+        address: IpAddr,
+        closer: &Closer,
+    ) -> Result<Counted, Refusal> {
+        let connections_max = self.0.per_address_max;
+        let open = table.by_address.get(&address).map_or(0, |entry| entry.open);
+        if open >= connections_max {
+            return Err(Refusal::FullForAddress { connections_max });
+        }
+        let entry = table.by_address.entry(address).or_default();
+        entry.open += 1;
+        let account = self.0.accounts.open(closer.clone(), entry.pot.clone());
+        Ok(Counted { address, account })
     }
 
     /// The closers of all open connections, the oldest connection first.
@@ -121,31 +165,31 @@ impl Connections {
     }
 }
 
-impl ConnectionTable {
-    /// Counts a connection of `address`, if it has fewer than `connections_max`.
-    fn count(&mut self, address: IpAddr, connections_max: usize) -> Result<(), Refusal> {
-        let open = self.by_address.get(&address).copied().unwrap_or(0);
-        if open >= connections_max {
-            return Err(Refusal::FullForAddress { connections_max });
-        }
-        self.by_address.insert(address, open + 1);
-        Ok(())
-    }
-}
-
 impl ConnectionSlot {
     /// Whether a proxy has still to say whose connection it is.
     pub(super) fn is_of_proxy(&self) -> bool {
-        self.address.is_none()
+        self.counted.is_none()
     }
 
     /// Counts the connection of a proxy for `peer`.
     pub(super) fn count_for(&mut self, peer: IpAddr) -> Result<(), Refusal> {
         debug_assert!(self.is_of_proxy(), "a connection counts once");
-        let registry = &self.connections.0;
-        self.connections.table().count(network(peer), registry.per_address_max)?;
-        self.address = Some(network(peer));
+        let mut table = self.connections.table();
+        let counted = self.connections.count(&mut table, network(peer), &self.closer)?;
+        drop(table);
+        self.counted = Some(counted);
         Ok(())
+    }
+
+    /// The account of the connection.
+    ///
+    /// # Panics
+    /// It is not known yet whose connection it is.
+    pub(super) fn account(&self) -> Account {
+        match &self.counted {
+            Some(counted) => (*counted.account).clone(),
+            None => unreachable!("a connection is served only when it is known whose it is"),
+        }
     }
 }
 
@@ -154,12 +198,12 @@ impl Drop for ConnectionSlot {
         let mut table = self.connections.table();
         table.closers.remove(&self.id);
         table.by_worker[self.worker - 1] -= 1;
-        if let Some(address) = self.address
-            && let Some(open) = table.by_address.get_mut(&address)
+        if let Some(Counted { address, .. }) = &self.counted
+            && let Some(entry) = table.by_address.get_mut(address)
         {
-            *open -= 1;
-            if *open == 0 {
-                table.by_address.remove(&address);
+            entry.open -= 1;
+            if entry.open == 0 {
+                table.by_address.remove(address);
             }
         }
         self.connections.0.open.send_replace(table.closers.len());

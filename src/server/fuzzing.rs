@@ -1,10 +1,12 @@
-//! Entry point for the fuzzer in `fuzz/`: takes any bytes and panics where a promise about a
-//! connection's first bytes is broken. Never part of a server: behind the feature `fuzzing`.
+//! Entry points for the fuzzers in `fuzz/`: each takes any bytes and panics where a promise about
+//! what a connection reads is broken. Never part of a server: behind the feature `fuzzing`.
 
 use std::task::{Context, Poll, Waker};
 
+use super::frame_budget::FrameBudget;
 use super::proxy_protocol::{self, HeaderError};
 use super::socket::{PREFACE, other_than_http2};
+use crate::config::Limits;
 
 /// What a client speaks is known by its first bytes, at the latest when there are as many as the
 /// preface has, and does not depend on how the network cuts them.
@@ -44,4 +46,25 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("memory is waited for"),
     }
+}
+
+/// Frames are counted alike however the network cuts them. The first byte chooses how.
+pub fn frames(bytes: &[u8]) {
+    let Some((cut, frames)) = bytes.split_first() else { return };
+    // Few, so that an input of a few KiB exceeds them; and time earns none.
+    let limits = Limits {
+        empty_frames_at_once_max: 30,
+        empty_frames_per_second_max: 0,
+        ..Limits::default()
+    };
+    let verdict = |chunk_bytes: usize| {
+        let mut budget = FrameBudget::new(&limits);
+        let counted = frames.chunks(chunk_bytes).try_for_each(|chunk| budget.received(chunk));
+        (counted, budget.last_stream())
+    };
+    assert_eq!(
+        verdict(frames.len().max(1)),
+        verdict(usize::from(*cut) + 1),
+        "it depends on the cuts"
+    );
 }

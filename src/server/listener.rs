@@ -10,9 +10,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{sleep, sleep_until};
 
 use super::connections::{ConnectionSlot, Connections};
+use crate::runtime::WarningThrottle;
 
 /// Idle time before the first TCP keepalive probe.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -20,10 +21,9 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait after a failed accept, as when the machine has no more sockets.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
-/// Least time between two warnings: an attack should not fill the disk with log lines.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
-/// Connections that may wait to be accepted: about as many as come at once after a restart.
-const BACKLOG_CONNECTIONS_MAX: u32 = 1_024;
+/// Connections that may wait to be accepted: about as many as come at once after a restart. The
+/// kernel's own limit, 4,096 by default on Linux, holds besides.
+const BACKLOG_CONNECTIONS_MAX: u32 = 4_096;
 /// How often another free port is tried when a port that is free on the first address is not free
 /// on the others. This is rare.
 const FREE_PORT_TRIES: usize = 16;
@@ -115,8 +115,8 @@ impl Listener {
         loop {
             let accepted = tokio::select! {
                 accepted = next(&self.sockets, &mut self.first) => accepted,
-                () = self.warnings.due() => {
-                    self.warnings.log();
+                () = due(&self.warnings) => {
+                    self.warnings.log_due();
                     continue;
                 }
             };
@@ -179,6 +179,14 @@ async fn next(sockets: &[TcpListener], first: &mut usize) -> io::Result<(TcpStre
     .await
 }
 
+/// Waits until counted warnings may be logged; for ever if there are none.
+async fn due(warnings: &WarningThrottle) {
+    match warnings.due() {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
 fn prepare(socket: TcpStream) -> io::Result<std::net::TcpStream> {
     socket.set_nodelay(true)?;
     let options = SockRef::from(&socket);
@@ -186,37 +194,4 @@ fn prepare(socket: TcpStream) -> io::Result<std::net::TcpStream> {
     #[cfg(target_os = "linux")]
     options.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?;
     socket.into_std()
-}
-
-/// Rate limit for warnings. The first is logged at once; those that follow within
-/// [`WARNING_INTERVAL`] are counted, and logged as their number and the last of them.
-#[derive(Debug, Default)]
-struct WarningThrottle {
-    last: String,
-    pending: u64,
-    logged_at: Option<Instant>,
-}
-
-impl WarningThrottle {
-    fn add(&mut self, warning: String) {
-        self.last = warning;
-        self.pending += 1;
-        if self.logged_at.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
-            self.log();
-        }
-    }
-
-    /// Waits until pending warnings may be logged; for ever if none is pending.
-    async fn due(&self) {
-        match self.logged_at {
-            Some(at) if self.pending > 0 => sleep_until(at + WARNING_INTERVAL).await,
-            _ => pending().await,
-        }
-    }
-
-    fn log(&mut self) {
-        tracing::warn!(times = self.pending, "{}", self.last);
-        self.pending = 0;
-        self.logged_at = Some(Instant::now());
-    }
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod connections;
 mod drain;
+mod frame_budget;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -37,7 +38,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tonic::service::Routes;
 
-use crate::api::{self, Admission, Authentication, Health, Quotas, StallWatch};
+use crate::api::{self, Accounts, Admission, Authentication, Health, Quotas};
 use crate::auth::{self, Auth};
 use crate::config::{self, Config, ServerCertificate};
 use crate::engine::{self, Engine};
@@ -108,7 +109,6 @@ pub struct Server {
     authentication: Authentication,
     routes: Routes,
     health: Health,
-    stall_watch: StallWatch,
     config: Config,
 }
 
@@ -195,7 +195,6 @@ impl Server {
             None => Engine::open(log, &limits, clock, &of_engine),
         };
         let engine = on_own_thread("whimbrel-replay", open).await?;
-        let stall_watch = StallWatch::new(config.limits.stall_time_max);
         let auth = match &config.authentication {
             Some(options) => {
                 Some(Auth::open(options.clone(), &config.data_dir, clock_of_day, &critical)?)
@@ -208,11 +207,10 @@ impl Server {
             auth: auth.clone(),
             quotas: quotas.clone(),
             limits: config.limits.clone(),
-            stall_watch: stall_watch.clone(),
             reflection: config.reflection,
         })?;
         let authentication = Authentication::new(auth, quotas);
-        Ok(Self { entrance, engine, critical, authentication, routes, health, stall_watch, config })
+        Ok(Self { entrance, engine, critical, authentication, routes, health, config })
     }
 
     /// The first address it listens on.
@@ -241,14 +239,16 @@ impl Server {
     /// A vital part failed, in which case only running calls are still answered; or no thread could
     /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { entrance, engine, critical, mut health, stall_watch, config, .. } = self;
+        let Self { entrance, engine, critical, mut health, config, .. } = self;
         let limits = &config.limits;
         let admission = Admission::new(limits);
         let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
-        let connections = Connections::new(limits, &config.transport, workers.count());
+        let accounts = Accounts::new(limits);
+        let connections =
+            Connections::new(limits, &config.transport, workers.count(), accounts.clone());
         let services = Services::new(self.routes, &self.authentication, &admission, &config);
         let services = Arc::new(services);
         let (mut listener, handshakes) =
@@ -275,7 +275,7 @@ impl Server {
             };
             tokio::select! {
                 never = intake.run() => match never {},
-                () = stall_watch.run() => None,
+                never = accounts.watch() => match never {},
                 () = stopping => None,
                 failure = critical.failed() => Some(failure),
             }

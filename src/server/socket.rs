@@ -11,20 +11,29 @@
 //!                                                                until it has room
 //! ```
 //!
-//! Never interprets the bytes after the first 24, and never keeps a byte that the kernel would take
+//! What it reads during one poll is limited: HTTP/2 reads for as long as there are bytes, and others
+//! of the same worker wait for that. Whoever sends too many frames that carry nothing gets a GOAWAY and is
+//! closed (`frame_budget.rs`).
+//!
+//! Never interprets the bytes after the first 24 itself, and never keeps a byte that the kernel would take
 //! beyond the end of a poll.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 
+use super::frame_budget::FrameBudget;
 use super::other_protocol::OtherProtocol;
 use super::transport::Transport;
+use crate::api::{Account, HeldAnswer};
 
 /// The client's connection preface.
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -32,6 +41,18 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes that are sent with one system call. More of them gain little: the call then costs less
 /// than the copying.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes that are read during one poll, and then, at most, what the reader has room for: a few
+/// frames. Other connections of the worker wait for the work that they make, a few tenths of a
+/// millisecond.
+const READ_BYTES_PER_POLL: usize = 16 << 10;
+/// How long a client has to read why it was closed, unless it closes the connection itself: to come
+/// back at once would cost it nothing.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
+/// Most bytes that are read from it meanwhile. A client that sends on waits.
+const LAST_WORDS_READ_BYTES_MAX: usize = 256 << 10;
+/// The error of a client that makes too much work (RFC 9113, section 7).
+const ENHANCE_YOUR_CALM: u8 = 0xb;
 
 thread_local! {
     /// The buffer of the worker. A connection has it during its poll only, so one is enough.
@@ -54,6 +75,15 @@ struct SharedSocket {
     unsent: Vec<u8>,
     /// How much of `unsent` was sent meanwhile.
     sent: usize,
+    /// Counts `unsent` as bytes of answers.
+    account: Option<Account>,
+    held: Option<HeldAnswer>,
+    /// `None` before the connection is served.
+    frames: Option<FrameBudget>,
+    /// Bytes that may still be read in this poll.
+    read_bytes_left: usize,
+    is_flooded: bool,
+    has_said_last_words: bool,
 }
 
 impl Socket {
@@ -68,13 +98,33 @@ impl Socket {
             Box::pin(other.answer(transport)).await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, other.to_string()));
         }
-        let shared = SharedSocket { transport, gathered: Vec::new(), unsent: Vec::new(), sent: 0 };
+        let shared = SharedSocket {
+            transport,
+            gathered: Vec::new(),
+            unsent: Vec::new(),
+            sent: 0,
+            account: None,
+            held: None,
+            frames: None,
+            read_bytes_left: 0,
+            is_flooded: false,
+            has_said_last_words: false,
+        };
         Ok(Self { shared: Rc::new(RefCell::new(shared)), replayed: 0 })
     }
 
-    /// The connection that `serve` makes over the socket. What it writes is sent after each poll.
-    pub(super) fn served_by<C>(self, serve: impl FnOnce(Self) -> C) -> SentAfterPoll<C> {
+    /// The connection that `serve` makes over the socket. What it writes is sent after each poll, and
+    /// counted in `account` while the kernel has no room for it; what it reads is within `frames`.
+    pub(super) fn served_by<C>(
+        self,
+        account: Account,
+        frames: FrameBudget,
+        serve: impl FnOnce(Self) -> C,
+    ) -> SentAfterPoll<C> {
         let socket = Rc::clone(&self.shared);
+        let mut shared = socket.borrow_mut();
+        (shared.account, shared.frames) = (Some(account), Some(frames));
+        drop(shared);
         SentAfterPoll { connection: serve(self), socket }
     }
 }
@@ -106,6 +156,23 @@ pub(super) fn other_than_http2(first: &[u8]) -> Option<OtherProtocol> {
 }
 
 impl SharedSocket {
+    /// Reads into `buffer`, unless this poll has read enough: then the task is woken after others.
+    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read_bytes_left == 0 {
+            // Unlike a wake-up at once, this also lets other sockets have their turn.
+            return pin!(tokio::task::yield_now()).poll(cx).map(Ok);
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.transport).poll_read(cx, buffer))?;
+        let read = &buffer.filled()[before..];
+        self.read_bytes_left = self.read_bytes_left.saturating_sub(read.len());
+        let flood = self.frames.as_mut().and_then(|frames| frames.received(read).err());
+        Poll::Ready(flood.map_or(Ok(()), |flood| {
+            self.is_flooded = true;
+            Err(io::Error::new(io::ErrorKind::InvalidData, flood))
+        }))
+    }
+
     fn gather(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if !self.unsent.is_empty() || self.gathered.len() == GATHERED_BYTES_MAX {
             ready!(self.send(cx))?;
@@ -116,6 +183,9 @@ impl SharedSocket {
         }
         let count = bytes.len().min(GATHERED_BYTES_MAX - self.gathered.len());
         self.gathered.extend_from_slice(&bytes[..count]);
+        if let Some(frames) = &mut self.frames {
+            frames.sent(count);
+        }
         Poll::Ready(Ok(count))
     }
 
@@ -129,7 +199,7 @@ impl SharedSocket {
             let rest = &self.unsent[self.sent..];
             self.sent += not_zero(ready!(Pin::new(&mut self.transport).poll_write(cx, rest))?)?;
         }
-        (self.unsent, self.sent) = (Vec::new(), 0);
+        (self.unsent, self.sent, self.held) = (Vec::new(), 0, None);
         let mut gathered = std::mem::take(&mut self.gathered);
         let sent = self.send_gathered(cx, &gathered);
         gathered.clear();
@@ -145,12 +215,42 @@ impl SharedSocket {
                 Poll::Ready(count) => rest = &rest[not_zero(count)?..],
                 Poll::Pending => {
                     self.unsent = rest.to_vec();
+                    let account = self.account.as_ref();
+                    self.held = account.map(|account| account.hold_piece(rest.len()));
                     return Poll::Pending;
                 }
             }
         }
         Poll::Ready(Ok(()))
     }
+}
+
+impl SharedSocket {
+    /// Sends GOAWAY, and says that nothing follows.
+    fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What the kernel has no room for may end inside of a frame: then nothing more is said.
+        if self.unsent.is_empty() && !self.has_said_last_words {
+            let last_stream = self.frames.as_ref().map_or(0, FrameBudget::last_stream);
+            self.gathered.extend_from_slice(&goaway(last_stream));
+        }
+        self.has_said_last_words = true;
+        ready!(self.send(cx))?;
+        Pin::new(&mut self.transport).poll_shutdown(cx)
+    }
+
+    /// Reads some bytes and drops them; 0 at the end.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [0; 4 << 10];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+}
+
+/// The frame that says that the client makes too much work (RFC 9113, section 6.8).
+fn goaway(last_stream: u32) -> Vec<u8> {
+    let head = [0, 0, 8, 7, 0, 0, 0, 0, 0];
+    [&head[..], &last_stream.to_be_bytes(), &[0, 0, 0, ENHANCE_YOUR_CALM]].concat()
 }
 
 /// An error if a write has written nothing: to repeat it would never end.
@@ -166,7 +266,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let preface = &PREFACE[self.replayed..];
         if preface.is_empty() {
-            return Pin::new(&mut self.shared.borrow_mut().transport).poll_read(cx, buffer);
+            return self.shared.borrow_mut().read(cx, buffer);
         }
         let count = preface.len().min(buffer.remaining());
         buffer.put_slice(&preface[..count]);
@@ -209,6 +309,30 @@ impl<C> SentAfterPoll<C> {
     pub(super) fn connection(self: Pin<&mut Self>) -> Pin<&mut C> {
         self.project().connection
     }
+
+    /// Whether the connection has ended because of too many frames.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.socket.borrow().is_flooded
+    }
+
+    /// Tells the client of a connection that has ended why, if the kernel has taken all before.
+    pub(super) async fn last_words(self: Pin<&mut Self>) {
+        let socket = self.project().socket;
+        let said = async {
+            poll_fn(|cx| socket.borrow_mut().poll_last_words(cx)).await?;
+            let mut read_bytes = 0;
+            while read_bytes < LAST_WORDS_READ_BYTES_MAX {
+                match poll_fn(|cx| socket.borrow_mut().poll_discard(cx)).await? {
+                    0 => return Ok(()),
+                    more => read_bytes += more,
+                }
+            }
+            // Closing now could take the last words back.
+            std::future::pending::<io::Result<()>>().await
+        };
+        // Whether it listened does not matter.
+        let _ = timeout(LAST_WORDS_TIME, said).await;
+    }
 }
 
 impl<C: Future<Output = hyper::Result<()>>> Future for SentAfterPoll<C> {
@@ -216,6 +340,7 @@ impl<C: Future<Output = hyper::Result<()>>> Future for SentAfterPoll<C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
+        this.socket.borrow_mut().read_bytes_left = READ_BYTES_PER_POLL;
         let polled = this.connection.poll(cx).map_err(io::Error::other);
         // A connection that has ended has shut the socket down, or it is broken.
         if polled.is_pending()

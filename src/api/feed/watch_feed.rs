@@ -6,12 +6,11 @@ use crate::api::caller::StreamEnds;
 use crate::api::context::ServiceContext;
 use crate::api::fields;
 use crate::api::shared_response::SharedFeedResponse;
-use crate::api::stall::StallTracked;
 use crate::api::v1::{self, watch_feed_request};
 use crate::api::watch::{self, Messages, StartField, WatchFields};
 use crate::live::Watched;
 
-pub(super) type FeedMessages = StallTracked<Messages<SharedFeedResponse>>;
+pub(super) type FeedMessages = Messages<SharedFeedResponse>;
 
 /// Opens a stream of messages. It ends with what `ends` says.
 pub(super) fn handle(

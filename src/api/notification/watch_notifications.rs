@@ -5,14 +5,12 @@ use tonic::Status;
 use crate::api::caller::StreamEnds;
 use crate::api::context::ServiceContext;
 use crate::api::fields;
-use crate::api::stall::StallTracked;
 use crate::api::v1::{self, watch_notifications_request};
 use crate::api::v1_server;
 use crate::api::watch::{self, Messages, StartField, WatchFields};
 use crate::live::Watched;
 
-pub(super) type NotificationMessages =
-    StallTracked<Messages<v1_server::WatchNotificationsResponse>>;
+pub(super) type NotificationMessages = Messages<v1_server::WatchNotificationsResponse>;
 
 /// Opens a stream of messages. It ends with what `ends` says.
 pub(super) fn handle(

@@ -13,6 +13,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::account::TooMuchHeld;
 use super::post_id;
 use super::v1::ErrorReason;
 use crate::engine;
@@ -115,6 +116,44 @@ pub(super) fn overloaded(calls_max: usize) -> Status {
         .with("calls_max", calls_max)
         .quota("calls")
         .retry_after(BUSY_DELAY)
+        .into_status()
+}
+
+/// The requests of a connection or an address that have not arrived whole take too much memory.
+pub(super) fn too_much_unfinished(limit: TooMuchHeld) -> Status {
+    let (whose, bytes_max) = match limit {
+        TooMuchHeld::Connection { bytes_max } => ("connection", bytes_max),
+        TooMuchHeld::Address { bytes_max } => ("address", bytes_max),
+    };
+    let message = format!(
+        "the requests of this {whose} that have not arrived whole take more than {bytes_max} \
+         bytes: send each request whole, and try again in a moment"
+    );
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
+        .with("bytes_max", bytes_max)
+        .quota(format!("requests of the {whose}"))
+        .retry_after(BUSY_DELAY)
+        .into_status()
+}
+
+/// The client takes too little of its answers for a further one.
+pub(super) fn answers_not_taken() -> Status {
+    let message = "the answers of this connection that its client has not taken leave no room for \
+                   another one: read them, and try again. Nothing was done";
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
+        .quota("answers of the connection")
+        .retry_after(BUSY_DELAY)
+        .into_status()
+}
+
+/// A request has not arrived whole in time.
+pub(super) fn request_too_slow(time_max: Duration) -> Status {
+    let message = format!(
+        "the request did not arrive whole within {time_max:?} or the call's own time: send its \
+         message at once, and end the request. Nothing was done"
+    );
+    StatusBuilder::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
+        .with("seconds_max", time_max.as_secs_f64())
         .into_status()
 }
 

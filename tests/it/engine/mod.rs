@@ -2,6 +2,7 @@
 
 mod clock_jumps;
 mod evidence;
+mod fair_reads;
 mod first_reads;
 mod follow_lists;
 mod numbers;

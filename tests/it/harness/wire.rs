@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use h2::SendStream;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,12 +15,28 @@ use super::patience::within;
 
 pub(crate) const FOLLOW: &str = "/whimbrel.v1.FeedService/Follow";
 pub(crate) const PUBLISH: &str = "/whimbrel.v1.FeedService/Publish";
+pub(crate) const NEWS_FEED: &str = "/whimbrel.v1.FeedService/NewsFeed";
 pub(crate) const WATCH_FEED: &str = "/whimbrel.v1.FeedService/WatchFeed";
 
 /// What HTTP/2 can be spoken over.
 pub(crate) trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Bytestream for S {}
+
+/// A request whose message is not whole. Dropping it resets its stream.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    response: ResponseFuture,
+    _stream: SendStream<Bytes>,
+}
+
+impl Unfinished {
+    /// The status that the server refuses it with.
+    pub(crate) async fn refusal(self) -> Status {
+        let response = within("a refusal", self.response).await.expect("the server answers");
+        refusal(response.status(), response.headers()).expect("it is refused")
+    }
+}
 
 /// An HTTP/2 connection.
 #[derive(Debug)]
@@ -181,6 +198,19 @@ impl Wire {
     ) -> Response<h2::RecvStream> {
         let sent = self.send(path, &[], frame(message)).await.expect("the request is sent");
         within("the response to begin", sent).await.expect("the response begins")
+    }
+
+    /// Sends the headers of a request and this part of its body, and no end.
+    pub(crate) async fn leave_unfinished(&self, path: &str, part: impl Into<Bytes>) -> Unfinished {
+        let request = Request::post(format!("http://{}{path}", self.address));
+        let request = request.header("content-type", "application/grpc").body(()).expect("a head");
+        let sending = async {
+            let mut ready = self.send.clone().ready().await?;
+            let (response, mut stream) = ready.send_request(request, false)?;
+            stream.send_data(part.into(), false)?;
+            Ok::<_, h2::Error>(Unfinished { response, _stream: stream })
+        };
+        within("the request to be sent", sending).await.expect("the connection is open")
     }
 
     /// Sends a request, and returns the messages of the response, and the status if it is not OK.

@@ -92,6 +92,10 @@ limits! {
     calls_max user_reads_per_second_max user_changes_per_second_max user_streams_per_second_max
     quota_burst_time new_user_follows_per_hour_max new_user_mentions_per_hour_max new_user_time
     address_refusals_per_second_max quota_callers_max
+    request_time_max unfinished_request_bytes_per_connection_max
+    unfinished_request_bytes_per_address_max unfinished_request_bytes_max
+    unsent_answer_bytes_per_connection_max unsent_answer_bytes_max
+    empty_frames_at_once_max empty_frames_per_second_max
     streams_per_connection_max page_items_default page_items_max page_scan_entries_max thread_depth_default
     thread_depth_max thread_replies_default thread_replies_max thread_ancestors_max
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max

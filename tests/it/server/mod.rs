@@ -12,4 +12,6 @@ pub(crate) mod process;
 mod proxies;
 mod starts;
 mod tls;
+mod unfinished;
+mod untaken;
 mod workers;
