@@ -5,7 +5,6 @@ use tonic::Status;
 use crate::api::context::ServiceContext;
 use crate::api::listing::{Listing, PageFields};
 use crate::api::{convert, fields, status, v1, v1_server};
-use crate::model::PostId;
 use crate::query::{GetThread, PagePosition, ThreadPost};
 
 pub(super) async fn handle(
@@ -37,9 +36,8 @@ pub(super) async fn handle(
     let listing = Listing::open(context, "GetThread", &[post_id], page).await?;
     let at = context.engine.cursor().after;
 
-    // Replies are oldest first: the position in a token is that of the last reply before the page.
-    let after = listing.query().2.map(|position| PostId::from_revision(position.before));
-    let query = GetThread { viewer, post, after, depth_max, replies_max };
+    let (_, _, position) = listing.query();
+    let query = GetThread { viewer, post, position, depth_max, replies_max };
     let thread = context
         .engine
         .ask(query)

@@ -12,22 +12,24 @@ use std::sync::Arc;
 use replies::{RepliesBelow, ReplyWalk};
 
 use super::hydrate::{self, Viewer};
-use super::results::{Gap, PostView, Thread, ThreadPost};
+use super::results::{Gap, PagePosition, PostView, Thread, ThreadPost};
 use super::{Error, Query, Source, Unanswered};
 use crate::model::{Post, PostId, Revision, UserId};
 use crate::state::{MissingEvent, TimelineEvent};
 
 /// A post, its ancestors, and the replies below it. The post itself may be a gap.
 ///
-/// Fails with [`Error::PostNotFound`] if no post ever had this id.
+/// Fails with [`Error::PostNotFound`] if no post ever had this id; and if the position is not of this
+/// log.
 #[derive(Clone, Debug)]
 pub struct GetThread {
     /// The user who reads.
     pub viewer: UserId,
     /// The post.
     pub post: PostId,
-    /// Of the replies to the post itself, only those after this one are listed.
-    pub after: Option<PostId>,
+    /// Where the page begins; `None` for the oldest replies. As they are listed oldest first, `before`
+    /// is the last reply to the post itself before the page.
+    pub position: Option<PagePosition>,
     /// The maximum depth of replies, 1 for replies to the post itself; at most the limit counts.
     pub depth_max: usize,
     /// The maximum number of replies, gaps included; at most the limit counts.
@@ -45,6 +47,7 @@ impl Query for GetThread {
     type Answer = Thread;
 
     fn answer(&self, source: &Source<'_>) -> Result<Thread, Unanswered> {
+        source.check_position(self.position)?;
         loop {
             let viewer = hydrate::viewer(source.state, &self.viewer);
             let Some(requested) = origin(source, viewer, self.post)? else {
@@ -77,7 +80,7 @@ impl Query for GetThread {
 
 impl GetThread {
     fn after(&self) -> Revision {
-        self.after.map_or(Revision::ZERO, PostId::revision)
+        self.position.map_or(Revision::ZERO, |position| position.before)
     }
 
     /// The ancestors of `requested`, from the root down, and the number of bytes of them and of

@@ -74,8 +74,13 @@ async fn a_thread_has_a_gap_for_a_blocked_author() {
     let block = Relation::Block(user("v"), user("u"));
     for (relation, gap) in [(mute, None), (block, Some(Gap::Hidden))] {
         engine.set(relation.clone(), true).await.unwrap();
-        let query =
-            GetThread { viewer: user("v"), post: root, depth_max: 9, replies_max: 99, after: None };
+        let query = GetThread {
+            viewer: user("v"),
+            post: root,
+            depth_max: 9,
+            replies_max: 99,
+            position: None,
+        };
         let thread = engine.ask(query).await.unwrap();
         let shown = thread.replies.iter().map(|it| (it.id, it.shown.as_ref().err().copied()));
         let expected = [(replies[0], gap), (replies[1], None), (replies[2], None)];

@@ -1,8 +1,8 @@
 //! The size of a thread response is bounded.
 
 use whimbrel::engine::Draft;
-use whimbrel::model::{PostId, bounds};
-use whimbrel::query::{GetThread, Thread};
+use whimbrel::model::{CursorError, PostId, bounds};
+use whimbrel::query::{Error, GetThread, PagePosition, Thread};
 
 use crate::harness::core::{Core, post, user};
 
@@ -47,6 +47,23 @@ async fn ancestors_take_half_of_the_bytes() {
     assert_eq!(seen.ancestors[0].parent, Some(chain[2]));
 }
 
+/// The position of a later page is one of this log, as in all lists.
+#[tokio::test]
+async fn a_thread_as_of_after_the_newest_revision_is_refused() {
+    let core = Core::limited(|_| {});
+    let root = publish(&core, None).await;
+    publish(&core, Some(root)).await;
+    let head = core.engine().cursor().after;
+    for (at, is_refused) in [(head, false), (head.next(), true)] {
+        let position = Some(PagePosition { before: root.revision(), at });
+        let viewer = user("bob");
+        let query = GetThread { viewer, post: root, position, depth_max: 5, replies_max: 100 };
+        let read = core.engine().ask(query).await;
+        let refused = matches!(read, Err(Error::Cursor(CursorError::BeyondHead { .. })));
+        assert_eq!(refused, is_refused, "{read:?}");
+    }
+}
+
 /// The largest possible thread is below the default message limit of clients.
 #[test]
 fn the_default_leaves_room_for_the_fields_around_the_posts() {
@@ -66,7 +83,7 @@ async fn publish(core: &Core, reply_to: Option<PostId>) -> PostId {
 
 async fn thread(core: &Core, post: PostId) -> Thread {
     let query =
-        GetThread { viewer: user("bob"), post, after: None, depth_max: 5, replies_max: 100 };
+        GetThread { viewer: user("bob"), post, position: None, depth_max: 5, replies_max: 100 };
     core.engine().ask(query).await.expect("the thread is read")
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use whimbrel::engine::Draft;
 use whimbrel::model::{PostId, Relation};
-use whimbrel::query::{Gap, GetThread, Thread};
+use whimbrel::query::{Gap, GetThread, PagePosition, Thread};
 
 use crate::harness::core::{Core, post, user};
 
@@ -177,7 +177,10 @@ async fn read_in_steps(
         let mut after = None;
         loop {
             let (depth_max, replies_max) = sizes();
-            let query = GetThread { viewer: user(READER), post: id, after, depth_max, replies_max };
+            let at = core.engine().cursor().after;
+            let position = after.map(|it: PostId| PagePosition { before: it.revision(), at });
+            let viewer = user(READER);
+            let query = GetThread { viewer, post: id, position, depth_max, replies_max };
             let thread = core.engine().ask(query).await.unwrap();
             assert_eq!(thread.post.has_more_replies, thread.next_after.is_some());
             for reply in &thread.replies {
@@ -226,7 +229,7 @@ async fn publish(core: &Core, author: &str, reply_to: Option<PostId>) -> PostId 
 
 async fn thread(core: &Core, post: PostId, depth_max: usize) -> Thread {
     let viewer = user(READER);
-    let query = GetThread { viewer, post, after: None, depth_max, replies_max: 100 };
+    let query = GetThread { viewer, post, position: None, depth_max, replies_max: 100 };
     core.engine().ask(query).await.expect("the thread is read")
 }
 

@@ -271,8 +271,13 @@ async fn reads_of_post(engine: &Engine, at: u64) -> Vec<(String, Result<String, 
             .await
     };
     reads.push((format!("the replies to {at}"), listed(replies).await));
-    let query =
-        GetThread { viewer: viewer.clone(), post: id, depth_max: 5, replies_max: 50, after: None };
+    let query = GetThread {
+        viewer: viewer.clone(),
+        post: id,
+        depth_max: 5,
+        replies_max: 50,
+        position: None,
+    };
     reads.push((format!("the thread of {at}"), in_words(engine.ask(query).await)));
     let posts = engine.ask(GetPosts { viewer: viewer.clone(), ids: vec![id] }).await;
     reads.push((format!("the post {at}"), in_words(posts)));

@@ -199,7 +199,7 @@ impl Viewer<'_> {
 
     async fn check_thread(&self, post: u64, depth_max: usize, replies_max: usize) {
         let (viewer, id) = (user(self.name), post_id(post));
-        let query = GetThread { viewer, post: id, after: None, depth_max, replies_max };
+        let query = GetThread { viewer, post: id, position: None, depth_max, replies_max };
         let thread = self.engine.ask(query).await.expect("the post was published");
 
         let mut above = Vec::new();

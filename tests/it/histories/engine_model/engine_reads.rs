@@ -170,7 +170,7 @@ impl EngineReader<'_> {
         let query = GetThread {
             viewer: user(self.viewer),
             post,
-            after: None,
+            position: None,
             depth_max: THREAD_DEPTH,
             replies_max: THREAD_REPLIES,
         };

@@ -284,7 +284,7 @@ fn authored(name: &str) -> AuthorFeed {
 
 fn thread(post: Revision) -> GetThread {
     let post = PostId::from_revision(post);
-    GetThread { viewer: user("viewer"), post, depth_max: 3, replies_max: 10, after: None }
+    GetThread { viewer: user("viewer"), post, depth_max: 3, replies_max: 10, position: None }
 }
 
 fn replies(post: Revision) -> ListPosts {
