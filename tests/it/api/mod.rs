@@ -6,6 +6,7 @@ mod chain;
 mod compression;
 mod facets;
 mod follow;
+mod generated_input;
 mod health_reflection;
 mod lost_history;
 mod overload;

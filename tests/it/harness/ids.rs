@@ -16,13 +16,21 @@ pub(crate) fn id_at(revision: u64, id: &str) -> String {
     format!("p{revision}{}", &id[without_epoch(id).len()..])
 }
 
-/// The position one revision after `cursor`, in the same epoch. Its first bytes are its kind, the log
-/// and the revision; its last are a checksum.
+/// The position one revision after `cursor`, in the same epoch.
 pub(crate) fn one_later(cursor: &str) -> String {
-    let mut bytes = URL_SAFE_NO_PAD.decode(cursor).expect("a cursor");
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).expect("a cursor");
     let revision: [u8; 8] = bytes[9..17].try_into().expect("eight bytes");
-    let next = u64::from_le_bytes(revision) + 1;
-    bytes[9..17].copy_from_slice(&next.to_le_bytes());
+    with_revision(cursor, u64::from_le_bytes(revision) + 1)
+}
+
+/// A cursor or page token with another revision, in the same epoch. Its first bytes are its kind, the
+/// log and the revision, which a page token has twice; its last are a checksum.
+pub(crate) fn with_revision(token: &str, revision: u64) -> String {
+    let mut bytes = URL_SAFE_NO_PAD.decode(token).expect("a cursor or a page token");
+    bytes[9..17].copy_from_slice(&revision.to_le_bytes());
+    if token.starts_with('p') {
+        bytes[17..25].copy_from_slice(&revision.to_le_bytes());
+    }
     bytes.truncate(bytes.len() - 4);
     let check = crc32fast::hash(&bytes);
     bytes.extend(check.to_le_bytes());

@@ -34,7 +34,7 @@ pub(crate) use disk::Disk;
 pub(crate) use gate::Gate;
 pub(crate) use held_log::Valve;
 pub(crate) use hooked_log::HookedLog;
-pub(crate) use ids::{id_at, one_later, without_epoch};
+pub(crate) use ids::{id_at, one_later, with_revision, without_epoch};
 pub(crate) use loaded::load_index;
 pub(crate) use log_lines::LogLines;
 pub(crate) use memory_folder::{INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder};

@@ -190,6 +190,24 @@ impl Wire {
         refusal(response.status(), response.headers()).map_or(Ok(()), Err)
     }
 
+    /// Sends a request, and waits for the first bytes of the response, or for the status without any.
+    /// Does not read on.
+    pub(crate) async fn first(
+        &self,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Result<(), Status>, h2::Error> {
+        let (head, mut body) = self.send(path, &[], body).await?.await?.into_parts();
+        if let Some(refused) = refusal(head.status, &head.headers) {
+            return Ok(Err(refused));
+        }
+        if let Some(part) = body.data().await {
+            return part.map(|_| Ok(()));
+        }
+        let trailers = body.trailers().await?.unwrap_or_default();
+        Ok(refusal(head.status, &trailers).map_or(Ok(()), Err))
+    }
+
     /// Sends a request, and does not read the body of the response.
     pub(crate) async fn leave_unread(
         &self,

@@ -1,4 +1,5 @@
-//! Bad input to the social calls: each kind gets its own error, and has no effect.
+//! Bad input to the social calls whose rules take more than one field. The fields one by one are in
+//! `generated_input`.
 
 mod fields;
 mod refusals;
