@@ -343,10 +343,15 @@ fn change<T>(
     let _lock = files::lock(&data_dir.join(LOCK))?;
     let mut keys = read(&path)?;
     let changed = change(&mut keys)?;
-    let json = serde_json::to_vec_pretty(&KeyFile { format: FORMAT, keys });
+    let json = written(keys);
     let json = json.map_err(|error| FileError::Io { path: path.clone(), source: error.into() })?;
     files::write_secret(&path, &json)?;
     Ok(changed)
+}
+
+/// The bytes of a file with these keys.
+pub(super) fn written(keys: Vec<ApiKey>) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec_pretty(&KeyFile { format: FORMAT, keys })
 }
 
 /// A new id, and the text of a key with it.

@@ -19,6 +19,9 @@ mod caller;
 mod development;
 mod ends;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod issuer;
 mod keys;
 mod provider_keys;
