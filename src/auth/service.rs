@@ -222,7 +222,14 @@ impl AuthState {
             };
         }
         let caller = if token.starts_with(KEY_MARK) {
-            self.api_keys.caller(token, now)?
+            match self.api_keys.caller(token, now) {
+                // One that was just made works at once. Tries with others are limited.
+                Err(Refusal::NoSuchKey) if self.api_keys.reload() => {
+                    self.keys_changed();
+                    self.api_keys.caller(token, now)?
+                }
+                caller => caller?,
+            }
         } else {
             let token = Unverified::parse(token, &self.issuers)?;
             token.verify(&*token.issuer.keys().ok_or(Refusal::NoKeys)?, now)?

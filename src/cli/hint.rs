@@ -26,5 +26,6 @@ pub(super) fn command(command: &str, options: &str) -> String {
 /// An id, quoted if a shell needs that.
 fn word(id: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._:@%+,/-".contains(c);
-    if id.chars().all(is_plain) { id.to_owned() } else { format!("'{id}'") }
+    // An empty one is the caller's own, which the server fills in.
+    if !id.is_empty() && id.chars().all(is_plain) { id.to_owned() } else { format!("'{id}'") }
 }

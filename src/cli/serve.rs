@@ -177,12 +177,13 @@ impl ServeArgs {
         let mut signals = Signals::catch().map_err(Error::Runtime)?;
 
         let (data_dir, is_tls) = (config.data_dir.clone(), config.transport.tls.is_some());
+        let asks = config.authentication.is_some();
         // The start may be cancelled at any moment, as by a kill.
         let server = tokio::select! {
             server = Server::open_with_probe(config, Some(probe())) => server?,
             () = signals.stop() => return Ok(()),
         };
-        print_serving(&server, is_tls, &data_dir, *output)?;
+        print_serving(&server, (is_tls, asks), &data_dir, *output)?;
 
         server.run(async move { signals.stop().await }).await?;
         tracing::info!("stopped");
@@ -232,7 +233,7 @@ impl ServeArgs {
 /// Prints where the server listens, and how to call it.
 fn print_serving(
     server: &Server,
-    is_tls: bool,
+    (is_tls, asks): (bool, bool),
     data_dir: &Path,
     output: Output,
 ) -> Result<(), Error> {
@@ -255,14 +256,19 @@ fn print_serving(
                 Some(authority) => format!("-cacert {}", authority.file.display()),
                 None => if is_tls { "" } else { "-plaintext" }.to_owned(),
             };
-            format!(
-                "whimbrel {} listens on {}, data in {}\n\
-                 {tls}try: grpcurl {grpcurl} -d '{{\"author_id\":\"alice\",\"text\":\"hello\"}}' \
-                 {address} whimbrel.v1.FeedService/Publish",
-                env!("CARGO_PKG_VERSION"),
-                all.join(" and "),
-                data_dir.display(),
-            )
+            let next = if asks {
+                "callers need a token: `whimbrel key create` makes one for a backend, and `whimbrel \
+                 token` one for --development-tokens"
+                    .to_owned()
+            } else {
+                format!(
+                    "try: grpcurl {grpcurl} -d '{{\"author_id\":\"alice\",\"text\":\"hello\"}}' \
+                     {address} whimbrel.v1.FeedService/Publish"
+                )
+            };
+            let (version, all) = (env!("CARGO_PKG_VERSION"), all.join(" and "));
+            let data = data_dir.display();
+            format!("whimbrel {version} listens on {all}, data in {data}\n{tls}{next}")
         },
         || {
             let address = address.to_string();

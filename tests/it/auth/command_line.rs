@@ -59,6 +59,14 @@ async fn a_token_comes_from_a_file_a_variable_or_a_login() {
     let of_file = world.program().with("WHIMBREL_TOKEN", &bob).with("WHIMBREL_TOKEN_FILE", file);
     assert!(who(of_file).contains("you are alice, user"));
 
+    // The caller's own name may be left out, also in the next command.
+    world.program().run_with(&["publish", "", "hello"]).printed();
+    let page = world.program().run_with(&["feed", ""]);
+    assert!(
+        page.printed().contains("carol") && page.stderr.contains("watch '' --after"),
+        "{page:?}"
+    );
+
     let kept = world.folder.path().join("home/whimbrel/tokens.json");
     assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
     let out = world.program().run("logout");

@@ -130,16 +130,6 @@ async fn a_stream_ends_with_its_key() {
     };
     let ((revoked, its_secret), (_, secret)) = (create("revoked"), create("kept"));
     let by_token = key.sign(&claims("alice", NOW));
-    let mut client = FeedServiceClient::new(connect(server.address()));
-    let wait = async {
-        let probe =
-            || with_token(&secret, PublishRequest { text: "x".into(), ..Default::default() });
-        while client.publish(probe()).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    within("the server to read the keys", wait).await;
-
     let ending = watch(&server, &its_secret, None).await;
     let kept = watch(&server, &secret, None).await;
     let signed = watch(&server, &by_token, None).await;
