@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// Least time between two lines of a kind: an attack should not fill the disk with log lines.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A kind of warning. The first is logged at once; those that follow within [`WARNING_INTERVAL`]
+/// A kind of warning. The first is logged at once; those that follow within `WARNING_INTERVAL`
 /// are counted, and logged as their number and the last of them.
 #[derive(Debug, Default)]
 pub struct WarningThrottle(Mutex<Unlogged>);
