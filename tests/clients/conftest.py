@@ -1,7 +1,8 @@
 """Fixtures: a server for all tests, servers of one test, and users of one test.
 
-To run them by hand: `cargo build`, install requirements.txt, have jq and grpcurl in the PATH (or the
-latter's path in GRPCURL), and `python -m pytest tests/clients`. WHIMBREL_BIN names another binary to test.
+To run them by hand: `cargo build`, install requirements.txt and the identity provider (`npm ci --prefix
+tests/clients/provider`), have jq and grpcurl in the PATH (or the latter's path in GRPCURL), and
+`python -m pytest tests/clients`. WHIMBREL_BIN names another binary to test.
 """
 
 import itertools

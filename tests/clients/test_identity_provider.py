@@ -1,0 +1,122 @@
+"""The tokens of a real identity provider: of people and of a backend, and while its keys change."""
+
+import time
+
+import grpc
+import pytest
+from generated import reasons, v1, v1_grpc
+from client import reason
+from identity import SCOPE, Provider, make_key
+from server import WAIT_S
+
+Code = grpc.StatusCode
+
+
+@pytest.fixture
+def provider(tmp_path):
+    provider = Provider(tmp_path)
+    yield provider
+    provider.stop()
+
+
+@pytest.fixture
+def trusting(provider, own_server, tmp_path):
+    """Starts a server that takes the provider's tokens, with the keys that it has then."""
+
+    def start(*options: str):
+        discovered = provider.discovered()
+        settings = tmp_path / "auth.toml"
+        settings.write_text(
+            f'[[issuer]]\nissuer = "{discovered["issuer"]}"\naudience = "feed"\n'
+            f'jwks_url = "{discovered["jwks_uri"]}"\nroles = {{ "{SCOPE}" = "service" }}\n'
+        )
+        return own_server("--auth-file", str(settings), *options)
+
+    return start
+
+
+def bearer(token: str) -> tuple:
+    return (("authorization", f"Bearer {token}"),)
+
+
+def stub_of(server):
+    return v1_grpc.FeedServiceStub(grpc.insecure_channel(server.address))
+
+
+def test_people_and_a_backend_call_with_its_tokens(provider, trusting):
+    provider.start(make_key("one"))
+    stub = stub_of(trusting())
+    alice = bearer(provider.user_token("alice"))
+    stub.Follow(v1.FollowRequest(followee_id="bob"), metadata=alice, timeout=WAIT_S)
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.Publish(v1.PublishRequest(author_id="bob", text="no"), metadata=alice, timeout=WAIT_S)
+    assert (refused.value.code(), reason(refused.value)) == (Code.PERMISSION_DENIED, "OTHER_USER")
+
+    backend = bearer(provider.backend_token())
+    stub.Publish(v1.PublishRequest(author_id="bob", text="hello"), metadata=backend, timeout=WAIT_S)
+    page = stub.NewsFeed(v1.NewsFeedRequest(), metadata=alice, timeout=WAIT_S)
+    assert [item.post.text for item in page.items] == ["hello"]
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.NewsFeed(v1.NewsFeedRequest(), timeout=WAIT_S)
+    assert (refused.value.code(), reason(refused.value)) == (Code.UNAUTHENTICATED, "NO_TOKEN")
+
+
+def test_a_token_goes_over_tls(provider, trusting):
+    """As docs/security.md says: from nothing to a call with a token over TLS."""
+    provider.start(make_key("one"))
+    server = trusting("--tls-self-signed")
+    tls = grpc.ssl_channel_credentials(server.ca_file.read_bytes())
+    token = grpc.access_token_call_credentials(provider.user_token("alice"))
+    credentials = grpc.composite_channel_credentials(tls, token)
+    with grpc.secure_channel(server.address, credentials) as channel:
+        published = v1_grpc.FeedServiceStub(channel).Publish(v1.PublishRequest(text="hello"), timeout=WAIT_S)
+        assert published.post.author_id == "alice"
+
+
+def test_its_keys_change_while_a_stream_is_open(provider, trusting):
+    one, two = make_key("one"), make_key("two")
+    provider.start(one)
+    stub = stub_of(trusting())
+    old = bearer(provider.user_token("alice"))
+    watch = stub.WatchFeed(v1.WatchFeedRequest(), metadata=old, timeout=WAIT_S)
+    cursor = next(watch).opened.cursor
+    stub.Publish(v1.PublishRequest(text="before"), metadata=old, timeout=WAIT_S)
+
+    # Both keys are published, and the new one signs: the open stream goes on.
+    provider.start(two, one)
+    new = bearer(provider.user_token("alice"))
+    until_taken(stub, new)
+    stub.Publish(v1.PublishRequest(text="between"), metadata=old, timeout=WAIT_S)
+
+    # The old one is withdrawn. A token of the newest key makes the server notice.
+    provider.start(make_key("three"), two)
+    until_taken(stub, bearer(provider.user_token("alice")))
+    texts, closing = [], None
+    with pytest.raises(grpc.RpcError) as ended:
+        for message in watch:
+            if message.HasField("batch"):
+                texts += [event.posted.item.post.text for event in message.batch.events]
+            if message.HasField("closing"):
+                closing = message.closing
+    assert ended.value.code() == Code.UNAUTHENTICATED
+    assert closing.reason == reasons.ERROR_REASON_KEY_REVOKED
+    assert texts == ["before", "between"] and cursor != closing.cursor
+
+    stub.Publish(v1.PublishRequest(text="after"), metadata=new, timeout=WAIT_S)
+    request = v1.WatchFeedRequest(after_cursor=closing.cursor)
+    resumed = stub.WatchFeed(request, metadata=new, timeout=WAIT_S)
+    batch = next(message.batch for message in resumed if message.HasField("batch"))
+    assert [event.posted.item.post.text for event in batch.events] == ["after"]
+    resumed.cancel()
+
+
+def until_taken(stub, token: tuple):
+    """Calls until the server knows the key of a token: it fetches keys every ten seconds at most."""
+    give_up_at = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return stub.NewsFeed(v1.NewsFeedRequest(), metadata=token, timeout=WAIT_S)
+        except grpc.RpcError as error:
+            assert reason(error) == "INVALID_TOKEN", error
+            assert time.monotonic() < give_up_at, "the new key is never fetched"
+            time.sleep(0.5)
