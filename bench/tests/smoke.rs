@@ -106,13 +106,15 @@ fn two_builds_are_compared() {
         let line = line.unwrap_or_else(|| panic!("no {name:?} in:\n{table}\n{said}"));
         line.split('|').map(|cell| cell.trim().to_owned()).collect()
     };
-    for name in [
-        "feed page, 10 followees",
-        "feed page, 100 followees",
-        "idle watcher of 50, own connection",
-    ] {
+    for name in ["feed page, 10 followees", "feed page, 100 followees"] {
         assert_eq!(cells(name)[6..8], ["2", "none: fewer than 5 rounds"], "{table}");
     }
+    // So few watchers may take less memory than the process gives back meanwhile: no value, no pair.
+    assert_eq!(
+        cells("idle watcher of 50, own connection")[7],
+        "none: fewer than 5 rounds",
+        "{table}"
+    );
     assert!(!table.contains("publish,"), "{table}");
 }
 

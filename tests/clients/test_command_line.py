@@ -135,7 +135,9 @@ def test_streams_are_those_of_grpcurl(server, scene, stream):
 def test_an_address_of_another_protocol_is_refused(server, users):
     """With code 2 and the reason, although a server listens there."""
     alice, bob, _ = users
-    for scheme in ("https", "ftp", "grpc"):
+    clear = program.run("follow", alice, bob, "--addr", f"https://{server.address}")
+    assert clear.returncode == 1 and "it speaks no TLS there" in clear.stderr, clear
+    for scheme in ("ftp", "grpc"):
         given = f"{scheme}://{server.address}"
         done = program.run("follow", alice, bob, "--addr", given)
         assert done.returncode == 2 and f"{scheme}://" in done.stderr, done
