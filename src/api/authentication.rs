@@ -65,7 +65,7 @@ impl Authentication {
             },
             Ok(Identified::Nobody) => Decision::Refuse(status::from_refusal(Refusal::NoToken)),
             Ok(Identified::Refused(refusal)) => {
-                self.count_refusal(peer);
+                self.count_refusal(peer, &refusal);
                 Decision::Refuse(status::from_refusal(refusal))
             }
             Ok(Identified::Later(token)) => {
@@ -98,8 +98,10 @@ impl Authentication {
         Ok(auth.identify(token, names))
     }
 
-    fn count_refusal(&self, peer: Option<&Peer>) {
-        if let Some(peer) = peer {
+    /// Counts a token that was not accepted, unless that is not its sender's fault.
+    fn count_refusal(&self, peer: Option<&Peer>, refusal: &Refusal) {
+        let is_ours = matches!(refusal, Refusal::NoKeys | Refusal::Clock);
+        if let Some(peer) = peer.filter(|_| !is_ours) {
             self.quotas.refused(network(peer.address));
         }
     }
@@ -167,7 +169,7 @@ where
                 let (mut services, layer) = (self.services.clone(), self.layer.clone());
                 Either::Right(Either::Right(Box::pin(async move {
                     let caller = auth.identify_later(token).await.map_err(|refusal| {
-                        layer.count_refusal(peer.as_ref());
+                        layer.count_refusal(peer.as_ref(), &refusal);
                         status::from_refusal(refusal)
                     });
                     match caller.and_then(|caller| layer.admit(caller, access)) {

@@ -28,14 +28,15 @@ impl Ends {
 
     /// Ends the callers for whom `cause` has a cause.
     pub(super) fn check(&self, cause: impl Fn(&Caller) -> Option<EndCause>) {
-        self.table().retain(|_, parts| {
-            let Some(caller) = parts.upgrade().map(Caller::from_parts) else { return false };
-            let cause = cause(&caller);
-            if let Some(cause) = cause {
+        // Looked at without the lock, for which streams that open would wait.
+        let callers: Vec<_> = self.table().values().filter_map(std::sync::Weak::upgrade).collect();
+        for caller in callers.into_iter().map(Caller::from_parts) {
+            if let Some(cause) = cause(&caller) {
                 caller.end(cause);
             }
-            cause.is_none()
-        });
+        }
+        let is_caller = |parts: Arc<CallerParts>| Caller::from_parts(parts).ended_by().is_none();
+        self.table().retain(|_, parts| parts.upgrade().is_some_and(is_caller));
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<usize, std::sync::Weak<CallerParts>>> {

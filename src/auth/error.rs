@@ -71,8 +71,8 @@ pub enum Refusal {
     /// No API key has this id, or its secret is another.
     #[error("there is no such API key: it was mistyped or deleted, or it is of another server")]
     NoSuchKey,
-    /// The API key is revoked.
-    #[error("the API key is revoked: ask the operator for a new one")]
+    /// The API key is revoked, or the key that the token is signed with.
+    #[error("the API key, or the key that the token is signed with, is revoked: get a new one")]
     Revoked,
     /// The API key has expired.
     #[error("the API key has expired: ask the operator for a new one")]

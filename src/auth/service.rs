@@ -240,7 +240,7 @@ impl AuthState {
             None => Ok(caller),
             Some(_) => {
                 self.seen.clear();
-                Err(Refusal::UnknownKey)
+                Err(Refusal::Revoked)
             }
         }
     }

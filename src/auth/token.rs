@@ -137,7 +137,9 @@ fn caller(
         subject: claims.sub.as_str().into(),
         key: key.fingerprint,
     };
-    let since = settings.since_claim.as_ref().map(|path| since(&claims, path).unwrap_or(now));
+    // No account is made later than now, whatever a token says.
+    let since =
+        settings.since_claim.as_ref().map(|path| since(&claims, path).unwrap_or(now).min(now));
     Ok(Caller::since_time(role, user, source, Some(expires_at), since))
 }
 

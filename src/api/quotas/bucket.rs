@@ -69,11 +69,13 @@ impl Bucket {
     pub(super) fn room(&self, rate: Rate, now: Duration) -> u64 {
         let level = Duration::from_nanos(self.empty_at.load(Ordering::Relaxed)).saturating_sub(now);
         let room = rate.burst.saturating_sub(level);
-        u64::try_from(room.as_nanos() / rate.interval.as_nanos()).unwrap_or(u64::MAX)
+        nanos(room) / nanos(rate.interval)
     }
 }
 
 fn nanos(time: Duration) -> u64 {
+    let nanos = time.as_nanos();
     // Five hundred years: what is added is at most some hours, and a full bucket takes no more.
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    debug_assert!(nanos <= u128::from(u64::MAX), "a bucket is full for {time:?}");
+    nanos as u64
 }

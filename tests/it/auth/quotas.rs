@@ -171,6 +171,14 @@ async fn new_users_have_brakes() {
     );
     assert_eq!(names(it.info(&old).await), ["user_reads", "user_changes", "user_streams"]);
 
+    // An account of the far future is as new as any, and does no harm.
+    for since in [18_446_744_073_709_549_568.0, 1e12] {
+        let mut future = claims("future", NOW);
+        future["since"] = since.into();
+        let future = it.key.sign(&future);
+        it.call(&future, FOLLOW, follow(1)).await.expect("few follows");
+    }
+
     it.clock.pass(Duration::from_secs(1_200));
     it.call(&new, FOLLOW, follow(3)).await.expect("a third of the hour has passed");
     refused(it.call(&new, FOLLOW, follow(4)).await);
