@@ -89,9 +89,10 @@ impl Authentication {
     ) -> Result<Identified, Status> {
         if let Some(token) = token
             && let Some(peer) = peer
+            && let Err(status) = self.quotas.try_token(network(peer.address))
             && !auth.has_seen(token)
         {
-            self.quotas.try_token(network(peer.address))?;
+            return Err(status);
         }
         let certificate = peer.and_then(|peer| peer.certificate.as_deref());
         let names = certificate.map_or(&[][..], |certificate| &certificate.names);

@@ -101,9 +101,12 @@ impl Issuer {
 
     /// Takes the outcome of a fetch. Whether the keys are others now.
     pub(super) fn fetched(&self, keys: Option<KeySet>) -> bool {
-        let is_new = keys.is_some();
-        if let Some(keys) = keys {
-            self.keys.send_replace(Some(Arc::new(keys)));
+        // The same keys again change nothing, so that no token has to be verified again.
+        let present = self.keys();
+        let new = keys.filter(|new| present.is_none_or(|present| !present.is_same(new)));
+        let is_new = new.is_some();
+        if let Some(new) = new {
+            self.keys.send_replace(Some(Arc::new(new)));
         }
         let last = Some(Instant::now());
         self.fetches.send_modify(|state| *state = FetchState { ended: state.ended + 1, last });

@@ -136,6 +136,13 @@ impl KeySet {
         self.0.iter().filter(move |key| key.algorithm == algorithm && has_id(key))
     }
 
+    /// Whether both have the same keys, with the same ids and algorithms.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        // A fingerprint is of all that was published of a key.
+        let fingerprints = |set: &Self| set.0.iter().map(|key| key.fingerprint).collect::<Vec<_>>();
+        fingerprints(self) == fingerprints(other)
+    }
+
     /// Whether one of the keys has this fingerprint.
     pub(super) fn has(&self, fingerprint: &[u8; 32]) -> bool {
         self.0.iter().any(|key| key.fingerprint == *fingerprint)
