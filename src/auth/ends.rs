@@ -26,7 +26,7 @@ impl Ends {
         self.table().insert(Arc::as_ptr(parts) as usize, Arc::downgrade(parts));
     }
 
-    /// Ends the callers for whom `cause` has a cause.
+    /// Ends each caller that `cause` has a cause for.
     pub(super) fn check(&self, cause: impl Fn(&Caller) -> Option<EndCause>) {
         // Looked at without the lock, for which streams that open would wait.
         let callers: Vec<_> = self.table().values().filter_map(std::sync::Weak::upgrade).collect();

@@ -103,7 +103,7 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "WHIMBREL_NEW_USER_FOLLOWS_MAX", default_value_t = 100, value_name = "N",
           value_parser = number::within(1..=CALLS_MAX))]
     new_user_follows_max: u32,
-    /// Users whom the posts of a new user mention, each hour.
+    /// Users mentioned by the posts of a new user, each hour.
     #[arg(long, env = "WHIMBREL_NEW_USER_MENTIONS_MAX", default_value_t = 30, value_name = "N",
           value_parser = number::within(1..=CALLS_MAX))]
     new_user_mentions_max: u32,

@@ -1,4 +1,4 @@
-//! TLS of the client: whom it trusts, who it says it is, and what goes wrong in words that say what
+//! TLS of the client: which servers it trusts, who it says it is, and what goes wrong in words that say what
 //! to do. Never connects.
 
 use std::error::Error as StdError;

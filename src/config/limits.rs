@@ -59,7 +59,7 @@ pub struct Limits {
     pub quota_burst_time: Duration,
     /// Follows of a new user, each hour: a person who looks for friends, and no machine.
     pub new_user_follows_per_hour_max: u32,
-    /// Users whom the posts of a new user mention, each hour.
+    /// Users mentioned by the posts of a new user, each hour.
     pub new_user_mentions_per_hour_max: u32,
     /// How long a user is new, from when the identity provider made the account, if it says so.
     pub new_user_time: Duration,

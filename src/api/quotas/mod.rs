@@ -36,7 +36,7 @@ pub(super) enum Quota {
     Streams,
     /// Follows of a new user.
     NewUserFollows,
-    /// Users whom the posts of a new user mention.
+    /// Users mentioned by the posts of a new user.
     NewUserMentions,
     /// Tokens from one address that were not accepted.
     Refusals,

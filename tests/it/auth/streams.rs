@@ -33,6 +33,13 @@ async fn server_with(key: &SigningKey) -> (TestServer, Clock, TempDir) {
     (setup.start().await, clock, files)
 }
 
+/// A token of `sub` that ends at `exp`, in seconds since 1970.
+fn token_until(key: &SigningKey, sub: &str, exp: u64) -> String {
+    let mut claims = claims(sub, NOW);
+    claims["exp"] = exp.into();
+    key.sign(&claims)
+}
+
 fn with_token<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     let value: AsciiMetadataValue = format!("Bearer {token}").parse().unwrap();
@@ -87,11 +94,7 @@ async fn messages_to_end(
 async fn a_stream_ends_with_its_token_and_resumes_with_another() {
     let key = SigningKey::new(jsonwebtoken::Algorithm::EdDSA, "a");
     let (server, clock, _files) = server_with(&key).await;
-    let token = |sub: &str, exp: u64| {
-        let mut claims = claims(sub, NOW);
-        claims["exp"] = exp.into();
-        key.sign(&claims)
-    };
+    let token = |sub: &str, exp: u64| token_until(&key, sub, exp);
     let (short, long) = (token("alice", NOW + 60), token("alice", NOW + 3_600));
     let bob = token("bob", NOW + 7_200);
     let mut alice = FeedServiceClient::new(connect(server.address()));
@@ -173,11 +176,7 @@ async fn a_stream_ends_with_its_key() {
 async fn a_watch_goes_on_with_the_next_token_of_its_file() {
     let key = SigningKey::new(jsonwebtoken::Algorithm::EdDSA, "a");
     let (server, clock, files) = server_with(&key).await;
-    let token = |sub: &str, exp: u64| {
-        let mut claims = claims(sub, NOW);
-        claims["exp"] = exp.into();
-        key.sign(&claims)
-    };
+    let token = |sub: &str, exp: u64| token_until(&key, sub, exp);
     let file = files.path().join("token");
     write_token(&file, &token("alice", NOW + 60));
     let options =

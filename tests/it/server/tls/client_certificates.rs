@@ -38,7 +38,7 @@ impl Parties {
 }
 
 /// Where certificates are required, only those of the right authority get in, and the others are
-/// told what to do.
+/// shown what to do.
 #[tokio::test]
 async fn a_required_certificate_is_required() {
     let parties = Parties::new();

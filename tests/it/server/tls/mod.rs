@@ -96,7 +96,7 @@ async fn a_client_says_what_is_wrong_with_a_certificate() {
     assert!(matches!(expired, TlsProblem::NotNow { .. }), "{expired}");
 }
 
-/// A client without TLS is told in clear text that the port speaks TLS, whatever HTTP it speaks.
+/// A client without TLS learns in clear text that the port speaks TLS, whatever HTTP it speaks.
 #[tokio::test]
 async fn a_client_without_tls_is_told() {
     let authority = TestAuthority::new();
@@ -126,7 +126,7 @@ async fn a_client_without_tls_is_told() {
     authority.connects(address).await.unwrap().check_health().await.expect("others are served");
 }
 
-/// A client with TLS is told by a server without it to go on without.
+/// A client with TLS learns from a server without it that it has to go on without.
 #[tokio::test]
 async fn a_client_with_tls_is_told_by_a_server_without() {
     let server = TestServer::start().await;
