@@ -2,20 +2,21 @@
 //! and time, and all calls while the server stops. Gives every error the same details.
 //!
 //! ```text
-//!   headers ──▶ message arrives ──▶ room for an answer ──▶ slot ──▶ service ──▶ answer, unsent ──▶ sent
-//!   └ the bytes count as an unfinished request ────────────┘ counts as a call ┘ └ its bytes count ┘
+//!   headers ──▶ caller ──▶ message arrives ──▶ room for an answer ──▶ slot ──▶ service ──▶ answer ──▶ sent
+//!   └ the bytes count as an unfinished request ───────────────────────┘ counts as a call ┘ └ bytes count
 //! ```
 //!
-//! So a slot is never held by a client that sends nothing or takes nothing. Streams have permits of
-//! their own. Never reads a message.
+//! So a slot is never held by a client that sends nothing or takes nothing, and nobody who may not call
+//! is waited for. Streams have permits of their own. Never reads a message.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -25,11 +26,12 @@ use tower::Service;
 
 use super::account::Account;
 use super::answer::AnswerBody;
+use super::authentication::Authentication;
 use super::framing::{CheckedBody, Compression};
 use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
 use crate::config::Limits;
-use crate::query::CallerKey;
+use crate::query::QueryCaller;
 
 /// The answer to a call, which is being made. The error is the services' own.
 pub type Answer<E> = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, E>> + Send>>;
@@ -43,6 +45,7 @@ pub struct Admission(Arc<AdmissionState>);
 #[derive(Debug)]
 struct AdmissionState {
     draining: AtomicBool,
+    authentication: Authentication,
     calls: Semaphore,
     calls_max: usize,
     call_time_max: Duration,
@@ -66,11 +69,12 @@ const ALWAYS_OPEN: &str = "/grpc.health.v1.Health/";
 const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 impl Admission {
-    /// Admits calls within `limits`.
+    /// Admits calls within `limits`, of callers whom `authentication` knows.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(authentication: Authentication, limits: &Limits) -> Self {
         Self(Arc::new(AdmissionState {
             draining: AtomicBool::new(false),
+            authentication,
             calls: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             calls_max: limits.calls_max,
             call_time_max: limits.call_time_max + CALL_TIME_MARGIN,
@@ -106,14 +110,18 @@ impl<S> AdmissionService<S> {
         let account = account.clone();
         Box::pin(async move {
             let is_stream = head::is_stream(request.uri().path());
+            let mut stream_of = None;
             let answer = match head::refuse_non_grpc(&request) {
                 Some(refusal) => refusal,
                 None => match state.answer(services, &account, request).await {
-                    Ok(answer) => with_details(answer?),
+                    Ok((answer, caller)) => {
+                        stream_of = is_stream.then_some(caller);
+                        with_details(answer?)
+                    }
                     Err(refusal) => with_details(refusal.into_http()),
                 },
             };
-            Ok(answer.map(|body| AnswerBody::new(body, account, is_stream)))
+            Ok(answer.map(|body| AnswerBody::new(body, account, stream_of)))
         })
     }
 }
@@ -126,7 +134,7 @@ struct AdmittedCall {
 }
 
 impl AdmissionState {
-    /// The answer of `services` to `request`.
+    /// The answer of `services` to `request`, and who called.
     ///
     /// # Errors
     /// The status of a refusal.
@@ -134,18 +142,31 @@ impl AdmissionState {
         &self,
         mut services: S,
         account: &Account,
-        mut request: Request<B>,
-    ) -> Result<Result<Response<Body>, S::Error>, Status>
+        request: Request<B>,
+    ) -> Result<(Result<Response<Body>, S::Error>, QueryCaller), Status>
     where
         S: Service<Request<WholeBody<B>>, Response = Response<Body>>,
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        let AdmittedCall { deadline, arrival, compression } = self.admit(&mut request)?;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        let AdmittedCall { deadline, arrival, compression } = self.admit(&mut head)?;
         let messages = head::message_count(head.uri.path());
         let body = CheckedBody::new(body, compression, messages, self.request_bytes_max);
         let mut body = WholeBody::new(body, &head.headers, account);
+        let caller = {
+            let mut admitted = pin!(self.authentication.admit(&mut head, account.key()));
+            tokio::select! {
+                biased;
+                caller = &mut admitted => caller?,
+                // It waits for the keys of an issuer.
+                () = std::future::ready(()) => {
+                    body.hold(0)?;
+                    let admitted = timeout_at(deadline, admitted).await;
+                    admitted.map_err(|_| status::deadline_exceeded())??
+                }
+            }
+        };
         body.arrives(arrival).await?;
         if !account.has_room() {
             body.hold(body.arrived_bytes())?;
@@ -155,27 +176,27 @@ impl AdmissionState {
         body.release();
         let permit = self.calls.try_acquire();
         let _permit = permit.map_err(|_| status::overloaded(self.calls_max))?;
-        let caller = CallerKey(account.key());
-        let answer = caller.scope(services.call(Request::from_parts(head, body)));
-        timeout_at(deadline, answer).await.map_err(|_| status::deadline_exceeded())
+        let answer = caller.clone().scope(services.call(Request::from_parts(head, body)));
+        let answer = timeout_at(deadline, answer).await;
+        Ok((answer.map_err(|_| status::deadline_exceeded())?, caller))
     }
 
-    /// Admits `request` by its headers.
+    /// Admits a call by its head, whoever calls.
     ///
     /// # Errors
     /// The status of the refusal.
-    fn admit<B>(&self, request: &mut Request<B>) -> Result<AdmittedCall, Status> {
-        let always_open = request.uri().path().starts_with(ALWAYS_OPEN);
+    fn admit(&self, head: &mut Parts) -> Result<AdmittedCall, Status> {
+        let always_open = head.uri.path().starts_with(ALWAYS_OPEN);
         if self.draining.load(Ordering::SeqCst) && !always_open {
             return Err(status::draining());
         }
-        let timeout = deadline::of(request.headers())?;
+        let timeout = deadline::of(&head.headers)?;
         let time_max = timeout.map_or(self.call_time_max, |time| time.min(self.call_time_max));
         // A call without any time must not start a change.
         if time_max.is_zero() {
             return Err(status::deadline_exceeded());
         }
-        let compression = head::take_compression(request.headers_mut())?;
+        let compression = head::take_compression(&mut head.headers)?;
         let now = Instant::now();
         let arrival_time_max = self.request_time_max;
         let arrival = ArrivalTime {

@@ -14,7 +14,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::account::{Account, HeldAnswer};
-use crate::query::CallerKey;
+use crate::query::QueryCaller;
 
 /// The largest piece: an HTTP/2 frame of the default size. As a piece must be sent within the stall
 /// limit, a client that accepts so little at a time is not stalled.
@@ -28,9 +28,9 @@ pub struct AnswerBody {
     account: Account,
     /// Of a message of which a part is with the transport.
     rest: Option<(Bytes, HeldAnswer)>,
-    /// Whether there is one message after another. Then the next one is only made when the
+    /// Who reads, if there is one message after another. Then the next one is only made when the
     /// connection has room for it.
-    is_stream: bool,
+    stream_of: Option<QueryCaller>,
     room: Option<Room>,
 }
 
@@ -53,15 +53,15 @@ impl Piece {
 }
 
 impl AnswerBody {
-    /// The `body` of an answer to a call on the connection of `account`.
-    pub(super) fn new(body: Body, account: Account, is_stream: bool) -> Self {
-        Self { body, account, rest: None, is_stream, room: None }
+    /// The `body` of an answer to a call on the connection of `account`; of a stream, with who reads.
+    pub(super) fn new(body: Body, account: Account, stream_of: Option<QueryCaller>) -> Self {
+        Self { body, account, rest: None, stream_of, room: None }
     }
 
     /// Waits, before a further message of a stream, until there is room for it.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.room.is_none() {
-            if !self.is_stream || self.account.has_room() {
+            if self.stream_of.is_none() || self.account.has_room() {
                 return Poll::Ready(());
             }
             let account = self.account.clone();
@@ -96,9 +96,12 @@ impl http_body::Body for AnswerBody {
             return Poll::Ready(Some(Ok(this.piece(bytes, held))));
         }
         ready!(this.poll_room(cx));
-        // A stream reads while it is polled.
-        let caller = CallerKey(this.account.key());
-        let polled = caller.within(|| Pin::new(&mut this.body).poll_frame(cx));
+        let body = Pin::new(&mut this.body);
+        let polled = match &this.stream_of {
+            // A stream reads while it is polled.
+            Some(caller) => caller.within(|| body.poll_frame(cx)),
+            None => body.poll_frame(cx),
+        };
         let frame = match ready!(polled) {
             Some(Ok(frame)) => frame,
             ended => return Poll::Ready(ended),
@@ -134,6 +137,6 @@ impl http_body::Body for AnswerBody {
 
 impl fmt::Debug for AnswerBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnswerBody").field("is_stream", &self.is_stream).finish_non_exhaustive()
+        f.debug_struct("AnswerBody").field("stream_of", &self.stream_of).finish_non_exhaustive()
     }
 }

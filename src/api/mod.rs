@@ -70,7 +70,7 @@ mod v1_server {
 pub use account::{Account, Accounts, AddressPot, HeldAnswer, OpenAccount};
 pub use admission::{Admission, AdmissionService};
 pub use answer::AnswerBody;
-pub use authentication::{Authentication, AuthenticationService};
+pub use authentication::Authentication;
 pub use closer::Closer;
 use context::ServiceContext;
 use feed::FeedRpcs;

@@ -4,7 +4,9 @@
 #![expect(clippy::expect_used, reason = "to panic is how a finding is reported")]
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,7 +16,8 @@ use tempfile::TempDir;
 
 use super::api_keys::{self, ApiKeys, KEY_MARK, NewKey};
 use super::caller::{Caller, Role};
-use super::service::{Auth, Identified, Options};
+use super::error::Refusal;
+use super::service::{Auth, Options};
 use super::settings::Settings;
 use crate::runtime::files;
 use crate::runtime::{Clock, CriticalThreads};
@@ -58,9 +61,7 @@ pub fn token(bytes: &[u8]) {
     let key = EncodingKey::from_secret(SECRET);
     let signature = jsonwebtoken::crypto::sign(unsigned.as_bytes(), &key, Algorithm::HS256);
     let signature = signature.expect("a secret signs everything");
-    if let Identified::Caller(caller) =
-        known.auth.identify(Some(&format!("{unsigned}.{signature}")), &[])
-    {
+    if let Ok(caller) = identified(known, &format!("{unsigned}.{signature}")) {
         let claims = URL_SAFE_NO_PAD.decode(claims).expect("it was just encoded");
         may_be(&caller, &claims);
     }
@@ -76,8 +77,16 @@ pub fn api_keys_file(bytes: &[u8]) {
 }
 
 fn is_nobody(known: &Known, token: &str) {
-    let identified = known.auth.identify(Some(token), &[]);
-    assert!(!matches!(identified, Identified::Caller(_)), "{token:?} is {identified:?}");
+    let identified = identified(known, token);
+    assert!(identified.is_err(), "{token:?} is {identified:?}");
+}
+
+fn identified(known: &Known, token: &str) -> Result<Caller, Refusal> {
+    let identified = pin!(known.auth.identify(Some(token), &[]));
+    match identified.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(caller) => Ok(caller?.expect("a token is a caller or refused")),
+        Poll::Pending => unreachable!("no key is fetched"),
+    }
 }
 
 /// Checks what must be true of the claims of a caller.

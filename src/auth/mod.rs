@@ -35,5 +35,5 @@ pub use caller::{Caller, Role, UnknownRole};
 pub use development::{DevelopmentIssuer, MintError};
 pub use ends::EndCause;
 pub use error::Refusal;
-pub use service::{Auth, Identified, OpenError, Options, UnknownToken};
+pub use service::{Auth, OpenError, Options};
 pub use settings::{Settings, SettingsError};

@@ -2,13 +2,10 @@
 //! does.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::api_keys::{ApiKeys, KEY_MARK, KeyTableError};
 use super::caller::{Caller, Source};
@@ -76,28 +73,6 @@ struct AuthState {
     clock: Clock,
 }
 
-/// What is known of who makes a call.
-#[derive(Debug)]
-pub enum Identified {
-    /// It gave neither a token nor a certificate.
-    Nobody,
-    /// The caller.
-    Caller(Caller),
-    /// What it gave is not accepted.
-    Refused(Refusal),
-    /// Its token is signed with a key that may have to be fetched first.
-    Later(UnknownToken),
-}
-
-/// A token that is signed with an unknown key.
-pub struct UnknownToken(Zeroizing<String>);
-
-impl fmt::Debug for UnknownToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UnknownToken")
-    }
-}
-
 impl Auth {
     /// Reads the keys, and starts the threads that read them again. The API keys, and the key for
     /// development, are in `data_dir`.
@@ -159,29 +134,26 @@ impl Auth {
         self.state.seen.get(&SeenTokens::hash(token)).is_some()
     }
 
-    /// The caller that gave `token`, or has a certificate with one of `names`. A token goes before a
-    /// certificate: a proxy may have one, and its users the other.
-    #[must_use]
-    pub fn identify(&self, token: Option<&str>, names: &[String]) -> Identified {
-        let Some(token) = token else { return self.of_names(names) };
-        match self.state.identify(token, &SeenTokens::hash(token)) {
-            Ok(caller) => Identified::Caller(caller),
-            // Only a key that may have been published since is worth a wait.
-            Err(Refusal::UnknownKey | Refusal::NoKeys) => {
-                Identified::Later(UnknownToken(Zeroizing::new(token.to_owned())))
-            }
-            Err(refusal) => Identified::Refused(refusal),
-        }
-    }
-
-    /// As [`Auth::identify`], after the keys of the token's issuer were fetched again, if they may
-    /// be.
+    /// The caller that gave `token`, or has a certificate with one of `names`; `None` if there is
+    /// neither. A token goes before a certificate: a proxy may have one, and its users the other.
+    ///
+    /// Waits only if the token is signed with an unknown key: while the keys of its issuer are
+    /// fetched, if they may be.
     ///
     /// # Errors
-    /// What was given is not accepted.
-    pub async fn identify_later(&self, token: UnknownToken) -> Result<Caller, Refusal> {
-        let token = token.0.as_str();
+    /// The token is not accepted.
+    pub async fn identify(
+        &self,
+        token: Option<&str>,
+        names: &[String],
+    ) -> Result<Option<Caller>, Refusal> {
+        let Some(token) = token else { return Ok(self.of_names(names)) };
         let hash = SeenTokens::hash(token);
+        match self.state.identify(token, &hash) {
+            // Only a key that may have been published since is worth a wait.
+            Err(Refusal::UnknownKey | Refusal::NoKeys) => {}
+            identified => return identified.map(Some),
+        }
         let issuer = Unverified::parse(token, &self.state.issuers)?.issuer;
         let start = || {
             let at = self.state.issuers.iter().position(|other| std::ptr::eq(other, issuer));
@@ -189,14 +161,13 @@ impl Auth {
             at.map(|at| self.fetches.try_send(at).is_ok());
         };
         issuer.wait_for_fetch(start).await;
-        self.state.identify(token, &hash)
+        self.state.identify(token, &hash).map(Some)
     }
 
-    fn of_names(&self, names: &[String]) -> Identified {
+    fn of_names(&self, names: &[String]) -> Option<Caller> {
         let callers = names.iter().filter_map(|name| self.state.certificates.get(name.as_str()));
         // A certificate with several known names has the rights of the greatest.
-        let greatest = callers.max_by_key(|caller| caller.role());
-        greatest.cloned().map_or(Identified::Nobody, Identified::Caller)
+        callers.max_by_key(|caller| caller.role()).cloned()
     }
 
     /// Has the token [`Caller::ended`] cancelled when `caller` is none any more.

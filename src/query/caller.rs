@@ -1,30 +1,79 @@
-//! Whose reads are whose, so that no caller takes the turns of others. Never says who a caller is.
+//! For whom queries are asked: whose turns to read they take, and who pays for their work. Never says
+//! who a caller is.
 
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 tokio::task_local! {
-    static CALLER: CallerKey;
+    static CALLER: QueryCaller;
 }
 
-/// A caller: reads with the same key share their turns. Reads outside of any scope, such as those of
-/// the server itself, are of one caller, the default.
+/// Whose turns a query takes: queries with the same key share them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct CallerKey(pub u64);
+pub enum CallerKey {
+    /// Those of the server itself.
+    #[default]
+    Server,
+    /// Those of a connection, whose caller may act for many users.
+    Connection(u64),
+    /// Those of a user, on all of their connections.
+    User(u64),
+}
 
-impl CallerKey {
+/// Counts the work of queries.
+pub trait WorkMeter: fmt::Debug + Send + Sync {
+    /// Adds a query that went through so many entries. It may have been refused or cancelled.
+    fn add(&self, entries: usize);
+}
+
+/// A caller, as queries know it. Cheap to clone. Queries outside of any scope are of the default, the
+/// server itself, whose work is not counted.
+#[derive(Clone, Debug, Default)]
+pub struct QueryCaller {
+    key: CallerKey,
+    meter: Option<Arc<dyn WorkMeter>>,
+}
+
+impl QueryCaller {
+    /// The caller with these turns, whose work is not counted.
+    #[must_use]
+    pub fn new(key: CallerKey) -> Self {
+        Self { key, meter: None }
+    }
+
+    /// The caller with these turns, whose work `meter` counts.
+    #[must_use]
+    pub fn metered(key: CallerKey, meter: Arc<dyn WorkMeter>) -> Self {
+        Self { key, meter: Some(meter) }
+    }
+
+    /// Whose turns it takes.
+    #[must_use]
+    pub fn key(&self) -> CallerKey {
+        self.key
+    }
+
     /// Runs `call` as a call of this caller.
     pub async fn scope<F: Future>(self, call: F) -> F::Output {
         CALLER.scope(self, call).await
     }
 
     /// Calls `poll`, which is a part of a call of this caller.
-    pub fn within<T>(self, poll: impl FnOnce() -> T) -> T {
-        CALLER.sync_scope(self, poll)
+    pub fn within<T>(&self, poll: impl FnOnce() -> T) -> T {
+        CALLER.sync_scope(self.clone(), poll)
     }
 
     /// The caller whose call this is.
     #[must_use]
     pub fn current() -> Self {
-        CALLER.try_with(|caller| *caller).unwrap_or_default()
+        CALLER.try_with(Self::clone).unwrap_or_default()
+    }
+
+    /// Counts a query that went through so many entries.
+    pub(super) fn count(&self, entries: usize) {
+        if let Some(meter) = &self.meter {
+            meter.add(entries);
+        }
     }
 }

@@ -80,7 +80,10 @@ pub(super) fn views(
         }
         let read = match source.is_memory() {
             true => source.records(&keys)?,
-            false => source.state.records.get_reactions(user, &keys)?,
+            false => {
+                source.count(keys.len());
+                source.state.records.get_reactions(user, &keys)?
+            }
         };
         reactions = read.into_iter();
     }

@@ -28,7 +28,7 @@ mod source;
 mod thread;
 mod turns;
 
-pub use caller::CallerKey;
+pub use caller::{CallerKey, QueryCaller, WorkMeter};
 pub use catch_up::feed::{Backlog, BacklogEntry, BacklogKind, FeedBacklog};
 pub(crate) use catch_up::feed::{ConditionalEvent, belong_to_feed};
 pub(crate) use catch_up::notifications::is_still_shown;

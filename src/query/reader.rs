@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::source::KeptPart;
 use super::turns::Turns;
-use super::{CallerKey, Error, Query, Source, Unanswered};
+use super::{Error, Query, QueryCaller, Source, Unanswered};
 use crate::config::Limits;
 use crate::model::Cursor;
 use crate::state::State;
@@ -83,13 +83,14 @@ impl Reader {
             Ok(answer) => return Ok(answer),
             Err(kept) => kept,
         };
-        let turn = self.0.turns.take(CallerKey::current()).await.ok_or(storage::Error::Closed)?;
+        let caller = QueryCaller::current();
+        let turn = self.0.turns.take(caller.key()).await.ok_or(storage::Error::Closed)?;
         let (reader, cancellation) = (self.clone(), Cancellation::default());
         let _cancel = CancelOnDrop(cancellation.clone());
         let read = move || {
             // Also held after a cancellation, until the thread is free.
             let _turn = turn;
-            reader.read(&query, cancellation, kept)
+            reader.read(&query, &caller, cancellation, kept)
         };
         let read = tokio::task::spawn_blocking(read).await;
         read.unwrap_or_else(|_| Err(storage::Error::Closed.into()))
@@ -108,7 +109,7 @@ impl Reader {
     /// # Errors
     /// The errors of the query.
     pub fn ask_blocking<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Error> {
-        self.read(query, Cancellation::default(), None)
+        self.read(query, &QueryCaller::default(), Cancellation::default(), None)
     }
 
     /// Waits at most `wait_max` until the state has applied `at_least`. To be called before each
@@ -138,10 +139,15 @@ impl Reader {
     fn read<Q: Query>(
         &self,
         query: &Q,
-        caller: Cancellation,
+        caller: &QueryCaller,
+        cancellation: Cancellation,
         kept: KeptPart,
     ) -> Result<Q::Answer, Error> {
-        match query.answer(&Source::with_index(&self.0.state, &self.0.limits, caller, kept)) {
+        let source = Source::with_index(&self.0.state, &self.0.limits, cancellation, kept);
+        let answer = query.answer(&source);
+        // Also of a read that failed or whose call was cancelled: it was done.
+        caller.count(source.entries.get());
+        match answer {
             Ok(answer) => Ok(answer),
             Err(Unanswered::Failed(error)) => Err(error),
             Err(Unanswered::NotInMemory) => {

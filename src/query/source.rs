@@ -46,7 +46,8 @@ pub struct Source<'a> {
     pub(crate) limits: &'a Limits,
     /// `None`: memory alone.
     disk: Option<Disk>,
-    skipped: Cell<usize>,
+    /// The work that was done: marks, rows and events that were skipped, or looked up on the disk.
+    pub(super) entries: Cell<usize>,
     kept: RefCell<KeptPart>,
 }
 
@@ -63,7 +64,7 @@ struct Disk {
 
 impl<'a> Source<'a> {
     pub(super) fn memory(state: &'a State, limits: &'a Limits) -> Self {
-        Self { state, limits, disk: None, skipped: Cell::new(0), kept: RefCell::default() }
+        Self { state, limits, disk: None, entries: Cell::new(0), kept: RefCell::default() }
     }
 
     /// `kept` is what a query over memory alone has kept before it stopped.
@@ -75,8 +76,8 @@ impl<'a> Source<'a> {
     ) -> Self {
         let (ahead, behind) = (RefCell::default(), RefCell::default());
         let disk = Disk { caller, snapshot: RefCell::default(), ahead, behind };
-        let (skipped, kept) = (Cell::new(0), RefCell::new(kept));
-        Self { state, limits, disk: Some(disk), skipped, kept }
+        let (entries, kept) = (Cell::new(0), RefCell::new(kept));
+        Self { state, limits, disk: Some(disk), entries, kept }
     }
 
     /// What memory alone could not answer in whole: the part that it has found.
@@ -120,12 +121,16 @@ impl<'a> Source<'a> {
     /// # Errors
     /// The call is cancelled; or the query skips too much for a thread that must not block.
     pub(crate) fn skip(&self, count: usize) -> Result<(), Unanswered> {
+        self.count(count);
         if let Some(disk) = &self.disk {
             return Ok(disk.caller.check()?);
         }
-        let skipped = self.skipped.get() + count;
-        self.skipped.set(skipped);
-        if skipped > SKIPPED_MAX { Err(Unanswered::NotInMemory) } else { Ok(()) }
+        if self.entries.get() > SKIPPED_MAX { Err(Unanswered::NotInMemory) } else { Ok(()) }
+    }
+
+    /// Counts entries as work.
+    pub(super) fn count(&self, entries: usize) {
+        self.entries.set(self.entries.get() + entries);
     }
 
     /// Checks that `position` is in the log. After a restore from an older backup it may not be,
@@ -151,6 +156,7 @@ impl<'a> Source<'a> {
             (MarkLookup::InMemory(found), _) => Ok(found),
             (MarkLookup::InIndex(_), None) => Err(Unanswered::NotInMemory),
             (MarkLookup::InIndex(until), Some(disk)) => {
+                self.count(1);
                 disk.newest_before(self.state, author, before, until)
             }
         }
@@ -174,6 +180,7 @@ impl<'a> Source<'a> {
             (MarkLookup::InMemory(found), _) => Ok(found),
             (MarkLookup::InIndex(_), None) => Err(Unanswered::NotInMemory),
             (MarkLookup::InIndex(until), Some(disk)) => {
+                self.count(1);
                 let indexed = disk.oldest_after(self.state, kind, user, after, until)?;
                 Ok(indexed.or(cached))
             }
@@ -199,6 +206,7 @@ impl<'a> Source<'a> {
             let cached = revisions.iter().map(|&revision| self.state.posts.cached(revision));
             return cached.collect::<Option<_>>().ok_or(Unanswered::NotInMemory);
         }
+        self.count(revisions.len());
         Ok(self.state.posts.get_many(&self.state.users, revisions)?)
     }
 
@@ -257,6 +265,7 @@ impl<'a> Source<'a> {
         if self.is_memory() {
             return Err(Unanswered::NotInMemory);
         }
+        self.count(1);
         let event = self.state.log.get(revision)?;
         event.ok_or_else(|| MissingEvent { revision }.into())
     }
@@ -272,6 +281,7 @@ impl<'a> Source<'a> {
         if self.is_memory() {
             return Err(Unanswered::NotInMemory);
         }
+        self.count(revisions.len());
         let events = self.state.log.get_many(revisions)?.into_iter().zip(revisions);
         let event = |(event, &revision): (Option<Event>, _)| {
             event.ok_or_else(|| MissingEvent { revision }.into())
@@ -299,6 +309,7 @@ impl<'a> Source<'a> {
         if self.is_memory() {
             return self.state.records.get_cached(key).ok_or(Unanswered::NotInMemory);
         }
+        self.count(1);
         Ok(self.state.records.get(key)?)
     }
 
@@ -311,6 +322,7 @@ impl<'a> Source<'a> {
             let cached = keys.iter().map(|&key| self.state.records.get_cached(key));
             return cached.collect::<Option<_>>().ok_or(Unanswered::NotInMemory);
         }
+        self.count(keys.len());
         Ok(self.state.records.get_many(keys)?)
     }
 
@@ -328,7 +340,9 @@ impl<'a> Source<'a> {
     ) -> Result<Vec<(Position, Value)>, Unanswered> {
         let records = &self.state.records;
         if !self.is_memory() || self.state.index().is_none() {
-            return Ok(records.list(about, from, order, max)?);
+            let rows = records.list(about, from, order, max)?;
+            self.count(if self.is_memory() { 0 } else { rows.len() });
+            return Ok(rows);
         }
         match order {
             ListOrder::OldestFirst => {

@@ -20,17 +20,13 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
-use tower::Layer;
 
 use super::frame_budget::{FrameBudget, FrameFlood};
 use super::handshakes::Begun;
 use super::socket::Socket;
 use super::transport::DetachedTransport;
 use crate::api::admission::Answer;
-use crate::api::{
-    Account, Admission, AdmissionService, AnswerBody, Authentication, AuthenticationService,
-    Closer, Forwarding, Peer,
-};
+use crate::api::{Account, Admission, AdmissionService, AnswerBody, Closer, Forwarding, Peer};
 use crate::config::{Config, Limits};
 use crate::runtime::{self, WarningThrottle};
 
@@ -60,13 +56,10 @@ mod settings {
 /// at the same time should not all reconnect at the same time.
 const AGE_SPREAD: (f64, f64) = (0.8, 0.4);
 
-/// The services, behind what each call passes first.
-type Calls = AdmissionService<AuthenticationService<Routes>>;
-
 /// The routes, settings and time limits that all connections share.
 #[derive(Debug)]
 pub(super) struct Services {
-    calls: Calls,
+    calls: AdmissionService<Routes>,
     forwarding: Option<Forwarding>,
     http2: http2::Builder<WorkerExecutor>,
     preface_time_max: Duration,
@@ -77,13 +70,8 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Serves `routes` behind `authentication`, and that behind `admission`.
-    pub(super) fn new(
-        routes: Routes,
-        authentication: &Authentication,
-        admission: &Admission,
-        config: &Config,
-    ) -> Self {
+    /// Serves `routes` behind `admission`.
+    pub(super) fn new(routes: Routes, admission: &Admission, config: &Config) -> Self {
         let limits = &config.limits;
         let mut http2 = http2::Builder::new(WorkerExecutor);
         http2
@@ -100,7 +88,7 @@ impl Services {
             .keep_alive_interval(settings::KEEPALIVE_INTERVAL)
             .keep_alive_timeout(settings::KEEPALIVE_TIMEOUT);
         Self {
-            calls: admission.before(authentication.layer(routes.prepare())),
+            calls: admission.before(routes.prepare()),
             forwarding: Forwarding::new(&config.transport),
             http2,
             preface_time_max: limits.preface_time_max,

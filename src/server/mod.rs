@@ -241,7 +241,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { entrance, engine, critical, mut health, config, .. } = self;
         let limits = &config.limits;
-        let admission = Admission::new(limits);
+        let admission = Admission::new(self.authentication, limits);
         let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(worker, move || mailbox.run()).await;
@@ -249,7 +249,7 @@ impl Server {
         let accounts = Accounts::new(limits);
         let connections =
             Connections::new(limits, &config.transport, workers.count(), accounts.clone());
-        let services = Services::new(self.routes, &self.authentication, &admission, &config);
+        let services = Services::new(self.routes, &admission, &config);
         let services = Arc::new(services);
         let (mut listener, handshakes) =
             entrance.begin(&config, &critical).map_err(Error::Workers)?;

@@ -57,10 +57,14 @@ impl Bucket {
         }
     }
 
-    /// Adds `units` at `now`, however full the bucket is.
+    /// Adds `units` at `now`, however full the bucket is. The debt is never more than what fits into
+    /// an empty bucket: so whoever caused much work waits for the time of a burst, and no longer.
     pub(super) fn charge(&self, rate: Rate, units: u32, now: Duration) {
-        let charge =
-            |empty_at| Some(nanos(Duration::from_nanos(empty_at).max(now) + rate.interval * units));
+        let charge = |empty_at| {
+            let empty_at = Duration::from_nanos(empty_at);
+            let charged = empty_at.max(now) + rate.interval * units;
+            Some(nanos(charged.min(now + 2 * rate.burst).max(empty_at)))
+        };
         // It always has a value, so it is always stored.
         let _ = self.empty_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charge);
     }

@@ -2,13 +2,15 @@
 //! however many callers there are: of the longest unseen the use is forgotten.
 //!
 //! Only callers who are one user have quotas. A backend acts for all users, and is limited by the
-//! number of concurrent calls only. Never counts what is stored: that has limits of its own.
+//! number of concurrent calls only. A read that takes much work counts as many: what it took is known
+//! when it is done, and is paid for then. Never counts what is stored: that has limits of its own.
 
 mod bucket;
 
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
@@ -19,11 +21,15 @@ use crate::auth::Caller;
 use crate::auth::access::Access;
 use crate::config::Limits;
 use crate::model::UserId;
+use crate::query::{CallerKey, QueryCaller, WorkMeter};
 use crate::runtime::Clock;
 use bucket::{Bucket, Rate};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// Entries that cost about as much as a page from memory. A read counts as one, and as one more for
+/// each so many entries.
+const ENTRIES_PER_READ: usize = 64;
 
 /// What a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +85,28 @@ pub struct Quotas(Arc<QuotaState>);
 struct QuotaState {
     limits: Limits,
     clock: Clock,
-    users: Cache<UserId, Arc<[Bucket; Quota::OF_USER.len()]>>,
+    users: Cache<UserId, Arc<UserUse>>,
+    next_key: AtomicU64,
     addresses: Cache<IpAddr, Arc<Bucket>>,
+}
+
+/// What a user has used.
+#[derive(Debug)]
+struct UserUse {
+    key: CallerKey,
+    clock: Clock,
+    reads: Rate,
+    buckets: [Bucket; Quota::OF_USER.len()],
+}
+
+impl WorkMeter for UserUse {
+    fn add(&self, entries: usize) {
+        // More than that is never owed.
+        let reads = (entries / ENTRIES_PER_READ).min(u32::MAX as usize) as u32;
+        if reads > 0 {
+            self.buckets[Quota::Reads as usize].charge(self.reads, reads, self.clock.elapsed());
+        }
+    }
 }
 
 impl Quotas {
@@ -89,21 +115,30 @@ impl Quotas {
     pub fn new(limits: &Limits, clock: Clock) -> Self {
         let callers_max = limits.quota_callers_max;
         let (users, addresses) = (Cache::new(callers_max), Cache::new(callers_max));
-        Self(Arc::new(QuotaState { limits: limits.clone(), clock, users, addresses }))
+        let (limits, next_key) = (limits.clone(), AtomicU64::new(1));
+        Self(Arc::new(QuotaState { limits, clock, users, next_key, addresses }))
     }
 
-    /// Counts a call of `caller` to an RPC with this access.
+    /// Counts a call of `caller` to an RPC with this access. Returns for whom it reads, if the caller
+    /// is one user.
     ///
     /// # Errors
     /// Its quota is used up.
-    pub(super) fn call(&self, caller: &Caller, access: Access) -> Result<(), Status> {
+    pub(super) fn call(
+        &self,
+        caller: &Caller,
+        access: Access,
+    ) -> Result<Option<QueryCaller>, Status> {
+        let Some(user) = caller.user() else { return Ok(None) };
         let quota = match access {
-            Access::Everybody | Access::AllUsers => return Ok(()),
+            Access::Everybody | Access::AllUsers => return Ok(None),
             Access::Reads => Quota::Reads,
             Access::Changes => Quota::Changes,
             Access::Watches => Quota::Streams,
         };
-        self.count(caller, quota, 1)
+        let used = self.used_by(user);
+        self.count_in(&used, quota, 1)?;
+        Ok(Some(QueryCaller::metered(used.key, used)))
     }
 
     /// Counts a follow of `caller`, if they are new.
@@ -144,14 +179,14 @@ impl Quotas {
 
     /// Counts a token from `address` that was not accepted.
     pub(super) fn refused(&self, address: IpAddr) {
-        let bucket = of(&self.0.addresses, &address);
+        let bucket = entry(&self.0.addresses, &address, Bucket::default);
         bucket.charge(self.rate(Quota::Refusals), 1, self.now());
     }
 
     /// The quotas of `caller`, with what is left of each.
     pub(super) fn of(&self, caller: &Caller) -> Vec<QuotaUse> {
         let Some(user) = caller.user() else { return Vec::new() };
-        let buckets = self.0.users.get(user);
+        let used = self.0.users.get(user);
         let is_new = self.is_new(caller);
         let is_for_new = |quota| matches!(quota, Quota::NewUserFollows | Quota::NewUserMentions);
         let quotas = Quota::OF_USER.into_iter().filter(|quota| is_new || !is_for_new(*quota));
@@ -159,7 +194,7 @@ impl Quotas {
         quotas
             .map(|quota| {
                 let (max, time) = self.max(quota);
-                let bucket = buckets.as_ref().map_or(&unused, |buckets| &buckets[quota as usize]);
+                let bucket = used.as_ref().map_or(&unused, |used| &used.buckets[quota as usize]);
                 let left = bucket.room(self.rate(quota), self.now());
                 QuotaUse { quota, max, time, left }
             })
@@ -168,8 +203,21 @@ impl Quotas {
 
     fn count(&self, caller: &Caller, quota: Quota, units: u32) -> Result<(), Status> {
         let Some(user) = caller.user() else { return Ok(()) };
-        let buckets = of(&self.0.users, user);
-        self.exceeded(quota, buckets[quota as usize].add(self.rate(quota), units, self.now()))
+        self.count_in(&self.used_by(user), quota, units)
+    }
+
+    fn count_in(&self, used: &UserUse, quota: Quota, units: u32) -> Result<(), Status> {
+        let bucket = &used.buckets[quota as usize];
+        self.exceeded(quota, bucket.add(self.rate(quota), units, self.now()))
+    }
+
+    fn used_by(&self, user: &UserId) -> Arc<UserUse> {
+        entry(&self.0.users, user, || UserUse {
+            key: CallerKey::User(self.0.next_key.fetch_add(1, Ordering::Relaxed)),
+            clock: self.0.clock.clone(),
+            reads: self.rate(Quota::Reads),
+            buckets: Default::default(),
+        })
     }
 
     fn exceeded(&self, quota: Quota, added: Result<(), Duration>) -> Result<(), Status> {
@@ -208,9 +256,13 @@ impl Quotas {
     }
 }
 
-/// The entry of `key`, which is made if there is none.
-fn of<K: Hash + Eq + Clone, V: Default>(cache: &Cache<K, Arc<V>>, key: &K) -> Arc<V> {
-    let made = || Ok::<_, std::convert::Infallible>(Arc::new(V::default()));
+/// The entry of `key`, which `make` makes if there is none.
+fn entry<K: Hash + Eq + Clone, V>(
+    cache: &Cache<K, Arc<V>>,
+    key: &K,
+    make: impl FnOnce() -> V,
+) -> Arc<V> {
+    let made = || Ok::<_, std::convert::Infallible>(Arc::new(make()));
     match cache.get_or_insert_with(key, made) {
         Ok(entry) => entry,
         Err(never) => match never {},

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use tempfile::{TempDir, tempdir};
-use whimbrel::auth::{Auth, Caller, Identified, Options, Refusal, Settings};
+use whimbrel::auth::{Auth, Caller, Options, Refusal, Settings};
 use whimbrel::runtime::{Clock, CriticalThreads};
 
 use super::issuer::{AUDIENCE, ISSUER, NOW, SigningKey, claims, key_set};
@@ -93,12 +93,8 @@ fn trusting(provider: &Provider) -> (Auth, TempDir) {
 }
 
 async fn identify(auth: &Auth, token: &str) -> Result<Caller, Refusal> {
-    match auth.identify(Some(token), &[]) {
-        Identified::Caller(caller) => Ok(caller),
-        Identified::Refused(refusal) => Err(refusal),
-        Identified::Later(token) => within("a fetch", auth.identify_later(token)).await,
-        Identified::Nobody => panic!("there is a token"),
-    }
+    let caller = within("a fetch", auth.identify(Some(token), &[])).await?;
+    Ok(caller.expect("there is a token"))
 }
 
 /// Keys are fetched at the start, and the last good ones stay when the provider is in trouble.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
 use tempfile::TempDir;
 use tonic::{Code, Status};
 use whimbrel::api::v1::{
-    FollowRequest, GetServerInfoRequest, GetServerInfoResponse, NewsFeedRequest, PublishRequest,
-    WatchFeedRequest,
+    DeletePostRequest, FollowRequest, GetServerInfoRequest, GetServerInfoResponse,
+    GetThreadRequest, NewsFeedRequest, PublishRequest, PublishResponse, WatchFeedRequest,
 };
 use whimbrel::auth::Options;
 use whimbrel::config::Limits;
@@ -56,20 +57,45 @@ impl Limited {
         self.key.sign(&claims)
     }
 
+    /// A token of a backend.
+    fn service(&self) -> String {
+        let mut claims = claims("ranker", NOW);
+        claims["scope"] = "s".into();
+        self.key.sign(&claims)
+    }
+
+    /// Publishes, and returns the id of the post.
+    async fn publish(&self, token: &str, request: PublishRequest) -> String {
+        let answer = self.answer(token, PUBLISH, request).await;
+        let answer = PublishResponse::decode(&answer.expect("a post")[5..]).unwrap();
+        answer.post.unwrap().post_id
+    }
+
     async fn call(&self, token: &str, path: &str, message: impl Message) -> Result<(), Status> {
         let bearer = format!("Bearer {token}");
         let headers: [(&'static str, &[u8]); 1] = [("authorization", bearer.as_bytes())];
         self.wire.begins(path, &headers, frame(&message.encode_to_vec())).await
     }
 
-    async fn info(&self, token: &str) -> GetServerInfoResponse {
+    async fn answer(
+        &self,
+        token: &str,
+        path: &str,
+        message: impl Message,
+    ) -> Result<Bytes, Status> {
         let bearer = format!("Bearer {token}");
         let headers: [(&'static str, &[u8]); 1] = [("authorization", bearer.as_bytes())];
-        let message = GetServerInfoRequest {}.encode_to_vec();
-        let answer = self.wire.call(INFO, &headers, frame(&message)).await.expect("an answer");
+        self.wire.call(path, &headers, frame(&message.encode_to_vec())).await
+    }
+
+    async fn info(&self, token: &str) -> GetServerInfoResponse {
+        let answer = self.answer(token, INFO, GetServerInfoRequest {}).await.expect("an answer");
         GetServerInfoResponse::decode(&answer[5..]).unwrap()
     }
 }
+
+const DELETE_POST: &str = "/whimbrel.v1.PostService/DeletePost";
+const GET_THREAD: &str = "/whimbrel.v1.PostService/GetThread";
 
 const OLD: u64 = 30 * 24 * 60 * 60;
 
@@ -123,9 +149,7 @@ async fn a_quota_is_of_the_user_and_fills_again() {
 #[tokio::test]
 async fn a_service_has_no_quota() {
     let it = Limited::start(|_| {}).await;
-    let mut of_service = claims("ranker", NOW);
-    of_service["scope"] = "s".into();
-    let service = it.key.sign(&of_service);
+    let service = it.service();
     for _ in 0..20 {
         let request = NewsFeedRequest { user_id: "alice".to_owned(), ..Default::default() };
         it.call(&service, NEWS_FEED, request).await.expect("no quota");
@@ -207,6 +231,49 @@ async fn the_caller_can_read_what_is_in_force() {
     let answer = wire.call(INFO, &[], frame(b"")).await.expect("an answer");
     let info = GetServerInfoResponse::decode(&answer[5..]).unwrap();
     assert!(info.caller.is_none() && info.quotas.is_empty());
+}
+
+/// A read that takes much work counts as many, also if it was not refused. What it took is paid for
+/// after it, and never with more than the time of a burst.
+#[tokio::test]
+async fn a_read_is_paid_for_by_its_work() {
+    const REPLIES: usize = 600;
+    let it = Limited::start(|limits| limits.user_reads_per_second_max = 50).await;
+    let service = it.service();
+    let root = it.publish(&service, PublishRequest { author_id: "author".into(), ..post("root") });
+    let root = root.await;
+    for number in 0..REPLIES {
+        let text = format!("reply {number}");
+        let reply = PublishRequest {
+            author_id: "author".into(),
+            reply_to_post_id: root.clone(),
+            ..post(&text)
+        };
+        let reply = it.publish(&service, reply).await;
+        let delete = DeletePostRequest { user_id: "author".into(), post_id: reply };
+        it.call(&service, DELETE_POST, delete).await.expect("its own");
+    }
+
+    // To ask what is left is a read itself.
+    let reads_left = async |token: &str| it.info(token).await.quotas[0].left + 1;
+    let (alice, bob) = (it.token("alice", OLD), it.token("bob", OLD));
+    let page = NewsFeedRequest::default();
+    it.call(&alice, NEWS_FEED, page.clone()).await.expect("a page");
+    assert_eq!(reads_left(&alice).await, 99, "a page is one read");
+    let thread = GetThreadRequest { post_id: root, ..Default::default() };
+    it.call(&alice, GET_THREAD, thread.clone()).await.expect("it is not known before");
+    let left = reads_left(&alice).await;
+    // Each reply is looked up and skipped.
+    assert_eq!(left, 99 - 1 - 1 - 2 * REPLIES as u64 / 64, "the replies are paid for");
+
+    for _ in 0..5 {
+        it.call(&alice, GET_THREAD, thread.clone()).await.expect("one fits");
+    }
+    refused(it.call(&alice, NEWS_FEED, page.clone()).await).for_quota_of("user_reads");
+    it.call(&bob, NEWS_FEED, page.clone()).await.expect("others have their own");
+    // The rest of the burst's two seconds, and no more, however deep the debt.
+    it.clock.pass(Duration::from_millis(2_020));
+    it.call(&alice, NEWS_FEED, page).await.expect("the debt is over");
 }
 
 /// However many callers there are, the use of so many is remembered, and no more.

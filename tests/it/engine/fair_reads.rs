@@ -4,13 +4,13 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinSet;
-use whimbrel::query::{CallerKey, Query, Source, Unanswered};
+use whimbrel::query::{CallerKey, Query, QueryCaller, Source, Unanswered};
 
 use crate::harness::core::Core;
 use crate::harness::within;
 
-const GREEDY: CallerKey = CallerKey(1);
-const MODEST: CallerKey = CallerKey(2);
+const GREEDY: CallerKey = CallerKey::Connection(1);
+const MODEST: CallerKey = CallerKey::User(1);
 
 /// A read that says when it begins, and ends when the test lets it.
 struct HeldRead {
@@ -56,7 +56,7 @@ impl Reads {
             let engine = self.core.engine().clone();
             let read = HeldRead { name, begun: self.begun.0.clone(), end: Arc::clone(&self.ends) };
             let mut asking = Box::pin(async move {
-                caller.scope(engine.ask(read)).await.expect("it is answered");
+                QueryCaller::new(caller).scope(engine.ask(read)).await.expect("it is answered");
             });
             // It waits for its turn from its first poll on.
             tokio::select! {

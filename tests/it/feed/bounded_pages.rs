@@ -12,8 +12,9 @@ use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, Relation, ReplyTo, Revision, Timestamp, UserId,
 };
 use whimbrel::query::{
-    AuthorFeed, Error, GetPosts, HomeFeed, ListNotifications, ListPosts, ListUsers, Page,
-    PagePosition, PostList, Query, Reader, Source, Unanswered, UserList,
+    AuthorFeed, CallerKey, Error, GetPosts, HomeFeed, ListNotifications, ListPosts, ListUsers,
+    Page, PagePosition, PostList, Query, QueryCaller, Reader, Source, Unanswered, UserList,
+    WorkMeter,
 };
 use whimbrel::state::State;
 use whimbrel::storage::{LocalLog, Log};
@@ -219,9 +220,11 @@ async fn a_read_ends_when_its_caller_is_gone() {
     let reader = Reader::new(state, &limits);
 
     let mut callers = JoinSet::new();
+    let work = Arc::new(Work::default());
+    let caller = QueryCaller::metered(CallerKey::User(1), Arc::clone(&work) as _);
     callers.spawn({
-        let reader = reader.clone();
-        async move { reader.ask(page()).await }
+        let (reader, caller) = (reader.clone(), caller.clone());
+        async move { caller.scope(reader.ask(page())).await }
     });
     // The read of the log is held.
     let held = &log.alter;
@@ -230,11 +233,25 @@ async fn a_read_ends_when_its_caller_is_gone() {
     tokio::task::block_in_place(|| held.go_on.wait());
     within("the next read", reader.ask(WaitsForATurn)).await.unwrap();
     assert_eq!(held.reads.load(Ordering::SeqCst), 1, "it continued without a caller");
+    let begun = work.0.swap(0, Ordering::SeqCst);
+    assert!((1..REPLIES).contains(&begun), "{begun} entries of a cancelled read are paid for");
 
     // With a caller it reads its whole page.
-    let read = within("a page", reader.ask(page())).await.unwrap();
+    let read = within("a page", caller.scope(reader.ask(page()))).await.unwrap();
     assert_eq!((read.items.len(), read.next), (1, None));
     assert!(held.reads.load(Ordering::SeqCst) > 10);
+    let whole = work.0.load(Ordering::SeqCst);
+    assert!((REPLIES..5 * REPLIES).contains(&whole), "a whole page is {whole} entries");
+}
+
+/// The work of a caller.
+#[derive(Debug, Default)]
+struct Work(AtomicUsize);
+
+impl WorkMeter for Work {
+    fn add(&self, entries: usize) {
+        self.0.fetch_add(entries, Ordering::SeqCst);
+    }
 }
 
 /// A query that memory cannot answer.

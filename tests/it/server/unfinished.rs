@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tonic::Code;
+use whimbrel::auth::{Options, Settings};
 use whimbrel::config::Limits;
 
 use crate::api::bad_input::publish;
 use crate::harness::wire::{PUBLISH, Unfinished, WATCH_FEED, Wire, frame};
-use crate::harness::{TestServer, refused};
+use crate::harness::{Setup, TestServer, refused};
 
 /// A part of a message that never ends.
 fn part(bytes: usize) -> Vec<u8> {
@@ -41,6 +42,22 @@ async fn a_message_that_does_not_come_is_refused() {
         refused::<()>(Err(status)).with(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     }
     wire.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("the call succeeds");
+}
+
+/// Who may not call is refused by the headers: nobody waits for the message, or holds a byte of it.
+#[tokio::test]
+async fn a_stranger_is_refused_before_its_message() {
+    let options = Options { settings: Settings::default(), development: false };
+    let setup = Setup::new().authentication(options).limits(|limits| {
+        limits.request_time_max = Duration::from_secs(3_600);
+        limits.call_time_max = Duration::from_secs(3_600);
+    });
+    let server = setup.start().await;
+    let wire = Wire::connect(server.address()).await;
+    for path in [PUBLISH, WATCH_FEED] {
+        let refusal = wire.leave_unfinished(path, part(10)).await.refusal().await;
+        refused::<()>(Err(refusal)).with(Code::Unauthenticated, "NO_TOKEN");
+    }
 }
 
 /// The smallest limits that are allowed, and requests that never end by themselves.
