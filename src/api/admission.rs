@@ -115,7 +115,7 @@ impl<S> AdmissionService<S> {
                 Some(refusal) => refusal,
                 None => match state.answer(services, &account, request).await {
                     Ok((answer, caller)) => {
-                        stream_of = is_stream.then_some(caller);
+                        stream_of = is_stream.then(|| caller.patient());
                         with_details(answer?)
                     }
                     Err(refusal) => with_details(refusal.into_http()),

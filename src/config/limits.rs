@@ -165,6 +165,10 @@ pub struct Limits {
     /// Most reads from the disk at once: a few more than a small machine has cores, so that some
     /// wait for the disk while others decode. One caller has half of them at most.
     pub concurrent_reads_max: usize,
+    /// Most calls of one caller that wait to read the disk, of n callers an n-th of it each: so many
+    /// ordinary pages take less than a second, and the costliest less than a call's time. A call
+    /// beyond it is refused at once.
+    pub waiting_reads_max: usize,
     /// Free disk space below which writes are refused: enough for the log to finish its present
     /// work, and for an operator to act.
     pub disk_free_bytes_min: u64,
@@ -275,6 +279,7 @@ impl Default for Limits {
             index_write_delay_max: Duration::from_secs(30),
             index_cache_bytes: 16 << 20,
             concurrent_reads_max: 4,
+            waiting_reads_max: 1_024,
             disk_free_bytes_min: 256 << 20,
             compaction_interval: Duration::from_secs(24 * 60 * 60),
             channel_events_max: 16,

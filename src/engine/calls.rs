@@ -9,7 +9,9 @@ use super::{Changed, Draft, Engine, Error, Published};
 use crate::model::{
     Content, Cursor, Facets, PostId, Relation, RelationKind, ReplyTo, RequestId, Revision, UserId,
 };
-use crate::query::{FindPost, FindRequest, FoundPost, LookUp, NewestNotification, PublishedPost};
+use crate::query::{
+    FindPost, FindRequest, FoundPost, LookUp, NewestNotification, PublishedPost, QueryCaller,
+};
 use crate::state::{Evidence, Lookup};
 
 /// The maximum number of lookups of one call. A lookup is repeated only if the value was changed
@@ -80,7 +82,9 @@ impl Engine {
             Some(id) => self.publish_once(author, content, id).await?,
         };
         let PublishedAt { revision, deduplicated, cursor } = published;
-        let read = self.ask(PublishedPost(revision)).await.inspect_err(
+        // Not refused because others wait: the post is there.
+        let read = QueryCaller::current().patient().scope(self.ask(PublishedPost(revision)));
+        let read = read.await.inspect_err(
             |error| tracing::error!(%error, %revision, "a published post cannot be read back"),
         );
         // The post is durable, so an error of the read must not say that nothing was changed.

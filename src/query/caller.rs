@@ -28,24 +28,43 @@ pub trait WorkMeter: fmt::Debug + Send + Sync {
 }
 
 /// A caller, as queries know it. Cheap to clone. Queries outside of any scope are of the default, the
-/// server itself, whose work is not counted.
-#[derive(Clone, Debug, Default)]
+/// server itself, which is patient, and whose work is not counted.
+#[derive(Clone, Debug)]
 pub struct QueryCaller {
     key: CallerKey,
+    is_patient: bool,
     meter: Option<Arc<dyn WorkMeter>>,
+}
+
+impl Default for QueryCaller {
+    fn default() -> Self {
+        Self::new(CallerKey::Server).patient()
+    }
 }
 
 impl QueryCaller {
     /// The caller with these turns, whose work is not counted.
     #[must_use]
     pub fn new(key: CallerKey) -> Self {
-        Self { key, meter: None }
+        Self { key, is_patient: false, meter: None }
     }
 
     /// The caller with these turns, whose work `meter` counts.
     #[must_use]
     pub fn metered(key: CallerKey, meter: Arc<dyn WorkMeter>) -> Self {
-        Self { key, meter: Some(meter) }
+        Self { key, is_patient: false, meter: Some(meter) }
+    }
+
+    /// The same caller, but patient: for a stream, which waits for its turn as long as it must.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { is_patient: true, ..self }
+    }
+
+    /// Whether its queries wait for their turn as long as they must, behind those of calls.
+    #[must_use]
+    pub fn is_patient(&self) -> bool {
+        self.is_patient
     }
 
     /// Whose turns it takes.

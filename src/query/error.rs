@@ -46,6 +46,15 @@ pub enum Error {
     /// The log or the index is damaged or cannot be read.
     #[error(transparent)]
     Storage(#[from] storage::Error),
+    /// Too many calls of this caller wait for their turn to read the disk.
+    #[error(
+        "the server is busy, and {waiting_max} calls of yours wait to read the disk already: try \
+         again in a moment"
+    )]
+    TooManyWait {
+        /// So many may wait now. There are fewer when others wait, too.
+        waiting_max: usize,
+    },
     /// The call was cancelled.
     #[error("the read was stopped, because its call was cancelled")]
     Abandoned,

@@ -58,7 +58,7 @@ impl Reader {
     /// A reader of `state`, within `limits`.
     #[must_use]
     pub fn new(state: Arc<State>, limits: &Limits) -> Self {
-        let turns = Turns::new(limits.concurrent_reads_max);
+        let turns = Turns::new(limits.concurrent_reads_max, limits.waiting_reads_max);
         Self(Arc::new(ReaderShared { state, limits: limits.clone(), turns }))
     }
 
@@ -77,14 +77,14 @@ impl Reader {
     /// The answer to `query`.
     ///
     /// # Errors
-    /// The errors of the query; and [`storage::Error::Closed`] if it panicked.
+    /// The errors of the query; [`Error::TooManyWait`]; and [`storage::Error::Closed`] if it panicked.
     pub async fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Error> {
         let kept = match self.try_memory(&query)? {
             Ok(answer) => return Ok(answer),
             Err(kept) => kept,
         };
         let caller = QueryCaller::current();
-        let turn = self.0.turns.take(caller.key()).await.ok_or(storage::Error::Closed)?;
+        let turn = self.0.turns.take(&caller).await?;
         let (reader, cancellation) = (self.clone(), Cancellation::default());
         let _cancel = CancelOnDrop(cancellation.clone());
         let read = move || {

@@ -4,6 +4,7 @@
 //! message. An error of the operating system goes to the log, and never to the caller.
 
 mod callers;
+mod overload;
 mod positions;
 
 use std::collections::HashMap;
@@ -13,7 +14,6 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::account::TooMuchHeld;
 use super::post_id;
 use super::v1::ErrorReason;
 use crate::engine;
@@ -21,6 +21,7 @@ use crate::live;
 use crate::model::{Epochs, PostId, RelationKind, UserId};
 use crate::{query, storage};
 pub(super) use callers::{from_end, from_refusal, quota_exceeded, reason_of_end};
+pub(super) use overload::{answers_not_taken, overloaded, request_too_slow, too_much_unfinished};
 pub(super) use positions::{
     cursor_reason, from_cursor, malformed_token, page_token_mismatch, post_of_lost_history,
 };
@@ -104,56 +105,6 @@ pub(super) fn malformed_message(detail: &str) -> Status {
     let message = format!("the request is not a valid Protobuf message of its type: {detail}");
     StatusBuilder::new(Code::InvalidArgument, ErrorReason::MalformedMessage, message)
         .with("detail", detail)
-        .into_status()
-}
-
-/// The server answers as many calls as it may.
-pub(super) fn overloaded(calls_max: usize) -> Status {
-    let message = format!(
-        "the server is at its limit of {calls_max} concurrent calls: try again in a moment"
-    );
-    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
-        .with("calls_max", calls_max)
-        .quota("calls")
-        .retry_after(BUSY_DELAY)
-        .into_status()
-}
-
-/// The requests of a connection or an address that have not arrived whole take too much memory.
-pub(super) fn too_much_unfinished(limit: TooMuchHeld) -> Status {
-    let (whose, bytes_max) = match limit {
-        TooMuchHeld::Connection { bytes_max } => ("connection", bytes_max),
-        TooMuchHeld::Address { bytes_max } => ("address", bytes_max),
-    };
-    let message = format!(
-        "the requests of this {whose} that have not arrived whole take more than {bytes_max} \
-         bytes: send each request whole, and try again in a moment"
-    );
-    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
-        .with("bytes_max", bytes_max)
-        .quota(format!("requests of the {whose}"))
-        .retry_after(BUSY_DELAY)
-        .into_status()
-}
-
-/// The client takes too little of its answers for a further one.
-pub(super) fn answers_not_taken() -> Status {
-    let message = "the answers of this connection that its client has not taken leave no room for \
-                   another one: read them, and try again. Nothing was done";
-    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
-        .quota("answers of the connection")
-        .retry_after(BUSY_DELAY)
-        .into_status()
-}
-
-/// A request has not arrived whole in time.
-pub(super) fn request_too_slow(time_max: Duration) -> Status {
-    let message = format!(
-        "the request did not arrive whole within {time_max:?} or the call's own time: send its \
-         message at once, and end the request. Nothing was done"
-    );
-    StatusBuilder::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message)
-        .with("seconds_max", time_max.as_secs_f64())
         .into_status()
 }
 
@@ -361,6 +312,7 @@ pub(super) fn from_query(error: query::Error, epochs: &Epochs) -> Status {
         }
         Error::Blocked { user, other } => blocked(message, &user, &other),
         Error::PostNotFound { post } => post_not_found(post, epochs),
+        Error::TooManyWait { waiting_max } => overload::too_many_wait(message, waiting_max),
         Error::Abandoned => return deadline_exceeded(),
         Error::Missing(_) => return internal(&message),
         Error::Storage(error) => return of_storage(&error, &message),
