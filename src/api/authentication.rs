@@ -1,6 +1,8 @@
 //! Authentication of calls: finds out who makes a call, and refuses callers that may not make it.
 //! Never reads a message: for whom a call is made is checked with its request, in `caller.rs`.
 
+use std::time::Duration;
+
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
@@ -9,8 +11,13 @@ use tonic::Status;
 use super::{Peer, Quotas, network, status};
 use crate::auth::access::{self, Access};
 use crate::auth::{Auth, Caller, Refusal};
+use crate::config::Limits;
 use crate::query::{CallerKey, QueryCaller};
+use crate::runtime::worker_lateness;
 
+/// As how many calls one of a user counts while the server is overloaded. So those who call most are
+/// refused first.
+const OVERLOADED_PRICE: u32 = 4;
 /// The scheme of the header (RFC 6750, section 2.1). Case does not matter (RFC 9110, section 11.1).
 const SCHEME: &str = "bearer";
 
@@ -19,6 +26,7 @@ const SCHEME: &str = "bearer";
 pub struct Authentication {
     auth: Option<Auth>,
     quotas: Quotas,
+    lateness_max: Duration,
     /// The caller of all calls, if nobody is asked who calls.
     unknown: Caller,
 }
@@ -27,8 +35,9 @@ impl Authentication {
     /// Asks `auth` who calls, and counts their calls in `quotas`. Without `auth` every caller may do
     /// everything.
     #[must_use]
-    pub fn new(auth: Option<Auth>, quotas: Quotas) -> Self {
-        Self { auth, quotas, unknown: Caller::unknown() }
+    pub fn new(auth: Option<Auth>, quotas: Quotas, limits: &Limits) -> Self {
+        let lateness_max = limits.worker_lateness_max;
+        Self { auth, quotas, lateness_max, unknown: Caller::unknown() }
     }
 
     /// Admits the call with this `head`, on the connection with this key: puts its [`Caller`] into the
@@ -58,7 +67,8 @@ impl Authentication {
         let token = token.map_err(status::from_refusal)?;
         let caller = self.identify(auth, token, head.extensions.get::<Peer>()).await?;
         access.check(caller.role()).map_err(status::from_refusal)?;
-        let reads_for = self.quotas.call(&caller, access)?;
+        let price = if self.is_overloaded() { OVERLOADED_PRICE } else { 1 };
+        let reads_for = self.quotas.call(&caller, access, price)?;
         head.extensions.insert(caller);
         Ok(reads_for.unwrap_or(of_connection))
     }
@@ -66,8 +76,8 @@ impl Authentication {
     /// Who calls.
     ///
     /// # Errors
-    /// Nobody who is known; or the token was never seen, and too many from the same address were
-    /// refused: it is not looked at.
+    /// Nobody who is known; or the token was never seen, and the server is overloaded or too many from
+    /// the same address were refused: it is not looked at.
     async fn identify(
         &self,
         auth: &Auth,
@@ -75,8 +85,7 @@ impl Authentication {
         peer: Option<&Peer>,
     ) -> Result<Caller, Status> {
         if let Some(token) = token
-            && let Some(peer) = peer
-            && let Err(status) = self.quotas.try_token(network(peer.address))
+            && let Err(status) = self.try_token(peer)
             && !auth.has_seen(token)
         {
             return Err(status);
@@ -90,6 +99,22 @@ impl Authentication {
                 Err(status::from_refusal(refusal))
             }
         }
+    }
+
+    /// Whether a token is looked at that was never seen.
+    ///
+    /// # Errors
+    /// The server is overloaded, or too many tokens from the same address were refused.
+    fn try_token(&self, peer: Option<&Peer>) -> Result<(), Status> {
+        if self.is_overloaded() {
+            return Err(status::too_busy_for_strangers());
+        }
+        peer.map_or(Ok(()), |peer| self.quotas.try_token(network(peer.address)))
+    }
+
+    /// Whether the worker of this call has more to do than it can.
+    fn is_overloaded(&self) -> bool {
+        worker_lateness() > self.lateness_max
     }
 
     /// Counts a token that was not accepted, unless that is not its sender's fault.

@@ -48,6 +48,9 @@ pub struct Limits {
     /// Most unary calls at once, from the arrival of their message to their answer. Further calls
     /// are refused at once, so that accepted calls are answered in time.
     pub calls_max: usize,
+    /// By how much a worker may be late for a tenth of a second: a caller notices more. Beyond it those who
+    /// call most are refused first, and tokens that were not seen before.
+    pub worker_lateness_max: Duration,
     /// Calls of one user that read, each second: a person who scrolls fast in an app that asks for
     /// each page by itself.
     pub user_reads_per_second_max: u32,
@@ -237,6 +240,7 @@ impl Default for Limits {
             handshakes_max: 2_048,
             connection_age_max: Duration::from_secs(24 * 60 * 60),
             calls_max: 8_192,
+            worker_lateness_max: Duration::from_millis(100),
             user_reads_per_second_max: 50,
             user_changes_per_second_max: 10,
             user_streams_per_second_max: 4,

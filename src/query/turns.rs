@@ -122,6 +122,10 @@ impl TurnQueue {
     /// [`Error::TooManyWait`].
     fn check_room(&self, caller: CallerKey) -> Result<(), Error> {
         let own = self.calls.reads.get(&caller).map_or(0, VecDeque::len);
+        if own == 0 && self.free > 0 && has_turns_left(&self.running, self.share, caller) {
+            // It does not wait: all who do have their share.
+            return Ok(());
+        }
         let callers = self.calls.reads.len() + usize::from(own == 0);
         let waiting_max = self.waiting_calls_max / callers;
         if own < waiting_max { Ok(()) } else { Err(Error::TooManyWait { waiting_max }) }
@@ -131,8 +135,8 @@ impl TurnQueue {
     fn grant(&mut self, turns: &Turns) -> Vec<Grant> {
         let mut granted = Vec::new();
         while self.free > 0 {
-            let is_allowed =
-                |caller| self.running.get(&caller).is_none_or(|&running| running < self.share);
+            let (running, share) = (&self.running, self.share);
+            let is_allowed = |caller| has_turns_left(running, share, caller);
             let of_call = |calls: &mut Line| Some((calls.next(is_allowed)?, true));
             let of_patient = |patient: &mut Line| Some((patient.next(is_allowed)?, false));
             let (calls, patient) = (&mut self.calls, &mut self.patient);
@@ -148,6 +152,11 @@ impl TurnQueue {
         }
         granted
     }
+}
+
+/// Whether `caller` has less than its share.
+fn has_turns_left(running: &HashMap<CallerKey, usize>, share: usize, caller: CallerKey) -> bool {
+    running.get(&caller).is_none_or(|&running| running < share)
 }
 
 impl Line {

@@ -1,11 +1,12 @@
 //! The runtime: the clock, random numbers, files that are watched, the critical threads, the worker
-//! threads that serve connections, and warnings that others can cause.
+//! threads that serve connections and how late they are, and warnings that others can cause.
 //!
 //! It never depends on another part of Whimbrel.
 
 mod clock;
 mod critical_threads;
 pub mod files;
+mod lateness;
 mod random;
 mod token_wait;
 mod warnings;
@@ -14,6 +15,7 @@ mod workers;
 
 pub use clock::Clock;
 pub use critical_threads::{CriticalThreads, ThreadFailure};
+pub use lateness::worker_lateness;
 pub use random::fill_random;
 pub use token_wait::TokenWait;
 pub use warnings::WarningThrottle;

@@ -15,7 +15,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
@@ -25,7 +25,7 @@ use pin_project_lite::pin_project;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 
-use super::CriticalThreads;
+use super::{CriticalThreads, lateness};
 
 /// Most jobs in the queue of a worker. When it is full, [`Workers::spawn_on`] waits and
 /// [`Workers::try_spawn_on`] refuses.
@@ -138,6 +138,7 @@ fn run(shard: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
     let runtime = builder.build_local(LocalOptions::default())?;
     let panics = PANICS.with(Rc::clone);
     runtime.block_on(async {
+        let mut measured = pin!(lateness::measure());
         loop {
             tokio::select! {
                 job = jobs.recv() => match job {
@@ -145,6 +146,7 @@ fn run(shard: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
                     None => return,
                 },
                 _ = panics.resume_first() => {}
+                never = &mut measured => match never {},
             }
         }
     });

@@ -209,7 +209,7 @@ impl Server {
             limits: config.limits.clone(),
             reflection: config.reflection,
         })?;
-        let authentication = Authentication::new(auth, quotas);
+        let authentication = Authentication::new(auth, quotas, &config.limits);
         Ok(Self { entrance, engine, critical, authentication, routes, health, config })
     }
 

@@ -119,7 +119,7 @@ impl Quotas {
         Self(Arc::new(QuotaState { limits, clock, users, next_key, addresses }))
     }
 
-    /// Counts a call of `caller` to an RPC with this access. Returns for whom it reads, if the caller
+    /// Counts a call of `caller` to an RPC with this access as `price` calls. Returns for whom it reads, if the caller
     /// is one user.
     ///
     /// # Errors
@@ -128,6 +128,7 @@ impl Quotas {
         &self,
         caller: &Caller,
         access: Access,
+        price: u32,
     ) -> Result<Option<QueryCaller>, Status> {
         let Some(user) = caller.user() else { return Ok(None) };
         let quota = match access {
@@ -137,7 +138,7 @@ impl Quotas {
             Access::Watches => Quota::Streams,
         };
         let used = self.used_by(user);
-        self.count_in(&used, quota, 1)?;
+        self.count_in(&used, quota, price)?;
         Ok(Some(QueryCaller::metered(used.key, used)))
     }
 

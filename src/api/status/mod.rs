@@ -21,7 +21,9 @@ use crate::live;
 use crate::model::{Epochs, PostId, RelationKind, UserId};
 use crate::{query, storage};
 pub(super) use callers::{from_end, from_refusal, quota_exceeded, reason_of_end};
-pub(super) use overload::{answers_not_taken, overloaded, request_too_slow, too_much_unfinished};
+pub(super) use overload::{
+    answers_not_taken, overloaded, request_too_slow, too_busy_for_strangers, too_much_unfinished,
+};
 pub(super) use positions::{
     cursor_reason, from_cursor, malformed_token, page_token_mismatch, post_of_lost_history,
 };
@@ -34,6 +36,8 @@ const BUSY_DELAY: Duration = Duration::from_millis(100);
 /// Retry delay of a stopping server: the client needs a moment to find another, or this one to
 /// start again.
 pub(super) const DRAIN_DELAY: Duration = Duration::from_secs(1);
+/// Retry delay while workers are late: it takes some looks until they are not.
+const OVERLOAD_DELAY: Duration = Duration::from_secs(1);
 /// Retry delay without disk space or free streams: a person has to act first.
 const SCARCE_DELAY: Duration = Duration::from_secs(10);
 

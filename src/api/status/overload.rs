@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-use super::{BUSY_DELAY, StatusBuilder};
+use super::{BUSY_DELAY, OVERLOAD_DELAY, StatusBuilder};
 use crate::api::account::TooMuchHeld;
 use crate::api::v1::ErrorReason;
 
@@ -17,6 +17,16 @@ pub(in crate::api) fn overloaded(calls_max: usize) -> Status {
         .with("calls_max", calls_max)
         .quota("calls")
         .retry_after(BUSY_DELAY)
+        .into_status()
+}
+
+/// The server is overloaded, and lets nobody in whom it does not know.
+pub(in crate::api) fn too_busy_for_strangers() -> Status {
+    let message = "the server is overloaded, and looks at no token now that it has not seen before: \
+                   try again in a moment";
+    StatusBuilder::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
+        .quota("new_tokens")
+        .retry_after(OVERLOAD_DELAY)
         .into_status()
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod api_keys;
 mod command_line;
 mod issuer;
+mod overload;
 mod providers;
 mod quotas;
 mod secrets;

@@ -89,7 +89,7 @@ limits! {
     streams_max
     worker_threads connections_max connections_per_address_max preface_time_max handshake_time_max
     handshakes_max connection_age_max
-    calls_max user_reads_per_second_max user_changes_per_second_max user_streams_per_second_max
+    calls_max worker_lateness_max user_reads_per_second_max user_changes_per_second_max user_streams_per_second_max
     quota_burst_time new_user_follows_per_hour_max new_user_mentions_per_hour_max new_user_time
     address_refusals_per_second_max quota_callers_max
     request_time_max unfinished_request_bytes_per_connection_max
@@ -128,6 +128,7 @@ fn a_limit_that_cannot_work_is_named() {
         "page_items_max",
         "concurrent_reads_max",
         "waiting_reads_max",
+        "worker_lateness_max",
     ];
     for limit in all().iter().filter(|limit| no_zero.contains(&limit.name)) {
         let mut limits = Limits::default();
