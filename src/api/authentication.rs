@@ -85,10 +85,13 @@ impl Authentication {
         peer: Option<&Peer>,
     ) -> Result<Caller, Status> {
         if let Some(token) = token
-            && let Err(status) = self.try_token(peer)
+            && let Err(untried) = self.try_token(peer)
             && !auth.has_seen(token)
         {
-            return Err(status);
+            return Err(match untried {
+                Untried::Overloaded => status::too_busy_for_strangers(),
+                Untried::TooManyRefused(wait) => self.quotas.too_many_refusals(wait),
+            });
         }
         let certificate = peer.and_then(|peer| peer.certificate.as_deref());
         let names = certificate.map_or(&[][..], |certificate| &certificate.names);
@@ -104,12 +107,13 @@ impl Authentication {
     /// Whether a token is looked at that was never seen.
     ///
     /// # Errors
-    /// The server is overloaded, or too many tokens from the same address were refused.
-    fn try_token(&self, peer: Option<&Peer>) -> Result<(), Status> {
+    /// Why not.
+    fn try_token(&self, peer: Option<&Peer>) -> Result<(), Untried> {
         if self.is_overloaded() {
-            return Err(status::too_busy_for_strangers());
+            return Err(Untried::Overloaded);
         }
-        peer.map_or(Ok(()), |peer| self.quotas.try_token(network(peer.address)))
+        let Some(peer) = peer else { return Ok(()) };
+        self.quotas.try_token(network(peer.address)).map_err(Untried::TooManyRefused)
     }
 
     /// Whether the worker of this call has more to do than it can.
@@ -124,6 +128,14 @@ impl Authentication {
             self.quotas.refused(network(peer.address));
         }
     }
+}
+
+/// Why a token is not looked at, unless it was seen before. A status is made only then: it costs more
+/// than the look at a token that was.
+enum Untried {
+    Overloaded,
+    /// Too many from the same address were refused. One more is looked at after this time.
+    TooManyRefused(Duration),
 }
 
 /// Removes the header with the token; `None` if there is none.

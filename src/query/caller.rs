@@ -23,8 +23,9 @@ pub enum CallerKey {
 
 /// Counts the work of queries.
 pub trait WorkMeter: fmt::Debug + Send + Sync {
-    /// Adds a query that went through so many entries. It may have been refused or cancelled.
-    fn add(&self, entries: usize);
+    /// Adds a query that was this much work, in entries that were skipped: some take a microsecond. It
+    /// may have been refused or cancelled.
+    fn add(&self, work: usize);
 }
 
 /// A caller, as queries know it. Cheap to clone. Queries outside of any scope are of the default, the
@@ -89,10 +90,10 @@ impl QueryCaller {
         CALLER.try_with(Self::clone).unwrap_or_default()
     }
 
-    /// Counts a query that went through so many entries.
-    pub(super) fn count(&self, entries: usize) {
+    /// Counts a query that was this much work.
+    pub(super) fn count(&self, work: usize) {
         if let Some(meter) = &self.meter {
-            meter.add(entries);
+            meter.add(work);
         }
     }
 }

@@ -146,7 +146,7 @@ impl Reader {
         let source = Source::with_index(&self.0.state, &self.0.limits, cancellation, kept);
         let answer = query.answer(&source);
         // Also of a read that failed or whose call was cancelled: it was done.
-        caller.count(source.entries.get());
+        caller.count(source.work.get());
         match answer {
             Ok(answer) => Ok(answer),
             Err(Unanswered::Failed(error)) => Err(error),

@@ -27,9 +27,9 @@ use bucket::{Bucket, Rate};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// Entries that cost about as much as a page from memory. A read counts as one, and as one more for
-/// each so many entries.
-const ENTRIES_PER_READ: usize = 64;
+/// Work that costs about as much as a page from memory. A read counts as one, and as one more for each
+/// time this work.
+const WORK_PER_READ: usize = 512;
 
 /// What a quota counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +100,9 @@ struct UserUse {
 }
 
 impl WorkMeter for UserUse {
-    fn add(&self, entries: usize) {
+    fn add(&self, work: usize) {
         // More than that is never owed.
-        let reads = (entries / ENTRIES_PER_READ).min(u32::MAX as usize) as u32;
+        let reads = (work / WORK_PER_READ).min(u32::MAX as usize) as u32;
         if reads > 0 {
             self.buckets[Quota::Reads as usize].charge(self.reads, reads, self.clock.elapsed());
         }
@@ -171,11 +171,16 @@ impl Quotas {
     /// Whether a token from `address` is looked at, although tokens from there were refused.
     ///
     /// # Errors
-    /// Too many were.
-    pub(super) fn try_token(&self, address: IpAddr) -> Result<(), Status> {
+    /// Too many were: the time until the next is looked at.
+    pub(super) fn try_token(&self, address: IpAddr) -> Result<(), Duration> {
         let Some(bucket) = self.0.addresses.get(&address) else { return Ok(()) };
         // As long as a unit would fit, nothing is counted.
-        self.exceeded(Quota::Refusals, bucket.add(self.rate(Quota::Refusals), 0, self.now()))
+        bucket.add(self.rate(Quota::Refusals), 0, self.now())
+    }
+
+    /// The error of a token that is not looked at, as too many were refused: one is in `wait`.
+    pub(super) fn too_many_refusals(&self, wait: Duration) -> Status {
+        self.exceeded(Quota::Refusals, wait)
     }
 
     /// Counts a token from `address` that was not accepted.
@@ -209,7 +214,8 @@ impl Quotas {
 
     fn count_in(&self, used: &UserUse, quota: Quota, units: u32) -> Result<(), Status> {
         let bucket = &used.buckets[quota as usize];
-        self.exceeded(quota, bucket.add(self.rate(quota), units, self.now()))
+        let added = bucket.add(self.rate(quota), units, self.now());
+        added.map_err(|wait| self.exceeded(quota, wait))
     }
 
     fn used_by(&self, user: &UserId) -> Arc<UserUse> {
@@ -221,9 +227,9 @@ impl Quotas {
         })
     }
 
-    fn exceeded(&self, quota: Quota, added: Result<(), Duration>) -> Result<(), Status> {
+    fn exceeded(&self, quota: Quota, wait: Duration) -> Status {
         let (max, time) = self.max(quota);
-        added.map_err(|wait| status::quota_exceeded(quota.name(), max, time, wait))
+        status::quota_exceeded(quota.name(), max, time, wait)
     }
 
     /// So many in so much time.
