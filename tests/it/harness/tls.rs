@@ -103,6 +103,15 @@ impl TestAuthority {
 
     /// A file with a list of revoked certificates.
     pub(crate) fn revokes(&self, revoked: &[&CertificateFiles]) -> PathBuf {
+        self.revokes_until(revoked, (2100, 1, 1))
+    }
+
+    /// The same, with the time at which the next list is due.
+    pub(crate) fn revokes_until(
+        &self,
+        revoked: &[&CertificateFiles],
+        (year, month, day): (i32, u8, u8),
+    ) -> PathBuf {
         let revoked = revoked.iter().map(|files| RevokedCertParams {
             serial_number: files.serial.clone(),
             revocation_time: date_time_ymd(2026, 1, 1),
@@ -111,7 +120,7 @@ impl TestAuthority {
         });
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2026, 1, 1),
-            next_update: date_time_ymd(2100, 1, 1),
+            next_update: date_time_ymd(year, month, day),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
