@@ -23,6 +23,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod issuer;
+mod kept_keys;
 mod key_time;
 mod keys;
 mod provider_keys;
