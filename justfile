@@ -13,6 +13,10 @@ test NAME='':
 ci:
     bash .ci/run
 
+# Build what is released, with the list of its packages (SBOM), into target/release-files.
+release:
+    bash .ci/release
+
 # Measure in small sizes, into target/benchmarks; or as `bench/run` with ARGS does.
 bench *ARGS='--quick':
     bench/run {{ ARGS }}

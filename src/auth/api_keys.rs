@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::caller::{Caller, Role, Source};
 use super::error::Refusal;
+use super::key_time::{KeyTime, KeyTimeError};
 use crate::model::{UserId, UserIdError};
 use crate::runtime::files::{self, FileError};
 use crate::runtime::{WatchedFile, fill_random};
@@ -60,7 +61,7 @@ impl From<&str> for KeyId {
     }
 }
 
-/// An API key, without its secret. Times are seconds since 1970.
+/// An API key, without its secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
@@ -75,13 +76,13 @@ pub struct ApiKey {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub user: Option<String>,
     /// When it was made.
-    pub created: u64,
+    pub created: KeyTime,
     /// When it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires: Option<u64>,
+    pub expires: Option<KeyTime>,
     /// When it was revoked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub revoked: Option<u64>,
+    pub revoked: Option<KeyTime>,
     /// The SHA-256 of its text, in base64 for URLs.
     #[serde(with = "hash")]
     sha256: [u8; 32],
@@ -137,6 +138,9 @@ pub enum KeyTableError {
         /// The id.
         id: KeyId,
     },
+    /// A time of a key is out of range.
+    #[error(transparent)]
+    Time(#[from] KeyTimeError),
     /// The operating system has no random numbers.
     #[error("no random numbers: {0}")]
     Random(std::io::Error),
@@ -199,7 +203,7 @@ impl ApiKeys {
         key.check(now)?;
         let user = key.user.as_deref().map(UserId::parse).transpose();
         let user = user.map_err(|problem| Refusal::User { claim: "user".to_owned(), problem })?;
-        let expires_at = key.expires.map(Duration::from_secs);
+        let expires_at = key.expires.map(KeyTime::since_epoch);
         Ok(Caller::new(key.role, user, Source::Key(key.id.0.clone()), expires_at))
     }
 
@@ -247,11 +251,13 @@ impl ApiKeys {
             }
             _ => Ok(()),
         }?;
+        let created = KeyTime::try_from(now)?;
+        let expires = new.expires.map(KeyTime::try_from).transpose()?;
         let (id, text) = generate().map_err(KeyTableError::Random)?;
         let sha256 = Sha256::digest(text.as_bytes()).into();
-        let NewKey { name, role, user, expires } = new;
+        let NewKey { name, role, user, .. } = new;
         let user = user.map(|user| user.to_string());
-        let key = ApiKey { id, name, role, user, created: now, expires, revoked: None, sha256 };
+        let key = ApiKey { id, name, role, user, created, expires, revoked: None, sha256 };
         change(data_dir, |keys| {
             if keys.len() >= KEYS_MAX {
                 return Err(KeyTableError::TooMany);
@@ -267,6 +273,7 @@ impl ApiKeys {
     /// # Errors
     /// There is no such key, or the file cannot be changed.
     pub fn revoke(data_dir: &Path, id: &KeyId, now: u64) -> Result<ApiKey, KeyTableError> {
+        let now = KeyTime::try_from(now)?;
         change(data_dir, |keys| {
             let key = keys.iter_mut().find(|key| key.id == *id);
             let key = key.ok_or_else(|| KeyTableError::NotFound { id: id.clone() })?;
@@ -293,7 +300,7 @@ impl ApiKey {
         if self.revoked.is_some() {
             return Err(Refusal::Revoked);
         }
-        if self.expires.is_some_and(|at| Duration::from_secs(at) <= now) {
+        if self.expires.is_some_and(|at| at.since_epoch() <= now) {
             return Err(Refusal::KeyExpired);
         }
         Ok(())

@@ -28,6 +28,9 @@ pub(super) struct Issuer {
     pub(super) settings: IssuerSettings,
     /// `None` until a provider's keys were fetched for the first time.
     keys: watch::Sender<Option<Arc<KeySet>>>,
+    /// Until when the keys are good, as the time since 1970, if only a file has them. Locked while
+    /// they are replaced.
+    kept_until: Mutex<Option<Duration>>,
     files: Mutex<Vec<WatchedFile>>,
     fetches: watch::Sender<FetchState>,
     waiting: AtomicUsize,
@@ -66,6 +69,7 @@ impl Issuer {
         Ok(Self {
             settings,
             keys: watch::Sender::new(keys),
+            kept_until: Mutex::new(None),
             files: Mutex::new(files),
             fetches: watch::Sender::default(),
             waiting: AtomicUsize::new(0),
@@ -99,8 +103,42 @@ impl Issuer {
         }
     }
 
+    /// Whether `keys` are the present ones.
+    pub(super) fn has_same(&self, keys: &KeySet) -> bool {
+        self.keys().is_some_and(|present| present.is_same(keys))
+    }
+
+    /// Takes the outcome of a fetch that failed at a start, and keys that were fetched before, which
+    /// are good until a time since 1970. Whether the keys are others now.
+    pub(super) fn kept(&self, keys: KeySet, until: Duration) -> bool {
+        assert!(self.keys().is_none(), "kept keys never replace those of the provider");
+        self.take(Some(keys), Some(until))
+    }
+
     /// Takes the outcome of a fetch. Whether the keys are others now.
     pub(super) fn fetched(&self, keys: Option<KeySet>) -> bool {
+        self.take(keys, None)
+    }
+
+    /// Forgets keys that only a file has, if they are not good any more at `now`, a time since 1970.
+    /// Whether it did.
+    pub(super) fn forget_old(&self, now: Duration) -> bool {
+        let mut until = self.kept_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if until.is_none_or(|until| now < until) {
+            return false;
+        }
+        *until = None;
+        self.keys.send_replace(None);
+        let issuer = &self.settings.issuer;
+        tracing::error!(%issuer, "the keys that were fetched before this start are a day old: tokens are refused until the provider answers");
+        true
+    }
+
+    fn take(&self, keys: Option<KeySet>, until: Option<Duration>) -> bool {
+        let mut kept_until = self.kept_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.is_some() {
+            *kept_until = until;
+        }
         // The same keys again change nothing, so that no token has to be verified again.
         let present = self.keys();
         let new = keys.filter(|new| present.is_none_or(|present| !present.is_same(new)));

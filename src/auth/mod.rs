@@ -23,6 +23,8 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod issuer;
+mod kept_keys;
+mod key_time;
 mod keys;
 mod provider_keys;
 mod seen;
@@ -35,5 +37,6 @@ pub use caller::{Caller, Role, UnknownRole};
 pub use development::{DevelopmentIssuer, MintError};
 pub use ends::EndCause;
 pub use error::Refusal;
+pub use key_time::{KeyTime, KeyTimeError};
 pub use service::{Auth, OpenError, Options};
 pub use settings::{Settings, SettingsError};

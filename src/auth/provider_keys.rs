@@ -12,8 +12,10 @@ use http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 
 use super::issuer::{FETCH_INTERVAL_MIN, Issuer};
+use super::kept_keys::KeptKeys;
 use super::keys::{KeyError, KeySet};
 use super::settings::{IssuerSettings, KeySettings};
+use crate::runtime::Clock;
 use crate::runtime::files::{self, FILE_BYTES_MAX};
 
 /// How often keys are fetched without a reason: providers announce new ones for longer before they
@@ -53,14 +55,24 @@ pub(super) enum AddressError {
 pub(super) struct ProviderKeys {
     url: String,
     agent: ureq::Agent,
+    kept: KeptKeys,
+}
+
+/// Keys as the provider published them, and as they are used.
+struct Fetched {
+    json: Vec<u8>,
+    keys: KeySet,
 }
 
 impl ProviderKeys {
-    /// `None` if the keys of the issuer are in files.
+    /// `None` if the keys of the issuer are in files. Those of a provider are kept in `data_dir`.
     ///
     /// # Errors
     /// The address is refused.
-    pub(super) fn of(settings: &IssuerSettings) -> Result<Option<Self>, AddressError> {
+    pub(super) fn of(
+        settings: &IssuerSettings,
+        data_dir: &Path,
+    ) -> Result<Option<Self>, AddressError> {
         let KeySettings::Url { url, ca_file } = &settings.keys else { return Ok(None) };
         let uri = url.parse::<Uri>().ok();
         let is_https = uri.as_ref().is_some_and(|uri| uri.scheme_str() == Some("https"));
@@ -87,16 +99,18 @@ impl ProviderKeys {
                 ));
             config = config.tls_config(tls.build());
         }
-        Ok(Some(Self { url: url.clone(), agent: config.build().into() }))
+        let kept = KeptKeys::new(data_dir, &settings.issuer, url);
+        Ok(Some(Self { url: url.clone(), agent: config.build().into(), kept }))
     }
 
-    fn fetch(&self, settings: &IssuerSettings) -> Result<KeySet, FetchError> {
+    fn fetch(&self, settings: &IssuerSettings) -> Result<Fetched, FetchError> {
         let failed = |source| FetchError::Http { url: self.url.clone(), source: Box::new(source) };
         let mut response = self.agent.get(&self.url).call().map_err(failed)?;
         let body = response.body_mut().with_config().limit(FILE_BYTES_MAX);
         let json = body.read_to_vec().map_err(failed)?;
-        KeySet::from_jwks(&json, settings.algorithm)
-            .map_err(|problem| FetchError::Keys { url: self.url.clone(), problem })
+        let keys = KeySet::from_jwks(&json, settings.algorithm)
+            .map_err(|problem| FetchError::Keys { url: self.url.clone(), problem })?;
+        Ok(Fetched { json, keys })
     }
 }
 
@@ -131,6 +145,11 @@ struct Schedule<'a> {
     provider: &'a ProviderKeys,
     due_at: Instant,
     is_failing: bool,
+    /// Whether the provider was asked before.
+    is_begun: bool,
+    /// When its keys were last written to a file.
+    written_at: Option<Instant>,
+    is_not_kept: bool,
 }
 
 /// Fetches the keys of those `issuers` that have a provider, now and then, and when the place of one
@@ -139,18 +158,28 @@ pub(super) fn run(
     issuers: &[Issuer],
     providers: &[Option<ProviderKeys>],
     requests: &Receiver<usize>,
+    clock: &Clock,
     changed: impl Fn(),
 ) {
     let mut schedules: Vec<_> = (0..)
         .zip(issuers.iter().zip(providers))
         .filter_map(|(at, (issuer, provider))| {
             let (provider, due_at) = (provider.as_ref()?, Instant::now());
-            Some(Schedule { issuer, at, provider, due_at, is_failing: false })
+            Some(Schedule {
+                issuer,
+                at,
+                provider,
+                due_at,
+                is_failing: false,
+                is_begun: false,
+                written_at: None,
+                is_not_kept: false,
+            })
         })
         .collect();
     loop {
         for schedule in &mut schedules {
-            if schedule.due_at <= Instant::now() && schedule.fetch() {
+            if schedule.due_at <= Instant::now() && schedule.fetch(clock) {
                 changed();
             }
         }
@@ -173,13 +202,61 @@ pub(super) fn run(
 
 impl Schedule<'_> {
     /// Whether there are new keys.
-    fn fetch(&mut self) -> bool {
-        let keys = self.provider.fetch(&self.issuer.settings);
-        report(self.issuer, keys.as_ref().err(), &mut self.is_failing);
+    fn fetch(&mut self, clock: &Clock) -> bool {
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
+        let fetched = self.provider.fetch(&self.issuer.settings);
+        report(self.issuer, fetched.as_ref().err(), &mut self.is_failing);
         // A provider that is in trouble is asked sooner again.
-        let interval = if keys.is_ok() { FETCH_INTERVAL } else { FETCH_INTERVAL_MIN };
+        let interval = if fetched.is_ok() { FETCH_INTERVAL } else { FETCH_INTERVAL_MIN };
         self.due_at = Instant::now() + interval;
-        self.issuer.fetched(keys.ok())
+        match fetched {
+            Ok(Fetched { json, keys }) => {
+                // Before they are used: a key that is withdrawn now must not come back at a start.
+                self.keep(&json, &keys, clock);
+                self.issuer.fetched(Some(keys))
+            }
+            // Never before the provider was asked, which may have withdrawn one of them.
+            Err(_) if is_first => self.take_kept(clock),
+            Err(_) => self.issuer.fetched(None),
+        }
+    }
+
+    /// Takes the keys that a file has. Whether there are new keys.
+    fn take_kept(&self, clock: &Clock) -> bool {
+        let settings = &self.issuer.settings;
+        let issuer = &settings.issuer;
+        // Without a clock no token can be verified anyway.
+        let now = clock.since_epoch().unwrap_or_default();
+        match self.provider.kept.load(settings, now) {
+            Ok(Some(kept)) => {
+                let hours = (kept.until - now).as_secs() / (60 * 60);
+                tracing::warn!(%issuer, hours, "using the keys of an issuer that were fetched before this start, until its provider answers, for so many hours at most");
+                self.issuer.kept(kept.keys, kept.until)
+            }
+            Ok(None) => self.issuer.fetched(None),
+            Err(error) => {
+                tracing::warn!(%issuer, %error, "not using the keys of an issuer that were fetched before this start");
+                self.issuer.fetched(None)
+            }
+        }
+    }
+
+    /// Writes keys that differ to a file, and others now and then, so that they are known to be good.
+    fn keep(&mut self, json: &[u8], keys: &KeySet, clock: &Clock) {
+        let is_fresh = self.written_at.is_some_and(|at| at.elapsed() < FETCH_INTERVAL);
+        if is_fresh && self.issuer.has_same(keys) {
+            return;
+        }
+        let kept = self.provider.kept.keep(json, clock.since_epoch());
+        self.written_at = kept.is_ok().then(Instant::now);
+        match kept {
+            Err(error) if !self.is_not_kept => {
+                let issuer = &self.issuer.settings.issuer;
+                tracing::error!(%issuer, %error, "cannot keep the keys of an issuer for the next start");
+                self.is_not_kept = true;
+            }
+            kept => self.is_not_kept = kept.is_err(),
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Auth {
         for settings in issuers {
             let name = settings.issuer.to_string();
             let refused = |problem: String| OpenError::Issuer { issuer: name.clone(), problem };
-            let provider = ProviderKeys::of(&settings);
+            let provider = ProviderKeys::of(&settings, data_dir);
             providers.push(provider.map_err(|error: AddressError| refused(error.to_string()))?);
             let issuer = Issuer::open(settings);
             opened.push(issuer.map_err(|error: KeyFileError| refused(error.to_string()))?);
@@ -120,7 +120,13 @@ impl Auth {
             let fetched = Arc::clone(&state);
             let fetch = move || -> Result<(), std::convert::Infallible> {
                 let changed = || fetched.keys_changed();
-                provider_keys::run(&fetched.issuers, &providers, &requests, changed);
+                provider_keys::run(
+                    &fetched.issuers,
+                    &providers,
+                    &requests,
+                    &fetched.clock,
+                    changed,
+                );
                 Ok(())
             };
             critical.spawn("whimbrel-jwks", fetch).map_err(OpenError::Threads)?;
@@ -219,8 +225,9 @@ impl AuthState {
     fn check_until(&self, stopped: &Receiver<()>) {
         while stopped.recv_timeout(CHECK_INTERVAL) != Err(RecvTimeoutError::Disconnected) {
             let mut has_changed = self.api_keys.reload();
+            let now = self.clock.since_epoch().unwrap_or_default();
             for issuer in &self.issuers {
-                has_changed |= issuer.reload();
+                has_changed |= issuer.reload() | issuer.forget_old(now);
             }
             if has_changed {
                 self.keys_changed();

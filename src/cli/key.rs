@@ -114,23 +114,16 @@ pub(super) fn now() -> Result<Duration, Error> {
     Clock::system().since_epoch().ok_or_else(|| Error::NotAllDone(wrong.to_owned()))
 }
 
-/// A time in seconds since 1970.
-fn rfc_3339(seconds: u64) -> String {
-    // The times in the file are those of keys, and a test of its format has none beyond this.
-    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-    prost_types::Timestamp { seconds, nanos: 0 }.to_string()
-}
-
 fn print(output: &Output, key: &ApiKey) -> Result<(), Error> {
     output.print(
         || {
             let user = key.user.as_ref().map_or_else(String::new, |user| format!(" of {user}"));
             let end = match (key.revoked, key.expires) {
-                (Some(at), _) => format!(", revoked {}", rfc_3339(at)),
-                (None, Some(at)) => format!(", until {}", rfc_3339(at)),
+                (Some(at), _) => format!(", revoked {at}"),
+                (None, Some(at)) => format!(", until {at}"),
                 (None, None) => String::new(),
             };
-            let (id, role, made) = (&key.id, key.role, rfc_3339(key.created));
+            let (id, role, made) = (&key.id, key.role, key.created);
             format!("{id}  {role}{user}  {:?}, made {made}{end}", key.name)
         },
         || JsonLine("key", members(key)),
@@ -144,8 +137,8 @@ fn members(key: &ApiKey) -> Value {
         "name": key.name,
         "role": key.role.name(),
         "user": key.user,
-        "createTime": rfc_3339(key.created),
-        "expireTime": key.expires.map(rfc_3339),
-        "revokeTime": key.revoked.map(rfc_3339),
+        "createTime": key.created.to_string(),
+        "expireTime": key.expires.map(|at| at.to_string()),
+        "revokeTime": key.revoked.map(|at| at.to_string()),
     })
 }

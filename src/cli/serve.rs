@@ -99,6 +99,14 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "WHIMBREL_USER_CHANGES_MAX", default_value_t = 10, value_name = "N",
           value_parser = number::within(1..=CALLS_MAX))]
     user_changes_max: u32,
+    /// Streams that one user opens, each second.
+    #[arg(long, env = "WHIMBREL_USER_STREAM_OPENS_MAX", default_value_t = 4, value_name = "N",
+          value_parser = number::within(1..=CALLS_MAX))]
+    user_stream_opens_max: u32,
+    /// Tokens of one address that are not accepted, each second.
+    #[arg(long, env = "WHIMBREL_ADDRESS_REFUSALS_MAX", default_value_t = 20, value_name = "N",
+          value_parser = number::within(1..=CALLS_MAX))]
+    address_refusals_max: u32,
     /// Follows of a new user, each hour. Who is new: since_claim in --auth-file.
     #[arg(long, env = "WHIMBREL_NEW_USER_FOLLOWS_MAX", default_value_t = 100, value_name = "N",
           value_parser = number::within(1..=CALLS_MAX))]
@@ -218,6 +226,8 @@ impl ServeArgs {
                     .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
                 user_reads_per_second_max: self.user_reads_max,
                 user_changes_per_second_max: self.user_changes_max,
+                user_streams_per_second_max: self.user_stream_opens_max,
+                address_refusals_per_second_max: self.address_refusals_max,
                 new_user_follows_per_hour_max: self.new_user_follows_max,
                 new_user_mentions_per_hour_max: self.new_user_mentions_max,
                 new_user_time: Duration::from_secs(u64::from(self.new_user_hours) * 60 * 60),

@@ -42,8 +42,9 @@ pub struct Limits {
     /// Most connections at once that have not ended their handshake, at some 20 KB each. The oldest
     /// is closed for a new one, so those who never end it keep nobody out.
     pub handshakes_max: usize,
-    /// Age, give or take a fifth, at which a connection is closed in order. The client connects
-    /// again, so that load spreads to new servers, and nothing leaks forever.
+    /// The most that a connection gets old: it is closed in order at this age or up to a fifth
+    /// earlier. The client connects again, so that load spreads to new servers, nothing leaks for
+    /// ever, and a revoked certificate of a client is no longer good for anything.
     pub connection_age_max: Duration,
     /// Most unary calls at once, from the arrival of their message to their answer. Further calls
     /// are refused at once, so that accepted calls are answered in time.

@@ -100,10 +100,7 @@ fn read_checked(
 /// It cannot be written.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let mut new = tempfile::Builder::new()
         .permissions(fs::Permissions::from_mode(PRIVATE))
         .tempfile_in(folder)
@@ -112,6 +109,29 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     new.as_file().sync_all().map_err(failed)?;
     new.persist(path).map_err(|error| failed(error.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Removes the file at `path`, if there is one. Durable on return.
+///
+/// # Errors
+/// It may still be there.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    let removed = match fs::remove_file(path) {
+        Ok(()) => File::open(folder_of(path)).and_then(|folder| folder.sync_all()),
+        Err(error) => match error.kind() {
+            // What should be the folder may be a file.
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(()),
+            _ => Err(error),
+        },
+    };
+    removed.map_err(|source| FileError::Io { path: path.to_owned(), source })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Holds a lock until it is dropped, so that two processes do not both change the file at `path`.

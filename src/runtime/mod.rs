@@ -1,5 +1,6 @@
 //! The runtime: the clock, random numbers, files that are watched, the critical threads, the worker
-//! threads that serve connections and how late they are, and warnings that others can cause.
+//! threads that serve connections and how late they are, and warnings that others can cause or that
+//! are repeated.
 //!
 //! It never depends on another part of Whimbrel.
 
@@ -8,6 +9,7 @@ mod critical_threads;
 pub mod files;
 mod lateness;
 mod random;
+mod reminder;
 mod token_wait;
 mod warnings;
 mod watched_file;
@@ -17,6 +19,7 @@ pub use clock::Clock;
 pub use critical_threads::{CriticalThreads, ThreadFailure};
 pub use lateness::worker_lateness;
 pub use random::fill_random;
+pub use reminder::Reminder;
 pub use token_wait::TokenWait;
 pub use warnings::WarningThrottle;
 pub use watched_file::WatchedFile;

@@ -52,9 +52,10 @@ mod settings {
     pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 }
 
-/// Jitter of a connection's maximal age, as base and range of the factor: clients that connected
-/// at the same time should not all reconnect at the same time.
-const AGE_SPREAD: (f64, f64) = (0.8, 0.4);
+/// The part of its maximal age at which a connection retires, as base and range: clients that
+/// connected at the same time should not all reconnect at the same time.
+const AGE_SPREAD: (f64, f64) = (0.8, 0.2);
+const _: () = assert!(AGE_SPREAD.0 + AGE_SPREAD.1 <= 1.0, "a maximal age is not exceeded");
 
 /// The routes, settings and time limits that all connections share.
 #[derive(Debug)]

@@ -34,7 +34,7 @@ use super::tls::{Tls, client_certificate};
 use super::transport::{DetachedTransport, MovableTcp, Transport};
 use crate::api::Peer;
 use crate::config::Limits;
-use crate::runtime::CriticalThreads;
+use crate::runtime::{Clock, CriticalThreads};
 
 /// The name of the thread.
 const THREAD: &str = "whimbrel-tls";
@@ -74,12 +74,13 @@ impl Handshakes {
     pub(super) fn start(
         tls: Option<Tls>,
         limits: &Limits,
+        clock: Clock,
         critical: &CriticalThreads,
     ) -> io::Result<Self> {
         let (accepted, queue) = mpsc::channel(QUEUE_CONNECTIONS_MAX);
         let (done, begun) = mpsc::channel(QUEUE_CONNECTIONS_MAX);
         let (time_max, count_max) = (limits.handshake_time_max, limits.handshakes_max);
-        let thread = HandshakeThread { tls, time_max, count_max, done };
+        let thread = HandshakeThread { tls, time_max, count_max, done, clock };
         critical.spawn(THREAD, move || {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(thread.run(queue));
@@ -108,6 +109,7 @@ struct HandshakeThread {
     time_max: Duration,
     count_max: usize,
     done: mpsc::Sender<Begun>,
+    clock: Clock,
 }
 
 /// The handshakes that have not ended, by age. Ends them when it is dropped.
@@ -133,6 +135,7 @@ impl HandshakeThread {
                 never = under_way.collect() => match never {},
                 _ = looks.tick() => if let Some(tls) = &mut self.tls {
                     tls.reload_if_changed();
+                    tls.log_validity(&self.clock);
                 },
             }
         }

@@ -17,6 +17,7 @@ mod self_signed;
 mod socket;
 mod tls;
 mod transport;
+mod validity;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -37,6 +38,7 @@ pub use tls::TlsError;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tonic::service::Routes;
+pub use validity::{TimeProblem, Validity};
 
 use crate::api::{self, Accounts, Admission, Authentication, Health, Quotas};
 use crate::auth::{self, Auth};
@@ -49,6 +51,12 @@ use crate::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions, Opene
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 /// How often health is brought up to date with the index: load balancers ask about as often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How to renew a certificate of an authority.
+const RENEWAL: &str = "put a new one in its place, which new connections use at once";
+/// How to renew a self-signed one.
+const SELF_SIGNED_RENEWAL: &str = "stop the server and remove the folder `tls` of the data; the \
+                                   next start makes another one, whose ca.pem clients need";
 
 /// Why a server does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +118,7 @@ pub struct Server {
     routes: Routes,
     health: Health,
     config: Config,
+    clock: Clock,
 }
 
 /// Where clients come in.
@@ -189,19 +198,19 @@ impl Server {
     ) -> Result<Self, Error> {
         let critical = CriticalThreads::new();
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
-        let (clock_of_day, clock_of_quotas) = (clock.clone(), clock.clone());
+        let clock_of_engine = clock.clone();
         let open = move || match index {
-            Some(index) => Engine::open_indexed(log, index, &limits, clock, &of_engine),
-            None => Engine::open(log, &limits, clock, &of_engine),
+            Some(index) => Engine::open_indexed(log, index, &limits, clock_of_engine, &of_engine),
+            None => Engine::open(log, &limits, clock_of_engine, &of_engine),
         };
         let engine = on_own_thread("whimbrel-replay", open).await?;
         let auth = match &config.authentication {
             Some(options) => {
-                Some(Auth::open(options.clone(), &config.data_dir, clock_of_day, &critical)?)
+                Some(Auth::open(options.clone(), &config.data_dir, clock.clone(), &critical)?)
             }
             None => None,
         };
-        let quotas = Quotas::new(&config.limits, clock_of_quotas);
+        let quotas = Quotas::new(&config.limits, clock.clone());
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             auth: auth.clone(),
@@ -210,7 +219,7 @@ impl Server {
             reflection: config.reflection,
         })?;
         let authentication = Authentication::new(auth, quotas, &config.limits);
-        Ok(Self { entrance, engine, critical, authentication, routes, health, config })
+        Ok(Self { entrance, engine, critical, authentication, routes, health, config, clock })
     }
 
     /// The first address it listens on.
@@ -239,7 +248,7 @@ impl Server {
     /// A vital part failed, in which case only running calls are still answered; or no thread could
     /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { entrance, engine, critical, mut health, config, .. } = self;
+        let Self { entrance, engine, critical, mut health, config, clock, .. } = self;
         let limits = &config.limits;
         let admission = Admission::new(self.authentication, limits);
         let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
@@ -252,7 +261,7 @@ impl Server {
         let services = Services::new(self.routes, &admission, &config);
         let services = Arc::new(services);
         let (mut listener, handshakes) =
-            entrance.begin(&config, &critical).map_err(Error::Workers)?;
+            entrance.begin(&config, clock, &critical).map_err(Error::Workers)?;
         health.serving().await;
 
         let failure = {
@@ -311,11 +320,13 @@ impl Entrance {
         let clients = tls.clients.as_ref();
         let (tls, authority) = match &tls.certificate {
             ServerCertificate::Files { certificate, key } => {
-                (Tls::load(certificate, key, clients)?, None)
+                (Tls::load(certificate, key, RENEWAL, clients)?, None)
             }
             ServerCertificate::SelfSigned => {
                 let made = SelfSigned::in_folder(&config.data_dir)?;
-                (Tls::load(&made.certificate, &made.key, clients)?, Some(made.authority))
+
+                let tls = Tls::load(&made.certificate, &made.key, SELF_SIGNED_RENEWAL, clients)?;
+                (tls, Some(made.authority))
             }
         };
         Ok(Self { listener, tls: Some(tls), authority })
@@ -325,11 +336,12 @@ impl Entrance {
     fn begin(
         self,
         config: &Config,
+        clock: Clock,
         critical: &CriticalThreads,
     ) -> std::io::Result<(Listener, Option<Handshakes>)> {
         let has_handshakes = self.tls.is_some() || !config.transport.proxy_protocol_from.is_empty();
         let handshakes = has_handshakes
-            .then(|| Handshakes::start(self.tls, &config.limits, critical))
+            .then(|| Handshakes::start(self.tls, &config.limits, clock, critical))
             .transpose()?;
         Ok((self.listener, handshakes))
     }

@@ -14,10 +14,11 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
+use super::validity::Validity;
 use crate::api::ClientCertificate;
 use crate::config;
-use crate::runtime::WatchedFile;
 use crate::runtime::files::{self, FileError};
+use crate::runtime::{Clock, WatchedFile};
 
 /// The only protocol inside of TLS (RFC 9113, section 3.2). A client that offers others and not
 /// this one is refused; one that offers none must begin with the preface of HTTP/2.
@@ -86,7 +87,14 @@ pub enum TlsError {
 #[derive(Debug)]
 pub(super) struct Tls {
     files: TlsFiles,
-    loaded: Arc<ServerConfig>,
+    loaded: Loaded,
+}
+
+/// What the files have.
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    validities: Vec<Validity>,
 }
 
 #[derive(Debug)]
@@ -94,6 +102,8 @@ struct TlsFiles {
     certificate: WatchedFile,
     key: WatchedFile,
     clients: Option<ClientFiles>,
+    /// How to renew the certificate.
+    remedy: &'static str,
 }
 
 #[derive(Debug)]
@@ -104,13 +114,14 @@ struct ClientFiles {
 }
 
 impl Tls {
-    /// Loads the files.
+    /// Loads the files. `remedy` says how to renew the certificate.
     ///
     /// # Errors
     /// A file cannot be read or used.
     pub(super) fn load(
         certificate: &Path,
         key: &Path,
+        remedy: &'static str,
         clients: Option<&config::ClientCertificates>,
     ) -> Result<Self, TlsError> {
         let clients = clients.map(|clients| ClientFiles {
@@ -119,8 +130,8 @@ impl Tls {
             is_optional: clients.is_optional,
         });
         let certificate = WatchedFile::new(certificate);
-        let files = TlsFiles { certificate, key: WatchedFile::new(key), clients };
-        let loaded = Arc::new(files.load()?);
+        let files = TlsFiles { certificate, key: WatchedFile::new(key), clients, remedy };
+        let loaded = files.load()?;
         Ok(Self { files, loaded })
     }
 
@@ -132,7 +143,7 @@ impl Tls {
         }
         match self.files.load() {
             Ok(loaded) => {
-                self.loaded = Arc::new(loaded);
+                self.loaded = loaded;
                 tracing::info!(
                     certificate = %self.files.certificate.path().display(),
                     "the files of TLS have changed: new connections use them"
@@ -144,9 +155,15 @@ impl Tls {
         }
     }
 
+    /// Logs which certificates and lists are not valid, or not for much longer, when it is due. To
+    /// be called now and then.
+    pub(super) fn log_validity(&mut self, clock: &Clock) {
+        self.loaded.validities.iter_mut().for_each(|validity| validity.log_due(clock));
+    }
+
     /// Begins TLS with a client, by the files as they are loaded now.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        Arc::clone(&self.loaded).into()
+        Arc::clone(&self.loaded.config).into()
     }
 }
 
@@ -161,14 +178,21 @@ impl TlsFiles {
         looks.fold(false, |any, file| file.has_changed() | any)
     }
 
-    fn load(&self) -> Result<ServerConfig, TlsError> {
+    fn load(&self) -> Result<Loaded, TlsError> {
         let certificates = certificates(&self.certificate)?;
+        let path = self.certificate.path();
+        let of_server = Validity::of_certificates(&certificates, path, self.remedy);
+        let mut validities = known(path, of_server);
         let key = private_key(&self.key)?;
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Library)?;
         let verifier = match &self.clients {
-            Some(clients) => clients.verifier()?,
+            Some(clients) => {
+                let (verifier, of_lists) = clients.verifier()?;
+                validities.extend(of_lists);
+                verifier
+            }
             None => WebPkiClientVerifier::no_client_auth(),
         };
         let mut loaded = builder
@@ -189,12 +213,13 @@ impl TlsFiles {
             loaded.ticketer = Ticketer::new().map_err(TlsError::Library)?;
             loaded.send_tls13_tickets = TICKETS;
         }
-        Ok(loaded)
+        Ok(Loaded { config: Arc::new(loaded), validities })
     }
 }
 
 impl ClientFiles {
-    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    /// What checks certificates of clients, and the times of its revocation lists.
+    fn verifier(&self) -> Result<(Arc<dyn ClientCertVerifier>, Vec<Validity>), TlsError> {
         let path = self.authorities.path();
         let mut roots = RootCertStore::empty();
         for authority in certificates(&self.authorities)? {
@@ -202,17 +227,29 @@ impl ClientFiles {
         }
         let provider = Arc::new(default_provider());
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let mut validities = Vec::new();
         if let Some(revoked) = &self.revoked {
             let kind = "revocation list";
             let lists: Vec<CertificateRevocationListDer<'_>> = all(revoked, kind)?;
+            validities = known(revoked.path(), Validity::of_lists(&lists, revoked.path()));
             builder = builder.with_crls(lists).only_check_end_entity_revocation();
         }
         if self.is_optional {
             builder = builder.allow_unauthenticated();
         }
         let path = self.revoked.as_ref().map_or(path, |revoked| revoked.path());
-        builder.build().map_err(|source| unusable(path, source))
+        let verifier = builder.build().map_err(|source| unusable(path, source))?;
+        Ok((verifier, validities))
     }
+}
+
+/// The times that are known. That they cannot be read is no reason to serve nobody.
+fn known(file: &Path, validities: Result<Vec<Validity>, x509_cert::der::Error>) -> Vec<Validity> {
+    validities.unwrap_or_else(|error| {
+        let file = file.display();
+        tracing::warn!(%file, %error, "cannot read until when this is valid, so no warning will come");
+        Vec::new()
+    })
 }
 
 /// The certificate with which the client of `connection` has proven itself, if it has one.

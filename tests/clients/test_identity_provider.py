@@ -1,5 +1,10 @@
 """The tokens of a real identity provider: of people and of a backend, and while its keys change."""
 
+import os
+import re
+import shlex
+import subprocess
+import sys
 import time
 
 import grpc
@@ -7,7 +12,7 @@ import pytest
 from generated import reasons, v1, v1_grpc
 from client import reason
 from identity import SCOPE, Provider, make_key
-from server import WAIT_S
+from server import BINARY, REPOSITORY, WAIT_S
 
 Code = grpc.StatusCode
 
@@ -61,16 +66,50 @@ def test_people_and_a_backend_call_with_its_tokens(provider, trusting):
     assert (refused.value.code(), reason(refused.value)) == (Code.UNAUTHENTICATED, "NO_TOKEN")
 
 
-def test_a_token_goes_over_tls(provider, trusting):
-    """As docs/security.md says: from nothing to a call with a token over TLS."""
+def recipe(replaced: dict[str, str]) -> list[str]:
+    """The blocks of the README's recipe, with what is another on each machine replaced."""
+    text = (REPOSITORY / "README.md").read_text()
+    start = text.index("<!-- recipe:")
+    blocks = re.findall(r"```\w+\n(.*?)```", text[start : text.index("\n## ", start)], re.DOTALL)
+    for old, new in replaced.items():
+        assert sum(block.count(old) for block in blocks) == 1, f"the recipe has no {old!r}, or two"
+        blocks = [block.replace(old, new) for block in blocks]
+    return blocks
+
+
+def test_the_recipe_of_the_readme_leads_to_a_call_with_a_token_over_tls(provider, tmp_path):
     provider.start(make_key("one"))
-    server = trusting("--tls-self-signed")
-    tls = grpc.ssl_channel_credentials(server.ca_file.read_bytes())
-    token = grpc.access_token_call_credentials(provider.user_token("alice"))
-    credentials = grpc.composite_channel_credentials(tls, token)
-    with grpc.secure_channel(server.address, credentials) as channel:
-        published = v1_grpc.FeedServiceStub(channel).Publish(v1.PublishRequest(text="hello"), timeout=WAIT_S)
-        assert published.post.author_id == "alice"
+    discovered = provider.discovered()
+    (tmp_path / "proto").symlink_to(REPOSITORY / "proto")
+    shell, python = recipe(
+        {
+            # The tests are in such an environment, and have a provider and a program of their own.
+            "python3 -m venv env && . env/bin/activate && pip install grpcio grpcio-tools\n": "",
+            "python3 -m grpc_tools.protoc": f"{shlex.quote(sys.executable)} -m grpc_tools.protoc",
+            '"https://login.example.org/"': f'"{discovered["issuer"]}"',
+            "https://login.example.org/.well-known/jwks.json": discovered["jwks_uri"],
+            "cargo run --release --": f"exec {shlex.quote(str(REPOSITORY / BINARY))}",
+        }
+    )
+    with subprocess.Popen(["bash", "-euc", shell], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as serving:
+        try:
+            while "listens on" not in (line := serving.stdout.readline()):
+                assert line, "the server of the recipe does not start"
+            environment = {**os.environ, "TOKEN": provider.user_token("alice")}
+            called = subprocess.run(
+                [sys.executable, "-c", python],
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=WAIT_S,
+                check=False,
+            )
+        finally:
+            serving.terminate()
+    assert called.returncode == 0, called.stdout
+    assert 'author_id: "alice"' in called.stdout and 'text: "Hello."' in called.stdout, called.stdout
 
 
 def test_its_keys_change_while_a_stream_is_open(provider, trusting):

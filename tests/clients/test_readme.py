@@ -1,4 +1,4 @@
-"""The README's first session, pasted into a shell as a reader would."""
+"""The README's first session, and what docs/api.md adds to it, pasted into a shell as a reader would."""
 
 import os
 import re
@@ -8,18 +8,21 @@ from pathlib import Path
 import pytest
 from server import BINARY, REPOSITORY, Server
 
-README = REPOSITORY / "README.md"
+DOCUMENTS = (REPOSITORY / "README.md", REPOSITORY / "docs/api.md")
 # The address in the README, which is the default.
 ADDRESS = "127.0.0.1:50051"
 SESSION_S_MAX = 120
 
 
 def session() -> list[str]:
-    """The shell blocks between the marker and the next heading."""
-    text = README.read_text()
-    start = text.index("<!-- session:")
-    end = text.index("\n## ", start)
-    return re.findall(r"```sh\n(.*?)```", text[start:end], re.DOTALL)
+    """The shell blocks of both, between the marker and the next heading."""
+    blocks = []
+    for document in DOCUMENTS:
+        text = document.read_text() + "\n## "
+        start = text.index("<!-- session:")
+        end = text.index("\n## ", start)
+        blocks += re.findall(r"```sh\n(.*?)```", text[start:end], re.DOTALL)
+    return blocks
 
 
 # Texts that each block prints at its first run, whether others ran before it or not.
@@ -65,7 +68,7 @@ def paste(block: str, folder: Path) -> str:
 
 
 def test_the_session_has_as_many_blocks_as_are_tested():
-    """Every block of the README has its texts here."""
+    """Every block has its texts here."""
     assert len(session()) == len(PRINTED)
 
 
@@ -78,7 +81,7 @@ def test_each_block_stands_alone(serving, tmp_path, number):
 
 
 def test_the_blocks_follow_one_another_and_again(serving, tmp_path):
-    """In the README's order, and a second time on the same data."""
+    """In the order of the documents, and a second time on the same data."""
     for block, expected in zip(session(), PRINTED, strict=True):
         printed = paste(block, tmp_path)
         for line in expected:

@@ -34,8 +34,8 @@ impl Latencies {
     }
 
     pub(super) fn record(&mut self, latency: Duration) {
-        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.0.saturating_record(us);
+        // Longer ones are counted as the longest.
+        self.0.saturating_record(latency.as_micros().min(u128::from(LATENCY_US_MAX)) as u64);
     }
 
     /// Adds the latencies of other calls.

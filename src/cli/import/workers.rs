@@ -22,7 +22,7 @@ use crate::client::{self, Client, Retry};
 
 /// Memory of all queued rows. All queues share it, so that the queue of a busy author may become
 /// long before the others have to wait.
-const QUEUED_BYTES_MAX: usize = 32 << 20;
+const QUEUED_BYTES_MAX: u32 = 32 << 20;
 
 #[derive(Debug)]
 pub(super) struct ImportWorkers {
@@ -63,7 +63,7 @@ impl ImportWorkers {
         Self {
             queues: queues.collect(),
             workers,
-            free_bytes: Arc::new(Semaphore::new(QUEUED_BYTES_MAX)),
+            free_bytes: Arc::new(Semaphore::new(QUEUED_BYTES_MAX as usize)),
             last: 0,
         }
     }
@@ -73,7 +73,8 @@ impl ImportWorkers {
     /// # Errors
     /// A call failed in a way that ends the import.
     pub(super) async fn push(&mut self, row: ImportRow) -> Result<(), client::Error> {
-        let bytes = u32::try_from(row.bytes().min(QUEUED_BYTES_MAX)).unwrap_or(u32::MAX);
+        // A row that is longer than all of it goes alone.
+        let bytes = row.bytes().min(QUEUED_BYTES_MAX as usize) as u32;
         let bytes = Arc::clone(&self.free_bytes).acquire_many_owned(bytes);
         let bytes = tokio::select! {
             biased;

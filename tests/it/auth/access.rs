@@ -4,17 +4,22 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use jsonwebtoken::Algorithm;
 use prost_reflect::{DescriptorPool, Kind};
 use tempfile::tempdir;
 use tonic::{Code, Status};
 use whimbrel::api::DESCRIPTORS;
 use whimbrel::auth::{ApiKeys, NewKey, Options, Role, Settings, access};
 use whimbrel::model::UserId;
+use whimbrel::runtime::Clock;
 
-use super::issuer::NOW;
-use crate::harness::wire::{Wire, frame};
-use crate::harness::{Setup, refused};
+use super::issuer::{self, NOW, SigningKey, claims};
+use crate::harness::tls::{CertificateFiles, TestAuthority};
+use crate::harness::wire::{PUBLISH, Wire, frame};
+use crate::harness::{Setup, TestServer, refused};
 
 /// What a cell of the table says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,36 +135,137 @@ fn reason(status: &Status) -> String {
     status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
 }
 
-/// Each cell of the table is what a server does.
-#[tokio::test]
-async fn each_cell_is_what_the_server_does() {
-    let folder = tempdir().unwrap();
-    let keys = Role::ALL.map(|role| {
-        let user = role.is_one_user().then(|| UserId::parse("alice").unwrap());
-        let new = NewKey { name: role.name().to_owned(), role, user, expires: None };
-        ApiKeys::create(folder.path(), new, NOW).unwrap().1
-    });
-    let options = Options { settings: Settings::default(), development: false };
-    let setup = Setup::new().authentication(options);
-    let server = setup.start_on(std::sync::Arc::new(folder)).await;
-    let wire = Wire::connect(server.address()).await;
+/// A caller of one column, by how it is known: over a connection, with or without a token.
+struct Column {
+    wire: Wire,
+    token: Option<String>,
+}
+
+/// Checks each cell of a kind of callers: one for nobody, and one for each role.
+async fn hold_the_table(kind: &str, columns: &[Column]) {
     let table = table();
     for rpc in rpcs() {
         let cells = &table[&rpc.name];
-        let callers = std::iter::once(None).chain(keys.iter().map(|key| Some(key.as_str())));
-        for (at, key) in callers.enumerate() {
-            let cell = cells[at];
+        assert_eq!(cells.len(), columns.len(), "{}", rpc.name);
+        for (at, (cell, Column { wire, token })) in cells.iter().zip(columns).enumerate() {
             // For another user; then for itself, by name and by leaving the name out.
-            let of_other = verdict(&wire, &rpc, key, "bob").await;
-            let of_own = verdict(&wire, &rpc, key, "alice").await;
-            let of_empty = verdict(&wire, &rpc, key, "").await;
-            let wanted = match cell {
+            let of_other = verdict(wire, &rpc, token.as_deref(), "bob").await;
+            let of_own = verdict(wire, &rpc, token.as_deref(), "alice").await;
+            let of_empty = verdict(wire, &rpc, token.as_deref(), "").await;
+            let wanted = match *cell {
                 Cell::AsItself => (Cell::AsItself, Cell::Yes, Cell::Yes),
                 other => (other, other, other),
             };
-            assert_eq!((of_other, of_own, of_empty), wanted, "{}, column {at}", rpc.name);
-            assert!(cell != Cell::AsItself || rpc.is_for_user, "{}: as which user?", rpc.name);
+            let got = (of_other, of_own, of_empty);
+            assert_eq!(got, wanted, "{}, column {at}, by {kind}", rpc.name);
+            assert!(*cell != Cell::AsItself || rpc.is_for_user, "{}: as which user?", rpc.name);
         }
+    }
+}
+
+/// The URI in the certificate of a client with this role.
+fn certificate_name(role: Role) -> String {
+    format!("spiffe://example.org/{role}")
+}
+
+/// A server that knows callers by API keys, tokens and certificates, with one of each for each role.
+struct World {
+    server: TestServer,
+    authority: TestAuthority,
+    certificates: [CertificateFiles; 6],
+    api_keys: [String; 6],
+    tokens: [String; 6],
+}
+
+impl World {
+    async fn start() -> Self {
+        let folder = tempdir().unwrap();
+        let user = |role: Role| role.is_one_user().then_some("alice");
+        let api_keys = Role::ALL.map(|role| {
+            let user = user(role).map(|user| UserId::parse(user).unwrap());
+            let new = NewKey { name: role.name().to_owned(), role, user, expires: None };
+            ApiKeys::create(folder.path(), new, NOW).unwrap().1.to_string()
+        });
+        let key = SigningKey::new(Algorithm::ES256, "1");
+        let tokens = Role::ALL.map(|role| {
+            let mut claims = claims("alice", NOW);
+            claims["scope"] = role.name().into();
+            key.sign(&claims)
+        });
+        let roles = Role::ALL.map(|role| format!("{role} = '{role}'")).join(", ");
+        let mut text = format!("roles = {{ {roles} }}\n");
+        for role in Role::ALL {
+            let name = certificate_name(role);
+            let user = user(role).map_or_else(String::new, |user| format!("user = '{user}'\n"));
+            text += &format!("[[certificate]]\nname = '{name}'\nrole = '{role}'\n{user}");
+        }
+        let settings = issuer::settings(folder.path(), &[&key], &text);
+        let authority = TestAuthority::new();
+        let certificates = Role::ALL.map(|role| authority.signs(&[&certificate_name(role)]));
+        let transport = authority.signs_server().transport_for(&authority, true, None);
+        let setup = Setup::new()
+            .clock(&Clock::held_at(Duration::from_secs(NOW)))
+            .authentication(Options { settings, development: false })
+            .transport(transport)
+            // The table is of roles; quotas have tests of their own.
+            .limits(|limits| {
+                limits.user_reads_per_second_max = 100_000;
+                limits.user_changes_per_second_max = 100_000;
+                limits.user_streams_per_second_max = 100_000;
+            });
+        let server = setup.start_on(Arc::new(folder)).await;
+        Self { server, authority, certificates, api_keys, tokens }
+    }
+
+    async fn connect(&self, certificate: Option<&CertificateFiles>) -> Wire {
+        self.authority.speaks(self.server.address(), certificate).await.expect("a connection")
+    }
+
+    /// Nobody, and a caller of each role with a token or key of `tokens`.
+    async fn with_tokens(&self, tokens: &[String; 6]) -> Vec<Column> {
+        let mut columns = Vec::new();
+        for token in std::iter::once(None).chain(tokens.iter().cloned().map(Some)) {
+            columns.push(Column { wire: self.connect(None).await, token });
+        }
+        columns
+    }
+
+    async fn with_certificates(&self) -> Vec<Column> {
+        let mut columns = Vec::new();
+        for certificate in std::iter::once(None).chain(self.certificates.iter().map(Some)) {
+            columns.push(Column { wire: self.connect(certificate).await, token: None });
+        }
+        columns
+    }
+}
+
+/// Each cell of the table is what a server does, however it knows its callers.
+#[tokio::test]
+async fn each_cell_is_what_the_server_does() {
+    let world = World::start().await;
+    hold_the_table("API key", &world.with_tokens(&world.api_keys).await).await;
+    hold_the_table("token", &world.with_tokens(&world.tokens).await).await;
+    hold_the_table("certificate", &world.with_certificates().await).await;
+}
+
+/// Of a token and a certificate the token counts: it gives neither more nor less for a certificate
+/// that comes with it, and one that is not accepted is refused.
+#[tokio::test]
+async fn a_token_goes_before_a_certificate() {
+    let world = World::start().await;
+    for (certificate, token, cell) in
+        [(Role::Admin, Role::UserReader, Cell::No), (Role::ServiceReader, Role::Service, Cell::Yes)]
+    {
+        let at = |role| Role::ALL.iter().position(|other| *other == role).unwrap();
+        let wire = world.connect(Some(&world.certificates[at(certificate)])).await;
+        let publish = rpcs().into_iter().find(|rpc| rpc.path == PUBLISH).unwrap();
+        for tokens in [&world.tokens, &world.api_keys] {
+            let given = Some(tokens[at(token)].as_str());
+            assert_eq!(verdict(&wire, &publish, given, "bob").await, cell, "{token}");
+        }
+        let headers: [(&'static str, &[u8]); 1] = [("authorization", b"Bearer whk_none_such")];
+        let refusal = wire.call(PUBLISH, &headers, frame(&message(&publish, "bob"))).await;
+        refused(refusal).with(Code::Unauthenticated, "INVALID_TOKEN");
     }
 }
 

@@ -72,7 +72,7 @@ fn keys_come_and_end_at_run_time() {
     assert!(answer(&auth, &secret).is_ok());
 
     let revoked = ApiKeys::revoke(folder.path(), &key.id, NOW + 1).unwrap();
-    assert_eq!(revoked.revoked, Some(NOW + 1));
+    assert_eq!(revoked.revoked.map(u64::from), Some(NOW + 1));
     // Also if the file is read again for another reason first.
     let (_, other) =
         ApiKeys::create(folder.path(), new_key(Role::Service, None, None), NOW).unwrap();
@@ -80,7 +80,7 @@ fn keys_come_and_end_at_run_time() {
     eventually_is(|| answer(&auth, &secret), &Err(Refusal::Revoked));
     // Again, which changes nothing.
     let again = ApiKeys::revoke(folder.path(), &key.id, NOW + 9).unwrap();
-    assert_eq!(again.revoked, Some(NOW + 1));
+    assert_eq!(again.revoked.map(u64::from), Some(NOW + 1));
     ApiKeys::delete(folder.path(), &key.id).unwrap();
     eventually_is(|| answer(&auth, &secret), &Err(Refusal::NoSuchKey));
     let error = ApiKeys::delete(folder.path(), &key.id).unwrap_err();
@@ -122,6 +122,9 @@ fn bad_keys_and_files_are_refused() {
         good.replace("\"service\"", "\"root\""),
         good.replace("\"service\"", "\"user\""),
         good.replace("sha256\": \"", "sha256\": \"A"),
+        good.replace(&format!("\"created\": {NOW}"), "\"created\": 253402300800"),
+        good.replace(&format!("\"created\": {NOW}"), "\"expires\": 18446744073709551615"),
+        good.replace("\"created\"", "\"revoked\": 253402300800, \"created\""),
     ] {
         fs::write(&file, &bad).unwrap();
         let error = ApiKeys::open(folder.path()).unwrap_err().to_string();
@@ -133,6 +136,25 @@ fn bad_keys_and_files_are_refused() {
     fs::write(&file, &good).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(ApiKeys::open(folder.path()).unwrap_err().to_string().contains("chmod 600"));
+}
+
+/// The times of a key are those that have a text: of others no key is made, and none is read.
+#[test]
+fn times_beyond_the_year_9999_are_refused() {
+    const LAST: u64 = 253_402_300_799;
+    let folder = tempdir().unwrap();
+    let until = |expires, now| {
+        ApiKeys::create(folder.path(), new_key(Role::Service, None, Some(expires)), now)
+    };
+    for (expires, now) in [(LAST + 1, NOW), (u64::MAX, NOW), (LAST, LAST + 1)] {
+        let error = until(expires, now).map(|_| ()).unwrap_err();
+        assert!(matches!(error, KeyTableError::Time(_)), "{error}");
+    }
+    let (key, _) = until(LAST, NOW).unwrap();
+    assert_eq!(key.expires.unwrap().to_string(), "9999-12-31T23:59:59Z");
+    let error = ApiKeys::revoke(folder.path(), &key.id, LAST + 1).unwrap_err();
+    assert!(matches!(error, KeyTableError::Time(_)), "{error}");
+    assert!(ApiKeys::open(folder.path()).unwrap().list()[0].revoked.is_none());
 }
 
 /// Keys that several processes make at once are all there.

@@ -4,6 +4,7 @@ mod access;
 mod api_keys;
 mod command_line;
 mod issuer;
+mod kept_keys;
 mod overload;
 mod providers;
 mod quotas;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,15 +16,15 @@ use crate::harness::{eventually, within};
 
 /// A provider of keys. Ends with the process.
 #[derive(Clone)]
-struct Provider {
-    address: SocketAddr,
+pub(super) struct Provider {
+    pub(super) address: SocketAddr,
     answer: Arc<Mutex<Answer>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 /// How it answers.
 #[derive(Clone)]
-enum Answer {
+pub(super) enum Answer {
     Keys(String),
     Redirect(String),
     Error,
@@ -32,7 +33,7 @@ enum Answer {
 }
 
 impl Provider {
-    fn start(answer: Answer) -> Self {
+    pub(super) fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let provider =
@@ -69,8 +70,24 @@ impl Provider {
         provider
     }
 
-    fn answers(&self, answer: Answer) {
+    pub(super) fn answers(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
+    }
+
+    /// The settings of a server that takes its tokens.
+    pub(super) fn settings(&self) -> String {
+        let address = self.address;
+        format!(
+            "[[issuer]]\nissuer = '{ISSUER}'\naudience = '{AUDIENCE}'\n\
+             jwks_url = 'http://{address}/keys'\n"
+        )
+    }
+
+    /// Who may call with its tokens, where the data are in `folder`.
+    pub(super) fn trusted_in(&self, folder: &Path, clock: &Clock) -> Auth {
+        let settings = Settings::parse(&self.settings(), folder).unwrap();
+        let options = Options { settings, development: false };
+        Auth::open(options, folder, clock.clone(), &CriticalThreads::new()).unwrap()
     }
 
     fn times_asked(&self) -> usize {
@@ -81,18 +98,11 @@ impl Provider {
 /// Who may call with tokens of `provider`.
 fn trusting(provider: &Provider) -> (Auth, TempDir) {
     let folder = tempdir().unwrap();
-    let text = format!(
-        "[[issuer]]\nissuer = '{ISSUER}'\naudience = '{AUDIENCE}'\njwks_url = 'http://{}/keys'\n",
-        provider.address
-    );
-    let settings = Settings::parse(&text, folder.path()).unwrap();
-    let options = Options { settings, development: false };
     let clock = Clock::held_at(Duration::from_secs(NOW));
-    let auth = Auth::open(options, folder.path(), clock, &CriticalThreads::new()).unwrap();
-    (auth, folder)
+    (provider.trusted_in(folder.path(), &clock), folder)
 }
 
-async fn identify(auth: &Auth, token: &str) -> Result<Caller, Refusal> {
+pub(super) async fn identify(auth: &Auth, token: &str) -> Result<Caller, Refusal> {
     let caller = within("a fetch", auth.identify(Some(token), &[])).await?;
     Ok(caller.expect("there is a token"))
 }

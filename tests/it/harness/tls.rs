@@ -13,8 +13,8 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -23,6 +23,7 @@ use tokio_rustls::client::TlsStream;
 use whimbrel::client::{Client, ClientIdentity, ConnectOptions, Error};
 use whimbrel::config::{ClientCertificates, ServerCertificate, Tls, Transport};
 
+use super::wire::Wire;
 use super::within;
 
 /// The names of a server of a test.
@@ -102,6 +103,15 @@ impl TestAuthority {
 
     /// A file with a list of revoked certificates.
     pub(crate) fn revokes(&self, revoked: &[&CertificateFiles]) -> PathBuf {
+        self.revokes_until(revoked, (2100, 1, 1))
+    }
+
+    /// The same, with the time at which the next list is due.
+    pub(crate) fn revokes_until(
+        &self,
+        revoked: &[&CertificateFiles],
+        (year, month, day): (i32, u8, u8),
+    ) -> PathBuf {
         let revoked = revoked.iter().map(|files| RevokedCertParams {
             serial_number: files.serial.clone(),
             revocation_time: date_time_ymd(2026, 1, 1),
@@ -110,7 +120,7 @@ impl TestAuthority {
         });
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2026, 1, 1),
-            next_update: date_time_ymd(2100, 1, 1),
+            next_update: date_time_ymd(year, month, day),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
@@ -154,7 +164,7 @@ impl TestAuthority {
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        self.secures(TcpStream::connect(address).await?, versions, alpn).await
+        self.secures(TcpStream::connect(address).await?, versions, alpn, None).await
     }
 
     /// TLS over a connected socket.
@@ -162,7 +172,22 @@ impl TestAuthority {
         &self,
         socket: TcpStream,
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        self.secures(socket, rustls::ALL_VERSIONS, &["h2"]).await
+        self.secures(socket, rustls::ALL_VERSIONS, &["h2"], None).await
+    }
+
+    /// HTTP/2 over TLS with a server at `address`, by a client with this certificate or without one.
+    pub(crate) async fn speaks(
+        &self,
+        address: SocketAddr,
+        client: Option<&CertificateFiles>,
+    ) -> Option<Wire> {
+        let identity = client.map(|files| {
+            let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+            (vec![files.der()], key)
+        });
+        let socket = TcpStream::connect(address).await.ok()?;
+        let stream = self.secures(socket, rustls::ALL_VERSIONS, &["h2"], identity).await.ok()?;
+        Wire::over(stream, address).await
     }
 
     async fn secures(
@@ -170,14 +195,18 @@ impl TestAuthority {
         socket: TcpStream,
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&str],
+        identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.file()).unwrap()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            Some((certificates, key)) => config.with_client_auth_cert(certificates, key).unwrap(),
+            None => config.with_no_client_auth(),
+        };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let connector = TlsConnector::from(Arc::new(config));
         let connecting = connector.connect("localhost".try_into().unwrap(), socket);

@@ -76,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         "the bytes are no message of the type",
     ),
     accepted(
-        &["text"],
+        &["text", "alt"],
         &[
             "a bidi mark inside",
             "a zero width space inside",
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
             "a bird inside",
             "only a bird",
         ],
-        "a text has any character but NUL, and a visible one",
+        "a text or a description has any character but NUL, and a visible one",
     ),
     accepted(
         &["request_id"],
@@ -102,19 +102,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         "a request id has any characters but control characters, or there is none",
     ),
-    accepted(
-        &["alt"],
-        &[
-            "empty",
-            "a bidi mark inside",
-            "a zero width space inside",
-            "a line feed inside",
-            "a space inside",
-            "a bird inside",
-            "only a bird",
-        ],
-        "a description has any character but NUL, and a visible one, or there is none",
-    ),
+    accepted(&["alt"], &["empty"], "an attachment may be without a description"),
     accepted(
         &["tag"],
         &["a bidi mark inside", "a zero width space inside", "a bird inside", "only a bird"],

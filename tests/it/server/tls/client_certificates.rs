@@ -1,12 +1,17 @@
 //! Certificates of clients: required or not, of whom, and revoked.
 
+use std::time::Duration;
+
 use whimbrel::api::v1::{NewsFeedRequest, PublishRequest};
 use whimbrel::auth;
 use whimbrel::client::{Client, ConnectOptions, Error};
 
 use crate::harness::tls::{CertificateFiles, TestAuthority};
-use crate::harness::{Setup, TestServer, within};
+use crate::harness::wire::frame;
+use crate::harness::{Setup, TestServer, eventually, within};
 use crate::server::process::ServerProcess;
+
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// A server's authority, the clients' authority, and what the first one's clients trust.
 struct Parties {
@@ -83,11 +88,44 @@ async fn a_revoked_certificate_is_refused() {
         parties.calls(&server, &parties.with(known)).await.expect("it is known");
     }
     parties.clients.revokes(&[&stolen]);
-    crate::harness::eventually("the list to be read", async || {
+    eventually("the list to be read", async || {
         parties.calls(&server, &parties.with(&stolen)).await.err()
     })
     .await;
     parties.calls(&server, &parties.with(&kept)).await.expect("it is not revoked");
+}
+
+/// A connection that is open when its certificate is revoked goes on until it is as old as
+/// connections get. The certificate opens no other.
+#[tokio::test]
+async fn a_revoked_certificate_lasts_as_long_as_its_connection() {
+    let parties = Parties::new();
+    let revoked = parties.clients.revokes(&[]);
+    let transport =
+        parties.servers.signs_server().transport_for(&parties.clients, false, Some(revoked));
+    let stolen = parties.clients.signs(&["backend.example.org"]);
+    let open = Setup::new().transport(transport.clone()).start().await;
+    let aging = Setup::new().transport(transport).limits(|limits| {
+        limits.connection_age_max = Duration::from_millis(300);
+        // Only a connection that is closed for its age is closed before this.
+        limits.drain_time_max = Duration::from_secs(3_600);
+    });
+    let aging = aging.start().await;
+    let speaks = async |server: &TestServer| {
+        parties.servers.speaks(server.address(), Some(&stolen)).await.expect("it is known")
+    };
+    let (goes_on, ages) = (speaks(&open).await, speaks(&aging).await);
+    goes_on.call(HEALTH, &[], frame(b"")).await.expect("its certificate is good");
+    parties.clients.revokes(&[&stolen]);
+    for server in [&open, &aging] {
+        eventually("the certificate to be refused", async || {
+            let error = parties.calls(server, &parties.with(&stolen)).await.err()?;
+            error.to_string().contains("refuses the certificate").then_some(())
+        })
+        .await;
+    }
+    goes_on.call(HEALTH, &[], frame(b"")).await.expect("an open connection goes on");
+    ages.closed().await;
 }
 
 /// The names of a certificate are those of its DNS names and URIs.

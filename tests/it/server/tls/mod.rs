@@ -7,6 +7,7 @@ mod files;
 mod handshakes;
 mod program;
 mod reload;
+mod validity;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
