@@ -68,7 +68,8 @@ impl Authentication {
         let caller = self.identify(auth, token, head.extensions.get::<Peer>()).await?;
         access.check(caller.role()).map_err(status::from_refusal)?;
         let price = if self.is_overloaded() { OVERLOADED_PRICE } else { 1 };
-        let reads_for = self.quotas.call(&caller, access, price)?;
+        let address = head.extensions.get::<Peer>().map(|peer| network(peer.address));
+        let reads_for = self.quotas.call(&caller, address, access, price)?;
         head.extensions.insert(caller);
         Ok(reads_for.unwrap_or(of_connection))
     }

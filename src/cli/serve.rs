@@ -103,6 +103,18 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "WHIMBREL_USER_STREAM_OPENS_MAX", default_value_t = 4, value_name = "N",
           value_parser = number::within(1..=CALLS_MAX))]
     user_stream_opens_max: u32,
+    /// Calls of all users of one address that read, each second.
+    #[arg(long, env = "WHIMBREL_ADDRESS_READS_MAX", default_value_t = 2_000, value_name = "N",
+          value_parser = number::within(1..=CALLS_MAX))]
+    address_reads_max: u32,
+    /// Their calls that change something, each second.
+    #[arg(long, env = "WHIMBREL_ADDRESS_CHANGES_MAX", default_value_t = 400, value_name = "N",
+          value_parser = number::within(1..=CALLS_MAX))]
+    address_changes_max: u32,
+    /// Streams that they open, each second.
+    #[arg(long, env = "WHIMBREL_ADDRESS_STREAM_OPENS_MAX", default_value_t = 200, value_name = "N",
+          value_parser = number::within(1..=CALLS_MAX))]
+    address_stream_opens_max: u32,
     /// Tokens of one address that are not accepted, each second.
     #[arg(long, env = "WHIMBREL_ADDRESS_REFUSALS_MAX", default_value_t = 20, value_name = "N",
           value_parser = number::within(1..=CALLS_MAX))]
@@ -227,6 +239,9 @@ impl ServeArgs {
                 user_reads_per_second_max: self.user_reads_max,
                 user_changes_per_second_max: self.user_changes_max,
                 user_streams_per_second_max: self.user_stream_opens_max,
+                address_reads_per_second_max: self.address_reads_max,
+                address_changes_per_second_max: self.address_changes_max,
+                address_streams_per_second_max: self.address_stream_opens_max,
                 address_refusals_per_second_max: self.address_refusals_max,
                 new_user_follows_per_hour_max: self.new_user_follows_max,
                 new_user_mentions_per_hour_max: self.new_user_mentions_max,

@@ -94,6 +94,9 @@ ranges! {
     new_user_follows_per_hour_max: 1..=RATE_MAX, "0 allows no follow, and more is no limit";
     new_user_mentions_per_hour_max: 1..=RATE_MAX, "0 allows no mention, and more is no limit";
     new_user_time: Duration::ZERO..=TIME_MAX, "times must not overflow";
+    address_reads_per_second_max: 1..=RATE_MAX, "0 allows no call, and more is no limit";
+    address_changes_per_second_max: 1..=RATE_MAX, "0 allows no call, and more is no limit";
+    address_streams_per_second_max: 1..=RATE_MAX, "0 allows no stream, and more is no limit";
     address_refusals_per_second_max: 1..=RATE_MAX, "one mistake must be allowed";
     quota_callers_max: 1..=COUNT_MAX, "0 remembers nobody, and more fill the memory";
     request_time_max: TIME_MIN..=TIME_MAX, "0 refuses every call, and slow ones must end";

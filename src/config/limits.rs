@@ -67,6 +67,13 @@ pub struct Limits {
     pub new_user_mentions_per_hour_max: u32,
     /// How long a user is new, from when the identity provider made the account, if it says so.
     pub new_user_time: Duration,
+    /// Calls of all users of one address that read, each second: many share one behind a mobile network's.
+    /// An attacker has few addresses and, where everybody may register, many users.
+    pub address_reads_per_second_max: u32,
+    /// Their calls that change something, each second.
+    pub address_changes_per_second_max: u32,
+    /// Streams that they open, each second.
+    pub address_streams_per_second_max: u32,
     /// Tokens of one address (of IPv6, of one network of 64 bits) that are not accepted, each second:
     /// to verify one takes some 100 µs.
     pub address_refusals_per_second_max: u32,
@@ -249,6 +256,9 @@ impl Default for Limits {
             new_user_follows_per_hour_max: 100,
             new_user_mentions_per_hour_max: 30,
             new_user_time: Duration::from_secs(3 * 24 * 60 * 60),
+            address_reads_per_second_max: 2_000,
+            address_changes_per_second_max: 400,
+            address_streams_per_second_max: 200,
             address_refusals_per_second_max: 20,
             quota_callers_max: 100_000,
             request_time_max: Duration::from_secs(5),

@@ -12,6 +12,7 @@ use crate::model::bounds;
 pub(super) fn handle(
     context: &ServiceContext,
     caller: &Caller,
+    quotas: Vec<QuotaUse>,
     request: v1::GetServerInfoRequest,
 ) -> v1::GetServerInfoResponse {
     let v1::GetServerInfoRequest {} = request;
@@ -25,7 +26,7 @@ pub(super) fn handle(
         features: features.iter().filter(|(is_on, _)| *is_on).map(|(_, it)| *it as i32).collect(),
         limits: Some(limits(&context.limits)),
         caller: context.auth.is_some().then(|| info(caller)),
-        quotas: context.quotas.of(caller).into_iter().map(quota).collect(),
+        quotas: quotas.into_iter().map(quota).collect(),
     }
 }
 

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::context::ServiceContext;
 use super::v1_server::meta_service_server::MetaService;
-use super::{caller, v1};
+use super::{Peer, caller, network, v1};
 
 #[derive(Debug)]
 pub(super) struct MetaRpcs(pub(super) ServiceContext);
@@ -17,7 +17,9 @@ impl MetaService for MetaRpcs {
         &self,
         request: Request<v1::GetServerInfoRequest>,
     ) -> Result<Response<v1::GetServerInfoResponse>, Status> {
+        let address = request.extensions().get::<Peer>().map(|peer| network(peer.address));
         let (caller, request) = caller::open_as(request)?;
-        Ok(Response::new(get_server_info::handle(&self.0, &caller, request)))
+        let quotas = self.0.quotas.of(&caller, address);
+        Ok(Response::new(get_server_info::handle(&self.0, &caller, quotas, request)))
     }
 }

@@ -44,6 +44,12 @@ pub(super) enum Quota {
     NewUserFollows,
     /// Users mentioned by the posts of a new user.
     NewUserMentions,
+    /// Calls of all users of one address that read.
+    AddressReads,
+    /// Their calls that change something.
+    AddressChanges,
+    /// Streams that they open.
+    AddressStreams,
     /// Tokens from one address that were not accepted.
     Refusals,
 }
@@ -52,6 +58,9 @@ impl Quota {
     /// Those of a user.
     const OF_USER: [Self; 5] =
         [Self::Reads, Self::Changes, Self::Streams, Self::NewUserFollows, Self::NewUserMentions];
+    /// Those of an address.
+    const OF_ADDRESS: [Self; 4] =
+        [Self::AddressReads, Self::AddressChanges, Self::AddressStreams, Self::Refusals];
 
     /// Its name in errors and in `GetServerInfo`.
     pub(super) fn name(self) -> &'static str {
@@ -61,6 +70,9 @@ impl Quota {
             Self::Streams => "user_streams",
             Self::NewUserFollows => "new_user_follows",
             Self::NewUserMentions => "new_user_mentions",
+            Self::AddressReads => "address_reads",
+            Self::AddressChanges => "address_changes",
+            Self::AddressStreams => "address_streams",
             Self::Refusals => "address_refusals",
         }
     }
@@ -87,7 +99,7 @@ struct QuotaState {
     clock: Clock,
     users: Cache<UserId, Arc<UserUse>>,
     next_key: AtomicU64,
-    addresses: Cache<IpAddr, Arc<Bucket>>,
+    addresses: Cache<IpAddr, Arc<AddressUse>>,
 }
 
 /// What a user has used.
@@ -97,6 +109,18 @@ struct UserUse {
     clock: Clock,
     reads: Rate,
     buckets: [Bucket; Quota::OF_USER.len()],
+}
+
+/// What the users of an address have used.
+#[derive(Debug, Default)]
+struct AddressUse([Bucket; Quota::OF_ADDRESS.len()]);
+
+impl AddressUse {
+    /// The bucket of a quota of addresses.
+    fn bucket(&self, quota: Quota) -> &Bucket {
+        debug_assert!(Quota::OF_ADDRESS.contains(&quota), "{quota:?} is of a user");
+        &self.0[quota as usize - Quota::OF_USER.len()]
+    }
 }
 
 impl WorkMeter for UserUse {
@@ -119,26 +143,32 @@ impl Quotas {
         Self(Arc::new(QuotaState { limits, clock, users, next_key, addresses }))
     }
 
-    /// Counts a call of `caller` to an RPC with this access as `price` calls. Returns for whom it reads, if the caller
-    /// is one user.
+    /// Counts a call of `caller` at `address` to an RPC with this access as `price` calls. Returns for
+    /// whom it reads, if the caller is one user.
     ///
     /// # Errors
-    /// Its quota is used up.
+    /// A quota is used up.
     pub(super) fn call(
         &self,
         caller: &Caller,
+        address: Option<IpAddr>,
         access: Access,
         price: u32,
     ) -> Result<Option<QueryCaller>, Status> {
         let Some(user) = caller.user() else { return Ok(None) };
-        let quota = match access {
+        let (quota, of_address) = match access {
             Access::Everybody | Access::AllUsers => return Ok(None),
-            Access::Reads => Quota::Reads,
-            Access::Changes => Quota::Changes,
-            Access::Watches => Quota::Streams,
+            Access::Reads => (Quota::Reads, Quota::AddressReads),
+            Access::Changes => (Quota::Changes, Quota::AddressChanges),
+            Access::Watches => (Quota::Streams, Quota::AddressStreams),
         };
         let used = self.used_by(user);
-        self.count_in(&used, quota, price)?;
+        // The user's own first: whoever has used it up takes nothing from others of the address.
+        self.count_in(&used.buckets[quota as usize], quota, price)?;
+        if let Some(address) = address {
+            let used = entry(&self.0.addresses, &address, AddressUse::default);
+            self.count_in(used.bucket(of_address), of_address, price)?;
+        }
         Ok(Some(QueryCaller::metered(used.key, used)))
     }
 
@@ -173,9 +203,9 @@ impl Quotas {
     /// # Errors
     /// Too many were: the time until the next is looked at.
     pub(super) fn try_token(&self, address: IpAddr) -> Result<(), Duration> {
-        let Some(bucket) = self.0.addresses.get(&address) else { return Ok(()) };
+        let Some(used) = self.0.addresses.get(&address) else { return Ok(()) };
         // As long as a unit would fit, nothing is counted.
-        bucket.add(self.rate(Quota::Refusals), 0, self.now())
+        used.bucket(Quota::Refusals).add(self.rate(Quota::Refusals), 0, self.now())
     }
 
     /// The error of a token that is not looked at, as too many were refused: one is in `wait`.
@@ -185,23 +215,29 @@ impl Quotas {
 
     /// Counts a token from `address` that was not accepted.
     pub(super) fn refused(&self, address: IpAddr) {
-        let bucket = entry(&self.0.addresses, &address, Bucket::default);
-        bucket.charge(self.rate(Quota::Refusals), 1, self.now());
+        let used = entry(&self.0.addresses, &address, AddressUse::default);
+        used.bucket(Quota::Refusals).charge(self.rate(Quota::Refusals), 1, self.now());
     }
 
-    /// The quotas of `caller`, with what is left of each.
-    pub(super) fn of(&self, caller: &Caller) -> Vec<QuotaUse> {
+    /// The quotas of `caller` at `address`, with what is left of each.
+    pub(super) fn of(&self, caller: &Caller, address: Option<IpAddr>) -> Vec<QuotaUse> {
         let Some(user) = caller.user() else { return Vec::new() };
         let used = self.0.users.get(user);
         let is_new = self.is_new(caller);
         let is_for_new = |quota| matches!(quota, Quota::NewUserFollows | Quota::NewUserMentions);
         let quotas = Quota::OF_USER.into_iter().filter(|quota| is_new || !is_for_new(*quota));
+        let of_user =
+            quotas.map(|quota| (quota, used.as_ref().map(|used| &used.buckets[quota as usize])));
+        let of_address = address.and_then(|address| self.0.addresses.get(&address));
+        let quotas = address.into_iter().flat_map(|_| Quota::OF_ADDRESS);
+        let of_address =
+            quotas.map(|quota| (quota, of_address.as_ref().map(|used| used.bucket(quota))));
         let unused = Bucket::default();
-        quotas
-            .map(|quota| {
+        of_user
+            .chain(of_address)
+            .map(|(quota, bucket)| {
                 let (max, time) = self.max(quota);
-                let bucket = used.as_ref().map_or(&unused, |used| &used.buckets[quota as usize]);
-                let left = bucket.room(self.rate(quota), self.now());
+                let left = bucket.unwrap_or(&unused).room(self.rate(quota), self.now());
                 QuotaUse { quota, max, time, left }
             })
             .collect()
@@ -209,11 +245,10 @@ impl Quotas {
 
     fn count(&self, caller: &Caller, quota: Quota, units: u32) -> Result<(), Status> {
         let Some(user) = caller.user() else { return Ok(()) };
-        self.count_in(&self.used_by(user), quota, units)
+        self.count_in(&self.used_by(user).buckets[quota as usize], quota, units)
     }
 
-    fn count_in(&self, used: &UserUse, quota: Quota, units: u32) -> Result<(), Status> {
-        let bucket = &used.buckets[quota as usize];
+    fn count_in(&self, bucket: &Bucket, quota: Quota, units: u32) -> Result<(), Status> {
         let added = bucket.add(self.rate(quota), units, self.now());
         added.map_err(|wait| self.exceeded(quota, wait))
     }
@@ -241,6 +276,9 @@ impl Quotas {
             Quota::Streams => (limits.user_streams_per_second_max, SECOND),
             Quota::NewUserFollows => (limits.new_user_follows_per_hour_max, HOUR),
             Quota::NewUserMentions => (limits.new_user_mentions_per_hour_max, HOUR),
+            Quota::AddressReads => (limits.address_reads_per_second_max, SECOND),
+            Quota::AddressChanges => (limits.address_changes_per_second_max, SECOND),
+            Quota::AddressStreams => (limits.address_streams_per_second_max, SECOND),
             Quota::Refusals => (limits.address_refusals_per_second_max, SECOND),
         }
     }

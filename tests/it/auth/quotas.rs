@@ -207,7 +207,8 @@ async fn new_users_have_brakes() {
         it.call(&old, PUBLISH, post("@user1 @user2 @user3")).await.expect("no brake");
     }
     let names = |info: GetServerInfoResponse| -> Vec<String> {
-        info.quotas.into_iter().map(|quota| quota.name).collect()
+        let names = info.quotas.into_iter().map(|quota| quota.name);
+        names.filter(|name| !name.starts_with("address_")).collect()
     };
     assert_eq!(
         names(it.info(&new).await),
@@ -307,6 +308,45 @@ async fn many_callers_are_bounded() {
     // The last of them is still known.
     let last = it.token("user99", OLD);
     refused(it.call(&last, NEWS_FEED, NewsFeedRequest::default()).await).for_quota_of("user_reads");
+}
+
+/// All users of one address share quotas, and backends there have none. They can be read.
+#[tokio::test]
+async fn users_of_one_address_share_quotas() {
+    let it = Limited::start(|limits| {
+        limits.address_reads_per_second_max = 2;
+        limits.address_changes_per_second_max = 1;
+        limits.address_streams_per_second_max = 1;
+    })
+    .await;
+    let user = |number: usize| it.token(&format!("user{number}"), OLD);
+    for number in 0..2 {
+        it.call(&user(number), NEWS_FEED, NewsFeedRequest::default()).await.expect("a read");
+        it.call(&user(number), PUBLISH, post("hi")).await.expect("a change");
+        it.call(&user(number), WATCH_FEED, WatchFeedRequest::default()).await.expect("a stream");
+    }
+    let of_address = it.info(&user(2)).await.quotas.into_iter();
+    let of_address = of_address.filter(|quota| quota.name.starts_with("address_"));
+    let of_address: Vec<_> = of_address.map(|quota| (quota.name, quota.max, quota.left)).collect();
+    let expected = [
+        ("address_reads", 2, 1),
+        ("address_changes", 1, 0),
+        ("address_streams", 1, 0),
+        ("address_refusals", 20, 40),
+    ];
+    assert_eq!(of_address, expected.map(|(name, max, left)| (name.to_owned(), max, left)));
+    it.call(&user(3), NEWS_FEED, NewsFeedRequest::default()).await.expect("the last read");
+
+    let new = user(4);
+    refused(it.call(&new, NEWS_FEED, NewsFeedRequest::default()).await)
+        .with(Code::ResourceExhausted, "QUOTA_EXCEEDED")
+        .for_quota_of("address_reads")
+        .with_a_delay();
+    refused(it.call(&new, PUBLISH, post("hi")).await).for_quota_of("address_changes");
+    refused(it.call(&new, WATCH_FEED, WatchFeedRequest::default()).await)
+        .for_quota_of("address_streams");
+    let of_author = PublishRequest { author_id: "author".to_owned(), ..post("hi") };
+    it.call(&it.service(), PUBLISH, of_author).await.expect("a backend has no quota");
 }
 
 /// One address may try so many tokens. Tokens that were accepted go on, and so do calls without one.

@@ -91,6 +91,7 @@ limits! {
     handshakes_max connection_age_max
     calls_max worker_lateness_max user_reads_per_second_max user_changes_per_second_max user_streams_per_second_max
     quota_burst_time new_user_follows_per_hour_max new_user_mentions_per_hour_max new_user_time
+    address_reads_per_second_max address_changes_per_second_max address_streams_per_second_max
     address_refusals_per_second_max quota_callers_max
     request_time_max unfinished_request_bytes_per_connection_max
     unfinished_request_bytes_per_address_max unfinished_request_bytes_max
