@@ -4,10 +4,13 @@
 use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::{AlertDescription, CertificateError};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls_native_certs::load_native_certs;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::error::root;
@@ -80,6 +83,9 @@ pub enum TlsProblem {
     },
 }
 
+/// The protocol inside of TLS (RFC 9113, section 3.2).
+const ALPN: &[u8] = b"h2";
+
 /// What a server may say about the client's certificate.
 const LATE_ALERTS: [AlertDescription; 8] = [
     AlertDescription::CertificateRequired,
@@ -113,6 +119,37 @@ impl ConnectOptions {
             tls = tls.identity(Identity::from_pem(pem, read(key)?));
         }
         Ok(tls)
+    }
+
+    /// The same settings for a connection that is not made by the transport.
+    ///
+    /// # Errors
+    /// As [`ConnectOptions::tls`]; or a certificate or the key cannot be used.
+    pub(super) fn connector(&self) -> Result<Arc<ClientConfig>, Error> {
+        let unusable = |error: rustls::Error| Error::Certificates(error.to_string());
+        let mut roots = RootCertStore::empty();
+        match &self.ca_file {
+            None => drop(roots.add_parsable_certificates(load_native_certs().certs)),
+            Some(file) => {
+                for authority in certificates(file)? {
+                    roots.add(authority).map_err(unusable)?;
+                }
+            }
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .with_root_certificates(roots);
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(ClientIdentity { certificate, key }) => {
+                let key = PrivateKeyDer::from_pem_slice(&read(key)?)
+                    .map_err(|error| Error::Certificates(error.to_string()))?;
+                builder.with_client_auth_cert(certificates(certificate)?, key).map_err(unusable)?
+            }
+        };
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Arc::new(config))
     }
 }
 
@@ -166,6 +203,13 @@ fn explain(error: &rustls::Error) -> TlsProblem {
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(file).map_err(|source| Error::File { file: file.to_owned(), source })
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let pem = read(file)?;
+    check(file, &pem)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    all.map_err(|_| Error::NoCertificate { file: file.to_owned() })
 }
 
 /// Refuses a file without a certificate, which would trust nobody and say nothing.
