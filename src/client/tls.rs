@@ -1,5 +1,5 @@
 //! TLS of the client: which servers it trusts, who it says it is, and what goes wrong in words that say what
-//! to do. Never connects.
+//! to do. Never opens a socket.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,6 +11,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use rustls_native_certs::load_native_certs;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::error::root;
@@ -83,6 +86,9 @@ pub enum TlsProblem {
     },
 }
 
+/// TLS over a socket.
+pub(super) type TlsSocket = Box<TlsStream<TcpStream>>;
+
 /// The protocol inside of TLS (RFC 9113, section 3.2).
 const ALPN: &[u8] = b"h2";
 
@@ -125,7 +131,7 @@ impl ConnectOptions {
     ///
     /// # Errors
     /// As [`ConnectOptions::tls`]; or a certificate or the key cannot be used.
-    pub(super) fn connector(&self) -> Result<Arc<ClientConfig>, Error> {
+    pub(super) fn connector(&self) -> Result<TlsConnector, Error> {
         let unusable = |error: rustls::Error| Error::Certificates(error.to_string());
         let mut roots = RootCertStore::empty();
         match &self.ca_file {
@@ -149,8 +155,18 @@ impl ConnectOptions {
             }
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Arc::new(config))
+        Ok(Arc::new(config).into())
     }
+}
+
+/// TLS over `tcp`, with the server that is called by the name `host`.
+pub(super) async fn shake_hands(
+    connector: &TlsConnector,
+    host: &str,
+    tcp: TcpStream,
+) -> io::Result<TlsSocket> {
+    let name = host.to_owned().try_into().map_err(io::Error::other)?;
+    Ok(Box::new(connector.connect(name, tcp).await?))
 }
 
 /// What is wrong with TLS, where `error` is about TLS.

@@ -18,11 +18,10 @@ use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use self::frames::{CallHead, Frame};
+use super::tls::TlsSocket;
 use super::{
     Address, CALLS_PER_CONNECTION_MAX, CONNECT_TIME_MAX, Client, ConnectOptions, Error, bearer,
     parse, tls,
@@ -54,7 +53,7 @@ pub struct RevisionFeeds {
 }
 
 /// The bytes of the connection.
-type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+type Transport = Either<TcpStream, TlsSocket>;
 
 /// What was received of one feed.
 #[derive(Debug, Default)]
@@ -261,10 +260,12 @@ async fn connect(
     let connecting = async {
         let tcp = connect_tcp(from, address.authority()).await?;
         tcp.set_nodelay(true)?;
-        let Some(connector) = connector else { return Ok(Either::Left(tcp)) };
-        let connector: TlsConnector = connector.into();
-        let name = address.host().to_owned().try_into().map_err(io::Error::other)?;
-        Ok(Either::Right(Box::new(connector.connect(name, tcp).await?)))
+        Ok(match &connector {
+            None => Either::Left(tcp),
+            Some(connector) => {
+                Either::Right(tls::shake_hands(connector, address.host(), tcp).await?)
+            }
+        })
     };
     let connected = timeout(CONNECT_TIME_MAX, connecting).await;
     connected.unwrap_or_else(|late| Err(late.into())).map_err(|error: io::Error| {

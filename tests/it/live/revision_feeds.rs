@@ -113,8 +113,8 @@ async fn feeds_open_with_a_token_over_tls() {
     let refused = open(authority.trusted()).await;
     let Err(Error::Call(call)) = refused else { panic!("not refused: {refused:?}") };
     assert_eq!(call.reason, "NO_TOKEN");
-    let unknown = ConnectOptions { ca_file: Some(TestAuthority::new().file()), ..of("alice") };
-    let unknown = open(unknown).await;
+    let other = TestAuthority::new();
+    let unknown = open(ConnectOptions { ca_file: Some(other.file()), ..of("alice") }).await;
     let Err(Error::Tls { problem, .. }) = unknown else { panic!("trusted: {unknown:?}") };
     assert_eq!(problem, TlsProblem::UnknownAuthority);
 }
