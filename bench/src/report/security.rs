@@ -1,8 +1,9 @@
-//! The table of what tokens and TLS cost, each figure with its ratio to a server that has neither. Never
-//! measures.
+//! What tokens and TLS cost: the table, in which each figure has its ratio to that of a server with
+//! neither, and the targets. Never measures.
 
 use super::format::{bytes, digits, grouped, time_us};
 use super::tables::{NOTHING, head, line, notes, or_nothing};
+use super::targets::Target;
 use crate::peer::{Kind, Protection};
 use crate::results::Results;
 use crate::stats::Figure;
@@ -72,8 +73,46 @@ pub(super) fn table(results: &Results) -> String {
     lines + &notes(results, &measurements)
 }
 
+/// The targets.
+pub(super) fn targets(results: &Results) -> Vec<Target> {
+    let ratio = |shown: Shown, protection| {
+        figure(results, &shown, protection)?.ratio(figure(results, &shown, Protection::Plain)?)
+    };
+    let of_call = |name, target, protection, ratio_max: f64| {
+        let alone = ratio(call("", 1.0, "look_up_p50_us", time_us), protection);
+        let many = ratio(call("", 64.0, "look_up_cpu_us", time_us), protection);
+        let measured = alone.zip(many).map(|(alone, many)| {
+            (format!("{alone:.2} ×, {many:.2} ×"), alone <= ratio_max && many <= ratio_max)
+        });
+        Target { name, target, measured, peers: NOTHING.to_owned() }
+    };
+    let both = Protection::TokensAndTls;
+    let of_fan_out = |figure| streams("", "security_fan_out", figure, grouped);
+    let fan_out = ratio(of_fan_out("per_s"), both);
+    let lost = figure(results, &of_fan_out("lost"), both).map(|figure| figure.max);
+    let fan_out = fan_out.zip(lost).map(|(ratio, lost)| {
+        (format!("{ratio:.2} ×, {} lost", grouped(lost)), ratio >= 0.6 && lost == 0.0)
+    });
+    vec![
+        of_call(
+            "P13, a token",
+            "a look-up ≤ 1.15 × one without: its p50 alone, and its server CPU with 64 in flight",
+            Protection::Tokens,
+            1.15,
+        ),
+        of_call("P13, a token and TLS", "the same ≤ 1.35 × one with neither", both, 1.35),
+        Target {
+            name: "P13, fan-out with both",
+            target: "1,000 watchers on 1,000 connections ≥ 0.60 × deliveries with neither, nothing \
+                     lost",
+            measured: fan_out,
+            peers: NOTHING.to_owned(),
+        },
+    ]
+}
+
 /// The name of the rows of `measurement` with `protection`.
-pub(super) fn row_name(measurement: &str, protection: Protection) -> String {
+fn row_name(measurement: &str, protection: Protection) -> String {
     format!("{measurement}_{}", protection.name())
 }
 
@@ -81,4 +120,35 @@ fn figure<'a>(results: &'a Results, shown: &Shown, protection: Protection) -> Op
     let measurement = row_name(shown.measurement, protection);
     let x = shown.x.or_else(|| results.sizes(&measurement).first().copied())?;
     results.figure(&measurement, Kind::Whimbrel, x, shown.figure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The aim: a figure stands next to its ratio to the same figure of the server with neither, taken
+    /// round by round, and what is missing is no 0.
+    #[test]
+    fn each_figure_has_its_ratio() {
+        let mut results = Results::default();
+        for (name, protection, rounds) in [
+            ("security", Protection::Plain, [10.0, 20.0]),
+            ("security", Protection::TokensAndTls, [12.0, 24.0]),
+            ("security_idle", Protection::Plain, [1_024.0, 1_024.0]),
+        ] {
+            let (x, figure) =
+                if name == "security" { (64.0, "page_cpu_us") } else { (1_000.0, "bytes_each") };
+            let row = results.row_mut(&row_name(name, protection), Kind::Whimbrel, x);
+            let figure = row.figures.entry(figure.to_owned()).or_default();
+            rounds.into_iter().for_each(|round| figure.push(round));
+        }
+        let table = table(&results);
+        for expected in [
+            "| page, 64 in flight, server CPU | 15.0 µs | – | – | 18.0 µs | 1.20 × |",
+            "| idle stream, memory | 1,024 B | – | – | – | – |",
+            "| fan-out, deliveries a second | – | – | – | – | – |",
+        ] {
+            assert!(table.contains(expected), "{expected:?} is not in:\n{table}");
+        }
+    }
 }
