@@ -39,6 +39,7 @@ failed_from!(
     std::io::Error,
     std::num::ParseIntError,
     serde_json::Error,
+    whimbrel::auth::MintError,
     whimbrel::client::Error,
     whimbrel::storage::Error,
     whimbrel::model::UserIdError,

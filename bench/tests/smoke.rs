@@ -44,6 +44,12 @@ fn a_quick_run_makes_a_report() {
         }
     }
     if whimbrel.exists() {
+        for of in ["security", "security_fan_out", "security_idle"] {
+            for protection in ["plain", "tokens", "tls"] {
+                let name = format!("{of}_{protection}");
+                assert!(rows.iter().any(|row| row["measurement"] == name), "{name}\n{said}");
+            }
+        }
         let mixed = rows.iter().find(|row| row["measurement"] == "mixed").unwrap();
         assert!(mixed["figures"]["writes_per_s"]["min"].as_f64().unwrap() > 0.0, "{mixed}");
     }

@@ -85,18 +85,19 @@ impl Authentication {
         token: Option<&str>,
         peer: Option<&Peer>,
     ) -> Result<Caller, Status> {
-        if let Some(token) = token
-            && let Err(untried) = self.try_token(peer)
-            && !auth.has_seen(token)
-        {
-            return Err(match untried {
-                Untried::Overloaded => status::too_busy_for_strangers(),
-                Untried::TooManyRefused(wait) => self.quotas.too_many_refusals(wait),
-            });
-        }
-        let certificate = peer.and_then(|peer| peer.certificate.as_deref());
-        let names = certificate.map_or(&[][..], |certificate| &certificate.names);
-        match auth.identify(token, names).await {
+        // Most calls have a token that was accepted before, and need no other look-up.
+        let identified = match token.and_then(|token| auth.seen(token)) {
+            Some(seen) => seen.map(Some),
+            None => {
+                if token.is_some() {
+                    self.try_token(peer)?;
+                }
+                let certificate = peer.and_then(|peer| peer.certificate.as_deref());
+                let names = certificate.map_or(&[][..], |certificate| &certificate.names);
+                auth.identify(token, names).await
+            }
+        };
+        match identified {
             Ok(caller) => caller.ok_or_else(|| status::from_refusal(Refusal::NoToken)),
             Err(refusal) => {
                 self.count_refusal(peer, &refusal);
@@ -108,13 +109,14 @@ impl Authentication {
     /// Whether a token is looked at that was never seen.
     ///
     /// # Errors
-    /// Why not.
-    fn try_token(&self, peer: Option<&Peer>) -> Result<(), Untried> {
+    /// The server is overloaded, or too many tokens from the same address were refused.
+    fn try_token(&self, peer: Option<&Peer>) -> Result<(), Status> {
         if self.is_overloaded() {
-            return Err(Untried::Overloaded);
+            return Err(status::too_busy_for_strangers());
         }
         let Some(peer) = peer else { return Ok(()) };
-        self.quotas.try_token(network(peer.address)).map_err(Untried::TooManyRefused)
+        let tried = self.quotas.try_token(network(peer.address));
+        tried.map_err(|wait| self.quotas.too_many_refusals(wait))
     }
 
     /// Whether the worker of this call has more to do than it can.
@@ -129,14 +131,6 @@ impl Authentication {
             self.quotas.refused(network(peer.address));
         }
     }
-}
-
-/// Why a token is not looked at, unless it was seen before. A status is made only then: it costs more
-/// than the look at a token that was.
-enum Untried {
-    Overloaded,
-    /// Too many from the same address were refused. One more is looked at after this time.
-    TooManyRefused(Duration),
 }
 
 /// Removes the header with the token; `None` if there is none.

@@ -44,6 +44,7 @@ pub struct WholeBody<B> {
 enum Arrived {
     #[default]
     Nothing,
+    /// May be a part of a buffer of the transport.
     OneFrame(Bytes),
     Frames(BytesMut),
 }
@@ -59,6 +60,14 @@ impl Arrived {
                 *self = Self::Frames(all);
             }
             Self::Frames(all) => all.extend_from_slice(&bytes),
+        }
+    }
+
+    /// Copies what has arrived, once, where it may be a part of a buffer of the transport: a few bytes
+    /// that wait would keep all of that, uncounted.
+    fn detach(&mut self) {
+        if let Self::OneFrame(bytes) = self {
+            *self = Self::Frames(BytesMut::from(&bytes[..]));
         }
     }
 
@@ -121,6 +130,7 @@ where
     /// # Errors
     /// It exceeds a limit of its connection.
     pub(super) fn hold(&mut self, received_bytes: usize) -> Result<(), Status> {
+        self.arrived.detach();
         let held = self.held.get_or_insert_with(|| self.account.hold_request());
         held.grow_to(self.head_bytes + received_bytes).map_err(status::too_much_unfinished)
     }

@@ -134,10 +134,10 @@ impl Auth {
         Ok(Self { state, fetches, _running: running })
     }
 
-    /// Whether the token was accepted before, so that it costs no more than a look-up.
+    /// As [`Auth::identify`] for a token that was accepted before, by a look-up alone; `None` for others.
     #[must_use]
-    pub fn has_seen(&self, token: &str) -> bool {
-        self.state.seen.get(&SeenTokens::hash(token)).is_some()
+    pub fn seen(&self, token: &str) -> Option<Result<Caller, Refusal>> {
+        self.state.seen(&SeenTokens::hash(token))
     }
 
     /// The caller that gave `token`, or has a certificate with one of `names`; `None` if there is
@@ -183,20 +183,27 @@ impl Auth {
 }
 
 impl AuthState {
+    /// The caller of a token that was accepted before.
+    fn seen(&self, hash: &TokenHash) -> Option<Result<Caller, Refusal>> {
+        let caller = self.seen.get(hash)?;
+        let Some(now) = self.clock.since_epoch() else { return Some(Err(Refusal::Clock)) };
+        Some(match (caller.expired(now), caller.source()) {
+            (None, _) => Ok(caller),
+            (Some(_), Source::Key(_)) => Err(Refusal::KeyExpired),
+            (Some(_), _) => Err(Refusal::Expired),
+        })
+    }
+
     /// # Errors
     /// The token is not accepted, or [`Refusal::UnknownKey`] or [`Refusal::NoKeys`] as its key is
     /// not known.
     fn identify(&self, token: &str, hash: &TokenHash) -> Result<Caller, Refusal> {
+        if let Some(seen) = self.seen(hash) {
+            return seen;
+        }
         let now = self.clock.since_epoch().ok_or(Refusal::Clock)?;
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refusal::TooLong { bytes: token.len(), bytes_max: TOKEN_BYTES_MAX });
-        }
-        if let Some(caller) = self.seen.get(hash) {
-            return match (caller.expired(now), caller.source()) {
-                (None, _) => Ok(caller),
-                (Some(_), Source::Key(_)) => Err(Refusal::KeyExpired),
-                (Some(_), _) => Err(Refusal::Expired),
-            };
         }
         let caller = if token.starts_with(KEY_MARK) {
             match self.api_keys.caller(token, now) {

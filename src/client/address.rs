@@ -29,11 +29,6 @@ pub enum AddressError {
     /// The text is empty.
     #[error("it is empty: give host:port, such as 127.0.0.1:50051")]
     Empty,
-    /// The scheme asks for TLS, where none is spoken.
-    #[error(
-        "https:// asks for TLS, which this part of the client does not speak: give http://host:port"
-    )]
-    NoTls,
     /// The scheme is not supported.
     #[error(
         "{scheme}:// is not supported: give host:port or http://host:port; or, for TLS, https://host:port"
@@ -140,17 +135,19 @@ impl Address {
     /// Whether it is of this machine, so that nobody is on the way.
     #[must_use]
     pub fn is_here(&self) -> bool {
-        let host = self.authority.host().trim_matches(['[', ']']);
+        let host = self.host();
         let address = host.parse::<std::net::IpAddr>();
         host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|it| it.is_loopback())
     }
 
     /// The host and the port.
-    ///
-    /// # Errors
-    /// The address asks for TLS.
-    pub(super) fn without_tls(&self) -> Result<&str, AddressError> {
-        if self.is_tls { Err(AddressError::NoTls) } else { Ok(self.authority.as_str()) }
+    pub(super) fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// The host, an IPv6 address without its brackets.
+    pub(super) fn host(&self) -> &str {
+        self.authority.host().trim_matches(['[', ']'])
     }
 
     /// The address as a URI.

@@ -1,13 +1,19 @@
 //! TLS of the client: which servers it trusts, who it says it is, and what goes wrong in words that say what
-//! to do. Never connects.
+//! to do. Never opens a socket.
 
 use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::{AlertDescription, CertificateError};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls_native_certs::load_native_certs;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::error::root;
@@ -80,6 +86,12 @@ pub enum TlsProblem {
     },
 }
 
+/// TLS over a socket.
+pub(super) type TlsSocket = Box<TlsStream<TcpStream>>;
+
+/// The protocol inside of TLS (RFC 9113, section 3.2).
+const ALPN: &[u8] = b"h2";
+
 /// What a server may say about the client's certificate.
 const LATE_ALERTS: [AlertDescription; 8] = [
     AlertDescription::CertificateRequired,
@@ -114,6 +126,47 @@ impl ConnectOptions {
         }
         Ok(tls)
     }
+
+    /// The same settings for a connection that is not made by the transport.
+    ///
+    /// # Errors
+    /// As [`ConnectOptions::tls`]; or a certificate or the key cannot be used.
+    pub(super) fn connector(&self) -> Result<TlsConnector, Error> {
+        let unusable = |error: rustls::Error| Error::Certificates(error.to_string());
+        let mut roots = RootCertStore::empty();
+        match &self.ca_file {
+            None => drop(roots.add_parsable_certificates(load_native_certs().certs)),
+            Some(file) => {
+                for authority in certificates(file)? {
+                    roots.add(authority).map_err(unusable)?;
+                }
+            }
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .with_root_certificates(roots);
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(ClientIdentity { certificate, key }) => {
+                let key = PrivateKeyDer::from_pem_slice(&read(key)?)
+                    .map_err(|error| Error::Certificates(error.to_string()))?;
+                builder.with_client_auth_cert(certificates(certificate)?, key).map_err(unusable)?
+            }
+        };
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Arc::new(config).into())
+    }
+}
+
+/// TLS over `tcp`, with the server that is called by the name `host`.
+pub(super) async fn shake_hands(
+    connector: &TlsConnector,
+    host: &str,
+    tcp: TcpStream,
+) -> io::Result<TlsSocket> {
+    let name = host.to_owned().try_into().map_err(io::Error::other)?;
+    Ok(Box::new(connector.connect(name, tcp).await?))
 }
 
 /// What is wrong with TLS, where `error` is about TLS.
@@ -166,6 +219,13 @@ fn explain(error: &rustls::Error) -> TlsProblem {
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(file).map_err(|source| Error::File { file: file.to_owned(), source })
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let pem = read(file)?;
+    check(file, &pem)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    all.map_err(|_| Error::NoCertificate { file: file.to_owned() })
 }
 
 /// Refuses a file without a certificate, which would trust nobody and say nothing.

@@ -65,6 +65,11 @@ impl Bearer {
         Ok(Self(Some(Arc::new(BearerToken { file, header: Mutex::new(header) }))))
     }
 
+    /// The header of the next call, if calls have a token.
+    pub(super) fn header(&self) -> Option<AsciiMetadataValue> {
+        self.0.as_ref().map(|token| token.header())
+    }
+
     /// Whether a later call may have another token.
     pub(super) fn may_change(&self) -> bool {
         self.0.as_ref().is_some_and(|token| token.file.is_some())
@@ -91,8 +96,8 @@ impl BearerToken {
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert(HEADER, token.header());
+        if let Some(header) = self.header() {
+            request.metadata_mut().insert(HEADER, header);
         }
         Ok(request)
     }

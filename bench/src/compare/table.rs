@@ -51,7 +51,7 @@ const fn seconds(measurement: &'static str, figure: &'static str, name: &'static
 }
 
 /// In the order of the table. Times are p50 if nothing else is said, CPU is that of the server.
-const SHOWN: [Shown; 33] = [
+const SHOWN: [Shown; 45] = [
     rate("publish", "floor_per_s", "call that does nothing, {x} in flight, a second"),
     rate("publish", "per_s", "publish, {x} in flight, a second"),
     time("publish", "cpu_us", "publish, {x} in flight, CPU each"),
@@ -91,6 +91,18 @@ const SHOWN: [Shown; 33] = [
     time("mixed", "p99_us", "mixed day, {x} in flight, p99"),
     time("mixed", "cpu_us", "mixed day, {x} in flight, CPU a call"),
     rate("mixed", "pushed_per_s", "mixed day, {x} in flight, pushed a second"),
+    time("security_plain", "look_up_cpu_us", "look-up with neither, {x} in flight, CPU each"),
+    time("security_plain", "page_cpu_us", "page with neither, {x} in flight, CPU each"),
+    rate("security_fan_out_plain", "per_s", "fan-out to {x} with neither, a second"),
+    size("security_idle_plain", "bytes_each", "idle watcher of {x} with neither"),
+    time("security_tokens", "look_up_cpu_us", "look-up with tokens, {x} in flight, CPU each"),
+    time("security_tokens", "page_cpu_us", "page with tokens, {x} in flight, CPU each"),
+    rate("security_fan_out_tokens", "per_s", "fan-out to {x} with tokens, a second"),
+    size("security_idle_tokens", "bytes_each", "idle watcher of {x} with tokens"),
+    time("security_tls", "look_up_cpu_us", "look-up with tokens and TLS, {x} in flight, CPU each"),
+    time("security_tls", "page_cpu_us", "page with tokens and TLS, {x} in flight, CPU each"),
+    rate("security_fan_out_tls", "per_s", "fan-out to {x} with tokens and TLS, a second"),
+    size("security_idle_tls", "bytes_each", "idle watcher of {x} with tokens and TLS"),
 ];
 
 /// Compares all shown figures that both have.

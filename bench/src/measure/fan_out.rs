@@ -48,7 +48,7 @@ pub(super) async fn measure(run: &mut Run) {
     }
 }
 
-async fn open(
+pub(super) async fn open(
     stand: &Stand,
     watchers: u32,
     connections: usize,
@@ -60,7 +60,7 @@ async fn open(
     Ok((callers, Watchers::open(&stand.system, watches, connections).await?))
 }
 
-async fn fan_out(
+pub(super) async fn fan_out(
     stand: &Stand,
     callers: &Callers,
     watching: &Watchers,

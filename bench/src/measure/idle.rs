@@ -41,7 +41,7 @@ pub(super) async fn measure(run: &mut Run) {
     }
 }
 
-async fn idle(
+pub(super) async fn idle(
     run: &Run,
     stand: &Stand,
     watchers: u32,

@@ -14,6 +14,7 @@ mod memory;
 mod mixed;
 mod publish;
 mod restart;
+mod security;
 mod storm;
 
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub(crate) enum Measurement {
     Storm,
     /// All calls of a social app, nine reads to a write.
     Mixed,
+    /// Whimbrel with tokens, and with tokens and TLS, compared with neither.
+    Security,
 }
 
 /// The sizes of all measurements.
@@ -100,6 +103,8 @@ pub(crate) struct Sizes {
     pub(crate) mixed_actions: usize,
     pub(crate) mixed_watchers: u32,
     pub(crate) mixed_time: Duration,
+    pub(crate) security_followees: u32,
+    pub(crate) security_posts: u64,
 }
 
 /// A run: its systems, its sizes, and the results so far.
@@ -135,6 +140,7 @@ impl Measurement {
             Self::Audience => audience::measure(run).await,
             Self::Storm => storm::measure(run).await,
             Self::Mixed => mixed::measure(run).await,
+            Self::Security => security::measure(run).await,
         }
     }
 }
@@ -173,6 +179,8 @@ impl Sizes {
             mixed_actions: 500_000,
             mixed_watchers: 200,
             mixed_time: Duration::from_secs(4),
+            security_followees: 1_000,
+            security_posts: 100_000,
         }
     }
 
@@ -229,6 +237,8 @@ impl Sizes {
             mixed_actions: 5_000,
             mixed_watchers: 10,
             mixed_time: Duration::from_millis(500),
+            security_followees: 100,
+            security_posts: 1_000,
         }
     }
 }

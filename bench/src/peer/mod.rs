@@ -7,6 +7,7 @@ mod http;
 mod nats;
 mod nats_wire;
 mod postgres;
+mod protection;
 mod redis;
 mod redis_page;
 mod seed;
@@ -25,8 +26,9 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 pub(crate) use self::floor::{Floor, FloorCalls};
+pub(crate) use self::protection::Protection;
 use self::redis::Form;
-pub(crate) use self::whimbrel::Whimbrel;
+pub(crate) use self::whimbrel::{CALLER, Whimbrel};
 use crate::data::Data;
 use crate::error::Error;
 use crate::load::Callers;
@@ -108,6 +110,11 @@ pub(crate) trait Caller: Send + Sync {
 
     /// Makes the cheapest call of the server.
     async fn floor(&self) -> Result<(), Error>;
+
+    /// Makes the cheapest call that is made for somebody: whether `user` follows `other`.
+    async fn look_up(&self, _user: u32, _other: u32) -> Result<(), Error> {
+        Err(Error::NotOffered("its look-ups are not measured"))
+    }
 }
 
 /// A running system.

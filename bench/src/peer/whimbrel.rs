@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use prost::Message;
 use whimbrel::api::v1::watch_feed_request::Start;
-use whimbrel::api::v1::{NewsFeedRequest, NewsFeedResponse, PublishRequest, WatchFeedRequest};
+use whimbrel::api::v1::{
+    GetRelationshipsRequest, NewsFeedRequest, NewsFeedResponse, PublishRequest, WatchFeedRequest,
+};
 use whimbrel::client::{Client, ConnectOptions, Retry, RevisionFeeds};
 
+use super::protection::{Protection, Tokens};
 use super::{Caller, FEED_ITEMS, Programs, Reader, System, data_folder, seed, serve};
 use crate::data::{self, Data};
 use crate::error::Error;
@@ -29,11 +32,17 @@ const ADDRESS_WATCHERS: u32 = 10_000;
 /// Longest time to open a stream, while all others open too.
 const OPEN_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// The user who makes all calls to a server that asks who calls.
+pub(crate) const CALLER: u32 = 0;
+
 /// A Whimbrel server that the bench started.
 #[derive(Debug)]
 pub(crate) struct Whimbrel {
     server: Server,
     address: String,
+    protection: Protection,
+    /// `None` if the server does not ask who calls.
+    tokens: Option<Tokens>,
 }
 
 struct Calls(Client);
@@ -41,10 +50,22 @@ struct Calls(Client);
 impl Whimbrel {
     /// Starts the server on a log with `data`.
     pub(crate) async fn start(programs: &Programs, data: &Data) -> Result<Self, Error> {
+        Self::start_with(programs, data, Protection::Plain).await
+    }
+
+    /// As [`Whimbrel::start`], with `protection`. All calls are then those of [`CALLER`], and each
+    /// connection of watchers is that of its first one.
+    pub(crate) async fn start_with(
+        programs: &Programs,
+        data: &Data,
+        protection: Protection,
+    ) -> Result<Self, Error> {
         let folder = data_folder(programs)?;
         seed::seed(folder.path(), data)?;
-        let address = format!("127.0.0.1:{}", free_port()?);
-        let (program, listen) = (programs.whimbrel.clone(), address.clone());
+        let tokens = protection.tokens(folder.path())?;
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let address = protection.address(&listen);
+        let program = programs.whimbrel.clone();
         let server = Server::new(folder, move |dir| {
             let mut command = Command::new(&program);
             // The server has its defaults, whatever the environment of the bench sets.
@@ -57,22 +78,30 @@ impl Whimbrel {
             for limit in ["--streams-max", "--connections-max", "--address-connections-max"] {
                 command.args([limit, OPEN_MAX]);
             }
+            command.args(protection.flags());
             command.arg("--data").arg(dir);
             command
         })?;
-        let system = Self { server, address };
+        let system = Self { server, address, protection, tokens };
         serve(&system).await?;
         Ok(system)
     }
 
     /// A new client.
     pub(crate) async fn client(&self) -> Result<Client, Error> {
-        Ok(Client::connect(&self.address).await?)
+        Ok(Client::connect_with(&self.address, &self.options(CALLER)?).await?)
     }
 
     /// Enough clients for `in_flight` calls at once.
     pub(crate) async fn clients(&self, in_flight: usize) -> Result<Vec<Client>, Error> {
-        Ok(Client::connect_for(&self.address, &ConnectOptions::default(), in_flight, 1).await?)
+        Ok(Client::connect_for(&self.address, &self.options(CALLER)?, in_flight, 1).await?)
+    }
+
+    /// What `user` shows when they connect, and what they trust.
+    fn options(&self, user: u32) -> Result<ConnectOptions, Error> {
+        let token = self.tokens.as_ref().map(|tokens| tokens.of(user)).transpose()?;
+        let ca_file = self.protection.ca_file(&self.server.dir());
+        Ok(ConnectOptions { ca_file, token, ..ConnectOptions::default() })
     }
 }
 
@@ -83,7 +112,8 @@ impl System for Whimbrel {
     }
 
     async fn answers(&self) -> Result<(), Error> {
-        let request = NewsFeedRequest { user_id: data::user_name(0), ..NewsFeedRequest::default() };
+        let user_id = data::user_name(CALLER);
+        let request = NewsFeedRequest { user_id, ..NewsFeedRequest::default() };
         self.client().await?.news_feed(request).await?;
         Ok(())
     }
@@ -94,7 +124,8 @@ impl System for Whimbrel {
     }
 
     async fn watch(&self, watchers: Vec<Watcher>) -> Result<Vec<Reader>, Error> {
-        let address = watchers.first().map_or(0, |watcher| watcher.user / ADDRESS_WATCHERS);
+        let first = watchers.first().map_or(CALLER, |watcher| watcher.user);
+        let (options, address) = (self.options(first)?, first / ADDRESS_WATCHERS);
         let from = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + address).into();
         let (requests, sinks): (Vec<_>, Vec<_>) = watchers
             .into_iter()
@@ -108,7 +139,7 @@ impl System for Whimbrel {
                 (request, sink)
             })
             .unzip();
-        let open = || RevisionFeeds::open_from(Some(from), &self.address, &requests);
+        let open = || RevisionFeeds::open_with(Some(from), &self.address, &options, &requests);
         let mut feeds = Retry::within(OPEN_TIME_MAX).call(open).await?;
         Ok(vec![Box::pin(async move {
             // The deliveries that an ended connection misses are counted as lost.
@@ -158,5 +189,11 @@ impl Caller for Calls {
 
     async fn floor(&self) -> Result<(), Error> {
         Ok(self.0.check_health().await?)
+    }
+
+    async fn look_up(&self, user: u32, other: u32) -> Result<(), Error> {
+        let (user_id, other_ids) = (data::user_name(user), vec![data::user_name(other)]);
+        let request = GetRelationshipsRequest { user_id, other_ids, ..Default::default() };
+        Ok(self.0.get_relationships(request).await.map(drop)?)
     }
 }

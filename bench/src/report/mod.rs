@@ -4,6 +4,7 @@
 mod charts;
 mod figures;
 pub(crate) mod format;
+mod security;
 mod tables;
 mod targets;
 

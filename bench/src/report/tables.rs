@@ -4,7 +4,7 @@
 use clap::ValueEnum;
 
 use super::format::{bytes, digits, grouped, time_us, with_spread};
-use super::targets;
+use super::{security, targets};
 use crate::mix::{MIX, Part};
 use crate::peer::Kind;
 use crate::results::{Later, Results, Row};
@@ -25,6 +25,7 @@ pub(super) fn table(results: &Results, name: &str) -> Option<String> {
         "versions" => Some(versions(results)),
         "idle" => Some(idle(results)),
         "mixed_calls" => Some(mixed_calls(results)),
+        "security" => Some(security::table(results)),
         _ => write_table(results, name)
             .or_else(|| read_table(results, name))
             .or_else(|| size_table(results, name)),
@@ -394,7 +395,7 @@ fn rows(results: &Results, measurements: &[&str], columns: &[Column<'_>]) -> Str
 }
 
 /// The systems that were not measured, and the reasons.
-fn notes(results: &Results, measurements: &[&str]) -> String {
+pub(super) fn notes(results: &Results, measurements: &[&str]) -> String {
     let rows = results.rows.iter().filter(|row| measurements.contains(&&*row.measurement));
     let mut notes = String::new();
     for row in rows {

@@ -2,17 +2,18 @@
 //! same run. Never measures.
 
 use super::format::{bytes, digits, grouped, time_us};
+use super::security;
 use super::tables::{NOTHING, head, line, or_nothing};
 use crate::peer::Kind;
 use crate::results::{Results, Row};
 use crate::stats::median;
 
 /// A target, and the measured figure with whether it meets the target.
-struct Target {
-    name: &'static str,
-    target: &'static str,
-    measured: Option<(String, bool)>,
-    peers: String,
+pub(super) struct Target {
+    pub(super) name: &'static str,
+    pub(super) target: &'static str,
+    pub(super) measured: Option<(String, bool)>,
+    pub(super) peers: String,
 }
 
 /// The table of all targets.
@@ -46,6 +47,7 @@ impl Look<'_> {
         targets.extend(self.audience());
         targets.push(self.growth());
         targets.push(self.mixed());
+        targets.extend(security::targets(self.0));
         targets
     }
 
@@ -387,6 +389,21 @@ mod tests {
         };
         assert_eq!(mixed(99.0), of_text("99.0 µs (2,090 calls a second)", "yes"));
         assert_eq!(mixed(336.0).1, "**no**");
+
+        let tls = |alone, cpu_us| {
+            of(
+                "P13, a token and TLS",
+                &[
+                    ("security_plain", Kind::Whimbrel, 1.0, "look_up_p50_us", 100.0),
+                    ("security_plain", Kind::Whimbrel, 64.0, "look_up_cpu_us", 10.0),
+                    ("security_tls", Kind::Whimbrel, 1.0, "look_up_p50_us", alone),
+                    ("security_tls", Kind::Whimbrel, 64.0, "look_up_cpu_us", cpu_us),
+                ],
+            )
+        };
+        assert_eq!(tls(130.0, 13.5), of_text("1.30 ×, 1.35 ×", "yes"));
+        assert_eq!(tls(136.0, 13.5).1, "**no**");
+        assert_eq!(tls(130.0, 13.6).1, "**no**");
     }
 
     /// The aim: a target that compares with a peer is judged only if the peer was measured, and what
@@ -403,7 +420,7 @@ mod tests {
         assert_eq!(of("P3", &[own, floor, hydrated]), of_text(NOTHING, NOTHING));
 
         let all = judged(&[]);
-        assert_eq!(all.len(), 15, "{all:?}");
+        assert_eq!(all.len(), 18, "{all:?}");
         assert!(all.iter().all(|(_, measured, met)| measured == NOTHING && met == NOTHING));
     }
 

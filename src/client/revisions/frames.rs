@@ -85,20 +85,24 @@ pub(super) fn put_preface(out: &mut BytesMut) {
     put_window_update(out, 0, WINDOW_BYTES_MAX - FIRST_WINDOW_BYTES);
 }
 
-/// Begins a gRPC call of `path`, whose only message is `message`.
-pub(super) fn put_call(
-    out: &mut BytesMut,
-    stream: u32,
-    authority: &str,
-    path: &str,
-    message: &[u8],
-) {
+/// What the header fields of a call say.
+#[derive(Clone, Copy)]
+pub(super) struct CallHead<'a> {
+    pub(super) is_tls: bool,
+    pub(super) authority: &'a str,
+    pub(super) path: &'a str,
+    /// The value of the field `authorization`, if the call has one.
+    pub(super) authorization: Option<&'a str>,
+}
+
+/// Begins a gRPC call, whose only message is `message`.
+pub(super) fn put_call(out: &mut BytesMut, stream: u32, head: CallHead<'_>, message: &[u8]) {
     let mut block = BytesMut::new();
     let fields = [
         (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", authority),
+        (":scheme", if head.is_tls { "https" } else { "http" }),
+        (":path", head.path),
+        (":authority", head.authority),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
     ];
@@ -107,6 +111,12 @@ pub(super) fn put_call(
         block.put_u8(0);
         put_string(&mut block, name);
         put_string(&mut block, value);
+    }
+    if let Some(token) = head.authorization {
+        // One that no proxy on the way may index either (section 6.2.3).
+        block.put_u8(0x10);
+        put_string(&mut block, "authorization");
+        put_string(&mut block, token);
     }
     put_header(out, block.len(), kind::HEADERS, flag::END_HEADERS, stream);
     out.put_slice(&block);

@@ -18,9 +18,14 @@ use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
+use tokio_util::either::Either;
 
-use self::frames::Frame;
-use super::{Address, CALLS_PER_CONNECTION_MAX, CONNECT_TIME_MAX, Client, Error};
+use self::frames::{CallHead, Frame};
+use super::tls::TlsSocket;
+use super::{
+    Address, CALLS_PER_CONNECTION_MAX, CONNECT_TIME_MAX, Client, ConnectOptions, Error, bearer,
+    parse, tls,
+};
 use crate::api::v1::WatchFeedRequest;
 
 /// The path of the RPC.
@@ -37,7 +42,7 @@ const PREFIX_BYTES: usize = 5;
 /// Open feeds. They close when it is dropped.
 #[derive(Debug)]
 pub struct RevisionFeeds {
-    tcp: TcpStream,
+    transport: Transport,
     received: BytesMut,
     to_send: BytesMut,
     feeds: Vec<OpenFeed>,
@@ -46,6 +51,9 @@ pub struct RevisionFeeds {
     /// Since the last update of the connection's window.
     window_used: u32,
 }
+
+/// The bytes of the connection.
+type Transport = Either<TcpStream, TlsSocket>;
 
 /// What was received of one feed.
 #[derive(Debug, Default)]
@@ -88,35 +96,37 @@ impl RevisionFeeds {
     /// # Panics
     /// There are more requests than [`CALLS_PER_CONNECTION_MAX`].
     pub async fn open(address: &str, requests: &[WatchFeedRequest]) -> Result<Self, Error> {
-        Self::open_from(None, address, requests).await
+        Self::open_with(None, address, &ConnectOptions::default(), requests).await
     }
 
-    /// As [`RevisionFeeds::open`], from an address of this machine, where one is given: between two
-    /// addresses there are fewer ports than a server takes connections.
+    /// As [`RevisionFeeds::open`], with a token, or other authorities; and from an address of this
+    /// machine, where one is given: between two addresses there are fewer ports than a server takes
+    /// connections.
     ///
     /// # Errors
-    /// As [`RevisionFeeds::open`]; or this machine does not have the address.
+    /// As [`RevisionFeeds::open`]; or a file cannot be used, TLS does not come about, or this
+    /// machine does not have the address.
     ///
     /// # Panics
     /// As [`RevisionFeeds::open`].
-    pub async fn open_from(
+    pub async fn open_with(
         from: Option<IpAddr>,
         address: &str,
+        options: &ConnectOptions,
         requests: &[WatchFeedRequest],
     ) -> Result<Self, Error> {
         assert!(requests.len() <= CALLS_PER_CONNECTION_MAX, "more feeds than a connection has");
-        let refused = |problem| Error::Address { address: address.to_owned(), problem };
-        let parsed: Address = address.parse().map_err(refused)?;
-        let authority = parsed.without_tls().map_err(refused)?.to_owned();
-        let broken = |error: io::Error| Error::Connect {
-            address: address.to_owned(),
-            source: Box::new(error),
+        let parsed = parse(address)?;
+        let bearer = bearer(address, options)?;
+        let authorization = bearer.header();
+        let head = CallHead {
+            is_tls: parsed.is_tls(),
+            authority: parsed.authority(),
+            path: PATH,
+            authorization: authorization.as_ref().and_then(|header| header.to_str().ok()),
         };
-        let connected = timeout(CONNECT_TIME_MAX, connect(from, &authority)).await;
-        let tcp = connected.unwrap_or_else(|late| Err(late.into())).map_err(broken)?;
-        tcp.set_nodelay(true).map_err(broken)?;
         let mut feeds = Self {
-            tcp,
+            transport: connect(from, &parsed, options).await?,
             received: BytesMut::new(),
             to_send: BytesMut::new(),
             feeds: Vec::with_capacity(requests.len()),
@@ -129,13 +139,13 @@ impl RevisionFeeds {
             for request in requests {
                 let stream = stream_of(feeds.feeds.len());
                 let message = request.encode_to_vec();
-                frames::put_call(&mut feeds.to_send, stream, &authority, PATH, &message);
+                frames::put_call(&mut feeds.to_send, stream, head, &message);
                 feeds.feeds.push(OpenFeed::default());
             }
             let opening = feeds.feeds.len() - requests.len();
             while let Some(feed) = feeds.feeds[opening..].iter().position(|feed| !feed.is_open) {
                 if feeds.receive(|feed, revision| early.push((feed, revision))).await.is_err() {
-                    return Err(refusal(address, &requests[feed]).await);
+                    return Err(refusal(address, options, &requests[feed]).await);
                 }
             }
         }
@@ -165,9 +175,11 @@ impl RevisionFeeds {
 
     /// Sends what has to be sent, and reads once.
     async fn read(&mut self) -> io::Result<()> {
-        self.tcp.write_all_buf(&mut self.to_send).await?;
+        self.transport.write_all_buf(&mut self.to_send).await?;
+        // TLS may keep what it has encrypted.
+        self.transport.flush().await?;
         self.received.reserve(READ_BYTES);
-        match self.tcp.read_buf(&mut self.received).await? {
+        match self.transport.read_buf(&mut self.received).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
@@ -238,7 +250,34 @@ impl OpenFeed {
     }
 }
 
-async fn connect(from: Option<IpAddr>, authority: &str) -> io::Result<TcpStream> {
+/// A connection to the server, with TLS if its address says so.
+async fn connect(
+    from: Option<IpAddr>,
+    address: &Address,
+    options: &ConnectOptions,
+) -> Result<Transport, Error> {
+    let connector = if address.is_tls() { Some(options.connector()?) } else { None };
+    let connecting = async {
+        let tcp = connect_tcp(from, address.authority()).await?;
+        tcp.set_nodelay(true)?;
+        Ok(match &connector {
+            None => Either::Left(tcp),
+            Some(connector) => {
+                Either::Right(tls::shake_hands(connector, address.host(), tcp).await?)
+            }
+        })
+    };
+    let connected = timeout(CONNECT_TIME_MAX, connecting).await;
+    connected.unwrap_or_else(|late| Err(late.into())).map_err(|error: io::Error| {
+        let address = address.to_string();
+        match tls::problem(&error) {
+            Some(problem) => Error::Tls { address, problem },
+            None => Error::Connect { address, source: Box::new(error) },
+        }
+    })
+}
+
+async fn connect_tcp(from: Option<IpAddr>, authority: &str) -> io::Result<TcpStream> {
     let Some(from) = from else { return TcpStream::connect(authority).await };
     let mut addresses = lookup_host(authority).await?;
     let to = addresses.find(|to| to.is_ipv4() == from.is_ipv4());
@@ -261,7 +300,8 @@ fn feed_of(stream: u32) -> Option<usize> {
 }
 
 /// Why a feed was refused: an ordinary client asks again, because its headers are not read here.
-async fn refusal(address: &str, request: &WatchFeedRequest) -> Error {
-    let asked = async { Client::connect(address).await?.watch_feed(request.clone()).await };
+async fn refusal(address: &str, options: &ConnectOptions, request: &WatchFeedRequest) -> Error {
+    let asked =
+        async { Client::connect_with(address, options).await?.watch_feed(request.clone()).await };
     asked.await.err().unwrap_or(Error::Ended)
 }

@@ -231,6 +231,8 @@ async fn a_second_message_is_never_dropped_in_silence() {
                 let refusal = refused(call).with(Code::InvalidArgument, "MALFORMED_MESSAGE");
                 assert!(refusal.metadata()["detail"].contains("more than one"));
             }
+            let apart = wire.call_in_frames(PUBLISH, [first.clone(), second.clone()]).await;
+            refused(apart).with(Code::InvalidArgument, "MALFORMED_MESSAGE");
         })
         .await;
     // A single message may arrive in any number of pieces.

@@ -97,13 +97,23 @@ impl Wire {
     /// As [`Wire::call`], with each byte of the body in a frame of its own, and an empty frame at
     /// the end.
     pub(crate) async fn call_in_pieces(&self, path: &str, body: &Bytes) -> Result<(), Status> {
+        self.call_in_frames(path, (0..body.len()).map(|at| body.slice(at..=at))).await
+    }
+
+    /// As [`Wire::call`], with each part of the body in a frame of its own, and an empty frame at the
+    /// end.
+    pub(crate) async fn call_in_frames(
+        &self,
+        path: &str,
+        parts: impl IntoIterator<Item = Bytes>,
+    ) -> Result<(), Status> {
         let request = Request::post(format!("http://{}{path}", self.address));
         let request = request.header("content-type", "application/grpc").body(()).expect("a head");
         let asking = async {
             let mut ready = self.send.clone().ready().await?;
             let (response, mut stream) = ready.send_request(request, false)?;
-            for at in 0..body.len() {
-                stream.send_data(body.slice(at..=at), false)?;
+            for part in parts {
+                stream.send_data(part, false)?;
             }
             stream.send_data(Bytes::new(), true)?;
             Ok::<_, h2::Error>(response.await?.into_parts())

@@ -41,7 +41,7 @@ const OUTSIDERS: [(&str, &[&str]); 14] = [
         "rustls",
         &["auth/provider_keys.rs", "client/tls.rs", "server/tls.rs", "server/self_signed.rs"],
     ),
-    ("tokio_rustls", &["server/"]),
+    ("tokio_rustls", &["client/tls.rs", "server/"]),
     ("webpki", &["server/tls.rs"]),
     ("rcgen", &["server/self_signed.rs"]),
     ("proxy_header", &["server/proxy_protocol.rs"]),

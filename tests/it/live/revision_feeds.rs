@@ -2,11 +2,16 @@
 //! that has more to send than the kernel takes.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use whimbrel::api::v1::WatchFeedRequest;
 use whimbrel::api::v1::watch_feed_request::Start;
-use whimbrel::client::{Error, RevisionFeeds};
+use whimbrel::api::v1::{FollowRequest, PublishRequest, WatchFeedRequest};
+use whimbrel::auth::{DevelopmentIssuer, Options, Role, Settings};
+use whimbrel::client::{Client, ConnectOptions, Error, RevisionFeeds, TlsProblem, TokenSource};
+use whimbrel::model::UserId;
+use whimbrel::runtime::Clock;
 
+use crate::harness::tls::TestAuthority;
 use crate::harness::{Setup, TestServer, within};
 
 /// More than are opened at once.
@@ -72,6 +77,46 @@ async fn a_refused_feed_has_the_reason_of_the_server() {
     let refused = within("a refusal", RevisionFeeds::open(&address, &requests)).await;
     let Err(Error::Call(call)) = refused else { panic!("not refused: {refused:?}") };
     assert_eq!(call.reason, "TOO_MANY_STREAMS");
+}
+
+/// Over TLS and with a token, a feed is that of the token's user; without either it is refused, and the
+/// error says why.
+#[tokio::test]
+async fn feeds_open_with_a_token_over_tls() {
+    let authority = TestAuthority::new();
+    let setup = Setup::new().transport(authority.signs_server().transport());
+    let options = Options { settings: Settings::default(), development: true };
+    let server = setup.authentication(options).start().await;
+    let address = format!("https://{}", server.address());
+    let issuer = DevelopmentIssuer::open(server.folder().path()).unwrap();
+    let of = |user: &str| {
+        let (user, now) = (UserId::parse(user).unwrap(), Clock::system().since_epoch().unwrap());
+        let token = issuer.mint(Role::User, Some(&user), now, Duration::from_secs(600)).unwrap();
+        ConnectOptions { token: Some(TokenSource::Text(token)), ..authority.trusted() }
+    };
+    let alice = within("alice", Client::connect_with(&address, &of("alice"))).await.unwrap();
+    let follow = FollowRequest { followee_id: "bob".to_owned(), ..Default::default() };
+    within("a follow", alice.follow(follow)).await.unwrap();
+
+    let open = async |options: ConnectOptions| {
+        let requests = [WatchFeedRequest::default()];
+        let opened = RevisionFeeds::open_with(None, &address, &options, &requests);
+        within("the feed to open", opened).await
+    };
+    let mut feeds = open(of("alice")).await.unwrap();
+    let bob = within("bob", Client::connect_with(&address, &of("bob"))).await.unwrap();
+    let post = PublishRequest { text: long_text(1), ..Default::default() };
+    let published = within("a publish", bob.publish(post)).await.unwrap().post.unwrap();
+    let received = within("the event", receive(&mut feeds, 1)).await;
+    assert_eq!(received, HashMap::from([(0, vec![published.revision])]));
+
+    let refused = open(authority.trusted()).await;
+    let Err(Error::Call(call)) = refused else { panic!("not refused: {refused:?}") };
+    assert_eq!(call.reason, "NO_TOKEN");
+    let other = TestAuthority::new();
+    let unknown = open(ConnectOptions { ca_file: Some(other.file()), ..of("alice") }).await;
+    let Err(Error::Tls { problem, .. }) = unknown else { panic!("trusted: {unknown:?}") };
+    assert_eq!(problem, TlsProblem::UnknownAuthority);
 }
 
 fn name(number: usize) -> String {
