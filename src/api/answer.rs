@@ -55,6 +55,10 @@ impl Piece {
 impl AnswerBody {
     /// The `body` of an answer to a call on the connection of `account`; of a stream, with who reads.
     pub(super) fn new(body: Body, account: Account, stream_of: Option<QueryCaller>) -> Self {
+        // The transport takes the headers alone, and drops this.
+        if http_body::Body::is_end_stream(&body) {
+            account.hold_head();
+        }
         Self { body, account, rest: None, stream_of, room: None }
     }
 

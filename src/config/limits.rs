@@ -39,8 +39,8 @@ pub struct Limits {
     /// Longest time until a new connection has sent its PROXY header and ended its TLS handshake:
     /// three round trips over a slow network, with a packet that is lost twice.
     pub handshake_time_max: Duration,
-    /// Most connections at once that have not ended their handshake, at some 20 KB each. The oldest
-    /// is closed for a new one, so those who never end it keep nobody out.
+    /// Most connections at once that have not ended their handshake, at some 20 KB each. The oldest of
+    /// the address with most is closed for a new one, so those who never end it keep nobody out.
     pub handshakes_max: usize,
     /// The most that a connection gets old: it is closed in order at this age or up to a fifth
     /// earlier. The client connects again, so that load spreads to new servers, nothing leaks for

@@ -12,11 +12,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::indexer::lower_priority;
 use super::recurring::RecurringWarning;
 use crate::config::Limits;
 use crate::model::{Change, Revision, Timestamp};
-use crate::runtime::Clock;
+use crate::runtime::{Clock, lower_priority};
 use crate::state::State;
 use crate::state::{MissingEvent, ReadError};
 use crate::storage::{self, EraseOutcome, Erasure, Log};

@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::recurring::RecurringWarning;
 use crate::config::Limits;
 use crate::model::Revision;
-use crate::runtime::Clock;
+use crate::runtime::{Clock, lower_priority};
 use crate::state::State;
 use crate::storage::{self, Index, IndexRows, Log};
 
@@ -275,10 +275,4 @@ impl Drop for Indexer {
     fn drop(&mut self) {
         self.index.set_has_repairer(false);
     }
-}
-
-/// Lowers the priority of this thread below those that callers wait for.
-pub(super) fn lower_priority() {
-    // On Linux the value is per thread. A failure is ignored: it only costs latency.
-    let _ = rustix::process::nice(10);
 }

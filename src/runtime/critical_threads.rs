@@ -95,3 +95,9 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned());
     format!("it panicked: {}", text.unwrap_or_else(|| "no message".to_owned()))
 }
+
+/// Lowers the priority of this thread below those that callers wait for.
+pub fn lower_priority() {
+    // On Linux the value is per thread. A failure is ignored: it only costs latency.
+    let _ = rustix::process::nice(10);
+}

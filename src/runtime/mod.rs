@@ -16,7 +16,7 @@ mod watched_file;
 mod workers;
 
 pub use clock::Clock;
-pub use critical_threads::{CriticalThreads, ThreadFailure};
+pub use critical_threads::{CriticalThreads, ThreadFailure, lower_priority};
 pub use lateness::worker_lateness;
 pub use random::fill_random;
 pub use reminder::Reminder;

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
@@ -23,12 +22,13 @@ use tonic::service::Routes;
 
 use super::frame_budget::{FrameBudget, FrameFlood};
 use super::handshakes::Begun;
+use super::pacing::Pace;
 use super::socket::Socket;
 use super::transport::DetachedTransport;
 use crate::api::admission::Answer;
 use crate::api::{Account, Admission, AdmissionService, AnswerBody, Closer, Forwarding, Peer};
 use crate::config::{Config, Limits};
-use crate::runtime::{self, WarningThrottle};
+use crate::runtime::WarningThrottle;
 
 /// HTTP/2 settings for the open internet. The library's defaults are not made for it.
 mod settings {
@@ -62,7 +62,6 @@ const _: () = assert!(AGE_SPREAD.0 + AGE_SPREAD.1 <= 1.0, "a maximal age is not 
 pub(super) struct Services {
     calls: AdmissionService<Routes>,
     forwarding: Option<Forwarding>,
-    http2: http2::Builder<WorkerExecutor>,
     preface_time_max: Duration,
     age_max: Duration,
     retiring_time_max: Duration,
@@ -74,30 +73,34 @@ impl Services {
     /// Serves `routes` behind `admission`.
     pub(super) fn new(routes: Routes, admission: &Admission, config: &Config) -> Self {
         let limits = &config.limits;
-        let mut http2 = http2::Builder::new(WorkerExecutor);
-        http2
-            .timer(TokioTimer::new())
-            // hyper panics on a date that HTTP cannot express, such as that of a wrong clock.
-            .auto_date_header(false)
-            .max_concurrent_streams(limits.streams_per_connection_max)
-            .max_local_error_reset_streams(settings::LOCAL_ERROR_RESETS_MAX)
-            .max_pending_accept_reset_streams(settings::PENDING_ACCEPT_RESETS_MAX)
-            .max_header_list_size(limits.header_list_bytes_max)
-            .initial_stream_window_size(settings::STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(settings::CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(settings::SEND_BUFFER_BYTES_MAX)
-            .keep_alive_interval(settings::KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(settings::KEEPALIVE_TIMEOUT);
         Self {
             calls: admission.before(routes.prepare()),
             forwarding: Forwarding::new(&config.transport),
-            http2,
             preface_time_max: limits.preface_time_max,
             age_max: limits.connection_age_max,
             retiring_time_max: limits.drain_time_max,
             limits: limits.clone(),
             floods: WarningThrottle::default(),
         }
+    }
+
+    /// How HTTP/2 is served on a connection whose streams keep to `pace`.
+    fn http2(&self, pace: Pace) -> http2::Builder<Pace> {
+        let mut http2 = http2::Builder::new(pace);
+        http2
+            .timer(TokioTimer::new())
+            // hyper panics on a date that HTTP cannot express, such as that of a wrong clock.
+            .auto_date_header(false)
+            .max_concurrent_streams(self.limits.streams_per_connection_max)
+            .max_local_error_reset_streams(settings::LOCAL_ERROR_RESETS_MAX)
+            .max_pending_accept_reset_streams(settings::PENDING_ACCEPT_RESETS_MAX)
+            .max_header_list_size(self.limits.header_list_bytes_max)
+            .initial_stream_window_size(settings::STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(settings::CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(settings::SEND_BUFFER_BYTES_MAX)
+            .keep_alive_interval(settings::KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(settings::KEEPALIVE_TIMEOUT);
+        http2
     }
 }
 
@@ -116,8 +119,9 @@ pub(super) async fn serve(begun: Begun, services: Arc<Services>) {
     let frames = FrameBudget::new(&services.limits);
     let calls =
         ConnectionService { services: Arc::clone(&services), account: account.clone(), peer };
-    let mut connection = std::pin::pin!(socket.served_by(account, frames, |socket| {
-        services.http2.serve_connection(TokioIo::new(socket), calls)
+    let pace = Pace::new();
+    let mut connection = std::pin::pin!(socket.served_by(account, frames, &pace, |socket| {
+        services.http2(pace.clone()).serve_connection(TokioIo::new(socket), calls)
     }));
     let age = services.age_max.mul_f64(AGE_SPREAD.0 + AGE_SPREAD.1 * fastrand::f64());
     tokio::select! {
@@ -194,15 +198,5 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
         }
         request.extensions_mut().insert(peer);
         self.services.calls.call(&self.account, request)
-    }
-}
-
-/// Spawns a connection's streams on the worker of the connection.
-#[derive(Clone, Copy, Debug)]
-struct WorkerExecutor;
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for WorkerExecutor {
-    fn execute(&self, stream: F) {
-        runtime::spawn_local(stream);
     }
 }

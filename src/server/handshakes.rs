@@ -3,18 +3,22 @@
 //!
 //! ```text
 //!   accepted ──▶ PROXY header ──▶ TLS handshake ──▶ begun, for a worker
-//!                 │ only of        │ too late, wrong, the oldest of too many,
-//!                 │ proxies        │ or the server stops
+//!                 │ only of        │ too late, wrong, the oldest of the address with most
+//!                 │ proxies        │ of too many, or the server stops
 //!                 └────────────────┴──▶ closed
 //! ```
 //!
+//! The thread has a low priority: whoever makes it work takes no time from the calls of others.
+//!
 //! Never reads what a client sends after its handshake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,9 +36,9 @@ use super::other_protocol::{TLS_HANDSHAKE, answer_without_tls, linger};
 use super::proxy_protocol;
 use super::tls::{Tls, client_certificate};
 use super::transport::{DetachedTransport, MovableTcp, Transport};
-use crate::api::Peer;
+use crate::api::{Peer, network};
 use crate::config::Limits;
-use crate::runtime::{Clock, CriticalThreads};
+use crate::runtime::{Clock, CriticalThreads, lower_priority};
 
 /// The name of the thread.
 const THREAD: &str = "whimbrel-tls";
@@ -82,6 +86,7 @@ impl Handshakes {
         let (time_max, count_max) = (limits.handshake_time_max, limits.handshakes_max);
         let thread = HandshakeThread { tls, time_max, count_max, done, clock };
         critical.spawn(THREAD, move || {
+            lower_priority();
             let runtime = Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(thread.run(queue));
             io::Result::Ok(())
@@ -112,11 +117,13 @@ struct HandshakeThread {
     clock: Clock,
 }
 
-/// The handshakes that have not ended, by age. Ends them when it is dropped.
+/// The handshakes that have not ended. Ends them when it is dropped.
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<u64>,
-    handles: BTreeMap<u64, AbortHandle>,
+    /// By age, with the address of each: a network of IPv6, and of a proxy its own.
+    handles: BTreeMap<u64, (IpAddr, AbortHandle)>,
+    by_address: HashMap<IpAddr, usize>,
     next: u64,
 }
 
@@ -145,6 +152,7 @@ impl HandshakeThread {
         let tls = self.tls.as_ref().map(Tls::acceptor);
         let (time_max, done) = (self.time_max, self.done.clone());
         let retirement = accepted.slot.closer.retirement().clone();
+        let address = network(accepted.address);
         let handshake = async move {
             let begun = async { timeout(time_max, begin(accepted, tls)).await? };
             let begun = tokio::select! {
@@ -157,26 +165,56 @@ impl HandshakeThread {
                 Err(error) => tracing::debug!(%error, "a connection did not begin"),
             }
         };
-        under_way.add(handshake, self.count_max);
+        under_way.add(address, handshake, self.count_max);
     }
 }
 
 impl UnderWay {
-    /// Starts a handshake. If there are `count_max` already, the oldest is ended.
-    fn add(&mut self, handshake: impl Future<Output = ()> + Send + 'static, count_max: usize) {
-        if self.handles.len() >= count_max
-            && let Some((_, oldest)) = self.handles.pop_first()
-        {
-            oldest.abort();
+    /// Starts a handshake of `address`. If there are `count_max` already, one is ended.
+    fn add(
+        &mut self,
+        address: IpAddr,
+        handshake: impl Future<Output = ()> + Send + 'static,
+        count_max: usize,
+    ) {
+        if self.handles.len() >= count_max {
+            self.end_one();
         }
         let number = self.next;
         self.next += 1;
         let handle = self.tasks.spawn(async move {
-            handshake.await;
+            giving_way(handshake).await;
             number
         });
-        self.handles.insert(number, handle);
-        debug_assert!(self.handles.len() <= count_max, "the oldest was ended");
+        self.handles.insert(number, (address, handle));
+        *self.by_address.entry(address).or_default() += 1;
+        debug_assert!(self.handles.len() <= count_max, "one was ended");
+    }
+
+    /// Ends the oldest of the address with most: so an attacker ends their own, and nobody else's.
+    fn end_one(&mut self) {
+        let Some(most) = self.by_address.values().copied().max() else { return };
+        let oldest = self
+            .handles
+            .iter()
+            .find(|(_, (address, _))| self.by_address.get(address) == Some(&most));
+        if let Some((&number, _)) = oldest
+            && let Some(handle) = self.forget(number)
+        {
+            handle.abort();
+        }
+    }
+
+    fn forget(&mut self, number: u64) -> Option<AbortHandle> {
+        let (address, handle) = self.handles.remove(&number)?;
+        match self.by_address.get_mut(&address) {
+            Some(count) if *count > 1 => *count -= 1,
+            counted => {
+                debug_assert!(counted.is_some(), "each handshake is counted");
+                self.by_address.remove(&address);
+            }
+        }
+        Some(handle)
     }
 
     /// Forgets handshakes that have ended. Never ends.
@@ -186,7 +224,7 @@ impl UnderWay {
     async fn collect(&mut self) -> Infallible {
         while let Some(ended) = self.tasks.join_next().await {
             match ended.map_err(JoinError::try_into_panic) {
-                Ok(number) => drop(self.handles.remove(&number)),
+                Ok(number) => drop(self.forget(number)),
                 Err(Ok(panic)) => resume_unwind(panic),
                 // It was ended, and forgotten before.
                 Err(Err(_)) => {}
@@ -194,6 +232,18 @@ impl UnderWay {
         }
         std::future::pending().await
     }
+}
+
+/// `handshake`, after each step of which the threads of the workers may have the processor: a step is a
+/// signature, and the scheduler lets a thread run for ten times as long.
+async fn giving_way(handshake: impl Future<Output = ()>) {
+    let mut handshake = pin!(handshake);
+    poll_fn(|cx| {
+        let polled = handshake.as_mut().poll(cx);
+        std::thread::yield_now();
+        polled
+    })
+    .await;
 }
 
 /// Reads the PROXY header, if the connection has one, and makes the TLS handshake.

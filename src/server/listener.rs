@@ -4,10 +4,12 @@
 use std::future::{pending, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::task::Poll;
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::process::{Resource, getrlimit};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, sleep_until};
@@ -24,6 +26,9 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Connections that may wait to be accepted: about as many as come at once after a restart. The
 /// kernel's own limit, 4,096 by default on Linux, holds besides.
 const BACKLOG_CONNECTIONS_MAX: u32 = 4_096;
+/// Files that stay for the server itself when there are too many connections: for a segment of the log and
+/// for what it looks at each second. Without them it could not go on.
+const SPARE_FILES: u64 = 16;
 /// How often another free port is tried when a port that is free on the first address is not free
 /// on the others. This is rare.
 const FREE_PORT_TRIES: usize = 16;
@@ -110,9 +115,28 @@ impl Listener {
         &self.addresses
     }
 
+    /// Whether the process may open another file, and [`SPARE_FILES`] more.
+    fn check_spare_files(&self) -> io::Result<()> {
+        let Some(files_max) = getrlimit(Resource::Nofile).current else { return Ok(()) };
+        let Some(any) = self.sockets.first() else { return Ok(()) };
+        // The number of a new file is the least that is free.
+        let lowest = fcntl_dupfd_cloexec(any, 0)?.as_raw_fd();
+        if u64::try_from(lowest).is_ok_and(|lowest| lowest + SPARE_FILES < files_max) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "of {files_max} open files, the last {SPARE_FILES} are spared"
+        )))
+    }
+
     /// The next connection that `connections` admits.
     pub(super) async fn accept(&mut self, connections: &Connections) -> Accepted {
         loop {
+            if let Err(error) = self.check_spare_files() {
+                self.warnings.add(format!("cannot accept a connection: {error}"));
+                sleep(ACCEPT_RETRY_DELAY).await;
+                continue;
+            }
             let accepted = tokio::select! {
                 accepted = next(&self.sockets, &mut self.first) => accepted,
                 () = due(&self.warnings) => {

@@ -11,6 +11,7 @@ mod handshakes;
 mod intake;
 mod listener;
 mod other_protocol;
+mod pacing;
 mod proxy_protocol;
 mod resolve;
 mod self_signed;

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! What it reads during one poll is limited: HTTP/2 reads for as long as there are bytes, and others
-//! of the same worker wait for that. Whoever sends too many frames that carry nothing gets a GOAWAY and is
-//! closed (`frame_budget.rs`).
+//! of the same worker wait for that. Then the connection waits for its turn (`pacing.rs`). Whoever sends too
+//! many frames that carry nothing gets a GOAWAY and is closed (`frame_budget.rs`).
 //!
 //! Never interprets the bytes after the first 24 itself, and never keeps a byte that the kernel would take
 //! beyond the end of a poll.
@@ -21,7 +21,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -32,6 +32,7 @@ use tokio::time::timeout;
 
 use super::frame_budget::FrameBudget;
 use super::other_protocol::OtherProtocol;
+use super::pacing::{Pace, Paced};
 use super::transport::Transport;
 use crate::api::{Account, HeldAnswer};
 
@@ -42,10 +43,12 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// than the copying.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes that are read during one poll, and then, at most, what the reader has room for: a few
-/// frames. Other connections of the worker wait for the work that they make, a few tenths of a
-/// millisecond.
-const READ_BYTES_PER_POLL: usize = 16 << 10;
+/// Bytes that are read during one poll: as many as most calls have. Others of the worker wait for the
+/// work that they make, of one such connection at a time: a tenth or two of a millisecond, for the some
+/// thirty smallest calls that fit.
+const READ_BYTES_PER_POLL: usize = 2 << 10;
+/// Bytes that are written during one poll, for the same reason.
+const WRITTEN_BYTES_PER_POLL: usize = 128 << 10;
 /// How long a client has to read why it was closed, unless it closes the connection itself: to come
 /// back at once would cost it nothing.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
@@ -82,6 +85,10 @@ struct SharedSocket {
     frames: Option<FrameBudget>,
     /// Bytes that may still be read in this poll.
     read_bytes_left: usize,
+    /// Bytes that may still be written in this poll.
+    written_bytes_left: usize,
+    /// Whether this poll has left bytes that it might have read or written.
+    has_left_bytes: bool,
     is_flooded: bool,
     has_said_last_words: bool,
 }
@@ -107,6 +114,8 @@ impl Socket {
             held: None,
             frames: None,
             read_bytes_left: 0,
+            written_bytes_left: 0,
+            has_left_bytes: false,
             is_flooded: false,
             has_said_last_words: false,
         };
@@ -114,18 +123,20 @@ impl Socket {
     }
 
     /// The connection that `serve` makes over the socket. What it writes is sent after each poll, and
-    /// counted in `account` while the kernel has no room for it; what it reads is within `frames`.
+    /// counted in `account` while the kernel has no room for it; what it reads is within `frames`, and
+    /// its polls keep to `pace`.
     pub(super) fn served_by<C>(
         self,
         account: Account,
         frames: FrameBudget,
+        pace: &Pace,
         serve: impl FnOnce(Self) -> C,
     ) -> SentAfterPoll<C> {
         let socket = Rc::clone(&self.shared);
         let mut shared = socket.borrow_mut();
         (shared.account, shared.frames) = (Some(account), Some(frames));
         drop(shared);
-        SentAfterPoll { connection: serve(self), socket }
+        SentAfterPoll { connection: serve(self), socket, paced: pace.paced() }
     }
 }
 
@@ -156,24 +167,32 @@ pub(super) fn other_than_http2(first: &[u8]) -> Option<OtherProtocol> {
 }
 
 impl SharedSocket {
-    /// Reads into `buffer`, unless this poll has read enough: then the task is woken after others.
+    /// Reads into `buffer`, unless this poll has read enough: then the connection waits for its turn.
     fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.read_bytes_left == 0 {
-            // Unlike a wake-up at once, this also lets other sockets have their turn.
-            return pin!(tokio::task::yield_now()).poll(cx).map(Ok);
+            self.has_left_bytes = true;
+            return Poll::Pending;
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.transport).poll_read(cx, buffer))?;
-        let read = &buffer.filled()[before..];
-        self.read_bytes_left = self.read_bytes_left.saturating_sub(read.len());
+        let most = buffer.remaining().min(self.read_bytes_left);
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut self.transport).poll_read(cx, &mut part))?;
+        let read = part.filled();
+        self.read_bytes_left -= read.len();
         let flood = self.frames.as_mut().and_then(|frames| frames.received(read).err());
+        let count = read.len();
+        buffer.advance(count);
         Poll::Ready(flood.map_or(Ok(()), |flood| {
             self.is_flooded = true;
             Err(io::Error::new(io::ErrorKind::InvalidData, flood))
         }))
     }
 
+    /// Takes some of `bytes`, unless this poll has written enough: then the connection waits for its turn.
     fn gather(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.written_bytes_left == 0 {
+            self.has_left_bytes = true;
+            return Poll::Pending;
+        }
         if !self.unsent.is_empty() || self.gathered.len() == GATHERED_BYTES_MAX {
             ready!(self.send(cx))?;
         }
@@ -181,7 +200,9 @@ impl SharedSocket {
             self.gathered = BUFFER.take();
             self.gathered.reserve_exact(GATHERED_BYTES_MAX);
         }
-        let count = bytes.len().min(GATHERED_BYTES_MAX - self.gathered.len());
+        let room = (GATHERED_BYTES_MAX - self.gathered.len()).min(self.written_bytes_left);
+        let count = bytes.len().min(room);
+        self.written_bytes_left -= count;
         self.gathered.extend_from_slice(&bytes[..count]);
         if let Some(frames) = &mut self.frames {
             frames.sent(count);
@@ -207,6 +228,13 @@ impl SharedSocket {
         ready!(sent)?;
         // TLS may have encrypted bytes, or bytes of its own, that the kernel had no room for.
         Pin::new(&mut self.transport).poll_flush(cx)
+    }
+
+    /// The kernel has all that was written until the end of this poll.
+    fn all_is_sent(&self) {
+        if let Some(account) = &self.account {
+            account.heads_are_sent();
+        }
     }
 
     fn send_gathered(&mut self, cx: &mut Context<'_>, mut rest: &[u8]) -> Poll<io::Result<()>> {
@@ -302,6 +330,7 @@ pin_project! {
         #[pin]
         connection: C,
         socket: Rc<RefCell<SharedSocket>>,
+        paced: Paced,
     }
 }
 
@@ -340,13 +369,27 @@ impl<C: Future<Output = hyper::Result<()>>> Future for SentAfterPoll<C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
-        this.socket.borrow_mut().read_bytes_left = READ_BYTES_PER_POLL;
-        let polled = this.connection.poll(cx).map_err(io::Error::other);
-        // A connection that has ended has shut the socket down, or it is broken.
-        if polled.is_pending()
-            && let Poll::Ready(Err(error)) = this.socket.borrow_mut().send(cx)
-        {
-            return Poll::Ready(Err(error));
+        let (connection, socket) = (this.connection, &*this.socket);
+        let polled = this.paced.run(cx, |cx| {
+            let mut shared = socket.borrow_mut();
+            shared.read_bytes_left = READ_BYTES_PER_POLL;
+            shared.written_bytes_left = WRITTEN_BYTES_PER_POLL;
+            shared.has_left_bytes = false;
+            drop(shared);
+            let polled = connection.poll(cx).map_err(io::Error::other);
+            // A connection that has ended has shut the socket down, or it is broken.
+            if polled.is_pending() {
+                let mut shared = socket.borrow_mut();
+                match shared.send(cx) {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) => shared.all_is_sent(),
+                    Poll::Pending => {}
+                }
+            }
+            polled
+        });
+        if polled.is_pending() && std::mem::take(&mut socket.borrow_mut().has_left_bytes) {
+            this.paced.wait(cx);
         }
         polled
     }

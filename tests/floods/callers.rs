@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 use whimbrel::api::v1::NewsFeedRequest;
 use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 
-use crate::target::Target;
+use crate::target::{Target, with_token};
 
 /// What callers noticed.
 #[derive(Debug, Default)]
@@ -39,7 +39,8 @@ impl Noticed {
 
 /// Callers with a connection each.
 pub(crate) struct Callers {
-    channels: Vec<Channel>,
+    /// Each with its token, if the server asks for one.
+    channels: Vec<(Channel, Option<String>)>,
     /// Between two calls of a caller.
     pause: Duration,
 }
@@ -48,8 +49,9 @@ impl Callers {
     /// So many callers, who make `calls_per_second` together.
     pub(crate) async fn connect(target: &Target, count: usize, calls_per_second: u32) -> Self {
         let mut channels = Vec::new();
-        for _ in 0..count {
-            channels.push(target.connect().await);
+        for number in 0..count {
+            let token = target.provider().map(|provider| provider.token_of(&name(number)));
+            channels.push((target.connect().await, token));
         }
         let pause = Duration::from_secs(count as u64) / calls_per_second;
         Self { channels, pause }
@@ -59,11 +61,16 @@ impl Callers {
     pub(crate) async fn call_during<T>(&self, done: impl Future<Output = T>) -> (T, Noticed) {
         let stop = CancellationToken::new();
         let mut calling = JoinSet::new();
-        for (number, channel) in (0_u32..).zip(&self.channels) {
-            let (channel, stop, pause) = (channel.clone(), stop.clone(), self.pause);
+        for (number, (channel, token)) in (0_u32..).zip(&self.channels) {
             // Spread over the time of a pause.
-            let first = pause * number / self.channels.len() as u32;
-            calling.spawn(call(channel, stop, first, pause, number));
+            let first = self.pause * number / self.channels.len() as u32;
+            let caller = Caller {
+                channel: channel.clone(),
+                token: token.clone(),
+                name: name(number as usize),
+                pause: self.pause,
+            };
+            calling.spawn(caller.call(stop.clone(), first));
         }
         let out = done.await;
         stop.cancel();
@@ -75,34 +82,44 @@ impl Callers {
     }
 }
 
-async fn call(
+/// The user of a caller.
+fn name(number: usize) -> String {
+    format!("caller{number}")
+}
+
+struct Caller {
     channel: Channel,
-    stop: CancellationToken,
-    first: Duration,
+    token: Option<String>,
+    name: String,
     pause: Duration,
-    number: u32,
-) -> Noticed {
-    let mut feeds = FeedServiceClient::new(channel);
-    let mut noticed = Noticed::default();
-    let mut wait = first;
-    loop {
-        if noticed.answered() > 0 {
-            tokio::select! {
-                () = stop.cancelled() => return noticed,
-                () = tokio::time::sleep(wait) => {}
+}
+
+impl Caller {
+    /// Calls until `stop`, at least once.
+    async fn call(self, stop: CancellationToken, first: Duration) -> Noticed {
+        let Self { channel, token, name, pause } = self;
+        let mut feeds = FeedServiceClient::new(channel);
+        let mut noticed = Noticed::default();
+        let mut wait = first;
+        loop {
+            if noticed.answered() > 0 {
+                tokio::select! {
+                    () = stop.cancelled() => return noticed,
+                    () = tokio::time::sleep(wait) => {}
+                }
+            } else {
+                tokio::time::sleep(wait).await;
             }
-        } else {
-            tokio::time::sleep(wait).await;
-        }
-        wait = pause;
-        let begun = Instant::now();
-        let request = NewsFeedRequest { user_id: format!("caller{number}"), ..Default::default() };
-        match feeds.news_feed(request).await {
-            Ok(_) => noticed.times.push(begun.elapsed()),
-            Err(error) => noticed.refused.push(error.to_string()),
-        }
-        if noticed.answered() == 0 && stop.is_cancelled() {
-            return noticed;
+            wait = pause;
+            let begun = Instant::now();
+            let request = NewsFeedRequest { user_id: name.clone(), ..Default::default() };
+            match feeds.news_feed(with_token(request, token.as_deref())).await {
+                Ok(_) => noticed.times.push(begun.elapsed()),
+                Err(error) => noticed.refused.push(error.to_string()),
+            }
+            if noticed.answered() == 0 && stop.is_cancelled() {
+                return noticed;
+            }
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::raw::{
     CONTINUATION, DATA, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, Raw, SETTINGS,
     WINDOW_UPDATE, Windows, call_headers, frame, grpc_frame, header, put_length,
 };
-use crate::target::{AUTHOR, READER};
+use crate::target::{AUTHOR, Attacked, READER, Serves};
+use crate::{answers, handshakes, tokens};
 
 pub(crate) const NEWS_FEED: &str = "/whimbrel.v1.FeedService/NewsFeed";
 pub(crate) const WATCH_FEED: &str = "/whimbrel.v1.FeedService/WatchFeed";
@@ -40,17 +41,28 @@ pub(crate) struct Flood {
     pub(crate) name: &'static str,
     /// Connections of one run.
     pub(crate) connections: usize,
-    attack: fn(SocketAddr) -> Running,
+    /// The server that it is for.
+    pub(crate) serves: Serves,
+    attack: fn(Attacked) -> Running,
 }
 
 macro_rules! flood {
     ($name:literal, $connections:expr, $attack:expr) => {
-        Flood { name: $name, connections: $connections, attack: |to| Box::pin($attack(to)) }
+        flood!($name, $connections, Serves::Anybody, |to: Attacked| $attack(to.address))
+    };
+    ($name:literal, $connections:expr, $serves:expr, $attack:expr) => {
+        Flood {
+            name: $name,
+            connections: $connections,
+            serves: $serves,
+            attack: |to| Box::pin($attack(to)),
+        }
     };
 }
 
 /// All of them.
 pub(crate) const FLOODS: &[Flood] = &[
+    flood!("none: the attackers compute", 2, |_| computing()),
     flood!("rapid reset", 4, rapid_reset),
     flood!("CONTINUATION", 4, continuation),
     flood!("SETTINGS", 4, |to| frames(to, frame(SETTINGS, 0, 0, &[]))),
@@ -62,8 +74,9 @@ pub(crate) const FLOODS: &[Flood] = &[
     flood!("huge metadata", 4, huge_metadata),
     flood!("gzip bombs", 4, gzip_bomb),
     flood!("silent connections", 200, silent),
-    flood!("zero windows", 4, |to| answers_not_taken(to, Windows::Closed)),
-    flood!("answers that nobody takes", 8, |to| answers_not_taken(to, Windows::Open)),
+    flood!("zero windows", 4, |to| answers::not_taken(to, Windows::Closed)),
+    flood!("answers that nobody takes", 8, |to| answers::not_taken(to, Windows::Open)),
+    flood!("errors that nobody takes", 200, answers::errors_not_taken),
     flood!("one byte at a time", 4, one_byte_at_a_time),
     flood!("bodies that never come", 9, bodies_never_come),
     flood!("half bodies", 10, half_bodies),
@@ -71,6 +84,15 @@ pub(crate) const FLOODS: &[Flood] = &[
     flood!("connection churn", 8, connection_churn),
     flood!("a thousand streams of one user", 1, thousand_streams),
     flood!("expensive reads", 4, expensive_reads),
+    flood!("half-open connections", 500, half_open),
+    flood!("descriptor exhaustion", 200, Serves::FewFiles, |to: Attacked| half_open(to.address)),
+    flood!("half TLS handshakes", 3_000, Serves::Tls, handshakes::half),
+    flood!("TLS handshakes, one byte at a time", 500, Serves::Tls, handshakes::byte_by_byte),
+    flood!("TLS handshakes that are left", 16, Serves::Tls, handshakes::left),
+    flood!("whole TLS handshakes", 16, Serves::Tls, handshakes::whole),
+    flood!("tokens of unknown keys", 16, Serves::Tokens, tokens::of_unknown_keys),
+    flood!("tokens with wrong signatures", 16, Serves::Tokens, tokens::with_wrong_signatures),
+    flood!("calls without a token", 16, Serves::Tokens, tokens::none),
 ];
 
 impl Flood {
@@ -80,18 +102,29 @@ impl Flood {
     }
 
     /// Floods the server at `to`, for ever.
-    pub(crate) async fn run(self, to: SocketAddr) {
+    pub(crate) async fn run(self, to: Attacked) {
         let mut attacks = JoinSet::new();
         for _ in 0..self.connections {
+            let to = to.clone();
             attacks.spawn(async move {
                 loop {
                     // However it ended, the attacker comes again.
-                    let _ = (self.attack)(to).await;
+                    let _ = (self.attack)(to.clone()).await;
                     sleep(AGAIN_AFTER).await;
                 }
             });
         }
         attacks.join_all().await;
+    }
+}
+
+/// Sends nothing. What callers notice of that is the machine's, and not the server's.
+async fn computing() -> io::Result<()> {
+    loop {
+        for _ in 0..1_000 {
+            std::hint::black_box(call_headers(NEWS_FEED));
+        }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -154,7 +187,7 @@ async fn calls(to: SocketAddr, more: &[u8]) -> io::Result<()> {
 }
 
 /// Waits for the end of a stream, however it ends.
-async fn answered(raw: &mut Raw, stream: u32) -> io::Result<()> {
+pub(crate) async fn answered(raw: &mut Raw, stream: u32) -> io::Result<()> {
     let ended = raw.read_until(|kind, flags, of, _| {
         let ends = kind == RST_STREAM || matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0;
         (of == stream && ends).then_some(())
@@ -187,26 +220,11 @@ async fn silent(to: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// A call for a large page of posts on each stream, and then nothing is read.
-pub(crate) async fn answers_not_taken(to: SocketAddr, windows: Windows) -> io::Result<()> {
-    let raw = asks_for_pages(to, windows).await?;
-    // Only the end is noticed: the window is closed, or nothing is read.
-    match windows {
-        Windows::Closed => drop(raw.closed().await),
-        Windows::Small | Windows::Open => sleep(Duration::from_secs(3_600)).await,
-    }
+/// A client that begins, and is never heard of again: it answers no PING.
+async fn half_open(to: SocketAddr) -> io::Result<()> {
+    let _raw = Raw::connect(to, Windows::Open).await?;
+    sleep(Duration::from_secs(3_600)).await;
     Ok(())
-}
-
-/// A connection with a call for a large page of posts on each stream.
-pub(crate) async fn asks_for_pages(to: SocketAddr, windows: Windows) -> io::Result<Raw> {
-    let mut raw = Raw::connect(to, windows).await?;
-    let page = NewsFeedRequest { user_id: READER.to_owned(), page_size: 100, ..Default::default() };
-    for _ in 0..CALLS {
-        raw.add_whole_call(NEWS_FEED, &page);
-    }
-    raw.send().await?;
-    Ok(raw)
 }
 
 async fn one_byte_at_a_time(to: SocketAddr) -> io::Result<()> {

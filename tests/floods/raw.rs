@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use prost::Message;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
@@ -22,6 +22,9 @@ pub(crate) const END_HEADERS: u8 = 4;
 
 /// The error code of a client that makes too much work.
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 0xb;
+
+/// Bytes of one system call.
+const WRITTEN_AT_ONCE: usize = 16 << 10;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -97,7 +100,17 @@ pub(crate) fn grpc_frame(message: &impl Message) -> Vec<u8> {
 
 impl Raw {
     pub(crate) async fn connect(to: SocketAddr, windows: Windows) -> io::Result<Self> {
-        let socket = TcpStream::connect(to).await?;
+        Self::begin(TcpStream::connect(to).await?, windows).await
+    }
+
+    /// A connection whose client has as little room for what it does not read as there may be.
+    pub(crate) async fn connect_taking_little(to: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(1_024)?;
+        Self::begin(socket.connect(to).await?, Windows::Open).await
+    }
+
+    async fn begin(socket: TcpStream, windows: Windows) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         let window = match windows {
             Windows::Closed => 0_u32,
@@ -137,7 +150,7 @@ impl Raw {
     /// Sends what was added.
     pub(crate) async fn send(&mut self) -> io::Result<()> {
         let bytes = std::mem::take(&mut self.pending);
-        self.socket.write_all(&bytes).await
+        write(&mut self.socket, &bytes).await
     }
 
     /// What was added and not sent.
@@ -149,7 +162,7 @@ impl Raw {
     /// of its GOAWAY.
     pub(crate) async fn send_and_stay(mut self, bytes: &[u8]) -> Option<u32> {
         let (reader, mut writer) = self.socket.split();
-        tokio::join!(read_goaway(reader), async { drop(writer.write_all(bytes).await) }).0
+        tokio::join!(read_goaway(reader), async { drop(write(&mut writer, bytes).await) }).0
     }
 
     /// Sends `bytes` until the server closes the connection. Reads meanwhile, so that the server can
@@ -160,7 +173,7 @@ impl Raw {
             let mut buffer = vec![0; 64 << 10];
             while reader.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
         };
-        let write = async { while writer.write_all(bytes).await.is_ok() {} };
+        let write = async { while write(&mut writer, bytes).await.is_ok() {} };
         tokio::join!(read, write);
     }
 
@@ -181,6 +194,15 @@ impl Raw {
             }
         }
     }
+}
+
+/// Writes all of `bytes`, in pieces: a kernel may let nobody else run on a processor during a system call,
+/// and the attackers' must not be what the callers wait for.
+async fn write(socket: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    for piece in bytes.chunks(WRITTEN_AT_ONCE) {
+        socket.write_all(piece).await?;
+    }
+    Ok(())
 }
 
 async fn read_goaway(mut socket: impl tokio::io::AsyncRead + Unpin) -> Option<u32> {

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use crate::answers::asks_for_pages;
+use crate::attackers::Attackers;
 use crate::callers::Callers;
-use crate::floods::{FLOODS, Flood, asks_for_pages};
+use crate::floods::{FLOODS, Flood};
 use crate::raw::{
     DATA, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, PRIORITY, RST_STREAM, Raw, SETTINGS,
     WINDOW_UPDATE, Windows, frame, grpc_frame,
 };
-use crate::target::Target;
+use crate::target::{Serves, Target};
 
 /// How long each flood lasts: long enough for some calls of each caller.
 const FLOOD_TIME: Duration = Duration::from_millis(1_500);
@@ -26,15 +28,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Under every flood the well-behaved are answered, and memory is bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn good_calls_are_answered_under_every_flood() {
-    let target = Target::start(&[]).await;
+    for serves in [Serves::Anybody, Serves::Tokens, Serves::Tls, Serves::FewFiles] {
+        good_calls_are_answered(serves).await;
+    }
+}
+
+async fn good_calls_are_answered(serves: Serves) {
+    let target = Target::start(serves).await;
     let callers = Callers::connect(&target, 10, 50).await;
+    // Tokens that were accepted once are accepted whatever others send from the same address.
+    let ((), noticed) = callers.call_during(async {}).await;
+    assert!(noticed.refused.is_empty(), "{:?}", noticed.refused);
     let before = target.memory_mib();
-    for flood in FLOODS {
+    for flood in FLOODS.iter().filter(|flood| flood.serves == serves) {
+        target.prepare();
         let flooding = async {
-            tokio::select! {
-                () = flood.run(target.address()) => {}
-                () = sleep(FLOOD_TIME) => {}
-            }
+            let _attackers = Attackers::start(*flood, target.attacked());
+            sleep(FLOOD_TIME).await;
         };
         let during = target.memory_mib_during(callers.call_during(flooding));
         let (((), noticed), most) = timeout(PATIENCE, during).await.expect(flood.name);
@@ -51,7 +61,7 @@ async fn good_calls_are_answered_under_every_flood() {
 /// Whoever sends frames that carry nothing is closed with the code that says so.
 #[tokio::test]
 async fn frames_that_carry_nothing_close_the_connection() {
-    let target = Target::start(&[]).await;
+    let target = Target::start(Serves::Anybody).await;
     let empty: [(&str, Vec<u8>); 6] = [
         ("SETTINGS", frame(SETTINGS, 0, 0, &[])),
         ("PING", frame(PING, 0, 0, &[0; 8])),
@@ -70,12 +80,13 @@ async fn frames_that_carry_nothing_close_the_connection() {
 /// An honest client sends such frames in proportion to its calls, and is never closed for it.
 #[tokio::test]
 async fn frames_in_proportion_to_calls_are_fine() {
-    let target = Target::start(&[]).await;
+    let target = Target::start(Serves::Anybody).await;
     let mut raw = Raw::connect(target.address(), Windows::Small).await.expect("it listens");
     let request =
         whimbrel::api::v1::NewsFeedRequest { user_id: "nobody".to_owned(), ..Default::default() };
-    // The answers are as small as they get, so calls have to earn the frames.
-    for _ in 0..3_000 {
+    // The answers are as small as they get, and so many that what calls earn is needed, and what the
+    // server's bytes earn as well: without either, more than 4,096 frames would be missing.
+    for _ in 0..6_000 {
         let stream = raw.add_call(crate::floods::NEWS_FEED, &[], 0);
         raw.add(&frame(PRIORITY, 0, stream, &[0, 0, 0, 0, 0]));
         raw.add(&frame(DATA, END_STREAM, stream, &grpc_frame(&request)));
@@ -97,7 +108,7 @@ async fn frames_in_proportion_to_calls_are_fine() {
 /// closed when it has taken nothing for the stall limit, while another one is served.
 #[tokio::test]
 async fn answers_that_nobody_takes_are_few() {
-    let target = Target::start(&[]).await;
+    let target = Target::start(Serves::Anybody).await;
     let callers = Callers::connect(&target, 2, 20).await;
     let before = target.memory_mib();
     let attack = async {
@@ -118,15 +129,13 @@ async fn answers_that_nobody_takes_are_few() {
 /// Requests whose message never comes take no slot of a call, and end in time.
 #[tokio::test]
 async fn calls_without_a_message_take_no_slot() {
-    let target = Target::start(&[]).await;
+    let target = Target::start(Serves::Anybody).await;
     let callers = Callers::connect(&target, 4, 40).await;
     let flood = Flood::named("bodies that never come");
     let flooding = async {
-        tokio::select! {
-            () = flood.run(target.address()) => {}
-            // Longer than a request may take, so that some of them end.
-            () = sleep(Duration::from_secs(6)) => {}
-        }
+        let _attackers = Attackers::start(flood, target.attacked());
+        // Longer than a request may take, so that some of them end.
+        sleep(Duration::from_secs(6)).await;
     };
     let ((), noticed) = callers.call_during(flooding).await;
     assert!(noticed.refused.is_empty(), "{:?}", noticed.refused);

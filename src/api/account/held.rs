@@ -7,6 +7,10 @@ use super::{Account, AllAccounts};
 /// What a piece of an answer takes besides its bytes: a frame in a queue, and the count.
 const PIECE_BYTES: usize = 512;
 
+/// What an answer without a body takes: a stream of the transport, and its headers with the details of an
+/// error.
+pub(super) const HEAD_BYTES: usize = 2 << 10;
+
 /// What a connection may hold of unfinished requests whatever others of its address hold: one of the
 /// largest. So those who share an address with a hostile client, as behind a proxy, are served.
 const OWN_REQUEST_BYTES: usize = 128 << 10;
@@ -59,6 +63,30 @@ impl Account {
     #[must_use]
     pub fn hold_piece(&self, bytes: usize) -> HeldAnswer {
         self.hold_answer(bytes + PIECE_BYTES).set_out()
+    }
+
+    /// Counts an answer without a body, until [`Account::heads_are_sent`].
+    pub(in super::super) fn hold_head(&self) {
+        self.0.heads.fetch_add(1, Ordering::Relaxed);
+        self.add_answer(HEAD_BYTES);
+    }
+
+    /// The kernel has all that the connection had to send: so also each answer without a body, which no
+    /// window of the client holds back.
+    pub fn heads_are_sent(&self) {
+        // Written only if there are any, which is seldom.
+        if self.0.heads.load(Ordering::Relaxed) > 0 {
+            let heads = self.0.heads.swap(0, Ordering::Relaxed);
+            self.free_answer(heads * HEAD_BYTES);
+        }
+    }
+
+    fn free_answer(&self, bytes: usize) {
+        let before = self.0.answers.subtract(&self.all().answers, bytes);
+        let room = self.room_bytes();
+        if before >= room && before - bytes < room {
+            self.0.room.notify_one();
+        }
     }
 
     fn all(&self) -> &AllAccounts {
@@ -131,11 +159,6 @@ impl Drop for HeldAnswer {
         if let Some(check) = self.since {
             self.account.age(check).fetch_sub(1, Ordering::Relaxed);
         }
-        let state = &self.account.0;
-        let before = state.answers.subtract(&self.account.all().answers, self.bytes);
-        let room = self.account.room_bytes();
-        if before >= room && before - self.bytes < room {
-            state.room.notify_one();
-        }
+        self.account.free_answer(self.bytes);
     }
 }

@@ -7,6 +7,7 @@
 //!   request   HEADERS, part of the message ──▶ counted until the message is whole
 //!   answer    encoded ──▶ counted ──▶ piece by piece to the transport ──▶ the kernel has the piece
 //!                                     └ too old: nobody takes it, the connection is closed
+//!             without a body ──▶ counted until the connection has sent all that it has
 //! ```
 //!
 //! Without this, a client that sends and never reads could fill the memory: HTTP/2 bounds what is
@@ -17,7 +18,7 @@ mod pot;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -73,6 +74,8 @@ struct AccountState {
     address: AddressPot,
     requests: Share,
     answers: Share,
+    /// Answers without a body that are not sent, which `answers` counts as well.
+    heads: AtomicUsize,
     /// Pieces of answers on their way to the client, by the check at which they set out.
     ages: [AtomicU32; AGES],
     /// Wakes one of those who wait in [`Account::room`].
@@ -113,6 +116,7 @@ impl Accounts {
             address,
             requests: Share::default(),
             answers: Share::default(),
+            heads: AtomicUsize::new(0),
             ages: Default::default(),
             room: Notify::new(),
         }));
@@ -221,6 +225,9 @@ impl Drop for OpenAccount {
 
 impl Drop for AccountState {
     fn drop(&mut self) {
+        // Those that were never sent are gone with the connection.
+        let heads = std::mem::take(self.heads.get_mut());
+        self.answers.subtract(&self.all.0.answers, heads * held::HEAD_BYTES);
         debug_assert_eq!((self.requests.bytes(), self.answers.bytes()), (0, 0), "all is freed");
         // More may have been written off than was freed since, if it was freed at the same time.
         self.requests.take_back(&self.all.0.requests, usize::MAX);

@@ -8,6 +8,7 @@ mod limits;
 mod listen;
 mod memory;
 mod other_protocols;
+mod pacing;
 pub(crate) mod process;
 mod proxies;
 mod starts;

@@ -4,15 +4,21 @@
 use std::time::Duration;
 
 use prost::Message as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tonic::Code;
 use whimbrel::api::v1::NewsFeedRequest;
 use whimbrel::config::Limits;
 
+use super::pacing::call_without_a_message;
 use crate::api::bad_input::publish;
 use crate::harness::wire::{NEWS_FEED, PUBLISH, Wire, frame};
 use crate::harness::{TestServer, refused, within};
 
+/// Eight thousand errors, which is the least that exceeds a limit, take half a minute unoptimised.
+const ERRORS_TIME_MAX: Duration = Duration::from_secs(180);
 /// Pages of so many bytes, about.
 const PAGE_BYTES: usize = 300_000;
 
@@ -108,4 +114,35 @@ async fn the_connection_that_holds_most_is_closed() {
         wire.leave_unread(NEWS_FEED, &page_of(1)).await;
     }
     good.call(NEWS_FEED, &[], frame(&page_of(2))).await.expect("a good call succeeds");
+}
+
+/// Errors without a body are answers as well: a client that makes many of them and takes none is closed.
+#[tokio::test]
+async fn errors_that_nobody_takes_close_their_connection() {
+    let server = TestServer::limited(|limits| {
+        limits.unsent_answer_bytes_per_connection_max = 16 << 20;
+        limits.stall_time_max = Duration::from_secs(3_600);
+        // More than fit.
+        limits.streams_per_connection_max = 1 << 14;
+    })
+    .await;
+    let good = Wire::connect(server.address()).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    // So that the kernel takes few of them for the client.
+    socket.set_recv_buffer_size(1_024).unwrap();
+    let mut hostile = socket.connect(server.address()).await.unwrap();
+    hostile.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let headers = call_without_a_message();
+    let sends = async {
+        for stream in (1_u32..).step_by(2) {
+            let length = headers.len() as u8;
+            // HEADERS, with the flags END_STREAM and END_HEADERS.
+            let head = [&[0, 0, length, 1, 5][..], &stream.to_be_bytes()].concat();
+            if hostile.write_all(&[&head[..], &headers].concat()).await.is_err() {
+                return;
+            }
+        }
+    };
+    timeout(ERRORS_TIME_MAX, sends).await.expect("the server closes the connection");
+    good.call(NEWS_FEED, &[], frame(&page_of(2))).await.expect("another connection is served");
 }

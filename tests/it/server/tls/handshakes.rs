@@ -1,9 +1,10 @@
 //! Handshakes that do not end: they keep nobody from calling, and nobody from connecting.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::api::bad_input::publish;
 use crate::harness::tls::TestAuthority;
@@ -15,7 +16,14 @@ const HALF_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03half of 
 
 /// Starts a handshake with `server`, and sends no more than `sent`.
 async fn begins(server: &TestServer, sent: &[u8]) -> TcpStream {
-    let mut socket = TcpStream::connect(server.address()).await.unwrap();
+    begins_from([127, 0, 0, 1], server, sent).await
+}
+
+/// The same, from this address of the machine.
+async fn begins_from(address: [u8; 4], server: &TestServer, sent: &[u8]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((address, 0).into()).unwrap();
+    let mut socket = socket.connect(server.address()).await.unwrap();
     socket.write_all(sent).await.unwrap();
     socket
 }
@@ -87,4 +95,28 @@ async fn the_oldest_of_too_many_handshakes_is_ended() {
     let _third = begins(&server, HALF_HELLO).await;
     calls(&authority, &server).await;
     closed(second).await;
+}
+
+/// The one that is ended is of the address with most of them: who begins many ends their own, and not
+/// those of others, however old these are.
+#[tokio::test]
+async fn the_handshake_that_is_ended_is_of_the_address_with_most() {
+    let authority = TestAuthority::new();
+    let transport = authority.signs_server().transport();
+    let limits = |limits: &mut whimbrel::config::Limits| {
+        limits.handshake_time_max = Duration::from_secs(3_600);
+        limits.handshakes_max = 4;
+    };
+    let server = Setup::new().limits(limits).transport(transport).start().await;
+    let mut slow = begins_from([127, 0, 0, 2], &server, HALF_HELLO).await;
+    let mut many = VecDeque::new();
+    for _ in 0..20 {
+        many.push_back(begins(&server, HALF_HELLO).await);
+        if many.len() > 3 {
+            closed(many.pop_front().unwrap()).await;
+        }
+    }
+    let open = tokio::time::timeout(Duration::ZERO, slow.read(&mut [0])).await;
+    assert!(open.is_err(), "the slow one of another address was ended: {open:?}");
+    calls(&authority, &server).await;
 }
