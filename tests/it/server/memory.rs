@@ -100,14 +100,24 @@ async fn a_process_has_the_documented_costs() {
     wrong.extend(deviation("connections", more.memory() - before, &expected));
 
     more.publish("early", POSTS / 3).await;
-    let before = more.memory();
-    more.publish("late", POSTS).await;
+    let mut posts = POSTS / 3;
     let expected = [(POST, POSTS), (REQUEST_ID, POSTS), (CHANGE, POSTS)];
-    wrong.extend(deviation("posts", more.memory() - before, &expected));
+    // The index is written twice a minute, which frees what earlier changes took: on a slow machine in the
+    // middle of one of these, and not of the next.
+    let mut of_posts = None;
+    for ids in ["late", "later"] {
+        let before = more.memory();
+        more.publish(ids, POSTS).await;
+        posts += POSTS;
+        of_posts = deviation("posts", more.memory() - before, &expected);
+        if of_posts.is_none() {
+            break;
+        }
+    }
+    wrong.extend(of_posts);
     assert!(wrong.is_empty(), "docs/operations.md is wrong: {wrong:#?}");
 
     let connections = CONNECTIONS + CONNECTIONS / 3 + (WATCHERS + WATCHERS / 2) / SHARED;
-    let posts = POSTS + POSTS / 3;
     let all = [
         (USER, 2 * USERS),
         (FOLLOW, USERS),
