@@ -12,7 +12,8 @@
 //! ```
 //!
 //! What is paced: the polls of a connection, in which frames are read, decoded and written; and the start
-//! of each call, in which most calls are answered. Never delays a call or a stream that has begun, and
+//! of each call, in which most calls are answered. Polls that read nothing take nothing off the allowance:
+//! so a connection with watchers, however much is delivered to it, is not paced. Never delays a call or a stream that has begun, and
 //! never refuses or closes anything.
 
 use std::cell::{Cell, RefCell};
@@ -69,6 +70,9 @@ struct Turn {
     waker: RefCell<Waker>,
 }
 
+/// Whether a client has caused work. What others publish to it, it has not.
+pub(super) type IsCausedByClient = bool;
+
 /// Work that may have to wait for a turn.
 pub(super) struct Paced {
     pace: Pace,
@@ -113,16 +117,17 @@ fn allowed_since(now: Instant) -> Instant {
 }
 
 impl Paced {
-    /// Does `work` if the connection has used no more than its allowance, or when its turn comes.
+    /// Does `work` if the connection has used no more than its allowance, or when its turn comes. Its
+    /// time counts if it says that the client has caused it.
     pub(super) fn run<T>(
         &mut self,
         cx: &mut Context<'_>,
-        work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+        work: impl FnOnce(&mut Context<'_>) -> (Poll<T>, IsCausedByClient),
     ) -> Poll<T> {
         match &self.turn {
             Some(turn) if turn.has_come.get() => {
                 self.turn = None;
-                work(cx)
+                work(cx).0
             }
             Some(turn) => {
                 turn.waker.borrow_mut().clone_from(cx.waker());
@@ -135,9 +140,11 @@ impl Paced {
                     return Poll::Pending;
                 }
                 WAITING.with(|waiting| waiting.others_work.set(true));
-                let out = work(cx);
-                let ended = Instant::now();
-                self.pace.charge(ended.saturating_duration_since(begun), ended);
+                let (out, is_caused_by_client) = work(cx);
+                if is_caused_by_client {
+                    let ended = Instant::now();
+                    self.pace.charge(ended.saturating_duration_since(begun), ended);
+                }
                 out
             }
         }
@@ -231,7 +238,7 @@ impl<F: Future<Output = ()>> Future for PacedStart<F> {
         let mut has_started = false;
         let polled = start.run(cx, |cx| {
             has_started = true;
-            this.stream.poll(cx)
+            (this.stream.poll(cx), true)
         });
         if has_started {
             *this.start = None;

@@ -47,8 +47,9 @@ const GATHERED_BYTES_MAX: usize = 64 << 10;
 /// work that they make, of one such connection at a time: a tenth or two of a millisecond, for the some
 /// thirty smallest calls that fit.
 const READ_BYTES_PER_POLL: usize = 2 << 10;
-/// Bytes that are written during one poll, for the same reason.
-const WRITTEN_BYTES_PER_POLL: usize = 128 << 10;
+/// Bytes that are written during one poll, for the same reason: they are there already, so they cost less
+/// than those that are read. With fewer, a post to the watchers of one connection would take several turns.
+const WRITTEN_BYTES_PER_POLL: usize = 512 << 10;
 /// How long a client has to read why it was closed, unless it closes the connection itself: to come
 /// back at once would cost it nothing.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
@@ -60,6 +61,9 @@ const ENHANCE_YOUR_CALM: u8 = 0xb;
 thread_local! {
     /// The buffer of the worker. A connection has it during its poll only, so one is enough.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Bytes on their way from the socket. A reader's own memory would have to be cleared for it, all of
+    /// it with each poll, though most have nothing to read.
+    static READ: RefCell<[u8; READ_BYTES_PER_POLL]> = const { RefCell::new([0; READ_BYTES_PER_POLL]) };
 }
 
 /// A socket whose client has sent the preface. Reading from it gives the preface again. Must be
@@ -174,14 +178,17 @@ impl SharedSocket {
             return Poll::Pending;
         }
         let most = buffer.remaining().min(self.read_bytes_left);
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
-        ready!(Pin::new(&mut self.transport).poll_read(cx, &mut part))?;
-        let read = part.filled();
-        self.read_bytes_left -= read.len();
-        let flood = self.frames.as_mut().and_then(|frames| frames.received(read).err());
-        let count = read.len();
-        buffer.advance(count);
-        Poll::Ready(flood.map_or(Ok(()), |flood| {
+        let flood = READ.with_borrow_mut(|bytes| {
+            let mut part = ReadBuf::new(&mut bytes[..most]);
+            ready!(Pin::new(&mut self.transport).poll_read(cx, &mut part))?;
+            let read = part.filled();
+            self.read_bytes_left -= read.len();
+            buffer.put_slice(read);
+            Poll::Ready(io::Result::Ok(
+                self.frames.as_mut().and_then(|frames| frames.received(read).err()),
+            ))
+        });
+        Poll::Ready(ready!(flood)?.map_or(Ok(()), |flood| {
             self.is_flooded = true;
             Err(io::Error::new(io::ErrorKind::InvalidData, flood))
         }))
@@ -377,16 +384,17 @@ impl<C: Future<Output = hyper::Result<()>>> Future for SentAfterPoll<C> {
             shared.has_left_bytes = false;
             drop(shared);
             let polled = connection.poll(cx).map_err(io::Error::other);
+            let has_read = socket.borrow().read_bytes_left < READ_BYTES_PER_POLL;
             // A connection that has ended has shut the socket down, or it is broken.
             if polled.is_pending() {
                 let mut shared = socket.borrow_mut();
                 match shared.send(cx) {
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Err(error)) => return (Poll::Ready(Err(error)), has_read),
                     Poll::Ready(Ok(())) => shared.all_is_sent(),
                     Poll::Pending => {}
                 }
             }
-            polled
+            (polled, has_read)
         });
         if polled.is_pending() && std::mem::take(&mut socket.borrow_mut().has_left_bytes) {
             this.paced.wait(cx);
