@@ -69,7 +69,7 @@ const ALWAYS_OPEN: &str = "/grpc.health.v1.Health/";
 const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 impl Admission {
-    /// Admits calls within `limits`, of callers whom `authentication` knows.
+    /// Admits calls within `limits`, of callers that `authentication` knows.
     #[must_use]
     pub fn new(authentication: Authentication, limits: &Limits) -> Self {
         Self(Arc::new(AdmissionState {

@@ -41,8 +41,8 @@ impl Authentication {
     }
 
     /// Admits the call with this `head`, on the connection with this key: puts its [`Caller`] into the
-    /// extensions, and takes the token out, which nothing behind sees. Returns for whom the call
-    /// reads. Waits only while the keys of the token's issuer are fetched.
+    /// extensions, and takes the token out, which nothing behind sees. Returns the caller of its
+    /// queries. Waits only while the keys of the token's issuer are fetched.
     ///
     /// # Errors
     /// The caller is not known, may not make the call, or has used up a quota.

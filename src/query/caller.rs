@@ -1,4 +1,4 @@
-//! For whom queries are asked: whose turns to read they take, and who pays for their work. Never says
+//! The caller of a query: whose turns to read it takes, and who pays for its work. Never says
 //! who a caller is.
 
 use std::fmt;

@@ -237,7 +237,7 @@ impl SharedSocket {
         Pin::new(&mut self.transport).poll_flush(cx)
     }
 
-    /// The kernel has all that was written until the end of this poll.
+    /// The kernel has all that the connection had to write.
     fn all_is_sent(&self) {
         if let Some(account) = &self.account {
             account.heads_are_sent();
@@ -390,7 +390,9 @@ impl<C: Future<Output = hyper::Result<()>>> Future for SentAfterPoll<C> {
                 let mut shared = socket.borrow_mut();
                 match shared.send(cx) {
                     Poll::Ready(Err(error)) => return (Poll::Ready(Err(error)), has_read),
-                    Poll::Ready(Ok(())) => shared.all_is_sent(),
+                    // Otherwise the connection may have more to write, in its next turn.
+                    Poll::Ready(Ok(())) if shared.written_bytes_left > 0 => shared.all_is_sent(),
+                    Poll::Ready(Ok(())) => {}
                     Poll::Pending => {}
                 }
             }

@@ -86,7 +86,7 @@ fn name() -> ServerName<'static> {
     "localhost".try_into().expect("a good name")
 }
 
-/// An attacker does not mind whom it attacks.
+/// An attacker takes any server for the right one.
 #[derive(Debug)]
 struct TrustsAll;
 

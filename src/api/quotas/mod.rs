@@ -143,8 +143,8 @@ impl Quotas {
         Self(Arc::new(QuotaState { limits, clock, users, next_key, addresses }))
     }
 
-    /// Counts a call of `caller` at `address` to an RPC with this access as `price` calls. Returns for
-    /// whom it reads, if the caller is one user.
+    /// Counts a call of `caller` at `address` to an RPC with this access as `price` calls. Returns the
+    /// caller of its queries, if it is one user.
     ///
     /// # Errors
     /// A quota is used up.

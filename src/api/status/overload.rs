@@ -20,7 +20,7 @@ pub(in crate::api) fn overloaded(calls_max: usize) -> Status {
         .into_status()
 }
 
-/// The server is overloaded, and lets nobody in whom it does not know.
+/// The server is overloaded, and lets in no caller that it does not know.
 pub(in crate::api) fn too_busy_for_strangers() -> Status {
     let message = "the server is overloaded, and looks at no token now that it has not seen before: \
                    try again in a moment";

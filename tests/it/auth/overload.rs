@@ -1,4 +1,4 @@
-//! An overloaded server: whom it refuses first, and what it says.
+//! An overloaded server: which callers it refuses first, and what it says.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -21,7 +21,7 @@ const PREFIX_BYTES: usize = 5;
 pub(super) struct World {
     pub(super) server: TestServer,
     pub(super) wires: Vec<Wire>,
-    /// A post of alice, whom everybody likes, reposts, answers and quotes.
+    /// A post of alice that everybody likes, reposts, answers and quotes.
     pub(super) known: String,
     /// A post of alice to which nobody reacted.
     pub(super) fresh: String,
