@@ -4,6 +4,7 @@
 //!
 //! Most requests are whole when their headers are read, and cost nothing here.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -18,6 +19,11 @@ use tonic::Status;
 use super::account::{Account, HeldRequest};
 use super::framing::{CheckedBody, MessageCount};
 use super::status;
+
+thread_local! {
+    /// Whether a request that is not whole was polled on this thread.
+    static IS_AWAITED: Cell<bool> = const { Cell::new(false) };
+}
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -37,6 +43,14 @@ pub struct WholeBody<B> {
     head_bytes: usize,
     /// Once it had to wait.
     held: Option<HeldRequest>,
+}
+
+/// Polls a call. Whether its request has not arrived whole: then what wakes it next is its client, or
+/// its time that is over.
+pub fn poll_noting_arrival<T>(poll: impl FnOnce() -> T) -> (T, bool) {
+    IS_AWAITED.set(false);
+    let polled = poll();
+    (polled, IS_AWAITED.get())
 }
 
 /// The bytes that have arrived and were not passed on.
@@ -166,10 +180,9 @@ where
                 Poll::Ready(None) => self.body = None,
                 Poll::Pending => {
                     let received_bytes = body.unfinished_bytes() + self.arrived_bytes();
-                    return match self.hold(received_bytes) {
-                        Ok(()) => Poll::Pending,
-                        Err(refused) => Poll::Ready(Err(refused)),
-                    };
+                    self.hold(received_bytes)?;
+                    IS_AWAITED.set(true);
+                    return Poll::Pending;
                 }
             }
         }

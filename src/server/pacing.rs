@@ -11,10 +11,10 @@
 //!             somebody works without one; then all that is woken runs, and sockets are looked at
 //! ```
 //!
-//! What is paced: the polls of a connection, in which frames are read, decoded and written; and the start
-//! of each call, in which most calls are answered. Polls that read nothing take nothing off the allowance:
-//! so a connection with watchers, however much is delivered to it, is not paced. Never delays a call or a stream that has begun, and
-//! never refuses or closes anything.
+//! What is paced: the polls of a connection, in which frames are read, decoded and written; and those of each
+//! call until its request is whole, in the last of which most calls are answered. Polls that read nothing take
+//! nothing off the allowance: so a connection with watchers, however much is delivered to it, is not paced.
+//! Never delays a call or a stream whose request is whole, and never refuses or closes anything.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 
-use crate::runtime;
+use crate::{api, runtime};
 
 /// What a connection may use at once: some ten calls, as when a client starts.
 const ALLOWANCE: Duration = Duration::from_millis(1);
@@ -215,33 +215,35 @@ async fn behind_others() {
 impl<F: Future<Output = ()> + 'static> Executor<F> for Pace {
     /// Spawns a stream of the connection on the worker of the connection.
     fn execute(&self, stream: F) {
-        runtime::spawn_local(PacedStart { start: Some(self.paced()), stream });
+        runtime::spawn_local(PacedStream { arrival: Some(self.paced()), stream });
     }
 }
 
 pin_project! {
-    /// A stream whose start is paced.
-    struct PacedStart<F> {
-        // `None` once it has started.
-        start: Option<Paced>,
+    /// A stream that is paced until its request is whole. Each frame of it wakes the stream, and the end of the
+    /// connection wakes all that wait for one: a thousand at once.
+    struct PacedStream<F> {
+        // `None` once the request is whole.
+        arrival: Option<Paced>,
         #[pin]
         stream: F,
     }
 }
 
-impl<F: Future<Output = ()>> Future for PacedStart<F> {
+impl<F: Future<Output = ()>> Future for PacedStream<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let Some(start) = this.start else { return this.stream.poll(cx) };
-        let mut has_started = false;
-        let polled = start.run(cx, |cx| {
-            has_started = true;
-            (this.stream.poll(cx), true)
+        let Some(arrival) = this.arrival else { return this.stream.poll(cx) };
+        let mut is_whole = false;
+        let polled = arrival.run(cx, |cx| {
+            let (polled, is_arriving) = api::poll_noting_arrival(|| this.stream.poll(cx));
+            is_whole = !is_arriving;
+            (polled, true)
         });
-        if has_started {
-            *this.start = None;
+        if is_whole {
+            *this.arrival = None;
         }
         polled
     }

@@ -3,14 +3,14 @@
 
 use std::io;
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use whimbrel::api::v1::{GetThreadRequest, NewsFeedRequest, WatchFeedRequest};
@@ -63,6 +63,7 @@ macro_rules! flood {
 /// All of them.
 pub(crate) const FLOODS: &[Flood] = &[
     flood!("none: the attackers compute", 2, |_| computing()),
+    flood!("none: the attackers send to each other", 4, |_| sending()),
     flood!("rapid reset", 4, rapid_reset),
     flood!("CONTINUATION", 4, continuation),
     flood!("SETTINGS", 4, |to| frames(to, frame(SETTINGS, 0, 0, &[]))),
@@ -126,6 +127,35 @@ async fn computing() -> io::Result<()> {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// Sends as the floods do, and not to the server. What callers notice of that is the machine's, whose kernel
+/// passes on what attackers send before any other work.
+async fn sending() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let mut sender = TcpStream::connect(listener.local_addr()?).await?;
+    let (mut receiver, _) = listener.accept().await?;
+    let (sent, mut received) = (vec![0; 16 << 10], vec![0; 2 << 10]);
+    let (mut answers, mut sender) = sender.split();
+    let mut taken = vec![0; 2 << 10];
+    let sends = async {
+        loop {
+            sender.write_all(&sent).await?;
+        }
+    };
+    let receives = async {
+        loop {
+            // An answer to each, as small as most are.
+            receiver.read_exact(&mut received).await?;
+            receiver.write_all(&received[..100]).await?;
+        }
+    };
+    let takes = async {
+        loop {
+            answers.read_exact(&mut taken).await?;
+        }
+    };
+    tokio::select! { ended = sends => ended, ended = receives => ended, ended = takes => ended }
 }
 
 async fn frames(to: SocketAddr, one: Vec<u8>) -> io::Result<()> {
