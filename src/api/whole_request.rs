@@ -21,7 +21,8 @@ use super::framing::{CheckedBody, MessageCount};
 use super::status;
 
 thread_local! {
-    /// Whether a request that is not whole was polled on this thread.
+    /// Whether a request that is not whole was polled on this thread. A value of the thread, as the transport
+    /// polls calls by futures of its own, which pass nothing back.
     static IS_AWAITED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -45,8 +46,8 @@ pub struct WholeBody<B> {
     held: Option<HeldRequest>,
 }
 
-/// Polls a call. Whether its request has not arrived whole: then what wakes it next is its client, or
-/// its time that is over.
+/// Polls a call, and says whether it waits for the rest of its request: then what wakes it next is its client,
+/// or that the time for it is over.
 pub fn poll_noting_arrival<T>(poll: impl FnOnce() -> T) -> (T, bool) {
     IS_AWAITED.set(false);
     let polled = poll();

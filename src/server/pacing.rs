@@ -14,7 +14,7 @@
 //! What is paced: the polls of a connection, in which frames are read, decoded and written; and those of each
 //! call until its request is whole, in the last of which most calls are answered. Polls that read nothing take
 //! nothing off the allowance: so a connection with watchers, however much is delivered to it, is not paced.
-//! Never delays a call or a stream whose request is whole, and never refuses or closes anything.
+//! Never delays a call or a stream that does not wait for its client, and never refuses or closes anything.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -60,7 +60,7 @@ struct PaceState {
     /// When the time that it has used is paid for; so long ago at least as it takes to pay for the
     /// allowance. It may use more from then on.
     paid_at: Cell<Instant>,
-    /// Its poll, and its calls that have not started: no more than it may have streams.
+    /// Its poll, and its calls whose request is not whole: no more than it may have streams.
     turns: RefCell<VecDeque<Rc<Turn>>>,
 }
 
