@@ -3,6 +3,7 @@
 //! Results go to standard output, for people, or as one JSON object per line with `--json`. Notes
 //! and errors go to standard error. Never names tonic.
 
+mod admin;
 pub mod bench;
 mod chain;
 mod change;

@@ -110,6 +110,14 @@ impl Listener {
         Ok(it)
     }
 
+    /// The sockets, bound to no runtime.
+    ///
+    /// # Errors
+    /// The operating system refuses it.
+    pub(super) fn into_sockets(self) -> io::Result<Vec<std::net::TcpListener>> {
+        self.sockets.into_iter().map(TcpListener::into_std).collect()
+    }
+
     /// The addresses it listens on.
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -189,7 +197,10 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// The next connection on any of `sockets`, which are polled from index `first` on.
-async fn next(sockets: &[TcpListener], first: &mut usize) -> io::Result<(TcpStream, SocketAddr)> {
+pub(super) async fn next(
+    sockets: &[TcpListener],
+    first: &mut usize,
+) -> io::Result<(TcpStream, SocketAddr)> {
     poll_fn(|cx| {
         for offset in 0..sockets.len() {
             let at = (*first + offset) % sockets.len();

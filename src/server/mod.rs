@@ -1,5 +1,6 @@
 //! The server: connects the layers, listens, and stops in order. Never knows what a call means.
 
+mod admin;
 mod connection;
 mod connections;
 mod drain;
@@ -10,9 +11,11 @@ pub mod fuzzing;
 mod handshakes;
 mod intake;
 mod listener;
+mod metrics;
 mod other_protocol;
 mod pacing;
 mod proxy_protocol;
+mod readiness;
 mod resolve;
 mod self_signed;
 mod socket;
@@ -20,17 +23,19 @@ mod tls;
 mod transport;
 mod validity;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin::{Admin, NotReady};
 use connection::Services;
 use connections::Connections;
 use handshakes::Handshakes;
 use intake::Intake;
 use listener::Listener;
+use metrics::{ServerMetrics, Started};
+use readiness::Readiness;
 pub use resolve::resolve;
 pub use self_signed::Authority;
 use self_signed::SelfSigned;
@@ -45,13 +50,12 @@ use crate::api::{self, Accounts, Admission, Authentication, Health, Quotas};
 use crate::auth::{self, Auth};
 use crate::config::{self, Config, ServerCertificate};
 use crate::engine::{self, Engine};
+use crate::runtime::metrics::Scrape;
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
 use crate::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe};
 
 /// Drain time after a failure, in which callers receive their last answers.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
-/// How often health is brought up to date with the index: load balancers ask about as often.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How to renew a certificate of an authority.
 const RENEWAL: &str = "put a new one in its place, which new connections use at once";
@@ -76,6 +80,17 @@ pub enum Error {
         "cannot listen on {address}: {source}; is another server there? choose another --listen"
     )]
     Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// The address of the admin listener cannot be listened on.
+    #[error(
+        "cannot serve metrics on {address}: {source}; is another server there? choose another \
+         --admin-listen, or none"
+    )]
+    ListenAdmin {
         /// The address.
         address: SocketAddr,
         /// The error of the operating system.
@@ -118,6 +133,7 @@ pub struct Server {
     authentication: Authentication,
     routes: Routes,
     health: Health,
+    accounts: Accounts,
     config: Config,
     clock: Clock,
 }
@@ -129,6 +145,9 @@ struct Entrance {
     tls: Option<Tls>,
     /// Of a self-signed certificate.
     authority: Option<Authority>,
+    admin: Admin,
+    metrics: ServerMetrics,
+    critical: CriticalThreads,
 }
 
 impl Server {
@@ -197,7 +216,7 @@ impl Server {
         index: Option<OpenedIndex>,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let critical = CriticalThreads::new();
+        let (critical, metrics) = (entrance.critical.clone(), entrance.metrics.clone());
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let clock_of_engine = clock.clone();
         let open = move || match index {
@@ -211,16 +230,29 @@ impl Server {
             }
             None => None,
         };
-        let quotas = Quotas::new(&config.limits, clock.clone());
+        let quotas = Quotas::new(&config.limits, clock.clone(), metrics.api().clone());
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             auth: auth.clone(),
             quotas: quotas.clone(),
             limits: config.limits.clone(),
             reflection: config.reflection,
+            metrics: metrics.api().clone(),
         })?;
+        let accounts = Accounts::new(&config.limits, metrics.api().clone());
+        metrics.started(Started { accounts: accounts.clone() });
         let authentication = Authentication::new(auth, quotas, &config.limits);
-        Ok(Self { entrance, engine, critical, authentication, routes, health, config, clock })
+        Ok(Self {
+            entrance,
+            engine,
+            critical,
+            authentication,
+            routes,
+            health,
+            accounts,
+            config,
+            clock,
+        })
     }
 
     /// The first address it listens on.
@@ -233,6 +265,18 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         self.entrance.listener.addresses()
+    }
+
+    /// The first address of the admin listener; `None` without one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.entrance.admin.address()
+    }
+
+    /// All metrics, as they are now.
+    #[must_use]
+    pub fn scrape(&self) -> Scrape {
+        self.entrance.metrics.scrape()
     }
 
     /// The authority that clients must trust, if the certificate is self-signed.
@@ -249,21 +293,22 @@ impl Server {
     /// A vital part failed, in which case only running calls are still answered; or no thread could
     /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { entrance, engine, critical, mut health, config, clock, .. } = self;
-        let limits = &config.limits;
-        let admission = Admission::new(self.authentication, limits);
-        let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
+        let Self { entrance, engine, critical, health, accounts, config, clock, .. } = self;
+        let (limits, metrics) = (&config.limits, entrance.metrics.clone());
+        let mut health = Readiness::new(health, entrance.admin.clone());
+        let admission = Admission::new(self.authentication, limits, metrics.api().clone());
+        let workers = Workers::start_with_pulse(limits.worker_threads, &critical, metrics.pulse())
+            .map_err(Error::Workers)?;
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
-        let accounts = Accounts::new(limits);
         let connections =
             Connections::new(limits, &config.transport, workers.count(), accounts.clone());
         let services = Services::new(self.routes, &admission, &config);
         let services = Arc::new(services);
         let (mut listener, handshakes) =
             entrance.begin(&config, clock, &critical).map_err(Error::Workers)?;
-        health.serving().await;
+        health.set(None).await;
 
         let failure = {
             let intake = Intake {
@@ -275,10 +320,10 @@ impl Server {
             };
             let stopping = async {
                 tokio::select! {
-                    never = report_health(&health, &engine) => match never {},
+                    never = health.follow(&engine) => match never {},
                     () = shutdown => {}
                 }
-                health.not_serving().await;
+                health.set(Some(NotReady::Stopping)).await;
                 if !limits.drain_notice.is_zero() {
                     sleep(limits.drain_notice).await;
                 }
@@ -293,7 +338,7 @@ impl Server {
 
         drop(listener);
         admission.drain();
-        health.end_watches().await;
+        health.end().await;
         let drain_time_max =
             if failure.is_some() { FAILURE_DRAIN_TIME_MAX } else { limits.drain_time_max };
         drain::drain(&connections, drain_time_max).await;
@@ -315,22 +360,12 @@ impl Entrance {
     fn open(config: &Config) -> Result<Self, Error> {
         let bound = Listener::bind(&config.listen);
         let listener = bound.map_err(|(address, source)| Error::Listen { address, source })?;
-        let Some(tls) = &config.transport.tls else {
-            return Ok(Self { listener, tls: None, authority: None });
-        };
-        let clients = tls.clients.as_ref();
-        let (tls, authority) = match &tls.certificate {
-            ServerCertificate::Files { certificate, key } => {
-                (Tls::load(certificate, key, RENEWAL, clients)?, None)
-            }
-            ServerCertificate::SelfSigned => {
-                let made = SelfSigned::in_folder(&config.data_dir)?;
-
-                let tls = Tls::load(&made.certificate, &made.key, SELF_SIGNED_RENEWAL, clients)?;
-                (tls, Some(made.authority))
-            }
-        };
-        Ok(Self { listener, tls: Some(tls), authority })
+        let critical = CriticalThreads::new();
+        let metrics = ServerMetrics::new(&config.limits);
+        let admin = Admin::open(config, &metrics, &critical)?;
+        let (tls, authority) = load_tls(config)?.unzip();
+        let authority = authority.flatten();
+        Ok(Self { listener, tls, authority, admin, metrics, critical })
     }
 
     /// Starts the thread for handshakes, if connections begin with one.
@@ -348,16 +383,20 @@ impl Entrance {
     }
 }
 
-/// Sets health to NOT_SERVING while the index cannot be read, and back to SERVING after.
-async fn report_health(health: &Health, engine: &Engine) -> Infallible {
-    let mut is_complete = true;
-    loop {
-        sleep(HEALTH_INTERVAL).await;
-        if is_complete != engine.is_complete() {
-            is_complete = !is_complete;
-            if is_complete { health.serving().await } else { health.not_serving().await }
+/// TLS, and the authority of a self-signed certificate.
+fn load_tls(config: &Config) -> Result<Option<(Tls, Option<Authority>)>, Error> {
+    let Some(tls) = &config.transport.tls else { return Ok(None) };
+    let clients = tls.clients.as_ref();
+    Ok(Some(match &tls.certificate {
+        ServerCertificate::Files { certificate, key } => {
+            (Tls::load(certificate, key, RENEWAL, clients)?, None)
         }
-    }
+        ServerCertificate::SelfSigned => {
+            let made = SelfSigned::in_folder(&config.data_dir)?;
+            let tls = Tls::load(&made.certificate, &made.key, SELF_SIGNED_RENEWAL, clients)?;
+            (tls, Some(made.authority))
+        }
+    }))
 }
 
 /// Runs long work on a thread of its own. If the caller drops the future, the thread runs on.

@@ -3,7 +3,7 @@
 mod access;
 mod api_keys;
 mod command_line;
-mod issuer;
+pub(crate) mod issuer;
 mod kept_keys;
 mod overload;
 mod providers;

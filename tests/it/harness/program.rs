@@ -19,7 +19,8 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// A run that is being prepared. Of the variables `WHIMBREL_…` it has only those that are set here.
+/// A run that is being prepared. Of the variables `WHIMBREL_…` it has only those that are set here, and
+/// no admin listener.
 #[derive(Debug)]
 pub(crate) struct Program(Command);
 
@@ -31,6 +32,8 @@ impl Program {
                 program.env_remove(name);
             }
         }
+        // Many servers run at once, on free ports.
+        program.env("WHIMBREL_ADMIN_LISTEN", "none");
         Self(program)
     }
 

@@ -25,6 +25,7 @@ pub(crate) struct Setup {
     limits: Limits,
     authentication: Option<auth::Options>,
     transport: Transport,
+    admin: bool,
     clock: Clock,
     appends: Valve,
     batches: Valve,
@@ -42,6 +43,7 @@ pub(crate) struct TestServer {
 #[derive(Debug)]
 struct Running {
     address: SocketAddr,
+    admin: Option<SocketAddr>,
     channel: Channel,
     shutdown: CancellationToken,
     served: JoinSet<Result<(), Error>>,
@@ -62,6 +64,7 @@ impl Setup {
             limits,
             authentication: None,
             transport: Transport::default(),
+            admin: false,
             clock: Clock::system(),
             appends: Valve::default(),
             batches: Valve::default(),
@@ -83,6 +86,11 @@ impl Setup {
     /// Uses TLS, or proxies. Users call a server with TLS through clients of the test.
     pub(crate) fn transport(self, transport: Transport) -> Self {
         Self { transport, ..self }
+    }
+
+    /// Has an admin listener.
+    pub(crate) fn admin(self) -> Self {
+        Self { admin: true, ..self }
     }
 
     /// Uses a clock that the test moves.
@@ -126,6 +134,12 @@ impl Setup {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             transport: self.transport.clone(),
             insecure: false,
+            admin_listen: self
+                .admin
+                .then(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+                .into_iter()
+                .collect(),
+            insecure_admin: false,
             reflection: true,
             limits: self.limits.clone(),
         }
@@ -172,6 +186,11 @@ impl TestServer {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.address
+    }
+
+    /// Where its admin listener is.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.running.admin.expect("it was set up with one")
     }
 
     /// Its data folder.
@@ -241,11 +260,11 @@ impl Running {
                 opened => Some(opened.expect("the server opens")),
             })
             .await;
-        let address = server.address();
+        let (address, admin) = (server.address(), server.admin_address());
         let shutdown = CancellationToken::new();
         let mut served = JoinSet::new();
         served.spawn(server.run(shutdown.clone().cancelled_owned()));
-        Self { address, channel: connect(address), shutdown, served }
+        Self { address, admin, channel: connect(address), shutdown, served }
     }
 
     async fn stop(&mut self) {

@@ -30,7 +30,7 @@ enum Below {
 }
 
 /// Other crates, each with the only paths that may name it.
-const OUTSIDERS: [(&str, &[&str]); 14] = [
+const OUTSIDERS: [(&str, &[&str]); 15] = [
     ("redb", &["storage/redb_log/", "storage/index/", "storage/redb_file.rs"]),
     ("dashmap", &["state/", "live/"]),
     ("tonic", &["api/", "client/", "server/"]),
@@ -48,6 +48,7 @@ const OUTSIDERS: [(&str, &[&str]); 14] = [
     ("ipnet", &["config/transport.rs"]),
     ("clap", &["cli/", "main.rs"]),
     ("prost_reflect", &["cli/json.rs"]),
+    ("prometheus_client", &["runtime/metrics/text.rs"]),
 ];
 
 /// The path of the generated types, which the command line may also name.

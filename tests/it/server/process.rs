@@ -119,6 +119,7 @@ impl ServerProcess {
     /// output.
     pub(crate) fn refuses(data_dir: &Path, listen: SocketAddr) -> (Option<i32>, String) {
         let mut program = Command::new(PROGRAM);
+        program.env("WHIMBREL_ADMIN_LISTEN", "none");
         program.args(["serve", "--log", "warn", "--listen", &listen.to_string(), "--data"]);
         program.arg(data_dir).stdin(Stdio::null());
         let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -209,6 +210,8 @@ fn spawn(data_dir: &Path) -> Child {
 
 fn serve(mut command: Command, data_dir: &Path, log: &str) -> Child {
     command
+        // Many servers run at once, on free ports.
+        .env("WHIMBREL_ADMIN_LISTEN", "none")
         .args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", log, "--data"])
         .arg(data_dir)
         .stdin(Stdio::null())

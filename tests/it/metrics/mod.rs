@@ -1,0 +1,4 @@
+//! Metrics: each one moves when what it counts happens, and is in the document that is made of them.
+
+mod document;
+mod moved;
