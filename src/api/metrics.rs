@@ -12,7 +12,7 @@ use tonic_types::StatusExt;
 use super::Accounts;
 use super::quotas::Quota;
 use super::v1::ErrorReason;
-use crate::auth::access;
+use crate::auth::{IdentifyOutcome, access};
 use crate::runtime::metrics::{
     Buckets, Counter, Counters, Histogram, Label, Metric, MetricValue, PerWorker, Scrape,
 };
@@ -48,6 +48,11 @@ const CONNECTIONS_CLOSED_BY_LIMIT: Metric = Metric::counter(
     "Connections that were closed because of what they made the server hold, or did not take",
 );
 
+const AUTHENTICATIONS: Metric = Metric::counter(
+    "whimbrel_authentications_total",
+    &["outcome"],
+    "Calls whose caller was asked for, by how they were found or why they were not",
+);
 const UNFINISHED: Metric = Metric::gauge(
     "whimbrel_unfinished_request_bytes",
     &[],
@@ -135,6 +140,7 @@ struct WorkerCells {
     failed: Mutex<BTreeMap<(usize, i32, &'static str), u64>>,
     streams: Counters<StreamEnd>,
     quotas: Counters<Quota>,
+    authentications: Counters<IdentifyOutcome>,
     limits: Counters<HoldLimit>,
 }
 
@@ -170,6 +176,7 @@ impl ApiMetrics {
             failed: Mutex::default(),
             streams: Counters::default(),
             quotas: Counters::default(),
+            authentications: Counters::default(),
             limits: Counters::default(),
         };
         let workers = PerWorker::new(workers, of_worker);
@@ -191,6 +198,11 @@ impl ApiMetrics {
     /// A call was refused because of `quota`.
     pub(super) fn quota_refused(&self, quota: Quota) {
         self.0.workers.here().quotas.of(quota).increment();
+    }
+
+    /// It was found out who makes a call, or not.
+    pub(super) fn identified(&self, outcome: IdentifyOutcome) {
+        self.0.workers.here().authentications.of(outcome).increment();
     }
 
     /// A connection is closed because of `limit`.
@@ -234,6 +246,7 @@ impl ApiMetrics {
         scrape.add(&IN_FLIGHT, in_flight);
         scrape.add(&STREAM_ENDS, workers.samples(|worker| &worker.streams));
         scrape.add(&QUOTA_REFUSALS, workers.samples(|worker| &worker.quotas));
+        scrape.add(&AUTHENTICATIONS, workers.samples(|worker| &worker.authentications));
         scrape.add(&CONNECTIONS_CLOSED_BY_LIMIT, workers.samples(|worker| &worker.limits));
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use super::metrics::EngineMetrics;
 use super::recurring::RecurringWarning;
 use crate::config::Limits;
 use crate::model::{Change, Revision, Timestamp};
@@ -53,6 +54,7 @@ pub(super) struct Compactor {
     /// Whether the last scan failed, which is logged once.
     has_failed: bool,
     postponed: RecurringWarning,
+    metrics: EngineMetrics,
 }
 
 impl Compactor {
@@ -76,7 +78,13 @@ impl Compactor {
             due: None,
             has_failed: false,
             postponed: RecurringWarning::default(),
+            metrics: EngineMetrics::default(),
         }
+    }
+
+    /// Counts in `metrics`.
+    pub(super) fn counted_in(self, metrics: EngineMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Runs until the engine stops, which also ends an erasure early.
@@ -93,6 +101,7 @@ impl Compactor {
                 tracing::warn!(%error, "the content of deleted posts stays on the disk");
             }
             self.has_failed = scanned.is_err();
+            self.metrics.to_erase(self.deleted.len());
             if self.is_due() && !self.has_failed {
                 self.erase()?;
             }
@@ -152,10 +161,13 @@ impl Compactor {
                 tracing::info!(posts, seconds, "the content of deleted posts is erased");
                 self.due = None;
                 self.postponed.ended();
+                self.metrics.erased(posts, self.clock.since_epoch().unwrap_or_default());
+                self.metrics.to_erase(0);
                 return Ok(());
             }
             EraseOutcome::Abandoned => {}
             EraseOutcome::Postponed(error) => {
+                self.metrics.erasure_postponed();
                 if let Some(times) = self.postponed.occurred(1) {
                     tracing::warn!(
                         %error, posts, times, "the content of deleted posts is still on the disk"

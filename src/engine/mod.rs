@@ -28,6 +28,7 @@ mod error;
 mod indexer;
 mod log_check;
 mod mailbox;
+mod metrics;
 mod pending;
 mod progress;
 mod recurring;
@@ -47,6 +48,7 @@ pub use error::{Error, OpenError};
 use indexer::Indexer;
 pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
+use metrics::EngineMetrics;
 use tokio::sync::mpsc;
 
 use crate::config::Limits;
@@ -68,6 +70,7 @@ struct EngineShared {
     live: LiveFeeds,
     users_max: usize,
     mailboxes: Mutex<Vec<Mailbox>>,
+    metrics: EngineMetrics,
     threads: Mutex<Threads>,
 }
 
@@ -136,17 +139,19 @@ impl Engine {
         let (mailboxes, receivers) = Mailboxes::new(&live, limits);
         let mailboxes = Arc::new(mailboxes);
         let completions = Arc::new(Completions::new(Arc::clone(&state), Arc::clone(&mailboxes)));
-        let mut threads = Threads::default();
+        let (mut threads, metrics) = (Threads::default(), EngineMetrics::default());
         // Before the replay, so that it reads the log at the same time.
         if let Some(index) = state.index() {
             let (log, state, index) = (Arc::clone(&log), Arc::clone(&state), Arc::clone(index));
             let (running, stopped) = sync_channel(0);
-            let indexer = Indexer::new(log, state, index, clock.clone(), stopped, limits);
+            let indexer = Indexer::new(log, state, index, clock.clone(), stopped, limits)
+                .counted_in(metrics.clone());
             let indexing = critical.spawn("whimbrel-index", move || indexer.run())?;
             threads.indexing = Some((running, indexing));
         }
         let mut applier =
-            Applier::new(&log, reader.clone(), Arc::clone(&completions), mailboxes, limits);
+            Applier::new(&log, reader.clone(), Arc::clone(&completions), mailboxes, limits)
+                .counted_in(metrics.clone());
         applier.catch_up()?;
         let seconds = clock.elapsed().saturating_sub(begun).as_secs_f64();
         tracing::info!(%head, %indexed, seconds, "log replayed");
@@ -154,18 +159,21 @@ impl Engine {
         let (commands, queue) = mpsc::channel(limits.queue_commands_max);
         let (running, stopped) = sync_channel(0);
         let compactor =
-            Compactor::new(Arc::clone(&log), Arc::clone(&state), clock.clone(), stopped, limits);
+            Compactor::new(Arc::clone(&log), Arc::clone(&state), clock.clone(), stopped, limits)
+                .counted_in(metrics.clone());
         threads.others.push((running, critical.spawn("whimbrel-erase", move || compactor.run())?));
         let (running, stopped) = sync_channel(0);
         let checked = Arc::clone(&log);
         let check = critical.spawn("whimbrel-check", move || log_check::run(&checked, &stopped))?;
         threads.others.push((running, check));
-        let committer = Committer::new(log, state, completions, queue, clock, limits)?;
+        let committer = Committer::new(log, state, completions, queue, clock, limits)?
+            .counted_in(metrics.clone());
         threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
         threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
         let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
         let users_max = limits.users_max;
-        let shared = EngineShared { commands, reader, live, users_max, mailboxes, threads };
+        let shared =
+            EngineShared { commands, reader, live, users_max, mailboxes, metrics, threads };
         Ok(Self(Arc::new(shared)))
     }
 

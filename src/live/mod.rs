@@ -21,6 +21,7 @@ mod event_batch;
 mod fan_out;
 mod filter;
 mod message;
+mod metrics;
 mod quota;
 mod reading;
 mod shard;
@@ -33,6 +34,7 @@ pub use event::{FeedEvent, FeedEventKind, Removal, StandIn};
 pub use event_batch::EventBatch;
 pub use fan_out::{DeliveryBatch, Dispatcher};
 pub use message::{Start, StreamMessage, WatchOptions, Watched};
+use metrics::LiveMetrics;
 use quota::StreamQuota;
 use shard::Shard;
 pub use stream::LiveStream;
@@ -56,6 +58,7 @@ struct LiveShared {
     shards: Vec<Shard>,
     quota: StreamQuota,
     permits: Arc<Semaphore>,
+    metrics: LiveMetrics,
 }
 
 impl LiveFeeds {
@@ -69,6 +72,7 @@ impl LiveFeeds {
             reader,
             quota: StreamQuota::new(limits.streams_per_user_max),
             permits: Arc::new(Semaphore::new(limits.streams_max.min(Semaphore::MAX_PERMITS))),
+            metrics: LiveMetrics::new(limits.worker_threads.max(1)),
             limits: limits.clone(),
         }))
     }
@@ -95,6 +99,7 @@ impl LiveFeeds {
     /// Marks `shard` as lagging: an applied batch was not sent to it. No later batch may be sent to
     /// it while it is lagging. Its streams read the lost events from the log.
     pub fn lag(&self, shard: usize) {
+        self.metrics().lagged();
         self.shard(shard).lag();
     }
 
@@ -125,6 +130,10 @@ impl LiveFeeds {
 
     fn shard(&self, shard: usize) -> &Shard {
         &self.0.shards[shard]
+    }
+
+    fn metrics(&self) -> &LiveMetrics {
+        &self.0.metrics
     }
 
     fn state(&self) -> &State {

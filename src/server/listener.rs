@@ -14,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, sleep_until};
 
+use super::connection_metrics::RefusedConnection;
 use super::connections::{ConnectionSlot, Connections};
 use crate::runtime::WarningThrottle;
 
@@ -141,6 +142,7 @@ impl Listener {
     pub(super) async fn accept(&mut self, connections: &Connections) -> Accepted {
         loop {
             if let Err(error) = self.check_spare_files() {
+                connections.metrics().refused(RefusedConnection::NoFiles);
                 self.warnings.add(format!("cannot accept a connection: {error}"));
                 sleep(ACCEPT_RETRY_DELAY).await;
                 continue;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod connection;
+mod connection_metrics;
 mod connections;
 mod drain;
 mod frame_budget;
@@ -240,8 +241,13 @@ impl Server {
             metrics: metrics.api().clone(),
         })?;
         let accounts = Accounts::new(&config.limits, metrics.api().clone());
-        metrics.started(Started { accounts: accounts.clone() });
-        let authentication = Authentication::new(auth, quotas, &config.limits);
+        metrics.started(Started {
+            engine: engine.clone(),
+            auth: auth.clone(),
+            accounts: accounts.clone(),
+        });
+        let authentication =
+            Authentication::new(auth, quotas, &config.limits, metrics.api().clone());
         Ok(Self {
             entrance,
             engine,
@@ -302,9 +308,15 @@ impl Server {
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
-        let connections =
-            Connections::new(limits, &config.transport, workers.count(), accounts.clone());
-        let services = Services::new(self.routes, &admission, &config);
+        let connections = Connections::new(
+            limits,
+            &config.transport,
+            workers.count(),
+            accounts.clone(),
+            metrics.connections().clone(),
+        );
+        let services =
+            Services::new(self.routes, &admission, &config, metrics.connections().clone());
         let services = Arc::new(services);
         let (mut listener, handshakes) =
             entrance.begin(&config, clock, &critical).map_err(Error::Workers)?;
@@ -377,7 +389,15 @@ impl Entrance {
     ) -> std::io::Result<(Listener, Option<Handshakes>)> {
         let has_handshakes = self.tls.is_some() || !config.transport.proxy_protocol_from.is_empty();
         let handshakes = has_handshakes
-            .then(|| Handshakes::start(self.tls, &config.limits, clock, critical))
+            .then(|| {
+                Handshakes::start(
+                    self.tls,
+                    &config.limits,
+                    clock,
+                    self.metrics.connections().clone(),
+                    critical,
+                )
+            })
             .transpose()?;
         Ok((self.listener, handshakes))
     }

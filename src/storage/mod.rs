@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod index;
 mod local;
 mod log;
+mod metrics;
 mod redb_file;
 mod redb_log;
 
@@ -28,4 +29,5 @@ pub use index::{
 pub use local::{
     Folder, LocalLog, LogOptions, NotErased, StorageFile, VerifiedLog, read_chain, verify_log,
 };
-pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, Tail, conformance};
+pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, Tail, conformance};
+pub(crate) use metrics::collect;

@@ -129,6 +129,11 @@ impl Scrape {
         self.add(metric, [([], MetricValue::count(value))]);
     }
 
+    /// Adds a metric without labels, whose value may not be known.
+    pub fn maybe(&mut self, metric: &'static Metric, value: Option<f64>) {
+        self.add(metric, value.map(|value| ([], MetricValue::Number(value))));
+    }
+
     /// Adds the samples of a metric, with their labels. Also of one without samples: then a scrape shows
     /// that there is such a metric.
     ///

@@ -5,7 +5,7 @@ use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::{Metric, MetricValue, Scrape};
+use super::{Metric, Scrape};
 
 const CPU: Metric = Metric::counter(
     "process_cpu_seconds_total",
@@ -54,21 +54,17 @@ impl Process {
         let ticks = rustix::param::clock_ticks_per_second() as f64;
         let page = rustix::param::page_size() as f64;
         let cpu = field(stat::USER_TICKS).zip(field(stat::SYSTEM_TICKS));
-        add(scrape, &CPU, cpu.map(|(user, system)| (user + system) / ticks));
-        add(scrape, &RESIDENT, field(stat::RESIDENT_PAGES).map(|pages| pages * page));
-        add(scrape, &VIRTUAL, field(stat::VIRTUAL_BYTES));
-        add(scrape, &THREADS, field(stat::THREADS));
+        scrape.maybe(&CPU, cpu.map(|(user, system)| (user + system) / ticks));
+        scrape.maybe(&RESIDENT, field(stat::RESIDENT_PAGES).map(|pages| pages * page));
+        scrape.maybe(&VIRTUAL, field(stat::VIRTUAL_BYTES));
+        scrape.maybe(&THREADS, field(stat::THREADS));
         let open = fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as f64);
-        add(scrape, &OPEN_FILES, open);
+        scrape.maybe(&OPEN_FILES, open);
         let files_max = getrlimit(Resource::Nofile).current;
-        add(scrape, &FILES_MAX, files_max.map(|max| max as f64));
+        scrape.maybe(&FILES_MAX, files_max.map(|max| max as f64));
         let start = booted_at().zip(field(stat::START_TICKS));
-        add(scrape, &START, start.map(|(booted_at, since)| booted_at + since / ticks));
+        scrape.maybe(&START, start.map(|(booted_at, since)| booted_at + since / ticks));
     }
-}
-
-fn add(scrape: &mut Scrape, metric: &'static Metric, value: Option<f64>) {
-    scrape.add(metric, value.map(|value| ([], MetricValue::Number(value))));
 }
 
 /// When the machine started, in seconds since 1970.

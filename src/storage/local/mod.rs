@@ -49,9 +49,10 @@ pub use verification::{NotErased, VerifiedLog, read_chain, verify_log};
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
 use super::folder_lock::FolderLock;
+use super::free_space::bytes_free;
 use super::index::FILES;
 use super::log::record::chain_start;
-use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry};
+use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize};
 use super::redb_file::random;
 use crate::model::{Chain, Epoch, Epochs, Event, LogId, Revision};
 use checkpoint::{Checkpoint, DurablePosition};
@@ -330,6 +331,18 @@ impl Log for LocalLog {
         }
         self.check_names()?;
         self.write_checkpoint()
+    }
+
+    fn size(&self) -> Option<LogSize> {
+        let segments = self.segments.all();
+        let bytes = |segment: &Arc<Segment>| {
+            segment.sealed().map_or_else(|| segment.frames_end(), |(bytes, _)| bytes)
+        };
+        Some(LogSize {
+            segments: segments.len(),
+            bytes: segments.iter().map(bytes).sum(),
+            free_bytes: bytes_free(self.files.folder.path()).ok(),
+        })
     }
 
     fn close(&self) {

@@ -6,7 +6,7 @@ mod command_line;
 pub(crate) mod issuer;
 mod kept_keys;
 mod overload;
-mod providers;
+pub(crate) mod providers;
 mod quotas;
 mod secrets;
 mod streams;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use whimbrel::model::{Chain, Epochs, Event, LogId, Revision};
-use whimbrel::storage::{Batch, EraseOutcome, Erasure, Error, Log, LogEntry};
+use whimbrel::storage::{Batch, EraseOutcome, Erasure, Error, Log, LogEntry, LogSize};
 
 /// The altered calls: none by default.
 pub(crate) trait Alter: Debug + Send + Sync {
@@ -110,6 +110,10 @@ impl<A: Alter> Log for AlteredLog<A> {
 
     fn check(&self) -> Result<(), Error> {
         self.log.check()
+    }
+
+    fn size(&self) -> Option<LogSize> {
+        self.log.size()
     }
 
     fn close(&self) {
