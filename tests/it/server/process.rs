@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_whimbrel");
 
@@ -177,10 +177,41 @@ impl ServerProcess {
         self.signal(Signal::TERM);
     }
 
+    /// It may not open another file, until what this gives is dropped.
+    pub(crate) fn without_files(&self) -> WithoutFiles {
+        let pid = Pid::from_child(&self.child);
+        let none = Rlimit { current: Some(0), maximum: getrlimit(Resource::Nofile).maximum };
+        WithoutFiles { pid, before: prlimit(Some(pid), Resource::Nofile, none).unwrap() }
+    }
+
+    /// Waits until it logs a line that contains `text`.
+    pub(crate) fn wait_for_line(&mut self, text: &str) {
+        let mut log = BufReader::new(self.child.stderr.as_mut().unwrap());
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended without {text:?}");
+        }
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+}
+
+/// A server that may not open another file.
+#[derive(Debug)]
+pub(crate) struct WithoutFiles {
+    pid: Pid,
+    before: Rlimit,
+}
+
+impl Drop for WithoutFiles {
+    fn drop(&mut self) {
+        // It fails if the server has ended, which the test finds out itself.
+        let _ = prlimit(Some(self.pid), Resource::Nofile, self.before);
     }
 }
 

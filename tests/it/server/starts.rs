@@ -108,6 +108,20 @@ fn a_removed_log_ends_the_server() {
     }
 }
 
+/// Something else may take the last files that the process may open: the check of the log waits, and the
+/// server goes on.
+#[test]
+fn a_server_without_free_files_waits_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = ServerProcess::start_talking(folder.path());
+    publish(&server).unwrap();
+    let without = server.without_files();
+    server.wait_for_line("waiting up to");
+    drop(without);
+    publish(&server).unwrap();
+    assert_eq!(server.terminate(), Some(0));
+}
+
 /// A compaction replaces a file of the log, and that is not taken for a foreign file.
 #[test]
 fn a_compacted_log_is_not_taken_for_a_foreign_file() {
