@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::settings::SettingsError;
 use crate::runtime::files::FileError;
 use crate::{auth, client, config, server, storage};
 
@@ -27,6 +28,9 @@ pub enum Error {
     /// A token for development cannot be made.
     #[error(transparent)]
     Token(#[from] auth::MintError),
+    /// The file with the settings of a server is refused.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
@@ -70,6 +74,7 @@ impl Error {
         ExitCode::from(match self {
             Self::Client(error) if error.is_transient() => 3,
             Self::Usage(_)
+            | Self::Settings(_)
             | Self::Client(client::Error::Address { .. })
             | Self::Server(server::Error::Config(config::Error::Limit(_))) => 2,
             Self::Server(server::Error::Failed(_)) => 5,

@@ -6,6 +6,7 @@
 pub mod bench;
 mod chain;
 mod change;
+mod config;
 mod credentials;
 mod encoding;
 mod error;
@@ -24,7 +25,9 @@ mod open_files;
 mod output;
 mod post;
 mod probe_index;
+mod reload;
 mod serve;
+mod settings;
 mod signals;
 mod text;
 mod tls;
@@ -83,7 +86,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Serve(Box<serve::ServeArgs>),
+    /// Run the server until SIGINT or SIGTERM.
+    Serve(Box<settings::Given>),
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
     #[command(flatten)]
     Feed(feed::FeedVerb),
     #[command(flatten)]
@@ -136,7 +142,8 @@ impl Cli {
     /// Why the verb failed. [`Error::exit_code`] is the exit code.
     pub fn run(self, output: &Output) -> Result<(), Error> {
         match self.verb {
-            Verb::Serve(serve) => single_threaded_runtime()?.block_on(serve.run(output)),
+            Verb::Serve(given) => single_threaded_runtime()?.block_on(serve::run(*given, output)),
+            Verb::Config(verb) => verb.run(output),
             Verb::Feed(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
             Verb::Post(verb) => single_threaded_runtime()?.block_on(verb.run(output)),
             Verb::Graph(verb) => single_threaded_runtime()?.block_on(verb.run(output)),

@@ -49,7 +49,7 @@ pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
 use tokio::sync::mpsc;
 
-use crate::config::Limits;
+use crate::config::{Limits, LimitsInForce};
 use crate::live::{self, LiveFeeds, LiveStream, Start, WatchOptions};
 use crate::model::{Cursor, Epochs, UserId};
 use crate::query::{self, Query, Reader};
@@ -66,7 +66,7 @@ struct EngineShared {
     commands: mpsc::Sender<Command>,
     reader: Reader,
     live: LiveFeeds,
-    users_max: usize,
+    limits: LimitsInForce,
     mailboxes: Mutex<Vec<Mailbox>>,
     threads: Mutex<Threads>,
 }
@@ -124,6 +124,7 @@ impl Engine {
         critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         limits.check()?;
+        let in_force = LimitsInForce::new(limits.clone());
         let (begun, head) = (clock.elapsed(), log.head());
         let state = Arc::new(match index {
             Some(index) => State::load(Arc::clone(&log), index, limits)?,
@@ -132,7 +133,7 @@ impl Engine {
         // Not what the header of the first file says: another file may have been loaded in its place.
         let indexed = state.applied();
         let reader = Reader::new(Arc::clone(&state), limits);
-        let live = LiveFeeds::new(reader.clone(), limits);
+        let live = LiveFeeds::new(reader.clone(), &in_force);
         let (mailboxes, receivers) = Mailboxes::new(&live, limits);
         let mailboxes = Arc::new(mailboxes);
         let completions = Arc::new(Completions::new(Arc::clone(&state), Arc::clone(&mailboxes)));
@@ -153,19 +154,20 @@ impl Engine {
 
         let (commands, queue) = mpsc::channel(limits.queue_commands_max);
         let (running, stopped) = sync_channel(0);
-        let compactor =
-            Compactor::new(Arc::clone(&log), Arc::clone(&state), clock.clone(), stopped, limits);
+        let (log_too, state_too) = (Arc::clone(&log), Arc::clone(&state));
+        let of_compactor = in_force.clone();
+        let compactor = Compactor::new(log_too, state_too, clock.clone(), stopped, of_compactor);
         threads.others.push((running, critical.spawn("whimbrel-erase", move || compactor.run())?));
         let (running, stopped) = sync_channel(0);
         let checked = Arc::clone(&log);
         let check = critical.spawn("whimbrel-check", move || log_check::run(&checked, &stopped))?;
         threads.others.push((running, check));
-        let committer = Committer::new(log, state, completions, queue, clock, limits)?;
+        let committer = Committer::new(log, state, completions, queue, clock, in_force.clone())?;
         threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
         threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
         let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
-        let users_max = limits.users_max;
-        let shared = EngineShared { commands, reader, live, users_max, mailboxes, threads };
+        let limits = in_force;
+        let shared = EngineShared { commands, reader, live, limits, mailboxes, threads };
         Ok(Self(Arc::new(shared)))
     }
 
@@ -208,6 +210,12 @@ impl Engine {
         options: WatchOptions,
     ) -> Result<LiveStream, live::Error> {
         self.0.live.watch(user, start, options)
+    }
+
+    /// The limits in force, of this engine and of what is around it.
+    #[must_use]
+    pub fn limits(&self) -> &LimitsInForce {
+        &self.0.limits
     }
 
     /// Which opening of the log appended which events: ids and cursors of clients name the epoch.

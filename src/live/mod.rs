@@ -36,9 +36,8 @@ pub use message::{Start, StreamMessage, WatchOptions, Watched};
 use quota::StreamQuota;
 use shard::Shard;
 pub use stream::LiveStream;
-use tokio::sync::Semaphore;
 
-use crate::config::Limits;
+use crate::config::{Limits, LimitsInForce};
 use crate::model::UserId;
 use crate::query::Reader;
 use crate::runtime;
@@ -55,20 +54,19 @@ struct LiveShared {
     /// Shard 0, and one for each worker.
     shards: Vec<Shard>,
     quota: StreamQuota,
-    permits: Arc<Semaphore>,
 }
 
 impl LiveFeeds {
     /// Live feeds without streams.
     #[must_use]
-    pub fn new(reader: Reader, limits: &Limits) -> Self {
+    pub fn new(reader: Reader, in_force: &LimitsInForce) -> Self {
+        let limits = in_force.now();
         let applied = reader.state().applied();
         let shard = |_| Shard::new(limits.channel_events_max, applied);
         Self(Arc::new(LiveShared {
             shards: (0..=limits.worker_threads.max(1)).map(shard).collect(),
             reader,
-            quota: StreamQuota::new(limits.streams_per_user_max),
-            permits: Arc::new(Semaphore::new(limits.streams_max.min(Semaphore::MAX_PERMITS))),
+            quota: StreamQuota::new(in_force.clone()),
             limits: limits.clone(),
         }))
     }

@@ -13,6 +13,7 @@ mod listener;
 mod other_protocol;
 mod pacing;
 mod proxy_protocol;
+mod reload;
 mod resolve;
 mod self_signed;
 mod socket;
@@ -31,6 +32,7 @@ use connections::Connections;
 use handshakes::Handshakes;
 use intake::Intake;
 use listener::Listener;
+pub use reload::Reloader;
 pub use resolve::resolve;
 pub use self_signed::Authority;
 use self_signed::SelfSigned;
@@ -46,7 +48,9 @@ use crate::auth::{self, Auth};
 use crate::config::{self, Config, ServerCertificate};
 use crate::engine::{self, Engine};
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
-use crate::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe};
+use crate::storage::{
+    self, DiskReserve, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe,
+};
 
 /// Drain time after a failure, in which callers receive their last answers.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -119,7 +123,17 @@ pub struct Server {
     routes: Routes,
     health: Health,
     config: Config,
+    reloader: Reloader,
     clock: Clock,
+}
+
+/// The data of a server.
+#[derive(Debug)]
+struct OpenedData {
+    log: Arc<dyn Log>,
+    index: Option<OpenedIndex>,
+    /// What the two leave free on the disk.
+    reserves: Vec<DiskReserve>,
 }
 
 /// Where clients come in.
@@ -152,7 +166,7 @@ impl Server {
         config.check()?;
         let entrance = Entrance::open(&config)?;
         let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
-        let open = move || -> Result<(Arc<dyn Log>, OpenedIndex), Error> {
+        let open = move || -> Result<OpenedData, Error> {
             let disk_free_bytes_min = limits.disk_free_bytes_min;
             let options =
                 LogOptions { disk_free_bytes_min, segment_bytes_max: limits.log_segment_bytes_max };
@@ -161,10 +175,12 @@ impl Server {
                 IndexOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
             let kept = limits.request_id_retention;
             let index = Index::open_with_probe(&data_dir, &log, options, kept, probe)?;
-            Ok((Arc::new(log), index))
+            let reserves = [Some(log.disk_reserve()), index.disk_reserve()];
+            let reserves = reserves.into_iter().flatten().collect();
+            Ok(OpenedData { log: Arc::new(log), index: Some(index), reserves })
         };
-        let (log, index) = on_own_thread("whimbrel-open", open).await?;
-        Self::start(entrance, config, log, Some(index), Clock::system()).await
+        let opened = on_own_thread("whimbrel-open", open).await?;
+        Self::start(entrance, config, opened, Clock::system()).await
     }
 
     /// As [`Server::open`], with the caller's log and clock and without an index.
@@ -173,7 +189,8 @@ impl Server {
     /// See [`Error`].
     pub async fn with_log(config: Config, log: Arc<dyn Log>, clock: Clock) -> Result<Self, Error> {
         config.check()?;
-        Self::start(Entrance::open(&config)?, config, log, None, clock).await
+        let opened = OpenedData { log, index: None, reserves: Vec::new() };
+        Self::start(Entrance::open(&config)?, config, opened, clock).await
     }
 
     /// As [`Server::with_log`], with an index of that log.
@@ -187,16 +204,18 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, Error> {
         config.check()?;
-        Self::start(Entrance::open(&config)?, config, log, Some(index), clock).await
+        let reserves = index.disk_reserve().into_iter().collect();
+        let opened = OpenedData { log, index: Some(index), reserves };
+        Self::start(Entrance::open(&config)?, config, opened, clock).await
     }
 
     async fn start(
         entrance: Entrance,
         config: Config,
-        log: Arc<dyn Log>,
-        index: Option<OpenedIndex>,
+        opened: OpenedData,
         clock: Clock,
     ) -> Result<Self, Error> {
+        let OpenedData { log, index, reserves } = opened;
         let critical = CriticalThreads::new();
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let clock_of_engine = clock.clone();
@@ -211,7 +230,8 @@ impl Server {
             }
             None => None,
         };
-        let quotas = Quotas::new(&config.limits, clock.clone());
+        let reloader = Reloader::new(engine.limits().clone(), reserves);
+        let quotas = Quotas::new(engine.limits().clone(), clock.clone());
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             auth: auth.clone(),
@@ -220,7 +240,17 @@ impl Server {
             reflection: config.reflection,
         })?;
         let authentication = Authentication::new(auth, quotas, &config.limits);
-        Ok(Self { entrance, engine, critical, authentication, routes, health, config, clock })
+        Ok(Self {
+            entrance,
+            engine,
+            critical,
+            authentication,
+            routes,
+            health,
+            config,
+            reloader,
+            clock,
+        })
     }
 
     /// The first address it listens on.
@@ -233,6 +263,12 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         self.entrance.listener.addresses()
+    }
+
+    /// Sets limits again while the server runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// The authority that clients must trust, if the certificate is self-signed.
@@ -257,8 +293,9 @@ impl Server {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
         let accounts = Accounts::new(limits);
+        let in_force = engine.limits().clone();
         let connections =
-            Connections::new(limits, &config.transport, workers.count(), accounts.clone());
+            Connections::new(in_force, &config.transport, workers.count(), accounts.clone());
         let services = Services::new(self.routes, &admission, &config);
         let services = Arc::new(services);
         let (mut listener, handshakes) =
@@ -279,8 +316,9 @@ impl Server {
                     () = shutdown => {}
                 }
                 health.not_serving().await;
-                if !limits.drain_notice.is_zero() {
-                    sleep(limits.drain_notice).await;
+                let drain_notice = engine.limits().now().drain_notice;
+                if !drain_notice.is_zero() {
+                    sleep(drain_notice).await;
                 }
             };
             tokio::select! {

@@ -21,6 +21,7 @@ mod redb_log;
 
 pub use disk_reads::forbid_disk_reads;
 pub use error::Error;
+pub use free_space::DiskReserve;
 pub use index::{
     Index, IndexLoss, IndexOptions, IndexRows, LoadedRows, OpenedIndex, Probe, Residency, Snapshot,
     StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,

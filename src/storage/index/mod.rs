@@ -64,7 +64,7 @@ use redb::{Database, ReadableDatabase};
 
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
-use super::free_space::FreeSpace;
+use super::free_space::{DiskReserve, FreeSpace};
 use super::log::Log;
 use super::redb_file::{OpenFile, guarded, storage};
 use crate::model::{Chain, LogTime, Revision};
@@ -75,6 +75,9 @@ const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 
 /// The names of the current file and of a new one. Both are derived from a log.
 pub(super) const FILES: [&str; 2] = ["index.redb", "index.redb.new"];
+
+/// The index leaves so many times the reserve of the log free, so that it never takes its space.
+const RESERVES: u64 = 2;
 
 /// Options of an [`Index`].
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +140,14 @@ pub enum TimelineKind {
     Changes,
 }
 
+impl OpenedIndex {
+    /// What the index leaves free on the disk, twice; `None` if free space is not checked.
+    #[must_use]
+    pub fn disk_reserve(&self) -> Option<DiskReserve> {
+        self.index.opener.space.as_ref().map(|space| space.reserve.clone())
+    }
+}
+
 impl Index {
     /// Opens the index in `dir`, which `log` has locked. Creates an empty one if no file matches
     /// `log`, and empty tables in memory if no file can be created. Request ids stay in the index
@@ -164,9 +175,9 @@ impl Index {
         request_id_retention: Duration,
         probe: Option<Probe>,
     ) -> Result<OpenedIndex, Error> {
-        let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
+        let reserve = DiskReserve::new(options.disk_free_bytes_min);
         let files = Arc::new(IndexFolder::new(dir, options.cache_bytes, probe));
-        let space = Some(FreeSpace { dir: dir.to_owned(), bytes_min });
+        let space = Some(FreeSpace { dir: dir.to_owned(), reserve, times: RESERVES });
         IndexOpener { files, space, request_id_retention }.open(log)
     }
 

@@ -49,6 +49,7 @@ pub use verification::{NotErased, VerifiedLog, read_chain, verify_log};
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
 use super::folder_lock::FolderLock;
+use super::free_space::DiskReserve;
 use super::index::FILES;
 use super::log::record::chain_start;
 use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry};
@@ -144,6 +145,12 @@ impl LocalLog {
         let log = Self::open_folder(folder, options, new_epoch(), Some(lock))?;
         log.maintenance.start_thread().map_err(failed)?;
         Ok(log)
+    }
+
+    /// What the log leaves free on the disk.
+    #[must_use]
+    pub fn disk_reserve(&self) -> DiskReserve {
+        self.preparer.disk_reserve()
     }
 
     /// Opens a log in a folder that the caller provides. Nothing is locked, and segments are sealed

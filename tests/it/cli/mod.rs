@@ -5,6 +5,7 @@ mod bench;
 mod bench_shape;
 mod client;
 mod command_line;
+mod config;
 mod hints;
 mod import;
 mod json_lines;

@@ -30,7 +30,7 @@ enum Below {
 }
 
 /// Other crates, each with the only paths that may name it.
-const OUTSIDERS: [(&str, &[&str]); 14] = [
+const OUTSIDERS: [(&str, &[&str]); 16] = [
     ("redb", &["storage/redb_log/", "storage/index/", "storage/redb_file.rs"]),
     ("dashmap", &["state/", "live/"]),
     ("tonic", &["api/", "client/", "server/"]),
@@ -48,6 +48,8 @@ const OUTSIDERS: [(&str, &[&str]); 14] = [
     ("ipnet", &["config/transport.rs"]),
     ("clap", &["cli/", "main.rs"]),
     ("prost_reflect", &["cli/json.rs"]),
+    ("arc_swap", &["config/in_force.rs"]),
+    ("strsim", &["cli/settings/file.rs"]),
 ];
 
 /// The path of the generated types, which the command line may also name.

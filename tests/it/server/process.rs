@@ -89,6 +89,15 @@ impl ServerProcess {
         Self::listening(serve(shell, data_dir, "trace"))
     }
 
+    /// A server with the settings in `file`, which has its data folder, too. What it logs goes to
+    /// `log`.
+    pub(crate) fn start_configured(file: &Path, log: &Path) -> Self {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "exec \"$@\" 2>\"$LOG\"", "bash", PROGRAM, "serve", "--json"]);
+        shell.env("LOG", log).args(["--listen", "127.0.0.1:0", "--config"]).arg(file);
+        Self::listening(shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
     /// Like [`ServerProcess::start`], but it erases deleted posts every second.
     pub(crate) fn start_compacting(data_dir: &Path) -> Self {
         let mut program = Command::new(PROGRAM);
