@@ -31,6 +31,9 @@ pub enum Error {
     /// The file with the settings of a server is refused.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// A server that was asked for its status does not serve.
+    #[error("{0}")]
+    NotServing(String),
     /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
@@ -72,6 +75,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::NotServing(_) => 3,
             Self::Client(error) if error.is_transient() => 3,
             Self::Usage(_)
             | Self::Settings(_)

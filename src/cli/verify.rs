@@ -8,6 +8,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::context::Connecting;
 use super::json::JsonLine;
 use super::number::{self, counted, grouped};
 use super::tls::ClientTlsArgs;
@@ -61,9 +62,13 @@ impl VerifyArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
         // First: else a long verification would come before the error.
         let client = match &self.addr {
-            Some(address) => {
-                Some(Client::connect_with(&address.to_string(), &self.tls.options()?).await?)
-            }
+            Some(address) => Some(
+                Client::connect_with(
+                    &address.to_string(),
+                    &self.tls.options(&Connecting::default())?,
+                )
+                .await?,
+            ),
             None => None,
         };
         let verified = verify(self.data.clone(), *output).await?;
@@ -92,7 +97,7 @@ impl VerifyArgs {
 
 /// Verifies the log, on another thread: a connection goes on meanwhile.
 async fn verify(data: PathBuf, output: Output) -> Result<VerifiedLog, Error> {
-    let target = match output.is_json() {
+    let target = match output.is_for_machines() {
         true => ProgressDrawTarget::hidden(),
         false => ProgressDrawTarget::stderr(),
     };

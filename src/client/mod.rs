@@ -24,6 +24,7 @@ pub use token::TokenSource;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 pub use watch::{Watch, WatchStart, WatchedEvent};
 
@@ -219,13 +220,13 @@ impl Client {
         Ok(MessageStream(self.feed.clone().watch_feed(request).await?.into_inner()))
     }
 
-    /// Calls Check of `grpc.health.v1`, a call that does no work.
+    /// Calls Check of `grpc.health.v1`, a call that does no work. Whether the server serves.
     ///
     /// # Errors
     /// See [`Client::follow`].
-    pub async fn check_health(&self) -> Result<(), Error> {
-        self.health.clone().check(HealthCheckRequest::default()).await?;
-        Ok(())
+    pub async fn check_health(&self) -> Result<bool, Error> {
+        let checked = self.health.clone().check(HealthCheckRequest::default()).await?;
+        Ok(checked.into_inner().status() == ServingStatus::Serving)
     }
 }
 

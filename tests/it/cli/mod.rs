@@ -6,6 +6,7 @@ mod bench_shape;
 mod client;
 mod command_line;
 mod config;
+mod context;
 mod hints;
 mod import;
 mod json_lines;
