@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::runtime::files::FileError;
-use crate::{auth, client, config, server, storage};
+use crate::{auth, backup, client, config, server, storage};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum Error {
     /// The log in a folder is damaged, or cannot be read.
     #[error(transparent)]
     Log(#[from] storage::Error),
+    /// A backup cannot be taken, used or restored.
+    #[error(transparent)]
+    Backup(#[from] backup::Error),
     /// The API keys of a folder cannot be used or changed.
     #[error(transparent)]
     Keys(#[from] auth::KeyTableError),
@@ -68,7 +71,11 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Client(error) if error.is_transient() => 3,
+            Self::Client(error) | Self::Backup(backup::Error::Client(error))
+                if error.is_transient() =>
+            {
+                3
+            }
             Self::Usage(_)
             | Self::Client(client::Error::Address { .. })
             | Self::Server(server::Error::Config(config::Error::Limit(_))) => 2,
@@ -76,6 +83,7 @@ impl Error {
             Self::Server(_) | Self::OwnServer(_) | Self::Runtime(_) => 4,
             Self::Client(_)
             | Self::Log(_)
+            | Self::Backup(_)
             | Self::Keys(_)
             | Self::Token(_)
             | Self::TokenFile(_)

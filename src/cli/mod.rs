@@ -3,9 +3,11 @@
 //! Results go to standard output, for people, or as one JSON object per line with `--json`. Notes
 //! and errors go to standard error. Never names tonic.
 
+mod backup;
 pub mod bench;
 mod chain;
 mod change;
+mod check;
 mod credentials;
 mod encoding;
 mod error;
@@ -29,7 +31,6 @@ mod signals;
 mod text;
 mod tls;
 mod token;
-mod verify;
 mod watch;
 
 use std::time::Duration;
@@ -58,7 +59,10 @@ With --json every line is an object with one member, whose name is one of:
   opened, batch, caughtUp, bookmark, reset, closing  a message of `watch`
   key        of key: an API key, with its `secret` when it is made
   token      of token: a token for development
-  verified, compared  of verify: the log of a folder, and how a server's compares with it
+  checked, compared  of check: the log of a folder, and how a server's compares with it
+  backup     of backup: a backup that was taken, or one of the list
+  checkedBackups, pruned  of backup check and backup prune
+  restored   of restore: what the data folder has now
   serving, imported, measured  of serve, import and bench
   shape, prepared, held  of bench --shape, and a `measured` for each step
   error, note  on standard error
@@ -99,7 +103,9 @@ enum Verb {
     Logout(credentials::LogoutArgs),
     Info(info::InfoArgs),
     Chain(chain::ChainArgs),
-    Verify(verify::VerifyArgs),
+    Check(check::CheckArgs),
+    Backup(Box<backup::BackupArgs>),
+    Restore(backup::RestoreArgs),
     Import(import::ImportArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
@@ -147,7 +153,9 @@ impl Cli {
             Verb::Logout(logout) => logout.run(output),
             Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
-            Verb::Verify(verify) => single_threaded_runtime()?.block_on(verify.run(output)),
+            Verb::Check(check) => single_threaded_runtime()?.block_on(check.run(output)),
+            Verb::Backup(backup) => single_threaded_runtime()?.block_on(backup.run(output)),
+            Verb::Restore(restore) => single_threaded_runtime()?.block_on(restore.run(output)),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),
             Verb::Bench(bench) => single_threaded_runtime()?.block_on(bench.run(output)),
             Verb::ProbeIndex(probe) => {

@@ -31,6 +31,7 @@ mod mailbox;
 mod pending;
 mod progress;
 mod recurring;
+mod segments;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,7 +48,8 @@ pub use error::{Error, OpenError};
 use indexer::Indexer;
 pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
-use tokio::sync::mpsc;
+pub use segments::{SegmentError, SegmentPieces};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::Limits;
 use crate::live::{self, LiveFeeds, LiveStream, Start, WatchOptions};
@@ -69,6 +71,8 @@ struct EngineShared {
     users_max: usize,
     mailboxes: Mutex<Vec<Mailbox>>,
     threads: Mutex<Threads>,
+    /// Permits to read a segment for a backup.
+    segment_reads: Arc<Semaphore>,
 }
 
 /// The threads that [`Engine::stop`] waits for. A thread with a sender stops when that is dropped.
@@ -158,14 +162,16 @@ impl Engine {
         threads.others.push((running, critical.spawn("whimbrel-erase", move || compactor.run())?));
         let (running, stopped) = sync_channel(0);
         let checked = Arc::clone(&log);
-        let check = critical.spawn("whimbrel-check", move || log_check::run(&checked, &stopped))?;
+        let check = critical.spawn("whimbrel-files", move || log_check::run(&checked, &stopped))?;
         threads.others.push((running, check));
         let committer = Committer::new(log, state, completions, queue, clock, limits)?;
         threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
         threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
         let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
         let users_max = limits.users_max;
-        let shared = EngineShared { commands, reader, live, users_max, mailboxes, threads };
+        let segment_reads = Arc::new(Semaphore::new(limits.segment_reads_max));
+        let shared =
+            EngineShared { commands, reader, live, users_max, mailboxes, threads, segment_reads };
         Ok(Self(Arc::new(shared)))
     }
 

@@ -26,6 +26,9 @@ pub use index::{
     StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
 };
 pub use local::{
-    Folder, LocalLog, LogOptions, NotErased, StorageFile, VerifiedLog, read_chain, verify_log,
+    CheckedCopy, CheckedLog, Folder, LocalLog, LogOptions, LogRestore, NotErased, RestoredLog,
+    StorageFile, check_log, read_chain,
 };
-pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, Tail, conformance};
+pub use log::{
+    Batch, EraseOutcome, Erasure, Log, LogEntry, SegmentInfo, SegmentRead, Tail, conformance,
+};

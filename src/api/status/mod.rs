@@ -6,6 +6,7 @@
 mod callers;
 mod overload;
 mod positions;
+mod segments;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub(super) use overload::{
 pub(super) use positions::{
     cursor_reason, from_cursor, malformed_token, page_token_mismatch, post_of_lost_history,
 };
+pub(super) use segments::from_segment;
 
 const DOMAIN: &str = "whimbrel";
 const REASON_PREFIX: &str = "ERROR_REASON_";

@@ -3,10 +3,10 @@
 mod addresses;
 mod bench;
 mod bench_shape;
+mod check;
 mod client;
 mod command_line;
 mod hints;
 mod import;
 mod json_lines;
 mod unknown_messages;
-mod verify;

@@ -1,4 +1,4 @@
-//! `whimbrel verify`: the log of a data folder, and whether a server has the same. Never changes a
+//! `whimbrel check`: the log of a data folder, and whether a server has the same. Never changes a
 //! file, and never stops a server.
 
 use std::path::{Path, PathBuf};
@@ -15,20 +15,20 @@ use super::{CALL_RETRY_TIME, Error, Output};
 use crate::api::v1;
 use crate::client::{Address, Client, Retry};
 use crate::model::{Chain, Revision};
-use crate::storage::{self, VerifiedLog};
+use crate::storage::{self, CheckedLog};
 
 /// Time between two updates of the progress.
 const DRAW_INTERVAL: Duration = Duration::from_millis(200);
 const SPINNER: &str = "{msg:36} {spinner}";
 
-/// Verify the log of a data folder or of a backup, and compare it with a server's.
+/// Check the log of a data folder or of a backup, and compare it with a server's.
 ///
 /// Reads the whole log: the checks of all its parts, each event, that none is missing, and that
 /// deleted posts are erased. It locks and changes nothing, so it also works on the folder of a running
 /// server. With the address of a server it compares the two histories: the same up to the end of the
 /// shorter one, or up to which revision.
 #[derive(Args, Debug)]
-pub(super) struct VerifyArgs {
+pub(super) struct CheckArgs {
     /// The data folder, or a folder with a copy of its folder `log`.
     #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
     data: PathBuf,
@@ -57,23 +57,23 @@ struct Comparison {
     is_other_log: bool,
 }
 
-impl VerifyArgs {
+impl CheckArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        // First: else a long verification would come before the error.
+        // First: else a long check would come before the error.
         let client = match &self.addr {
             Some(address) => {
                 Some(Client::connect_with(&address.to_string(), &self.tls.options()?).await?)
             }
             None => None,
         };
-        let verified = verify(self.data.clone(), *output).await?;
+        let checked = check(self.data.clone(), *output).await?;
         let chain_at = match self.revision.map(Revision::new) {
-            Some(revision) => Some((revision, chain_at(&self.data, &verified, revision)?)),
+            Some(revision) => Some((revision, chain_at(&self.data, &checked, revision)?)),
             None => None,
         };
-        print_verified(*output, &verified, chain_at)?;
+        print_checked(*output, &checked, chain_at)?;
         let mut problems = Vec::new();
-        if let Some(found) = verified.not_erased {
+        if let Some(found) = checked.not_erased {
             let posts = counted(found.posts, "deleted post");
             problems.push(format!(
                 "{posts} should be erased, and their content is there, the first at revision {}: \
@@ -82,16 +82,16 @@ impl VerifyArgs {
             ));
         }
         if let Some(client) = client {
-            let comparison = compare(&self.data, &verified, &client).await?;
+            let comparison = compare(&self.data, &checked, &client).await?;
             print_comparison(*output, &comparison)?;
-            problems.extend(comparison.problem(&verified));
+            problems.extend(comparison.problem(&checked));
         }
         if problems.is_empty() { Ok(()) } else { Err(Error::NotAllDone(problems.join("; "))) }
     }
 }
 
-/// Verifies the log, on another thread: a connection goes on meanwhile.
-async fn verify(data: PathBuf, output: Output) -> Result<VerifiedLog, Error> {
+/// Checks the log, on another thread: a connection goes on meanwhile.
+async fn check(data: PathBuf, output: Output) -> Result<CheckedLog, Error> {
     let target = match output.is_json() {
         true => ProgressDrawTarget::hidden(),
         false => ProgressDrawTarget::stderr(),
@@ -103,41 +103,37 @@ async fn verify(data: PathBuf, output: Output) -> Result<VerifiedLog, Error> {
         bar.enable_steady_tick(DRAW_INTERVAL);
     }
     let shown = bar.clone();
-    let verified = tokio::task::spawn_blocking(move || {
-        storage::verify_log(&data, &mut |revision: Revision| {
-            shown.set_message(format!("verified: {}", counted(revision.get(), "event")));
+    let checked = tokio::task::spawn_blocking(move || {
+        storage::check_log(&data, &mut |revision: Revision| {
+            shown.set_message(format!("checked: {}", counted(revision.get(), "event")));
         })
     });
-    let verified = verified.await;
+    let checked = checked.await;
     bar.finish_and_clear();
-    match verified {
-        Ok(verified) => Ok(verified?),
+    match checked {
+        Ok(checked) => Ok(checked?),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 
-/// The chain of a log that was verified.
-fn chain_at(data: &Path, verified: &VerifiedLog, revision: Revision) -> Result<Chain, Error> {
-    if revision == verified.head {
-        return Ok(verified.chain);
+/// The chain of a log that was checked.
+fn chain_at(data: &Path, checked: &CheckedLog, revision: Revision) -> Result<Chain, Error> {
+    if revision == checked.head {
+        return Ok(checked.chain);
     }
-    let chain = if revision > verified.head { None } else { storage::read_chain(data, revision)? };
+    let chain = if revision > checked.head { None } else { storage::read_chain(data, revision)? };
     chain.ok_or_else(|| {
-        let head = verified.head;
+        let head = checked.head;
         Error::NotAllDone(format!("the log has no revision {revision}: its last is {head}"))
     })
 }
 
 /// Compares the histories at the last revision that both have. If they differ there, finds the last
 /// one at which they do not, with one call for each halving.
-async fn compare(
-    data: &Path,
-    verified: &VerifiedLog,
-    client: &Client,
-) -> Result<Comparison, Error> {
+async fn compare(data: &Path, checked: &CheckedLog, client: &Client) -> Result<Comparison, Error> {
     let newest = server_chain(client, 0).await?;
-    let revision = newest.revision.min(verified.head.get());
-    let is_other_log = newest.log_id != verified.id.to_string();
+    let revision = newest.revision.min(checked.head.get());
+    let is_other_log = newest.log_id != checked.id.to_string();
     let (log_id, newest) = (newest.log_id, newest.revision);
     let (same_until, is_same) = (0, false);
     let comparison = Comparison { log_id, newest, revision, same_until, is_same, is_other_log };
@@ -149,7 +145,7 @@ async fn compare(
     while same < next {
         let is_end = next == revision && same == 0;
         let middle = if is_end { revision } else { same.midpoint(next + 1) };
-        let own = chain_at(data, verified, Revision::new(middle))?;
+        let own = chain_at(data, checked, Revision::new(middle))?;
         if server_chain(client, middle).await?.chain == own.to_string() {
             same = middle;
         } else {
@@ -167,9 +163,9 @@ async fn server_chain(client: &Client, revision: u64) -> Result<v1::GetChainResp
 
 impl Comparison {
     /// Why the two are not the same.
-    fn problem(&self, verified: &VerifiedLog) -> Option<String> {
+    fn problem(&self, checked: &CheckedLog) -> Option<String> {
         if self.is_other_log {
-            let (theirs, own) = (&self.log_id, verified.id);
+            let (theirs, own) = (&self.log_id, checked.id);
             return Some(format!("the server has another log ({theirs}, this is {own})"));
         }
         let until = self.same_until;
@@ -177,12 +173,12 @@ impl Comparison {
     }
 }
 
-fn print_verified(
+fn print_checked(
     output: Output,
-    verified: &VerifiedLog,
+    checked: &CheckedLog,
     chain_at: Option<(Revision, Chain)>,
 ) -> Result<(), Error> {
-    let VerifiedLog { id, head, chain, erased_until, torn_bytes, .. } = verified;
+    let CheckedLog { id, head, chain, erased_until, torn_bytes, .. } = checked;
     if *torn_bytes > 0 {
         output.note(&format!(
             "after revision {head} are {} of a batch that is not complete: it is being written, or a \
@@ -194,15 +190,15 @@ fn print_verified(
     output.print(
         || {
             let events = counted(head.get(), "event");
-            let segments = counted(verified.segments, "segment");
-            let (bytes, epochs) = (grouped(verified.bytes), counted(verified.epochs, "epoch"));
+            let segments = counted(checked.segments, "segment");
+            let (bytes, epochs) = (grouped(checked.bytes), counted(checked.epochs, "epoch"));
             let mut text = format!("log {id}: no damage");
             text += &format!("\n{events} in {segments}, {bytes} bytes, {epochs}");
             text += &format!("\nchain of revision {head}: {chain}");
             if let Some((revision, chain)) = at {
                 text += &format!("\nchain of revision {revision}: {chain}");
             }
-            if *erased_until > Revision::ZERO && verified.not_erased.is_none() {
+            if *erased_until > Revision::ZERO && checked.not_erased.is_none() {
                 text +=
                     &format!("\nposts that were deleted up to revision {erased_until} are erased");
             }
@@ -214,19 +210,19 @@ fn print_verified(
                 "revision": head.get(),
                 "chain": chain.to_string(),
                 "erasedUntil": erased_until.get(),
-                "segments": verified.segments,
-                "bytes": verified.bytes,
-                "epochs": verified.epochs,
+                "segments": checked.segments,
+                "bytes": checked.bytes,
+                "epochs": checked.epochs,
                 "tornBytes": torn_bytes,
             });
-            if let Some(found) = verified.not_erased {
+            if let Some(found) = checked.not_erased {
                 all["notErased"] = json!({ "posts": found.posts, "first": found.first.get() });
             }
             if let Some((revision, chain)) = chain_at {
                 let chain = chain.to_string();
                 all["chainAt"] = json!({ "revision": revision.get(), "chain": chain });
             }
-            JsonLine("verified", all)
+            JsonLine("checked", all)
         },
     )
 }
