@@ -79,14 +79,17 @@ async fn problem(
 
 /// The first place at which a segment does not follow the one before it.
 pub(super) fn gap(manifest: &Manifest) -> Option<String> {
-    let mut next = 1;
+    let Some(end) = manifest.segments.last() else {
+        return Some("it has no segment".to_owned());
+    };
+    let mut last = 0;
     for segment in &manifest.segments {
-        if segment.first_revision != next || segment.last_revision + 1 < next {
-            return Some(format!("revision {next} is missing"));
+        // One without an event ends before it begins.
+        if segment.first_revision.checked_sub(1) != Some(last) || segment.last_revision < last {
+            return Some(format!("what follows revision {last} is missing"));
         }
-        next = segment.last_revision + 1;
+        last = segment.last_revision;
     }
-    let end = manifest.segments.last()?;
-    let is_end = next == manifest.revision + 1 && end.chain == manifest.chain;
-    (!is_end).then(|| format!("it ends at revision {}, not {}", next - 1, manifest.revision))
+    let is_end = last == manifest.revision && end.chain == manifest.chain;
+    (!is_end).then(|| format!("it ends at revision {last}, not {}", manifest.revision))
 }

@@ -97,6 +97,9 @@ pub enum Error {
         /// The destination.
         destination: String,
     },
+    /// Backups are named by time.
+    #[error("the clock of this machine shows a time before 1970: set it")]
+    Clock,
     /// The data folder cannot be looked at.
     #[error("cannot use {}: {source}", dir.display())]
     Folder {

@@ -16,6 +16,7 @@ mod check;
 mod destination;
 mod error;
 mod folder;
+mod http;
 mod manifest;
 mod prune;
 mod restore;

@@ -70,6 +70,8 @@ pub async fn restore(
                 return Err(Error::NothingUntil { name });
             }
             last = found;
+            // The segment before had all that is wanted.
+            is_cut = segment.first_revision > last.get();
         }
         restore = add(restore, copy, last, is_cut).await?.map_err(damaged)?;
         progress(done, all);

@@ -72,7 +72,7 @@ impl RunningBackup {
     }
 
     async fn beat(&mut self) -> Result<(), Error> {
-        let marker = Marker { time_seconds: seconds(&self.clock), stored: self.stored.clone() };
+        let marker = Marker { time_seconds: seconds(&self.clock)?, stored: self.stored.clone() };
         self.destination.put(&self.object, encode(&marker)).await?;
         self.beaten = self.clock.elapsed();
         Ok(())
@@ -107,7 +107,7 @@ pub(super) async fn alone<T>(
     destination.put(PRUNING, b"{}".to_vec()).await?;
     let pruned = async {
         for (object, marker) in markers(destination).await? {
-            if !is_dead(&marker, clock) {
+            if !is_dead(&marker, seconds(clock)?) {
                 let destination = destination.to_string();
                 return Err(Error::BackupRunning { destination, marker: object });
             }
@@ -138,16 +138,16 @@ async fn markers(destination: &Destination) -> Result<Vec<(String, Marker)>, Err
     Ok(markers)
 }
 
-fn is_dead(marker: &Marker, clock: &Clock) -> bool {
+fn is_dead(marker: &Marker, now_seconds: u64) -> bool {
     // One from the future is of a clock that is ahead.
-    seconds(clock).saturating_sub(marker.time_seconds) > DEAD_AFTER.as_secs()
+    now_seconds.saturating_sub(marker.time_seconds) > DEAD_AFTER.as_secs()
 }
 
 fn encode(marker: &Marker) -> Vec<u8> {
     serde_json::to_vec(marker).unwrap_or_else(|_| unreachable!("it has texts and numbers only"))
 }
 
-/// Seconds since 1970; 0 for a clock that shows an earlier time.
-fn seconds(clock: &Clock) -> u64 {
-    clock.since_epoch().map_or(0, |since| since.as_secs())
+/// Seconds since 1970.
+pub(super) fn seconds(clock: &Clock) -> Result<u64, Error> {
+    Ok(clock.since_epoch().ok_or(Error::Clock)?.as_secs())
 }

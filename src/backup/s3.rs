@@ -8,6 +8,8 @@ use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::http::Connector;
+
 /// A part of a bucket.
 #[derive(Clone, Debug)]
 pub struct Bucket {
@@ -39,7 +41,8 @@ impl Bucket {
             return Err("give s3://BUCKET or s3://BUCKET/PREFIX".to_owned());
         }
         let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-        let store = builder.build().map_err(|error| error.to_string())?;
+        let store =
+            builder.with_http_connector(Connector).build().map_err(|error| error.to_string())?;
         let prefix = prefix.trim_matches('/').to_owned();
         Ok(Self { store: Arc::new(store), bucket: bucket.to_owned(), prefix })
     }

@@ -2,6 +2,7 @@
 //! last: a backup that is interrupted is none.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const SEGMENT_REPLACED: &str = "SEGMENT_REPLACED";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TakeOptions {
     /// Most bytes a second to read from the server; as fast as possible if not given.
-    pub bytes_per_second_max: Option<u64>,
+    pub bytes_per_second_max: Option<NonZeroU64>,
 }
 
 /// How far a backup is.
@@ -58,7 +59,7 @@ struct Take<'a> {
     /// By the server's id of a segment: those that are at the destination.
     known: HashMap<String, ManifestSegment>,
     /// The time at which the next bytes may be read.
-    pace: Option<(u64, Instant)>,
+    pace: Option<(NonZeroU64, Instant)>,
     progress: &'a mut dyn FnMut(TakeProgress),
     at: TakeProgress,
     segments_new: u64,
@@ -82,7 +83,7 @@ pub async fn take(
         destination,
         running,
         known: HashMap::new(),
-        pace: options.bytes_per_second_max.map(|rate| (rate.max(1), Instant::now())),
+        pace: options.bytes_per_second_max.map(|rate| (rate, Instant::now())),
         progress,
         at: TakeProgress { bytes_read: 0, bytes_all: 0 },
         segments_new: 0,
@@ -108,7 +109,7 @@ impl Take<'_> {
             let list = list.call(|| self.client.list_segments(request)).await?;
             let Some(segments) = self.take_all(&list).await? else { continue };
             let v1::ListSegmentsResponse { log_id, revision, chain, .. } = list;
-            let manifest = Manifest::new(time_now(clock), (log_id, revision, chain), segments);
+            let manifest = Manifest::new(time_now(clock)?, (log_id, revision, chain), segments);
             manifest.write(self.destination).await?;
             self.check_stored(&manifest).await?;
             return Ok(manifest);
@@ -198,7 +199,8 @@ impl Take<'_> {
     async fn keep_pace(&mut self, bytes: u64) {
         let Some((rate, next)) = &mut self.pace else { return };
         // Time that was not used does not add up.
-        *next = (*next).max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / *rate as f64);
+        *next =
+            (*next).max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / rate.get() as f64);
         sleep_until(*next).await;
     }
 
@@ -218,14 +220,14 @@ impl Take<'_> {
             chain: chain.clone(),
             sha256: sha256(&bytes),
         };
-        let content = bytes.clone();
         let (name, of) = (taken.object(), taken.clone());
         let log_id = log_id.to_owned();
-        let check = move || check_bytes(&name, content, &log_id, &of).map(drop);
-        match tokio::task::spawn_blocking(check).await {
+        let check = move || check_bytes(&name, bytes, &log_id, &of);
+        let checked = match tokio::task::spawn_blocking(check).await {
             Ok(checked) => checked.map_err(|what| Error::NotAsListed { what })?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        };
+        let bytes = checked.into_bytes();
         self.destination.put(&taken.object(), bytes).await?;
         self.segments_new += 1;
         self.running.stored(taken.clone()).await?;
@@ -269,7 +271,7 @@ pub(super) fn check_bytes(
 }
 
 /// The time in RFC 3339, in whole seconds.
-fn time_now(clock: &Clock) -> String {
-    let seconds = clock.since_epoch().unwrap_or_default().as_secs().cast_signed();
-    prost_types::Timestamp { seconds, nanos: 0 }.to_string()
+fn time_now(clock: &Clock) -> Result<String, Error> {
+    let seconds = running::seconds(clock)?.cast_signed();
+    Ok(prost_types::Timestamp { seconds, nanos: 0 }.to_string())
 }

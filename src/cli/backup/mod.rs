@@ -3,6 +3,8 @@
 mod progress;
 mod restore;
 
+use std::num::NonZeroU64;
+
 use clap::{Args, Subcommand};
 pub(super) use progress::ByteProgress;
 pub(super) use restore::RestoreArgs;
@@ -28,8 +30,8 @@ pub(super) struct BackupArgs {
     #[arg(long, value_name = "DEST", required = true)]
     to: Option<Destination>,
     /// Read at most so many MiB a second from the server.
-    #[arg(long, value_name = "MIB", value_parser = number::at_least(1_u64))]
-    rate: Option<u64>,
+    #[arg(long, value_name = "MIB", value_parser = number::at_least(1_u32))]
+    rate: Option<u32>,
     #[command(flatten)]
     server: ServerArgs,
     #[command(subcommand)]
@@ -59,8 +61,8 @@ enum BackupVerb {
         #[arg(long, value_name = "DEST")]
         at: Destination,
         /// The number of newest backups to keep.
-        #[arg(long, value_name = "N", value_parser = number::at_least(1_u64))]
-        keep: u64,
+        #[arg(long, value_name = "N", value_parser = number::at_least(1_usize))]
+        keep: usize,
     },
 }
 
@@ -79,12 +81,12 @@ impl BackupArgs {
 async fn take(
     server: &ServerArgs,
     to: &Destination,
-    rate: Option<u64>,
+    rate: Option<u32>,
     output: &Output,
 ) -> Result<(), Error> {
     let client = server.connect().await?;
     let progress = ByteProgress::new("reading the log", *output);
-    let bytes_per_second_max = rate.map(|mib| mib.saturating_mul(1 << 20));
+    let bytes_per_second_max = rate.and_then(|mib| NonZeroU64::new(u64::from(mib) << 20));
     let options = TakeOptions { bytes_per_second_max };
     let mut shown = |at: backup::TakeProgress| progress.show(at.bytes_read, at.bytes_all);
     let taken = backup::take(&client, to, options, &Clock::system(), &mut shown).await;
@@ -148,8 +150,7 @@ async fn check(at: &Destination, name: Option<&str>, output: &Output) -> Result<
     )
 }
 
-async fn prune(at: &Destination, keep: u64, output: &Output) -> Result<(), Error> {
-    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+async fn prune(at: &Destination, keep: usize, output: &Output) -> Result<(), Error> {
     let pruned = backup::prune(at, keep, &Clock::system()).await?;
     output.print(
         || {

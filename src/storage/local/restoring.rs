@@ -102,6 +102,12 @@ impl CheckedCopy {
         (segment.head.log, segment.head.first, segment.last(), segment.tables.chain)
     }
 
+    /// The bytes of the segment.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0.content
+    }
+
     /// The last revision before the first event whose time is after `time`; `None` if there is none.
     ///
     /// # Errors

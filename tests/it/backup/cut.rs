@@ -111,6 +111,42 @@ async fn a_restore_to_a_time_ends_before_the_first_later_event() {
     ));
 }
 
+/// A restore to a time that lies between the last event of a segment and the first of the next.
+#[tokio::test]
+async fn a_restore_to_a_time_may_end_with_a_segment() {
+    let clock = Clock::held_at(Duration::from_secs(1_000));
+    let server = setup().clock(&clock).start().await;
+    let alice = server.user("alice");
+    let kept = tempfile::tempdir().unwrap();
+    let to = destination(&kept);
+    let text = "long text ".repeat(25);
+    let mut seconds = 1_000;
+    let end = loop {
+        for _ in 0..50 {
+            alice.publishes(&text).await;
+            seconds += 1;
+            clock.set(Duration::from_secs(seconds));
+        }
+        let list = client(&server).await.list_segments(Default::default()).await.unwrap();
+        if list.segments.len() > 1
+            && list.segments[1].last_revision > list.segments[0].last_revision
+        {
+            break list.segments[0].last_revision;
+        }
+    };
+    take(&server, &to).await;
+    for last in [end - 1, end, end + 1] {
+        let data = tempfile::tempdir().unwrap();
+        // The event of revision 1 came at second 1,000, and each other one a second later.
+        let time = Timestamp::from_nanos((999 + last) * 1_000_000_000);
+        let restored = restore(&to, RestoreUntil::Time(time), data.path()).await.unwrap();
+        assert_eq!(restored.head, Revision::new(last));
+        assert_eq!(verified(data.path()).head, restored.head);
+        let segments = if last > end { 2 } else { 1 };
+        assert_eq!(restored.segments, segments);
+    }
+}
+
 /// A post whose content was erased, cut off before its deletion, has no content any more: no read fails
 /// for it, or shows it.
 #[tokio::test]
