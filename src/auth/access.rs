@@ -28,7 +28,8 @@ pub enum Access {
 }
 
 /// The RPCs of the package `whimbrel.v1`, with who may call them.
-const ROWS: [(&str, Access); 37] = [
+const ROWS: [(&str, Access); 38] = [
+    ("AdminService/CheckIndex", Access::Administers),
     ("AdminService/ListSegments", Access::Administers),
     ("AdminService/ReadSegment", Access::Administers),
     ("FeedService/Follow", Access::Changes),

@@ -1,31 +1,31 @@
-//! `whimbrel check`: the log of a data folder, and whether a server has the same. Never changes a
-//! file, and never stops a server.
+//! `whimbrel check`: the log and the index of a data folder, and whether a server has the same log. Never
+//! changes a file of them, and never stops a server.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::check_index::{self, FolderIndex, FolderIndexCheck};
 use super::json::JsonLine;
 use super::number::{self, counted, grouped};
 use super::tls::ClientTlsArgs;
 use super::{CALL_RETRY_TIME, Error, Output};
 use crate::api::v1;
 use crate::client::{Address, Client, Retry};
-use crate::model::{Chain, Revision};
+use crate::model::{Chain, Event, Revision};
 use crate::storage::{self, CheckedLog};
 
 /// Time between two updates of the progress.
-const DRAW_INTERVAL: Duration = Duration::from_millis(200);
-const SPINNER: &str = "{msg:36} {spinner}";
+pub(super) const DRAW_INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const SPINNER: &str = "{msg:36} {spinner}";
 
-/// Check the log of a data folder or of a backup, and compare it with a server's.
+/// Check the log and the index of a data folder, and compare the log with a server's.
 ///
 /// Reads the whole log: the checks of all its parts, each event, that none is missing, and that
-/// deleted posts are erased. It locks and changes nothing, so it also works on the folder of a running
-/// server. With the address of a server it compares the two histories: the same up to the end of the
+/// deleted posts are erased. It also works on the folder of a running server. If none uses the folder,
+/// it locks it and compares each row of the index with what the log gives. It changes nothing. With the address of a server it compares the two histories: the same up to the end of the
 /// shorter one, or up to which revision.
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
@@ -66,13 +66,14 @@ impl CheckArgs {
             }
             None => None,
         };
-        let checked = check(self.data.clone(), *output).await?;
+        let (checked, index) = check(self.data.clone(), *output).await?;
         let chain_at = match self.revision.map(Revision::new) {
             Some(revision) => Some((revision, chain_at(&self.data, &checked, revision)?)),
             None => None,
         };
-        print_checked(*output, &checked, chain_at)?;
+        print_checked(*output, &checked, &index, chain_at)?;
         let mut problems = Vec::new();
+        problems.extend(index_problem(&index));
         if let Some(found) = checked.not_erased {
             let posts = counted(found.posts, "deleted post");
             problems.push(format!(
@@ -90,23 +91,20 @@ impl CheckArgs {
     }
 }
 
-/// Checks the log, on another thread: a connection goes on meanwhile.
-async fn check(data: PathBuf, output: Output) -> Result<CheckedLog, Error> {
-    let target = match output.is_json() {
-        true => ProgressDrawTarget::hidden(),
-        false => ProgressDrawTarget::stderr(),
-    };
-    let style = ProgressStyle::with_template(SPINNER);
-    let bar = ProgressBar::with_draw_target(None, target)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    if !bar.is_hidden() {
-        bar.enable_steady_tick(DRAW_INTERVAL);
-    }
+/// Checks the log and the index, on another thread: a connection goes on meanwhile.
+async fn check(data: PathBuf, output: Output) -> Result<(CheckedLog, FolderIndex), Error> {
+    let bar = check_index::spinner(output);
     let shown = bar.clone();
     let checked = tokio::task::spawn_blocking(move || {
-        storage::check_log(&data, &mut |revision: Revision| {
+        let mut index = FolderIndexCheck::begin(&data);
+        let mut progress = |revision: Revision| {
             shown.set_message(format!("checked: {}", counted(revision.get(), "event")));
-        })
+        };
+        let mut each = |revision, event: Event| index.apply(revision, &event);
+        let checked = storage::check_events(&data, &mut progress, &mut each)?;
+        let mut progress = |rows| shown.set_message(format!("checked: {}", counted(rows, "row")));
+        let index = index.finish(&data, &checked, &mut progress)?;
+        Ok::<_, storage::Error>((checked, index))
     });
     let checked = checked.await;
     bar.finish_and_clear();
@@ -173,9 +171,20 @@ impl Comparison {
     }
 }
 
+/// What is wrong with the index.
+fn index_problem(index: &FolderIndex) -> Option<String> {
+    let what = match index {
+        FolderIndex::Missing | FolderIndex::InUse | FolderIndex::Checked { .. } => return None,
+        FolderIndex::Wrong(error) => error.to_string(),
+        FolderIndex::OfAnother => "index.redb was made from another log or history".to_owned(),
+    };
+    Some(format!("{what}; remove index.redb, and the next start rebuilds it from the log"))
+}
+
 fn print_checked(
     output: Output,
     checked: &CheckedLog,
+    index: &FolderIndex,
     chain_at: Option<(Revision, Chain)>,
 ) -> Result<(), Error> {
     let CheckedLog { id, head, chain, erased_until, torn_bytes, .. } = checked;
@@ -185,6 +194,12 @@ fn print_checked(
              power cut came before it was acknowledged",
             counted(*torn_bytes, "byte")
         ));
+    }
+    if matches!(index, FolderIndex::InUse) {
+        output.note(
+            "a server uses the folder, so its index was not checked: `whimbrel check-index` has the \
+             server check it",
+        );
     }
     let at = chain_at.filter(|(revision, _)| revision != head);
     output.print(
@@ -202,6 +217,9 @@ fn print_checked(
                 text +=
                     &format!("\nposts that were deleted up to revision {erased_until} are erased");
             }
+            if let FolderIndex::Checked { rows, until } = index {
+                text += &format!("\n{}", check_index::described(*rows, *until));
+            }
             text
         },
         || {
@@ -217,6 +235,9 @@ fn print_checked(
             });
             if let Some(found) = checked.not_erased {
                 all["notErased"] = json!({ "posts": found.posts, "first": found.first.get() });
+            }
+            if let FolderIndex::Checked { rows, until } = index {
+                all["index"] = json!({ "revision": until.get(), "rows": rows });
             }
             if let Some((revision, chain)) = chain_at {
                 let chain = chain.to_string();

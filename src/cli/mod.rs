@@ -8,6 +8,7 @@ pub mod bench;
 mod chain;
 mod change;
 mod check;
+mod check_index;
 mod credentials;
 mod encoding;
 mod error;
@@ -59,7 +60,7 @@ With --json every line is an object with one member, whose name is one of:
   opened, batch, caughtUp, bookmark, reset, closing  a message of `watch`
   key        of key: an API key, with its `secret` when it is made
   token      of token: a token for development
-  checked, compared  of check: the log of a folder, and how a server's compares with it
+  checked, compared  of check: the log and index of a folder, and how a server's compares with it
   backup     of backup: a backup that was taken, or one of the list
   checkedBackups, pruned  of backup check and backup prune
   restored   of restore: what the data folder has now
@@ -104,6 +105,7 @@ enum Verb {
     Info(info::InfoArgs),
     Chain(chain::ChainArgs),
     Check(check::CheckArgs),
+    CheckIndex(check_index::CheckIndexArgs),
     Backup(Box<backup::BackupArgs>),
     Restore(backup::RestoreArgs),
     Import(import::ImportArgs),
@@ -154,6 +156,7 @@ impl Cli {
             Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
             Verb::Check(check) => single_threaded_runtime()?.block_on(check.run(output)),
+            Verb::CheckIndex(check) => single_threaded_runtime()?.block_on(check.run(output)),
             Verb::Backup(backup) => single_threaded_runtime()?.block_on(backup.run(output)),
             Verb::Restore(restore) => single_threaded_runtime()?.block_on(restore.run(output)),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),

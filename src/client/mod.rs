@@ -239,6 +239,17 @@ impl Client {
         Ok(MessageStream(self.admin.clone().read_segment(request).await?.into_inner()))
     }
 
+    /// Calls CheckIndex.
+    ///
+    /// # Errors
+    /// See [`Client::follow`].
+    pub async fn check_index(
+        &self,
+        request: v1::CheckIndexRequest,
+    ) -> Result<MessageStream<v1::CheckIndexResponse>, Error> {
+        Ok(MessageStream(self.admin.clone().check_index(request).await?.into_inner()))
+    }
+
     /// Calls Check of `grpc.health.v1`, a call that does no work.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ mod compactor;
 mod completions;
 mod decide;
 mod error;
+mod index_check;
 mod indexer;
 mod log_check;
 mod mailbox;
@@ -45,6 +46,7 @@ use committer::Committer;
 use compactor::Compactor;
 use completions::Completions;
 pub use error::{Error, OpenError};
+pub use index_check::{IndexCheckError, IndexCheckStep, IndexCheckSteps};
 use indexer::Indexer;
 pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
@@ -73,6 +75,8 @@ struct EngineShared {
     threads: Mutex<Threads>,
     /// Permits to read a segment for a backup.
     segment_reads: Arc<Semaphore>,
+    /// Permits to check the index.
+    index_checks: Arc<Semaphore>,
 }
 
 /// The threads that [`Engine::stop`] waits for. A thread with a sender stops when that is dropped.
@@ -170,9 +174,17 @@ impl Engine {
         let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
         let users_max = limits.users_max;
         let segment_reads = Arc::new(Semaphore::new(limits.segment_reads_max));
-        let shared =
-            EngineShared { commands, reader, live, users_max, mailboxes, threads, segment_reads };
-        Ok(Self(Arc::new(shared)))
+        let index_checks = Arc::new(Semaphore::new(index_check::CHECKS_MAX));
+        Ok(Self(Arc::new(EngineShared {
+            commands,
+            reader,
+            live,
+            users_max,
+            mailboxes,
+            threads,
+            segment_reads,
+            index_checks,
+        })))
     }
 
     /// The mailboxes, in the order of their shards from 1 on. Each must run on its worker before

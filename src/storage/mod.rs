@@ -22,12 +22,13 @@ mod redb_log;
 pub use disk_reads::forbid_disk_reads;
 pub use error::Error;
 pub use index::{
-    Index, IndexLoss, IndexOptions, IndexRows, LoadedRows, OpenedIndex, Probe, Residency, Snapshot,
-    StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
+    ExpectedRows, Index, IndexLoss, IndexOptions, IndexRows, IndexView, LoadedRows, OpenedIndex,
+    Probe, Residency, Snapshot, StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind,
+    probe_index,
 };
 pub use local::{
     CheckedCopy, CheckedLog, Folder, LocalLog, LogOptions, LogRestore, NotErased, RestoredLog,
-    StorageFile, check_log, read_chain,
+    StorageFile, check_events, check_log, read_chain,
 };
 pub use log::{
     Batch, EraseOutcome, Erasure, Log, LogEntry, SegmentInfo, SegmentRead, Tail, conformance,

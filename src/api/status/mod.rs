@@ -3,10 +3,10 @@
 //! Every status has a `google.rpc.ErrorInfo`, whose metadata holds the variable parts of the
 //! message. An error of the operating system goes to the log, and never to the caller.
 
+mod admin;
 mod callers;
 mod overload;
 mod positions;
-mod segments;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use crate::engine;
 use crate::live;
 use crate::model::{Epochs, PostId, RelationKind, UserId};
 use crate::{query, storage};
+pub(super) use admin::{from_index_check, from_segment};
 pub(super) use callers::{from_end, from_refusal, quota_exceeded, reason_of_end};
 pub(super) use overload::{
     answers_not_taken, overloaded, request_too_slow, too_busy_for_strangers, too_much_unfinished,
@@ -28,7 +29,6 @@ pub(super) use overload::{
 pub(super) use positions::{
     cursor_reason, from_cursor, malformed_token, page_token_mismatch, post_of_lost_history,
 };
-pub(super) use segments::from_segment;
 
 const DOMAIN: &str = "whimbrel";
 const REASON_PREFIX: &str = "ERROR_REASON_";

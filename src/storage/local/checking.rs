@@ -25,7 +25,7 @@ use super::recovery::{End, FIRST_NUMBER, NUMBER_MAX, check_head, number_of};
 use super::scan::damage_of_head;
 use super::segment::file_name;
 use super::segment_check::{CheckedSegment, Deletion, chain_at};
-use crate::model::{Chain, EpochStart, LogId, Revision};
+use crate::model::{Chain, EpochStart, Event, LogId, Revision, RevisionSet};
 use crate::storage::error::Error;
 use crate::storage::log::record::chain_start;
 
@@ -84,14 +84,10 @@ struct FolderCheck {
     bytes: u64,
     epochs: Vec<EpochStart>,
     torn_bytes: u64,
-    posts: PostSet,
+    posts: RevisionSet,
     /// Deletions of posts whose content is there.
     deletions: Vec<Deletion>,
 }
-
-/// Revisions of posts, in one bit for each revision.
-#[derive(Debug, Default)]
-struct PostSet(Vec<u64>);
 
 /// Checks the log in the data folder `dir`, all of it. `progress` gets the last revision of each
 /// segment that is checked. Memory: a segment, and one bit for each revision.
@@ -99,6 +95,18 @@ struct PostSet(Vec<u64>);
 /// # Errors
 /// The log is damaged, is of another format, or cannot be read, or there is none.
 pub fn check_log(dir: &Path, progress: &mut dyn FnMut(Revision)) -> Result<CheckedLog, Error> {
+    check_events(dir, progress, &mut |_, _| Ok(()))
+}
+
+/// As [`check_log`], and passes each event to `each` in order. Damage may be found after some of them.
+///
+/// # Errors
+/// As [`check_log`], and the first error of `each`.
+pub fn check_events(
+    dir: &Path,
+    progress: &mut dyn FnMut(Revision),
+    each: &mut dyn FnMut(Revision, Event) -> Result<(), Error>,
+) -> Result<CheckedLog, Error> {
     let reader = LogReader::new(dir);
     // First, since all that it says to be durable is then in the files that are found.
     let durable = reader.checkpoint()?;
@@ -112,6 +120,10 @@ pub fn check_log(dir: &Path, progress: &mut dyn FnMut(Revision)) -> Result<Check
             let so_far =
                 so_far.get_or_insert_with(|| FolderCheck::new(segment.head.log, durable.clone()));
             so_far.add(&reader, &segment)?;
+            for revision in (segment.head.first.get()..=segment.last().get()).map(Revision::new) {
+                let event = segment.event(revision);
+                each(revision, event.map_err(|what| reader.damaged(number, what))?)?;
+            }
             progress(so_far.end.last);
         }
         if is_newest {
@@ -297,7 +309,7 @@ impl FolderCheck {
             bytes: 0,
             epochs: Vec::new(),
             torn_bytes: 0,
-            posts: PostSet::default(),
+            posts: RevisionSet::default(),
             deletions: Vec::new(),
         }
     }
@@ -389,26 +401,6 @@ impl FolderCheck {
             }
         }
         Ok(found)
-    }
-}
-
-impl PostSet {
-    fn insert(&mut self, revision: Revision) {
-        let (word, bit) = Self::place(revision);
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= bit;
-    }
-
-    fn has(&self, revision: Revision) -> bool {
-        let (word, bit) = Self::place(revision);
-        self.0.get(word).is_some_and(|bits| bits & bit != 0)
-    }
-
-    fn place(revision: Revision) -> (usize, u64) {
-        let bits = u64::from(u64::BITS);
-        ((revision.get() / bits) as usize, 1 << (revision.get() % bits))
     }
 }
 

@@ -46,7 +46,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use checking::{CheckedLog, NotErased, check_log, read_chain};
+pub use checking::{CheckedLog, NotErased, check_events, check_log, read_chain};
 pub use folder::{Folder, StorageFile};
 pub use preparer::LogOptions;
 pub use restoring::{CheckedCopy, LogRestore, RestoredLog};

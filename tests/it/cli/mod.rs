@@ -4,6 +4,7 @@ mod addresses;
 mod bench;
 mod bench_shape;
 mod check;
+mod check_index;
 mod client;
 mod command_line;
 mod hints;

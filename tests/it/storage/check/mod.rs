@@ -2,6 +2,7 @@
 //! nothing in its folder is changed.
 
 mod damage;
+mod index;
 
 use std::collections::BTreeMap;
 use std::fs;
