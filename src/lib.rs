@@ -30,6 +30,7 @@ pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod dump;
 pub mod engine;
 pub mod live;
 pub mod model;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::runtime::files::FileError;
-use crate::{auth, backup, client, config, server, storage};
+use crate::{auth, backup, client, config, dump, server, storage};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum Error {
     /// A backup cannot be taken, used or restored.
     #[error(transparent)]
     Backup(#[from] backup::Error),
+    /// A log cannot be dumped or loaded.
+    #[error(transparent)]
+    Dump(#[from] dump::Error),
     /// The API keys of a folder cannot be used or changed.
     #[error(transparent)]
     Keys(#[from] auth::KeyTableError),
@@ -71,7 +74,9 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Client(error) | Self::Backup(backup::Error::Client(error))
+            Self::Client(error)
+            | Self::Backup(backup::Error::Client(error))
+            | Self::Dump(dump::Error::Client(error))
                 if error.is_transient() =>
             {
                 3
@@ -84,6 +89,7 @@ impl Error {
             Self::Client(_)
             | Self::Log(_)
             | Self::Backup(_)
+            | Self::Dump(_)
             | Self::Keys(_)
             | Self::Token(_)
             | Self::TokenFile(_)

@@ -10,6 +10,7 @@ mod change;
 mod check;
 mod check_index;
 mod credentials;
+mod dump;
 mod encoding;
 mod error;
 mod feed;
@@ -63,11 +64,11 @@ With --json every line is an object with one member, whose name is one of:
   checked, compared  of check: the log and index of a folder, and how a server's compares with it
   backup     of backup: a backup that was taken, or one of the list
   checkedBackups, pruned  of backup check and backup prune
-  restored   of restore: what the data folder has now
+  restored, loaded  of restore and load: what the data folder has now
   serving, imported, measured  of serve, import and bench
   shape, prepared, held  of bench --shape, and a `measured` for each step
   error, note  on standard error
-Responses are in the JSON form of ProtoJson, as grpcurl prints it: names in lowerCamelCase, 64-bit
+`dump` prints its own lines, with and without --json. Responses are in the JSON form of ProtoJson, as grpcurl prints it: names in lowerCamelCase, 64-bit
 numbers as strings, enums by name, times as RFC 3339; fields with their default are left out.";
 
 /// A social-feed server in one binary: follow graph, posts, home feed and live push over gRPC.
@@ -108,6 +109,8 @@ enum Verb {
     CheckIndex(check_index::CheckIndexArgs),
     Backup(Box<backup::BackupArgs>),
     Restore(backup::RestoreArgs),
+    Dump(dump::DumpArgs),
+    Load(dump::LoadArgs),
     Import(import::ImportArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
@@ -159,6 +162,8 @@ impl Cli {
             Verb::CheckIndex(check) => single_threaded_runtime()?.block_on(check.run(output)),
             Verb::Backup(backup) => single_threaded_runtime()?.block_on(backup.run(output)),
             Verb::Restore(restore) => single_threaded_runtime()?.block_on(restore.run(output)),
+            Verb::Dump(dump) => single_threaded_runtime()?.block_on(dump.run(output)),
+            Verb::Load(load) => load.run(output),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),
             Verb::Bench(bench) => single_threaded_runtime()?.block_on(bench.run(output)),
             Verb::ProbeIndex(probe) => {

@@ -27,8 +27,8 @@ pub use index::{
     probe_index,
 };
 pub use local::{
-    CheckedCopy, CheckedLog, Folder, LocalLog, LogOptions, LogRestore, NotErased, RestoredLog,
-    StorageFile, check_events, check_log, read_chain,
+    CheckedCopy, CheckedLog, Folder, LocalLog, LogLoad, LogOptions, LogRestore, NotErased,
+    RestoredLog, StorageFile, check_events, check_log, read_chain,
 };
 pub use log::{
     Batch, EraseOutcome, Erasure, Log, LogEntry, SegmentInfo, SegmentRead, Tail, conformance,

@@ -95,18 +95,18 @@ struct FolderCheck {
 /// # Errors
 /// The log is damaged, is of another format, or cannot be read, or there is none.
 pub fn check_log(dir: &Path, progress: &mut dyn FnMut(Revision)) -> Result<CheckedLog, Error> {
-    check_events(dir, progress, &mut |_, _| Ok(()))
+    check_events(dir, progress, &mut |_, _| Ok::<_, Error>(()))
 }
 
 /// As [`check_log`], and passes each event to `each` in order. Damage may be found after some of them.
 ///
 /// # Errors
 /// As [`check_log`], and the first error of `each`.
-pub fn check_events(
+pub fn check_events<E: From<Error>>(
     dir: &Path,
     progress: &mut dyn FnMut(Revision),
-    each: &mut dyn FnMut(Revision, Event) -> Result<(), Error>,
-) -> Result<CheckedLog, Error> {
+    each: &mut dyn FnMut(Revision, Event) -> Result<(), E>,
+) -> Result<CheckedLog, E> {
     let reader = LogReader::new(dir);
     // First, since all that it says to be durable is then in the files that are found.
     let durable = reader.checkpoint()?;
@@ -129,18 +129,18 @@ pub fn check_events(
         if is_newest {
             let Some(so_far) = so_far else {
                 let what = "it is no segment of a log, or its head is damaged";
-                return Err(reader.damaged(number, what));
+                return Err(reader.damaged(number, what).into());
             };
             let torn_bytes = reader.unwritten_bytes(later)?;
-            return so_far.finish(&reader, torn_bytes);
+            return Ok(so_far.finish(&reader, torn_bytes)?);
         }
     }
     // It is written once the first segment is there.
     if durable.is_empty() {
-        return Err(Error::NoLog { dir: dir.to_owned() });
+        return Err(Error::NoLog { dir: dir.to_owned() }.into());
     }
     let file = reader.folder.join(file_name(FIRST_NUMBER));
-    Err(Error::Missing { file, made_from_it: reader.checkpoint_file() })
+    Err(Error::Missing { file, made_from_it: reader.checkpoint_file() }.into())
 }
 
 /// The chain of the log in the data folder `dir` at `revision`; `None` after its end. Checks only

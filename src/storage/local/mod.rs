@@ -23,6 +23,7 @@ mod epochs;
 mod erasing;
 mod folder;
 mod format;
+mod loading;
 mod opening;
 mod preparer;
 mod reading;
@@ -48,6 +49,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use checking::{CheckedLog, NotErased, check_events, check_log, read_chain};
 pub use folder::{Folder, StorageFile};
+pub use loading::LogLoad;
 pub use preparer::LogOptions;
 pub use restoring::{CheckedCopy, LogRestore, RestoredLog};
 

@@ -32,8 +32,9 @@ pub(super) const UNFINISHED_RESTORE: &str = "log.restore";
 /// system has.
 const ALLOWED: [&str; 3] = [LOCK_FILE, UNFINISHED_RESTORE, "lost+found"];
 
-/// For the few events that a restore appends.
-const OPTIONS: LogOptions = LogOptions { disk_free_bytes_min: 0, segment_bytes_max: 64 << 20 };
+/// For the events that a restore or a load appends.
+pub(super) const OPTIONS: LogOptions =
+    LogOptions { disk_free_bytes_min: 0, segment_bytes_max: 64 << 20 };
 /// Events of one batch of these: few enough that a batch is much smaller than a segment.
 const BATCH_EVENTS: usize = 1_024;
 
@@ -102,6 +103,14 @@ impl CheckedCopy {
         (segment.head.log, segment.head.first, segment.last(), segment.tables.chain)
     }
 
+    /// The event at `revision`, which the segment has.
+    ///
+    /// # Errors
+    /// A description of the damage.
+    pub fn event(&self, revision: Revision) -> Result<Event, String> {
+        self.0.event(revision)
+    }
+
     /// The bytes of the segment.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
@@ -123,23 +132,7 @@ impl LogRestore {
     /// # Errors
     /// The folder has something else, is in use, or cannot be written.
     pub fn begin(dir: &Path) -> Result<Self, Error> {
-        let failed = |error: io::Error| storage(dir, error);
-        let lock = FolderLock::acquire(dir)?;
-        for entry in fs::read_dir(dir).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            if !ALLOWED.iter().any(|allowed| name == **allowed) {
-                return Err(Error::NotEmpty { dir: dir.to_owned(), found: name.into() });
-            }
-        }
-        let path = dir.join(UNFINISHED_RESTORE);
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        fs::create_dir(&path).map_err(failed)?;
-        // From here on no server opens the folder, also after a power cut.
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
-        let folder: Arc<dyn Folder> = Arc::new(DiskFolder::new(path));
+        let (lock, folder) = begin_in(dir)?;
         Ok(Self {
             dir: dir.to_owned(),
             folder,
@@ -238,15 +231,43 @@ impl LogRestore {
             (head, chain) = (log.head(), log.chain_at(log.head())?);
             segments = log.segments().len() as u64;
         }
-        let finish = || -> io::Result<()> {
-            self.folder.sync()?;
-            fs::rename(self.folder.path(), self.dir.join(FOLDER))?;
-            fs::File::open(&self.dir)?.sync_all()
-        };
-        finish().map_err(|error| storage(&self.dir, error))?;
+        finish_in(&self.dir, &*self.folder)?;
         let bytes = self.bytes;
         Ok(RestoredLog { id, head, chain, segments, bytes, deleted })
     }
+}
+
+/// Locks the data folder `dir`, which may have nothing but an interrupted restore, and makes the folder of an
+/// unfinished log in it.
+pub(super) fn begin_in(dir: &Path) -> Result<(FolderLock, Arc<dyn Folder>), Error> {
+    let failed = |error: io::Error| storage(dir, error);
+    let lock = FolderLock::acquire(dir)?;
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if !ALLOWED.iter().any(|allowed| name == **allowed) {
+            return Err(Error::NotEmpty { dir: dir.to_owned(), found: name.into() });
+        }
+    }
+    let path = dir.join(UNFINISHED_RESTORE);
+    match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    fs::create_dir(&path).map_err(failed)?;
+    // From here on no server opens the folder, also after a power cut.
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
+    let folder: Arc<dyn Folder> = Arc::new(DiskFolder::new(path));
+    Ok((lock, folder))
+}
+
+/// Makes the unfinished log `folder` that of the data folder `dir`.
+pub(super) fn finish_in(dir: &Path, folder: &dyn Folder) -> Result<(), Error> {
+    let finish = || -> io::Result<()> {
+        folder.sync()?;
+        fs::rename(folder.path(), dir.join(FOLDER))?;
+        fs::File::open(dir)?.sync_all()
+    };
+    finish().map_err(|error| storage(dir, error))
 }
 
 fn storage(file: &Path, error: io::Error) -> Error {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up, each with the lower modules that it may import. By default that
 /// is every lower module; the exceptions are on the right.
-const LAYERS: [(&str, Below); 14] = [
+const LAYERS: [(&str, Below); 15] = [
     ("runtime", Below::Only(&[])),
     ("model", Below::Only(&[])),
     ("auth", Below::Only(&["runtime", "model"])),
@@ -19,7 +19,8 @@ const LAYERS: [(&str, Below); 14] = [
     ("api", Below::All),
     ("client", Below::Only(&["api", "runtime"])),
     ("backup", Below::Only(&["runtime", "model", "storage", "api", "client"])),
-    ("server", Below::AllBut(&["client", "backup"])),
+    ("dump", Below::Only(&["model", "storage", "api", "client"])),
+    ("server", Below::AllBut(&["client", "backup", "dump"])),
     ("cli", Below::All),
 ];
 
@@ -53,7 +54,8 @@ const OUTSIDERS: [(&str, &[&str]); 15] = [
 ];
 
 /// The path of the generated types, which the command line may also name.
-const GENERATED: (&str, &[&str]) = ("api::v1", &["api/", "client/", "backup/", "server/", "cli/"]);
+const GENERATED: (&str, &[&str]) =
+    ("api::v1", &["api/", "client/", "backup/", "dump/", "server/", "cli/"]);
 
 const LINES_MAX: usize = 450;
 
