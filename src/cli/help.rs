@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// The verbs by what they are for. Each visible verb is in one group.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Serve", &["serve", "config"]),
     (
         "Write",
@@ -34,7 +34,11 @@ const GROUPS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("Connect", &["context", "login", "logout", "status", "info"]),
-    ("Administer", &["key", "token", "chain", "verify", "import", "bench"]),
+    (
+        "Keep data",
+        &["backup", "restore", "check", "check-index", "chain", "dump", "load", "import"],
+    ),
+    ("Administer", &["key", "token", "bench"]),
 ];
 
 /// What stands around the groups.
@@ -67,13 +71,16 @@ With --output=json every line is an object with one member, whose name is one of
   status     of status: whether a server serves
   key        of key: an API key, with its `secret` when it is made
   token      of token: a token for development
-  verified, compared  of verify: the log of a folder, and how a server's compares with it
+  checked, compared  of check: the log and index of a folder, and how a server's compares with it
+  backup     of backup: a backup that was taken, or one of the list
+  checkedBackups, pruned  of backup check and backup prune
+  restored, loaded  of restore and load: what the data folder has now
   serving, imported, measured  of serve, import and bench
   shape, prepared, held  of bench --shape, and a `measured` for each step
   error, note  on standard error
 Responses are in the JSON form of ProtoJson, as grpcurl prints it: names in lowerCamelCase, 64-bit
 numbers as strings, enums by name, times as RFC 3339; fields with their default are left out.
-With --output=yaml each of these objects is a YAML document.";
+With --output=yaml each of these objects is a YAML document. `dump` prints its own lines in each format.";
 
 /// `command` with its verbs in groups. Its verbs are all known.
 pub(super) fn grouped(command: Command) -> Command {

@@ -3,12 +3,16 @@
 //! Results go to standard output: for people, or with `--output` as JSON or YAML. Notes and errors go to
 //! standard error. Never names tonic.
 
+mod backup;
 pub mod bench;
 mod chain;
 mod change;
+mod check;
+mod check_index;
 mod config;
 mod context;
 mod credentials;
+mod dump;
 mod encoding;
 mod error;
 mod feed;
@@ -37,7 +41,6 @@ mod text;
 mod tls;
 mod token;
 mod user_files;
-mod verify;
 mod watch;
 
 use std::time::Duration;
@@ -100,7 +103,12 @@ enum Verb {
     Status(status::StatusArgs),
     Info(info::InfoArgs),
     Chain(chain::ChainArgs),
-    Verify(verify::VerifyArgs),
+    Check(check::CheckArgs),
+    CheckIndex(check_index::CheckIndexArgs),
+    Backup(Box<backup::BackupArgs>),
+    Restore(backup::RestoreArgs),
+    Dump(dump::DumpArgs),
+    Load(dump::LoadArgs),
     Import(import::ImportArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
@@ -156,7 +164,12 @@ impl Cli {
             Verb::Status(status) => single_threaded_runtime()?.block_on(status.run(output)),
             Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
-            Verb::Verify(verify) => single_threaded_runtime()?.block_on(verify.run(output)),
+            Verb::Check(check) => single_threaded_runtime()?.block_on(check.run(output)),
+            Verb::CheckIndex(check) => single_threaded_runtime()?.block_on(check.run(output)),
+            Verb::Backup(backup) => single_threaded_runtime()?.block_on(backup.run(output)),
+            Verb::Restore(restore) => single_threaded_runtime()?.block_on(restore.run(output)),
+            Verb::Dump(dump) => single_threaded_runtime()?.block_on(dump.run(output)),
+            Verb::Load(load) => load.run(output),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),
             Verb::Bench(bench) => single_threaded_runtime()?.block_on(bench.run(output)),
             Verb::ProbeIndex(probe) => {

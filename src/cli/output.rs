@@ -60,6 +60,14 @@ impl Output {
         if self.is_for_machines() { Ok(()) } else { print_line(&human()) }
     }
 
+    /// Prints a line that is the same for people and for machines.
+    ///
+    /// # Errors
+    /// The output is closed, or cannot be written.
+    pub(super) fn print_text(self, line: &str) -> Result<(), Error> {
+        print_line(line)
+    }
+
     /// Prints an object for machines only.
     ///
     /// # Errors
