@@ -140,6 +140,15 @@ struct RawSettings {
     certificate: Vec<RawCertificate>,
 }
 
+/// The same in a text with others.
+#[derive(Deserialize)]
+struct RawAmongOthers {
+    #[serde(default)]
+    issuer: Vec<RawIssuer>,
+    #[serde(default)]
+    certificate: Vec<RawCertificate>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawIssuer {
@@ -197,8 +206,19 @@ impl Settings {
     /// # Errors
     /// The first setting that is refused.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, SettingsError> {
-        let raw: RawSettings =
-            toml::from_str(text).map_err(|error| SettingsError::Toml(error.to_string()))?;
+        Self::from_raw(toml::from_str(text).map_err(toml_error)?, folder)
+    }
+
+    /// As [`Settings::parse`], of a text that also has settings of other parts.
+    ///
+    /// # Errors
+    /// As [`Settings::parse`].
+    pub fn parse_among_others(text: &str, folder: &Path) -> Result<Self, SettingsError> {
+        let RawAmongOthers { issuer, certificate } = toml::from_str(text).map_err(toml_error)?;
+        Self::from_raw(RawSettings { issuer, certificate }, folder)
+    }
+
+    fn from_raw(raw: RawSettings, folder: &Path) -> Result<Self, SettingsError> {
         if raw.issuer.len().max(raw.certificate.len()) > ENTRIES_MAX {
             return Err(SettingsError::TooMany);
         }
@@ -221,6 +241,10 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+fn toml_error(error: toml::de::Error) -> SettingsError {
+    SettingsError::Toml(error.to_string())
 }
 
 fn issuer(raw: RawIssuer, folder: &Path) -> Result<IssuerSettings, String> {
@@ -281,6 +305,15 @@ fn issuer(raw: RawIssuer, folder: &Path) -> Result<IssuerSettings, String> {
 
 /// Where the keys are: exactly one of the settings says so.
 fn keys(raw: &RawIssuer, folder: &Path) -> Result<KeySettings, String> {
+    let has_user_info = |url: &String| {
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+    };
+    if raw.jwks_url.as_ref().is_some_and(has_user_info) {
+        return Err("jwks_url: write no name and no password into it, as no setting is a secret \
+                    (the keys are public)"
+            .to_owned());
+    }
     let pem_files = || raw.pem_files.iter().map(|file| folder.join(file)).collect();
     let given = [
         raw.jwks_url.as_ref().map(|url| KeySettings::Url {

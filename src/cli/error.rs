@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::settings::SettingsError;
 use crate::runtime::files::FileError;
-use crate::{auth, client, config, server, storage};
+use crate::{auth, backup, client, config, dump, server, storage};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,12 @@ pub enum Error {
     /// The log in a folder is damaged, or cannot be read.
     #[error(transparent)]
     Log(#[from] storage::Error),
+    /// A backup cannot be taken, used or restored.
+    #[error(transparent)]
+    Backup(#[from] backup::Error),
+    /// A log cannot be dumped or loaded.
+    #[error(transparent)]
+    Dump(#[from] dump::Error),
     /// The API keys of a folder cannot be used or changed.
     #[error(transparent)]
     Keys(#[from] auth::KeyTableError),
@@ -27,6 +34,12 @@ pub enum Error {
     /// A token for development cannot be made.
     #[error(transparent)]
     Token(#[from] auth::MintError),
+    /// The file with the settings of a server is refused.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A server that was asked for its status does not serve.
+    #[error("{0}")]
+    NotServing(String),
     /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
@@ -68,14 +81,24 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Client(error) if error.is_transient() => 3,
+            Self::NotServing(_) => 3,
+            Self::Client(error)
+            | Self::Backup(backup::Error::Client(error))
+            | Self::Dump(dump::Error::Client(error))
+                if error.is_transient() =>
+            {
+                3
+            }
             Self::Usage(_)
+            | Self::Settings(_)
             | Self::Client(client::Error::Address { .. })
             | Self::Server(server::Error::Config(config::Error::Limit(_))) => 2,
             Self::Server(server::Error::Failed(_)) => 5,
             Self::Server(_) | Self::OwnServer(_) | Self::Runtime(_) => 4,
             Self::Client(_)
             | Self::Log(_)
+            | Self::Backup(_)
+            | Self::Dump(_)
             | Self::Keys(_)
             | Self::Token(_)
             | Self::TokenFile(_)

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The level of the parts that a filter does not name.
@@ -19,6 +21,17 @@ const LEVELS: &str = "off, error, warn, info, debug or trace";
 /// The levels of the log: of the whole program, and of its parts.
 #[derive(Clone, Debug)]
 pub(super) struct LogFilter(Targets);
+
+/// Sets another filter while the program runs.
+#[derive(Debug)]
+pub(super) struct LogReload(Handle<Targets, Registry>);
+
+impl LogReload {
+    pub(super) fn replace(&self, filter: LogFilter) {
+        // Fails only if nothing is logged any more.
+        let _ = self.0.reload(filter.0);
+    }
+}
 
 /// Why a filter is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,11 +93,32 @@ fn is_path(part: &str) -> bool {
     })
 }
 
+/// The form of the log's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// Text on a terminal, and JSON elsewhere.
+    Auto,
+    Text,
+    /// An object on each line.
+    Json,
+}
+
 /// Starts logging to standard error.
-pub(super) fn begin(filter: LogFilter) {
-    let lines =
-        tracing_subscriber::fmt::layer().with_ansi(is_colourful()).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(filter.0).with(lines).init();
+pub(super) fn begin(filter: LogFilter, format: LogFormat) -> LogReload {
+    let (filter, handle) = reload::Layer::new(filter.0);
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let is_json = match format {
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    if is_json {
+        registry.with(lines.json().flatten_event(true).with_current_span(false)).init();
+    } else {
+        registry.with(lines.with_ansi(is_colourful())).init();
+    }
+    LogReload(handle)
 }
 
 /// Whether the log has colours: if standard error is a terminal that supports them, and `NO_COLOR`

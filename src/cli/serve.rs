@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::admin::AdminArgs;
 use super::json::JsonLine;
-use super::logging::{self, LogFilter};
+use super::logging::{self, LogFilter, LogFormat};
 use super::probe_index::ProbeIndexArgs;
+use super::reload::Reload;
+use super::settings::{Given, Settings, SettingsFile};
 use super::signals::Signals;
 use super::tls::TransportArgs;
 use super::{Error, Output, number, open_files, parse_flag};
@@ -30,9 +32,12 @@ const CALLS_MAX: u32 = 1_000_000;
 /// Ten years.
 const HOURS_MAX: u32 = 10 * 366 * 24;
 
-/// Run the server until SIGINT or SIGTERM.
+/// The settings of a server. `settings/` reads them, also from a file.
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
+    /// A TOML file with settings. A flag goes before its variable, that before the file.
+    #[arg(long, env = "WHIMBREL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The data folder. It is created if it does not exist.
     #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
     data: PathBuf,
@@ -58,14 +63,23 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "WHIMBREL_NO_REFLECTION", value_parser = parse_flag)]
     no_reflection: bool,
     /// Serve reflection also if callers are asked who they are. It needs no token.
-    #[arg(long, env = "WHIMBREL_REFLECTION", value_parser = parse_flag,
-          conflicts_with = "no_reflection")]
+    #[arg(long, env = "WHIMBREL_REFLECTION", value_parser = parse_flag)]
     reflection: bool,
     /// Level of the log on standard error: off, error, warn, info, debug or trace; or levels of
     /// parts, such as whimbrel=debug,h2=warn, with the rest at info. Colours need a terminal, and
     /// NO_COLOR turns them off.
     #[arg(long, env = "WHIMBREL_LOG", default_value = "info", value_name = "FILTER")]
     log: LogFilter,
+    /// The form of the log's lines: text, json, or auto, which is text on a terminal and JSON
+    /// elsewhere.
+    #[arg(
+        long,
+        env = "WHIMBREL_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    log_format: LogFormat,
     /// Refuse changes while less disk space than this is free, in MiB.
     #[arg(long, env = "WHIMBREL_DISK_FREE_MIN", default_value_t = 256, value_name = "MIB",
           value_parser = number::within(0..=MIB_MAX))]
@@ -171,56 +185,93 @@ struct CallerArgs {
 
 impl CallerArgs {
     /// `None` if nobody is asked who calls.
-    fn options(&self) -> Result<Option<auth::Options>, Error> {
-        let settings = match &self.auth_file {
-            Some(file) => auth::Settings::read(file).map_err(|error| {
+    fn options(&self, file: Option<&SettingsFile>) -> Result<Option<auth::Options>, Error> {
+        let in_settings = file.and_then(|file| file.callers.as_ref());
+        let settings = match (&self.auth_file, in_settings) {
+            (Some(file), Some(_)) => {
+                return Err(Error::Usage(format!(
+                    "issuers and certificates are in the file of --config, and in {}: leave out one",
+                    file.display()
+                )));
+            }
+            (None, Some(callers)) => callers.clone(),
+            (Some(file), None) => auth::Settings::read(file).map_err(|error| {
                 Error::Usage(format!("cannot use --auth-file {}: {error}", file.display()))
             })?,
-            None => auth::Settings::default(),
+            (None, None) => auth::Settings::default(),
         };
-        let is_on = self.auth || self.auth_file.is_some() || self.development_tokens;
+        let is_on = self.auth
+            || self.auth_file.is_some()
+            || in_settings.is_some()
+            || self.development_tokens;
         let development = self.development_tokens;
         Ok(is_on.then_some(auth::Options { settings, development }))
     }
 }
 
+/// Runs the server until a signal stops it.
+pub(super) async fn run(given: Given, output: &Output) -> Result<(), Error> {
+    let settings = given.settings()?;
+    let possible = open_files::raise().max(1);
+    let config = settings.config(possible).await?;
+    let log = logging::begin(settings.args.log_filter(), settings.args.log_format);
+    warn_of_open_files(config.limits.connections_max, possible);
+    // Before the server opens, so that a signal at any later moment stops in order.
+    let (mut signals, hang_ups) = Signals::catch().map_err(Error::Runtime)?;
+
+    let (data_dir, is_tls) = (config.data_dir.clone(), config.transport.tls.is_some());
+    let asks = config.authentication.is_some();
+    // The start may be cancelled at any moment, as by a kill.
+    let server = tokio::select! {
+        server = Server::open_with_probe(config, Some(probe())) => server?,
+        () = signals.stop() => return Ok(()),
+    };
+    print_serving(&server, (is_tls, asks), &data_dir, *output)?;
+
+    let reload = Reload::new(given, &settings, possible, log, server.reloader());
+    let stopped = async move {
+        tokio::select! {
+            () = signals.stop() => {}
+            never = reload.run(hang_ups) => match never {},
+        }
+    };
+    server.run(Box::pin(stopped)).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+impl Settings {
+    /// The configuration of a server, with as many connections by default as `possible`.
+    ///
+    /// # Errors
+    /// Settings that exclude or need each other, or a file with callers is refused.
+    pub(super) async fn config(&self, possible: u64) -> Result<Config, Error> {
+        self.args.config(possible, self.file.as_ref()).await
+    }
+}
+
 impl ServeArgs {
-    pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
+    pub(super) fn log_filter(&self) -> LogFilter {
+        self.log.clone()
+    }
+
+    async fn config(&self, possible: u64, file: Option<&SettingsFile>) -> Result<Config, Error> {
         if let Some(addr) = &self.addr {
             return Err(Error::Usage(format!(
                 "--addr is the server to call, and serve calls none: to set where it listens, \
                  give --listen {addr}"
             )));
         }
-        let possible = open_files::raise().max(1);
-        let config = self.config(possible).await?;
-        logging::begin(self.log);
-        warn_of_open_files(config.limits.connections_max, possible);
-        // Before the server opens, so that a signal at any later moment stops in order.
-        let mut signals = Signals::catch().map_err(Error::Runtime)?;
-
-        let (data_dir, is_tls) = (config.data_dir.clone(), config.transport.tls.is_some());
-        let asks = config.authentication.is_some();
-        // The start may be cancelled at any moment, as by a kill.
-        let server = tokio::select! {
-            server = Server::open_with_probe(config, Some(probe())) => server?,
-            () = signals.stop() => return Ok(()),
-        };
-        print_serving(&server, (is_tls, asks), &data_dir, *output)?;
-
-        server.run(async move { signals.stop().await }).await?;
-        tracing::info!("stopped");
-        Ok(())
-    }
-
-    /// The configuration, with as many connections by default as `possible`.
-    async fn config(&self, possible: u64) -> Result<Config, Error> {
+        if self.reflection && self.no_reflection {
+            let problem = "reflection and no-reflection exclude each other: set one of them";
+            return Err(Error::Usage(problem.to_owned()));
+        }
         let defaults = Limits::default();
         let connections_max = match self.connections_max {
             Some(wanted) => wanted.get(),
             None => possible.min(defaults.connections_max as u64) as usize,
         };
-        let authentication = self.callers.options()?;
+        let authentication = self.callers.options(file)?;
         let reflection = self.reflection || (authentication.is_none() && !self.no_reflection);
         Ok(Config {
             data_dir: self.data.clone(),

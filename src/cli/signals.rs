@@ -1,5 +1,5 @@
-//! The signals of a server: SIGINT and SIGTERM stop it in order. The other handled signals never
-//! end it.
+//! The signals of a server: SIGINT and SIGTERM stop it in order, and SIGHUP has its settings read
+//! again. The other handled signals never end it.
 
 use std::io;
 
@@ -11,24 +11,36 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
     user_1: Signal,
     user_2: Signal,
     file_size: Signal,
 }
 
+/// SIGHUP, which has the settings read again.
+#[derive(Debug)]
+pub(super) struct HangUps(Signal);
+
+impl HangUps {
+    /// Waits for the next one, or for one that has come since.
+    pub(super) async fn next(&mut self) {
+        // There is always a next one.
+        let _ = self.0.recv().await;
+    }
+}
+
 impl Signals {
     /// Handles the signals from now on, for the life of the process. With SIGXFSZ handled, a write
     /// over the limit on file sizes fails like any other write.
-    pub(super) fn catch() -> io::Result<Self> {
-        Ok(Self {
+    pub(super) fn catch() -> io::Result<(Self, HangUps)> {
+        let hang_ups = HangUps(signal(SignalKind::hangup())?);
+        let signals = Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
             user_1: signal(SignalKind::user_defined1())?,
             user_2: signal(SignalKind::user_defined2())?,
             file_size: signal(SignalKind::from_raw(process::Signal::XFSZ.as_raw()))?,
-        })
+        };
+        Ok((signals, hang_ups))
     }
 
     /// Waits for a signal that stops the server, and logs the others.
@@ -37,7 +49,6 @@ impl Signals {
             let ignored = tokio::select! {
                 _ = self.interrupt.recv() => return tracing::info!(signal = "SIGINT", "stopping"),
                 _ = self.terminate.recv() => return tracing::info!(signal = "SIGTERM", "stopping"),
-                _ = self.hang_up.recv() => "SIGHUP",
                 _ = self.user_1.recv() => "SIGUSR1",
                 _ = self.user_2.recv() => "SIGUSR2",
                 _ = self.file_size.recv() => {
@@ -47,10 +58,7 @@ impl Signals {
                     continue;
                 }
             };
-            tracing::info!(
-                signal = ignored,
-                "ignored: nothing can be reloaded; SIGINT or SIGTERM stop the server"
-            );
+            tracing::info!(signal = ignored, "ignored: SIGINT or SIGTERM stop the server");
         }
     }
 }

@@ -2,6 +2,7 @@
 //! never reads the environment or a file.
 
 mod check;
+mod in_force;
 mod limits;
 mod listen;
 mod transport;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use crate::auth;
 pub use check::LimitError;
+pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use listen::{Listen, ListenError};
 pub use transport::{

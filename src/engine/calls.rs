@@ -151,7 +151,7 @@ impl Engine {
     /// Checks that a change may name `users`: all exist already, or the number of users is below
     /// the limit.
     fn check_room<'a>(&self, mut users: impl Iterator<Item = &'a UserId>) -> Result<(), Error> {
-        let (state, max) = (self.state(), self.0.users_max);
+        let (state, max) = (self.state(), self.0.limits.now().users_max);
         if state.user_count() >= max && !users.all(|user| state.is_user(user)) {
             return Err(Error::TooManyUsers { max });
         }

@@ -18,7 +18,7 @@ use super::metrics::EngineMetrics;
 use super::pending::Pending;
 use super::recurring::RecurringWarning;
 use super::{Changed, Error};
-use crate::config::Limits;
+use crate::config::LimitsInForce;
 use crate::model::{Cursor, Event, LogTime, Revision, Timestamp};
 use crate::runtime::Clock;
 use crate::state::State;
@@ -39,7 +39,7 @@ pub(super) struct Committer {
     /// Whether the time of day at that reading was outside the range of [`Timestamp`].
     is_clock_invalid: bool,
     batch_commands_max: usize,
-    rules: DecisionRules,
+    limits: LimitsInForce,
     stopping: bool,
     disk_full: RecurringWarning,
     metrics: EngineMetrics,
@@ -59,7 +59,7 @@ impl Committer {
         completions: Arc<Completions>,
         queue: mpsc::Receiver<Command>,
         clock: Clock,
-        limits: &Limits,
+        limits: LimitsInForce,
     ) -> Result<Self, storage::Error> {
         let newest = log.get(log.head())?;
         // The log's own time does not include the time between two runs of the server, so request
@@ -75,8 +75,8 @@ impl Committer {
             clock,
             log_time,
             is_clock_invalid: false,
-            batch_commands_max: limits.batch_commands_max,
-            rules: DecisionRules::new(limits),
+            batch_commands_max: limits.now().batch_commands_max,
+            limits,
             stopping: false,
             disk_full: RecurringWarning::default(),
             metrics: EngineMetrics::default(),
@@ -116,12 +116,13 @@ impl Committer {
     fn decide(&mut self, after: Revision, commands: impl Iterator<Item = Command>) -> DecidedBatch {
         let time = self.read_clock();
         self.pending.start_batch();
+        let rules = DecisionRules::new(&self.limits.now());
         let mut decided = DecidedBatch::default();
         for command in commands {
             let next = Revision::new(after.get() + decided.events.len() as u64).next();
             let (change, completion) = match command {
                 Command::Change { request, responder } => {
-                    let (change, result) = self.rules.change(request, &self.pending);
+                    let (change, result) = rules.change(request, &self.pending);
                     let result = result.map(|outcome| self.changed(outcome, next));
                     (change, Completion::Change(responder, result))
                 }

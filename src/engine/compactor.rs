@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::metrics::EngineMetrics;
 use super::recurring::RecurringWarning;
-use crate::config::Limits;
+use crate::config::LimitsInForce;
 use crate::model::{Change, Revision, Timestamp};
 use crate::runtime::{Clock, lower_priority};
 use crate::state::State;
@@ -26,6 +26,8 @@ use crate::storage::{self, EraseOutcome, Erasure, Log};
 const SCANS_PER_INTERVAL: u32 = 16;
 /// The shortest time between two scans, for short intervals.
 const SCAN_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// How often another interval is noticed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest time between a start and the first scan: short enough for a server that is restarted
 /// often, and long enough to first serve the clients that reconnect.
 const FIRST_SCAN_DELAY_MAX: Duration = Duration::from_secs(60);
@@ -38,6 +40,8 @@ pub(super) struct Compactor {
     log: Arc<dyn Log>,
     state: Arc<State>,
     clock: Clock,
+    limits: LimitsInForce,
+    /// The interval by which `due` was calculated.
     interval: Duration,
     /// Disconnected when the engine stops.
     stopped: Receiver<()>,
@@ -63,7 +67,7 @@ impl Compactor {
         state: Arc<State>,
         clock: Clock,
         stopped: Receiver<()>,
-        limits: &Limits,
+        limits: LimitsInForce,
     ) -> Self {
         Self {
             scanned_until: log.erased_until(),
@@ -72,7 +76,8 @@ impl Compactor {
             log,
             state,
             clock,
-            interval: limits.compaction_interval,
+            interval: limits.now().compaction_interval,
+            limits,
             stopped,
             deleted: Vec::new(),
             due: None,
@@ -90,10 +95,18 @@ impl Compactor {
     /// Runs until the engine stops, which also ends an erasure early.
     pub(super) fn run(mut self) -> Result<(), storage::Error> {
         lower_priority();
-        let scan_interval = (self.interval / SCANS_PER_INTERVAL).max(SCAN_INTERVAL_MIN);
-        let mut pause = scan_interval.min(FIRST_SCAN_DELAY_MAX);
-        while self.stopped.recv_timeout(pause) != Err(RecvTimeoutError::Disconnected) {
-            pause = scan_interval;
+        let mut next_scan = Instant::now() + self.scan_interval().min(FIRST_SCAN_DELAY_MAX);
+        loop {
+            let pause = next_scan.saturating_duration_since(Instant::now());
+            let waited = self.stopped.recv_timeout(pause.min(LOOK_INTERVAL));
+            if waited == Err(RecvTimeoutError::Disconnected) {
+                return Ok(());
+            }
+            let is_another = self.take_interval();
+            if !is_another && Instant::now() < next_scan {
+                continue;
+            }
+            next_scan = Instant::now() + self.scan_interval();
             let scanned = self.scan();
             if let Err(error) = &scanned
                 && !self.has_failed
@@ -106,7 +119,24 @@ impl Compactor {
                 self.erase()?;
             }
         }
-        Ok(())
+    }
+
+    fn scan_interval(&self) -> Duration {
+        (self.interval / SCANS_PER_INTERVAL).max(SCAN_INTERVAL_MIN)
+    }
+
+    /// Takes the interval in force, if it is another one. What is due already stays due; the rest is
+    /// due by the new interval.
+    fn take_interval(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.interval, self.limits.now().compaction_interval);
+        if before == self.interval {
+            return false;
+        }
+        if !self.is_due() {
+            // A time before the clock began to count is one that is over.
+            self.due = self.due.map(|due| (due + self.interval).saturating_sub(before));
+        }
+        true
     }
 
     /// Adds the posts that were deleted since the last scan. After an error the compactor goes on:

@@ -25,6 +25,7 @@ mod compactor;
 mod completions;
 mod decide;
 mod error;
+mod index_check;
 mod indexer;
 mod log_check;
 mod mailbox;
@@ -32,6 +33,7 @@ mod metrics;
 mod pending;
 mod progress;
 mod recurring;
+mod segments;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,13 +47,15 @@ use committer::Committer;
 use compactor::Compactor;
 use completions::Completions;
 pub use error::{Error, OpenError};
+pub use index_check::{IndexCheckError, IndexCheckStep, IndexCheckSteps};
 use indexer::Indexer;
 pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
 use metrics::EngineMetrics;
-use tokio::sync::mpsc;
+pub use segments::{SegmentError, SegmentPieces};
+use tokio::sync::{Semaphore, mpsc};
 
-use crate::config::Limits;
+use crate::config::{Limits, LimitsInForce};
 use crate::live::{self, LiveFeeds, LiveStream, Start, WatchOptions};
 use crate::model::{Cursor, Epochs, UserId};
 use crate::query::{self, Query, Reader};
@@ -68,10 +72,14 @@ struct EngineShared {
     commands: mpsc::Sender<Command>,
     reader: Reader,
     live: LiveFeeds,
-    users_max: usize,
+    limits: LimitsInForce,
     mailboxes: Mutex<Vec<Mailbox>>,
     metrics: EngineMetrics,
     threads: Mutex<Threads>,
+    /// Permits to read a segment for a backup.
+    segment_reads: Arc<Semaphore>,
+    /// Permits to check the index.
+    index_checks: Arc<Semaphore>,
 }
 
 /// The threads that [`Engine::stop`] waits for. A thread with a sender stops when that is dropped.
@@ -127,6 +135,7 @@ impl Engine {
         critical: &CriticalThreads,
     ) -> Result<Self, OpenError> {
         limits.check()?;
+        let in_force = LimitsInForce::new(limits.clone());
         let (begun, head) = (clock.elapsed(), log.head());
         let state = Arc::new(match index {
             Some(index) => State::load(Arc::clone(&log), index, limits)?,
@@ -135,7 +144,7 @@ impl Engine {
         // Not what the header of the first file says: another file may have been loaded in its place.
         let indexed = state.applied();
         let reader = Reader::new(Arc::clone(&state), limits);
-        let live = LiveFeeds::new(reader.clone(), limits);
+        let live = LiveFeeds::new(reader.clone(), &in_force);
         let (mailboxes, receivers) = Mailboxes::new(&live, limits);
         let mailboxes = Arc::new(mailboxes);
         let completions = Arc::new(Completions::new(Arc::clone(&state), Arc::clone(&mailboxes)));
@@ -158,23 +167,33 @@ impl Engine {
 
         let (commands, queue) = mpsc::channel(limits.queue_commands_max);
         let (running, stopped) = sync_channel(0);
-        let compactor =
-            Compactor::new(Arc::clone(&log), Arc::clone(&state), clock.clone(), stopped, limits)
-                .counted_in(metrics.clone());
+        let (log_too, state_too) = (Arc::clone(&log), Arc::clone(&state));
+        let of_compactor = in_force.clone();
+        let compactor = Compactor::new(log_too, state_too, clock.clone(), stopped, of_compactor)
+            .counted_in(metrics.clone());
         threads.others.push((running, critical.spawn("whimbrel-erase", move || compactor.run())?));
         let (running, stopped) = sync_channel(0);
         let checked = Arc::clone(&log);
-        let check = critical.spawn("whimbrel-check", move || log_check::run(&checked, &stopped))?;
+        let check = critical.spawn("whimbrel-files", move || log_check::run(&checked, &stopped))?;
         threads.others.push((running, check));
-        let committer = Committer::new(log, state, completions, queue, clock, limits)?
+        let committer = Committer::new(log, state, completions, queue, clock, in_force.clone())?
             .counted_in(metrics.clone());
         threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
         threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
         let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
-        let users_max = limits.users_max;
-        let shared =
-            EngineShared { commands, reader, live, users_max, mailboxes, metrics, threads };
-        Ok(Self(Arc::new(shared)))
+        let segment_reads = Arc::new(Semaphore::new(limits.segment_reads_max));
+        let index_checks = Arc::new(Semaphore::new(index_check::CHECKS_MAX));
+        Ok(Self(Arc::new(EngineShared {
+            commands,
+            reader,
+            live,
+            limits: in_force,
+            mailboxes,
+            metrics,
+            threads,
+            segment_reads,
+            index_checks,
+        })))
     }
 
     /// The mailboxes, in the order of their shards from 1 on. Each must run on its worker before
@@ -216,6 +235,12 @@ impl Engine {
         options: WatchOptions,
     ) -> Result<LiveStream, live::Error> {
         self.0.live.watch(user, start, options)
+    }
+
+    /// The limits in force, of this engine and of what is around it.
+    #[must_use]
+    pub fn limits(&self) -> &LimitsInForce {
+        &self.0.limits
     }
 
     /// Which opening of the log appended which events: ids and cursors of clients name the epoch.

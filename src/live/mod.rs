@@ -38,9 +38,8 @@ use metrics::LiveMetrics;
 use quota::StreamQuota;
 use shard::Shard;
 pub use stream::LiveStream;
-use tokio::sync::Semaphore;
 
-use crate::config::Limits;
+use crate::config::{Limits, LimitsInForce};
 use crate::model::UserId;
 use crate::query::Reader;
 use crate::runtime;
@@ -57,22 +56,21 @@ struct LiveShared {
     /// Shard 0, and one for each worker.
     shards: Vec<Shard>,
     quota: StreamQuota,
-    permits: Arc<Semaphore>,
     metrics: LiveMetrics,
 }
 
 impl LiveFeeds {
     /// Live feeds without streams.
     #[must_use]
-    pub fn new(reader: Reader, limits: &Limits) -> Self {
+    pub fn new(reader: Reader, in_force: &LimitsInForce) -> Self {
+        let limits = in_force.now();
         let applied = reader.state().applied();
         let shard = |_| Shard::new(limits.channel_events_max, applied);
         Self(Arc::new(LiveShared {
             shards: (0..=limits.worker_threads.max(1)).map(shard).collect(),
             reader,
-            quota: StreamQuota::new(limits.streams_per_user_max),
-            permits: Arc::new(Semaphore::new(limits.streams_max.min(Semaphore::MAX_PERMITS))),
             metrics: LiveMetrics::new(limits.worker_threads.max(1)),
+            quota: StreamQuota::new(in_force.clone()),
             limits: limits.clone(),
         }))
     }

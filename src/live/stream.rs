@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -87,7 +86,6 @@ pub struct LiveStream {
     /// Nothing else is done while there is one.
     reading: Option<Reading>,
     _slot: StreamSlot,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl LiveStream {
@@ -97,10 +95,6 @@ impl LiveStream {
         start: Start,
         options: WatchOptions,
     ) -> Result<Self, Error> {
-        let streams_max = live.0.limits.streams_max;
-        let permit = Arc::clone(&live.0.permits)
-            .try_acquire_owned()
-            .map_err(|_| Error::TooManyStreams { streams_max })?;
         let slot = live.0.quota.acquire(user)?;
         // Before the applied revision is read, so that no event is missed between the two.
         let subscription = Subscription::new(live.clone(), user, options.of.feed());
@@ -137,7 +131,6 @@ impl LiveStream {
             closing: TokenWait::new(CancellationToken::new()),
             reading: None,
             _slot: slot,
-            _permit: permit,
         })
     }
 

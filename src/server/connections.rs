@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::connection_metrics::{ClosedConnection, ConnectionMetrics, RefusedConnection};
 use crate::api::{Account, Accounts, AddressPot, Closer, OpenAccount, network};
-use crate::config::{Limits, Networks, Transport};
+use crate::config::{LimitsInForce, Networks, Transport};
 
 /// All open connections. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -19,8 +19,7 @@ pub(super) struct Connections(Arc<ConnectionRegistry>);
 
 #[derive(Debug)]
 struct ConnectionRegistry {
-    open_max: usize,
-    per_address_max: usize,
+    limits: LimitsInForce,
     /// If there are any, connections are admitted from them alone.
     only_from: Networks,
     /// Networks of proxies, whose connections are those of other addresses.
@@ -93,7 +92,7 @@ impl Connections {
     /// An empty registry for connections on `workers` workers, which opens their `accounts` and
     /// counts in `metrics`.
     pub(super) fn new(
-        limits: &Limits,
+        limits: LimitsInForce,
         transport: &Transport,
         workers: usize,
         accounts: Accounts,
@@ -106,8 +105,7 @@ impl Connections {
             by_worker: vec![0; workers],
         };
         Self(Arc::new(ConnectionRegistry {
-            open_max: limits.connections_max,
-            per_address_max: limits.connections_per_address_max,
+            limits,
             only_from: transport.behind_tls_proxy.clone(),
             proxies: transport.proxy_protocol_from.clone(),
             table: Mutex::new(table),
@@ -134,8 +132,9 @@ impl Connections {
             return Err(Refusal::Elsewhere { only_from: only_from.clone() });
         }
         let mut table = self.table();
-        if table.closers.len() >= self.0.open_max {
-            return Err(Refusal::Full { connections_max: self.0.open_max });
+        let connections_max = self.0.limits.now().connections_max;
+        if table.closers.len() >= connections_max {
+            return Err(Refusal::Full { connections_max });
         }
         let closer = Closer::default();
         let address = if self.0.proxies.contains(peer) { None } else { Some(network(peer)) };
@@ -171,7 +170,7 @@ impl Connections {
         address: IpAddr,
         closer: &Closer,
     ) -> Result<Counted, Refusal> {
-        let connections_max = self.0.per_address_max;
+        let connections_max = self.0.limits.now().connections_per_address_max;
         let open = table.by_address.get(&address).map_or(0, |entry| entry.open);
         if open >= connections_max {
             return Err(Refusal::FullForAddress { connections_max });

@@ -5,6 +5,7 @@ mod connection;
 mod connection_metrics;
 mod connections;
 mod drain;
+mod entrance;
 mod frame_budget;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -17,6 +18,7 @@ mod other_protocol;
 mod pacing;
 mod proxy_protocol;
 mod readiness;
+mod reload;
 mod resolve;
 mod self_signed;
 mod socket;
@@ -29,18 +31,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{Admin, NotReady};
+use admin::NotReady;
 use connection::Services;
 use connections::Connections;
-use handshakes::Handshakes;
+use entrance::Entrance;
 use intake::Intake;
-use listener::Listener;
-use metrics::{ServerMetrics, Started};
+use metrics::Started;
 use readiness::Readiness;
+pub use reload::Reloader;
 pub use resolve::resolve;
 pub use self_signed::Authority;
-use self_signed::SelfSigned;
-use tls::Tls;
 pub use tls::TlsError;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -49,20 +49,16 @@ pub use validity::{TimeProblem, Validity};
 
 use crate::api::{self, Accounts, Admission, Authentication, Health, Quotas};
 use crate::auth::{self, Auth};
-use crate::config::{self, Config, ServerCertificate};
+use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::runtime::metrics::Scrape;
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
-use crate::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe};
+use crate::storage::{
+    self, DiskReserve, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe,
+};
 
 /// Drain time after a failure, in which callers receive their last answers.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// How to renew a certificate of an authority.
-const RENEWAL: &str = "put a new one in its place, which new connections use at once";
-/// How to renew a self-signed one.
-const SELF_SIGNED_RENEWAL: &str = "stop the server and remove the folder `tls` of the data; the \
-                                   next start makes another one, whose ca.pem clients need";
 
 /// Why a server does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -136,19 +132,17 @@ pub struct Server {
     health: Health,
     accounts: Accounts,
     config: Config,
+    reloader: Reloader,
     clock: Clock,
 }
 
-/// Where clients come in.
+/// The data of a server.
 #[derive(Debug)]
-struct Entrance {
-    listener: Listener,
-    tls: Option<Tls>,
-    /// Of a self-signed certificate.
-    authority: Option<Authority>,
-    admin: Admin,
-    metrics: ServerMetrics,
-    critical: CriticalThreads,
+struct OpenedData {
+    log: Arc<dyn Log>,
+    index: Option<OpenedIndex>,
+    /// What the two leave free on the disk.
+    reserves: Vec<DiskReserve>,
 }
 
 impl Server {
@@ -172,7 +166,7 @@ impl Server {
         config.check()?;
         let entrance = Entrance::open(&config)?;
         let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
-        let open = move || -> Result<(Arc<dyn Log>, OpenedIndex), Error> {
+        let open = move || -> Result<OpenedData, Error> {
             let disk_free_bytes_min = limits.disk_free_bytes_min;
             let options =
                 LogOptions { disk_free_bytes_min, segment_bytes_max: limits.log_segment_bytes_max };
@@ -181,10 +175,12 @@ impl Server {
                 IndexOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
             let kept = limits.request_id_retention;
             let index = Index::open_with_probe(&data_dir, &log, options, kept, probe)?;
-            Ok((Arc::new(log), index))
+            let reserves = [Some(log.disk_reserve()), index.disk_reserve()];
+            let reserves = reserves.into_iter().flatten().collect();
+            Ok(OpenedData { log: Arc::new(log), index: Some(index), reserves })
         };
-        let (log, index) = on_own_thread("whimbrel-open", open).await?;
-        Self::start(entrance, config, log, Some(index), Clock::system()).await
+        let opened = on_own_thread("whimbrel-open", open).await?;
+        Self::start(entrance, config, opened, Clock::system()).await
     }
 
     /// As [`Server::open`], with the caller's log and clock and without an index.
@@ -193,7 +189,8 @@ impl Server {
     /// See [`Error`].
     pub async fn with_log(config: Config, log: Arc<dyn Log>, clock: Clock) -> Result<Self, Error> {
         config.check()?;
-        Self::start(Entrance::open(&config)?, config, log, None, clock).await
+        let opened = OpenedData { log, index: None, reserves: Vec::new() };
+        Self::start(Entrance::open(&config)?, config, opened, clock).await
     }
 
     /// As [`Server::with_log`], with an index of that log.
@@ -207,16 +204,18 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, Error> {
         config.check()?;
-        Self::start(Entrance::open(&config)?, config, log, Some(index), clock).await
+        let reserves = index.disk_reserve().into_iter().collect();
+        let opened = OpenedData { log, index: Some(index), reserves };
+        Self::start(Entrance::open(&config)?, config, opened, clock).await
     }
 
     async fn start(
         entrance: Entrance,
         config: Config,
-        log: Arc<dyn Log>,
-        index: Option<OpenedIndex>,
+        opened: OpenedData,
         clock: Clock,
     ) -> Result<Self, Error> {
+        let OpenedData { log, index, reserves } = opened;
         let (critical, metrics) = (entrance.critical.clone(), entrance.metrics.clone());
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let clock_of_engine = clock.clone();
@@ -231,7 +230,8 @@ impl Server {
             }
             None => None,
         };
-        let quotas = Quotas::new(&config.limits, clock.clone(), metrics.api().clone());
+        let reloader = Reloader::new(engine.limits().clone(), reserves);
+        let quotas = Quotas::new(engine.limits().clone(), clock.clone(), metrics.api().clone());
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             auth: auth.clone(),
@@ -257,6 +257,7 @@ impl Server {
             health,
             accounts,
             config,
+            reloader,
             clock,
         })
     }
@@ -285,6 +286,12 @@ impl Server {
         self.entrance.metrics.scrape()
     }
 
+    /// Sets limits again while the server runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// The authority that clients must trust, if the certificate is self-signed.
     #[must_use]
     pub fn authority(&self) -> Option<&Authority> {
@@ -308,8 +315,9 @@ impl Server {
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
+        let in_force = engine.limits().clone();
         let connections = Connections::new(
-            limits,
+            in_force,
             &config.transport,
             workers.count(),
             accounts.clone(),
@@ -336,8 +344,9 @@ impl Server {
                     () = shutdown => {}
                 }
                 health.set(Some(NotReady::Stopping)).await;
-                if !limits.drain_notice.is_zero() {
-                    sleep(limits.drain_notice).await;
+                let drain_notice = engine.limits().now().drain_notice;
+                if !drain_notice.is_zero() {
+                    sleep(drain_notice).await;
                 }
             };
             tokio::select! {
@@ -365,58 +374,6 @@ impl Server {
             None => Ok(()),
         }
     }
-}
-
-impl Entrance {
-    /// Binds the addresses, and loads TLS.
-    fn open(config: &Config) -> Result<Self, Error> {
-        let bound = Listener::bind(&config.listen);
-        let listener = bound.map_err(|(address, source)| Error::Listen { address, source })?;
-        let critical = CriticalThreads::new();
-        let metrics = ServerMetrics::new(&config.limits);
-        let admin = Admin::open(config, &metrics, &critical)?;
-        let (tls, authority) = load_tls(config)?.unzip();
-        let authority = authority.flatten();
-        Ok(Self { listener, tls, authority, admin, metrics, critical })
-    }
-
-    /// Starts the thread for handshakes, if connections begin with one.
-    fn begin(
-        self,
-        config: &Config,
-        clock: Clock,
-        critical: &CriticalThreads,
-    ) -> std::io::Result<(Listener, Option<Handshakes>)> {
-        let has_handshakes = self.tls.is_some() || !config.transport.proxy_protocol_from.is_empty();
-        let handshakes = has_handshakes
-            .then(|| {
-                Handshakes::start(
-                    self.tls,
-                    &config.limits,
-                    clock,
-                    self.metrics.connections().clone(),
-                    critical,
-                )
-            })
-            .transpose()?;
-        Ok((self.listener, handshakes))
-    }
-}
-
-/// TLS, and the authority of a self-signed certificate.
-fn load_tls(config: &Config) -> Result<Option<(Tls, Option<Authority>)>, Error> {
-    let Some(tls) = &config.transport.tls else { return Ok(None) };
-    let clients = tls.clients.as_ref();
-    Ok(Some(match &tls.certificate {
-        ServerCertificate::Files { certificate, key } => {
-            (Tls::load(certificate, key, RENEWAL, clients)?, None)
-        }
-        ServerCertificate::SelfSigned => {
-            let made = SelfSigned::in_folder(&config.data_dir)?;
-            let tls = Tls::load(&made.certificate, &made.key, SELF_SIGNED_RENEWAL, clients)?;
-            (tls, Some(made.authority))
-        }
-    }))
 }
 
 /// Runs long work on a thread of its own. If the caller drops the future, the thread runs on.

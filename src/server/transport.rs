@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -26,14 +26,18 @@ pub(super) struct DetachedTransport {
     tls: Option<Box<TlsStream<MovableTcp>>>,
 }
 
-/// A socket that can be taken away, and is put back before it is used again.
+/// A socket that can be taken away, and is put back before it is used again. So many bytes are read from it
+/// as is allowed: TLS reads and decrypts all that it gets, before anything is known of how much that is.
 #[derive(Debug)]
-pub(super) struct MovableTcp(Option<TcpStream>);
+pub(super) struct MovableTcp {
+    tcp: Option<TcpStream>,
+    read_bytes_left: usize,
+}
 
 impl Transport {
     /// TLS over `tcp`, without the runtime of the caller.
     pub(super) fn detach(mut tls: TlsStream<MovableTcp>) -> io::Result<DetachedTransport> {
-        let tcp = tls.get_mut().0.0.take().ok_or(io::ErrorKind::NotConnected)?.into_std()?;
+        let tcp = tls.get_mut().0.tcp.take().ok_or(io::ErrorKind::NotConnected)?.into_std()?;
         Ok(DetachedTransport { tcp, tls: Some(Box::new(tls)) })
     }
 
@@ -46,6 +50,22 @@ impl Transport {
         match self {
             Self::Tcp(tcp) => tcp.local_addr(),
             Self::Tls(tls) => tls.get_ref().0.tcp()?.local_addr(),
+        }
+    }
+
+    /// Lets TLS read so many bytes of the socket from now on. Does nothing without TLS.
+    pub(super) fn allow_encrypted(&mut self, bytes: usize) {
+        if let Self::Tls(tls) = self {
+            tls.get_mut().0.read_bytes_left = bytes;
+        }
+    }
+
+    /// The bytes of the socket that TLS may still read; `None` without TLS. With none left, reading waits,
+    /// and nothing wakes it.
+    pub(super) fn encrypted_bytes_left(&self) -> Option<usize> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(tls) => Some(tls.get_ref().0.read_bytes_left),
         }
     }
 }
@@ -63,7 +83,7 @@ impl DetachedTransport {
         Ok(match self.tls {
             None => Transport::Tcp(tcp),
             Some(mut tls) => {
-                let before = tls.get_mut().0.0.replace(tcp);
+                let before = tls.get_mut().0.tcp.replace(tcp);
                 assert!(before.is_none(), "the socket is put back once");
                 Transport::Tls(tls)
             }
@@ -73,17 +93,18 @@ impl DetachedTransport {
 
 impl From<TcpStream> for MovableTcp {
     fn from(tcp: TcpStream) -> Self {
-        Self(Some(tcp))
+        // A handshake has limits of its own.
+        Self { tcp: Some(tcp), read_bytes_left: usize::MAX }
     }
 }
 
 impl MovableTcp {
     fn tcp(&self) -> io::Result<&TcpStream> {
-        self.0.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.tcp.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     fn pinned(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
-        let tcp = self.get_mut().0.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let tcp = self.get_mut().tcp.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(tcp))
     }
 }
@@ -94,7 +115,17 @@ impl AsyncRead for MovableTcp {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.pinned()?.poll_read(cx, buffer)
+        let this = self.get_mut();
+        let most = buffer.remaining().min(this.read_bytes_left);
+        if most == 0 && buffer.remaining() > 0 {
+            return Poll::Pending;
+        }
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut *this).pinned()?.poll_read(cx, &mut part))?;
+        let count = part.filled().len();
+        buffer.advance(count);
+        this.read_bytes_left -= count;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -91,6 +91,7 @@ pub(crate) const FLOODS: &[Flood] = &[
     flood!("TLS handshakes, one byte at a time", 500, Serves::Tls, handshakes::byte_by_byte),
     flood!("TLS handshakes that are left", 16, Serves::Tls, handshakes::left),
     flood!("whole TLS handshakes", 16, Serves::Tls, handshakes::whole),
+    flood!("TLS records of one byte", 16, Serves::Tls, handshakes::records_of_one_byte),
     flood!("tokens of unknown keys", 16, Serves::Tokens, tokens::of_unknown_keys),
     flood!("tokens with wrong signatures", 16, Serves::Tokens, tokens::with_wrong_signatures),
     flood!("calls without a token", 16, Serves::Tokens, tokens::none),

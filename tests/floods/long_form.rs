@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 
-use crate::attackers::{Attackers, go_first};
+use crate::attackers::{Attackers, Core, go_first};
 use crate::callers::Callers;
 use crate::floods::{FLOODS, Flood};
 use crate::target::{Serves, Target};
@@ -29,6 +29,10 @@ const THREADS: [&str; 2] = ["whimbrel-worker", "whimbrel-tls"];
 fn long_form() {
     let only = std::env::var(ONLY_VARIABLE).unwrap_or_default();
     let is_wanted = |name: &str| only.is_empty() || only.split(',').any(|only| only == name);
+    let core = Core::leave_one();
+    if core.is_none() {
+        println!("The attackers have no core of their own, so callers wait for them as well.");
+    }
     println!(
         "| flood | connections | quiet p50, p99 ms | p50, p99 ms | p99 ratio | refused | RSS MiB | \
          server's cores quiet, flooded | of workers | of TLS |"
@@ -49,7 +53,7 @@ fn long_form() {
                 if !go_first() {
                     println!("The callers have the server's priority, so it delays them as well.");
                 }
-                measure(&target, &floods)
+                measure(&target, &floods, core)
             });
             callers.join()
         });
@@ -59,15 +63,16 @@ fn long_form() {
 }
 
 /// Prints a row for each of `floods`. Gives the names of those that reach others.
-fn measure(target: &Target, floods: &[&Flood]) -> Vec<&'static str> {
+fn measure(target: &Target, floods: &[&Flood], core: Option<Core>) -> Vec<&'static str> {
     let runtime = runtime();
     let callers = runtime.block_on(Callers::connect(target, CALLERS, CALLS_PER_SECOND));
-    let rows = floods.iter().filter(|flood| !runtime.block_on(row(target, &callers, ***flood)));
+    let rows =
+        floods.iter().filter(|flood| !runtime.block_on(row(target, &callers, ***flood, core)));
     rows.map(|flood| flood.name).collect()
 }
 
 /// Whether others are within what they may notice of `flood`.
-async fn row(target: &Target, callers: &Callers, flood: Flood) -> bool {
+async fn row(target: &Target, callers: &Callers, flood: Flood, core: Option<Core>) -> bool {
     sleep(CALM_TIME).await;
     let idle = target.processor_time();
     let ((), mut quiet) = callers.call_during(sleep(FLOOD_TIME)).await;
@@ -76,7 +81,7 @@ async fn row(target: &Target, callers: &Callers, flood: Flood) -> bool {
     let before = THREADS.map(|threads| target.processor_time_of(threads));
     let all_before = target.processor_time();
     let flooding = async {
-        let attackers = Attackers::start(flood, target.attacked());
+        let attackers = Attackers::start_on(core, flood, target.attacked());
         sleep(FLOOD_TIME).await;
         let threads = THREADS.map(|threads| target.processor_time_of(threads));
         let all = target.processor_time() - all_before;

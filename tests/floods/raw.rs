@@ -26,7 +26,7 @@ pub(crate) const ENHANCE_YOUR_CALM: u32 = 0xb;
 /// Bytes of one system call.
 const WRITTEN_AT_ONCE: usize = 16 << 10;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The windows that a client grants for the answers.
 #[derive(Clone, Copy)]

@@ -16,6 +16,13 @@ use crate::target::{Serves, Target, with_token};
 
 /// An address of this machine that no attacker has.
 const ANOTHER_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+/// What attackers do to TLS.
+const TLS_FLOODS: [&str; 4] = [
+    "half TLS handshakes",
+    "TLS handshakes that are left",
+    "whole TLS handshakes",
+    "TLS records of one byte",
+];
 /// No wait takes so long unless the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -55,11 +62,11 @@ async fn bad_tokens_use_up_the_quota_of_their_address() {
     }
 }
 
-/// However many handshakes others have begun and left, new clients of another address connect.
+/// However many handshakes others have begun and left, and whatever they send in records, new clients of another address connect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_clients_connect_while_handshakes_are_flooded() {
     let target = Target::start(Serves::Tls).await;
-    for name in ["half TLS handshakes", "TLS handshakes that are left", "whole TLS handshakes"] {
+    for name in TLS_FLOODS {
         let _attackers = Attackers::start(Flood::named(name), target.attacked());
         for _ in 0..10 {
             let called = async { call(&target.connect_from(ANOTHER_ADDRESS).await, None).await };

@@ -24,7 +24,7 @@ pub(super) fn handle(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         log_id: context.engine.cursor().log.to_string(),
         features: features.iter().filter(|(is_on, _)| *is_on).map(|(_, it)| *it as i32).collect(),
-        limits: Some(limits(&context.limits)),
+        limits: Some(limits(&context.engine.limits().now())),
         caller: context.auth.is_some().then(|| info(caller)),
         quotas: quotas.into_iter().map(quota).collect(),
     }

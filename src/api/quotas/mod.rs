@@ -19,7 +19,7 @@ use tonic::Status;
 use super::{ApiMetrics, status};
 use crate::auth::Caller;
 use crate::auth::access::Access;
-use crate::config::Limits;
+use crate::config::{Limits, LimitsInForce};
 use crate::model::UserId;
 use crate::query::{CallerKey, QueryCaller, WorkMeter};
 use crate::runtime::Clock;
@@ -77,6 +77,27 @@ impl Quota {
             Self::Refusals => "address_refusals",
         }
     }
+
+    /// So many in so much time.
+    fn max(self, limits: &Limits) -> (u32, Duration) {
+        match self {
+            Self::Reads => (limits.user_reads_per_second_max, SECOND),
+            Self::Changes => (limits.user_changes_per_second_max, SECOND),
+            Self::Streams => (limits.user_streams_per_second_max, SECOND),
+            Self::NewUserFollows => (limits.new_user_follows_per_hour_max, HOUR),
+            Self::NewUserMentions => (limits.new_user_mentions_per_hour_max, HOUR),
+            Self::AddressReads => (limits.address_reads_per_second_max, SECOND),
+            Self::AddressChanges => (limits.address_changes_per_second_max, SECOND),
+            Self::AddressStreams => (limits.address_streams_per_second_max, SECOND),
+            Self::Refusals => (limits.address_refusals_per_second_max, SECOND),
+        }
+    }
+
+    fn rate(self, limits: &Limits) -> Rate {
+        let (max, time) = self.max(limits);
+        // Those of an hour may come at any time in it.
+        Rate::new(max, time, if time == HOUR { HOUR } else { limits.quota_burst_time })
+    }
 }
 
 impl Label for Quota {
@@ -118,7 +139,7 @@ pub struct Quotas(Arc<QuotaState>);
 
 #[derive(Debug)]
 struct QuotaState {
-    limits: Limits,
+    limits: LimitsInForce,
     clock: Clock,
     metrics: ApiMetrics,
     users: Cache<UserId, Arc<UserUse>>,
@@ -131,7 +152,7 @@ struct QuotaState {
 struct UserUse {
     key: CallerKey,
     clock: Clock,
-    reads: Rate,
+    limits: LimitsInForce,
     buckets: [Bucket; Quota::OF_USER.len()],
 }
 
@@ -152,7 +173,8 @@ impl WorkMeter for UserUse {
         // More than that is never owed.
         let reads = (work / WORK_PER_READ).min(u32::MAX as usize) as u32;
         if reads > 0 {
-            self.buckets[Quota::Reads as usize].charge(self.reads, reads, self.clock.elapsed());
+            let rate = Quota::Reads.rate(&self.limits.now());
+            self.buckets[Quota::Reads as usize].charge(rate, reads, self.clock.elapsed());
         }
     }
 }
@@ -160,10 +182,10 @@ impl WorkMeter for UserUse {
 impl Quotas {
     /// The quotas of `limits`, by the monotonic time of `clock`. Refusals count in `metrics`.
     #[must_use]
-    pub fn new(limits: &Limits, clock: Clock, metrics: ApiMetrics) -> Self {
-        let callers_max = limits.quota_callers_max;
+    pub fn new(limits: LimitsInForce, clock: Clock, metrics: ApiMetrics) -> Self {
+        let callers_max = limits.now().quota_callers_max;
         let (users, addresses) = (Cache::new(callers_max), Cache::new(callers_max));
-        let (limits, next_key) = (limits.clone(), AtomicU64::new(1));
+        let next_key = AtomicU64::new(1);
         Self(Arc::new(QuotaState { limits, clock, metrics, users, next_key, addresses }))
     }
 
@@ -181,7 +203,7 @@ impl Quotas {
     ) -> Result<Option<QueryCaller>, Status> {
         let Some(user) = caller.user() else { return Ok(None) };
         let (quota, of_address) = match access {
-            Access::Everybody | Access::AllUsers => return Ok(None),
+            Access::Everybody | Access::AllUsers | Access::Administers => return Ok(None),
             Access::Reads => (Quota::Reads, Quota::AddressReads),
             Access::Changes => (Quota::Changes, Quota::AddressChanges),
             Access::Watches => (Quota::Streams, Quota::AddressStreams),
@@ -260,7 +282,7 @@ impl Quotas {
         of_user
             .chain(of_address)
             .map(|(quota, bucket)| {
-                let (max, time) = self.max(quota);
+                let (max, time) = quota.max(&self.0.limits.now());
                 let left = bucket.unwrap_or(&unused).room(self.rate(quota), self.now());
                 QuotaUse { quota, max, time, left }
             })
@@ -281,44 +303,26 @@ impl Quotas {
         entry(&self.0.users, user, || UserUse {
             key: CallerKey::User(self.0.next_key.fetch_add(1, Ordering::Relaxed)),
             clock: self.0.clock.clone(),
-            reads: self.rate(Quota::Reads),
+            limits: self.0.limits.clone(),
             buckets: Default::default(),
         })
     }
 
     fn exceeded(&self, quota: Quota, wait: Duration) -> Status {
         self.0.metrics.quota_refused(quota);
-        let (max, time) = self.max(quota);
+        let (max, time) = quota.max(&self.0.limits.now());
         status::quota_exceeded(quota.name(), max, time, wait)
     }
 
-    /// So many in so much time.
-    fn max(&self, quota: Quota) -> (u32, Duration) {
-        let limits = &self.0.limits;
-        match quota {
-            Quota::Reads => (limits.user_reads_per_second_max, SECOND),
-            Quota::Changes => (limits.user_changes_per_second_max, SECOND),
-            Quota::Streams => (limits.user_streams_per_second_max, SECOND),
-            Quota::NewUserFollows => (limits.new_user_follows_per_hour_max, HOUR),
-            Quota::NewUserMentions => (limits.new_user_mentions_per_hour_max, HOUR),
-            Quota::AddressReads => (limits.address_reads_per_second_max, SECOND),
-            Quota::AddressChanges => (limits.address_changes_per_second_max, SECOND),
-            Quota::AddressStreams => (limits.address_streams_per_second_max, SECOND),
-            Quota::Refusals => (limits.address_refusals_per_second_max, SECOND),
-        }
-    }
-
     fn rate(&self, quota: Quota) -> Rate {
-        let (max, time) = self.max(quota);
-        // Those of an hour may come at any time in it.
-        Rate::new(max, time, if time == HOUR { HOUR } else { self.0.limits.quota_burst_time })
+        quota.rate(&self.0.limits.now())
     }
 
     /// Whether the caller's account is younger than a new one is. Of an issuer that does not say,
     /// nobody is new.
     fn is_new(&self, caller: &Caller) -> bool {
         let now = self.0.clock.since_epoch().unwrap_or_default();
-        caller.since().is_some_and(|since| now < since + self.0.limits.new_user_time)
+        caller.since().is_some_and(|since| now < since + self.0.limits.now().new_user_time)
     }
 
     fn now(&self) -> Duration {

@@ -31,6 +31,7 @@
 
 mod blocks;
 mod chains;
+mod comparing;
 mod edges;
 mod files;
 mod health;
@@ -43,12 +44,14 @@ mod rows;
 mod runs;
 mod snapshot;
 mod tables;
+mod unwritten;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+pub use super::index::comparing::{ExpectedRows, IndexView};
 pub use super::index::files::StorageFiles;
 use super::index::files::{BusyMark, CustomIndexFiles, FileRole, IndexFolder, OpenDatabase};
 use super::index::health::IndexHealth;
@@ -60,11 +63,11 @@ pub use super::index::rows::{
 };
 pub use super::index::snapshot::Snapshot;
 use super::index::tables::key;
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadTransaction, ReadableDatabase};
 
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
-use super::free_space::FreeSpace;
+use super::free_space::{DiskReserve, FreeSpace};
 use super::log::Log;
 use super::redb_file::{OpenFile, guarded, storage};
 use crate::model::{Chain, LogTime, Revision};
@@ -75,6 +78,9 @@ const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 
 /// The names of the current file and of a new one. Both are derived from a log.
 pub(super) const FILES: [&str; 2] = ["index.redb", "index.redb.new"];
+
+/// The index leaves so many times the reserve of the log free, so that it never takes its space.
+const RESERVES: u64 = 2;
 
 /// Options of an [`Index`].
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +143,14 @@ pub enum TimelineKind {
     Changes,
 }
 
+impl OpenedIndex {
+    /// What the index leaves free on the disk, twice; `None` if free space is not checked.
+    #[must_use]
+    pub fn disk_reserve(&self) -> Option<DiskReserve> {
+        self.index.opener.space.as_ref().map(|space| space.reserve.clone())
+    }
+}
+
 impl Index {
     /// Opens the index in `dir`, which `log` has locked. Creates an empty one if no file matches
     /// `log`, and empty tables in memory if no file can be created. Request ids stay in the index
@@ -164,9 +178,9 @@ impl Index {
         request_id_retention: Duration,
         probe: Option<Probe>,
     ) -> Result<OpenedIndex, Error> {
-        let bytes_min = options.disk_free_bytes_min.saturating_mul(2);
+        let reserve = DiskReserve::new(options.disk_free_bytes_min);
         let files = Arc::new(IndexFolder::new(dir, options.cache_bytes, probe));
-        let space = Some(FreeSpace { dir: dir.to_owned(), bytes_min });
+        let space = Some(FreeSpace { dir: dir.to_owned(), reserve, times: RESERVES });
         IndexOpener { files, space, request_id_retention }.open(log)
     }
 
@@ -195,10 +209,7 @@ impl Index {
     ) -> Result<Self, IndexRejection> {
         let file = opener.files.name(location.file_role());
         let database = OpenFile::closed_unwritten(database);
-        let read = guarded(file, || {
-            let users = tables::user_count(&database).map_err(|error| storage(file, error))?;
-            Ok((IndexHeader::read(&database, file)?, users))
-        });
+        let read = guarded(file, || IndexHeader::read_with_users(&database, file));
         let (header, users) = read.map_err(IndexRejection::Index)?;
         header.check(file, log)?;
         let rows_sum = header.rows_sum;
@@ -365,9 +376,16 @@ struct IndexHeader {
 }
 
 impl IndexHeader {
-    fn read(database: &Database, file: &Path) -> Result<Self, Error> {
+    /// The header, and the number of users.
+    fn read_with_users(database: &Database, file: &Path) -> Result<(Self, u32), Error> {
+        let begun = database.begin_read().map_err(|error| storage(file, error))?;
+        let users = tables::user_count(&begun).map_err(|error| storage(file, error))?;
+        Ok((Self::read(&begun, file)?, users))
+    }
+
+    fn read(transaction: &ReadTransaction, file: &Path) -> Result<Self, Error> {
         let number = |key: &str| -> Result<u64, Error> {
-            let number = tables::get(database, key).map_err(|error| storage(file, error))?;
+            let number = tables::get(transaction, key).map_err(|error| storage(file, error))?;
             let what = || format!("its header has no {key}");
             number.ok_or_else(|| Error::Damaged { file: file.to_owned(), what: what() })
         };

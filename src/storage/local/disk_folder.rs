@@ -1,13 +1,24 @@
-//! A folder of this machine's file system.
+//! A folder of this machine's file system. A file that cannot be opened because too many others are
+//! open is waited for; never for any other error.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 
 use super::folder::{Folder, StorageFile};
 use crate::storage::free_space;
+
+/// How long a file is waited for while the process, or the machine, may not open another one. The server
+/// spares some for its log, so only something else can have taken them, and that may end soon; an error
+/// of the log ends the server.
+const OPEN_WAIT_MAX: Duration = Duration::from_secs(30);
+const OPEN_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// A folder of the file system.
 #[derive(Debug)]
@@ -32,6 +43,33 @@ impl DiskFolder {
         debug_assert!(!name.contains('/'), "a name has no path");
         self.path.join(name)
     }
+
+    fn open_with(&self, name: &str, options: &OpenOptions) -> io::Result<Arc<dyn StorageFile>> {
+        let path = self.file(name);
+        Ok(Arc::new(DiskFile::new(patiently(&path, || options.open(&path))?)?))
+    }
+}
+
+/// What `open` gives, which opens `path` and does nothing else, once a file may be opened again.
+fn patiently<T>(path: &Path, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let begun = Instant::now();
+    let mut is_reported = false;
+    loop {
+        match open() {
+            Err(error) if has_too_many_files(&error) && begun.elapsed() < OPEN_WAIT_MAX => {
+                if !std::mem::replace(&mut is_reported, true) {
+                    let seconds = OPEN_WAIT_MAX.as_secs();
+                    tracing::warn!(%error, path = %path.display(), "waiting up to {seconds} s");
+                }
+                sleep(OPEN_RETRY_DELAY);
+            }
+            done => return done,
+        }
+    }
+}
+
+fn has_too_many_files(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 impl DiskFile {
@@ -47,7 +85,8 @@ impl Folder for DiskFolder {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name()));
+        let names =
+            patiently(&self.path, || fs::read_dir(&self.path))?.map(|entry| Ok(entry?.file_name()));
         // Names that are no text are not ours.
         let text = |name: io::Result<std::ffi::OsString>| match name {
             Ok(name) => name.into_string().ok().map(Ok),
@@ -57,14 +96,11 @@ impl Folder for DiskFolder {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.file(name))?;
-        Ok(Arc::new(DiskFile::new(file)?))
+        self.open_with(name, OpenOptions::new().read(true).write(true))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).open(self.file(name))?;
-        Ok(Arc::new(DiskFile::new(file)?))
+        self.open_with(name, OpenOptions::new().read(true).write(true).create_new(true))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -76,7 +112,7 @@ impl Folder for DiskFolder {
     }
 
     fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        patiently(&self.path, || File::open(&self.path))?.sync_all()
     }
 
     fn is_name_of(&self, name: &str, file: &dyn StorageFile) -> io::Result<bool> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::folder::StorageFile;
 use super::segment::{SegmentFiles, file_name};
 use crate::storage::error::Error;
+use crate::storage::free_space::DiskReserve;
 
 /// Zeros that are written at once.
 const ZEROS_BYTES: usize = 256 << 10;
@@ -55,6 +56,7 @@ pub(super) struct PreparedSegment {
 pub(super) struct Preparer {
     files: Arc<SegmentFiles>,
     options: LogOptions,
+    reserve: DiskReserve,
     /// Held while a segment is made ready, so that a caller waits for it.
     state: Mutex<PreparerState>,
 }
@@ -77,7 +79,13 @@ impl Preparer {
     ) -> Self {
         let next_bytes = (0..segments)
             .fold(options.segment_bytes_first(), |bytes, _| options.segment_bytes_after(bytes));
-        Self { files, options, state: Mutex::new(PreparerState { ready, next_number, next_bytes }) }
+        let reserve = DiskReserve::new(options.disk_free_bytes_min);
+        let state = Mutex::new(PreparerState { ready, next_number, next_bytes });
+        Self { files, options, reserve, state }
+    }
+
+    pub(super) fn disk_reserve(&self) -> DiskReserve {
+        self.reserve.clone()
     }
 
     /// Makes the next segment ready, if none is.
@@ -119,7 +127,7 @@ impl Preparer {
 
     /// Fails with [`Error::NoRoomForCopy`] if a copy of `bytes` would leave less than the reserve.
     pub(super) fn check_room_for_copy(&self, bytes: u64) -> Result<(), Error> {
-        let bytes_needed = self.options.disk_free_bytes_min.saturating_add(bytes);
+        let bytes_needed = self.reserve.bytes().saturating_add(bytes);
         match self.bytes_free()? {
             Some(bytes_free) if bytes_free < bytes_needed => {
                 Err(Error::NoRoomForCopy { bytes_free, bytes_needed })
@@ -149,7 +157,7 @@ impl Preparer {
     /// `bytes`, if the disk has room for them.
     fn bytes_with_room(&self, bytes: u64) -> Result<u64, Error> {
         match self.bytes_free()? {
-            Some(free) if free < self.options.disk_free_bytes_min.saturating_add(bytes) => {
+            Some(free) if free < self.reserve.bytes().saturating_add(bytes) => {
                 Err(self.no_room(bytes, Some(free)))
             }
             _ => Ok(bytes),
@@ -164,7 +172,7 @@ impl Preparer {
     fn no_room(&self, bytes: u64, free: Option<u64>) -> Error {
         Error::DiskFull {
             bytes_free: free.unwrap_or(0),
-            bytes_min: self.options.disk_free_bytes_min.saturating_add(bytes),
+            bytes_min: self.reserve.bytes().saturating_add(bytes),
         }
     }
 

@@ -23,7 +23,7 @@ const INFO: &str = "/whimbrel.v1.MetaService/GetServerInfo";
 
 /// A server with few of everything, whose clock stands still.
 struct Limited {
-    _server: TestServer,
+    server: TestServer,
     wire: Wire,
     clock: Clock,
     key: SigningKey,
@@ -47,7 +47,7 @@ impl Limited {
         let setup = setup.authentication(Options { settings, development: false });
         let server = setup.start().await;
         let wire = Wire::connect(server.address()).await;
-        Self { _server: server, wire, clock, key, _files: files }
+        Self { server, wire, clock, key, _files: files }
     }
 
     /// A token of `sub`, whose account was made `age` seconds ago.
@@ -377,4 +377,43 @@ async fn an_address_may_try_few_tokens() {
     it.clock.pass(Duration::from_secs(1));
     let new = it.token("bob", OLD);
     it.call(&new, NEWS_FEED, NewsFeedRequest::default()).await.expect("one may try again");
+}
+
+/// Quotas that are set again hold for the next call, of users who have called before, too.
+#[tokio::test]
+async fn quotas_that_are_set_again_hold_at_once() {
+    let it = Limited::start(|_| {}).await;
+    let alice = it.token("alice", 60 * 60);
+    let max = async || -> Vec<(String, u64)> {
+        let quotas = it.info(&alice).await.quotas.into_iter();
+        quotas.map(|quota| (quota.name, quota.max)).collect()
+    };
+    it.call(&alice, PUBLISH, post("1")).await.expect("a change");
+    it.call(&alice, PUBLISH, post("2")).await.expect("another");
+    let refusal = it.call(&alice, PUBLISH, post("3")).await;
+    refused(refusal).with(Code::ResourceExhausted, "QUOTA_EXCEEDED").for_quota_of("user_changes");
+
+    let before = max().await;
+    it.server.reload(|limits| {
+        limits.user_reads_per_second_max = 101;
+        limits.user_changes_per_second_max = 102;
+        limits.user_streams_per_second_max = 103;
+        limits.new_user_follows_per_hour_max = 104;
+        limits.new_user_mentions_per_hour_max = 105;
+        limits.address_reads_per_second_max = 106;
+        limits.address_changes_per_second_max = 107;
+        limits.address_streams_per_second_max = 108;
+        limits.address_refusals_per_second_max = 109;
+    });
+    let after: Vec<_> =
+        before.iter().zip(101..=109).map(|((name, _), max)| (name.clone(), max)).collect();
+    assert_eq!(max().await, after);
+    // What was used stays used: two changes of the two seconds that were for two, and are for 204.
+    it.clock.pass(Duration::from_millis(20));
+    for _ in 0..2 {
+        it.call(&alice, PUBLISH, post("more")).await.expect("more than before");
+    }
+    // And who is new.
+    it.server.reload(|limits| limits.new_user_time = Duration::from_secs(60));
+    assert!(max().await.iter().all(|(name, _)| !name.starts_with("new_user")));
 }

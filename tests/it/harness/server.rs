@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 use whimbrel::auth;
 use whimbrel::config::{Config, Limits, Transport};
 use whimbrel::runtime::Clock;
-use whimbrel::server::{Error, Server};
+use whimbrel::server::{Error, Reloader, Server};
 use whimbrel::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions};
 
 use super::held_log::Valve;
@@ -44,6 +44,7 @@ pub(crate) struct TestServer {
 struct Running {
     address: SocketAddr,
     admin: Option<SocketAddr>,
+    reloader: Reloader,
     channel: Channel,
     shutdown: CancellationToken,
     served: JoinSet<Result<(), Error>>,
@@ -178,6 +179,13 @@ impl TestServer {
         User::new(name, connect(self.address()))
     }
 
+    /// Sets limits again while it runs.
+    pub(crate) fn reload(&self, change: impl FnOnce(&mut Limits)) {
+        let mut limits = self.setup.limits.clone();
+        change(&mut limits);
+        self.running.reloader.replace(&limits).expect("valid limits");
+    }
+
     /// The channel that all its users share.
     pub(crate) fn channel(&self) -> Channel {
         self.running.channel.clone()
@@ -260,11 +268,12 @@ impl Running {
                 opened => Some(opened.expect("the server opens")),
             })
             .await;
-        let (address, admin) = (server.address(), server.admin_address());
+        let (address, reloader) = (server.address(), server.reloader());
+        let admin = server.admin_address();
         let shutdown = CancellationToken::new();
         let mut served = JoinSet::new();
         served.spawn(server.run(shutdown.clone().cancelled_owned()));
-        Self { address, admin, channel: connect(address), shutdown, served }
+        Self { address, admin, reloader, channel: connect(address), shutdown, served }
     }
 
     async fn stop(&mut self) {

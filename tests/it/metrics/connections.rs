@@ -14,7 +14,7 @@ use crate::api::bad_input::publish;
 use crate::auth::issuer::{SigningKey, key_set};
 use crate::auth::providers::{Answer, Provider};
 use crate::harness::Setup;
-use crate::harness::admin::Scraped;
+use crate::harness::admin::{Scraped, scrape};
 use crate::harness::tls::TestAuthority;
 use crate::harness::wire::{PUBLISH, Wire, frame};
 
@@ -39,7 +39,8 @@ pub(super) async fn refused_and_closed() -> Scraped {
     assert!(it.sum("whimbrel_received_bytes_total", &[]) > 24.0);
     assert!(it.sum("whimbrel_sent_bytes_total", &[]) > 24.0);
     drop(wire);
-    let later = reaches(&server, closed, &[("reason", "ended")], 1.0).await;
+    reaches(&server, closed, &[("reason", "ended")], 1.0).await;
+    let later = scrape(server.admin_address()).await;
     assert_eq!(later.sum("whimbrel_connections_open", &[]), 0.0);
     it
 }

@@ -12,6 +12,7 @@ mod other_protocols;
 mod pacing;
 pub(crate) mod process;
 mod proxies;
+mod reload;
 mod starts;
 mod tls;
 mod unfinished;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_whimbrel");
 
@@ -89,6 +89,15 @@ impl ServerProcess {
         Self::listening(serve(shell, data_dir, "trace"))
     }
 
+    /// A server with the settings in `file`, which has its data folder, too. What it logs goes to
+    /// `log`.
+    pub(crate) fn start_configured(file: &Path, log: &Path) -> Self {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "exec \"$@\" 2>\"$LOG\"", "bash", PROGRAM, "serve", "--json"]);
+        shell.env("LOG", log).args(["--listen", "127.0.0.1:0", "--config"]).arg(file);
+        Self::listening(shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
     /// Like [`ServerProcess::start`], but it erases deleted posts every second.
     pub(crate) fn start_compacting(data_dir: &Path) -> Self {
         let mut program = Command::new(PROGRAM);
@@ -158,7 +167,10 @@ impl ServerProcess {
     /// Waits until it ends by itself. Returns its exit code and output.
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let mut output = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
+        // Of one that logs to a file there is none.
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut output).unwrap();
+        }
         (self.child.wait().unwrap().code(), output)
     }
 
@@ -178,10 +190,41 @@ impl ServerProcess {
         self.signal(Signal::TERM);
     }
 
+    /// It may not open another file, until what this gives is dropped.
+    pub(crate) fn without_files(&self) -> WithoutFiles {
+        let pid = Pid::from_child(&self.child);
+        let none = Rlimit { current: Some(0), maximum: getrlimit(Resource::Nofile).maximum };
+        WithoutFiles { pid, before: prlimit(Some(pid), Resource::Nofile, none).unwrap() }
+    }
+
+    /// Waits until it logs a line that contains `text`.
+    pub(crate) fn wait_for_line(&mut self, text: &str) {
+        let mut log = BufReader::new(self.child.stderr.as_mut().unwrap());
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended without {text:?}");
+        }
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+}
+
+/// A server that may not open another file.
+#[derive(Debug)]
+pub(crate) struct WithoutFiles {
+    pid: Pid,
+    before: Rlimit,
+}
+
+impl Drop for WithoutFiles {
+    fn drop(&mut self) {
+        // It fails if the server has ended, which the test finds out itself.
+        let _ = prlimit(Some(self.pid), Resource::Nofile, self.before);
     }
 }
 
@@ -212,6 +255,7 @@ fn serve(mut command: Command, data_dir: &Path, log: &str) -> Child {
     command
         // Many servers run at once, on free ports.
         .env("WHIMBREL_ADMIN_LISTEN", "none")
+        .env("WHIMBREL_LOG_FORMAT", "text")
         .args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", log, "--data"])
         .arg(data_dir)
         .stdin(Stdio::null())

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::task::unconstrained;
-use whimbrel::config::Limits;
+use whimbrel::config::{Limits, LimitsInForce};
 use whimbrel::live::{
     DeliveryBatch, Dispatcher, LiveFeeds, LiveStream, Start, StreamMessage, WatchOptions,
 };
@@ -58,7 +58,7 @@ impl Simulation {
             Arc::new(LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap());
         let state = Arc::new(State::new(Arc::clone(&log), &limits));
         let reader = query::Reader::new(Arc::clone(&state), &limits);
-        let live = LiveFeeds::new(reader.clone(), &limits);
+        let live = LiveFeeds::new(reader.clone(), &LimitsInForce::new(limits));
         Self {
             random: fastrand::Rng::with_seed(seed),
             dispatcher: live.dispatcher(0),

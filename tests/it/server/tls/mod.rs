@@ -6,6 +6,7 @@ mod client_certificates;
 mod files;
 mod handshakes;
 mod program;
+mod records;
 mod reload;
 mod validity;
 
