@@ -94,7 +94,8 @@ impl ServerProcess {
     pub(crate) fn start_configured(file: &Path, log: &Path) -> Self {
         let mut shell = Command::new("bash");
         shell.args(["-c", "exec \"$@\" 2>\"$LOG\"", "bash", PROGRAM, "serve", "--json"]);
-        shell.env("LOG", log).args(["--listen", "127.0.0.1:0", "--config"]).arg(file);
+        shell.env("LOG", log).env("WHIMBREL_ADMIN_LISTEN", "none");
+        shell.args(["--listen", "127.0.0.1:0", "--config"]).arg(file);
         Self::listening(shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
     }
 
