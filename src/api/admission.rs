@@ -27,12 +27,13 @@ use tower::Service;
 use super::account::Account;
 use super::answer::AnswerBody;
 use super::authentication::Authentication;
+use super::calls::CallLog;
 use super::framing::{CheckedBody, Compression};
-use super::metrics::ApiMetrics;
 use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
 use crate::config::Limits;
 use crate::query::QueryCaller;
+use crate::runtime::{CallContext, Wait, call};
 
 /// The answer to a call, which is being made. The error is the services' own.
 pub type Answer<E> = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, E>> + Send>>;
@@ -47,7 +48,7 @@ pub struct Admission(Arc<AdmissionState>);
 struct AdmissionState {
     draining: AtomicBool,
     authentication: Authentication,
-    metrics: ApiMetrics,
+    log: CallLog,
     calls: Semaphore,
     calls_max: usize,
     call_time_max: Duration,
@@ -71,13 +72,14 @@ const ALWAYS_OPEN: &str = "/grpc.health.v1.Health/";
 const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 impl Admission {
-    /// Admits calls within `limits`, of callers that `authentication` knows, and counts them in `metrics`.
+    /// Admits calls within `limits`, of callers that `authentication` knows, and keeps what is known of them in
+    /// `log`.
     #[must_use]
-    pub fn new(authentication: Authentication, limits: &Limits, metrics: ApiMetrics) -> Self {
+    pub fn new(authentication: Authentication, limits: &Limits, log: CallLog) -> Self {
         Self(Arc::new(AdmissionState {
             draining: AtomicBool::new(false),
             authentication,
-            metrics,
+            log,
             calls: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             calls_max: limits.calls_max,
             call_time_max: limits.call_time_max + CALL_TIME_MARGIN,
@@ -111,26 +113,26 @@ impl<S> AdmissionService<S> {
     {
         let (services, state) = (self.services.clone(), Arc::clone(&self.state));
         let account = account.clone();
-        let mut call = self.state.metrics.begin(request.uri().path());
-        Box::pin(async move {
-            let is_stream = head::is_stream(request.uri().path());
+        let mut call = self.state.log.begin(&request);
+        let context = Arc::clone(call.context());
+        Box::pin(context.scope(async move {
             let mut stream_of = None;
-            let answer = match head::refuse_non_grpc(&request) {
+            let mut answer = match head::refuse_non_grpc(&request) {
                 Some(refusal) => {
                     call.refused();
                     refusal
                 }
                 None => match state.answer(services, &account, request).await {
                     Ok((answer, caller)) => {
-                        stream_of = is_stream.then(|| caller.patient());
+                        stream_of = call.is_stream().then(|| caller.patient());
                         with_details(answer?)
                     }
                     Err(refusal) => with_details(refusal.into_http()),
                 },
             };
-            call.answered(answer.headers());
+            call.answered(answer.headers_mut());
             Ok(answer.map(|body| AnswerBody::new(body, account, stream_of, call)))
-        })
+        }))
     }
 }
 
@@ -162,23 +164,18 @@ impl AdmissionState {
         let messages = head::message_count(head.uri.path());
         let body = CheckedBody::new(body, compression, messages, self.request_bytes_max);
         let mut body = WholeBody::new(body, &head.headers, account);
-        let caller = {
-            let mut admitted = pin!(self.authentication.admit(&mut head, account.key()));
-            tokio::select! {
-                biased;
-                caller = &mut admitted => caller?,
-                // It waits for the keys of an issuer.
-                () = std::future::ready(()) => {
-                    body.hold(0)?;
-                    let admitted = timeout_at(deadline, admitted).await;
-                    admitted.map_err(|_| status::deadline_exceeded())??
-                }
-            }
-        };
-        body.arrives(arrival).await?;
+        let caller = self.identify(&mut head, account, &mut body, deadline).await?;
+        let asked_at = std::time::Instant::now();
+        let arrived = body.arrives(arrival).await;
+        let arrived_at = call::waited(Wait::Request, asked_at);
+        arrived?;
+        if let Some(call) = CallContext::current() {
+            call.arrived(body.arrived_bytes());
+        }
         if !account.has_room() {
             body.hold(body.arrived_bytes())?;
             let room = timeout_at(deadline, account.room()).await;
+            call::waited(Wait::Answers, arrived_at);
             room.map_err(|_| status::answers_not_taken())?;
         }
         body.release();
@@ -187,6 +184,37 @@ impl AdmissionState {
         let answer = caller.clone().scope(services.call(Request::from_parts(head, body)));
         let answer = timeout_at(deadline, answer).await;
         Ok((answer.map_err(|_| status::deadline_exceeded())?, caller))
+    }
+
+    /// Who calls. Most are known at once.
+    ///
+    /// # Errors
+    /// The status of a refusal.
+    async fn identify<B>(
+        &self,
+        head: &mut Parts,
+        account: &Account,
+        body: &mut WholeBody<B>,
+        deadline: Instant,
+    ) -> Result<QueryCaller, Status>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let asked_at = std::time::Instant::now();
+        let mut admitted = pin!(self.authentication.admit(head, account.key()));
+        let caller = tokio::select! {
+            biased;
+            caller = &mut admitted => caller,
+            // It waits for the keys of an issuer.
+            () = std::future::ready(()) => {
+                body.hold(0)?;
+                let admitted = timeout_at(deadline, admitted).await;
+                admitted.unwrap_or_else(|_| Err(status::deadline_exceeded()))
+            }
+        };
+        call::waited(Wait::Authentication, asked_at);
+        caller
     }
 
     /// Admits a call by its head, whoever calls.

@@ -14,7 +14,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::account::{Account, HeldAnswer};
-use super::metrics::OpenCall;
+use super::calls::OpenCall;
 use crate::query::QueryCaller;
 
 /// The largest piece: an HTTP/2 frame of the default size. As a piece must be sent within the stall
@@ -108,21 +108,23 @@ impl http_body::Body for AnswerBody {
         }
         ready!(this.poll_room(cx));
         let body = Pin::new(&mut this.body);
-        let polled = match &this.stream_of {
+        let polled = this.call.context().within(|| match &this.stream_of {
             // A stream reads while it is polled.
             Some(caller) => caller.within(|| body.poll_frame(cx)),
             None => body.poll_frame(cx),
-        };
+        });
         let frame = match ready!(polled) {
             Some(Ok(frame)) => frame,
             ended => return Poll::Ready(ended),
         };
         Poll::Ready(Some(Ok(match frame.into_data() {
             Ok(bytes) if bytes.len() > PIECE_BYTES_MAX => {
+                this.call.sent(bytes.len());
                 let held = this.account.hold_answer(bytes.len());
                 this.piece(bytes, held)
             }
             Ok(bytes) => {
+                this.call.sent(bytes.len());
                 let held = this.account.hold_piece(bytes.len());
                 Piece::frame(bytes, held)
             }

@@ -13,7 +13,7 @@ use crate::auth::access::{self, Access};
 use crate::auth::{Auth, Caller, IdentifyOutcome, Refusal};
 use crate::config::Limits;
 use crate::query::{CallerKey, QueryCaller};
-use crate::runtime::worker_lateness;
+use crate::runtime::{CallContext, worker_lateness};
 
 /// As how many calls one of a user counts while the server is overloaded. So those who call most are
 /// refused first.
@@ -70,6 +70,9 @@ impl Authentication {
             status::from_refusal(refusal)
         })?;
         let caller = self.identify(auth, token, head.extensions.get::<Peer>()).await?;
+        if let Some(call) = CallContext::current() {
+            call.called_by(caller.role().name());
+        }
         access.check(caller.role()).map_err(status::from_refusal)?;
         let price = if self.is_overloaded() { OVERLOADED_PRICE } else { 1 };
         let address = head.extensions.get::<Peer>().map(|peer| network(peer.address));

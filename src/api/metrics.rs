@@ -3,15 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
-use http::HeaderMap;
-use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use tonic::Code;
 
 use super::Accounts;
 use super::quotas::Quota;
-use super::v1::ErrorReason;
 use crate::auth::{IdentifyOutcome, access};
 use crate::runtime::metrics::{
     Buckets, Counter, Counters, Histogram, Label, Metric, MetricValue, PerWorker, Scrape,
@@ -31,6 +28,11 @@ const IN_FLIGHT: Metric = Metric::gauge(
     "whimbrel_calls_in_flight",
     &["rpc"],
     "Calls that have begun and not ended, streams among them",
+);
+const SLOW: Metric = Metric::counter(
+    "whimbrel_slow_calls_total",
+    &["rpc"],
+    "Calls that took longer than --slow-call until they were answered",
 );
 const STREAM_ENDS: Metric = Metric::counter(
     "whimbrel_streams_ended_total",
@@ -66,8 +68,6 @@ const UNSENT: Metric = Metric::gauge(
 
 /// What stands for RPCs that do not exist, and for those of reflection.
 const OTHER: &str = "other";
-/// The reason of a request that is no gRPC call, and so gets no status.
-const NOT_GRPC: &str = "NOT_GRPC";
 
 /// What ended a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,17 +148,15 @@ struct WorkerCells {
 struct RpcCells {
     begun: Counter,
     succeeded: Counter,
+    slow: Counter,
     seconds: Histogram,
 }
 
-/// A call that has begun. It ends once: with its status or, when this is dropped, because its client
-/// has gone.
+/// A call that is counted as begun.
 #[derive(Debug)]
-pub(super) struct OpenCall {
+pub(super) struct CountedCall {
     metrics: ApiMetrics,
     rpc: usize,
-    begun_at: Instant,
-    has_ended: bool,
 }
 
 impl ApiMetrics {
@@ -169,6 +167,7 @@ impl ApiMetrics {
         let of_rpc = || RpcCells {
             begun: Counter::default(),
             succeeded: Counter::default(),
+            slow: Counter::default(),
             seconds: Histogram::new(&Buckets::TIME),
         };
         let of_worker = || WorkerCells {
@@ -184,10 +183,10 @@ impl ApiMetrics {
     }
 
     /// A call to `path` begins.
-    pub(super) fn begin(&self, path: &str) -> OpenCall {
+    pub(super) fn begin(&self, path: &str) -> CountedCall {
         let rpc = access::place(path).unwrap_or(self.0.rpcs.len() - 1);
         self.0.workers.here().rpcs[rpc].begun.increment();
-        OpenCall { metrics: self.clone(), rpc, begun_at: Instant::now(), has_ended: false }
+        CountedCall { metrics: self.clone(), rpc }
     }
 
     /// A stream has ended.
@@ -221,7 +220,7 @@ impl ApiMetrics {
         }
         let mut calls = Vec::new();
         let mut in_flight = Vec::new();
-        let mut seconds = Vec::new();
+        let (mut seconds, mut slow) = (Vec::new(), Vec::new());
         for (at, path) in rpcs.iter().enumerate() {
             let of = |worker: &WorkerCells| worker.rpcs[at].succeeded.get();
             // The ends before the begins, so that a call between the two is in flight, not missing.
@@ -239,11 +238,14 @@ impl ApiMetrics {
                 calls.push(([rpc.clone(), code, reason.to_owned()], MetricValue::count(count)));
             }
             in_flight.push(([rpc.clone()], MetricValue::Number(begun as f64 - ended as f64)));
+            let slow_calls = workers.sum(|worker| &worker.rpcs[at].slow);
+            slow.push(([rpc.clone()], MetricValue::count(slow_calls)));
             seconds.push(([rpc], workers.histogram(|worker| &worker.rpcs[at].seconds)));
         }
         scrape.add(&CALLS, calls);
         scrape.add(&CALL_SECONDS, seconds);
         scrape.add(&IN_FLIGHT, in_flight);
+        scrape.add(&SLOW, slow);
         scrape.add(&STREAM_ENDS, workers.samples(|worker| &worker.streams));
         scrape.add(&QUOTA_REFUSALS, workers.samples(|worker| &worker.quotas));
         scrape.add(&AUTHENTICATIONS, workers.samples(|worker| &worker.authentications));
@@ -260,52 +262,30 @@ impl Accounts {
     }
 }
 
-impl OpenCall {
-    /// The answer is there, with these `headers`. Ends the call if they have its status.
-    pub(super) fn answered(&mut self, headers: &HeaderMap) {
-        let cells = &self.metrics.0.workers.here().rpcs[self.rpc];
-        cells.seconds.observe_time(self.begun_at.elapsed());
-        if headers.contains_key(Status::GRPC_STATUS) {
-            self.end(headers);
-        }
+impl CountedCall {
+    /// Its RPC, as `package.Service/Method`.
+    pub(super) fn rpc(&self) -> &'static str {
+        self.metrics.0.rpcs[self.rpc].trim_start_matches('/')
     }
 
-    /// The answer is that this is no gRPC call.
-    pub(super) fn refused(&mut self) {
-        self.failed(Code::Unknown, NOT_GRPC);
+    /// Its answer was there after `time`.
+    pub(super) fn answered(&self, time: Duration) {
+        self.metrics.0.workers.here().rpcs[self.rpc].seconds.observe_time(time);
     }
 
-    /// Ends the call with the status in its `headers` or trailers.
-    pub(super) fn end(&mut self, headers: &HeaderMap) {
-        if self.has_ended {
-            return;
-        }
-        if headers.get(Status::GRPC_STATUS).is_some_and(|status| status == "0") {
-            self.has_ended = true;
-            self.metrics.0.workers.here().rpcs[self.rpc].succeeded.increment();
-            return;
-        }
-        let Some(status) = Status::from_header_map(headers) else { return };
-        let details = status.get_error_details();
-        let reason = details
-            .error_info()
-            .and_then(|info| ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason)));
-        let name = reason.map_or("", |reason| reason.as_str_name());
-        self.failed(status.code(), name.trim_start_matches("ERROR_REASON_"));
+    /// It took longer than calls should.
+    pub(super) fn slow(&self) {
+        self.metrics.0.workers.here().rpcs[self.rpc].slow.increment();
     }
 
-    fn failed(&mut self, code: Code, reason: &'static str) {
-        self.has_ended = true;
+    /// It has ended. Once for each.
+    pub(super) fn ended(&self, code: Code, reason: &'static str) {
         let worker = self.metrics.0.workers.here();
+        if code == Code::Ok {
+            worker.rpcs[self.rpc].succeeded.increment();
+            return;
+        }
         let mut failed = worker.failed.lock().unwrap_or_else(PoisonError::into_inner);
         *failed.entry((self.rpc, code as i32, reason)).or_default() += 1;
-    }
-}
-
-impl Drop for OpenCall {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            self.failed(Code::Cancelled, "");
-        }
     }
 }

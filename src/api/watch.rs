@@ -17,6 +17,7 @@ use super::{fields, status};
 use crate::auth::EndCause;
 use crate::live::{self, LiveStream, Start, StreamMessage, WatchOptions, Watched};
 use crate::model::{Epochs, UserId};
+use crate::runtime::CallContext;
 
 /// The fields that the requests of all watch RPCs share.
 #[derive(Debug)]
@@ -161,6 +162,11 @@ impl<R: StreamResponse> Stream for Messages<R> {
                 Some(Ok(R::from_common(closing)))
             }
             Ok(LiveMessage::Of(Some(message))) => {
+                if matches!(message, StreamMessage::CaughtUp { .. })
+                    && let Some(call) = CallContext::current()
+                {
+                    call.is_live();
+                }
                 if matches!(message, StreamMessage::Closing { .. }) {
                     (this.end, this.has_ended) = (Some(status::draining()), true);
                     this.ended_by = StreamEnd::Retirement;

@@ -1,13 +1,22 @@
 //! The log of the server: the filter of its lines, and their form. Never writes to standard output.
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io::{IsTerminal, Stderr};
 use std::str::FromStr;
 
+use tracing::{Event, Metadata, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::writer::EitherWriter;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::Registry;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::runtime::CallContext;
+use crate::runtime::call::Trace;
 
 /// The level of the parts that a filter does not name.
 const LEVEL_ELSEWHERE: LevelFilter = LevelFilter::INFO;
@@ -16,6 +25,13 @@ const LEVEL_ELSEWHERE: LevelFilter = LevelFilter::INFO;
 const PARTS_OF_CLIENTS: [&str; 2] = ["h2", "hyper"];
 /// The level of those.
 const LEVEL_OF_CLIENTS: LevelFilter = LevelFilter::ERROR;
+/// The lines about single calls.
+const TARGETS_OF_CALLS: [&str; 2] = ["whimbrel::access", "whimbrel::slow_call"];
+/// The level of those.
+const LEVEL_OF_CALLS: LevelFilter = LevelFilter::INFO;
+/// Most lines about calls that wait to be written: some MiB, and the calls of a fraction of a second.
+/// Further ones are lost.
+const CALL_LINES_MAX: usize = 8_192;
 const LEVELS: &str = "off, error, warn, info, debug or trace";
 
 /// The levels of the log: of the whole program, and of its parts.
@@ -24,12 +40,30 @@ pub(super) struct LogFilter(Targets);
 
 /// Sets another filter while the program runs.
 #[derive(Debug)]
-pub(super) struct LogReload(Handle<Targets, Registry>);
+pub(super) struct LogReload {
+    filter: Handle<Targets, Registry>,
+    lost: ErrorCounter,
+    /// How many of the lost lines were said.
+    reported: usize,
+}
 
 impl LogReload {
     pub(super) fn replace(&self, filter: LogFilter) {
         // Fails only if nothing is logged any more.
-        let _ = self.0.reload(filter.0);
+        let _ = self.filter.reload(filter.0);
+    }
+
+    /// Says how many lines about calls were lost, if there are more than before. To be called now and then.
+    pub(super) fn report_lost_lines(&mut self) {
+        let lost = self.lost.dropped_lines();
+        if lost > self.reported {
+            // A line like those: if it is lost as well, it is counted, and said later.
+            let lines = lost - self.reported;
+            tracing::warn!(target: "whimbrel::access", lines, "lines about calls were lost: who reads the log is slow");
+            if self.lost.dropped_lines() == lost {
+                self.reported = lost;
+            }
+        }
     }
 }
 
@@ -76,6 +110,8 @@ impl FromStr for LogFilter {
         let targets = Targets::new()
             .with_default(default)
             .with_targets(PARTS_OF_CLIENTS.map(|part| (part, of_clients)));
+        // They are switched by settings of their own.
+        let targets = targets.with_targets(TARGETS_OF_CALLS.map(|part| (part, LEVEL_OF_CALLS)));
         Ok(Self(targets.with_targets(parts)))
     }
 }
@@ -103,22 +139,95 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error.
-pub(super) fn begin(filter: LogFilter, format: LogFormat) -> LogReload {
+/// Starts logging to standard error. What is returned second has to be kept until the program ends: lines
+/// about calls are written by a thread of their own, up to then.
+pub(super) fn begin(filter: LogFilter, format: LogFormat) -> (LogReload, WorkerGuard) {
     let (filter, handle) = reload::Layer::new(filter.0);
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let (call_lines, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(CALL_LINES_MAX)
+        .lossy(true)
+        .thread_name("whimbrel-log")
+        .finish(std::io::stderr());
+    let lost = call_lines.error_counter();
+    let lines = tracing_subscriber::fmt::layer().with_writer(Writers { call_lines });
     let is_json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
     if is_json {
-        registry.with(lines.json().flatten_event(true).with_current_span(false)).init();
+        let lines = lines.json().flatten_event(true).with_current_span(false);
+        registry.with(lines.map_event_format(|format| CallLines { format, is_json })).init();
     } else {
-        registry.with(lines.with_ansi(is_colourful())).init();
+        let lines = lines.with_ansi(is_colourful());
+        registry.with(lines.map_event_format(|format| CallLines { format, is_json })).init();
     }
-    LogReload(handle)
+    (LogReload { filter: handle, lost, reported: 0 }, guard)
+}
+
+/// Where a line is written: those about single calls by a thread of their own, so that no call waits for
+/// who reads the log; all others at once, so that the last ones before an end are there.
+struct Writers {
+    call_lines: NonBlocking,
+}
+
+impl<'a> MakeWriter<'a> for Writers {
+    type Writer = EitherWriter<NonBlocking, Stderr>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        EitherWriter::B(std::io::stderr())
+    }
+
+    fn make_writer_for(&'a self, line: &Metadata<'_>) -> Self::Writer {
+        if TARGETS_OF_CALLS.contains(&line.target()) {
+            EitherWriter::A(self.call_lines.clone())
+        } else {
+            self.make_writer()
+        }
+    }
+}
+
+/// The form of a line, with the call in which it is logged.
+struct CallLines<F> {
+    format: F,
+    is_json: bool,
+}
+
+impl<S, N, F> FormatEvent<S, N> for CallLines<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Some(call) = CallContext::current() else {
+            return self.format.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.format.format_event(context, Writer::new(&mut line), event)?;
+        // Both ids are plain text, and need no quoting.
+        let (line, id) = (line.trim_end(), call.id());
+        let trace_id = call.trace().map(Trace::trace_id_text);
+        if self.is_json {
+            write!(writer, "{},\"call_id\":\"{id}\"", line.strip_suffix('}').unwrap_or(line))?;
+            if let Some(trace_id) = trace_id {
+                write!(writer, ",\"trace_id\":\"{trace_id}\"")?;
+            }
+            writeln!(writer, "}}")
+        } else {
+            write!(writer, "{line} call_id={id}")?;
+            if let Some(trace_id) = trace_id {
+                write!(writer, " trace_id={trace_id}")?;
+            }
+            writeln!(writer)
+        }
+    }
 }
 
 /// Whether the log has colours: if standard error is a terminal that supports them, and `NO_COLOR`

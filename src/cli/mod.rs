@@ -6,6 +6,7 @@
 mod admin;
 mod backup;
 pub mod bench;
+mod call_log;
 mod chain;
 mod change;
 mod check;

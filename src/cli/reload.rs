@@ -15,7 +15,8 @@ use crate::server::Reloader;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The settings that can be changed while a server runs. All others are for what is made at the start.
-const RELOADED: [&str; 19] = [
+const RELOADED: [&str; 21] = [
+    "access_log",
     "address_changes_max",
     "address_connections_max",
     "address_reads_max",
@@ -30,6 +31,7 @@ const RELOADED: [&str; 19] = [
     "new_user_follows_max",
     "new_user_hours",
     "new_user_mentions_max",
+    "slow_call",
     "streams_max",
     "user_changes_max",
     "user_reads_max",
@@ -76,6 +78,7 @@ impl Reload {
             tokio::select! {
                 () = hang_ups.next() => self.again("SIGHUP").await,
                 () = tokio::time::sleep(LOOK_INTERVAL) => {
+                    self.log.report_lost_lines();
                     let has_changed = file.as_mut().is_some_and(WatchedFile::has_changed);
                     // Only once it does not change any more: a half of it may be valid.
                     if is_changing && !has_changed {
@@ -100,6 +103,7 @@ impl Reload {
         // All is checked. From here on nothing fails.
         let replaced = self.reloader.replace(&config.limits);
         replaced.map_err(|error| crate::server::Error::from(crate::config::Error::from(error)))?;
+        self.reloader.log_calls(&config.call_log);
         self.log.replace(settings.args.log_filter());
         let mut changed = 0;
         for (present, next) in self.present.iter_mut().zip(&settings.all) {

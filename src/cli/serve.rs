@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::admin::AdminArgs;
+use super::call_log::CallLogArgs;
 use super::json::JsonLine;
 use super::logging::{self, LogFilter, LogFormat};
 use super::probe_index::ProbeIndexArgs;
@@ -80,6 +81,8 @@ pub(super) struct ServeArgs {
         hide_possible_values = true
     )]
     log_format: LogFormat,
+    #[command(flatten)]
+    call_log: CallLogArgs,
     /// Refuse changes while less disk space than this is free, in MiB.
     #[arg(long, env = "WHIMBREL_DISK_FREE_MIN", default_value_t = 256, value_name = "MIB",
           value_parser = number::within(0..=MIB_MAX))]
@@ -214,7 +217,8 @@ pub(super) async fn run(given: Given, output: &Output) -> Result<(), Error> {
     let settings = given.settings()?;
     let possible = open_files::raise().max(1);
     let config = settings.config(possible).await?;
-    let log = logging::begin(settings.args.log_filter(), settings.args.log_format);
+    // The lines about calls that wait to be written are written when this is dropped.
+    let (log, _call_lines) = logging::begin(settings.args.log_filter(), settings.args.log_format);
     warn_of_open_files(config.limits.connections_max, possible);
     // Before the server opens, so that a signal at any later moment stops in order.
     let (mut signals, hang_ups) = Signals::catch().map_err(Error::Runtime)?;
@@ -282,6 +286,8 @@ impl ServeArgs {
             admin_listen: self.admin.addresses().await?,
             insecure_admin: self.admin.insecure_admin,
             reflection,
+            call_log: self.call_log.settings(),
+            tracing: self.call_log.tracing(),
             limits: Limits {
                 disk_free_bytes_min: self.disk_free_min * MIB,
                 post_cache_bytes_max: self.post_cache * MIB,

@@ -122,7 +122,9 @@ impl ClientTlsArgs {
             _ => return usage("--client-cert and --client-key need each other: give both"),
         };
         let ca_file = self.ca_file.clone().or(ca_file);
-        Ok(ConnectOptions { ca_file, identity, token: None })
+        // What runs this program in a trace says so there.
+        let traceparent = std::env::var("TRACEPARENT").ok();
+        Ok(ConnectOptions { ca_file, identity, token: None, traceparent })
     }
 }
 

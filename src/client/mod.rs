@@ -77,7 +77,11 @@ const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
 ///     listen: vec!["127.0.0.1:0".parse()?],
 ///     transport: Transport::default(),
 ///     insecure: false,
+///     admin_listen: Vec::new(),
+///     insecure_admin: false,
 ///     reflection: true,
+///     call_log: Default::default(),
+///     tracing: None,
 ///     limits: Limits { disk_free_bytes_min: 0, ..Limits::default() },
 /// };
 /// let server = Server::open(config).await?;
@@ -277,7 +281,8 @@ fn parse(address: &str) -> Result<Address, Error> {
 }
 
 fn bearer(address: &str, options: &ConnectOptions) -> Result<Bearer, Error> {
-    Bearer::new(options.token.as_ref(), &parse(address)?)
+    let bearer = Bearer::new(options.token.as_ref(), &parse(address)?)?;
+    Ok(bearer.in_trace(options.traceparent.as_deref()))
 }
 
 fn endpoint(address: &str, options: &ConnectOptions) -> Result<Endpoint, Error> {

@@ -28,6 +28,8 @@ pub struct ConnectOptions {
     pub identity: Option<ClientIdentity>,
     /// The token that is sent with each call.
     pub token: Option<TokenSource>,
+    /// The `traceparent` of each call, if they are part of a trace. The server ignores one that is not valid.
+    pub traceparent: Option<String>,
 }
 
 /// The certificate of a client, and its key.

@@ -1,4 +1,4 @@
-//! The token that a client sends with each call. Never shows it, and never sends it in clear text
+//! The token that a client sends with each call, and the trace of the call. Never shows it, and never sends it in clear text
 //! beyond this machine.
 
 use std::fmt;
@@ -33,9 +33,12 @@ impl fmt::Debug for TokenSource {
     }
 }
 
-/// Adds the token to each call. Cheap to clone.
+/// Adds the token to each call, and the trace that they are part of. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bearer(Option<Arc<BearerToken>>);
+pub(super) struct Bearer {
+    token: Option<Arc<BearerToken>>,
+    traceparent: Option<AsciiMetadataValue>,
+}
 
 #[derive(Debug)]
 struct BearerToken {
@@ -50,7 +53,7 @@ impl Bearer {
     /// # Errors
     /// There is no such token, or everybody on the way to `address` could read it.
     pub(super) fn new(source: Option<&TokenSource>, address: &Address) -> Result<Self, Error> {
-        let Some(source) = source else { return Ok(Self(None)) };
+        let Some(source) = source else { return Ok(Self::default()) };
         if !address.is_tls() && !address.is_here() {
             return Err(Error::TokenInClearText { address: address.to_string() });
         }
@@ -62,17 +65,23 @@ impl Bearer {
                 (Some(Mutex::new(file)), header(&files::read_secret(path)?)?)
             }
         };
-        Ok(Self(Some(Arc::new(BearerToken { file, header: Mutex::new(header) }))))
+        let token = Some(Arc::new(BearerToken { file, header: Mutex::new(header) }));
+        Ok(Self { token, traceparent: None })
+    }
+
+    /// With this trace, unless a header cannot have it.
+    pub(super) fn in_trace(self, traceparent: Option<&str>) -> Self {
+        Self { traceparent: traceparent.and_then(|text| text.parse().ok()), ..self }
     }
 
     /// The header of the next call, if calls have a token.
     pub(super) fn header(&self) -> Option<AsciiMetadataValue> {
-        self.0.as_ref().map(|token| token.header())
+        self.token.as_ref().map(|token| token.header())
     }
 
     /// Whether a later call may have another token.
     pub(super) fn may_change(&self) -> bool {
-        self.0.as_ref().is_some_and(|token| token.file.is_some())
+        self.token.as_ref().is_some_and(|token| token.file.is_some())
     }
 }
 
@@ -98,6 +107,9 @@ impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(header) = self.header() {
             request.metadata_mut().insert(HEADER, header);
+        }
+        if let Some(trace) = &self.traceparent {
+            request.metadata_mut().insert("traceparent", trace.clone());
         }
         Ok(request)
     }

@@ -1,6 +1,7 @@
 //! The configuration of a server, with every limit. It is checked once, before a port is bound. It
 //! never reads the environment or a file.
 
+mod call_log;
 mod check;
 mod in_force;
 mod limits;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::auth;
+pub use call_log::{CallLogSettings, Tracing};
 pub use check::LimitError;
 pub use in_force::LimitsInForce;
 pub use limits::Limits;
@@ -38,6 +40,10 @@ pub struct Config {
     pub insecure_admin: bool,
     /// Whether gRPC reflection is served.
     pub reflection: bool,
+    /// What the log has about single calls.
+    pub call_log: CallLogSettings,
+    /// Traces of calls, which are sent to a collector; `None` sends none.
+    pub tracing: Option<Tracing>,
     /// The limits.
     pub limits: Limits,
 }

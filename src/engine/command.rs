@@ -1,6 +1,7 @@
 //! Commands for the committer, and their results. Nothing here decides anything.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -97,19 +98,37 @@ impl From<Error> for Rejection {
 pub(super) struct Responder<T> {
     /// The shard of the worker on which the caller waits.
     pub(super) shard: usize,
-    sender: oneshot::Sender<Result<T, Rejection>>,
+    /// Of the batch with its change; `None` if it needed none.
+    times: Option<CommitTimes>,
+    sender: oneshot::Sender<Responded<T>>,
+}
+
+/// The result of a command, and the times of its batch.
+pub(super) type Responded<T> = (Result<T, Rejection>, Option<CommitTimes>);
+
+/// When a batch came how far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CommitTimes {
+    /// The committer has decided it, and begins to write it.
+    pub(super) begun_at: Instant,
+    pub(super) durable_at: Instant,
 }
 
 impl<T> Responder<T> {
     /// A responder for a caller on this thread, and the caller's receiver.
-    pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, Rejection>>) {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Responded<T>>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { shard: runtime::current_shard(), sender }, receiver)
+        (Self { shard: runtime::current_shard(), times: None, sender }, receiver)
+    }
+
+    /// The batch is durable.
+    pub(super) fn is_durable(&mut self, times: CommitTimes) {
+        self.times = Some(times);
     }
 
     /// Sends the result, unless the call is cancelled.
     pub(super) fn respond(self, result: Result<T, Rejection>) {
-        let _ = self.sender.send(result);
+        let _ = self.sender.send((result, self.times));
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::command::{Command, PublishedAt};
+use super::command::{Command, CommitTimes, PublishedAt};
 use super::completions::{Completion, Completions};
 use super::decide::{self, DecisionRules, Outcome};
 use super::metrics::EngineMetrics;
@@ -192,7 +192,7 @@ impl Committer {
     }
 
     fn commit(&mut self, after: Revision, decided: DecidedBatch) -> Result<(), storage::Error> {
-        let DecidedBatch { events, completions } = decided;
+        let DecidedBatch { events, mut completions } = decided;
         let last = Revision::new(after.get() + events.len() as u64);
         if events.is_empty() {
             self.completions.push(last, completions);
@@ -201,7 +201,9 @@ impl Committer {
         let (count, begun_at) = (events.len(), self.metrics.write_begins(last));
         match self.log.append(after, events) {
             Ok(()) => {
-                self.metrics.flushed(count, begun_at);
+                let durable_at = self.metrics.flushed(count, begun_at);
+                let times = CommitTimes { begun_at, durable_at };
+                completions.iter_mut().for_each(|completion| completion.is_durable(times));
                 if let Some(calls) = self.disk_full.ended() {
                     tracing::info!(calls, "the disk has room: changes are taken again");
                 }

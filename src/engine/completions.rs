@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::command::{PublishedAt, Rejection, Responder};
+use super::command::{CommitTimes, PublishedAt, Rejection, Responder};
 use super::mailbox::Mailboxes;
 use super::{Changed, Error};
 use crate::model::Revision;
@@ -32,6 +32,14 @@ impl Completion {
         match self {
             Self::Change(responder, _) => responder.respond(Err(error().into())),
             Self::Publish(responder, _) => responder.respond(Err(error().into())),
+        }
+    }
+
+    /// The batch is durable.
+    pub(super) fn is_durable(&mut self, times: CommitTimes) {
+        match self {
+            Self::Change(responder, _) => responder.is_durable(times),
+            Self::Publish(responder, _) => responder.is_durable(times),
         }
     }
 

@@ -147,10 +147,12 @@ impl EngineMetrics {
         now
     }
 
-    /// A batch of so many events is durable, whose write began at `begun_at`.
-    pub(super) fn flushed(&self, events: usize, begun_at: Instant) {
-        self.0.flush.observe_time(begun_at.elapsed());
+    /// A batch of so many events is durable, whose write began at `begun_at`. Returns when it was.
+    pub(super) fn flushed(&self, events: usize, begun_at: Instant) -> Instant {
+        let now = Instant::now();
+        self.0.flush.observe_time(now - begun_at);
         self.0.batch.observe(events as u64);
+        now
     }
 
     /// The newest batch was refused, and nothing of it written.

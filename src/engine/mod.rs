@@ -38,7 +38,7 @@ mod segments;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use applier::Applier;
 pub use command::{Changed, Draft, Published};
@@ -59,7 +59,7 @@ use crate::config::{Limits, LimitsInForce};
 use crate::live::{self, LiveFeeds, LiveStream, Start, WatchOptions};
 use crate::model::{Cursor, Epochs, UserId};
 use crate::query::{self, Query, Reader};
-use crate::runtime::{Clock, CriticalThreads};
+use crate::runtime::{CallContext, Clock, CriticalThreads, Wait};
 use crate::state::State;
 use crate::storage::{Log, OpenedIndex};
 
@@ -290,11 +290,18 @@ impl Engine {
     }
 
     async fn call<T>(&self, command: impl FnOnce(Responder<T>) -> Command) -> Result<T, Rejection> {
-        let (responder, result) = Responder::new();
+        let (sent_at, (responder, result)) = (Instant::now(), Responder::new());
         self.0.commands.try_send(command(responder)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Error::Stopping,
         })?;
-        result.await.unwrap_or(Err(Rejection::Refused(Error::OutcomeUnknown)))
+        let unknown = Err(Rejection::Refused(Error::OutcomeUnknown));
+        let (result, times) = result.await.unwrap_or((unknown, None));
+        if let (Some(times), Some(call)) = (times, CallContext::current()) {
+            call.waited(Wait::Queue, sent_at, times.begun_at);
+            call.waited(Wait::Flush, times.begun_at, times.durable_at);
+            call.waited(Wait::Apply, times.durable_at, Instant::now());
+        }
+        result
     }
 }

@@ -20,6 +20,7 @@ use super::{Error, Query, QueryCaller, Source, Unanswered};
 use crate::config::Limits;
 use crate::model::Cursor;
 use crate::runtime::metrics::Scrape;
+use crate::runtime::{CallContext, Wait, call};
 use crate::state::State;
 use crate::storage;
 
@@ -94,12 +95,20 @@ impl Reader {
         let turn = self.turn(&caller).await?;
         let (reader, cancellation) = (self.clone(), Cancellation::default());
         let _cancel = CancelOnDrop(cancellation.clone());
+        let call = CallContext::current();
         let read = move || {
             // Also held after a cancellation, until the thread is free.
             let _turn = turn;
-            reader.read(&query, &caller, cancellation, kept)
+            let read = || reader.read(&query, &caller, cancellation, kept);
+            // What it logs is about the same call.
+            match call {
+                Some(call) => call.within(read),
+                None => read(),
+            }
         };
+        let begun_at = Instant::now();
         let read = tokio::task::spawn_blocking(read).await;
+        call::waited(Wait::Read, begun_at);
         read.unwrap_or_else(|_| Err(storage::Error::Closed.into()))
     }
 
@@ -128,6 +137,7 @@ impl Reader {
     async fn turn(&self, caller: &QueryCaller) -> Result<Turn, Error> {
         let asked = Instant::now();
         let turn = self.0.turns.take(caller).await;
+        call::waited(Wait::Turn, asked);
         match &turn {
             Ok(_) => self.0.metrics.waited(asked.elapsed()),
             Err(Error::TooManyWait { .. }) => self.0.metrics.refused(),
@@ -146,7 +156,9 @@ impl Reader {
         let state = self.state();
         at_least.check(&state.log_extent())?;
         let wanted = at_least.required_revision();
+        let asked = Instant::now();
         let reached = tokio::time::timeout(wait_max, state.reached(wanted)).await;
+        call::waited(Wait::Cursor, asked);
         reached.map_err(|_| Error::NodeBehind { wanted, applied: state.applied() })
     }
 

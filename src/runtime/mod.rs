@@ -1,9 +1,10 @@
 //! The runtime: the clock, random numbers, files that are watched, the critical threads, the worker
 //! threads that serve connections and how late they are, warnings that others can cause or that are
-//! repeated, and what all metrics share.
+//! repeated, the call that is being served, and what all metrics share.
 //!
 //! It never depends on another part of Whimbrel.
 
+pub mod call;
 mod clock;
 mod critical_threads;
 pub mod files;
@@ -17,6 +18,7 @@ mod warnings;
 mod watched_file;
 mod workers;
 
+pub use call::{CallContext, Wait};
 pub use clock::Clock;
 pub use critical_threads::{CriticalThreads, ThreadFailure, lower_priority};
 pub use lateness::{WorkerPulse, worker_lateness};

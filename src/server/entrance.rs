@@ -8,6 +8,7 @@ use super::listener::Listener;
 use super::metrics::ServerMetrics;
 use super::self_signed::{Authority, SelfSigned};
 use super::tls::Tls;
+use super::traces::Traces;
 use crate::config::{Config, ServerCertificate};
 use crate::runtime::{Clock, CriticalThreads};
 
@@ -32,6 +33,7 @@ pub(super) struct Entrance {
 impl Entrance {
     /// Binds the addresses, and loads TLS.
     pub(super) fn open(config: &Config) -> Result<Self, Error> {
+        config.tracing.as_ref().map_or(Ok(()), Traces::check)?;
         let bound = Listener::bind(&config.listen);
         let listener = bound.map_err(|(address, source)| Error::Listen { address, source })?;
         let critical = CriticalThreads::new();

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::connection_metrics::ConnectionMetrics;
-use crate::api::{Accounts, ApiMetrics};
+use crate::api::{Accounts, ApiMetrics, Tracer};
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
@@ -52,6 +52,7 @@ pub(super) struct Started {
     pub(super) engine: Engine,
     pub(super) auth: Option<Auth>,
     pub(super) accounts: Accounts,
+    pub(super) tracer: Option<Tracer>,
 }
 
 impl ServerMetrics {
@@ -93,6 +94,7 @@ impl ServerMetrics {
         self.0.api.collect(&mut scrape);
         if let Some(started) = self.0.started.get() {
             started.accounts.collect(&mut scrape);
+            Tracer::collect(started.tracer.as_ref(), &mut scrape);
             Auth::collect(started.auth.as_ref(), &mut scrape);
             started.engine.collect(&mut scrape);
             let mut memory = started.engine.memory();

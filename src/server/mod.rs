@@ -22,7 +22,9 @@ mod reload;
 mod resolve;
 mod self_signed;
 mod socket;
+mod spans;
 mod tls;
+mod traces;
 mod transport;
 mod validity;
 
@@ -45,9 +47,11 @@ pub use tls::TlsError;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tonic::service::Routes;
+pub use traces::TraceError;
+use traces::Traces;
 pub use validity::{TimeProblem, Validity};
 
-use crate::api::{self, Accounts, Admission, Authentication, Health, Quotas};
+use crate::api::{self, Accounts, Admission, Authentication, CallLog, Health, Quotas};
 use crate::auth::{self, Auth};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
@@ -110,6 +114,9 @@ pub enum Error {
     /// TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TraceError),
     /// The descriptors built into this program are damaged.
     #[error(transparent)]
     Reflection(#[from] api::ReflectionError),
@@ -133,6 +140,8 @@ pub struct Server {
     accounts: Accounts,
     config: Config,
     reloader: Reloader,
+    call_log: CallLog,
+    traces: Option<Traces>,
     clock: Clock,
 }
 
@@ -230,7 +239,13 @@ impl Server {
             }
             None => None,
         };
-        let reloader = Reloader::new(engine.limits().clone(), reserves);
+        let traces = config
+            .tracing
+            .as_ref()
+            .map(|settings| Traces::start(settings, config.limits.worker_threads, clock.clone()));
+        let (traces, tracer) = traces.transpose()?.unzip();
+        let call_log = CallLog::new(metrics.api().clone(), &config.call_log, tracer.clone());
+        let reloader = Reloader::new(engine.limits().clone(), call_log.clone(), reserves);
         let quotas = Quotas::new(engine.limits().clone(), clock.clone(), metrics.api().clone());
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
@@ -245,6 +260,7 @@ impl Server {
             engine: engine.clone(),
             auth: auth.clone(),
             accounts: accounts.clone(),
+            tracer,
         });
         let authentication =
             Authentication::new(auth, quotas, &config.limits, metrics.api().clone());
@@ -258,6 +274,8 @@ impl Server {
             accounts,
             config,
             reloader,
+            call_log,
+            traces,
             clock,
         })
     }
@@ -306,10 +324,10 @@ impl Server {
     /// A vital part failed, in which case only running calls are still answered; or no thread could
     /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { entrance, engine, critical, health, accounts, config, clock, .. } = self;
+        let Self { entrance, engine, critical, health, accounts, config, clock, traces, .. } = self;
         let (limits, metrics) = (&config.limits, entrance.metrics.clone());
         let mut health = Readiness::new(health, entrance.admin.clone());
-        let admission = Admission::new(self.authentication, limits, metrics.api().clone());
+        let admission = Admission::new(self.authentication, limits, self.call_log);
         let workers = Workers::start_with_pulse(limits.worker_threads, &critical, metrics.pulse())
             .map_err(Error::Workers)?;
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
@@ -364,6 +382,9 @@ impl Server {
             if failure.is_some() { FAILURE_DRAIN_TIME_MAX } else { limits.drain_time_max };
         drain::drain(&connections, drain_time_max).await;
         workers.stop().await;
+        if let Some(traces) = traces {
+            traces.stop().await;
+        }
         // After a failure the log must not be used, so its threads are not stopped in order.
         if failure.is_none() {
             engine.stop().await;

@@ -6,6 +6,7 @@
 mod api;
 mod auth;
 mod backup;
+mod calls;
 mod cli;
 mod engine;
 mod feed;

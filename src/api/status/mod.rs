@@ -20,6 +20,7 @@ use super::v1::ErrorReason;
 use crate::engine;
 use crate::live;
 use crate::model::{Epochs, PostId, RelationKind, UserId};
+use crate::runtime::CallContext;
 use crate::{query, storage};
 pub(super) use admin::{from_index_check, from_segment};
 pub(super) use callers::{from_end, from_refusal, quota_exceeded, reason_of_end};
@@ -86,6 +87,9 @@ impl StatusBuilder {
         let name = self.reason.as_str_name();
         let reason = name.strip_prefix(REASON_PREFIX).unwrap_or(name);
         self.details.set_error_info(reason, DOMAIN, self.metadata);
+        if let Some(call) = CallContext::current() {
+            self.details.set_request_info(call.id(), "");
+        }
         Status::with_error_details(self.code, self.message, self.details)
     }
 }

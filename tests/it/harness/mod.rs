@@ -6,6 +6,7 @@
 pub(crate) mod admin;
 mod altered_log;
 pub(crate) mod blocks;
+pub(crate) mod collector;
 pub(crate) mod core;
 mod counted_disk;
 pub(crate) mod disk;

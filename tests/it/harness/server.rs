@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use whimbrel::auth;
-use whimbrel::config::{Config, Limits, Transport};
+use whimbrel::config::{CallLogSettings, Config, Limits, Tracing, Transport};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Reloader, Server};
 use whimbrel::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions};
@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     limits: Limits,
     authentication: Option<auth::Options>,
     transport: Transport,
+    call_log: CallLogSettings,
+    tracing: Option<Tracing>,
     admin: bool,
     clock: Clock,
     appends: Valve,
@@ -65,12 +67,24 @@ impl Setup {
             limits,
             authentication: None,
             transport: Transport::default(),
+            call_log: CallLogSettings::default(),
+            tracing: None,
             admin: false,
             clock: Clock::system(),
             appends: Valve::default(),
             batches: Valve::default(),
             reads: Valve::default(),
         }
+    }
+
+    /// Sends traces.
+    pub(crate) fn tracing(self, tracing: Tracing) -> Self {
+        Self { tracing: Some(tracing), ..self }
+    }
+
+    /// What the log has about calls.
+    pub(crate) fn call_log(self, call_log: CallLogSettings) -> Self {
+        Self { call_log, ..self }
     }
 
     /// Changes the limits.
@@ -142,6 +156,8 @@ impl Setup {
                 .collect(),
             insecure_admin: false,
             reflection: true,
+            call_log: self.call_log,
+            tracing: self.tracing.clone(),
             limits: self.limits.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use whimbrel::auth::Options;
-use whimbrel::config::Limits;
+use whimbrel::config::{CallLogSettings, Limits};
 use whimbrel::runtime::Clock;
 use whimbrel::runtime::metrics::Kind;
 
@@ -14,6 +14,7 @@ use super::{connections, trouble};
 use crate::api::bad_input::publish;
 use crate::auth::issuer::{NOW, SigningKey, claims, settings};
 use crate::harness::admin::{Scraped, scrape};
+use crate::harness::collector::Collector;
 use crate::harness::wire::{PUBLISH, Wire, frame};
 use crate::harness::{Setup, TestServer, Valve, eventually};
 
@@ -25,6 +26,7 @@ async fn each_metric_moves() {
         bytes_that_wait().await,
         a_stalled_reader().await,
         callers().await,
+        a_slow_call_that_is_traced().await,
         changes_that_wait().await,
         changes_that_are_not_applied().await,
         a_full_disk().await,
@@ -113,6 +115,24 @@ async fn bytes_that_wait() -> Scraped {
     let _unread = wire.leave_unread(PUBLISH, &publish("hi")).await;
     reaches(&server, "whimbrel_unfinished_request_bytes", &[], 8.0).await;
     reaches(&server, "whimbrel_unsent_answer_bytes", &[], 1.0).await
+}
+
+/// A call whose request does not arrive in time, and whose span is sent.
+async fn a_slow_call_that_is_traced() -> Scraped {
+    let collector = Collector::start().await;
+    let slow_time = Duration::from_millis(1);
+    let server = Setup::new()
+        .tracing(collector.tracing())
+        .call_log(CallLogSettings { slow_time, ..CallLogSettings::default() })
+        .limits(|limits| limits.request_time_max = Duration::from_millis(100))
+        .admin()
+        .start()
+        .await;
+    let wire = Wire::connect(server.address()).await;
+    wire.leave_unfinished(PUBLISH, &b"\0\0\0\0\x05abc"[..]).await.refusal().await;
+    let slow = [("rpc", "whimbrel.v1.FeedService/Publish")];
+    reaches(&server, "whimbrel_slow_calls_total", &slow, 1.0).await;
+    reaches(&server, "whimbrel_traced_calls_total", &[("outcome", "exported")], 1.0).await
 }
 
 /// A client that takes nothing, which closes its connection.

@@ -106,6 +106,13 @@ impl ServerProcess {
         Self::listening(serve(program, data_dir, "error"))
     }
 
+    /// Like [`ServerProcess::start`], with an access log. It logs nothing else.
+    pub(crate) fn start_logging_calls(data_dir: &Path) -> Self {
+        let mut program = Command::new(PROGRAM);
+        program.env("WHIMBREL_ACCESS_LOG", "true");
+        Self::listening(serve(program, data_dir, "off"))
+    }
+
     /// Like [`ServerProcess::start`]; `None` if the process ends instead.
     pub(crate) fn try_start(data_dir: &Path) -> Option<Self> {
         Self::try_start_or_say(data_dir).ok()

@@ -1,0 +1,36 @@
+//! What is kept of calls: lines of the log, and traces. Never opens a connection.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the log has about single calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLogSettings {
+    /// Whether each call that ends has a line.
+    pub access: bool,
+    /// From which time on a call is slow, and logged; zero if none is.
+    pub slow_time: Duration,
+}
+
+impl Default for CallLogSettings {
+    /// A call that takes a second keeps a person waiting, and takes hundreds of times as long as most do.
+    fn default() -> Self {
+        Self { access: false, slow_time: Duration::from_secs(1) }
+    }
+}
+
+/// Traces of calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracing {
+    /// Where the collector is, which takes OTLP over gRPC: `http://` or `https://`, a host and a port.
+    pub endpoint: String,
+    /// PEM file with the authorities of an `https` collector; `None` for those of the system.
+    pub authorities: Option<PathBuf>,
+    /// The name of the service in its traces.
+    pub service_name: String,
+    /// The part of calls that are traced, from 0 to 1.
+    pub sampling: f64,
+    /// Whether callers decide about their calls, as the standard of W3C has it. A stranger could have all
+    /// of theirs traced.
+    pub trusts_callers: bool,
+}

@@ -1,0 +1,261 @@
+//! Sends the spans of traced calls to a collector, by a thread of its own. Calls never wait for it: while the
+//! collector is away or slow, spans are dropped and counted.
+//!
+//! ```text
+//!   calls ──▶ queue ──▶ batch ──▶ collector takes it ──▶ exported
+//!             │ full              └ away: tried again a few times ──▶ failed
+//!             ▼ dropped
+//! ```
+
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Status};
+
+use super::spans::{self, Source};
+use crate::api::{FinishedCall, SpanOutcome, Tracer};
+use crate::config::Tracing;
+use crate::runtime::{Clock, WarningThrottle};
+
+/// Most calls of one request to the collector, as OpenTelemetry's own exporters have it by default.
+const BATCH_CALLS_MAX: usize = 512;
+/// How long the first call of a batch waits for others.
+const BATCH_DELAY: Duration = Duration::from_secs(1);
+/// Longest time of a request to the collector: OpenTelemetry's default.
+const EXPORT_TIME_MAX: Duration = Duration::from_secs(10);
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often a batch is sent until it is given up: over half a minute, in which a collector starts again.
+const ATTEMPTS_MAX: u32 = 5;
+/// After the first attempt; each further wait is twice as long.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long a stopping server goes on sending what is left.
+const STOP_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Why traces cannot be sent at all.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The address of the collector is not one.
+    #[error(
+        "cannot send traces to {endpoint}: {reason}; give a URL such as http://127.0.0.1:4317, where \
+         a collector takes OTLP over gRPC"
+    )]
+    Endpoint {
+        /// The address.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file with authorities cannot be read.
+    #[error("cannot read the authorities of the collector: {0}")]
+    Authorities(std::io::Error),
+    /// The operating system started no thread.
+    #[error("cannot start the thread that sends traces: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The thread that sends traces.
+#[derive(Debug)]
+pub(super) struct Traces {
+    stop: DropGuard,
+    thread: JoinHandle<()>,
+}
+
+impl Traces {
+    /// Checks `settings`, and starts nothing.
+    ///
+    /// # Errors
+    /// See [`TraceError`].
+    pub(super) fn check(settings: &Tracing) -> Result<(), TraceError> {
+        endpoint(settings).map(drop)
+    }
+
+    /// Sends what comes out of a tracer, which is returned. Connects when there is something to send.
+    ///
+    /// # Errors
+    /// See [`TraceError`].
+    pub(super) fn start(
+        settings: &Tracing,
+        workers: usize,
+        clock: Clock,
+    ) -> Result<(Self, Tracer), TraceError> {
+        let endpoint = endpoint(settings)?;
+        let (tracer, finished) = Tracer::new(settings, workers);
+        let (counts, source) = (tracer.clone(), Source::new(settings));
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(TraceError::Thread)?;
+        let run = move || {
+            runtime.block_on(async {
+                let collector = TraceServiceClient::new(endpoint.connect_lazy());
+                let warnings = WarningThrottle::default();
+                let tracer = counts;
+                Exporter { finished, tracer, collector, source, clock, warnings }
+                    .run(stopped)
+                    .await;
+            });
+        };
+        let thread = std::thread::Builder::new().name("whimbrel-traces".to_owned()).spawn(run);
+        Ok((Self { stop: stop.drop_guard(), thread: thread.map_err(TraceError::Thread)? }, tracer))
+    }
+
+    /// Sends what is left, for a short time, and ends.
+    pub(super) async fn stop(self) {
+        let Self { stop, thread } = self;
+        drop(stop);
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the thread that sends traces had ended");
+        }
+    }
+}
+
+/// The collector, to which nothing connects yet.
+fn endpoint(settings: &Tracing) -> Result<Endpoint, TraceError> {
+    let url = &settings.endpoint;
+    let refused = |reason: String| TraceError::Endpoint { endpoint: url.clone(), reason };
+    let is_tls = url.starts_with("https://");
+    if !is_tls && !url.starts_with("http://") {
+        return Err(refused("it has no scheme http or https".to_owned()));
+    }
+    let endpoint =
+        Endpoint::from_shared(url.clone()).map_err(|error| refused(error.to_string()))?;
+    let endpoint = endpoint.connect_timeout(CONNECT_TIME_MAX).timeout(EXPORT_TIME_MAX);
+    if !is_tls {
+        return Ok(endpoint);
+    }
+    let tls = match &settings.authorities {
+        Some(file) => {
+            let pem = std::fs::read(file).map_err(TraceError::Authorities)?;
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
+        }
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    endpoint.tls_config(tls).map_err(|error| refused(error.to_string()))
+}
+
+struct Exporter {
+    finished: mpsc::Receiver<FinishedCall>,
+    tracer: Tracer,
+    collector: TraceServiceClient<Channel>,
+    source: Source,
+    clock: Clock,
+    warnings: WarningThrottle,
+}
+
+impl Exporter {
+    /// Runs until all is sent after a stop, or the time for that is over.
+    async fn run(mut self, stop: CancellationToken) {
+        let mut calls = Vec::with_capacity(BATCH_CALLS_MAX);
+        let over = async {
+            stop.cancelled().await;
+            sleep(STOP_TIME_MAX).await;
+        };
+        let is_sent = tokio::select! {
+            biased;
+            () = self.work(&mut calls, &stop) => true,
+            () = over => false,
+        };
+        if !is_sent {
+            let mut left = calls.len();
+            while self.finished.try_recv().is_ok() {
+                left += 1;
+            }
+            self.tracer.count(SpanOutcome::Failed, left as u64);
+            tracing::warn!(calls = left, "stopped before all traces were sent");
+        }
+    }
+
+    /// Sends batch after batch, and after a stop what is left.
+    async fn work(&mut self, calls: &mut Vec<FinishedCall>, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                // It has a sender itself, so there is always one to come.
+                _ = self.finished.recv_many(calls, BATCH_CALLS_MAX) => {}
+            }
+            if calls.len() < BATCH_CALLS_MAX {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = sleep(BATCH_DELAY) => {}
+                }
+                self.fill(calls);
+            }
+            self.export(calls, stop).await;
+            self.warnings.log_due();
+        }
+        self.finished.close();
+        loop {
+            self.fill(calls);
+            if calls.is_empty() {
+                return;
+            }
+            self.export(calls, stop).await;
+        }
+    }
+
+    /// Adds calls that are there already.
+    fn fill(&mut self, calls: &mut Vec<FinishedCall>) {
+        while calls.len() < BATCH_CALLS_MAX
+            && let Ok(call) = self.finished.try_recv()
+        {
+            calls.push(call);
+        }
+    }
+
+    /// Sends `calls`, several times if the collector does not take them, but not after a stop. Leaves none.
+    async fn export(&mut self, calls: &mut Vec<FinishedCall>, stop: &CancellationToken) {
+        let request = spans::request(&self.source, calls, &self.clock);
+        let mut delay = RETRY_DELAY;
+        for attempt in 1..=ATTEMPTS_MAX {
+            match self.collector.export(request.clone()).await {
+                Ok(taken) => {
+                    let refused = taken.into_inner().partial_success.unwrap_or_default();
+                    let failed = (refused.rejected_spans.max(0) as u64).min(calls.len() as u64);
+                    if failed > 0 {
+                        let why = refused.error_message;
+                        self.warnings.add(format!("the collector refused spans: {why}"));
+                    }
+                    self.tracer.count(SpanOutcome::Failed, failed);
+                    self.tracer.count(SpanOutcome::Exported, calls.len() as u64 - failed);
+                    calls.clear();
+                    return;
+                }
+                Err(error) => {
+                    let problem = spans::problem(&error);
+                    self.warnings.add(format!("the collector does not take traces: {problem}"));
+                    if attempt == ATTEMPTS_MAX || !is_passing(&error) || stop.is_cancelled() {
+                        break;
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(delay) => delay *= 2,
+            }
+        }
+        self.tracer.count(SpanOutcome::Failed, calls.len() as u64);
+        calls.clear();
+    }
+}
+
+/// Whether a collector may take later what it refused so (OTLP, "Failures").
+fn is_passing(error: &Status) -> bool {
+    matches!(
+        error.code(),
+        Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unavailable
+            | Code::DataLoss
+    )
+}
