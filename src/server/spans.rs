@@ -16,9 +16,9 @@ use tonic::Code;
 use super::metrics::VERSION;
 use crate::api::FinishedCall;
 use crate::config::Tracing;
+use crate::runtime::Clock;
 use crate::runtime::call::{Trace, hex};
 use crate::runtime::metrics::Label;
-use crate::runtime::{Clock, fill_random};
 
 /// The flag of W3C: the span is kept.
 const SAMPLED: u32 = 1;
@@ -45,8 +45,7 @@ impl Source {
 
 /// A random UUID, as the conventions want it.
 fn instance_id() -> String {
-    let mut bytes = [0; 16];
-    fill_random(&mut bytes);
+    let mut bytes = fastrand::u128(..).to_be_bytes();
     // Version 4, and the variant of RFC 9562.
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
