@@ -24,11 +24,14 @@ pub(super) struct CallLogArgs {
     slow_call: SlowCall,
     /// Send traces of calls to an OpenTelemetry collector, by OTLP over gRPC: such as
     /// http://127.0.0.1:4317, or https://.
-    #[arg(long, env = "WHIMBREL_OTLP_ENDPOINT", value_name = "URL")]
+    #[arg(long, env = "WHIMBREL_OTLP_ENDPOINT", value_name = "URL", value_parser = parse_endpoint)]
     otlp_endpoint: Option<String>,
     /// PEM file with the authorities of the collector [default: those of the system].
     #[arg(long, env = "WHIMBREL_OTLP_CA_FILE", value_name = "FILE")]
     otlp_ca_file: Option<PathBuf>,
+    /// File with headers that the collector wants, such as `authorization: Bearer …`, one on each line.
+    #[arg(long, env = "WHIMBREL_OTLP_HEADERS_FILE", value_name = "FILE")]
+    otlp_headers_file: Option<PathBuf>,
     /// The name of this service in traces.
     #[arg(
         long,
@@ -40,7 +43,7 @@ pub(super) struct CallLogArgs {
     /// The part of calls that are traced, from 0 to 1.
     #[arg(long, env = "WHIMBREL_TRACE_SAMPLING", default_value = "0.01", value_name = "RATIO",
           value_parser = parse_ratio)]
-    trace_sampling: Ratio,
+    trace_sampling: f64,
     /// Let callers decide which of their calls are traced, by the header traceparent. Only for
     /// callers that are trusted: a stranger could have all of theirs traced.
     #[arg(long, env = "WHIMBREL_TRACE_CALLERS_DECIDE", value_parser = parse_flag)]
@@ -50,10 +53,6 @@ pub(super) struct CallLogArgs {
 /// A time; zero for never.
 #[derive(Clone, Copy, Debug)]
 struct SlowCall(Duration);
-
-/// From 0 to 1.
-#[derive(Clone, Copy, Debug)]
-struct Ratio(f64);
 
 impl CallLogArgs {
     pub(super) fn settings(&self) -> CallLogSettings {
@@ -65,8 +64,9 @@ impl CallLogArgs {
         Some(Tracing {
             endpoint: self.otlp_endpoint.clone()?,
             authorities: self.otlp_ca_file.clone(),
+            headers: self.otlp_headers_file.clone(),
             service_name: self.otlp_service_name.clone(),
-            sampling: self.trace_sampling.0,
+            sampling: self.trace_sampling,
             trusts_callers: self.trace_callers_decide,
         })
     }
@@ -86,9 +86,14 @@ fn parse_slow_call(text: &str) -> Result<SlowCall, String> {
     }
 }
 
-fn parse_ratio(text: &str) -> Result<Ratio, String> {
+fn parse_endpoint(text: &str) -> Result<String, String> {
+    let checked = Tracing::check_endpoint(text).map(|()| text.to_owned());
+    checked.map_err(|why| format!("{why}: give a URL such as http://127.0.0.1:4317"))
+}
+
+fn parse_ratio(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Ratio(ratio)),
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
         _ => Err("give a number from 0 to 1, such as 0.01 for one call of a hundred".to_owned()),
     }
 }

@@ -1,20 +1,19 @@
-//! The log of the server: the filter of its lines, and their form. Never writes to standard output.
+//! The log of the server: the filter of its lines, and their form. Never writes them itself.
 
 use std::fmt;
-use std::io::{IsTerminal, Stderr};
+use std::io::{self, IsTerminal};
 use std::str::FromStr;
 
-use tracing::{Event, Metadata, Subscriber};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::writer::EitherWriter;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::log_writer::{ACCESS_TARGET, LogGuard, LogWriter};
 use crate::runtime::CallContext;
 use crate::runtime::call::Trace;
 
@@ -26,12 +25,11 @@ const PARTS_OF_CLIENTS: [&str; 2] = ["h2", "hyper"];
 /// The level of those.
 const LEVEL_OF_CLIENTS: LevelFilter = LevelFilter::ERROR;
 /// The lines about single calls.
-const TARGETS_OF_CALLS: [&str; 2] = ["whimbrel::access", "whimbrel::slow_call"];
+const TARGETS_OF_CALLS: [&str; 2] = [ACCESS_TARGET, "whimbrel::slow_call"];
 /// The level of those.
 const LEVEL_OF_CALLS: LevelFilter = LevelFilter::INFO;
-/// Most lines about calls that wait to be written: some MiB, and the calls of a fraction of a second.
-/// Further ones are lost.
-const CALL_LINES_MAX: usize = 8_192;
+/// The lines about lines that were lost.
+const LOST_TARGET: &str = "whimbrel::access::lost";
 const LEVELS: &str = "off, error, warn, info, debug or trace";
 
 /// The levels of the log: of the whole program, and of its parts.
@@ -42,9 +40,9 @@ pub(super) struct LogFilter(Targets);
 #[derive(Debug)]
 pub(super) struct LogReload {
     filter: Handle<Targets, Registry>,
-    lost: ErrorCounter,
-    /// How many of the lost lines were said.
-    reported: usize,
+    writer: LogWriter,
+    /// How many lost lines were reported.
+    reported: u64,
 }
 
 impl LogReload {
@@ -53,14 +51,15 @@ impl LogReload {
         let _ = self.filter.reload(filter.0);
     }
 
-    /// Says how many lines about calls were lost, if there are more than before. To be called now and then.
+    /// Logs how many lines were lost, if there are more than before. To be called now and then.
     pub(super) fn report_lost_lines(&mut self) {
-        let lost = self.lost.dropped_lines();
+        let lost = self.writer.lost_lines();
         if lost > self.reported {
-            // A line like those: if it is lost as well, it is counted, and said later.
             let lines = lost - self.reported;
-            tracing::warn!(target: "whimbrel::access", lines, "lines about calls were lost: who reads the log is slow");
-            if self.lost.dropped_lines() == lost {
+            // Filters leave it on as they do the access log, and it has the room of other lines.
+            tracing::warn!(target: LOST_TARGET, lines, "lines of the log were lost: its reader is slow");
+            // Otherwise this line was lost as well, and a later one is about all.
+            if self.writer.lost_lines() == lost {
                 self.reported = lost;
             }
         }
@@ -139,18 +138,15 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Starts logging to standard error. What is returned second has to be kept until the program ends: lines
-/// about calls are written by a thread of their own, up to then.
-pub(super) fn begin(filter: LogFilter, format: LogFormat) -> (LogReload, WorkerGuard) {
+/// Starts logging to standard error, until the guard is dropped.
+///
+/// # Errors
+/// The operating system starts no thread.
+pub(super) fn begin(filter: LogFilter, format: LogFormat) -> io::Result<(LogReload, LogGuard)> {
     let (filter, handle) = reload::Layer::new(filter.0);
     let registry = tracing_subscriber::registry().with(filter);
-    let (call_lines, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(CALL_LINES_MAX)
-        .lossy(true)
-        .thread_name("whimbrel-log")
-        .finish(std::io::stderr());
-    let lost = call_lines.error_counter();
-    let lines = tracing_subscriber::fmt::layer().with_writer(Writers { call_lines });
+    let (writer, guard) = LogWriter::start()?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone());
     let is_json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,
@@ -163,29 +159,7 @@ pub(super) fn begin(filter: LogFilter, format: LogFormat) -> (LogReload, WorkerG
         let lines = lines.with_ansi(is_colourful());
         registry.with(lines.map_event_format(|format| CallLines { format, is_json })).init();
     }
-    (LogReload { filter: handle, lost, reported: 0 }, guard)
-}
-
-/// Where a line is written: those about single calls by a thread of their own, so that no call waits for
-/// who reads the log; all others at once, so that the last ones before an end are there.
-struct Writers {
-    call_lines: NonBlocking,
-}
-
-impl<'a> MakeWriter<'a> for Writers {
-    type Writer = EitherWriter<NonBlocking, Stderr>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        EitherWriter::B(std::io::stderr())
-    }
-
-    fn make_writer_for(&'a self, line: &Metadata<'_>) -> Self::Writer {
-        if TARGETS_OF_CALLS.contains(&line.target()) {
-            EitherWriter::A(self.call_lines.clone())
-        } else {
-            self.make_writer()
-        }
-    }
+    Ok((LogReload { filter: handle, writer, reported: 0 }, guard))
 }
 
 /// The form of a line, with the call in which it is logged.

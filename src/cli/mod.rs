@@ -26,6 +26,7 @@ mod info;
 mod json;
 mod key;
 mod list;
+mod log_writer;
 mod logging;
 mod notification;
 mod number;

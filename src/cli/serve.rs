@@ -217,8 +217,9 @@ pub(super) async fn run(given: Given, output: &Output) -> Result<(), Error> {
     let settings = given.settings()?;
     let possible = open_files::raise().max(1);
     let config = settings.config(possible).await?;
-    // The lines about calls that wait to be written are written when this is dropped.
-    let (log, _call_lines) = logging::begin(settings.args.log_filter(), settings.args.log_format);
+    // Lines that wait are written when the guard is dropped.
+    let begun = logging::begin(settings.args.log_filter(), settings.args.log_format);
+    let (log, _guard) = begun.map_err(Error::Runtime)?;
     warn_of_open_files(config.limits.connections_max, possible);
     // Before the server opens, so that a signal at any later moment stops in order.
     let (mut signals, hang_ups) = Signals::catch().map_err(Error::Runtime)?;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Uri;
+
 /// What the log has about single calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLogSettings {
@@ -26,6 +28,8 @@ pub struct Tracing {
     pub endpoint: String,
     /// PEM file with the authorities of an `https` collector; `None` for those of the system.
     pub authorities: Option<PathBuf>,
+    /// File with headers for the collector, which only its owner can read; `None` for none.
+    pub headers: Option<PathBuf>,
     /// The name of the service in its traces.
     pub service_name: String,
     /// The part of calls that are traced, from 0 to 1.
@@ -33,4 +37,26 @@ pub struct Tracing {
     /// Whether callers decide about their calls, as the standard of W3C has it. A stranger could have all
     /// of theirs traced.
     pub trusts_callers: bool,
+}
+
+impl Tracing {
+    /// Checks the address of a collector.
+    ///
+    /// # Errors
+    /// What is wrong with it, without it: it may have a password.
+    pub fn check_endpoint(endpoint: &str) -> Result<(), &'static str> {
+        let url: Uri = endpoint.parse().map_err(|_| "it is no URL")?;
+        if !matches!(url.scheme_str(), Some("http" | "https")) {
+            return Err("it has no scheme http or https");
+        }
+        // Nothing would send them, and settings are printed.
+        if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("it must have no name and no password");
+        }
+        // Tonic would ignore it, and all paths are those of OTLP.
+        if !matches!(url.path(), "" | "/") || url.query().is_some() {
+            return Err("it must end with the port");
+        }
+        Ok(())
+    }
 }

@@ -6,7 +6,8 @@
 //! ```
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::metrics::Label;
@@ -17,7 +18,7 @@ tokio::task_local! {
 
 /// Most waits of a traced call that are kept one by one: those of a page that is read in several parts,
 /// many times over. Of further ones only the time is kept.
-const KEPT_WAITS_MAX: usize = 64;
+pub const KEPT_WAITS_MAX: usize = 64;
 
 /// What a call waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,34 +107,84 @@ pub struct KeptWait {
     pub ended_at: Instant,
 }
 
-/// A call that is being served.
-#[derive(Debug)]
-pub struct CallContext {
-    id: Box<str>,
-    trace: Option<Trace>,
-    caller: OnceLock<&'static str>,
-    waits: Mutex<Waits>,
+/// The id of a call: plain text, which can be part of a line of a log as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallId(IdText);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum IdText {
+    /// In hexadecimal digits.
+    Fresh([u8; 32]),
+    Given(Box<str>),
 }
 
-#[derive(Debug, Default)]
-struct Waits {
-    times: [Duration; Wait::ALL.len()],
-    kept: Vec<KeptWait>,
-    request_bytes: usize,
-    live_at: Option<Instant>,
+impl CallId {
+    /// A random one.
+    #[must_use]
+    pub fn fresh() -> Self {
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(fastrand::u128(..).to_be_bytes()) {
+            pair.copy_from_slice(&hex_digits(byte));
+        }
+        Self(IdText::Fresh(digits))
+    }
+
+    /// The id that a caller gives; `None` if it is not plain: only of `A-Z a-z 0-9 . _ : -`.
+    #[must_use]
+    pub fn given(text: &str) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+        let is_one = !text.is_empty() && text.bytes().all(is_plain);
+        is_one.then(|| Self(IdText::Given(text.into())))
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            IdText::Given(text) => text,
+            IdText::Fresh(digits) => match std::str::from_utf8(digits) {
+                Ok(text) => text,
+                Err(_) => unreachable!("digits are text"),
+            },
+        }
+    }
+}
+
+/// A call that is being served. Most calls are neither slow nor traced, so a wait that is noted takes no lock,
+/// unless the call is sampled.
+#[derive(Debug)]
+pub struct CallContext {
+    id: CallId,
+    trace: Option<Trace>,
+    caller: OnceLock<&'static str>,
+    /// How long it has waited for each, in nanoseconds.
+    times: [AtomicU64; Wait::ALL.len()],
+    request_bytes: AtomicUsize,
+    live_at: OnceLock<Instant>,
+    /// Its waits one by one; `None` if it is not sampled.
+    kept: Option<Mutex<Vec<KeptWait>>>,
 }
 
 impl CallContext {
-    /// A call that begins, with its id, which is plain text, and its trace, if it is of one.
+    /// A call that begins, with its id and its trace, if it is of one.
     #[must_use]
-    pub fn new(id: Box<str>, trace: Option<Trace>) -> Self {
-        Self { id, trace, caller: OnceLock::new(), waits: Mutex::default() }
+    pub fn new(id: CallId, trace: Option<Trace>) -> Self {
+        let is_sampled = trace.as_ref().is_some_and(|trace| trace.is_sampled);
+        Self {
+            id,
+            trace,
+            caller: OnceLock::new(),
+            times: Default::default(),
+            request_bytes: AtomicUsize::default(),
+            live_at: OnceLock::new(),
+            kept: is_sampled.then(Mutex::default),
+        }
     }
 
     /// Its id, as its caller and the log know it.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        self.id.as_str()
     }
 
     /// The trace it is part of.
@@ -173,52 +224,53 @@ impl CallContext {
 
     /// Its request has arrived, with so many bytes of messages.
     pub fn arrived(&self, bytes: usize) {
-        self.waits().request_bytes = bytes;
+        self.request_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// The bytes of messages that have arrived.
     #[must_use]
     pub fn request_bytes(&self) -> usize {
-        self.waits().request_bytes
+        self.request_bytes.load(Ordering::Relaxed)
     }
 
     /// Its stream has sent all that there was when it was opened.
     pub fn is_live(&self) {
-        self.waits().live_at.get_or_insert_with(Instant::now);
+        self.live_at.get_or_init(Instant::now);
     }
 
     /// When its stream had done so first.
     #[must_use]
     pub fn live_at(&self) -> Option<Instant> {
-        self.waits().live_at
+        self.live_at.get().copied()
     }
 
     /// It has waited.
     pub fn waited(&self, wait: Wait, began_at: Instant, ended_at: Instant) {
-        let is_sampled = self.trace.as_ref().is_some_and(|trace| trace.is_sampled);
-        let mut waits = self.waits();
-        waits.times[wait.index()] += ended_at.saturating_duration_since(began_at);
-        if is_sampled && waits.live_at.is_none() && waits.kept.len() < KEPT_WAITS_MAX {
-            waits.kept.push(KeptWait { wait, began_at, ended_at });
+        let time = ended_at.saturating_duration_since(began_at);
+        // 500 years fit, which no call takes.
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.times[wait.index()].fetch_add(nanos, Ordering::Relaxed);
+        if let Some(kept) = &self.kept
+            && self.live_at.get().is_none()
+        {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.len() < KEPT_WAITS_MAX {
+                kept.push(KeptWait { wait, began_at, ended_at });
+            }
         }
     }
 
-    /// What it has waited for so far, and how long for each.
+    /// How long it has waited so far.
     #[must_use]
-    pub fn times(&self) -> Vec<(Wait, Duration)> {
-        let times = self.waits().times;
-        let all = Wait::ALL.iter().copied().zip(times);
-        all.filter(|(_, time)| !time.is_zero()).collect()
+    pub fn time(&self, wait: Wait) -> Duration {
+        Duration::from_nanos(self.times[wait.index()].load(Ordering::Relaxed))
     }
 
-    /// Its waits one by one, if it is traced.
+    /// Its waits one by one, if it is sampled.
     #[must_use]
     pub fn kept_waits(&self) -> Vec<KeptWait> {
-        self.waits().kept.clone()
-    }
-
-    fn waits(&self) -> MutexGuard<'_, Waits> {
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+        let Some(kept) = &self.kept else { return Vec::new() };
+        kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -233,7 +285,10 @@ pub fn waited(wait: Wait, began_at: Instant) -> Instant {
 /// `bytes` in hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|&byte| hex_digits(byte).map(char::from)).collect()
+}
+
+fn hex_digits(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |four_bits: u8| char::from(DIGITS[usize::from(four_bits)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }

@@ -3,12 +3,12 @@
 
 use super::Error;
 use super::admin::Admin;
+use super::collector::Collector;
 use super::handshakes::Handshakes;
 use super::listener::Listener;
 use super::metrics::ServerMetrics;
 use super::self_signed::{Authority, SelfSigned};
 use super::tls::Tls;
-use super::traces::Traces;
 use crate::config::{Config, ServerCertificate};
 use crate::runtime::{Clock, CriticalThreads};
 
@@ -33,7 +33,7 @@ pub(super) struct Entrance {
 impl Entrance {
     /// Binds the addresses, and loads TLS.
     pub(super) fn open(config: &Config) -> Result<Self, Error> {
-        config.tracing.as_ref().map_or(Ok(()), Traces::check)?;
+        config.tracing.as_ref().map(Collector::find).transpose()?;
         let bound = Listener::bind(&config.listen);
         let listener = bound.map_err(|(address, source)| Error::Listen { address, source })?;
         let critical = CriticalThreads::new();

@@ -1,6 +1,7 @@
 //! The server: connects the layers, listens, and stops in order. Never knows what a call means.
 
 mod admin;
+mod collector;
 mod connection;
 mod connection_metrics;
 mod connections;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::NotReady;
+pub use collector::TraceError;
 use connection::Services;
 use connections::Connections;
 use entrance::Entrance;
@@ -47,7 +49,6 @@ pub use tls::TlsError;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tonic::service::Routes;
-pub use traces::TraceError;
 use traces::Traces;
 pub use validity::{TimeProblem, Validity};
 
@@ -356,21 +357,10 @@ impl Server {
                 workers: &workers,
                 services: &services,
             };
-            let stopping = async {
-                tokio::select! {
-                    never = health.follow(&engine) => match never {},
-                    () = shutdown => {}
-                }
-                health.set(Some(NotReady::Stopping)).await;
-                let drain_notice = engine.limits().now().drain_notice;
-                if !drain_notice.is_zero() {
-                    sleep(drain_notice).await;
-                }
-            };
             tokio::select! {
                 never = intake.run() => match never {},
                 never = accounts.watch() => match never {},
-                () = stopping => None,
+                () = is_to_stop(&mut health, &engine, shutdown) => None,
                 failure = critical.failed() => Some(failure),
             }
         };
@@ -394,6 +384,20 @@ impl Server {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
         }
+    }
+}
+
+/// Keeps `health` true until `shutdown` completes; then says that the server stops, and waits until those
+/// who look at it now and then have seen that.
+async fn is_to_stop(health: &mut Readiness, engine: &Engine, shutdown: impl Future<Output = ()>) {
+    tokio::select! {
+        never = health.follow(engine) => match never {},
+        () = shutdown => {}
+    }
+    health.set(Some(NotReady::Stopping)).await;
+    let drain_notice = engine.limits().now().drain_notice;
+    if !drain_notice.is_zero() {
+        sleep(drain_notice).await;
     }
 }
 

@@ -97,6 +97,8 @@ fn of_call(call: &FinishedCall, times: &Times) -> Vec<Span> {
     let kind = SpanKind::Server as i32;
     let span = Span {
         parent_span_id: of_caller.map(Vec::from).unwrap_or_default(),
+        // Not in its waits as well: a caller could make each of them large.
+        trace_state: trace.state.to_string(),
         flags: SAMPLED | PARENT_IS_ELSEWHERE,
         attributes: attributes(call),
         status: status(call),
@@ -119,7 +121,6 @@ fn span(trace: &Trace, name: &str, kind: i32, (began, ended): (u64, u64)) -> Spa
         trace_id: trace.trace_id.to_vec(),
         // Never zero, which means no span.
         span_id: fastrand::u64(1..).to_be_bytes().to_vec(),
-        trace_state: trace.state.to_string(),
         name: name.to_owned(),
         kind,
         start_time_unix_nano: began,

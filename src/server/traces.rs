@@ -10,54 +10,30 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
+use super::collector::{Collector, CollectorClient, TraceError};
 use super::spans::{self, Source};
 use crate::api::{FinishedCall, SpanOutcome, Tracer};
 use crate::config::Tracing;
 use crate::runtime::{Clock, WarningThrottle};
 
-/// Most calls of one request to the collector, as OpenTelemetry's own exporters have it by default.
+/// Most calls of one request to the collector, as OpenTelemetry's own exporters have it by default. With as
+/// many waits as are kept they take some 3 MiB: a gRPC server takes 4 MiB unless it is set otherwise.
 const BATCH_CALLS_MAX: usize = 512;
 /// How long the first call of a batch waits for others.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// Longest time of a request to the collector: OpenTelemetry's default.
-const EXPORT_TIME_MAX: Duration = Duration::from_secs(10);
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How often a batch is sent until it is given up: over half a minute, in which a collector starts again.
+/// How often a batch is sent until it is given up: over 15 seconds, in which a collector starts again.
 const ATTEMPTS_MAX: u32 = 5;
 /// After the first attempt; each further wait is twice as long.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long a stopping server goes on sending what is left.
 const STOP_TIME_MAX: Duration = Duration::from_secs(2);
-
-/// Why traces cannot be sent at all.
-#[derive(Debug, thiserror::Error)]
-pub enum TraceError {
-    /// The address of the collector is not one.
-    #[error(
-        "cannot send traces to {endpoint}: {reason}; give a URL such as http://127.0.0.1:4317, where \
-         a collector takes OTLP over gRPC"
-    )]
-    Endpoint {
-        /// The address.
-        endpoint: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The file with authorities cannot be read.
-    #[error("cannot read the authorities of the collector: {0}")]
-    Authorities(std::io::Error),
-    /// The operating system started no thread.
-    #[error("cannot start the thread that sends traces: {0}")]
-    Thread(std::io::Error),
-}
 
 /// The thread that sends traces.
 #[derive(Debug)]
@@ -67,14 +43,6 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    /// Checks `settings`, and starts nothing.
-    ///
-    /// # Errors
-    /// See [`TraceError`].
-    pub(super) fn check(settings: &Tracing) -> Result<(), TraceError> {
-        endpoint(settings).map(drop)
-    }
-
     /// Sends what comes out of a tracer, which is returned. Connects when there is something to send.
     ///
     /// # Errors
@@ -84,7 +52,7 @@ impl Traces {
         workers: usize,
         clock: Clock,
     ) -> Result<(Self, Tracer), TraceError> {
-        let endpoint = endpoint(settings)?;
+        let collector = Collector::find(settings)?;
         let (tracer, finished) = Tracer::new(settings, workers);
         let (counts, source) = (tracer.clone(), Source::new(settings));
         let stop = CancellationToken::new();
@@ -93,7 +61,7 @@ impl Traces {
         let runtime = runtime.map_err(TraceError::Thread)?;
         let run = move || {
             runtime.block_on(async {
-                let collector = TraceServiceClient::new(endpoint.connect_lazy());
+                let collector = collector.connect_lazy();
                 let warnings = WarningThrottle::default();
                 let tracer = counts;
                 Exporter { finished, tracer, collector, source, clock, warnings }
@@ -116,34 +84,10 @@ impl Traces {
     }
 }
 
-/// The collector, to which nothing connects yet.
-fn endpoint(settings: &Tracing) -> Result<Endpoint, TraceError> {
-    let url = &settings.endpoint;
-    let refused = |reason: String| TraceError::Endpoint { endpoint: url.clone(), reason };
-    let is_tls = url.starts_with("https://");
-    if !is_tls && !url.starts_with("http://") {
-        return Err(refused("it has no scheme http or https".to_owned()));
-    }
-    let endpoint =
-        Endpoint::from_shared(url.clone()).map_err(|error| refused(error.to_string()))?;
-    let endpoint = endpoint.connect_timeout(CONNECT_TIME_MAX).timeout(EXPORT_TIME_MAX);
-    if !is_tls {
-        return Ok(endpoint);
-    }
-    let tls = match &settings.authorities {
-        Some(file) => {
-            let pem = std::fs::read(file).map_err(TraceError::Authorities)?;
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
-        }
-        None => ClientTlsConfig::new().with_native_roots(),
-    };
-    endpoint.tls_config(tls).map_err(|error| refused(error.to_string()))
-}
-
 struct Exporter {
     finished: mpsc::Receiver<FinishedCall>,
     tracer: Tracer,
-    collector: TraceServiceClient<Channel>,
+    collector: CollectorClient,
     source: Source,
     clock: Clock,
     warnings: WarningThrottle,
@@ -246,16 +190,17 @@ impl Exporter {
     }
 }
 
-/// Whether a collector may take later what it refused so (OTLP, "Failures").
+/// Whether a collector may take later what it refused so (OTLP, "Failures"): of a request that is too large
+/// for it only if it says when.
 fn is_passing(error: &Status) -> bool {
-    matches!(
-        error.code(),
+    match error.code() {
         Code::Cancelled
-            | Code::DeadlineExceeded
-            | Code::ResourceExhausted
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unavailable
-            | Code::DataLoss
-    )
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => true,
+        Code::ResourceExhausted => error.get_details_retry_info().is_some(),
+        _ => false,
+    }
 }

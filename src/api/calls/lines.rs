@@ -1,5 +1,5 @@
-//! The lines of the log about single calls: the access log, and slow calls. Never waits for who reads the log:
-//! both targets go through a bounded queue of the program's log.
+//! The lines of the log about single calls: the access log, and slow calls. Never writes them itself, so
+//! no call waits for the reader of the log.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,10 +50,8 @@ impl SlowCalls {
     pub(super) fn add(&self, call: &OpenCall, time: Duration) {
         call.counted.slow();
         let Some(left_out) = self.take_line() else { return };
-        let times = call.context.times();
-        let seconds = |wait: Wait| {
-            times.iter().find(|(it, _)| *it == wait).map(|(_, time)| time.as_secs_f64())
-        };
+        let waited = |wait: Wait| Some(call.context.time(wait)).filter(|time| !time.is_zero());
+        let seconds = |wait: Wait| waited(wait).map(|time| time.as_secs_f64());
         call.context.within(|| {
             tracing::warn!(
                 target: "whimbrel::slow_call",

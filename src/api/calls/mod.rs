@@ -28,6 +28,7 @@ use super::v1::ErrorReason;
 use super::{Peer, head};
 use crate::config::CallLogSettings;
 use crate::runtime::CallContext;
+use crate::runtime::call::Trace;
 
 /// The reason of a request that is no gRPC call, and so gets no status.
 const NOT_GRPC: &str = "NOT_GRPC";
@@ -90,9 +91,12 @@ impl CallLog {
         let (headers, path) = (request.headers(), request.uri().path());
         let tracer = self.0.tracer.as_ref();
         let trace = trace_context::of(headers);
-        // Without a tracer the caller's trace is still in the lines about the call.
-        let trace = tracer.map_or_else(|| trace.clone(), |tracer| tracer.begin(trace.clone()));
-        let has_span = tracer.is_some() && trace.as_ref().is_some_and(|trace| trace.is_sampled);
+        let trace = match tracer {
+            Some(tracer) => tracer.begin(trace),
+            // It is still in the lines about the call, but nobody wants its spans.
+            None => trace.map(|trace| Trace { is_sampled: false, ..trace }),
+        };
+        let has_span = trace.as_ref().is_some_and(|trace| trace.is_sampled);
         OpenCall {
             counted: self.0.metrics.begin(path),
             context: Arc::new(CallContext::new(id::of(headers), trace)),

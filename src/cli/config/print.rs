@@ -124,6 +124,8 @@ fn in_force(setting: &Setting, value: &str) -> String {
 pub(super) fn literal(flag: &Arg, value: &str) -> String {
     match Kind::of(flag) {
         Kind::Number => value.to_owned(),
+        // A flag may have it as `.5`, which is no number elsewhere.
+        Kind::Fraction => value.parse().map_or_else(|_| quoted(value), |it: f64| it.to_string()),
         // A variable may have other words for it.
         Kind::Flag => crate::cli::parse_flag(value).is_ok_and(|is_on| is_on).to_string(),
         Kind::List => {

@@ -33,6 +33,8 @@ fn property(flag: &Arg) -> Value {
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Path | Kind::Text => json!({ "type": "string" }),
         Kind::List => json!({ "type": ["array", "string"], "items": { "type": "string" } }),
+        // All of them are parts of a whole.
+        Kind::Fraction => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Number => {
             let (min, max) = range(flag);
             let mut number = json!({ "type": "integer", "minimum": min });

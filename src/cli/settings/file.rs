@@ -129,7 +129,8 @@ fn value_text(kind: Kind, value: &DeValue<'_>, folder: &Path) -> Result<String, 
     let wrong = || format!("write {}, and no {}", kind.wanted(), value.type_str());
     match (kind, value) {
         (Kind::Flag, DeValue::Boolean(is_on)) => Ok(is_on.to_string()),
-        (Kind::Number, DeValue::Integer(number)) => {
+        (Kind::Fraction, DeValue::Float(number)) => Ok(number.as_str().to_owned()),
+        (Kind::Number | Kind::Fraction, DeValue::Integer(number)) => {
             let parsed = i128::from_str_radix(number.as_str(), number.radix());
             parsed.map(|number| number.to_string()).map_err(|_| "it is too large".to_owned())
         }

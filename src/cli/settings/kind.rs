@@ -13,6 +13,8 @@ use crate::config::Networks;
 pub(in crate::cli) enum Kind {
     Flag,
     Number,
+    /// A number that need not be whole.
+    Fraction,
     Path,
     /// Texts that a flag separates by commas.
     List,
@@ -27,6 +29,8 @@ impl Kind {
             Self::Flag
         } else if is(&[TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<NonZeroUsize>()]) {
             Self::Number
+        } else if is(&[TypeId::of::<f64>()]) {
+            Self::Fraction
         } else if is(&[TypeId::of::<PathBuf>()]) {
             Self::Path
         } else if is(&[TypeId::of::<Networks>()]) {
@@ -41,6 +45,7 @@ impl Kind {
         match self {
             Self::Flag => "true or false",
             Self::Number => "a whole number",
+            Self::Fraction => "a number",
             Self::Path => "the path of a file or folder, in quotes",
             Self::List => "a list of texts, such as [\"10.0.0.0/8\"]",
             Self::Text => "a text in quotes",

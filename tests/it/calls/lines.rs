@@ -136,19 +136,52 @@ async fn a_slow_call_has_a_line_that_names_its_wait() {
     assert_eq!(line["call_id"].as_str().unwrap().len(), 32);
 }
 
-/// More lines than are kept, and nobody takes them: no call waits, and the log says how many are missing.
+/// More lines than are kept, and nobody takes them: no call waits, and the log says how many are missing. Of
+/// the access log, and of all that the program can say.
 #[tokio::test]
 async fn a_reader_of_the_log_who_is_slow_delays_no_call() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = ServerProcess::start_logging_calls(folder.path());
-    let mut feeds = FeedServiceClient::new(connect(server.address()));
-    // A queue of 8,192 lines, and a pipe of 64 KiB.
-    for _ in 0..10_000 {
-        let read = feeds.news_feed(news_feed("alice", &[]));
-        within("a read", read).await.unwrap();
+    // More than the buffer of 4 MiB, of which the access log has half, and a pipe of 64 KiB.
+    let id = "a".repeat(128);
+    for (filter, calls) in [("off", 10_000), ("trace", 500)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = ServerProcess::start_logging_calls(folder.path(), filter);
+        let mut feeds = FeedServiceClient::new(connect(server.address()));
+        for _ in 0..calls {
+            let read = feeds.news_feed(news_feed("alice", &[(ID, &id)]));
+            within("a read", read).await.unwrap();
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            server.wait_for_line("lines of the log were lost");
+        });
+        within("the line about lost lines", read).await.unwrap();
     }
-    let read = tokio::task::spawn_blocking(move || {
-        server.wait_for_line("lines about calls were lost");
-    });
-    within("the line about lost lines", read).await.unwrap();
+}
+
+/// The last lines are there when it has ended, also those about calls.
+#[tokio::test]
+async fn the_last_lines_are_written_at_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_logging_calls(folder.path(), "info");
+    let mut feeds = FeedServiceClient::new(connect(server.address()));
+    feeds.news_feed(news_feed("alice", &[(ID, "the-last")])).await.unwrap();
+    drop(feeds);
+    let (code, log) = server.terminated().await;
+    assert_eq!(code, Some(0));
+    let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text} in {log}"));
+    assert!(at("the-last") < at("stopped"), "{log}");
+}
+
+/// A reader who never takes the last lines does not hold up the end.
+#[tokio::test]
+async fn a_reader_of_the_log_who_is_stuck_delays_no_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start_logging_calls(folder.path(), "off");
+    let mut feeds = FeedServiceClient::new(connect(server.address()));
+    // More than a pipe holds.
+    for _ in 0..1_000 {
+        feeds.news_feed(news_feed("alice", &[])).await.unwrap();
+    }
+    drop(feeds);
+    let ended = tokio::task::spawn_blocking(move || server.terminate_unread());
+    assert_eq!(within("the end", ended).await.unwrap(), Some(0));
 }

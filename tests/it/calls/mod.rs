@@ -1,5 +1,6 @@
 //! What is kept of each call: its id, its lines in the log, its trace.
 
+mod collector;
 mod ids;
 mod lines;
 mod traces;

@@ -54,9 +54,12 @@ fn another(key: &str, schema: &Value, turn: u64) -> Value {
         Value::String(kind) if kind == "integer" => {
             json!(schema["default"].as_u64().unwrap_or(10) + 1 + turn)
         }
+        Value::String(kind) if kind == "number" => json!([0.25, 0.5, 0.75][turn as usize]),
         Value::Array(_) => json!([format!("10.{turn}.0.0/16")]),
         _ if key.ends_with("listen") => json!(format!("127.0.0.1:{}", 1 + turn)),
         _ if key == "log" => json!(["warn", "debug", "off"][turn as usize]),
+        _ if key == "otlp_endpoint" => json!(format!("http://collector:{}", 1 + turn)),
+        _ if key == "slow_call" => json!(["2s", "250ms", "0"][turn as usize]),
         _ if key == "log_format" => json!(["text", "json", "text"][turn as usize]),
         _ if key == "forwarded_header" => {
             json!(["forwarded", "x-forwarded-for", "forwarded"][turn as usize])
@@ -118,6 +121,12 @@ fn a_mistake_is_refused_with_its_line() {
         ("drain_notice = 0.5", "drain_notice: write a whole number, and no float"),
         ("drain_notice = -1", "drain_notice: give a whole number from 0 to"),
         ("drain_notice = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "drain_notice: it is too large"),
+        ("slow_call = '1'", "slow_call: give a time of an hour at most, such as 1s"),
+        ("slow_call = '3601s'", "slow_call: give a time of an hour at most"),
+        ("trace_sampling = '0.5'", "trace_sampling: write a number, and no string"),
+        ("trace_sampling = 1.5", "trace_sampling: give a number from 0 to 1"),
+        ("trace_sampling = -1", "trace_sampling: give a number from 0 to 1"),
+        ("trace_sampling = nan", "trace_sampling: give a number from 0 to 1"),
         ("log_format = 'xml'", "log_format: write one of auto, text, json"),
         ("auth = 'yes'", "auth: write true or false, and no string"),
         ("data = ''", "data: write the path"),
@@ -236,8 +245,12 @@ fn no_setting_is_a_secret() {
     }
     assert!(found > 1 && set["tls_key"]["value"].as_str().unwrap().starts_with('/'));
     let url = "jwks_url = 'https://me:hunter2@login.example.org/keys'";
-    let (_folder, path) = file(&format!("[[issuer]]\nissuer = 'a'\naudience = 'b'\n{url}\n"));
-    for verb in ["check", "print"] {
+    let issuer = format!("[[issuer]]\nissuer = 'a'\naudience = 'b'\n{url}\n");
+    let collector = "otlp_endpoint = 'https://me:hunter2@collector:4317'".to_owned();
+    for (text, verb) in
+        [&issuer, &collector].into_iter().flat_map(|it| [(it, "check"), (it, "print")])
+    {
+        let (_folder, path) = file(text);
         let ran = run(&["config", verb, "--config", &path]);
         ran.failed(2, "no name and no password");
         assert!(!ran.stderr.contains("hunter2") && ran.stdout.is_empty(), "{ran:?}");

@@ -16,14 +16,21 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 use tower::Service;
 use whimbrel::config::Tracing;
 
 use super::patience::eventually;
+use super::tls::CertificateFiles;
 
 /// A running collector.
 #[derive(Debug)]
@@ -36,6 +43,8 @@ pub(crate) struct Collector {
 #[derive(Clone, Debug)]
 struct Taken {
     all: Arc<Mutex<Vec<ResourceSpans>>>,
+    /// Of the last request.
+    headers: Arc<Mutex<MetadataMap>>,
     /// Each request takes one permit.
     answers: Arc<Semaphore>,
 }
@@ -47,6 +56,7 @@ impl TraceService for Taken {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         self.answers.acquire().await.expect("it is never closed").forget();
+        *self.headers.lock().unwrap() = request.metadata().clone();
         self.all.lock().unwrap().extend(request.into_inner().resource_spans);
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -54,18 +64,30 @@ impl TraceService for Taken {
 
 impl Collector {
     pub(crate) async fn start() -> Self {
-        Self::with_answers(Semaphore::MAX_PERMITS).await
+        Self::with_answers(Semaphore::MAX_PERMITS, None).await
+    }
+
+    /// One that speaks TLS, with this certificate.
+    pub(crate) async fn start_with_tls(certificate: &CertificateFiles) -> Self {
+        let chain = vec![certificate.der()];
+        let key = PrivateKeyDer::from_pem_file(&certificate.key).unwrap();
+        let tls = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let tls = tls.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let mut tls = tls.with_single_cert(chain, key).unwrap();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        Self::with_answers(Semaphore::MAX_PERMITS, Some(Arc::new(tls).into())).await
     }
 
     /// One that answers nobody.
     pub(crate) async fn stuck() -> Self {
-        Self::with_answers(0).await
+        Self::with_answers(0, None).await
     }
 
-    async fn with_answers(answers: usize) -> Self {
+    async fn with_answers(answers: usize, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let taken = Taken { all: Arc::default(), answers: Arc::new(Semaphore::new(answers)) };
+        let answers = Arc::new(Semaphore::new(answers));
+        let taken = Taken { all: Arc::default(), headers: Arc::default(), answers };
         let service = TraceServiceServer::new(taken.clone());
         let mut running = JoinSet::new();
         running.spawn(async move {
@@ -77,8 +99,18 @@ impl Collector {
                     service.clone().call(request)
                 });
                 let serving = Builder::new(TokioExecutor::new());
-                // It ends with the server that sends traces.
-                connections.spawn(serving.serve_connection(TokioIo::new(socket), calls));
+                let tls = tls.clone();
+                // They end with the server that sends traces.
+                connections.spawn(async move {
+                    match tls {
+                        None => serving.serve_connection(TokioIo::new(socket), calls).await,
+                        Some(tls) => {
+                            // A client may not trust it.
+                            let Ok(socket) = tls.accept(socket).await else { return Ok(()) };
+                            serving.serve_connection(TokioIo::new(socket), calls).await
+                        }
+                    }
+                });
             }
         });
         Self { address, taken, _running: running }
@@ -87,6 +119,11 @@ impl Collector {
     /// How a server sends it the traces of all calls.
     pub(crate) fn tracing(&self) -> Tracing {
         tracing_to(self.address)
+    }
+
+    /// The headers of the last request.
+    pub(crate) fn headers(&self) -> MetadataMap {
+        self.taken.headers.lock().unwrap().clone()
     }
 
     /// All spans so far.
@@ -120,6 +157,7 @@ pub(crate) fn tracing_to(address: SocketAddr) -> Tracing {
     Tracing {
         endpoint: format!("http://{address}"),
         authorities: None,
+        headers: None,
         service_name: "feeds".to_owned(),
         sampling: 1.0,
         trusts_callers: false,

@@ -106,11 +106,11 @@ impl ServerProcess {
         Self::listening(serve(program, data_dir, "error"))
     }
 
-    /// Like [`ServerProcess::start`], with an access log. It logs nothing else.
-    pub(crate) fn start_logging_calls(data_dir: &Path) -> Self {
+    /// Like [`ServerProcess::start`], with an access log, and this filter of other lines.
+    pub(crate) fn start_logging_calls(data_dir: &Path, filter: &str) -> Self {
         let mut program = Command::new(PROGRAM);
         program.env("WHIMBREL_ACCESS_LOG", "true");
-        Self::listening(serve(program, data_dir, "off"))
+        Self::listening(serve(program, data_dir, filter))
     }
 
     /// Like [`ServerProcess::start`]; `None` if the process ends instead.
@@ -191,6 +191,12 @@ impl ServerProcess {
     pub(crate) fn terminate(self) -> Option<i32> {
         self.begin_to_terminate();
         self.ended().0
+    }
+
+    /// As [`ServerProcess::terminate`], but nobody takes its output.
+    pub(crate) fn terminate_unread(mut self) -> Option<i32> {
+        self.begin_to_terminate();
+        self.child.wait().unwrap().code()
     }
 
     /// Sends SIGTERM, and does not wait.
