@@ -157,12 +157,40 @@ async fn a_reader_of_the_log_who_is_slow_delays_no_call() {
     }
 }
 
+/// The access log does not crowd out what matters more.
+#[tokio::test]
+async fn other_lines_are_kept_while_lines_about_calls_are_lost() {
+    const CONNECTIONS: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let filter = "off,whimbrel::server::connection=debug";
+    let server = ServerProcess::start_logging_calls(folder.path(), filter);
+    let mut feeds = FeedServiceClient::new(connect(server.address()));
+    let id = "a".repeat(128);
+    // More than the buffer of 4 MiB, of which the access log has half.
+    for _ in 0..20_000 {
+        let read = feeds.news_feed(news_feed("alice", &[(ID, &id)]));
+        within("a read", read).await.unwrap();
+    }
+    for _ in 0..CONNECTIONS {
+        let mut feeds = FeedServiceClient::new(connect(server.address()));
+        within("a read", feeds.news_feed(news_feed("alice", &[]))).await.unwrap();
+    }
+    drop(feeds);
+    let (_, log) = server.terminated().await;
+    assert_eq!(log.matches("a connection begins").count(), 1 + CONNECTIONS);
+    assert!(log.matches("whimbrel::access").count() < 20_000, "nothing was lost");
+}
+
 /// The last lines are there when it has ended, also those about calls.
 #[tokio::test]
 async fn the_last_lines_are_written_at_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     let server = ServerProcess::start_logging_calls(folder.path(), "info");
     let mut feeds = FeedServiceClient::new(connect(server.address()));
+    // Nobody takes them up to the end, and they are more than a pipe holds.
+    for _ in 0..1_000 {
+        feeds.news_feed(news_feed("alice", &[])).await.unwrap();
+    }
     feeds.news_feed(news_feed("alice", &[(ID, "the-last")])).await.unwrap();
     drop(feeds);
     let (code, log) = server.terminated().await;
@@ -179,7 +207,7 @@ async fn a_reader_of_the_log_who_is_stuck_delays_no_stop() {
     let mut feeds = FeedServiceClient::new(connect(server.address()));
     // More than a pipe holds.
     for _ in 0..1_000 {
-        feeds.news_feed(news_feed("alice", &[])).await.unwrap();
+        within("a read", feeds.news_feed(news_feed("alice", &[]))).await.unwrap();
     }
     drop(feeds);
     let ended = tokio::task::spawn_blocking(move || server.terminate_unread());

@@ -184,7 +184,7 @@ async fn a_collector_that_is_away_or_stuck_delays_nobody() {
         let mut feeds = FeedServiceClient::new(server.channel());
         // More than the queue and a batch hold.
         for _ in 0..2_048 + 512 + 10 {
-            feeds.news_feed(news_feed("alice", &[])).await.unwrap();
+            within("a read", feeds.news_feed(news_feed("alice", &[]))).await.unwrap();
         }
         let dropped = async || {
             let it = scrape(server.admin_address()).await;
