@@ -226,7 +226,8 @@ impl EngineMetrics {
     }
 }
 
-/// What each of these takes in memory: the table in docs/operations.md, where a test holds it to be so.
+/// What each of these takes in memory, as was measured for the table in docs/operations.md; a test holds the
+/// two together.
 const ITEM_BYTES: [(&str, u64); 6] = [
     ("user", 280),
     ("follow", 18),

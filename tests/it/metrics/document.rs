@@ -1,14 +1,18 @@
-//! `docs/metrics.md` is made of the metrics of a server, so it has all of them and no other.
+//! `docs/metrics.md` is made of the metrics of a server, so it has all of them and no other; and estimates of
+//! memory are those that docs/operations.md gives.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use whimbrel::api::v1::{BlockRequest, DeletePostRequest, FollowRequest, MuteRequest};
+use whimbrel::client::Client;
 use whimbrel::runtime::metrics::{Kind, Metric};
 use whimbrel::server::Server;
 
 use crate::harness::Setup;
+use crate::harness::admin::scrape;
 
 const FILE: &str = "docs/metrics.md";
 /// Set to write the file again.
@@ -82,5 +86,47 @@ async fn names_and_help_follow_the_rules() {
         }
         assert!(help.len() > 10 && !help.ends_with('.'), "{name}: {help}");
         assert!(help.starts_with(|first: char| first.is_uppercase()), "{name}: {help}");
+    }
+}
+
+/// What an item is counted as is what the table of memory says.
+#[tokio::test]
+async fn estimates_of_memory_are_those_of_the_table() {
+    let server = Setup::new().admin().start().await;
+    let client = Client::connect(&server.address().to_string()).await.unwrap();
+    let (user_id, followee_id) = ("alice".to_owned(), "bob".to_owned());
+    client.follow(FollowRequest { user_id: user_id.clone(), followee_id }).await.unwrap();
+    let blocked_id = "carol".to_owned();
+    client.block(BlockRequest { user_id: user_id.clone(), blocked_id }).await.unwrap();
+    let muted_id = "dan".to_owned();
+    client.mute(MuteRequest { user_id: user_id.clone(), muted_id }).await.unwrap();
+    let alice = server.user("alice");
+    let post = alice.publishes_once("hi", "request").await.post.unwrap();
+    client.delete_post(DeletePostRequest { user_id, post_id: post.post_id }).await.unwrap();
+    let _watching = alice.watches().await;
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let page = fs::read_to_string(path).unwrap();
+    let scraped = scrape(server.admin_address()).await;
+    for (kind, row) in [
+        ("user", "user"),
+        ("follow", "follow"),
+        ("block", "block or mute"),
+        ("mute", "block or mute"),
+        ("retraction", "deleted post, removed repost"),
+        ("request_id", "request id"),
+        ("streams", "watcher"),
+    ] {
+        let line = page.lines().find_map(|line| line.strip_prefix(&format!("| {row} | ")));
+        let each = line.and_then(|line| line.split_once(" B |")).expect("a row of bytes").0;
+        let each: f64 = each.replace(',', "").parse().unwrap();
+        let of_kind = [("kind", kind)];
+        let items = match kind {
+            "streams" => scraped.sum("whimbrel_streams_open", &[]),
+            _ => scraped.sum("whimbrel_state_items", &of_kind),
+        };
+        let bytes = scraped.sum("whimbrel_memory_estimated_bytes", &of_kind);
+        assert!(items > 0.0, "no {kind}");
+        assert_eq!(bytes, items * each, "bytes of {kind}");
     }
 }
