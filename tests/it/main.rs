@@ -13,6 +13,7 @@ mod harness;
 mod histories;
 mod house_rules;
 mod live;
+mod made_pages;
 mod model;
 mod oracle;
 mod server;

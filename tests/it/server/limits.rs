@@ -35,13 +35,13 @@ impl Pick for Duration {
         &[Self::ZERO, Self::from_nanos(1), Self::from_secs(3_600), Self::MAX];
 }
 
-type Set = fn(&mut Limits, usize);
+pub(crate) type Set = fn(&mut Limits, usize);
 
 /// A limit, and the number of its values.
-struct Limit {
-    name: &'static str,
-    picks: usize,
-    set: Set,
+pub(crate) struct Limit {
+    pub(crate) name: &'static str,
+    pub(crate) picks: usize,
+    pub(crate) set: Set,
 }
 
 /// The limits that are bounded by another limit.
@@ -59,7 +59,7 @@ const BOUND_TO_OTHERS: [&str; 9] = [
 
 impl Limit {
     /// Whether this value is valid while all other limits have their defaults.
-    fn allows(&self, pick: usize) -> bool {
+    pub(crate) fn allows(&self, pick: usize) -> bool {
         let mut limits = Limits::default();
         (self.set)(&mut limits, pick);
         limits.check().is_ok()
@@ -73,7 +73,7 @@ fn picks<T: Pick>(_: impl Fn(&Limits) -> T) -> usize {
 /// The limits of these names. A missing one is a compile error.
 macro_rules! limits {
     ($($name:ident)*) => {
-        fn all() -> Vec<Limit> {
+        pub(crate) fn all() -> Vec<Limit> {
             let Limits { $($name: _),* } = Limits::default();
             vec![$(Limit {
                 name: stringify!($name),
