@@ -1,17 +1,21 @@
 //! The descriptors of the protos, with their comments. Never changes the words of a comment.
 
+use std::sync::LazyLock;
+
 use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor, MethodDescriptor};
 use whimbrel::api;
 
 pub(super) const PACKAGE: &str = "whimbrel.v1";
 
 pub(super) fn pool() -> DescriptorPool {
-    DescriptorPool::decode(api::DESCRIPTORS).unwrap()
+    static POOL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(api::DESCRIPTORS).unwrap());
+    POOL.clone()
 }
 
 /// The comment in front of what has this path in the file.
 pub(super) fn comment(file: &FileDescriptor, path: &[i32]) -> String {
-    let source = file.file_descriptor_proto().source_code_info.clone().unwrap();
+    let source = file.file_descriptor_proto().source_code_info.as_ref().unwrap();
     let location = source.location.iter().find(|location| location.path == path);
     let text = location.map(|location| location.leading_comments().to_owned()).unwrap_or_default();
     assert!(!text.trim().is_empty(), "{} has no comment at {path:?}", file.name());
