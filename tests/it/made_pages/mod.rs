@@ -1,11 +1,12 @@
-//! The pages of `docs/` that are made from the code: the reference of the API, the errors and the
-//! limits. A page that differs from the code fails its test, which says how to write it again. Never
+//! The pages of `docs/` that are made from the code: the reference of the API, the errors, the
+//! limits and the metrics. A page that differs from the code fails its test, which says how to write it again. Never
 //! holds what other documents say.
 
 mod api_reference;
 mod comments;
 mod errors;
 mod limits;
+mod metrics;
 
 use std::collections::BTreeMap;
 use std::fs;

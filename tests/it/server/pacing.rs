@@ -13,9 +13,9 @@ use crate::api::bad_input::publish;
 use crate::harness::wire::{PUBLISH, Wire, frame};
 use crate::harness::{TestServer, within};
 
-const HEADERS: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 
 /// Connections that want more than there is.
 const BUSY: usize = 10;
