@@ -33,7 +33,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "notifications",
         ],
     ),
-    ("Connect", &["context", "login", "logout", "status", "info"]),
+    ("Connect", &["context", "login", "logout", "status", "top", "info"]),
     (
         "Keep data",
         &["backup", "restore", "check", "check-index", "chain", "dump", "load", "import"],
@@ -69,6 +69,7 @@ With --output=json every line is an object with one member, whose name is one of
   opened, batch, caughtUp, bookmark, reset, closing  a message of `watch`
   context    of context list: a context
   status     of status: whether a server serves
+  figures    of top: what a server did in an interval, and what it has
   key        of key: an API key, with its `secret` when it is made
   token      of token: a token for development
   checked, compared  of check: the log and index of a folder, and how a server's compares with it

@@ -41,6 +41,7 @@ mod table;
 mod text;
 mod tls;
 mod token;
+mod top;
 mod user_files;
 mod watch;
 
@@ -102,6 +103,7 @@ enum Verb {
     #[command(subcommand)]
     Context(context::ContextVerb),
     Status(status::StatusArgs),
+    Top(top::TopArgs),
     Info(info::InfoArgs),
     Chain(chain::ChainArgs),
     Check(check::CheckArgs),
@@ -163,6 +165,7 @@ impl Cli {
             Verb::Logout(logout) => logout.run(output),
             Verb::Context(verb) => verb.run(output),
             Verb::Status(status) => single_threaded_runtime()?.block_on(status.run(output)),
+            Verb::Top(top) => top.run(output),
             Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
             Verb::Check(check) => single_threaded_runtime()?.block_on(check.run(output)),

@@ -13,4 +13,5 @@ mod dump;
 mod hints;
 mod import;
 mod json_lines;
+mod top;
 mod unknown_messages;
