@@ -28,6 +28,7 @@ use super::account::Account;
 use super::answer::AnswerBody;
 use super::authentication::Authentication;
 use super::framing::{CheckedBody, Compression};
+use super::metrics::ApiMetrics;
 use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
 use crate::config::Limits;
@@ -46,6 +47,7 @@ pub struct Admission(Arc<AdmissionState>);
 struct AdmissionState {
     draining: AtomicBool,
     authentication: Authentication,
+    metrics: ApiMetrics,
     calls: Semaphore,
     calls_max: usize,
     call_time_max: Duration,
@@ -69,12 +71,13 @@ const ALWAYS_OPEN: &str = "/grpc.health.v1.Health/";
 const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 impl Admission {
-    /// Admits calls within `limits`, of callers that `authentication` knows.
+    /// Admits calls within `limits`, of callers that `authentication` knows, and counts them in `metrics`.
     #[must_use]
-    pub fn new(authentication: Authentication, limits: &Limits) -> Self {
+    pub fn new(authentication: Authentication, limits: &Limits, metrics: ApiMetrics) -> Self {
         Self(Arc::new(AdmissionState {
             draining: AtomicBool::new(false),
             authentication,
+            metrics,
             calls: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             calls_max: limits.calls_max,
             call_time_max: limits.call_time_max + CALL_TIME_MARGIN,
@@ -108,11 +111,15 @@ impl<S> AdmissionService<S> {
     {
         let (services, state) = (self.services.clone(), Arc::clone(&self.state));
         let account = account.clone();
+        let mut call = self.state.metrics.begin(request.uri().path());
         Box::pin(async move {
             let is_stream = head::is_stream(request.uri().path());
             let mut stream_of = None;
             let answer = match head::refuse_non_grpc(&request) {
-                Some(refusal) => refusal,
+                Some(refusal) => {
+                    call.refused();
+                    refusal
+                }
                 None => match state.answer(services, &account, request).await {
                     Ok((answer, caller)) => {
                         stream_of = is_stream.then(|| caller.patient());
@@ -121,7 +128,8 @@ impl<S> AdmissionService<S> {
                     Err(refusal) => with_details(refusal.into_http()),
                 },
             };
-            Ok(answer.map(|body| AnswerBody::new(body, account, stream_of)))
+            call.answered(answer.headers());
+            Ok(answer.map(|body| AnswerBody::new(body, account, stream_of, call)))
         })
     }
 }

@@ -14,6 +14,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::account::{Account, HeldAnswer};
+use super::metrics::OpenCall;
 use crate::query::QueryCaller;
 
 /// The largest piece: an HTTP/2 frame of the default size. As a piece must be sent within the stall
@@ -32,6 +33,7 @@ pub struct AnswerBody {
     /// connection has room for it.
     stream_of: Option<QueryCaller>,
     room: Option<Room>,
+    call: OpenCall,
 }
 
 /// Bytes on their way to the client, and their count.
@@ -54,12 +56,17 @@ impl Piece {
 
 impl AnswerBody {
     /// The `body` of an answer to a call on the connection of `account`; of a stream, with who reads.
-    pub(super) fn new(body: Body, account: Account, stream_of: Option<QueryCaller>) -> Self {
+    pub(super) fn new(
+        body: Body,
+        account: Account,
+        stream_of: Option<QueryCaller>,
+        call: OpenCall,
+    ) -> Self {
         // The transport takes the headers alone, and drops this.
         if http_body::Body::is_end_stream(&body) {
             account.hold_head();
         }
-        Self { body, account, rest: None, stream_of, room: None }
+        Self { body, account, rest: None, stream_of, room: None, call }
     }
 
     /// Waits, before a further message of a stream, until there is room for it.
@@ -119,7 +126,12 @@ impl http_body::Body for AnswerBody {
                 let held = this.account.hold_piece(bytes.len());
                 Piece::frame(bytes, held)
             }
-            Err(trailers) => trailers,
+            Err(frame) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    this.call.end(trailers);
+                }
+                frame
+            }
         })))
     }
 

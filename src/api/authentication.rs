@@ -8,9 +8,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use tonic::Status;
 
-use super::{Peer, Quotas, network, status};
+use super::{ApiMetrics, Peer, Quotas, network, status};
 use crate::auth::access::{self, Access};
-use crate::auth::{Auth, Caller, Refusal};
+use crate::auth::{Auth, Caller, IdentifyOutcome, Refusal};
 use crate::config::Limits;
 use crate::query::{CallerKey, QueryCaller};
 use crate::runtime::worker_lateness;
@@ -27,6 +27,7 @@ pub struct Authentication {
     auth: Option<Auth>,
     quotas: Quotas,
     lateness_max: Duration,
+    metrics: ApiMetrics,
     /// The caller of all calls, if nobody is asked who calls.
     unknown: Caller,
 }
@@ -35,9 +36,9 @@ impl Authentication {
     /// Asks `auth` who calls, and counts their calls in `quotas`. Without `auth` every caller may do
     /// everything.
     #[must_use]
-    pub fn new(auth: Option<Auth>, quotas: Quotas, limits: &Limits) -> Self {
+    pub fn new(auth: Option<Auth>, quotas: Quotas, limits: &Limits, metrics: ApiMetrics) -> Self {
         let lateness_max = limits.worker_lateness_max;
-        Self { auth, quotas, lateness_max, unknown: Caller::unknown() }
+        Self { auth, quotas, lateness_max, metrics, unknown: Caller::unknown() }
     }
 
     /// Admits the call with this `head`, on the connection with this key: puts its [`Caller`] into the
@@ -64,7 +65,10 @@ impl Authentication {
             None => return Err(status::no_such_rpc(head.uri.path())),
         };
         let token = header.as_ref().map_err(Clone::clone).and_then(bearer);
-        let token = token.map_err(status::from_refusal)?;
+        let token = token.map_err(|refusal| {
+            self.metrics.identified((&refusal).into());
+            status::from_refusal(refusal)
+        })?;
         let caller = self.identify(auth, token, head.extensions.get::<Peer>()).await?;
         access.check(caller.role()).map_err(status::from_refusal)?;
         let price = if self.is_overloaded() { OVERLOADED_PRICE } else { 1 };
@@ -86,20 +90,30 @@ impl Authentication {
         peer: Option<&Peer>,
     ) -> Result<Caller, Status> {
         // Most calls have a token that was accepted before, and need no other look-up.
-        let identified = match token.and_then(|token| auth.seen(token)) {
-            Some(seen) => seen.map(Some),
+        let (identified, accepted) = match token.and_then(|token| auth.seen(token)) {
+            Some(seen) => (seen.map(Some), IdentifyOutcome::Seen),
             None => {
                 if token.is_some() {
-                    self.try_token(peer)?;
+                    let is_tried = self.try_token(peer);
+                    is_tried
+                        .inspect_err(|_| self.metrics.identified(IdentifyOutcome::NotLookedAt))?;
                 }
                 let certificate = peer.and_then(|peer| peer.certificate.as_deref());
                 let names = certificate.map_or(&[][..], |certificate| &certificate.names);
-                auth.identify(token, names).await
+                (auth.identify(token, names).await, IdentifyOutcome::Verified)
             }
         };
         match identified {
-            Ok(caller) => caller.ok_or_else(|| status::from_refusal(Refusal::NoToken)),
+            Ok(Some(caller)) => {
+                self.metrics.identified(accepted);
+                Ok(caller)
+            }
+            Ok(None) => {
+                self.metrics.identified(IdentifyOutcome::NoToken);
+                Err(status::from_refusal(Refusal::NoToken))
+            }
             Err(refusal) => {
+                self.metrics.identified((&refusal).into());
                 self.count_refusal(peer, &refusal);
                 Err(status::from_refusal(refusal))
             }

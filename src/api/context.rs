@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use super::{Quotas, fields, status, token};
+use super::{ApiMetrics, Quotas, fields, status, token};
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
@@ -19,6 +19,7 @@ pub(super) struct ServiceContext {
     pub(super) limits: Limits,
     /// Whether reflection is served.
     pub(super) reflection: bool,
+    pub(super) metrics: ApiMetrics,
 }
 
 impl ServiceContext {

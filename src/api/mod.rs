@@ -31,6 +31,7 @@ mod listing;
 mod lists;
 mod log;
 mod meta;
+mod metrics;
 mod notification;
 mod peer;
 mod post;
@@ -81,6 +82,7 @@ use graph::GraphRpcs;
 pub use health::Health;
 use log::LogRpcs;
 use meta::MetaRpcs;
+pub use metrics::ApiMetrics;
 use notification::NotificationRpcs;
 pub use peer::{ClientCertificate, Peer, network};
 use post::PostRpcs;
@@ -113,6 +115,8 @@ pub struct ServiceParts {
     pub limits: Limits,
     /// Whether reflection is served.
     pub reflection: bool,
+    /// Counts how streams end.
+    pub metrics: ApiMetrics,
 }
 
 /// All services, and the handle that sets their health.
@@ -120,11 +124,11 @@ pub struct ServiceParts {
 /// # Errors
 /// The descriptors built into this program are damaged.
 pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> {
-    let ServiceParts { engine, auth, quotas, limits, reflection } = parts;
+    let ServiceParts { engine, auth, quotas, limits, reflection, metrics } = parts;
     let (health, health_service) = Health::new();
     let bytes_max = limits.request_bytes_max;
     let epochs = engine.epochs();
-    let context = ServiceContext { engine, auth, quotas, epochs, limits, reflection };
+    let context = ServiceContext { engine, auth, quotas, epochs, limits, reflection, metrics };
     let admin = AdminServiceServer::new(AdminRpcs(context.clone()));
     let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
     let graph = GraphServiceServer::new(GraphRpcs(context.clone()));

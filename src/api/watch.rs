@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::caller::{CallerEnd, StreamEnds};
 use super::context::ServiceContext;
+use super::metrics::{ApiMetrics, StreamEnd};
 use super::stream_responses::{self, StreamResponse};
 use super::v1::watch_feed_request::Snapshot;
 use super::v1::{ErrorReason, GapPolicy};
@@ -69,7 +70,7 @@ pub(super) fn open<R: StreamResponse>(
         Some(closer) => live.until(closer.retirement().clone()),
         None => live,
     };
-    Ok(Messages::of(live, caller, context.epochs.clone()))
+    Ok(Messages::of(live, caller, context))
 }
 
 /// What comes next in a stream.
@@ -89,12 +90,23 @@ pub(super) struct Messages<R> {
     /// The error after the last message.
     end: Option<Status>,
     has_ended: bool,
+    metrics: ApiMetrics,
+    ended_by: StreamEnd,
     responses: PhantomData<fn() -> R>,
 }
 
 impl<R> Messages<R> {
-    fn of(live: LiveStream, caller: Option<CallerEnd>, epochs: Epochs) -> Self {
-        Self { live, caller, epochs, end: None, has_ended: false, responses: PhantomData }
+    fn of(live: LiveStream, caller: Option<CallerEnd>, context: &ServiceContext) -> Self {
+        Self {
+            live,
+            caller,
+            epochs: context.epochs.clone(),
+            end: None,
+            has_ended: false,
+            metrics: context.metrics.clone(),
+            ended_by: StreamEnd::Client,
+            responses: PhantomData,
+        }
     }
 
     /// Waits for the next message of the feed, or for the end of the caller.
@@ -115,6 +127,12 @@ impl<R> Messages<R> {
             }
             polled => polled.map_ok(LiveMessage::Of),
         }
+    }
+}
+
+impl<R> Drop for Messages<R> {
+    fn drop(&mut self) {
+        self.metrics.stream_ended(self.ended_by);
     }
 }
 
@@ -139,11 +157,13 @@ impl<R: StreamResponse> Stream for Messages<R> {
                     epochs,
                 );
                 (this.end, this.has_ended) = (Some(status::from_end(cause)), true);
+                this.ended_by = StreamEnd::Caller;
                 Some(Ok(R::from_common(closing)))
             }
             Ok(LiveMessage::Of(Some(message))) => {
                 if matches!(message, StreamMessage::Closing { .. }) {
                     (this.end, this.has_ended) = (Some(status::draining()), true);
+                    this.ended_by = StreamEnd::Retirement;
                 }
                 Some(Ok(R::new(message, epochs)))
             }
@@ -155,6 +175,7 @@ impl<R: StreamResponse> Stream for Messages<R> {
                 let cursor = this.live.cursor();
                 let closing = stream_responses::closing(ErrorReason::Internal, &cursor, epochs);
                 (this.end, this.has_ended) = (Some(status::from_live(error, epochs)), true);
+                this.ended_by = StreamEnd::Failure;
                 Some(Ok(R::from_common(closing)))
             }
         })

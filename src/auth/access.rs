@@ -73,12 +73,13 @@ const ROWS: [(&str, Access); 38] = [
 /// wants.
 const REFLECTION: &str = "/grpc.reflection.";
 
-static ACCESS: LazyLock<HashMap<String, Access>> = LazyLock::new(|| {
+/// By path, with the place in [`ROWS`].
+static ACCESS: LazyLock<HashMap<String, (usize, Access)>> = LazyLock::new(|| {
     let path = |name: &str| match name.strip_prefix('/') {
         Some(_) => name.to_owned(),
         None => format!("/whimbrel.v1.{name}"),
     };
-    ROWS.iter().map(|(name, access)| (path(name), *access)).collect()
+    (0..).zip(&ROWS).map(|(place, (name, access))| (path(name), (place, *access))).collect()
 });
 
 /// Who may call the RPC with the path `path`; `None` if there is no such RPC.
@@ -87,12 +88,20 @@ pub fn of(path: &str) -> Option<Access> {
     if path.starts_with(REFLECTION) {
         return Some(Access::Everybody);
     }
-    ACCESS.get(path).copied()
+    ACCESS.get(path).map(|&(_, access)| access)
 }
 
-/// The paths of all RPCs, but those of reflection.
+/// The place of the RPC with the path `path` among [`paths`]; `None` if it is not there.
+#[must_use]
+pub fn place(path: &str) -> Option<usize> {
+    ACCESS.get(path).map(|&(place, _)| place)
+}
+
+/// The paths of all RPCs, but those of reflection, in the order of their places.
 pub fn paths() -> impl Iterator<Item = &'static str> {
-    ACCESS.keys().map(String::as_str)
+    let mut paths: Vec<_> = ACCESS.iter().map(|(path, (place, _))| (place, path)).collect();
+    paths.sort_unstable();
+    paths.into_iter().map(|(_, path)| path.as_str())
 }
 
 impl Access {

@@ -13,6 +13,7 @@ use ureq::tls::{Certificate, PemItem};
 use super::issuer::{FETCH_INTERVAL_MIN, Issuer};
 use super::kept_keys::KeptKeys;
 use super::keys::{KeyError, KeySet};
+use super::metrics::KeyFetches;
 use super::settings::{IssuerSettings, KeySettings};
 use crate::runtime::files::{self, FILE_BYTES_MAX};
 use crate::runtime::{Clock, http_client};
@@ -142,12 +143,13 @@ struct Schedule<'a> {
 }
 
 /// Fetches the keys of those `issuers` that have a provider, now and then, and when the place of one
-/// comes in `requests`. Calls `changed` when keys may be others. Runs until `requests` is closed.
+/// comes in `requests`, and counts that in `fetches`. Calls `changed` when keys may be others. Runs until `requests` is closed.
 pub(super) fn run(
     issuers: &[Issuer],
     providers: &[Option<ProviderKeys>],
     requests: &Receiver<usize>,
     clock: &Clock,
+    fetches: &KeyFetches,
     changed: impl Fn(),
 ) {
     let mut schedules: Vec<_> = (0..)
@@ -168,7 +170,7 @@ pub(super) fn run(
         .collect();
     loop {
         for schedule in &mut schedules {
-            if schedule.due_at <= Instant::now() && schedule.fetch(clock) {
+            if schedule.due_at <= Instant::now() && schedule.fetch(clock, fetches) {
                 changed();
             }
         }
@@ -191,9 +193,11 @@ pub(super) fn run(
 
 impl Schedule<'_> {
     /// Whether there are new keys.
-    fn fetch(&mut self, clock: &Clock) -> bool {
+    fn fetch(&mut self, clock: &Clock, fetches: &KeyFetches) -> bool {
         let is_first = !std::mem::replace(&mut self.is_begun, true);
         let fetched = self.provider.fetch(&self.issuer.settings);
+        let counted = if fetched.is_ok() { &fetches.done } else { &fetches.failed };
+        counted.increment();
         report(self.issuer, fetched.as_ref().err(), &mut self.is_failing);
         // A provider that is in trouble is asked sooner again.
         let interval = if fetched.is_ok() { FETCH_INTERVAL } else { FETCH_INTERVAL_MIN };

@@ -13,10 +13,12 @@ use super::development::{DevelopmentIssuer, MintError};
 use super::ends::{EndCause, Ends};
 use super::error::Refusal;
 use super::issuer::{Issuer, KeyFileError};
+use super::metrics::{self, KeyFetches};
 use super::provider_keys::{self, AddressError, ProviderKeys};
 use super::seen::{SeenTokens, TokenHash};
 use super::settings::{CertificateSettings, Settings};
 use super::token::{TOKEN_BYTES_MAX, Unverified};
+use crate::runtime::metrics::Scrape;
 use crate::runtime::{Clock, CriticalThreads};
 
 /// How often files are looked at, and callers whose time is over are ended.
@@ -71,6 +73,7 @@ struct AuthState {
     seen: SeenTokens,
     ends: Ends,
     clock: Clock,
+    fetches: KeyFetches,
 }
 
 impl Auth {
@@ -107,6 +110,7 @@ impl Auth {
             seen: SeenTokens::new(),
             ends: Ends::default(),
             clock,
+            fetches: KeyFetches::default(),
         });
         let (running, stopped) = channel();
         let (fetches, requests) = sync_channel(FETCH_REQUESTS_MAX);
@@ -125,6 +129,7 @@ impl Auth {
                     &providers,
                     &requests,
                     &fetched.clock,
+                    &fetched.fetches,
                     changed,
                 );
                 Ok(())
@@ -132,6 +137,11 @@ impl Auth {
             critical.spawn("whimbrel-jwks", fetch).map_err(OpenError::Threads)?;
         }
         Ok(Self { state, fetches, _running: running })
+    }
+
+    /// Collects the metrics of `auth`; without it callers are not asked who they are.
+    pub fn collect(auth: Option<&Self>, scrape: &mut Scrape) {
+        metrics::collect(auth.map(|auth| &auth.state.fetches), scrape);
     }
 
     /// As [`Auth::identify`] for a token that was accepted before, by a look-up alone; `None` for others.

@@ -3,6 +3,7 @@
 //! Results go to standard output: for people, or with `--output` as JSON or YAML. Notes and errors go to
 //! standard error. Never names tonic.
 
+mod admin;
 mod backup;
 pub mod bench;
 mod chain;

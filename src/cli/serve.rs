@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::admin::AdminArgs;
 use super::json::JsonLine;
 use super::logging::{self, LogFilter, LogFormat};
 use super::probe_index::ProbeIndexArgs;
@@ -54,6 +55,8 @@ pub(super) struct ServeArgs {
     /// Allow addresses that other machines can reach, also without TLS and authentication.
     #[arg(long, env = "WHIMBREL_INSECURE", value_parser = parse_flag)]
     insecure: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
     #[command(flatten)]
     callers: CallerArgs,
     /// Do not serve reflection, which lists the services and messages to callers.
@@ -276,6 +279,8 @@ impl ServeArgs {
             listen: server::resolve(&self.listen).await?,
             transport: self.transport.clone().transport()?,
             insecure: self.insecure,
+            admin_listen: self.admin.addresses().await?,
+            insecure_admin: self.admin.insecure_admin,
             reflection,
             limits: Limits {
                 disk_free_bytes_min: self.disk_free_min * MIB,
@@ -344,12 +349,16 @@ fn print_serving(
             };
             let (version, all) = (env!("CARGO_PKG_VERSION"), all.join(" and "));
             let data = data_dir.display();
-            format!("whimbrel {version} listens on {all}, data in {data}\n{tls}{next}")
+            let admin = server.admin_address().map_or_else(String::new, |admin| {
+                format!("metrics: http://{admin}/metrics\n")
+            });
+            format!("whimbrel {version} listens on {all}, data in {data}\n{admin}{tls}{next}")
         },
         || {
             let address = address.to_string();
             let mut all = json!({
                 "listen": address, "addresses": addresses, "data": data_dir, "tls": is_tls,
+                "admin": server.admin_address(),
             });
             if let Some(authority) = authority {
                 all["caFile"] = json!(authority.file);

@@ -87,6 +87,7 @@ ranges! {
     connection_age_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and old ones must end";
     calls_max: 1..=COUNT_MAX, "0 allows no call, and more fill the memory";
     worker_lateness_max: TIME_MIN..=TIME_MAX, "a timer is never quite on time";
+    worker_silence_max: Duration::from_millis(100)..=TIME_MAX, "a worker shows that it runs 40 times a second";
     user_reads_per_second_max: 1..=RATE_MAX, "0 allows no call, and more is no limit";
     user_changes_per_second_max: 1..=RATE_MAX, "0 allows no call, and more is no limit";
     user_streams_per_second_max: 1..=RATE_MAX, "0 allows no stream, and more is no limit";

@@ -52,6 +52,9 @@ pub struct Limits {
     /// By how much a worker may be late for a tenth of a second: a caller notices more. Beyond it those who
     /// call most are refused first, and tokens that were not seen before.
     pub worker_lateness_max: Duration,
+    /// How long a worker may not run before the probe of life fails (`/livez`): a hundred times as long as its
+    /// longest step, as a restart costs every stream of the server.
+    pub worker_silence_max: Duration,
     /// Calls of one user that read, each second: a person who scrolls fast in an app that asks for
     /// each page by itself.
     pub user_reads_per_second_max: u32,
@@ -252,6 +255,7 @@ impl Default for Limits {
             connection_age_max: Duration::from_secs(24 * 60 * 60),
             calls_max: 8_192,
             worker_lateness_max: Duration::from_millis(100),
+            worker_silence_max: Duration::from_secs(10),
             user_reads_per_second_max: 50,
             user_changes_per_second_max: 10,
             user_streams_per_second_max: 4,

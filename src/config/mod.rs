@@ -32,6 +32,10 @@ pub struct Config {
     pub transport: Transport,
     /// Allows an address that other machines can reach, without TLS or without authentication.
     pub insecure: bool,
+    /// The addresses of the admin listener; none of them if there is no such listener.
+    pub admin_listen: Vec<SocketAddr>,
+    /// Allows the admin listener on an address that other machines can reach.
+    pub insecure_admin: bool,
     /// Whether gRPC reflection is served.
     pub reflection: bool,
     /// The limits.
@@ -51,6 +55,16 @@ pub enum Error {
         listen: SocketAddr,
         /// What would make it safe.
         lacks: Lacks,
+    },
+    /// Other machines could reach the admin listener.
+    #[error(
+        "refusing to serve metrics on {listen}, which other machines can reach: the admin listener \
+         asks nobody who calls, and does not encrypt; give --admin-listen 127.0.0.1:50052, or pass \
+         --insecure-admin if everybody in that network may see how busy this server is"
+    )]
+    AdminOpenToTheNetwork {
+        /// The address.
+        listen: SocketAddr,
     },
     /// The list of addresses is empty.
     #[error("there is no address to listen on: give at least one, such as 127.0.0.1:50051")]
@@ -92,6 +106,10 @@ impl Config {
         let open = self.listen.iter().find(|address| !address.ip().is_loopback());
         if let (Some(&listen), Some(lacks), false) = (open, self.lacks(), self.insecure) {
             return Err(Error::OpenToTheNetwork { listen, lacks });
+        }
+        let open = self.admin_listen.iter().find(|address| !address.ip().is_loopback());
+        if let (Some(&listen), false) = (open, self.insecure_admin) {
+            return Err(Error::AdminOpenToTheNetwork { listen });
         }
         Ok(self.limits.check()?)
     }

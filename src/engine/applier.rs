@@ -6,9 +6,11 @@
 //! memory.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::completions::Completions;
 use super::mailbox::Mailboxes;
+use super::metrics::EngineMetrics;
 use crate::config::Limits;
 use crate::live::DeliveryBatch;
 use crate::query::Reader;
@@ -21,6 +23,7 @@ pub(super) struct Applier {
     reader: Reader,
     completions: Arc<Completions>,
     mailboxes: Arc<Mailboxes>,
+    metrics: EngineMetrics,
 }
 
 impl Applier {
@@ -33,7 +36,12 @@ impl Applier {
     ) -> Self {
         let applied = reader.state().applied();
         let tail = Tail::new(Arc::clone(log), applied, limits.unapplied_batches_max);
-        Self { tail, reader, completions, mailboxes }
+        Self { tail, reader, completions, mailboxes, metrics: EngineMetrics::default() }
+    }
+
+    /// Counts in `metrics`.
+    pub(super) fn counted_in(self, metrics: EngineMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Applies all events that are in the log already.
@@ -66,10 +74,14 @@ impl Applier {
         let apply = |(revision, event)| state.apply(revision, event);
         let applied = batch.entries().map(apply).collect::<Result<Vec<_>, _>>()?;
         state.announce();
+        let begun_at = self.metrics.applied(state.applied());
         // Checked after the batch is applied: a stream that is opened later finds it in the state.
         if self.mailboxes.is_watched() {
             match DeliveryBatch::new(&self.reader, batch, applied) {
-                Ok(deliveries) => self.mailboxes.deliver(&Arc::new(deliveries)),
+                Ok(deliveries) => {
+                    let begun_at = begun_at.unwrap_or_else(Instant::now);
+                    self.mailboxes.deliver(&Arc::new(deliveries.begun_at(begun_at)));
+                }
                 Err(error) => {
                     // Only streams that read the damaged part of the log fail.
                     tracing::error!(%error, "live feeds read the last changes in the log");

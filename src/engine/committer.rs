@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::command::{Command, PublishedAt};
 use super::completions::{Completion, Completions};
 use super::decide::{self, DecisionRules, Outcome};
+use super::metrics::EngineMetrics;
 use super::pending::Pending;
 use super::recurring::RecurringWarning;
 use super::{Changed, Error};
@@ -41,6 +42,7 @@ pub(super) struct Committer {
     limits: LimitsInForce,
     stopping: bool,
     disk_full: RecurringWarning,
+    metrics: EngineMetrics,
 }
 
 /// A decided batch, which is not durable yet.
@@ -77,7 +79,13 @@ impl Committer {
             limits,
             stopping: false,
             disk_full: RecurringWarning::default(),
+            metrics: EngineMetrics::default(),
         })
+    }
+
+    /// Counts in `metrics`.
+    pub(super) fn counted_in(self, metrics: EngineMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Runs until [`Command::Stop`], or the log fails.
@@ -190,8 +198,10 @@ impl Committer {
             self.completions.push(last, completions);
             return Ok(());
         }
+        let (count, begun_at) = (events.len(), self.metrics.write_begins(last));
         match self.log.append(after, events) {
             Ok(()) => {
+                self.metrics.flushed(count, begun_at);
                 if let Some(calls) = self.disk_full.ended() {
                     tracing::info!(calls, "the disk has room: changes are taken again");
                 }
@@ -201,6 +211,7 @@ impl Committer {
                 if let Some(calls) = self.disk_full.occurred(completions.len()) {
                     tracing::warn!(%error, calls, "changes refused");
                 }
+                self.metrics.refused();
                 self.pending.drop_newest();
                 completions
                     .into_iter()

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use super::metrics::EngineMetrics;
 use super::recurring::RecurringWarning;
 use crate::config::LimitsInForce;
 use crate::model::{Change, Revision, Timestamp};
@@ -57,6 +58,7 @@ pub(super) struct Compactor {
     /// Whether the last scan failed, which is logged once.
     has_failed: bool,
     postponed: RecurringWarning,
+    metrics: EngineMetrics,
 }
 
 impl Compactor {
@@ -81,7 +83,13 @@ impl Compactor {
             due: None,
             has_failed: false,
             postponed: RecurringWarning::default(),
+            metrics: EngineMetrics::default(),
         }
+    }
+
+    /// Counts in `metrics`.
+    pub(super) fn counted_in(self, metrics: EngineMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Runs until the engine stops, which also ends an erasure early.
@@ -106,6 +114,7 @@ impl Compactor {
                 tracing::warn!(%error, "the content of deleted posts stays on the disk");
             }
             self.has_failed = scanned.is_err();
+            self.metrics.to_erase(self.deleted.len());
             if self.is_due() && !self.has_failed {
                 self.erase()?;
             }
@@ -182,10 +191,13 @@ impl Compactor {
                 tracing::info!(posts, seconds, "the content of deleted posts is erased");
                 self.due = None;
                 self.postponed.ended();
+                self.metrics.erased(posts, self.clock.since_epoch().unwrap_or_default());
+                self.metrics.to_erase(0);
                 return Ok(());
             }
             EraseOutcome::Abandoned => {}
             EraseOutcome::Postponed(error) => {
+                self.metrics.erasure_postponed();
                 if let Some(times) = self.postponed.occurred(1) {
                     tracing::warn!(
                         %error, posts, times, "the content of deleted posts is still on the disk"

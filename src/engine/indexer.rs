@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use super::metrics::EngineMetrics;
 use super::progress::Progress;
 use super::recurring::RecurringWarning;
 use crate::config::Limits;
@@ -63,6 +64,7 @@ pub(super) struct Indexer {
     /// Whether a rebuild on the disk failed while the index was lost.
     disk_failed: bool,
     progress: Progress,
+    metrics: EngineMetrics,
 }
 
 impl Indexer {
@@ -91,7 +93,14 @@ impl Indexer {
             replacement: None,
             disk_failed: false,
             progress: Progress::default(),
+            metrics: EngineMetrics::default(),
         }
+    }
+
+    /// Counts in `metrics`.
+    pub(super) fn counted_in(mut self, metrics: EngineMetrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Runs until the engine has stopped and the index has all events, so that the next start has
@@ -124,7 +133,13 @@ impl Indexer {
 
     /// Repairs the index if needed, and writes the next events. Returns whether both succeeded.
     fn repair_and_write(&mut self) -> bool {
-        match self.repair().and_then(|()| self.write()) {
+        let (began, before) = (Instant::now(), self.index.complete_until());
+        let written = self.repair().and_then(|()| self.write());
+        // Most checks find nothing to write.
+        if written.is_err() || self.index.complete_until() > before {
+            self.metrics.index_written(began.elapsed(), written.is_ok());
+        }
+        match written {
             Ok(()) => {
                 if let Some(times) = self.trouble.ended() {
                     tracing::info!(times, "the index is written again");
@@ -155,6 +170,7 @@ impl Indexer {
             && !std::mem::replace(&mut self.reopened, true)
             && self.index.reopen(&*self.log)?
         {
+            self.metrics.index_repaired();
             tracing::info!("the index is open again");
             return Ok(());
         }
@@ -170,6 +186,7 @@ impl Indexer {
         }
         let seconds = began.elapsed().as_secs_f64();
         let in_memory = self.index.needs_repair();
+        self.metrics.index_repaired();
         tracing::info!(%until, seconds, in_memory, "the index is rebuilt from the log, and in use");
         Ok(())
     }

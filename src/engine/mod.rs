@@ -29,6 +29,7 @@ mod index_check;
 mod indexer;
 mod log_check;
 mod mailbox;
+mod metrics;
 mod pending;
 mod progress;
 mod recurring;
@@ -50,6 +51,7 @@ pub use index_check::{IndexCheckError, IndexCheckStep, IndexCheckSteps};
 use indexer::Indexer;
 pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
+use metrics::EngineMetrics;
 pub use segments::{SegmentError, SegmentPieces};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -72,6 +74,7 @@ struct EngineShared {
     live: LiveFeeds,
     limits: LimitsInForce,
     mailboxes: Mutex<Vec<Mailbox>>,
+    metrics: EngineMetrics,
     threads: Mutex<Threads>,
     /// Permits to read a segment for a backup.
     segment_reads: Arc<Semaphore>,
@@ -145,17 +148,19 @@ impl Engine {
         let (mailboxes, receivers) = Mailboxes::new(&live, limits);
         let mailboxes = Arc::new(mailboxes);
         let completions = Arc::new(Completions::new(Arc::clone(&state), Arc::clone(&mailboxes)));
-        let mut threads = Threads::default();
+        let (mut threads, metrics) = (Threads::default(), EngineMetrics::default());
         // Before the replay, so that it reads the log at the same time.
         if let Some(index) = state.index() {
             let (log, state, index) = (Arc::clone(&log), Arc::clone(&state), Arc::clone(index));
             let (running, stopped) = sync_channel(0);
-            let indexer = Indexer::new(log, state, index, clock.clone(), stopped, limits);
+            let indexer = Indexer::new(log, state, index, clock.clone(), stopped, limits)
+                .counted_in(metrics.clone());
             let indexing = critical.spawn("whimbrel-index", move || indexer.run())?;
             threads.indexing = Some((running, indexing));
         }
         let mut applier =
-            Applier::new(&log, reader.clone(), Arc::clone(&completions), mailboxes, limits);
+            Applier::new(&log, reader.clone(), Arc::clone(&completions), mailboxes, limits)
+                .counted_in(metrics.clone());
         applier.catch_up()?;
         let seconds = clock.elapsed().saturating_sub(begun).as_secs_f64();
         tracing::info!(%head, %indexed, seconds, "log replayed");
@@ -164,13 +169,15 @@ impl Engine {
         let (running, stopped) = sync_channel(0);
         let (log_too, state_too) = (Arc::clone(&log), Arc::clone(&state));
         let of_compactor = in_force.clone();
-        let compactor = Compactor::new(log_too, state_too, clock.clone(), stopped, of_compactor);
+        let compactor = Compactor::new(log_too, state_too, clock.clone(), stopped, of_compactor)
+            .counted_in(metrics.clone());
         threads.others.push((running, critical.spawn("whimbrel-erase", move || compactor.run())?));
         let (running, stopped) = sync_channel(0);
         let checked = Arc::clone(&log);
         let check = critical.spawn("whimbrel-files", move || log_check::run(&checked, &stopped))?;
         threads.others.push((running, check));
-        let committer = Committer::new(log, state, completions, queue, clock, in_force.clone())?;
+        let committer = Committer::new(log, state, completions, queue, clock, in_force.clone())?
+            .counted_in(metrics.clone());
         threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
         threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
         let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
@@ -182,6 +189,7 @@ impl Engine {
             live,
             limits: in_force,
             mailboxes,
+            metrics,
             threads,
             segment_reads,
             index_checks,

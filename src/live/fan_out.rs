@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::LiveFeeds;
 use super::delivery::{Delivery, deliveries};
@@ -32,6 +33,8 @@ pub struct DeliveryBatch {
     list: Vec<Delivery>,
     /// The revision of the last change.
     until: Revision,
+    /// When the write of the batch began.
+    begun_at: Instant,
 }
 
 /// Sends deliveries to the live feeds of one shard.
@@ -42,6 +45,8 @@ pub struct Dispatcher {
     queue: VecDeque<Arc<DeliveryBatch>>,
     /// The number of deliveries of the queue's first batch that became fan-outs or were sent.
     taken: usize,
+    /// The last revision of each batch that not all feeds have, and when its write began.
+    undelivered: VecDeque<(Revision, Instant)>,
     /// The newest change whose deliveries were all taken, or with which lagging feeds are resynced.
     newest: Revision,
 }
@@ -69,14 +74,20 @@ impl DeliveryBatch {
             list.extend(deliveries(revision, event.time, &event.change, applied));
         }
         let until = batch.entries().last().map_or(batch.first, |(revision, _)| revision);
-        Ok(Self { list, until })
+        Ok(Self { list, until, begun_at: Instant::now() })
+    }
+
+    /// With the moment when the write of the batch began. By default that is now.
+    #[must_use]
+    pub fn begun_at(self, begun_at: Instant) -> Self {
+        Self { begun_at, ..self }
     }
 }
 
 impl Dispatcher {
     pub(super) fn new(live: LiveFeeds, shard: usize) -> Self {
         let newest = live.shard(shard).dispatched();
-        Self { live, shard, queue: VecDeque::new(), taken: 0, newest }
+        Self { live, shard, queue: VecDeque::new(), taken: 0, undelivered: VecDeque::new(), newest }
     }
 
     /// Whether the queue has room for another batch.
@@ -91,6 +102,7 @@ impl Dispatcher {
             self.queue.back().is_none_or(|last| last.until <= batch.until),
             "not in the log's order"
         );
+        self.undelivered.push_back((batch.until, batch.begun_at));
         self.queue.push_back(batch);
     }
 
@@ -113,6 +125,7 @@ impl Dispatcher {
         let mut audiences = shard.audiences();
         if shard.clear_lag() {
             self.queue.clear();
+            self.undelivered.clear();
             self.taken = 0;
             audiences.lag();
             self.newest = self.newest.max(state.applied());
@@ -142,7 +155,13 @@ impl Dispatcher {
         // Not while a feed lags, because its channel lacks events up to there.
         if !audiences.is_lagging() {
             let oldest = audiences.oldest_fan_out();
-            shard.advance(oldest.map_or(self.newest, Revision::previous));
+            let complete = oldest.map_or(self.newest, Revision::previous);
+            shard.advance(complete);
+            while let Some((_, begun_at)) =
+                self.undelivered.pop_front_if(|(until, _)| *until <= complete)
+            {
+                self.live.metrics().dispatched(begun_at.elapsed());
+            }
         }
         !self.queue.is_empty() || audiences.fan_outs() > 0 || audiences.is_lagging()
     }

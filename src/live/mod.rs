@@ -21,6 +21,7 @@ mod event_batch;
 mod fan_out;
 mod filter;
 mod message;
+mod metrics;
 mod quota;
 mod reading;
 mod shard;
@@ -33,6 +34,7 @@ pub use event::{FeedEvent, FeedEventKind, Removal, StandIn};
 pub use event_batch::EventBatch;
 pub use fan_out::{DeliveryBatch, Dispatcher};
 pub use message::{Start, StreamMessage, WatchOptions, Watched};
+use metrics::LiveMetrics;
 use quota::StreamQuota;
 use shard::Shard;
 pub use stream::LiveStream;
@@ -54,6 +56,7 @@ struct LiveShared {
     /// Shard 0, and one for each worker.
     shards: Vec<Shard>,
     quota: StreamQuota,
+    metrics: LiveMetrics,
 }
 
 impl LiveFeeds {
@@ -66,6 +69,7 @@ impl LiveFeeds {
         Self(Arc::new(LiveShared {
             shards: (0..=limits.worker_threads.max(1)).map(shard).collect(),
             reader,
+            metrics: LiveMetrics::new(limits.worker_threads.max(1)),
             quota: StreamQuota::new(in_force.clone()),
             limits: limits.clone(),
         }))
@@ -93,6 +97,7 @@ impl LiveFeeds {
     /// Marks `shard` as lagging: an applied batch was not sent to it. No later batch may be sent to
     /// it while it is lagging. Its streams read the lost events from the log.
     pub fn lag(&self, shard: usize) {
+        self.metrics().lagged();
         self.shard(shard).lag();
     }
 
@@ -123,6 +128,10 @@ impl LiveFeeds {
 
     fn shard(&self, shard: usize) -> &Shard {
         &self.0.shards[shard]
+    }
+
+    fn metrics(&self) -> &LiveMetrics {
+        &self.0.metrics
     }
 
     fn state(&self) -> &State {

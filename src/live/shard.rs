@@ -61,6 +61,11 @@ impl Shard {
         self.streams.load(Ordering::SeqCst) > 0
     }
 
+    /// The number of streams.
+    pub(super) fn stream_count(&self) -> usize {
+        self.streams.load(Ordering::SeqCst)
+    }
+
     /// To be called when an applied batch is not sent to the shard.
     pub(super) fn lag(&self) {
         self.lagging.store(true, Ordering::SeqCst);

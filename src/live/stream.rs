@@ -30,6 +30,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::filter::Filtered;
+use super::metrics::RefillCause;
 use super::quota::StreamSlot;
 use super::reading::{ReadResult, Reading};
 use super::shard::Subscription;
@@ -54,7 +55,7 @@ enum StreamPhase {
 /// The reason why the wait of a live stream ended.
 enum Wakeup {
     Events(Arc<EventBatch>),
-    Overrun,
+    Overrun(RefillCause),
     Silence,
     Closing,
 }
@@ -112,6 +113,7 @@ impl LiveStream {
             (_, Err(refused), Some(items_max)) => (now, Some(items_max), Some(refused)),
             (_, Err(refused), None) => return Err(refused.into()),
         };
+        live.metrics().opened();
         Ok(Self {
             live,
             user: user.clone(),
@@ -216,7 +218,7 @@ impl LiveStream {
                         self.receive(batch);
                         self.drain();
                     }
-                    Wakeup::Overrun => self.phase = StreamPhase::CatchingUp,
+                    Wakeup::Overrun(cause) => self.refill(cause),
                     Wakeup::Silence => {
                         if let Some(bookmark) = self.bookmark() {
                             return Poll::Ready(Ok(Some(bookmark)));
@@ -246,11 +248,13 @@ impl LiveStream {
         self.subscription.wakes(cx.waker());
         match self.subscription.receiver.try_recv() {
             // The shard lagged: events before this are only in the log.
-            Ok(batch) if batch.is_empty() => return Poll::Ready(Wakeup::Overrun),
+            Ok(batch) if batch.is_empty() => {
+                return Poll::Ready(Wakeup::Overrun(RefillCause::ShardLag));
+            }
             Ok(batch) => return Poll::Ready(Wakeup::Events(batch)),
             // The sender is not dropped before the subscription, so this is never `Closed`.
             Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
-                return Poll::Ready(Wakeup::Overrun);
+                return Poll::Ready(Wakeup::Overrun(RefillCause::SlowReader));
             }
             Err(TryRecvError::Empty) => {}
         }
@@ -269,12 +273,18 @@ impl LiveStream {
             match self.subscription.receiver.try_recv() {
                 Ok(batch) if !batch.is_empty() => self.receive(batch),
                 Err(TryRecvError::Empty) => return,
-                Ok(_) | Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
-                    self.phase = StreamPhase::CatchingUp;
-                    return;
+                Ok(_) => return self.refill(RefillCause::ShardLag),
+                Err(TryRecvError::Lagged(_) | TryRecvError::Closed) => {
+                    return self.refill(RefillCause::SlowReader);
                 }
             }
         }
+    }
+
+    /// Reads what the channel lacks from the log.
+    fn refill(&mut self, cause: RefillCause) {
+        self.live.metrics().refills(cause);
+        self.phase = StreamPhase::CatchingUp;
     }
 
     /// Adds the events of `batch` that are after `at`; the backlog had the others.
@@ -390,6 +400,7 @@ impl LiveStream {
                 Arc::new(EventBatch::new(batches.flat_map(|batch| batch.iter().cloned()).collect()))
             }
         };
+        self.live.metrics().delivered(events.len());
         let prev = self.sent;
         self.at.after = events.last().map_or(self.at.after, |event| event.revision);
         StreamMessage::Batch { prev, cursor: self.at, events }

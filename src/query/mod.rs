@@ -17,6 +17,7 @@ mod feed;
 mod hydrate;
 mod lists;
 mod lookups;
+mod metrics;
 mod notifications;
 mod page;
 mod posts;

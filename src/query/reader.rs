@@ -11,13 +11,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::metrics::QueryMetrics;
 use super::source::KeptPart;
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 use super::{Error, Query, QueryCaller, Source, Unanswered};
 use crate::config::Limits;
 use crate::model::Cursor;
+use crate::runtime::metrics::Scrape;
 use crate::state::State;
 use crate::storage;
 
@@ -31,6 +33,7 @@ struct ReaderShared {
     limits: Limits,
     /// The turns to read the index.
     turns: Turns,
+    metrics: QueryMetrics,
 }
 
 /// Whether the call of a read is cancelled.
@@ -59,7 +62,8 @@ impl Reader {
     #[must_use]
     pub fn new(state: Arc<State>, limits: &Limits) -> Self {
         let turns = Turns::new(limits.concurrent_reads_max, limits.waiting_reads_max);
-        Self(Arc::new(ReaderShared { state, limits: limits.clone(), turns }))
+        let metrics = QueryMetrics::new(limits.worker_threads);
+        Self(Arc::new(ReaderShared { state, limits: limits.clone(), turns, metrics }))
     }
 
     /// The state that queries read.
@@ -80,11 +84,14 @@ impl Reader {
     /// The errors of the query; [`Error::TooManyWait`]; and [`storage::Error::Closed`] if it panicked.
     pub async fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Error> {
         let kept = match self.try_memory(&query)? {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                self.0.metrics.answered_by_memory();
+                return Ok(answer);
+            }
             Err(kept) => kept,
         };
         let caller = QueryCaller::current();
-        let turn = self.0.turns.take(&caller).await?;
+        let turn = self.turn(&caller).await?;
         let (reader, cancellation) = (self.clone(), Cancellation::default());
         let _cancel = CancelOnDrop(cancellation.clone());
         let read = move || {
@@ -110,6 +117,23 @@ impl Reader {
     /// The errors of the query.
     pub fn ask_blocking<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Error> {
         self.read(query, &QueryCaller::default(), Cancellation::default(), None)
+    }
+
+    /// Collects the metrics of queries.
+    pub fn collect(&self, scrape: &mut Scrape) {
+        self.0.metrics.collect(self.0.turns.use_of(), scrape);
+    }
+
+    /// Waits for a turn of `caller` to read the disk.
+    async fn turn(&self, caller: &QueryCaller) -> Result<Turn, Error> {
+        let asked = Instant::now();
+        let turn = self.0.turns.take(caller).await;
+        match &turn {
+            Ok(_) => self.0.metrics.waited(asked.elapsed()),
+            Err(Error::TooManyWait { .. }) => self.0.metrics.refused(),
+            Err(_) => {}
+        }
+        turn
     }
 
     /// Waits at most `wait_max` until the state has applied `at_least`. To be called before each
@@ -143,10 +167,12 @@ impl Reader {
         cancellation: Cancellation,
         kept: KeptPart,
     ) -> Result<Q::Answer, Error> {
+        let began = Instant::now();
         let source = Source::with_index(&self.0.state, &self.0.limits, cancellation, kept);
         let answer = query.answer(&source);
         // Also of a read that failed or whose call was cancelled: it was done.
         caller.count(source.work.get());
+        self.0.metrics.read(began.elapsed());
         match answer {
             Ok(answer) => Ok(answer),
             Err(Unanswered::Failed(error)) => Err(error),

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::metrics::TurnUse;
 use super::{CallerKey, Error, QueryCaller};
 use crate::storage;
 
@@ -78,6 +79,17 @@ impl Turns {
     /// [`Error::TooManyWait`]; or [`storage::Error::Closed`] if the turns end, which they never do.
     pub(super) async fn take(&self, caller: &QueryCaller) -> Result<Turn, Error> {
         self.wait(caller)?.await.map_err(|_| storage::Error::Closed.into())
+    }
+
+    /// The queries that have a turn, and that wait for one.
+    pub(super) fn use_of(&self) -> TurnUse {
+        let queue = self.queue();
+        let waiting = |line: &Line| line.reads.values().map(VecDeque::len).sum();
+        TurnUse {
+            running: queue.running.values().sum(),
+            waiting_calls: waiting(&queue.calls),
+            waiting_streams: waiting(&queue.patient),
+        }
     }
 
     /// Gets in line. The turn is sent when it comes.

@@ -1,6 +1,6 @@
 //! The runtime: the clock, random numbers, files that are watched, the critical threads, the worker
-//! threads that serve connections and how late they are, and warnings that others can cause or that
-//! are repeated.
+//! threads that serve connections and how late they are, warnings that others can cause or that are
+//! repeated, and what all metrics share.
 //!
 //! It never depends on another part of Whimbrel.
 
@@ -9,6 +9,7 @@ mod critical_threads;
 pub mod files;
 pub mod http_client;
 mod lateness;
+pub mod metrics;
 mod random;
 mod reminder;
 mod token_wait;
@@ -18,7 +19,7 @@ mod workers;
 
 pub use clock::Clock;
 pub use critical_threads::{CriticalThreads, ThreadFailure, lower_priority};
-pub use lateness::worker_lateness;
+pub use lateness::{WorkerPulse, worker_lateness};
 pub use random::fill_random;
 pub use reminder::Reminder;
 pub use token_wait::TokenWait;

@@ -25,7 +25,7 @@ use pin_project_lite::pin_project;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 
-use super::{CriticalThreads, lateness};
+use super::{CriticalThreads, WorkerPulse};
 
 /// Most jobs in the queue of a worker. When it is full, [`Workers::spawn_on`] waits and
 /// [`Workers::try_spawn_on`] refuses.
@@ -70,11 +70,26 @@ impl Workers {
     /// # Errors
     /// The operating system cannot start a thread.
     pub fn start(count: usize, critical: &CriticalThreads) -> io::Result<Self> {
+        Self::start_with_pulse(count, critical, &WorkerPulse::new())
+    }
+
+    /// As [`Workers::start`]; `pulse` shows when each of them last ran.
+    ///
+    /// # Errors
+    /// The operating system cannot start a thread.
+    pub fn start_with_pulse(
+        count: usize,
+        critical: &CriticalThreads,
+        pulse: &WorkerPulse,
+    ) -> io::Result<Self> {
+        let count = count.max(1);
+        pulse.begin(count);
         let mut workers = Self { queues: Vec::new(), threads: Vec::new() };
-        for shard in 1..=count.max(1) {
+        for shard in 1..=count {
+            let pulse = pulse.clone();
             let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
             workers.queues.push(queue);
-            let run = move || run(shard, jobs);
+            let run = move || run(shard, jobs, &pulse);
             workers.threads.push(critical.spawn(format!("whimbrel-worker-{shard}"), run)?);
         }
         Ok(workers)
@@ -130,7 +145,7 @@ impl fmt::Debug for Workers {
 ///
 /// # Panics
 /// A task panicked.
-fn run(shard: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
+fn run(shard: usize, mut jobs: mpsc::Receiver<Job>, pulse: &WorkerPulse) -> io::Result<()> {
     debug_assert!(shard > 0, "shard 0 has no worker");
     SHARD.set(shard);
     let mut builder = Builder::new_current_thread();
@@ -138,7 +153,7 @@ fn run(shard: usize, mut jobs: mpsc::Receiver<Job>) -> io::Result<()> {
     let runtime = builder.build_local(LocalOptions::default())?;
     let panics = PANICS.with(Rc::clone);
     runtime.block_on(async {
-        let mut measured = pin!(lateness::measure());
+        let mut measured = pin!(pulse.measure());
         loop {
             tokio::select! {
                 job = jobs.recv() => match job {

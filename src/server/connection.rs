@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
 
+use super::connection_metrics::{ClosedConnection, ConnectionMetrics};
 use super::frame_budget::{FrameBudget, FrameFlood};
 use super::handshakes::Begun;
 use super::pacing::Pace;
@@ -67,11 +68,17 @@ pub(super) struct Services {
     retiring_time_max: Duration,
     limits: Limits,
     floods: WarningThrottle,
+    metrics: ConnectionMetrics,
 }
 
 impl Services {
     /// Serves `routes` behind `admission`.
-    pub(super) fn new(routes: Routes, admission: &Admission, config: &Config) -> Self {
+    pub(super) fn new(
+        routes: Routes,
+        admission: &Admission,
+        config: &Config,
+        metrics: ConnectionMetrics,
+    ) -> Self {
         let limits = &config.limits;
         Self {
             calls: admission.before(routes.prepare()),
@@ -81,6 +88,7 @@ impl Services {
             retiring_time_max: limits.drain_time_max,
             limits: limits.clone(),
             floods: WarningThrottle::default(),
+            metrics,
         }
     }
 
@@ -106,29 +114,34 @@ impl Services {
 
 /// Serves the connection until it is closed. Runs on the connection's worker.
 pub(super) async fn serve(begun: Begun, services: Arc<Services>) {
-    let Begun { transport, slot, peer } = begun;
+    let Begun { transport, mut slot, peer } = begun;
     tracing::debug!(
         address = %peer.address,
         certificate = ?peer.certificate.as_ref().map(|certificate| &certificate.names),
         "a connection begins"
     );
-    let closer = &slot.closer;
-    let begun = Box::pin(begin(transport, closer, services.preface_time_max));
+    let closer = slot.closer.clone();
+    let begun = Box::pin(begin(transport, &closer, services.preface_time_max));
     let Some(socket) = begun.await else { return };
     let account = slot.account();
     let frames = FrameBudget::new(&services.limits);
     let calls =
         ConnectionService { services: Arc::clone(&services), account: account.clone(), peer };
     let pace = Pace::new();
-    let mut connection = std::pin::pin!(socket.served_by(account, frames, &pace, |socket| {
-        services.http2(pace.clone()).serve_connection(TokioIo::new(socket), calls)
-    }));
+    let metrics = services.metrics.clone();
+    let mut connection =
+        std::pin::pin!(socket.served_by(account, frames, &pace, metrics, |socket| {
+            services.http2(pace.clone()).serve_connection(TokioIo::new(socket), calls)
+        }));
+    // Unless something else is known below.
+    slot.closed = ClosedConnection::Limit;
     let age = services.age_max.mul_f64(AGE_SPREAD.0 + AGE_SPREAD.1 * fastrand::f64());
     tokio::select! {
         biased;
         result = &mut connection => {
-            log_end(result);
+            slot.closed = log_end(result);
             if connection.is_flooded() {
+                slot.closed = ClosedConnection::Flood;
                 services.floods.add(format!("closed a connection: {FrameFlood}"));
                 Box::pin(connection.last_words()).await;
             }
@@ -146,13 +159,14 @@ pub(super) async fn serve(begun: Begun, services: Arc<Services>) {
         tokio::select! {
             biased;
             result = &mut connection => log_end(result),
-            () = closer.closing().cancelled() => {}
+            () = closer.closing().cancelled() => ClosedConnection::Limit,
             () = sleep(services.retiring_time_max) => {
                 tracing::debug!("a retired connection was still open at its deadline");
+                ClosedConnection::Deadline
             }
         }
     });
-    retired.await;
+    slot.closed = retired.await;
 }
 
 /// Waits for the client's preface; `None` if it does not come within `time_max`.
@@ -171,9 +185,13 @@ async fn begin(
     }
 }
 
-fn log_end(result: io::Result<()>) {
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection broke");
+fn log_end(result: io::Result<()>) -> ClosedConnection {
+    match result {
+        Ok(()) => ClosedConnection::Ended,
+        Err(error) => {
+            tracing::debug!(%error, "a connection broke");
+            ClosedConnection::Broken
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::connection_metrics::{ClosedConnection, ConnectionMetrics, RefusedConnection};
 use crate::api::{Account, Accounts, AddressPot, Closer, OpenAccount, network};
 use crate::config::{LimitsInForce, Networks, Transport};
 
@@ -26,6 +27,7 @@ struct ConnectionRegistry {
     table: Mutex<ConnectionTable>,
     open: watch::Sender<usize>,
     accounts: Accounts,
+    metrics: ConnectionMetrics,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub(super) struct ConnectionSlot {
     /// The worker that the connection runs on, counted from 1.
     pub(super) worker: usize,
     pub(super) closer: Closer,
+    /// Why it is closed, once it is.
+    pub(super) closed: ClosedConnection,
 }
 
 /// The address that a connection counts for, and its account.
@@ -74,13 +78,25 @@ pub(super) enum Refusal {
     Elsewhere { only_from: Networks },
 }
 
+impl From<&Refusal> for RefusedConnection {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Full { .. } => Self::Full,
+            Refusal::FullForAddress { .. } => Self::FullForAddress,
+            Refusal::Elsewhere { .. } => Self::Elsewhere,
+        }
+    }
+}
+
 impl Connections {
-    /// An empty registry for connections on `workers` workers, which opens their `accounts`.
+    /// An empty registry for connections on `workers` workers, which opens their `accounts` and
+    /// counts in `metrics`.
     pub(super) fn new(
         limits: LimitsInForce,
         transport: &Transport,
         workers: usize,
         accounts: Accounts,
+        metrics: ConnectionMetrics,
     ) -> Self {
         let table = ConnectionTable {
             next_id: 0,
@@ -95,12 +111,22 @@ impl Connections {
             table: Mutex::new(table),
             open: watch::Sender::new(0),
             accounts,
+            metrics,
         }))
+    }
+
+    /// Where connections are counted.
+    pub(super) fn metrics(&self) -> &ConnectionMetrics {
+        &self.0.metrics
     }
 
     /// Registers a connection from `peer`, on the worker with the fewest connections. That of a
     /// proxy counts for nobody until [`ConnectionSlot::count_for`].
     pub(super) fn admit(&self, peer: IpAddr) -> Result<ConnectionSlot, Refusal> {
+        self.register(peer).inspect_err(|refusal| self.0.metrics.refused(refusal.into()))
+    }
+
+    fn register(&self, peer: IpAddr) -> Result<ConnectionSlot, Refusal> {
         let only_from = &self.0.only_from;
         if !only_from.is_empty() && !only_from.contains(peer) {
             return Err(Refusal::Elsewhere { only_from: only_from.clone() });
@@ -123,8 +149,15 @@ impl Connections {
         table.next_id += 1;
         table.closers.insert(id, closer.clone());
         self.0.open.send_replace(table.closers.len());
-        let worker = worker + 1;
-        Ok(ConnectionSlot { connections: self.clone(), id, counted, worker, closer })
+        self.0.metrics.accepted();
+        Ok(ConnectionSlot {
+            connections: self.clone(),
+            id,
+            counted,
+            worker: worker + 1,
+            closer,
+            closed: ClosedConnection::NotBegun,
+        })
     }
 
     /// Counts a connection of `address`, which `closer` closes, and opens its account.
@@ -174,8 +207,10 @@ impl ConnectionSlot {
     pub(super) fn count_for(&mut self, peer: IpAddr) -> Result<(), Refusal> {
         debug_assert!(self.is_of_proxy(), "a connection counts once");
         let mut table = self.connections.table();
-        let counted = self.connections.count(&mut table, network(peer), &self.closer)?;
+        let counted = self.connections.count(&mut table, network(peer), &self.closer);
         drop(table);
+        let metrics = self.connections.metrics();
+        let counted = counted.inspect_err(|refusal| metrics.refused(refusal.into()))?;
         self.counted = Some(counted);
         Ok(())
     }
@@ -206,5 +241,6 @@ impl Drop for ConnectionSlot {
             }
         }
         self.connections.0.open.send_replace(table.closers.len());
+        self.connections.0.metrics.closed(self.closed);
     }
 }

@@ -13,14 +13,13 @@
 //! Never reads what a client sends after its handshake.
 
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -30,6 +29,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::connection_metrics::{ConnectionMetrics, HandshakeEnd};
 use super::connections::ConnectionSlot;
 use super::listener::Accepted;
 use super::other_protocol::{TLS_HANDSHAKE, answer_without_tls, linger};
@@ -79,12 +79,13 @@ impl Handshakes {
         tls: Option<Tls>,
         limits: &Limits,
         clock: Clock,
+        metrics: ConnectionMetrics,
         critical: &CriticalThreads,
     ) -> io::Result<Self> {
         let (accepted, queue) = mpsc::channel(QUEUE_CONNECTIONS_MAX);
         let (done, begun) = mpsc::channel(QUEUE_CONNECTIONS_MAX);
         let (time_max, count_max) = (limits.handshake_time_max, limits.handshakes_max);
-        let thread = HandshakeThread { tls, time_max, count_max, done, clock };
+        let thread = HandshakeThread { tls, time_max, count_max, done, clock, metrics };
         critical.spawn(THREAD, move || {
             lower_priority();
             let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -115,6 +116,7 @@ struct HandshakeThread {
     count_max: usize,
     done: mpsc::Sender<Begun>,
     clock: Clock,
+    metrics: ConnectionMetrics,
 }
 
 /// The handshakes that have not ended. Ends them when it is dropped.
@@ -139,12 +141,14 @@ impl HandshakeThread {
                     Some(accepted) => self.begin(accepted, &mut under_way),
                     None => return,
                 },
-                never = under_way.collect() => match never {},
+                () = under_way.collect() => {}
                 _ = looks.tick() => if let Some(tls) = &mut self.tls {
                     tls.reload_if_changed();
                     tls.log_validity(&self.clock);
+                    self.metrics.set_ends(tls.ends());
                 },
             }
+            self.metrics.set_handshakes(under_way.handles.len());
         }
     }
 
@@ -153,7 +157,9 @@ impl HandshakeThread {
         let (time_max, done) = (self.time_max, self.done.clone());
         let retirement = accepted.slot.closer.retirement().clone();
         let address = network(accepted.address);
+        let metrics = self.metrics.clone();
         let handshake = async move {
+            let began_at = Instant::now();
             let begun = async { timeout(time_max, begin(accepted, tls)).await? };
             let begun = tokio::select! {
                 begun = begun => begun,
@@ -161,23 +167,35 @@ impl HandshakeThread {
             };
             match begun {
                 // An error: the accept loop has ended.
-                Ok(begun) => drop(done.send(begun).await),
-                Err(error) => tracing::debug!(%error, "a connection did not begin"),
+                Ok(begun) => {
+                    metrics.handshake_done(began_at.elapsed());
+                    drop(done.send(begun).await);
+                }
+                Err(error) => {
+                    let is_late = error.kind() == io::ErrorKind::TimedOut;
+                    let end = if is_late { HandshakeEnd::TooLate } else { HandshakeEnd::Failed };
+                    metrics.handshake_ended(end);
+                    tracing::debug!(%error, "a connection did not begin");
+                }
             }
         };
-        under_way.add(address, handshake, self.count_max);
+        if under_way.add(address, handshake, self.count_max) {
+            self.metrics.handshake_ended(HandshakeEnd::TooMany);
+        }
     }
 }
 
 impl UnderWay {
-    /// Starts a handshake of `address`. If there are `count_max` already, one is ended.
+    /// Starts a handshake of `address`. If there are `count_max` already, one is ended. Returns whether one
+    /// was.
     fn add(
         &mut self,
         address: IpAddr,
         handshake: impl Future<Output = ()> + Send + 'static,
         count_max: usize,
-    ) {
-        if self.handles.len() >= count_max {
+    ) -> bool {
+        let is_full = self.handles.len() >= count_max;
+        if is_full {
             self.end_one();
         }
         let number = self.next;
@@ -189,6 +207,7 @@ impl UnderWay {
         self.handles.insert(number, (address, handle));
         *self.by_address.entry(address).or_default() += 1;
         debug_assert!(self.handles.len() <= count_max, "one was ended");
+        is_full
     }
 
     /// Ends the oldest of the address with most: so an attacker ends their own, and nobody else's.
@@ -217,20 +236,18 @@ impl UnderWay {
         Some(handle)
     }
 
-    /// Forgets handshakes that have ended. Never ends.
+    /// Forgets the next handshake that ends. Waits for ever if there is none.
     ///
     /// # Panics
     /// A handshake panicked.
-    async fn collect(&mut self) -> Infallible {
-        while let Some(ended) = self.tasks.join_next().await {
-            match ended.map_err(JoinError::try_into_panic) {
-                Ok(number) => drop(self.forget(number)),
-                Err(Ok(panic)) => resume_unwind(panic),
-                // It was ended, and forgotten before.
-                Err(Err(_)) => {}
-            }
+    async fn collect(&mut self) {
+        let Some(ended) = self.tasks.join_next().await else { return std::future::pending().await };
+        match ended.map_err(JoinError::try_into_panic) {
+            Ok(number) => drop(self.forget(number)),
+            Err(Ok(panic)) => resume_unwind(panic),
+            // It was ended, and forgotten before.
+            Err(Err(_)) => {}
         }
-        std::future::pending().await
     }
 }
 

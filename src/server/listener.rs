@@ -14,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, sleep_until};
 
+use super::connection_metrics::RefusedConnection;
 use super::connections::{ConnectionSlot, Connections};
 use crate::runtime::WarningThrottle;
 
@@ -110,6 +111,14 @@ impl Listener {
         Ok(it)
     }
 
+    /// The sockets, bound to no runtime.
+    ///
+    /// # Errors
+    /// The operating system refuses it.
+    pub(super) fn into_sockets(self) -> io::Result<Vec<std::net::TcpListener>> {
+        self.sockets.into_iter().map(TcpListener::into_std).collect()
+    }
+
     /// The addresses it listens on.
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -133,6 +142,7 @@ impl Listener {
     pub(super) async fn accept(&mut self, connections: &Connections) -> Accepted {
         loop {
             if let Err(error) = self.check_spare_files() {
+                connections.metrics().refused(RefusedConnection::NoFiles);
                 self.warnings.add(format!("cannot accept a connection: {error}"));
                 sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
@@ -189,7 +199,10 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// The next connection on any of `sockets`, which are polled from index `first` on.
-async fn next(sockets: &[TcpListener], first: &mut usize) -> io::Result<(TcpStream, SocketAddr)> {
+pub(super) async fn next(
+    sockets: &[TcpListener],
+    first: &mut usize,
+) -> io::Result<(TcpStream, SocketAddr)> {
     poll_fn(|cx| {
         for offset in 0..sockets.len() {
             let at = (*first + offset) % sockets.len();

@@ -1,8 +1,11 @@
 //! The server: connects the layers, listens, and stops in order. Never knows what a call means.
 
+mod admin;
 mod connection;
+mod connection_metrics;
 mod connections;
 mod drain;
+mod entrance;
 mod frame_budget;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -10,9 +13,11 @@ pub mod fuzzing;
 mod handshakes;
 mod intake;
 mod listener;
+mod metrics;
 mod other_protocol;
 mod pacing;
 mod proxy_protocol;
+mod readiness;
 mod reload;
 mod resolve;
 mod self_signed;
@@ -21,22 +26,21 @@ mod tls;
 mod transport;
 mod validity;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin::NotReady;
 use connection::Services;
 use connections::Connections;
-use handshakes::Handshakes;
+use entrance::Entrance;
 use intake::Intake;
-use listener::Listener;
+use metrics::Started;
+use readiness::Readiness;
 pub use reload::Reloader;
 pub use resolve::resolve;
 pub use self_signed::Authority;
-use self_signed::SelfSigned;
-use tls::Tls;
 pub use tls::TlsError;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -45,8 +49,9 @@ pub use validity::{TimeProblem, Validity};
 
 use crate::api::{self, Accounts, Admission, Authentication, Health, Quotas};
 use crate::auth::{self, Auth};
-use crate::config::{self, Config, ServerCertificate};
+use crate::config::{self, Config};
 use crate::engine::{self, Engine};
+use crate::runtime::metrics::Scrape;
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
 use crate::storage::{
     self, DiskReserve, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe,
@@ -54,14 +59,6 @@ use crate::storage::{
 
 /// Drain time after a failure, in which callers receive their last answers.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
-/// How often health is brought up to date with the index: load balancers ask about as often.
-const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How to renew a certificate of an authority.
-const RENEWAL: &str = "put a new one in its place, which new connections use at once";
-/// How to renew a self-signed one.
-const SELF_SIGNED_RENEWAL: &str = "stop the server and remove the folder `tls` of the data; the \
-                                   next start makes another one, whose ca.pem clients need";
 
 /// Why a server does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +77,17 @@ pub enum Error {
         "cannot listen on {address}: {source}; is another server there? choose another --listen"
     )]
     Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// The address of the admin listener cannot be listened on.
+    #[error(
+        "cannot serve metrics on {address}: {source}; is another server there? choose another \
+         --admin-listen, or none"
+    )]
+    ListenAdmin {
         /// The address.
         address: SocketAddr,
         /// The error of the operating system.
@@ -122,6 +130,7 @@ pub struct Server {
     authentication: Authentication,
     routes: Routes,
     health: Health,
+    accounts: Accounts,
     config: Config,
     reloader: Reloader,
     clock: Clock,
@@ -134,15 +143,6 @@ struct OpenedData {
     index: Option<OpenedIndex>,
     /// What the two leave free on the disk.
     reserves: Vec<DiskReserve>,
-}
-
-/// Where clients come in.
-#[derive(Debug)]
-struct Entrance {
-    listener: Listener,
-    tls: Option<Tls>,
-    /// Of a self-signed certificate.
-    authority: Option<Authority>,
 }
 
 impl Server {
@@ -216,7 +216,7 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, Error> {
         let OpenedData { log, index, reserves } = opened;
-        let critical = CriticalThreads::new();
+        let (critical, metrics) = (entrance.critical.clone(), entrance.metrics.clone());
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let clock_of_engine = clock.clone();
         let open = move || match index {
@@ -231,15 +231,23 @@ impl Server {
             None => None,
         };
         let reloader = Reloader::new(engine.limits().clone(), reserves);
-        let quotas = Quotas::new(engine.limits().clone(), clock.clone());
+        let quotas = Quotas::new(engine.limits().clone(), clock.clone(), metrics.api().clone());
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             auth: auth.clone(),
             quotas: quotas.clone(),
             limits: config.limits.clone(),
             reflection: config.reflection,
+            metrics: metrics.api().clone(),
         })?;
-        let authentication = Authentication::new(auth, quotas, &config.limits);
+        let accounts = Accounts::new(&config.limits, metrics.api().clone());
+        metrics.started(Started {
+            engine: engine.clone(),
+            auth: auth.clone(),
+            accounts: accounts.clone(),
+        });
+        let authentication =
+            Authentication::new(auth, quotas, &config.limits, metrics.api().clone());
         Ok(Self {
             entrance,
             engine,
@@ -247,6 +255,7 @@ impl Server {
             authentication,
             routes,
             health,
+            accounts,
             config,
             reloader,
             clock,
@@ -263,6 +272,18 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         self.entrance.listener.addresses()
+    }
+
+    /// The first address of the admin listener; `None` without one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.entrance.admin.address()
+    }
+
+    /// All metrics, as they are now.
+    #[must_use]
+    pub fn scrape(&self) -> Scrape {
+        self.entrance.metrics.scrape()
     }
 
     /// Sets limits again while the server runs.
@@ -285,22 +306,29 @@ impl Server {
     /// A vital part failed, in which case only running calls are still answered; or no thread could
     /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { entrance, engine, critical, mut health, config, clock, .. } = self;
-        let limits = &config.limits;
-        let admission = Admission::new(self.authentication, limits);
-        let workers = Workers::start(limits.worker_threads, &critical).map_err(Error::Workers)?;
+        let Self { entrance, engine, critical, health, accounts, config, clock, .. } = self;
+        let (limits, metrics) = (&config.limits, entrance.metrics.clone());
+        let mut health = Readiness::new(health, entrance.admin.clone());
+        let admission = Admission::new(self.authentication, limits, metrics.api().clone());
+        let workers = Workers::start_with_pulse(limits.worker_threads, &critical, metrics.pulse())
+            .map_err(Error::Workers)?;
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {
             workers.spawn_on(worker, move || mailbox.run()).await;
         }
-        let accounts = Accounts::new(limits);
         let in_force = engine.limits().clone();
-        let connections =
-            Connections::new(in_force, &config.transport, workers.count(), accounts.clone());
-        let services = Services::new(self.routes, &admission, &config);
+        let connections = Connections::new(
+            in_force,
+            &config.transport,
+            workers.count(),
+            accounts.clone(),
+            metrics.connections().clone(),
+        );
+        let services =
+            Services::new(self.routes, &admission, &config, metrics.connections().clone());
         let services = Arc::new(services);
         let (mut listener, handshakes) =
             entrance.begin(&config, clock, &critical).map_err(Error::Workers)?;
-        health.serving().await;
+        health.set(None).await;
 
         let failure = {
             let intake = Intake {
@@ -312,10 +340,10 @@ impl Server {
             };
             let stopping = async {
                 tokio::select! {
-                    never = report_health(&health, &engine) => match never {},
+                    never = health.follow(&engine) => match never {},
                     () = shutdown => {}
                 }
-                health.not_serving().await;
+                health.set(Some(NotReady::Stopping)).await;
                 let drain_notice = engine.limits().now().drain_notice;
                 if !drain_notice.is_zero() {
                     sleep(drain_notice).await;
@@ -331,7 +359,7 @@ impl Server {
 
         drop(listener);
         admission.drain();
-        health.end_watches().await;
+        health.end().await;
         let drain_time_max =
             if failure.is_some() { FAILURE_DRAIN_TIME_MAX } else { limits.drain_time_max };
         drain::drain(&connections, drain_time_max).await;
@@ -344,56 +372,6 @@ impl Server {
         match failure.or_else(|| critical.failure()) {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
-        }
-    }
-}
-
-impl Entrance {
-    /// Binds the addresses, and loads TLS.
-    fn open(config: &Config) -> Result<Self, Error> {
-        let bound = Listener::bind(&config.listen);
-        let listener = bound.map_err(|(address, source)| Error::Listen { address, source })?;
-        let Some(tls) = &config.transport.tls else {
-            return Ok(Self { listener, tls: None, authority: None });
-        };
-        let clients = tls.clients.as_ref();
-        let (tls, authority) = match &tls.certificate {
-            ServerCertificate::Files { certificate, key } => {
-                (Tls::load(certificate, key, RENEWAL, clients)?, None)
-            }
-            ServerCertificate::SelfSigned => {
-                let made = SelfSigned::in_folder(&config.data_dir)?;
-
-                let tls = Tls::load(&made.certificate, &made.key, SELF_SIGNED_RENEWAL, clients)?;
-                (tls, Some(made.authority))
-            }
-        };
-        Ok(Self { listener, tls: Some(tls), authority })
-    }
-
-    /// Starts the thread for handshakes, if connections begin with one.
-    fn begin(
-        self,
-        config: &Config,
-        clock: Clock,
-        critical: &CriticalThreads,
-    ) -> std::io::Result<(Listener, Option<Handshakes>)> {
-        let has_handshakes = self.tls.is_some() || !config.transport.proxy_protocol_from.is_empty();
-        let handshakes = has_handshakes
-            .then(|| Handshakes::start(self.tls, &config.limits, clock, critical))
-            .transpose()?;
-        Ok((self.listener, handshakes))
-    }
-}
-
-/// Sets health to NOT_SERVING while the index cannot be read, and back to SERVING after.
-async fn report_health(health: &Health, engine: &Engine) -> Infallible {
-    let mut is_complete = true;
-    loop {
-        sleep(HEALTH_INTERVAL).await;
-        if is_complete != engine.is_complete() {
-            is_complete = !is_complete;
-            if is_complete { health.serving().await } else { health.not_serving().await }
         }
     }
 }

@@ -30,6 +30,7 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
+use super::connection_metrics::ConnectionMetrics;
 use super::frame_budget::FrameBudget;
 use super::other_protocol::OtherProtocol;
 use super::pacing::{Pace, Paced};
@@ -137,13 +138,14 @@ impl Socket {
         account: Account,
         frames: FrameBudget,
         pace: &Pace,
+        metrics: ConnectionMetrics,
         serve: impl FnOnce(Self) -> C,
     ) -> SentAfterPoll<C> {
         let socket = Rc::clone(&self.shared);
         let mut shared = socket.borrow_mut();
         (shared.account, shared.frames) = (Some(account), Some(frames));
         drop(shared);
-        SentAfterPoll { connection: serve(self), socket, paced: pace.paced() }
+        SentAfterPoll { connection: serve(self), socket, paced: pace.paced(), metrics }
     }
 }
 
@@ -256,6 +258,12 @@ impl SharedSocket {
         Pin::new(&mut self.transport).poll_flush(cx)
     }
 
+    /// How many bytes were read and written in this poll.
+    fn moved(&self) -> (usize, usize) {
+        let read = READ_BYTES_PER_POLL - self.read_bytes_left;
+        (read, WRITTEN_BYTES_PER_POLL - self.written_bytes_left)
+    }
+
     /// The kernel has all that the connection had to write.
     fn all_is_sent(&self) {
         if let Some(account) = &self.account {
@@ -358,6 +366,7 @@ pin_project! {
         connection: C,
         socket: Rc<RefCell<SharedSocket>>,
         paced: Paced,
+        metrics: ConnectionMetrics,
     }
 }
 
@@ -404,6 +413,8 @@ impl<C: Future<Output = hyper::Result<()>>> Future for SentAfterPoll<C> {
             shared.has_left_bytes = false;
             drop(shared);
             let polled = connection.poll(cx).map_err(io::Error::other);
+            let (read, written) = socket.borrow().moved();
+            this.metrics.moved(read, written);
             let has_read = socket.borrow().has_read();
             // A connection that has ended has shut the socket down, or it is broken.
             if polled.is_pending() {

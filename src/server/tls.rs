@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::pki_types::pem::{Error as PemError, PemObject};
@@ -159,6 +160,18 @@ impl Tls {
     /// be called now and then.
     pub(super) fn log_validity(&mut self, clock: &Clock) {
         self.loaded.validities.iter_mut().for_each(|validity| validity.log_due(clock));
+    }
+
+    /// When the first certificate and the first revocation list end, since 1970.
+    pub(super) fn ends(&self) -> Vec<(&'static str, Duration)> {
+        let mut ends: Vec<(&'static str, Duration)> = Vec::new();
+        for (kind, end) in self.loaded.validities.iter().filter_map(Validity::end) {
+            match ends.iter_mut().find(|(other, _)| *other == kind) {
+                Some((_, first)) => *first = end.min(*first),
+                None => ends.push((kind, end)),
+            }
+        }
+        ends
     }
 
     /// Begins TLS with a client, by the files as they are loaded now.

@@ -111,6 +111,16 @@ impl Validity {
         (until - now < warned).then_some(TimeProblem::EndsSoon)
     }
 
+    /// What kind it is, and when it ends, since 1970; `None` for a list that says nothing of the next one.
+    #[must_use]
+    pub(super) fn end(&self) -> Option<(&'static str, Duration)> {
+        let kind = match self.kind {
+            Kind::Certificate { .. } => "certificate",
+            Kind::List => "revocation_list",
+        };
+        Some((kind, self.until?.to_unix_duration()))
+    }
+
     /// Logs what is wrong, when it begins and once a day.
     pub fn log_due(&mut self, clock: &Clock) {
         // A clock before 1970 is too early for everything.

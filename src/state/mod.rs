@@ -14,6 +14,7 @@ pub(crate) mod caches;
 mod dense;
 mod error;
 pub(crate) mod graph;
+mod metrics;
 pub(crate) mod records;
 mod reducer;
 mod relations;

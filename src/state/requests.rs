@@ -73,6 +73,12 @@ impl RequestIds {
         }
     }
 
+    /// The number of ids, with some that have expired since the last insertion.
+    pub(crate) fn count(&self) -> usize {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner).len();
+        loaded + self.by_age.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(crate) fn get(&self, author: &UserId, request_id: &RequestId) -> Option<Revision> {
         let hash = hash(self.hash_key, author, request_id);
         let recent = self.recent.get(&hash).map(|found| *found);

@@ -64,6 +64,11 @@ impl Visibility {
         .map(Value::from)
     }
 
+    /// The number of deleted posts and removed reposts.
+    pub(crate) fn retracted_count(&self) -> usize {
+        self.retracted.len()
+    }
+
     /// Edges from blocker to blocked.
     pub(crate) fn blocks(&self) -> &Graph {
         &self.blocks

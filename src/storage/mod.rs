@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod index;
 mod local;
 mod log;
+mod metrics;
 mod redb_file;
 mod redb_log;
 
@@ -32,5 +33,7 @@ pub use local::{
     RestoredLog, StorageFile, check_events, check_log, read_chain,
 };
 pub use log::{
-    Batch, EraseOutcome, Erasure, Log, LogEntry, SegmentInfo, SegmentRead, Tail, conformance,
+    Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead, Tail,
+    conformance,
 };
+pub(crate) use metrics::collect;

@@ -41,8 +41,12 @@ class Server:
         """Starts it, and returns once it listens."""
         command = [REPOSITORY / BINARY, "--json", "serve", "--data", self._data]
         command += ["--listen", self.address, *self._options]
+        # Several servers run at once, on free ports.
+        environment = {**os.environ, "WHIMBREL_ADMIN_LISTEN": "none"}
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, env=environment
+            )
         output = self._process.stdout
         readable, _, _ = select.select([output], [], [], WAIT_S)
         first_line = output.readline() if readable else b""

@@ -159,6 +159,7 @@ def log_on_a_terminal(folder, **variables: str) -> bytes:
     """The log of a server whose standard error is a terminal."""
     ours, theirs = pty.openpty()
     command = [REPOSITORY / BINARY, "serve", "--data", folder / "data", "--listen", "127.0.0.1:0"]
+    command += ["--admin-listen", "none"]
     rest = {name: os.environ[name] for name in os.environ if name not in ("NO_COLOR", "TERM")}
     server = subprocess.Popen(
         command, env=rest | variables, stdout=subprocess.PIPE, stderr=theirs

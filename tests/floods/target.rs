@@ -83,6 +83,7 @@ impl Target {
             }
         }
         command.env("WHIMBREL_DISK_FREE_MIN", "0");
+        command.env("WHIMBREL_ADMIN_LISTEN", "none");
         command.args(["serve", "--log", "warn", "--listen", "127.0.0.1:0", "--data"]);
         command.arg(folder.path());
         let mut provider = None;

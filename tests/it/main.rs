@@ -13,6 +13,7 @@ mod harness;
 mod histories;
 mod house_rules;
 mod live;
+mod metrics;
 mod model;
 mod oracle;
 mod server;

@@ -74,6 +74,8 @@ impl Whimbrel {
                     command.env_remove(name);
                 }
             }
+            // Its port may be in use. A flag would be refused by versions without that listener.
+            command.env("WHIMBREL_ADMIN_LISTEN", "none");
             command.args(["serve", "--listen", &listen, "--log", "error"]);
             for limit in ["--streams-max", "--connections-max", "--address-connections-max"] {
                 command.args([limit, OPEN_MAX]);

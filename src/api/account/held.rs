@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{Account, AllAccounts};
+use crate::api::metrics::HoldLimit;
 
 /// What a piece of an answer takes besides its bytes: a frame in a queue, and the count.
 const PIECE_BYTES: usize = 512;
@@ -98,6 +99,7 @@ impl Account {
         let held = self.0.answers.add(&all.answers, bytes);
         if held > all.answers_per_connection_max && !self.0.closer.closing().is_cancelled() {
             self.0.closer.close();
+            all.metrics.limit_closed(HoldLimit::TakesTooLittle);
             all.too_much.add("closed a connection whose client took too few of its answers");
         }
         if all.answers.is_too_full() {

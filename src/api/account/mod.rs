@@ -29,6 +29,7 @@ use pot::{Pot, Share};
 use tokio::sync::Notify;
 
 use super::Closer;
+use super::metrics::{ApiMetrics, HoldLimit};
 use crate::config::Limits;
 use crate::runtime::WarningThrottle;
 
@@ -47,6 +48,7 @@ pub struct Accounts(Arc<AllAccounts>);
 
 #[derive(Debug)]
 struct AllAccounts {
+    metrics: ApiMetrics,
     requests: Pot,
     answers: Pot,
     requests_per_connection_max: usize,
@@ -88,10 +90,11 @@ struct AccountState {
 pub struct OpenAccount(Account);
 
 impl Accounts {
-    /// No accounts yet, within `limits`.
+    /// No accounts yet, within `limits`. What is closed counts in `metrics`.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &Limits, metrics: ApiMetrics) -> Self {
         Self(Arc::new(AllAccounts {
+            metrics,
             requests: Pot::new(limits.unfinished_request_bytes_max),
             answers: Pot::new(limits.unsent_answer_bytes_max),
             requests_per_connection_max: limits.unfinished_request_bytes_per_connection_max,
@@ -124,6 +127,12 @@ impl Accounts {
         OpenAccount(account)
     }
 
+    /// The bytes of requests that have not arrived whole, and of answers that are not sent.
+    #[must_use]
+    pub(super) fn held_bytes(&self) -> (usize, usize) {
+        (self.0.requests.bytes(), self.0.answers.bytes())
+    }
+
     /// Closes the connections whose clients accept nothing, for ever.
     pub async fn watch(&self) -> Infallible {
         let all = &self.0;
@@ -134,6 +143,7 @@ impl Accounts {
             let check = all.next_check.fetch_add(1, Ordering::Relaxed);
             for account in self.accounts().values().filter(|account| account.is_stalled(check)) {
                 account.0.closer.close();
+                all.metrics.limit_closed(HoldLimit::Stalled);
                 all.stalled.add("closed the connection of a client that accepted nothing");
             }
             all.stalled.log_due();
@@ -151,6 +161,7 @@ impl Accounts {
         if let Some(largest) = open.max_by_key(|account| share(&account.0).bytes()) {
             share(&largest.0).write_off(pot);
             largest.0.closer.close();
+            self.0.metrics.limit_closed(HoldLimit::Largest);
             self.0.too_much.add("closed the connection that held most, as all hold too much");
         }
     }

@@ -36,9 +36,13 @@ impl Pot {
         Self { bytes_max, bytes: AtomicUsize::new(0), written_off: AtomicUsize::new(0) }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether more is held than may be, without what is written off.
     pub(super) fn is_too_full(&self) -> bool {
-        let held = self.bytes.load(Ordering::Relaxed);
+        let held = self.bytes();
         held > self.bytes_max
             && held.saturating_sub(self.written_off.load(Ordering::Relaxed)) > self.bytes_max
     }

@@ -16,13 +16,14 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use tonic::Status;
 
-use super::status;
+use super::{ApiMetrics, status};
 use crate::auth::Caller;
 use crate::auth::access::Access;
 use crate::config::{Limits, LimitsInForce};
 use crate::model::UserId;
 use crate::query::{CallerKey, QueryCaller, WorkMeter};
 use crate::runtime::Clock;
+use crate::runtime::metrics::Label;
 use bucket::{Bucket, Rate};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -99,6 +100,28 @@ impl Quota {
     }
 }
 
+impl Label for Quota {
+    const ALL: &'static [Self] = &[
+        Self::Reads,
+        Self::Changes,
+        Self::Streams,
+        Self::NewUserFollows,
+        Self::NewUserMentions,
+        Self::AddressReads,
+        Self::AddressChanges,
+        Self::AddressStreams,
+        Self::Refusals,
+    ];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn name(self) -> &'static str {
+        Self::name(self)
+    }
+}
+
 /// A quota in force, and what is left of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QuotaUse {
@@ -118,6 +141,7 @@ pub struct Quotas(Arc<QuotaState>);
 struct QuotaState {
     limits: LimitsInForce,
     clock: Clock,
+    metrics: ApiMetrics,
     users: Cache<UserId, Arc<UserUse>>,
     next_key: AtomicU64,
     addresses: Cache<IpAddr, Arc<AddressUse>>,
@@ -156,13 +180,13 @@ impl WorkMeter for UserUse {
 }
 
 impl Quotas {
-    /// The quotas of `limits`, by the monotonic time of `clock`.
+    /// The quotas of `limits`, by the monotonic time of `clock`. Refusals count in `metrics`.
     #[must_use]
-    pub fn new(limits: LimitsInForce, clock: Clock) -> Self {
+    pub fn new(limits: LimitsInForce, clock: Clock, metrics: ApiMetrics) -> Self {
         let callers_max = limits.now().quota_callers_max;
         let (users, addresses) = (Cache::new(callers_max), Cache::new(callers_max));
         let next_key = AtomicU64::new(1);
-        Self(Arc::new(QuotaState { limits, clock, users, next_key, addresses }))
+        Self(Arc::new(QuotaState { limits, clock, metrics, users, next_key, addresses }))
     }
 
     /// Counts a call of `caller` at `address` to an RPC with this access as `price` calls. Returns the
@@ -285,6 +309,7 @@ impl Quotas {
     }
 
     fn exceeded(&self, quota: Quota, wait: Duration) -> Status {
+        self.0.metrics.quota_refused(quota);
         let (max, time) = quota.max(&self.0.limits.now());
         status::quota_exceeded(quota.name(), max, time, wait)
     }

@@ -109,6 +109,8 @@ fn spawn(data: &Path) -> std::io::Result<(ServerProcess, ChildStdout)> {
             serve.env_remove(name);
         }
     }
+    // The port may be in use by another server.
+    serve.env("WHIMBREL_ADMIN_LISTEN", "none");
     let mut child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take();
     let process = ServerProcess(child);

@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::state::apply_right::ApplyRight;
 use crate::state::error::{MissingEvent, ReadError};
+use crate::state::metrics::CacheUse;
 use crate::state::records::record::{PostCounts, Subject};
 use crate::state::users::Users;
 use crate::storage::Log;
@@ -106,6 +107,12 @@ impl PostCache {
         let posts_estimate = usize::try_from(cache_bytes / 512).unwrap_or(usize::MAX);
         let cache = Cache::with_weighter(posts_estimate, cache_bytes, EventWeighter);
         Self { log, cache, generations: CountGenerations::default() }
+    }
+
+    /// What a scrape shows of the cache.
+    pub(crate) fn use_of(&self) -> CacheUse {
+        let (hits, misses) = (self.cache.hits(), self.cache.misses());
+        CacheUse { entries: self.cache.len(), bytes: self.cache.weight(), hits, misses }
     }
 
     pub(crate) fn cached(&self, revision: Revision) -> Option<TimelineEvent> {

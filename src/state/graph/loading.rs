@@ -46,6 +46,7 @@ impl Graph {
                 debug_assert!(following.list.is_empty(), "a follower's edges are in two calls");
                 following.list = list;
             });
+            self.edges.fetch_add(of_one.len(), Ordering::Relaxed);
             of_one.iter().for_each(|edge| counts.0[edge.followee as usize] += 1);
         }
     }

@@ -8,6 +8,8 @@ mod followers;
 mod loading;
 mod packed;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::apply_right::ApplyRight;
 use super::dense::Dense;
 use super::graph::followers::Followers;
@@ -21,6 +23,7 @@ use crate::model::Revision;
 pub(crate) struct Graph {
     following: Dense<Following>,
     followers: Dense<Followers>,
+    edges: AtomicUsize,
 }
 
 /// The edges of one follower.
@@ -58,18 +61,27 @@ impl Graph {
         by: &ApplyRight,
     ) {
         self.following.change(follower, by, |following| {
+            let before = following.list.len();
             following.list.insert(followee.number(), since.get());
             following.changed_at = since;
+            self.edges.fetch_add(following.list.len() - before, Ordering::Relaxed);
         });
         self.followers.change(followee, by, |followers| followers.insert(follower));
     }
 
     pub(crate) fn remove(&self, follower: UserIx, followee: UserIx, at: Revision, by: &ApplyRight) {
         self.following.change(follower, by, |following| {
+            let before = following.list.len();
             following.list.remove(followee.number());
             following.changed_at = at;
+            self.edges.fetch_sub(before - following.list.len(), Ordering::Relaxed);
         });
         self.followers.change(followee, by, |followers| followers.remove(follower));
+    }
+
+    /// The number of all edges.
+    pub(crate) fn edge_count(&self) -> usize {
+        self.edges.load(Ordering::Relaxed)
     }
 
     pub(crate) fn edge(&self, follower: UserIx, followee: UserIx) -> Option<Revision> {

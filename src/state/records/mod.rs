@@ -25,6 +25,7 @@ use dashmap::DashMap;
 use self::older_reactions::ReaderReactions;
 use self::reactions::RecentReactions;
 use super::apply_right::ApplyRight;
+use super::metrics::CacheUse;
 use super::records::record::{Key, Position, Subject, Table, Value};
 use super::users::UserIx;
 use crate::config::Limits;
@@ -91,6 +92,11 @@ impl Records {
 
     pub(crate) fn index(&self) -> Option<&Arc<Index>> {
         self.index.as_ref()
+    }
+
+    /// What a scrape shows of the cache of older reactions; all zero without an index.
+    pub(crate) fn use_of_older_reactions(&self) -> CacheUse {
+        self.reactions.as_ref().map_or_else(CacheUse::default, RecentReactions::use_of_older)
     }
 
     /// Sets the record at `key`, or removes it.

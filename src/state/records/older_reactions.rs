@@ -17,6 +17,7 @@ use quick_cache::sync::Cache;
 use super::record::{Key, Subject, Table, Value};
 use crate::model::{PostId, Revision};
 use crate::state::apply_right::ApplyRight;
+use crate::state::metrics::CacheUse;
 use crate::state::users::UserIx;
 use crate::storage::{self, Snapshot};
 
@@ -74,6 +75,12 @@ impl OlderReactions {
         };
         let removed_at = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
         Self { readers: Cache::with_weighter(readers, bytes_max, ReactionsWeighter), removed_at }
+    }
+
+    /// What a scrape shows of the cache.
+    pub(super) fn use_of(&self) -> CacheUse {
+        let (hits, misses) = (self.readers.hits(), self.readers.misses());
+        CacheUse { entries: self.readers.len(), bytes: self.readers.weight(), hits, misses }
     }
 
     /// To be called when a reaction of `user` is removed, after the removal is in memory.

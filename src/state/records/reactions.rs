@@ -20,6 +20,7 @@ use super::super::apply_right::ApplyRight;
 use super::older_reactions::{OlderReactions, ReaderReactions};
 use super::record::{Key, Value};
 use crate::model::Revision;
+use crate::state::metrics::CacheUse;
 use crate::state::users::UserIx;
 use crate::storage::{self, Snapshot};
 
@@ -53,6 +54,11 @@ impl RecentReactions {
         let generations = RwLock::new(generations);
         let older = OlderReactions::new(older_bytes_max);
         Self { generations, reactions_max: reactions_max / 2, older }
+    }
+
+    /// What a scrape shows of the cache of older ones.
+    pub(super) fn use_of_older(&self) -> CacheUse {
+        self.older.use_of()
     }
 
     /// To be called for each change of a record, after it is made.

@@ -56,10 +56,10 @@ pub use restoring::{CheckedCopy, LogRestore, RestoredLog};
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
 use super::folder_lock::FolderLock;
-use super::free_space::DiskReserve;
+use super::free_space::{DiskReserve, bytes_free};
 use super::index::FILES;
 use super::log::record::chain_start;
-use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, SegmentInfo, SegmentRead};
+use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead};
 use super::redb_file::random;
 use crate::model::{Chain, Epoch, Epochs, Event, LogId, Revision};
 use checkpoint::{Checkpoint, DurablePosition};
@@ -362,6 +362,18 @@ impl Log for LocalLog {
         }
         self.check_names()?;
         self.write_checkpoint()
+    }
+
+    fn size(&self) -> Option<LogSize> {
+        let segments = self.segments.all();
+        let bytes = |segment: &Arc<Segment>| {
+            segment.sealed().map_or_else(|| segment.frames_end(), |(bytes, _)| bytes)
+        };
+        Some(LogSize {
+            segments: segments.len(),
+            bytes: segments.iter().map(bytes).sum(),
+            free_bytes: bytes_free(self.files.folder.path()).ok(),
+        })
     }
 
     fn close(&self) {

@@ -55,6 +55,17 @@ impl Batch {
     }
 }
 
+/// What a log takes on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSize {
+    /// Files with events.
+    pub segments: usize,
+    /// Their bytes, those that are prepared for later events left out.
+    pub bytes: u64,
+    /// Bytes that may still be written to the disk; `None` if that is not known.
+    pub free_bytes: Option<u64>,
+}
+
 /// Deleted posts whose content is to be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasure {
@@ -201,6 +212,11 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// It will not. The log must not be used further.
     fn check(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// What the log takes on its disk; `None` if it is not known. Read from memory, but for the free space.
+    fn size(&self) -> Option<LogSize> {
+        None
     }
 
     /// Closes the log in this process. Receivers of [`Log::follow`] end after the last durable

@@ -21,21 +21,21 @@ use serde_json::{Value, json};
 use whimbrel::auth::{self, Auth, Refusal, Settings};
 use whimbrel::runtime::{Clock, CriticalThreads};
 
-pub(super) const ISSUER: &str = "https://login.example.org/";
-pub(super) const AUDIENCE: &str = "feed";
+pub(crate) const ISSUER: &str = "https://login.example.org/";
+pub(crate) const AUDIENCE: &str = "feed";
 /// When the tests of tokens take place, in seconds since 1970.
-pub(super) const NOW: u64 = 1_800_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000;
 
 /// A key that signs tokens.
-pub(super) struct SigningKey {
-    pub(super) algorithm: Algorithm,
-    pub(super) id: Option<String>,
+pub(crate) struct SigningKey {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) id: Option<String>,
     encoding: EncodingKey,
 }
 
 impl SigningKey {
     /// A new key with the id `id`.
-    pub(super) fn new(algorithm: Algorithm, id: &str) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, id: &str) -> Self {
         let encoding = match algorithm {
             Algorithm::EdDSA => {
                 let key = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).unwrap();
@@ -62,13 +62,13 @@ impl SigningKey {
     }
 
     /// The same key by another name.
-    pub(super) fn with_id(&self, id: &str) -> Self {
+    pub(crate) fn with_id(&self, id: &str) -> Self {
         let (algorithm, encoding) = (self.algorithm, self.encoding.clone());
         Self { algorithm, id: Some(id.to_owned()), encoding }
     }
 
     /// The key as an issuer publishes it.
-    pub(super) fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let mut jwk =
             serde_json::to_value(Jwk::from_encoding_key(&self.encoding, self.algorithm).unwrap())
                 .unwrap();
@@ -77,31 +77,31 @@ impl SigningKey {
         jwk
     }
 
-    pub(super) fn header(&self) -> Header {
+    pub(crate) fn header(&self) -> Header {
         Header { kid: self.id.clone(), ..Header::new(self.algorithm) }
     }
 
-    pub(super) fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         self.sign_with(&self.header(), claims)
     }
 
-    pub(super) fn sign_with(&self, header: &Header, claims: &Value) -> String {
+    pub(crate) fn sign_with(&self, header: &Header, claims: &Value) -> String {
         jsonwebtoken::encode(header, claims, &self.encoding).unwrap()
     }
 }
 
 /// A set of the public keys.
-pub(super) fn key_set(keys: &[&SigningKey]) -> String {
+pub(crate) fn key_set(keys: &[&SigningKey]) -> String {
     json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() }).to_string()
 }
 
 /// The claims of a good token of the user `sub`, which is valid for an hour after `now`.
-pub(super) fn claims(sub: &str, now: u64) -> Value {
+pub(crate) fn claims(sub: &str, now: u64) -> Value {
     json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": sub, "iat": now, "exp": now + 3_600 })
 }
 
 /// Settings with the one issuer, whose keys are in `folder`, and with `more` lines of its table.
-pub(super) fn settings(folder: &Path, keys: &[&SigningKey], more: &str) -> Settings {
+pub(crate) fn settings(folder: &Path, keys: &[&SigningKey], more: &str) -> Settings {
     fs::write(folder.join("jwks.json"), key_set(keys)).unwrap();
     let text = format!(
         "[[issuer]]\nissuer = '{ISSUER}'\naudience = '{AUDIENCE}'\njwks_file = 'jwks.json'\n{more}\n"
@@ -110,7 +110,7 @@ pub(super) fn settings(folder: &Path, keys: &[&SigningKey], more: &str) -> Setti
 }
 
 /// Who may call by `settings`, on a clock that stands at [`NOW`].
-pub(super) fn open(settings: Settings, data_dir: &Path) -> (Auth, Clock) {
+pub(crate) fn open(settings: Settings, data_dir: &Path) -> (Auth, Clock) {
     let clock = Clock::held_at(Duration::from_secs(NOW));
     let options = auth::Options { settings, development: false };
     let auth = Auth::open(options, data_dir, clock.clone(), &CriticalThreads::new()).unwrap();
@@ -118,7 +118,7 @@ pub(super) fn open(settings: Settings, data_dir: &Path) -> (Auth, Clock) {
 }
 
 /// How `auth` answers `token`: with a caller in words, or a refusal.
-pub(super) fn answer(auth: &Auth, token: &str) -> Result<String, Refusal> {
+pub(crate) fn answer(auth: &Auth, token: &str) -> Result<String, Refusal> {
     // No key is fetched, so it never waits.
     let Poll::Ready(identified) =
         pin!(auth.identify(Some(token), &[])).poll(&mut Context::from_waker(Waker::noop()))

@@ -3,10 +3,10 @@
 mod access;
 mod api_keys;
 mod command_line;
-mod issuer;
+pub(crate) mod issuer;
 mod kept_keys;
 mod overload;
-mod providers;
+pub(crate) mod providers;
 mod quotas;
 mod secrets;
 mod streams;

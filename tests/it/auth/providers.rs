@@ -16,15 +16,15 @@ use crate::harness::{eventually, within};
 
 /// A provider of keys. Ends with the process.
 #[derive(Clone)]
-pub(super) struct Provider {
-    pub(super) address: SocketAddr,
+pub(crate) struct Provider {
+    pub(crate) address: SocketAddr,
     answer: Arc<Mutex<Answer>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 /// How it answers.
 #[derive(Clone)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Keys(String),
     Redirect(String),
     Error,
@@ -33,7 +33,7 @@ pub(super) enum Answer {
 }
 
 impl Provider {
-    pub(super) fn start(answer: Answer) -> Self {
+    pub(crate) fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let provider =
@@ -70,12 +70,12 @@ impl Provider {
         provider
     }
 
-    pub(super) fn answers(&self, answer: Answer) {
+    pub(crate) fn answers(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
     }
 
     /// The settings of a server that takes its tokens.
-    pub(super) fn settings(&self) -> String {
+    pub(crate) fn settings(&self) -> String {
         let address = self.address;
         format!(
             "[[issuer]]\nissuer = '{ISSUER}'\naudience = '{AUDIENCE}'\n\
@@ -84,7 +84,7 @@ impl Provider {
     }
 
     /// Who may call with its tokens, where the data are in `folder`.
-    pub(super) fn trusted_in(&self, folder: &Path, clock: &Clock) -> Auth {
+    pub(crate) fn trusted_in(&self, folder: &Path, clock: &Clock) -> Auth {
         let settings = Settings::parse(&self.settings(), folder).unwrap();
         let options = Options { settings, development: false };
         Auth::open(options, folder, clock.clone(), &CriticalThreads::new()).unwrap()
@@ -102,7 +102,7 @@ fn trusting(provider: &Provider) -> (Auth, TempDir) {
     (provider.trusted_in(folder.path(), &clock), folder)
 }
 
-pub(super) async fn identify(auth: &Auth, token: &str) -> Result<Caller, Refusal> {
+pub(crate) async fn identify(auth: &Auth, token: &str) -> Result<Caller, Refusal> {
     let caller = within("a fetch", auth.identify(Some(token), &[])).await?;
     Ok(caller.expect("there is a token"))
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 
 use whimbrel::model::{Chain, Epochs, Event, LogId, Revision};
 use whimbrel::storage::{
-    Batch, EraseOutcome, Erasure, Error, Log, LogEntry, SegmentInfo, SegmentRead,
+    Batch, EraseOutcome, Erasure, Error, Log, LogEntry, LogSize, SegmentInfo, SegmentRead,
 };
 
 /// The altered calls: none by default.
@@ -124,6 +124,10 @@ impl<A: Alter> Log for AlteredLog<A> {
 
     fn check(&self) -> Result<(), Error> {
         self.log.check()
+    }
+
+    fn size(&self) -> Option<LogSize> {
+        self.log.size()
     }
 
     fn close(&self) {

@@ -3,6 +3,7 @@
 //!
 //! Nothing here sleeps and hopes. Every wait has a name, and ends with a panic that says it.
 
+pub(crate) mod admin;
 mod altered_log;
 pub(crate) mod blocks;
 pub(crate) mod core;

@@ -19,7 +19,8 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// A run that is being prepared. Of the variables `WHIMBREL_…` it has only those that are set here.
+/// A run that is being prepared. Of the variables `WHIMBREL_…` it has only those that are set here; a server has
+/// no admin listener, unless a flag says where.
 #[derive(Debug)]
 pub(crate) struct Program(Command);
 
@@ -59,6 +60,10 @@ impl Program {
 
     /// Runs it with `arguments` and this standard input.
     pub(crate) fn run_on(mut self, stdin: &str, arguments: &[&str]) -> Ran {
+        if arguments.contains(&"serve") {
+            // Many servers run at once, on free ports.
+            self.0.env("WHIMBREL_ADMIN_LISTEN", "none");
+        }
         self.0.args(arguments);
         self.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.0.spawn().expect("the program is built");

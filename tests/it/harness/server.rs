@@ -25,6 +25,7 @@ pub(crate) struct Setup {
     limits: Limits,
     authentication: Option<auth::Options>,
     transport: Transport,
+    admin: bool,
     clock: Clock,
     appends: Valve,
     batches: Valve,
@@ -42,6 +43,7 @@ pub(crate) struct TestServer {
 #[derive(Debug)]
 struct Running {
     address: SocketAddr,
+    admin: Option<SocketAddr>,
     reloader: Reloader,
     channel: Channel,
     shutdown: CancellationToken,
@@ -63,6 +65,7 @@ impl Setup {
             limits,
             authentication: None,
             transport: Transport::default(),
+            admin: false,
             clock: Clock::system(),
             appends: Valve::default(),
             batches: Valve::default(),
@@ -84,6 +87,11 @@ impl Setup {
     /// Uses TLS, or proxies. Users call a server with TLS through clients of the test.
     pub(crate) fn transport(self, transport: Transport) -> Self {
         Self { transport, ..self }
+    }
+
+    /// Has an admin listener.
+    pub(crate) fn admin(self) -> Self {
+        Self { admin: true, ..self }
     }
 
     /// Uses a clock that the test moves.
@@ -127,6 +135,12 @@ impl Setup {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             transport: self.transport.clone(),
             insecure: false,
+            admin_listen: self
+                .admin
+                .then(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+                .into_iter()
+                .collect(),
+            insecure_admin: false,
             reflection: true,
             limits: self.limits.clone(),
         }
@@ -180,6 +194,11 @@ impl TestServer {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.address
+    }
+
+    /// Where its admin listener is.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.running.admin.expect("it was set up with one")
     }
 
     /// Its data folder.
@@ -250,10 +269,11 @@ impl Running {
             })
             .await;
         let (address, reloader) = (server.address(), server.reloader());
+        let admin = server.admin_address();
         let shutdown = CancellationToken::new();
         let mut served = JoinSet::new();
         served.spawn(server.run(shutdown.clone().cancelled_owned()));
-        Self { address, reloader, channel: connect(address), shutdown, served }
+        Self { address, admin, reloader, channel: connect(address), shutdown, served }
     }
 
     async fn stop(&mut self) {

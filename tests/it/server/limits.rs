@@ -89,7 +89,7 @@ limits! {
     streams_max
     worker_threads connections_max connections_per_address_max preface_time_max handshake_time_max
     handshakes_max connection_age_max
-    calls_max worker_lateness_max user_reads_per_second_max user_changes_per_second_max user_streams_per_second_max
+    calls_max worker_lateness_max worker_silence_max user_reads_per_second_max user_changes_per_second_max user_streams_per_second_max
     quota_burst_time new_user_follows_per_hour_max new_user_mentions_per_hour_max new_user_time
     address_reads_per_second_max address_changes_per_second_max address_streams_per_second_max
     address_refusals_per_second_max quota_callers_max
@@ -264,6 +264,7 @@ fn the_command_line_checks_the_limits() {
         ("--post-cache", "1073741824", "post_cache_bytes_max"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_whimbrel"))
+            .env("WHIMBREL_ADMIN_LISTEN", "none")
             .args(["serve", "--listen", "127.0.0.1:0", flag, value, "--data"])
             .arg(&data_dir)
             .output()

@@ -161,6 +161,7 @@ fn the_program_accepts_names() {
     let data_dir = folder.path().join("data");
     let serve = |listen: &str| -> Output {
         let mut program = Command::new(env!("CARGO_BIN_EXE_whimbrel"));
+        program.env("WHIMBREL_ADMIN_LISTEN", "none");
         program.args(["serve", "--listen", listen, "--data"]).arg(&data_dir).output().unwrap()
     };
     for (listen, code, expected) in [

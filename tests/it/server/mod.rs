@@ -1,5 +1,6 @@
 //! Connections, starts, stops and limits.
 
+mod admin;
 mod config;
 mod connection_age;
 mod connections;

@@ -94,7 +94,8 @@ impl ServerProcess {
     pub(crate) fn start_configured(file: &Path, log: &Path) -> Self {
         let mut shell = Command::new("bash");
         shell.args(["-c", "exec \"$@\" 2>\"$LOG\"", "bash", PROGRAM, "serve", "--json"]);
-        shell.env("LOG", log).args(["--listen", "127.0.0.1:0", "--config"]).arg(file);
+        shell.env("LOG", log).env("WHIMBREL_ADMIN_LISTEN", "none");
+        shell.args(["--listen", "127.0.0.1:0", "--config"]).arg(file);
         Self::listening(shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
     }
 
@@ -128,6 +129,7 @@ impl ServerProcess {
     /// output.
     pub(crate) fn refuses(data_dir: &Path, listen: SocketAddr) -> (Option<i32>, String) {
         let mut program = Command::new(PROGRAM);
+        program.env("WHIMBREL_ADMIN_LISTEN", "none");
         program.args(["serve", "--log", "warn", "--listen", &listen.to_string(), "--data"]);
         program.arg(data_dir).stdin(Stdio::null());
         let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -252,6 +254,8 @@ fn spawn(data_dir: &Path) -> Child {
 
 fn serve(mut command: Command, data_dir: &Path, log: &str) -> Child {
     command
+        // Many servers run at once, on free ports.
+        .env("WHIMBREL_ADMIN_LISTEN", "none")
         .env("WHIMBREL_LOG_FORMAT", "text")
         .args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", log, "--data"])
         .arg(data_dir)

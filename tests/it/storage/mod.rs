@@ -15,7 +15,7 @@ mod index_edges;
 mod index_late;
 mod index_progress;
 mod index_records;
-mod index_trouble;
+pub(crate) mod index_trouble;
 pub(crate) mod local_log;
 mod log_damage;
 mod log_history;

@@ -70,6 +70,7 @@ fn the_file_for_clients_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_whimbrel"));
     let data = folder.path().join("data");
+    program.env("WHIMBREL_ADMIN_LISTEN", "none");
     program.args([
         "serve",
         "--listen",

@@ -2,7 +2,7 @@
 //! thrown away.
 
 mod at_start;
-mod while_serving;
+pub(crate) mod while_serving;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -168,8 +168,8 @@ async fn a_lost_index_is_rebuilt_in_memory_if_the_disk_fails() {
 
 /// A server with ten posts of bob's and an overwritten index that it has not read yet; and a
 /// request that reads the index.
-async fn server_with_damaged_index(reads: &Valve) -> (TestServer, NewsFeedRequest) {
-    let setup = Setup::new().reads_through(reads).limits(|limits| {
+pub(crate) async fn server_with_damaged_index(reads: &Valve) -> (TestServer, NewsFeedRequest) {
+    let setup = Setup::new().admin().reads_through(reads).limits(|limits| {
         limits.recent_revisions_per_author_max = 1;
         // Without a cache every read goes to the disk.
         limits.log_segment_bytes_max = 64 << 10;
