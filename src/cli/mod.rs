@@ -10,6 +10,7 @@ mod chain;
 mod change;
 mod check;
 mod check_index;
+mod completions;
 mod config;
 mod context;
 mod credentials;
@@ -114,6 +115,8 @@ enum Verb {
     Load(dump::LoadArgs),
     Import(import::ImportArgs),
     Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
+    ManPages(completions::ManPagesArgs),
     #[command(hide = true)]
     ProbeIndex(probe_index::ProbeIndexArgs),
 }
@@ -176,6 +179,8 @@ impl Cli {
             Verb::Load(load) => load.run(output),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),
             Verb::Bench(bench) => single_threaded_runtime()?.block_on(bench.run(output)),
+            Verb::Completions(completions) => completions.run(&command(), output),
+            Verb::ManPages(pages) => pages.run(command(), output),
             Verb::ProbeIndex(probe) => {
                 probe.run();
                 Ok(())

@@ -7,6 +7,7 @@ mod check;
 mod check_index;
 mod client;
 mod command_line;
+mod completions;
 mod config;
 mod context;
 mod dump;
