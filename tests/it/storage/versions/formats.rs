@@ -30,8 +30,17 @@ const WRITTEN_BY: [&str; 11] = [
     "index/tables.rs",
 ];
 /// What such a line has.
-const SAYS_BYTES: [&str; 9] =
-    ["tag = \"", "TableDefinition", "MAGIC: ", "_BYTES: ", "_AT: ", ".put(", ".u32(", ".u64("];
+const SAYS_BYTES: [&str; 9] = [
+    "tag = \"",
+    "TableDefinition<",
+    "TableDefinition::new(",
+    "MAGIC: ",
+    "_BYTES: ",
+    "_AT: ",
+    ".put(",
+    ".u32(",
+    ".u64(",
+];
 
 /// The table in the documents has the versions of the code, and no others.
 #[test]
