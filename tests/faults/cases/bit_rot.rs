@@ -1,0 +1,149 @@
+//! Bit rot: a byte of any file of a data folder is not what it was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::case::{Case, Missing, Outcome, block_on};
+use crate::model::Model;
+use crate::server::{Setup, program};
+
+pub(crate) const ANY_FILE: Case = Case {
+    name: "bit rot",
+    how: "a bit is changed in each file of a closed data folder, at its first and last byte, in its middle and \
+          elsewhere at random, and a server is started on that, with authentication",
+    holds: "the start is refused with code 4 and names the file, or reads are refused, or all is right; never \
+            a wrong answer",
+    short: 20,
+    long: 120,
+    run: |times| Ok::<_, Missing>(block_on(damage_each(times))),
+};
+
+/// Changes before the damage: enough for some blocks of the index.
+const CHANGES: u64 = 400;
+
+#[derive(Default)]
+struct Counts {
+    starts_refused: usize,
+    reads_refused: usize,
+    right: usize,
+}
+
+async fn damage_each(times: usize) -> Outcome {
+    let folder = tempfile::tempdir().expect("a folder");
+    let setup = Setup::new(folder.path());
+    let server = setup.start();
+    let mut model = Model::new(server.address).await.grow(server.address, CHANGES).await;
+    model.check(server.address).await;
+    server.stop().await;
+    let data = setup.data();
+    let key = ["key", "create", "--name", "backend", "--role", "service", "--data"];
+    program(&[&key[..], &[data.to_str().expect("UTF-8")]].concat());
+    let kept = folder.path().join("kept");
+    copy(data, &kept);
+    let files = files_of(&kept);
+    assert!(files.len() >= 5, "{files:?}");
+    let mut counts = Counts::default();
+    for number in 0..times {
+        let file = &files[number % files.len()];
+        let bytes = fs::metadata(kept.join(file)).expect("it is there").len();
+        let at = match number / files.len() {
+            0 => bytes / 2,
+            1 => 0,
+            2 => bytes - 1,
+            // Most of a file of zeros would only show that they are zeros.
+            _ if number % 2 == 0 => fastrand::u64(..bytes.min(64 << 10)),
+            _ => fastrand::u64(..bytes),
+        };
+        fs::remove_dir_all(data).expect("it is ours");
+        copy(&kept, data);
+        flip(&data.join(file), at);
+        let with_keys = file.to_string_lossy().starts_with("api-keys");
+        find(&setup, &model, file, at, with_keys, &mut counts).await;
+    }
+    fs::remove_dir_all(data).expect("it is ours");
+    copy(&kept, data);
+    let server = setup.start();
+    model.check(server.address).await;
+    server.stop().await;
+    let Counts { starts_refused, reads_refused, right } = counts;
+    assert!(starts_refused > 0 && right > 0, "the damage was not where it matters");
+    let notes = format!(
+        "{} files; {starts_refused} starts and {reads_refused} reads refused, {right} all right",
+        files.len()
+    );
+    Outcome::of(times, &model).noting(notes)
+}
+
+/// Starts a server on the damage, and sees what it does.
+async fn find(
+    setup: &Setup,
+    model: &Model,
+    file: &Path,
+    at: u64,
+    with_keys: bool,
+    counts: &mut Counts,
+) {
+    let setup = setup.clone();
+    let setup = if with_keys { setup.argument("--auth") } else { setup };
+    match setup.try_start() {
+        Err(ended) => {
+            assert_eq!(ended.status.code(), Some(4), "{file:?} at {at}: {ended:?}");
+            // A damaged end of a segment may be found by what the checkpoint says of it.
+            let name = file.file_name().expect("a file").to_string_lossy();
+            let is_named = ended.log.contains(&*name) || ended.log.contains("checkpoint");
+            assert!(is_named, "{file:?} at {at} is not named: {}", ended.log);
+            counts.starts_refused += 1;
+        }
+        // Who has no key is refused, whatever the file of keys says.
+        Ok(server) if with_keys => {
+            let refused = model.compare(server.address).await.expect_err("nobody has a key");
+            let whimbrel::client::Error::Call(refused) = refused else { panic!("{refused}") };
+            assert_eq!(refused.code, "UNAUTHENTICATED", "{file:?} at {at}");
+            counts.right += 1;
+        }
+        Ok(mut server) => {
+            match model.compare(server.address).await {
+                Ok(()) => counts.right += 1,
+                Err(_) => counts.reads_refused += 1,
+            }
+            // What is read again, after a repair or not, is right or refused as well.
+            drop(model.compare(server.address).await);
+            assert!(server.runs(), "{file:?} at {at}: a read ended it: {}", server.log());
+            server.kill();
+        }
+    }
+}
+
+fn flip(file: &Path, at: u64) {
+    use std::os::unix::fs::FileExt as _;
+    let opened = fs::File::options().read(true).write(true).open(file).expect("it is there");
+    let mut byte = [0];
+    opened.read_exact_at(&mut byte, at).expect("it is within the file");
+    byte[0] ^= 1 << fastrand::u32(..8);
+    opened.write_all_at(&byte, at).expect("it is ours");
+}
+
+/// All files with a content, as paths below `folder`, in order.
+fn files_of(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("it is ours") {
+            let path = entry.expect("it is ours").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if fs::metadata(&path).expect("it is there").len() > 0 {
+                files.push(path.strip_prefix(folder).expect("it is below").to_owned());
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Copies a folder, with holes where there are some.
+fn copy(from: &Path, to: &Path) {
+    let arguments =
+        ["--archive".as_ref(), "--sparse=always".as_ref(), from.as_os_str(), to.as_os_str()];
+    crate::machine::run("cp", &arguments).expect("there is room");
+}

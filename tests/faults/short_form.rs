@@ -1,0 +1,55 @@
+//! Each case a few times, as a test of its own; and that the page describes all of them.
+
+use crate::case::Case;
+use crate::cases;
+
+/// Defines a test for each case, and the list of all of them.
+macro_rules! cases {
+    ($($test:ident: $case:expr;)*) => {
+        $(
+            #[test]
+            fn $test() {
+                run(&$case);
+            }
+        )*
+
+        /// All cases.
+        pub(crate) const CASES: &[Case] = &[$($case),*];
+    };
+}
+
+cases! {
+    killed_under_load: cases::kills::UNDER_LOAD;
+    killed_while_starting: cases::kills::WHILE_STARTING;
+    second_process: cases::kills::SECOND;
+    power_cut: cases::power::CUT;
+    failed_writes_and_flushes: cases::disk::FAILS;
+    a_disk_that_fails_the_index: cases::disk::INDEX_FAILS;
+    full_disk: cases::disk::FULL;
+    bit_rot: cases::bit_rot::ANY_FILE;
+    stopped_server: cases::stopped::SERVER;
+    stopped_reader: cases::stopped::READER;
+    clock_jumps: cases::clock::JUMPS;
+    half_open_connections: cases::half_open::VANISHED;
+    descriptor_exhaustion: cases::descriptors::EXHAUSTED;
+    panicking_threads: cases::panics::THREADS;
+    memory_within_what_is_documented: cases::memory::ENOUGH;
+    memory_that_runs_out: cases::memory::TOO_LITTLE;
+}
+
+fn run(case: &Case) {
+    match (case.run)(case.short) {
+        Ok(outcome) => {
+            assert!(outcome.times >= case.short, "{}: {outcome:?}", case.name);
+            println!("{}: {outcome:?}", case.name);
+        }
+        Err(missing) => skipped(case, &missing.0),
+    }
+}
+
+/// Says it on standard error itself, which the harness of the tests does not hold back.
+fn skipped(case: &Case, why: &str) {
+    use std::io::Write as _;
+    let line = format!("\n== SKIPPED, and nothing shown: {}: needs {why}\n", case.name);
+    std::io::stderr().write_all(line.as_bytes()).expect("somebody reads it");
+}
