@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use whimbrel::api::v1::FollowRequest;
 use whimbrel::api::v1::feed_event::Event;
 use whimbrel::client::{Client, Retry, Watch, WatchMessage, WatchStart};
@@ -24,7 +24,8 @@ pub(crate) type Seen = BTreeMap<u64, (String, bool)>;
 pub(crate) struct Watcher {
     address: watch::Sender<SocketAddr>,
     seen: Arc<Mutex<Seen>>,
-    watching: JoinHandle<()>,
+    /// Ends with this.
+    _watching: JoinSet<()>,
 }
 
 impl Watcher {
@@ -38,8 +39,9 @@ impl Watcher {
         }
         let (address, addresses) = watch::channel(address);
         let seen = Arc::default();
-        let watching = tokio::spawn(watch_on(cursor, addresses, Arc::clone(&seen)));
-        Self { address, seen, watching }
+        let mut watching = JoinSet::new();
+        watching.spawn(watch_on(cursor, addresses, Arc::clone(&seen)));
+        Self { address, seen, _watching: watching }
     }
 
     /// From now on it resumes at another address.
@@ -47,15 +49,9 @@ impl Watcher {
         self.address.send_replace(address);
     }
 
+    /// What it has seen. It watches until it is dropped.
     pub(crate) fn seen(&self) -> Seen {
-        assert!(!self.watching.is_finished(), "the watcher panicked; see above");
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        self.watching.abort();
     }
 }
 
