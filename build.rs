@@ -7,7 +7,8 @@ use protox::prost::Message;
 use protox::prost_reflect::prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// The files of the services. The compiler finds the files that they import.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
+    "whimbrel/v1/admin_service.proto",
     "whimbrel/v1/feed_service.proto",
     "whimbrel/v1/graph_service.proto",
     "whimbrel/v1/log_service.proto",

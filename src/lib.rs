@@ -20,14 +20,17 @@
 //! - [`engine`]: the write path: it decides, commits and applies commands, and answers them.
 //! - [`api`]: the gRPC services.
 //! - [`client`]: a client of these services.
+//! - [`backup`]: backups of the log, and how they are restored.
 //! - [`server`]: assembles the parts, listens, and stops in order.
 //! - [`cli`]: the verbs of the program `whimbrel`.
 
 pub mod api;
 pub mod auth;
+pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod dump;
 pub mod engine;
 pub mod live;
 pub mod model;

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use whimbrel::cli::{Cli, Error, Output};
+use whimbrel::cli::{Cli, Error};
 
 /// Most memory that a call allocates is freed by another thread, for which the system's allocator
 /// is slow. With this one an import of small changes takes a quarter less time.
@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::read();
-    let output = Output::new(cli.json);
+    let output = cli.output();
     match cli.run(&output) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of the output closed it, as `head` does. That is no failure.

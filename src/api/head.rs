@@ -69,7 +69,9 @@ pub(super) fn message_count(path: &str) -> MessageCount {
 /// or is reflection.
 pub(super) fn is_stream(path: &str) -> bool {
     let rpc = path.rsplit('/').next().unwrap_or_default();
-    rpc.starts_with("Watch") || message_count(path) == MessageCount::Many
+    rpc.starts_with("Watch")
+        || ["CheckIndex", "ReadSegment"].contains(&rpc)
+        || message_count(path) == MessageCount::Many
 }
 
 /// The value of a header that a call has at most once.

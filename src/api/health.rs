@@ -12,15 +12,16 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::status;
 use super::v1_server::{
-    feed_service_server, graph_service_server, log_service_server, meta_service_server,
-    notification_service_server, post_service_server,
+    admin_service_server, feed_service_server, graph_service_server, log_service_server,
+    meta_service_server, notification_service_server, post_service_server,
 };
 
 /// The name that stands for the whole server.
 const SERVER: &str = "";
 /// Every name that has a health status: the whole server, and each of its services.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     SERVER,
+    admin_service_server::SERVICE_NAME,
     feed_service_server::SERVICE_NAME,
     graph_service_server::SERVICE_NAME,
     log_service_server::SERVICE_NAME,

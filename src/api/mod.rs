@@ -5,6 +5,7 @@
 //! Never decides anything about feeds.
 
 pub mod account;
+mod admin;
 pub mod admission;
 pub mod answer;
 pub mod authentication;
@@ -68,6 +69,7 @@ mod v1_server {
 }
 
 pub use account::{Account, Accounts, AddressPot, HeldAnswer, OpenAccount};
+use admin::AdminRpcs;
 pub use admission::{Admission, AdmissionService};
 pub use answer::AnswerBody;
 pub use authentication::Authentication;
@@ -85,6 +87,7 @@ use post::PostRpcs;
 pub use quotas::Quotas;
 pub use reflection::{DESCRIPTORS, ReflectionError};
 use tonic::service::Routes;
+use v1_server::admin_service_server::AdminServiceServer;
 use v1_server::feed_service_server::FeedServiceServer;
 use v1_server::graph_service_server::GraphServiceServer;
 use v1_server::log_service_server::LogServiceServer;
@@ -122,6 +125,7 @@ pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> 
     let bytes_max = limits.request_bytes_max;
     let epochs = engine.epochs();
     let context = ServiceContext { engine, auth, quotas, epochs, limits, reflection };
+    let admin = AdminServiceServer::new(AdminRpcs(context.clone()));
     let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
     let graph = GraphServiceServer::new(GraphRpcs(context.clone()));
     let log = LogServiceServer::new(LogRpcs(context.clone()));
@@ -131,6 +135,7 @@ pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> 
 
     let mut routes = Routes::builder();
     routes
+        .add_service(admin.max_decoding_message_size(bytes_max))
         .add_service(feed.max_decoding_message_size(bytes_max))
         .add_service(graph.max_decoding_message_size(bytes_max))
         .add_service(log.max_decoding_message_size(bytes_max))

@@ -23,10 +23,15 @@ pub enum Access {
     Changes,
     /// Callers that act for all users: it is about all of them.
     AllUsers,
+    /// Operators: it is about the server and all that it stores.
+    Administers,
 }
 
 /// The RPCs of the package `whimbrel.v1`, with who may call them.
-const ROWS: [(&str, Access); 35] = [
+const ROWS: [(&str, Access); 38] = [
+    ("AdminService/CheckIndex", Access::Administers),
+    ("AdminService/ListSegments", Access::Administers),
+    ("AdminService/ReadSegment", Access::Administers),
     ("FeedService/Follow", Access::Changes),
     ("FeedService/Unfollow", Access::Changes),
     ("FeedService/Publish", Access::Changes),
@@ -100,6 +105,7 @@ impl Access {
             Self::Everybody | Self::Reads | Self::Watches => true,
             Self::Changes => role.may_change(),
             Self::AllUsers => !role.is_one_user(),
+            Self::Administers => role == Role::Admin,
         };
         if may { Ok(()) } else { Err(Refusal::Role { role }) }
     }

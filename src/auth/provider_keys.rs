@@ -4,19 +4,18 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use http::Uri;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{Certificate, PemItem};
 
 use super::issuer::{FETCH_INTERVAL_MIN, Issuer};
 use super::kept_keys::KeptKeys;
 use super::keys::{KeyError, KeySet};
 use super::settings::{IssuerSettings, KeySettings};
-use crate::runtime::Clock;
 use crate::runtime::files::{self, FILE_BYTES_MAX};
+use crate::runtime::{Clock, http_client};
 
 /// How often keys are fetched without a reason: providers announce new ones for longer before they
 /// use them, and a key that they withdraw should not be good for much longer.
@@ -91,13 +90,7 @@ impl ProviderKeys {
             .https_only(is_https);
         if is_https {
             let roots = roots(ca_file.as_deref())?;
-            let tls = TlsConfig::builder()
-                .provider(TlsProvider::Rustls)
-                .root_certs(RootCerts::Specific(Arc::new(roots)))
-                .unversioned_rustls_crypto_provider(Arc::new(
-                    rustls::crypto::aws_lc_rs::default_provider(),
-                ));
-            config = config.tls_config(tls.build());
+            config = config.tls_config(http_client::tls(roots));
         }
         let kept = KeptKeys::new(data_dir, &settings.issuer, url);
         Ok(Some(Self { url: url.clone(), agent: config.build().into(), kept }))
@@ -117,11 +110,7 @@ impl ProviderKeys {
 /// The certificate authorities in `ca_file`, or those of the machine.
 fn roots(ca_file: Option<&Path>) -> Result<Vec<Certificate<'static>>, AddressError> {
     let Some(path) = ca_file else {
-        let found = rustls_native_certs::load_native_certs();
-        if let (true, Some(error)) = (found.certs.is_empty(), found.errors.into_iter().next()) {
-            return Err(AddressError::SystemRoots(io::Error::other(error)));
-        }
-        return Ok(found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect());
+        return http_client::system_roots().map_err(AddressError::SystemRoots);
     };
     let pem = files::read(path)?;
     let roots: Vec<_> = ureq::tls::parse_pem(&pem)

@@ -7,10 +7,10 @@ use super::{Error, Output, ServerArgs, number};
 use crate::api::v1;
 use crate::client::Client;
 
-/// Show the chain of the server's log: one value for its whole history up to a revision.
+/// Show the chain of the server's log: one value for its whole history.
 ///
 /// Two logs with the same log id, revision and chain have the same history up to there. `whimbrel
-/// verify` compares a server with a data folder or a backup.
+/// check` compares a server with a data folder or a backup.
 #[derive(Args, Debug)]
 pub(super) struct ChainArgs {
     /// The revision; the newest, if not given.

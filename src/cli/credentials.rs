@@ -3,16 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Error, Output};
-use crate::client::{Address, TokenSource};
-use crate::runtime::files::{self, FileError};
+use super::context::{SERVER, ServerAddress, TargetServer};
+use super::{Error, Output, user_files};
+use crate::client::TokenSource;
 
+/// The file of `login`.
+const FILE: &str = "tokens.json";
 /// The variable with a token.
 const VARIABLE: &str = "WHIMBREL_TOKEN";
 /// Longest token that is read from standard input: longer than a server accepts.
@@ -23,7 +25,7 @@ const TOKEN_BYTES_MAX: u64 = 16 << 10;
 pub(super) struct CredentialArgs {
     /// A file with the token or API key to call with; read again when it changes. Without it the
     /// variable WHIMBREL_TOKEN has the token, or `whimbrel login` has kept one.
-    #[arg(long, env = "WHIMBREL_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, help_heading = SERVER, env = "WHIMBREL_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
@@ -33,17 +35,15 @@ pub(super) struct CredentialArgs {
 /// file that only you can read, in the folder whimbrel of $XDG_CONFIG_HOME or ~/.config.
 #[derive(Args, Debug)]
 pub(super) struct LoginArgs {
-    /// The server: host:port, or https://host:port.
-    #[arg(long, env = "WHIMBREL_ADDR", default_value = "127.0.0.1:50051", value_name = "URL")]
-    addr: Address,
+    #[command(flatten)]
+    server: ServerAddress,
 }
 
 /// Forget the token for a server.
 #[derive(Args, Debug)]
 pub(super) struct LogoutArgs {
-    /// The server: host:port, or https://host:port.
-    #[arg(long, env = "WHIMBREL_ADDR", default_value = "127.0.0.1:50051", value_name = "URL")]
-    addr: Address,
+    #[command(flatten)]
+    server: ServerAddress,
 }
 
 /// The file of `login`: tokens by the address of the server.
@@ -54,39 +54,42 @@ struct KeptTokens {
 }
 
 impl CredentialArgs {
-    /// The token for the server at `address`; `None` to call without one.
+    /// The token for `server`; `None` to call without one.
     ///
     /// # Errors
     /// The file of `login` cannot be read.
-    pub(super) fn source(&self, address: &Address) -> Result<Option<TokenSource>, Error> {
+    pub(super) fn source(&self, server: &TargetServer) -> Result<Option<TokenSource>, Error> {
         if let Some(file) = &self.token_file {
             return Ok(Some(TokenSource::File(file.clone())));
         }
         if let Ok(token) = std::env::var(VARIABLE) {
             return Ok(Some(TokenSource::Text(Zeroizing::new(token))));
         }
-        let Some(path) = path() else { return Ok(None) };
-        Ok(kept(&path)?.tokens.remove(&address.uri()).map(TokenSource::Text))
+        if let Some(file) = &server.context.token_file {
+            return Ok(Some(TokenSource::File(file.clone())));
+        }
+        let mut kept: KeptTokens = user_files::read(FILE)?;
+        Ok(kept.tokens.remove(&server.address.uri()).map(TokenSource::Text))
     }
 }
 
 impl LoginArgs {
     pub(super) fn run(self, output: &Output) -> Result<(), Error> {
+        let uri = self.server.target()?.address.uri();
         let token = read_token()?;
-        change(|tokens| {
-            tokens.insert(self.addr.uri(), token);
-        })?;
-        output.note(&format!("kept a token for {}", self.addr.uri()));
+        change(|tokens| drop(tokens.insert(uri.clone(), token)))?;
+        output.note(&format!("kept a token for {uri}"));
         Ok(())
     }
 }
 
 impl LogoutArgs {
     pub(super) fn run(self, output: &Output) -> Result<(), Error> {
+        let uri = self.server.target()?.address.uri();
         let mut was_there = false;
-        change(|tokens| was_there = tokens.remove(&self.addr.uri()).is_some())?;
+        change(|tokens| was_there = tokens.remove(&uri).is_some())?;
         let what = if was_there { "forgot the token" } else { "there was no token" };
-        output.note(&format!("{what} for {}", self.addr.uri()));
+        output.note(&format!("{what} for {uri}"));
         Ok(())
     }
 }
@@ -109,39 +112,9 @@ fn read_token() -> Result<Zeroizing<String>, Error> {
     Ok(Zeroizing::new(token.to_owned()))
 }
 
-/// Where `login` keeps tokens; `None` if the user has no home.
-fn path() -> Option<PathBuf> {
-    let folder = |variable: &str| std::env::var_os(variable).filter(|it| !it.is_empty());
-    let config = folder("XDG_CONFIG_HOME").map(PathBuf::from);
-    let config = config.or_else(|| Some(Path::new(&folder("HOME")?).join(".config")))?;
-    Some(config.join("whimbrel").join("tokens.json"))
-}
-
-fn kept(path: &Path) -> Result<KeptTokens, Error> {
-    let bytes = match files::read_secret(path) {
-        Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(KeptTokens::default());
-        }
-        bytes => bytes?,
-    };
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Error::Usage(format!(
-            "{} is damaged ({error}): remove it, and use `whimbrel login` again",
-            path.display()
-        ))
-    })
-}
-
 fn change(change: impl FnOnce(&mut BTreeMap<String, Zeroizing<String>>)) -> Result<(), Error> {
-    let no_home = "there is no folder to keep a token in: set HOME, or give --token-file";
-    let path = path().ok_or_else(|| Error::Usage(no_home.to_owned()))?;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| Error::File { file: folder.to_owned(), source })?;
-    }
-    let _lock = files::lock(&path.with_extension("lock"))?;
-    let mut kept = kept(&path)?;
-    change(&mut kept.tokens);
-    let json = Zeroizing::new(serde_json::to_vec_pretty(&kept).map_err(std::io::Error::from)?);
-    Ok(files::write_secret(&path, &json)?)
+    user_files::change(FILE, |kept: &mut KeptTokens| {
+        change(&mut kept.tokens);
+        Ok(())
+    })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::settings::SettingsError;
 use crate::runtime::files::FileError;
-use crate::{auth, client, config, server, storage};
+use crate::{auth, backup, client, config, dump, server, storage};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,12 @@ pub enum Error {
     /// The log in a folder is damaged, or cannot be read.
     #[error(transparent)]
     Log(#[from] storage::Error),
+    /// A backup cannot be taken, used or restored.
+    #[error(transparent)]
+    Backup(#[from] backup::Error),
+    /// A log cannot be dumped or loaded.
+    #[error(transparent)]
+    Dump(#[from] dump::Error),
     /// The API keys of a folder cannot be used or changed.
     #[error(transparent)]
     Keys(#[from] auth::KeyTableError),
@@ -31,6 +37,9 @@ pub enum Error {
     /// The file with the settings of a server is refused.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// A server that was asked for its status does not serve.
+    #[error("{0}")]
+    NotServing(String),
     /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
@@ -72,7 +81,14 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Client(error) if error.is_transient() => 3,
+            Self::NotServing(_) => 3,
+            Self::Client(error)
+            | Self::Backup(backup::Error::Client(error))
+            | Self::Dump(dump::Error::Client(error))
+                if error.is_transient() =>
+            {
+                3
+            }
             Self::Usage(_)
             | Self::Settings(_)
             | Self::Client(client::Error::Address { .. })
@@ -81,6 +97,8 @@ impl Error {
             Self::Server(_) | Self::OwnServer(_) | Self::Runtime(_) => 4,
             Self::Client(_)
             | Self::Log(_)
+            | Self::Backup(_)
+            | Self::Dump(_)
             | Self::Keys(_)
             | Self::Token(_)
             | Self::TokenFile(_)

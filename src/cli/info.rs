@@ -7,7 +7,7 @@ use super::{Error, Output, ServerArgs};
 use crate::api::v1::{self, Feature};
 use crate::client::Client;
 
-/// Show what the server is, who you are to it, and the limits and quotas in force for you.
+/// Show what the server is, who you are to it, and your limits and quotas.
 #[derive(Args, Debug)]
 pub(super) struct InfoArgs {
     #[command(flatten)]

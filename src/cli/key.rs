@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::json::JsonLine;
+use super::table::table;
 use super::{Error, Output};
 use crate::auth::{ApiKey, ApiKeys, KeyId, NewKey, Role};
 use crate::model::UserId;
@@ -76,7 +77,14 @@ impl KeyVerb {
             Self::Create(args) => args.run(output),
             Self::List(args) => {
                 let keys = ApiKeys::open(&args.folder.data)?.list();
-                keys.iter().try_for_each(|key| print(output, key))
+                if keys.is_empty() {
+                    output.note("there is no key: `whimbrel key create` makes one");
+                } else {
+                    let rows: Vec<_> = keys.iter().map(cells).collect();
+                    output.print_for_people(|| table(HEADINGS, &rows))?;
+                }
+                keys.iter()
+                    .try_for_each(|key| output.print_for_machines(|| JsonLine("key", members(key))))
             }
             Self::Revoke(args) => {
                 let id = KeyId::from(args.id.as_str());
@@ -115,19 +123,21 @@ pub(super) fn now() -> Result<Duration, Error> {
 }
 
 fn print(output: &Output, key: &ApiKey) -> Result<(), Error> {
-    output.print(
-        || {
-            let user = key.user.as_ref().map_or_else(String::new, |user| format!(" of {user}"));
-            let end = match (key.revoked, key.expires) {
-                (Some(at), _) => format!(", revoked {at}"),
-                (None, Some(at)) => format!(", until {at}"),
-                (None, None) => String::new(),
-            };
-            let (id, role, made) = (&key.id, key.role, key.created);
-            format!("{id}  {role}{user}  {:?}, made {made}{end}", key.name)
-        },
-        || JsonLine("key", members(key)),
-    )
+    output.print(|| table(HEADINGS, &[cells(key)]), || JsonLine("key", members(key)))
+}
+
+const HEADINGS: [&str; 6] = ["ID", "ROLE", "USER", "MADE", "END", "NAME"];
+
+fn cells(key: &ApiKey) -> [String; 6] {
+    let end = match (key.revoked, key.expires) {
+        (Some(at), _) => format!("revoked {at}"),
+        (None, Some(at)) => at.to_string(),
+        (None, None) => String::new(),
+    };
+    let user = key.user.as_ref().map_or_else(String::new, ToString::to_string);
+    // The name is any text, so it comes last and without control characters.
+    let name = format!("{:?}", key.name);
+    [key.id.to_string(), key.role.name().to_owned(), user, key.created.to_string(), end, name]
 }
 
 /// The members of a key for machines: times in RFC 3339.

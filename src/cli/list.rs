@@ -115,7 +115,7 @@ fn finish<P: ListPage>(
     page: P,
     is_empty: bool,
 ) -> Result<(), Error> {
-    if output.is_json() {
+    if output.is_for_machines() {
         let page = page.without_items();
         return output.print_for_machines(|| JsonLine("page", ProtoJson(&page)));
     }

@@ -93,12 +93,31 @@ fn is_path(part: &str) -> bool {
     })
 }
 
+/// The form of the log's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// Text on a terminal, and JSON elsewhere.
+    Auto,
+    Text,
+    /// An object on each line.
+    Json,
+}
+
 /// Starts logging to standard error.
-pub(super) fn begin(filter: LogFilter) -> LogReload {
+pub(super) fn begin(filter: LogFilter, format: LogFormat) -> LogReload {
     let (filter, handle) = reload::Layer::new(filter.0);
-    let lines =
-        tracing_subscriber::fmt::layer().with_ansi(is_colourful()).with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let is_json = match format {
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    if is_json {
+        registry.with(lines.json().flatten_event(true).with_current_span(false)).init();
+    } else {
+        registry.with(lines.with_ansi(is_colourful())).init();
+    }
     LogReload(handle)
 }
 

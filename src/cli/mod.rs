@@ -1,17 +1,23 @@
 //! The command line: a verb is a file, except where many verbs have the same shape.
 //!
-//! Results go to standard output, for people, or as one JSON object per line with `--json`. Notes
-//! and errors go to standard error. Never names tonic.
+//! Results go to standard output: for people, or with `--output` as JSON or YAML. Notes and errors go to
+//! standard error. Never names tonic.
 
+mod backup;
 pub mod bench;
 mod chain;
 mod change;
+mod check;
+mod check_index;
 mod config;
+mod context;
 mod credentials;
+mod dump;
 mod encoding;
 mod error;
 mod feed;
 mod graph;
+mod help;
 mod hint;
 mod import;
 mod info;
@@ -29,52 +35,41 @@ mod reload;
 mod serve;
 mod settings;
 mod signals;
+mod status;
+mod table;
 mod text;
 mod tls;
 mod token;
-mod verify;
+mod user_files;
 mod watch;
 
 use std::time::Duration;
 
 use clap::{Arg, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use error::Error;
-pub use output::Output;
+pub use output::{Format, Output};
 
 use crate::client::{self, Address, Client, ConnectOptions, Retry};
 
-/// The end of the help.
-const AFTER_HELP: &str = "\
-Exit codes:
-  0  done; a list may be empty
-  1  refused, not found, or not all done
-  2  wrong command line
-  3  the server cannot be reached, or asks to be called later
-  4  the server cannot start
-  5  a part of the server failed
-
-With --json every line is an object with one member, whose name is one of:
-  item, post, user, notification, relationship  an entry of a list
-  page       the end of a list: the rest of the answer, with nextPageToken and cursor
-  missing    the postId of a post that `show` did not find
-  response   the answer to any other call
-  opened, batch, caughtUp, bookmark, reset, closing  a message of `watch`
-  key        of key: an API key, with its `secret` when it is made
-  token      of token: a token for development
-  verified, compared  of verify: the log of a folder, and how a server's compares with it
-  serving, imported, measured  of serve, import and bench
-  shape, prepared, held  of bench --shape, and a `measured` for each step
-  error, note  on standard error
-Responses are in the JSON form of ProtoJson, as grpcurl prints it: names in lowerCamelCase, 64-bit
-numbers as strings, enums by name, times as RFC 3339; fields with their default are left out.";
-
 /// A social-feed server in one binary: follow graph, posts, home feed and live push over gRPC.
 #[derive(Debug, Parser)]
-#[command(name = "whimbrel", version, about, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "whimbrel", version, about, max_term_width = 100, after_help = help::AFTER)]
 pub struct Cli {
-    /// Print JSON, one object per line.
-    #[arg(long, global = true, env = "WHIMBREL_JSON", value_parser = parse_flag)]
-    pub json: bool,
+    /// How to print results: table (text and tables for people), json (one object per line), or
+    /// yaml (one document per object).
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "WHIMBREL_OUTPUT",
+        value_name = "FORMAT",
+        default_value = "table",
+        hide_possible_values = true
+    )]
+    output: Format,
+    /// Print JSON: the same as --output=json.
+    #[arg(long, global = true)]
+    json: bool,
     /// The server to call; before or after the verb. [env: WHIMBREL_ADDR=]
     // Without the variable and the default, which belong to the verbs that call a server. Clap
     // passes the value on to them, and to the verbs with another option of this name.
@@ -103,9 +98,17 @@ enum Verb {
     Token(token::TokenArgs),
     Login(credentials::LoginArgs),
     Logout(credentials::LogoutArgs),
+    #[command(subcommand)]
+    Context(context::ContextVerb),
+    Status(status::StatusArgs),
     Info(info::InfoArgs),
     Chain(chain::ChainArgs),
-    Verify(verify::VerifyArgs),
+    Check(check::CheckArgs),
+    CheckIndex(check_index::CheckIndexArgs),
+    Backup(Box<backup::BackupArgs>),
+    Restore(backup::RestoreArgs),
+    Dump(dump::DumpArgs),
+    Load(dump::LoadArgs),
     Import(import::ImportArgs),
     Bench(bench::BenchArgs),
     #[command(hide = true)]
@@ -115,9 +118,8 @@ enum Verb {
 /// The server to call.
 #[derive(Args, Clone, Debug)]
 struct ServerArgs {
-    /// The server's address: host:port, http://host:port, or https://host:port for TLS.
-    #[arg(long, env = "WHIMBREL_ADDR", default_value = "127.0.0.1:50051", value_name = "URL")]
-    addr: Address,
+    #[command(flatten)]
+    address: context::ServerAddress,
     #[command(flatten)]
     tls: tls::ClientTlsArgs,
     #[command(flatten)]
@@ -136,6 +138,12 @@ impl Cli {
         read.unwrap_or_else(|error| error.exit())
     }
 
+    /// How results are printed.
+    #[must_use]
+    pub fn output(&self) -> Output {
+        Output::new(if self.json { Format::Json } else { self.output })
+    }
+
     /// Runs the verb.
     ///
     /// # Errors
@@ -152,9 +160,16 @@ impl Cli {
             Verb::Token(token) => token.run(output),
             Verb::Login(login) => login.run(output),
             Verb::Logout(logout) => logout.run(output),
+            Verb::Context(verb) => verb.run(output),
+            Verb::Status(status) => single_threaded_runtime()?.block_on(status.run(output)),
             Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
-            Verb::Verify(verify) => single_threaded_runtime()?.block_on(verify.run(output)),
+            Verb::Check(check) => single_threaded_runtime()?.block_on(check.run(output)),
+            Verb::CheckIndex(check) => single_threaded_runtime()?.block_on(check.run(output)),
+            Verb::Backup(backup) => single_threaded_runtime()?.block_on(backup.run(output)),
+            Verb::Restore(restore) => single_threaded_runtime()?.block_on(restore.run(output)),
+            Verb::Dump(dump) => single_threaded_runtime()?.block_on(dump.run(output)),
+            Verb::Load(load) => load.run(output),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),
             Verb::Bench(bench) => single_threaded_runtime()?.block_on(bench.run(output)),
             Verb::ProbeIndex(probe) => {
@@ -166,15 +181,22 @@ impl Cli {
 }
 
 impl ServerArgs {
-    /// How to connect to the server.
-    fn options(&self) -> Result<ConnectOptions, Error> {
-        let token = self.credentials.source(&self.addr)?;
-        Ok(ConnectOptions { token, ..self.tls.options()? })
+    /// The server to call, and how to connect to it.
+    fn target(&self) -> Result<(Address, ConnectOptions), Error> {
+        let target = self.address.target()?;
+        let options = self.options(&target)?;
+        Ok((target.address, options))
+    }
+
+    /// How to connect to `target`.
+    fn options(&self, target: &context::TargetServer) -> Result<ConnectOptions, Error> {
+        let token = self.credentials.source(target)?;
+        Ok(ConnectOptions { token, ..self.tls.options(&target.context)? })
     }
 
     async fn connect(&self) -> Result<Client, Error> {
-        let options = self.options()?;
-        Ok(Client::connect_with(&self.addr.to_string(), &options).await?)
+        let (address, options) = self.target()?;
+        Ok(Client::connect_with(&address.to_string(), &options).await?)
     }
 
     /// Makes one call that is safe to repeat, with retries.
@@ -202,7 +224,7 @@ fn command() -> Command {
         true => arg.allow_negative_numbers(true),
         false => arg,
     };
-    Cli::command().mut_subcommands(|verb| {
+    help::grouped(Cli::command()).mut_subcommands(|verb| {
         let usage = usage_of(&verb);
         let verb = verb.mut_args(taking_negatives);
         match usage {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::json::JsonLine;
-use super::logging::{self, LogFilter};
+use super::logging::{self, LogFilter, LogFormat};
 use super::probe_index::ProbeIndexArgs;
 use super::reload::Reload;
 use super::settings::{Given, Settings, SettingsFile};
@@ -67,6 +67,16 @@ pub(super) struct ServeArgs {
     /// NO_COLOR turns them off.
     #[arg(long, env = "WHIMBREL_LOG", default_value = "info", value_name = "FILTER")]
     log: LogFilter,
+    /// The form of the log's lines: text, json, or auto, which is text on a terminal and JSON
+    /// elsewhere.
+    #[arg(
+        long,
+        env = "WHIMBREL_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    log_format: LogFormat,
     /// Refuse changes while less disk space than this is free, in MiB.
     #[arg(long, env = "WHIMBREL_DISK_FREE_MIN", default_value_t = 256, value_name = "MIB",
           value_parser = number::within(0..=MIB_MAX))]
@@ -201,7 +211,7 @@ pub(super) async fn run(given: Given, output: &Output) -> Result<(), Error> {
     let settings = given.settings()?;
     let possible = open_files::raise().max(1);
     let config = settings.config(possible).await?;
-    let log = logging::begin(settings.args.log_filter());
+    let log = logging::begin(settings.args.log_filter(), settings.args.log_format);
     warn_of_open_files(config.limits.connections_max, possible);
     // Before the server opens, so that a signal at any later moment stops in order.
     let (mut signals, hang_ups) = Signals::catch().map_err(Error::Runtime)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::context::{Connecting, SERVER};
 use super::{Error, parse_flag};
 use crate::client::{ClientIdentity, ConnectOptions};
 use crate::config::{
@@ -52,13 +53,13 @@ pub(super) struct TransportArgs {
 #[derive(Args, Clone, Debug)]
 pub(super) struct ClientTlsArgs {
     /// For https://, trust the authorities in this PEM file instead of the system's.
-    #[arg(long, env = "WHIMBREL_CA_FILE", value_name = "FILE")]
+    #[arg(long, help_heading = SERVER, env = "WHIMBREL_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// For https://, the certificate of the caller, in PEM.
-    #[arg(long, env = "WHIMBREL_CLIENT_CERT", value_name = "FILE")]
+    #[arg(long, help_heading = SERVER, env = "WHIMBREL_CLIENT_CERT", value_name = "FILE")]
     client_cert: Option<PathBuf>,
     /// The private key of --client-cert, in PEM.
-    #[arg(long, env = "WHIMBREL_CLIENT_KEY", value_name = "FILE")]
+    #[arg(long, help_heading = SERVER, env = "WHIMBREL_CLIENT_KEY", value_name = "FILE")]
     client_key: Option<PathBuf>,
 }
 
@@ -107,17 +108,21 @@ impl TransportArgs {
 }
 
 impl ClientTlsArgs {
-    /// What the flags ask for.
+    /// What the flags ask for and, where they say nothing, `context`.
     ///
     /// # Errors
     /// A certificate is given without its key, or a key without its certificate.
-    pub(super) fn options(&self) -> Result<ConnectOptions, Error> {
-        let identity = match (self.client_cert.clone(), self.client_key.clone()) {
+    pub(super) fn options(&self, context: &Connecting) -> Result<ConnectOptions, Error> {
+        let Connecting { ca_file, client_cert, client_key, .. } = context.clone();
+        let of_flags = (self.client_cert.clone(), self.client_key.clone());
+        let given = if of_flags == (None, None) { (client_cert, client_key) } else { of_flags };
+        let identity = match given {
             (Some(certificate), Some(key)) => Some(ClientIdentity { certificate, key }),
             (None, None) => None,
             _ => return usage("--client-cert and --client-key need each other: give both"),
         };
-        Ok(ConnectOptions { ca_file: self.ca_file.clone(), identity, token: None })
+        let ca_file = self.ca_file.clone().or(ca_file);
+        Ok(ConnectOptions { ca_file, identity, token: None })
     }
 }
 

@@ -13,8 +13,9 @@ use super::{Error, Output};
 use crate::auth::{DevelopmentIssuer, Role};
 use crate::model::UserId;
 
-/// Make a token for development: a server takes it that has the same data folder and runs with
-/// --development-tokens.
+/// Make a token for development, for a server with --development-tokens.
+///
+/// A server takes it that has the same data folder.
 #[derive(Args, Debug)]
 pub(super) struct TokenArgs {
     /// Whose token it is; of a role for all users, nobody's.

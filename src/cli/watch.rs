@@ -129,7 +129,7 @@ fn print_message<E>(output: &Output, message: WatchMessage<E>, name: &str) -> Re
 where
     E: WatchedEvent<Response: Name> + AsText,
 {
-    if output.is_json() {
+    if output.is_for_machines() {
         let response = E::response(message);
         return output.print_for_machines(|| ProtoJson(&response));
     }

@@ -60,6 +60,10 @@ calls! { graph:
     get_profile = GetProfile(GetProfileRequest) -> GetProfileResponse;
 }
 
+calls! { admin:
+    list_segments = ListSegments(ListSegmentsRequest) -> ListSegmentsResponse;
+}
+
 calls! { log:
     get_chain = GetChain(GetChainRequest) -> GetChainResponse;
 }

@@ -24,10 +24,12 @@ pub use token::TokenSource;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 pub use watch::{Watch, WatchStart, WatchedEvent};
 
 use crate::api::v1;
+use crate::api::v1::admin_service_client::AdminServiceClient;
 use crate::api::v1::feed_service_client::FeedServiceClient;
 use crate::api::v1::graph_service_client::GraphServiceClient;
 use crate::api::v1::log_service_client::LogServiceClient;
@@ -47,6 +49,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Flow-control window of a stream. With the default of 64 KiB, a fan-out of large batches would
 /// stop at every batch.
 const WINDOW_BYTES: u32 = 1 << 20;
+
+/// Longest list of segments: of a log of 20 TB.
+const SEGMENT_LIST_BYTES_MAX: usize = 64 << 20;
 
 /// The reason with which a server ends what a token has begun that has expired.
 const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
@@ -106,6 +111,7 @@ const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
+    admin: AdminServiceClient<TokenChannel>,
     feed: FeedServiceClient<TokenChannel>,
     post: PostServiceClient<TokenChannel>,
     graph: GraphServiceClient<TokenChannel>,
@@ -178,7 +184,11 @@ impl Client {
     fn with_channel(channel: Channel, bearer: Bearer) -> Self {
         let may_renew = bearer.may_change();
         let channel = InterceptedService::new(channel, bearer);
+        // Some 200 B for each segment of the log.
+        let admin = AdminServiceClient::new(channel.clone());
+        let admin = admin.max_decoding_message_size(SEGMENT_LIST_BYTES_MAX);
         Self {
+            admin,
             feed: FeedServiceClient::new(channel.clone()),
             post: PostServiceClient::new(channel.clone()),
             graph: GraphServiceClient::new(channel.clone()),
@@ -219,18 +229,41 @@ impl Client {
         Ok(MessageStream(self.feed.clone().watch_feed(request).await?.into_inner()))
     }
 
-    /// Calls Check of `grpc.health.v1`, a call that does no work.
+    /// Calls ReadSegment. The bytes are whole only if the stream ends with `None`.
     ///
     /// # Errors
     /// See [`Client::follow`].
-    pub async fn check_health(&self) -> Result<(), Error> {
-        self.health.clone().check(HealthCheckRequest::default()).await?;
-        Ok(())
+    pub async fn read_segment(
+        &self,
+        request: v1::ReadSegmentRequest,
+    ) -> Result<MessageStream<v1::ReadSegmentResponse>, Error> {
+        Ok(MessageStream(self.admin.clone().read_segment(request).await?.into_inner()))
+    }
+
+    /// Calls CheckIndex.
+    ///
+    /// # Errors
+    /// See [`Client::follow`].
+    pub async fn check_index(
+        &self,
+        request: v1::CheckIndexRequest,
+    ) -> Result<MessageStream<v1::CheckIndexResponse>, Error> {
+        Ok(MessageStream(self.admin.clone().check_index(request).await?.into_inner()))
+    }
+
+    /// Calls Check of `grpc.health.v1`, a call that does no work. Whether the server serves.
+    ///
+    /// # Errors
+    /// See [`Client::follow`].
+    pub async fn check_health(&self) -> Result<bool, Error> {
+        let checked = self.health.clone().check(HealthCheckRequest::default()).await?;
+        Ok(checked.into_inner().status() == ServingStatus::Serving)
     }
 }
 
 impl<M> MessageStream<M> {
-    /// The next message; `None` if the stream ended with OK, which a Whimbrel server never does.
+    /// The next message; `None` if the stream ended with OK, which a Whimbrel server never does with a
+    /// watch.
     ///
     /// # Errors
     /// Why the stream ended.

@@ -133,6 +133,7 @@ ranges! {
     index_cache_bytes: 0..=MEMORY_BYTES_MAX, "no machine has more memory";
     concurrent_reads_max: 1..=512, "0 reads nothing, and each takes a thread";
     waiting_reads_max: 1..=COUNT_MAX, "0 refuses every read from the disk, and each holds a call";
+    segment_reads_max: 1..=1_024, "0 allows no backup, and each takes a thread";
     disk_free_bytes_min: 0..=u64::MAX, "every value is allowed";
     compaction_interval: TIME_MIN..=TIME_MAX, "0 rewrites without a pause, and it must happen";
     channel_events_max: 1..=(1 << 16), "0 delivers nothing, and each feed takes memory for all";

@@ -180,6 +180,9 @@ pub struct Limits {
     /// ordinary pages take less than a second, and the costliest less than a call's time. A call
     /// beyond it is refused at once.
     pub waiting_reads_max: usize,
+    /// Most segments of the log that backups read at once: one backup after the other reads one at a
+    /// time, and a few MiB of memory and a thread each bound what more of them take from the disk.
+    pub segment_reads_max: usize,
     /// Free disk space below which writes are refused: enough for the log to finish its present
     /// work, and for an operator to act.
     pub disk_free_bytes_min: u64,
@@ -295,6 +298,7 @@ impl Default for Limits {
             index_cache_bytes: 16 << 20,
             concurrent_reads_max: 4,
             waiting_reads_max: 1_024,
+            segment_reads_max: 2,
             disk_free_bytes_min: 256 << 20,
             compaction_interval: Duration::from_secs(24 * 60 * 60),
             channel_events_max: 16,

@@ -25,12 +25,14 @@ mod compactor;
 mod completions;
 mod decide;
 mod error;
+mod index_check;
 mod indexer;
 mod log_check;
 mod mailbox;
 mod pending;
 mod progress;
 mod recurring;
+mod segments;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,10 +46,12 @@ use committer::Committer;
 use compactor::Compactor;
 use completions::Completions;
 pub use error::{Error, OpenError};
+pub use index_check::{IndexCheckError, IndexCheckStep, IndexCheckSteps};
 use indexer::Indexer;
 pub use mailbox::Mailbox;
 use mailbox::Mailboxes;
-use tokio::sync::mpsc;
+pub use segments::{SegmentError, SegmentPieces};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::{Limits, LimitsInForce};
 use crate::live::{self, LiveFeeds, LiveStream, Start, WatchOptions};
@@ -69,6 +73,10 @@ struct EngineShared {
     limits: LimitsInForce,
     mailboxes: Mutex<Vec<Mailbox>>,
     threads: Mutex<Threads>,
+    /// Permits to read a segment for a backup.
+    segment_reads: Arc<Semaphore>,
+    /// Permits to check the index.
+    index_checks: Arc<Semaphore>,
 }
 
 /// The threads that [`Engine::stop`] waits for. A thread with a sender stops when that is dropped.
@@ -160,15 +168,24 @@ impl Engine {
         threads.others.push((running, critical.spawn("whimbrel-erase", move || compactor.run())?));
         let (running, stopped) = sync_channel(0);
         let checked = Arc::clone(&log);
-        let check = critical.spawn("whimbrel-check", move || log_check::run(&checked, &stopped))?;
+        let check = critical.spawn("whimbrel-files", move || log_check::run(&checked, &stopped))?;
         threads.others.push((running, check));
         let committer = Committer::new(log, state, completions, queue, clock, in_force.clone())?;
         threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
         threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
         let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
-        let limits = in_force;
-        let shared = EngineShared { commands, reader, live, limits, mailboxes, threads };
-        Ok(Self(Arc::new(shared)))
+        let segment_reads = Arc::new(Semaphore::new(limits.segment_reads_max));
+        let index_checks = Arc::new(Semaphore::new(index_check::CHECKS_MAX));
+        Ok(Self(Arc::new(EngineShared {
+            commands,
+            reader,
+            live,
+            limits: in_force,
+            mailboxes,
+            threads,
+            segment_reads,
+            index_checks,
+        })))
     }
 
     /// The mailboxes, in the order of their shards from 1 on. Each must run on its worker before

@@ -7,6 +7,7 @@
 mod clock;
 mod critical_threads;
 pub mod files;
+pub mod http_client;
 mod lateness;
 mod random;
 mod reminder;

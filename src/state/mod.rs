@@ -34,6 +34,7 @@ pub use error::{MissingEvent, ReadError};
 use graph::Graph;
 use records::Records;
 pub use records::record::NotificationKind;
+pub use reducer::check::IndexCheck;
 pub use reducer::index::IndexStore;
 use reducer::memory::MemoryStore;
 pub use relations::{Evidence, Lookup};

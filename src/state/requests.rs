@@ -74,7 +74,7 @@ impl RequestIds {
     }
 
     pub(crate) fn get(&self, author: &UserId, request_id: &RequestId) -> Option<Revision> {
-        let hash = self.hash(author, request_id);
+        let hash = hash(self.hash_key, author, request_id);
         let recent = self.recent.get(&hash).map(|found| *found);
         let (revision, time) = recent.or_else(|| self.get_loaded(hash))?;
         (!self.is_expired(time)).then_some(revision)
@@ -99,16 +99,17 @@ impl RequestIds {
         revision: Revision,
         time: LogTime,
     ) -> StoredRequest {
-        StoredRequest { revision, hash: self.hash(author, request_id), time }
+        StoredRequest { revision, hash: hash(self.hash_key, author, request_id), time }
     }
+}
 
-    /// The index stores hashes, so every version of this program must compute the same.
-    fn hash(&self, author: &UserId, request_id: &RequestId) -> u128 {
-        let mut hasher = SipHasher13::new_with_keys(self.hash_key[0], self.hash_key[1]);
-        hasher.write(author.as_str().as_bytes());
-        // Neither text contains a NUL, so different pairs give different bytes.
-        hasher.write(&[0]);
-        hasher.write(request_id.as_str().as_bytes());
-        hasher.finish128().as_u128()
-    }
+/// The hash of a request id and its author under a key. The index stores hashes, so every version of this
+/// program must compute the same.
+pub(crate) fn hash(hash_key: [u64; 2], author: &UserId, request_id: &RequestId) -> u128 {
+    let mut hasher = SipHasher13::new_with_keys(hash_key[0], hash_key[1]);
+    hasher.write(author.as_str().as_bytes());
+    // Neither text contains a NUL, so different pairs give different bytes.
+    hasher.write(&[0]);
+    hasher.write(request_id.as_str().as_bytes());
+    hasher.finish128().as_u128()
 }

@@ -148,6 +148,31 @@ pub enum Error {
         /// The data folder.
         dir: PathBuf,
     },
+    /// A log is restored only into a folder without anything.
+    #[error(
+        "{} is not empty: it has {}; restore into an empty folder, or into one that does not exist, and \
+         move files such as api-keys.json back afterwards",
+        dir.display(),
+        found.display()
+    )]
+    NotEmpty {
+        /// The data folder.
+        dir: PathBuf,
+        /// A file in it.
+        found: PathBuf,
+    },
+    /// A restore into the folder did not come to its end.
+    #[error(
+        "a restore into {} was interrupted: run it again; or, to start with an empty log, remove {}",
+        dir.display(),
+        unfinished.display()
+    )]
+    RestoreUnfinished {
+        /// The data folder.
+        dir: PathBuf,
+        /// What was restored so far.
+        unfinished: PathBuf,
+    },
     /// The folder has files that are derived from a log, but no log.
     #[error(
         "{} is missing, but {} was made from it: put the log back from a backup; or, to start with \

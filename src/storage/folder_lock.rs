@@ -7,6 +7,9 @@ use std::path::Path;
 use super::error::Error;
 use super::redb_file::storage;
 
+/// The name of the lock in a data folder.
+pub(super) const LOCK_FILE: &str = "lock";
+
 /// The lock of a folder, held by this process until it is dropped.
 #[derive(Debug)]
 pub(super) struct FolderLock(File);
@@ -18,7 +21,7 @@ impl FolderLock {
     /// # Errors
     /// [`Error::InUse`], or the file cannot be opened or locked.
     pub(super) fn acquire(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join("lock");
+        let path = dir.join(LOCK_FILE);
         fs::create_dir_all(dir).map_err(|error| storage(dir, error))?;
         let open =
             || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);

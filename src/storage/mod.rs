@@ -23,10 +23,14 @@ pub use disk_reads::forbid_disk_reads;
 pub use error::Error;
 pub use free_space::DiskReserve;
 pub use index::{
-    Index, IndexLoss, IndexOptions, IndexRows, LoadedRows, OpenedIndex, Probe, Residency, Snapshot,
-    StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind, probe_index,
+    ExpectedRows, Index, IndexLoss, IndexOptions, IndexRows, IndexView, LoadedRows, OpenedIndex,
+    Probe, Residency, Snapshot, StorageFiles, StoredEdge, StoredKey, StoredRequest, TimelineKind,
+    probe_index,
 };
 pub use local::{
-    Folder, LocalLog, LogOptions, NotErased, StorageFile, VerifiedLog, read_chain, verify_log,
+    CheckedCopy, CheckedLog, Folder, LocalLog, LogLoad, LogOptions, LogRestore, NotErased,
+    RestoredLog, StorageFile, check_events, check_log, read_chain,
 };
-pub use log::{Batch, EraseOutcome, Erasure, Log, LogEntry, Tail, conformance};
+pub use log::{
+    Batch, EraseOutcome, Erasure, Log, LogEntry, SegmentInfo, SegmentRead, Tail, conformance,
+};

@@ -98,9 +98,9 @@ class Written:
 
 def verified(data: Path, written: Written):
     """The log has no damage, by the tool that reads all of it, and posts in it were erased."""
-    verify = run("--json", "verify", "--data", str(data))
+    verify = run("--json", "check", "--data", str(data))
     assert verify.returncode == 0, verify.stdout + verify.stderr
-    report = json.loads(verify.stdout.splitlines()[-1])["verified"]
+    report = json.loads(verify.stdout.splitlines()[-1])["checked"]
     assert int(report["revision"]) >= max(revision for revision, _ in written.posts.values())
     assert int(report["erasedUntil"]) > 0 and written.deleted
 

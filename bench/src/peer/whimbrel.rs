@@ -188,7 +188,8 @@ impl Caller for Calls {
     }
 
     async fn floor(&self) -> Result<(), Error> {
-        Ok(self.0.check_health().await?)
+        self.0.check_health().await?;
+        Ok(())
     }
 
     async fn look_up(&self, user: u32, other: u32) -> Result<(), Error> {

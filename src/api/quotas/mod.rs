@@ -179,7 +179,7 @@ impl Quotas {
     ) -> Result<Option<QueryCaller>, Status> {
         let Some(user) = caller.user() else { return Ok(None) };
         let (quota, of_address) = match access {
-            Access::Everybody | Access::AllUsers => return Ok(None),
+            Access::Everybody | Access::AllUsers | Access::Administers => return Ok(None),
             Access::Reads => (Quota::Reads, Quota::AddressReads),
             Access::Changes => (Quota::Changes, Quota::AddressChanges),
             Access::Watches => (Quota::Streams, Quota::AddressStreams),

@@ -3,6 +3,7 @@
 //! Every status has a `google.rpc.ErrorInfo`, whose metadata holds the variable parts of the
 //! message. An error of the operating system goes to the log, and never to the caller.
 
+mod admin;
 mod callers;
 mod overload;
 mod positions;
@@ -20,6 +21,7 @@ use crate::engine;
 use crate::live;
 use crate::model::{Epochs, PostId, RelationKind, UserId};
 use crate::{query, storage};
+pub(super) use admin::{from_index_check, from_segment};
 pub(super) use callers::{from_end, from_refusal, quota_exceeded, reason_of_end};
 pub(super) use overload::{
     answers_not_taken, overloaded, request_too_slow, too_busy_for_strangers, too_much_unfinished,

@@ -27,6 +27,7 @@ use self::server::OwnServer;
 use self::shape::{NamedShape, ShapeTarget};
 use self::table::TableRow;
 use super::{Error, Output, number, open_files};
+use crate::cli::context::Connecting;
 use crate::cli::tls::ClientTlsArgs;
 use crate::client::{Address, Client, ConnectOptions};
 
@@ -271,7 +272,7 @@ impl<'a> Session<'a> {
         let own = server.as_ref().map(|server| server.address().to_owned());
         let given = args.addr.as_ref().map(Address::to_string);
         let address = own.or(given).unwrap_or_default();
-        let options = args.tls.options()?;
+        let options = args.tls.options(&Connecting::default())?;
         let clients =
             Client::connect_for(&address, &options, args.in_flight.into(), args.connections.into())
                 .await?;

@@ -9,7 +9,9 @@ use crate::cli::watch::{WatchArgs, removal};
 use crate::cli::{Error, Output, ServerArgs};
 use crate::client;
 
-/// Watch a user's home feed live. Reconnects by itself, without a missing or repeated event.
+/// Watch a user's home feed live.
+///
+/// Reconnects by itself, without a missing or repeated event.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct WatchFeedArgs {
     /// The reader, whose feed it is.

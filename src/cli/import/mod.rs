@@ -82,9 +82,9 @@ impl ImportArgs {
         let files = files.into_iter().filter_map(|(kind, file)| Some((kind, file.as_ref()?)));
         let inputs: Vec<_> =
             files.map(|(kind, file)| open(kind, file)).collect::<Result<_, _>>()?;
-        let address = self.server.addr.to_string();
-        let options = self.server.options()?;
-        let clients = Client::connect_for(&address, &options, self.in_flight.into(), 1).await?;
+        let (address, options) = self.server.target()?;
+        let clients =
+            Client::connect_for(&address.to_string(), &options, self.in_flight.into(), 1).await?;
 
         let started = Instant::now();
         let mut all = RowCounts::default();

@@ -48,7 +48,7 @@ impl Progress {
     /// The progress of a file of `bytes` bytes, or 0 if the size is unknown.
     pub(super) fn new(kind: FileKind, file: &Path, bytes: u64, output: Output) -> Self {
         // It draws only if standard error is a terminal.
-        let target = match output.is_json() {
+        let target = match output.is_for_machines() {
             true => ProgressDrawTarget::hidden(),
             false => ProgressDrawTarget::stderr(),
         };

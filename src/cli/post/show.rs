@@ -41,7 +41,7 @@ impl ShowArgs {
         let mut missing = 0;
         for post_id in request.post_ids.iter().filter(|id| !is_shown(id)) {
             missing += 1;
-            match output.is_json() {
+            match output.is_for_machines() {
                 true => output
                     .print_for_machines(|| JsonLine("missing", json!({ "postId": post_id })))?,
                 false => output.note(&format!("there is no {post_id}, or it cannot be seen")),

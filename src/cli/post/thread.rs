@@ -52,7 +52,7 @@ impl ThreadArgs {
         };
         let thread = server.call(call).await?;
         output.print(|| text(&thread), || JsonLine("response", ProtoJson(&thread)))?;
-        if !output.is_json() {
+        if !output.is_for_machines() {
             let (user, token) = (&request.user_id, &thread.next_page_token);
             if !token.is_empty() {
                 let id = &request.post_id;

@@ -10,6 +10,7 @@ mod kind;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 pub(super) use file::{SettingsError, SettingsFile};
@@ -178,6 +179,11 @@ pub(super) fn check(flag: &Arg, value: &str) -> Result<(), String> {
     let word = format!("--{}={value}", flag.get_long().unwrap_or_default());
     let parser = Command::new("setting").no_binary_name(true).arg(flag.clone().env(None));
     parser.try_get_matches_from([word]).map(drop).map_err(|error| {
+        if let Some(ContextValue::Strings(words)) = error.get(ContextKind::ValidValue)
+            && !words.is_empty()
+        {
+            return format!("write one of {}", words.join(", "));
+        }
         let why = std::error::Error::source(&error).map(ToString::to_string);
         why.unwrap_or_else(|| error.to_string())
     })

@@ -4,11 +4,13 @@
 //! ```text
 //!   applier ──▶ apply ──▶ MemoryStore ──▶ the state in memory
 //!   indexer ──▶ apply ──▶ IndexStore  ──▶ rows for the index
+//!   a check ──▶ apply ──▶ IndexCheck  ──▶ rows to compare the index with
 //! ```
 //!
 //! Each change is applied twice, to two kinds of [`ReducerStore`], by the same code, so memory and
 //! the index always agree.
 
+pub(crate) mod check;
 mod counts;
 pub(crate) mod index;
 pub(crate) mod memory;

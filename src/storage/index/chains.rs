@@ -30,9 +30,9 @@ pub(super) const POSTS_OF: Chain = TableDefinition::new("posts_of");
 pub(super) const CHANGES_OF: Chain = TableDefinition::new("changes_of");
 
 /// The mark before the first: no row has it.
-const START: u64 = 0;
+pub(super) const START: u64 = 0;
 /// The mark of the last row of each list.
-const END: u64 = u64::MAX;
+pub(super) const END: u64 = u64::MAX;
 
 /// Marks by user, each rising.
 pub(super) type SortedMarks<'a> = &'a mut dyn Iterator<Item = io::Result<(Key, ())>>;

@@ -13,7 +13,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::edges::{self, EDGES};
 use super::files::BusyMark;
@@ -86,7 +86,8 @@ impl Index {
                     // A receiver that is gone has panicked, which the scope passes on.
                     let send = |rows| drop(pieces.send(rows));
                     let database = self.database();
-                    let read = opened(&database).and_then(|file| read_all(file, &expected, send));
+                    let read = opened(&database)
+                        .and_then(|file| read_all(&file.begin_read()?, &expected, send));
                     read.map_err(|error| storage(file, error))
                 })
             });
@@ -96,27 +97,36 @@ impl Index {
     }
 }
 
+/// Checks the rows that a start loads, as it does.
+pub(super) fn check_sum(
+    transaction: &ReadTransaction,
+    users: u32,
+    hash_key: [u64; 2],
+    rows_sum: u64,
+) -> Result<(), redb::Error> {
+    read_all(transaction, &Expected { users, hash_key, rows_sum }, drop)
+}
+
 /// Passes all rows to `each`, once they are known to agree with `expected`; the records of
 /// [`Residency::InMemory`](super::Residency::InMemory) only after all others do, too.
 ///
 /// The keys must rise: a later write would not find a row that is out of order.
 fn read_all(
-    database: &Database,
+    transaction: &ReadTransaction,
     expected: &Expected,
     mut each: impl FnMut(LoadedRows),
 ) -> Result<(), redb::Error> {
-    let transaction = database.begin_read()?;
     let mut sum = check::hash_key(expected.hash_key);
-    read_users(&transaction, expected, &mut sum, &mut each)?;
-    read_edges(&transaction, expected, &mut sum, &mut each)?;
-    read_newest(&transaction, expected, &mut sum, &mut each)?;
-    read_requests(&transaction, &mut sum, &mut each)?;
+    read_users(transaction, expected, &mut sum, &mut each)?;
+    read_edges(transaction, expected, &mut sum, &mut each)?;
+    read_newest(transaction, expected, &mut sum, &mut each)?;
+    read_requests(transaction, &mut sum, &mut each)?;
     // Twice, because nothing limits the numbers in a record that is not verified.
-    read_records(&transaction, &mut sum, |_| ())?;
+    read_records(transaction, &mut sum, |_| ())?;
     if sum != expected.rows_sum {
         return Err(redb::Error::Corrupted("its rows fail their check".to_owned()));
     }
-    read_records(&transaction, &mut sum, each)
+    read_records(transaction, &mut sum, each)
 }
 
 fn read_users(

@@ -31,6 +31,7 @@
 
 mod blocks;
 mod chains;
+mod comparing;
 mod edges;
 mod files;
 mod health;
@@ -43,12 +44,14 @@ mod rows;
 mod runs;
 mod snapshot;
 mod tables;
+mod unwritten;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+pub use super::index::comparing::{ExpectedRows, IndexView};
 pub use super::index::files::StorageFiles;
 use super::index::files::{BusyMark, CustomIndexFiles, FileRole, IndexFolder, OpenDatabase};
 use super::index::health::IndexHealth;
@@ -60,7 +63,7 @@ pub use super::index::rows::{
 };
 pub use super::index::snapshot::Snapshot;
 use super::index::tables::key;
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadTransaction, ReadableDatabase};
 
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
@@ -206,10 +209,7 @@ impl Index {
     ) -> Result<Self, IndexRejection> {
         let file = opener.files.name(location.file_role());
         let database = OpenFile::closed_unwritten(database);
-        let read = guarded(file, || {
-            let users = tables::user_count(&database).map_err(|error| storage(file, error))?;
-            Ok((IndexHeader::read(&database, file)?, users))
-        });
+        let read = guarded(file, || IndexHeader::read_with_users(&database, file));
         let (header, users) = read.map_err(IndexRejection::Index)?;
         header.check(file, log)?;
         let rows_sum = header.rows_sum;
@@ -376,9 +376,16 @@ struct IndexHeader {
 }
 
 impl IndexHeader {
-    fn read(database: &Database, file: &Path) -> Result<Self, Error> {
+    /// The header, and the number of users.
+    fn read_with_users(database: &Database, file: &Path) -> Result<(Self, u32), Error> {
+        let begun = database.begin_read().map_err(|error| storage(file, error))?;
+        let users = tables::user_count(&begun).map_err(|error| storage(file, error))?;
+        Ok((Self::read(&begun, file)?, users))
+    }
+
+    fn read(transaction: &ReadTransaction, file: &Path) -> Result<Self, Error> {
         let number = |key: &str| -> Result<u64, Error> {
-            let number = tables::get(database, key).map_err(|error| storage(file, error))?;
+            let number = tables::get(transaction, key).map_err(|error| storage(file, error))?;
             let what = || format!("its header has no {key}");
             number.ok_or_else(|| Error::Damaged { file: file.to_owned(), what: what() })
         };

@@ -162,6 +162,34 @@ pub(super) fn list_after(
     Err(broken(after))
 }
 
+/// All records, by rising keys.
+pub(super) fn all(
+    table: &impl ReadableTable<StoredKey, CheckedValue>,
+) -> Result<impl Iterator<Item = Result<(StoredKey, u128), redb::Error>>, redb::Error> {
+    let mut rows = table.iter()?;
+    let mut previous = Some(START);
+    Ok(std::iter::from_fn(move || {
+        let before = previous?;
+        let mut next = || {
+            let row = rows.next().transpose()?.map(|row| read(&row));
+            let row = row.ok_or_else(|| broken(END))?;
+            verify(before, &row)?;
+            Ok(row)
+        };
+        match next() {
+            Ok(row) if row.key == END => {
+                previous = None;
+                None
+            }
+            Ok(row) => {
+                previous = Some(row.key);
+                Some(Ok((row.key, row.value)))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }))
+}
+
 impl ChainedRow {
     fn is_in(&self, list: ListKey) -> bool {
         (self.key.0, self.key.1) == list

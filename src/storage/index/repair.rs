@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use super::files::FileRole;
 use super::health::{IndexLoss, reason};
 use super::opener::{IndexRejection, open_again};
-use super::{Index, IndexHeader, OpenFile, TablesLocation, guarded, storage, tables};
+use super::{Index, IndexHeader, OpenFile, TablesLocation, guarded};
 use crate::model::Revision;
 use crate::storage::error::Error;
 use crate::storage::log::Log;
@@ -52,10 +52,7 @@ impl Index {
             return Ok(false);
         };
         let opened = OpenFile::closed_unwritten(opened);
-        let read = guarded(file, || {
-            let users = tables::user_count(&opened).map_err(|error| storage(file, error))?;
-            Ok((IndexHeader::read(&opened, file)?, users))
-        });
+        let read = guarded(file, || IndexHeader::read_with_users(&opened, file));
         let (header, users) = read?;
         header.check(file, log).map_err(IndexRejection::into_error)?;
         if header.complete_until < self.complete_until() || header.hash_key != self.hash_key {

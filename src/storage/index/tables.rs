@@ -5,8 +5,7 @@
 use std::io;
 
 use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
-    WriteTransaction,
+    ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
 };
 
 use super::chains::{self, CHANGES_OF, POSTS_OF};
@@ -46,14 +45,14 @@ pub(super) mod key {
 }
 
 /// A number in [`META`]; `None` if it is missing.
-pub(super) fn get(database: &Database, key: &str) -> Result<Option<u64>, redb::Error> {
-    let meta = database.begin_read()?.open_table(META)?;
+pub(super) fn get(transaction: &ReadTransaction, key: &str) -> Result<Option<u64>, redb::Error> {
+    let meta = transaction.open_table(META)?;
     Ok(meta.get(key)?.map(|value| value.value()))
 }
 
 /// The number of rows in [`USERS`].
-pub(super) fn user_count(database: &Database) -> Result<u32, redb::Error> {
-    let users = database.begin_read()?.open_table(USERS)?.len()?;
+pub(super) fn user_count(transaction: &ReadTransaction) -> Result<u32, redb::Error> {
+    let users = transaction.open_table(USERS)?.len()?;
     let too_many = |_| redb::Error::Corrupted(format!("it has {users} users"));
     u32::try_from(users).map_err(too_many)
 }

@@ -12,20 +12,16 @@ use std::io;
 use std::sync::{Arc, PoisonError};
 
 use super::LocalLog;
-use super::epochs;
 use super::folder::StorageFile;
 use super::format::{
-    FRAME_HEAD_BYTES, Foot, FrameHead, FrameKind, HEAD_BYTES, HeadContent, SegmentHead,
-    payload_check,
+    FRAME_HEAD_BYTES, Foot, FrameHead, HEAD_BYTES, HeadContent, SegmentHead, payload_check,
 };
 use super::recovery::UNFINISHED;
-use super::sealing::{encode_foot, foot_at_end};
-use super::segment::{ActiveTables, Segment, file_name};
+use super::segment::{Segment, file_name};
+use super::segment_copy::SegmentCopy;
 use crate::model::Revision;
 use crate::storage::error::Error;
-use crate::storage::log::record::{self, Record, RecordPosition};
 use crate::storage::log::{EraseOutcome, Erasure};
-use crate::storage::redb_file::random;
 
 /// Bytes of the copy that are written at once. Between two writes a stop is noticed.
 const WRITE_BYTES: usize = 1 << 20;
@@ -34,19 +30,6 @@ const WRITE_BYTES: usize = 1 << 20;
 enum NotRewritten {
     Stopped,
     Failed(Error),
-}
-
-/// The copy of a segment that is being made.
-struct SegmentCopy<'a> {
-    old: &'a Segment,
-    /// The revisions to erase, rising.
-    posts: &'a [Revision],
-    salt: u64,
-    tables: ActiveTables,
-    file: Arc<dyn StorageFile>,
-    /// What is not written yet, from the offset `written` on.
-    bytes: Vec<u8>,
-    written: u64,
 }
 
 impl LocalLog {
@@ -127,12 +110,15 @@ impl LocalLog {
             let file = self.files.folder.create(&name).map_err(failed)?;
             let old = self.files.of(segment).map_err(NotRewritten::Failed)?;
             let head = self.head_of(segment, &*old)?;
-            let mut copy = SegmentCopy::new(segment, head, posts, file);
+            let mut copy = SegmentCopy::new(&head, posts, head.erased_until);
+            let mut written = 0;
             let mut offset = HEAD_BYTES as u64;
             while offset < segment.frames_end() {
-                offset = self.copy_frame(&mut copy, &*old, offset)?;
+                offset = self.copy_frame(&mut copy, segment, &*old, offset)?;
                 if copy.bytes.len() >= WRITE_BYTES {
-                    copy.write().map_err(failed)?;
+                    let bytes = copy.take_bytes();
+                    file.write_at(&bytes, written).map_err(failed)?;
+                    written += bytes.len() as u64;
                     if !go_on() {
                         return Err(NotRewritten::Stopped);
                     }
@@ -142,7 +128,9 @@ impl LocalLog {
                 let what = "its events are not those that its foot says";
                 return Err(NotRewritten::Failed(self.files.damaged(segment.number, what)));
             }
-            copy.finish().map_err(failed).map(Some)
+            let (foot, bytes) = copy.finish();
+            file.write_at(&bytes, written).and_then(|()| file.sync()).map_err(failed)?;
+            Ok(Some(foot))
         })();
         if !matches!(copied, Ok(Some(_))) {
             // If it cannot be removed the next rewrite or the next start does.
@@ -193,10 +181,10 @@ impl LocalLog {
     fn copy_frame(
         &self,
         copy: &mut SegmentCopy<'_>,
+        segment: &Segment,
         old: &dyn StorageFile,
         offset: u64,
     ) -> Result<u64, NotRewritten> {
-        let segment = copy.old;
         let damaged = |what: String| NotRewritten::Failed(self.files.damaged(segment.number, what));
         let bytes = self.read_old(segment, old, offset, FRAME_HEAD_BYTES)?;
         let frame = FrameHead::decode(offset, &bytes).filter(|frame| frame.salt == segment.salt);
@@ -250,95 +238,5 @@ impl LocalLog {
             Err(error @ Error::DiskFull { .. }) => Ok(EraseOutcome::Postponed(error)),
             Err(error) => Err(error),
         }
-    }
-}
-
-impl<'a> SegmentCopy<'a> {
-    fn new(
-        old: &'a Segment,
-        head: SegmentHead,
-        posts: &'a [Revision],
-        file: Arc<dyn StorageFile>,
-    ) -> Self {
-        let salt = random();
-        let tables = ActiveTables::new(HEAD_BYTES as u64, head.chain, head.erased_until);
-        let bytes = SegmentHead { salt, ..head }.encode().to_vec();
-        Self { old, posts, salt, tables, file, bytes, written: 0 }
-    }
-
-    /// Adds a frame of the old segment with this payload.
-    ///
-    /// # Errors
-    /// A description of the damage.
-    fn add(&mut self, frame: FrameHead, payload: &[u8]) -> Result<(), String> {
-        let offset = self.written + self.bytes.len() as u64;
-        let head_at = self.bytes.len();
-        self.bytes.resize(head_at + FRAME_HEAD_BYTES, 0);
-        let payload_at = self.bytes.len();
-        let chain = self.tables.chain;
-        match frame.kind {
-            FrameKind::Events => {
-                self.add_records(payload)?;
-                epochs::extend(&mut self.tables.epochs, frame.first, frame.epoch);
-            }
-            FrameKind::Erased => {
-                let until = payload.try_into().map(u64::from_le_bytes);
-                let until = until.map_err(|_| "its note of an erasure is cut".to_owned())?;
-                let tables = &mut self.tables;
-                tables.erased_until = tables.erased_until.max(Revision::new(until));
-                self.bytes.extend_from_slice(payload);
-            }
-        }
-        let payload = &self.bytes[payload_at..];
-        let head = FrameHead {
-            payload_bytes: payload.len() as u32,
-            salt: self.salt,
-            chain,
-            payload_check: payload_check(self.salt, offset, payload),
-            ..frame
-        };
-        let end = (head.end(offset) - self.written) as usize;
-        self.bytes[head_at..payload_at].copy_from_slice(&head.encode(offset));
-        self.bytes.resize(end, 0);
-        self.tables.frames.push(offset as u32);
-        self.tables.frames_end = self.written + end as u64;
-        Ok(())
-    }
-
-    fn add_records(&mut self, payload: &[u8]) -> Result<(), String> {
-        let mut rest = payload;
-        while !rest.is_empty() {
-            let index = self.tables.records.len() as u64;
-            let revision = Revision::new(self.old.first.get() + index);
-            let (record, after) =
-                Record::split_first(RecordPosition { salt: self.old.salt, revision }, rest)?;
-            let is_erased = self.posts.binary_search(&revision).is_ok();
-            self.tables.chain = record.chain(self.tables.chain);
-            let start = self.bytes.len();
-            self.tables.records.push((self.written + start as u64) as u32);
-            record.copy(is_erased, &mut self.bytes);
-            record::set_check(
-                &mut self.bytes[start..],
-                RecordPosition { salt: self.salt, revision },
-            );
-            rest = after;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.file.write_at(&self.bytes, self.written)?;
-        self.written += self.bytes.len() as u64;
-        self.bytes.clear();
-        Ok(())
-    }
-
-    /// Ends the copy with its foot. It is durable when it returns.
-    fn finish(mut self) -> io::Result<Foot> {
-        encode_foot(&self.tables, self.salt, &mut self.bytes);
-        let foot = foot_at_end(&self.bytes);
-        self.write()?;
-        self.file.sync()?;
-        Ok(foot)
     }
 }

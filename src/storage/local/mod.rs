@@ -15,22 +15,27 @@
 //! The bytes are drawn in format.rs and log/record.rs. In memory are the tables of the active segment
 //! (4 bytes an event), and some hundred bytes for each sealed one. Reads never wait for a write.
 
+mod checking;
 mod checkpoint;
+mod cut;
 mod disk_folder;
 mod epochs;
 mod erasing;
 mod folder;
 mod format;
+mod loading;
 mod opening;
 mod preparer;
+mod reading;
 mod recovery;
+mod restoring;
 mod scan;
 mod sealing;
 mod segment;
 mod segment_check;
+mod segment_copy;
 mod segments;
 mod takeover;
-mod verification;
 mod window;
 mod writer;
 
@@ -42,9 +47,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use checking::{CheckedLog, NotErased, check_events, check_log, read_chain};
 pub use folder::{Folder, StorageFile};
+pub use loading::LogLoad;
 pub use preparer::LogOptions;
-pub use verification::{NotErased, VerifiedLog, read_chain, verify_log};
+pub use restoring::{CheckedCopy, LogRestore, RestoredLog};
 
 use super::disk_reads::assert_disk_reads_allowed;
 use super::error::Error;
@@ -52,12 +59,13 @@ use super::folder_lock::FolderLock;
 use super::free_space::DiskReserve;
 use super::index::FILES;
 use super::log::record::chain_start;
-use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry};
+use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, SegmentInfo, SegmentRead};
 use super::redb_file::random;
 use crate::model::{Chain, Epoch, Epochs, Event, LogId, Revision};
 use checkpoint::{Checkpoint, DurablePosition};
 use disk_folder::DiskFolder;
 use preparer::Preparer;
+use restoring::UNFINISHED_RESTORE;
 use segment::{RawRecords, Segment, SegmentFiles, file_name};
 use segments::{Maintenance, SegmentList};
 use writer::Writer;
@@ -127,6 +135,10 @@ impl LocalLog {
         let path = dir.join(FOLDER);
         let failed =
             |error: std::io::Error| Error::Storage { file: path.clone(), source: error.into() };
+        let unfinished = dir.join(UNFINISHED_RESTORE);
+        if unfinished.try_exists().map_err(failed)? {
+            return Err(Error::RestoreUnfinished { dir: dir.to_owned(), unfinished });
+        }
         takeover::take_over(dir, options)?;
         let folder = Arc::new(DiskFolder::new(path.clone()));
         let is_there = path.try_exists().map_err(failed)?;
@@ -324,6 +336,19 @@ impl Log for LocalLog {
 
     fn erased_until(&self) -> Revision {
         self.erased_until_revision()
+    }
+
+    fn segments(&self) -> Vec<SegmentInfo> {
+        self.segment_infos()
+    }
+
+    fn read_segment(
+        &self,
+        segment: &SegmentInfo,
+        pass_on: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<SegmentRead, Error> {
+        assert_disk_reads_allowed();
+        self.pass_segment_on(segment, pass_on)
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -50,11 +50,11 @@ pub(super) enum NotScanned<E> {
 }
 
 /// The segment that is scanned, up to a frame.
-struct Scanner<'a> {
+pub(super) struct Scanner<'a> {
     head: &'a SegmentHead,
     /// Up to here the chain is known from elsewhere.
     chain_known_until: Revision,
-    tables: ActiveTables,
+    pub(super) tables: ActiveTables,
     /// The last frame with events, if they were not hashed: then `tables.chain` is the chain before
     /// them.
     unhashed: Option<FrameHead>,
@@ -83,13 +83,8 @@ pub(super) fn scan<B: Bytes>(
     bytes: &mut B,
     chain_known_until: Revision,
 ) -> Result<Scan, NotScanned<B::Error>> {
-    let tables = ActiveTables::new(HEAD_BYTES as u64, head.chain, head.erased_until);
-    let mut scanner = Scanner { head, chain_known_until, tables, unhashed: None };
-    while let Some(frame) = scanner.next_head(bytes).map_err(NotScanned::Read)? {
-        let payload = payload_of(bytes, scanner.tables.frames_end, frame);
-        let Some(payload) = payload.map_err(NotScanned::Read)? else { break };
-        scanner.add_frame(frame, payload).map_err(NotScanned::Damaged)?;
-    }
+    let mut scanner = Scanner::new(head, chain_known_until);
+    while scanner.take_frame(bytes)? {}
     if let Some(frame) = scanner.unhashed.take() {
         let offset = scanner.tables.frames.last().copied().unwrap_or_default();
         let payload = payload_of(bytes, offset.into(), frame).map_err(NotScanned::Read)?;
@@ -163,7 +158,27 @@ fn payload_of<B: Bytes>(
     Ok(is_whole.then_some(payload))
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    /// See [`scan`].
+    pub(super) fn new(head: &'a SegmentHead, chain_known_until: Revision) -> Self {
+        let tables = ActiveTables::new(HEAD_BYTES as u64, head.chain, head.erased_until);
+        Self { head, chain_known_until, tables, unhashed: None }
+    }
+
+    /// Adds the next frame to the tables. `false` if there is no whole one.
+    pub(super) fn take_frame<B: Bytes>(
+        &mut self,
+        bytes: &mut B,
+    ) -> Result<bool, NotScanned<B::Error>> {
+        let Some(frame) = self.next_head(bytes).map_err(NotScanned::Read)? else {
+            return Ok(false);
+        };
+        let payload = payload_of(bytes, self.tables.frames_end, frame);
+        let Some(payload) = payload.map_err(NotScanned::Read)? else { return Ok(false) };
+        self.add_frame(frame, payload).map_err(NotScanned::Damaged)?;
+        Ok(true)
+    }
+
     /// The head of the next frame; `None` if there is none.
     fn next_head<B: Bytes>(&self, bytes: &mut B) -> Result<Option<FrameHead>, B::Error> {
         let offset = self.tables.frames_end;

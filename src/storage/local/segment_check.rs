@@ -13,7 +13,7 @@ use super::format::{
 use super::scan::{self, NotScanned};
 use super::sealing::encode_foot;
 use super::segment::ActiveTables;
-use crate::model::{Chain, Change, Revision};
+use crate::model::{Chain, Change, Event, Revision};
 use crate::storage::log::record::{Record, RecordPosition};
 
 /// A disk writes such a part of a file completely or not at all.
@@ -30,6 +30,8 @@ pub(super) struct CheckedSegment {
     pub(super) torn_bytes: u64,
     /// The revisions of the posts whose content is there, rising.
     pub(super) posts: Vec<Revision>,
+    /// The revisions of the posts whose content is erased, rising.
+    pub(super) erased: Vec<Revision>,
     /// The deletions of posts.
     pub(super) deletions: Vec<Deletion>,
 }
@@ -58,8 +60,8 @@ impl CheckedSegment {
         let tables = scanned.map_err(|NotScanned::Damaged(what)| what)?.tables;
         check_padding(&tables, &content)?;
         let torn_bytes = check_end(&head, &content, &tables, is_newest)?;
-        let (posts, deletions) = (Vec::new(), Vec::new());
-        let mut checked = Self { head, tables, content, torn_bytes, posts, deletions };
+        let (posts, erased, deletions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut checked = Self { head, tables, content, torn_bytes, posts, erased, deletions };
         checked.read_events()?;
         Ok(checked)
     }
@@ -67,6 +69,17 @@ impl CheckedSegment {
     /// The revision of the last event; the one before the first without events.
     pub(super) fn last(&self) -> Revision {
         Revision::new(self.head.first.get() - 1 + self.tables.records.len() as u64)
+    }
+
+    /// The event at `revision`, which the segment has.
+    ///
+    /// # Errors
+    /// A description of the damage.
+    pub(super) fn event(&self, revision: Revision) -> Result<Event, String> {
+        let position = RecordPosition { salt: self.head.salt, revision };
+        let offset = self.tables.records[(revision.get() - self.head.first.get()) as usize];
+        let (record, _) = Record::split_first(position, &self.content[offset as usize..])?;
+        record.event(position)
     }
 
     /// Decodes all events.
@@ -79,8 +92,12 @@ impl CheckedSegment {
             if record.has_content() {
                 self.posts.push(revision);
             }
-            if let Change::Delete { post, .. } = event.change {
-                self.deletions.push(Deletion { revision, post: post.id.revision() });
+            match event.change {
+                Change::Delete { post, .. } => {
+                    self.deletions.push(Deletion { revision, post: post.id.revision() });
+                }
+                Change::Erased { .. } => self.erased.push(revision),
+                _ => {}
             }
         }
         Ok(())

@@ -32,7 +32,12 @@ pub(super) struct Window<'a> {
 
 impl<'a> Window<'a> {
     pub(super) fn new(file: &'a dyn StorageFile) -> io::Result<Self> {
-        Ok(Self { file, end: file.bytes()?, start: 0, bytes: Vec::new() })
+        Ok(Self::until(file, file.bytes()?))
+    }
+
+    /// Of the bytes before `end` alone. A file that is being sealed gets shorter after its frames.
+    pub(super) fn until(file: &'a dyn StorageFile, end: u64) -> Self {
+        Self { file, end, start: 0, bytes: Vec::new() }
     }
 }
 

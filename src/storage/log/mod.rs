@@ -64,6 +64,37 @@ pub struct Erasure {
     pub until: Revision,
 }
 
+/// A segment of a log, as a backup has it: complete, with tables and foot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// The number in the name of its file.
+    pub number: u64,
+    /// A random number. A rewrite of the segment, which erases posts, has another one.
+    pub salt: u64,
+    /// The revision of the first event.
+    pub first: Revision,
+    /// The revision of the last event; the one before the first without events.
+    pub last: Revision,
+    /// The chain after the last event.
+    pub chain: Chain,
+    /// The end of the last frame.
+    pub frames_end: u64,
+    /// All bytes, with tables and foot.
+    pub bytes: u64,
+}
+
+/// The outcome of [`Log::read_segment`].
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentRead {
+    /// All bytes were passed on.
+    Done,
+    /// The log has rewritten the segment since, or never had it.
+    Replaced,
+    /// The caller stopped it.
+    Stopped,
+}
+
 /// The outcome of [`Log::erase`].
 #[must_use]
 #[derive(Debug)]
@@ -149,6 +180,20 @@ pub trait Log: Send + Sync + std::fmt::Debug {
 
     /// The [`Erasure::until`] of the last erasure. Stored in the log.
     fn erased_until(&self) -> Revision;
+
+    /// All segments, in order, up to the present head: the log as a backup has it.
+    fn segments(&self) -> Vec<SegmentInfo>;
+
+    /// Passes all bytes of a segment on, in order and in pieces, until `pass_on` returns `false`. Each
+    /// piece is checked before. What was appended after `segment` was made is left out.
+    ///
+    /// # Errors
+    /// The segment is damaged or cannot be read: what was passed on is not to be used.
+    fn read_segment(
+        &self,
+        segment: &SegmentInfo,
+        pass_on: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<SegmentRead, Error>;
 
     /// Checks that the next opening of the log will find what is appended, as far as can be known.
     ///

@@ -8,7 +8,7 @@ use whimbrel::api::v1::log_service_client::LogServiceClient;
 use whimbrel::api::v1::post_service_client::PostServiceClient;
 use whimbrel::api::v1::{DeletePostRequest, GetChainRequest, GetChainResponse};
 use whimbrel::model::Revision;
-use whimbrel::storage::{read_chain, verify_log};
+use whimbrel::storage::{check_log, read_chain};
 
 use crate::harness::{Setup, TestServer, eventually, refused};
 
@@ -28,7 +28,7 @@ async fn the_chain_is_that_of_the_log() {
         assert_eq!(response.chain, in_folder(&server, revision));
     }
     assert_eq!(chain(&server, 0).await, chain(&server, 6).await);
-    let log = verify_log(server.folder().path(), &mut |_| {}).unwrap();
+    let log = check_log(server.folder().path(), &mut |_| {}).unwrap();
     assert_eq!(empty.log_id, log.id.to_string());
     assert_eq!(chain(&server, 6).await.chain, log.chain.to_string());
 }
@@ -47,7 +47,7 @@ async fn an_erasure_and_a_restart_keep_all_chains() {
     let deletion = posts.delete_post(request).await.unwrap().into_inner().revision;
     let before = chains(&server, deletion).await;
     eventually("the erasure", async || {
-        let log = verify_log(server.folder().path(), &mut |_| {}).unwrap();
+        let log = check_log(server.folder().path(), &mut |_| {}).unwrap();
         (log.erased_until.get() >= deletion).then_some(())
     })
     .await;

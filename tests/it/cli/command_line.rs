@@ -1,29 +1,13 @@
 //! The command line: accepted arguments, refusals, their messages and exit codes.
 
+use clap::{Command, CommandFactory};
+use whimbrel::cli::Cli;
+
 use crate::harness::program::Program;
 use crate::harness::{TestServer, id_at};
 
-/// The variable of a flag accepts the usual words for yes and no, and nothing else.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flag_may_be_set_by_its_variable() {
-    let server = TestServer::start().await;
-    server.user("alice").publishes("hi").await;
-    let feed = |json: &str| {
-        Program::calling(server.address()).with("WHIMBREL_JSON", json).run("feed alice")
-    };
-    for yes in ["1", "true", "yes", "on", "TRUE", "Yes", " 1\n"] {
-        assert!(feed(yes).printed().starts_with("{\"item\""), "{yes:?}");
-    }
-    for no in ["0", "false", "no", "off", "OFF"] {
-        assert!(feed(no).printed().starts_with("alice"), "{no:?}");
-    }
-    for neither in ["", "2", "ja", "truthy"] {
-        feed(neither).failed(2, "1, true, yes or on");
-    }
-}
-
-/// So do the variables of the server. Each run gets as far as the data folder, which cannot be
-/// created.
+/// The variable of a flag accepts the usual words for yes and no, and nothing else. Each run gets as far
+/// as the data folder, which cannot be created.
 #[test]
 fn the_flags_of_the_server_may_be_set_by_their_variables() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -33,10 +17,12 @@ fn the_flags_of_the_server_may_be_set_by_their_variables() {
         Program::new().with(variable, value).run_with(&arguments)
     };
     for variable in ["WHIMBREL_INSECURE", "WHIMBREL_NO_REFLECTION"] {
-        for value in ["1", "0", "yes", "off"] {
+        for value in ["1", "true", "YES", " on\n", "0", "false", "no", "OFF"] {
             serve(variable, value, "127.0.0.1:0").failed(4, &data);
         }
-        serve(variable, "maybe", "127.0.0.1:0").failed(2, "1, true, yes or on");
+        for value in ["", "2", "maybe", "truthy"] {
+            serve(variable, value, "127.0.0.1:0").failed(2, "1, true, yes or on");
+        }
     }
     serve("WHIMBREL_INSECURE", "1", "0.0.0.0:0").failed(4, &data);
     serve("WHIMBREL_INSECURE", "0", "0.0.0.0:0").failed(4, "--insecure");
@@ -251,11 +237,15 @@ async fn not_found_has_its_exit_code() {
 #[test]
 fn help_fits_and_usage_is_plain() {
     let help = Program::new().run("help");
-    let verbs = help.printed().lines().skip_while(|line| *line != "Commands:").skip(1);
-    let verbs = verbs.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("    "));
-    let verbs: Vec<_> = verbs.map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert!(help.printed().lines().all(|line| line.chars().count() <= 100), "{help:?}");
+    let cli = Cli::command();
+    let verbs = cli.get_subcommands().filter(|verb| !verb.is_hide_set()).map(Command::get_name);
+    let verbs: Vec<_> = verbs.collect();
     assert!(verbs.len() > 30, "{verbs:?}");
-    for verb in verbs.into_iter().filter(|verb| *verb != "help") {
+    let groups = help.printed().split("\nOptions:").next().unwrap();
+    for verb in verbs {
+        let line = format!("\n  {verb} ");
+        assert_eq!(groups.matches(&line).count(), 1, "{verb} is in one group");
         for help in [format!("{verb} -h"), format!("{verb} --help"), format!("help {verb}")] {
             let help = Program::new().with("COLUMNS", "300").run(&help);
             for line in help.printed().lines() {
@@ -271,7 +261,7 @@ fn help_fits_and_usage_is_plain() {
 
     let set = || {
         let set = Program::new().with("WHIMBREL_ADDR", "127.0.0.1:1").with("WHIMBREL_DATA", "x");
-        set.with("WHIMBREL_JSON", "1")
+        set.with("WHIMBREL_OUTPUT", "json")
     };
     for (arguments, usage) in [
         ("feed", "Usage: whimbrel feed [OPTIONS] <USER>\n"),

@@ -57,6 +57,7 @@ fn another(key: &str, schema: &Value, turn: u64) -> Value {
         Value::Array(_) => json!([format!("10.{turn}.0.0/16")]),
         _ if key.ends_with("listen") => json!(format!("127.0.0.1:{}", 1 + turn)),
         _ if key == "log" => json!(["warn", "debug", "off"][turn as usize]),
+        _ if key == "log_format" => json!(["text", "json", "text"][turn as usize]),
         _ if key == "forwarded_header" => {
             json!(["forwarded", "x-forwarded-for", "forwarded"][turn as usize])
         }
@@ -117,6 +118,7 @@ fn a_mistake_is_refused_with_its_line() {
         ("drain_notice = 0.5", "drain_notice: write a whole number, and no float"),
         ("drain_notice = -1", "drain_notice: give a whole number from 0 to"),
         ("drain_notice = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF", "drain_notice: it is too large"),
+        ("log_format = 'xml'", "log_format: write one of auto, text, json"),
         ("auth = 'yes'", "auth: write true or false, and no string"),
         ("data = ''", "data: write the path"),
         ("behind_tls_proxy = [1]", "behind_tls_proxy: write a list of texts"),

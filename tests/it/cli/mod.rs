@@ -3,11 +3,14 @@
 mod addresses;
 mod bench;
 mod bench_shape;
+mod check;
+mod check_index;
 mod client;
 mod command_line;
 mod config;
+mod context;
+mod dump;
 mod hints;
 mod import;
 mod json_lines;
 mod unknown_messages;
-mod verify;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use whimbrel::model::{Chain, Epochs, Event, LogId, Revision};
-use whimbrel::storage::{Batch, EraseOutcome, Erasure, Error, Log, LogEntry};
+use whimbrel::storage::{
+    Batch, EraseOutcome, Erasure, Error, Log, LogEntry, SegmentInfo, SegmentRead,
+};
 
 /// The altered calls: none by default.
 pub(crate) trait Alter: Debug + Send + Sync {
@@ -106,6 +108,18 @@ impl<A: Alter> Log for AlteredLog<A> {
 
     fn erased_until(&self) -> Revision {
         self.log.erased_until()
+    }
+
+    fn segments(&self) -> Vec<SegmentInfo> {
+        self.log.segments()
+    }
+
+    fn read_segment(
+        &self,
+        segment: &SegmentInfo,
+        pass_on: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<SegmentRead, Error> {
+        self.log.read_segment(segment, pass_on)
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -31,6 +31,8 @@ impl Program {
                 program.env_remove(name);
             }
         }
+        // Nor does it see what the person who runs the tests has kept.
+        program.env("XDG_CONFIG_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/nobody"));
         Self(program)
     }
 

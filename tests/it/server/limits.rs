@@ -103,7 +103,7 @@ limits! {
     unapplied_batches_max request_id_retention post_cache_bytes_max recent_reactions_max
     older_reactions_bytes_max log_segment_bytes_max
     recent_revisions_per_author_max index_events_max index_write_delay_max index_cache_bytes concurrent_reads_max
-    waiting_reads_max
+    segment_reads_max waiting_reads_max
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
     undispatched_batches_max batch_events_max batch_bytes_max heartbeat_interval_default heartbeat_interval_min
     heartbeat_interval_max stall_time_max call_time_max request_bytes_max header_list_bytes_max drain_notice

@@ -166,7 +166,10 @@ impl ServerProcess {
     /// Waits until it ends by itself. Returns its exit code and output.
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let mut output = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
+        // Of one that logs to a file there is none.
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut output).unwrap();
+        }
         (self.child.wait().unwrap().code(), output)
     }
 
@@ -249,6 +252,7 @@ fn spawn(data_dir: &Path) -> Child {
 
 fn serve(mut command: Command, data_dir: &Path, log: &str) -> Child {
     command
+        .env("WHIMBREL_LOG_FORMAT", "text")
         .args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", log, "--data"])
         .arg(data_dir)
         .stdin(Stdio::null())

@@ -59,7 +59,7 @@ impl Configured {
 }
 
 fn with_data(settings: &str) -> String {
-    format!("data = 'data'\n{settings}\n")
+    format!("data = 'data'\nlog_format = 'text'\n{settings}\n")
 }
 
 async fn deletes(it: &Configured, post: Post) {
@@ -167,9 +167,9 @@ async fn what_cannot_be_changed_is_named_and_a_broken_file_changes_nothing() {
     it.sets("follows_max = 1", "no setting has changed").await;
 
     for (broken, why) in [
-        ("follows_max = 5\nfolows_max = 5", "whimbrel.toml:3: folows_max"),
+        ("follows_max = 5\nfolows_max = 5", "whimbrel.toml:4: folows_max"),
         ("follows_max = 5\nstreams_max = 99999999999", "the limit streams_max"),
-        ("follows_max = 5\n[", "whimbrel.toml:3"),
+        ("follows_max = 5\n[", "whimbrel.toml:4"),
     ] {
         let log = it.sets(broken, "the former ones stay in force").await;
         assert!(log.contains(why), "{why}: {log}");

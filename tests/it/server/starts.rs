@@ -122,6 +122,31 @@ fn a_server_without_free_files_waits_for_one() {
     assert_eq!(server.terminate(), Some(0));
 }
 
+/// Where no terminal is, each line of the log is a JSON object, unless text is asked for.
+#[test]
+fn the_log_is_json_where_no_terminal_is() {
+    for (setting, is_json) in
+        [("", true), ("log_format = 'json'", true), ("log_format = 'text'", false)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, log] = ["whimbrel.toml", "log"].map(|name| folder.path().join(name));
+        fs::write(&file, format!("data = 'data'\n{setting}\n")).unwrap();
+        let server = ServerProcess::start_configured(&file, &log);
+        server.signal(Signal::USR1);
+        publish(&server).unwrap();
+        assert_eq!(server.terminate(), Some(0));
+        let log = fs::read_to_string(log).unwrap();
+        assert!(log.contains("log replayed") && log.contains("SIGUSR1"), "{log}");
+        let lines = log.lines().map(serde_json::from_str::<serde_json::Value>);
+        let parsed: Vec<_> = lines.flatten().collect();
+        assert_eq!(parsed.len(), if is_json { log.lines().count() } else { 0 }, "{log}");
+        for line in parsed {
+            let has = |member: &str| line[member].is_string();
+            assert!(["timestamp", "level", "target", "message"].map(has) == [true; 4], "{line}");
+        }
+    }
+}
+
 /// A compaction replaces a file of the log, and that is not taken for a foreign file.
 #[test]
 fn a_compacted_log_is_not_taken_for_a_foreign_file() {

@@ -1,5 +1,6 @@
 //! The log and the index: their promises, power cuts, failing disks, damage.
 
+mod check;
 mod crash;
 mod erase;
 mod erase_crash;
@@ -24,4 +25,3 @@ mod old_log;
 mod segment_damage;
 pub(crate) mod segment_layout;
 mod takeover;
-mod verify;

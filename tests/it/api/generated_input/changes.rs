@@ -117,6 +117,7 @@ fn positions(
             add("in the future", id_at(FUTURE, good));
             add("a cursor", world.cursor.clone());
         }
+        Good::Segment => add("a cursor", world.cursor.clone()),
         Good::Cursor => {
             of_tokens
                 .push(("of the other kind", world.page_tokens["FeedService/NewsFeed"].clone()));

@@ -27,6 +27,8 @@ pub(super) enum Good {
     /// The id of a post.
     Post(fn(&World) -> &String),
     Cursor,
+    /// The id of a segment.
+    Segment,
     /// The token of the list's second page. The good request is for the first page.
     PageToken,
     Number(i64),
@@ -147,6 +149,7 @@ const FIELDS: &[Known] = &[
     number("nanos", 0),
     number("gap_policy", 1),
     number("revision", 1),
+    known("segment_id", Good::Segment),
 ];
 
 const fn known(name: &'static str, good: Good) -> Known {
@@ -246,6 +249,7 @@ pub(super) fn entry(rpc: &Rpc, field: &FieldDescriptor, world: &World) -> Value 
         Good::Text(text) => Value::String(text.to_owned()),
         Good::Post(post) => Value::String(post(world).clone()),
         Good::Cursor => Value::String(world.cursor.clone()),
+        Good::Segment => Value::String(world.segment_id.clone()),
         Good::PageToken => Value::String(world.page_tokens[&rpc.name].clone()),
         Good::Flag(flag) => Value::Bool(flag),
         Good::Number(number) => number_of(&field.kind(), number.into()),

@@ -125,6 +125,12 @@ pub(super) const RULES: &[Rule] = &[
     ),
     accepted(&["page_token", "at_least_cursor", "until_cursor"], &["empty"], "from the newest on"),
     refused(
+        &["segment_id"],
+        &["of another log"],
+        &["SEGMENT_REPLACED"],
+        "this log has no such segment",
+    ),
+    refused(
         &["page_token"],
         &["of another list"],
         &["PAGE_TOKEN_MISMATCH"],
@@ -184,6 +190,7 @@ const CODES: &[(&str, Code)] = &[
     ("CURSOR_BEYOND_HEAD", Code::FailedPrecondition),
     ("HISTORY_LOST", Code::FailedPrecondition),
     ("POST_NOT_FOUND", Code::NotFound),
+    ("SEGMENT_REPLACED", Code::Aborted),
     ("NOT_THE_AUTHOR", Code::PermissionDenied),
 ];
 

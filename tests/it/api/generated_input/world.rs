@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
+use whimbrel::api::v1::ListSegmentsRequest;
+use whimbrel::api::v1::admin_service_client::AdminServiceClient;
 
 use super::good;
 use super::rpcs::{Rpc, rpcs};
@@ -28,6 +30,8 @@ pub(super) struct World {
     /// A post of alice that nothing else uses.
     pub(super) doomed: String,
     pub(super) cursor: String,
+    /// The segment of the log.
+    pub(super) segment_id: String,
     /// The token of the second page of each list, by its RPC.
     pub(super) page_tokens: HashMap<String, String>,
 }
@@ -35,7 +39,11 @@ pub(super) struct World {
 impl World {
     pub(super) async fn new() -> Self {
         // The streams of accepted requests end a moment after their clients have gone.
-        let server = TestServer::limited(|limits| limits.streams_per_user_max = 10_000).await;
+        let server = TestServer::limited(|limits| {
+            limits.streams_per_user_max = 10_000;
+            limits.segment_reads_max = 1_000;
+        })
+        .await;
         let mut wires = Vec::new();
         for _ in 0..CONNECTIONS {
             wires.push(Wire::connect(server.address()).await);
@@ -47,9 +55,13 @@ impl World {
         }
         let [known, fresh, doomed] = ids.try_into().expect("three posts");
         let cursor = server.position().await;
-        let page_tokens = HashMap::new();
-        let mut world = Self { server, wires, known, fresh, doomed, cursor, page_tokens };
+        let (segment_id, page_tokens) = (String::new(), HashMap::new());
+        let mut world =
+            Self { server, wires, known, fresh, doomed, cursor, segment_id, page_tokens };
         world.fill().await;
+        let mut admin = AdminServiceClient::new(world.server.channel());
+        let list = admin.list_segments(ListSegmentsRequest {}).await.expect("a list");
+        world.segment_id = list.into_inner().segments[0].segment_id.clone();
         world.cursor = world.server.position().await;
         for rpc in rpcs().into_iter().filter(Rpc::has_pages) {
             let token = world.next_page_token(&rpc).await;

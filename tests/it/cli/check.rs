@@ -1,22 +1,22 @@
-//! `whimbrel verify` and `whimbrel chain`: a data folder, alone and next to a server.
+//! `whimbrel check` and `whimbrel chain`: a data folder, alone and next to a server.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use whimbrel::storage::{LocalLog, Log, verify_log};
+use whimbrel::storage::{LocalLog, Log, check_log};
 
 use crate::harness::program::{Program, Ran};
 use crate::harness::{LOG_OPTIONS, Setup, TestServer, copy_folder};
 
 /// The report of a folder, for people and for machines, while its server runs and after it stopped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_folder_is_verified_without_a_server() {
+async fn a_folder_is_checked_without_a_server() {
     let server = TestServer::start().await;
     server.user("alice").publishes_many("post ", 5).await;
     let folder = server.folder();
-    let log = verify_log(folder.path(), &mut |_| {}).unwrap();
+    let log = check_log(folder.path(), &mut |_| {}).unwrap();
     let (id, chain) = (log.id.to_string(), log.chain.to_string());
     let expected = [
         &format!("log {id}: no damage"),
@@ -24,9 +24,9 @@ async fn a_folder_is_verified_without_a_server() {
         &format!("chain of revision 5: {chain}"),
     ];
     for _ in 0..2 {
-        let ran = verify(folder.path(), "");
+        let ran = check(folder.path(), "");
         assert_eq!(ran.printed().lines().collect::<Vec<_>>(), expected);
-        assert_eq!(ran.stderr, "");
+        assert!(ran.stderr.contains("check-index"), "{}", ran.stderr);
         if let Ok(log) = LocalLog::open(folder.path(), LOG_OPTIONS) {
             panic!("the server has stopped: {log:?}");
         }
@@ -35,20 +35,22 @@ async fn a_folder_is_verified_without_a_server() {
 
     let ran = Program::new()
         .with("WHIMBREL_DATA", folder.path().to_str().unwrap())
-        .run("--json verify --revision 3");
+        .run("--json check --revision 3");
     let log = LocalLog::open(folder.path(), LOG_OPTIONS).unwrap();
     let at_3 = log.chain(whimbrel::model::Revision::new(3)).unwrap().unwrap().to_string();
     let mut line = ran.lines().remove(0);
-    assert!(line["verified"]["bytes"].take().as_u64().unwrap() > 1_000);
+    assert!(line["checked"]["index"]["rows"].take().as_u64().unwrap() > 5);
+    assert!(line["checked"]["bytes"].take().as_u64().unwrap() > 1_000);
     let all = json!({
         "logId": id, "revision": 5, "chain": chain, "erasedUntil": 0, "segments": 1,
-        "bytes": null, "epochs": 1, "tornBytes": 0, "chainAt": { "revision": 3, "chain": at_3 },
+        "bytes": null, "epochs": 1, "tornBytes": 0, "index": { "revision": 5, "rows": null },
+        "chainAt": { "revision": 3, "chain": at_3 },
     });
-    assert_eq!((ran.code, line), (Some(0), json!({ "verified": all })));
-    assert!(verify(folder.path(), "--revision 3").printed().contains(&at_3));
-    assert!(verify(folder.path(), "--revision 5").printed().ends_with(&format!("{chain}\n")));
-    verify(folder.path(), "--revision 6").failed(1, "has no revision 6: its last is 5");
-    verify(folder.path(), "--revision 0").failed(2, "1 or more");
+    assert_eq!((ran.code, line), (Some(0), json!({ "checked": all })));
+    assert!(check(folder.path(), "--revision 3").printed().contains(&at_3));
+    assert!(check(folder.path(), "--revision 5").printed().ends_with(&format!("{chain}\n")));
+    check(folder.path(), "--revision 6").failed(1, "has no revision 6: its last is 5");
+    check(folder.path(), "--revision 0").failed(2, "1 or more");
 }
 
 /// The folder of a running server, and a copy of it that is behind, are the same as the server's log.
@@ -103,7 +105,7 @@ async fn the_last_common_revision_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_log_is_refused() {
     let (server, other) = (TestServer::start().await, TestServer::start().await);
-    let own = verify_log(other.folder().path(), &mut |_| {}).unwrap().id;
+    let own = check_log(other.folder().path(), &mut |_| {}).unwrap().id;
     for _ in 0..2 {
         let ran =
             Program::calling(server.address()).run_with(&arguments(other.folder().path(), ""));
@@ -129,13 +131,13 @@ async fn problems_are_reported() {
     // In the first frame.
     bytes[250] ^= 1;
     fs::write(&segment, bytes).unwrap();
-    let ran = verify(folder.path(), "");
+    let ran = check(folder.path(), "");
     ran.failed(1, "0000000000000001.seg is damaged: the frame of revision 1 at byte 128");
     assert_eq!(ran.stdout, "");
-    let error: Value = serde_json::from_str(&verify(folder.path(), "--json").stderr).unwrap();
+    let error: Value = serde_json::from_str(&check(folder.path(), "--json").stderr).unwrap();
     assert!(error["error"]["message"].as_str().unwrap().contains("is damaged"), "{error}");
     let missing = folder.path().join("missing");
-    verify(&missing, "").failed(1, "there is no log in ");
+    check(&missing, "").failed(1, "there is no log in ");
 }
 
 /// A segment of an older copy brings a deleted post back: the report says how many, and from where on.
@@ -157,19 +159,19 @@ async fn posts_that_are_back_are_reported() {
     server.stop().await;
     let server = Setup::new().limits(often).start_on(Arc::clone(&folder)).await;
     crate::harness::eventually("the erasure", async || {
-        let log = verify_log(folder.path(), &mut |_| {}).unwrap();
+        let log = check_log(folder.path(), &mut |_| {}).unwrap();
         (log.erased_until.get() == 2).then_some(())
     })
     .await;
     server.stop().await;
-    let ran = verify(folder.path(), "");
+    let ran = check(folder.path(), "");
     assert!(ran.printed().contains("posts that were deleted up to revision 2 are erased"));
 
     let name = "log/0000000000000001.seg";
     fs::copy(kept.path().join(name), folder.path().join(name)).unwrap();
-    let ran = verify(folder.path(), "--json");
+    let ran = check(folder.path(), "--json");
     ran.failed(1, "1 deleted post should be erased").failed(1, "the first at revision 1");
-    assert_eq!(ran.lines()[0]["verified"]["notErased"], json!({ "posts": 1, "first": 1 }));
+    assert_eq!(ran.lines()[0]["checked"]["notErased"], json!({ "posts": 1, "first": 1 }));
 }
 
 /// The verb of the RPC.
@@ -178,7 +180,7 @@ async fn the_chain_of_a_server_is_printed() {
     let server = TestServer::start().await;
     server.user("alice").publishes_many("post ", 2).await;
     let run = |arguments: &str| Program::calling(server.address()).run(arguments);
-    let log = verify_log(server.folder().path(), &mut |_| {}).unwrap();
+    let log = check_log(server.folder().path(), &mut |_| {}).unwrap();
     let text = format!("log {}, revision 2: {}\n", log.id, log.chain);
     assert_eq!(run("chain").printed(), text);
     assert_eq!(run("chain 2").printed(), text);
@@ -188,12 +190,12 @@ async fn the_chain_of_a_server_is_printed() {
 }
 
 /// Verifies the folder without a server.
-fn verify(folder: &Path, more: &str) -> Ran {
+fn check(folder: &Path, more: &str) -> Ran {
     Program::new().run_with(&arguments(folder, more))
 }
 
 fn arguments<'a>(folder: &'a Path, more: &'a str) -> Vec<&'a str> {
-    let mut arguments = vec!["verify", "--data", folder.to_str().unwrap()];
+    let mut arguments = vec!["check", "--data", folder.to_str().unwrap()];
     arguments.extend(more.split_whitespace());
     arguments
 }
@@ -203,10 +205,10 @@ fn arguments<'a>(folder: &'a Path, more: &'a str) -> Vec<&'a str> {
 #[track_caller]
 fn compare(server: &TestServer, folder: &Path, [newest, compared, same]: [u64; 3]) -> Ran {
     let address = server.address().to_string();
-    let ran = verify(folder, &format!("--json --addr {address}"));
+    let ran = check(folder, &format!("--json --addr {address}"));
     let mut lines = ran.lines();
     assert_eq!(lines.len(), 2, "{ran:?}");
-    let log_id = lines[0]["verified"]["logId"].take();
+    let log_id = lines[0]["checked"]["logId"].take();
     let expected = json!({
         "logId": log_id, "newestRevision": newest, "comparedRevision": compared,
         "isSame": compared == same, "sameUntil": same,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use whimbrel::model::Revision;
-use whimbrel::storage::{Error, LocalLog, Log, verify_log};
+use whimbrel::storage::{Error, LocalLog, Log, check_log};
 
 use super::{SMALL, fill, post, segments, verified, written};
 
@@ -62,7 +62,7 @@ fn a_changed_bit_in_the_newest_segment_is_found() {
         let mut changed = bytes.clone();
         changed[at] ^= 1 << (at % 8);
         fs::write(&file, changed).unwrap();
-        match verify_log(folder.path(), &mut |_| {}).unwrap_err() {
+        match check_log(folder.path(), &mut |_| {}).unwrap_err() {
             Error::EndsEarly { .. } => early += 1,
             Error::Damaged { file: named, .. } => assert_eq!(named, file),
             error => panic!("{error}"),
@@ -152,7 +152,7 @@ fn a_log_of_other_files_is_refused() {
 fn a_log_without_a_segment_is_refused() {
     let folder = written();
     segments(folder.path()).iter().for_each(|file| fs::remove_file(file).unwrap());
-    let error = verify_log(folder.path(), &mut |_| {}).unwrap_err();
+    let error = check_log(folder.path(), &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Missing { .. }), "{error}");
 }
 
@@ -166,7 +166,7 @@ fn a_lost_end_is_found() {
             true => fs::remove_file(&file).unwrap(),
             false => fs::write(&file, [0; 5_000]).unwrap(),
         }
-        let error = verify_log(folder.path(), &mut |_| {}).unwrap_err();
+        let error = check_log(folder.path(), &mut |_| {}).unwrap_err();
         let Error::EndsEarly { durable_until, file, .. } = &error else { panic!("{error}") };
         assert_eq!((*durable_until, file), (Revision::new(261), &checkpoint(folder.path())));
     }
@@ -255,7 +255,7 @@ fn an_end_that_was_never_acknowledged_is_no_damage() {
 /// The damage that is found in the folder, which must be named with `file`.
 #[track_caller]
 fn damage(dir: &Path, file: &Path) -> String {
-    match verify_log(dir, &mut |_| {}) {
+    match check_log(dir, &mut |_| {}) {
         Err(Error::Damaged { file: named, what }) => {
             assert_eq!(named, file, "{what}");
             what

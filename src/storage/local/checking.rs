@@ -1,4 +1,4 @@
-//! Verifying a log without opening it: all segments, byte by byte, and the checkpoint. It locks
+//! Checking a log without opening it: all segments, byte by byte, and the checkpoint. It locks
 //! nothing and writes nothing, so that it also works on the folder of a running server and on a
 //! backup that is mounted for reading.
 //!
@@ -25,7 +25,7 @@ use super::recovery::{End, FIRST_NUMBER, NUMBER_MAX, check_head, number_of};
 use super::scan::damage_of_head;
 use super::segment::file_name;
 use super::segment_check::{CheckedSegment, Deletion, chain_at};
-use crate::model::{Chain, EpochStart, LogId, Revision};
+use crate::model::{Chain, EpochStart, Event, LogId, Revision, RevisionSet};
 use crate::storage::error::Error;
 use crate::storage::log::record::chain_start;
 
@@ -33,9 +33,9 @@ use crate::storage::log::record::chain_start;
 /// finds, but a read is faster than so many batches.
 const READS_MAX: usize = 100;
 
-/// A log without damage, as [`verify_log`] found it.
+/// A log without damage, as [`check_log`] found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedLog {
+pub struct CheckedLog {
     /// The id of the log.
     pub id: LogId,
     /// The revision of the last event; [`Revision::ZERO`] for an empty log.
@@ -75,7 +75,7 @@ struct LogReader {
 
 /// What was read so far.
 #[derive(Debug)]
-struct Verification {
+struct FolderCheck {
     end: End,
     durable: Vec<DurablePosition>,
     erased_until: Revision,
@@ -84,58 +84,70 @@ struct Verification {
     bytes: u64,
     epochs: Vec<EpochStart>,
     torn_bytes: u64,
-    posts: PostSet,
+    posts: RevisionSet,
     /// Deletions of posts whose content is there.
     deletions: Vec<Deletion>,
 }
 
-/// Revisions of posts, in one bit for each revision.
-#[derive(Debug, Default)]
-struct PostSet(Vec<u64>);
-
-/// Verifies the log in the data folder `dir`, all of it. `progress` gets the last revision of each
-/// segment that is verified. Memory: a segment, and one bit for each revision.
+/// Checks the log in the data folder `dir`, all of it. `progress` gets the last revision of each
+/// segment that is checked. Memory: a segment, and one bit for each revision.
 ///
 /// # Errors
 /// The log is damaged, is of another format, or cannot be read, or there is none.
-pub fn verify_log(dir: &Path, progress: &mut dyn FnMut(Revision)) -> Result<VerifiedLog, Error> {
+pub fn check_log(dir: &Path, progress: &mut dyn FnMut(Revision)) -> Result<CheckedLog, Error> {
+    check_events(dir, progress, &mut |_, _| Ok::<_, Error>(()))
+}
+
+/// As [`check_log`], and passes each event to `each` in order. Damage may be found after some of them.
+///
+/// # Errors
+/// As [`check_log`], and the first error of `each`.
+pub fn check_events<E: From<Error>>(
+    dir: &Path,
+    progress: &mut dyn FnMut(Revision),
+    each: &mut dyn FnMut(Revision, Event) -> Result<(), E>,
+) -> Result<CheckedLog, E> {
     let reader = LogReader::new(dir);
     // First, since all that it says to be durable is then in the files that are found.
     let durable = reader.checkpoint()?;
     let numbers = reader.numbers()?;
-    let mut verification: Option<Verification> = None;
+    let mut so_far: Option<FolderCheck> = None;
     for (index, &number) in numbers.iter().enumerate() {
         let later = &numbers[index + 1..];
         // Before the segment is read: nothing is appended to it any more.
         let is_newest = !reader.has_begun(later)?;
         if let Some(segment) = reader.segment(number, is_newest)? {
-            let so_far = verification
-                .get_or_insert_with(|| Verification::new(segment.head.log, durable.clone()));
+            let so_far =
+                so_far.get_or_insert_with(|| FolderCheck::new(segment.head.log, durable.clone()));
             so_far.add(&reader, &segment)?;
+            for revision in (segment.head.first.get()..=segment.last().get()).map(Revision::new) {
+                let event = segment.event(revision);
+                each(revision, event.map_err(|what| reader.damaged(number, what))?)?;
+            }
             progress(so_far.end.last);
         }
         if is_newest {
-            let Some(verification) = verification else {
+            let Some(so_far) = so_far else {
                 let what = "it is no segment of a log, or its head is damaged";
-                return Err(reader.damaged(number, what));
+                return Err(reader.damaged(number, what).into());
             };
             let torn_bytes = reader.unwritten_bytes(later)?;
-            return verification.finish(&reader, torn_bytes);
+            return Ok(so_far.finish(&reader, torn_bytes)?);
         }
     }
     // It is written once the first segment is there.
     if durable.is_empty() {
-        return Err(Error::NoLog { dir: dir.to_owned() });
+        return Err(Error::NoLog { dir: dir.to_owned() }.into());
     }
     let file = reader.folder.join(file_name(FIRST_NUMBER));
-    Err(Error::Missing { file, made_from_it: reader.checkpoint_file() })
+    Err(Error::Missing { file, made_from_it: reader.checkpoint_file() }.into())
 }
 
-/// The chain of the log in the data folder `dir` at `revision`; `None` after its end. Verifies only
+/// The chain of the log in the data folder `dir` at `revision`; `None` after its end. Checks only
 /// the events that it needs, and reads one segment.
 ///
 /// # Errors
-/// As [`verify_log`].
+/// As [`check_log`].
 pub fn read_chain(dir: &Path, revision: Revision) -> Result<Option<Chain>, Error> {
     let reader = LogReader::new(dir);
     for number in reader.numbers()?.into_iter().rev() {
@@ -287,7 +299,7 @@ impl LogReader {
     }
 }
 
-impl Verification {
+impl FolderCheck {
     fn new(id: LogId, durable: Vec<DurablePosition>) -> Self {
         Self {
             end: End { id, last: Revision::ZERO, chain: chain_start(id) },
@@ -297,7 +309,7 @@ impl Verification {
             bytes: 0,
             epochs: Vec::new(),
             torn_bytes: 0,
-            posts: PostSet::default(),
+            posts: RevisionSet::default(),
             deletions: Vec::new(),
         }
     }
@@ -345,13 +357,13 @@ impl Verification {
         Ok(())
     }
 
-    fn finish(self, reader: &LogReader, torn_bytes: u64) -> Result<VerifiedLog, Error> {
+    fn finish(self, reader: &LogReader, torn_bytes: u64) -> Result<CheckedLog, Error> {
         let End { id, last: head, chain } = self.end;
         let durable_until = self.durable.iter().map(|durable| durable.revision).max();
         if let Some(durable_until) = durable_until.filter(|&revision| revision > head) {
             return Err(Error::EndsEarly { head, durable_until, file: reader.checkpoint_file() });
         }
-        Ok(VerifiedLog {
+        Ok(CheckedLog {
             id,
             head,
             chain,
@@ -389,26 +401,6 @@ impl Verification {
             }
         }
         Ok(found)
-    }
-}
-
-impl PostSet {
-    fn insert(&mut self, revision: Revision) {
-        let (word, bit) = Self::place(revision);
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= bit;
-    }
-
-    fn has(&self, revision: Revision) -> bool {
-        let (word, bit) = Self::place(revision);
-        self.0.get(word).is_some_and(|bits| bits & bit != 0)
-    }
-
-    fn place(revision: Revision) -> (usize, u64) {
-        let bits = u64::from(u64::BITS);
-        ((revision.get() / bits) as usize, 1 << (revision.get() % bits))
     }
 }
 

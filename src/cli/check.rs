@@ -1,34 +1,36 @@
-//! `whimbrel verify`: the log of a data folder, and whether a server has the same. Never changes a
-//! file, and never stops a server.
+//! `whimbrel check`: the log and the index of a data folder, and whether a server has the same log. Never
+//! changes a file of them, and never stops a server.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::check_index::{self, FolderIndex, FolderIndexCheck};
+use super::context::{Connecting, TargetServer};
+use super::credentials::CredentialArgs;
 use super::json::JsonLine;
 use super::number::{self, counted, grouped};
 use super::tls::ClientTlsArgs;
 use super::{CALL_RETRY_TIME, Error, Output};
 use crate::api::v1;
-use crate::client::{Address, Client, Retry};
-use crate::model::{Chain, Revision};
-use crate::storage::{self, VerifiedLog};
+use crate::client::{Address, Client, ConnectOptions, Retry};
+use crate::model::{Chain, Event, Revision};
+use crate::storage::{self, CheckedLog};
 
 /// Time between two updates of the progress.
-const DRAW_INTERVAL: Duration = Duration::from_millis(200);
-const SPINNER: &str = "{msg:36} {spinner}";
+pub(super) const DRAW_INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const SPINNER: &str = "{msg:36} {spinner}";
 
-/// Verify the log of a data folder or of a backup, and compare it with a server's.
+/// Check the log and the index of a data folder, and compare the log with a server's.
 ///
 /// Reads the whole log: the checks of all its parts, each event, that none is missing, and that
-/// deleted posts are erased. It locks and changes nothing, so it also works on the folder of a running
-/// server. With the address of a server it compares the two histories: the same up to the end of the
+/// deleted posts are erased. It also works on the folder of a running server. If none uses the folder,
+/// it locks it and compares each row of the index with what the log gives. It changes nothing. With the address of a server it compares the two histories: the same up to the end of the
 /// shorter one, or up to which revision.
 #[derive(Args, Debug)]
-pub(super) struct VerifyArgs {
+pub(super) struct CheckArgs {
     /// The data folder, or a folder with a copy of its folder `log`.
     #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
     data: PathBuf,
@@ -40,6 +42,8 @@ pub(super) struct VerifyArgs {
     addr: Option<Address>,
     #[command(flatten)]
     tls: ClientTlsArgs,
+    #[command(flatten)]
+    credentials: CredentialArgs,
 }
 
 /// The history of a server's log next to that of a folder.
@@ -57,23 +61,28 @@ struct Comparison {
     is_other_log: bool,
 }
 
-impl VerifyArgs {
+impl CheckArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        // First: else a long verification would come before the error.
+        // First: else a long check would come before the error.
         let client = match &self.addr {
             Some(address) => {
-                Some(Client::connect_with(&address.to_string(), &self.tls.options()?).await?)
+                let target =
+                    TargetServer { address: address.clone(), context: Connecting::default() };
+                let token = self.credentials.source(&target)?;
+                let options = ConnectOptions { token, ..self.tls.options(&target.context)? };
+                Some(Client::connect_with(&address.to_string(), &options).await?)
             }
             None => None,
         };
-        let verified = verify(self.data.clone(), *output).await?;
+        let (checked, index) = check(self.data.clone(), *output).await?;
         let chain_at = match self.revision.map(Revision::new) {
-            Some(revision) => Some((revision, chain_at(&self.data, &verified, revision)?)),
+            Some(revision) => Some((revision, chain_at(&self.data, &checked, revision)?)),
             None => None,
         };
-        print_verified(*output, &verified, chain_at)?;
+        print_checked(*output, &checked, &index, chain_at)?;
         let mut problems = Vec::new();
-        if let Some(found) = verified.not_erased {
+        problems.extend(index_problem(&index));
+        if let Some(found) = checked.not_erased {
             let posts = counted(found.posts, "deleted post");
             problems.push(format!(
                 "{posts} should be erased, and their content is there, the first at revision {}: \
@@ -82,62 +91,55 @@ impl VerifyArgs {
             ));
         }
         if let Some(client) = client {
-            let comparison = compare(&self.data, &verified, &client).await?;
+            let comparison = compare(&self.data, &checked, &client).await?;
             print_comparison(*output, &comparison)?;
-            problems.extend(comparison.problem(&verified));
+            problems.extend(comparison.problem(&checked));
         }
         if problems.is_empty() { Ok(()) } else { Err(Error::NotAllDone(problems.join("; "))) }
     }
 }
 
-/// Verifies the log, on another thread: a connection goes on meanwhile.
-async fn verify(data: PathBuf, output: Output) -> Result<VerifiedLog, Error> {
-    let target = match output.is_json() {
-        true => ProgressDrawTarget::hidden(),
-        false => ProgressDrawTarget::stderr(),
-    };
-    let style = ProgressStyle::with_template(SPINNER);
-    let bar = ProgressBar::with_draw_target(None, target)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    if !bar.is_hidden() {
-        bar.enable_steady_tick(DRAW_INTERVAL);
-    }
+/// Checks the log and the index, on another thread: a connection goes on meanwhile.
+async fn check(data: PathBuf, output: Output) -> Result<(CheckedLog, FolderIndex), Error> {
+    let bar = check_index::spinner(output);
     let shown = bar.clone();
-    let verified = tokio::task::spawn_blocking(move || {
-        storage::verify_log(&data, &mut |revision: Revision| {
-            shown.set_message(format!("verified: {}", counted(revision.get(), "event")));
-        })
+    let checked = tokio::task::spawn_blocking(move || {
+        let mut index = FolderIndexCheck::begin(&data);
+        let mut progress = |revision: Revision| {
+            shown.set_message(format!("checked: {}", counted(revision.get(), "event")));
+        };
+        let mut each = |revision, event: Event| index.apply(revision, &event);
+        let checked = storage::check_events(&data, &mut progress, &mut each)?;
+        let mut progress = |rows| shown.set_message(format!("checked: {}", counted(rows, "row")));
+        let index = index.finish(&data, &checked, &mut progress)?;
+        Ok::<_, storage::Error>((checked, index))
     });
-    let verified = verified.await;
+    let checked = checked.await;
     bar.finish_and_clear();
-    match verified {
-        Ok(verified) => Ok(verified?),
+    match checked {
+        Ok(checked) => Ok(checked?),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
 
-/// The chain of a log that was verified.
-fn chain_at(data: &Path, verified: &VerifiedLog, revision: Revision) -> Result<Chain, Error> {
-    if revision == verified.head {
-        return Ok(verified.chain);
+/// The chain of a log that was checked.
+fn chain_at(data: &Path, checked: &CheckedLog, revision: Revision) -> Result<Chain, Error> {
+    if revision == checked.head {
+        return Ok(checked.chain);
     }
-    let chain = if revision > verified.head { None } else { storage::read_chain(data, revision)? };
+    let chain = if revision > checked.head { None } else { storage::read_chain(data, revision)? };
     chain.ok_or_else(|| {
-        let head = verified.head;
+        let head = checked.head;
         Error::NotAllDone(format!("the log has no revision {revision}: its last is {head}"))
     })
 }
 
 /// Compares the histories at the last revision that both have. If they differ there, finds the last
 /// one at which they do not, with one call for each halving.
-async fn compare(
-    data: &Path,
-    verified: &VerifiedLog,
-    client: &Client,
-) -> Result<Comparison, Error> {
+async fn compare(data: &Path, checked: &CheckedLog, client: &Client) -> Result<Comparison, Error> {
     let newest = server_chain(client, 0).await?;
-    let revision = newest.revision.min(verified.head.get());
-    let is_other_log = newest.log_id != verified.id.to_string();
+    let revision = newest.revision.min(checked.head.get());
+    let is_other_log = newest.log_id != checked.id.to_string();
     let (log_id, newest) = (newest.log_id, newest.revision);
     let (same_until, is_same) = (0, false);
     let comparison = Comparison { log_id, newest, revision, same_until, is_same, is_other_log };
@@ -149,7 +151,7 @@ async fn compare(
     while same < next {
         let is_end = next == revision && same == 0;
         let middle = if is_end { revision } else { same.midpoint(next + 1) };
-        let own = chain_at(data, verified, Revision::new(middle))?;
+        let own = chain_at(data, checked, Revision::new(middle))?;
         if server_chain(client, middle).await?.chain == own.to_string() {
             same = middle;
         } else {
@@ -167,9 +169,9 @@ async fn server_chain(client: &Client, revision: u64) -> Result<v1::GetChainResp
 
 impl Comparison {
     /// Why the two are not the same.
-    fn problem(&self, verified: &VerifiedLog) -> Option<String> {
+    fn problem(&self, checked: &CheckedLog) -> Option<String> {
         if self.is_other_log {
-            let (theirs, own) = (&self.log_id, verified.id);
+            let (theirs, own) = (&self.log_id, checked.id);
             return Some(format!("the server has another log ({theirs}, this is {own})"));
         }
         let until = self.same_until;
@@ -177,12 +179,23 @@ impl Comparison {
     }
 }
 
-fn print_verified(
+/// What is wrong with the index.
+fn index_problem(index: &FolderIndex) -> Option<String> {
+    let what = match index {
+        FolderIndex::Missing | FolderIndex::InUse | FolderIndex::Checked { .. } => return None,
+        FolderIndex::Wrong(error) => error.to_string(),
+        FolderIndex::OfAnother => "index.redb was made from another log or history".to_owned(),
+    };
+    Some(format!("{what}; remove index.redb, and the next start rebuilds it from the log"))
+}
+
+fn print_checked(
     output: Output,
-    verified: &VerifiedLog,
+    checked: &CheckedLog,
+    index: &FolderIndex,
     chain_at: Option<(Revision, Chain)>,
 ) -> Result<(), Error> {
-    let VerifiedLog { id, head, chain, erased_until, torn_bytes, .. } = verified;
+    let CheckedLog { id, head, chain, erased_until, torn_bytes, .. } = checked;
     if *torn_bytes > 0 {
         output.note(&format!(
             "after revision {head} are {} of a batch that is not complete: it is being written, or a \
@@ -190,21 +203,30 @@ fn print_verified(
             counted(*torn_bytes, "byte")
         ));
     }
+    if matches!(index, FolderIndex::InUse) {
+        output.note(
+            "a server uses the folder, so its index was not checked: `whimbrel check-index` has the \
+             server check it",
+        );
+    }
     let at = chain_at.filter(|(revision, _)| revision != head);
     output.print(
         || {
             let events = counted(head.get(), "event");
-            let segments = counted(verified.segments, "segment");
-            let (bytes, epochs) = (grouped(verified.bytes), counted(verified.epochs, "epoch"));
+            let segments = counted(checked.segments, "segment");
+            let (bytes, epochs) = (grouped(checked.bytes), counted(checked.epochs, "epoch"));
             let mut text = format!("log {id}: no damage");
             text += &format!("\n{events} in {segments}, {bytes} bytes, {epochs}");
             text += &format!("\nchain of revision {head}: {chain}");
             if let Some((revision, chain)) = at {
                 text += &format!("\nchain of revision {revision}: {chain}");
             }
-            if *erased_until > Revision::ZERO && verified.not_erased.is_none() {
+            if *erased_until > Revision::ZERO && checked.not_erased.is_none() {
                 text +=
                     &format!("\nposts that were deleted up to revision {erased_until} are erased");
+            }
+            if let FolderIndex::Checked { rows, until } = index {
+                text += &format!("\n{}", check_index::described(*rows, *until));
             }
             text
         },
@@ -214,19 +236,22 @@ fn print_verified(
                 "revision": head.get(),
                 "chain": chain.to_string(),
                 "erasedUntil": erased_until.get(),
-                "segments": verified.segments,
-                "bytes": verified.bytes,
-                "epochs": verified.epochs,
+                "segments": checked.segments,
+                "bytes": checked.bytes,
+                "epochs": checked.epochs,
                 "tornBytes": torn_bytes,
             });
-            if let Some(found) = verified.not_erased {
+            if let Some(found) = checked.not_erased {
                 all["notErased"] = json!({ "posts": found.posts, "first": found.first.get() });
+            }
+            if let FolderIndex::Checked { rows, until } = index {
+                all["index"] = json!({ "revision": until.get(), "rows": rows });
             }
             if let Some((revision, chain)) = chain_at {
                 let chain = chain.to_string();
                 all["chainAt"] = json!({ "revision": revision.get(), "chain": chain });
             }
-            JsonLine("verified", all)
+            JsonLine("checked", all)
         },
     )
 }

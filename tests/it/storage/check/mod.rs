@@ -2,6 +2,7 @@
 //! nothing in its folder is changed.
 
 mod damage;
+mod index;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,8 +18,8 @@ use whimbrel::model::{
     Change, Content, Event, PostId, PostRef, PostText, Revision, Timestamp, UserId,
 };
 use whimbrel::storage::{
-    EraseOutcome, Erasure, Error, LocalLog, Log, LogOptions, NotErased, VerifiedLog, read_chain,
-    verify_log,
+    CheckedLog, EraseOutcome, Erasure, Error, LocalLog, Log, LogOptions, NotErased, check_log,
+    read_chain,
 };
 
 use crate::harness::{LOG_OPTIONS, copy_folder};
@@ -62,7 +63,7 @@ fn a_log_is_verified() {
 fn the_progress_is_reported() {
     let folder = written();
     let mut seen = Vec::new();
-    let verified = verify_log(folder.path(), &mut |revision| seen.push(revision)).unwrap();
+    let verified = check_log(folder.path(), &mut |revision| seen.push(revision)).unwrap();
     assert_eq!(seen.len() as u64, verified.segments);
     assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
     assert_eq!(seen.last(), Some(&verified.head));
@@ -190,7 +191,7 @@ fn a_post_that_is_erased_meanwhile_is_no_finding() {
 }
 
 /// Verifies a log whose first segment has other bytes at each read: `reads`, which must be as many.
-fn verify_reads(dir: &Path, reads: &[&Vec<u8>]) -> Result<VerifiedLog, Error> {
+fn verify_reads(dir: &Path, reads: &[&Vec<u8>]) -> Result<CheckedLog, Error> {
     let file = segments(dir).remove(0);
     let kept = fs::read(&file).unwrap();
     let next = dir.join("next");
@@ -219,7 +220,7 @@ fn verify_reads(dir: &Path, reads: &[&Vec<u8>]) -> Result<VerifiedLog, Error> {
                 served += 1;
             }
         });
-        let verified = verify_log(dir, &mut |_| {});
+        let verified = check_log(dir, &mut |_| {});
         is_done.store(true, Ordering::Release);
         verified
     });
@@ -234,7 +235,7 @@ fn verify_reads(dir: &Path, reads: &[&Vec<u8>]) -> Result<VerifiedLog, Error> {
 fn an_empty_log_is_verified_and_a_missing_one_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
-        let error = verify_log(folder.path(), &mut |_| {}).unwrap_err();
+        let error = check_log(folder.path(), &mut |_| {}).unwrap_err();
         assert!(matches!(error, Error::NoLog { .. }), "{error}");
         assert_eq!(read_chain(folder.path(), Revision::ZERO).unwrap(), None);
         let _ = fs::create_dir(folder.path().join("log"));
@@ -274,8 +275,7 @@ fn posts_that_are_back_are_found() {
             continue;
         }
         fs::write(&file, copy).unwrap();
-        if let Ok(VerifiedLog { not_erased: Some(back), .. }) =
-            verify_log(folder.path(), &mut |_| {})
+        if let Ok(CheckedLog { not_erased: Some(back), .. }) = check_log(folder.path(), &mut |_| {})
         {
             found.push((back.first.get(), back.posts));
             drop(LocalLog::open(folder.path(), SMALL).unwrap());
@@ -335,8 +335,8 @@ fn delete(revision: u64) -> Event {
     Event::new(Timestamp::from_nanos(1), delete)
 }
 
-fn verified(dir: &Path) -> VerifiedLog {
-    verify_log(dir, &mut |_| {}).unwrap()
+fn verified(dir: &Path) -> CheckedLog {
+    check_log(dir, &mut |_| {}).unwrap()
 }
 
 /// The files of the segments, in order.
