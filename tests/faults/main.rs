@@ -3,13 +3,13 @@
 //! has with a model of what it acknowledged.
 //!
 //! `cargo test --test faults` is the short form: each case a few times. The long form repeats them
-//! some five times as often, and writes `docs/faults.md` with what it found:
+//! many times as often, and writes `docs/faults.md` with what it found:
 //!
 //! ```sh
 //! cargo test --test faults -- --ignored --nocapture long_form
 //! ```
 //!
-//! `WHIMBREL_FAULTS` names the cases to run in the long form, separated by commas; the page is then not
+//! `WHIMBREL_FAULTS` names the cases to run in the long form, separated by commas: only their rows are
 //! written. Some cases need root, a C compiler or a file system of their own. Without it they say loudly
 //! that they are skipped, and why.
 

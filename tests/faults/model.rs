@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use whimbrel::client::{Client, Error, Retry};
+use whimbrel::client::{Client, ConnectOptions, Error, Retry};
 
 use crate::patience::{PATIENCE, eventually, within};
 use crate::watcher::{Seen, Watcher};
@@ -21,12 +21,14 @@ const WRITERS: usize = 8;
 pub(crate) struct Model {
     pub(crate) writers: Vec<Writer>,
     watcher: Watcher,
+    options: ConnectOptions,
 }
 
 /// Writers who write.
 pub(crate) struct Writing {
     writers: JoinSet<(Writer, Option<Error>)>,
     watcher: Watcher,
+    options: ConnectOptions,
     stop: CancellationToken,
     /// Changes that were acknowledged since they began.
     count: Arc<AtomicU64>,
@@ -35,10 +37,16 @@ pub(crate) struct Writing {
 impl Model {
     /// Nothing was acknowledged yet, and the watcher watches the server at `address`.
     pub(crate) async fn new(address: SocketAddr) -> Self {
+        Self::with(address, ConnectOptions::default()).await
+    }
+
+    /// The same, with what all of them show to the server.
+    pub(crate) async fn with(address: SocketAddr, options: ConnectOptions) -> Self {
         let writers = (0..WRITERS).map(|number| Writer::new(format!("writer{number}")));
         let writers: Vec<_> = writers.collect();
         let names: Vec<_> = writers.iter().map(|writer| writer.name.clone()).collect();
-        Self { writers, watcher: Watcher::start(address, &names).await }
+        let watcher = Watcher::start(address, &names, options.clone()).await;
+        Self { writers, watcher, options }
     }
 
     /// Lets all writers write to the server at `address`.
@@ -49,13 +57,13 @@ impl Model {
         let mut writers = JoinSet::new();
         for mut writer in self.writers {
             let (count, stop) = (Arc::clone(&count), stop.clone());
-            let client = Client::connect_lazily(&address.to_string()).expect("an address");
+            let client = connect(address, &self.options).await;
             writers.spawn(async move {
                 let error = writer.write(&client, &count, &stop).await;
                 (writer, error)
             });
         }
-        Writing { writers, watcher: self.watcher, stop, count }
+        Writing { writers, watcher: self.watcher, options: self.options, stop, count }
     }
 
     /// Writes until so many more changes are acknowledged, with no error.
@@ -78,7 +86,7 @@ impl Model {
     /// Makes the open calls again, until all are answered.
     pub(crate) async fn settle(&mut self, address: SocketAddr) {
         self.watcher.moved(address);
-        let client = connect(address).await;
+        let client = connect(address, &self.options).await;
         for writer in &mut self.writers {
             let mut retry = Retry::within(PATIENCE);
             while let Err(error) = writer.settle(&client).await {
@@ -93,7 +101,7 @@ impl Model {
     /// # Errors
     /// A read was refused; what was answered is right.
     pub(crate) async fn compare(&self, address: SocketAddr) -> Result<(), Error> {
-        let client = connect(address).await;
+        let client = connect(address, &self.options).await;
         for writer in &self.writers {
             within("an answer", writer.compare(&client)).await?;
         }
@@ -109,7 +117,7 @@ impl Model {
 
     /// Publishes the last post of each writer again, which must change nothing.
     pub(crate) async fn repeat(&self, address: SocketAddr) {
-        let client = connect(address).await;
+        let client = connect(address, &self.options).await;
         for writer in &self.writers {
             writer.repeat(&client).await;
         }
@@ -181,13 +189,13 @@ impl Writing {
     async fn joined(self) -> (Model, Vec<Error>) {
         let done = within("the answers of all calls", self.writers.join_all()).await;
         let (writers, errors): (Vec<_>, Vec<_>) = done.into_iter().unzip();
-        let model = Model { writers, watcher: self.watcher };
+        let model = Model { writers, watcher: self.watcher, options: self.options };
         (model, errors.into_iter().flatten().collect())
     }
 }
 
-async fn connect(address: SocketAddr) -> Client {
+async fn connect(address: SocketAddr, options: &ConnectOptions) -> Client {
     let address = address.to_string();
-    let client = within("a connection", Client::connect(&address)).await;
+    let client = within("a connection", Client::connect_with(&address, options)).await;
     client.unwrap_or_else(|error| panic!("{error}"))
 }

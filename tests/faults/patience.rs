@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-/// Long enough for a busy machine: a connection that is half open is found after 40 s. Nothing takes so
+/// Long enough for a busy machine: a server without a free file waits for one for 30 s. Nothing takes so
 /// long unless it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks at a condition that sends no notification.
 const LOOK_INTERVAL: Duration = Duration::from_millis(3);
 

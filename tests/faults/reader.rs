@@ -55,8 +55,13 @@ impl Author {
 
 impl Reader {
     /// Starts it by `command`, which is the program, and waits until its stream is open.
-    pub(crate) async fn start(mut command: Command, address: SocketAddr, prints: &Path) -> Self {
-        command.args(["watch", READER, "--heartbeat", "1", "--json", "--addr"]);
+    pub(crate) async fn start(
+        mut command: Command,
+        address: SocketAddr,
+        prints: &Path,
+        heartbeat_s: &str,
+    ) -> Self {
+        command.args(["watch", READER, "--heartbeat", heartbeat_s, "--json", "--addr"]);
         command.arg(address.to_string()).stdin(Stdio::null()).stderr(Stdio::null());
         command.stdout(File::create(prints).expect("a file"));
         let process = command.spawn().expect("the program is built");

@@ -61,6 +61,7 @@ impl Setup {
             variables: Vec::new(),
         }
         .variable("WHIMBREL_DISK_FREE_MIN", "0")
+        .variable("WHIMBREL_LOG", "info")
     }
 
     pub(crate) fn data(&self) -> &Path {
@@ -120,7 +121,7 @@ impl Setup {
                 command.env_remove(name);
             }
         }
-        command.args(&words[1..]).args(["serve", "--log", "info", "--listen", &self.listen]);
+        command.args(&words[1..]).args(["serve", "--listen", &self.listen]);
         command.args(&self.arguments).arg("--data").arg(&self.data);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let log = File::options().create(true).append(true).open(&self.log);
@@ -171,6 +172,15 @@ impl Server {
         log_from(&self.log, self.begins)
     }
 
+    /// The most memory that it has had so far, in bytes: with the pages of its program's file.
+    pub(crate) fn memory_most(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux");
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        kib << 10
+    }
+
     /// How many sockets it has open.
     pub(crate) fn sockets(&self) -> usize {
         self.files().iter().filter(|file| file.starts_with("socket:")).count()
@@ -207,9 +217,10 @@ pub(crate) fn program(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("it prints UTF-8")
 }
 
-/// The log of a data folder has no damage, by the verb that reads all of it.
-pub(crate) fn verify(data: &Path) {
-    program(&["verify", "--data", data.to_str().expect("a path in UTF-8")]);
+/// The log of a data folder has no damage, and its index has what the log gives, by the verb that reads all
+/// of both.
+pub(crate) fn check_data(data: &Path) {
+    program(&["check", "--data", data.to_str().expect("a path in UTF-8")]);
 }
 
 fn log_from(log: &Path, begins: usize) -> String {

@@ -1,10 +1,12 @@
-// Loaded into a server before the C library: makes calls of the C library fail, and shifts the clock, as a
-// page of memory says that the test shares with it. Never changes what a call does that succeeds.
+// Loaded into a server before the C library: makes calls of the C library fail, kills the process at one of
+// them, and shifts the clock, as a page of memory says that the test shares with it. Never changes what a
+// call does that succeeds.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +22,15 @@ struct control {
     int64_t write_errno;  // with which writes fail
     int64_t failed;       // calls that have failed
     int64_t clock_s;      // by how much the time of day is shifted
+    int64_t calls;        // calls on such files
+    int64_t kill_at;      // at which of them the process is killed; 0: at none
+    int64_t is_late;      // whether that call is made first; if not, half of it if it is a write
     char path[64];        // only files with this in their path fail
     char thread[64];      // the thread whose next reading of the monotonic clock fails; empty: none
 };
 
 static volatile struct control *control;
+// What never fails.
 static volatile int64_t none;
 
 __attribute__((constructor)) static void map(void) {
@@ -38,17 +44,34 @@ __attribute__((constructor)) static void map(void) {
     control = page;
 }
 
+static int is_named(const char *path) {
+    return control->path[0] && strstr(path, (const char *)control->path) != NULL;
+}
+
 static int is_meant(int fd) {
     char link[64], path[4096];
+    if (!control || !control->path[0]) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length < 0) return 0;
     path[length] = 0;
-    return strstr(path, (const char *)control->path) != NULL;
+    return is_named(path);
 }
 
-static int fails(volatile int64_t *error, int fd) {
-    if (!control || !*error || !is_meant(fd)) return 0;
+// Counts a call that is meant. Whether it is the last.
+static int is_last(int is_meant) {
+    if (!is_meant) return 0;
+    int64_t number = __atomic_add_fetch(&control->calls, 1, __ATOMIC_SEQ_CST);
+    return number == control->kill_at;
+}
+
+static void die(void) {
+    kill(getpid(), SIGKILL);
+    for (;;) pause();
+}
+
+static int fails(volatile int64_t *error, int is_meant) {
+    if (!is_meant || !*error) return 0;
     __atomic_fetch_add(&control->failed, 1, __ATOMIC_SEQ_CST);
     errno = (int)*error;
     return 1;
@@ -61,29 +84,48 @@ static int fails(volatile int64_t *error, int fd) {
     static type (*real)(__VA_ARGS__);                                \
     if (!real) real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
 
+// Makes the call, which is REAL, on a file that is meant or not, unless it fails or is the last.
+#define MAKE(type, error, is_meant, half, whole)            \
+    int meant = is_meant, last = is_last(meant);            \
+    if (last && !control->is_late) { half; die(); }         \
+    type done = fails(error, meant) ? -1 : (whole);        \
+    if (last) die();                                        \
+    return done
+
 int fsync(int fd) {
     REAL(int, "fsync", int);
-    return fails(FIELD(sync_errno), fd) ? -1 : real(fd);
+    MAKE(int, FIELD(sync_errno), is_meant(fd), , real(fd));
 }
 
 int fdatasync(int fd) {
     REAL(int, "fdatasync", int);
-    return fails(FIELD(sync_errno), fd) ? -1 : real(fd);
+    MAKE(int, FIELD(sync_errno), is_meant(fd), , real(fd));
 }
 
-ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset) {
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
     REAL(ssize_t, "pwrite64", int, const void *, size_t, off64_t);
-    return fails(FIELD(write_errno), fd) ? -1 : real(fd, bytes, count, offset);
+    MAKE(ssize_t, FIELD(write_errno), is_meant(fd), real(fd, bytes, count / 2, at), real(fd, bytes, count, at));
 }
 
-ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) {
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
     REAL(ssize_t, "pwrite", int, const void *, size_t, off_t);
-    return fails(FIELD(write_errno), fd) ? -1 : real(fd, bytes, count, offset);
+    MAKE(ssize_t, FIELD(write_errno), is_meant(fd), real(fd, bytes, count / 2, at), real(fd, bytes, count, at));
 }
 
 int ftruncate64(int fd, off64_t length) {
     REAL(int, "ftruncate64", int, off64_t);
-    return fails(FIELD(write_errno), fd) ? -1 : real(fd, length);
+    MAKE(int, FIELD(write_errno), is_meant(fd), , real(fd, length));
+}
+
+// Names are not made to fail, but a process can be killed at them.
+int rename(const char *from, const char *to) {
+    REAL(int, "rename", const char *, const char *);
+    MAKE(int, &none, control && (is_named(from) || is_named(to)), , real(from, to));
+}
+
+int unlink(const char *path) {
+    REAL(int, "unlink", const char *);
+    MAKE(int, &none, control && is_named(path), , real(path));
 }
 
 static int is_thread(void) {

@@ -16,7 +16,10 @@ const SYNC_ERRNO: u64 = 0;
 const WRITE_ERRNO: u64 = 8;
 const FAILED: u64 = 16;
 const CLOCK_S: u64 = 24;
-const PATH: u64 = 32;
+const CALLS: u64 = 32;
+const KILL_AT: u64 = 40;
+const IS_LATE: u64 = 48;
+const PATH: u64 = 56;
 const THREAD: u64 = PATH + TEXT_BYTES as u64;
 const TEXT_BYTES: usize = 64;
 const BYTES: u64 = THREAD + TEXT_BYTES as u64;
@@ -68,9 +71,27 @@ impl Shim {
 
     /// How many calls have failed since it was healed.
     pub(crate) fn failed(&self) -> u64 {
-        let mut bytes = [0; 8];
-        self.page.read_exact_at(&mut bytes, FAILED).expect("it is there");
-        u64::from_le_bytes(bytes)
+        self.get(FAILED)
+    }
+
+    /// Counts calls that write, flush, rename or remove files whose paths have `path` in them, from now on.
+    pub(crate) fn count(&self, path: &str) {
+        self.kill_at(0, path);
+    }
+
+    /// The process is killed at the `number`th such call from now on, before it or after it; never if it
+    /// is 0. Before a write, half of it is written.
+    pub(crate) fn kill_at(&self, number: u64, path: &str) {
+        self.put(KILL_AT, 0);
+        self.put_text(PATH, path);
+        self.put(IS_LATE, i64::from(fastrand::bool()));
+        self.put(CALLS, 0);
+        self.put(KILL_AT, number.cast_signed());
+    }
+
+    /// How many such calls there were.
+    pub(crate) fn calls(&self) -> u64 {
+        self.get(CALLS)
     }
 
     /// Shifts the time of day by so many seconds.
@@ -89,6 +110,12 @@ impl Shim {
         let mut byte = [0];
         self.page.read_exact_at(&mut byte, THREAD).expect("it is there");
         byte != [0]
+    }
+
+    fn get(&self, at: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.page.read_exact_at(&mut bytes, at).expect("it is there");
+        u64::from_le_bytes(bytes)
     }
 
     fn put(&self, at: u64, value: i64) {

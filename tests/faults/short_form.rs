@@ -1,5 +1,8 @@
 //! Each case a few times, as a test of its own; and that the page describes all of them.
 
+use std::fs::File;
+use std::io::Write as _;
+
 use crate::case::Case;
 use crate::cases;
 
@@ -21,6 +24,8 @@ macro_rules! cases {
 cases! {
     killed_under_load: cases::kills::UNDER_LOAD;
     killed_while_starting: cases::kills::WHILE_STARTING;
+    killed_at_a_call: cases::aimed::KILLS;
+    killed_with_keys_in_play: cases::keys::KILLS;
     second_process: cases::kills::SECOND;
     power_cut: cases::power::CUT;
     failed_writes_and_flushes: cases::disk::FAILS;
@@ -47,9 +52,16 @@ fn run(case: &Case) {
     }
 }
 
+/// Names a file to which a line is added for each case that was skipped.
+const SKIPPED_VARIABLE: &str = "FAULTS_SKIPPED";
+
 /// Says it on standard error itself, which the harness of the tests does not hold back.
 fn skipped(case: &Case, why: &str) {
-    use std::io::Write as _;
-    let line = format!("\n== SKIPPED, and nothing shown: {}: needs {why}\n", case.name);
-    std::io::stderr().write_all(line.as_bytes()).expect("somebody reads it");
+    let line = format!("{}: needs {}\n", case.name, why.replace('\n', " "));
+    let loud = format!("\n== SKIPPED, and nothing shown: {line}");
+    std::io::stderr().write_all(loud.as_bytes()).expect("somebody reads it");
+    if let Some(file) = std::env::var_os(SKIPPED_VARIABLE) {
+        let file = File::options().create(true).append(true).open(file);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("it can be written");
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use whimbrel::api::v1::FollowRequest;
 use whimbrel::api::v1::feed_event::Event;
-use whimbrel::client::{Client, Retry, Watch, WatchMessage, WatchStart};
+use whimbrel::client::{Client, ConnectOptions, Retry, Watch, WatchMessage, WatchStart};
 
 /// Between two tries to resume: the server may be on its way back.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
@@ -30,8 +30,13 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     /// Follows `writers` and begins to watch.
-    pub(crate) async fn start(address: SocketAddr, writers: &[String]) -> Self {
-        let client = Client::connect(&address.to_string()).await.expect("the server listens");
+    pub(crate) async fn start(
+        address: SocketAddr,
+        writers: &[String],
+        options: ConnectOptions,
+    ) -> Self {
+        let client = Client::connect_with(&address.to_string(), &options).await;
+        let client = client.expect("the server listens");
         let mut cursor = String::new();
         for writer in writers {
             let request = FollowRequest { user_id: "watcher".into(), followee_id: writer.clone() };
@@ -40,7 +45,7 @@ impl Watcher {
         let (address, addresses) = watch::channel(address);
         let seen = Arc::default();
         let mut watching = JoinSet::new();
-        watching.spawn(watch_on(cursor, addresses, Arc::clone(&seen)));
+        watching.spawn(watch_on(cursor, addresses, options, Arc::clone(&seen)));
         Self { address, seen, _watching: watching }
     }
 
@@ -58,11 +63,15 @@ impl Watcher {
 async fn watch_on(
     mut cursor: String,
     addresses: watch::Receiver<SocketAddr>,
+    options: ConnectOptions,
     seen: Arc<Mutex<Seen>>,
 ) {
     loop {
         let address = addresses.borrow().to_string();
-        let client = Client::connect_lazily(&address).expect("an address");
+        let Ok(client) = Client::connect_with(&address, &options).await else {
+            tokio::time::sleep(RETRY_DELAY).await;
+            continue;
+        };
         let start = WatchStart::Cursor(cursor.clone());
         let mut watch = Watch::new(client, "watcher", start).heartbeat(HEARTBEAT);
         watch = watch.retry(Retry::within(Duration::ZERO));

@@ -1,6 +1,7 @@
 //! Bit rot: a byte of any file of a data folder is not what it was.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::case::{Case, Missing, Outcome, block_on};
@@ -9,17 +10,35 @@ use crate::server::{Setup, program};
 
 pub(crate) const ANY_FILE: Case = Case {
     name: "bit rot",
-    how: "a bit is changed in each file of a closed data folder, at its first and last byte and at others that are \
-          used, and a server is started on that, with authentication",
+    how: "a bit is changed in each file of a closed data folder, in the text of a post if it has one, at its \
+          first and last byte, and at others that are used; and a server is started on that",
     holds: "the start is refused with code 4 and names the file, or reads are refused, or all is right; never \
             a wrong answer",
-    short: 20,
-    long: 120,
+    short: 18,
+    long: 90,
     run: |times| Ok::<_, Missing>(block_on(damage_each(times))),
 };
 
-/// Changes before the damage: enough for some blocks of the index.
-const CHANGES: u64 = 400;
+/// Changes before the damage: so many that each writer has more posts than memory keeps in order, and older
+/// ones are found by the index.
+const CHANGES: u64 = 1_000;
+/// Segments that are closed and rewritten, which no start reads whole, besides two that one may.
+const CLOSED_SEGMENTS: usize = 2;
+/// In the text of each post.
+const TEXT: &[u8] = b" number ";
+
+/// The part of a file that has a content: the rest of a new segment is zeros.
+const BEGIN_BYTES: u64 = 2 << 20;
+
+/// A file to damage.
+struct Target {
+    file: PathBuf,
+    bytes: u64,
+    /// The places of digits in texts of posts.
+    texts: Vec<u64>,
+    /// Those of bytes that are not zero. A segment that is prepared has none.
+    used: Vec<u64>,
+}
 
 #[derive(Default)]
 struct Counts {
@@ -31,26 +50,31 @@ struct Counts {
 async fn damage_each(times: usize) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let setup = Setup::new(folder.path());
-    let server = setup.start();
+    let server = setup.clone().variable("WHIMBREL_COMPACT_EVERY", "1").start();
     let mut model = Model::new(server.address).await.grow(server.address, CHANGES).await;
+    let data = setup.data();
+    while segments(data) < CLOSED_SEGMENTS + 2 {
+        model = model.grow(server.address, CHANGES / 10).await;
+    }
     model.check(server.address).await;
     server.stop().await;
-    let data = setup.data();
     let key = ["key", "create", "--name", "backend", "--role", "service", "--data"];
     program(&[&key[..], &[data.to_str().expect("UTF-8")]].concat());
     let kept = folder.path().join("kept");
     copy(data, &kept);
-    let files = files_of(&kept);
-    assert!(files.len() >= 5, "{files:?}");
+    let files: Vec<_> = files_of(&kept).into_iter().map(|file| Target::new(&kept, file)).collect();
+    assert!(files.len() >= 5 && files.iter().filter(|it| !it.texts.is_empty()).count() > 1);
     let mut counts = Counts::default();
     for number in 0..times {
-        let file = &files[number % files.len()];
-        let bytes = fs::metadata(kept.join(file)).expect("it is there").len();
+        let Target { file, bytes, texts, used } = &files[number % files.len()];
         let at = match number / files.len() {
             1 => 0,
             2 => bytes - 1,
             // Most of a new segment and of the index is zeros, which nothing reads.
-            _ => used(&kept.join(file)),
+            round => {
+                let places = if round % 2 == 0 && !texts.is_empty() { texts } else { used };
+                fastrand::choice(places).copied().unwrap_or(bytes / 2)
+            }
         };
         fs::remove_dir_all(data).expect("it is ours");
         copy(&kept, data);
@@ -100,24 +124,37 @@ async fn find(
             counts.right += 1;
         }
         Ok(mut server) => {
-            match model.compare(server.address).await {
-                Ok(()) => counts.right += 1,
-                Err(_) => counts.reads_refused += 1,
+            if model.compare(server.address).await.is_ok() {
+                counts.right += 1;
+            } else {
+                counts.reads_refused += 1;
+                // What is read again, after a repair or not, is right or refused as well.
+                drop(model.compare(server.address).await);
             }
-            // What is read again, after a repair or not, is right or refused as well.
-            drop(model.compare(server.address).await);
             assert!(server.runs(), "{file:?} at {at}: a read ended it: {}", server.log());
             server.kill();
         }
     }
 }
 
-/// The place of any byte that is not zero.
-fn used(file: &Path) -> u64 {
-    let content = fs::read(file).expect("it is ours");
-    let used: Vec<_> = (0..content.len()).filter(|at| content[*at] != 0).collect();
-    // A segment that is prepared has none.
-    fastrand::choice(used).unwrap_or(content.len() / 2) as u64
+impl Target {
+    fn new(folder: &Path, file: PathBuf) -> Self {
+        let path = folder.join(&file);
+        let bytes = fs::metadata(&path).expect("it is there").len();
+        let mut begin = Vec::new();
+        let opened = fs::File::open(path).expect("it is ours");
+        opened.take(BEGIN_BYTES).read_to_end(&mut begin).expect("it is ours");
+        let texts = begin.windows(TEXT.len()).zip(TEXT.len() as u64..);
+        let texts = texts.filter(|(bytes, _)| *bytes == TEXT).map(|(_, at)| at).collect();
+        let used = begin.iter().zip(0..).filter(|(byte, _)| **byte != 0).map(|(_, at)| at);
+        Self { file, bytes, texts, used: used.collect() }
+    }
+}
+
+/// How many segments the log of a data folder has.
+fn segments(data: &Path) -> usize {
+    let names = files_of(&data.join("log"));
+    names.iter().filter(|name| name.extension().is_some_and(|it| it == "seg")).count()
 }
 
 fn flip(file: &Path, at: u64) {

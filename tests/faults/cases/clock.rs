@@ -6,7 +6,7 @@ use whimbrel::runtime::Clock;
 
 use crate::case::{Case, Outcome, block_on};
 use crate::model::Model;
-use crate::server::{Setup, verify};
+use crate::server::{Setup, check_data};
 use crate::shim::Shim;
 
 pub(crate) const JUMPS: Case = Case {
@@ -67,7 +67,7 @@ async fn jump(shim: &Shim, times: usize) -> Outcome {
         times_are_right(server.address).await;
     }
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     Outcome::of(times, &model)
 }
 

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::case::{Case, Missing, Outcome, block_on};
 use crate::model::Model;
-use crate::server::{Server, Setup, verify};
+use crate::server::{Server, Setup, check_data};
 
 pub(crate) const EXHAUSTED: Case = Case {
     name: "descriptor exhaustion",
@@ -53,7 +53,7 @@ async fn exhaust(times: usize) -> Outcome {
         assert!(server.runs(), "it ended: {}", server.log());
     }
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     Outcome::of(times, &model)
 }
 

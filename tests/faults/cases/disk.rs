@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::case::{Case, Outcome, block_on};
 use crate::machine::{Disk, run};
 use crate::model::Model;
-use crate::server::{Setup, verify};
+use crate::server::{Setup, check_data};
 use crate::shim::{Call, Shim};
 
 pub(crate) const FAILS: Case = Case {
@@ -16,7 +16,7 @@ pub(crate) const FAILS: Case = Case {
           that is loaded before the C library",
     holds: "the server ends with code 5, names the file, and acknowledges nothing from then on",
     short: 6,
-    long: 20,
+    long: 80,
     run: |times| {
         let shim = Shim::new()?;
         Ok(block_on(fail_log(&shim, times)))
@@ -72,7 +72,7 @@ async fn fail_log(shim: &Shim, times: usize) -> Outcome {
         model.check(server.address).await;
     }
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     Outcome::of(times, &model).noting(format!("{failed} calls failed"))
 }
 
@@ -103,7 +103,7 @@ async fn fail_index(shim: &Shim, times: usize) -> Outcome {
     }
     assert!(failed > 0, "no call has failed");
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     let notes = format!("{failed} calls failed; reads were refused in {refused} comparisons");
     Outcome::of(times, &model).noting(notes)
 }
@@ -129,7 +129,7 @@ async fn fill(disk: &Disk, times: usize) -> Outcome {
     }
     assert!(server.log().contains("full"), "it is logged: {}", server.log());
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     Outcome::of(times, &model)
 }
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::case::{Case, Missing, Outcome, block_on};
 use crate::model::Model;
-use crate::server::{Setup, verify};
+use crate::server::{Setup, check_data};
 
 pub(crate) const UNDER_LOAD: Case = Case {
     name: "kill under load",
     how: "SIGKILL while 8 users write, each time after another number of answers",
     holds: "each start succeeds, and the log has no damage",
     short: 8,
-    long: 40,
+    long: 200,
     run: |times| run(times, 0),
 };
 
@@ -20,7 +20,7 @@ pub(crate) const WHILE_STARTING: Case = Case {
     how: "SIGKILL under load, and up to three more while the server starts again",
     holds: "the start after them succeeds",
     short: 4,
-    long: 16,
+    long: 40,
     run: |times| run(times, 3),
 };
 
@@ -80,7 +80,7 @@ async fn kill(times: usize, more: usize) -> (Outcome, usize) {
         model.check(server.address).await;
     }
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     (Outcome::of(times, &model), while_starting)
 }
 
@@ -102,6 +102,6 @@ async fn start_second(times: usize) -> Outcome {
         model.check(server.address).await;
     }
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     Outcome::of(times, &model)
 }

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use crate::case::{Case, Outcome, block_on};
 use crate::model::Model;
 use crate::patience::eventually;
-use crate::server::{Setup, verify};
+use crate::server::{Setup, check_data};
 use crate::shim::Shim;
 
 pub(crate) const THREADS: Case = Case {
@@ -46,6 +46,6 @@ async fn panic(shim: &Shim, times: usize) -> Outcome {
         model.check(server.address).await;
     }
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     Outcome::of(times, &model)
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use crate::case::{Case, Missing, Outcome, block_on};
 use crate::machine::{Disk, compile, run};
 use crate::model::Model;
-use crate::server::{Setup, verify};
+use crate::server::{Setup, check_data};
 
 pub(crate) const CUT: Case = Case {
     name: "power cut",
@@ -13,7 +13,7 @@ pub(crate) const CUT: Case = Case {
           lost or flushed, and mounted again",
     holds: "the server ends with code 5; the start on what is left succeeds, and the log has no damage",
     short: 4,
-    long: 16,
+    long: 80,
     run: cut,
 };
 
@@ -52,6 +52,6 @@ async fn cut_disk(disk: &Disk, tool: &OsStr, times: usize) -> Outcome {
         model.check(server.address).await;
     }
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     Outcome::of(times, &model)
 }

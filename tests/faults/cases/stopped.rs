@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::case::{Case, Missing, Outcome, block_on};
 use crate::model::Model;
 use crate::reader::{Author, Reader};
-use crate::server::{PROGRAM, Setup, verify};
+use crate::server::{PROGRAM, Setup, check_data};
 
 pub(crate) const SERVER: Case = Case {
     name: "stopped server",
@@ -54,7 +54,7 @@ async fn stop_server(times: usize) -> Outcome {
         model.check(server.address).await;
     }
     server.stop().await;
-    verify(setup.data());
+    check_data(setup.data());
     Outcome::of(times, &model)
 }
 
@@ -64,7 +64,7 @@ async fn stop_reader(times: usize) -> Outcome {
     let mut model = Model::new(server.address).await;
     let mut author = Author::new(server.address).await;
     let prints = folder.path().join("prints");
-    let reader = Reader::start(Command::new(PROGRAM), server.address, &prints).await;
+    let reader = Reader::start(Command::new(PROGRAM), server.address, &prints, "1").await;
     for _ in 0..times {
         reader.signal(Signal::STOP);
         for _ in 0..POSTS {
