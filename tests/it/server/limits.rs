@@ -107,7 +107,7 @@ limits! {
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
     undispatched_batches_max batch_events_max batch_bytes_max heartbeat_interval_default heartbeat_interval_min
     heartbeat_interval_max stall_time_max call_time_max request_bytes_max header_list_bytes_max drain_notice
-    drain_time_max
+    drain_time_max keepalive_interval keepalive_answer_time_max
 }
 
 /// A limit that cannot work is refused with its name, its value and its range.
@@ -261,6 +261,7 @@ fn the_command_line_checks_the_limits() {
         ("--streams-max", "18446744073709551615", "streams_max"),
         ("--drain-notice", "3153600000", "drain_notice"),
         ("--compact-every", "3153600000", "compaction_interval"),
+        ("--keepalive", "3153600000", "keepalive_interval"),
         ("--post-cache", "1073741824", "post_cache_bytes_max"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_whimbrel"))
