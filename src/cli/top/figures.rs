@@ -1,10 +1,11 @@
 //! What a server did between two scrapes, and what it has now. Never prints.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde::Serialize;
 
 use super::samples::{SampleError, Samples};
+use crate::runtime::Clock;
 
 /// The samples of a moment.
 #[derive(Debug)]
@@ -154,7 +155,7 @@ impl Figures {
         let of = Between { before, after, seconds };
         let info = after.samples.values("whimbrel_build_info", "version")?;
         // The clocks of two machines may differ.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Clock::system().since_epoch().unwrap_or_default();
         Ok(Self {
             version: info.into_iter().next().unwrap_or_default().to_owned(),
             up_seconds: (now.as_secs_f64() - of.now(STARTED)?).max(0.0),

@@ -88,7 +88,7 @@ fn row(name: &str, reason: &str) -> String {
         _ => readable(name, default),
     };
     let live = if is_live(name) { ", *live*" } else { "" };
-    let flag = flag(name).map_or("–".to_owned(), |flag| format!("`--{flag}`{live}"));
+    let flag = flag(name).map_or_else(|| "–".to_owned(), |flag| format!("`--{flag}`{live}"));
     format!("| `{name}` | {default} | {range} | {} | {flag} |\n", cell(reason))
 }
 
@@ -138,9 +138,10 @@ fn readable(name: &str, value: &str) -> String {
     if let Some(seconds) = value.strip_suffix('s').and_then(|it| it.parse::<u64>().ok()) {
         let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
         let unit = units.iter().find(|(size, _)| seconds >= 2 * size && seconds % size == 0);
-        return unit.map_or(format!("{seconds} s"), |(size, unit)| {
-            format!("{} {unit}", grouped(seconds / size))
-        });
+        return match unit {
+            Some((size, unit)) => format!("{} {unit}", grouped(seconds / size)),
+            None => format!("{seconds} s"),
+        };
     }
     let Ok(number) = value.parse::<u64>() else { return value.replace("ms", " ms") };
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
