@@ -39,7 +39,7 @@ enum ScrapeError {
 
 /// Show what a server does: its rates, times, streams and errors, until it is interrupted.
 ///
-/// On a terminal the figures are shown in place; elsewhere each time anew.
+/// On a terminal the figures are shown in place; elsewhere one after the other.
 #[derive(Args, Debug)]
 pub(super) struct TopArgs {
     /// The admin listener of the server (its --admin-listen).

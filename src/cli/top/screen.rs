@@ -1,6 +1,8 @@
 //! The figures as lines for people. Never asks a server.
 
-use super::figures::{CallError, Figures, Rpc, Times};
+use super::figures::{
+    CallError, Calls, Changes, Figures, Process, Reads, Rpc, Storage, Streams, Times,
+};
 use crate::cli::number::{counted, grouped, rounded};
 use crate::cli::table::table;
 
@@ -32,75 +34,83 @@ pub(super) fn lines(figures: &Figures, address: &str) -> Vec<String> {
 }
 
 fn overview(figures: &Figures) -> [(&'static str, String); 6] {
-    let Figures { calls, changes, streams, reads, storage, process, .. } = figures;
-    let each = changes.per_second / changes.batches_per_second.max(f64::MIN_POSITIVE);
-    let usable = if storage.is_index_usable { "" } else { ", LOST and being repaired" };
     [
-        (
-            "calls",
-            format!(
-                "{}/s, errors {}/s ({}/s over a quota), in flight {}",
-                rate(calls.per_second),
-                rate(calls.errors_per_second),
-                rate(calls.quota_refusals_per_second),
-                grouped(calls.in_flight),
-            ),
-        ),
-        (
-            "changes",
-            format!(
-                "{}/s, {} a flush of {}, applied within {}, {} queued",
-                rate(changes.per_second),
-                rate(each),
-                times(changes.flush),
-                times(changes.until_applied),
-                grouped(changes.queued),
-            ),
-        ),
-        (
-            "streams",
-            format!(
-                "{} open, {}/s opened, {} deliveries/s within {}, {}/s refilled",
-                grouped(streams.open),
-                rate(streams.opened_per_second),
-                rate(streams.deliveries_per_second),
-                times(streams.delay),
-                rate(streams.refills_per_second),
-            ),
-        ),
-        (
-            "reads",
-            format!(
-                "{}/s, {}/s of the disk within {}, {} waiting",
-                rate(reads.per_second),
-                rate(reads.of_disk_per_second),
-                times(reads.disk),
-                grouped(reads.waiting),
-            ),
-        ),
-        (
-            "storage",
-            format!(
-                "log {} in {}, {} free, index {} behind{usable}",
-                bytes(storage.log_bytes),
-                counted(storage.segments, "segment"),
-                bytes(storage.free_bytes),
-                grouped(storage.index_lag_revisions),
-            ),
-        ),
-        (
-            "process",
-            format!(
-                "{} % of a processor, {} of memory, {}, {} of {} files, workers late by {}",
-                rounded(process.processors * 100.0),
-                bytes(process.memory_bytes),
-                counted(process.connections, "connection"),
-                grouped(process.open_files),
-                grouped(process.open_files_max),
-                times(process.worker_lateness),
-            ),
-        ),
+        ("calls", calls(&figures.calls)),
+        ("changes", changes(&figures.changes)),
+        ("streams", streams(&figures.streams)),
+        ("reads", reads(&figures.reads)),
+        ("storage", storage(&figures.storage)),
+        ("process", process(&figures.process)),
     ]
+}
+
+fn calls(of: &Calls) -> String {
+    format!(
+        "{}/s, errors {}/s ({}/s over a quota), in flight {}",
+        rate(of.per_second),
+        rate(of.errors_per_second),
+        rate(of.quota_refusals_per_second),
+        grouped(of.in_flight),
+    )
+}
+
+fn changes(of: &Changes) -> String {
+    let each = match of.batches_per_second {
+        0.0 => 0.0,
+        batches => of.per_second / batches,
+    };
+    format!(
+        "{}/s, {} a flush of {}, applied within {}, {} queued",
+        rate(of.per_second),
+        rate(each),
+        times(of.flush),
+        times(of.until_applied),
+        grouped(of.queued),
+    )
+}
+
+fn streams(of: &Streams) -> String {
+    format!(
+        "{} open, {}/s opened, {} deliveries/s within {}, {}/s refilled",
+        grouped(of.open),
+        rate(of.opened_per_second),
+        rate(of.deliveries_per_second),
+        times(of.delay),
+        rate(of.refills_per_second),
+    )
+}
+
+fn reads(of: &Reads) -> String {
+    format!(
+        "{}/s, {}/s of the disk within {}, {} waiting",
+        rate(of.per_second),
+        rate(of.of_disk_per_second),
+        times(of.disk),
+        grouped(of.waiting),
+    )
+}
+
+fn storage(of: &Storage) -> String {
+    format!(
+        "log {} in {}, {} free, index {} behind{}",
+        bytes(of.log_bytes),
+        counted(of.segments, "segment"),
+        bytes(of.free_bytes),
+        grouped(of.index_lag_revisions),
+        if of.is_index_usable { "" } else { ", LOST and being repaired" },
+    )
+}
+
+fn process(of: &Process) -> String {
+    format!(
+        "{} % of a processor, {} of memory, {}, {} of {} files, workers late by {}",
+        rounded(of.processors * 100.0),
+        bytes(of.memory_bytes),
+        counted(of.connections, "connection"),
+        grouped(of.open_files),
+        grouped(of.open_files_max),
+        times(of.worker_lateness),
+    )
 }
 
 fn rpc(of: &Rpc) -> [String; 6] {
