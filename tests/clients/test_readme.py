@@ -9,6 +9,12 @@ from server import REPOSITORY
 DOCUMENTS = (REPOSITORY / "README.md", REPOSITORY / "docs/api.md")
 
 
+def drill() -> str:
+    """The block that loses a disk."""
+    text = (REPOSITORY / "README.md").read_text()
+    return re.search(r"<!-- drill:.*?```sh\n(.*?)```", text, re.DOTALL)[1]
+
+
 def session() -> list[str]:
     """The shell blocks of both, between the marker and the next heading."""
     blocks = []
@@ -65,3 +71,18 @@ def test_the_second_watch_shows_what_the_first_had_not(serving, tmp_path):
     # As published, in the feed, and in the first watch; the other one also in the second watch.
     assert printed.count("    It rains on the mud flats.") == 3, printed
     assert printed.count("    The tide comes in.") == 2, printed
+
+
+def test_a_lost_disk_is_put_back(tmp_path):
+    """In the order of the block: the figures, the backup, the restored log without damage, and the post of before."""
+    rest = printed = paste(drill(), tmp_path)
+    for line in [
+        "Before the fire.",
+        "revision 1",
+        "1 event of the log",
+        "restored 1 event",
+        "no damage",
+        "Before the fire.",
+    ]:
+        assert line in rest, f"{line!r} is not in the rest of:\n{printed}"
+        rest = rest.split(line, 1)[1]

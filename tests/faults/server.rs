@@ -61,6 +61,8 @@ impl Setup {
             variables: Vec::new(),
         }
         .variable("WHIMBREL_DISK_FREE_MIN", "0")
+        // Many servers run at once.
+        .variable("WHIMBREL_ADMIN_LISTEN", "none")
         .variable("WHIMBREL_LOG", "info")
     }
 
