@@ -27,19 +27,24 @@ const SLOT_BYTES: usize = 4096;
 const WRITER_AT: usize = 64;
 const WRITER_TEXT_BYTES: usize = 59;
 
-/// A later log, with what an interrupted rewrite and an interrupted takeover left: every verb refuses it.
+/// A later log: every verb refuses it, also with what an interrupted rewrite and an interrupted takeover left.
 #[test]
 fn a_later_log_is_refused_by_every_verb() {
-    let folder = unpack(&format!("{CURRENT}/stopped"));
-    let segment = folder.path().join(NEWEST_SEGMENT);
-    let mut bytes = fs::read(&segment).unwrap();
-    set_format(&mut bytes, 4);
-    fs::write(segment, bytes).unwrap();
-    change_checkpoint(folder.path(), &mut |slot| set_writer(slot, "9.8.7"));
-    fs::write(folder.path().join("log/0000000000000001.seg.new"), "half a rewrite").unwrap();
-    fs::create_dir(folder.path().join("log.new")).unwrap();
-    fs::write(folder.path().join("log.new/0000000000000001.seg"), "half a takeover").unwrap();
-    refused_by_every_verb(folder.path(), "0000000000000002.seg has version 4", Some("9.8.7"));
+    for is_interrupted in [false, true] {
+        let folder = unpack(&format!("{CURRENT}/stopped"));
+        let path = |name: &str| folder.path().join(name);
+        let mut bytes = fs::read(path(NEWEST_SEGMENT)).unwrap();
+        set_format(&mut bytes, 4);
+        fs::write(path(NEWEST_SEGMENT), bytes).unwrap();
+        change_checkpoint(folder.path(), &mut |slot| set_writer(slot, "9.8.7"));
+        if is_interrupted {
+            fs::write(path("log/0000000000000001.seg.new"), "half a rewrite").unwrap();
+            fs::create_dir(path("log.new")).unwrap();
+            fs::write(path("log.new/0000000000000001.seg"), "half a takeover").unwrap();
+        }
+        let what = "0000000000000002.seg has version 4";
+        refused_by_every_verb(folder.path(), what, Some("9.8.7"));
+    }
 }
 
 /// A checkpoint of a later format is refused, and not taken for a damaged one.
