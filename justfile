@@ -39,6 +39,10 @@ fmt:
 doc:
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 
+# Build the documents as a book, into target/book/book; with --serve, show it at port 3000.
+docs *ARGS:
+    bash .ci/book {{ ARGS }}
+
 # Fuzz TARGET, which is a file of fuzz/fuzz_targets, for SECONDS.
 fuzz TARGET SECONDS='60':
     mkdir -p fuzz/corpus/{{ TARGET }}

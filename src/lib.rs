@@ -9,6 +9,7 @@
 //!
 //! In reading order. A module never depends on one after it.
 //!
+//! - [`formats`]: the versions of all that is kept on disks.
 //! - [`model`]: values: users, posts, changes and positions.
 //! - [`runtime`]: the clock, the critical threads, and the worker threads.
 //! - [`auth`]: callers: who makes a call, and what they may do.
@@ -32,6 +33,7 @@ pub mod client;
 pub mod config;
 pub mod dump;
 pub mod engine;
+pub mod formats;
 pub mod live;
 pub mod model;
 pub mod query;

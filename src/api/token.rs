@@ -18,6 +18,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::formats::TOKEN;
 use crate::model::{Cursor, Epoch, Epochs, LogId, Revision};
 use crate::query::PagePosition;
 
@@ -49,6 +50,7 @@ const CHECK_BYTES: usize = 4;
 const EPOCH_BYTES: usize = 4;
 /// The version in the first byte of a token with an epoch.
 const WITH_EPOCH: u8 = 1;
+const _: () = assert!(TOKEN.version == 1, "the first byte says it");
 const FIELD_BYTES: usize = 8;
 /// The most fields, which a page token has.
 const FIELDS_MAX: usize = 4;

@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use super::caller::{Caller, Role, Source};
 use super::error::Refusal;
 use super::key_time::{KeyTime, KeyTimeError};
+use crate::formats::{API_KEYS, OtherFormat};
 use crate::model::{UserId, UserIdError};
 use crate::runtime::files::{self, FileError};
 use crate::runtime::{WatchedFile, fill_random};
@@ -32,8 +33,6 @@ pub(super) const KEY_MARK: &str = "whk_";
 /// The name of the file in the data folder.
 const FILE: &str = "api-keys.json";
 const LOCK: &str = "api-keys.lock";
-/// The version of the file's format.
-const FORMAT: u32 = 1;
 /// Length of an id. Two of a thousand keys have the same once in 10¹² tables.
 const ID_CHARS: usize = 10;
 /// The characters of ids.
@@ -122,6 +121,14 @@ pub enum KeyTableError {
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The file has a version of its format that this program does not read.
+    #[error("{} {other}", path.display())]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// The version, and what to do.
+        other: OtherFormat,
     },
     /// The name of a new key is not usable.
     #[error("the name of a key has 1 to {NAME_CHARS_MAX} characters, without control characters")]
@@ -319,14 +326,27 @@ fn read(path: &Path) -> Result<Vec<ApiKey>, KeyTableError> {
         }
         bytes => bytes?,
     };
+    if let Some(other) = other_format(&bytes) {
+        return Err(KeyTableError::OtherFormat { path: path.to_owned(), other });
+    }
     parse(&bytes).map_err(|problem| KeyTableError::Damaged { path: path.to_owned(), problem })
+}
+
+/// The version of a file that this program does not read.
+fn other_format(bytes: &[u8]) -> Option<OtherFormat> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: u64,
+    }
+    let Head { format } = serde_json::from_slice(bytes).ok()?;
+    (!API_KEYS.reads(format)).then(|| OtherFormat::new(&API_KEYS, format))
 }
 
 /// Parses the bytes of a file.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<ApiKey>, String> {
     let file: KeyFile = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if file.format != FORMAT {
-        return Err(format!("it has the format {}, and this version knows {FORMAT}", file.format));
+    if !API_KEYS.reads(file.format.into()) {
+        return Err(format!("it {}", OtherFormat::new(&API_KEYS, file.format.into())));
     }
     for key in &file.keys {
         let user = key.user.as_deref().map(UserId::parse).transpose();
@@ -358,7 +378,7 @@ fn change<T>(
 
 /// The bytes of a file with these keys.
 pub(super) fn written(keys: Vec<ApiKey>) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec_pretty(&KeyFile { format: FORMAT, keys })
+    serde_json::to_vec_pretty(&KeyFile { format: API_KEYS.version, keys })
 }
 
 /// A new id, and the text of a key with it.

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::keys::{KeyError, KeySet};
 use super::settings::IssuerSettings;
+use crate::formats::{OtherFormat, PROVIDER_KEYS};
 use crate::runtime::files::{self, FILE_BYTES_MAX, FileError};
 
 /// How long keys are good that only a file has, counted from when they were fetched: a key that the
@@ -31,8 +32,6 @@ const CLOCK_ERROR_MAX: Duration = Duration::from_secs(60);
 const FOLDER: &str = "provider-keys";
 /// It is for the server alone: who could write to it could make tokens.
 const FOLDER_MODE: u32 = 0o700;
-/// The version of the file's format.
-const FORMAT: u32 = 1;
 
 /// Why keys are not kept, or kept ones not used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +40,8 @@ pub(super) enum KeptError {
     File(#[from] FileError),
     #[error("{} is damaged: {problem}", path.display())]
     Damaged { path: PathBuf, problem: String },
+    #[error("{} {other}", path.display())]
+    OtherFormat { path: PathBuf, other: OtherFormat },
     #[error("{} has keys that cannot be used: {problem}", path.display())]
     Keys { path: PathBuf, problem: KeyError },
     #[error("{} is of another issuer or address", path.display())]
@@ -111,11 +112,18 @@ impl KeptKeys {
             bytes => bytes?,
         };
         let damaged = |problem| KeptError::Damaged { path: path(), problem };
+        #[derive(Deserialize)]
+        struct Head {
+            format: u64,
+        }
+        let Head { format } =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if !PROVIDER_KEYS.reads(format) {
+            let other = OtherFormat::new(&PROVIDER_KEYS, format);
+            return Err(KeptError::OtherFormat { path: path(), other });
+        }
         let file: KeptFile =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if file.format != FORMAT {
-            return Err(damaged(format!("it has the format {}", file.format)));
-        }
         if file.issuer != self.issuer || file.url != self.url {
             return Err(KeptError::OfAnother { path: path() });
         }
@@ -151,7 +159,7 @@ impl KeptKeys {
             problem: error.to_string(),
         };
         let file = KeptFile {
-            format: FORMAT,
+            format: PROVIDER_KEYS.version,
             issuer: self.issuer.clone(),
             url: self.url.clone(),
             fetched: now.as_secs(),

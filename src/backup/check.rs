@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::manifest::{self, Manifest, ManifestSegment};
-use super::take::check_bytes;
+use super::take::{NotUsed, check_bytes};
 use super::{Destination, Error};
 
 /// What a check found.
@@ -74,7 +74,14 @@ async fn problem(
     let Some(bytes) = destination.get(&object).await? else {
         return Ok(Some("it is missing".to_owned()));
     };
-    Ok(check_bytes(&object, bytes, &manifest.log_id, segment).err())
+    match check_bytes(&object, bytes, &manifest.log_id, segment) {
+        Ok(_) => Ok(None),
+        Err(NotUsed::Differs(what)) => Ok(Some(what)),
+        Err(NotUsed::OtherFormat(other)) => {
+            let other = other.written_by(Some(manifest.version.clone()));
+            Err(Error::OtherFormat { object: destination.object(&object), other })
+        }
+    }
 }
 
 /// The first place at which a segment does not follow the one before it.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::DestinationError;
+use crate::formats::OtherFormat;
 use crate::{client, storage};
 
 /// Why a backup cannot be taken, used or restored.
@@ -37,15 +38,13 @@ pub enum Error {
         /// How often.
         times: u32,
     },
-    /// Another version wrote the manifest.
-    #[error("{object} has format {found}, and this version reads format {supported}")]
+    /// An object has a version of its format that this program does not read.
+    #[error("{object} {other}")]
     OtherFormat {
-        /// The manifest.
+        /// The object, with the destination.
         object: String,
-        /// Its format.
-        found: u32,
-        /// What this version reads.
-        supported: u32,
+        /// The version, and what to do.
+        other: OtherFormat,
     },
     /// There is no such backup.
     #[error("there is no backup {name} in {destination}: `whimbrel backup list` shows them")]

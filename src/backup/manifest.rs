@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Destination, Error};
+use crate::formats::{MANIFEST, OtherFormat, PROGRAM};
 
-/// The format of manifests.
-const FORMAT: u32 = 1;
 /// The part of a destination with the manifests.
 pub(super) const BACKUPS: &str = "backups";
 /// The part of a destination with the segments.
@@ -69,9 +68,9 @@ impl Manifest {
         log: (String, u64, String),
         segments: Vec<ManifestSegment>,
     ) -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let (format, version) = (MANIFEST.version, PROGRAM.to_owned());
         let (log_id, revision, chain) = log;
-        Self { format: FORMAT, version, time, log_id, revision, chain, segments }
+        Self { format, version, time, log_id, revision, chain, segments }
     }
 
     /// The name of the backup: its time and its last revision. Names are in the order of time.
@@ -110,15 +109,17 @@ impl Manifest {
         let object = destination.object(&object);
         #[derive(Deserialize)]
         struct Head {
-            format: u32,
+            format: u64,
+            version: Option<String>,
         }
         let damaged = |error: serde_json::Error| Error::Damaged {
             object: object.clone(),
             what: error.to_string(),
         };
-        let Head { format: found } = serde_json::from_slice(&bytes).map_err(damaged)?;
-        if found != FORMAT {
-            return Err(Error::OtherFormat { object, found, supported: FORMAT });
+        let Head { format, version } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if !MANIFEST.reads(format) {
+            let other = OtherFormat::new(&MANIFEST, format).written_by(version);
+            return Err(Error::OtherFormat { object, other });
         }
         let manifest: Self = serde_json::from_slice(&bytes).map_err(damaged)?;
         if manifest.name() != name {

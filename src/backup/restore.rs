@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::check::gap;
 use super::manifest::{self, Manifest};
-use super::take::check_bytes;
+use super::take::{NotUsed, check_bytes};
 use super::{Destination, Error};
 use crate::model::{Revision, Timestamp};
 use crate::storage::{self, CheckedCopy, LogRestore, RestoredLog};
@@ -61,7 +61,14 @@ pub async fn restore(
         let bytes = destination.get(&segment.object()).await?;
         let bytes = bytes.ok_or_else(|| damaged("it is missing".to_owned()))?;
         done += segment.bytes;
-        let copy = check_bytes(&object, bytes, &manifest.log_id, segment).map_err(damaged)?;
+        let copy = check_bytes(&object, bytes, &manifest.log_id, segment);
+        let copy = copy.map_err(|error| match error {
+            NotUsed::Differs(what) => damaged(what),
+            NotUsed::OtherFormat(other) => {
+                let other = other.written_by(Some(manifest.version.clone()));
+                Error::OtherFormat { object: object.clone(), other }
+            }
+        })?;
         if let RestoreUntil::Time(time) = until
             && !is_cut
             && let Some(found) = copy.last_until(time).map_err(damaged)?

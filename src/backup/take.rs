@@ -13,8 +13,9 @@ use super::running::{self, RunningBackup};
 use super::{Destination, Error, sha256};
 use crate::api::v1;
 use crate::client::{self, Client, Retry};
+use crate::formats::OtherFormat;
 use crate::runtime::Clock;
-use crate::storage::CheckedCopy;
+use crate::storage::{self, CheckedCopy};
 
 /// How long a call is retried: a server that restarts is back within this time.
 const RETRY_TIME: Duration = Duration::from_secs(60);
@@ -224,7 +225,13 @@ impl Take<'_> {
         let log_id = log_id.to_owned();
         let check = move || check_bytes(&name, bytes, &log_id, &of);
         let checked = match tokio::task::spawn_blocking(check).await {
-            Ok(checked) => checked.map_err(|what| Error::NotAsListed { what })?,
+            Ok(checked) => checked.map_err(|error| match error {
+                NotUsed::Differs(what) => Error::NotAsListed { what },
+                NotUsed::OtherFormat(other) => {
+                    let object = "a segment of the server".to_owned();
+                    Error::OtherFormat { object, other }
+                }
+            })?,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         };
         let bytes = checked.into_bytes();
@@ -245,29 +252,50 @@ impl Take<'_> {
     }
 }
 
+/// Why bytes are not used as a segment.
+#[derive(Debug)]
+pub(super) enum NotUsed {
+    /// They are not what they should be: a description.
+    Differs(String),
+    /// They are of a version that this program does not read.
+    OtherFormat(OtherFormat),
+}
+
 /// Checks the bytes of a segment, which the manifest describes so. `name` is for errors.
 ///
 /// # Errors
-/// A description of the damage.
+/// They are not used.
 pub(super) fn check_bytes(
     name: &str,
     bytes: Vec<u8>,
     log_id: &str,
     described: &ManifestSegment,
-) -> Result<CheckedCopy, String> {
+) -> Result<CheckedCopy, NotUsed> {
+    let differs = |what: String| Err(NotUsed::Differs(what));
     if bytes.len() as u64 != described.bytes {
-        return Err(format!("it has {} bytes, and should have {}", bytes.len(), described.bytes));
+        return differs(format!(
+            "it has {} bytes, and should have {}",
+            bytes.len(),
+            described.bytes
+        ));
     }
     if sha256(&bytes) != described.sha256 {
-        return Err("its bytes are not those of its hash".to_owned());
+        return differs("its bytes are not those of its hash".to_owned());
     }
-    let copy = CheckedCopy::new(Path::new(name), bytes).map_err(|error| error.to_string())?;
+    let copy = CheckedCopy::new(Path::new(name), bytes).map_err(|error| match error {
+        storage::Error::OtherFormat { other, .. } => NotUsed::OtherFormat(other),
+        error => NotUsed::Differs(error.to_string()),
+    })?;
     let (id, first, last, chain) = copy.place();
     let is_same = id.to_string() == log_id
         && first.get() == described.first_revision
         && last.get() == described.last_revision
         && chain.to_string() == described.chain;
-    if is_same { Ok(copy) } else { Err("it has other events than its manifest says".to_owned()) }
+    if is_same {
+        Ok(copy)
+    } else {
+        differs("it has other events than its manifest says".to_owned())
+    }
 }
 
 /// The time in RFC 3339, in whole seconds.

@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// The verbs by what they are for. Each visible verb is in one group.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Serve", &["serve", "config"]),
     (
         "Write",
@@ -33,12 +33,13 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "notifications",
         ],
     ),
-    ("Connect", &["context", "login", "logout", "status", "info"]),
+    ("Connect", &["context", "login", "logout", "status", "top", "info"]),
     (
         "Keep data",
         &["backup", "restore", "check", "check-index", "chain", "dump", "load", "import"],
     ),
     ("Administer", &["key", "token", "bench"]),
+    ("Set up", &["completions", "man-pages"]),
 ];
 
 /// What stands around the groups.
@@ -69,6 +70,7 @@ With --output=json every line is an object with one member, whose name is one of
   opened, batch, caughtUp, bookmark, reset, closing  a message of `watch`
   context    of context list: a context
   status     of status: whether a server serves
+  figures    of top: what a server did in an interval, and what it has
   key        of key: an API key, with its `secret` when it is made
   token      of token: a token for development
   checked, compared  of check: the log and index of a folder, and how a server's compares with it
@@ -77,6 +79,7 @@ With --output=json every line is an object with one member, whose name is one of
   restored, loaded  of restore and load: what the data folder has now
   serving, imported, measured  of serve, import and bench
   shape, prepared, held  of bench --shape, and a `measured` for each step
+  completions, manual  of completions and man-pages
   error, note  on standard error
 Responses are in the JSON form of ProtoJson, as grpcurl prints it: names in lowerCamelCase, 64-bit
 numbers as strings, enums by name, times as RFC 3339; fields with their default are left out.

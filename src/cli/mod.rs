@@ -11,6 +11,7 @@ mod chain;
 mod change;
 mod check;
 mod check_index;
+mod completions;
 mod config;
 mod context;
 mod credentials;
@@ -43,6 +44,7 @@ mod table;
 mod text;
 mod tls;
 mod token;
+mod top;
 mod user_files;
 mod watch;
 
@@ -104,6 +106,7 @@ enum Verb {
     #[command(subcommand)]
     Context(context::ContextVerb),
     Status(status::StatusArgs),
+    Top(top::TopArgs),
     Info(info::InfoArgs),
     Chain(chain::ChainArgs),
     Check(check::CheckArgs),
@@ -114,6 +117,8 @@ enum Verb {
     Load(dump::LoadArgs),
     Import(import::ImportArgs),
     Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
+    ManPages(completions::ManPagesArgs),
     #[command(hide = true)]
     ProbeIndex(probe_index::ProbeIndexArgs),
 }
@@ -165,6 +170,7 @@ impl Cli {
             Verb::Logout(logout) => logout.run(output),
             Verb::Context(verb) => verb.run(output),
             Verb::Status(status) => single_threaded_runtime()?.block_on(status.run(output)),
+            Verb::Top(top) => top.run(output),
             Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
             Verb::Check(check) => single_threaded_runtime()?.block_on(check.run(output)),
@@ -175,6 +181,8 @@ impl Cli {
             Verb::Load(load) => load.run(output),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),
             Verb::Bench(bench) => single_threaded_runtime()?.block_on(bench.run(output)),
+            Verb::Completions(completions) => completions.run(&command(), output),
+            Verb::ManPages(pages) => pages.run(command(), output),
             Verb::ProbeIndex(probe) => {
                 probe.run();
                 Ok(())

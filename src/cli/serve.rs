@@ -111,6 +111,11 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "WHIMBREL_ADDRESS_CONNECTIONS_MAX", value_name = "N",
           value_parser = number::at_least(NonZeroUsize::MIN))]
     address_connections_max: Option<NonZeroUsize>,
+    /// After how many silent seconds a client is asked whether it still lives. Its connection is closed
+    /// if it does not answer within 10 s.
+    #[arg(long, env = "WHIMBREL_KEEPALIVE", default_value_t = 30, value_name = "SECONDS",
+          value_parser = number::within(1..=number::SECONDS_MAX))]
+    keepalive: u64,
     /// Calls of one user that read, each second.
     #[arg(long, env = "WHIMBREL_USER_READS_MAX", default_value_t = 50, value_name = "N",
           value_parser = number::within(1..=CALLS_MAX))]
@@ -299,6 +304,7 @@ impl ServeArgs {
                 connections_per_address_max: self
                     .address_connections_max
                     .map_or(connections_max - connections_max / 4, NonZeroUsize::get),
+                keepalive_interval: Duration::from_secs(self.keepalive),
                 user_reads_per_second_max: self.user_reads_max,
                 user_changes_per_second_max: self.user_changes_max,
                 user_streams_per_second_max: self.user_stream_opens_max,

@@ -1,4 +1,4 @@
-//! `whimbrel status`: whether servers serve. Never tries a second time.
+//! `whimbrel status`: whether servers serve. Never tries a second time, unless it is to wait for them.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,14 @@ use serde::Serialize;
 use super::context::{ServerAddress, TargetServer};
 use super::json::JsonLine;
 use super::table::table;
-use super::{Error, Output, ServerArgs};
+use super::{Error, Output, ServerArgs, number};
 use crate::api::v1;
 use crate::client::{self, Client};
 
 /// How long a server has to answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// How soon a server that does not serve is asked again.
+const WAIT_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Show whether a server serves, what it is, and how soon it answers.
 ///
@@ -23,6 +25,9 @@ pub(super) struct StatusArgs {
     /// Ask the servers of all contexts.
     #[arg(long, conflicts_with_all = ["addr", "context"])]
     all: bool,
+    /// Wait at most so many seconds until all serve.
+    #[arg(long, value_name = "SECONDS", value_parser = number::within(1..=3_600_u64))]
+    wait: Option<u64>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -60,10 +65,19 @@ impl StatusArgs {
                 "there is no context: `whimbrel context add` makes one".into(),
             ));
         }
-        let mut all = Vec::new();
-        for (context, target) in servers {
-            all.push(self.status(context, &target).await);
-        }
+        let begun = Instant::now();
+        let wait = self.wait.map_or(Duration::ZERO, Duration::from_secs);
+        let (all, down) = loop {
+            let mut all = Vec::new();
+            for (context, target) in &servers {
+                all.push(self.status(context.clone(), target).await);
+            }
+            let down = all.iter().filter(|status| !status.is_serving).count();
+            if down == 0 || begun.elapsed() >= wait {
+                break (all, down);
+            }
+            tokio::time::sleep(WAIT_INTERVAL).await;
+        };
         output.print_for_people(|| {
             let rows: Vec<_> = all.iter().map(ServerStatus::cells).collect();
             table(["CONTEXT", "SERVER", "SERVES", "VERSION", "LOG", "ANSWERS IN", "PROBLEM"], &rows)
@@ -71,7 +85,6 @@ impl StatusArgs {
         for status in &all {
             output.print_for_machines(|| JsonLine("status", status))?;
         }
-        let down = all.iter().filter(|status| !status.is_serving).count();
         match down {
             0 => Ok(()),
             1 if all.len() == 1 => Err(Error::NotServing("the server does not serve".to_owned())),

@@ -19,7 +19,8 @@ pub(super) struct TransportArgs {
     /// authority. Read again when it changes, as all files of TLS.
     #[arg(long, env = "WHIMBREL_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
-    /// The private key of --tls-cert, in PEM. Only its owner may read the file.
+    /// The private key of --tls-cert, in PEM. Only its owner may read the file, or
+    /// its group if it is root's.
     #[arg(long, env = "WHIMBREL_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
     /// Serve with TLS for a try on this machine: the certificate is for localhost, and made in the

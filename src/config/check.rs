@@ -85,6 +85,8 @@ ranges! {
     handshake_time_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and slow ones must end";
     handshakes_max: 1..=COUNT_MAX, "0 ends no handshake, and more fill the memory";
     connection_age_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and old ones must end";
+    keepalive_interval: TIME_MIN..=TIME_MAX, "0 asks without a pause, and it must happen";
+    keepalive_answer_time_max: TIME_MIN..=TIME_MAX, "0 closes every connection, and dead ones must end";
     calls_max: 1..=COUNT_MAX, "0 allows no call, and more fill the memory";
     worker_lateness_max: TIME_MIN..=TIME_MAX, "a timer is never quite on time";
     worker_silence_max: Duration::from_millis(100)..=TIME_MAX, "a worker shows that it runs 40 times a second";

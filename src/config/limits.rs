@@ -46,6 +46,12 @@ pub struct Limits {
     /// earlier. The client connects again, so that load spreads to new servers, nothing leaks for
     /// ever, and a revoked certificate of a client is no longer good for anything.
     pub connection_age_max: Duration,
+    /// Time without a byte from a client until it is asked whether it lives: half of the minute after
+    /// which the first routers forget a connection.
+    pub keepalive_interval: Duration,
+    /// How long a client may take to answer that: a round trip over a slow network, with a packet that
+    /// is lost twice. A client that vanished is so disconnected after 40 s by default.
+    pub keepalive_answer_time_max: Duration,
     /// Most unary calls at once, from the arrival of their message to their answer. Further calls
     /// are refused at once, so that accepted calls are answered in time.
     pub calls_max: usize,
@@ -253,6 +259,8 @@ impl Default for Limits {
             handshake_time_max: Duration::from_secs(10),
             handshakes_max: 2_048,
             connection_age_max: Duration::from_secs(24 * 60 * 60),
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_answer_time_max: Duration::from_secs(10),
             calls_max: 8_192,
             worker_lateness_max: Duration::from_millis(100),
             worker_silence_max: Duration::from_secs(10),

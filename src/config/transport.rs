@@ -38,7 +38,8 @@ pub enum ServerCertificate {
     Files {
         /// The certificate, and those that lead to its authority.
         certificate: PathBuf,
-        /// The private key. Only its owner may read the file.
+        /// The private key. Only its owner may read the file, or its group if it is
+        /// root's.
         key: PathBuf,
     },
     /// One for this machine alone, in the data folder. It is made if it does not exist.

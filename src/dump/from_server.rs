@@ -7,7 +7,7 @@ use super::Error;
 use crate::api::v1;
 use crate::client::{self, Client, Retry};
 use crate::model::{Event, Revision};
-use crate::storage::CheckedCopy;
+use crate::storage::{self, CheckedCopy};
 
 /// How long a call is retried: a server that restarts is back within this time.
 const RETRY_TIME: Duration = Duration::from_secs(60);
@@ -59,9 +59,10 @@ async fn read(client: &Client, listed_before: &v1::LogSegment) -> Result<Checked
                 let name = format!("segment {}", segment.number);
                 let check = move || CheckedCopy::new(Path::new(&name), bytes);
                 let copy = match tokio::task::spawn_blocking(check).await {
-                    Ok(copy) => {
-                        copy.map_err(|error| Error::NotAsListed { what: error.to_string() })?
-                    }
+                    Ok(copy) => copy.map_err(|error| match error {
+                        error @ storage::Error::OtherFormat { .. } => Error::Log(error),
+                        error => Error::NotAsListed { what: error.to_string() },
+                    })?,
                     Err(panic) => std::panic::resume_unwind(panic.into_panic()),
                 };
                 let (_, first, last, chain) = copy.place();

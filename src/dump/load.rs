@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::error::Category;
+
 use super::Error;
 use super::history::History;
 use super::line::{self, Line};
@@ -60,7 +62,11 @@ impl Load {
         if text.len() > LINE_BYTES_MAX {
             return Err(format!("it is longer than {LINE_BYTES_MAX} bytes"));
         }
-        let line: Line = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let line: Line = serde_json::from_slice(text).map_err(|error| match error.classify() {
+            // Names are only ever added.
+            Category::Data => format!("{error} (a later whimbrel may have written it)"),
+            Category::Io | Category::Syntax | Category::Eof => error.to_string(),
+        })?;
         let next = self.history.last().next();
         if let Some(revision) = line.revision.filter(|&revision| revision != next.get()) {
             return Err(format!("its revision is {revision}, and {next} comes next"));

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -12,6 +12,10 @@ use zeroize::Zeroizing;
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Bits of a file's mode that let others than its owner read or change it.
 const OTHERS: u32 = 0o077;
+/// Those bits, but for that of reading by the file's group.
+const OTHERS_THAN_GROUP: u32 = 0o037;
+/// The user id of root.
+const ROOT: u32 = 0;
 /// The mode of a file with a secret.
 const PRIVATE: u32 = 0o600;
 
@@ -57,23 +61,26 @@ pub enum FileError {
 /// # Errors
 /// See [`FileError`].
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    read_checked(path, |_| Ok(()))
+    read_checked(path, |_, _| Ok(()))
 }
 
-/// The bytes of a file that only its owner may read.
+/// The bytes of a file that only its owner may read; or its group, too, if it is root's. So a service reads a secret
+/// that it cannot change: Kubernetes mounts one, and `/etc` has one, as a file of root and of the service's group.
 ///
 /// # Errors
 /// See [`FileError`].
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    read_checked(path, |mode| match mode & OTHERS {
-        0 => Ok(()),
-        _ => Err(FileError::Exposed { path: path.to_owned(), mode }),
+    read_checked(path, |mode, owner| {
+        match mode & if owner == ROOT { OTHERS_THAN_GROUP } else { OTHERS } {
+            0 => Ok(()),
+            _ => Err(FileError::Exposed { path: path.to_owned(), mode }),
+        }
     })
 }
 
 fn read_checked(
     path: &Path,
-    check_mode: impl FnOnce(u32) -> Result<(), FileError>,
+    check_mode: impl FnOnce(u32, u32) -> Result<(), FileError>,
 ) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     // Before it is opened, because that would wait for the writer of a pipe.
@@ -83,7 +90,7 @@ fn read_checked(
     let file = File::open(path).map_err(failed)?;
     // Of the open file, so that it is the one that is read.
     let metadata = file.metadata().map_err(failed)?;
-    check_mode(metadata.permissions().mode() & 0o777)?;
+    check_mode(metadata.permissions().mode() & 0o777, metadata.uid())?;
     // All at once, because a vector that grows leaves copies behind.
     let capacity = metadata.len().min(FILE_BYTES_MAX + 1);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity as usize));

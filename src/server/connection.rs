@@ -33,8 +33,6 @@ use crate::runtime::WarningThrottle;
 
 /// HTTP/2 settings for the open internet. The library's defaults are not made for it.
 mod settings {
-    use std::time::Duration;
-
     /// Resets that the server sends because of a client's errors (RUSTSEC-2024-0003).
     pub(super) const LOCAL_ERROR_RESETS_MAX: usize = 1_024;
     /// Streams that a client opens and resets before they are accepted (CVE-2023-44487).
@@ -47,10 +45,6 @@ mod settings {
     pub(super) const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
     /// Bytes that are buffered for a stream whose client does not read: the largest batch.
     pub(super) const SEND_BUFFER_BYTES_MAX: usize = 64 << 10;
-    /// Together with the timeout, a dead client is disconnected after 40 s.
-    pub(super) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-    /// See [`KEEPALIVE_INTERVAL`].
-    pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 }
 
 /// The part of its maximal age at which a connection retires, as base and range: clients that
@@ -106,8 +100,8 @@ impl Services {
             .initial_stream_window_size(settings::STREAM_WINDOW_BYTES)
             .initial_connection_window_size(settings::CONNECTION_WINDOW_BYTES)
             .max_send_buf_size(settings::SEND_BUFFER_BYTES_MAX)
-            .keep_alive_interval(settings::KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(settings::KEEPALIVE_TIMEOUT);
+            .keep_alive_interval(self.limits.keepalive_interval)
+            .keep_alive_timeout(self.limits.keepalive_answer_time_max);
         http2
     }
 }

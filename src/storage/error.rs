@@ -4,6 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
+use crate::formats::OtherFormat;
 use crate::model::Revision;
 
 /// Why a log or an index cannot be opened, read or written.
@@ -21,19 +22,13 @@ pub enum Error {
         /// The process that holds the lock, as it wrote into the lock file.
         holder: Option<String>,
     },
-    /// Another version of Whimbrel wrote the file.
-    #[error(
-        "{} has format {found}, and this version reads format {supported}; open it with the \
-         version of whimbrel that wrote it",
-        file.display()
-    )]
+    /// The file has a version of its format that this program does not read.
+    #[error("{} {other}", file.display())]
     OtherFormat {
         /// The file.
         file: PathBuf,
-        /// The format of the file.
-        found: u64,
-        /// The format that this version reads.
-        supported: u64,
+        /// The version, and what to do.
+        other: OtherFormat,
     },
     /// The file does not have the bytes that were written.
     #[error(

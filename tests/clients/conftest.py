@@ -8,6 +8,7 @@ tests/clients/provider`), have jq and grpcurl in the PATH (or the latter's path 
 import itertools
 
 import pytest
+from pasted import ADDRESS
 from server import Server
 
 _numbers = itertools.count(1)
@@ -35,6 +36,14 @@ def own_server(tmp_path):
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def serving(tmp_path):
+    """A server on new data, at the address in the documents."""
+    server = Server(tmp_path, address=ADDRESS)
+    yield server
+    server.stop()
 
 
 @pytest.fixture

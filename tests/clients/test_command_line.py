@@ -193,3 +193,17 @@ def test_a_log_filter_never_silences_by_mistake(tmp_path):
     """Parts that it does not name are logged as usual."""
     printed = log_on_a_terminal(tmp_path, TERM="dumb", WHIMBREL_LOG="wihmbrel=debug")
     assert b"INFO" in printed
+
+
+def test_status_waits_until_the_server_serves(own_server):
+    """It ends when the server does, or when its time is over."""
+    server = own_server()
+    server.kill()
+    over = program.run("status", "--addr", server.address, "--wait", "1")
+    assert over.returncode == 3, over
+    command = [REPOSITORY / BINARY, "status", "--addr", server.address, "--wait", str(WAIT_S)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiting:
+        server.start()
+        printed, _ = waiting.communicate(timeout=WAIT_S)
+    assert waiting.returncode == 0, printed
+    assert "yes" in printed, printed

@@ -67,8 +67,8 @@ def test_people_and_a_backend_call_with_its_tokens(provider, trusting):
 
 
 def recipe(replaced: dict[str, str]) -> list[str]:
-    """The blocks of the README's recipe, with what is another on each machine replaced."""
-    text = (REPOSITORY / "README.md").read_text()
+    """The blocks of the recipe in docs/security.md, with what is another on each machine replaced."""
+    text = (REPOSITORY / "docs/security.md").read_text()
     start = text.index("<!-- recipe:")
     blocks = re.findall(r"```\w+\n(.*?)```", text[start : text.index("\n## ", start)], re.DOTALL)
     for old, new in replaced.items():
@@ -77,7 +77,7 @@ def recipe(replaced: dict[str, str]) -> list[str]:
     return blocks
 
 
-def test_the_recipe_of_the_readme_leads_to_a_call_with_a_token_over_tls(provider, tmp_path):
+def test_the_recipe_leads_to_a_call_with_a_token_over_tls(provider, tmp_path):
     provider.start(make_key("one"))
     discovered = provider.discovered()
     (tmp_path / "proto").symlink_to(REPOSITORY / "proto")

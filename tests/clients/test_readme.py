@@ -1,17 +1,18 @@
 """The README's first session, and what docs/api.md adds to it, pasted into a shell as a reader would."""
 
-import os
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
-from server import BINARY, REPOSITORY, Server
+from pasted import paste
+from server import REPOSITORY
 
 DOCUMENTS = (REPOSITORY / "README.md", REPOSITORY / "docs/api.md")
-# The address in the README, which is the default.
-ADDRESS = "127.0.0.1:50051"
-SESSION_S_MAX = 120
+
+
+def drill() -> str:
+    """The block that loses a disk."""
+    text = (REPOSITORY / "README.md").read_text()
+    return re.search(r"<!-- drill:.*?```sh\n(.*?)```", text, re.DOTALL)[1]
 
 
 def session() -> list[str]:
@@ -38,33 +39,6 @@ PRINTED = [
     ["bob", "It rains on the mud flats.", "The tide comes in.", "carol no longer follows bob"],
     ["carol now likes p", "carol replied to p", "dave reposted p", "bob deleted p"],
 ]
-
-
-@pytest.fixture
-def serving(tmp_path):
-    """A server on new data, at the address of the README."""
-    server = Server(tmp_path, address=ADDRESS)
-    yield server
-    server.stop()
-
-
-def paste(block: str, folder: Path) -> str:
-    """Runs a block in a shell of its own. Returns what it printed."""
-    grpcurl = Path(os.environ.get("GRPCURL", "grpcurl")).parent
-    path = os.pathsep.join([str(grpcurl), str((REPOSITORY / BINARY).parent), os.environ["PATH"]])
-    shell = subprocess.run(
-        ["bash", "-eu", "-o", "pipefail"],
-        input=block,
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=SESSION_S_MAX,
-        check=False,
-    )
-    assert shell.returncode == 0, shell.stdout
-    return shell.stdout
 
 
 def test_the_session_has_as_many_blocks_as_are_tested():
@@ -97,3 +71,18 @@ def test_the_second_watch_shows_what_the_first_had_not(serving, tmp_path):
     # As published, in the feed, and in the first watch; the other one also in the second watch.
     assert printed.count("    It rains on the mud flats.") == 3, printed
     assert printed.count("    The tide comes in.") == 2, printed
+
+
+def test_a_lost_disk_is_put_back(tmp_path):
+    """In the order of the block: the figures, the backup, the restored log without damage, and the post of before."""
+    rest = printed = paste(drill(), tmp_path)
+    for line in [
+        "Before the fire.",
+        "revision 1",
+        "1 event of the log",
+        "restored 1 event",
+        "no damage",
+        "Before the fire.",
+    ]:
+        assert line in rest, f"{line!r} is not in the rest of:\n{printed}"
+        rest = rest.split(line, 1)[1]

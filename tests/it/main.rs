@@ -14,6 +14,7 @@ mod harness;
 mod histories;
 mod house_rules;
 mod live;
+mod made_pages;
 mod metrics;
 mod model;
 mod oracle;

@@ -21,10 +21,13 @@ use std::sync::{Arc, OnceLock};
 
 use redb::StorageBackend;
 
+use crate::formats::INDEX_BLOCKS;
+
 /// redb's page size. redb reads and writes multiples of it.
 const BLOCK_BYTES: u64 = 4_096;
 /// The first bytes of each block of checks.
 pub(super) const MAGIC: [u8; 8] = *b"whimblk1";
+const _: () = assert!(INDEX_BLOCKS.version == 1, "the last byte says the version");
 const CHECK_BYTES: u64 = 4;
 /// Blocks of one group: their checks share one block.
 const GROUP_BLOCKS: u64 = (BLOCK_BYTES - MAGIC.len() as u64) / CHECK_BYTES;

@@ -16,14 +16,17 @@ use std::time::{Duration, Instant};
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
+use super::Error;
 use super::blocks::{self, CheckedBlocks, Damage};
 use super::probe::{Probe, ProbeResult};
-use super::{Error, FORMAT, FORMAT_WITHOUT_BLOCKS};
+use crate::formats::{INDEX, INDEX_BLOCKS, OtherFormat};
 use crate::storage::redb_file::{builder, storage};
 
 /// How long to wait until another process closes a file: the probe of a start that was killed may
 /// still have it open.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(2);
+/// The last version of the tables in a file without checked blocks, which is a plain redb file.
+const LAST_WITHOUT_BLOCKS: u64 = 2;
 /// Time between two attempts to open such a file.
 const RELEASE_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -115,9 +118,16 @@ pub(super) fn open_blocks(
     if backend.len().map_err(|error| storage(file, error))? >= magic.len() as u64 {
         backend.read(0, &mut magic).map_err(|error| storage(file, error))?;
     }
-    if magic.starts_with(b"redb") {
-        let (file, found) = (file.to_owned(), FORMAT_WITHOUT_BLOCKS);
-        return Err(Error::OtherFormat { file, found, supported: FORMAT });
+    let other = if magic.starts_with(b"redb") {
+        Some(OtherFormat::new(&INDEX, LAST_WITHOUT_BLOCKS))
+    } else if magic.starts_with(&blocks::MAGIC[..7]) && magic != blocks::MAGIC {
+        // A rotten bit in this byte has the same end as a later version: the index is rebuilt.
+        Some(OtherFormat { format: &INDEX_BLOCKS, found: None, writer: None })
+    } else {
+        None
+    };
+    if let Some(other) = other {
+        return Err(Error::OtherFormat { file: file.to_owned(), other });
     }
     let damage = Damage::default();
     let backend = CheckedBlocks::new(backend, damage.clone());

@@ -70,11 +70,8 @@ use super::error::Error;
 use super::free_space::{DiskReserve, FreeSpace};
 use super::log::Log;
 use super::redb_file::{OpenFile, guarded, storage};
+use crate::formats::{INDEX, OtherFormat};
 use crate::model::{Chain, LogTime, Revision};
-
-const FORMAT: u64 = 6;
-/// The last format without checked blocks: the file is a plain redb file.
-const FORMAT_WITHOUT_BLOCKS: u64 = 2;
 
 /// The names of the current file and of a new one. Both are derived from a log.
 pub(super) const FILES: [&str; 2] = ["index.redb", "index.redb.new"];
@@ -390,8 +387,9 @@ impl IndexHeader {
             number.ok_or_else(|| Error::Damaged { file: file.to_owned(), what: what() })
         };
         let found = number(key::FORMAT)?;
-        if found != FORMAT {
-            return Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT });
+        if !INDEX.reads(found) {
+            let other = OtherFormat::new(&INDEX, found);
+            return Err(Error::OtherFormat { file: file.to_owned(), other });
         }
         Ok(Self {
             log_id: number(key::LOG_ID)?,
@@ -430,7 +428,7 @@ fn begin(database: &Database, log: &dyn Log, hash_key: [u64; 2]) -> Result<(), r
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     tables::create(&transaction)?;
-    tables::put(&transaction, key::FORMAT, FORMAT)?;
+    tables::put(&transaction, key::FORMAT, INDEX.version.into())?;
     tables::put(&transaction, key::LOG_ID, log.id().get())?;
     tables::put(&transaction, key::COMPLETE_UNTIL, 0)?;
     tables::put(&transaction, key::COMPLETE_CHECK, 0)?;

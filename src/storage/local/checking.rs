@@ -18,13 +18,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::FOLDER;
-use super::checkpoint::{self, DurablePosition, SLOT_BYTES};
+use super::checkpoint::{self, DurablePosition, SLOT_BYTES, Slot};
 use super::epochs;
-use super::format::{FORMAT, HEAD_BYTES, HeadContent, SegmentHead};
+use super::format::{HEAD_BYTES, HeadContent, SegmentHead};
 use super::recovery::{End, FIRST_NUMBER, NUMBER_MAX, check_head, number_of};
 use super::scan::damage_of_head;
 use super::segment::file_name;
 use super::segment_check::{CheckedSegment, Deletion, chain_at};
+use crate::formats::{OtherFormat, SEGMENT};
 use crate::model::{Chain, EpochStart, Event, LogId, Revision, RevisionSet};
 use crate::storage::error::Error;
 use crate::storage::log::record::chain_start;
@@ -247,11 +248,10 @@ impl LogReader {
                 let what = format!("it is segment {} under another name", head.number);
                 Err(self.damaged(number, what))
             }
-            HeadContent::OtherFormat(found) => Err(Error::OtherFormat {
-                file: self.folder.join(file_name(number)),
-                found: found.into(),
-                supported: FORMAT.into(),
-            }),
+            HeadContent::OtherFormat(found) => {
+                let other = OtherFormat::new(&SEGMENT, found.into()).written_by(self.writer());
+                Err(Error::OtherFormat { file: self.folder.join(file_name(number)), other })
+            }
             HeadContent::Zeros | HeadContent::Damaged => {
                 let Ok(damage) = damage_of_head(&mut &*content);
                 damage.map_or(Ok(None), |what| Err(self.damaged(number, what)))
@@ -281,6 +281,13 @@ impl LogReader {
         self.folder.join(checkpoint::NAME)
     }
 
+    /// The version of the program that wrote the log, if the checkpoint says it.
+    fn writer(&self) -> Option<String> {
+        // It is a help in an error, which may lack it.
+        let slots = fs::read(self.checkpoint_file()).unwrap_or_default();
+        slots.chunks(SLOT_BYTES).rev().find_map(checkpoint::writer)
+    }
+
     /// The positions in the checkpoint. It has none in a log that was never closed, and in one that
     /// was put back without it.
     fn checkpoint(&self) -> Result<Vec<DurablePosition>, Error> {
@@ -288,7 +295,14 @@ impl LogReader {
         twice(|| {
             let slots = unless_removed(fs::read(&file)).map_err(|error| failed(&file, error))?;
             let slots = slots.unwrap_or_default();
-            let found: Vec<_> = slots.chunks(SLOT_BYTES).filter_map(checkpoint::decode).collect();
+            let mut found = Vec::new();
+            for slot in slots.chunks(SLOT_BYTES) {
+                match checkpoint::decode(slot) {
+                    Slot::Position(position) => found.push(position),
+                    Slot::OtherFormat => return Err(checkpoint::other_format(file.clone(), slot)),
+                    Slot::Nothing => {}
+                }
+            }
             // A power cut tears one of them at most.
             if found.is_empty() && slots.iter().any(|&byte| byte != 0) {
                 let what = "none of its positions is whole".to_owned();

@@ -11,6 +11,7 @@
 //! Numbers are little-endian. Offsets count from the start of the file. Each part ends with a CRC-32
 //! over the rest of it.
 
+use crate::formats::SEGMENT;
 use crate::model::{Chain, Epoch, EpochStart, LogId, Revision};
 
 pub(super) const HEAD_BYTES: usize = 128;
@@ -22,8 +23,6 @@ pub(super) const OFFSET_BYTES: usize = 4;
 pub(super) const EPOCH_BYTES: usize = 12;
 /// A frame begins at a multiple of this, so that a scan for one is cheap.
 pub(super) const FRAME_ALIGNMENT: u64 = 8;
-/// The version of all of this.
-pub(super) const FORMAT: u32 = 3;
 
 const HEAD_MAGIC: [u8; 8] = *b"WHIMSEGM";
 const FRAME_MAGIC: [u8; 4] = *b"WFRM";
@@ -198,7 +197,7 @@ impl SegmentHead {
     pub(super) fn encode(&self) -> [u8; HEAD_BYTES] {
         Fields::new()
             .put(&HEAD_MAGIC)
-            .u32(FORMAT)
+            .u32(SEGMENT.version)
             .u32(0)
             .u64(self.log.get())
             .u64(self.number)
@@ -219,8 +218,8 @@ impl SegmentHead {
         }
         // A head of another format has its check at the same place.
         match (fields.u32(), fields.u32()) {
-            (FORMAT, 0) => {}
-            (format, _) => return HeadContent::OtherFormat(format),
+            (version, 0) if SEGMENT.reads(version.into()) => {}
+            (version, _) => return HeadContent::OtherFormat(version),
         }
         HeadContent::Valid(Self {
             log: LogId::new(fields.u64()),

@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use super::checkpoint::{Checkpoint, DurablePosition};
+use super::checkpoint::{Checkpoint, CheckpointContent, DurablePosition};
 use super::folder::Folder;
 use super::preparer::{LogOptions, Preparer};
 use super::recovery::{self, FIRST_NUMBER, Recovered};
@@ -24,7 +24,8 @@ impl LocalLog {
         epoch: Epoch,
         lock: Option<FolderLock>,
     ) -> Result<Self, Error> {
-        let (checkpoint, durable) = Checkpoint::open(Arc::clone(&folder))?;
+        let (checkpoint, CheckpointContent { durable, writer }) =
+            Checkpoint::open(Arc::clone(&folder))?;
         let files = Arc::new(SegmentFiles::new(folder));
         let has_segments = recovery::has_segments(&*files.folder);
         if durable.is_some() && !has_segments.map_err(|error| files.folder_failed(error))? {
@@ -33,7 +34,8 @@ impl LocalLog {
             return Err(Error::Missing { file, made_from_it });
         }
         let durable_until = durable.map_or(Revision::ZERO, |durable| durable.revision);
-        let recovered = recovery::recover(&files, options, durable_until)?;
+        let found = recovery::list_readable(&files, writer)?;
+        let recovered = recovery::recover(&files, found, options, durable_until)?;
         let Recovered { id, segments, active_bytes, prepared, next_number, newest_frame, .. } =
             recovered;
         let count = segments.len();

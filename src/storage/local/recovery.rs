@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::epochs;
 use super::folder::{Folder, StorageFile};
 use super::format::{
-    EPOCH_BYTES, FOOT_BYTES, FORMAT, Foot, HEAD_BYTES, HeadContent, SegmentHead, decode_epochs,
+    EPOCH_BYTES, FOOT_BYTES, Foot, HEAD_BYTES, HeadContent, SegmentHead, decode_epochs,
 };
 use super::preparer::{LogOptions, PreparedSegment};
 use super::scan::{self, NotScanned, Scan, SegmentEnd};
 use super::segment::{ActiveTables, Segment, SegmentFiles, file_name};
 use super::window::Window;
+use crate::formats::{OtherFormat, SEGMENT};
 use crate::model::{Chain, EpochStart, LogId, Revision};
 use crate::storage::error::Error;
 use crate::storage::log::record::chain_start;
@@ -76,15 +77,15 @@ pub(super) struct End {
     pub(super) chain: Chain,
 }
 
-/// Opens the log in the folder; creates it if it has no segment. The caller compares the chain at
-/// `durable_until`, if that is not zero.
+/// Opens the log in the folder, whose segments [`list_readable`] found; creates it if it has none. The caller
+/// compares the chain at `durable_until`, if that is not zero.
 pub(super) fn recover(
     files: &SegmentFiles,
+    mut found: Vec<Found>,
     options: LogOptions,
     durable_until: Revision,
 ) -> Result<Recovered, Error> {
     remove_unfinished(files)?;
-    let mut found = list(files)?;
     let first = found.first().map(|first| first.number);
     let next_number = found.last().map_or(1, |last| last.number + 1);
     let (unwritten, prepared) = take_unwritten(files, &mut found)?;
@@ -154,6 +155,26 @@ fn remove_unfinished(files: &SegmentFiles) -> Result<(), Error> {
 pub(super) fn number_of(name: &str) -> Option<u64> {
     let number = name.strip_suffix(".seg")?.parse().ok()?;
     (file_name(number) == name).then_some(number)
+}
+
+/// All segments by their numbers, unless one is of a version that this program does not read. `writer` is
+/// what wrote the log, for that error. Nothing was changed yet.
+pub(super) fn list_readable(
+    files: &SegmentFiles,
+    writer: Option<String>,
+) -> Result<Vec<Found>, Error> {
+    let found = list(files)?;
+    let other = found.iter().find_map(|segment| match segment.head {
+        HeadContent::OtherFormat(version) => Some((segment.number, version)),
+        HeadContent::Valid(_) | HeadContent::Zeros | HeadContent::Damaged => None,
+    });
+    match other {
+        Some((number, version)) => {
+            let other = OtherFormat::new(&SEGMENT, version.into()).written_by(writer);
+            Err(Error::OtherFormat { file: files.path(number), other })
+        }
+        None => Ok(found),
+    }
 }
 
 /// All segments by their numbers.
@@ -250,11 +271,7 @@ fn valid_head(files: &SegmentFiles, found: &Found) -> Result<SegmentHead, Error>
             let what = format!("it is segment {} under another name", head.number);
             Err(files.damaged(found.number, what))
         }
-        HeadContent::OtherFormat(format) => Err(Error::OtherFormat {
-            file: files.path(found.number),
-            found: format.into(),
-            supported: FORMAT.into(),
-        }),
+        HeadContent::OtherFormat(_) => unreachable!("a log with such a segment is refused before"),
         HeadContent::Zeros | HeadContent::Damaged => {
             Err(files.damaged(found.number, "its head is damaged"))
         }

@@ -15,11 +15,12 @@ use super::checkpoint::{Checkpoint, DurablePosition};
 use super::cut;
 use super::disk_folder::DiskFolder;
 use super::folder::Folder;
-use super::format::{FORMAT, HeadContent, SegmentHead};
+use super::format::{HeadContent, SegmentHead};
 use super::recovery::{End, check_head};
 use super::segment::file_name;
 use super::segment_check::CheckedSegment;
 use super::{FOLDER, LocalLog, LogOptions, new_epoch};
+use crate::formats::{OtherFormat, SEGMENT};
 use crate::model::{Chain, Event, LogId, Revision, Timestamp};
 use crate::storage::error::Error;
 use crate::storage::folder_lock::{FolderLock, LOCK_FILE};
@@ -88,8 +89,8 @@ impl CheckedCopy {
         let head = match content.first_chunk().map(SegmentHead::decode) {
             Some(HeadContent::Valid(head)) => head,
             Some(HeadContent::OtherFormat(found)) => {
-                let (file, supported) = (file.to_owned(), FORMAT.into());
-                return Err(Error::OtherFormat { file, found: found.into(), supported });
+                let other = OtherFormat::new(&SEGMENT, found.into());
+                return Err(Error::OtherFormat { file: file.to_owned(), other });
             }
             _ => return Err(damaged("its head is damaged".to_owned())),
         };

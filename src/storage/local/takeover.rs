@@ -14,9 +14,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::checkpoint::Checkpoint;
 use super::disk_folder::DiskFolder;
 use super::folder::Folder;
-use super::recovery::create_first;
+use super::recovery::{create_first, list_readable};
 use super::segment::SegmentFiles;
 use super::{FOLDER, LocalLog, LogOptions};
 use crate::model::{Epoch, Event, Revision};
@@ -40,13 +41,20 @@ pub(super) fn take_over(dir: &Path, options: LogOptions) -> Result<(), Error> {
     let (old_file, folder) = (dir.join(FILE), dir.join(FOLDER));
     let unfinished = dir.join(UNFINISHED_FOLDER);
     let failed = |error: io::Error| Error::Storage { file: old_file.clone(), source: error.into() };
-    remove_folder(&unfinished)
-        .map_err(|error| Error::Storage { file: unfinished.clone(), source: error.into() })?;
-    if !old_file.try_exists().map_err(failed)? {
+    let has_old = old_file.try_exists().map_err(failed)?;
+    if !has_old && !unfinished.try_exists().map_err(failed)? {
         return Ok(());
     }
-    let old = RedbLog::open(&old_file)?;
-    if folder.try_exists().map_err(failed)? {
+    let has_new = folder.try_exists().map_err(failed)?;
+    if has_new {
+        // Before anything is removed.
+        check_readable(&folder)?;
+    }
+    let old = if has_old { Some(RedbLog::open(&old_file)?) } else { None };
+    remove_folder(&unfinished)
+        .map_err(|error| Error::Storage { file: unfinished.clone(), source: error.into() })?;
+    let Some(old) = old else { return Ok(()) };
+    if has_new {
         // The start before was interrupted between the last two steps, or somebody put it there.
         check_same(&old, dir, options)?;
     } else {
@@ -96,6 +104,13 @@ fn copy(old: &RedbLog, new: &Path, options: LogOptions) -> Result<(), Error> {
     let seconds = began.elapsed().as_secs_f64();
     tracing::info!(events = %done, seconds, "the log of an earlier version is taken over");
     Ok(())
+}
+
+/// Fails if the log in segments is of a version that is not read.
+fn check_readable(folder: &Path) -> Result<(), Error> {
+    let folder: Arc<dyn Folder> = Arc::new(DiskFolder::new(folder.to_owned()));
+    let (_, content) = Checkpoint::open(Arc::clone(&folder))?;
+    list_readable(&SegmentFiles::new(folder), content.writer).map(drop)
 }
 
 /// Fails unless the log in segments has all that `old` has.

@@ -14,6 +14,7 @@ use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefiniti
 
 use super::error::Error;
 use super::redb_file::{OpenFile, builder, guarded, storage};
+use crate::formats::{LOG_FILE, OtherFormat};
 use crate::model::{Event, LogId, Revision};
 
 /// The name of the file.
@@ -23,9 +24,6 @@ pub(super) const UNFINISHED_FILES: [&str; 2] = ["log.redb.new", "log.redb.compac
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-/// The records name the users that a mention notifies; those of format 1 do not.
-const FORMAT: u64 = 2;
-const FORMAT_BEFORE: u64 = 1;
 /// Memory for pages of the file: it is read once, from the beginning to the end.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -94,15 +92,14 @@ fn identity(database: &OpenFile, file: &Path) -> Result<(LogId, Revision), Error
     let damaged = |what: &str| Err(Error::Damaged { file: file.to_owned(), what: what.to_owned() });
     match read().map_err(|error| storage(file, error))? {
         None => damaged("it has no table of a log"),
-        Some([Some(FORMAT | FORMAT_BEFORE), Some(id), erased_until]) => {
+        Some([Some(found), ..]) if !LOG_FILE.reads(found) => {
+            let other = OtherFormat::new(&LOG_FILE, found);
+            Err(Error::OtherFormat { file: file.to_owned(), other })
+        }
+        Some([Some(_), Some(id), erased_until]) => {
             Ok((LogId::new(id), Revision::new(erased_until.unwrap_or_default())))
         }
-        Some([Some(FORMAT | FORMAT_BEFORE), None, _] | [None, ..]) => {
-            damaged("it has no format or no log id")
-        }
-        Some([Some(found), ..]) => {
-            Err(Error::OtherFormat { file: file.to_owned(), found, supported: FORMAT })
-        }
+        Some([Some(_), None, _] | [None, ..]) => damaged("it has no format or no log id"),
     }
 }
 

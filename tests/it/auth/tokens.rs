@@ -267,7 +267,7 @@ fn secrets_and_pem_files_are_keys() {
         "[[issuer]]\nissuer = '{ISSUER}'\naudience = '{AUDIENCE}'\nsecret_file = 'secret'\n"
     );
     fs::write(&file, format!("{secret}\n")).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     let parsed = || Settings::parse(&text, folder.path()).unwrap();
     let error = open_error(parsed(), folder.path());
     assert!(error.contains("chmod 600"), "{error}");

@@ -172,7 +172,7 @@ fn a_number_in_range_is_accepted() {
     let serve = format!(
         "serve --data {data} --disk-free-min 1 --post-cache 1 --follows-max 1 --user-streams-max 1 \
          --streams-max 1 --connections-max 1 --address-connections-max 1 --threads 1 \
-         --compact-every 1 --drain-notice 0"
+         --compact-every 1 --drain-notice 0 --keepalive 1"
     );
     Program::new().run(&serve).failed(4, &data);
 }

@@ -12,6 +12,8 @@ use whimbrel::cli::Cli;
 const AT_THE_ROOT: [&str; 5] =
     ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
 const README_LINES_MAX: usize = 150;
+/// The table of contents of the book.
+const SUMMARY: &str = "docs/SUMMARY.md";
 
 /// A link to another document, or within the same one.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,8 +49,26 @@ fn every_document_can_be_found_from_the_readme() {
     let lost: Vec<_> = documents(root)
         .into_iter()
         .filter(|document| document.starts_with("docs") && !found.contains(document))
+        // It is no page: the book is ordered by it.
+        .filter(|document| document != Path::new(SUMMARY))
         .collect();
     assert_eq!(lost, [] as [PathBuf; 0]);
+}
+
+/// Every document is a page of the book, and has one place in it.
+#[test]
+fn every_document_is_in_the_book() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let summary = Path::new(SUMMARY);
+    let mut pages: Vec<_> = links(&page(SUMMARY))
+        .iter()
+        .map(|link| resolved(summary, &link.target).expect("a link within the repository"))
+        .collect();
+    let mut documents = documents(root);
+    documents.retain(|document| document != summary);
+    pages.sort_unstable();
+    documents.sort_unstable();
+    assert_eq!(pages, documents);
 }
 
 /// The map of the code names only paths that exist.

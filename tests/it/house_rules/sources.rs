@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up, each with the lower modules that it may import. By default that
 /// is every lower module; the exceptions are on the right.
-const LAYERS: [(&str, Below); 15] = [
+const LAYERS: [(&str, Below); 16] = [
+    ("formats", Below::Only(&[])),
     ("runtime", Below::Only(&[])),
     ("model", Below::Only(&[])),
-    ("auth", Below::Only(&["runtime", "model"])),
+    ("auth", Below::Only(&["formats", "runtime", "model"])),
     ("config", Below::Only(&["model", "auth"])),
     ("storage", Below::AllBut(&["auth"])),
     ("state", Below::AllBut(&["auth"])),
@@ -18,7 +19,7 @@ const LAYERS: [(&str, Below); 15] = [
     ("engine", Below::AllBut(&["auth"])),
     ("api", Below::All),
     ("client", Below::Only(&["api", "runtime"])),
-    ("backup", Below::Only(&["runtime", "model", "storage", "api", "client"])),
+    ("backup", Below::Only(&["formats", "runtime", "model", "storage", "api", "client"])),
     ("dump", Below::Only(&["model", "storage", "api", "client"])),
     ("server", Below::AllBut(&["client", "backup", "dump"])),
     ("cli", Below::All),

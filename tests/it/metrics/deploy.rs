@@ -31,7 +31,11 @@ async fn series() -> BTreeSet<String> {
 /// The words of `text` that look like one of the server's series.
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let is_series = |word: &&str| word.starts_with("whimbrel_") || word.starts_with("process_");
+    // Not the name of a package, `whimbrel_0.1.0`.
+    let is_series = |word: &&str| {
+        let after = ["whimbrel_", "process_"].iter().find_map(|start| word.strip_prefix(start));
+        after.is_some_and(|it| !it.starts_with(|c: char| c.is_ascii_digit()))
+    };
     words.filter(is_series).collect()
 }
 

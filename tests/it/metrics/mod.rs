@@ -1,7 +1,7 @@
-//! Metrics: each one moves when what it counts happens, and is in the document that is made of them.
+//! Metrics: each one moves when what it counts happens, and what names them names some that exist.
 
 mod connections;
 mod deploy;
-mod document;
+pub(crate) mod document;
 mod moved;
 mod trouble;

@@ -35,13 +35,13 @@ impl Pick for Duration {
         &[Self::ZERO, Self::from_nanos(1), Self::from_secs(3_600), Self::MAX];
 }
 
-type Set = fn(&mut Limits, usize);
+pub(crate) type Set = fn(&mut Limits, usize);
 
 /// A limit, and the number of its values.
-struct Limit {
-    name: &'static str,
-    picks: usize,
-    set: Set,
+pub(crate) struct Limit {
+    pub(crate) name: &'static str,
+    pub(crate) picks: usize,
+    pub(crate) set: Set,
 }
 
 /// The limits that are bounded by another limit.
@@ -59,7 +59,7 @@ const BOUND_TO_OTHERS: [&str; 9] = [
 
 impl Limit {
     /// Whether this value is valid while all other limits have their defaults.
-    fn allows(&self, pick: usize) -> bool {
+    pub(crate) fn allows(&self, pick: usize) -> bool {
         let mut limits = Limits::default();
         (self.set)(&mut limits, pick);
         limits.check().is_ok()
@@ -73,7 +73,7 @@ fn picks<T: Pick>(_: impl Fn(&Limits) -> T) -> usize {
 /// The limits of these names. A missing one is a compile error.
 macro_rules! limits {
     ($($name:ident)*) => {
-        fn all() -> Vec<Limit> {
+        pub(crate) fn all() -> Vec<Limit> {
             let Limits { $($name: _),* } = Limits::default();
             vec![$(Limit {
                 name: stringify!($name),
@@ -107,7 +107,7 @@ limits! {
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
     undispatched_batches_max batch_events_max batch_bytes_max heartbeat_interval_default heartbeat_interval_min
     heartbeat_interval_max stall_time_max call_time_max request_bytes_max header_list_bytes_max drain_notice
-    drain_time_max
+    drain_time_max keepalive_interval keepalive_answer_time_max
 }
 
 /// A limit that cannot work is refused with its name, its value and its range.
@@ -261,6 +261,7 @@ fn the_command_line_checks_the_limits() {
         ("--streams-max", "18446744073709551615", "streams_max"),
         ("--drain-notice", "3153600000", "drain_notice"),
         ("--compact-every", "3153600000", "compaction_interval"),
+        ("--keepalive", "3153600000", "keepalive_interval"),
         ("--post-cache", "1073741824", "post_cache_bytes_max"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_whimbrel"))

@@ -5,7 +5,7 @@ mod config;
 mod connection_age;
 mod connections;
 mod drain;
-mod limits;
+pub(crate) mod limits;
 mod listen;
 mod memory;
 mod other_protocols;

@@ -25,3 +25,4 @@ mod old_log;
 mod segment_damage;
 pub(crate) mod segment_layout;
 mod takeover;
+pub(crate) mod versions;

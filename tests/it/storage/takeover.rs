@@ -1,65 +1,33 @@
-//! A data folder of the version before, whose log is a file of redb: it is taken over at a start, and
-//! clients go on with their ids, cursors and page tokens.
-//!
-//! `version_before/` has a folder that the last such version made, and what it answered.
+//! A data folder whose log is a file of redb: whatever interrupts a start on it, it is taken over once, and
+//! whole. What it answers then is in `versions/`.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flate2::read::GzDecoder;
-use serde_json::Value;
 use whimbrel::model::{Change, Content, Epoch, Event, PostText, Revision, Timestamp, UserId};
 use whimbrel::storage::{Error, LocalLog, Log, LogOptions};
 
 use crate::harness::program::Program;
 use crate::harness::{LOG_OPTIONS, Setup, copy_folder};
 use crate::server::process::kill_while_starting;
+use crate::storage::versions::fixtures;
 
-const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/storage/version_before");
 /// The number of events in the folder.
 const EVENTS: u64 = 18;
 
-/// Every answer is the one that the version before gave, byte for byte: also the page after an old
-/// page token, and the stream after an old cursor.
+/// What follows a takeover has an epoch, and an id that names it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_folder_is_served_as_before() {
-    let folder = old_folder();
-    let mut server = Setup::new().start_on(Arc::new(folder)).await;
-    let answers = fs::read_to_string(Path::new(FIXTURE).join("answers.txt")).unwrap();
-    for restarts in 0..2 {
-        for answer in answers.split("> ").skip(1) {
-            let (arguments, lines) = answer.split_once('\n').unwrap();
-            let ran = Program::calling(server.address()).run(&format!("--json {arguments}"));
-            // How many batches the events of a stream are in depends on the moment.
-            let [before, now] = [lines, ran.printed()].map(|lines| match lines.contains("batch") {
-                true => events(lines),
-                false => lines.to_owned(),
-            });
-            assert_eq!(now, before, "{arguments}, after {restarts} restarts");
-        }
-        server.restart().await;
-    }
+async fn an_old_folder_goes_on() {
+    let server = Setup::new().start_on(Arc::new(old_folder())).await;
     let folder = server.folder();
     assert!(!folder.path().join("log.redb").exists(), "it is taken over");
-
-    // What follows has an epoch, and an id that names it.
     let post = server.user("alice").publishes("new").await;
     assert!(post.post_id.starts_with("p19") && post.post_id.len() == 9, "{}", post.post_id);
     // An old id beyond the log as it was: of a history that was lost.
     let ran = Program::calling(server.address()).run("like alice p19");
     ran.failed(1, "HISTORY_LOST");
-}
-
-/// The events of a stream and its last cursor.
-fn events(lines: &str) -> String {
-    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let batches: Vec<_> = lines.filter_map(|line| line.get("batch").cloned()).collect();
-    let events = batches.iter().flat_map(|batch| batch["events"].as_array().unwrap());
-    let events: Vec<_> = events.map(Value::to_string).collect();
-    format!("{} {}", events.join("\n"), batches.last().unwrap()["cursor"])
 }
 
 /// Whatever interrupts a takeover, the next start has all events, once.
@@ -183,14 +151,7 @@ fn event(text: &str) -> Event {
     Event::new(Timestamp::from_nanos(1), Change::Publish { author, content, request_id: None })
 }
 
-/// A copy of the folder that the version before made.
+/// A copy of the folder that the last version with one file made.
 fn old_folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["log.redb", "index.redb"] {
-        let packed = File::open(Path::new(FIXTURE).join(format!("{name}.gz"))).unwrap();
-        let mut content = Vec::new();
-        GzDecoder::new(packed).read_to_end(&mut content).unwrap();
-        fs::write(folder.path().join(name), content).unwrap();
-    }
-    folder
+    fixtures::unpack("log-2-index-3-blocks/stopped")
 }

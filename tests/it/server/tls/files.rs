@@ -2,7 +2,7 @@
 //! anything is opened.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use whimbrel::config::{Config, Transport};
@@ -33,6 +33,10 @@ async fn blames(files: &CertificateFiles, blamed: &Path, why: &str) {
 async fn a_key_that_others_may_use_is_refused() {
     let authority = TestAuthority::new();
     let files = authority.signs_server();
+    if fs::metadata(&files.key).unwrap().uid() == 0 {
+        // The files of root have a rule of their own.
+        chown(&files.key, Some(1), None).unwrap();
+    }
     for mode in [0o644, 0o640, 0o604, 0o660, 0o602] {
         fs::set_permissions(&files.key, fs::Permissions::from_mode(mode)).unwrap();
         blames(&files, &files.key, &format!("mode {mode:03o}")).await;
@@ -41,6 +45,25 @@ async fn a_key_that_others_may_use_is_refused() {
     for mode in [0o600, 0o400] {
         fs::set_permissions(&files.key, fs::Permissions::from_mode(mode)).unwrap();
         Setup::new().transport(files.transport()).start().await;
+    }
+}
+
+/// The group of a file of root may read it: so secrets of Kubernetes and of `/etc` are given to a service.
+#[tokio::test]
+async fn a_key_of_root_may_be_read_by_its_group() {
+    let authority = TestAuthority::new();
+    let files = authority.signs_server();
+    let is_root = fs::metadata(&files.key).unwrap().uid() == 0;
+    for mode in [0o640, 0o440] {
+        fs::set_permissions(&files.key, fs::Permissions::from_mode(mode)).unwrap();
+        match is_root {
+            true => drop(Setup::new().transport(files.transport()).start().await),
+            false => blames(&files, &files.key, "chmod 600").await,
+        }
+    }
+    for mode in [0o660, 0o644, 0o641, 0o450] {
+        fs::set_permissions(&files.key, fs::Permissions::from_mode(mode)).unwrap();
+        blames(&files, &files.key, "chmod 600").await;
     }
 }
 
