@@ -77,6 +77,8 @@ const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
 ///     listen: vec!["127.0.0.1:0".parse()?],
 ///     transport: Transport::default(),
 ///     insecure: false,
+///     admin_listen: Vec::new(),
+///     insecure_admin: false,
 ///     reflection: true,
 ///     limits: Limits { disk_free_bytes_min: 0, ..Limits::default() },
 /// };
