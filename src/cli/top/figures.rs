@@ -259,20 +259,13 @@ impl Between<'_> {
     }
 
     fn errors(&self) -> Result<Vec<CallError>, SampleError> {
-        let samples = &self.after.samples;
         let mut errors = Vec::new();
-        let codes = samples.values(CALLS, "code")?;
-        let reasons = samples.values(CALLS, "reason")?;
-        for rpc in samples.values(CALLS, RPC)? {
-            for code in codes.iter().filter(|code| **code != "OK") {
-                for reason in &reasons {
-                    let labels = [(RPC, rpc), ("code", code), ("reason", reason)];
-                    let per_second = self.rate(CALLS, &labels)?;
-                    if per_second > 0.0 {
-                        let [rpc, code, reason] = labels.map(|(_, value)| value.to_owned());
-                        errors.push(CallError { rpc, code, reason, per_second });
-                    }
-                }
+        for labels in self.after.samples.labels(CALLS, [RPC, "code", "reason"])? {
+            let [rpc, code, reason] = labels;
+            let per_second = self.rate(CALLS, &[(RPC, rpc), ("code", code), ("reason", reason)])?;
+            if code != "OK" && per_second > 0.0 {
+                let [rpc, code, reason] = labels.map(str::to_owned);
+                errors.push(CallError { rpc, code, reason, per_second });
             }
         }
         errors.sort_by(|a, b| b.per_second.total_cmp(&a.per_second));

@@ -59,6 +59,22 @@ impl Samples {
         Ok(self.all(name)?.iter().filter_map(|sample| sample.label(label)).collect())
     }
 
+    /// The values of all of `labels` in each sample of `name` that has them.
+    ///
+    /// # Errors
+    /// [`SampleError::Missing`]: there is none of this name.
+    pub(super) fn labels<'a, const N: usize>(
+        &'a self,
+        name: &str,
+        labels: [&str; N],
+    ) -> Result<Vec<[&'a str; N]>, SampleError> {
+        let of = |sample: &'a Sample| {
+            let values: Vec<_> = labels.iter().filter_map(|label| sample.label(label)).collect();
+            values.try_into().ok()
+        };
+        Ok(self.all(name)?.iter().filter_map(of).collect())
+    }
+
     fn all(&self, name: &str) -> Result<&[Sample], SampleError> {
         let all = self.0.get(name).ok_or_else(|| SampleError::Missing(name.to_owned()))?;
         Ok(all)
