@@ -11,7 +11,7 @@ use super::Accounts;
 use super::quotas::Quota;
 use crate::auth::{IdentifyOutcome, access};
 use crate::runtime::metrics::{
-    Buckets, Counter, Counters, Histogram, Label, Metric, MetricValue, PerWorker, Scrape,
+    Buckets, Counter, Counters, Histogram, Metric, MetricValue, PerWorker, Scrape, label,
 };
 
 const CALLS: Metric = Metric::counter(
@@ -69,55 +69,24 @@ const UNSENT: Metric = Metric::gauge(
 /// What stands for RPCs that do not exist, and for those of reflection.
 const OTHER: &str = "other";
 
-/// What ended a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StreamEnd {
-    Client,
-    /// The server stops, or the connection is old.
-    Retirement,
-    /// Its token has expired, or its key is revoked.
-    Caller,
-    Failure,
-}
-
-impl Label for StreamEnd {
-    const ALL: &'static [Self] = &[Self::Client, Self::Retirement, Self::Caller, Self::Failure];
-
-    fn index(self) -> usize {
-        self as usize
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Retirement => "retirement",
-            Self::Caller => "caller",
-            Self::Failure => "failure",
-        }
+label! {
+    /// What ended a stream.
+    pub(super) enum StreamEnd {
+        Client = "client",
+        /// The server stops, or the connection is old.
+        Retirement = "retirement",
+        /// Its token has expired, or its key is revoked.
+        Caller = "caller",
+        Failure = "failure",
     }
 }
 
-/// Why a connection is closed that holds or does too much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HoldLimit {
-    Stalled,
-    TakesTooLittle,
-    Largest,
-}
-
-impl Label for HoldLimit {
-    const ALL: &'static [Self] = &[Self::Stalled, Self::TakesTooLittle, Self::Largest];
-
-    fn index(self) -> usize {
-        self as usize
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Stalled => "stall_time_max",
-            Self::TakesTooLittle => "unsent_answer_bytes_per_connection_max",
-            Self::Largest => "all_connections_hold_too_much",
-        }
+label! {
+    /// Why a connection is closed that holds or does too much.
+    pub(super) enum HoldLimit {
+        Stalled = "stall_time_max",
+        TakesTooLittle = "unsent_answer_bytes_per_connection_max",
+        Largest = "all_connections_hold_too_much",
     }
 }
 

@@ -2,7 +2,7 @@
 //! of identity providers. Never has a user, an issuer or a token.
 
 use super::error::Refusal;
-use crate::runtime::metrics::{Counter, Label, Metric, MetricValue, Scrape};
+use crate::runtime::metrics::{Counter, Metric, MetricValue, Scrape, label};
 
 const FETCHES: Metric = Metric::counter(
     "whimbrel_key_fetches_total",
@@ -10,66 +10,31 @@ const FETCHES: Metric = Metric::counter(
     "Fetches of the keys of identity providers",
 );
 
-/// How it was found out who makes a call, or why it was not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdentifyOutcome {
-    /// The token was accepted before.
-    Seen,
-    /// The token was verified, or the certificate is known.
-    Verified,
-    /// Tokens were not looked at, because the server is overloaded or too many were refused.
-    NotLookedAt,
-    /// There is no token.
-    NoToken,
-    /// The header or the token has no valid form.
-    Malformed,
-    /// Its issuer is not trusted, or has no such key.
-    UnknownSigner,
-    /// The keys of its issuer, or the time, are not known here.
-    NoKeys,
-    /// Its signature is wrong, or there is no such API key.
-    Forged,
-    /// It does not say what is needed.
-    Claims,
-    /// It has expired, or is not valid yet.
-    Expired,
-    /// It is revoked.
-    Revoked,
-}
-
-impl Label for IdentifyOutcome {
-    const ALL: &'static [Self] = &[
-        Self::Seen,
-        Self::Verified,
-        Self::NotLookedAt,
-        Self::NoToken,
-        Self::Malformed,
-        Self::UnknownSigner,
-        Self::NoKeys,
-        Self::Forged,
-        Self::Claims,
-        Self::Expired,
-        Self::Revoked,
-    ];
-
-    fn index(self) -> usize {
-        self as usize
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Seen => "seen_before",
-            Self::Verified => "verified",
-            Self::NotLookedAt => "not_looked_at",
-            Self::NoToken => "no_token",
-            Self::Malformed => "malformed",
-            Self::UnknownSigner => "unknown_signer",
-            Self::NoKeys => "no_keys",
-            Self::Forged => "forged",
-            Self::Claims => "claims",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-        }
+label! {
+    /// How it was found out who makes a call, or why it was not.
+    pub enum IdentifyOutcome {
+        /// The token was accepted before.
+        Seen = "seen_before",
+        /// The token was verified, or the certificate is known.
+        Verified = "verified",
+        /// Tokens were not looked at, because the server is overloaded or too many were refused.
+        NotLookedAt = "not_looked_at",
+        /// There is no token.
+        NoToken = "no_token",
+        /// The header or the token has no valid form.
+        Malformed = "malformed",
+        /// Its issuer is not trusted, or has no such key.
+        UnknownSigner = "unknown_signer",
+        /// The keys of its issuer, or the time, are not known here.
+        NoKeys = "no_keys",
+        /// Its signature is wrong, or there is no such API key.
+        Forged = "forged",
+        /// It does not say what is needed.
+        Claims = "claims",
+        /// It has expired, or is not valid yet.
+        Expired = "expired",
+        /// It is revoked.
+        Revoked = "revoked",
     }
 }
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::runtime::metrics::Process;
+
 /// The lines that come with each call. Clients can cause any number of them.
 pub(super) const ACCESS_TARGET: &str = "whimbrel::access";
 /// Most bytes of lines that wait to be written or are: some 15,000 lines, those of a fraction of a second in
@@ -49,7 +51,6 @@ struct State {
     waiting: Vec<u8>,
     /// Bytes of the lines that are being written.
     writing: usize,
-    lost: u64,
     /// The thread waits for lines.
     is_idle: bool,
     is_ending: bool,
@@ -68,11 +69,6 @@ impl LogWriter {
         thread.spawn(move || written.write_all())?;
         Ok((Self(Arc::clone(&buffer)), LogGuard(buffer)))
     }
-
-    /// How many lines were lost so far.
-    pub(super) fn lost_lines(&self) -> u64 {
-        self.0.state().lost
-    }
 }
 
 impl Buffer {
@@ -87,7 +83,7 @@ impl Buffer {
             // Nobody is served any more.
             let _ = io::stderr().write_all(line);
         } else if state.waiting.len() + state.writing + line.len() > room {
-            state.lost += 1;
+            Process::LOST_LOG_LINES.increment();
         } else {
             state.waiting.extend_from_slice(line);
             // One wake-up for all lines that come while it writes.

@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::log_writer::{ACCESS_TARGET, LogGuard, LogWriter};
 use crate::runtime::CallContext;
 use crate::runtime::call::Trace;
+use crate::runtime::metrics::Process;
 
 /// The level of the parts that a filter does not name.
 const LEVEL_ELSEWHERE: LevelFilter = LevelFilter::INFO;
@@ -40,7 +41,6 @@ pub(super) struct LogFilter(Targets);
 #[derive(Debug)]
 pub(super) struct LogReload {
     filter: Handle<Targets, Registry>,
-    writer: LogWriter,
     /// How many lost lines were reported.
     reported: u64,
 }
@@ -53,13 +53,13 @@ impl LogReload {
 
     /// Logs how many lines were lost, if there are more than before. To be called now and then.
     pub(super) fn report_lost_lines(&mut self) {
-        let lost = self.writer.lost_lines();
+        let lost = Process::LOST_LOG_LINES.get();
         if lost > self.reported {
             let lines = lost - self.reported;
             // Filters leave it on as they do the access log, and it has the room of other lines.
             tracing::warn!(target: LOST_TARGET, lines, "lines of the log were lost: its reader is slow");
             // Otherwise this line was lost as well, and a later one is about all.
-            if self.writer.lost_lines() == lost {
+            if Process::LOST_LOG_LINES.get() == lost {
                 self.reported = lost;
             }
         }
@@ -146,7 +146,7 @@ pub(super) fn begin(filter: LogFilter, format: LogFormat) -> io::Result<(LogRelo
     let (filter, handle) = reload::Layer::new(filter.0);
     let registry = tracing_subscriber::registry().with(filter);
     let (writer, guard) = LogWriter::start()?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone());
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let is_json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,
@@ -159,7 +159,7 @@ pub(super) fn begin(filter: LogFilter, format: LogFormat) -> io::Result<(LogRelo
         let lines = lines.with_ansi(is_colourful());
         registry.with(lines.map_event_format(|format| CallLines { format, is_json })).init();
     }
-    Ok((LogReload { filter: handle, writer, reported: 0 }, guard))
+    Ok((LogReload { filter: handle, reported: 0 }, guard))
 }
 
 /// The form of a line, with the call in which it is logged.

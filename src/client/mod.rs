@@ -4,23 +4,23 @@
 mod address;
 mod calls;
 mod error;
+mod headers;
 mod message;
 mod retry;
 mod revisions;
 mod tls;
-mod token;
 mod watch;
 
 use std::time::Duration;
 
 pub use address::{Address, AddressError};
 pub use error::{CallError, Error};
+use headers::CallHeaders;
+pub use headers::TokenSource;
 pub use message::{WatchBatch, WatchMessage};
 pub use retry::Retry;
 pub use revisions::RevisionFeeds;
 pub use tls::{ClientIdentity, ConnectOptions, TlsProblem};
-use token::Bearer;
-pub use token::TokenSource;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
@@ -128,7 +128,7 @@ pub struct Client {
 }
 
 /// A connection, and the token that goes with each call.
-type TokenChannel = InterceptedService<Channel, Bearer>;
+type TokenChannel = InterceptedService<Channel, CallHeaders>;
 
 /// The messages of one stream, in order.
 #[derive(Debug)]
@@ -149,9 +149,9 @@ impl Client {
     /// # Errors
     /// See [`Client::connect`]; or a file cannot be used.
     pub async fn connect_with(address: &str, options: &ConnectOptions) -> Result<Self, Error> {
-        let bearer = bearer(address, options)?;
+        let headers = call_headers(address, options)?;
         let connected = endpoint(address, options)?.connect().await;
-        let connected = connected.map(|channel| Self::with_channel(channel, bearer));
+        let connected = connected.map(|channel| Self::with_channel(channel, headers));
         connected.map_err(|source| match tls::problem(&source) {
             Some(problem) => Error::Tls { address: address.to_owned(), problem },
             None => Error::Connect { address: address.to_owned(), source: Box::new(source) },
@@ -182,12 +182,12 @@ impl Client {
     /// The address is invalid.
     pub fn connect_lazily(address: &str) -> Result<Self, Error> {
         let endpoint = endpoint(address, &ConnectOptions::default())?;
-        Ok(Self::with_channel(endpoint.connect_lazy(), Bearer::default()))
+        Ok(Self::with_channel(endpoint.connect_lazy(), CallHeaders::default()))
     }
 
-    fn with_channel(channel: Channel, bearer: Bearer) -> Self {
-        let may_renew = bearer.may_change();
-        let channel = InterceptedService::new(channel, bearer);
+    fn with_channel(channel: Channel, headers: CallHeaders) -> Self {
+        let may_renew = headers.may_change();
+        let channel = InterceptedService::new(channel, headers);
         // Some 200 B for each segment of the log.
         let admin = AdminServiceClient::new(channel.clone());
         let admin = admin.max_decoding_message_size(SEGMENT_LIST_BYTES_MAX);
@@ -280,9 +280,9 @@ fn parse(address: &str) -> Result<Address, Error> {
     address.parse().map_err(|problem| Error::Address { address: address.to_owned(), problem })
 }
 
-fn bearer(address: &str, options: &ConnectOptions) -> Result<Bearer, Error> {
-    let bearer = Bearer::new(options.token.as_ref(), &parse(address)?)?;
-    Ok(bearer.in_trace(options.traceparent.as_deref()))
+fn call_headers(address: &str, options: &ConnectOptions) -> Result<CallHeaders, Error> {
+    let headers = CallHeaders::new(options.token.as_ref(), &parse(address)?)?;
+    Ok(headers.in_trace(options.traceparent.as_deref()))
 }
 
 fn endpoint(address: &str, options: &ConnectOptions) -> Result<Endpoint, Error> {

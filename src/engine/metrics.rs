@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use crate::model::Revision;
-use crate::runtime::metrics::{Buckets, Counter, Counters, Histogram, Label, Metric, Scrape};
+use crate::runtime::metrics::{Buckets, Counter, Counters, Histogram, Metric, Scrape, label};
 use crate::storage;
 
 const QUEUE: Metric =
@@ -76,25 +76,11 @@ const TO_ERASE: Metric = Metric::gauge(
     "Deleted posts that were found and whose content is still in the log",
 );
 
-/// Whether something was done, or is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WorkOutcome {
-    Done,
-    Postponed,
-}
-
-impl Label for WorkOutcome {
-    const ALL: &'static [Self] = &[Self::Done, Self::Postponed];
-
-    fn index(self) -> usize {
-        self as usize
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Postponed => "postponed",
-        }
+label! {
+    /// Whether something was done, or is tried again.
+    pub(super) enum WorkOutcome {
+        Done = "done",
+        Postponed = "postponed",
     }
 }
 

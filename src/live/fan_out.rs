@@ -27,6 +27,10 @@ use crate::storage::Batch;
 /// check takes a tenth of the time of a send.
 const STEP_DELIVERIES_MAX: usize = 512;
 
+/// The maximum number of batches whose delay is measured one by one: many small ones may be sent while a
+/// fan-out to many feeds is under way. Those above it are measured with the batch before.
+const UNDELIVERED_MAX: usize = 4_096;
+
 /// The deliveries of an applied batch.
 #[derive(Debug)]
 pub struct DeliveryBatch {
@@ -102,7 +106,11 @@ impl Dispatcher {
             self.queue.back().is_none_or(|last| last.until <= batch.until),
             "not in the log's order"
         );
-        self.undelivered.push_back((batch.until, batch.begun_at));
+        let has_room = self.undelivered.len() < UNDELIVERED_MAX;
+        match self.undelivered.back_mut().filter(|_| !has_room) {
+            Some((until, _)) => *until = batch.until,
+            None => self.undelivered.push_back((batch.until, batch.begun_at)),
+        }
         self.queue.push_back(batch);
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::LiveFeeds;
 use crate::runtime::metrics::{
-    Buckets, Counter, Counters, Histogram, Label, Metric, PerWorker, Scrape,
+    Buckets, Counter, Counters, Histogram, Metric, PerWorker, Scrape, label,
 };
 
 const OPEN: Metric = Metric::gauge("whimbrel_streams_open", &[], "Open streams of live feeds");
@@ -33,27 +33,13 @@ const REFILLS: Metric = Metric::counter(
     "How often a stream that was live went back to the log, by why",
 );
 
-/// Why a stream that was live reads from the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RefillCause {
-    /// Its reader is slower than its feed.
-    SlowReader,
-    /// Its shard lost a batch.
-    ShardLag,
-}
-
-impl Label for RefillCause {
-    const ALL: &'static [Self] = &[Self::SlowReader, Self::ShardLag];
-
-    fn index(self) -> usize {
-        self as usize
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::SlowReader => "slow_reader",
-            Self::ShardLag => "shard_lag",
-        }
+label! {
+    /// Why a stream that was live reads from the log.
+    pub(super) enum RefillCause {
+        /// Its reader is slower than its feed.
+        SlowReader = "slow_reader",
+        /// Its shard lost a batch.
+        ShardLag = "shard_lag",
     }
 }
 

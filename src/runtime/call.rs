@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::metrics::Label;
+use super::metrics::{Label, label};
 
 tokio::task_local! {
     static CALL: Arc<CallContext>;
@@ -20,58 +20,27 @@ tokio::task_local! {
 /// many times over. Of further ones only the time is kept.
 pub const KEPT_WAITS_MAX: usize = 64;
 
-/// What a call waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// The caller to be found out.
-    Authentication,
-    /// The message of the request to arrive.
-    Request,
-    /// The client to take earlier answers.
-    Answers,
-    /// The state to reach the cursor of a request.
-    Cursor,
-    /// The committer to take the change.
-    Queue,
-    /// The batch of the change to be durable.
-    Flush,
-    /// The change to be applied, and its result to be back on the worker.
-    Apply,
-    /// A turn to read the index.
-    Turn,
-    /// Reads of the index and the log.
-    Read,
-}
-
-impl Label for Wait {
-    const ALL: &'static [Self] = &[
-        Self::Authentication,
-        Self::Request,
-        Self::Answers,
-        Self::Cursor,
-        Self::Queue,
-        Self::Flush,
-        Self::Apply,
-        Self::Turn,
-        Self::Read,
-    ];
-
-    fn index(self) -> usize {
-        self as usize
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Authentication => "authentication",
-            Self::Request => "request",
-            Self::Answers => "answers",
-            Self::Cursor => "cursor",
-            Self::Queue => "queue",
-            Self::Flush => "flush",
-            Self::Apply => "apply",
-            Self::Turn => "turn",
-            Self::Read => "read",
-        }
+label! {
+    /// What a call waits for.
+    pub enum Wait {
+        /// The caller to be found out.
+        Authentication = "authentication",
+        /// The message of the request to arrive.
+        Request = "request",
+        /// The client to take earlier answers.
+        Answers = "answers",
+        /// The state to reach the cursor of a request.
+        Cursor = "cursor",
+        /// The committer to take the change.
+        Queue = "queue",
+        /// The batch of the change to be durable.
+        Flush = "flush",
+        /// The change to be applied, and its result to be back on the worker.
+        Apply = "apply",
+        /// A turn to read the index.
+        Turn = "turn",
+        /// Reads of the index and the log.
+        Read = "read",
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::runtime::metrics::{
-    Buckets, Counter, Counters, Histogram, Label, Metric, MetricValue, PerWorker, Scrape,
+    Buckets, Counter, Counters, Histogram, Label, Metric, MetricValue, PerWorker, Scrape, label,
 };
 
 const OPEN: Metric = Metric::gauge("whimbrel_connections_open", &[], "Open connections");
@@ -50,29 +50,9 @@ const VALID_UNTIL: Metric = Metric::gauge(
     "When the first of the server's certificates or of the revocation lists ends, in seconds since 1970",
 );
 
-macro_rules! label {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum $name { $($variant),* }
-
-        impl Label for $name {
-            const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            fn index(self) -> usize {
-                self as usize
-            }
-
-            fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-        }
-    };
-}
-
 label! {
     /// Why a connection is refused.
-    RefusedConnection {
+    pub(super) enum RefusedConnection {
         Full = "connections_max",
         FullForAddress = "connections_per_address_max",
         Elsewhere = "not_from_a_proxy",
@@ -84,7 +64,7 @@ label! {
 
 label! {
     /// Why a connection is closed.
-    ClosedConnection {
+    pub(super) enum ClosedConnection {
         NotBegun = "not_begun",
         Ended = "ended",
         Broken = "broken",
@@ -96,7 +76,7 @@ label! {
 
 label! {
     /// How a handshake ends.
-    HandshakeEnd {
+    pub(super) enum HandshakeEnd {
         Done = "done",
         Failed = "failed",
         TooLate = "handshake_time_max",

@@ -240,10 +240,9 @@ impl Server {
             }
             None => None,
         };
-        let traces = config
-            .tracing
-            .as_ref()
-            .map(|settings| Traces::start(settings, config.limits.worker_threads, clock.clone()));
+        let traces = config.tracing.as_ref().map(|settings| {
+            Traces::start(settings, config.limits.worker_threads, clock.clone(), &critical)
+        });
         let (traces, tracer) = traces.transpose()?.unzip();
         let call_log = CallLog::new(metrics.api().clone(), &config.call_log, tracer.clone());
         let reloader = Reloader::new(engine.limits().clone(), call_log.clone(), reserves);

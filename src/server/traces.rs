@@ -7,6 +7,7 @@
 //!             ▼ dropped
 //! ```
 
+use std::convert::Infallible;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use super::collector::{Collector, CollectorClient, TraceError};
 use super::spans::{self, Source};
 use crate::api::{FinishedCall, SpanOutcome, Tracer};
 use crate::config::Tracing;
-use crate::runtime::{Clock, WarningThrottle};
+use crate::runtime::{Clock, CriticalThreads, WarningThrottle};
 
 /// Most calls of one request to the collector, as OpenTelemetry's own exporters have it by default. With as
 /// many waits as are kept they take some 3 MiB: a gRPC server takes 4 MiB unless it is set otherwise.
@@ -51,6 +52,7 @@ impl Traces {
         settings: &Tracing,
         workers: usize,
         clock: Clock,
+        critical: &CriticalThreads,
     ) -> Result<(Self, Tracer), TraceError> {
         let collector = Collector::find(settings)?;
         let (tracer, finished) = Tracer::new(settings, workers);
@@ -68,8 +70,9 @@ impl Traces {
                     .run(stopped)
                     .await;
             });
+            Ok::<(), Infallible>(())
         };
-        let thread = std::thread::Builder::new().name("whimbrel-traces".to_owned()).spawn(run);
+        let thread = critical.spawn("whimbrel-traces", run);
         Ok((Self { stop: stop.drop_guard(), thread: thread.map_err(TraceError::Thread)? }, tracer))
     }
 
@@ -77,10 +80,8 @@ impl Traces {
     pub(super) async fn stop(self) {
         let Self { stop, thread } = self;
         drop(stop);
-        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the thread that sends traces had ended");
-        }
+        // If it has failed, its owner knows.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::config::Tracing;
 use crate::runtime::CallContext;
 use crate::runtime::call::Trace;
-use crate::runtime::metrics::{Counters, Label, Metric, PerWorker, Scrape};
+use crate::runtime::metrics::{Counters, Metric, PerWorker, Scrape, label};
 
 const SPANS: Metric = Metric::counter(
     "whimbrel_traced_calls_total",
@@ -22,30 +22,15 @@ const SPANS: Metric = Metric::counter(
 /// MiB with their waits.
 const QUEUE_CALLS_MAX: usize = 2_048;
 
-/// What became of a span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpanOutcome {
-    /// The collector has taken it.
-    Exported,
-    /// It found the queue full.
-    Dropped,
-    /// The collector could not be reached, or did not take it.
-    Failed,
-}
-
-impl Label for SpanOutcome {
-    const ALL: &'static [Self] = &[Self::Exported, Self::Dropped, Self::Failed];
-
-    fn index(self) -> usize {
-        self as usize
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Exported => "exported",
-            Self::Dropped => "dropped",
-            Self::Failed => "failed",
-        }
+label! {
+    /// What became of a span.
+    pub enum SpanOutcome {
+        /// The collector has taken it.
+        Exported = "exported",
+        /// It found the queue full.
+        Dropped = "dropped",
+        /// The collector could not be reached, or did not take it.
+        Failed = "failed",
     }
 }
 

@@ -8,6 +8,7 @@ use crate::api::{convert, v1};
 use crate::auth::Caller;
 use crate::config::Limits;
 use crate::model::bounds;
+use crate::runtime::metrics::Label;
 
 pub(super) fn handle(
     context: &ServiceContext,

@@ -23,7 +23,7 @@ use crate::config::{Limits, LimitsInForce};
 use crate::model::UserId;
 use crate::query::{CallerKey, QueryCaller, WorkMeter};
 use crate::runtime::Clock;
-use crate::runtime::metrics::Label;
+use crate::runtime::metrics::{Label, label};
 use bucket::{Bucket, Rate};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,27 +32,28 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// time this work.
 const WORK_PER_READ: usize = 512;
 
-/// What a quota counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Quota {
-    /// Calls that read.
-    Reads,
-    /// Calls that change something.
-    Changes,
-    /// Streams that are opened.
-    Streams,
-    /// Follows of a new user.
-    NewUserFollows,
-    /// Users mentioned by the posts of a new user.
-    NewUserMentions,
-    /// Calls of all users of one address that read.
-    AddressReads,
-    /// Their calls that change something.
-    AddressChanges,
-    /// Streams that they open.
-    AddressStreams,
-    /// Tokens from one address that were not accepted.
-    Refusals,
+label! {
+    /// What a quota counts, with its name in errors, in `GetServerInfo` and in metrics.
+    pub(super) enum Quota {
+        /// Calls that read.
+        Reads = "user_reads",
+        /// Calls that change something.
+        Changes = "user_changes",
+        /// Streams that are opened.
+        Streams = "user_streams",
+        /// Follows of a new user.
+        NewUserFollows = "new_user_follows",
+        /// Users mentioned by the posts of a new user.
+        NewUserMentions = "new_user_mentions",
+        /// Calls of all users of one address that read.
+        AddressReads = "address_reads",
+        /// Their calls that change something.
+        AddressChanges = "address_changes",
+        /// Streams that they open.
+        AddressStreams = "address_streams",
+        /// Tokens from one address that were not accepted.
+        Refusals = "address_refusals",
+    }
 }
 
 impl Quota {
@@ -62,21 +63,6 @@ impl Quota {
     /// Those of an address.
     const OF_ADDRESS: [Self; 4] =
         [Self::AddressReads, Self::AddressChanges, Self::AddressStreams, Self::Refusals];
-
-    /// Its name in errors and in `GetServerInfo`.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Reads => "user_reads",
-            Self::Changes => "user_changes",
-            Self::Streams => "user_streams",
-            Self::NewUserFollows => "new_user_follows",
-            Self::NewUserMentions => "new_user_mentions",
-            Self::AddressReads => "address_reads",
-            Self::AddressChanges => "address_changes",
-            Self::AddressStreams => "address_streams",
-            Self::Refusals => "address_refusals",
-        }
-    }
 
     /// So many in so much time.
     fn max(self, limits: &Limits) -> (u32, Duration) {
@@ -97,28 +83,6 @@ impl Quota {
         let (max, time) = self.max(limits);
         // Those of an hour may come at any time in it.
         Rate::new(max, time, if time == HOUR { HOUR } else { limits.quota_burst_time })
-    }
-}
-
-impl Label for Quota {
-    const ALL: &'static [Self] = &[
-        Self::Reads,
-        Self::Changes,
-        Self::Streams,
-        Self::NewUserFollows,
-        Self::NewUserMentions,
-        Self::AddressReads,
-        Self::AddressChanges,
-        Self::AddressStreams,
-        Self::Refusals,
-    ];
-
-    fn index(self) -> usize {
-        self as usize
-    }
-
-    fn name(self) -> &'static str {
-        Self::name(self)
     }
 }
 

@@ -23,8 +23,8 @@ use tokio_util::either::Either;
 use self::frames::{CallHead, Frame};
 use super::tls::TlsSocket;
 use super::{
-    Address, CALLS_PER_CONNECTION_MAX, CONNECT_TIME_MAX, Client, ConnectOptions, Error, bearer,
-    parse, tls,
+    Address, CALLS_PER_CONNECTION_MAX, CONNECT_TIME_MAX, Client, ConnectOptions, Error,
+    call_headers, parse, tls,
 };
 use crate::api::v1::WatchFeedRequest;
 
@@ -117,8 +117,8 @@ impl RevisionFeeds {
     ) -> Result<Self, Error> {
         assert!(requests.len() <= CALLS_PER_CONNECTION_MAX, "more feeds than a connection has");
         let parsed = parse(address)?;
-        let bearer = bearer(address, options)?;
-        let authorization = bearer.header();
+        let headers = call_headers(address, options)?;
+        let authorization = headers.header();
         let head = CallHead {
             is_tls: parsed.is_tls(),
             authority: parsed.authority(),

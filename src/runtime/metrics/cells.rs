@@ -18,6 +18,12 @@ const BOUNDS_MAX: usize = 20;
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// Zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Adds one.
     pub fn increment(&self) {
         self.add(1);
@@ -46,6 +52,36 @@ pub trait Label: Copy + 'static {
     /// The value as text.
     fn name(self) -> &'static str;
 }
+
+/// An enum that is a [`Label`], with the text of each variant.
+macro_rules! label {
+    (
+        $(#[$doc:meta])*
+        $vis:vis enum $name:ident {
+            $($(#[$of_variant:meta])* $variant:ident = $text:literal),* $(,)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $vis enum $name {
+            $($(#[$of_variant])* $variant),*
+        }
+
+        impl $crate::runtime::metrics::Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+    };
+}
+
+pub(crate) use label;
 
 /// A counter for each value of a label.
 #[derive(Debug)]

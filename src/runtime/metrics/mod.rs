@@ -6,13 +6,14 @@
 //!   numbers that the code keeps anyway ──────────┴─ collect ──▶ Scrape ──▶ text
 //! ```
 //!
-//! Nothing here is global: tests run many servers in one process. A label has a value of an enum or of
+//! Nothing here is global but what is of the [`Process`]: tests run many servers in one. A label has a value of an enum or of
 //! a table in the code, and never one that a client sends.
 
 mod cells;
 mod process;
 mod text;
 
+pub(crate) use cells::label;
 pub use cells::{Buckets, Counter, Counters, Histogram, Label, PerWorker};
 pub use process::Process;
 pub use text::{Format, encode};

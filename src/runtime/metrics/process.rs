@@ -1,11 +1,11 @@
-//! The metrics of the process, by the names that Prometheus' clients agree on. They are what Linux says
-//! in `/proc`; elsewhere there are none.
+//! The metrics of the process: by the names that Prometheus' clients agree on, what Linux says in `/proc`
+//! (elsewhere there are none); and its log.
 
 use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::{Metric, Scrape};
+use super::{Counter, Metric, MetricValue, Scrape};
 
 const CPU: Metric = Metric::counter(
     "process_cpu_seconds_total",
@@ -27,6 +27,12 @@ const START: Metric = Metric::gauge(
     "When the process started, in seconds since 1970",
 );
 
+const LOST_LOG_LINES: Metric = Metric::counter(
+    "whimbrel_log_lines_lost_total",
+    &[],
+    "Lines of the log that were lost because its reader is slow",
+);
+
 /// The fields of `/proc/self/stat` after the name of the program, by their place there (proc(5) counts
 /// from 1, and the name is the second).
 mod stat {
@@ -43,6 +49,12 @@ mod stat {
 pub struct Process;
 
 impl Process {
+    /// Lines of the log that nobody got. A process has one log, whatever runs in it.
+    pub const LOST_LOG_LINES: &'static Counter = {
+        static LINES: Counter = Counter::new();
+        &LINES
+    };
+
     /// Collects them.
     pub fn collect(self, scrape: &mut Scrape) {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -64,6 +76,8 @@ impl Process {
         scrape.maybe(&FILES_MAX, files_max.map(|max| max as f64));
         let start = booted_at().zip(field(stat::START_TICKS));
         scrape.maybe(&START, start.map(|(booted_at, since)| booted_at + since / ticks));
+        let lost = MetricValue::count(Self::LOST_LOG_LINES.get());
+        scrape.add(&LOST_LOG_LINES, [([], lost)]);
     }
 }
 

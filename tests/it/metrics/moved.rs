@@ -35,6 +35,7 @@ async fn each_metric_moves() {
         trouble::a_damaged_index().await,
         trouble::a_blocked_worker().await,
         trouble::reads_that_wait().await,
+        trouble::a_reader_of_the_log_who_takes_nothing().await,
         connections::refused_and_closed().await,
         connections::handshakes().await,
         connections::a_provider().await,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
+use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 use whimbrel::api::v1::post_service_client::PostServiceClient;
-use whimbrel::api::v1::{DeletePostRequest, GetPostsRequest};
+use whimbrel::api::v1::{DeletePostRequest, GetPostsRequest, NewsFeedRequest};
 use whimbrel::live::{Start, StreamMessage};
 use whimbrel::model::{Event, Revision};
 use whimbrel::runtime::Clock;
@@ -21,6 +22,7 @@ use crate::harness::{
     Alter, AlteredLog, HookedLog, LOG_OPTIONS, Setup, TestServer, User, Valve, connect, eventually,
     within,
 };
+use crate::server::process::ServerProcess;
 use crate::storage::index_trouble::while_serving::server_with_damaged_index;
 
 /// Deletes a post.
@@ -166,4 +168,20 @@ pub(super) async fn reads_that_wait() -> Scraped {
     assert!(done.sum("whimbrel_queries_total", &[("source", "disk")]) >= 2.0);
     it.0.extend(done.0.into_iter().filter(|(_, value)| *value > 0.0));
     it
+}
+
+/// Nobody takes the lines of the log, of which some are lost.
+pub(super) async fn a_reader_of_the_log_who_takes_nothing() -> Scraped {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = ServerProcess::start_logging_calls(folder.path(), "trace");
+    let mut feeds = FeedServiceClient::new(connect(server.address()));
+    // More lines than the buffer of 4 MiB has room for, and a pipe.
+    loop {
+        let request = NewsFeedRequest { user_id: "alice".to_owned(), ..Default::default() };
+        within("a read", feeds.news_feed(request)).await.expect("an empty feed");
+        let scraped = scrape(server.admin_address()).await;
+        if scraped.sum("whimbrel_log_lines_lost_total", &[]) > 0.0 {
+            return scraped;
+        }
+    }
 }

@@ -8,12 +8,14 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_whimbrel");
+const ADMIN_LISTEN: &str = "WHIMBREL_ADMIN_LISTEN";
 
 /// A server process. It is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     child: Child,
     address: SocketAddr,
+    admin: Option<SocketAddr>,
 }
 
 impl ServerProcess {
@@ -94,7 +96,7 @@ impl ServerProcess {
     pub(crate) fn start_configured(file: &Path, log: &Path) -> Self {
         let mut shell = Command::new("bash");
         shell.args(["-c", "exec \"$@\" 2>\"$LOG\"", "bash", PROGRAM, "serve", "--json"]);
-        shell.env("LOG", log).env("WHIMBREL_ADMIN_LISTEN", "none");
+        shell.env("LOG", log).env(ADMIN_LISTEN, "none");
         shell.args(["--listen", "127.0.0.1:0", "--config"]).arg(file);
         Self::listening(shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
     }
@@ -106,10 +108,11 @@ impl ServerProcess {
         Self::listening(serve(program, data_dir, "error"))
     }
 
-    /// Like [`ServerProcess::start`], with an access log, and this filter of other lines.
+    /// Like [`ServerProcess::start`], with an access log, this filter of other lines, and an admin
+    /// listener.
     pub(crate) fn start_logging_calls(data_dir: &Path, filter: &str) -> Self {
         let mut program = Command::new(PROGRAM);
-        program.env("WHIMBREL_ACCESS_LOG", "true");
+        program.env("WHIMBREL_ACCESS_LOG", "true").env(ADMIN_LISTEN, "127.0.0.1:0");
         Self::listening(serve(program, data_dir, filter))
     }
 
@@ -129,14 +132,14 @@ impl ServerProcess {
             child.wait().unwrap();
             return Err(output);
         }
-        Ok(Self { address: listening_on(&first_line), child })
+        Ok(Self::of(child, &first_line))
     }
 
     /// Starts a server that must refuse to start, listening on `listen`. Returns its exit code and
     /// output.
     pub(crate) fn refuses(data_dir: &Path, listen: SocketAddr) -> (Option<i32>, String) {
         let mut program = Command::new(PROGRAM);
-        program.env("WHIMBREL_ADMIN_LISTEN", "none");
+        program.env(ADMIN_LISTEN, "none");
         program.args(["serve", "--log", "warn", "--listen", &listen.to_string(), "--data"]);
         program.arg(data_dir).stdin(Stdio::null());
         let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -153,12 +156,24 @@ impl ServerProcess {
     fn listening(mut child: Child) -> Self {
         let mut first_line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
-        Self { address: listening_on(&first_line), child }
+        Self::of(child, &first_line)
+    }
+
+    /// A process that has said where it listens.
+    fn of(child: Child, first_line: &str) -> Self {
+        let output: serde_json::Value = serde_json::from_str(first_line).unwrap();
+        let address = |name: &str| Some(output["serving"][name].as_str()?.parse().unwrap());
+        Self { address: address("listen").unwrap(), admin: address("admin"), child }
     }
 
     /// The address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of its admin listener.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin.expect("it has none")
     }
 
     /// Its process id.
@@ -256,19 +271,16 @@ pub(crate) fn kill_while_starting(data_dir: &Path, after: std::time::Duration) {
 }
 
 /// The address in the first line that a server prints.
-fn listening_on(first_line: &str) -> SocketAddr {
-    let output: serde_json::Value = serde_json::from_str(first_line).unwrap();
-    output["serving"]["listen"].as_str().unwrap().parse().unwrap()
-}
-
 fn spawn(data_dir: &Path) -> Child {
     serve(Command::new(PROGRAM), data_dir, "error")
 }
 
 fn serve(mut command: Command, data_dir: &Path, log: &str) -> Child {
+    if !command.get_envs().any(|(name, _)| name == ADMIN_LISTEN) {
+        // Many servers run at once, and the default port is one.
+        command.env(ADMIN_LISTEN, "none");
+    }
     command
-        // Many servers run at once, on free ports.
-        .env("WHIMBREL_ADMIN_LISTEN", "none")
         .env("WHIMBREL_LOG_FORMAT", "text")
         .args(["serve", "--json", "--listen", "127.0.0.1:0", "--log", log, "--data"])
         .arg(data_dir)

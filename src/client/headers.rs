@@ -1,5 +1,5 @@
-//! The token that a client sends with each call, and the trace of the call. Never shows it, and never sends it in clear text
-//! beyond this machine.
+//! The headers that a client sends with each call: its token, and the trace of the call. Never shows a
+//! token, and never sends one in clear text beyond this machine.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 use super::{Address, Error};
 use crate::runtime::{WatchedFile, files};
 
-const HEADER: &str = "authorization";
+const TOKEN: &str = "authorization";
+const TRACE: &str = "traceparent";
 
 /// Where a client's token is.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl fmt::Debug for TokenSource {
 
 /// Adds the token to each call, and the trace that they are part of. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bearer {
+pub(super) struct CallHeaders {
     token: Option<Arc<BearerToken>>,
     traceparent: Option<AsciiMetadataValue>,
 }
@@ -47,7 +48,7 @@ struct BearerToken {
     header: Mutex<AsciiMetadataValue>,
 }
 
-impl Bearer {
+impl CallHeaders {
     /// The token of `source`, for a server at `address`.
     ///
     /// # Errors
@@ -103,13 +104,13 @@ impl BearerToken {
     }
 }
 
-impl Interceptor for Bearer {
+impl Interceptor for CallHeaders {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(header) = self.header() {
-            request.metadata_mut().insert(HEADER, header);
+            request.metadata_mut().insert(TOKEN, header);
         }
         if let Some(trace) = &self.traceparent {
-            request.metadata_mut().insert("traceparent", trace.clone());
+            request.metadata_mut().insert(TRACE, trace.clone());
         }
         Ok(request)
     }
