@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -161,6 +162,21 @@ impl Network {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         command
+    }
+
+    /// How many connections from it the machine has open. One that was closed is none, also if the other end
+    /// does not know that.
+    pub(crate) fn connections(&self) -> usize {
+        const OPEN: &str = "01";
+        let there: Ipv4Addr = self.there.parse().expect("an address");
+        // As the kernel writes it: the number of its bytes in memory.
+        let there = format!("{:08X}:", u32::from_ne_bytes(there.octets()));
+        let table = fs::read_to_string("/proc/net/tcp").expect("the kernel has connections");
+        let is_open = |line: &&str| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields.get(2).is_some_and(|other| other.starts_with(&there)) && fields[3] == OPEN
+        };
+        table.lines().filter(is_open).count()
     }
 
     /// Packets vanish, in both directions, and nobody is notified: they go to an address of the link that

@@ -183,11 +183,6 @@ impl Server {
         kib << 10
     }
 
-    /// How many sockets it has open.
-    pub(crate) fn sockets(&self) -> usize {
-        self.files().iter().filter(|file| file.starts_with("socket:")).count()
-    }
-
     /// What its descriptors are of.
     pub(crate) fn files(&self) -> Vec<String> {
         let files = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs");

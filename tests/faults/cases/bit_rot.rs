@@ -11,7 +11,8 @@ use crate::server::{Setup, program};
 pub(crate) const ANY_FILE: Case = Case {
     name: "bit rot",
     how: "a bit is changed in each file of a closed data folder, in the text of a post if it has one, at its \
-          first and last byte, and at others that are used; and a server is started on that",
+          first and last byte, and at others that are used, of the index at many at once; and a server is started \
+          on that",
     holds: "the start is refused with code 4 and names the file, or reads are refused, or all is right; never \
             a wrong answer",
     short: 18,
@@ -24,6 +25,8 @@ pub(crate) const ANY_FILE: Case = Case {
 const CHANGES: u64 = 1_000;
 /// Segments that are closed and rewritten, which no start reads whole, besides two that one may.
 const CLOSED_SEGMENTS: usize = 2;
+/// Bits that are changed at once in the index, of which a reader looks at a few blocks only.
+const INDEX_FLIPS: usize = 40;
 /// In the text of each post.
 const TEXT: &[u8] = b" number ";
 
@@ -79,6 +82,10 @@ async fn damage_each(times: usize) -> Outcome {
         fs::remove_dir_all(data).expect("it is ours");
         copy(&kept, data);
         flip(&data.join(file), at);
+        let is_index = file.to_string_lossy().starts_with("index");
+        for _ in 1..if is_index && number / files.len() > 2 { INDEX_FLIPS } else { 1 } {
+            flip(&data.join(file), *fastrand::choice(used).expect("it has a content"));
+        }
         let with_keys = file.to_string_lossy().starts_with("api-keys");
         find(&setup, &model, file, at, with_keys, &mut counts).await;
     }

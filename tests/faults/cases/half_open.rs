@@ -14,7 +14,7 @@ pub(crate) const VANISHED: Case = Case {
     holds: "the server closes the connections by itself, because nobody answers it; the readers resume, and get \
             all posts, each once",
     short: 1,
-    long: 1,
+    long: 6,
     run: |times| {
         let network = Network::new()?;
         let mut outcome = Outcome::default();
@@ -42,11 +42,12 @@ async fn vanish(network: &Network) -> Outcome {
         let prints = folder.path().join(format!("prints{number}"));
         readers.push(Reader::start(network.command(PROGRAM), server.address, &prints, "60").await);
     }
-    let before = server.sockets();
+    let are_open = || (network.connections() == READERS).then_some(());
+    eventually("the readers to be connected", are_open).await;
     network.drop_packets();
     // Nobody sends anything to them: the kernel would find out after two minutes, and nothing else but the
     // server's question does so earlier.
-    let are_closed = || (server.sockets() <= before - READERS).then_some(());
+    let are_closed = || (network.connections() == 0).then_some(());
     eventually("the connections to be closed", are_closed).await;
     for _ in 0..POSTS {
         author.publish(100).await;

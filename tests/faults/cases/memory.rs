@@ -20,7 +20,7 @@ pub(crate) const ENOUGH: Case = Case {
           200 watchers on connections of their own",
     holds: "the server is not killed, and its memory was below that at all times",
     short: 1,
-    long: 1,
+    long: 4,
     run: |times| {
         let limit = MemoryLimit::new("faults-enough", ENOUGH_BYTES)?;
         Ok(block_on(stay_within(&limit, times)))
