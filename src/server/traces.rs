@@ -8,6 +8,7 @@
 //! ```
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -192,8 +193,12 @@ impl Exporter {
 }
 
 /// Whether a collector may take later what it refused so (OTLP, "Failures"): of a request that is too large
-/// for it only if it says when.
+/// for it only if it says when. What broke on the way to it, maybe because it died, is not its refusal.
 fn is_passing(error: &Status) -> bool {
+    // What the other side answers has no cause here.
+    if error.source().is_some() {
+        return true;
+    }
     match error.code() {
         Code::Cancelled
         | Code::DeadlineExceeded

@@ -1,8 +1,9 @@
 """Fixtures: a server for all tests, servers of one test, and users of one test.
 
 To run them by hand: `cargo build`, install requirements.txt and the identity provider (`npm ci --prefix
-tests/clients/provider`), have jq and grpcurl in the PATH (or the latter's path in GRPCURL), and
-`python -m pytest tests/clients`. WHIMBREL_BIN names another binary to test.
+tests/clients/provider`), have jq, grpcurl and the collector of traces (`go -C tests/clients/collector install .`)
+in the PATH (or the paths of the latter two in GRPCURL and COLLECTOR), and `python -m pytest tests/clients`.
+WHIMBREL_BIN names another binary to test.
 """
 
 import itertools

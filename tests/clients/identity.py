@@ -6,14 +6,13 @@ import http.cookiejar
 import json
 import re
 import secrets
-import socket
 import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from server import REPOSITORY, WAIT_S
+from server import REPOSITORY, WAIT_S, free_port
 
 FOLDER = REPOSITORY / "tests/clients/provider"
 CALLBACK = "http://127.0.0.1/callback"
@@ -48,9 +47,7 @@ class Provider:
     def __init__(self, folder: Path):
         self._keys = folder / "keys.json"
         self._process = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.issuer = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.issuer = f"http://127.0.0.1:{free_port()}"
 
     def start(self, *keys: dict):
         """Starts it with these keys, of which it signs with the first."""

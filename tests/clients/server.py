@@ -6,6 +6,7 @@ It never looks into the server's data, and knows nothing of its API.
 import json
 import os
 import select
+import socket
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("WHIMBREL_BIN", "target/debug/whimbrel"))
 # How long anything may take before a test gives it up. Generous: a slow machine is no failure.
 WAIT_S = 120
+
+
+def free_port() -> int:
+    """A port of this machine for a process that cannot choose one and say which."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class Server:
@@ -26,6 +34,8 @@ class Server:
         log: Path | None = None,
     ):
         self.address = address
+        # Of the admin listener, if the options ask for one.
+        self.admin_address = None
         self._data = folder / "data"
         self._log = log or folder / "log"
         self._options = options
@@ -36,6 +46,10 @@ class Server:
     def ca_file(self) -> Path:
         """What a client trusts, if the server makes its own certificate."""
         return self._data / "tls" / "ca.pem"
+
+    def log(self) -> str:
+        """All that it has logged."""
+        return self._log.read_text()
 
     def start(self):
         """Starts it, and returns once it listens."""
@@ -50,8 +64,9 @@ class Server:
         output = self._process.stdout
         readable, _, _ = select.select([output], [], [], WAIT_S)
         first_line = output.readline() if readable else b""
-        assert first_line, f"the server does not start; its log:\n{self._log.read_text()}"
-        self.address = json.loads(first_line)["serving"]["listen"]
+        assert first_line, f"the server does not start; its log:\n{self.log()}"
+        serving = json.loads(first_line)["serving"]
+        self.address, self.admin_address = serving["listen"], serving["admin"]
 
     def terminate(self):
         """Asks it to stop, and returns at once."""
