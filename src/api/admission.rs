@@ -29,6 +29,7 @@ use super::answer::AnswerBody;
 use super::authentication::Authentication;
 use super::calls::CallLog;
 use super::framing::{CheckedBody, Compression};
+use super::web::Protocol;
 use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
 use crate::config::Limits;
@@ -117,21 +118,24 @@ impl<S> AdmissionService<S> {
         let context = Arc::clone(call.context());
         Box::pin(context.scope(async move {
             let mut stream_of = None;
-            let mut answer = match head::refuse_non_grpc(&request) {
-                Some(refusal) => {
+            let protocol = match Protocol::of(&request) {
+                Ok(protocol) => protocol,
+                Err(mut refusal) => {
                     call.refused();
-                    refusal
+                    call.answered(refusal.headers_mut());
+                    return Ok(refusal.map(|body| AnswerBody::new(body, account, None, None, call)));
                 }
-                None => match state.answer(services, &account, request).await {
-                    Ok((answer, caller)) => {
-                        stream_of = call.is_stream().then(|| caller.patient());
-                        with_details(answer?)
-                    }
-                    Err(refusal) => with_details(refusal.into_http()),
-                },
+            };
+            let mut answer = match state.answer(services, &account, protocol, request).await {
+                Ok((answer, caller)) => {
+                    stream_of = call.is_stream().then(|| caller.patient());
+                    with_details(answer?)
+                }
+                Err(refusal) => with_details(refusal.into_http()),
             };
             call.answered(answer.headers_mut());
-            Ok(answer.map(|body| AnswerBody::new(body, account, stream_of, call)))
+            let (answer, encoder) = protocol.from_grpc(answer, &mut call).await;
+            Ok(answer.map(|body| AnswerBody::new(body, account, encoder, stream_of, call)))
         }))
     }
 }
@@ -152,6 +156,7 @@ impl AdmissionState {
         &self,
         mut services: S,
         account: &Account,
+        protocol: Protocol,
         request: Request<B>,
     ) -> Result<(Result<Response<Body>, S::Error>, QueryCaller), Status>
     where
@@ -159,6 +164,7 @@ impl AdmissionState {
         B: http_body::Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
+        let request = protocol.to_grpc(request, self.request_bytes_max)?;
         let (mut head, body) = request.into_parts();
         let AdmittedCall { deadline, arrival, compression } = self.admit(&mut head)?;
         let messages = head::message_count(head.uri.path());

@@ -1,5 +1,5 @@
 //! The body of an answer. Counts the bytes that are not sent in the account of their connection,
-//! and hands them to the transport in pieces. Never changes a byte.
+//! and hands them to the transport in pieces. Never changes a byte itself.
 //!
 //! The transport takes what it is given, whatever the client takes. Each piece carries its count
 //! with it, which is freed with the piece: when the last byte is with the kernel.
@@ -15,6 +15,7 @@ use tonic::body::Body;
 
 use super::account::{Account, HeldAnswer};
 use super::calls::OpenCall;
+use super::web::AnswerEncoder;
 use crate::query::QueryCaller;
 
 /// The largest piece: an HTTP/2 frame of the default size. As a piece must be sent within the stall
@@ -33,6 +34,8 @@ pub struct AnswerBody {
     /// connection has room for it.
     stream_of: Option<QueryCaller>,
     room: Option<Room>,
+    /// Writes the body in another protocol than gRPC.
+    encoder: Option<Box<AnswerEncoder>>,
     call: OpenCall,
 }
 
@@ -55,18 +58,21 @@ impl Piece {
 }
 
 impl AnswerBody {
-    /// The `body` of an answer to a call on the connection of `account`; of a stream, with who reads.
+    /// The `body` of an answer to a call on the connection of `account`, which `encoder` writes in another
+    /// protocol than gRPC; of a stream, with who reads.
     pub(super) fn new(
         body: Body,
         account: Account,
+        encoder: Option<AnswerEncoder>,
         stream_of: Option<QueryCaller>,
         call: OpenCall,
     ) -> Self {
+        let encoder = encoder.map(Box::new);
         // The transport takes the headers alone, and drops this.
         if http_body::Body::is_end_stream(&body) {
             account.hold_head();
         }
-        Self { body, account, rest: None, stream_of, room: None, call }
+        Self { body, account, rest: None, stream_of, room: None, encoder, call }
     }
 
     /// Waits, before a further message of a stream, until there is room for it.
@@ -83,6 +89,17 @@ impl AnswerBody {
             self.room = None;
         }
         Poll::Ready(())
+    }
+
+    /// The first piece of `bytes`, which begin to be sent.
+    fn data(&mut self, bytes: Bytes) -> Frame<Bytes> {
+        self.call.sent(bytes.len());
+        if bytes.len() > PIECE_BYTES_MAX {
+            let held = self.account.hold_answer(bytes.len());
+            return self.piece(bytes, held);
+        }
+        let held = self.account.hold_piece(bytes.len());
+        Piece::frame(bytes, held)
     }
 
     /// The next piece of `bytes`, which `held` counts.
@@ -106,42 +123,52 @@ impl http_body::Body for AnswerBody {
         if let Some((bytes, held)) = this.rest.take() {
             return Poll::Ready(Some(Ok(this.piece(bytes, held))));
         }
-        ready!(this.poll_room(cx));
-        let body = Pin::new(&mut this.body);
-        let polled = this.call.context().within(|| match &this.stream_of {
-            // A stream reads while it is polled.
-            Some(caller) => caller.within(|| body.poll_frame(cx)),
-            None => body.poll_frame(cx),
-        });
-        let frame = match ready!(polled) {
-            Some(Ok(frame)) => frame,
-            ended => return Poll::Ready(ended),
-        };
-        Poll::Ready(Some(Ok(match frame.into_data() {
-            Ok(bytes) if bytes.len() > PIECE_BYTES_MAX => {
-                this.call.sent(bytes.len());
-                let held = this.account.hold_answer(bytes.len());
-                this.piece(bytes, held)
-            }
-            Ok(bytes) => {
-                this.call.sent(bytes.len());
-                let held = this.account.hold_piece(bytes.len());
-                Piece::frame(bytes, held)
-            }
-            Err(frame) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    this.call.end(trailers);
+        loop {
+            ready!(this.poll_room(cx));
+            let body = Pin::new(&mut this.body);
+            let polled = this.call.context().within(|| match &this.stream_of {
+                // A stream reads while it is polled.
+                Some(caller) => caller.within(|| body.poll_frame(cx)),
+                None => body.poll_frame(cx),
+            });
+            let frame = match ready!(polled) {
+                Some(Ok(frame)) => frame,
+                ended => return Poll::Ready(ended),
+            };
+            match frame.into_data() {
+                Ok(bytes) => {
+                    let bytes = match &mut this.encoder {
+                        Some(encoder) => encoder.data(bytes)?,
+                        None => bytes,
+                    };
+                    if !bytes.is_empty() {
+                        return Poll::Ready(Some(Ok(this.data(bytes))));
+                    }
                 }
-                frame
+                Err(frame) => {
+                    let Some(trailers) = frame.trailers_ref() else {
+                        return Poll::Ready(Some(Ok(frame)));
+                    };
+                    this.call.end(trailers);
+                    let Some(encoder) = this.encoder.take() else {
+                        return Poll::Ready(Some(Ok(frame)));
+                    };
+                    this.body = Body::empty();
+                    let last = encoder.end(trailers);
+                    return Poll::Ready(Some(Ok(this.data(last))));
+                }
             }
-        })))
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && self.body.is_end_stream()
+        self.rest.is_none() && self.encoder.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.encoder.is_some() {
+            return SizeHint::default();
+        }
         let of_body = self.body.size_hint();
         let rest = self.rest.as_ref().map_or(0, |(bytes, _)| bytes.len() as u64);
         let mut hint = SizeHint::new();

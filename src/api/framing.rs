@@ -20,9 +20,10 @@ use pin_project_lite::pin_project;
 use tonic::Status;
 
 use super::status;
+use super::web::RequestBody;
 
 /// Length of the prefix of a message: a flag of 1 byte and a length of 4.
-const PREFIX_BYTES: usize = 5;
+pub(super) const PREFIX_BYTES: usize = 5;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -46,8 +47,7 @@ pin_project! {
     /// A request body that is checked while it is read.
     #[derive(Debug)]
     pub struct CheckedBody<B> {
-        #[pin]
-        body: B,
+        body: RequestBody<B>,
         frames: FrameChecker,
     }
 }
@@ -77,7 +77,7 @@ impl FramePart {
 
 impl<B> CheckedBody<B> {
     pub(super) fn new(
-        body: B,
+        body: RequestBody<B>,
         compression: Compression,
         messages: MessageCount,
         message_bytes_max: usize,
@@ -97,18 +97,19 @@ impl<B> CheckedBody<B> {
         matches!(self.frames.part, FramePart::Prefix { count: 0, .. })
     }
 
-    /// Bytes that have arrived of a compressed message that is not whole.
+    /// Bytes that have arrived of a message that is not whole, and were not passed on.
     pub(super) fn unfinished_bytes(&self) -> usize {
-        match &self.frames.part {
+        let compressed_bytes = match &self.frames.part {
             FramePart::Compressed { buffer, .. } => buffer.len(),
             FramePart::Prefix { .. } | FramePart::Plain { .. } => 0,
-        }
+        };
+        self.body.arrived_bytes() + compressed_bytes
     }
 }
 
 impl<B> Body for CheckedBody<B>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     type Data = Bytes;
@@ -118,10 +119,10 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut this = self.project();
+        let this = self.project();
         loop {
-            let frame = match ready!(this.body.as_mut().poll_frame(cx)) {
-                Some(frame) => frame.map_err(Into::into)?,
+            let frame = match ready!(Pin::new(&mut *this.body).poll_frame(cx)) {
+                Some(frame) => frame?,
                 None => {
                     return Poll::Ready(this.frames.end().err().map(|status| Err(status.into())));
                 }
@@ -258,7 +259,7 @@ impl FrameChecker {
 
 /// Decompresses all of `compressed`. Nothing may follow the gzip data, and never more than
 /// `bytes_max` + 1 bytes are produced, however large the message would become.
-fn decompress(compressed: &[u8], bytes_max: usize) -> Result<Vec<u8>, Status> {
+pub(super) fn decompress(compressed: &[u8], bytes_max: usize) -> Result<Vec<u8>, Status> {
     let mut message = Vec::new();
     let mut decoder = MultiGzDecoder::new(compressed).take(bytes_max as u64 + 1);
     decoder.read_to_end(&mut message).map_err(|error| {

@@ -14,6 +14,7 @@ use http_body::{Body, Frame};
 
 use super::framing::{CheckedBody, Compression, MessageCount};
 use super::token;
+use super::web::RequestBody;
 use crate::model::{Epoch, EpochStart, Epochs, Revision};
 
 /// Small, so that an input of a few KiB reaches it.
@@ -41,7 +42,12 @@ pub fn request_body(bytes: &[u8]) {
     let messages = if setup & 2 == 0 { MessageCount::One } else { MessageCount::Many };
     let read = |chunk_bytes: usize| {
         let chunks = ChunkedBody { chunks: body.chunks(chunk_bytes) };
-        read_all(CheckedBody::new(chunks, compression, messages, MESSAGE_BYTES_MAX))
+        read_all(CheckedBody::new(
+            RequestBody::frames(chunks),
+            compression,
+            messages,
+            MESSAGE_BYTES_MAX,
+        ))
     };
     let (passed, verdict) = read(body.len().max(1));
     let (passed_in_pieces, verdict_in_pieces) = read(usize::from(*cut) + 1);

@@ -17,6 +17,7 @@ pub mod codec;
 mod context;
 mod convert;
 mod deadline;
+mod descriptors;
 pub mod encoded_post;
 mod feed;
 mod fields;
@@ -44,6 +45,7 @@ mod status;
 mod stream_responses;
 mod token;
 mod watch;
+mod web;
 mod whole_request;
 
 /// The generated types and services of `proto/whimbrel/v1`.

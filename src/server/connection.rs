@@ -10,13 +10,16 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
 
@@ -45,6 +48,8 @@ mod settings {
     pub(super) const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
     /// Bytes that are buffered for a stream whose client does not read: the largest batch.
     pub(super) const SEND_BUFFER_BYTES_MAX: usize = 64 << 10;
+    /// The least that the library has as a buffer of HTTP/1.1, which bounds a head.
+    pub(super) const HTTP1_BYTES_MIN: usize = 8 << 10;
 }
 
 /// The part of its maximal age at which a connection retires, as base and range: clients that
@@ -104,6 +109,51 @@ impl Services {
             .keep_alive_timeout(self.limits.keepalive_answer_time_max);
         http2
     }
+
+    /// How HTTP/1.1 is served: a call at a time. The head of each has as long to arrive as the first bytes of
+    /// a connection; a connection without calls is closed after that time.
+    fn http1(&self) -> http1::Builder {
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .header_read_timeout(self.preface_time_max)
+            .max_buf_size(
+                (self.limits.header_list_bytes_max as usize).max(settings::HTTP1_BYTES_MIN),
+            );
+        http1
+    }
+}
+
+pin_project! {
+    /// A connection of either protocol.
+    #[project = HttpProject]
+    enum Http {
+        // Boxed, so that the many connections of HTTP/2 have no room for it.
+        One { connection: Pin<Box<http1::Connection<TokioIo<Socket>, ConnectionService>>> },
+        Two { #[pin] connection: http2::Connection<TokioIo<Socket>, ConnectionService, Pace> },
+    }
+}
+
+impl Http {
+    /// Answers the calls that have begun, and no more.
+    fn retire(self: Pin<&mut Self>) {
+        match self.project() {
+            HttpProject::One { connection } => connection.as_mut().graceful_shutdown(),
+            HttpProject::Two { connection } => connection.graceful_shutdown(),
+        }
+    }
+}
+
+impl Future for Http {
+    type Output = hyper::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        match self.project() {
+            HttpProject::One { connection } => connection.as_mut().poll(cx),
+            HttpProject::Two { connection } => connection.poll(cx),
+        }
+    }
 }
 
 /// Serves the connection until it is closed. Runs on the connection's worker.
@@ -118,14 +168,22 @@ pub(super) async fn serve(begun: Begun, services: Arc<Services>) {
     let begun = Box::pin(begin(transport, &closer, services.preface_time_max));
     let Some(socket) = begun.await else { return };
     let account = slot.account();
-    let frames = FrameBudget::new(&services.limits);
+    let is_http2 = socket.is_http2();
+    let frames = is_http2.then(|| FrameBudget::new(&services.limits));
     let calls =
         ConnectionService { services: Arc::clone(&services), account: account.clone(), peer };
     let pace = Pace::new();
     let metrics = services.metrics.clone();
     let mut connection =
         std::pin::pin!(socket.served_by(account, frames, &pace, metrics, |socket| {
-            services.http2(pace.clone()).serve_connection(TokioIo::new(socket), calls)
+            if is_http2 {
+                let connection =
+                    services.http2(pace.clone()).serve_connection(TokioIo::new(socket), calls);
+                Http::Two { connection }
+            } else {
+                let connection = services.http1().serve_connection(TokioIo::new(socket), calls);
+                Http::One { connection: Box::pin(connection) }
+            }
         }));
     // Unless something else is known below.
     slot.closed = ClosedConnection::Limit;
@@ -147,7 +205,7 @@ pub(super) async fn serve(begun: Begun, services: Arc<Services>) {
     if closer.closing().is_cancelled() {
         return;
     }
-    connection.as_mut().connection().graceful_shutdown();
+    connection.as_mut().connection().retire();
     // Boxed like `begin`, so that the future of a serving connection has no room for either.
     let retired = Box::pin(async {
         tokio::select! {

@@ -9,7 +9,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::socket::read_preface;
+use super::socket::FirstBytes;
 use super::transport::Transport;
 
 /// The protocol that a client speaks.
@@ -55,30 +55,12 @@ impl OtherProtocol {
         }
     }
 
-    /// Answers in the client's protocol, if it is known, and closes the connection once the client
-    /// has closed its side. The caller limits the time.
+    /// Answers a client that is not served in its protocol, if it is known, and closes the connection once the
+    /// client has closed its side. The caller limits the time.
     pub(super) async fn answer(self, transport: Transport) -> io::Result<()> {
         match self {
-            Self::Http1 { is_head } => {
-                let sentence = if transport.is_tls() {
-                    "This port speaks gRPC over HTTP/2, and not HTTP/1.1: call it with a gRPC \
-                     client.\n"
-                        .to_owned()
-                } else {
-                    let here = transport.local_address()?;
-                    format!(
-                        "This port speaks gRPC over HTTP/2 without TLS, and not HTTP/1.1: call it \
-                         with a gRPC client, such as: grpcurl -plaintext {here} list\n"
-                    )
-                };
-                // 505 names the supported version of HTTP (RFC 9110, section 15.6.6). Not 426:
-                // HTTP/2 no longer has the upgrade from HTTP/1.1 that it would offer (RFC 9113,
-                // section 3.1).
-                let answer = http1_answer("505 HTTP Version Not Supported", &sentence, is_head);
-                close_after(transport, answer.as_bytes()).await
-            }
             Self::Tls => close_after(transport, &TLS_ALERT).await,
-            Self::Unknown => Ok(()),
+            Self::Http1 { .. } | Self::Unknown => Ok(()),
         }
     }
 }
@@ -98,7 +80,7 @@ impl fmt::Display for OtherProtocol {
 pub(super) async fn answer_without_tls(mut tcp: TcpStream) -> io::Result<&'static str> {
     let here = tcp.local_addr()?;
     let sentence = format!("This port speaks TLS: call https://{here}");
-    match read_preface(&mut tcp).await? {
+    match FirstBytes::read(&mut tcp).await?.other {
         None => {
             close_after(tcp, &http2_refusal(&sentence)).await?;
             Ok("HTTP/2 without TLS")

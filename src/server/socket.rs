@@ -70,12 +70,22 @@ thread_local! {
     static READ: RefCell<[u8; READ_BYTES_PER_POLL]> = const { RefCell::new([0; READ_BYTES_PER_POLL]) };
 }
 
-/// A socket whose client has sent the preface. Reading from it gives the preface again. Must be
-/// polled inside a [`SentAfterPoll`], which sends what was written.
+/// A socket whose client has sent its first bytes. Reading from it gives them again. Must be polled inside
+/// a [`SentAfterPoll`], which sends what was written.
 pub(super) struct Socket {
     shared: Rc<RefCell<SharedSocket>>,
-    /// Bytes of the preface that were given to the reader.
+    first: FirstBytes,
+    /// How many of them were given to the reader.
     replayed: usize,
+}
+
+/// The first bytes of a client: no more than a preface has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FirstBytes {
+    bytes: [u8; PREFACE.len()],
+    count: usize,
+    /// The protocol, if that is not HTTP/2.
+    pub(super) other: Option<OtherProtocol>,
 }
 
 struct SharedSocket {
@@ -89,7 +99,7 @@ struct SharedSocket {
     /// Counts `unsent` as bytes of answers.
     account: Option<Account>,
     held: Option<HeldAnswer>,
-    /// `None` before the connection is served.
+    /// `None` before the connection is served, and of HTTP/1.1, which has no frames.
     frames: Option<FrameBudget>,
     /// Bytes that may still be read in this poll.
     read_bytes_left: usize,
@@ -102,13 +112,14 @@ struct SharedSocket {
 }
 
 impl Socket {
-    /// Waits for the client's preface. A client that speaks another protocol is answered in it, if
-    /// it is known, and the connection is closed.
+    /// Waits for the client's first bytes. A client that does not speak HTTP is told so, if it can be, and the
+    /// connection is closed.
     ///
     /// # Errors
-    /// The client closed the connection, or speaks another protocol.
+    /// The client closed the connection, or does not speak HTTP.
     pub(super) async fn begin(mut transport: Transport) -> io::Result<Self> {
-        if let Some(other) = read_preface(&mut transport).await? {
+        let first = FirstBytes::read(&mut transport).await?;
+        if let Some(other @ (OtherProtocol::Tls | OtherProtocol::Unknown)) = first.other {
             // Boxed, so that the future of a waiting connection has no room for it.
             Box::pin(other.answer(transport)).await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, other.to_string()));
@@ -127,7 +138,12 @@ impl Socket {
             is_flooded: false,
             has_said_last_words: false,
         };
-        Ok(Self { shared: Rc::new(RefCell::new(shared)), replayed: 0 })
+        Ok(Self { shared: Rc::new(RefCell::new(shared)), first, replayed: 0 })
+    }
+
+    /// Whether the client speaks HTTP/2, and not an older one.
+    pub(super) fn is_http2(&self) -> bool {
+        self.first.other.is_none()
     }
 
     /// The connection that `serve` makes over the socket. What it writes is sent after each poll, and
@@ -136,37 +152,36 @@ impl Socket {
     pub(super) fn served_by<C>(
         self,
         account: Account,
-        frames: FrameBudget,
+        frames: Option<FrameBudget>,
         pace: &Pace,
         metrics: ConnectionMetrics,
         serve: impl FnOnce(Self) -> C,
     ) -> SentAfterPoll<C> {
         let socket = Rc::clone(&self.shared);
         let mut shared = socket.borrow_mut();
-        (shared.account, shared.frames) = (Some(account), Some(frames));
+        (shared.account, shared.frames) = (Some(account), frames);
         drop(shared);
         SentAfterPoll { connection: serve(self), socket, paced: pace.paced(), metrics }
     }
 }
 
-/// Waits for the client's preface, or for the first bytes that are not of it. Gives the protocol of
-/// a client that speaks another one.
-pub(super) async fn read_preface(
-    stream: &mut (impl AsyncRead + Unpin),
-) -> io::Result<Option<OtherProtocol>> {
-    let mut read = [0; PREFACE.len()];
-    let mut count = 0;
-    while count < PREFACE.len() {
-        match stream.read(&mut read[count..]).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            more => count += more,
+impl FirstBytes {
+    /// Waits for the preface of HTTP/2, or for so many bytes as say that it is another protocol.
+    pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+        let mut first = Self { bytes: [0; PREFACE.len()], count: 0, other: None };
+        while first.count < PREFACE.len() && first.other.is_none() {
+            match stream.read(&mut first.bytes[first.count..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => first.count += more,
+            }
+            first.other = other_than_http2(&first.bytes[..first.count]);
         }
-        if let Some(other) = other_than_http2(&read[..count]) {
-            return Ok(Some(other));
-        }
+        debug_assert!(
+            first.other.is_some() || first.bytes == *PREFACE,
+            "another protocol is detected within so many bytes"
+        );
+        Ok(first)
     }
-    debug_assert_eq!(&read, PREFACE, "another protocol is detected within so many bytes");
-    Ok(None)
 }
 
 /// The protocol of a client that began with `first`, where that is not HTTP/2; `None` also while
@@ -327,12 +342,12 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let preface = &PREFACE[self.replayed..];
-        if preface.is_empty() {
+        let first = &self.first.bytes[self.replayed..self.first.count];
+        if first.is_empty() {
             return self.shared.borrow_mut().read(cx, buffer);
         }
-        let count = preface.len().min(buffer.remaining());
-        buffer.put_slice(&preface[..count]);
+        let count = first.len().min(buffer.remaining());
+        buffer.put_slice(&first[..count]);
         self.replayed += count;
         Poll::Ready(Ok(()))
     }

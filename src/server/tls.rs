@@ -23,7 +23,7 @@ use crate::runtime::{Clock, WatchedFile};
 
 /// The only protocol inside of TLS (RFC 9113, section 3.2). A client that offers others and not
 /// this one is refused; one that offers none must begin with the preface of HTTP/2.
-const ALPN: &[u8] = b"h2";
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// Session tickets for each client. A client makes few connections.
 const TICKETS: usize = 1;
 
@@ -216,7 +216,7 @@ impl TlsFiles {
                 key: self.key.path().to_owned(),
                 source,
             })?;
-        loaded.alpn_protocols = vec![ALPN.to_vec()];
+        loaded.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         // Sessions are in tickets that clients keep, so that nothing is kept for them here. A
         // resumed session skips the check of the client's certificate, which may be revoked by
         // then: with such checks there are no tickets.

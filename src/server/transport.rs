@@ -4,7 +4,6 @@
 //! own and lives on a worker, so its socket is taken out of it, moved, and put back.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -39,18 +38,6 @@ impl Transport {
     pub(super) fn detach(mut tls: TlsStream<MovableTcp>) -> io::Result<DetachedTransport> {
         let tcp = tls.get_mut().0.tcp.take().ok_or(io::ErrorKind::NotConnected)?.into_std()?;
         Ok(DetachedTransport { tcp, tls: Some(Box::new(tls)) })
-    }
-
-    pub(super) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
-
-    /// The server's address of the connection.
-    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Tcp(tcp) => tcp.local_addr(),
-            Self::Tls(tls) => tls.get_ref().0.tcp()?.local_addr(),
-        }
     }
 
     /// Lets TLS read so many bytes of the socket from now on. Does nothing without TLS.
@@ -99,10 +86,6 @@ impl From<TcpStream> for MovableTcp {
 }
 
 impl MovableTcp {
-    fn tcp(&self) -> io::Result<&TcpStream> {
-        self.tcp.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
     fn pinned(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
         let tcp = self.get_mut().tcp.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(tcp))

@@ -118,6 +118,15 @@ pub(super) fn malformed_message(detail: &str) -> Status {
         .into_status()
 }
 
+/// The message of a request is no JSON of its type.
+pub(super) fn malformed_json(message: &str, error: &serde_json::Error) -> Status {
+    let detail = error.to_string();
+    let message = format!("the request is not a valid {message} in JSON: {detail}");
+    StatusBuilder::new(Code::InvalidArgument, ErrorReason::MalformedMessage, message)
+        .with("detail", detail)
+        .into_status()
+}
+
 /// The server is stopping.
 pub(super) fn draining() -> Status {
     StatusBuilder::new(
@@ -200,7 +209,7 @@ pub(super) fn service_not_found(service: &str) -> Status {
 }
 
 /// A response cannot be encoded.
-pub(super) fn unencodable(error: &prost::EncodeError) -> Status {
+pub(super) fn unencodable(error: &dyn std::fmt::Display) -> Status {
     tracing::error!(%error, "failed to encode a response");
     let message = "the server failed to encode its answer: its log says more";
     StatusBuilder::new(Code::Internal, ErrorReason::Internal, message).into_status()
