@@ -1,4 +1,4 @@
-//! Admission of calls: refuses requests that are no gRPC call, calls beyond the limits of number
+//! Admission of calls: refuses requests that are no call, calls beyond the limits of number
 //! and time, and all calls while the server stops. Gives every error the same details.
 //!
 //! ```text
@@ -120,7 +120,8 @@ impl<S> AdmissionService<S> {
             let mut stream_of = None;
             let protocol = match Protocol::of(&request) {
                 Ok(protocol) => protocol,
-                Err(mut refusal) => {
+                Err(not_a_call) => {
+                    let mut refusal = not_a_call.response(request.method());
                     call.refused();
                     call.answered(refusal.headers_mut());
                     return Ok(refusal.map(|body| AnswerBody::new(body, account, None, None, call)));
@@ -134,7 +135,7 @@ impl<S> AdmissionService<S> {
                 Err(refusal) => with_details(refusal.into_http()),
             };
             call.answered(answer.headers_mut());
-            let (answer, encoder) = protocol.from_grpc(answer, &mut call).await;
+            let (answer, encoder) = protocol.answer(answer, &mut call).await;
             Ok(answer.map(|body| AnswerBody::new(body, account, encoder, stream_of, call)))
         }))
     }

@@ -1,12 +1,8 @@
-//! The head of a request: method, path and headers; and the refusals of those that are no call, in plain HTTP.
-//! Never reads the body.
+//! The head of a request: path and headers. Never reads the body.
 
-use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue};
 use tonic::Status;
-use tonic::body::Body;
 
 use super::framing::{Compression, MessageCount};
 use super::status;
@@ -87,51 +83,4 @@ pub(super) fn grpc_subtype(media_type: &str) -> Option<&str> {
 /// Whether a header or a trailer is gRPC's own.
 pub(super) fn is_grpc(name: &HeaderName) -> bool {
     name.as_str().starts_with("grpc-")
-}
-
-/// The refusal of another method than `allowed`.
-pub(super) fn method_not_allowed(method: &Method, allowed: &'static str) -> Response<Body> {
-    let sentence = "A call is a POST to /package.Service/Method. A call that only reads may be a GET with its \
-                    message in the query.\n";
-    let mut refusal = plain(method, StatusCode::METHOD_NOT_ALLOWED, sentence);
-    refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    refusal
-}
-
-/// The refusal of a GET of an RPC that may be called so, without a message.
-pub(super) fn query_needed() -> Response<Body> {
-    let sentence = "A call by GET has its message in the query, as in ?encoding=json&message={}\n";
-    plain(&Method::GET, StatusCode::BAD_REQUEST, sentence)
-}
-
-/// The refusal of gRPC over HTTP/1.1, which has no trailers that clients read.
-pub(super) fn upgrade_required() -> Response<Body> {
-    let sentence = "gRPC needs HTTP/2. Over HTTP/1.1 a call is one in Connect or gRPC-Web, with the \
-                    content-type application/json for example.\n";
-    let mut refusal = plain(&Method::POST, StatusCode::UPGRADE_REQUIRED, sentence);
-    refusal.headers_mut().insert(UPGRADE, HeaderValue::from_static("h2c"));
-    refusal
-}
-
-/// The refusal of another format than a call may have.
-pub(super) fn unsupported_media_type() -> Response<Body> {
-    let sentence = "The content-type of a call is application/json or application/proto, of one that is \
-                    answered with a stream application/connect+json or application/connect+proto; or \
-                    application/grpc, or application/grpc-web.\n";
-    plain(&Method::POST, StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence)
-}
-
-/// The body of an answer that is there as a whole.
-pub(super) fn body(bytes: impl Into<Bytes>) -> Body {
-    Body::new(Full::new(bytes.into()))
-}
-
-fn plain(method: &Method, code: StatusCode, sentence: &'static str) -> Response<Body> {
-    // The answer to a HEAD has no body.
-    let sentence = if method == Method::HEAD { "" } else { sentence };
-    let mut response = Response::new(body(sentence));
-    *response.status_mut() = code;
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, text);
-    response
 }

@@ -1,6 +1,8 @@
 //! Answers of gRPC, written in the protocols of others. Never makes an answer, and changes no message but its
 //! format.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 
@@ -11,11 +13,12 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Body as _;
 use prost_reflect::MessageDescriptor;
-use serde_json::{Map, Value, json};
-use tonic::Status;
+use serde::Serialize;
 use tonic::body::Body;
+use tonic::{Code, Status};
 
-use super::{Format, connect_error, json};
+use super::connect_error::{self, ConnectError};
+use super::{Format, json};
 use crate::api::calls::OpenCall;
 use crate::api::descriptors::Rpc;
 use crate::api::framing::PREFIX_BYTES;
@@ -70,7 +73,9 @@ impl AnswerEncoder {
                     frame = STANDARD.encode(&frame).into_bytes();
                 }
             }
-            Form::Connect { .. } => push_frame(&mut frame, END_STREAM, &end_of_stream(trailers)),
+            Form::Connect { .. } => {
+                push_frame(&mut frame, END_STREAM, &json_of(&EndOfStream::new(trailers)))
+            }
         }
         frame.into()
     }
@@ -100,7 +105,7 @@ pub(super) fn connect_stream(
     remove_grpc(&mut head.headers);
     if trailers.contains_key(Status::GRPC_STATUS) {
         let mut last = Vec::new();
-        push_frame(&mut last, END_STREAM, &end_of_stream(&trailers));
+        push_frame(&mut last, END_STREAM, &json_of(&EndOfStream::new(&trailers)));
         let mut whole = super::response(StatusCode::OK, &media_type, last);
         whole.headers_mut().extend(head.headers);
         return (whole, None);
@@ -135,7 +140,7 @@ pub(super) async fn connect_message(
         }
         Err(error) => {
             let (code, _) = connect_error::of_code(error.code());
-            let text = connect_error::json(&error).to_string().into_bytes();
+            let text = json_of(&ConnectError::from(&error));
             call.sent(text.len());
             super::response(code, "application/json", text)
         }
@@ -161,7 +166,7 @@ fn written(
     json: Option<&MessageDescriptor>,
 ) -> Result<Vec<u8>, Status> {
     if let Some(status) = Status::from_header_map(trailers)
-        && status.code() != tonic::Code::Ok
+        && status.code() != Code::Ok
     {
         return Err(status);
     }
@@ -212,25 +217,36 @@ fn push_frame(frames: &mut Vec<u8>, flag: u8, message: &[u8]) {
     frames.extend_from_slice(message);
 }
 
-/// The end of a stream in Connect.
-fn end_of_stream(trailers: &HeaderMap) -> Vec<u8> {
-    let mut end = Map::new();
-    let error = Status::from_header_map(trailers).filter(|it| it.code() != tonic::Code::Ok);
-    if let Some(error) = error {
-        end.insert("error".to_owned(), connect_error::json(&error));
-    }
-    let mut fields = Map::new();
-    for (name, value) in metadata(trailers) {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        let values = fields.entry(name.as_str()).or_insert_with(|| json!([]));
-        if let Value::Array(values) = values {
-            values.push(text.into());
+/// The last message of a stream in Connect.
+#[derive(Debug, Serialize)]
+struct EndOfStream<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ConnectError>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<&'a str, Vec<Cow<'a, str>>>,
+}
+
+impl<'a> EndOfStream<'a> {
+    /// Of a stream with these trailers.
+    fn new(trailers: &'a HeaderMap) -> Self {
+        let status = Status::from_header_map(trailers).filter(|it| it.code() != Code::Ok);
+        let mut fields = BTreeMap::<_, Vec<_>>::new();
+        for (name, value) in metadata(trailers) {
+            fields
+                .entry(name.as_str())
+                .or_default()
+                .push(String::from_utf8_lossy(value.as_bytes()));
         }
+        Self { error: status.as_ref().map(ConnectError::from), metadata: fields }
     }
-    if !fields.is_empty() {
-        end.insert("metadata".to_owned(), Value::Object(fields));
+}
+
+/// `value` in JSON.
+fn json_of(value: &impl Serialize) -> Vec<u8> {
+    match serde_json::to_vec(value) {
+        Ok(json) => json,
+        Err(error) => unreachable!("all keys are texts: {error}"),
     }
-    Value::Object(end).to_string().into_bytes()
 }
 
 /// The trailers as gRPC-Web writes them: as lines of HTTP/1.1.

@@ -1,12 +1,12 @@
 //! Errors as Connect writes them: JSON, and a status of HTTP
-//! (<https://connectrpc.com/docs/protocol#error-codes>). Never makes an error.
+//! (<https://connectrpc.com/docs/protocol#error-codes>). Never decides that something is an error.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::StatusCode;
 use prost::Message;
 use prost_reflect::DynamicMessage;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
@@ -46,26 +46,43 @@ fn client_closed() -> StatusCode {
     }
 }
 
-/// The error as JSON, with its details.
-pub(super) fn json(error: &Status) -> Value {
-    let (_, code) = of_code(error.code());
-    let details = pb::Status::decode(error.details()).unwrap_or_default().details;
-    let details: Vec<_> =
-        details.iter().map(|detail| of_detail(&detail.type_url, &detail.value)).collect();
-    let mut error = json!({ "code": code, "message": error.message() });
-    if !details.is_empty() {
-        error["details"] = Value::Array(details);
-    }
-    error
+/// An error, with its details.
+#[derive(Debug, Serialize)]
+pub(super) struct ConnectError {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<ErrorDetail>,
 }
 
-/// A detail, with its fields for people.
-fn of_detail(type_url: &str, bytes: &[u8]) -> Value {
-    let name = type_url.strip_prefix(TYPE_PREFIX).unwrap_or(type_url);
-    let mut detail = json!({ "type": name, "value": STANDARD_NO_PAD.encode(bytes) });
-    let decoded = descriptors::message(name).and_then(|it| DynamicMessage::decode(it, bytes).ok());
-    if let Some(fields) = decoded.and_then(|decoded| serde_json::to_value(decoded).ok()) {
-        detail["debug"] = fields;
+#[derive(Debug, Serialize)]
+struct ErrorDetail {
+    #[serde(rename = "type")]
+    name: String,
+    /// The encoded message.
+    value: String,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debug: Option<DynamicMessage>,
+}
+
+impl From<&Status> for ConnectError {
+    fn from(error: &Status) -> Self {
+        let (_, code) = of_code(error.code());
+        let details = pb::Status::decode(error.details()).unwrap_or_default().details;
+        let details = details.iter().map(|it| ErrorDetail::new(&it.type_url, &it.value));
+        Self { code, message: error.message().to_owned(), details: details.collect() }
     }
-    detail
+}
+
+impl ErrorDetail {
+    fn new(type_url: &str, bytes: &[u8]) -> Self {
+        let name = type_url.strip_prefix(TYPE_PREFIX).unwrap_or(type_url);
+        let message = descriptors::message(name);
+        Self {
+            name: name.to_owned(),
+            value: STANDARD_NO_PAD.encode(bytes),
+            debug: message.and_then(|message| DynamicMessage::decode(message, bytes).ok()),
+        }
+    }
 }

@@ -3,20 +3,22 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::{Method, Request, Response};
+use http::Request;
 use percent_encoding::percent_decode_str;
 use tonic::Status;
-use tonic::body::Body;
 
 use super::request::MessageForm;
-use super::{ConnectCall, Format, Protocol};
-use crate::api::{descriptors, head, status};
+use super::{ConnectCall, Format, NotACall, Protocol};
+use crate::api::{descriptors, status};
 
 /// Longest message in a query: the limit of headers is lower.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// The protocol of a GET.
-pub(super) fn protocol<B>(request: &Request<B>) -> Result<Protocol, Response<Body>> {
+///
+/// # Errors
+/// It is no call.
+pub(super) fn protocol<B>(request: &Request<B>) -> Result<Protocol, NotACall> {
     let rpc = descriptors::rpc(request.uri().path());
     let query = request.uri().query().unwrap_or_default();
     let format = value(query, "encoding").and_then(|name| Format::named(&name));
@@ -24,8 +26,8 @@ pub(super) fn protocol<B>(request: &Request<B>) -> Result<Protocol, Response<Bod
         (Some(rpc), Some(format)) if rpc.is_safe && !rpc.is_stream => {
             Ok(Protocol::Connect(ConnectCall { format, is_framed: false, rpc: Some(rpc) }))
         }
-        (Some(rpc), None) if rpc.is_safe => Err(head::query_needed()),
-        _ => Err(head::method_not_allowed(&Method::GET, "POST")),
+        (Some(rpc), None) if rpc.is_safe => Err(NotACall::NoMessage),
+        _ => Err(NotACall::Method),
     }
 }
 
@@ -57,7 +59,7 @@ pub(super) fn message(query: &str, form: MessageForm) -> Result<Vec<u8>, Status>
 }
 
 fn padded(mut digits: Vec<u8>) -> Vec<u8> {
-    while digits.len() % 4 != 0 {
+    while !digits.len().is_multiple_of(4) {
         digits.push(b'=');
     }
     digits

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   request ──▶ Protocol::of ──▶ to_grpc: head and body ──▶ admission ──▶ service
-//!   sent ◀── AnswerBody ◀── from_grpc: a message whole; a stream by an AnswerEncoder ◀──┘
+//!   sent ◀── AnswerBody ◀── answer: a message whole; a stream by an AnswerEncoder ◀──┘
 //! ```
 //!
 //! Sources: <https://connectrpc.com/docs/protocol> and
@@ -15,15 +15,18 @@ mod answer;
 mod connect_error;
 mod get;
 mod json;
+mod not_a_call;
 mod request;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body_util::Full;
 use prost_reflect::MessageDescriptor;
 use tonic::Status;
 use tonic::body::Body;
 
 pub(super) use answer::AnswerEncoder;
+pub(super) use not_a_call::NotACall;
 pub(super) use request::RequestBody;
 
 use super::calls::OpenCall;
@@ -87,26 +90,25 @@ impl Protocol {
     /// The protocol of `request`.
     ///
     /// # Errors
-    /// The refusal of a request that is no call. It is plain HTTP, which everybody understands. Such requests
-    /// are expected: a page in a browser can send a GET or a form to any address without consent of the server.
-    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Response<Body>> {
+    /// The request is no call.
+    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, NotACall> {
         let (path, headers) = (request.uri().path(), request.headers());
         if request.method() == Method::GET {
             return get::protocol(request);
         }
         if request.method() != Method::POST {
-            return Err(head::method_not_allowed(request.method(), "POST"));
+            return Err(NotACall::Method);
         }
         let media_type = head::media_type(headers).unwrap_or_default().to_ascii_lowercase();
         if head::grpc_subtype(&media_type).is_some() {
             return if request.version() < Version::HTTP_2 {
-                Err(head::upgrade_required())
+                Err(NotACall::TooOldHttp)
             } else {
                 Ok(Self::Grpc)
             };
         }
         let Some(kind) = media_type.strip_prefix("application/") else {
-            return Err(head::unsupported_media_type());
+            return Err(NotACall::MediaType);
         };
         let rpc = descriptors::rpc(path);
         let (is_framed, name) = match kind {
@@ -122,7 +124,7 @@ impl Protocol {
             Some(format) if rpc.is_none_or(|rpc| rpc.is_stream == is_framed) => {
                 Ok(Self::Connect(ConnectCall { format, is_framed, rpc }))
             }
-            _ => Err(head::unsupported_media_type()),
+            _ => Err(NotACall::MediaType),
         }
     }
 
@@ -159,7 +161,7 @@ impl Protocol {
 
     /// `answer` in this protocol, and what encodes its body while it is sent. Ends `call` if the answer is
     /// there as a whole.
-    pub(super) async fn from_grpc(
+    pub(super) async fn answer(
         self,
         answer: Response<Body>,
         call: &mut OpenCall,
@@ -224,7 +226,7 @@ fn grpc_timeout(value: &HeaderValue) -> Result<HeaderValue, Status> {
 
 /// A response with a body of a known type.
 fn response(code: StatusCode, media_type: &str, body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(head::body(body));
+    let mut response = Response::new(Body::new(Full::from(body)));
     *response.status_mut() = code;
     let Ok(media_type) = HeaderValue::try_from(media_type) else {
         unreachable!("a media type is plain text: {media_type}")
