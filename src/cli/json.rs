@@ -1,22 +1,12 @@
 //! The output for machines: one object per line, with one member whose name is the kind of the
 //! line.
 //!
-//! Protobuf messages are printed in ProtoJSON, their canonical JSON form
-//! (<https://protobuf.dev/programming-guides/json>), as `grpcurl` does. The descriptors are built
-//! into this program, so a field that is added to the protos is printed without a change here.
-//! Never names a field.
-
-use std::sync::LazyLock;
+//! Protobuf messages are printed in ProtoJSON, as `grpcurl` does. Never names a field.
 
 use prost::{Message, Name};
-use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage};
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 
-use crate::api;
-
-/// The descriptors of all messages.
-static MESSAGES: LazyLock<Result<DescriptorPool, DescriptorError>> =
-    LazyLock::new(|| DescriptorPool::decode(api::DESCRIPTORS));
+use crate::api::MessageType;
 
 /// An object with one member: the kind of the line, and its content.
 #[derive(Debug)]
@@ -36,14 +26,10 @@ pub(super) struct ProtoJson<'a, M>(pub(super) &'a M);
 
 impl<M: Message + Name> Serialize for ProtoJson<'_, M> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let messages = MESSAGES.as_ref().map_err(S::Error::custom)?;
         let name = M::full_name();
-        let descriptor = messages
-            .get_message_by_name(&name)
+        let message = MessageType::named(&name)
             .ok_or_else(|| S::Error::custom(format!("there is no descriptor of {name}")))?;
-        let bytes = self.0.encode_to_vec();
-        DynamicMessage::decode(descriptor, bytes.as_slice())
-            .map_err(S::Error::custom)?
-            .serialize(serializer)
+        let decoded = message.decode(&self.0.encode_to_vec()).map_err(S::Error::custom)?;
+        decoded.serialize(serializer)
     }
 }

@@ -3,9 +3,9 @@
 
 use std::task::{Context, Poll, Waker};
 
+use super::first_bytes::{PREFACE, other_than_http2};
 use super::frame_budget::FrameBudget;
 use super::proxy_protocol::{self, HeaderError};
-use super::socket::{PREFACE, other_than_http2};
 use crate::config::Limits;
 
 /// What a client speaks is known by its first bytes, at the latest when there are as many as the

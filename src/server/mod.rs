@@ -7,6 +7,7 @@ mod connection_metrics;
 mod connections;
 mod drain;
 mod entrance;
+mod first_bytes;
 mod frame_budget;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -1,5 +1,4 @@
-//! Clients that speak another protocol than HTTP/2: detects the protocol by the first bytes, and
-//! answers in it.
+//! Protocols other than HTTP/2, by the first bytes of a connection, and the answers to those that are not served.
 //!
 //! Reads and writes a bounded number of bytes. Never parses the request.
 
@@ -9,7 +8,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::socket::FirstBytes;
+use super::first_bytes::FirstBytes;
 use super::transport::Transport;
 
 /// The protocol that a client speaks.

@@ -27,18 +27,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 use super::connection_metrics::ConnectionMetrics;
+use super::first_bytes::FirstBytes;
 use super::frame_budget::FrameBudget;
 use super::other_protocol::OtherProtocol;
 use super::pacing::{Pace, Paced};
 use super::transport::Transport;
 use crate::api::{Account, HeldAnswer};
-
-/// The client's connection preface.
-pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes that are sent with one system call. More of them gain little: the call then costs less
 /// than the copying.
@@ -75,17 +73,6 @@ thread_local! {
 pub(super) struct Socket {
     shared: Rc<RefCell<SharedSocket>>,
     first: FirstBytes,
-    /// How many of them were given to the reader.
-    replayed: usize,
-}
-
-/// The first bytes of a client: no more than a preface has.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FirstBytes {
-    bytes: [u8; PREFACE.len()],
-    count: usize,
-    /// The protocol, if that is not HTTP/2.
-    pub(super) other: Option<OtherProtocol>,
 }
 
 struct SharedSocket {
@@ -112,8 +99,8 @@ struct SharedSocket {
 }
 
 impl Socket {
-    /// Waits for the client's first bytes. A client that does not speak HTTP is told so, if it can be, and the
-    /// connection is closed.
+    /// Waits for the client's first bytes. A client that does not speak HTTP is answered so, if it can be, and
+    /// the connection is closed.
     ///
     /// # Errors
     /// The client closed the connection, or does not speak HTTP.
@@ -138,7 +125,7 @@ impl Socket {
             is_flooded: false,
             has_said_last_words: false,
         };
-        Ok(Self { shared: Rc::new(RefCell::new(shared)), first, replayed: 0 })
+        Ok(Self { shared: Rc::new(RefCell::new(shared)), first })
     }
 
     /// Whether the client speaks HTTP/2, and not an older one.
@@ -163,31 +150,6 @@ impl Socket {
         drop(shared);
         SentAfterPoll { connection: serve(self), socket, paced: pace.paced(), metrics }
     }
-}
-
-impl FirstBytes {
-    /// Waits for the preface of HTTP/2, or for so many bytes as say that it is another protocol.
-    pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
-        let mut first = Self { bytes: [0; PREFACE.len()], count: 0, other: None };
-        while first.count < PREFACE.len() && first.other.is_none() {
-            match stream.read(&mut first.bytes[first.count..]).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                more => first.count += more,
-            }
-            first.other = other_than_http2(&first.bytes[..first.count]);
-        }
-        debug_assert!(
-            first.other.is_some() || first.bytes == *PREFACE,
-            "another protocol is detected within so many bytes"
-        );
-        Ok(first)
-    }
-}
-
-/// The protocol of a client that began with `first`, where that is not HTTP/2; `None` also while
-/// more bytes are needed.
-pub(super) fn other_than_http2(first: &[u8]) -> Option<OtherProtocol> {
-    if PREFACE.starts_with(first) { None } else { OtherProtocol::detect(first) }
 }
 
 impl SharedSocket {
@@ -342,14 +304,10 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let first = &self.first.bytes[self.replayed..self.first.count];
-        if first.is_empty() {
-            return self.shared.borrow_mut().read(cx, buffer);
+        if self.first.replay(buffer) {
+            return Poll::Ready(Ok(()));
         }
-        let count = first.len().min(buffer.remaining());
-        buffer.put_slice(&first[..count]);
-        self.replayed += count;
-        Poll::Ready(Ok(()))
+        self.shared.borrow_mut().read(cx, buffer)
     }
 }
 

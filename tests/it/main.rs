@@ -20,3 +20,4 @@ mod model;
 mod oracle;
 mod server;
 mod storage;
+mod web;

@@ -12,16 +12,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Body as _;
-use prost_reflect::MessageDescriptor;
 use serde::Serialize;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
+use super::Format;
 use super::connect_error::{self, ConnectError};
-use super::{Format, json};
 use crate::api::calls::OpenCall;
-use crate::api::descriptors::Rpc;
 use crate::api::framing::PREFIX_BYTES;
+use crate::api::proto_json::{MessageType, Rpc};
 use crate::api::{head, status};
 
 /// The flag of the frame of gRPC-Web that has the trailers.
@@ -42,7 +41,7 @@ enum Form {
     },
     /// The frames of a stream of Connect; in JSON, of messages of this type, those that are not whole wait.
     Connect {
-        json: Option<(MessageDescriptor, BytesMut)>,
+        json: Option<(MessageType, BytesMut)>,
     },
 }
 
@@ -56,7 +55,7 @@ impl AnswerEncoder {
                 frames.extend_from_slice(&bytes);
                 let mut written = Vec::new();
                 while let Some(next) = take_message(frames) {
-                    push_frame(&mut written, 0, &json::write(message, &next)?);
+                    push_frame(&mut written, 0, &json(message, &next)?);
                 }
                 Ok(written.into())
             }
@@ -130,8 +129,8 @@ pub(super) async fn connect_message(
     } else {
         collect(body).await
     };
-    let json = rpc.filter(|_| format == Format::Json).map(|rpc| &rpc.output);
-    let message = frames.and_then(|mut frames| written(&mut frames, &trailers, json));
+    let json_type = rpc.filter(|_| format == Format::Json).map(|rpc| &rpc.output);
+    let message = frames.and_then(|mut frames| written(&mut frames, &trailers, json_type));
     let mut answer = match message {
         Ok(message) => {
             call.sent(message.len());
@@ -163,7 +162,7 @@ pub(super) async fn connect_message(
 fn written(
     frames: &mut BytesMut,
     trailers: &HeaderMap,
-    json: Option<&MessageDescriptor>,
+    json_type: Option<&MessageType>,
 ) -> Result<Vec<u8>, Status> {
     if let Some(status) = Status::from_header_map(trailers)
         && status.code() != Code::Ok
@@ -173,8 +172,8 @@ fn written(
     let Some(message) = take_message(frames) else {
         return Err(status::unencodable(&"it has no message"));
     };
-    match json {
-        Some(json) => json::write(json, &message),
+    match json_type {
+        Some(json_type) => json(json_type, &message),
         None => Ok(message.into()),
     }
 }
@@ -239,6 +238,15 @@ impl<'a> EndOfStream<'a> {
         }
         Self { error: status.as_ref().map(ConnectError::from), metadata: fields }
     }
+}
+
+/// A message in JSON.
+///
+/// # Errors
+/// It is none of its type, which cannot happen.
+fn json(message: &MessageType, bytes: &[u8]) -> Result<Vec<u8>, Status> {
+    let decoded = message.decode(bytes).map_err(|error| status::unencodable(&error))?;
+    serde_json::to_vec(&decoded).map_err(|error| status::unencodable(&error))
 }
 
 /// `value` in JSON.

@@ -5,12 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::StatusCode;
 use prost::Message;
-use prost_reflect::DynamicMessage;
 use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
-use crate::api::descriptors;
+use crate::api::proto_json::{JsonMessage, MessageType};
 
 /// What type names are prefixed with in details.
 const TYPE_PREFIX: &str = "type.googleapis.com/";
@@ -63,7 +62,7 @@ struct ErrorDetail {
     value: String,
     /// The same for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    debug: Option<DynamicMessage>,
+    debug: Option<JsonMessage>,
 }
 
 impl From<&Status> for ConnectError {
@@ -78,11 +77,11 @@ impl From<&Status> for ConnectError {
 impl ErrorDetail {
     fn new(type_url: &str, bytes: &[u8]) -> Self {
         let name = type_url.strip_prefix(TYPE_PREFIX).unwrap_or(type_url);
-        let message = descriptors::message(name);
+        let message = MessageType::named(name);
         Self {
             name: name.to_owned(),
             value: STANDARD_NO_PAD.encode(bytes),
-            debug: message.and_then(|message| DynamicMessage::decode(message, bytes).ok()),
+            debug: message.and_then(|message| message.decode(bytes).ok()),
         }
     }
 }

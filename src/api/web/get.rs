@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::request::MessageForm;
 use super::{ConnectCall, Format, NotACall, Protocol};
-use crate::api::{descriptors, status};
+use crate::api::{proto_json, status};
 
 /// Longest message in a query: the limit of headers is lower.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -19,7 +19,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// # Errors
 /// It is no call.
 pub(super) fn protocol<B>(request: &Request<B>) -> Result<Protocol, NotACall> {
-    let rpc = descriptors::rpc(request.uri().path());
+    let rpc = proto_json::rpc(request.uri().path());
     let query = request.uri().query().unwrap_or_default();
     let format = value(query, "encoding").and_then(|name| Format::named(&name));
     match (rpc, format) {

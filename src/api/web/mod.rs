@@ -14,14 +14,12 @@
 mod answer;
 mod connect_error;
 mod get;
-mod json;
 mod not_a_call;
 mod request;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
-use prost_reflect::MessageDescriptor;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -30,7 +28,7 @@ pub(super) use not_a_call::NotACall;
 pub(super) use request::RequestBody;
 
 use super::calls::OpenCall;
-use super::descriptors::{self, Rpc};
+use super::proto_json::{self, MessageType, Rpc};
 use super::{head, status};
 use request::MessageForm;
 
@@ -110,7 +108,7 @@ impl Protocol {
         let Some(kind) = media_type.strip_prefix("application/") else {
             return Err(NotACall::MediaType);
         };
-        let rpc = descriptors::rpc(path);
+        let rpc = proto_json::rpc(path);
         let (is_framed, name) = match kind {
             "grpc-web" | "grpc-web+proto" => return Ok(Self::GrpcWeb { is_text: false }),
             "grpc-web-text" | "grpc-web-text+proto" => return Ok(Self::GrpcWeb { is_text: true }),
@@ -204,7 +202,7 @@ impl ConnectCall {
     }
 
     /// The type of its messages in JSON; `None` if they are not, or if there is no such RPC.
-    fn json_of(self, message: fn(&Rpc) -> &MessageDescriptor) -> Option<MessageDescriptor> {
+    fn json_of(self, message: fn(&Rpc) -> &MessageType) -> Option<MessageType> {
         let rpc = self.rpc.filter(|_| self.format == Format::Json)?;
         Some(message(rpc).clone())
     }

@@ -8,11 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame};
-use prost_reflect::MessageDescriptor;
 use tonic::Status;
 
-use super::json;
 use crate::api::framing::{self, PREFIX_BYTES};
+use crate::api::proto_json::MessageType;
 use crate::api::status;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -46,7 +45,7 @@ pub(super) struct MessageForm {
     pub(super) is_framed: bool,
     pub(super) is_gzip: bool,
     /// In JSON, of this type.
-    pub(super) json: Option<MessageDescriptor>,
+    pub(super) json: Option<MessageType>,
 }
 
 impl<B> RequestBody<B> {
@@ -94,7 +93,9 @@ impl MessageForm {
             return Err(status::message_too_large(bytes_max));
         }
         match &self.json {
-            Some(message) => json::read(message, &unpacked),
+            Some(json) => {
+                json.read(&unpacked).map_err(|error| status::malformed_json(json.name(), &error))
+            }
             None => Ok(unpacked),
         }
     }

@@ -14,6 +14,7 @@ pub(crate) mod events;
 mod gate;
 mod held_log;
 mod hooked_log;
+pub(crate) mod http;
 mod ids;
 mod loaded;
 mod log_lines;

@@ -51,7 +51,7 @@ const OUTSIDERS: [(&str, &[&str]); 18] = [
     ("proxy_header", &["server/proxy_protocol.rs"]),
     ("ipnet", &["config/transport.rs"]),
     ("clap", &["cli/", "main.rs"]),
-    ("prost_reflect", &["cli/json.rs"]),
+    ("prost_reflect", &["api/proto_json.rs"]),
     ("prometheus_client", &["runtime/metrics/text.rs"]),
     ("arc_swap", &["config/in_force.rs"]),
     ("strsim", &["cli/settings/file.rs"]),
