@@ -10,6 +10,7 @@ use super::json::{JsonLine, ProtoJson};
 use super::number::{counted, grouped};
 use super::{Error, Output, ServerArgs};
 use crate::api::v1;
+use crate::config::Limits;
 use crate::model::{Event, Revision};
 use crate::state::IndexCheck;
 use crate::storage::{self, CheckedLog, IndexView};
@@ -93,7 +94,7 @@ impl FolderIndexCheck {
     /// Opens the index in the data folder, which is locked from now on if no server uses it.
     pub(super) fn begin(data: &Path) -> Self {
         let begun = IndexView::open(data).and_then(|view| match view {
-            Some(view) => IndexCheck::new(&view)
+            Some(view) => IndexCheck::new(&view, Limits::default().index_check_bytes_max)
                 .map(|check| Some((view, check))),
             None => Ok(None),
         });
