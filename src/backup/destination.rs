@@ -26,6 +26,15 @@ pub struct DestinationError {
     pub(super) why: String,
 }
 
+/// An object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ListedObject {
+    /// Its name, without the part of the destination.
+    pub(super) name: String,
+    /// The number of its bytes.
+    pub(super) bytes: u64,
+}
+
 impl FromStr for Destination {
     type Err = String;
 
@@ -75,17 +84,17 @@ impl Destination {
         }
     }
 
-    /// The names of the objects in `part`, without it, in order.
-    pub(super) async fn list(&self, part: &str) -> Result<Vec<String>, DestinationError> {
-        let mut names = match self {
+    /// The objects in `part`, in the order of their names.
+    pub(super) async fn list(&self, part: &str) -> Result<Vec<ListedObject>, DestinationError> {
+        let mut objects = match self {
             Self::Folder(root) => {
                 let dir = root.join(part);
                 self.blocking(part, move || folder::list(&dir)).await?
             }
             Self::Bucket(bucket) => bucket.list(part).await.map_err(|it| self.failed(part, &it))?,
         };
-        names.sort_unstable();
-        Ok(names)
+        objects.sort_unstable();
+        Ok(objects)
     }
 
     /// Removes an object, if it is there.

@@ -90,8 +90,11 @@ pub enum Error {
         /// The object that says so.
         marker: String,
     },
-    /// Segments of the new backup are gone.
-    #[error("segments were removed from {destination} while the backup was taken: take it again")]
+    /// Segments of the new backup are gone, or only a part of them is there.
+    #[error(
+        "segments of the new backup are not in {destination}, or not whole: they were removed while it \
+         was taken, or the destination does not keep what it says; take it again"
+    )]
     SegmentsGone {
         /// The destination.
         destination: String,

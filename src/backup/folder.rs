@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
+use super::destination::ListedObject;
+
 /// The beginning of the name of a file that is not whole. [`list`] leaves it out.
 const UNFINISHED: &str = ".unfinished";
 
@@ -23,17 +25,20 @@ pub(super) fn get(file: &Path) -> io::Result<Option<Vec<u8>>> {
     found(fs::read(file))
 }
 
-pub(super) fn list(dir: &Path) -> io::Result<Vec<String>> {
+pub(super) fn list(dir: &Path) -> io::Result<Vec<ListedObject>> {
     let Some(entries) = found(fs::read_dir(dir))? else { return Ok(Vec::new()) };
-    let mut names = Vec::new();
+    let mut objects = Vec::new();
     for entry in entries {
-        if let Ok(name) = entry?.file_name().into_string()
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().into_string()
             && !name.starts_with(UNFINISHED)
+            // It may have been removed meanwhile.
+            && let Some(file) = found(fs::metadata(entry.path()))?
         {
-            names.push(name);
+            objects.push(ListedObject { name, bytes: file.len() });
         }
     }
-    Ok(names)
+    Ok(objects)
 }
 
 /// Removes what writes left that were killed. None may be under way.

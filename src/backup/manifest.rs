@@ -52,13 +52,8 @@ pub struct ManifestSegment {
 impl ManifestSegment {
     /// The name of its object.
     pub(super) fn object(&self) -> String {
-        object_of(&self.sha256)
+        format!("{SEGMENTS}/{}.seg", self.sha256)
     }
-}
-
-/// The name of the object of a segment with this hash.
-pub(super) fn object_of(sha256: &str) -> String {
-    format!("{SEGMENTS}/{sha256}.seg")
 }
 
 impl Manifest {
@@ -136,8 +131,9 @@ fn object_of_backup(name: &str) -> String {
 
 /// The names of all backups, the oldest first.
 pub(super) async fn names(destination: &Destination) -> Result<Vec<String>, Error> {
-    let names = destination.list(BACKUPS).await?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)).map(str::to_owned).collect())
+    let objects = destination.list(BACKUPS).await?;
+    let names = objects.iter().filter_map(|object| object.name.strip_suffix(SUFFIX));
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// Removes the manifest of a backup.

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::destination::ListedObject;
 use super::manifest::{self, Manifest, SEGMENTS};
 use super::{Destination, Error, running};
 use crate::runtime::Clock;
@@ -39,7 +40,7 @@ pub async fn prune(destination: &Destination, keep: usize, clock: &Clock) -> Res
             manifest::remove(destination, &name).await?;
             pruned.backups.push(name);
         }
-        for name in destination.list(SEGMENTS).await? {
+        for ListedObject { name, .. } in destination.list(SEGMENTS).await? {
             let object = format!("{SEGMENTS}/{name}");
             if !needed.contains(&object) {
                 destination.remove(&object).await?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::destination::ListedObject;
 use super::manifest::{BACKUPS, ManifestSegment, SEGMENTS};
 use super::{Destination, Error};
 use crate::runtime::Clock;
@@ -125,7 +126,7 @@ pub(super) async fn alone<T>(
 
 async fn markers(destination: &Destination) -> Result<Vec<(String, Marker)>, Error> {
     let mut markers = Vec::new();
-    for name in destination.list(RUNNING).await? {
+    for ListedObject { name, .. } in destination.list(RUNNING).await? {
         let object = format!("{RUNNING}/{name}");
         // It may have ended meanwhile.
         let Some(bytes) = destination.get(&object).await? else { continue };

@@ -8,6 +8,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::destination::ListedObject;
 use super::http::Connector;
 
 /// A part of a bucket.
@@ -56,10 +57,13 @@ impl Bucket {
         Ok(Some(found.bytes().await?.into()))
     }
 
-    pub(super) async fn list(&self, part: &str) -> Result<Vec<String>, object_store::Error> {
+    pub(super) async fn list(&self, part: &str) -> Result<Vec<ListedObject>, object_store::Error> {
         let list = self.store.list_with_delimiter(Some(&self.path(part))).await?;
-        let names = list.objects.iter().filter_map(|object| object.location.filename());
-        Ok(names.map(str::to_owned).collect())
+        let listed = list.objects.iter().filter_map(|object| {
+            let name = object.location.filename()?.to_owned();
+            Some(ListedObject { name, bytes: object.size })
+        });
+        Ok(listed.collect())
     }
 
     pub(super) async fn remove(&self, name: &str) -> Result<(), object_store::Error> {

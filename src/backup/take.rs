@@ -1,14 +1,14 @@
 //! Taking a backup of a running server. Never stores a byte that is not checked, and writes the manifest
 //! last: a backup that is interrupted is none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::manifest::{self, Manifest, ManifestSegment, SEGMENTS, object_of};
+use super::manifest::{self, Manifest, ManifestSegment, SEGMENTS};
 use super::running::{self, RunningBackup};
 use super::{Destination, Error, sha256};
 use crate::api::v1;
@@ -66,6 +66,17 @@ struct Take<'a> {
     segments_new: u64,
 }
 
+/// The bytes of each object of a segment, by its name.
+#[derive(Debug)]
+struct SegmentObjects(HashMap<String, u64>);
+
+impl SegmentObjects {
+    /// Whether the object of a segment is there, and no part of it is missing.
+    fn has(&self, segment: &ManifestSegment) -> bool {
+        self.0.get(&segment.object()) == Some(&segment.bytes)
+    }
+}
+
 /// Takes a backup of the log of a server.
 ///
 /// # Errors
@@ -118,7 +129,7 @@ impl Take<'_> {
         Err(Error::AlwaysReplaced { times: LISTS_MAX })
     }
 
-    /// Finds the segments that are at the destination: those of the newest backup, and `stored`.
+    /// Finds the segments that are at the destination, whole: of those of the newest backup, and `stored`.
     async fn find_known(&mut self, stored: Vec<ManifestSegment>) -> Result<(), Error> {
         let newest = match manifest::names(self.destination).await?.pop() {
             Some(name) => Manifest::read(self.destination, &name).await?.segments,
@@ -126,15 +137,16 @@ impl Take<'_> {
         };
         let objects = self.objects().await?;
         let found = newest.into_iter().chain(stored);
-        let found = found.filter(|segment| objects.contains(&segment.object()));
+        let found = found.filter(|segment| objects.has(segment));
         self.known = found.map(|segment| (segment.segment_id.clone(), segment)).collect();
         Ok(())
     }
 
-    /// The names of all objects of segments.
-    async fn objects(&self) -> Result<HashSet<String>, Error> {
-        let names = self.destination.list(SEGMENTS).await?;
-        Ok(names.iter().map(|name| format!("{SEGMENTS}/{name}")).collect())
+    /// All objects of segments.
+    async fn objects(&self) -> Result<SegmentObjects, Error> {
+        let objects = self.destination.list(SEGMENTS).await?.into_iter();
+        let bytes = objects.map(|object| (format!("{SEGMENTS}/{}", object.name), object.bytes));
+        Ok(SegmentObjects(bytes.collect()))
     }
 
     /// Takes all segments of the list; `None` if one was replaced meanwhile.
@@ -241,10 +253,11 @@ impl Take<'_> {
         Ok(taken)
     }
 
-    /// All segments of the backup are there, now that its manifest is.
+    /// All segments of the backup are there, now that its manifest is. Only their bytes are counted: each was
+    /// checked before it was stored.
     async fn check_stored(&self, manifest: &Manifest) -> Result<(), Error> {
         let objects = self.objects().await?;
-        if manifest.segments.iter().all(|segment| objects.contains(&object_of(&segment.sha256))) {
+        if manifest.segments.iter().all(|segment| objects.has(segment)) {
             return Ok(());
         }
         manifest::remove(self.destination, &manifest.name()).await?;

@@ -182,7 +182,10 @@ impl Comparison {
 /// What is wrong with the index.
 fn index_problem(index: &FolderIndex) -> Option<String> {
     let what = match index {
-        FolderIndex::Missing | FolderIndex::InUse | FolderIndex::Checked { .. } => return None,
+        FolderIndex::Missing
+        | FolderIndex::InUse
+        | FolderIndex::OfAnotherVersion(_)
+        | FolderIndex::Checked { .. } => return None,
         FolderIndex::Wrong(error) => error.to_string(),
         FolderIndex::OfAnother => "index.redb was made from another log or history".to_owned(),
     };
@@ -195,20 +198,8 @@ fn print_checked(
     index: &FolderIndex,
     chain_at: Option<(Revision, Chain)>,
 ) -> Result<(), Error> {
+    print_notes(output, checked, index);
     let CheckedLog { id, head, chain, erased_until, torn_bytes, .. } = checked;
-    if *torn_bytes > 0 {
-        output.note(&format!(
-            "after revision {head} are {} of a batch that is not complete: it is being written, or a \
-             power cut came before it was acknowledged",
-            counted(*torn_bytes, "byte")
-        ));
-    }
-    if matches!(index, FolderIndex::InUse) {
-        output.note(
-            "a server uses the folder, so its index was not checked: `whimbrel check-index` has the \
-             server check it",
-        );
-    }
     let at = chain_at.filter(|(revision, _)| revision != head);
     output.print(
         || {
@@ -277,4 +268,27 @@ fn print_comparison(output: Output, comparison: &Comparison) -> Result<(), Error
             JsonLine("compared", all)
         },
     )
+}
+
+/// What is no damage, and was not checked.
+fn print_notes(output: Output, checked: &CheckedLog, index: &FolderIndex) {
+    let CheckedLog { head, torn_bytes, .. } = checked;
+    if *torn_bytes > 0 {
+        output.note(&format!(
+            "after revision {head} are {} of a batch that is not complete: it is being written, or a \
+             power cut came before it was acknowledged",
+            counted(*torn_bytes, "byte")
+        ));
+    }
+    match index {
+        FolderIndex::InUse => output.note(
+            "a server uses the folder, so its index was not checked: `whimbrel check-index` has the \
+             server check it",
+        ),
+        // No damage: an upgrade or the way back from one makes it so.
+        FolderIndex::OfAnotherVersion(error) => {
+            output.note(&format!("the index was not checked: {error}"));
+        }
+        _ => {}
+    }
 }

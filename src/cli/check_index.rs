@@ -10,6 +10,7 @@ use super::json::{JsonLine, ProtoJson};
 use super::number::{counted, grouped};
 use super::{Error, Output, ServerArgs};
 use crate::api::v1;
+use crate::config::Limits;
 use crate::model::{Event, Revision};
 use crate::state::IndexCheck;
 use crate::storage::{self, CheckedLog, IndexView};
@@ -73,6 +74,8 @@ pub(super) enum FolderIndex {
     Missing,
     /// A server uses it.
     InUse,
+    /// The next start rebuilds it, as it has another version of the format.
+    OfAnotherVersion(storage::Error),
     /// It cannot be opened, or a row is not right.
     Wrong(storage::Error),
     /// It was made from another log, or from another history.
@@ -91,12 +94,16 @@ impl FolderIndexCheck {
     /// Opens the index in the data folder, which is locked from now on if no server uses it.
     pub(super) fn begin(data: &Path) -> Self {
         let begun = IndexView::open(data).and_then(|view| match view {
-            Some(view) => IndexCheck::new(&view).map(|check| Some((view, check))),
+            Some(view) => IndexCheck::new(&view, Limits::default().index_check_bytes_max)
+                .map(|check| Some((view, check))),
             None => Ok(None),
         });
         let (found, under_way) = match begun {
             Ok(under_way) => (FolderIndex::Missing, under_way),
             Err(storage::Error::InUse { .. }) => (FolderIndex::InUse, None),
+            Err(error @ storage::Error::OtherFormat { .. }) => {
+                (FolderIndex::OfAnotherVersion(error), None)
+            }
             Err(error) => (FolderIndex::Wrong(error), None),
         };
         Self { found, under_way }

@@ -134,6 +134,7 @@ ranges! {
     index_events_max: 1..=COUNT_MAX, "0 writes nothing, and one write must fit into the memory";
     index_write_delay_max: TIME_MIN..=TIME_MAX, "0 writes without a pause, and it must happen";
     index_cache_bytes: 0..=MEMORY_BYTES_MAX, "no machine has more memory";
+    index_check_bytes_max: (1 << 20)..=MEMORY_BYTES_MAX, "less makes more files than may be open";
     concurrent_reads_max: 1..=512, "0 reads nothing, and each takes a thread";
     waiting_reads_max: 1..=COUNT_MAX, "0 refuses every read from the disk, and each holds a call";
     segment_reads_max: 1..=1_024, "0 allows no backup, and each takes a thread";

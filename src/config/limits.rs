@@ -182,6 +182,9 @@ pub struct Limits {
     /// Memory for pages of the index file: the upper levels of its trees. The page cache of the
     /// operating system has the rest.
     pub index_cache_bytes: usize,
+    /// Memory for the rows that a check of the index makes from the log. The others are in files without
+    /// a name meanwhile.
+    pub index_check_bytes_max: usize,
     /// Most reads from the disk at once: a few more than a small machine has cores, so that some
     /// wait for the disk while others decode. One caller has half of them at most.
     pub concurrent_reads_max: usize,
@@ -308,6 +311,7 @@ impl Default for Limits {
             index_events_max: 256 << 10,
             index_write_delay_max: Duration::from_secs(30),
             index_cache_bytes: 16 << 20,
+            index_check_bytes_max: 64 << 20,
             concurrent_reads_max: 4,
             waiting_reads_max: 1_024,
             segment_reads_max: 2,

@@ -65,8 +65,9 @@ impl Engine {
         let permit = Arc::clone(&self.0.index_checks).try_acquire_owned();
         let permit = permit.map_err(|_| Error::Overloaded)?;
         let (log, index) = (Arc::clone(&self.state().log), self.state().index().cloned());
+        let rows_bytes_max = self.0.limits.now().index_check_bytes_max;
         let (steps, received) = mpsc::channel(STEPS_MAX);
-        let run = move || run(&*log, index.as_deref(), steps, permit);
+        let run = move || run(&*log, (index.as_deref(), rows_bytes_max), steps, permit);
         match std::thread::Builder::new().name("whimbrel-check".to_owned()).spawn(run) {
             Ok(_thread) => Ok(IndexCheckSteps(received)),
             Err(error) => {
@@ -86,7 +87,7 @@ impl IndexCheckSteps {
 
 fn run(
     log: &dyn Log,
-    index: Option<&Index>,
+    (index, rows_bytes_max): (Option<&Index>, usize),
     steps: mpsc::Sender<Result<IndexCheckStep, IndexCheckError>>,
     permit: OwnedSemaphorePermit,
 ) {
@@ -94,7 +95,8 @@ fn run(
     let (revision, until) = (Revision::ZERO, Revision::ZERO);
     let step = IndexCheckStep { revision, until, rows: 0, is_done: false };
     let mut sender = StepSender { steps, step, sent: Instant::now() };
-    let checked = index.map_or(Ok(Some(0)), |index| check(log, index, &mut sender));
+    let checked =
+        index.map_or(Ok(Some(0)), |index| check(log, (index, rows_bytes_max), &mut sender));
     // Before the end is sent: who has it may ask for another check.
     drop(permit);
     let last = match checked {
@@ -117,11 +119,11 @@ fn run(
 /// The number of rows; `None` if nobody receives the steps any more.
 fn check(
     log: &dyn Log,
-    index: &Index,
+    (index, rows_bytes_max): (&Index, usize),
     sender: &mut StepSender,
 ) -> Result<Option<u64>, storage::Error> {
     let view = index.view()?;
-    let mut check = IndexCheck::new(&view)?;
+    let mut check = IndexCheck::new(&view, rows_bytes_max)?;
     let until = view.complete_until();
     sender.step.until = until;
     while sender.step.revision < until {

@@ -19,6 +19,7 @@ mod log;
 mod metrics;
 mod redb_file;
 mod redb_log;
+mod unwritten;
 
 pub use disk_reads::forbid_disk_reads;
 pub use error::Error;

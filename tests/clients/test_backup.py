@@ -6,41 +6,25 @@ It never looks at how a backup is stored, except to damage it.
 
 import json
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from program import lines, run
-
-BUCKET = "backups"
+from storage import BUCKET, Storage
 
 
 @pytest.fixture(scope="module")
-def storage():
-    """The variables with which the program finds an empty bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    variables = {
-        "AWS_ENDPOINT": f"http://{host}:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }
-    objects(variables).create_bucket(Bucket=BUCKET)
-    yield variables
-    server.stop()
+def altered():
+    """The storage, of which a test decides what it keeps."""
+    storage = Storage()
+    yield storage
+    storage.stop()
 
 
-def objects(storage: dict):
-    """The bucket, by the storage's own client."""
-    return boto3.client(
-        "s3",
-        endpoint_url=storage["AWS_ENDPOINT"],
-        region_name=storage["AWS_REGION"],
-        aws_access_key_id=storage["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=storage["AWS_SECRET_ACCESS_KEY"],
-    )
+@pytest.fixture
+def storage(altered):
+    """The variables with which the program finds the storage, which keeps what it is given."""
+    keeps = altered.put
+    yield altered.variables
+    altered.put = keeps
 
 
 def printed(storage: dict, *arguments: str) -> list[dict]:
@@ -74,13 +58,13 @@ def test_a_bucket_keeps_backups(own_server, storage, tmp_path):
     assert run("check", "--data", str(data)).returncode == 0
 
 
-def test_a_damaged_object_is_named(own_server, storage, tmp_path):
+def test_a_damaged_object_is_named(own_server, altered, storage, tmp_path):
     server = own_server()
     at = f"s3://{BUCKET}/damaged"
     lines(server, "publish", "alice", "first")
     (taken,) = printed(storage, "backup", "--addr", server.address, "--to", at)
     name = f"damaged/backups/{taken['backup']['name']}.json"
-    bucket = objects(storage)
+    bucket = altered.bucket
     manifest = json.load(bucket.get_object(Bucket=BUCKET, Key=name)["Body"])
     segment = f"segments/{manifest['segments'][0]['sha256']}.seg"
     key = {"Bucket": BUCKET, "Key": f"damaged/{segment}"}
@@ -93,6 +77,74 @@ def test_a_damaged_object_is_named(own_server, storage, tmp_path):
     ):
         done = run(*verb, **storage)
         assert done.returncode == 1 and segment in done.stderr, done.stderr
+
+
+def test_a_listing_has_several_pages(own_server, altered, storage, tmp_path):
+    server = own_server()
+    at = f"s3://{BUCKET}/many"
+    # A storage lists a thousand objects at once, in the order of their names. These come before all others.
+    bucket = altered.bucket
+    others = [f"many/segments/-{number:04}.seg" for number in range(1_000)]
+    for key in others:
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=b"of no backup")
+    lines(server, "publish", "alice", "first")
+    (taken,) = printed(storage, "backup", "--addr", server.address, "--to", at)
+    assert taken["backup"]["newSegments"] == 1
+    (again,) = printed(storage, "backup", "--addr", server.address, "--to", at)
+    assert again["backup"]["newSegments"] == 0, "the segment is listed"
+
+    data = tmp_path / "restored"
+    (restored,) = printed(storage, "restore", "--from", at, "--data", str(data))
+    assert restored["restored"]["chain"] == again["backup"]["chain"]
+    (pruned,) = printed(storage, "backup", "prune", "--at", at, "--keep", "1")
+    assert pruned["pruned"]["segments"] == len(others)
+    (segment,) = altered.keys("many/segments/")
+    assert segment not in others
+
+
+def test_a_manifest_is_written_last(own_server, altered, storage):
+    server = own_server()
+    at = f"s3://{BUCKET}/order"
+    backup = ("backup", "--addr", server.address, "--to", at)
+    written, lacking = [], []
+
+    def put(key: str, content: bytes) -> bytes:
+        if "/backups/" in key:
+            named = [segment["sha256"] for segment in json.loads(content)["segments"]]
+            there = altered.keys("order/segments/")
+            lacking.extend(it for it in named if f"order/segments/{it}.seg" not in there)
+        written.append(key.split("/")[1])
+        return content
+
+    altered.put = put
+    for text in ("first", "second"):
+        lines(server, "publish", "alice", text)
+        printed(storage, *backup)
+        assert "segments" in written and written[-1] == "backups", written
+        assert written.count("backups") == 1 and not lacking, (written, lacking)
+        written.clear()
+
+
+def test_an_object_that_is_not_kept_is_no_backup(own_server, altered, storage):
+    server = own_server()
+    at = f"s3://{BUCKET}/lost"
+    backup = ("backup", "--addr", server.address, "--to", at)
+    lines(server, "publish", "alice", "first")
+    for is_refused, why in ((False, "take it again"), (True, "segments/")):
+
+        def put(key: str, content: bytes, is_refused=is_refused) -> bytes | None:
+            if "/segments/" not in key:
+                return content
+            return None if is_refused else content[: len(content) // 2]
+
+        altered.put = put
+        done = run(*backup, **storage)
+        assert done.returncode == 1 and why in done.stderr, done.stderr
+        assert printed(storage, "backup", "list", "--at", at) == []
+    altered.put = lambda _, content: content
+    (taken,) = printed(storage, *backup)
+    assert taken["backup"]["newSegments"] == 1, "what is not whole is put there again"
+    printed(storage, "backup", "check", "--at", at)
 
 
 def test_a_wrong_destination_is_reported(storage):

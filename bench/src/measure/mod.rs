@@ -3,6 +3,7 @@
 //! compared. A measurement never renders a result.
 
 mod audience;
+mod backup;
 mod connections;
 mod edges;
 mod fan_out;
@@ -62,6 +63,8 @@ pub(crate) enum Measurement {
     Mixed,
     /// Whimbrel with tokens, and with tokens and TLS, compared with neither.
     Security,
+    /// The time of a publish while a full backup is taken, and while none is.
+    Backup,
 }
 
 /// The sizes of all measurements.
@@ -105,6 +108,7 @@ pub(crate) struct Sizes {
     pub(crate) mixed_time: Duration,
     pub(crate) security_followees: u32,
     pub(crate) security_posts: u64,
+    pub(crate) backup_posts: u64,
 }
 
 /// A run: its systems, its sizes, and the results so far.
@@ -141,6 +145,7 @@ impl Measurement {
             Self::Storm => storm::measure(run).await,
             Self::Mixed => mixed::measure(run).await,
             Self::Security => security::measure(run).await,
+            Self::Backup => backup::measure(run).await,
         }
     }
 }
@@ -181,6 +186,7 @@ impl Sizes {
             mixed_time: Duration::from_secs(4),
             security_followees: 1_000,
             security_posts: 100_000,
+            backup_posts: 1_000_000,
         }
     }
 
@@ -239,6 +245,7 @@ impl Sizes {
             mixed_time: Duration::from_millis(500),
             security_followees: 100,
             security_posts: 1_000,
+            backup_posts: 5_000,
         }
     }
 }

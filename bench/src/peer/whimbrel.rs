@@ -89,6 +89,11 @@ impl Whimbrel {
         Ok(system)
     }
 
+    /// Where it serves.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// A new client.
     pub(crate) async fn client(&self) -> Result<Client, Error> {
         Ok(Client::connect_with(&self.address, &self.options(CALLER)?).await?)

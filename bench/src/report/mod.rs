@@ -1,6 +1,7 @@
 //! The report: results as Markdown and SVG. Every number comes from the results, and all prose from
 //! `template.md`: no number is ever written into the prose.
 
+mod backup;
 mod charts;
 mod figures;
 pub(crate) mod format;

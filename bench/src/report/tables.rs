@@ -4,7 +4,7 @@
 use clap::ValueEnum;
 
 use super::format::{bytes, digits, grouped, time_us, with_spread};
-use super::{security, targets};
+use super::{backup, security, targets};
 use crate::mix::{MIX, Part};
 use crate::peer::Kind;
 use crate::results::{Later, Results, Row};
@@ -26,6 +26,7 @@ pub(super) fn table(results: &Results, name: &str) -> Option<String> {
         "idle" => Some(idle(results)),
         "mixed_calls" => Some(mixed_calls(results)),
         "security" => Some(security::table(results)),
+        "backup" => Some(backup::table(results)),
         _ => write_table(results, name)
             .or_else(|| read_table(results, name))
             .or_else(|| size_table(results, name)),
@@ -373,7 +374,7 @@ fn mixed_calls(results: &Results) -> String {
 }
 
 /// A table of all rows of `measurements`, by size.
-fn rows(results: &Results, measurements: &[&str], columns: &[Column<'_>]) -> String {
+pub(super) fn rows(results: &Results, measurements: &[&str], columns: &[Column<'_>]) -> String {
     let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
     let mut lines = head(&heads);
     let mut is_empty = true;
@@ -412,7 +413,7 @@ pub(super) fn notes(results: &Results, measurements: &[&str]) -> String {
 }
 
 /// A function for the cell of a figure.
-fn cell(name: &'static str, write: Write) -> impl Fn(&Row) -> String {
+pub(super) fn cell(name: &'static str, write: Write) -> impl Fn(&Row) -> String {
     move |row| {
         let figure: Option<&Figure> = row.figures.get(name);
         figure.map_or_else(|| NOTHING.to_owned(), |figure| with_spread(figure, write))

@@ -11,15 +11,14 @@ use crate::state::requests;
 use crate::state::users::UserIx;
 use crate::storage::{self, ExpectedRows, IndexView, StoredKey, StoredRequest, TimelineKind};
 
-/// Memory for rows; the others are on the disk meanwhile.
-const ROWS_BYTES_MAX: usize = 64 << 20;
-
 /// A check of an index under way. Memory: the names of all users, one bit for each revision, and
 /// some rows.
 #[derive(Debug)]
 pub struct IndexCheck {
     expected: ExpectedRows,
     hash_key: [u64; 2],
+    /// Memory for rows; the others are on the disk.
+    rows_bytes_max: usize,
     numbers: HashMap<UserId, UserIx>,
     applied: Revision,
     /// The revisions of erased posts.
@@ -27,14 +26,15 @@ pub struct IndexCheck {
 }
 
 impl IndexCheck {
-    /// A check of `view`, without an event yet.
+    /// A check of `view`, without an event yet, with so much memory for rows.
     ///
     /// # Errors
     /// The index is damaged or cannot be read.
-    pub fn new(view: &IndexView) -> Result<Self, storage::Error> {
+    pub fn new(view: &IndexView, rows_bytes_max: usize) -> Result<Self, storage::Error> {
         Ok(Self {
             expected: view.expected_rows()?,
             hash_key: view.hash_key(),
+            rows_bytes_max,
             numbers: HashMap::new(),
             applied: Revision::ZERO,
             erased: RevisionSet::default(),
@@ -55,7 +55,7 @@ impl IndexCheck {
         }
         reducer::apply(self, revision, event)?;
         self.applied = revision;
-        if self.expected.rows.bytes() > ROWS_BYTES_MAX {
+        if self.expected.rows.bytes() > self.rows_bytes_max {
             self.expected.rows.spill()?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::blocks::Damage;
 use super::chains::{CHANGES_OF, END, POSTS_OF, START};
@@ -20,12 +20,12 @@ use super::opener::IndexOpener;
 use super::records::{self, RECORDS};
 use super::rows::{IndexRows, StoredKey, StoredRequest};
 use super::tables::{self, NEWEST, REQUESTS, RESIDENT, USERS, check};
-use super::unwritten::UnwrittenFile;
 use super::{FILES, Index, IndexHeader, TimelineKind, loading, opened};
 use crate::model::{Chain, LogId, Revision};
 use crate::storage::error::Error;
 use crate::storage::folder_lock::FolderLock;
 use crate::storage::redb_file::{OpenFile, guarded, storage};
+use crate::storage::unwritten::UnwrittenFile;
 
 /// Memory for pages of a file that is only read once.
 const CACHE_BYTES: usize = 16 << 20;
@@ -114,13 +114,10 @@ impl IndexView {
         guarded(&file, || {
             let (database, damage) = open_blocks(backend, &file, CACHE_BYTES)?;
             let open = OpenFile::closed_unwritten(database);
-            let read = |database: &Database| -> Result<_, redb::Error> {
-                let transaction = database.begin_read()?;
-                let users = tables::user_count(&transaction)?;
-                Ok((transaction, users))
-            };
-            let (transaction, users) = read(&open).map_err(|error| storage(&file, error))?;
+            let transaction = open.begin_read().map_err(|error| storage(&file, error))?;
+            // First: a table of another version may be missing, or be another one.
             let header = IndexHeader::read(&transaction, &file)?;
+            let users = tables::user_count(&transaction).map_err(|error| storage(&file, error))?;
             let source = ViewSource::File { file: file.clone(), damage, _open: open, _lock: lock };
             Ok(Some(Self { transaction, header, users, opener, source }))
         })

@@ -255,7 +255,11 @@ impl IndexFiles for IndexFolder {
     }
 
     fn make_spill(&self) -> io::Result<File> {
-        tempfile::tempfile_in(&self.dir)
+        match tempfile::tempfile_in(&self.dir) {
+            // A folder that is mounted for reading is checked, too.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => tempfile::tempfile(),
+            made => made,
+        }
     }
 
     fn mark_busy(&self) {

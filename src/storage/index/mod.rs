@@ -44,7 +44,6 @@ mod rows;
 mod runs;
 mod snapshot;
 mod tables;
-mod unwritten;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -376,8 +375,10 @@ impl IndexHeader {
     /// The header, and the number of users.
     fn read_with_users(database: &Database, file: &Path) -> Result<(Self, u32), Error> {
         let begun = database.begin_read().map_err(|error| storage(file, error))?;
+        // First: a table of another version may be missing, or be another one.
+        let header = Self::read(&begun, file)?;
         let users = tables::user_count(&begun).map_err(|error| storage(file, error))?;
-        Ok((Self::read(&begun, file)?, users))
+        Ok((header, users))
     }
 
     fn read(transaction: &ReadTransaction, file: &Path) -> Result<Self, Error> {

@@ -1,5 +1,5 @@
 //! The log of earlier versions, in one file of redb: `log.redb`, in the data folder. It is only read,
-//! to be taken over by the log in segments.
+//! to be taken over by the log in segments, and never written to.
 //!
 //! ```text
 //!   log    revision ──▶ record, keys 1, 2, 3 … without a gap
@@ -8,12 +8,14 @@
 
 mod record;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
 use super::error::Error;
 use super::redb_file::{OpenFile, builder, guarded, storage};
+use super::unwritten::UnwrittenFile;
 use crate::formats::{LOG_FILE, OtherFormat};
 use crate::model::{Event, LogId, Revision};
 
@@ -44,9 +46,12 @@ impl RedbLog {
     /// It is damaged, of another format, or cannot be read.
     pub(super) fn open(file: &Path) -> Result<Self, Error> {
         guarded(file, || {
-            let database = builder(CACHE_BYTES).open(file).map_err(|error| storage(file, error))?;
-            // Nothing is written to it, so there is nothing to commit when it is closed.
-            let database = OpenFile::closed_unwritten(database);
+            // redb notes in a file that it is open, and repairs one that was not closed: a version that
+            // is refused stays as it is.
+            let backend = File::open(file).and_then(UnwrittenFile::new);
+            let backend = backend.map_err(|error| storage(file, error))?;
+            let database = builder(CACHE_BYTES).create_with_backend(backend);
+            let database = OpenFile::closed_unwritten(database.map_err(|it| storage(file, it))?);
             let (id, erased_until) = identity(&database, file)?;
             let head = continuous_head(&database, file)?;
             Ok(Self { database, file: file.to_owned(), id, head, erased_until })

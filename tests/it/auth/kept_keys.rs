@@ -9,6 +9,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 use tempfile::{TempDir, tempdir};
 use whimbrel::auth::{Auth, Refusal};
+use whimbrel::formats::PROGRAM;
 use whimbrel::runtime::Clock;
 
 use super::issuer::{NOW, SigningKey, claims, key_set};
@@ -168,6 +169,62 @@ async fn a_bad_file_is_not_used_and_is_replaced() {
     world.serve_with(&[&key]).await;
     assert_eq!(fs::read_to_string(world.file()).unwrap(), good);
     assert_eq!(world.calls(&world.open_alone(), &key).await, Ok(()));
+}
+
+/// A file of a later version, whatever else is in it: the program says which version it is and that the keys are
+/// fetched again, takes no token by it, and leaves it as it is until they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_a_later_version_is_fetched_again() {
+    let [key, _] = keys();
+    let provider = Provider::start(Answer::Keys(key_set(&[&key])));
+    let folder = tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("auth.toml"), provider.settings()).unwrap();
+    let settings = path("auth.toml");
+    let variables = [("WHIMBREL_AUTH_FILE", settings.to_str().unwrap())];
+    let serve = || ServerProcess::start_tracing(&path("data"), &variables, &path("log"));
+    let kept = || {
+        let mut files = fs::read_dir(path("data/provider-keys")).unwrap();
+        files.next().map(|file| file.unwrap().path())
+    };
+    let is_kept = async |format: &str| {
+        let file = fs::read_dir(path("data/provider-keys")).ok()?.next()?.unwrap().path();
+        fs::read_to_string(file).ok()?.starts_with(format).then_some(())
+    };
+    let sentence = format!(
+        ".json has version 2 of the format `provider keys`, written by a later whimbrel; this is \
+         whimbrel {PROGRAM}, which reads version 1; it is fetched again"
+    );
+    for is_of_another_shape in [false, true] {
+        let server = serve();
+        eventually("the keys to be kept", async || is_kept("{\"format\":1,").await).await;
+        assert_eq!(server.terminate(), Some(0));
+        let file = kept().expect("keys are kept");
+        let later = match is_of_another_shape {
+            true => "{\"format\":2,\"providers\":[]}".to_owned(),
+            false => fs::read_to_string(&file).unwrap().replace("\"format\":1", "\"format\":2"),
+        };
+        fs::write(&file, &later).unwrap();
+
+        provider.answers(Answer::Error);
+        let server = serve();
+        let is_said =
+            async || fs::read_to_string(path("log")).unwrap().contains(&sentence).then_some(());
+        eventually("the version in the log", is_said).await;
+        let wire = Wire::connect(server.address()).await;
+        let now = Clock::system().since_epoch().unwrap().as_secs();
+        let bearer = format!("Bearer {}", key.sign(&claims("alice", now)));
+        let headers: [(&'static str, &[u8]); 1] = [("authorization", bearer.as_bytes())];
+        let refusal = wire.call(NEWS_FEED, &headers, frame(b"")).await.unwrap_err();
+        assert!(format!("{refusal:?}").contains("KEYS_UNAVAILABLE"), "{refusal:?}");
+        drop(wire);
+        assert_eq!(server.terminate(), Some(0));
+        assert_eq!(fs::read_to_string(&file).unwrap(), later);
+        provider.answers(Answer::Keys(key_set(&[&key])));
+    }
+    let server = serve();
+    eventually("the keys to be fetched again", async || is_kept("{\"format\":1,").await).await;
+    assert_eq!(server.terminate(), Some(0));
 }
 
 /// That keys cannot be kept keeps nobody out.

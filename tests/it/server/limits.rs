@@ -102,7 +102,8 @@ limits! {
     thread_scan_replies_max thread_bytes_max unseen_count_max queue_commands_max batch_commands_max
     unapplied_batches_max request_id_retention post_cache_bytes_max recent_reactions_max
     older_reactions_bytes_max log_segment_bytes_max
-    recent_revisions_per_author_max index_events_max index_write_delay_max index_cache_bytes concurrent_reads_max
+    recent_revisions_per_author_max index_events_max index_write_delay_max index_cache_bytes index_check_bytes_max
+    concurrent_reads_max
     segment_reads_max waiting_reads_max
     disk_free_bytes_min compaction_interval channel_events_max fan_out_step_feeds_max active_fan_outs_max
     undispatched_batches_max batch_events_max batch_bytes_max heartbeat_interval_default heartbeat_interval_min
@@ -201,7 +202,7 @@ async fn a_server_with_minimal_limits_serves() {
         (limits.fan_out_step_feeds_max, limits.active_fan_outs_max, limits.channel_events_max),
         (1, 1, 1)
     );
-    serves(limits).await;
+    Box::pin(serves(limits)).await;
 }
 
 /// For random values of all limits, they are refused before anything is touched, or the server
@@ -227,7 +228,7 @@ async fn any_limits_are_refused_or_serve() {
         }
         eprintln!("seed {seed}: {limits:?}");
         if limits.check().is_ok() {
-            serves(limits).await;
+            Box::pin(serves(limits)).await;
             served += 1;
         } else {
             is_refused(limits).await;

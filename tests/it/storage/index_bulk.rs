@@ -155,7 +155,7 @@ fn first_difference(found: &[String], expected: &[String]) -> String {
     )
 }
 
-fn log_of_any_changes() -> Arc<dyn Log> {
+pub(super) fn log_of_any_changes() -> Arc<dyn Log> {
     let log = LocalLog::with_folder(MemoryFolder::default(), LOG_OPTIONS).unwrap();
     let (mut random, mut oracle) = (fastrand::Rng::with_seed(5), Oracle::default());
     while oracle.head() < EVENTS {

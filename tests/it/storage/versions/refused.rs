@@ -7,12 +7,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use redb::{Database, TableDefinition};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use whimbrel::formats::PROGRAM;
+use whimbrel::storage::IndexView;
 
 use crate::harness::program::Program;
-use crate::harness::{Setup, eventually};
+use crate::harness::{Setup, blocks, eventually};
 use crate::server::process::ServerProcess;
 use crate::storage::segment_layout::set_format;
 
@@ -21,24 +24,30 @@ use super::fixtures::{text, unpack};
 
 /// The fixture of the formats as they are.
 const CURRENT: &str = "segments-3-index-6";
+/// One with the log in one file.
+const ONE_FILE: &str = "log-2-index-3";
 const NEWEST_SEGMENT: &str = "log/0000000000000002.seg";
 const SLOT_BYTES: usize = 4096;
 /// Of a slot of the checkpoint: where the writer begins, and the length of its text.
 const WRITER_AT: usize = 64;
 const WRITER_TEXT_BYTES: usize = 59;
 
-/// A later log: every verb refuses it, also with what an interrupted rewrite and an interrupted takeover left.
+/// A later log: every verb refuses it, also with what an interrupted rewrite or an interrupted takeover left.
 #[test]
 fn a_later_log_is_refused_by_every_verb() {
-    for is_interrupted in [false, true] {
+    for (is_rewritten, is_taken_over) in
+        [(false, false), (true, false), (false, true), (true, true)]
+    {
         let folder = unpack(&format!("{CURRENT}/stopped"));
         let path = |name: &str| folder.path().join(name);
         let mut bytes = fs::read(path(NEWEST_SEGMENT)).unwrap();
         set_format(&mut bytes, 4);
         fs::write(path(NEWEST_SEGMENT), bytes).unwrap();
         change_checkpoint(folder.path(), &mut |slot| set_writer(slot, "9.8.7"));
-        if is_interrupted {
+        if is_rewritten {
             fs::write(path("log/0000000000000001.seg.new"), "half a rewrite").unwrap();
+        }
+        if is_taken_over {
             fs::create_dir(path("log.new")).unwrap();
             fs::write(path("log.new/0000000000000001.seg"), "half a takeover").unwrap();
         }
@@ -88,6 +97,48 @@ fn refused_by_every_verb(data: &Path, what: &str, writer: Option<&str>) {
     assert!(files(data) == before, "the refusal changed something");
 }
 
+/// A later log in one file, closed or not: a start refuses it with its version, and changes neither it nor what
+/// an interrupted takeover left. A check and a dump do not read it.
+#[test]
+fn a_later_log_in_one_file_is_refused() {
+    const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    for is_closed in [true, false] {
+        let folder = unpack(&format!("{ONE_FILE}/stopped"));
+        let path = |name: &str| folder.path().join(name);
+        let database = Database::open(path("log.redb")).unwrap();
+        let mut transaction = database.begin_write().unwrap();
+        transaction.set_quick_repair(true);
+        transaction.open_table(META).unwrap().insert("format", 3).unwrap();
+        transaction.commit().unwrap();
+        let open = fs::read(path("log.redb")).unwrap();
+        drop(database);
+        if !is_closed {
+            fs::write(path("log.redb"), open).unwrap();
+        }
+        fs::create_dir(path("log.new")).unwrap();
+        for unfinished in
+            ["log.redb.new", "log.redb.compacted", "log.new/0000000000000001.seg", "index.redb.new"]
+        {
+            fs::write(path(unfinished), "half of it").unwrap();
+        }
+        let before = files(folder.path());
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (code, message) = ServerProcess::refuses(folder.path(), listen);
+        let sentence = format!(
+            "log.redb has version 3 of the format `log.redb`, written by a later whimbrel; this is \
+             whimbrel {PROGRAM}, which reads versions 1 to 2: use the version that wrote it, or a later \
+             one, or go back to a backup from before the upgrade; nothing was changed"
+        );
+        assert!(code == Some(4) && message.contains(&sentence), "{code:?}: {message}");
+        let data = folder.path().to_str().unwrap();
+        for verb in ["check", "dump"] {
+            let ran = Program::new().run_with(&[verb, "--data", data]);
+            ran.failed(1, "a log.redb of an earlier version is taken over when a server starts");
+        }
+        assert_same(&files(folder.path()), &before);
+    }
+}
+
 /// A writer that is damaged or no text is not shown, and stops nothing.
 #[tokio::test]
 async fn a_damaged_writer_stops_nothing() {
@@ -122,6 +173,63 @@ async fn a_later_index_is_rebuilt() {
     let index = server.folder().path().join("index.redb");
     let is_rebuilt = async || fs::read(&index).unwrap().starts_with(b"whimblk1").then_some(());
     eventually("the rebuilt index", is_rebuilt).await;
+}
+
+/// So is one whose tables are of a later program, also if a table is missing that this one reads first. A check
+/// says what becomes of it, and changes nothing.
+#[test]
+fn later_tables_of_the_index_are_rebuilt() {
+    for has_users in [true, false] {
+        let folder = unpack(&format!("{CURRENT}/stopped"));
+        let (data, log) = (folder.path(), tempfile::NamedTempFile::new().unwrap());
+        make_tables_later(&data.join("index.redb"), has_users);
+        let before = files(data);
+        let ran = Program::new().run_with(&["check", "--data", data.to_str().unwrap()]);
+        let sentence = format!(
+            "index.redb has version 7 of the format `index`, written by a later whimbrel; this is \
+             whimbrel {PROGRAM}, which reads version 6; it is rebuilt from the log"
+        );
+        assert!(ran.stderr.contains(&sentence), "{ran:?}");
+        ran.printed();
+        assert_same(&files(data), &before);
+
+        let server = ServerProcess::start_tracing(data, &[], log.path());
+        for answer in answers(&text(&format!("{CURRENT}/stopped.txt"))) {
+            let ran =
+                Program::calling(server.address()).run(&format!("--json {}", answer.arguments));
+            assert_eq!(answer.difference(ran.printed()), None, "{}", answer.arguments);
+        }
+        assert_eq!(server.terminate(), Some(0));
+        let said = fs::read_to_string(log.path()).unwrap();
+        assert!(said.contains(&sentence), "{said}");
+        let rebuilt = IndexView::open(data).unwrap().expect("there is an index");
+        assert!(rebuilt.complete_until().get() > 0, "it has the events of the log");
+    }
+}
+
+/// Makes the tables of the index in `file` those of version 7, with the table of users or without.
+fn make_tables_later(file: &Path, has_users: bool) {
+    // How redb stores a table with values of 8 bytes: all keys, and then all values.
+    const KEYS: &[u8] =
+        b"complete_checkcomplete_untilformathash_key_lowerhash_key_upperlog_idrows_sum";
+    const VERSION_AT: usize = KEYS.len() + 2 * 8;
+    const TABLES: &[u8] = b"requestsresidentusers";
+    let mut bytes = fs::read(file).unwrap();
+    let places = |bytes: &[u8], part: &[u8]| -> Vec<usize> {
+        (0..bytes.len()).filter(|&at| bytes[at..].starts_with(part)).collect()
+    };
+    for at in places(&bytes, KEYS) {
+        let version = &mut bytes[at + VERSION_AT..][..8];
+        assert_eq!(version, 6_u64.to_le_bytes());
+        version.copy_from_slice(&7_u64.to_le_bytes());
+    }
+    for at in places(&bytes, TABLES) {
+        if !has_users {
+            bytes[at + TABLES.len() - 1] = b'z';
+        }
+    }
+    blocks::reseal(&mut bytes);
+    fs::write(file, bytes).unwrap();
 }
 
 /// A manifest of a later program is refused by all that use backups, also by a prune: what it needs is not
@@ -207,6 +315,13 @@ fn a_later_dump_is_refused() {
     let ran = Program::new().run_on(&format!("{line}\n{rest}"), &load);
     ran.failed(1, "line 1").failed(1, "a later whimbrel may have written it");
     assert!(!data.path().join("log").exists());
+}
+
+/// Fails with the names of the files that differ: the files are too long to be shown.
+fn assert_same(now: &BTreeMap<PathBuf, Vec<u8>>, before: &BTreeMap<PathBuf, Vec<u8>>) {
+    let names = now.keys().chain(before.keys());
+    let differ: Vec<_> = names.filter(|name| now.get(*name) != before.get(*name)).collect();
+    assert!(differ.is_empty(), "changed: {differ:?}");
 }
 
 /// All files below a folder, but the locks.
