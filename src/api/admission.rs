@@ -29,7 +29,7 @@ use super::answer::AnswerBody;
 use super::authentication::Authentication;
 use super::calls::CallLog;
 use super::framing::{CheckedBody, Compression};
-use super::web::Protocol;
+use super::web::{self, Cors, Page, Protocol};
 use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
 use crate::config::Limits;
@@ -50,6 +50,7 @@ struct AdmissionState {
     draining: AtomicBool,
     authentication: Authentication,
     log: CallLog,
+    cors: Cors,
     calls: Semaphore,
     calls_max: usize,
     call_time_max: Duration,
@@ -73,14 +74,15 @@ const ALWAYS_OPEN: &str = "/grpc.health.v1.Health/";
 const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 impl Admission {
-    /// Admits calls within `limits`, of callers that `authentication` knows, and keeps what is known of them in
-    /// `log`.
+    /// Admits calls within `limits`, of callers that `authentication` knows and of pages that `cors` does, and
+    /// keeps what is known of them in `log`.
     #[must_use]
-    pub fn new(authentication: Authentication, limits: &Limits, log: CallLog) -> Self {
+    pub fn new(authentication: Authentication, limits: &Limits, cors: Cors, log: CallLog) -> Self {
         Self(Arc::new(AdmissionState {
             draining: AtomicBool::new(false),
             authentication,
             log,
+            cors,
             calls: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             calls_max: limits.calls_max,
             call_time_max: limits.call_time_max + CALL_TIME_MARGIN,
@@ -104,7 +106,7 @@ impl Admission {
 
 impl<S> AdmissionService<S> {
     /// The answer to `request`, which came on the connection of `account`.
-    pub fn call<B>(&self, account: &Account, request: Request<B>) -> Answer<S::Error>
+    pub fn call<B>(&self, account: &Account, mut request: Request<B>) -> Answer<S::Error>
     where
         S: Service<Request<WholeBody<B>>, Response = Response<Body>> + Clone + Send + 'static,
         S::Error: Send,
@@ -114,28 +116,37 @@ impl<S> AdmissionService<S> {
     {
         let (services, state) = (self.services.clone(), Arc::clone(&self.state));
         let account = account.clone();
+        web::lengthen(&mut request);
         let mut call = self.state.log.begin(&request);
         let context = Arc::clone(call.context());
         Box::pin(context.scope(async move {
             let mut stream_of = None;
-            let protocol = match Protocol::of(&request) {
-                Ok(protocol) => protocol,
+            let (page, protocol) = match state.cors.page(&request) {
+                Ok(page) => (page, Protocol::of(&request)),
+                Err(not_a_call) => (Page::None, Err(not_a_call)),
+            };
+            let (mut answer, encoder) = match protocol {
+                Ok(protocol) => {
+                    let mut answer = match state.answer(services, &account, protocol, request).await
+                    {
+                        Ok((answer, caller)) => {
+                            stream_of = call.is_stream().then(|| caller.patient());
+                            with_details(answer?)
+                        }
+                        Err(refusal) => with_details(refusal.into_http()),
+                    };
+                    call.answered(answer.headers_mut());
+                    protocol.answer(answer, &mut call).await
+                }
                 Err(not_a_call) => {
-                    let mut refusal = not_a_call.response(request.method());
+                    let refusal = || not_a_call.response(request.method());
+                    let mut answer = page.preflight(&request).unwrap_or_else(refusal);
                     call.refused();
-                    call.answered(refusal.headers_mut());
-                    return Ok(refusal.map(|body| AnswerBody::new(body, account, None, None, call)));
+                    call.answered(answer.headers_mut());
+                    (answer, None)
                 }
             };
-            let mut answer = match state.answer(services, &account, protocol, request).await {
-                Ok((answer, caller)) => {
-                    stream_of = call.is_stream().then(|| caller.patient());
-                    with_details(answer?)
-                }
-                Err(refusal) => with_details(refusal.into_http()),
-            };
-            call.answered(answer.headers_mut());
-            let (answer, encoder) = protocol.answer(answer, &mut call).await;
+            page.allow(answer.headers_mut());
             Ok(answer.map(|body| AnswerBody::new(body, account, encoder, stream_of, call)))
         }))
     }

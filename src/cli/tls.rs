@@ -9,7 +9,7 @@ use super::context::{Connecting, SERVER};
 use super::{Error, parse_flag};
 use crate::client::{ClientIdentity, ConnectOptions};
 use crate::config::{
-    ClientCertificates, ForwardedHeader, Networks, ServerCertificate, Tls, Transport,
+    ClientCertificates, ForwardedHeader, Networks, Origins, ServerCertificate, Tls, Transport,
 };
 
 /// How clients reach the server.
@@ -48,6 +48,9 @@ pub(super) struct TransportArgs {
     /// they are.
     #[arg(long, env = "WHIMBREL_PROXY_PROTOCOL_FROM", value_name = "NETWORK,…")]
     proxy_protocol_from: Option<Networks>,
+    /// Pages of these origins may call from browsers, such as https://app.example.org; * for all.
+    #[arg(long, env = "WHIMBREL_CORS_ORIGIN", value_name = "ORIGIN,…")]
+    cors_origin: Option<Origins>,
 }
 
 /// What a caller trusts and shows, if the server's address begins with https://.
@@ -104,6 +107,7 @@ impl TransportArgs {
             behind_tls_proxy: self.behind_tls_proxy.unwrap_or_default(),
             proxy_protocol_from: self.proxy_protocol_from.unwrap_or_default(),
             forwarded_header: self.forwarded_header,
+            origins: self.cors_origin.unwrap_or_default(),
         })
     }
 }

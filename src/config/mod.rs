@@ -6,6 +6,7 @@ mod check;
 mod in_force;
 mod limits;
 mod listen;
+mod origins;
 mod transport;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ pub use check::LimitError;
 pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use listen::{Listen, ListenError};
+pub use origins::{Origins, OriginsError};
 pub use transport::{
     ClientCertificates, ForwardedHeader, Networks, NetworksError, ServerCertificate, Tls, Transport,
 };

@@ -1,4 +1,4 @@
-//! How clients reach the server: TLS, and the proxies in front of it. Never reads a file.
+//! How clients reach the server: TLS, the proxies in front of it, and pages in browsers. Never reads a file.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+
+use super::Origins;
 
 /// How clients reach the server. By default without TLS and without a proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Transport {
     pub proxy_protocol_from: Networks,
     /// The header in which the proxies of `behind_tls_proxy` give the address of a call's client.
     pub forwarded_header: Option<ForwardedHeader>,
+    /// Whose pages in browsers may call, besides the server's own.
+    pub origins: Origins,
 }
 
 /// TLS of the server.

@@ -53,7 +53,7 @@ use tonic::service::Routes;
 use traces::Traces;
 pub use validity::{TimeProblem, Validity};
 
-use crate::api::{self, Accounts, Admission, Authentication, CallLog, Health, Quotas};
+use crate::api::{self, Accounts, Admission, Authentication, CallLog, Cors, Health, Quotas};
 use crate::auth::{self, Auth};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
@@ -328,7 +328,12 @@ impl Server {
         let Self { entrance, engine, critical, health, accounts, config, clock, traces, .. } = self;
         let (limits, metrics) = (&config.limits, entrance.metrics.clone());
         let mut health = Readiness::new(health, entrance.admin.clone());
-        let admission = Admission::new(self.authentication, limits, self.call_log);
+        let admission = Admission::new(
+            self.authentication,
+            limits,
+            Cors::new(&config.transport),
+            self.call_log,
+        );
         let workers = Workers::start_with_pulse(limits.worker_threads, &critical, metrics.pulse())
             .map_err(Error::Workers)?;
         for (worker, mailbox) in (1..).zip(engine.mailboxes()) {

@@ -18,6 +18,7 @@ use tonic::{Code, Status};
 
 use super::Format;
 use super::connect_error::{self, ConnectError};
+use super::events::{self, EventEncoder};
 use crate::api::calls::OpenCall;
 use crate::api::framing::PREFIX_BYTES;
 use crate::api::proto_json::{MessageType, Rpc};
@@ -39,6 +40,8 @@ enum Form {
     GrpcWeb {
         is_text: bool,
     },
+    /// Server-sent events.
+    Events(EventEncoder),
     /// The frames of a stream of Connect; in JSON, of messages of this type, those that are not whole wait.
     Connect {
         json: Option<(MessageType, BytesMut)>,
@@ -51,6 +54,7 @@ impl AnswerEncoder {
         match &mut self.0 {
             Form::GrpcWeb { is_text: true } => Ok(STANDARD.encode(&bytes).into()),
             Form::GrpcWeb { is_text: false } | Form::Connect { json: None } => Ok(bytes),
+            Form::Events(encoder) => encoder.data(&bytes).map(Bytes::from),
             Form::Connect { json: Some((message, frames)) } => {
                 frames.extend_from_slice(&bytes);
                 let mut written = Vec::new();
@@ -72,6 +76,11 @@ impl AnswerEncoder {
                     frame = STANDARD.encode(&frame).into_bytes();
                 }
             }
+            Form::Events(_) => {
+                let error = Status::from_header_map(trailers);
+                let error = error.filter(|error| error.code() != Code::Ok);
+                frame = error.as_ref().map_or(Vec::new(), events::failure);
+            }
             Form::Connect { .. } => {
                 push_frame(&mut frame, END_STREAM, &json_of(&EndOfStream::new(trailers)))
             }
@@ -90,6 +99,16 @@ pub(super) fn grpc_web(
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     let is_whole = answer.headers().contains_key(Status::GRPC_STATUS);
     (answer, (!is_whole).then_some(AnswerEncoder(Form::GrpcWeb { is_text })))
+}
+
+/// A stream of server-sent events.
+pub(super) fn events(
+    answer: Response<Body>,
+    rpc: Option<&'static Rpc>,
+) -> (Response<Body>, Option<AnswerEncoder>) {
+    let (answer, is_stream) = events::answer(answer);
+    let encoder = rpc.filter(|_| is_stream).map(|rpc| EventEncoder::new(rpc.output.clone()));
+    (answer, encoder.map(|encoder| AnswerEncoder(Form::Events(encoder))))
 }
 
 /// A stream in Connect. Its error is at its end, also if there is nothing else.
@@ -198,7 +217,7 @@ async fn collect(mut body: Body) -> (Result<BytesMut, Status>, HeaderMap) {
 }
 
 /// Takes the next whole message out of frames of gRPC, none of which is compressed.
-fn take_message(frames: &mut BytesMut) -> Option<BytesMut> {
+pub(super) fn take_message(frames: &mut BytesMut) -> Option<BytesMut> {
     let ([flag, length @ ..], rest) = frames.split_first_chunk::<PREFIX_BYTES>()?;
     debug_assert_eq!(*flag, 0, "answers are not compressed");
     let bytes = u32::from_be_bytes(*length) as usize;
@@ -250,7 +269,7 @@ fn json(message: &MessageType, bytes: &[u8]) -> Result<Vec<u8>, Status> {
 }
 
 /// `value` in JSON.
-fn json_of(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn json_of(value: &impl Serialize) -> Vec<u8> {
     match serde_json::to_vec(value) {
         Ok(json) => json,
         Err(error) => unreachable!("all keys are texts: {error}"),
@@ -271,7 +290,7 @@ fn metadata(trailers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderV
 }
 
 /// Removes what is gRPC's, and the media type.
-fn remove_grpc(headers: &mut HeaderMap) {
+pub(super) fn remove_grpc(headers: &mut HeaderMap) {
     let names: Vec<_> = headers.keys().filter(|name| head::is_grpc(name)).cloned().collect();
     for name in names {
         headers.remove(name);

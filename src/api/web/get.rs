@@ -1,5 +1,6 @@
 //! Calls by GET, for RPCs that change nothing: the message is in the query
-//! (<https://connectrpc.com/docs/protocol#unary-get-request>). Never for a stream.
+//! (<https://connectrpc.com/docs/protocol#unary-get-request>); and those that are answered with a stream of events.
+//! Never of an RPC that changes something.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -23,8 +24,9 @@ pub(super) fn protocol<B>(request: &Request<B>) -> Result<Protocol, NotACall> {
     let query = request.uri().query().unwrap_or_default();
     let format = value(query, "encoding").and_then(|name| Format::named(&name));
     match (rpc, format) {
-        (Some(rpc), Some(format)) if rpc.is_safe && !rpc.is_stream => {
-            Ok(Protocol::Connect(ConnectCall { format, is_framed: false, rpc: Some(rpc) }))
+        (Some(rpc), Some(format)) if rpc.is_safe => {
+            let call = ConnectCall { format, is_framed: false, rpc: Some(rpc) };
+            Ok(if rpc.is_stream { Protocol::Events(call) } else { Protocol::Connect(call) })
         }
         (Some(rpc), None) if rpc.is_safe => Err(NotACall::NoMessage),
         _ => Err(NotACall::Method),

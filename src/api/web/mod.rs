@@ -13,6 +13,8 @@
 
 mod answer;
 mod connect_error;
+mod cors;
+mod events;
 mod get;
 mod not_a_call;
 mod request;
@@ -24,6 +26,9 @@ use tonic::Status;
 use tonic::body::Body;
 
 pub(super) use answer::AnswerEncoder;
+pub use cors::Cors;
+pub(super) use cors::Page;
+pub(super) use events::lengthen;
 pub(super) use not_a_call::NotACall;
 pub(super) use request::RequestBody;
 
@@ -47,6 +52,8 @@ pub(super) enum Protocol {
         is_text: bool,
     },
     Connect(ConnectCall),
+    /// A GET whose answer is a stream of server-sent events.
+    Events(ConnectCall),
 }
 
 /// What is known of a call in Connect before its message.
@@ -142,6 +149,14 @@ impl Protocol {
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
                 if is_text { RequestBody::text(body) } else { RequestBody::frames(body) }
             }
+            Self::Events(call) => {
+                let form = call.message_form(&mut head.headers)?;
+                head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                let mut message = get::message(head.uri.query().unwrap_or_default(), form)?;
+                events::begin_after(&head.headers, &mut message)?;
+                head.method = Method::POST;
+                RequestBody::given(body, message)
+            }
             Self::Connect(call) => {
                 let form = call.message_form(&mut head.headers)?;
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -167,6 +182,7 @@ impl Protocol {
         match self {
             Self::Grpc => (answer, None),
             Self::GrpcWeb { is_text } => answer::grpc_web(answer, is_text),
+            Self::Events(ConnectCall { rpc, .. }) => answer::events(answer, rpc),
             Self::Connect(ConnectCall { is_framed: true, format, rpc }) => {
                 answer::connect_stream(answer, format, rpc)
             }

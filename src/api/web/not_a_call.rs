@@ -16,6 +16,8 @@ pub(in crate::api) enum NotACall {
     NoMessage,
     /// Its body has another format than a call may have.
     MediaType,
+    /// A page in a browser makes it that may not call.
+    ForeignPage,
     /// It is gRPC over HTTP/1.1, where clients read no trailers.
     TooOldHttp,
 }
@@ -39,6 +41,11 @@ impl NotACall {
                  with a stream application/connect+json or application/connect+proto; or application/grpc, \
                  or application/grpc-web.\n",
             ),
+            Self::ForeignPage => (
+                StatusCode::FORBIDDEN,
+                "Pages of this origin may not call: the operator of the server names those that may with \
+                 --cors-origin.\n",
+            ),
             Self::TooOldHttp => (
                 StatusCode::UPGRADE_REQUIRED,
                 "gRPC needs HTTP/2. Over HTTP/1.1 a call is one in Connect or gRPC-Web, with the content-type \
@@ -54,7 +61,7 @@ impl NotACall {
         match self {
             Self::Method => headers.insert(ALLOW, HeaderValue::from_static("POST")),
             Self::TooOldHttp => headers.insert(UPGRADE, HeaderValue::from_static("h2c")),
-            Self::NoMessage | Self::MediaType => None,
+            Self::NoMessage | Self::MediaType | Self::ForeignPage => None,
         };
         response
     }

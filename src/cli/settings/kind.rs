@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Arg;
 
-use crate::config::Networks;
+use crate::config::{Networks, Origins};
 
 /// What a setting holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Kind {
             Self::Fraction
         } else if is(&[TypeId::of::<PathBuf>()]) {
             Self::Path
-        } else if is(&[TypeId::of::<Networks>()]) {
+        } else if is(&[TypeId::of::<Networks>(), TypeId::of::<Origins>()]) {
             Self::List
         } else {
             Self::Text

@@ -1,6 +1,8 @@
-//! Calls in Connect and gRPC-Web, over HTTP/1.1 and HTTP/2: what gRPC clients get, and as it.
+//! Calls in Connect and gRPC-Web, and server-sent events, over HTTP/1.1 and HTTP/2.
 
 mod connect;
+mod cors;
+mod events;
 mod grpc_web;
 
 use http::Version;
