@@ -55,6 +55,9 @@ fn another(key: &str, schema: &Value, turn: u64) -> Value {
             json!(schema["default"].as_u64().unwrap_or(10) + 1 + turn)
         }
         Value::String(kind) if kind == "number" => json!([0.25, 0.5, 0.75][turn as usize]),
+        Value::Array(_) if key == "cors_origin" => {
+            json!([format!("https://app{turn}.example.org")])
+        }
         Value::Array(_) => json!([format!("10.{turn}.0.0/16")]),
         _ if key.ends_with("listen") => json!(format!("127.0.0.1:{}", 1 + turn)),
         _ if key == "log" => json!(["warn", "debug", "off"][turn as usize]),

@@ -52,7 +52,7 @@ async fn what_is_no_call_over_http_1_gets_a_sentence() {
         (&[unknown.as_bytes()], "405 Method Not Allowed"),
         (&[form.as_bytes()], "415 Unsupported Media Type"),
         (&[grpc.as_bytes()], "426 Upgrade Required"),
-        (&[long.as_bytes()], "414 URI Too Long"),
+        (&[long.as_bytes()], "431 Request Header Fields Too Large"),
         (&[b"GET / HTTP/1.1\r\nno header\r\n\r\n"], "400 Bad Request"),
     ];
     for (request, status) in requests {

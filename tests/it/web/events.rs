@@ -58,8 +58,9 @@ impl Events {
             if event.kind == "batch" {
                 last = event.id.expect("a cursor");
                 let events = event.data["events"].as_array().expect("events");
-                let text =
-                    |it: &Value| it["post"]["post"]["text"].as_str().expect("a text").to_owned();
+                let text = |it: &Value| {
+                    it["posted"]["item"]["post"]["text"].as_str().expect("a text").to_owned()
+                };
                 texts.extend(events.iter().map(text));
             }
         }
