@@ -1,8 +1,10 @@
 """Clients of other protocols or with other settings, and the answer that each gets."""
 
 import http.client
+import json
 import socket
 import ssl
+import urllib.parse
 
 import grpc
 import pytest
@@ -27,11 +29,32 @@ def test_http_1_gets_an_answer_in_its_protocol(server, method):
     response = connection.getresponse()
     body = response.read().decode()
     connection.close()
-    assert (response.status, response.reason) == (505, "HTTP Version Not Supported")
+    assert response.status == (415 if method == "POST" else 405)
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
     if method != "HEAD":
-        assert "This port speaks gRPC over HTTP/2 without TLS" in body
-        assert f"grpcurl -plaintext {server.address} list" in body
+        assert body.startswith("The content-type of a call is" if method == "POST" else "A call is a POST")
+
+
+def test_curl_calls_in_json(server, users):
+    """Two calls over one connection, without a library of gRPC; and one by GET, in the query."""
+    alice, bob, _ = users
+    connection = http.client.HTTPConnection(*host_and_port(server), timeout=60)
+
+    def ask(method: str, path: str, body: dict | None = None) -> dict:
+        text = json.dumps(body) if body is not None else None
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.request(method, f"/whimbrel.v1.FeedService/{path}", body=text, headers=headers)
+        response = connection.getresponse()
+        assert response.status == 200, response.read()
+        return json.loads(response.read())
+
+    assert ask("POST", "Follow", {"userId": alice, "followeeId": bob})["changed"]
+    post = ask("POST", "Publish", {"authorId": bob, "text": "by JSON"})["post"]
+    assert ask("POST", "NewsFeed", {"userId": alice})["items"][0]["post"] == post
+    message = urllib.parse.quote(json.dumps({"userId": alice}))
+    page = ask("GET", f"NewsFeed?encoding=json&message={message}")
+    connection.close()
+    assert page["items"][0]["post"] == post
 
 
 def test_tls_fails_with_a_reason(server):
