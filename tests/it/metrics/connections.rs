@@ -61,7 +61,7 @@ pub(super) async fn handshakes() -> Scraped {
     let ended = "whimbrel_handshakes_total";
     // The client is done before the server is, and a second handshake would end the first.
     reaches(&server, ended, &[("outcome", "done")], 1.0).await;
-    shakes(&["http/1.1"]).await.expect_err("no such protocol");
+    shakes(&["h3"]).await.expect_err("no such protocol");
     reaches(&server, ended, &[("outcome", "failed")], 1.0).await;
     let mut first = TcpStream::connect(server.address()).await.unwrap();
     first.write_all(b"\x16").await.unwrap();

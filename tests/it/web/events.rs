@@ -7,20 +7,21 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::{VERSIONS, http, json};
+use crate::harness::http::Http;
 use crate::harness::{Setup, TestServer, eventually, within};
 
 const EVENTS: &str = "/v1/feeds/alice/events";
 
 /// An event: its kind, its id and its content.
 #[derive(Debug)]
-struct Event {
+pub(super) struct Event {
     kind: String,
-    id: Option<String>,
-    data: Value,
+    pub(super) id: Option<String>,
+    pub(super) data: Value,
 }
 
 /// The events of an answer, as they come.
-struct Events {
+pub(super) struct Events {
     body: Incoming,
     received: String,
 }
@@ -34,7 +35,7 @@ impl Events {
     }
 
     /// The next event; `None` at the end.
-    async fn next(&mut self) -> Option<Event> {
+    pub(super) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((event, rest)) = self.received.split_once("\n\n") {
                 let (event, rest) = (parse(event), rest.to_owned());
@@ -50,8 +51,18 @@ impl Events {
         }
     }
 
+    /// The next event of this kind.
+    pub(super) async fn until(&mut self, kind: &str) -> Event {
+        loop {
+            let event = self.next().await.expect("the stream goes on");
+            if event.kind == kind {
+                return event;
+            }
+        }
+    }
+
     /// The texts of the next posts, and the id of the last event with them.
-    async fn posts(&mut self, count: usize) -> (Vec<String>, String) {
+    pub(super) async fn posts(&mut self, count: usize) -> (Vec<String>, String) {
         let (mut texts, mut last) = (Vec::new(), String::new());
         while texts.len() < count {
             let event = self.next().await.expect("the stream goes on");
@@ -66,6 +77,12 @@ impl Events {
         }
         (texts, last)
     }
+}
+
+/// The events of Alice's feed, as a browser asks for them that has this last event.
+pub(super) async fn of_alice(client: &mut Http, last: Option<&str>) -> Events {
+    let headers: Vec<_> = last.iter().map(|id| ("last-event-id", *id)).collect();
+    Events::of(client.begins("GET", EVENTS, &headers, "").await)
 }
 
 /// An event; `None` if it is only a setting.
@@ -115,19 +132,13 @@ async fn a_lost_position_is_an_event() {
     let other = TestServer::start().await;
     other.user("alice").follows("bob").await;
     let mut client = http(&other, Version::HTTP_11).await;
-    let mut events = Events::of(client.begins("GET", EVENTS, &[], "").await);
+    let mut events = of_alice(&mut client, None).await;
     let of_another_log = events.next().await.and_then(|opened| opened.id).expect("a cursor");
 
     let server = TestServer::start().await;
     let mut client = http(&server, Version::HTTP_11).await;
-    let headers = [("last-event-id", &*of_another_log)];
-    let mut events = Events::of(client.begins("GET", EVENTS, &headers, "").await);
-    let reset = loop {
-        let event = events.next().await.expect("the stream goes on");
-        if event.kind == "reset" {
-            break event;
-        }
-    };
+    let mut events = of_alice(&mut client, Some(&of_another_log)).await;
+    let reset = events.until("reset").await;
     assert_eq!(reset.id, None, "the browser forgets its cursor");
     assert!(reset.data["reason"].as_str().is_some_and(|it| it.starts_with("ERROR_REASON_")));
 }
@@ -147,10 +158,10 @@ async fn what_is_wrong_is_an_error_and_what_passes_is_an_event() {
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{path}");
         assert_eq!(json(answer.body())["code"], "invalid_argument", "{path}");
     }
-    let mut events = Events::of(first.begins("GET", EVENTS, &[], "").await);
+    let mut events = of_alice(&mut first, None).await;
     events.next().await.expect("it is open");
     let mut second = http(&server, Version::HTTP_11).await;
-    let mut refused = Events::of(second.begins("GET", EVENTS, &[], "").await);
+    let mut refused = of_alice(&mut second, None).await;
     let failure = refused.next().await.expect("an event");
     assert_eq!((failure.kind.as_str(), failure.id), ("failure", None));
     assert_eq!(failure.data["code"], "resource_exhausted", "{}", failure.data);
@@ -162,13 +173,13 @@ async fn what_is_wrong_is_an_error_and_what_passes_is_an_event() {
 async fn a_browser_that_leaves_is_noticed() {
     let server = Setup::new().limits(|limits| limits.streams_max = 1).start().await;
     let mut client = http(&server, Version::HTTP_11).await;
-    let mut events = Events::of(client.begins("GET", EVENTS, &[], "").await);
+    let mut events = of_alice(&mut client, None).await;
     events.next().await.expect("it is open");
     drop(events);
     drop(client);
     eventually("a place for another", async || {
         let mut client = http(&server, Version::HTTP_11).await;
-        let mut events = Events::of(client.begins("GET", EVENTS, &[], "").await);
+        let mut events = of_alice(&mut client, None).await;
         (events.next().await?.kind == "opened").then_some(())
     })
     .await;
@@ -183,11 +194,6 @@ async fn notifications_are_events() {
     let mut events = Events::of(client.begins("GET", path, &[], "").await);
     assert_eq!(events.next().await.expect("an event").kind, "opened");
     server.user("alice").follows("bob").await;
-    let batch = loop {
-        let event = events.next().await.expect("the stream goes on");
-        if event.kind == "batch" {
-            break event;
-        }
-    };
+    let batch = events.until("batch").await;
     assert!(batch.data.to_string().contains("alice"), "{}", batch.data);
 }

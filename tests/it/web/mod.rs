@@ -4,6 +4,7 @@ mod connect;
 mod cors;
 mod events;
 mod grpc_web;
+mod http1;
 
 use http::Version;
 use serde_json::Value;
