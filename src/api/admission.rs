@@ -139,9 +139,16 @@ impl<S> AdmissionService<S> {
                     protocol.answer(answer, &mut call).await
                 }
                 Err(not_a_call) => {
-                    let refusal = || not_a_call.response(request.method());
-                    let mut answer = page.preflight(&request).unwrap_or_else(refusal);
-                    call.refused();
+                    let mut answer = match page.preflight(&request) {
+                        Some(permission) => {
+                            call.permitted();
+                            permission
+                        }
+                        None => {
+                            call.refused();
+                            not_a_call.response(request.method())
+                        }
+                    };
                     call.answered(answer.headers_mut());
                     (answer, None)
                 }

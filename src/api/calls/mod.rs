@@ -30,8 +30,8 @@ use crate::config::CallLogSettings;
 use crate::runtime::CallContext;
 use crate::runtime::call::Trace;
 
-/// The reason of a request that is no gRPC call, and so gets no status.
-const NOT_GRPC: &str = "NOT_GRPC";
+/// The reason of a request that is no call, and so gets no status.
+const NOT_A_CALL: &str = "NOT_A_CALL";
 
 /// Keeps what is known of calls. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -143,9 +143,14 @@ impl OpenCall {
         headers.insert(id::HEADER, id::header(self.context.id()));
     }
 
-    /// The answer is that this is no gRPC call.
+    /// A browser was answered that a page may make it.
+    pub(super) fn permitted(&mut self) {
+        self.ended(Code::Ok, "");
+    }
+
+    /// The answer is that this is no call.
     pub(super) fn refused(&mut self) {
-        self.ended(Code::Unknown, NOT_GRPC);
+        self.ended(Code::Unknown, NOT_A_CALL);
     }
 
     /// A part of the answer is on its way.

@@ -64,7 +64,7 @@ fn message(user: &str, query: &str) -> Value {
         let (name, value) = (text(name), text(value));
         let value = match name.as_str() {
             "snapshot" => json!({ "limit": value }),
-            "include_all_replies" => value.parse::<bool>().map_or(value.into(), Value::Bool),
+            "include_all_replies" => value.parse().map_or_else(|_| value.into(), Value::Bool),
             _ => value.into(),
         };
         fields.insert(name, value);

@@ -81,7 +81,7 @@ async fn each_call_has_a_line_once_it_has_ended() {
 
     let wire = Wire::connect(it.server.address()).await;
     wire.http("GET", FOLLOW, &[(ID, b"browser")], "").await;
-    assert_eq!(it.access("browser").await["reason"], "NOT_GRPC");
+    assert_eq!(it.access("browser").await["reason"], "NOT_A_CALL");
 
     let watch = WatchFeedRequest { user_id: "alice".to_owned(), ..Default::default() };
     let stream = feeds.watch_feed(with_headers(watch, &[(ID, "watch")])).await.unwrap();

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::within;
 
@@ -17,6 +18,8 @@ use super::within;
 pub(crate) struct Http {
     address: SocketAddr,
     sender: Sender,
+    /// Ends with this.
+    _driving: JoinSet<hyper::Result<()>>,
 }
 
 enum Sender {
@@ -28,17 +31,18 @@ impl Http {
     /// Connects to `address` in this version of HTTP.
     pub(crate) async fn connect(address: SocketAddr, version: Version) -> Self {
         let socket = TokioIo::new(TcpStream::connect(address).await.expect("it listens"));
+        let mut driving = JoinSet::new();
         let sender = if version == Version::HTTP_2 {
             let (sender, connection) =
                 http2::handshake(TokioExecutor::new(), socket).await.expect("a connection");
-            tokio::spawn(connection);
+            driving.spawn(connection);
             Sender::Two(sender)
         } else {
             let (sender, connection) = http1::handshake(socket).await.expect("a connection");
-            tokio::spawn(connection);
+            driving.spawn(connection);
             Sender::One(sender)
         };
-        Self { address, sender }
+        Self { address, sender, _driving: driving }
     }
 
     /// Sends a request. The response may be a stream.

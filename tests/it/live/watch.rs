@@ -282,7 +282,7 @@ async fn a_stop_sends_closing_and_a_cursor_to_resume_from() {
 /// A cursor of another log, or of a lost history of this log, is refused.
 #[tokio::test]
 async fn a_cursor_that_cannot_be_served_is_refused() {
-    let (server, foreign, lost) = after_a_restore().await;
+    let (server, foreign, lost) = Box::pin(after_a_restore()).await;
     for (cursor, reason) in [(&foreign, "CURSOR_OF_ANOTHER_LOG"), (&lost, "HISTORY_LOST")] {
         let start = Some(Start::AfterCursor(cursor.clone()));
         let request = WatchFeedRequest { start, ..WatchFeedRequest::default() };
@@ -294,7 +294,7 @@ async fn a_cursor_that_cannot_be_served_is_refused() {
 /// With gap policy RESET, the same cursors get a fresh snapshot.
 #[tokio::test]
 async fn a_reset_brings_a_fresh_snapshot() {
-    let (server, foreign, lost) = after_a_restore().await;
+    let (server, foreign, lost) = Box::pin(after_a_restore()).await;
     let alice = server.user("alice");
     for (cursor, reason) in
         [(&foreign, ErrorReason::CursorOfAnotherLog), (&lost, ErrorReason::HistoryLost)]

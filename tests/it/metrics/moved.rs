@@ -104,7 +104,7 @@ async fn calls() -> Scraped {
     let it = reaches(&server, "whimbrel_streams_ended_total", &[("by", "client")], 1.0).await;
     assert_eq!(it.sum("whimbrel_calls_in_flight", &watch), 0.0);
     assert_eq!(it.sum("whimbrel_streams_open", &[]), 0.0);
-    assert_eq!(it.sum("whimbrel_calls_total", &[("reason", "NOT_GRPC")]), 1.0);
+    assert_eq!(it.sum("whimbrel_calls_total", &[("reason", "NOT_A_CALL")]), 1.0);
     it
 }
 

@@ -46,7 +46,7 @@ async fn calls_of_one_message_are_answered() {
         assert_eq!(answer.headers()["content-type"], "application/proto");
         let page = NewsFeedResponse::decode(answer.body().clone()).expect("a page");
         let ids = page.items.iter().map(|item| item.post.as_ref().expect("a post").post_id.clone());
-        assert_eq!(ids.collect::<Vec<_>>(), [published.post_id.clone()]);
+        assert!(ids.eq([published.post_id.clone()]), "{page:?}");
 
         let answer = http.send("POST", NEWS_FEED, &[JSON], r#"{"userId":"alice"}"#).await;
         let page = json(answer.body());
@@ -95,13 +95,16 @@ async fn calls_that_only_read_may_be_gets() {
     }
 }
 
+/// A path, further headers, a body, and the status, the code and the reason of its error.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, (u16, &'a str, &'a str));
+
 /// Each error has its code, its reason and its status of HTTP, and changes nothing.
 #[tokio::test]
 async fn errors_are_json_with_their_reason() {
     let server = TestServer::limited(|limits| limits.request_bytes_max = 1_024).await;
     let mut http = http(&server, Version::HTTP_11).await;
     let large = format!(r#"{{"userId":"{}"}}"#, "a".repeat(2_000));
-    let cases: [(&str, &[(&str, &str)], &str, (u16, &str, &str)); 9] = [
+    let cases: [Case<'_>; 9] = [
         (
             FOLLOW,
             &[],
