@@ -50,7 +50,7 @@ pub(super) struct MessageForm {
 
 impl<B> RequestBody<B> {
     /// Of frames of gRPC.
-    pub(super) fn frames(body: B) -> Self {
+    pub(in crate::api) fn frames(body: B) -> Self {
         Self { body, form: Form::Frames }
     }
 
