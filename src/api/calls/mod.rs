@@ -82,6 +82,7 @@ impl CallLog {
     /// Puts other settings in force.
     pub fn set(&self, settings: &CallLogSettings) {
         self.0.has_access_lines.store(settings.access, Ordering::Relaxed);
+        // Who embeds the server may give any time, such as one that never comes.
         let slow_ms = u64::try_from(settings.slow_time.as_millis()).unwrap_or(u64::MAX);
         self.0.slow_ms.store(slow_ms, Ordering::Relaxed);
     }

@@ -225,7 +225,12 @@ pub(super) fn take_message(frames: &mut BytesMut) -> Option<BytesMut> {
         return None;
     }
     frames.advance(PREFIX_BYTES);
-    Some(frames.split_to(bytes))
+    let message = frames.split_to(bytes);
+    if frames.is_empty() {
+        // A stream that waits keeps no memory for its next message.
+        *frames = BytesMut::new();
+    }
+    Some(message)
 }
 
 fn push_frame(frames: &mut Vec<u8>, flag: u8, message: &[u8]) {

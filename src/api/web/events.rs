@@ -9,12 +9,13 @@
 
 use bytes::BytesMut;
 use http::header::{CACHE_CONTROL, HeaderName};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use prost::encoding::string;
 use serde_json::{Map, Value, json};
 use tonic::body::Body;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use super::answer::{json_of, remove_grpc, take_message};
 use super::connect_error::{self, ConnectError};
@@ -37,6 +38,9 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Replaces a short path by the call that it stands for.
 pub(in crate::api) fn lengthen<B>(request: &mut Request<B>) {
+    if request.method() != Method::GET {
+        return;
+    }
     let path = request.uri().path();
     let known = PATHS.iter().find_map(|(before, after, rpc)| {
         let user = path.strip_prefix(before)?.strip_suffix(after)?;
@@ -56,7 +60,6 @@ fn message(user: &str, query: &str) -> Value {
     let text =
         |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     let mut fields = Map::new();
-    fields.insert("user_id".to_owned(), percent_decode_str(user).decode_utf8_lossy().into());
     // A browser whose cursor cannot be served learns so by an event, and goes on.
     fields.insert("gap_policy".to_owned(), "GAP_POLICY_RESET".into());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -69,22 +72,26 @@ fn message(user: &str, query: &str) -> Value {
         };
         fields.insert(name, value);
     }
+    // Whatever the parameters say: it is the user of the path.
+    fields.insert("user_id".to_owned(), percent_decode_str(user).decode_utf8_lossy().into());
     Value::Object(fields)
 }
 
-/// Has a stream begin after the last event that its browser has.
+/// The field of a request that has its stream begin after the last event that the browser has; nothing without
+/// one.
 ///
 /// # Errors
 /// The header is no text, or there more than once.
-pub(super) fn begin_after(headers: &HeaderMap, message: &mut Vec<u8>) -> Result<(), Status> {
-    let Some(id) = head::single_value(headers, LAST_EVENT_ID)? else { return Ok(()) };
+pub(super) fn begin_after(headers: &HeaderMap) -> Result<Vec<u8>, Status> {
+    let mut field = Vec::new();
+    let Some(id) = head::single_value(headers, LAST_EVENT_ID)? else { return Ok(field) };
     let refused = |_| status::invalid_metadata(LAST_EVENT_ID, "must be a cursor");
     let cursor = id.to_str().map_err(refused)?.to_owned();
     // Of two values of a field the last one counts.
     if !cursor.is_empty() {
-        string::encode(AFTER_CURSOR_TAG, &cursor, message);
+        string::encode(AFTER_CURSOR_TAG, &cursor, &mut field);
     }
-    Ok(())
+    Ok(field)
 }
 
 /// The events of one stream.
@@ -136,10 +143,12 @@ fn event(message: &Value) -> String {
     format!("event: {kind}\n{id}data: {content}\n\n")
 }
 
-/// The last event of a stream that fails.
+/// The last event of a stream that fails. The browser waits as long as the error says.
 pub(super) fn failure(error: &Status) -> Vec<u8> {
+    let delay = error.get_details_retry_info().and_then(|info| info.retry_delay);
+    let retry_ms = delay.map_or(RETRY_MS, |delay| delay.as_millis().max(RETRY_MS));
     let error = String::from_utf8(json_of(&ConnectError::from(error))).unwrap_or_default();
-    format!("retry: {RETRY_MS}\nevent: failure\ndata: {error}\n\n").into_bytes()
+    format!("retry: {retry_ms}\nevent: failure\ndata: {error}\n\n").into_bytes()
 }
 
 /// The head of a stream of events, with the body of gRPC; or an error. A browser gives up at once on any

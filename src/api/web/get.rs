@@ -8,12 +8,9 @@ use http::Request;
 use percent_encoding::percent_decode_str;
 use tonic::Status;
 
-use super::request::MessageForm;
+use super::request::{GivenMessage, MessageForm};
 use super::{ConnectCall, Format, NotACall, Protocol};
 use crate::api::{proto_json, status};
-
-/// Longest message in a query: the limit of headers is lower.
-const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// The protocol of a GET.
 ///
@@ -33,11 +30,11 @@ pub(super) fn protocol<B>(request: &Request<B>) -> Result<Protocol, NotACall> {
     }
 }
 
-/// The message in `query`.
+/// The message in `query`, which is not read yet.
 ///
 /// # Errors
-/// It is not valid, or not the RPC's.
-pub(super) fn message(query: &str, form: MessageForm) -> Result<Vec<u8>, Status> {
+/// The query is not valid.
+pub(super) fn message(query: &str, form: MessageForm) -> Result<GivenMessage, Status> {
     let refused = |rule: &str| status::malformed_request(&format!("the query {rule}"));
     if value(query, "connect").is_some_and(|version| version != "v1") {
         return Err(refused("has a version that is not known here: connect=v1"));
@@ -57,7 +54,7 @@ pub(super) fn message(query: &str, form: MessageForm) -> Result<Vec<u8>, Status>
     } else {
         bytes
     };
-    MessageForm { is_gzip, ..form }.read(&bytes, MESSAGE_BYTES_MAX)
+    Ok(GivenMessage { form: MessageForm { is_gzip, ..form }, bytes, further: Vec::new() })
 }
 
 fn padded(mut digits: Vec<u8>) -> Vec<u8> {

@@ -35,7 +35,7 @@ pub(super) use request::RequestBody;
 use super::calls::OpenCall;
 use super::proto_json::{self, MessageType, Rpc};
 use super::{head, status};
-use request::MessageForm;
+use request::{GivenMessage, MessageForm};
 
 const CONNECT_VERSION: &str = "connect-protocol-version";
 const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
@@ -104,14 +104,15 @@ impl Protocol {
         if request.method() != Method::POST {
             return Err(NotACall::Method);
         }
-        let media_type = head::media_type(headers).unwrap_or_default().to_ascii_lowercase();
-        if head::grpc_subtype(&media_type).is_some() {
+        let media_type = head::media_type(headers).unwrap_or_default();
+        if head::grpc_subtype(media_type).is_some() {
             return if request.version() < Version::HTTP_2 {
                 Err(NotACall::TooOldHttp)
             } else {
                 Ok(Self::Grpc)
             };
         }
+        let media_type = media_type.to_ascii_lowercase();
         let Some(kind) = media_type.strip_prefix("application/") else {
             return Err(NotACall::MediaType);
         };
@@ -152,18 +153,18 @@ impl Protocol {
             Self::Events(call) => {
                 let form = call.message_form(&mut head.headers)?;
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-                let mut message = get::message(head.uri.query().unwrap_or_default(), form)?;
-                events::begin_after(&head.headers, &mut message)?;
+                let given = get::message(head.uri.query().unwrap_or_default(), form)?;
+                let further = events::begin_after(&head.headers)?;
                 head.method = Method::POST;
-                RequestBody::given(body, message)
+                RequestBody::given(body, GivenMessage { further, ..given }, bytes_max)
             }
             Self::Connect(call) => {
                 let form = call.message_form(&mut head.headers)?;
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
                 if head.method == Method::GET {
-                    let message = get::message(head.uri.query().unwrap_or_default(), form)?;
+                    let given = get::message(head.uri.query().unwrap_or_default(), form)?;
                     head.method = Method::POST;
-                    RequestBody::given(body, message)
+                    RequestBody::given(body, given, bytes_max)
                 } else {
                     RequestBody::whole(body, form, bytes_max)
                 }

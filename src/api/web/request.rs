@@ -34,8 +34,18 @@ enum Form {
     Text(BytesMut),
     /// One message, as far as it has arrived.
     Whole { form: MessageForm, arrived: BytesMut, bytes_max: usize },
-    /// A message that was there with the head; `None` once it was read.
-    Given(Option<Bytes>),
+    /// A message that was there with the head; `None` once it was read. It is read as late as others, when it is
+    /// known who calls.
+    Given(Option<GivenMessage>, usize),
+}
+
+/// A message that a request has in its head.
+#[derive(Debug)]
+pub(super) struct GivenMessage {
+    pub(super) form: MessageForm,
+    pub(super) bytes: Vec<u8>,
+    /// Encoded fields, which come after those of the message.
+    pub(super) further: Vec<u8>,
 }
 
 /// How a message is written.
@@ -65,8 +75,8 @@ impl<B> RequestBody<B> {
     }
 
     /// Of a message that is there; `body` is not read.
-    pub(super) fn given(body: B, message: Vec<u8>) -> Self {
-        Self { body, form: Form::Given(Some(framed(&message))) }
+    pub(super) fn given(body: B, message: GivenMessage, bytes_max: usize) -> Self {
+        Self { body, form: Form::Given(Some(message), bytes_max) }
     }
 
     /// The bytes that have arrived and were not passed on.
@@ -74,7 +84,7 @@ impl<B> RequestBody<B> {
         match &self.form {
             Form::Whole { arrived, .. } => arrived.len(),
             // At most three digits.
-            Form::Frames | Form::Text(_) | Form::Given(_) => 0,
+            Form::Frames | Form::Text(_) | Form::Given(..) => 0,
         }
     }
 }
@@ -98,6 +108,14 @@ impl MessageForm {
             }
             None => Ok(unpacked),
         }
+    }
+}
+
+impl GivenMessage {
+    fn read(self, bytes_max: usize) -> Result<Vec<u8>, Status> {
+        let mut message = self.form.read(&self.bytes, bytes_max)?;
+        message.extend_from_slice(&self.further);
+        Ok(message)
     }
 }
 
@@ -156,8 +174,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        if let Form::Given(message) = &mut this.form {
-            return Poll::Ready(message.take().map(|message| Ok(Frame::data(message))));
+        if let Form::Given(message, bytes_max) = &mut this.form {
+            let read = message.take().map(|message| message.read(*bytes_max)).transpose()?;
+            return Poll::Ready(read.map(|message| Ok(Frame::data(framed(&message)))));
         }
         loop {
             let frame = ready!(Pin::new(&mut this.body).poll_frame(cx)).transpose();
@@ -195,20 +214,20 @@ impl Form {
                 arrived.extend_from_slice(bytes);
                 Ok(None)
             }
-            Self::Frames | Self::Given(_) => unreachable!("they are passed on"),
+            Self::Frames | Self::Given(..) => unreachable!("they are passed on"),
         }
     }
 
     /// All bytes have arrived. Gives the last frames, if there are.
     fn end(&mut self) -> Result<Option<Bytes>, Status> {
-        match std::mem::replace(self, Self::Given(None)) {
+        match std::mem::replace(self, Self::Given(None, 0)) {
             Self::Text(digits) if !digits.is_empty() => {
                 Err(status::malformed_request("the request ended within a group of Base64"))
             }
             Self::Whole { form, arrived, bytes_max } => {
                 form.read(&arrived, bytes_max).map(|message| Some(framed(&message)))
             }
-            Self::Text(_) | Self::Frames | Self::Given(_) => Ok(None),
+            Self::Text(_) | Self::Frames | Self::Given(..) => Ok(None),
         }
     }
 }

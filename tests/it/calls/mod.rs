@@ -9,8 +9,8 @@ use tonic::Request;
 use whimbrel::api::v1::{FollowRequest, NewsFeedRequest};
 
 /// A request to follow, with these headers.
-fn follow(by: &str, whom: &str, headers: &[(&'static str, &str)]) -> Request<FollowRequest> {
-    let message = FollowRequest { user_id: by.to_owned(), followee_id: whom.to_owned() };
+fn follow(by: &str, followee: &str, headers: &[(&'static str, &str)]) -> Request<FollowRequest> {
+    let message = FollowRequest { user_id: by.to_owned(), followee_id: followee.to_owned() };
     with_headers(message, headers)
 }
 

@@ -10,9 +10,10 @@ use prost::Message;
 use serde_json::{Value, json as value};
 use std::io::Write as _;
 use whimbrel::api::v1::{FollowRequest, NewsFeedRequest, NewsFeedResponse};
+use whimbrel::auth::{Options, Settings};
 
 use super::{FOLLOW, NEWS_FEED, PUBLISH, VERSIONS, WATCH_FEED, frame, frames, http, json};
-use crate::harness::{TestServer, within};
+use crate::harness::{Setup, TestServer, within};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const PROTO: (&str, &str) = ("content-type", "application/proto");
@@ -231,4 +232,19 @@ async fn other_formats_are_refused_in_plain_http() {
     let answer = http.send("POST", FOLLOW, &[("content-type", "application/grpc")], "").await;
     assert_eq!(answer.status(), StatusCode::UPGRADE_REQUIRED);
     assert_eq!(answer.headers()["upgrade"], "h2c");
+}
+
+/// A stranger has nothing of theirs read, wherever it stands.
+#[tokio::test]
+async fn who_calls_is_found_out_before_their_message_is_read() {
+    let options = Options { settings: Settings::default(), development: false };
+    let server = Setup::new().authentication(options).start().await;
+    let mut http = http(&server, Version::HTTP_11).await;
+    let query = "encoding=json&message=no+message";
+    for path in [NEWS_FEED, WATCH_FEED] {
+        let answer = http.send("GET", &format!("{path}?{query}"), &[], "").await;
+        assert_eq!(error(&answer).1, "unauthenticated", "{answer:?}");
+    }
+    let answer = http.send("POST", NEWS_FEED, &[JSON], "no message").await;
+    assert_eq!(error(&answer).1, "unauthenticated", "{answer:?}");
 }

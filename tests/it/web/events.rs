@@ -24,6 +24,8 @@ pub(super) struct Event {
 pub(super) struct Events {
     body: Incoming,
     received: String,
+    /// How long the browser waits before it connects again.
+    retry_ms: Option<u64>,
 }
 
 impl Events {
@@ -31,14 +33,17 @@ impl Events {
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         assert_eq!(answer.headers()["cache-control"], "no-store");
-        Self { body: answer.into_body(), received: String::new() }
+        Self { body: answer.into_body(), received: String::new(), retry_ms: None }
     }
 
     /// The next event; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some((event, rest)) = self.received.split_once("\n\n") {
+                let retry = event.lines().find_map(|line| line.strip_prefix("retry: "));
+                let retry_ms = retry.map(|ms| ms.parse().expect("a number")).or(self.retry_ms);
                 let (event, rest) = (parse(event), rest.to_owned());
+                self.retry_ms = retry_ms;
                 self.received = rest;
                 if event.is_some() {
                     return event;
@@ -166,6 +171,11 @@ async fn what_is_wrong_is_an_error_and_what_passes_is_an_event() {
     assert_eq!((failure.kind.as_str(), failure.id), ("failure", None));
     assert_eq!(failure.data["code"], "resource_exhausted", "{}", failure.data);
     assert!(refused.next().await.is_none(), "it ends");
+    assert_eq!(refused.retry_ms, Some(10_000), "as long as the error says");
+    let answer =
+        second.send("POST", EVENTS, &[("content-type", "application/connect+json")], "").await;
+    let is_unknown = answer.body().windows(13).any(|bytes| bytes == b"unimplemented");
+    assert!(is_unknown, "the short path is for a GET: {answer:?}");
 }
 
 /// A browser that leaves gives its place back.

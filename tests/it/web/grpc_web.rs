@@ -13,8 +13,8 @@ use crate::harness::TestServer;
 const BINARY: &str = "application/grpc-web+proto";
 const TEXT: &str = "application/grpc-web-text";
 
-fn follow(by: &str, whom: &str) -> Vec<u8> {
-    let message = FollowRequest { user_id: by.to_owned(), followee_id: whom.to_owned() };
+fn follow(by: &str, followee: &str) -> Vec<u8> {
+    let message = FollowRequest { user_id: by.to_owned(), followee_id: followee.to_owned() };
     frame(0, &message.encode_to_vec())
 }
 
