@@ -24,6 +24,8 @@ const POST: (&str, &str) = (".whimbrel.v1.Post", "crate::api::encoded_post::Enco
 const WATCH_FEED_RESPONSE: (&str, &str) =
     (".whimbrel.v1.WatchFeedResponse", "crate::api::shared_response::SharedFeedResponse");
 
+const FEED_BATCH: &str = ".whimbrel.v1.FeedBatch";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(SERVICES, ["proto"])?;
@@ -56,17 +58,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for name in names_without_posts(&files) {
         server = server.extern_path(format!("{PACKAGE}.{name}"), format!("crate::api::v1::{name}"));
     }
-    // The messages in it that both kinds of stream send.
-    for part in ["Opened", "CaughtUp", "Bookmark", "Reset", "Closing"] {
-        let name = format!("{}.{part}", WATCH_FEED_RESPONSE.0);
-        server = server.extern_path(name, format!("crate::api::v1::watch_feed_response::{part}"));
-    }
     server.compile_fds(files)?;
     Ok(())
 }
 
-/// The user for whom a call is made: the first field of a request, if it has one of these names.
-const USER_FIELDS: [&str; 2] = ["user_id", "author_id"];
+/// The user for whom a call is made: the first field of a request, if it has this name.
+const USER_FIELD: &str = "user_id";
 
 /// An implementation of the trait `UserField` for each request of the package.
 fn user_fields(files: &FileDescriptorSet) -> String {
@@ -80,10 +77,9 @@ fn user_fields(files: &FileDescriptorSet) -> String {
     let mut code = String::new();
     for message in messages.filter(|message| requests.contains(message.name())) {
         let first = message.field.iter().find(|field| field.number() == 1);
-        let user = first.map(|field| field.name()).filter(|name| USER_FIELDS.contains(name));
-        let field = match user {
-            Some(name) => format!("Some(&mut self.{name})"),
-            None => "None".to_owned(),
+        let field = match first.is_some_and(|field| field.name() == USER_FIELD) {
+            true => format!("Some(&mut self.{USER_FIELD})"),
+            false => "None".to_owned(),
         };
         code += &format!(
             "impl UserField for crate::api::v1::{} {{
@@ -113,6 +109,8 @@ fn names_without_posts(files: &FileDescriptorSet) -> Vec<&str> {
         }
     }
     with_posts.insert(WATCH_FEED_RESPONSE.0.to_owned());
+    // Only such a response has one, so that no other is sent.
+    with_posts.remove(FEED_BATCH);
     let names = messages.iter().map(|message| message.name());
     let names = names.filter(|name| !with_posts.contains(&format!("{PACKAGE}.{name}")));
     names.chain(files.flat_map(|file| &file.enum_type).map(|it| it.name())).collect()

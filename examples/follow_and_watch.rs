@@ -12,8 +12,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use whimbrel::api::v1::feed_event::{Event, Posted};
-use whimbrel::api::v1::{FeedItem, FollowRequest, NewsFeedRequest, PublishRequest};
+use whimbrel::api::v1::feed_event::Change;
+use whimbrel::api::v1::{FeedItem, FollowRequest, NewsFeedRequest, PostedEvent, PublishRequest};
 use whimbrel::client::{self, Client, Retry, Watch, WatchMessage, WatchStart};
 
 /// How long a call is repeated while the server cannot be reached or is busy.
@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// Publishes a post of Bob's.
 async fn publish(client: &Client, text: &str) -> Result<(), client::Error> {
     let request = PublishRequest {
-        author_id: "bob".to_owned(),
+        user_id: "bob".to_owned(),
         text: text.to_owned(),
         // One id for all tries of one post: whichever of them succeeds first, there is one post.
         request_id: format!("example-{:016x}", fastrand::u64(..)),
@@ -76,8 +76,8 @@ async fn next_post(watch: &mut Watch) -> Result<String, client::Error> {
         match message {
             // Events come in batches, and a batch counts as a whole: its cursor is after its last.
             WatchMessage::Batch(batch) => {
-                let posted = batch.events.iter().filter_map(|event| match &event.event {
-                    Some(Event::Posted(Posted { item: Some(item) })) => Some(item),
+                let posted = batch.events.iter().filter_map(|event| match &event.change {
+                    Some(Change::Posted(PostedEvent { item: Some(item) })) => Some(item),
                     _ => None,
                 });
                 let lines: Vec<_> = posted.map(line).collect();

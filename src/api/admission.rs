@@ -29,7 +29,7 @@ use super::answer::AnswerBody;
 use super::authentication::Authentication;
 use super::calls::CallLog;
 use super::framing::{CheckedBody, Compression};
-use super::web::{self, Cors, Page, Protocol};
+use super::web::{self, Console, Cors, NotACall, Page, Protocol};
 use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
 use crate::config::Limits;
@@ -51,6 +51,7 @@ struct AdmissionState {
     authentication: Authentication,
     log: CallLog,
     cors: Cors,
+    console: Console,
     calls: Semaphore,
     calls_max: usize,
     call_time_max: Duration,
@@ -75,14 +76,20 @@ const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 impl Admission {
     /// Admits calls within `limits`, of callers that `authentication` knows and of pages that `cors` does, and
-    /// keeps what is known of them in `log`.
+    /// keeps what is known of them in `log`. What is no call may be for a page of `console`.
     #[must_use]
-    pub fn new(authentication: Authentication, limits: &Limits, cors: Cors, log: CallLog) -> Self {
+    pub fn new(
+        authentication: Authentication,
+        limits: &Limits,
+        (cors, console): (Cors, Console),
+        log: CallLog,
+    ) -> Self {
         Self(Arc::new(AdmissionState {
             draining: AtomicBool::new(false),
             authentication,
             log,
             cors,
+            console,
             calls: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             calls_max: limits.calls_max,
             call_time_max: limits.call_time_max + CALL_TIME_MARGIN,
@@ -139,10 +146,14 @@ impl<S> AdmissionService<S> {
                     protocol.answer(answer, &mut call).await
                 }
                 Err(not_a_call) => {
-                    let mut answer = match page.preflight(&request) {
-                        Some(permission) => {
+                    let file = || match not_a_call {
+                        NotACall::Method => state.console.file(&request),
+                        _ => None,
+                    };
+                    let mut answer = match page.preflight(&request).or_else(file) {
+                        Some(answer) => {
                             call.permitted();
-                            permission
+                            answer
                         }
                         None => {
                             call.refused();

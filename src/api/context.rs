@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use super::{ApiMetrics, Quotas, fields, status, token};
+use super::{ApiMetrics, Quotas, Scraper, fields, status, token};
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
@@ -20,6 +20,7 @@ pub(super) struct ServiceContext {
     /// Whether reflection is served.
     pub(super) reflection: bool,
     pub(super) metrics: ApiMetrics,
+    pub(super) scraper: Scraper,
 }
 
 impl ServiceContext {

@@ -47,16 +47,19 @@ fn attachment(attachment: &Attachment) -> v1::Attachment {
 }
 
 fn facet(facet: &Facet) -> v1::Facet {
-    use v1::facet::{Feature as WireFeature, Link, Mention, Tag};
+    use v1::facet::Feature as WireFeature;
+    use v1::{FacetLink, FacetMention, FacetTag};
 
     debug_assert!(facet.end <= TEXT_BYTES_MAX, "{facet:?} is after the end of the longest text");
     v1::Facet {
         byte_start: facet.start as u32,
         byte_end: facet.end as u32,
         feature: Some(match &facet.feature {
-            Feature::Mention(user) => WireFeature::Mention(Mention { user_id: user.to_string() }),
-            Feature::Link(link) => WireFeature::Link(Link { uri: link.as_str().to_owned() }),
-            Feature::Tag(tag) => WireFeature::Tag(Tag { tag: tag.as_str().to_owned() }),
+            Feature::Mention(user) => {
+                WireFeature::Mention(FacetMention { user_id: user.to_string() })
+            }
+            Feature::Link(link) => WireFeature::Link(FacetLink { uri: link.as_str().to_owned() }),
+            Feature::Tag(tag) => WireFeature::Tag(FacetTag { tag: tag.as_str().to_owned() }),
         }),
     }
 }
@@ -107,7 +110,7 @@ pub(super) fn pushed_item(
 }
 
 pub(super) fn thread_post(post: &ThreadPost, epochs: &Epochs) -> v1_server::ThreadPost {
-    use v1_server::thread_post::{Gap as WireGap, Shown};
+    use v1_server::thread_post::{GapReason, Shown};
 
     v1_server::ThreadPost {
         post_id: post_id::text(post.id, epochs),
@@ -116,8 +119,8 @@ pub(super) fn thread_post(post: &ThreadPost, epochs: &Epochs) -> v1_server::Thre
         depth: i32::try_from(post.depth).unwrap_or(i32::MAX),
         shown: Some(match &post.shown {
             Ok(view) => Shown::View(post_view(view, epochs)),
-            Err(Gap::Deleted) => Shown::Gap(WireGap::Deleted.into()),
-            Err(Gap::Hidden) => Shown::Gap(WireGap::Hidden.into()),
+            Err(Gap::Deleted) => Shown::Gap(GapReason::Deleted.into()),
+            Err(Gap::Hidden) => Shown::Gap(GapReason::Hidden.into()),
         }),
         has_more_replies: post.has_more_replies,
     }

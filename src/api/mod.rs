@@ -101,12 +101,15 @@ use v1_server::log_service_server::LogServiceServer;
 use v1_server::meta_service_server::MetaServiceServer;
 use v1_server::notification_service_server::NotificationServiceServer;
 use v1_server::post_service_server::PostServiceServer;
-pub use web::Cors;
+pub use web::{Console, Cors};
 pub use whole_request::poll_noting_arrival;
 
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
+use crate::runtime::metrics::Scrape;
+use std::fmt;
+use std::sync::Arc;
 
 /// What the services need.
 #[derive(Debug)]
@@ -123,6 +126,29 @@ pub struct ServiceParts {
     pub reflection: bool,
     /// Counts how streams end.
     pub metrics: ApiMetrics,
+    /// Reads the metrics of the whole server.
+    pub scraper: Scraper,
+}
+
+/// Reads all metrics of the server, most of which are kept above this module. Cheap to clone.
+#[derive(Clone)]
+pub struct Scraper(Arc<dyn Fn() -> Scrape + Send + Sync>);
+
+impl Scraper {
+    /// Reads them by `scrape`.
+    pub fn new(scrape: impl Fn() -> Scrape + Send + Sync + 'static) -> Self {
+        Self(Arc::new(scrape))
+    }
+
+    fn scrape(&self) -> Scrape {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Scraper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scraper")
+    }
 }
 
 /// All services, and the handle that sets their health.
@@ -130,11 +156,12 @@ pub struct ServiceParts {
 /// # Errors
 /// The descriptors built into this program are damaged.
 pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> {
-    let ServiceParts { engine, auth, quotas, limits, reflection, metrics } = parts;
+    let ServiceParts { engine, auth, quotas, limits, reflection, metrics, scraper } = parts;
     let (health, health_service) = Health::new();
     let bytes_max = limits.request_bytes_max;
     let epochs = engine.epochs();
-    let context = ServiceContext { engine, auth, quotas, epochs, limits, reflection, metrics };
+    let context =
+        ServiceContext { engine, auth, quotas, epochs, limits, reflection, metrics, scraper };
     let admin = AdminServiceServer::new(AdminRpcs(context.clone()));
     let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
     let graph = GraphServiceServer::new(GraphRpcs(context.clone()));

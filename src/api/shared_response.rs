@@ -20,7 +20,7 @@ use crate::model::{Cursor, Epochs};
 
 /// The field of `WatchFeedResponse` that holds a batch.
 const BATCH_TAG: u32 = 2;
-/// The fields of `WatchFeedResponse.Batch`: the cursors, and the events after them.
+/// The fields of `FeedBatch`: the cursors, and the events after them.
 const PREV_CURSOR_TAG: u32 = 1;
 const CURSOR_TAG: u32 = 2;
 const EVENTS_TAG: u32 = 3;

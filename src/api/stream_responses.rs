@@ -3,11 +3,15 @@
 
 use super::shared_response::SharedFeedResponse;
 use super::token::encode_cursor;
-use super::v1::watch_feed_response::{Bookmark, CaughtUp, Closing, Opened, Reset};
-use super::v1::{ErrorReason, WatchFeedResponse, watch_feed_response as of_feed};
-use super::v1_server::feed_event::author_removed::Reason;
+use super::v1::{
+    ActorRemovedEvent, ActorShownEvent, AuthorAddedEvent, AuthorRemovedEvent, AuthorShownEvent,
+    DeletedEvent, ErrorReason, RemovedReason, SeenEvent, StreamBookmark, StreamCaughtUp,
+    StreamClosing, StreamOpened, StreamReset, WatchFeedResponse, WithdrawnEvent,
+    watch_feed_response as of_feed,
+};
 use super::v1_server::{
-    FeedEvent, NotificationEvent, WatchNotificationsResponse, feed_event, notification_event,
+    FeedEvent, NotificationBatch, NotificationEvent, NotifiedEvent, PostedEvent, RepostedEvent,
+    UnrepostedEvent, WatchNotificationsResponse, feed_event, notification_event,
     watch_notifications_response as of_notifications,
 };
 use super::{convert, post_id, status};
@@ -17,11 +21,11 @@ use crate::model::{Cursor, Epochs};
 /// The messages that are the same in all streams: all but batches.
 #[derive(Debug)]
 pub(super) enum CommonMessage {
-    Opened(Opened),
-    CaughtUp(CaughtUp),
-    Bookmark(Bookmark),
-    Reset(Reset),
-    Closing(Closing),
+    Opened(StreamOpened),
+    CaughtUp(StreamCaughtUp),
+    Bookmark(StreamBookmark),
+    Reset(StreamReset),
+    Closing(StreamClosing),
 }
 
 /// The response type of a stream.
@@ -38,21 +42,21 @@ type BatchParts = (Cursor, Cursor, std::sync::Arc<live::EventBatch>);
 /// `Err` if the message is a batch.
 fn common_message(message: StreamMessage, epochs: &Epochs) -> Result<CommonMessage, BatchParts> {
     Ok(match message {
-        StreamMessage::Opened { cursor, head, heartbeat } => CommonMessage::Opened(Opened {
+        StreamMessage::Opened { cursor, head, heartbeat } => CommonMessage::Opened(StreamOpened {
             cursor: encode_cursor(&cursor, epochs),
             head_cursor: encode_cursor(&head, epochs),
             heartbeat: Some(convert::duration(heartbeat)),
         }),
-        StreamMessage::Reset { reason, oldest } => CommonMessage::Reset(Reset {
+        StreamMessage::Reset { reason, oldest } => CommonMessage::Reset(StreamReset {
             reason: status::cursor_reason(&reason).into(),
             oldest_cursor: encode_cursor(&oldest, epochs),
         }),
         StreamMessage::Batch { prev, cursor, events } => return Err((prev, cursor, events)),
         StreamMessage::CaughtUp { cursor } => {
-            CommonMessage::CaughtUp(CaughtUp { cursor: encode_cursor(&cursor, epochs) })
+            CommonMessage::CaughtUp(StreamCaughtUp { cursor: encode_cursor(&cursor, epochs) })
         }
         StreamMessage::Bookmark { cursor } => {
-            CommonMessage::Bookmark(Bookmark { cursor: encode_cursor(&cursor, epochs) })
+            CommonMessage::Bookmark(StreamBookmark { cursor: encode_cursor(&cursor, epochs) })
         }
         StreamMessage::Closing { cursor } => closing(ErrorReason::Draining, &cursor, epochs),
     })
@@ -60,7 +64,7 @@ fn common_message(message: StreamMessage, epochs: &Epochs) -> Result<CommonMessa
 
 /// The message before the server ends a stream.
 pub(super) fn closing(reason: ErrorReason, cursor: &Cursor, epochs: &Epochs) -> CommonMessage {
-    CommonMessage::Closing(Closing {
+    CommonMessage::Closing(StreamClosing {
         reason: reason.into(),
         cursor: encode_cursor(cursor, epochs),
         retry_after: Some(convert::duration(status::DRAIN_DELAY)),
@@ -69,15 +73,15 @@ pub(super) fn closing(reason: ErrorReason, cursor: &Cursor, epochs: &Epochs) -> 
 
 impl StreamResponse for SharedFeedResponse {
     fn from_common(message: CommonMessage) -> Self {
-        use of_feed::Message;
+        use of_feed::Kind;
 
         Self::other(WatchFeedResponse {
-            message: Some(match message {
-                CommonMessage::Opened(opened) => Message::Opened(opened),
-                CommonMessage::CaughtUp(caught_up) => Message::CaughtUp(caught_up),
-                CommonMessage::Bookmark(bookmark) => Message::Bookmark(bookmark),
-                CommonMessage::Reset(reset) => Message::Reset(reset),
-                CommonMessage::Closing(closing) => Message::Closing(closing),
+            kind: Some(match message {
+                CommonMessage::Opened(opened) => Kind::Opened(opened),
+                CommonMessage::CaughtUp(caught_up) => Kind::CaughtUp(caught_up),
+                CommonMessage::Bookmark(bookmark) => Kind::Bookmark(bookmark),
+                CommonMessage::Reset(reset) => Kind::Reset(reset),
+                CommonMessage::Closing(closing) => Kind::Closing(closing),
             }),
         })
     }
@@ -100,15 +104,15 @@ impl SharedFeedResponse {
 
 impl StreamResponse for WatchNotificationsResponse {
     fn from_common(message: CommonMessage) -> Self {
-        use of_notifications::Message;
+        use of_notifications::Kind;
 
         Self {
-            message: Some(match message {
-                CommonMessage::Opened(opened) => Message::Opened(opened),
-                CommonMessage::CaughtUp(caught_up) => Message::CaughtUp(caught_up),
-                CommonMessage::Bookmark(bookmark) => Message::Bookmark(bookmark),
-                CommonMessage::Reset(reset) => Message::Reset(reset),
-                CommonMessage::Closing(closing) => Message::Closing(closing),
+            kind: Some(match message {
+                CommonMessage::Opened(opened) => Kind::Opened(opened),
+                CommonMessage::CaughtUp(caught_up) => Kind::CaughtUp(caught_up),
+                CommonMessage::Bookmark(bookmark) => Kind::Bookmark(bookmark),
+                CommonMessage::Reset(reset) => Kind::Reset(reset),
+                CommonMessage::Closing(closing) => Kind::Closing(closing),
             }),
         }
     }
@@ -117,7 +121,7 @@ impl StreamResponse for WatchNotificationsResponse {
         match common_message(message, epochs) {
             Ok(message) => Self::from_common(message),
             Err((prev, cursor, events)) => Self {
-                message: Some(of_notifications::Message::Batch(of_notifications::Batch {
+                kind: Some(of_notifications::Kind::Batch(NotificationBatch {
                     prev_cursor: encode_cursor(&prev, epochs),
                     cursor: encode_cursor(&cursor, epochs),
                     events: events.iter().map(|event| notification_event(event, epochs)).collect(),
@@ -128,38 +132,40 @@ impl StreamResponse for WatchNotificationsResponse {
 }
 
 pub(super) fn feed_event(event: &live::FeedEvent, epochs: &Epochs) -> FeedEvent {
-    use feed_event::{
-        AuthorAdded, AuthorRemoved, AuthorShown, Deleted, Event, Posted, Reposted, Unreposted,
-    };
+    use feed_event::Change;
 
-    let event_message = match &event.kind {
+    let change = match &event.kind {
         FeedEventKind::Posted(post) => {
             let item = convert::pushed_item(event.revision, post, None, epochs);
-            Event::Posted(Posted { item: Some(item) })
+            Change::Posted(PostedEvent { item: Some(item) })
         }
         FeedEventKind::Reposted { post, by } => {
             let item = convert::pushed_item(event.revision, post, Some(by), epochs);
-            Event::Reposted(Reposted { item: Some(item) })
+            Change::Reposted(RepostedEvent { item: Some(item) })
         }
-        FeedEventKind::Unreposted { post, by, stand_in, .. } => Event::Unreposted(Unreposted {
-            post_id: post_id::text(*post, epochs),
-            user_id: by.to_string(),
-            stand_in: stand_in.as_ref().map(|repost| {
-                convert::pushed_item(repost.revision, &repost.post, Some(&repost.by), epochs)
-            }),
-        }),
+        FeedEventKind::Unreposted { post, by, stand_in, .. } => {
+            Change::Unreposted(UnrepostedEvent {
+                post_id: post_id::text(*post, epochs),
+                user_id: by.to_string(),
+                stand_in: stand_in.as_ref().map(|repost| {
+                    convert::pushed_item(repost.revision, &repost.post, Some(&repost.by), epochs)
+                }),
+            })
+        }
         FeedEventKind::Deleted(post) => {
-            Event::Deleted(Deleted { post_id: post_id::text(*post, epochs) })
+            Change::Deleted(DeletedEvent { post_id: post_id::text(*post, epochs) })
         }
         FeedEventKind::AuthorAdded(author) => {
-            Event::AuthorAdded(AuthorAdded { author_id: author.to_string() })
+            Change::AuthorAdded(AuthorAddedEvent { author_id: author.to_string() })
         }
-        FeedEventKind::AuthorRemoved { author, reason } => Event::AuthorRemoved(AuthorRemoved {
-            author_id: author.to_string(),
-            reason: removal(*reason).into(),
-        }),
+        FeedEventKind::AuthorRemoved { author, reason } => {
+            Change::AuthorRemoved(AuthorRemovedEvent {
+                author_id: author.to_string(),
+                reason: removal(*reason).into(),
+            })
+        }
         FeedEventKind::AuthorShown(author) => {
-            Event::AuthorShown(AuthorShown { author_id: author.to_string() })
+            Change::AuthorShown(AuthorShownEvent { author_id: author.to_string() })
         }
         FeedEventKind::Notified(_)
         | FeedEventKind::ActorRemoved { .. }
@@ -171,33 +177,33 @@ pub(super) fn feed_event(event: &live::FeedEvent, epochs: &Epochs) -> FeedEvent 
     };
     FeedEvent {
         revision: event.revision.get(),
-        event: Some(event_message),
+        change: Some(change),
         page_again_revision: event.page_again.get(),
     }
 }
 
 fn notification_event(event: &live::FeedEvent, epochs: &Epochs) -> NotificationEvent {
-    use notification_event::{ActorRemoved, ActorShown, Deleted, Event, Notified, Seen, Withdrawn};
+    use notification_event::Change;
 
-    let event_message = match &event.kind {
+    let change = match &event.kind {
         FeedEventKind::Notified(notification) => {
             let notification = Some(convert::notification(notification, epochs));
-            Event::Notified(Notified { notification })
+            Change::Notified(NotifiedEvent { notification })
         }
         FeedEventKind::ActorRemoved { actor, reason } => {
             let (actor_id, reason) = (actor.to_string(), removal(*reason).into());
-            Event::ActorRemoved(ActorRemoved { actor_id, reason })
+            Change::ActorRemoved(ActorRemovedEvent { actor_id, reason })
         }
         FeedEventKind::ActorShown(actor) => {
-            Event::ActorShown(ActorShown { actor_id: actor.to_string() })
+            Change::ActorShown(ActorShownEvent { actor_id: actor.to_string() })
         }
         FeedEventKind::Withdrawn { notification } => {
-            Event::Withdrawn(Withdrawn { notification_revision: notification.get() })
+            Change::Withdrawn(WithdrawnEvent { notification_revision: notification.get() })
         }
         FeedEventKind::Deleted(post) => {
-            Event::Deleted(Deleted { post_id: post_id::text(*post, epochs) })
+            Change::Deleted(DeletedEvent { post_id: post_id::text(*post, epochs) })
         }
-        FeedEventKind::Seen { until } => Event::Seen(Seen { until_revision: until.get() }),
+        FeedEventKind::Seen { until } => Change::Seen(SeenEvent { until_revision: until.get() }),
         FeedEventKind::Posted(_)
         | FeedEventKind::Reposted { .. }
         | FeedEventKind::Unreposted { .. }
@@ -209,15 +215,15 @@ fn notification_event(event: &live::FeedEvent, epochs: &Epochs) -> NotificationE
     };
     NotificationEvent {
         revision: event.revision.get(),
-        event: Some(event_message),
+        change: Some(change),
         page_again_revision: event.page_again.get(),
     }
 }
 
-fn removal(reason: Removal) -> Reason {
+fn removal(reason: Removal) -> RemovedReason {
     match reason {
-        Removal::Unfollow => Reason::Unfollow,
-        Removal::Block => Reason::Block,
-        Removal::Mute => Reason::Mute,
+        Removal::Unfollow => RemovedReason::Unfollow,
+        Removal::Block => RemovedReason::Block,
+        Removal::Mute => RemovedReason::Mute,
     }
 }

@@ -11,8 +11,7 @@ use super::caller::{CallerEnd, StreamEnds};
 use super::context::ServiceContext;
 use super::metrics::{ApiMetrics, StreamEnd};
 use super::stream_responses::{self, StreamResponse};
-use super::v1::watch_feed_request::Snapshot;
-use super::v1::{ErrorReason, GapPolicy};
+use super::v1::{ErrorReason, GapPolicy, StreamSnapshot};
 use super::{fields, status};
 use crate::auth::EndCause;
 use crate::live::{self, LiveStream, Start, StreamMessage, WatchOptions, Watched};
@@ -32,7 +31,7 @@ pub(super) struct WatchFields {
 #[derive(Debug)]
 pub(super) enum StartField {
     After(String),
-    Snapshot(Snapshot),
+    Snapshot(StreamSnapshot),
 }
 
 /// Opens a stream for `user`. It ends with its connection or its caller.

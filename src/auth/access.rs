@@ -28,8 +28,9 @@ pub enum Access {
 }
 
 /// The RPCs of the package `whimbrel.v1`, with who may call them.
-const ROWS: [(&str, Access); 38] = [
+const ROWS: [(&str, Access); 39] = [
     ("AdminService/CheckIndex", Access::Administers),
+    ("AdminService/GetMetrics", Access::Administers),
     ("AdminService/ListSegments", Access::Administers),
     ("AdminService/ReadSegment", Access::Administers),
     ("FeedService/Follow", Access::Changes),

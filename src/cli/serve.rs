@@ -17,7 +17,7 @@ use super::tls::TransportArgs;
 use super::{Error, Output, number, open_files, parse_flag};
 use crate::auth;
 use crate::client::Address;
-use crate::config::{Config, Limits, Listen};
+use crate::config::{Config, ConsoleMode, Limits, Listen};
 use crate::server::{self, Server};
 use crate::storage::Probe;
 use clap::Args;
@@ -60,6 +60,19 @@ pub(super) struct ServeArgs {
     admin: AdminArgs,
     #[command(flatten)]
     callers: CallerArgs,
+    /// Serve the console, a page in a browser, at /console/: on, off, or auto, which is on if only this machine
+    /// can reach --listen.
+    #[arg(
+        long,
+        env = "WHIMBREL_CONSOLE",
+        value_name = "WHEN",
+        default_value = "auto",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on",
+        hide_possible_values = true
+    )]
+    console: ConsoleArg,
     /// Do not serve reflection, which lists the services and messages to callers.
     #[arg(long, env = "WHIMBREL_NO_REFLECTION", value_parser = parse_flag)]
     no_reflection: bool,
@@ -173,6 +186,24 @@ pub(super) struct ServeArgs {
     /// The address that other verbs call. Accepted only to name --listen in the error.
     #[arg(long, hide = true, value_name = "URL")]
     addr: Option<Address>,
+}
+
+/// When the console is served.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ConsoleArg {
+    Auto,
+    On,
+    Off,
+}
+
+impl From<ConsoleArg> for ConsoleMode {
+    fn from(arg: ConsoleArg) -> Self {
+        match arg {
+            ConsoleArg::Auto => Self::Auto,
+            ConsoleArg::On => Self::On,
+            ConsoleArg::Off => Self::Off,
+        }
+    }
 }
 
 /// Who may call.
@@ -294,6 +325,7 @@ impl ServeArgs {
             reflection,
             call_log: self.call_log.settings(),
             tracing: self.call_log.tracing(),
+            console: self.console.into(),
             limits: Limits {
                 disk_free_bytes_min: self.disk_free_min * MIB,
                 post_cache_bytes_max: self.post_cache * MIB,
@@ -333,6 +365,8 @@ fn print_serving(
 ) -> Result<(), Error> {
     let (address, addresses) = (server.address(), server.addresses());
     let authority = server.authority();
+    let scheme = if is_tls { "https" } else { "http" };
+    let console = server.has_console().then(|| format!("{scheme}://{address}/console/"));
     output.print(
         || {
             let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
@@ -356,7 +390,7 @@ fn print_serving(
                     .to_owned()
             } else {
                 format!(
-                    "try: grpcurl {grpcurl} -d '{{\"author_id\":\"alice\",\"text\":\"hello\"}}' \
+                    "try: grpcurl {grpcurl} -d '{{\"user_id\":\"alice\",\"text\":\"hello\"}}' \
                      {address} whimbrel.v1.FeedService/Publish"
                 )
             };
@@ -365,13 +399,14 @@ fn print_serving(
             let admin = server.admin_address().map_or_else(String::new, |admin| {
                 format!("metrics: http://{admin}/metrics\n")
             });
-            format!("whimbrel {version} listens on {all}, data in {data}\n{admin}{tls}{next}")
+            let console = console.as_ref().map_or_else(String::new, |url| format!("console: {url}\n"));
+            format!("whimbrel {version} listens on {all}, data in {data}\n{console}{admin}{tls}{next}")
         },
         || {
             let address = address.to_string();
             let mut all = json!({
                 "listen": address, "addresses": addresses, "data": data_dir, "tls": is_tls,
-                "admin": server.admin_address(),
+                "admin": server.admin_address(), "console": console,
             });
             if let Some(authority) = authority {
                 all["caFile"] = json!(authority.file);

@@ -12,7 +12,7 @@ use prost::Name;
 use super::json::ProtoJson;
 use super::text::{self, AsText};
 use super::{Error, Output, encoding, number};
-use crate::api::v1::feed_event::author_removed::Reason;
+use crate::api::v1::RemovedReason;
 use crate::client::{self, Watch, WatchMessage, WatchStart, WatchedEvent};
 
 /// The options of a watch.
@@ -182,5 +182,5 @@ fn folder_of(file: &Path) -> &Path {
 
 /// The name of the reason of a removal: UNFOLLOW, BLOCK or MUTE.
 pub(super) fn removal(reason: i32) -> String {
-    text::enum_name(reason, "REASON_", |reason: Reason| reason.as_str_name())
+    text::enum_name(reason, "REMOVED_REASON_", |reason: RemovedReason| reason.as_str_name())
 }

@@ -1,27 +1,27 @@
 //! The messages of a live stream. The streams of all RPCs share them and differ in their events
 //! only. Never interprets an event.
 
-use crate::api::v1::watch_feed_response::{
-    self as of_feed, Bookmark, CaughtUp, Closing, Opened, Reset,
+use crate::api::v1::{
+    FeedBatch, FeedEvent, NotificationBatch, NotificationEvent, StreamBookmark, StreamCaughtUp,
+    StreamClosing, StreamOpened, StreamReset, WatchFeedResponse, WatchNotificationsResponse,
+    watch_feed_response as of_feed, watch_notifications_response as of_notifications,
 };
-use crate::api::v1::watch_notifications_response as of_notifications;
-use crate::api::v1::{FeedEvent, NotificationEvent, WatchFeedResponse, WatchNotificationsResponse};
 
 /// One message of a live stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WatchMessage<E = FeedEvent> {
     /// The stream is open.
-    Opened(Opened),
+    Opened(StreamOpened),
     /// Events.
     Batch(WatchBatch<E>),
     /// The backlog is complete: the stream is live.
-    CaughtUp(CaughtUp),
+    CaughtUp(StreamCaughtUp),
     /// A heartbeat with a cursor.
-    Bookmark(Bookmark),
+    Bookmark(StreamBookmark),
     /// The cursor cannot be served, so the stream starts again with a snapshot.
-    Reset(Reset),
+    Reset(StreamReset),
     /// The server is about to end the stream.
-    Closing(Closing),
+    Closing(StreamClosing),
 }
 
 /// All events in (`prev_cursor`, `cursor`].
@@ -51,14 +51,14 @@ impl<E> WatchMessage<E> {
 
 /// Converts between [`WatchMessage`] and the messages of one RPC, which are in module `$of`.
 macro_rules! messages_of {
-    ($of:ident, $event:ident, $response:ident) => {
-        impl From<$of::Message> for WatchMessage<$event> {
-            fn from(message: $of::Message) -> Self {
-                use $of::Message as Of;
+    ($of:ident, $batch:ident, $event:ident, $response:ident) => {
+        impl From<$of::Kind> for WatchMessage<$event> {
+            fn from(kind: $of::Kind) -> Self {
+                use $of::Kind as Of;
 
-                match message {
+                match kind {
                     Of::Opened(opened) => Self::Opened(opened),
-                    Of::Batch($of::Batch { prev_cursor, cursor, events }) => {
+                    Of::Batch($batch { prev_cursor, cursor, events }) => {
                         Self::Batch(WatchBatch { prev_cursor, cursor, events })
                     }
                     Of::CaughtUp(caught_up) => Self::CaughtUp(caught_up),
@@ -71,23 +71,23 @@ macro_rules! messages_of {
 
         impl From<WatchMessage<$event>> for $response {
             fn from(message: WatchMessage<$event>) -> Self {
-                use $of::Message as Of;
+                use $of::Kind as Of;
 
-                let message = match message {
+                let kind = match message {
                     WatchMessage::Opened(opened) => Of::Opened(opened),
                     WatchMessage::Batch(WatchBatch { prev_cursor, cursor, events }) => {
-                        Of::Batch($of::Batch { prev_cursor, cursor, events })
+                        Of::Batch($batch { prev_cursor, cursor, events })
                     }
                     WatchMessage::CaughtUp(caught_up) => Of::CaughtUp(caught_up),
                     WatchMessage::Bookmark(bookmark) => Of::Bookmark(bookmark),
                     WatchMessage::Reset(reset) => Of::Reset(reset),
                     WatchMessage::Closing(closing) => Of::Closing(closing),
                 };
-                Self { message: Some(message) }
+                Self { kind: Some(kind) }
             }
         }
     };
 }
 
-messages_of!(of_feed, FeedEvent, WatchFeedResponse);
-messages_of!(of_notifications, NotificationEvent, WatchNotificationsResponse);
+messages_of!(of_feed, FeedBatch, FeedEvent, WatchFeedResponse);
+messages_of!(of_notifications, NotificationBatch, NotificationEvent, WatchNotificationsResponse);

@@ -79,6 +79,7 @@ const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
 ///     insecure: false,
 ///     admin_listen: Vec::new(),
 ///     insecure_admin: false,
+///     console: Default::default(),
 ///     reflection: true,
 ///     call_log: Default::default(),
 ///     tracing: None,
@@ -90,7 +91,7 @@ const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
 /// let session = async {
 ///     let client = Client::connect(&address).await?;
 ///     let post = PublishRequest {
-///         author_id: "bob".to_owned(),
+///         user_id: "bob".to_owned(),
 ///         text: "Hello.".to_owned(),
 ///         // The same id again would be answered with the same post.
 ///         request_id: "1".to_owned(),

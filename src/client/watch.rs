@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{Client, Error, MessageStream, Retry, WatchMessage};
-use crate::api::v1::watch_feed_request::{self, Snapshot};
 use crate::api::v1::{
-    FeedEvent, GapPolicy, NotificationEvent, WatchFeedRequest, WatchFeedResponse,
-    WatchNotificationsRequest, WatchNotificationsResponse, watch_notifications_request,
+    FeedEvent, GapPolicy, NotificationEvent, StreamSnapshot, WatchFeedRequest, WatchFeedResponse,
+    WatchNotificationsRequest, WatchNotificationsResponse, watch_feed_request,
+    watch_notifications_request,
 };
 
 /// A connection counts as dead after so many heartbeat intervals without a message.
@@ -225,7 +225,7 @@ impl WatchedEvent for FeedEvent {
             start: match shared.start {
                 WatchStart::Now => None,
                 WatchStart::Cursor(cursor) => Some(Start::AfterCursor(cursor)),
-                WatchStart::Snapshot(limit) => Some(Start::Snapshot(Snapshot { limit })),
+                WatchStart::Snapshot(limit) => Some(Start::Snapshot(StreamSnapshot { limit })),
             },
             heartbeat: shared.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()),
             gap_policy: shared.gap_policy.into(),
@@ -235,7 +235,7 @@ impl WatchedEvent for FeedEvent {
     }
 
     fn message(response: Self::Response) -> Option<WatchMessage<Self>> {
-        response.message.map(WatchMessage::from)
+        response.kind.map(WatchMessage::from)
     }
 }
 
@@ -253,7 +253,7 @@ impl WatchedEvent for NotificationEvent {
             start: match shared.start {
                 WatchStart::Now => None,
                 WatchStart::Cursor(cursor) => Some(Start::AfterCursor(cursor)),
-                WatchStart::Snapshot(limit) => Some(Start::Snapshot(Snapshot { limit })),
+                WatchStart::Snapshot(limit) => Some(Start::Snapshot(StreamSnapshot { limit })),
             },
             heartbeat: shared.heartbeat.and_then(|heartbeat| heartbeat.try_into().ok()),
             gap_policy: shared.gap_policy.into(),
@@ -262,6 +262,6 @@ impl WatchedEvent for NotificationEvent {
     }
 
     fn message(response: Self::Response) -> Option<WatchMessage<Self>> {
-        response.message.map(WatchMessage::from)
+        response.kind.map(WatchMessage::from)
     }
 }

@@ -46,8 +46,22 @@ pub struct Config {
     pub call_log: CallLogSettings,
     /// Traces of calls, which are sent to a collector; `None` sends none.
     pub tracing: Option<Tracing>,
+    /// When the console is served.
+    pub console: ConsoleMode,
     /// The limits.
     pub limits: Limits,
+}
+
+/// When a server serves the console, a page in a browser that shows what the server has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConsoleMode {
+    /// If only this machine can reach the server.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
 }
 
 /// Why a configuration is refused.
@@ -120,6 +134,16 @@ impl Config {
             return Err(Error::AdminOpenToTheNetwork { listen });
         }
         Ok(self.limits.check()?)
+    }
+
+    /// Whether the console is served.
+    #[must_use]
+    pub fn serves_console(&self) -> bool {
+        match self.console {
+            ConsoleMode::Auto => self.listen.iter().all(|address| address.ip().is_loopback()),
+            ConsoleMode::On => true,
+            ConsoleMode::Off => false,
+        }
     }
 
     /// What an address lacks that other machines can reach; `None` if it is safe.

@@ -43,6 +43,12 @@ impl Origins {
         self.0.iter().any(|listed| listed == ALL || listed == origin)
     }
 
+    /// Whether `origin` itself is in the list, and not only allowed as all are.
+    #[must_use]
+    pub fn names(&self, origin: &str) -> bool {
+        self.0.iter().any(|listed| listed == origin)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -53,7 +53,9 @@ use tonic::service::Routes;
 use traces::Traces;
 pub use validity::{TimeProblem, Validity};
 
-use crate::api::{self, Accounts, Admission, Authentication, CallLog, Cors, Health, Quotas};
+use crate::api::{
+    self, Accounts, Admission, Authentication, CallLog, Console, Cors, Health, Quotas, Scraper,
+};
 use crate::auth::{self, Auth};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
@@ -255,6 +257,10 @@ impl Server {
             limits: config.limits.clone(),
             reflection: config.reflection,
             metrics: metrics.api().clone(),
+            scraper: Scraper::new({
+                let metrics = metrics.clone();
+                move || metrics.scrape()
+            }),
         })?;
         let accounts = Accounts::new(&config.limits, metrics.api().clone());
         metrics.started(Started {
@@ -299,6 +305,12 @@ impl Server {
         self.entrance.admin.address()
     }
 
+    /// Whether it serves the console.
+    #[must_use]
+    pub fn has_console(&self) -> bool {
+        self.config.serves_console()
+    }
+
     /// All metrics, as they are now.
     #[must_use]
     pub fn scrape(&self) -> Scrape {
@@ -331,7 +343,7 @@ impl Server {
         let admission = Admission::new(
             self.authentication,
             limits,
-            Cors::new(&config.transport),
+            (Cors::new(&config.transport), Console::new(config.serves_console())),
             self.call_log,
         );
         let workers = Workers::start_with_pulse(limits.worker_threads, &critical, metrics.pulse())

@@ -66,7 +66,7 @@ class Client:
 
     def publish(self, author: str, text: str, request_id: str = "") -> v1.PublishResponse:
         """Publishes a post."""
-        return self.call("Publish", author_id=author, text=text, request_id=request_id)
+        return self.call("Publish", user_id=author, text=text, request_id=request_id)
 
     def follow(self, user: str, followee: str) -> v1.FollowResponse:
         """Makes a user follow another."""
@@ -140,7 +140,7 @@ class Watch:
         if isinstance(message, grpc.RpcError):
             self._queue.put(message)
             raise message
-        kind = message.WhichOneof("message")
+        kind = message.WhichOneof("kind")
         message = getattr(message, kind)
         self._check(kind, message)
         self.cursor = message.cursor
@@ -165,7 +165,7 @@ class Watch:
     def posts(self, count: int) -> list:
         """As `events`, where all of them must be posts."""
         events = self.events(count)
-        assert [event.WhichOneof("event") for event in events] == ["posted"] * count
+        assert [event.WhichOneof("change") for event in events] == ["posted"] * count
         return [event.posted.item.post for event in events]
 
     def end(self) -> grpc.RpcError:

@@ -9,6 +9,7 @@ WHIMBREL_BIN names another binary to test.
 import itertools
 
 import pytest
+from browser import browser, windows  # noqa: F401
 from pasted import ADDRESS
 from server import Server
 

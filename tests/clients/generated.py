@@ -39,3 +39,4 @@ from whimbrel.v1 import notification_service_pb2 as notifications  # noqa: E402,
 from whimbrel.v1 import notification_service_pb2_grpc as notifications_grpc  # noqa: E402, F401
 from whimbrel.v1 import post_service_pb2 as posts  # noqa: E402, F401
 from whimbrel.v1 import post_service_pb2_grpc as posts_grpc  # noqa: E402, F401
+from whimbrel.v1 import stream_pb2 as streams  # noqa: E402, F401

@@ -13,7 +13,7 @@ class KeptFeed:
 
     def apply(self, event):
         """Takes in one event of WatchFeed."""
-        kind = event.WhichOneof("event")
+        kind = event.WhichOneof("change")
         content = getattr(event, kind)
         if kind in ("posted", "reposted"):
             self._put(content.item)
@@ -65,7 +65,7 @@ class KeptNotifications:
 
     def apply(self, event):
         """Takes in one event of WatchNotifications."""
-        kind = event.WhichOneof("event")
+        kind = event.WhichOneof("change")
         content = getattr(event, kind)
         if kind == "notified":
             self.items[content.notification.revision] = content.notification

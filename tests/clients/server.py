@@ -43,6 +43,11 @@ class Server:
         self.start()
 
     @property
+    def data(self) -> Path:
+        """Its data folder."""
+        return self._data
+
+    @property
     def ca_file(self) -> Path:
         """What a client trusts, if the server makes its own certificate."""
         return self._data / "tls" / "ca.pem"

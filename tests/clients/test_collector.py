@@ -127,7 +127,7 @@ def test_a_publish_goes_on_with_the_trace_of_its_caller(traced, collector, store
     began_at = time.time_ns()
     headers = {"traceparent": TRACEPARENT, "tracestate": "a=1,b=2", "x-request-id": "published"}
     headers = [part for header in headers.items() for part in ("-rpc-header", ": ".join(header))]
-    grpcurl.call(traced, "Publish", *grpcurl.PROTO_FILES, *headers, author_id="bob", text="hello")
+    grpcurl.call(traced, "Publish", *grpcurl.PROTO_FILES, *headers, user_id="bob", text="hello")
     ended_at = time.time_ns()
     span = span_of(store, "published")
     times = (span.pop("startTimeUnixNano"), span.pop("endTimeUnixNano"))
@@ -166,7 +166,7 @@ def test_every_kind_of_call_arrives_once(traced, collector, store):
             unfeed(b"", metadata=(("x-request-id", "unknown"),), timeout=WAIT_S)
         watch = v1.WatchFeedRequest(user_id="alice")
         stream = client.stub.WatchFeed(watch, metadata=(("x-request-id", "watched"),), timeout=WAIT_S)
-        assert next(stream).WhichOneof("message") == "opened"
+        assert next(stream).WhichOneof("kind") == "opened"
         # The stream is still open.
         watched = span_of(store, "watched")
         stream.cancel()

@@ -21,15 +21,15 @@ def scene(server, users):
     alice, bob, carol = users
     grpcurl.call(server, "Follow", userId=alice, followeeId=bob)
     picture = {"uri": "https://example.org/a.png", "mediaType": "image/png", "alt": "A wader"}
-    post = {"authorId": bob, "text": f"hello @{alice}", "langs": ["en"], "attachments": [picture]}
+    post = {"userId": bob, "text": f"hello @{alice}", "langs": ["en"], "attachments": [picture]}
     post = grpcurl.call(server, "Publish", **post)["post"]["postId"]
     about = {"userId": carol, "postId": post}
-    reply = {"authorId": carol, "text": "well", "replyToPostId": post}
+    reply = {"userId": carol, "text": "well", "replyToPostId": post}
     reply = grpcurl.call(server, "Publish", **reply)["post"]["postId"]
-    below = {"authorId": alice, "text": "below", "replyToPostId": reply}
+    below = {"userId": alice, "text": "below", "replyToPostId": reply}
     grpcurl.call(server, "Publish", **below)
     grpcurl.call(server, f"{POST}/DeletePost", userId=carol, postId=reply)
-    grpcurl.call(server, "Publish", authorId=carol, text="see", quotePostId=post)
+    grpcurl.call(server, "Publish", userId=carol, text="see", quotePostId=post)
     grpcurl.call(server, f"{POST}/Like", **about)
     grpcurl.call(server, f"{POST}/Repost", **about)
     grpcurl.call(server, f"{GRAPH}/Mute", userId=bob, mutedId=f"{bob}-muted")
@@ -91,7 +91,7 @@ def test_other_answers_are_those_of_grpcurl(server, scene):
         (
             ["post", carol, "once", "--request-id", "r"],
             "Publish",
-            {"authorId": carol, "text": "once", "requestId": "r"},
+            {"userId": carol, "text": "once", "requestId": "r"},
         ),
     ]:
         # The first call may change something; from the second on all answers are the same.
@@ -108,7 +108,7 @@ def test_the_chain_is_that_of_grpcurl(server, scene):
     (printed,) = program.lines(server, "chain", "1")
     assert printed == {"response": grpcurl.call(server, f"{LOG}/GetChain", revision=1)}
     before = grpcurl.call(server, f"{LOG}/GetChain")
-    grpcurl.call(server, "Publish", authorId=alice, text="one more")
+    grpcurl.call(server, "Publish", userId=alice, text="one more")
     after = grpcurl.call(server, f"{LOG}/GetChain")
     assert int(after["revision"]) == int(before["revision"]) + 1
     assert after["logId"] == before["logId"] and after["chain"] != before["chain"]

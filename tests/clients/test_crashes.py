@@ -65,7 +65,7 @@ class Written:
                 while True:
                     with self.lock:
                         text = f"post {next(self.numbers)}"
-                    request = v1.PublishRequest(author_id="alice", text=text)
+                    request = v1.PublishRequest(user_id="alice", text=text)
                     post = publish(request, timeout=WAIT_S).post
                     with self.lock:
                         self.posts[post.post_id] = (post.revision, text)

@@ -57,7 +57,7 @@ def test_describe_gives_a_template_to_fill_in(server):
 def test_publish_answers_with_the_post(server, users):
     """Names are lowerCamel, revisions are strings (JSON has no uint64), times are RFC 3339."""
     alice, _, _ = users
-    answer = grpcurl.call(server, "Publish", authorId=alice, text="hello, wörld")
+    answer = grpcurl.call(server, "Publish", userId=alice, text="hello, wörld")
     assert set(answer) == {"post", "cursor"}
     post = answer["post"]
     assert set(post) == {"postId", "authorId", "text", "revision", "createTime"}
@@ -69,7 +69,7 @@ def test_publish_answers_with_the_post(server, users):
 def test_publish_again_with_its_request_id(server, users):
     """A repeated call returns the first post, marked as a repeat. snake_case names work too."""
     alice, _, _ = users
-    request = {"author_id": alice, "text": "once", "request_id": "r-1"}
+    request = {"user_id": alice, "text": "once", "request_id": "r-1"}
     first = grpcurl.call(server, "Publish", **request)
     again = grpcurl.call(server, "Publish", **request)
     assert again["deduplicated"] is True
@@ -80,7 +80,7 @@ def test_follow_and_unfollow(server, users):
     """Each is idempotent, and changes the feed at once, for earlier posts too."""
     alice, bob, _ = users
     edge = {"userId": bob, "followeeId": alice}
-    post = grpcurl.call(server, "Publish", authorId=alice, text="earlier")["post"]
+    post = grpcurl.call(server, "Publish", userId=alice, text="earlier")["post"]
 
     followed = grpcurl.call(server, "Follow", **edge)
     assert set(followed) == {"changed", "revision", "cursor"} and followed["changed"] is True
@@ -102,12 +102,12 @@ def test_a_feed_is_paged_to_its_end(server, users):
     alice, _, _ = users
     texts = [f"post {number}" for number in range(5)]
     for text in texts:
-        grpcurl.call(server, "Publish", authorId=alice, text=text)
+        grpcurl.call(server, "Publish", userId=alice, text=text)
 
     page = grpcurl.call(server, "NewsFeed", userId=alice, pageSize=2)
     seen, cursor = [page], page["cursor"]
     while token := page.get("nextPageToken"):
-        grpcurl.call(server, "Publish", authorId=alice, text="too late for this listing")
+        grpcurl.call(server, "Publish", userId=alice, text="too late for this listing")
         page = grpcurl.call(server, "NewsFeed", userId=alice, pageSize=2, pageToken=token)
         assert page["cursor"] == cursor
         seen.append(page)
@@ -120,28 +120,28 @@ def test_own_posts_can_be_left_out(server, users):
     """`excludeSelf` leaves the posts of others."""
     alice, bob, _ = users
     grpcurl.call(server, "Follow", userId=bob, followeeId=alice)
-    grpcurl.call(server, "Publish", authorId=bob, text="mine")
-    grpcurl.call(server, "Publish", authorId=alice, text="hers")
+    grpcurl.call(server, "Publish", userId=bob, text="mine")
+    grpcurl.call(server, "Publish", userId=alice, text="hers")
     feed = grpcurl.call(server, "NewsFeed", userId=bob, excludeSelf=True)
     assert [item["post"]["text"] for item in feed["items"]] == ["hers"]
 
 
 def test_an_error_tells_what_to_do(server, users):
     """The message, the field, and the reason for programs; the exit code is the status."""
-    done = grpcurl.attempt(server, "Publish", "-format-error", authorId="not a user", text="x")
+    done = grpcurl.attempt(server, "Publish", "-format-error", userId="not a user", text="x")
     assert done.returncode == INVALID_ARGUMENT and done.stdout == ""
     error = json.loads(done.stderr)
-    assert error["code"] == 3 and error["message"].startswith("author_id must be")
+    assert error["code"] == 3 and error["message"].startswith("user_id must be")
     details = {detail["@type"].rpartition(".")[2]: detail for detail in error["details"]}
     assert details["ErrorInfo"]["reason"] == "INVALID_FIELD"
     assert details["ErrorInfo"]["domain"] == "whimbrel"
-    assert details["ErrorInfo"]["metadata"]["field"] == "author_id"
+    assert details["ErrorInfo"]["metadata"]["field"] == "user_id"
     violation = details["BadRequest"]["fieldViolations"][0]
-    assert violation == {"field": "author_id", "description": error["message"]}
+    assert violation == {"field": "user_id", "description": error["message"]}
 
     alice, _, _ = users
-    grpcurl.call(server, "Publish", authorId=alice, text="one", requestId="r")
-    done = grpcurl.attempt(server, "Publish", authorId=alice, text="two", requestId="r")
+    grpcurl.call(server, "Publish", userId=alice, text="one", requestId="r")
+    done = grpcurl.attempt(server, "Publish", userId=alice, text="two", requestId="r")
     assert done.returncode == ALREADY_EXISTS
     assert "Code: AlreadyExists" in done.stderr and '"REQUEST_ID_REUSED"' in done.stderr
 
@@ -164,14 +164,14 @@ def test_watch_a_feed(server, users):
         }
         assert added["events"] == [event]
 
-        post = grpcurl.call(server, "Publish", authorId=alice, text="live")["post"]
+        post = grpcurl.call(server, "Publish", userId=alice, text="live")["post"]
         posted = stream.next()["batch"]
         assert posted["prevCursor"] == added["cursor"]
         item = {"post": post, "revision": post["revision"]}
         assert posted["events"] == [{"revision": post["revision"], "posted": {"item": item}}]
 
     # The events that were missed come first.
-    missed = grpcurl.call(server, "Publish", authorId=alice, text="missed")["post"]
+    missed = grpcurl.call(server, "Publish", userId=alice, text="missed")["post"]
     with grpcurl.Stream(server, "WatchFeed", userId=bob, afterCursor=posted["cursor"]) as stream:
         assert stream.next()["opened"]["cursor"] == posted["cursor"]
         batch = stream.next()["batch"]
@@ -183,7 +183,7 @@ def test_watch_from_the_newest_items(server, users):
     """A snapshot is the newest items, the oldest of them first."""
     alice, _, _ = users
     for number in range(3):
-        grpcurl.call(server, "Publish", authorId=alice, text=f"post {number}")
+        grpcurl.call(server, "Publish", userId=alice, text=f"post {number}")
     with grpcurl.Stream(server, "WatchFeed", userId=alice, snapshot={"limit": 2}) as stream:
         messages = stream.until("caughtUp")
     events = [event for message in messages for event in message.get("batch", {}).get("events", [])]
@@ -223,7 +223,7 @@ def test_proto_files_serve_instead_of_reflection(own_server):
     done = grpcurl.run(*grpcurl.PROTO_FILES, "list")
     assert done.stdout.split() == [grpcurl.SERVICE]
     answer = grpcurl.call(
-        server, "Publish", *grpcurl.PROTO_FILES, authorId="alice", text="by the files"
+        server, "Publish", *grpcurl.PROTO_FILES, userId="alice", text="by the files"
     )
     feed = grpcurl.call(server, "NewsFeed", *grpcurl.PROTO_FILES, userId="alice")
     assert [item["post"] for item in feed["items"]] == [answer["post"]]

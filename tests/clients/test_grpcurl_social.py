@@ -14,7 +14,7 @@ POST, GRAPH, NOTIFICATION = (
 
 def publish(server, author: str, text: str, **more) -> dict:
     """Publishes a post, and returns it."""
-    return grpcurl.call(server, "Publish", authorId=author, text=text, **more)["post"]
+    return grpcurl.call(server, "Publish", userId=author, text=text, **more)["post"]
 
 
 def test_a_thread_in_a_shell(server, users):
@@ -47,7 +47,7 @@ def test_a_thread_in_a_shell(server, users):
     again = grpcurl.call(server, f"{POST}/DeletePost", "-emit-defaults", **delete)
     assert again["changed"] is False and again["revision"] == deleted["revision"]
     gap, left = grpcurl.call(server, f"{POST}/GetThread", **ask)["replies"]
-    assert gap["gap"] == "GAP_DELETED" and "view" not in gap
+    assert gap["gap"] == "GAP_REASON_DELETED" and "view" not in gap
     assert left["view"]["post"] == below
     refused = grpcurl.attempt(server, f"{POST}/Like", **ask | {"postId": reply["postId"]})
     assert refused.returncode == NOT_FOUND and '"POST_NOT_FOUND"' in refused.stderr
@@ -163,6 +163,6 @@ def test_facets_in_a_shell(server, users):
         assert notification["kind"] == "KIND_MENTION" and notification["actorId"] == alice
 
     bad = [facet(tag, tag={"tag": "birds"}), facet(name, mention={"userId": bob})]
-    refused = grpcurl.attempt(server, "Publish", authorId=alice, text=text, facets=bad)
+    refused = grpcurl.attempt(server, "Publish", userId=alice, text=text, facets=bad)
     assert refused.returncode == INVALID_ARGUMENT
     assert "facets[1].byte_start must not be before the end" in refused.stderr

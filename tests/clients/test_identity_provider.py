@@ -54,11 +54,11 @@ def test_people_and_a_backend_call_with_its_tokens(provider, trusting):
     alice = bearer(provider.user_token("alice"))
     stub.Follow(v1.FollowRequest(followee_id="bob"), metadata=alice, timeout=WAIT_S)
     with pytest.raises(grpc.RpcError) as refused:
-        stub.Publish(v1.PublishRequest(author_id="bob", text="no"), metadata=alice, timeout=WAIT_S)
+        stub.Publish(v1.PublishRequest(user_id="bob", text="no"), metadata=alice, timeout=WAIT_S)
     assert (refused.value.code(), reason(refused.value)) == (Code.PERMISSION_DENIED, "OTHER_USER")
 
     backend = bearer(provider.backend_token())
-    stub.Publish(v1.PublishRequest(author_id="bob", text="hello"), metadata=backend, timeout=WAIT_S)
+    stub.Publish(v1.PublishRequest(user_id="bob", text="hello"), metadata=backend, timeout=WAIT_S)
     page = stub.NewsFeed(v1.NewsFeedRequest(), metadata=alice, timeout=WAIT_S)
     assert [item.post.text for item in page.items] == ["hello"]
     with pytest.raises(grpc.RpcError) as refused:

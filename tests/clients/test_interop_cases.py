@@ -37,7 +37,7 @@ def client(server):
 def author(client, users):
     """An author with as many large posts as a page has."""
     alice, _, _ = users
-    request = v1.PublishRequest(author_id=alice, text=LARGE_TEXT)
+    request = v1.PublishRequest(user_id=alice, text=LARGE_TEXT)
     calls = [client.stub.Publish.future(request, timeout=WAIT_S) for _ in range(PAGE_POSTS)]
     for call in calls:
         call.result()
@@ -104,7 +104,7 @@ def test_client_compressed_unary(client, users):
     """Compressed and plain requests in turns, on one channel."""
     alice, _, _ = users
     for compression in (GZIP, grpc.Compression.NoCompression, GZIP):
-        request = v1.PublishRequest(author_id=alice, text=LARGE_TEXT)
+        request = v1.PublishRequest(user_id=alice, text=LARGE_TEXT)
         answer = client.stub.Publish(request, timeout=WAIT_S, compression=compression)
         assert answer.post.text == LARGE_TEXT
 
@@ -144,11 +144,11 @@ def test_custom_metadata(client, users):
         ("x-grpc-test-echo-initial", "test_initial_metadata_value"),
         ("x-grpc-test-echo-trailing-bin", b"\xab\xab\xab"),
     )
-    request = v1.PublishRequest(author_id=alice, text="hello")
+    request = v1.PublishRequest(user_id=alice, text="hello")
     assert client.stub.Publish(request, timeout=WAIT_S, metadata=metadata).post.text == "hello"
     request = v1.WatchFeedRequest(user_id=alice)
     call = client.stub.WatchFeed(request, timeout=WAIT_S, metadata=metadata)
-    assert next(call).WhichOneof("message") == "opened"
+    assert next(call).WhichOneof("kind") == "opened"
     call.cancel()
 
 
@@ -190,7 +190,7 @@ def test_cancel_after_first_response(client, users):
     """A stream that is cancelled after its first message."""
     alice, _, _ = users
     call = client.stub.WatchFeed(v1.WatchFeedRequest(user_id=alice), timeout=WAIT_S)
-    assert next(call).WhichOneof("message") == "opened"
+    assert next(call).WhichOneof("kind") == "opened"
     call.cancel()
     assert call.code() == Code.CANCELLED
     test_empty_unary(client)

@@ -49,7 +49,7 @@ def test_curl_calls_in_json(server, users):
         return json.loads(response.read())
 
     assert ask("POST", "Follow", {"userId": alice, "followeeId": bob})["changed"]
-    post = ask("POST", "Publish", {"authorId": bob, "text": "by JSON"})["post"]
+    post = ask("POST", "Publish", {"userId": bob, "text": "by JSON"})["post"]
     assert ask("POST", "NewsFeed", {"userId": alice})["items"][0]["post"] == post
     message = urllib.parse.quote(json.dumps({"userId": alice}))
     page = ask("GET", f"NewsFeed?encoding=json&message={message}")
@@ -81,12 +81,12 @@ def test_requests_may_be_compressed(server, users):
     alice, _, _ = users
     text = "compressed " * 20
     with Client(server) as client:
-        request = v1.PublishRequest(author_id=alice, text=text)
+        request = v1.PublishRequest(user_id=alice, text=text)
         published = client.stub.Publish(request, compression=GZIP, timeout=60)
         assert published.post.text == text
         request = v1.WatchFeedRequest(user_id=alice)
         stream = client.stub.WatchFeed(request, compression=GZIP, timeout=60)
-        assert next(stream).WhichOneof("message") == "opened"
+        assert next(stream).WhichOneof("kind") == "opened"
         stream.cancel()
 
 
@@ -94,7 +94,7 @@ def test_another_compression_is_refused(server, users):
     """The error names the compression that is supported."""
     alice, _, _ = users
     with Client(server) as client:
-        request = v1.PublishRequest(author_id=alice, text="x" * 1_000)
+        request = v1.PublishRequest(user_id=alice, text="x" * 1_000)
         with pytest.raises(grpc.RpcError) as caught:
             client.stub.Publish(request, compression=grpc.Compression.Deflate, timeout=60)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED

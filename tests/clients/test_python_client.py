@@ -44,7 +44,7 @@ def test_follow_publish_and_read(client, users):
 def test_a_call_repeated_makes_one_post(client, users):
     """Twenty at once with one `request_id`: one publishes it, and all return the same post."""
     alice, _, _ = users
-    request = v1.PublishRequest(author_id=alice, text="once", request_id="r")
+    request = v1.PublishRequest(user_id=alice, text="once", request_id="r")
     calls = [client.stub.Publish.future(request, timeout=WAIT_S) for _ in range(20)]
     answers = [call.result() for call in calls]
     assert len({answer.post.post_id for answer in answers}) == 1
@@ -146,7 +146,7 @@ def test_what_is_not_there_is_refused_in_the_same_way(client):
     assert unknown.code() == Code.UNIMPLEMENTED and reason(unknown) == "UNSUPPORTED"
     garbage = raw("Follow", b"\xff\xff")
     assert garbage.code() == Code.INVALID_ARGUMENT and reason(garbage) == "MALFORMED_MESSAGE"
-    body = v1.PublishRequest(author_id="alice", text="x" * 200).SerializeToString()
+    body = v1.PublishRequest(user_id="alice", text="x" * 200).SerializeToString()
     deflate = raw("Publish", body, compression=grpc.Compression.Deflate)
     assert deflate.code() == Code.UNIMPLEMENTED and reason(deflate) == "UNSUPPORTED"
 

@@ -6,7 +6,7 @@ from kept_list import KeptFeed, KeptNotifications
 
 def publish(client, author: str, text: str, **more):
     """Publishes a post, and returns it."""
-    return client.call("Publish", author_id=author, text=text, **more).post
+    return client.call("Publish", user_id=author, text=text, **more).post
 
 
 def test_a_kept_feed_is_the_feed(server, users):

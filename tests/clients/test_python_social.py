@@ -4,7 +4,7 @@ import pytest
 from client import Client
 from generated import notifications, posts, v1
 
-Removed = v1.FeedEvent.AuthorRemoved
+Removed = v1.AuthorRemovedEvent
 Kind = notifications.Notification
 
 
@@ -17,7 +17,7 @@ def client(server):
 
 def publish(client, author: str, text: str, **more):
     """Publishes a post, and returns it."""
-    return client.call("Publish", author_id=author, text=text, **more).post
+    return client.call("Publish", user_id=author, text=text, **more).post
 
 
 def test_a_feed_hears_of_everything_that_happens_to_it(client, users):
@@ -49,19 +49,19 @@ def test_a_feed_hears_of_everything_that_happens_to_it(client, users):
         client.call("Mute", user_id=carol, muted_id=bob)
         client.call("Unmute", user_id=carol, muted_id=bob)
         muted, added = watch.events(2)
-        assert muted.author_removed == Removed(author_id=bob, reason=Removed.REASON_MUTE)
+        assert muted.author_removed == Removed(author_id=bob, reason=v1.REMOVED_REASON_MUTE)
         assert added.author_added.author_id == bob
 
         client.call("Block", user_id=bob, blocked_id=carol)
         (event,) = watch.events(1)
-        assert event.author_removed == Removed(author_id=bob, reason=Removed.REASON_BLOCK)
+        assert event.author_removed == Removed(author_id=bob, reason=v1.REMOVED_REASON_BLOCK)
         after = watch.cursor
 
     with client.watch(carol, after_cursor=start) as watch:
         watch.until("caught_up")
         events = watch.rest()
         assert not any(event.HasField("posted") for event in events)
-        assert events[-1].author_removed.reason == Removed.REASON_BLOCK
+        assert events[-1].author_removed.reason == v1.REMOVED_REASON_BLOCK
     with client.watch(carol, after_cursor=after) as watch:
         watch.until("caught_up")
         assert watch.rest() == []
@@ -130,7 +130,7 @@ def test_notifications_are_resumed(client, users):
     with client.watch_notifications(alice, after_cursor=cursor) as watch:
         (event,) = watch.events(1)
     removed = event.actor_removed
-    assert (removed.actor_id, removed.reason) == (bob, Removed.REASON_MUTE)
+    assert (removed.actor_id, removed.reason) == (bob, v1.REMOVED_REASON_MUTE)
     listed = client.call("ListNotifications", user_id=alice)
     assert [it.actor_id for it in listed.notifications] == [carol]
 
@@ -166,4 +166,4 @@ def test_a_thread_has_its_gaps(client, users):
     assert shown(carol) == ["view", "gap", "view"]
     thread = client.call("GetThread", user_id=carol, post_id=root.post_id)
     assert [entry.depth for entry in thread.replies] == [1, 2]
-    assert thread.replies[0].gap == posts.ThreadPost.GAP_HIDDEN
+    assert thread.replies[0].gap == posts.ThreadPost.GAP_REASON_HIDDEN

@@ -9,7 +9,7 @@ import threading
 import grpc
 import pytest
 from client import CHANNEL_OPTIONS, Client, details, reason
-from generated import reasons, v1, v1_grpc
+from generated import reasons, streams, v1, v1_grpc
 from server import WAIT_S
 
 Code = grpc.StatusCode
@@ -35,7 +35,7 @@ def publish_unread(client, watch, author: str) -> list:
     watch.hold()
     # The largest post there is: few graphemes of many bytes.
     family = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
-    request = v1.PublishRequest(author_id=author, text=family * 160)
+    request = v1.PublishRequest(user_id=author, text=family * 160)
     calls = [client.stub.Publish.future(request, timeout=WAIT_S) for _ in range(400)]
     return sorted((call.result().post for call in calls), key=lambda post: post.revision)
 
@@ -90,7 +90,7 @@ def test_a_long_backlog_comes_in_batches(client, users):
     """Hundreds of posts missed, in order, and no batch larger than promised."""
     alice, _, _ = users
     start = client.call("NewsFeed", user_id=alice).cursor
-    request = v1.PublishRequest(author_id=alice, text="x" * 250)
+    request = v1.PublishRequest(user_id=alice, text="x" * 250)
     calls = [client.stub.Publish.future(request, timeout=WAIT_S) for _ in range(600)]
     published = sorted((call.result().post for call in calls), key=lambda post: post.revision)
     sizes, events = [], []
@@ -148,7 +148,7 @@ def test_two_devices_show_the_same(client, server, users):
     assert added.author_added.author_id == alice
     assert posted.posted.item.post.text == "while followed"
     assert removed.author_removed.author_id == alice
-    assert removed.author_removed.reason == v1.FeedEvent.AuthorRemoved.REASON_UNFOLLOW
+    assert removed.author_removed.reason == v1.REMOVED_REASON_UNFOLLOW
     assert own.posted.item.post.text == "of one's own"
 
 
@@ -190,12 +190,12 @@ def test_a_cursor_of_another_log_starts_anew_if_asked(client, own_server, users)
     with Client(own_server()) as other:
         foreign = other.publish(alice, "there").cursor
     request = v1.WatchFeedRequest(
-        user_id=alice, after_cursor=foreign, gap_policy=v1.GapPolicy.GAP_POLICY_RESET
+        user_id=alice, after_cursor=foreign, gap_policy=streams.GAP_POLICY_RESET
     )
     call = client.stub.WatchFeed(request, timeout=WAIT_S)
     opened, reset, batch, caught_up = (next(call) for _ in range(4))
     call.cancel()
-    assert opened.WhichOneof("message") == "opened" and reset.HasField("reset")
+    assert opened.WhichOneof("kind") == "opened" and reset.HasField("reset")
     assert [event.posted.item.post for event in batch.batch.events] == [post]
     assert caught_up.HasField("caught_up")
 
@@ -303,7 +303,7 @@ def test_asyncio_clients_watch_together(server, users):
             for _ in tasks:
                 await ready.acquire()
             for number in range(5):
-                await stub.Publish(v1.PublishRequest(author_id=alice, text=f"post {number}"))
+                await stub.Publish(v1.PublishRequest(user_id=alice, text=f"post {number}"))
             return await asyncio.gather(*tasks)
 
     histories = asyncio.run(asyncio.wait_for(all_of_them(), WAIT_S))

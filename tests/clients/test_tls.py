@@ -29,7 +29,7 @@ def test_a_python_client_calls_and_watches(tls_server, host):
         stub = v1_grpc.FeedServiceStub(channel)
         watch = stub.WatchFeed(v1.WatchFeedRequest(user_id="bob"), timeout=WAIT_S)
         assert next(watch).HasField("opened")
-        stub.Publish(v1.PublishRequest(author_id="bob", text="hello"), timeout=WAIT_S)
+        stub.Publish(v1.PublishRequest(user_id="bob", text="hello"), timeout=WAIT_S)
         page = stub.NewsFeed(v1.NewsFeedRequest(user_id="bob"), timeout=WAIT_S)
         assert [item.post.text for item in page.items] == ["hello"]
         batch = next(message for message in watch if message.HasField("batch"))
@@ -41,7 +41,7 @@ def test_a_client_that_does_not_trust_it_sends_nothing(tls_server):
     with grpc.secure_channel(tls_server.address, grpc.ssl_channel_credentials()) as channel:
         stub = v1_grpc.FeedServiceStub(channel)
         with pytest.raises(grpc.RpcError) as refused:
-            stub.Publish(v1.PublishRequest(author_id="bob", text="hello"), timeout=WAIT_S)
+            stub.Publish(v1.PublishRequest(user_id="bob", text="hello"), timeout=WAIT_S)
         assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
 
 

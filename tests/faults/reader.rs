@@ -41,8 +41,8 @@ impl Author {
     /// Publishes one post more, with `bytes` or a little more.
     pub(crate) async fn publish(&mut self, bytes: usize) {
         let text = format!("{} {}", self.texts.len(), "x".repeat(bytes));
-        let (author_id, text) = (AUTHOR.to_owned(), text.trim().to_owned());
-        let post = PublishRequest { author_id, text: text.clone(), ..Default::default() };
+        let (user_id, text) = (AUTHOR.to_owned(), text.trim().to_owned());
+        let post = PublishRequest { user_id, text: text.clone(), ..Default::default() };
         self.client.publish(post).await.expect("it is answered");
         self.texts.push(text);
     }

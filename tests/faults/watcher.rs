@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use whimbrel::api::v1::FollowRequest;
-use whimbrel::api::v1::feed_event::Event;
+use whimbrel::api::v1::feed_event::Change;
 use whimbrel::client::{Client, ConnectOptions, Retry, Watch, WatchMessage, WatchStart};
 
 /// Between two tries to resume: the server may be on its way back.
@@ -81,12 +81,12 @@ async fn watch_on(
                     cursor = message.cursor().map_or(cursor, str::to_owned);
                     if let WatchMessage::Batch(batch) = message {
                         for event in batch.events {
-                            let what = match event.event.expect("it has one") {
-                                Event::Posted(posted) => {
+                            let what = match event.change.expect("it has one") {
+                                Change::Posted(posted) => {
                                     let post = posted.item.and_then(|item| item.post);
                                     (post.expect("it is complete").post_id, false)
                                 }
-                                Event::Deleted(deleted) => (deleted.post_id, true),
+                                Change::Deleted(deleted) => (deleted.post_id, true),
                                 other => panic!("nobody did that: {other:?}"),
                             };
                             put(&mut seen.lock().unwrap(), event.revision, what);

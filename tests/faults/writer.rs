@@ -217,7 +217,7 @@ impl Writer {
 
     fn publication(&self, number: u64) -> PublishRequest {
         PublishRequest {
-            author_id: self.name.clone(),
+            user_id: self.name.clone(),
             text: self.text(number),
             request_id: format!("{} {number}", self.name),
             ..Default::default()

@@ -208,7 +208,7 @@ impl Target {
         feeds.follow(with_token(follow, token.as_deref())).await.expect("a follow");
         for _ in 0..LARGE_POSTS {
             let post = PublishRequest {
-                author_id: AUTHOR.to_owned(),
+                user_id: AUTHOR.to_owned(),
                 text: LARGE_CHARACTER.repeat(300),
                 ..PublishRequest::default()
             };

@@ -182,8 +182,8 @@ impl PostIds {
         let lacks = || Error::Failed("the server lacks the history that was written".to_owned());
         let in_history = posts.find(|post| post.revision == newest.revision).ok_or_else(lacks)?;
 
-        let (author_id, text) = (data::user_name(newest.author), "good morning".to_owned());
-        let request = v1::PublishRequest { author_id, text, ..Default::default() };
+        let (user_id, text) = (data::user_name(newest.author), "good morning".to_owned());
+        let request = v1::PublishRequest { user_id, text, ..Default::default() };
         let in_day = client.publish(request).await?.post.unwrap_or_default();
         Ok(Self {
             history_last: newest.revision,
@@ -321,7 +321,7 @@ async fn write(client: &Client, ids: &PostIds, draw: &Draw) -> Result<Effect, cl
         Call::Post | Call::Reply => {
             let number = data::next_post();
             let request = v1::PublishRequest {
-                author_id: user_id,
+                user_id,
                 text: data::text(number),
                 request_id: format!("{number:016x}"),
                 reply_to_post_id: post_id,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use whimbrel::api::v1::WatchFeedRequest;
-use whimbrel::api::v1::feed_event::{self, Event};
-use whimbrel::api::v1::watch_feed_response::Message;
+use whimbrel::api::v1::feed_event::Change;
+use whimbrel::api::v1::{PostedEvent, watch_feed_response};
 
 use super::{IN_FLIGHT, Run};
 use crate::data::{self, Data};
@@ -121,13 +121,13 @@ async fn publish(whimbrel: &Whimbrel, collector: u32, posts: u64) -> Result<Stor
         let mut posted = StormPosts::default();
         while (posted.count as u64) < posts {
             let ended = || Error::Failed("the collector's stream ended".to_owned());
-            let message = messages.next().await?.and_then(|it| it.message).ok_or_else(ended)?;
-            if let Message::Batch(batch) = message {
+            let message = messages.next().await?.and_then(|it| it.kind).ok_or_else(ended)?;
+            if let watch_feed_response::Kind::Batch(batch) = message {
                 let revisions = batch.events.iter().map(|event| event.revision);
                 let newest = revisions.max().unwrap_or_default();
                 posted.cursors.push((newest, batch.cursor));
                 for event in batch.events {
-                    let Some(Event::Posted(feed_event::Posted { item: Some(item) })) = event.event
+                    let Some(Change::Posted(PostedEvent { item: Some(item) })) = event.change
                     else {
                         continue;
                     };

@@ -178,7 +178,7 @@ impl Calls {
 impl Caller for Calls {
     async fn publish(&self, author: u32, post: u64) -> Result<u64, Error> {
         let request = PublishRequest {
-            author_id: data::user_name(author),
+            user_id: data::user_name(author),
             text: data::text(post),
             request_id: format!("{post:016x}"),
             ..PublishRequest::default()

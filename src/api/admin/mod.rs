@@ -1,6 +1,7 @@
-//! The admin service: the log as it is stored, for backups, and checks. Never says what an event means.
+//! The admin service: the log as it is stored, for backups, checks, and metrics. Never says what an event means.
 
 mod check_index;
+mod get_metrics;
 mod list_segments;
 mod read_segment;
 mod segment_id;
@@ -34,6 +35,13 @@ impl AdminService for AdminRpcs {
     ) -> Result<Response<Self::ReadSegmentStream>, Status> {
         let (request, ends) = caller::open_stream(request, self.0.auth.as_ref())?;
         Ok(Response::new(read_segment::handle(&self.0, &request, ends)?))
+    }
+
+    async fn get_metrics(
+        &self,
+        request: Request<v1::GetMetricsRequest>,
+    ) -> Result<Response<v1::GetMetricsResponse>, Status> {
+        get_metrics::handle(&self.0, caller::open(request)?).map(Response::new)
     }
 
     type CheckIndexStream = check_index::CheckSteps;

@@ -19,7 +19,7 @@ pub(super) async fn handle(
     caller: &Caller,
     request: v1::PublishRequest,
 ) -> Result<v1_server::PublishResponse, Status> {
-    let author = fields::user_id("author_id", &request.author_id)?;
+    let author = fields::user_id("user_id", &request.user_id)?;
     let request_id = (!request.request_id.is_empty())
         .then(|| RequestId::parse(&request.request_id))
         .transpose()

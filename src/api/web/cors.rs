@@ -2,7 +2,7 @@
 //! header whose page makes a request; other clients do not, and are not asked. Never decides who a caller is.
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HOST,
     ORIGIN, VARY,
 };
@@ -37,7 +37,11 @@ pub(in crate::api) enum Page {
     /// No page, or the server's own.
     None,
     /// One of this origin, which may call.
-    Of(HeaderValue),
+    Of {
+        origin: HeaderValue,
+        /// Whether the operator named it. Only then may it send the cookies of its user.
+        is_named: bool,
+    },
 }
 
 impl Cors {
@@ -56,7 +60,8 @@ impl Cors {
         let Some(origin) = request.headers().get(ORIGIN) else { return Ok(Page::None) };
         let text = origin.to_str().unwrap_or_default();
         if self.origins.contains(text) {
-            return Ok(Page::Of(origin.clone()));
+            let is_named = self.origins.names(text);
+            return Ok(Page::Of { origin: origin.clone(), is_named });
         }
         if self.is_own(text, request) { Ok(Page::None) } else { Err(NotACall::ForeignPage) }
     }
@@ -82,7 +87,7 @@ fn is_no_name(authority: &str) -> bool {
 impl Page {
     /// The answer to a browser that asks whether a page may make a call; `None` if `request` does not ask.
     pub(in crate::api) fn preflight<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
-        let Self::Of(_) = self else { return None };
+        let Self::Of { .. } = self else { return None };
         let asks = request.method() == Method::OPTIONS
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         asks.then(|| {
@@ -98,8 +103,11 @@ impl Page {
 
     /// Lets the page read an answer with these `headers`.
     pub(in crate::api) fn allow(self, headers: &mut HeaderMap) {
-        let Self::Of(origin) = self else { return };
+        let Self::Of { origin, is_named } = self else { return };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if is_named {
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(ANSWER_HEADERS));
         headers.insert(VARY, HeaderValue::from_static("origin"));
     }

@@ -8,7 +8,7 @@
 //! ```
 
 use bytes::BytesMut;
-use http::header::{CACHE_CONTROL, HeaderName};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderName, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use prost::encoding::string;
@@ -31,6 +31,10 @@ const PATHS: [(&str, &str, &str); 2] = [
 const LAST_EVENT_ID: &str = "last-event-id";
 /// The field `after_cursor` of the requests of all streams.
 const AFTER_CURSOR_TAG: u32 = 2;
+/// The cookie with a token, for a browser's own `EventSource`, which sends no headers of a page's choice.
+const COOKIE_NAME: &str = "whimbrel_token";
+/// Says whose page makes a request; no page can set it.
+const FETCH_SITE: &str = "sec-fetch-site";
 /// How long a browser waits before it connects again, unless an error says more.
 const RETRY_MS: u128 = 1_000;
 /// Has proxies hand on each event at once.
@@ -92,6 +96,23 @@ pub(super) fn begin_after(headers: &HeaderMap) -> Result<Vec<u8>, Status> {
         string::encode(AFTER_CURSOR_TAG, &cursor, &mut field);
     }
     Ok(field)
+}
+
+/// Has the token in a cookie be that of the call. A browser sends cookies whoever's page makes the request, so it
+/// counts only for the server's own pages, and for those whose origin was checked. What it is for changes nothing.
+pub(super) fn take_cookie(headers: &mut HeaderMap) {
+    let is_own = headers.get(FETCH_SITE).is_some_and(|site| site == "same-origin");
+    if headers.contains_key(AUTHORIZATION) || !(is_own || headers.contains_key(ORIGIN)) {
+        return;
+    }
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|it| it.split_once('='));
+    let token = pairs.find(|(name, _)| name.trim() == COOKIE_NAME).map(|(_, token)| token.trim());
+    let value = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+    if let Some(mut value) = value {
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
 }
 
 /// The events of one stream.

@@ -13,6 +13,7 @@
 
 mod answer;
 mod connect_error;
+mod console;
 mod cors;
 mod events;
 mod get;
@@ -26,6 +27,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 pub(super) use answer::AnswerEncoder;
+pub use console::Console;
 pub use cors::Cors;
 pub(super) use cors::Page;
 pub(super) use events::lengthen;
@@ -153,6 +155,7 @@ impl Protocol {
             Self::Events(call) => {
                 let form = call.message_form(&mut head.headers)?;
                 head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                events::take_cookie(&mut head.headers);
                 let given = get::message(head.uri.query().unwrap_or_default(), form)?;
                 let further = events::begin_after(&head.headers)?;
                 head.method = Method::POST;

@@ -104,9 +104,8 @@ impl DataSet {
                 // Two of three posts are replies.
                 let reply_to_post_id = if number < 99 { post_id } else { String::new() };
                 let text = "Seven notes and gone.".to_owned();
-                let author_id = user_id;
                 let request =
-                    PublishRequest { author_id, text, reply_to_post_id, ..Default::default() };
+                    PublishRequest { user_id, text, reply_to_post_id, ..Default::default() };
                 client.publish(request).await.map(drop)
             }
         }

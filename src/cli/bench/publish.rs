@@ -37,8 +37,8 @@ pub(super) async fn measure(session: &Session<'_>) -> Result<Vec<TableRow>, Erro
         let names = Arc::clone(&session.names);
         let series = format!("p{in_flight}");
         let publish = move |client: Client, number| {
-            let author_id = format!("{names}a{}", number % AUTHORS);
-            let request = post(author_id, &series, number);
+            let user_id = format!("{names}a{}", number % AUTHORS);
+            let request = post(user_id, &series, number);
             async move { publish_new(client, request).await.map(drop) }
         };
         let measured = floor::compare(&session.clients, in_flight, session.time(), publish).await?;
@@ -88,10 +88,10 @@ pub(super) async fn publish_new(client: Client, request: PublishRequest) -> Resu
 }
 
 /// The post with number `number` of a series. Both are in its request id.
-pub(super) fn post(author_id: String, series: &str, number: u64) -> PublishRequest {
+pub(super) fn post(user_id: String, series: &str, number: u64) -> PublishRequest {
     let text = TEXTS[(number % TEXTS.len() as u64) as usize];
     PublishRequest {
-        author_id,
+        user_id,
         text: format!("{text} #{number}"),
         request_id: format!("{series}-{number}"),
         ..PublishRequest::default()

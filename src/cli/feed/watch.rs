@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::api::v1::FeedEvent;
-use crate::api::v1::feed_event::{self, Event};
+use crate::api::v1::feed_event::Change;
+use crate::api::v1::{FeedEvent, PostedEvent, RepostedEvent};
 use crate::cli::text::AsText;
 use crate::cli::watch::{WatchArgs, removal};
 use crate::cli::{Error, Output, ServerArgs};
@@ -42,23 +42,23 @@ impl WatchFeedArgs {
 
 impl AsText for FeedEvent {
     fn text(&self) -> String {
-        match &self.event {
+        match &self.change {
             Some(
-                Event::Posted(feed_event::Posted { item: Some(item) })
-                | Event::Reposted(feed_event::Reposted { item: Some(item) }),
+                Change::Posted(PostedEvent { item: Some(item) })
+                | Change::Reposted(RepostedEvent { item: Some(item) }),
             ) => item.text(),
-            Some(Event::AuthorAdded(added)) => {
+            Some(Change::AuthorAdded(added)) => {
                 format!("+ now following {}", added.author_id)
             }
-            Some(Event::AuthorRemoved(removed)) => {
+            Some(Change::AuthorRemoved(removed)) => {
                 format!(
                     "- no longer in the feed: {} ({})",
                     removed.author_id,
                     removal(removed.reason)
                 )
             }
-            Some(Event::Deleted(deleted)) => format!("- post {} was deleted", deleted.post_id),
-            Some(Event::Unreposted(unreposted)) => {
+            Some(Change::Deleted(deleted)) => format!("- post {} was deleted", deleted.post_id),
+            Some(Change::Unreposted(unreposted)) => {
                 let text = format!(
                     "- {} took back a repost of {}",
                     unreposted.user_id, unreposted.post_id
@@ -68,8 +68,8 @@ impl AsText for FeedEvent {
                     None => text,
                 }
             }
-            Some(Event::AuthorShown(shown)) => format!("+ no longer hidden: {}", shown.author_id),
-            Some(Event::Posted(_) | Event::Reposted(_)) | None => {
+            Some(Change::AuthorShown(shown)) => format!("+ no longer hidden: {}", shown.author_id),
+            Some(Change::Posted(_) | Change::Reposted(_)) | None => {
                 "(an event that this version does not know)".to_owned()
             }
         }

@@ -64,7 +64,7 @@ impl ImportRow {
         let text = match &self.request {
             RowRequest::Follow(follow) => follow.user_id.len() + follow.followee_id.len(),
             RowRequest::Publish(post) => {
-                post.author_id.len() + post.text.len() + post.request_id.len()
+                post.user_id.len() + post.text.len() + post.request_id.len()
             }
         };
         size_of::<Self>() + text
@@ -112,7 +112,7 @@ impl RowParser {
         let request_id = post.request_id.filter(|id| !id.is_empty());
         let request_id = request_id.unwrap_or_else(|| self.request_id(number));
         Ok(RowRequest::Publish(v1::PublishRequest {
-            author_id: post.author_id,
+            user_id: post.author_id,
             text: post.text,
             request_id,
             ..v1::PublishRequest::default()

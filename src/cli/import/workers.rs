@@ -108,7 +108,7 @@ impl ImportWorkers {
                 self.last
             }
             RowRequest::Publish(post) => {
-                crc32fast::hash(post.author_id.as_bytes()) as usize % self.queues.len()
+                crc32fast::hash(post.user_id.as_bytes()) as usize % self.queues.len()
             }
         }
     }

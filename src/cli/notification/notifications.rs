@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::api::v1::notification_event::Event;
+use crate::api::v1::notification_event::Change;
 use crate::api::v1::{Notification, NotificationEvent};
 use crate::cli::list::{ListHints, PagingArgs, list, page_call};
 use crate::cli::text::AsText;
@@ -51,21 +51,21 @@ impl NotificationsArgs {
 
 impl AsText for NotificationEvent {
     fn text(&self) -> String {
-        match &self.event {
-            Some(Event::Notified(notified)) => {
+        match &self.change {
+            Some(Change::Notified(notified)) => {
                 notified.notification.as_ref().map(Notification::text).unwrap_or_default()
             }
-            Some(Event::ActorRemoved(removed)) => {
+            Some(Change::ActorRemoved(removed)) => {
                 format!("- nothing of {} any more ({})", removed.actor_id, removal(removed.reason))
             }
-            Some(Event::Withdrawn(withdrawn)) => {
+            Some(Change::Withdrawn(withdrawn)) => {
                 format!("- taken back: the one of revision {}", withdrawn.notification_revision)
             }
-            Some(Event::Deleted(deleted)) => {
+            Some(Change::Deleted(deleted)) => {
                 format!("- all notifications about post {}: it was deleted", deleted.post_id)
             }
-            Some(Event::ActorShown(shown)) => format!("+ no longer hidden: {}", shown.actor_id),
-            Some(Event::Seen(seen)) => format!("- seen up to revision {}", seen.until_revision),
+            Some(Change::ActorShown(shown)) => format!("+ no longer hidden: {}", shown.actor_id),
+            Some(Change::Seen(seen)) => format!("- seen up to revision {}", seen.until_revision),
             None => "(an event that this version does not know)".to_owned(),
         }
     }

@@ -16,7 +16,7 @@ use crate::client::Client;
 pub(in crate::cli) struct PublishArgs {
     /// The author.
     #[arg(value_name = "AUTHOR")]
-    author_id: String,
+    user_id: String,
     /// The text of the post; - reads it from standard input.
     text: String,
     /// The post that this one replies to.
@@ -51,7 +51,7 @@ struct PublishOptions {
 pub(in crate::cli) struct ReferenceArgs {
     /// The author.
     #[arg(value_name = "AUTHOR")]
-    author_id: String,
+    user_id: String,
     /// The post to reply to, or to quote.
     #[arg(value_name = "POST", value_parser = reference)]
     post_id: String,
@@ -63,24 +63,24 @@ pub(in crate::cli) struct ReferenceArgs {
 
 impl ReferenceArgs {
     pub(super) fn into_reply(self) -> PublishArgs {
-        let Self { author_id, post_id, text, options } = self;
-        PublishArgs { author_id, text, reply_to: Some(post_id), quote: None, options }
+        let Self { user_id, post_id, text, options } = self;
+        PublishArgs { user_id, text, reply_to: Some(post_id), quote: None, options }
     }
 
     pub(super) fn into_quote(self) -> PublishArgs {
-        let Self { author_id, post_id, text, options } = self;
-        PublishArgs { author_id, text, reply_to: None, quote: Some(post_id), options }
+        let Self { user_id, post_id, text, options } = self;
+        PublishArgs { user_id, text, reply_to: None, quote: Some(post_id), options }
     }
 }
 
 impl PublishArgs {
     pub(super) async fn run(self, output: &Output) -> Result<(), Error> {
-        let Self { author_id, text, reply_to, quote, options } = self;
+        let Self { user_id, text, reply_to, quote, options } = self;
         let PublishOptions { attach, lang, request_id, server } = options;
         let text = if text == "-" { read_stdin()? } else { text };
         let random = || format!("cli-{:032x}", fastrand::u128(..));
         let request = v1::PublishRequest {
-            author_id,
+            user_id,
             text,
             request_id: request_id.unwrap_or_else(random),
             reply_to_post_id: reply_to.unwrap_or_default(),

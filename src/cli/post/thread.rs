@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::api::v1;
 use crate::api::v1::ThreadPost;
-use crate::api::v1::thread_post::{Gap, Shown};
+use crate::api::v1::thread_post::{GapReason, Shown};
 use crate::cli::hint;
 use crate::cli::json::{JsonLine, ProtoJson};
 use crate::cli::text::AsText;
@@ -95,9 +95,11 @@ fn text(thread: &v1::GetThreadResponse) -> String {
 fn post_text(post: &ThreadPost) -> String {
     match &post.shown {
         Some(Shown::View(view)) => view.text(),
-        Some(Shown::Gap(gap)) => match Gap::try_from(*gap).unwrap_or_default() {
-            Gap::Deleted => format!("({} was deleted)", post.post_id),
-            Gap::Hidden | Gap::Unspecified => format!("({} cannot be seen)", post.post_id),
+        Some(Shown::Gap(gap)) => match GapReason::try_from(*gap).unwrap_or_default() {
+            GapReason::Deleted => format!("({} was deleted)", post.post_id),
+            GapReason::Hidden | GapReason::Unspecified => {
+                format!("({} cannot be seen)", post.post_id)
+            }
         },
         None => format!("({} is not shown)", post.post_id),
     }

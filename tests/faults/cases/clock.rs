@@ -76,8 +76,7 @@ async fn times_are_right(address: std::net::SocketAddr) {
     let client = Client::connect(&address.to_string()).await.expect("it listens");
     let now = || Clock::system().since_epoch().expect("this machine's clock is right").as_secs();
     let before = now();
-    let post =
-        PublishRequest { author_id: "timed".into(), text: "now".into(), ..Default::default() };
+    let post = PublishRequest { user_id: "timed".into(), text: "now".into(), ..Default::default() };
     let published = client.publish(post).await.expect("it is answered").post.expect("it has one");
     let time = published.create_time.expect("it has one").seconds.cast_unsigned();
     assert!((before..=now()).contains(&time), "{time} is not between {before} and now");

@@ -155,6 +155,6 @@ pub(crate) fn follow() -> Vec<u8> {
 
 /// See [`follow`].
 pub(crate) fn publish(text: &str) -> Vec<u8> {
-    let (author_id, text) = ("alice".to_owned(), text.to_owned());
-    PublishRequest { author_id, text, ..PublishRequest::default() }.encode_to_vec()
+    let (user_id, text) = ("alice".to_owned(), text.to_owned());
+    PublishRequest { user_id, text, ..PublishRequest::default() }.encode_to_vec()
 }

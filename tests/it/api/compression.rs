@@ -65,7 +65,7 @@ async fn an_empty_message_may_be_compressed() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
     let call = wire.call(PUBLISH, &GZIP, flagged_frame(1, &gzip(b""))).await;
-    refused(call).with(Code::InvalidArgument, "INVALID_FIELD").blaming("author_id");
+    refused(call).with(Code::InvalidArgument, "INVALID_FIELD").blaming("user_id");
 }
 
 /// The limit applies to the unpacked message, and no more than the limit is unpacked.

@@ -80,7 +80,7 @@ async fn calls_during_a_stop_are_refused_without_effect() {
     server.begin_to_stop();
     bystander.closing().await;
     let post = PublishRequest {
-        author_id: "alice".to_owned(),
+        user_id: "alice".to_owned(),
         text: "too late".to_owned(),
         ..PublishRequest::default()
     };

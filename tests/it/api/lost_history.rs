@@ -140,7 +140,7 @@ fn request(method: &MethodDescriptor, field: &FieldDescriptor, lost: &Lost) -> D
     let mut request = DynamicMessage::new(method.input());
     for other in method.input().fields() {
         let value = match other.name() {
-            "user_id" | "author_id" => "alice",
+            "user_id" => "alice",
             "text" => "hello",
             "post_id" | "post_ids" => &lost.kept_post_id,
             "other_ids" => "bob",

@@ -1,7 +1,7 @@
 //! A post is the same in every response that has it, for every reader, and also after a restart.
 
-use whimbrel::api::v1::feed_event::Event;
-use whimbrel::api::v1::watch_feed_response::Message;
+use whimbrel::api::v1::feed_event::Change;
+use whimbrel::api::v1::watch_feed_response::Kind;
 use whimbrel::api::v1::{
     Attachment, FollowRequest, GetPostsRequest, GetThreadRequest, ListNotificationsRequest,
     ListPostsRequest, ListQuotesRequest, ListRepliesRequest, NewsFeedRequest, Post, PublishRequest,
@@ -37,12 +37,12 @@ async fn every_response_has_the_same_post() {
     assert_eq!(post.reply_to.as_ref().unwrap().post_id, parent.post_id);
 
     let pushed = loop {
-        let message = watching.next().await.unwrap().expect("the stream goes on").message;
-        if let Some(Message::Batch(batch)) = message {
-            break batch.events.into_iter().next().unwrap().event;
+        let message = watching.next().await.unwrap().expect("the stream goes on").kind;
+        if let Some(Kind::Batch(batch)) = message {
+            break batch.events.into_iter().next().unwrap().change;
         }
     };
-    let Some(Event::Posted(posted)) = pushed else { panic!("not a post: {pushed:?}") };
+    let Some(Change::Posted(posted)) = pushed else { panic!("not a post: {pushed:?}") };
     assert_eq!(posted.item.unwrap().post.as_ref(), Some(&post), "WatchFeed");
     for (rpc, read) in reads(&client, &parent, &quoted, &post).await {
         assert_eq!(read, post, "{rpc}");
@@ -58,8 +58,8 @@ async fn every_response_has_the_same_post() {
 }
 
 fn by(author: &str, text: &str) -> PublishRequest {
-    let (author_id, text) = (author.to_owned(), text.to_owned());
-    PublishRequest { author_id, text, ..PublishRequest::default() }
+    let (user_id, text) = (author.to_owned(), text.to_owned());
+    PublishRequest { user_id, text, ..PublishRequest::default() }
 }
 
 async fn publish(client: &Client, request: PublishRequest) -> Post {

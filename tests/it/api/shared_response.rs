@@ -7,8 +7,8 @@ use std::time::Duration;
 use prost::Message;
 use whimbrel::api::shared_response::SharedFeedResponse;
 use whimbrel::api::v1::WatchFeedResponse;
-use whimbrel::api::v1::feed_event::Event;
-use whimbrel::api::v1::watch_feed_response::Message as PublicMessage;
+use whimbrel::api::v1::feed_event::Change;
+use whimbrel::api::v1::watch_feed_response::Kind as PublicKind;
 use whimbrel::live::{EventBatch, FeedEvent, FeedEventKind, Removal, StandIn, StreamMessage};
 use whimbrel::model::{
     Content, Cursor, CursorError, Epoch, EpochStart, Epochs, Facet, Facets, Feature, Link, LogId,
@@ -75,31 +75,30 @@ fn a_batch_has_its_events() {
     };
     SharedFeedResponse::from_message(step, &epochs()).encode(&mut bytes).unwrap();
 
-    let Some(PublicMessage::Batch(batch)) =
-        WatchFeedResponse::decode(bytes.as_slice()).unwrap().message
+    let Some(PublicKind::Batch(batch)) = WatchFeedResponse::decode(bytes.as_slice()).unwrap().kind
     else {
         panic!("no batch");
     };
     let events: Vec<String> = batch
         .events
         .iter()
-        .map(|event| match event.event.as_ref().unwrap() {
-            Event::Posted(posted) => {
+        .map(|event| match event.change.as_ref().unwrap() {
+            Change::Posted(posted) => {
                 let post = posted.item.as_ref().unwrap().post.as_ref().unwrap();
                 format!("{} {}: {}", event.revision, post.author_id, post.text)
             }
-            Event::AuthorAdded(added) => format!("{} +{}", event.revision, added.author_id),
-            Event::AuthorRemoved(removed) => {
+            Change::AuthorAdded(added) => format!("{} +{}", event.revision, added.author_id),
+            Change::AuthorRemoved(removed) => {
                 format!("{} -{} {:?}", event.revision, removed.author_id, removed.reason())
             }
-            Event::Reposted(reposted) => {
+            Change::Reposted(reposted) => {
                 let item = reposted.item.as_ref().unwrap();
                 assert_eq!(item.revision, event.revision);
                 format!("{} repost: {}", event.revision, item.post.as_ref().unwrap().text)
             }
-            Event::Unreposted(it) => format!("{} {} {}", event.revision, it.user_id, it.post_id),
-            Event::Deleted(deleted) => format!("{} no {}", event.revision, deleted.post_id),
-            Event::AuthorShown(shown) => format!("{} shown {}", event.revision, shown.author_id),
+            Change::Unreposted(it) => format!("{} {} {}", event.revision, it.user_id, it.post_id),
+            Change::Deleted(deleted) => format!("{} no {}", event.revision, deleted.post_id),
+            Change::AuthorShown(shown) => format!("{} shown {}", event.revision, shown.author_id),
         })
         .collect();
     let expected = [

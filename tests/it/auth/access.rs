@@ -51,9 +51,8 @@ fn rpcs() -> Vec<Rpc> {
     let of = |it: prost_reflect::MethodDescriptor| {
         let service = it.parent_service().name().to_owned();
         let first = it.input().get_field(1);
-        let is_for_user = first.is_some_and(|field| {
-            matches!(field.kind(), Kind::String) && matches!(field.name(), "user_id" | "author_id")
-        });
+        let is_for_user = first
+            .is_some_and(|field| matches!(field.kind(), Kind::String) && field.name() == "user_id");
         let name = format!("{service}/{}", it.name());
         Rpc { path: format!("/whimbrel.v1.{name}"), name, is_for_user }
     };
@@ -295,7 +294,7 @@ async fn the_name_of_the_caller_is_filled_in() {
     let profile = GetProfileResponse::decode(&answer[5..]).unwrap();
     assert_eq!(profile.profile.expect("alice is known").post_count, 1);
 
-    let of_bob = PublishRequest { author_id: "bob".to_owned(), ..post };
+    let of_bob = PublishRequest { user_id: "bob".to_owned(), ..post };
     let path = "/whimbrel.v1.FeedService/Publish";
     let call = wire.call(path, &headers, frame(&of_bob.encode_to_vec())).await;
     let refusal = refused(call).with(Code::PermissionDenied, "OTHER_USER");

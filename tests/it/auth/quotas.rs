@@ -75,7 +75,7 @@ impl Limited {
     async fn deleted_replies(&self) -> String {
         let service = self.service();
         let by_author = |text: &str, reply_to: &str| PublishRequest {
-            author_id: "author".to_owned(),
+            user_id: "author".to_owned(),
             reply_to_post_id: reply_to.to_owned(),
             ..post(text)
         };
@@ -345,7 +345,7 @@ async fn users_of_one_address_share_quotas() {
     refused(it.call(&new, PUBLISH, post("hi")).await).for_quota_of("address_changes");
     refused(it.call(&new, WATCH_FEED, WatchFeedRequest::default()).await)
         .for_quota_of("address_streams");
-    let of_author = PublishRequest { author_id: "author".to_owned(), ..post("hi") };
+    let of_author = PublishRequest { user_id: "author".to_owned(), ..post("hi") };
     it.call(&it.service(), PUBLISH, of_author).await.expect("a backend has no quota");
 }
 

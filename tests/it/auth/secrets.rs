@@ -33,7 +33,7 @@ async fn the_log_has_no_secrets() {
     let address: SocketAddr = server.address();
     let wire = Wire::connect(address).await;
     let post = PublishRequest {
-        author_id: "alice".to_owned(),
+        user_id: "alice".to_owned(),
         text: PLANTED[2].to_owned(),
         ..Default::default()
     };

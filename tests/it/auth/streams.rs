@@ -7,7 +7,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::{Code, Request};
 use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 use whimbrel::api::v1::watch_feed_request::Start;
-use whimbrel::api::v1::watch_feed_response::Message;
+use whimbrel::api::v1::watch_feed_response::Kind;
 use whimbrel::api::v1::{
     ErrorReason, FollowRequest, PublishRequest, WatchFeedRequest, WatchNotificationsRequest,
     notification_service_client::NotificationServiceClient,
@@ -77,8 +77,8 @@ async fn messages_to_end(
     let (mut events, mut closing) = (Vec::new(), None);
     loop {
         match watching.next().await {
-            Ok(Message::Batch(batch)) => events.extend(batch.events.iter().map(event_in_short)),
-            Ok(Message::Closing(message)) => closing = Some(message.reason()),
+            Ok(Kind::Batch(batch)) => events.extend(batch.events.iter().map(event_in_short)),
+            Ok(Kind::Closing(message)) => closing = Some(message.reason()),
             Ok(_) => {}
             Err(status) => {
                 refused::<()>(Err(status)).with(Code::Unauthenticated, reason);
@@ -164,7 +164,7 @@ async fn a_stream_ends_with_its_key() {
     let mut kept = kept;
     loop {
         let message = kept.next().await.expect("the stream goes on");
-        let Message::Batch(batch) = message else { continue };
+        let Kind::Batch(batch) = message else { continue };
         if batch.events.iter().map(event_in_short).any(|it| it == "alice: still here") {
             break;
         }

@@ -42,7 +42,7 @@ fn write(server: &TestServer, stopped: &CancellationToken) -> JoinSet<()> {
                     return;
                 }
                 let publish = PublishRequest {
-                    author_id: name.clone(),
+                    user_id: name.clone(),
                     text: format!("hello @{other} {round}"),
                     request_id: format!("request {round}"),
                     ..Default::default()

@@ -94,6 +94,6 @@ async fn next_event(watch: &mut Watch) -> String {
 }
 
 fn post(text: &str) -> PublishRequest {
-    let (author_id, text) = ("alice".to_owned(), text.to_owned());
-    PublishRequest { author_id, text, ..PublishRequest::default() }
+    let (user_id, text) = ("alice".to_owned(), text.to_owned());
+    PublishRequest { user_id, text, ..PublishRequest::default() }
 }

@@ -63,6 +63,7 @@ fn another(key: &str, schema: &Value, turn: u64) -> Value {
         _ if key == "log" => json!(["warn", "debug", "off"][turn as usize]),
         _ if key == "otlp_endpoint" => json!(format!("http://collector:{}", 1 + turn)),
         _ if key == "slow_call" => json!(["2s", "250ms", "0"][turn as usize]),
+        _ if key == "console" => json!(["on", "off", "on"][turn as usize]),
         _ if key == "log_format" => json!(["text", "json", "text"][turn as usize]),
         _ if key == "forwarded_header" => {
             json!(["forwarded", "x-forwarded-for", "forwarded"][turn as usize])

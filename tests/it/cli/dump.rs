@@ -97,7 +97,7 @@ async fn a_servers_log_comes_back() {
     let mut deletion = 0;
     for number in 0..60 {
         let text = format!("number {number} @bob #tag https://example.org/ {}", "x".repeat(200));
-        let publish = PublishRequest { author_id: "alice".into(), text, ..Default::default() };
+        let publish = PublishRequest { user_id: "alice".into(), text, ..Default::default() };
         let post_id = client.publish(publish).await.unwrap().post.unwrap().post_id;
         let (user_id, liked) = ("bob".to_owned(), post_id.clone());
         client.like(LikeRequest { user_id, post_id: liked }).await.unwrap();

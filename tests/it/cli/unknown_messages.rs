@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use prost::Message as _;
-use whimbrel::api::v1::feed_event::{AuthorRemoved, Event};
+use whimbrel::api::v1::feed_event::Change;
 use whimbrel::api::v1::watch_feed_request::Start;
-use whimbrel::api::v1::watch_feed_response::{self as feed, Batch, CaughtUp, Opened, Reset};
+use whimbrel::api::v1::watch_feed_response::Kind;
 use whimbrel::api::v1::{
-    FeedEvent, GetThreadResponse, ListNotificationsResponse, Notification, ThreadPost,
-    WatchFeedRequest, WatchFeedResponse, WatchNotificationsResponse, thread_post,
+    AuthorRemovedEvent, FeedBatch, FeedEvent, GetThreadResponse, ListNotificationsResponse,
+    Notification, StreamCaughtUp, StreamOpened, StreamReset, ThreadPost, WatchFeedRequest,
+    WatchFeedResponse, WatchNotificationsResponse, thread_post,
     watch_notifications_response as notifications,
 };
 use whimbrel::client::{Client, Error, Retry, Watch, WatchMessage, WatchStart, WatchedEvent};
@@ -44,9 +45,10 @@ async fn an_unknown_message_of_a_feed_is_skipped() {
 /// The same for notifications.
 #[tokio::test]
 async fn an_unknown_message_of_notifications_is_skipped() {
-    let of = |message| WatchNotificationsResponse { message: Some(message) }.encode_to_vec();
-    let opened = notifications::Message::Opened(Opened { cursor: "a".into(), ..Opened::default() });
-    let caught_up = notifications::Message::CaughtUp(CaughtUp { cursor: "a".into() });
+    let of = |message| WatchNotificationsResponse { kind: Some(message) }.encode_to_vec();
+    let opened =
+        notifications::Kind::Opened(StreamOpened { cursor: "a".into(), ..StreamOpened::default() });
+    let caught_up = notifications::Kind::CaughtUp(StreamCaughtUp { cursor: "a".into() });
     let messages = vec![of(opened), UNKNOWN.to_vec(), of(caught_up)];
     let server = Scripted::start([Script { messages, end: End::Never }]).await;
     let mut watch = Watch::notifications(client(&server).await, "alice", WatchStart::Now);
@@ -113,22 +115,22 @@ async fn a_stream_that_ends_with_ok_has_an_error_of_its_own() {
 /// The command line shows unknown reasons and events as unknown, and continues.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_values_are_shown_as_such() {
-    let reset = Reset { reason: 777, oldest_cursor: "0".into() };
-    let removed = AuthorRemoved { author_id: "bob".into(), reason: 9 };
+    let reset = StreamReset { reason: 777, oldest_cursor: "0".into() };
+    let removed = AuthorRemovedEvent { author_id: "bob".into(), reason: 9 };
     let removed = FeedEvent {
         revision: 5,
-        event: Some(Event::AuthorRemoved(removed)),
+        change: Some(Change::AuthorRemoved(removed)),
         page_again_revision: 0,
     };
-    let unknown = FeedEvent { revision: 7, event: None, page_again_revision: 0 };
+    let unknown = FeedEvent { revision: 7, change: None, page_again_revision: 0 };
     let batch =
-        Batch { prev_cursor: "a".into(), cursor: "b".into(), events: vec![removed, unknown] };
+        FeedBatch { prev_cursor: "a".into(), cursor: "b".into(), events: vec![removed, unknown] };
     let script = || Script {
         messages: vec![
             of_feed(opened("a")),
             UNKNOWN.to_vec(),
-            of_feed(feed::Message::Reset(reset.clone())),
-            of_feed(feed::Message::Batch(batch.clone())),
+            of_feed(Kind::Reset(reset.clone())),
+            of_feed(Kind::Batch(batch.clone())),
         ],
         end: End::Never,
     };
@@ -239,19 +241,19 @@ async fn client(server: &Scripted) -> Client {
     Client::connect(&server.address().to_string()).await.unwrap()
 }
 
-fn of_feed(message: feed::Message) -> Vec<u8> {
-    WatchFeedResponse { message: Some(message) }.encode_to_vec()
+fn of_feed(kind: Kind) -> Vec<u8> {
+    WatchFeedResponse { kind: Some(kind) }.encode_to_vec()
 }
 
-fn opened(cursor: &str) -> feed::Message {
-    feed::Message::Opened(Opened { cursor: cursor.into(), ..Opened::default() })
+fn opened(cursor: &str) -> Kind {
+    Kind::Opened(StreamOpened { cursor: cursor.into(), ..StreamOpened::default() })
 }
 
-fn caught_up(cursor: &str) -> feed::Message {
-    feed::Message::CaughtUp(CaughtUp { cursor: cursor.into() })
+fn caught_up(cursor: &str) -> Kind {
+    Kind::CaughtUp(StreamCaughtUp { cursor: cursor.into() })
 }
 
-fn batch(prev_cursor: &str, cursor: &str) -> feed::Message {
-    let events = vec![FeedEvent { revision: 1, event: None, page_again_revision: 0 }];
-    feed::Message::Batch(Batch { prev_cursor: prev_cursor.into(), cursor: cursor.into(), events })
+fn batch(prev_cursor: &str, cursor: &str) -> Kind {
+    let events = vec![FeedEvent { revision: 1, change: None, page_again_revision: 0 }];
+    Kind::Batch(FeedBatch { prev_cursor: prev_cursor.into(), cursor: cursor.into(), events })
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use whimbrel::auth;
-use whimbrel::config::{CallLogSettings, Config, Limits, Tracing, Transport};
+use whimbrel::config::{CallLogSettings, Config, ConsoleMode, Limits, Tracing, Transport};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Reloader, Server};
 use whimbrel::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions};
@@ -28,6 +28,7 @@ pub(crate) struct Setup {
     call_log: CallLogSettings,
     tracing: Option<Tracing>,
     admin: bool,
+    console: ConsoleMode,
     clock: Clock,
     appends: Valve,
     batches: Valve,
@@ -70,6 +71,7 @@ impl Setup {
             call_log: CallLogSettings::default(),
             tracing: None,
             admin: false,
+            console: ConsoleMode::Auto,
             clock: Clock::system(),
             appends: Valve::default(),
             batches: Valve::default(),
@@ -101,6 +103,11 @@ impl Setup {
     /// Uses TLS, or proxies. Users call a server with TLS through clients of the test.
     pub(crate) fn transport(self, transport: Transport) -> Self {
         Self { transport, ..self }
+    }
+
+    /// Serves the console, or does not.
+    pub(crate) fn console(self, console: ConsoleMode) -> Self {
+        Self { console, ..self }
     }
 
     /// Has an admin listener.
@@ -155,6 +162,7 @@ impl Setup {
                 .into_iter()
                 .collect(),
             insecure_admin: false,
+            console: self.console,
             reflection: true,
             call_log: self.call_log,
             tracing: self.tracing.clone(),

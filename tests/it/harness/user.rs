@@ -4,8 +4,9 @@
 
 use tonic::Status;
 use tonic::transport::Channel;
+use whimbrel::api::v1::StreamSnapshot;
 use whimbrel::api::v1::feed_service_client::FeedServiceClient;
-use whimbrel::api::v1::watch_feed_request::{Snapshot, Start};
+use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::api::v1::{
     FollowRequest, FollowResponse, NewsFeedRequest, NewsFeedResponse, Post, PublishRequest,
     PublishResponse, UnfollowRequest, UnfollowResponse, WatchFeedRequest,
@@ -87,7 +88,7 @@ impl User {
 
     /// Watches, starting with a snapshot of the newest items.
     pub(crate) async fn watches_with_snapshot(&self, limit: i32) -> Watching {
-        let start = Some(Start::Snapshot(Snapshot { limit }));
+        let start = Some(Start::Snapshot(StreamSnapshot { limit }));
         self.watches_as(WatchFeedRequest { start, ..Default::default() }).await
     }
 
@@ -117,7 +118,7 @@ impl User {
         request_id: &str,
     ) -> Result<PublishResponse, Status> {
         let request = PublishRequest {
-            author_id: self.name.clone(),
+            user_id: self.name.clone(),
             text: text.to_owned(),
             request_id: request_id.to_owned(),
             ..PublishRequest::default()

@@ -3,11 +3,12 @@
 
 use prost::Message as _;
 use tonic::{Code, Status, Streaming};
-use whimbrel::api::v1::feed_event::Event;
-use whimbrel::api::v1::watch_feed_response::{
-    Batch, Bookmark, CaughtUp, Closing, Message, Opened, Reset,
+use whimbrel::api::v1::feed_event::Change;
+use whimbrel::api::v1::watch_feed_response::Kind;
+use whimbrel::api::v1::{
+    FeedBatch, FeedEvent, StreamBookmark, StreamCaughtUp, StreamClosing, StreamOpened, StreamReset,
+    WatchFeedResponse,
 };
-use whimbrel::api::v1::{FeedEvent, WatchFeedResponse};
 
 use super::patience::within;
 
@@ -36,15 +37,15 @@ struct Seen {
 
 /// An event in short: `bob: hi`, `+bob`, `-bob`.
 pub(crate) fn event_in_short(event: &FeedEvent) -> String {
-    match event.event.as_ref().expect("an event says what happened") {
-        Event::Posted(posted) => {
+    match event.change.as_ref().expect("an event says what happened") {
+        Change::Posted(posted) => {
             let item = posted.item.as_ref().expect("the whole item is in the event");
             let post = item.post.as_ref().expect("an item has its post");
             assert_eq!((post.revision, item.revision), (event.revision, event.revision));
             format!("{}: {}", post.author_id, post.text)
         }
-        Event::AuthorAdded(added) => format!("+{}", added.author_id),
-        Event::AuthorRemoved(removed) => format!("-{}", removed.author_id),
+        Change::AuthorAdded(added) => format!("+{}", added.author_id),
+        Change::AuthorRemoved(removed) => format!("-{}", removed.author_id),
         other => panic!("not sent by this version: {other:?}"),
     }
 }
@@ -55,12 +56,12 @@ impl Watching {
     }
 
     /// The next message, or how the stream ended.
-    pub(crate) async fn next(&mut self) -> Result<Message, Status> {
+    pub(crate) async fn next(&mut self) -> Result<Kind, Status> {
         let next = within("a message of the stream", self.messages.message()).await?;
         let response = next.expect("a stream never ends with OK");
         let bytes = response.encoded_len();
-        let message = response.message.expect("a message says what it is");
-        if let Message::Batch(batch) = &message {
+        let message = response.kind.expect("a message says what it is");
+        if let Kind::Batch(batch) = &message {
             assert!(batch.events.len() <= BATCH_EVENTS_MAX, "{} events", batch.events.len());
             assert!(bytes <= BATCH_BYTES_MAX, "a batch of {bytes} bytes");
         }
@@ -74,41 +75,41 @@ impl Watching {
     }
 
     /// The next message, which must be `opened`.
-    pub(crate) async fn opened(&mut self) -> Opened {
+    pub(crate) async fn opened(&mut self) -> StreamOpened {
         match self.message().await {
-            Message::Opened(opened) => opened,
+            Kind::Opened(opened) => opened,
             other => panic!("not opened, but {other:?}"),
         }
     }
 
     /// The next message, which must be `caught_up`.
-    pub(crate) async fn caught_up(&mut self) -> CaughtUp {
+    pub(crate) async fn caught_up(&mut self) -> StreamCaughtUp {
         match self.message().await {
-            Message::CaughtUp(caught_up) => caught_up,
+            Kind::CaughtUp(caught_up) => caught_up,
             other => panic!("not caught up, but {other:?}"),
         }
     }
 
     /// The next message, which must be a batch.
-    pub(crate) async fn batch(&mut self) -> Batch {
+    pub(crate) async fn batch(&mut self) -> FeedBatch {
         match self.message().await {
-            Message::Batch(batch) => batch,
+            Kind::Batch(batch) => batch,
             other => panic!("not a batch, but {other:?}"),
         }
     }
 
     /// The next message, which must be a bookmark.
-    pub(crate) async fn bookmark(&mut self) -> Bookmark {
+    pub(crate) async fn bookmark(&mut self) -> StreamBookmark {
         match self.message().await {
-            Message::Bookmark(bookmark) => bookmark,
+            Kind::Bookmark(bookmark) => bookmark,
             other => panic!("not a bookmark, but {other:?}"),
         }
     }
 
     /// The next message, which must be `reset`.
-    pub(crate) async fn reset(&mut self) -> Reset {
+    pub(crate) async fn reset(&mut self) -> StreamReset {
         match self.message().await {
-            Message::Reset(reset) => reset,
+            Kind::Reset(reset) => reset,
             other => panic!("not a reset, but {other:?}"),
         }
     }
@@ -118,8 +119,8 @@ impl Watching {
         let mut events = Vec::new();
         loop {
             match self.message().await {
-                Message::CaughtUp(_) => return events,
-                Message::Batch(batch) => events.extend(batch.events.iter().map(event_in_short)),
+                Kind::CaughtUp(_) => return events,
+                Kind::Batch(batch) => events.extend(batch.events.iter().map(event_in_short)),
                 _ => {}
             }
         }
@@ -129,7 +130,7 @@ impl Watching {
     pub(crate) async fn events(&mut self, count: usize) -> Vec<String> {
         let mut events = Vec::new();
         while events.len() < count {
-            if let Message::Batch(batch) = self.message().await {
+            if let Kind::Batch(batch) = self.message().await {
                 events.extend(batch.events.iter().map(event_in_short));
             }
         }
@@ -138,9 +139,9 @@ impl Watching {
     }
 
     /// Reads until `closing`, and then the status of the stream.
-    pub(crate) async fn closing(&mut self) -> (Closing, Status) {
+    pub(crate) async fn closing(&mut self) -> (StreamClosing, Status) {
         loop {
-            if let Message::Closing(closing) = self.message().await {
+            if let Kind::Closing(closing) = self.message().await {
                 return (closing, self.ended().await);
             }
         }
@@ -156,38 +157,38 @@ impl Watching {
         }
     }
 
-    async fn message(&mut self) -> Message {
+    async fn message(&mut self) -> Kind {
         self.next().await.expect("the stream continues")
     }
 }
 
 impl Seen {
-    fn check(&mut self, message: &Message) {
+    fn check(&mut self, message: &Kind) {
         assert!(!self.closing, "{message:?} came after closing");
-        let is_opened = matches!(message, Message::Opened(_));
+        let is_opened = matches!(message, Kind::Opened(_));
         assert_ne!(self.opened, is_opened, "opened comes first, and once: {message:?}");
         self.opened = true;
         match message {
-            Message::Opened(opened) => self.cursor.clone_from(&opened.cursor),
-            Message::Batch(batch) => self.check_batch(batch),
-            Message::CaughtUp(caught_up) => {
+            Kind::Opened(opened) => self.cursor.clone_from(&opened.cursor),
+            Kind::Batch(batch) => self.check_batch(batch),
+            Kind::CaughtUp(caught_up) => {
                 assert!(!self.caught_up, "caught up twice");
                 self.caught_up = true;
                 self.cursor.clone_from(&caught_up.cursor);
             }
-            Message::Bookmark(bookmark) => {
+            Kind::Bookmark(bookmark) => {
                 assert!(self.caught_up, "a bookmark before the stream was live");
                 self.cursor.clone_from(&bookmark.cursor);
             }
-            Message::Reset(_) => assert!(!self.caught_up, "a reset in a live stream"),
-            Message::Closing(closing) => {
+            Kind::Reset(_) => assert!(!self.caught_up, "a reset in a live stream"),
+            Kind::Closing(closing) => {
                 self.closing = true;
                 self.cursor.clone_from(&closing.cursor);
             }
         }
     }
 
-    fn check_batch(&mut self, batch: &Batch) {
+    fn check_batch(&mut self, batch: &FeedBatch) {
         assert_eq!(batch.prev_cursor, self.cursor, "the chain of cursors has a gap");
         assert!(!batch.events.is_empty(), "an empty batch");
         for event in &batch.events {

@@ -11,7 +11,7 @@ use whimbrel::cli::Cli;
 /// The documents outside of `docs/`; some may not exist.
 const AT_THE_ROOT: [&str; 5] =
     ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
-const README_LINES_MAX: usize = 150;
+const README_LINES_MAX: usize = 170;
 /// The table of contents of the book.
 const SUMMARY: &str = "docs/SUMMARY.md";
 
@@ -55,7 +55,7 @@ fn every_document_can_be_found_from_the_readme() {
     assert_eq!(lost, [] as [PathBuf; 0]);
 }
 
-/// Every document is a page of the book, and has one place in it.
+/// Every document, also of an example, is a page of the book, and has one place in it.
 #[test]
 fn every_document_is_in_the_book() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -178,7 +178,7 @@ fn page(path: &str) -> String {
 fn documents(root: &Path) -> Vec<PathBuf> {
     let at_the_root = AT_THE_ROOT.iter().map(PathBuf::from);
     let mut documents: Vec<_> = at_the_root.filter(|path| root.join(path).is_file()).collect();
-    let mut folders = vec![root.join("docs")];
+    let mut folders = vec![root.join("docs"), root.join("examples")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

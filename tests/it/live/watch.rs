@@ -2,7 +2,8 @@
 //! messages in `stream_steps`, and random breaks in `histories`.
 
 use tonic::Code;
-use whimbrel::api::v1::watch_feed_request::{Snapshot, Start};
+use whimbrel::api::v1::StreamSnapshot;
+use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::api::v1::{ErrorReason, GapPolicy, WatchFeedRequest};
 
 use crate::harness::{TestServer, event_in_short, refused};
@@ -339,7 +340,7 @@ async fn a_snapshot_is_limited() {
     let alice = server.user("alice");
     alice.publishes_many("", 110).await;
     for (limit, given) in [(0, 50), (1, 1), (100, 100), (101, 100), (i32::MAX, 100)] {
-        let start = Some(Start::Snapshot(Snapshot { limit }));
+        let start = Some(Start::Snapshot(StreamSnapshot { limit }));
         let request = WatchFeedRequest { start, ..WatchFeedRequest::default() };
         assert_eq!(alice.watches_as(request).await.live().await.len(), given, "limit {limit}");
     }

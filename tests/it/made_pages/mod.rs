@@ -7,6 +7,7 @@ mod comments;
 mod errors;
 mod limits;
 mod metrics;
+mod openapi;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prost::Message as _;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
-use whimbrel::api::v1::watch_feed_response::Message;
+use whimbrel::api::v1::watch_feed_response::Kind;
 use whimbrel::api::v1::{ErrorReason, PublishRequest, WatchFeedRequest, WatchFeedResponse};
 use whimbrel::client::{Client, Retry, Watch, WatchMessage as Heard, WatchStart};
 
@@ -29,10 +29,9 @@ async fn an_old_connection_is_ended_in_order() {
     let (messages, status) = wire.stream(wire::WATCH_FEED, &request.encode_to_vec()).await;
     let messages: Vec<_> = messages
         .into_iter()
-        .map(|bytes| WatchFeedResponse::decode(bytes).unwrap().message.unwrap())
+        .map(|bytes| WatchFeedResponse::decode(bytes).unwrap().kind.unwrap())
         .collect();
-    let [Message::Opened(_), Message::CaughtUp(caught_up), Message::Closing(closing)] =
-        messages.as_slice()
+    let [Kind::Opened(_), Kind::CaughtUp(caught_up), Kind::Closing(closing)] = messages.as_slice()
     else {
         panic!("not opened, caught up and closed: {messages:?}")
     };
@@ -94,6 +93,6 @@ async fn an_old_connection_is_closed_at_its_deadline() {
 
 /// A post of alice's with a request id.
 fn post(text: &str) -> PublishRequest {
-    let (author_id, request_id) = ("alice".to_owned(), text.to_owned());
-    PublishRequest { author_id, text: text.to_owned(), request_id, ..PublishRequest::default() }
+    let (user_id, request_id) = ("alice".to_owned(), text.to_owned());
+    PublishRequest { user_id, text: text.to_owned(), request_id, ..PublishRequest::default() }
 }

@@ -130,7 +130,7 @@ async fn nothing_acknowledged_is_lost_under_load() {
             loop {
                 let text = format!("{number}.{}", taken.len());
                 let request = PublishRequest {
-                    author_id: "alice".to_owned(),
+                    user_id: "alice".to_owned(),
                     text: text.clone(),
                     ..PublishRequest::default()
                 };

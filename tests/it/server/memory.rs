@@ -202,7 +202,7 @@ impl Loaded {
                 for number in (first..count).step_by(AT_ONCE) {
                     let request = PublishRequest {
                         // Nobody watches them.
-                        author_id: name(2 * USERS - 1 - first),
+                        user_id: name(2 * USERS - 1 - first),
                         text: "140 bytes. ".repeat(13)[..140].to_owned(),
                         request_id: format!("{ids}-{number}"),
                         ..PublishRequest::default()

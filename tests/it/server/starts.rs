@@ -265,8 +265,8 @@ fn publish(server: &ServerProcess) -> Result<(), Error> {
 }
 
 fn request() -> PublishRequest {
-    let (author_id, text) = ("alice".to_owned(), "hello".to_owned());
-    PublishRequest { author_id, text, ..PublishRequest::default() }
+    let (user_id, text) = ("alice".to_owned(), "hello".to_owned());
+    PublishRequest { user_id, text, ..PublishRequest::default() }
 }
 
 fn inode_of(file: &Path) -> u64 {

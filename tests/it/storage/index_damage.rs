@@ -131,7 +131,7 @@ async fn make_feeds(server: &ServerProcess) {
             client.follow(follow).await.unwrap();
         }
         let text = format!("post {number}");
-        let publish = PublishRequest { author_id: one, text, ..PublishRequest::default() };
+        let publish = PublishRequest { user_id: one, text, ..PublishRequest::default() };
         client.publish(publish).await.unwrap();
     }
 }

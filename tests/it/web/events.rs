@@ -29,7 +29,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    fn of(answer: Response<Incoming>) -> Self {
+    pub(super) fn of(answer: Response<Incoming>) -> Self {
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         assert_eq!(answer.headers()["cache-control"], "no-store");

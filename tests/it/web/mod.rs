@@ -1,6 +1,8 @@
 //! Calls in Connect and gRPC-Web, and server-sent events, over HTTP/1.1 and HTTP/2.
 
 mod connect;
+mod console;
+mod cookies;
 mod cors;
 mod events;
 mod grpc_web;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use super::TextShape;
-use crate::api::v1::facet::{Feature, Link, Mention};
-use crate::api::v1::{Attachment, Facet, PublishRequest};
+use crate::api::v1::facet::Feature;
+use crate::api::v1::{Attachment, Facet, FacetLink, FacetMention, PublishRequest};
 
 /// Letters of a word.
 const WORD_CHARS: u64 = 5;
@@ -49,10 +49,10 @@ impl Composer {
         for _ in 0..count(rng, self.text.mentions) {
             let user_id = self.user_id(self.other(rng, author));
             let shown = format!("@{user_id}");
-            facets.push(facet(&mut text, &shown, Feature::Mention(Mention { user_id })));
+            facets.push(facet(&mut text, &shown, Feature::Mention(FacetMention { user_id })));
         }
         for number in 0..count(rng, self.text.links) {
-            let link = Link { uri: uri(rng, self.text.link_bytes) };
+            let link = FacetLink { uri: uri(rng, self.text.link_bytes) };
             facets.push(facet(&mut text, &format!("link {number}"), Feature::Link(link)));
         }
         let media = 0..count(rng, self.text.media);
@@ -62,7 +62,7 @@ impl Composer {
             ..Attachment::default()
         });
         PublishRequest {
-            author_id: self.user_id(author),
+            user_id: self.user_id(author),
             attachments: attachments.collect(),
             text,
             facets,

@@ -5,15 +5,15 @@ mod refusals;
 use prost::Message as _;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
-use whimbrel::api::v1::facet::{Feature, Link, Mention, Tag};
-use whimbrel::api::v1::feed_event::Event;
+use whimbrel::api::v1::facet::Feature;
+use whimbrel::api::v1::feed_event::Change;
 use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 use whimbrel::api::v1::notification::Kind;
 use whimbrel::api::v1::notification_service_client::NotificationServiceClient;
 use whimbrel::api::v1::post_service_client::PostServiceClient;
 use whimbrel::api::v1::{
-    Attachment, Facet, GetPostsRequest, GetThreadRequest, ListNotificationsRequest, Notification,
-    Post, PublishRequest, PublishResponse, thread_post,
+    Attachment, Facet, FacetLink, FacetMention, FacetTag, GetPostsRequest, GetThreadRequest,
+    ListNotificationsRequest, Notification, Post, PublishRequest, PublishResponse, thread_post,
 };
 
 use crate::harness::{TestServer, within};
@@ -82,8 +82,8 @@ impl Calls {
 }
 
 fn by(author: &str, text: &str) -> PublishRequest {
-    let (author_id, text) = (author.to_owned(), text.to_owned());
-    PublishRequest { author_id, text, ..PublishRequest::default() }
+    let (user_id, text) = (author.to_owned(), text.to_owned());
+    PublishRequest { user_id, text, ..PublishRequest::default() }
 }
 
 fn facet(range: std::ops::Range<u32>, feature: Feature) -> Facet {
@@ -91,15 +91,15 @@ fn facet(range: std::ops::Range<u32>, feature: Feature) -> Facet {
 }
 
 fn mention(user: &str) -> Feature {
-    Feature::Mention(Mention { user_id: user.to_owned() })
+    Feature::Mention(FacetMention { user_id: user.to_owned() })
 }
 
 fn link(uri: &str) -> Feature {
-    Feature::Link(Link { uri: uri.to_owned() })
+    Feature::Link(FacetLink { uri: uri.to_owned() })
 }
 
 fn tag(tag: &str) -> Feature {
-    Feature::Tag(Tag { tag: tag.to_owned() })
+    Feature::Tag(FacetTag { tag: tag.to_owned() })
 }
 
 /// Each text notifies exactly the users that it mentions, after a restart too.
@@ -209,7 +209,7 @@ async fn every_read_returns_facets() {
         let post = Calls::of(&server).publishes(request).await;
         assert_eq!(post.facets, expected);
         let event = watching.batch().await.events.remove(0);
-        let Some(Event::Posted(posted)) = event.event else { panic!("not posted: {event:?}") };
+        let Some(Change::Posted(posted)) = event.change else { panic!("not posted: {event:?}") };
         assert_eq!(posted.item.unwrap().post.unwrap(), post);
         for restarted in [false, true] {
             let calls = Calls::of(&server);

@@ -121,7 +121,7 @@ const FIELDS: &[Known] = &[
     text("request_id", "", Some(longest("", "r", 64)), &["a\n", "\u{7f}", "\u{85}"]),
     text("uri", "https://example.org/a.png", Some(longest("https:", "x", 2_048)), BAD_URIS),
     text(
-        "Link.uri",
+        "FacetLink.uri",
         "https://example.org/",
         Some(longest("https://e.org/", "x", 2_048)),
         BAD_LINKS,

@@ -17,7 +17,7 @@ async fn a_bad_attachment_or_language_is_refused() {
     };
     let good = attached("https://example.org/a.png", "image/png", "A wader");
     let with = |attachments: Vec<Attachment>, langs: &[&str]| PublishRequest {
-        author_id: "alice".to_owned(),
+        user_id: "alice".to_owned(),
         attachments,
         langs: langs.iter().map(|&lang| lang.to_owned()).collect(),
         ..PublishRequest::default()

@@ -43,8 +43,8 @@ impl Services {
 
     /// Publishes a post, and returns its id.
     async fn posted(&self, author: &str, text: &str) -> String {
-        let (author_id, text) = (author.to_owned(), text.to_owned());
-        let request = PublishRequest { author_id, text, ..PublishRequest::default() };
+        let (user_id, text) = (author.to_owned(), text.to_owned());
+        let request = PublishRequest { user_id, text, ..PublishRequest::default() };
         self.publish(request).await.expect("the post is published").post.unwrap().post_id
     }
 }

@@ -126,12 +126,8 @@ async fn every_refusal_by_a_rule_has_its_reason() {
         server.user(b).tries_to_follow(a).await.map(drop),
         unit(call!(s.post.like(LikeRequest { user_id: b, post_id: p }))),
         unit(call!(s.post.repost(RepostRequest { user_id: b, post_id: p }))),
-        unit(call!(s.feed.publish(PublishRequest {
-            author_id: b,
-            text: "x",
-            reply_to_post_id: p
-        }))),
-        unit(call!(s.feed.publish(PublishRequest { author_id: b, text: "x", quote_post_id: p }))),
+        unit(call!(s.feed.publish(PublishRequest { user_id: b, text: "x", reply_to_post_id: p }))),
+        unit(call!(s.feed.publish(PublishRequest { user_id: b, text: "x", quote_post_id: p }))),
         unit(call!(s.post.list_posts(ListPostsRequest { user_id: b, author_id: a }))),
         unit(call!(s.graph.get_profile(GetProfileRequest { user_id: b, of_user_id: a }))),
         unit(call!(s.graph.list_followers(ListFollowersRequest { user_id: b, of_user_id: a }))),

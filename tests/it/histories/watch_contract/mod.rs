@@ -18,10 +18,10 @@ use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Channel;
 use whimbrel::api::v1::WatchFeedRequest;
-use whimbrel::api::v1::feed_event::Event;
+use whimbrel::api::v1::feed_event::Change;
 use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 use whimbrel::api::v1::watch_feed_request::Start;
-use whimbrel::api::v1::watch_feed_response::Message;
+use whimbrel::api::v1::watch_feed_response::Kind;
 use whimbrel::model::Revision;
 use whimbrel::storage::{LocalLog, Log, LogEntry};
 
@@ -260,7 +260,7 @@ impl Shared {
         resume_after: &mut Option<String>,
         ready: &mut Option<tokio::sync::mpsc::Sender<()>>,
         random: &mut fastrand::Rng,
-    ) -> (Vec<(Tick, Message)>, bool) {
+    ) -> (Vec<(Tick, Kind)>, bool) {
         let request = WatchFeedRequest {
             user_id: user.to_owned(),
             start: resume_after.clone().map(Start::AfterCursor),
@@ -280,7 +280,7 @@ impl Shared {
             messages_left -= 1;
             let next = within("a message", stream.message()).await;
             let Ok(Some(message)) = next else { return (messages, false) };
-            let message = message.message.unwrap();
+            let message = message.kind.unwrap();
             let cursor = cursor(&message).to_owned();
             messages.push((self.tick(), message));
             // Dropping it reports that the first stream is open.
@@ -299,21 +299,21 @@ impl Shared {
     }
 }
 
-fn is_the_end(message: &Message) -> bool {
-    let Message::Batch(batch) = message else { return false };
-    batch.events.iter().any(|event| match &event.event {
-        Some(Event::AuthorAdded(added)) => added.author_id == THE_END,
+fn is_the_end(message: &Kind) -> bool {
+    let Kind::Batch(batch) = message else { return false };
+    batch.events.iter().any(|event| match &event.change {
+        Some(Change::AuthorAdded(added)) => added.author_id == THE_END,
         _ => false,
     })
 }
 
-fn cursor(message: &Message) -> &str {
+fn cursor(message: &Kind) -> &str {
     match message {
-        Message::Opened(opened) => &opened.cursor,
-        Message::Batch(batch) => &batch.cursor,
-        Message::CaughtUp(caught_up) => &caught_up.cursor,
-        Message::Bookmark(bookmark) => &bookmark.cursor,
-        Message::Closing(closing) => &closing.cursor,
-        Message::Reset(_) => panic!("no reset was requested"),
+        Kind::Opened(opened) => &opened.cursor,
+        Kind::Batch(batch) => &batch.cursor,
+        Kind::CaughtUp(caught_up) => &caught_up.cursor,
+        Kind::Bookmark(bookmark) => &bookmark.cursor,
+        Kind::Closing(closing) => &closing.cursor,
+        Kind::Reset(_) => panic!("no reset was requested"),
     }
 }

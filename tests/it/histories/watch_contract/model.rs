@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use whimbrel::api::v1::feed_event::{Event, author_removed};
-use whimbrel::api::v1::watch_feed_response::Message;
+use whimbrel::api::v1::RemovedReason;
+use whimbrel::api::v1::feed_event::Change as FeedChange;
+use whimbrel::api::v1::watch_feed_response::Kind;
 use whimbrel::model::Change;
 use whimbrel::storage::LogEntry;
 
@@ -30,7 +31,7 @@ pub(crate) struct Contract {
 pub(crate) struct DeviceHistory {
     pub(crate) user: String,
     /// The messages of each stream in order, each with the tick of its arrival.
-    pub(crate) streams: Vec<Vec<(Tick, Message)>>,
+    pub(crate) streams: Vec<Vec<(Tick, Kind)>>,
     /// Whether it was never cut off and never overrun: then it must have every event.
     pub(crate) unbroken: bool,
 }
@@ -39,7 +40,7 @@ pub(crate) struct DeviceHistory {
 struct SeenEvent<'a> {
     tick: Tick,
     revision: u64,
-    event: &'a Event,
+    event: &'a FeedChange,
 }
 
 impl Contract {
@@ -146,31 +147,31 @@ impl Contract {
 /// The event in short.
 fn in_short(seen: &SeenEvent<'_>) -> String {
     match seen.event {
-        Event::Posted(posted) => {
+        FeedChange::Posted(posted) => {
             let item = posted.item.as_ref().unwrap();
             let post = item.post.as_ref().unwrap();
             assert_eq!((item.revision, post.revision), (seen.revision, seen.revision));
             assert_eq!(item.reposted_by_user_id, "");
             format!("{}: {}", post.author_id, post.text)
         }
-        Event::Reposted(reposted) => {
+        FeedChange::Reposted(reposted) => {
             let item = reposted.item.as_ref().unwrap();
             assert_eq!(item.revision, seen.revision);
             let post = item.post.as_ref().unwrap();
             format!("{} reposted {}", item.reposted_by_user_id, without_epoch(&post.post_id))
         }
-        Event::Unreposted(unreposted) => {
+        FeedChange::Unreposted(unreposted) => {
             format!("{} unreposted {}", unreposted.user_id, without_epoch(&unreposted.post_id))
         }
-        Event::Deleted(deleted) => format!("deleted {}", without_epoch(&deleted.post_id)),
-        Event::AuthorAdded(added) => format!("+{}", added.author_id),
-        Event::AuthorShown(shown) => format!("shown {}", shown.author_id),
-        Event::AuthorRemoved(removed) => {
+        FeedChange::Deleted(deleted) => format!("deleted {}", without_epoch(&deleted.post_id)),
+        FeedChange::AuthorAdded(added) => format!("+{}", added.author_id),
+        FeedChange::AuthorShown(shown) => format!("shown {}", shown.author_id),
+        FeedChange::AuthorRemoved(removed) => {
             let why = match removed.reason() {
-                author_removed::Reason::Unspecified => "for no reason",
-                author_removed::Reason::Unfollow => "unfollowed",
-                author_removed::Reason::Block => "blocked",
-                author_removed::Reason::Mute => "muted",
+                RemovedReason::Unspecified => "for no reason",
+                RemovedReason::Unfollow => "unfollowed",
+                RemovedReason::Block => "blocked",
+                RemovedReason::Mute => "muted",
             };
             format!("-{} {why}", removed.author_id)
         }
@@ -186,31 +187,31 @@ fn check_chain(history: &DeviceHistory) {
         let mut last = None;
         let mut caught_up = 0;
         for (at, (_, message)) in stream.iter().enumerate() {
-            let is_opened = matches!(message, Message::Opened(_));
+            let is_opened = matches!(message, Kind::Opened(_));
             assert_eq!(is_opened, at == 0, "{user}: opened comes first and once");
             let cursor = match message {
-                Message::Opened(opened) => {
+                Kind::Opened(opened) => {
                     if let Some(resumed_from) = &resumed_from {
                         assert_eq!(&opened.cursor, resumed_from, "{user}: where a stream resumes");
                     }
                     &opened.cursor
                 }
-                Message::Batch(batch) => {
+                Kind::Batch(batch) => {
                     assert_eq!(Some(&batch.prev_cursor), last, "{user}: the chain of cursors");
                     assert!(!batch.events.is_empty(), "{user}: an empty batch");
                     assert!(batch.events.len() <= 256, "{user}: a batch that is too long");
                     &batch.cursor
                 }
-                Message::CaughtUp(it) => {
+                Kind::CaughtUp(it) => {
                     caught_up += 1;
                     &it.cursor
                 }
-                Message::Bookmark(bookmark) => &bookmark.cursor,
-                Message::Closing(closing) => {
+                Kind::Bookmark(bookmark) => &bookmark.cursor,
+                Kind::Closing(closing) => {
                     assert_eq!(at + 1, stream.len(), "{user}: closing comes last");
                     &closing.cursor
                 }
-                Message::Reset(_) => panic!("{user}: no reset was requested"),
+                Kind::Reset(_) => panic!("{user}: no reset was requested"),
             };
             last = Some(cursor);
         }
@@ -221,12 +222,12 @@ fn check_chain(history: &DeviceHistory) {
     }
 }
 
-fn events((tick, message): &(Tick, Message)) -> Vec<SeenEvent<'_>> {
-    let Message::Batch(batch) = message else { return Vec::new() };
+fn events((tick, message): &(Tick, Kind)) -> Vec<SeenEvent<'_>> {
+    let Kind::Batch(batch) = message else { return Vec::new() };
     let seen = batch.events.iter().map(|event| SeenEvent {
         tick: *tick,
         revision: event.revision,
-        event: event.event.as_ref().unwrap(),
+        event: event.change.as_ref().unwrap(),
     });
     seen.collect()
 }

@@ -26,7 +26,7 @@ impl Shared {
     /// Publishes posts and replies, and between them reposts, unreposts and deletes.
     pub(super) async fn publish(&self, author: usize) -> Acknowledged {
         let mut random = fastrand::Rng::with_seed(self.conditions.seed << 24 | author as u64);
-        let author_id = format!("author{author}");
+        let user_id = format!("author{author}");
         let mut acknowledged = Acknowledged::default();
         let mut own = Vec::new();
         let mut reposted = Vec::new();
@@ -34,8 +34,8 @@ impl Shared {
             let any = self.any_post(&mut random);
             let parent = any.clone().filter(|_| random.u8(..) < 64);
             let request = PublishRequest {
-                author_id: author_id.clone(),
-                text: format!("post {number} of {author_id}"),
+                user_id: user_id.clone(),
+                text: format!("post {number} of {user_id}"),
                 request_id: format!("{number}"),
                 reply_to_post_id: parent.unwrap_or_default(),
                 ..PublishRequest::default()
@@ -52,7 +52,7 @@ impl Shared {
             let post = published.post.unwrap();
             own.push(post.post_id.clone());
             self.post_ids.lock().unwrap().push(post.post_id);
-            acknowledged.posts.push((request.author_id, request.text, post.revision));
+            acknowledged.posts.push((request.user_id, request.text, post.revision));
             if author == 0 {
                 self.posts.send_replace(number + 1);
             }
@@ -60,16 +60,16 @@ impl Shared {
             let tick = self.tick();
             let mut changes = Vec::new();
             if let Some(post) = any.filter(|_| random.u8(..) < 80) {
-                changes.extend(self.repost(&author_id, &post).await);
+                changes.extend(self.repost(&user_id, &post).await);
                 reposted.push(post);
             }
             if !reposted.is_empty() && random.u8(..) < 24 {
                 let post = reposted.swap_remove(random.usize(..reposted.len()));
-                changes.extend(self.unrepost(&author_id, &post).await);
+                changes.extend(self.unrepost(&user_id, &post).await);
             }
             if random.u8(..) < 16 {
                 let post = own.swap_remove(random.usize(..own.len()));
-                changes.extend(self.delete_post(&author_id, &post).await);
+                changes.extend(self.delete_post(&user_id, &post).await);
             }
             acknowledged.requested.extend(changes.into_iter().map(|revision| (revision, tick)));
         }

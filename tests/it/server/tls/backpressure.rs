@@ -43,8 +43,8 @@ impl<const POSTS: usize> LateReader<POSTS> {
         let server = server_of(&authority).await;
         let client = authority.connects(server.address()).await.unwrap();
         for number in 0..POSTS {
-            let (author_id, text) = ("bob".to_owned(), text(number));
-            client.publish(PublishRequest { author_id, text, ..Default::default() }).await.unwrap();
+            let (user_id, text) = ("bob".to_owned(), text(number));
+            client.publish(PublishRequest { user_id, text, ..Default::default() }).await.unwrap();
         }
         let gate = Gate::before(server.address()).await;
         let stream = authority.shakes_hands(gate.address(), rustls::ALL_VERSIONS, &["h2"]).await;

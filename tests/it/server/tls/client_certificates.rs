@@ -177,7 +177,7 @@ async fn a_certificate_with_a_known_name_is_a_caller() {
     let ranker = parties.clients.signs(&["ranker.example.org", "spiffe://example.org/ranker"]);
     let client = parties.calls(&server, &parties.with(&ranker)).await.unwrap();
     client.news_feed(read.clone()).await.expect("it reads for everybody");
-    let post = PublishRequest { author_id: "bob".into(), text: "hi".into(), ..Default::default() };
+    let post = PublishRequest { user_id: "bob".into(), text: "hi".into(), ..Default::default() };
     assert_eq!(reason(client.publish(post).await.unwrap_err()), "ROLE_NOT_ALLOWED");
 
     let other = parties.clients.signs(&["spiffe://example.org/ranker2", "ranker"]);

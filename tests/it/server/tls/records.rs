@@ -73,7 +73,7 @@ async fn posts_go_before_records_of_one_byte() {
 }
 
 fn post(author: &str) -> PublishRequest {
-    PublishRequest { author_id: author.to_owned(), text: "hi".to_owned(), ..Default::default() }
+    PublishRequest { user_id: author.to_owned(), text: "hi".to_owned(), ..Default::default() }
 }
 
 /// All that carol's feed has.

@@ -37,7 +37,7 @@ async fn a_new_certificate_is_used_while_streams_are_open() {
     })
     .await;
     let post = whimbrel::api::v1::PublishRequest {
-        author_id: "bob".into(),
+        user_id: "bob".into(),
         text: "hi".into(),
         ..Default::default()
     };

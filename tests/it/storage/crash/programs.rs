@@ -22,7 +22,7 @@ fn a_failing_disk_ends_the_program() {
         let mut acknowledged = 0;
         loop {
             let request = PublishRequest {
-                author_id: "alice".to_owned(),
+                user_id: "alice".to_owned(),
                 text: "👩‍👩‍👧‍👦".repeat(100),
                 ..PublishRequest::default()
             };

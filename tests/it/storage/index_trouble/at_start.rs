@@ -240,9 +240,9 @@ fn publish(server: &ServerProcess, posts: usize) {
     runtime().block_on(async {
         let client = Client::connect(&server.address().to_string()).await.unwrap();
         for number in 0..posts {
-            let author_id = format!("user{}", number % 2);
+            let user_id = format!("user{}", number % 2);
             let text = format!("post {number}");
-            let request = PublishRequest { author_id, text, ..PublishRequest::default() };
+            let request = PublishRequest { user_id, text, ..PublishRequest::default() };
             client.publish(request).await.unwrap();
         }
     });

@@ -188,7 +188,7 @@ fn a_deletion_that_cannot_be_read_does_not_end_the_engine() {
 fn only_the_retry_of_a_damaged_record_fails() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let request = |text: &str, id: &str| PublishRequest {
-        author_id: "alice".to_owned(),
+        user_id: "alice".to_owned(),
         text: text.to_owned(),
         request_id: id.to_owned(),
         ..PublishRequest::default()

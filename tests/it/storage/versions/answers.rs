@@ -47,7 +47,7 @@ fn parse(lines: &str) -> Vec<Value> {
 }
 
 /// The value in one dialect: early programs wrote `post_id` for `postId`, numbers of 64 bits as numbers, and
-/// fields without a value.
+/// fields without a value, and later ones had another name for a reason.
 fn plain(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -56,6 +56,9 @@ fn plain(value: Value) -> Value {
         }
         Value::Array(values) => Value::Array(values.into_iter().map(plain).collect()),
         Value::Number(number) => Value::String(number.to_string()),
+        Value::String(text) if text.starts_with("REASON_") => {
+            Value::String(format!("REMOVED_{text}"))
+        }
         value => value,
     }
 }
