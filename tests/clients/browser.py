@@ -43,9 +43,9 @@ class Windows:
             self.complaints.append(f"{page.url}: {line.text}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """One browser for all tests."""
+    """One browser for the tests of a file. Others cannot use asyncio meanwhile."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

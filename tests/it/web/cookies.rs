@@ -20,11 +20,11 @@ const EVENTS: &str = "/v1/feeds/alice/events";
 async fn asking(origins: &str) -> (TestServer, String) {
     let files = tempfile::tempdir().unwrap();
     let key = SigningKey::new(jsonwebtoken::Algorithm::ES256, "key");
-    let options =
-        Options { settings: settings(files.path(), &[&key], ""), development: false };
+    let options = Options { settings: settings(files.path(), &[&key], ""), development: false };
     let origins = origins.parse().unwrap();
     let setup = Setup::new().clock(&Clock::held_at(Duration::from_secs(NOW)));
-    let setup = setup.authentication(options).transport(Transport { origins, ..Transport::default() });
+    let setup =
+        setup.authentication(options).transport(Transport { origins, ..Transport::default() });
     (setup.start().await, key.sign(&claims("alice", NOW)))
 }
 
