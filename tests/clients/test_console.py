@@ -57,13 +57,17 @@ def test_a_post_shows_up_in_the_other_window(own_server, windows):
     alice.wait_for_selector("[data-list=feed] .text:text-is('before')")
     server.kill()
     alice.wait_for_selector("[data-state=lost]")
+    # What is published before the window is back.
+    alice.context.set_offline(True)
     server.start()
+    call(server, "FeedService/Publish", userId="bob", text="meanwhile")
+    alice.context.set_offline(False)
     live(alice)
     live(bob)
     alice.wait_for_selector("[data-kind=resumed]")
     publish("after")
     alice.wait_for_selector("[data-list=feed] .text:text-is('after')")
-    assert texts(alice) == texts(bob) == ["after", "before"]
+    assert texts(alice) == texts(bob) == ["after", "meanwhile", "before"]
 
 
 def test_a_text_is_never_markup(own_server, windows):

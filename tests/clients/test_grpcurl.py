@@ -11,7 +11,7 @@ RPCS = {
     "Feed": "Follow Unfollow Publish NewsFeed WatchFeed",
     "Graph": "Block Unblock Mute Unmute ListFollowers ListFollowing ListBlocks ListMutes"
     " GetRelationships GetProfile",
-    "Admin": "CheckIndex ListSegments ReadSegment",
+    "Admin": "CheckIndex GetMetrics ListSegments ReadSegment",
     "Log": "GetChain",
     "Notification": "ListNotifications MarkNotificationsSeen WatchNotifications",
     "Post": "GetPosts DeletePost ListPosts GetThread Like Unlike Repost Unrepost ListLikes"
