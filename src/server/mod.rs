@@ -28,6 +28,7 @@ mod spans;
 mod tls;
 mod traces;
 mod transport;
+mod unread;
 mod validity;
 
 use std::future::Future;
