@@ -29,6 +29,7 @@ use super::answer::AnswerBody;
 use super::authentication::Authentication;
 use super::calls::CallLog;
 use super::framing::{CheckedBody, Compression};
+use super::proto_json::Schema;
 use super::web::{self, Cors, Page, Protocol};
 use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
@@ -51,6 +52,7 @@ struct AdmissionState {
     authentication: Authentication,
     log: CallLog,
     cors: Cors,
+    schema: &'static Schema,
     calls: Semaphore,
     calls_max: usize,
     call_time_max: Duration,
@@ -75,14 +77,21 @@ const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 impl Admission {
     /// Admits calls within `limits`, of callers that `authentication` knows and of pages that `cors` does, and
-    /// keeps what is known of them in `log`.
+    /// keeps what is known of them in `log`. The RPCs are those of `schema`.
     #[must_use]
-    pub fn new(authentication: Authentication, limits: &Limits, cors: Cors, log: CallLog) -> Self {
+    pub fn new(
+        authentication: Authentication,
+        limits: &Limits,
+        cors: Cors,
+        schema: &'static Schema,
+        log: CallLog,
+    ) -> Self {
         Self(Arc::new(AdmissionState {
             draining: AtomicBool::new(false),
             authentication,
             log,
             cors,
+            schema,
             calls: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             calls_max: limits.calls_max,
             call_time_max: limits.call_time_max + CALL_TIME_MARGIN,
@@ -122,7 +131,7 @@ impl<S> AdmissionService<S> {
         Box::pin(context.scope(async move {
             let mut stream_of = None;
             let (page, protocol) = match state.cors.page(&request) {
-                Ok(page) => (page, Protocol::of(&request)),
+                Ok(page) => (page, Protocol::of(&request, state.schema)),
                 Err(not_a_call) => (Page::None, Err(not_a_call)),
             };
             let (mut answer, encoder) = match protocol {

@@ -90,7 +90,7 @@ pub use metrics::ApiMetrics;
 use notification::NotificationRpcs;
 pub use peer::{ClientCertificate, Peer, network};
 use post::PostRpcs;
-pub use proto_json::{JsonMessage, MessageType};
+pub use proto_json::{JsonMessage, MessageType, Schema, SchemaError};
 pub use quotas::Quotas;
 pub use reflection::{DESCRIPTORS, ReflectionError};
 use tonic::service::Routes;

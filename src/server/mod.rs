@@ -17,6 +17,8 @@ mod intake;
 mod listener;
 mod metrics;
 mod other_protocol;
+#[cfg(feature = "conformance")]
+mod other_services;
 mod pacing;
 mod proxy_protocol;
 mod readiness;
@@ -54,7 +56,9 @@ use tonic::service::Routes;
 use traces::Traces;
 pub use validity::{TimeProblem, Validity};
 
-use crate::api::{self, Accounts, Admission, Authentication, CallLog, Cors, Health, Quotas};
+use crate::api::{
+    self, Accounts, Admission, Authentication, CallLog, Cors, Health, Quotas, Schema,
+};
 use crate::auth::{self, Auth};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
@@ -139,6 +143,7 @@ pub struct Server {
     critical: CriticalThreads,
     authentication: Authentication,
     routes: Routes,
+    schema: &'static Schema,
     health: Health,
     accounts: Accounts,
     config: Config,
@@ -272,6 +277,7 @@ impl Server {
             critical,
             authentication,
             routes,
+            schema: Schema::own(),
             health,
             accounts,
             config,
@@ -333,6 +339,7 @@ impl Server {
             self.authentication,
             limits,
             Cors::new(&config.transport),
+            self.schema,
             self.call_log,
         );
         let workers = Workers::start_with_pulse(limits.worker_threads, &critical, metrics.pulse())

@@ -33,7 +33,7 @@ pub(super) use not_a_call::NotACall;
 pub(super) use request::RequestBody;
 
 use super::calls::OpenCall;
-use super::proto_json::{self, MessageType, Rpc};
+use super::proto_json::{MessageType, Rpc, Schema};
 use super::{head, status};
 use request::{GivenMessage, MessageForm};
 
@@ -92,14 +92,14 @@ impl Format {
 }
 
 impl Protocol {
-    /// The protocol of `request`.
+    /// The protocol of `request`, for the RPCs of `schema`.
     ///
     /// # Errors
     /// The request is no call.
-    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, NotACall> {
+    pub(super) fn of<B>(request: &Request<B>, schema: &'static Schema) -> Result<Self, NotACall> {
         let (path, headers) = (request.uri().path(), request.headers());
         if request.method() == Method::GET {
-            return get::protocol(request);
+            return get::protocol(request, schema);
         }
         if request.method() != Method::POST {
             return Err(NotACall::Method);
@@ -116,7 +116,7 @@ impl Protocol {
         let Some(kind) = media_type.strip_prefix("application/") else {
             return Err(NotACall::MediaType);
         };
-        let rpc = proto_json::rpc(path);
+        let rpc = schema.rpc(path);
         let (is_framed, name) = match kind {
             "grpc-web" | "grpc-web+proto" => return Ok(Self::GrpcWeb { is_text: false }),
             "grpc-web-text" | "grpc-web-text+proto" => return Ok(Self::GrpcWeb { is_text: true }),
