@@ -15,6 +15,8 @@ mod answer;
 mod connect_error;
 mod cors;
 mod events;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod get;
 mod not_a_call;
 mod request;
