@@ -29,7 +29,7 @@ use super::answer::AnswerBody;
 use super::authentication::Authentication;
 use super::calls::CallLog;
 use super::framing::{CheckedBody, Compression};
-use super::web::{self, Console, Cors, NotACall, Page, Protocol};
+use super::web::{self, NotACall, Page, Protocol, Web};
 use super::whole_request::{ArrivalTime, WholeBody};
 use super::{deadline, head, status};
 use crate::config::Limits;
@@ -50,8 +50,7 @@ struct AdmissionState {
     draining: AtomicBool,
     authentication: Authentication,
     log: CallLog,
-    cors: Cors,
-    console: Console,
+    web: Web,
     calls: Semaphore,
     calls_max: usize,
     call_time_max: Duration,
@@ -75,21 +74,15 @@ const ALWAYS_OPEN: &str = "/grpc.health.v1.Health/";
 const DETAILS_HEADER: &str = "grpc-status-details-bin";
 
 impl Admission {
-    /// Admits calls within `limits`, of callers that `authentication` knows and of pages that `cors` does, and
-    /// keeps what is known of them in `log`. What is no call may be for a page of `console`.
+    /// Admits calls within `limits`, of callers that `authentication` knows, and keeps what is known of them in
+    /// `log`. `web` says what a request is.
     #[must_use]
-    pub fn new(
-        authentication: Authentication,
-        limits: &Limits,
-        (cors, console): (Cors, Console),
-        log: CallLog,
-    ) -> Self {
+    pub fn new(authentication: Authentication, limits: &Limits, web: Web, log: CallLog) -> Self {
         Self(Arc::new(AdmissionState {
             draining: AtomicBool::new(false),
             authentication,
             log,
-            cors,
-            console,
+            web,
             calls: Semaphore::new(limits.calls_max.min(Semaphore::MAX_PERMITS)),
             calls_max: limits.calls_max,
             call_time_max: limits.call_time_max + CALL_TIME_MARGIN,
@@ -128,8 +121,8 @@ impl<S> AdmissionService<S> {
         let context = Arc::clone(call.context());
         Box::pin(context.scope(async move {
             let mut stream_of = None;
-            let (page, protocol) = match state.cors.page(&request) {
-                Ok(page) => (page, Protocol::of(&request)),
+            let (page, protocol) = match state.web.cors.page(&request) {
+                Ok(page) => (page, Protocol::of(&request, state.web.schema)),
                 Err(not_a_call) => (Page::None, Err(not_a_call)),
             };
             let (mut answer, encoder) = match protocol {
@@ -147,7 +140,7 @@ impl<S> AdmissionService<S> {
                 }
                 Err(not_a_call) => {
                     let file = || match not_a_call {
-                        NotACall::Method => state.console.file(&request),
+                        NotACall::Method => state.web.console.file(&request),
                         _ => None,
                     };
                     let mut answer = match page.preflight(&request).or_else(file) {

@@ -15,10 +15,11 @@ use http_body::{Body, Frame};
 use super::framing::{CheckedBody, Compression, MessageCount};
 use super::token;
 use super::web::RequestBody;
+pub use super::web::fuzzing::request as web_request;
 use crate::model::{Epoch, EpochStart, Epochs, Revision};
 
 /// Small, so that an input of a few KiB reaches it.
-const MESSAGE_BYTES_MAX: usize = 1 << 10;
+pub(super) const MESSAGE_BYTES_MAX: usize = 1 << 10;
 const PREFIX_BYTES: usize = 5;
 
 /// A text is a cursor, a page token or neither, and what it decodes to survives encoding.
@@ -41,7 +42,7 @@ pub fn request_body(bytes: &[u8]) {
     let compression = if setup & 1 == 0 { Compression::Identity } else { Compression::Gzip };
     let messages = if setup & 2 == 0 { MessageCount::One } else { MessageCount::Many };
     let read = |chunk_bytes: usize| {
-        let chunks = ChunkedBody { chunks: body.chunks(chunk_bytes) };
+        let chunks = ChunkedBody::new(body, chunk_bytes);
         read_all(CheckedBody::new(
             RequestBody::frames(chunks),
             compression,
@@ -84,8 +85,14 @@ fn same<T: Debug + PartialEq, E: Debug + PartialEq>(decoded: Result<T, E>, encod
 }
 
 /// A request body that arrives in chunks.
-struct ChunkedBody<'a> {
+pub(super) struct ChunkedBody<'a> {
     chunks: Chunks<'a, u8>,
+}
+
+impl<'a> ChunkedBody<'a> {
+    pub(super) fn new(bytes: &'a [u8], chunk_bytes: usize) -> Self {
+        Self { chunks: bytes.chunks(chunk_bytes) }
+    }
 }
 
 impl Body for ChunkedBody<'_> {
@@ -101,13 +108,16 @@ impl Body for ChunkedBody<'_> {
     }
 }
 
-/// What `body` passes on before it ends, and the error that it ends with.
-fn read_all(body: CheckedBody<ChunkedBody<'_>>) -> (Vec<u8>, Result<(), String>) {
+/// What `body` passes on before it ends, and the error that it ends with. It never keeps more than a message.
+pub(super) fn read_all(body: CheckedBody<ChunkedBody<'_>>) -> (Vec<u8>, Result<(), String>) {
     let mut body = pin!(body);
     let mut passed = Vec::new();
     let mut context = Context::from_waker(Waker::noop());
     loop {
-        match body.as_mut().poll_frame(&mut context) {
+        let polled = body.as_mut().poll_frame(&mut context);
+        let kept = body.unfinished_bytes();
+        assert!(kept <= MESSAGE_BYTES_MAX + PREFIX_BYTES, "{kept} bytes are kept");
+        match polled {
             Poll::Ready(Some(Ok(frame))) => passed.extend(frame.into_data().unwrap_or_default()),
             Poll::Ready(Some(Err(error))) => return (passed, Err(error.to_string())),
             Poll::Ready(None) => return (passed, Ok(())),
@@ -117,7 +127,7 @@ fn read_all(body: CheckedBody<ChunkedBody<'_>>) -> (Vec<u8>, Result<(), String>)
 }
 
 /// How many messages `passed` has, each of which must be whole, plain and within the limit.
-fn count_messages(mut passed: &[u8]) -> usize {
+pub(super) fn count_messages(mut passed: &[u8]) -> usize {
     let mut count = 0;
     while !passed.is_empty() {
         let (prefix, rest) = passed.split_at_checked(PREFIX_BYTES).unwrap_or((&[], &[]));

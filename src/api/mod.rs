@@ -90,7 +90,7 @@ pub use metrics::ApiMetrics;
 use notification::NotificationRpcs;
 pub use peer::{ClientCertificate, Peer, network};
 use post::PostRpcs;
-pub use proto_json::{JsonMessage, MessageType};
+pub use proto_json::{JsonMessage, MessageType, Schema, SchemaError};
 pub use quotas::Quotas;
 pub use reflection::{DESCRIPTORS, ReflectionError};
 use tonic::service::Routes;
@@ -101,7 +101,7 @@ use v1_server::log_service_server::LogServiceServer;
 use v1_server::meta_service_server::MetaServiceServer;
 use v1_server::notification_service_server::NotificationServiceServer;
 use v1_server::post_service_server::PostServiceServer;
-pub use web::{Console, Cors};
+pub use web::{Console, Cors, Web};
 pub use whole_request::poll_noting_arrival;
 
 use crate::auth::Auth;

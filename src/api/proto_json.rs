@@ -1,5 +1,5 @@
 //! RPCs and messages by their descriptors, and messages in ProtoJSON, their canonical JSON form
-//! (<https://protobuf.dev/programming-guides/json>). The descriptors are built into this program, so a field that
+//! (<https://protobuf.dev/programming-guides/json>). The descriptors are built into the program, so a field that
 //! is added to the protos needs no change here. Never names a field.
 
 use std::collections::HashMap;
@@ -9,7 +9,8 @@ use prost::{DecodeError, Message};
 use prost_reflect::prost_types::FileDescriptorSet;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{
-    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, MethodDescriptor,
+    DescriptorError, DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor,
+    MethodDescriptor,
 };
 use serde::{Serialize, Serializer};
 
@@ -34,32 +35,62 @@ pub struct MessageType(MessageDescriptor);
 #[derive(Debug)]
 pub struct JsonMessage(DynamicMessage);
 
-struct Descriptors {
+/// All RPCs and messages of a server.
+#[derive(Debug)]
+pub struct Schema {
     pool: DescriptorPool,
     /// By the path of their calls.
     rpcs: HashMap<String, Rpc>,
 }
 
-static ALL: LazyLock<Descriptors> = LazyLock::new(|| {
+/// Descriptors that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// They are no `FileDescriptorSet`.
+    #[error("the descriptors are damaged: {0}")]
+    Damaged(#[from] DecodeError),
+    /// A type is missing, or two have the same name.
+    #[error("the descriptors do not fit together: {0}")]
+    Inconsistent(#[from] DescriptorError),
+}
+
+/// Those of this server.
+static OWN: LazyLock<Schema> = LazyLock::new(|| {
     // With the details of errors.
     let sets =
         [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET];
-    let mut pool = DescriptorPool::new();
-    for set in sets {
-        let files = FileDescriptorSet::decode(set).map(|set| set.file);
-        // Several of the sets have the files of Google's types.
-        let added = files.map(|files| pool.add_file_descriptor_protos(files));
-        assert!(matches!(added, Ok(Ok(()))), "descriptors are built into this program: {added:?}");
+    match Schema::from_sets(&sets) {
+        Ok(schema) => schema,
+        Err(error) => unreachable!("descriptors are built into this program: {error}"),
     }
-    let services: Vec<_> = pool.services().collect();
-    let methods = services.iter().flat_map(|service| service.methods());
-    let rpcs = methods.map(|method| (path(&method), Rpc::of(&method))).collect();
-    Descriptors { pool, rpcs }
 });
 
-/// The RPC that a call to `path` makes.
-pub(super) fn rpc(path: &str) -> Option<&'static Rpc> {
-    ALL.rpcs.get(path)
+impl Schema {
+    /// That of this server.
+    #[must_use]
+    pub fn own() -> &'static Self {
+        &OWN
+    }
+
+    /// Of encoded `FileDescriptorSet`s. Several of them may have the same files.
+    ///
+    /// # Errors
+    /// See [`SchemaError`].
+    pub fn from_sets(sets: &[&[u8]]) -> Result<Self, SchemaError> {
+        let mut pool = DescriptorPool::new();
+        for set in sets {
+            pool.add_file_descriptor_protos(FileDescriptorSet::decode(*set)?.file)?;
+        }
+        let services: Vec<_> = pool.services().collect();
+        let methods = services.iter().flat_map(|service| service.methods());
+        let rpcs = methods.map(|method| (path(&method), Rpc::of(&method))).collect();
+        Ok(Self { pool, rpcs })
+    }
+
+    /// The RPC that a call to `path` makes.
+    pub(super) fn rpc(&self, path: &str) -> Option<&Rpc> {
+        self.rpcs.get(path)
+    }
 }
 
 fn path(method: &MethodDescriptor) -> String {
@@ -80,10 +111,10 @@ impl Rpc {
 }
 
 impl MessageType {
-    /// The type with this full name, if it is known here.
+    /// The type of this server with this full name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        ALL.pool.get_message_by_name(name).map(Self)
+        OWN.pool.get_message_by_name(name).map(Self)
     }
 
     /// Its name, without its package.

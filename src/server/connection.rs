@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,6 +29,7 @@ use super::handshakes::Begun;
 use super::pacing::Pace;
 use super::socket::Socket;
 use super::transport::DetachedTransport;
+use super::unread::RequestBody;
 use crate::api::admission::Answer;
 use crate::api::{Account, Admission, AdmissionService, AnswerBody, Closer, Forwarding, Peer};
 use crate::config::{Config, Limits};
@@ -267,6 +268,17 @@ impl hyper::service::Service<Request<Incoming>> for ConnectionService {
             peer.address = forwarding.client(peer.address, request.headers());
         }
         request.extensions_mut().insert(peer);
-        self.services.calls.call(&self.account, request)
+        if request.version() >= Version::HTTP_2 {
+            return self.services.calls.call(&self.account, RequestBody::of_http2(request));
+        }
+        let (request, unread) = RequestBody::of_http1(request);
+        let answer = self.services.calls.call(&self.account, request);
+        let limits = &self.services.limits;
+        let (bytes_max, time_max) = (limits.request_bytes_max, limits.request_time_max);
+        Box::pin(async move {
+            let answer = answer.await;
+            unread.read(bytes_max, time_max).await;
+            answer
+        })
     }
 }

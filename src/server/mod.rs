@@ -17,6 +17,8 @@ mod intake;
 mod listener;
 mod metrics;
 mod other_protocol;
+#[cfg(feature = "conformance")]
+mod other_services;
 mod pacing;
 mod proxy_protocol;
 mod readiness;
@@ -28,6 +30,7 @@ mod spans;
 mod tls;
 mod traces;
 mod transport;
+mod unread;
 mod validity;
 
 use std::future::Future;
@@ -54,7 +57,8 @@ use traces::Traces;
 pub use validity::{TimeProblem, Validity};
 
 use crate::api::{
-    self, Accounts, Admission, Authentication, CallLog, Console, Cors, Health, Quotas, Scraper,
+    self, Accounts, Admission, Authentication, CallLog, Console, Cors, Health, Quotas, Schema,
+    Scraper, Web,
 };
 use crate::auth::{self, Auth};
 use crate::config::{self, Config};
@@ -140,6 +144,7 @@ pub struct Server {
     critical: CriticalThreads,
     authentication: Authentication,
     routes: Routes,
+    schema: &'static Schema,
     health: Health,
     accounts: Accounts,
     config: Config,
@@ -277,6 +282,7 @@ impl Server {
             critical,
             authentication,
             routes,
+            schema: Schema::own(),
             health,
             accounts,
             config,
@@ -343,7 +349,11 @@ impl Server {
         let admission = Admission::new(
             self.authentication,
             limits,
-            (Cors::new(&config.transport), Console::new(config.serves_console())),
+            Web {
+                cors: Cors::new(&config.transport),
+                console: Console::new(config.serves_console()),
+                schema: self.schema,
+            },
             self.call_log,
         );
         let workers = Workers::start_with_pulse(limits.worker_threads, &critical, metrics.pulse())

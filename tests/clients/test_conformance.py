@@ -1,7 +1,10 @@
-"""What others test of HTTP/2 and gRPC, against the built server: h2spec, and gRPC's own client.
+"""What others test of HTTP/2, gRPC and Connect, against the built server: h2spec, gRPC's own client, and Connect's
+conformance suite.
 
-Both are built from tests/conformance/go.mod: `go build -o … PACKAGE` in that folder, and their paths in
-H2SPEC and INTEROP_CLIENT. What does not pass or does not apply is in docs/conformance.md, and nowhere else.
+All are built from tests/conformance/go.mod: `go build -o … PACKAGE` in that folder, and their paths in H2SPEC,
+INTEROP_CLIENT and CONNECTCONFORMANCE. The suite of Connect has a service of its own, which the program of
+tests/conformance/server serves by the layers of the server; its path is in CONFORMANCE_SERVER. What does not pass or
+does not apply is in docs/conformance.md, and nowhere else.
 """
 
 import os
@@ -9,6 +12,7 @@ import re
 import socket
 import subprocess
 import xml.etree.ElementTree as xml
+from collections import Counter
 
 import pytest
 import test_interop_cases
@@ -18,6 +22,17 @@ from test_other_clients import host_and_port
 
 H2SPEC = os.environ.get("H2SPEC", "h2spec")
 INTEROP_CLIENT = os.environ.get("INTEROP_CLIENT", "client")
+CONNECTCONFORMANCE = os.environ.get("CONNECTCONFORMANCE", "connectconformance")
+CONFORMANCE_SERVER = os.environ.get("CONFORMANCE_SERVER", "whimbrel-conformance-server")
+# How long the suite of Connect may take, in seconds: it takes five on two cores.
+CONNECT_S_MAX = 300
+# What the suite says of the details that each error of the server has, which the protocols allow. The types of
+# Google's details are in no descriptor of the suite.
+DETAILS = (
+    r"actual error contain [23] details; expecting 0",
+    r"connect error JSON: details\[\d\]: could not check debug data because message type "
+    r'"google\.rpc\.\w+" could not be resolved: proto: not found',
+)
 # Of h2spec, with the strict ones. Fewer mean that it was not run whole.
 CASES = 146
 # How long h2spec waits for an answer, in seconds. What it expects not to come costs that time.
@@ -96,6 +111,50 @@ def test_each_interop_case_is_listed():
     assert tests == {name for name in vars(test_interop_cases) if name.startswith("test_")}
     others = {by for _, how, by in rows("gRPC") if how.startswith("does not apply")}
     assert others == {"–"}
+
+
+def connect_suite() -> tuple[Counter, list[tuple[str, str, list[str]]]]:
+    """Runs Connect's suite. How many cases of each protocol there are; the protocol and the case of each difference,
+    and what it is besides details."""
+    command = [CONNECTCONFORMANCE, "-v", "--mode", "server"]
+    command += ["--conf", str(REPOSITORY / "tests/conformance/connect.yaml"), "--", CONFORMANCE_SERVER]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=CONNECT_S_MAX, check=False
+    )
+    run, counts = done.stdout + done.stderr, Counter()
+    for count, protocol in re.findall(r"^Running (\d+) tests .*, PROTOCOL_(\w+),", run, re.MULTILINE):
+        counts[protocol] += int(count)
+    total = re.search(r"^Total cases: (\d+)$", run, re.MULTILINE)
+    assert total and int(total[1]) == sum(counts.values()), run
+    differences = []
+    for failed in run.partition("\nTotal cases:")[0].split("\nFAILED: ")[1:]:
+        name, _, why = failed.partition(":\n")
+        lines = [line.strip(" \t;") for line in why.splitlines()]
+        others = [line for line in lines if line and not any(re.fullmatch(it, line) for it in DETAILS)]
+        suite, _, rest = name.partition("/")
+        of_protocol = re.search(r"Protocol:PROTOCOL_(\w+)", rest)
+        protocol = of_protocol[1] if of_protocol else suite.split()[0].upper().replace("-", "_")
+        case = re.sub(r"\b\w+:\w+/", "", rest)
+        # Here the client has the same deadline, and what the server says may come after it.
+        if suite == "Timeouts" and not others:
+            continue
+        differences.append((protocol, f"`{suite}` {case}", others))
+    return counts, differences
+
+
+def test_connect_suite():
+    """Each case passes but for the details of errors, or is on the page; and the page has the numbers."""
+    counts, differences = connect_suite()
+    listed = {case for case, *_ in rows("Connect")}
+    other = {case for _, case, others in differences if others}
+    assert other <= listed, [it for it in differences if it[1] in other - listed]
+    assert listed <= other, "these pass: take them off the page"
+    numbers = []
+    for protocol in ("CONNECT", "GRPC_WEB", "GRPC"):
+        of_protocol = [others for it, _, others in differences if it == protocol]
+        listed_count = sum(1 for others in of_protocol if others)
+        numbers += [counts[protocol], len(of_protocol) - listed_count, listed_count]
+    assert [int(cell) for row in rows("Cases of Connect's suite") for cell in row[1:]] == numbers
 
 
 def frame(kind: int, flags: int, stream: int, content: bytes) -> bytes:

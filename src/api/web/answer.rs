@@ -157,7 +157,11 @@ pub(super) async fn connect_message(
             super::response(StatusCode::OK, &media_type, message)
         }
         Err(error) => {
-            let (code, _) = connect_error::of_code(error.code());
+            let (mut code, _) = connect_error::of_code(error.code());
+            // A path that stands for nothing, which clients of any kind understand.
+            if rpc.is_none() && error.code() == Code::Unimplemented {
+                code = StatusCode::NOT_FOUND;
+            }
             let text = json_of(&ConnectError::from(&error));
             call.sent(text.len());
             super::response(code, "application/json", text)

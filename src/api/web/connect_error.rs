@@ -11,9 +11,6 @@ use tonic_types::pb;
 
 use crate::api::proto_json::{JsonMessage, MessageType};
 
-/// What type names are prefixed with in details.
-const TYPE_PREFIX: &str = "type.googleapis.com/";
-
 /// The status of HTTP and the name of a code.
 pub(super) fn of_code(code: Code) -> (StatusCode, &'static str) {
     match code {
@@ -76,7 +73,8 @@ impl From<&Status> for ConnectError {
 
 impl ErrorDetail {
     fn new(type_url: &str, bytes: &[u8]) -> Self {
-        let name = type_url.strip_prefix(TYPE_PREFIX).unwrap_or(type_url);
+        // The name is what follows the last slash, whatever is before it.
+        let name = type_url.rsplit('/').next().unwrap_or_default();
         let message = MessageType::named(name);
         Self {
             name: name.to_owned(),

@@ -10,14 +10,18 @@ use tonic::Status;
 
 use super::request::{GivenMessage, MessageForm};
 use super::{ConnectCall, Format, NotACall, Protocol};
-use crate::api::{proto_json, status};
+use crate::api::proto_json::Schema;
+use crate::api::status;
 
-/// The protocol of a GET.
+/// The protocol of a GET, for the RPCs of `schema`.
 ///
 /// # Errors
 /// It is no call.
-pub(super) fn protocol<B>(request: &Request<B>) -> Result<Protocol, NotACall> {
-    let rpc = proto_json::rpc(request.uri().path());
+pub(super) fn protocol<B>(
+    request: &Request<B>,
+    schema: &'static Schema,
+) -> Result<Protocol, NotACall> {
+    let rpc = schema.rpc(request.uri().path());
     let query = request.uri().query().unwrap_or_default();
     let format = value(query, "encoding").and_then(|name| Format::named(&name));
     match (rpc, format) {

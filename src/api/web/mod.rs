@@ -16,6 +16,8 @@ mod connect_error;
 mod console;
 mod cors;
 mod events;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod get;
 mod not_a_call;
 mod request;
@@ -35,7 +37,7 @@ pub(super) use not_a_call::NotACall;
 pub(super) use request::RequestBody;
 
 use super::calls::OpenCall;
-use super::proto_json::{self, MessageType, Rpc};
+use super::proto_json::{MessageType, Rpc, Schema};
 use super::{head, status};
 use request::{GivenMessage, MessageForm};
 
@@ -44,6 +46,17 @@ const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
 const CONNECT_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
 /// The limit of the specification: 115 days.
 const TIMEOUT_DIGITS_MAX: usize = 10;
+
+/// What says what a request is: whose page makes it, for which RPC it is, or for which file.
+#[derive(Clone, Debug)]
+pub struct Web {
+    /// Whose pages may call.
+    pub cors: Cors,
+    /// The files that a GET may be for.
+    pub console: Console,
+    /// The RPCs.
+    pub schema: &'static Schema,
+}
 
 /// What a call is written in.
 #[derive(Clone, Copy, Debug)]
@@ -94,14 +107,14 @@ impl Format {
 }
 
 impl Protocol {
-    /// The protocol of `request`.
+    /// The protocol of `request`, for the RPCs of `schema`.
     ///
     /// # Errors
     /// The request is no call.
-    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, NotACall> {
+    pub(super) fn of<B>(request: &Request<B>, schema: &'static Schema) -> Result<Self, NotACall> {
         let (path, headers) = (request.uri().path(), request.headers());
         if request.method() == Method::GET {
-            return get::protocol(request);
+            return get::protocol(request, schema);
         }
         if request.method() != Method::POST {
             return Err(NotACall::Method);
@@ -118,7 +131,7 @@ impl Protocol {
         let Some(kind) = media_type.strip_prefix("application/") else {
             return Err(NotACall::MediaType);
         };
-        let rpc = proto_json::rpc(path);
+        let rpc = schema.rpc(path);
         let (is_framed, name) = match kind {
             "grpc-web" | "grpc-web+proto" => return Ok(Self::GrpcWeb { is_text: false }),
             "grpc-web-text" | "grpc-web-text+proto" => return Ok(Self::GrpcWeb { is_text: true }),

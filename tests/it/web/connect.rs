@@ -116,7 +116,7 @@ async fn errors_are_json_with_their_reason() {
         (FOLLOW, &[], r#"{"userId":"a""#, (400, "invalid_argument", "MALFORMED_MESSAGE")),
         (FOLLOW, &[], "{} {}", (400, "invalid_argument", "MALFORMED_MESSAGE")),
         (FOLLOW, &[], &large, (429, "resource_exhausted", "MESSAGE_TOO_LARGE")),
-        ("/whimbrel.v1.FeedService/Nothing", &[], "{}", (501, "unimplemented", "UNSUPPORTED")),
+        ("/whimbrel.v1.FeedService/Nothing", &[], "{}", (404, "unimplemented", "UNSUPPORTED")),
         (
             FOLLOW,
             &[("connect-protocol-version", "2")],

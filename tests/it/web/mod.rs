@@ -7,6 +7,7 @@ mod cors;
 mod events;
 mod grpc_web;
 mod http1;
+mod http1_misuse;
 
 use http::Version;
 use serde_json::Value;
