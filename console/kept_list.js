@@ -4,6 +4,9 @@
 /** A revision, which is a whole number of 64 bits. */
 export const revision = (text) => BigInt(text ?? 0);
 
+// A window that is open for days keeps no more than this; who wants older entries reads the pages again.
+const ENTRIES_MAX = 1000;
+
 const newestFirst = (a, b) => (a > b ? -1 : a < b ? 1 : 0);
 
 /** Entries by their revision, down to the end of the pages that were read. */
@@ -37,6 +40,15 @@ class KeptList {
 
   remove(matches) {
     for (const [key, entry] of this.entries) if (matches(entry)) this.entries.delete(key);
+  }
+
+  /** Leaves out the oldest entries beyond the limit, and says whether there were any. */
+  trim() {
+    const keys = [...this.entries.keys()].sort(newestFirst);
+    const beyond = keys.slice(ENTRIES_MAX);
+    beyond.forEach((key) => this.entries.delete(key));
+    if (beyond.length) this.end = keys[ENTRIES_MAX - 1];
+    return beyond.length > 0;
   }
 
   /** Applies the events of a batch that are new. Whether pages must be read again is the result. */

@@ -30,6 +30,7 @@ export function feed({ me, user = me }) {
 
   async function older() {
     await page(pageToken);
+    if (list.trim()) pageToken = "";
     render();
   }
 
@@ -76,6 +77,8 @@ export function feed({ me, user = me }) {
     if (kind === "reset") list.clear();
     if (kind !== "batch") return;
     if (list.apply(content.events)) await readAgain();
+    // The token is of a position below those that are left out.
+    if (list.trim()) pageToken = "";
     render();
   }
 

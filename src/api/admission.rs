@@ -121,8 +121,8 @@ impl<S> AdmissionService<S> {
         let context = Arc::clone(call.context());
         Box::pin(context.scope(async move {
             let mut stream_of = None;
-            let (page, protocol) = match state.web.cors.page(&request) {
-                Ok(page) => (page, Protocol::of(&request, state.web.schema)),
+            let (page, protocol) = match state.web.page(&request) {
+                Ok(page) => (page, state.web.protocol(&request)),
                 Err(not_a_call) => (Page::None, Err(not_a_call)),
             };
             let (mut answer, encoder) = match protocol {
@@ -140,7 +140,7 @@ impl<S> AdmissionService<S> {
                 }
                 Err(not_a_call) => {
                     let file = || match not_a_call {
-                        NotACall::Method => state.web.console.file(&request),
+                        NotACall::Method => state.web.file(&request),
                         _ => None,
                     };
                     let mut answer = match page.preflight(&request).or_else(file) {

@@ -101,7 +101,7 @@ use v1_server::log_service_server::LogServiceServer;
 use v1_server::meta_service_server::MetaServiceServer;
 use v1_server::notification_service_server::NotificationServiceServer;
 use v1_server::post_service_server::PostServiceServer;
-pub use web::{Console, Cors, Web};
+pub use web::Web;
 pub use whole_request::poll_noting_arrival;
 
 use crate::auth::Auth;

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::connection_metrics::ConnectionMetrics;
-use crate::api::{Accounts, ApiMetrics, Tracer};
+use crate::api::{Accounts, ApiMetrics, Scraper, Tracer};
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
@@ -81,6 +81,12 @@ impl ServerMetrics {
     /// They were open before.
     pub(super) fn started(&self, parts: Started) {
         assert!(self.0.started.set(parts).is_ok(), "a server starts once");
+    }
+
+    /// Reads them for who calls the server.
+    pub(super) fn scraper(&self) -> Scraper {
+        let metrics = self.clone();
+        Scraper::new(move || metrics.scrape())
     }
 
     /// All metrics as they are now.

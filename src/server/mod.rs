@@ -56,10 +56,7 @@ use tonic::service::Routes;
 use traces::Traces;
 pub use validity::{TimeProblem, Validity};
 
-use crate::api::{
-    self, Accounts, Admission, Authentication, CallLog, Console, Cors, Health, Quotas, Schema,
-    Scraper, Web,
-};
+use crate::api::{self, Accounts, Admission, Authentication, CallLog, Health, Quotas, Schema, Web};
 use crate::auth::{self, Auth};
 use crate::config::{self, Config};
 use crate::engine::{self, Engine};
@@ -262,10 +259,7 @@ impl Server {
             limits: config.limits.clone(),
             reflection: config.reflection,
             metrics: metrics.api().clone(),
-            scraper: Scraper::new({
-                let metrics = metrics.clone();
-                move || metrics.scrape()
-            }),
+            scraper: metrics.scraper(),
         })?;
         let accounts = Accounts::new(&config.limits, metrics.api().clone());
         metrics.started(Started {
@@ -349,11 +343,7 @@ impl Server {
         let admission = Admission::new(
             self.authentication,
             limits,
-            Web {
-                cors: Cors::new(&config.transport),
-                console: Console::new(config.serves_console()),
-                schema: self.schema,
-            },
+            Web::new(&config, self.schema),
             self.call_log,
         );
         let workers = Workers::start_with_pulse(limits.worker_threads, &critical, metrics.pulse())

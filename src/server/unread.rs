@@ -59,6 +59,7 @@ impl Unread {
     pub(super) async fn read(&self, bytes_max: usize, time_max: Duration) {
         let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut rest) = rest else { return };
+        // A limit near that of the address space is none.
         let mut left = bytes_max.saturating_mul(MESSAGES_MAX);
         let reads = async {
             while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut rest).poll_frame(cx)).await {

@@ -70,6 +70,34 @@ def test_a_post_shows_up_in_the_other_window(own_server, windows):
     assert texts(alice) == texts(bob) == ["after", "meanwhile", "before"]
 
 
+def test_a_list_that_is_kept_is_the_page(own_server, windows):
+    """After changes of every kind that a stream tells of, while the window is open."""
+    server = own_server()
+    follow = lambda other: call(server, "FeedService/Follow", userId="alice", followeeId=other)  # noqa: E731
+    publish = lambda user, **more: call(server, "FeedService/Publish", userId=user, text=f"by {user}", **more)["post"]["postId"]  # noqa: E731
+    follow("bob")
+    follow("carol")
+    old = [publish("bob") for _ in range(3)] + [publish("dave")]
+    page = windows.open(console(server), "alice")
+    live(page)
+    call(server, "PostService/DeletePost", userId="bob", postId=old[0])
+    call(server, "PostService/Repost", userId="carol", postId=old[3])
+    taken_back = publish("erin")
+    for user in ("carol", "bob"):
+        call(server, "PostService/Repost", userId=user, postId=taken_back)
+    call(server, "PostService/Unrepost", userId="carol", postId=taken_back)
+    follow("dave")
+    publish("dave", replyToPostId=old[1])
+    call(server, "GraphService/Mute", userId="alice", mutedId="carol")
+    call(server, "FeedService/Unfollow", userId="alice", followeeId="dave")
+    call(server, "GraphService/Unmute", userId="alice", mutedId="carol")
+    last = publish("bob")
+    page.wait_for_selector(f"[data-list=feed] [data-post={last}]")
+    shown = page.locator("[data-list=feed] .post").evaluate_all("all => all.map(card => card.dataset.post)")
+    items = call(server, "FeedService/NewsFeed", userId="alice")["items"]
+    assert shown == [item["post"]["postId"] for item in items] and len(items) > 3
+
+
 def test_a_text_is_never_markup(own_server, windows):
     """Not in a feed, a thread or a notification."""
     server = own_server()

@@ -236,6 +236,15 @@ pub(super) fn no_such_rpc(detail: &str) -> Status {
         .into_status()
 }
 
+/// There is no RPC with this path that can be called by Connect.
+pub(super) fn not_in_connect(path: &str) -> Status {
+    let message = "there is no such call in Connect: reflection lists the services and RPCs, and itself, as it takes a \
+                   stream of messages, needs gRPC";
+    StatusBuilder::new(Code::Unimplemented, ErrorReason::Unsupported, message)
+        .with("detail", quoted(path))
+        .into_status()
+}
+
 /// `text`, or its beginning if it is long.
 fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS_MAX) {

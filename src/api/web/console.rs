@@ -69,19 +69,18 @@ static VERSION: LazyLock<HeaderValue> = LazyLock::new(|| {
 
 /// Serves the console, if it is on. Cheap to clone.
 #[derive(Clone, Copy, Debug)]
-pub struct Console {
+pub(super) struct Console {
     is_on: bool,
 }
 
 impl Console {
     /// On or off.
-    #[must_use]
-    pub fn new(is_on: bool) -> Self {
+    pub(super) fn new(is_on: bool) -> Self {
         Self { is_on }
     }
 
     /// The file that `request` asks for; `None` if there is none.
-    pub(in crate::api) fn file<B>(self, request: &Request<B>) -> Option<Response<Body>> {
+    pub(super) fn file<B>(self, request: &Request<B>) -> Option<Response<Body>> {
         if !self.is_on || ![Method::GET, Method::HEAD].contains(request.method()) {
             return None;
         }

@@ -24,7 +24,7 @@ const MAX_AGE_SECONDS: &str = "7200";
 
 /// Which pages may call.
 #[derive(Clone, Debug)]
-pub struct Cors {
+pub(super) struct Cors {
     origins: Origins,
     /// Whether the server's own pages are known by its name. Without TLS, whoever has a name can have it lead
     /// here, and its pages would be taken for the server's own.
@@ -46,8 +46,7 @@ pub(in crate::api) enum Page {
 
 impl Cors {
     /// As `transport` says.
-    #[must_use]
-    pub fn new(transport: &Transport) -> Self {
+    pub(super) fn new(transport: &Transport) -> Self {
         let trusts_names = transport.tls.is_some() || !transport.behind_tls_proxy.is_empty();
         Self { origins: transport.origins.clone(), trusts_names }
     }
@@ -56,7 +55,7 @@ impl Cors {
     ///
     /// # Errors
     /// One that may not call.
-    pub(in crate::api) fn page<B>(&self, request: &Request<B>) -> Result<Page, NotACall> {
+    pub(super) fn page<B>(&self, request: &Request<B>) -> Result<Page, NotACall> {
         let Some(origin) = request.headers().get(ORIGIN) else { return Ok(Page::None) };
         let text = origin.to_str().unwrap_or_default();
         if self.origins.contains(text) {

@@ -29,8 +29,8 @@ use tonic::Status;
 use tonic::body::Body;
 
 pub(super) use answer::AnswerEncoder;
-pub use console::Console;
-pub use cors::Cors;
+use console::Console;
+use cors::Cors;
 pub(super) use cors::Page;
 pub(super) use events::lengthen;
 pub(super) use not_a_call::NotACall;
@@ -39,6 +39,7 @@ pub(super) use request::RequestBody;
 use super::calls::OpenCall;
 use super::proto_json::{MessageType, Rpc, Schema};
 use super::{head, status};
+use crate::config::Config;
 use request::{GivenMessage, MessageForm};
 
 const CONNECT_VERSION: &str = "connect-protocol-version";
@@ -50,12 +51,39 @@ const TIMEOUT_DIGITS_MAX: usize = 10;
 /// What says what a request is: whose page makes it, for which RPC it is, or for which file.
 #[derive(Clone, Debug)]
 pub struct Web {
-    /// Whose pages may call.
-    pub cors: Cors,
-    /// The files that a GET may be for.
-    pub console: Console,
-    /// The RPCs.
-    pub schema: &'static Schema,
+    cors: Cors,
+    console: Console,
+    schema: &'static Schema,
+}
+
+impl Web {
+    /// As `config` says, for the RPCs of `schema`.
+    #[must_use]
+    pub fn new(config: &Config, schema: &'static Schema) -> Self {
+        let cors = Cors::new(&config.transport);
+        Self { cors, console: Console::new(config.serves_console()), schema }
+    }
+
+    /// Whose page makes `request`.
+    ///
+    /// # Errors
+    /// One that may not call.
+    pub(super) fn page<B>(&self, request: &Request<B>) -> Result<Page, NotACall> {
+        self.cors.page(request)
+    }
+
+    /// The protocol of `request`.
+    ///
+    /// # Errors
+    /// The request is no call.
+    pub(super) fn protocol<B>(&self, request: &Request<B>) -> Result<Protocol, NotACall> {
+        Protocol::of(request, self.schema)
+    }
+
+    /// The file that `request`, which is no call, is for; `None` if there is none.
+    pub(super) fn file<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        self.console.file(request)
+    }
 }
 
 /// What a call is written in.
@@ -173,6 +201,10 @@ impl Protocol {
                 let further = events::begin_after(&head.headers)?;
                 head.method = Method::POST;
                 RequestBody::given(body, GivenMessage { further, ..given }, bytes_max)
+            }
+            Self::Connect(ConnectCall { rpc: None, .. }) => {
+                // Its message may be one that does not end before it is answered.
+                return Err(status::not_in_connect(head.uri.path()));
             }
             Self::Connect(call) => {
                 let form = call.message_form(&mut head.headers)?;

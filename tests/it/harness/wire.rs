@@ -31,6 +31,17 @@ pub(crate) struct Unfinished {
 }
 
 impl Unfinished {
+    /// The body of the answer, whatever it is.
+    pub(crate) async fn answer(self) -> Vec<u8> {
+        let answer = within("an answer", self.response).await.expect("the server answers");
+        let mut body = answer.into_body();
+        let mut content = Vec::new();
+        while let Some(part) = within("the rest of it", body.data()).await {
+            content.extend_from_slice(&part.expect("it comes whole"));
+        }
+        content
+    }
+
     /// The status that the server refuses it with.
     pub(crate) async fn refusal(self) -> Status {
         let response = within("a refusal", self.response).await.expect("the server answers");
@@ -230,8 +241,18 @@ impl Wire {
 
     /// Sends the headers of a request and this part of its body, and no end.
     pub(crate) async fn leave_unfinished(&self, path: &str, part: impl Into<Bytes>) -> Unfinished {
+        self.leave_unfinished_of(path, "application/grpc", part).await
+    }
+
+    /// As [`Self::leave_unfinished`], of a body of this type.
+    pub(crate) async fn leave_unfinished_of(
+        &self,
+        path: &str,
+        content_type: &str,
+        part: impl Into<Bytes>,
+    ) -> Unfinished {
         let request = Request::post(format!("http://{}{path}", self.address));
-        let request = request.header("content-type", "application/grpc").body(()).expect("a head");
+        let request = request.header("content-type", content_type).body(()).expect("a head");
         let sending = async {
             let mut ready = self.send.clone().ready().await?;
             let (response, mut stream) = ready.send_request(request, false)?;

@@ -99,7 +99,7 @@ async fn calls() -> Scraped {
     assert_eq!(it.sum("whimbrel_memory_estimated_bytes", &[("kind", "user")]), 560.0);
     assert!(it.sum("whimbrel_deliveries_total", &[]) >= 1.0);
     let wire = Wire::connect(server.address()).await;
-    wire.http("GET", "/", &[], "").await;
+    wire.http("GET", "/no/call", &[], "").await;
     drop(watching);
     let it = reaches(&server, "whimbrel_streams_ended_total", &[("by", "client")], 1.0).await;
     assert_eq!(it.sum("whimbrel_calls_in_flight", &watch), 0.0);

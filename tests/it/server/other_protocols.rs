@@ -36,7 +36,7 @@ async fn what_is_no_call_over_http_1_gets_a_sentence() {
     let server = patient().await;
     let large = "x".repeat(40_000);
     let last = "Host: x\r\nConnection: close\r\n";
-    let get = format!("GET / HTTP/1.1\r\n{last}\r\n");
+    let get = format!("GET /no/call HTTP/1.1\r\n{last}\r\n");
     let one_by_one: Vec<&[u8]> = get.as_bytes().chunks(1).collect();
     let form = format!(
         "POST /whimbrel.v1.FeedService/Publish HTTP/1.1\r\n{last}Content-Type: text/plain\r\n\
@@ -48,7 +48,7 @@ async fn what_is_no_call_over_http_1_gets_a_sentence() {
     let requests: [(&[&[u8]], &str); 8] = [
         (&[get.as_bytes()], "405 Method Not Allowed"),
         (&one_by_one, "405 Method Not Allowed"),
-        (&[b"GET /", b" HTTP/1.0\r\n\r\n"], "405 Method Not Allowed"),
+        (&[b"GET /no/call", b" HTTP/1.0\r\n\r\n"], "405 Method Not Allowed"),
         (&[unknown.as_bytes()], "405 Method Not Allowed"),
         (&[form.as_bytes()], "415 Unsupported Media Type"),
         (&[grpc.as_bytes()], "426 Upgrade Required"),
@@ -127,7 +127,7 @@ async fn a_request_without_grpc_is_refused_in_plain_http() {
         .unchanged_by(async {
             let grpc: &[(&'static str, &[u8])] = &[("content-type", b"application/grpc")];
             for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"] {
-                for path in [PUBLISH, "/", "/grpc.health.v1.Health/Check"] {
+                for path in [PUBLISH, "/no/call", "/grpc.health.v1.Health/Check"] {
                     let answer = wire.http(method, path, grpc, frame(&publish("hi"))).await;
                     assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
                     assert_eq!(answer.headers()["allow"], "POST");

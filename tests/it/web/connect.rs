@@ -13,6 +13,7 @@ use whimbrel::api::v1::{FollowRequest, NewsFeedRequest, NewsFeedResponse};
 use whimbrel::auth::{Options, Settings};
 
 use super::{FOLLOW, NEWS_FEED, PUBLISH, VERSIONS, WATCH_FEED, frame, frames, http, json};
+use crate::harness::wire::Wire;
 use crate::harness::{Setup, TestServer, within};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -232,6 +233,18 @@ async fn other_formats_are_refused_in_plain_http() {
     let answer = http.send("POST", FOLLOW, &[("content-type", "application/grpc")], "").await;
     assert_eq!(answer.status(), StatusCode::UPGRADE_REQUIRED);
     assert_eq!(answer.headers()["upgrade"], "h2c");
+}
+
+/// Reflection takes a stream of messages, which only gRPC can answer before it ends: no client waits for a refusal.
+#[tokio::test]
+async fn a_stream_of_requests_is_refused_at_once() {
+    let server = TestServer::start().await;
+    let wire = Wire::connect(server.address()).await;
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let asked = wire.leave_unfinished_of(path, "application/connect+proto", frame(0, b"")).await;
+    let answer = asked.answer().await;
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.contains("unimplemented") && text.contains("needs gRPC"), "{text}");
 }
 
 /// A stranger has nothing of theirs read, wherever it stands.

@@ -58,7 +58,7 @@ async fn a_version_of_http_is_agreed_on() {
     wire.call(PUBLISH, &[], frame(&publish("hi"))).await.expect("the call succeeds");
     for alpn in [&["http/1.1"][..], &[]] {
         let mut other = shakes_hands(alpn).await.unwrap();
-        let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let request = b"GET /no/call HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         other.write_all(request).await.unwrap();
         let mut answer = String::new();
         within("the server to close", other.read_to_string(&mut answer)).await.unwrap();

@@ -82,13 +82,14 @@ fn the_file_for_clients_is_printed() {
     ]);
     let mut child = program.arg(&data).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let lines = std::io::BufReader::new(child.stdout.take().unwrap());
-    let printed: Vec<_> = std::io::BufRead::lines(lines).take(3).map(Result::unwrap).collect();
+    let printed: Vec<_> = std::io::BufRead::lines(lines).take(4).map(Result::unwrap).collect();
     child.kill().unwrap();
     child.wait().unwrap();
     let file = data.join("tls/ca.pem");
-    assert!(printed[1].contains(&format!("--ca-file {}", file.display())), "{printed:#?}");
-    assert!(printed[2].contains(&format!("-cacert {}", file.display())), "{printed:#?}");
-    let (_, digits) = printed[1].split_once("SHA-256 ").unwrap();
+    assert!(printed[1].starts_with("console: https://127.0.0.1:"), "{printed:#?}");
+    assert!(printed[2].contains(&format!("--ca-file {}", file.display())), "{printed:#?}");
+    assert!(printed[3].contains(&format!("-cacert {}", file.display())), "{printed:#?}");
+    let (_, digits) = printed[2].split_once("SHA-256 ").unwrap();
     let (digits, _) = digits.split_once(')').unwrap();
     assert_eq!(digits.split(':').count(), 32, "{printed:#?}");
 }
