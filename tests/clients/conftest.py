@@ -2,7 +2,8 @@
 
 To run them by hand: `cargo build`, install requirements.txt and the identity provider (`npm ci --prefix
 tests/clients/provider`), have jq, grpcurl and the collector of traces (`go -C tests/clients/collector install .`)
-in the PATH (or the paths of the latter two in GRPCURL and COLLECTOR), and `python -m pytest tests/clients`.
+in the PATH (or the paths of the latter two in GRPCURL and COLLECTOR), for pages Chromium (or its path in CHROMIUM), and
+`python -m pytest tests/clients`.
 WHIMBREL_BIN names another binary to test.
 """
 
