@@ -178,12 +178,15 @@ fn page(path: &str) -> String {
 fn documents(root: &Path) -> Vec<PathBuf> {
     let at_the_root = AT_THE_ROOT.iter().map(PathBuf::from);
     let mut documents: Vec<_> = at_the_root.filter(|path| root.join(path).is_file()).collect();
-    let mut folders = vec![root.join("docs"), root.join("examples")];
+    let mut folders = ["docs", "examples", "proto"].map(|folder| root.join(folder)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                // Packages of others, which have documents of their own.
+                if !path.ends_with("node_modules") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "md") {
                 documents.push(path.strip_prefix(root).unwrap().to_owned());
             }
