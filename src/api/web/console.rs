@@ -20,6 +20,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
+const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
@@ -86,7 +87,7 @@ impl Console {
         }
         let path = request.uri().path();
         if path == "/" || path == FOLDER.trim_end_matches('/') {
-            return Some(redirect());
+            return Some(redirect(request.method()));
         }
         let name = path.strip_prefix(FOLDER)?;
         let (_, kind, content) = FILES.iter().find(|(of, ..)| *of == name)?;
@@ -107,9 +108,10 @@ impl Console {
     }
 }
 
-fn redirect() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+/// Leads there. A person without a browser reads where it is.
+fn redirect(method: &Method) -> Response<Body> {
+    let sentence = if method == Method::HEAD { "" } else { "The console is at /console/\n" };
+    let mut response = super::response(StatusCode::TEMPORARY_REDIRECT, TEXT, sentence.into());
     response.headers_mut().insert(LOCATION, HeaderValue::from_static(FOLDER));
     protect(response.headers_mut());
     response

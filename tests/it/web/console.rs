@@ -86,6 +86,7 @@ async fn it_is_found_and_kept() {
         let answer = client.send("GET", path, &[], "").await;
         assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT, "{path}");
         assert_eq!(answer.headers()["location"], "/console/");
+        assert_eq!(answer.body(), "The console is at /console/\n");
     }
     let first = client.send("GET", "/console/console.js", &[], "").await;
     let etag = first.headers()["etag"].to_str().unwrap().to_owned();

@@ -18,7 +18,7 @@ use std::time::Duration;
 use prost::Message;
 use tonic::service::Routes;
 use whimbrel::api::Schema;
-use whimbrel::config::{Config, Limits, ServerCertificate, Tls, Transport};
+use whimbrel::config::{Config, ConsoleMode, Limits, ServerCertificate, Tls, Transport};
 use whimbrel::server::Server;
 
 /// The messages of the suite.
@@ -69,6 +69,7 @@ fn config(asked: &v1::ServerCompatRequest, folder: &Path) -> Result<Config, Box<
         reflection: false,
         call_log: Default::default(),
         tracing: None,
+        console: ConsoleMode::Off,
         limits: Limits {
             request_bytes_max,
             // The largest requests of the suite take long on a busy machine.
