@@ -24,6 +24,7 @@ const POST: (&str, &str) = (".whimbrel.v1.Post", "crate::api::encoded_post::Enco
 const WATCH_FEED_RESPONSE: (&str, &str) =
     (".whimbrel.v1.WatchFeedResponse", "crate::api::shared_response::SharedFeedResponse");
 
+/// What such a message has of posts.
 const FEED_BATCH: &str = ".whimbrel.v1.FeedBatch";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -19,6 +19,8 @@ class KeptList {
     this.entries = new Map();
     this.end = 0n;
     this.processed = 0n;
+    // Whether pages must be read again, which may fail, and is then still to be done.
+    this.isStale = false;
   }
 
   /** Adds a page. `isLast` is it if there is no further one. */
@@ -51,16 +53,14 @@ class KeptList {
     return beyond.length > 0;
   }
 
-  /** Applies the events of a batch that are new. Whether pages must be read again is the result. */
+  /** Applies the events of a batch that are new. */
   apply(events) {
-    let again = false;
     for (const event of events) {
       if (revision(event.revision) <= this.processed) continue;
       this.applyOne(event);
       this.processed = revision(event.revision);
-      again ||= revision(event.pageAgainRevision) > 0n;
+      this.isStale ||= revision(event.pageAgainRevision) > 0n;
     }
-    return again;
   }
 }
 

@@ -39,9 +39,10 @@ export function feed({ me, user = me }) {
     const wanted = list.entries.size;
     const { processed } = list;
     list.clear();
-    list.processed = processed;
+    Object.assign(list, { processed, isStale: true });
     do await page(list.entries.size ? pageToken : "");
     while (pageToken && list.entries.size < wanted);
+    list.isStale = false;
   }
 
   function render() {
@@ -76,7 +77,8 @@ export function feed({ me, user = me }) {
     panel.message(kind, content);
     if (kind === "reset") list.clear();
     if (kind !== "batch") return;
-    if (list.apply(content.events)) await readAgain();
+    list.apply(content.events);
+    if (list.isStale) await readAgain();
     // The token is of a position below those that are left out.
     if (list.trim()) pageToken = "";
     render();

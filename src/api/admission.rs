@@ -121,7 +121,7 @@ impl<S> AdmissionService<S> {
         let context = Arc::clone(call.context());
         Box::pin(context.scope(async move {
             let mut stream_of = None;
-            let (page, protocol) = match state.web.page(&request) {
+            let (page, protocol) = match state.web.page(&mut request) {
                 Ok(page) => (page, state.web.protocol(&request)),
                 Err(not_a_call) => (Page::None, Err(not_a_call)),
             };

@@ -98,6 +98,27 @@ def test_a_list_that_is_kept_is_the_page(own_server, windows):
     assert shown == [item["post"]["postId"] for item in items] and len(items) > 3
 
 
+def test_pages_that_could_not_be_read_again_are_read_later(own_server, windows):
+    """An event asks for the pages again, and that call fails: the batch comes again, and so does the call."""
+    server = own_server()
+    old = call(server, "FeedService/Publish", userId="dave", text="before the follow")["post"]["postId"]
+    page = windows.open(console(server), "alice")
+    live(page)
+    failed = []
+
+    def fail_once(route):
+        if failed:
+            route.continue_()
+        else:
+            failed.append(route)
+            route.abort()
+
+    page.route("**/whimbrel.v1.FeedService/NewsFeed", fail_once)
+    call(server, "FeedService/Follow", userId="alice", followeeId="dave")
+    page.wait_for_selector(f"[data-list=feed] [data-post={old}]")
+    assert failed
+
+
 def test_a_text_is_never_markup(own_server, windows):
     """Not in a feed, a thread or a notification."""
     server = own_server()

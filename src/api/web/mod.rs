@@ -22,7 +22,7 @@ mod get;
 mod not_a_call;
 mod request;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use tonic::Status;
@@ -64,12 +64,16 @@ impl Web {
         Self { cors, console: Console::new(config.serves_console()), schema }
     }
 
-    /// Whose page makes `request`.
+    /// Whose page makes `request`. Cookies of a page that is not named count for nothing, and are removed.
     ///
     /// # Errors
     /// One that may not call.
-    pub(super) fn page<B>(&self, request: &Request<B>) -> Result<Page, NotACall> {
-        self.cors.page(request)
+    pub(super) fn page<B>(&self, request: &mut Request<B>) -> Result<Page, NotACall> {
+        let page = self.cors.page(request)?;
+        if let Page::Of { is_named: false, .. } = page {
+            request.headers_mut().remove(COOKIE);
+        }
+        Ok(page)
     }
 
     /// The protocol of `request`.

@@ -65,9 +65,11 @@ async fn a_cookie_counts_for_no_other_page() {
     assert_eq!(status(&mut client, EVENTS, &foreign).await, StatusCode::FORBIDDEN);
 
     // Pages of all origins may call, but none with the cookies of its user.
-    let (server, _) = asking("*").await;
+    let (server, token) = asking("*").await;
+    let cookie = format!("whimbrel_token={token}");
     let mut client = http(&server, Version::HTTP_11).await;
-    let answer = client.begins("GET", EVENTS, &[("origin", APP)], "").await;
+    let answer = client.begins("GET", EVENTS, &[("origin", APP), ("cookie", &cookie)], "").await;
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     assert!(!answer.headers().contains_key("access-control-allow-credentials"));
 }
 
