@@ -3,6 +3,9 @@
 
 const TOKEN = "whimbrel.token";
 const END_OF_STREAM = 2;
+// A server that is started again is back by then.
+const PATIENCE_MS = 10_000;
+const RETRY_MS = 400;
 
 /** What the server refused, with the details of its error. */
 export class CallError extends Error {
@@ -52,9 +55,23 @@ async function errorOf(response) {
   }
 }
 
-/** Calls `rpc`, such as `whimbrel.v1.FeedService/Follow`, and gives its response. `quiet` calls are not remembered. */
-export async function call(rpc, message, { signal, quiet = false } = {}) {
+/**
+ * Calls `rpc`, such as `whimbrel.v1.FeedService/Follow`, and gives its response. `quiet` calls are not remembered. Any
+ * other one is made again while the server cannot be reached, unless it is to be made `once`: so its message must be
+ * one that may arrive twice.
+ */
+export async function call(rpc, message, { signal, quiet = false, once = quiet } = {}) {
   if (!quiet) made.dispatchEvent(new CustomEvent("call", { detail: { rpc, message } }));
+  for (const until = Date.now() + PATIENCE_MS; ; await new Promise((resolve) => setTimeout(resolve, RETRY_MS))) {
+    try {
+      return await callOnce(rpc, message, signal);
+    } catch (error) {
+      if (once || error.code !== "unavailable" || Date.now() > until) throw error;
+    }
+  }
+}
+
+async function callOnce(rpc, message, signal) {
   const response = await send(rpc, "application/json", JSON.stringify(message), signal);
   if (!response.ok) throw await errorOf(response);
   return response.json();

@@ -105,19 +105,23 @@ export function composer({ me, label, extra = {}, published }) {
     left.textContent = text.value ? `${rest} left` : "";
     send.disabled = rest < 0 || !text.value.trim();
   };
-  // The same id until it is published: a second try does not publish twice.
+  // One id for one text: a second try does not publish it twice, and another text is another post.
   let requestId = newId();
   const form = el("form", {
     class: "card composer",
-    oninput: count,
+    oninput: () => {
+      requestId = newId();
+      count();
+    },
     onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && form.requestSubmit(),
     onsubmit: (event) => {
       event.preventDefault();
       if (send.disabled) return;
       act(form, async () => {
-        const done = await call("whimbrel.v1.FeedService/Publish", { userId: me, text: text.value, requestId, ...extra });
-        requestId = newId();
-        text.value = "";
+        const sent = { userId: me, text: text.value, requestId };
+        const done = await call("whimbrel.v1.FeedService/Publish", { ...sent, ...extra });
+        // What was written meanwhile stays.
+        if (requestId === sent.requestId) text.value = "";
         count();
         await published?.(done);
       });

@@ -83,7 +83,7 @@ function playground(main, it, schemas, me) {
     status.textContent = "…";
     try {
       if (!isStream) {
-        result.textContent = JSON.stringify(await call(it.rpc, value, { signal }), null, 2);
+        result.textContent = JSON.stringify(await call(it.rpc, value, { signal, once: true }), null, 2);
         status.textContent = `OK in ${took()}`;
         return;
       }

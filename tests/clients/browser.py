@@ -60,5 +60,8 @@ def windows(browser):
     windows = Windows(browser)
     yield windows
     for context in browser.contexts:
+        for page in context.pages:
+            # Printed only if the test fails.
+            print(f"{page.url} shows:\n{page.inner_text('body')}")
         context.close()
     assert not windows.complaints, windows.complaints

@@ -11,7 +11,7 @@ import itertools
 
 import pytest
 from browser import browser, windows  # noqa: F401
-from pasted import ADDRESS
+from pasted import ADDRESS, wait_for_ports
 from server import Server
 
 _numbers = itertools.count(1)
@@ -42,7 +42,13 @@ def own_server(tmp_path):
 
 
 @pytest.fixture
-def serving(tmp_path):
+def ports():
+    """The ports that the documents name, free."""
+    wait_for_ports()
+
+
+@pytest.fixture
+def serving(tmp_path, ports):
     """A server on new data, at the address in the documents."""
     server = Server(tmp_path, address=ADDRESS)
     yield server

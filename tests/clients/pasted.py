@@ -6,8 +6,10 @@ It never changes a block.
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import grpc_tools
@@ -16,6 +18,9 @@ from server import BINARY, REPOSITORY
 # The address in the documents, which is the default.
 ADDRESS = "127.0.0.1:50051"
 SESSION_S_MAX = 120
+# Those that the documents name. They are among the ports that a connection may have at its own end, and for a minute
+# after it: then nothing can listen there.
+PORTS = (50051, 50052, 50061, 50062)
 
 
 def paste(block: str, folder: Path, language: str = "sh") -> str:
@@ -41,6 +46,27 @@ def paste(block: str, folder: Path, language: str = "sh") -> str:
                 os.killpg(ran.pid, signal.SIGKILL)
     assert ran.returncode == 0, printed
     return printed
+
+
+def wait_for_ports():
+    """Waits until a server can listen on each port that the documents name."""
+    give_up_at = time.monotonic() + SESSION_S_MAX
+    for port in PORTS:
+        while not can_listen(port):
+            assert time.monotonic() < give_up_at, f"port {port} of this machine stays in use: end what uses it"
+            time.sleep(0.5)
+
+
+def can_listen(port: int) -> bool:
+    with socket.socket() as listener:
+        # As servers do.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+        except OSError:
+            return False
+        return True
 
 
 def generate_client(folder: Path):

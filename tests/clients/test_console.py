@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 from browser import needs_chromium
 from grpcurl import GRPCURL
+from playwright.sync_api import expect
 from server import REPOSITORY, WAIT_S
 
 pytestmark = needs_chromium
@@ -33,6 +34,11 @@ def live(page):
     page.wait_for_selector("[data-state=live]")
 
 
+def empty(page):
+    """Waits until what was written is published."""
+    expect(page.locator(".composer textarea")).to_have_value("", timeout=1_000 * WAIT_S)
+
+
 def texts(page):
     return page.locator("[data-list=feed] .post .text").all_inner_texts()
 
@@ -52,6 +58,8 @@ def test_a_post_shows_up_in_the_other_window(own_server, windows):
         bob.keyboard.type(text)
         bob.keyboard.press("Control+Enter")
         bob.wait_for_selector(f"[data-list=feed] .text:text-is('{text}')")
+        # The stream may be faster than the answer, without which the text stays.
+        empty(bob)
 
     publish("before")
     alice.wait_for_selector("[data-list=feed] .text:text-is('before')")
@@ -117,6 +125,51 @@ def test_pages_that_could_not_be_read_again_are_read_later(own_server, windows):
     call(server, "FeedService/Follow", userId="alice", followeeId="dave")
     page.wait_for_selector(f"[data-list=feed] [data-post={old}]")
     assert failed
+
+
+def test_a_post_whose_answer_is_lost_is_published_once(own_server, windows):
+    """The call is made again by itself; and what is written after it is another post."""
+    server = own_server()
+    page = windows.open(console(server), "alice")
+    live(page)
+    answers = []
+
+    def lose_two(route):
+        answers.append(route.fetch())
+        if len(answers) <= 2:
+            route.abort()
+        else:
+            route.fulfill(response=answers[-1])
+
+    page.route("**/whimbrel.v1.FeedService/Publish", lose_two)
+    for text in ("Low tide", "High tide"):
+        page.fill(".composer textarea", text)
+        page.keyboard.press("Control+Enter")
+        empty(page)
+        page.wait_for_selector(f"[data-list=feed] .text:text-is('{text}')")
+    assert texts(page) == ["High tide", "Low tide"]
+    assert len(answers) == 4
+
+
+def test_another_text_after_a_failure_is_another_post(own_server, windows):
+    """No one is refused because of the id of a text that was changed."""
+    server = own_server()
+    page = windows.open(console(server), "alice")
+    live(page)
+
+    def lose_all(route):
+        route.fetch()
+        route.abort()
+
+    page.route("**/whimbrel.v1.FeedService/Publish", lose_all)
+    page.fill(".composer textarea", "Low tide")
+    page.keyboard.press("Control+Enter")
+    page.locator(".composer .failure", has_text="cannot be reached").wait_for()
+    page.unroute("**/whimbrel.v1.FeedService/Publish")
+    page.keyboard.type(" at six")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("[data-list=feed] .text:text-is('Low tide at six')")
+    assert texts(page) == ["Low tide at six", "Low tide"]
 
 
 def test_a_text_is_never_markup(own_server, windows):

@@ -10,6 +10,8 @@ import pytest
 from pasted import generate_client, paste
 from server import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("ports")
+
 GUIDES = sorted((REPOSITORY / "docs/guides").glob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

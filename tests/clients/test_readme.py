@@ -6,6 +6,8 @@ import pytest
 from pasted import paste
 from server import REPOSITORY
 
+pytestmark = pytest.mark.usefixtures("ports")
+
 DOCUMENTS = (REPOSITORY / "README.md", REPOSITORY / "docs/api.md")
 
 
