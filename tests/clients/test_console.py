@@ -172,6 +172,18 @@ def test_another_text_after_a_failure_is_another_post(own_server, windows):
     assert texts(page) == ["Low tide at six", "Low tide"]
 
 
+def test_a_window_keeps_a_thousand_entries(own_server, windows):
+    """The newest; the oldest ones go, and are not asked for again."""
+    server = own_server()
+    page = windows.open(console(server), "alice")
+    live(page)
+    for number in range(1_020):
+        call(server, "FeedService/Publish", userId="alice", text=str(number))
+    page.wait_for_selector("[data-list=feed] .text:text-is('1019')")
+    assert texts(page) == [str(number) for number in range(1_019, 19, -1)]
+    assert page.get_by_role("button", name="Older posts").is_hidden()
+
+
 def test_a_text_is_never_markup(own_server, windows):
     """Not in a feed, a thread or a notification."""
     server = own_server()

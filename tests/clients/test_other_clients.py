@@ -4,14 +4,18 @@ import http.client
 import json
 import socket
 import ssl
+import subprocess
+import sys
 import urllib.parse
+from pathlib import Path
 
 import grpc
 import pytest
 from client import Client, reason
 from generated import v1
-from server import Server
+from server import WAIT_S, Server
 
+BUF = Path(sys.executable).with_name("buf")
 GZIP = grpc.Compression.Gzip
 
 
@@ -30,9 +34,21 @@ def test_http_1_gets_an_answer_in_its_protocol(server, method):
     body = response.read().decode()
     connection.close()
     assert response.status == (415 if method == "POST" else 405)
-    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.headers["Content-Type"] == "application/json"
     if method != "HEAD":
-        assert body.startswith("The content-type of a call is" if method == "POST" else "A call is a POST")
+        sentence = json.loads(body)["message"]
+        assert sentence.startswith("The content-type of a call is" if method == "POST" else "A call is a POST")
+
+
+@pytest.mark.parametrize("protocol", ["connect", "grpc", "grpcweb"])
+def test_buf_curl_needs_no_protos(server, users, protocol):
+    """It asks the server's reflection for them, in the protocol of the call."""
+    alice, bob, _ = users
+    command = [BUF, "curl", "--http2-prior-knowledge", "--protocol", protocol]
+    command += ["-d", json.dumps({"userId": alice, "followeeId": bob})]
+    command += [f"http://{server.address}/whimbrel.v1.FeedService/Follow"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=True)
+    assert json.loads(done.stdout)["changed"] is True, done.stderr
 
 
 def test_curl_calls_in_json(server, users):

@@ -239,7 +239,7 @@ pub(super) fn no_such_rpc(detail: &str) -> Status {
 /// There is no RPC with this path that can be called by Connect.
 pub(super) fn not_in_connect(path: &str) -> Status {
     let message = "there is no such call in Connect: reflection lists the services and RPCs, and itself, as it takes a \
-                   stream of messages, needs gRPC";
+                   stream of messages, needs HTTP/2 and Protobuf";
     StatusBuilder::new(Code::Unimplemented, ErrorReason::Unsupported, message)
         .with("detail", quoted(path))
         .into_status()

@@ -62,6 +62,14 @@ struct ErrorDetail {
     debug: Option<JsonMessage>,
 }
 
+impl ConnectError {
+    /// One of a request that is no call.
+    pub(super) fn without_details(code: Code, message: &str) -> Self {
+        let (_, code) = of_code(code);
+        Self { code, message: message.to_owned(), details: Vec::new() }
+    }
+}
+
 impl From<&Status> for ConnectError {
     fn from(error: &Status) -> Self {
         let (_, code) = of_code(error.code());

@@ -206,6 +206,14 @@ impl Protocol {
                 head.method = Method::POST;
                 RequestBody::given(body, GivenMessage { further, ..given }, bytes_max)
             }
+            Self::Connect(call) if call.is_of_reflection(head.version) => {
+                let form = call.message_form(&mut head.headers)?;
+                head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                if form.is_gzip {
+                    head.headers.insert("grpc-encoding", HeaderValue::from_static("gzip"));
+                }
+                RequestBody::frames(body)
+            }
             Self::Connect(ConnectCall { rpc: None, .. }) => {
                 // Its message may be one that does not end before it is answered.
                 return Err(status::not_in_connect(head.uri.path()));
@@ -247,6 +255,13 @@ impl Protocol {
 }
 
 impl ConnectCall {
+    /// Whether it may be one of reflection, which takes and gives a stream of messages, so that it needs HTTP/2. Its
+    /// frames are those of gRPC. No message of reflection is known in JSON here.
+    fn is_of_reflection(self, version: Version) -> bool {
+        let is_binary = self.format == Format::Proto;
+        self.rpc.is_none() && self.is_framed && is_binary && version >= Version::HTTP_2
+    }
+
     /// The form of its message, by its headers, which become those of gRPC.
     fn message_form(self, headers: &mut HeaderMap) -> Result<MessageForm, Status> {
         if let Some(version) = head::single_value(headers, CONNECT_VERSION)?

@@ -42,6 +42,13 @@ impl Unfinished {
         content
     }
 
+    /// The first bytes of the answer, while the request goes on.
+    pub(crate) async fn first_bytes(self) -> Bytes {
+        let answer = within("an answer", self.response).await.expect("the server answers");
+        let part = within("its first bytes", answer.into_body().data()).await;
+        part.expect("there are some").expect("they come whole")
+    }
+
     /// The status that the server refuses it with.
     pub(crate) async fn refusal(self) -> Status {
         let response = within("a refusal", self.response).await.expect("the server answers");

@@ -39,6 +39,10 @@ const EVENTS: [(&str, &str); 2] = [
     ("notifications", "NotificationService/WatchNotifications"),
 ];
 
+/// Required fields of users, and the form of their ids: see `UserId`.
+const USERS: [&str; 4] = ["followee_id", "blocked_id", "muted_id", "author_id"];
+const USER_ID: &str = "^(?!@)(?=.*[A-Za-z0-9])[!#-&(-;=?-\\[\\]-_a-~]{1,128}$";
+
 /// The file is what the protos say.
 #[test]
 fn the_description_is_what_the_protos_say() {
@@ -259,6 +263,14 @@ fn add_message(message: &MessageDescriptor, schemas: &mut Map<String, Value>) {
     if !fields.is_empty() {
         schema["properties"] = Value::Object(fields);
     }
+    let required: Vec<_> = message.fields().filter(is_required).collect();
+    if !required.is_empty() {
+        let names = required.iter().map(FieldDescriptor::json_name);
+        schema["required"] = json!(names.collect::<Vec<_>>());
+    }
+    for field in required.iter().filter(|field| USERS.contains(&field.name())) {
+        schema["properties"][field.json_name()]["pattern"] = json!(USER_ID);
+    }
     schemas.insert(name.to_owned(), schema);
     for field in message.fields() {
         match field.kind() {
@@ -267,6 +279,13 @@ fn add_message(message: &MessageDescriptor, schemas: &mut Map<String, Value>) {
             _ => {}
         }
     }
+}
+
+/// Whether a request without the field is refused, as its comment says. The caller's token may stand for `user_id`.
+fn is_required(field: &FieldDescriptor) -> bool {
+    let text = comment(&field.parent_message().parent_file(), field.path());
+    let says_so = ["Required.", "Required;"].iter().any(|words| text.contains(words));
+    says_so && field.name() != "user_id"
 }
 
 fn add_enum(values: &EnumDescriptor, schemas: &mut Map<String, Value>) {
@@ -299,7 +318,9 @@ fn of_field(field: &FieldDescriptor) -> Value {
 fn of_kind(kind: &Kind) -> Value {
     match kind {
         Kind::Message(message) => match message.full_name() {
-            "google.protobuf.Duration" => json!({ "type": "string", "examples": ["20s", "0.5s"] }),
+            "google.protobuf.Duration" => {
+                json!({ "type": "string", "pattern": "^[0-9]+(\\.[0-9]{1,9})?s$", "examples": ["20s", "0.5s"] })
+            }
             "google.protobuf.Timestamp" => json!({ "type": "string", "format": "date-time" }),
             name => reference(name),
         },
@@ -307,9 +328,11 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::String => json!({ "type": "string" }),
         Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
-        Kind::Int32 | Kind::Uint32 => json!({ "type": "integer" }),
+        Kind::Int32 => json!({ "type": "integer", "format": "int32" }),
+        Kind::Uint32 => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
         // A number of JSON has 53 bits.
-        Kind::Int64 | Kind::Uint64 => json!({ "type": "string", "pattern": "^-?[0-9]+$" }),
+        Kind::Int64 => json!({ "type": "string", "format": "int64", "pattern": "^-?[0-9]+$" }),
+        Kind::Uint64 => json!({ "type": "string", "format": "uint64", "pattern": "^[0-9]+$" }),
         other => unreachable!("no message has a field of {other:?} yet"),
     }
 }

@@ -9,6 +9,8 @@ use http_body_util::BodyExt;
 use prost::Message;
 use serde_json::{Value, json as value};
 use std::io::Write as _;
+use tonic_reflection::pb::v1;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use whimbrel::api::v1::{FollowRequest, NewsFeedRequest, NewsFeedResponse};
 use whimbrel::auth::{Options, Settings};
 
@@ -19,6 +21,7 @@ use crate::harness::{Setup, TestServer, within};
 const JSON: (&str, &str) = ("content-type", "application/json");
 const PROTO: (&str, &str) = ("content-type", "application/proto");
 const STREAM: (&str, &str) = ("content-type", "application/connect+json");
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
 /// The code, the reason and the first words of an error.
 fn error(answer: &Response<bytes::Bytes>) -> (StatusCode, String, String) {
@@ -235,16 +238,51 @@ async fn other_formats_are_refused_in_plain_http() {
     assert_eq!(answer.headers()["upgrade"], "h2c");
 }
 
-/// Reflection takes a stream of messages, which only gRPC can answer before it ends: no client waits for a refusal.
+/// Reflection takes a stream of messages: each is answered before the next one comes, and the end is in Connect.
 #[tokio::test]
-async fn a_stream_of_requests_is_refused_at_once() {
+async fn reflection_answers_a_stream_of_requests() {
+    let server = TestServer::start().await;
+    let mut client = http(&server, Version::HTTP_2).await;
+    let question = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let asked = frame(0, &question.encode_to_vec());
+    let headers = [("content-type", "application/connect+proto")];
+    let answer = client.send("POST", REFLECTION, &headers, [asked.clone(), asked].concat()).await;
+    assert_eq!(answer.headers()["content-type"], "application/connect+proto");
+    let parts = frames(answer.body());
+    assert_eq!(parts.iter().map(|(flag, _)| *flag).collect::<Vec<_>>(), [0, 0, 2]);
+    assert_eq!(parts[0].1, parts[1].1);
+    let listed = String::from_utf8_lossy(parts[0].1).into_owned();
+    assert!(listed.contains("whimbrel.v1.FeedService"), "{listed}");
+    assert_eq!(json(parts[2].1), value!({}));
+
+    // A client that waits for the first answer before it says more gets it.
+    let wire = Wire::connect(server.address()).await;
+    let content_type = "application/connect+proto";
+    let asked = frame(0, &question.encode_to_vec());
+    let unfinished = wire.leave_unfinished_of(REFLECTION, content_type, asked).await;
+    let first = unfinished.first_bytes().await;
+    assert_eq!(first[..5], frame(0, parts[0].1)[..5]);
+}
+
+/// Where it cannot be had, no client waits for a refusal.
+#[tokio::test]
+async fn reflection_in_json_or_by_http_1_is_refused_at_once() {
     let server = TestServer::start().await;
     let wire = Wire::connect(server.address()).await;
-    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-    let asked = wire.leave_unfinished_of(path, "application/connect+proto", frame(0, b"")).await;
+    let asked = frame(0, b"{}");
+    let asked = wire.leave_unfinished_of(REFLECTION, "application/connect+json", asked).await;
     let answer = asked.answer().await;
     let text = String::from_utf8_lossy(&answer);
-    assert!(text.contains("unimplemented") && text.contains("needs gRPC"), "{text}");
+    assert!(text.contains("unimplemented") && text.contains("needs HTTP/2"), "{text}");
+
+    let mut client = http(&server, Version::HTTP_11).await;
+    let headers = [("content-type", "application/connect+proto")];
+    let answer = client.send("POST", REFLECTION, &headers, frame(0, b"")).await;
+    let text = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(text.contains("unimplemented") && text.contains("needs HTTP/2"), "{text}");
 }
 
 /// A stranger has nothing of theirs read, wherever it stands.
