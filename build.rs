@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use protox::prost::Message;
-use protox::prost_reflect::prost_types::{DescriptorProto, FileDescriptorSet};
+use protox::prost_reflect::prost_types::field_descriptor_proto::Label;
+use protox::prost_reflect::prost_types::{
+    DescriptorProto, FieldDescriptorProto, FileDescriptorSet,
+};
 
 /// The files of the services. The compiler finds the files that they import.
 const SERVICES: [&str; 7] = [
@@ -43,8 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(false)
         .compile_fds_with_config(files.clone(), messages)?;
 
-    // Access to the field that says for whom a call is made.
-    std::fs::write(out_dir.join("user_fields.rs"), user_fields(&files))?;
+    // Access to the fields that requests share.
+    std::fs::write(out_dir.join("request_fields.rs"), request_fields(&files))?;
 
     // The server stubs, and the messages that have posts once more, with encoded posts. All other
     // messages are those of above.
@@ -66,8 +69,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The user for whom a call is made: the first field of a request, if it has this name.
 const USER_FIELD: &str = "user_id";
 
-/// An implementation of the trait `UserField` for each request of the package.
-fn user_fields(files: &FileDescriptorSet) -> String {
+/// An implementation of the trait `RequestFields` for each request of the package.
+fn request_fields(files: &FileDescriptorSet) -> String {
     let files = files.file.iter().filter(|file| format!(".{}", file.package()) == PACKAGE);
     let requests: BTreeSet<&str> = files
         .clone()
@@ -83,14 +86,51 @@ fn user_fields(files: &FileDescriptorSet) -> String {
             false => "None".to_owned(),
         };
         code += &format!(
-            "impl UserField for crate::api::v1::{} {{
+            "impl RequestFields for crate::api::v1::{} {{
                 fn user_field(&mut self) -> Option<&mut String> {{ {field} }}
+                fn positions(&self, each: &mut dyn FnMut(&str)) {{ let _ = &each; {} }}
             }}
 ",
-            message.name()
+            message.name(),
+            message.field.iter().map(|field| position(message, field)).collect::<String>()
         );
     }
     code
+}
+
+/// The statement that visits `field` if it names a position of the log, by its name.
+fn position(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
+    let name = field.name();
+    let names_one = ["cursor", "page_token", "post_id", "post_ids"];
+    if !names_one.iter().any(|end| name == *end || name.ends_with(&format!("_{end}"))) {
+        return String::new();
+    }
+    let is_repeated = field.label() == Label::Repeated;
+    match field.oneof_index {
+        Some(group) => {
+            let group = message.oneof_decl[group as usize].name();
+            let path = format!("crate::api::v1::{}", snake_case(message.name()));
+            let (kind, variant) = (pascal_case(group), pascal_case(name));
+            format!(
+                "if let Some({path}::{kind}::{variant}(text)) = &self.{group} {{ each(text); }}"
+            )
+        }
+        None if is_repeated => format!("self.{name}.iter().for_each(|text| each(text));"),
+        None => format!("each(&self.{name});"),
+    }
+}
+
+fn pascal_case(name: &str) -> String {
+    let word = |word: &str| word[..1].to_uppercase() + &word[1..];
+    name.split('_').map(word).collect()
+}
+
+fn snake_case(name: &str) -> String {
+    let letter = |(at, letter): (usize, char)| {
+        let line = if at > 0 && letter.is_uppercase() { "_" } else { "" };
+        format!("{line}{}", letter.to_lowercase())
+    };
+    name.chars().enumerate().map(letter).collect()
 }
 
 /// The messages and enums of the package that have no posts, not even in the messages in them.

@@ -9,31 +9,41 @@ use std::task::{Context, Poll};
 use tonic::{Request, Status};
 
 use super::Closer;
+use super::context::ServiceContext;
 use super::status;
 use crate::auth::{Auth, Caller, EndCause};
 use crate::runtime::TokenWait;
 
-/// A request, and the field in it that says for whom it is made. Generated for every request.
-pub(super) trait UserField {
-    /// `None` if the RPC is not made for a user.
+/// A request, and the fields in it that all requests share. Generated for every request.
+pub(super) trait RequestFields {
+    /// For whom it is made; `None` if the RPC is not made for a user.
     fn user_field(&mut self) -> Option<&mut String>;
+
+    /// Calls `each` with what names a position of the log: cursors, page tokens, ids of posts.
+    fn positions(&self, each: &mut dyn FnMut(&str));
 }
 
-include!(concat!(env!("OUT_DIR"), "/user_fields.rs"));
+include!(concat!(env!("OUT_DIR"), "/request_fields.rs"));
 
 /// The request of a call. If its caller is one user and it names none, it is that user's.
 ///
 /// # Errors
-/// Its caller may not act for the user that it names.
-pub(super) fn open<R: UserField>(request: Request<R>) -> Result<R, Status> {
-    open_as(request).map(|(_, request)| request)
+/// Its caller may not act for the user that it names; or this server has not what it names, in time.
+pub(super) async fn open<R: RequestFields>(
+    context: &ServiceContext,
+    request: Request<R>,
+) -> Result<R, Status> {
+    open_as(context, request).await.map(|(_, request)| request)
 }
 
 /// As [`open()`], with the caller.
 ///
 /// # Panics
 /// The call was not authenticated.
-pub(super) fn open_as<R: UserField>(request: Request<R>) -> Result<(Caller, R), Status> {
+pub(super) async fn open_as<R: RequestFields>(
+    context: &ServiceContext,
+    request: Request<R>,
+) -> Result<(Caller, R), Status> {
     let (_, mut extensions, mut request) = request.into_parts();
     let Some(caller) = extensions.remove::<Caller>() else {
         unreachable!("every call of these services is authenticated")
@@ -41,6 +51,7 @@ pub(super) fn open_as<R: UserField>(request: Request<R>) -> Result<(Caller, R), 
     if let Some(user) = request.user_field() {
         caller.act_for(user).map_err(status::from_refusal)?;
     }
+    context.has_positions_of(&request).await?;
     Ok((caller, request))
 }
 
@@ -54,13 +65,13 @@ pub(super) struct StreamEnds {
 }
 
 /// As [`open()`], for a call that is answered with a stream.
-pub(super) fn open_stream<R: UserField>(
+pub(super) async fn open_stream<R: RequestFields>(
+    context: &ServiceContext,
     request: Request<R>,
-    auth: Option<&Auth>,
 ) -> Result<(R, StreamEnds), Status> {
     let closer = request.extensions().get::<Closer>().cloned();
-    let (caller, request) = open_as(request)?;
-    let caller = auth.map(|auth| CallerEnd::new(auth, caller));
+    let (caller, request) = open_as(context, request).await?;
+    let caller = context.auth.as_ref().map(|auth| CallerEnd::new(auth, caller));
     Ok((request, StreamEnds { closer, caller }))
 }
 

@@ -1,12 +1,18 @@
 //! The engine and the limits that every RPC uses. Never knows an RPC.
 
+use std::time::Duration;
+
 use tonic::Status;
 
-use super::{ApiMetrics, Quotas, Scraper, fields, status, token};
+use super::caller::RequestFields;
+use super::{ApiMetrics, Quotas, Scraper, fields, post_id, status, token};
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::engine::Engine;
 use crate::model::{CursorError, Epoch, Epochs, LogId, Revision};
+
+/// How far a node may be behind another one before its calls are refused: some hundred times what it is as a rule.
+const NODE_LAG_MAX: Duration = Duration::from_secs(2);
 
 /// Shared by all services. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,6 +37,38 @@ impl ServiceContext {
         let reached = self.engine.reached(at_least, self.limits.call_time_max).await;
         reached.map_err(|error| status::from_query(error, &self.epochs))?;
         Ok(token::encode_cursor(&self.engine.cursor(), &self.epochs))
+    }
+
+    /// Waits until this node has all that a request names, which another node of the same log may have given to its
+    /// client. Alone a node has all that there is.
+    ///
+    /// # Errors
+    /// It is not there in time.
+    pub(super) async fn has_positions_of(
+        &self,
+        request: &impl RequestFields,
+    ) -> Result<(), Status> {
+        if !self.engine.shares_log() {
+            return Ok(());
+        }
+        let mut newest = Revision::ZERO;
+        request.positions(&mut |text| newest = newest.max(self.revision_of(text)));
+        let has = self.engine.has(newest, NODE_LAG_MAX).await;
+        has.map_err(|error| status::from_query(error, &self.epochs))
+    }
+
+    /// The revision that a cursor, a page token or the id of a post names; [`Revision::ZERO`] if it is none of this log.
+    fn revision_of(&self, text: &str) -> Revision {
+        let own = self.engine.cursor().log;
+        let of_token =
+            || token::decode_page_token(text).ok().map(|(it, _)| (it.log, it.position.at));
+        let of_cursor = token::decode_cursor(text).ok();
+        let named = of_cursor.map(|(it, _)| (it.log, it.required_revision())).or_else(of_token);
+        match named {
+            Some((log, revision)) if log == own => revision,
+            Some(_) => Revision::ZERO,
+            None => post_id::revision(text).unwrap_or(Revision::ZERO),
+        }
     }
 
     /// Checks the epoch that a client named for the revision `given` of a log. Of another log it is

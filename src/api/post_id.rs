@@ -53,6 +53,20 @@ pub(super) fn parse(text: &str, epochs: &Epochs) -> Result<PostId, PostIdError> 
     if text.is_empty() {
         return Err(PostIdError::Empty);
     }
+    let (revision, of_epoch) = parts(text)?;
+    if !letters(epochs.at(revision)).eq(of_epoch.chars()) {
+        return Err(PostIdError::HistoryLost);
+    }
+    Ok(PostId::from_revision(revision))
+}
+
+/// The revision that is in the id of a post, of whatever history of the log.
+pub(super) fn revision(text: &str) -> Option<Revision> {
+    parts(text).ok().map(|(revision, _)| revision)
+}
+
+/// The revision of an id, and the letters of its epoch.
+fn parts(text: &str) -> Result<(Revision, &str), PostIdError> {
     let rest = text.strip_prefix('p').ok_or(PostIdError::Malformed)?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (number, of_epoch) = rest.split_at(digits);
@@ -63,11 +77,7 @@ pub(super) fn parse(text: &str, epochs: &Epochs) -> Result<PostId, PostIdError> 
     if !is_epoch || revision == 0 || number.starts_with('0') {
         return Err(PostIdError::Malformed);
     }
-    let revision = Revision::new(revision);
-    if !letters(epochs.at(revision)).eq(of_epoch.chars()) {
-        return Err(PostIdError::HistoryLost);
-    }
-    Ok(PostId::from_revision(revision))
+    Ok((Revision::new(revision), of_epoch))
 }
 
 /// The letters of an epoch; none for [`Epoch::UNRECORDED`].

@@ -40,6 +40,7 @@ mod serve;
 mod settings;
 mod signals;
 mod status;
+mod store;
 mod table;
 mod text;
 mod tls;

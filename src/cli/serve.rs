@@ -13,6 +13,7 @@ use super::probe_index::ProbeIndexArgs;
 use super::reload::Reload;
 use super::settings::{Given, Settings, SettingsFile};
 use super::signals::Signals;
+use super::store::StoreArgs;
 use super::tls::TransportArgs;
 use super::{Error, Output, number, open_files, parse_flag};
 use crate::auth;
@@ -42,6 +43,8 @@ pub(super) struct ServeArgs {
     /// The data folder. It is created if it does not exist.
     #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
     data: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
     /// Where to listen: an address, a name (all its addresses) or *, and a port; 0 means a free
     /// one.
     #[arg(
@@ -316,6 +319,7 @@ impl ServeArgs {
         let reflection = self.reflection || (authentication.is_none() && !self.no_reflection);
         Ok(Config {
             data_dir: self.data.clone(),
+            store: self.store.store()?,
             authentication,
             listen: server::resolve(&self.listen).await?,
             transport: self.transport.clone().transport()?,

@@ -73,6 +73,7 @@ const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
 /// let config = Config {
 ///     authentication: None,
 ///     data_dir: folder.path().to_owned(),
+///     store: None,
 ///     // Port 0 takes a free one.
 ///     listen: vec!["127.0.0.1:0".parse()?],
 ///     transport: Transport::default(),

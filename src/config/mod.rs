@@ -7,6 +7,7 @@ mod in_force;
 mod limits;
 mod listen;
 mod origins;
+mod store;
 mod transport;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub use in_force::LimitsInForce;
 pub use limits::Limits;
 pub use listen::{Listen, ListenError};
 pub use origins::{Origins, OriginsError};
+pub use store::Store;
 pub use transport::{
     ClientCertificates, ForwardedHeader, Networks, NetworksError, ServerCertificate, Tls, Transport,
 };
@@ -28,6 +30,8 @@ pub use transport::{
 pub struct Config {
     /// The data folder. Created if it does not exist.
     pub data_dir: PathBuf,
+    /// Where the log is, if several nodes share it; `None` for one in the data folder alone.
+    pub store: Option<Store>,
     /// How callers are authenticated. Without it every caller may do everything.
     pub authentication: Option<auth::Options>,
     /// The addresses to listen on. Those with port 0 share one free port.

@@ -75,8 +75,12 @@ impl Engine {
         }
         let published = match request_id {
             None => {
-                let command =
-                    |responder| Command::Publish { author, content, request: None, responder };
+                let command = |responder| Command::Publish {
+                    author: author.clone(),
+                    content: content.clone(),
+                    request: None,
+                    responder,
+                };
                 self.call(command).await.map_err(Rejection::into_error)?
             }
             Some(id) => self.publish_once(author, content, id).await?,
@@ -102,8 +106,12 @@ impl Engine {
             let found = FindRequest { author: author.clone(), request_id: id.clone() };
             let found = self.ask(found).await?;
             let request = Some(RequestCheck { id: id.clone(), found });
-            let (author, content) = (author.clone(), content.clone());
-            let command = |responder| Command::Publish { author, content, request, responder };
+            let command = |responder| Command::Publish {
+                author: author.clone(),
+                content: content.clone(),
+                request: request.clone(),
+                responder,
+            };
             match self.call(command).await {
                 Err(Rejection::LookUpAgain) => {}
                 done => return done.map_err(Rejection::into_error),
@@ -159,7 +167,8 @@ impl Engine {
     }
 
     async fn change(&self, request: ChangeRequest) -> Result<Changed, Error> {
-        let done = self.call(|responder| Command::Change { request, responder }).await;
+        let command = |responder| Command::Change { request: request.clone(), responder };
+        let done = self.call(command).await;
         done.map_err(Rejection::into_error)
     }
 
@@ -172,7 +181,8 @@ impl Engine {
         for _ in 0..LOOKUPS_MAX {
             let evidence = self.ask(LookUp(lookup.clone())).await?;
             let request = request(evidence);
-            match self.call(|responder| Command::Change { request, responder }).await {
+            let command = |responder| Command::Change { request: request.clone(), responder };
+            match self.call(command).await {
                 Err(Rejection::LookUpAgain) => {}
                 done => return done.map_err(Rejection::into_error),
             }

@@ -32,14 +32,14 @@ pub(super) enum Command {
 }
 
 /// A request id, which makes a publish safe to repeat, and its earlier use, if one was found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RequestCheck {
     pub(super) id: RequestId,
     pub(super) found: Option<UsedRequest>,
 }
 
 /// A requested change, which is not made again if it was made already.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum ChangeRequest {
     /// Sets a relation, or ends it.
     Relation {
@@ -75,6 +75,8 @@ pub(super) enum Rejection {
     Refused(Error),
     /// The looked up value may have changed: the call has to look it up again.
     LookUpAgain,
+    /// Another node has appended first: the same command is decided again.
+    DecideAgain,
 }
 
 impl Rejection {
@@ -82,7 +84,7 @@ impl Rejection {
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Refused(error) => error,
-            Self::LookUpAgain => Error::Overloaded,
+            Self::LookUpAgain | Self::DecideAgain => Error::Overloaded,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The committer (group commit): one thread that decides commands, batch by batch, and makes them
 //! durable.
 //!
+//! Other nodes may append to the log, too. A batch that they were faster than is not in it, and is decided again
+//! once their events are applied here.
+//!
 //! There is no timer: the commands that arrive during the flush of one batch are the next batch.
 //! After a failed write the committer never retries, and never acknowledges anything more. All
 //! writers wait for this thread, so it only waits for its own writes: it never reads the disk, and
@@ -9,6 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use super::command::{Command, CommitTimes, PublishedAt};
@@ -17,7 +21,7 @@ use super::decide::{self, DecisionRules, Outcome};
 use super::metrics::EngineMetrics;
 use super::pending::Pending;
 use super::recurring::RecurringWarning;
-use super::{Changed, Error};
+use super::{Changed, Error, OpenError};
 use crate::config::LimitsInForce;
 use crate::model::{Cursor, Event, LogTime, Revision, Timestamp};
 use crate::runtime::Clock;
@@ -29,6 +33,11 @@ use crate::storage::{self, Log};
 pub(super) struct Committer {
     log: Arc<dyn Log>,
     pending: Pending,
+    state: Arc<State>,
+    /// The end of what is in the state or pending.
+    known: Revision,
+    /// For waits of this thread.
+    waits: Runtime,
     completions: Arc<Completions>,
     queue: mpsc::Receiver<Command>,
     clock: Clock,
@@ -60,15 +69,18 @@ impl Committer {
         queue: mpsc::Receiver<Command>,
         clock: Clock,
         limits: LimitsInForce,
-    ) -> Result<Self, storage::Error> {
-        let newest = log.get(log.head())?;
+    ) -> Result<Self, OpenError> {
+        let newest = log.get(log.head()).map_err(OpenError::Log)?;
         // The log's own time does not include the time between two runs of the server, so request
         // ids are kept longer then. The time of a new log starts at the time of day.
         let now_in_log = || LogTime::from_nanos(now(&clock).unwrap_or_default().as_nanos());
         let log_time = newest.map_or_else(now_in_log, |event| event.log_time);
         Ok(Self {
+            known: state.applied(),
+            waits: Builder::new_current_thread().build().map_err(OpenError::Thread)?,
             log,
-            pending: Pending::new(state),
+            pending: Pending::new(Arc::clone(&state)),
+            state,
             completions,
             queue,
             elapsed: clock.elapsed(),
@@ -107,6 +119,11 @@ impl Committer {
             && self.queue.blocking_recv_many(&mut commands, self.batch_commands_max) > 0
         {
             let after = self.log.head();
+            if after != self.known {
+                // Others have appended.
+                self.waits.block_on(self.state.reached(after));
+                self.known = after;
+            }
             let decided = self.decide(after, commands.drain(..));
             self.commit(after, decided)?;
         }
@@ -157,7 +174,8 @@ impl Committer {
     /// was set back; `None` if it is outside the range of [`Timestamp`].
     fn read_clock(&mut self) -> Option<Timestamp> {
         let elapsed = self.clock.elapsed();
-        self.log_time = self.log_time.later(elapsed.saturating_sub(self.elapsed));
+        let own = self.log_time.later(elapsed.saturating_sub(self.elapsed));
+        self.log_time = own.max(self.state.log_time());
         self.elapsed = elapsed;
         let time = now(&self.clock);
         // Logged once, and not for every refused batch.
@@ -201,6 +219,7 @@ impl Committer {
         let (count, begun_at) = (events.len(), self.metrics.write_begins(last));
         match self.log.append(after, events) {
             Ok(()) => {
+                self.known = last;
                 let durable_at = self.metrics.flushed(count, begun_at);
                 let times = CommitTimes { begun_at, durable_at };
                 completions.iter_mut().for_each(|completion| completion.is_durable(times));
@@ -219,6 +238,13 @@ impl Committer {
                     .into_iter()
                     .for_each(|completion| completion.refuse(|| Error::DiskFull));
             }
+            Err(storage::Error::HeadMoved { head }) => {
+                tracing::debug!(%after, %head, "others have appended: decided again");
+                self.metrics.refused();
+                self.pending.drop_newest();
+                completions.into_iter().for_each(Completion::decide_again);
+            }
+            Err(storage::Error::Closed) => self.stopping = true,
             // The completions are dropped without a result, because the outcome is not known.
             Err(error) => return Err(error),
         }

@@ -35,6 +35,14 @@ impl Completion {
         }
     }
 
+    /// Has the command decided again, as its batch is not in the log.
+    pub(super) fn decide_again(self) {
+        match self {
+            Self::Change(responder, _) => responder.respond(Err(Rejection::DecideAgain)),
+            Self::Publish(responder, _) => responder.respond(Err(Rejection::DecideAgain)),
+        }
+    }
+
     /// The batch is durable.
     pub(super) fn is_durable(&mut self, times: CommitTimes) {
         match self {

@@ -57,11 +57,15 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::{Limits, LimitsInForce};
 use crate::live::{self, LiveFeeds, LiveStream, Start, WatchOptions};
-use crate::model::{Cursor, Epochs, UserId};
+use crate::model::{Cursor, Epochs, Revision, UserId};
 use crate::query::{self, Query, Reader};
 use crate::runtime::{CallContext, Clock, CriticalThreads, Wait};
 use crate::state::State;
 use crate::storage::{Log, OpenedIndex};
+
+/// How often a command is decided while other nodes append first. With three nodes that all append, half of their
+/// batches come too late: so many in a row are none of them.
+const DECISIONS_MAX: usize = 64;
 
 /// The engine's handle. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -224,6 +228,20 @@ impl Engine {
         self.0.reader.reached(at_least, wait_max).await
     }
 
+    /// Whether other nodes append to the log, too: then a client may name what this one has not yet.
+    #[must_use]
+    pub fn shares_log(&self) -> bool {
+        self.state().log.is_shared()
+    }
+
+    /// Waits at most `wait_max` until the state has applied `revision`, which another node may have appended.
+    ///
+    /// # Errors
+    /// It is not there in time.
+    pub async fn has(&self, revision: Revision, wait_max: Duration) -> Result<(), query::Error> {
+        self.0.reader.has(revision, wait_max).await
+    }
+
     /// Opens a stream of a live feed.
     ///
     /// # Errors
@@ -261,6 +279,12 @@ impl Engine {
         self.state().index().is_none_or(|index| index.loss().is_none())
     }
 
+    /// Ends changes that wait for a log that cannot be reached: their outcome is not known. To be called when a stop
+    /// begins.
+    pub fn stop_waiting(&self) {
+        self.state().log.stop_waiting();
+    }
+
     /// Acknowledges all accepted changes, closes the log, completes the index, and waits for the
     /// threads. Later changes are refused with [`Error::Stopping`].
     pub async fn stop(&self) {
@@ -268,6 +292,7 @@ impl Engine {
         if let Some(index) = self.state().index() {
             index.set_has_repairer(false);
         }
+        self.stop_waiting();
         // Fails only if the committer has ended already.
         let _ = self.0.commands.send(Command::Stop).await;
         let Threads { working, indexing, others } =
@@ -289,7 +314,21 @@ impl Engine {
         self.0.reader.state()
     }
 
-    async fn call<T>(&self, command: impl FnOnce(Responder<T>) -> Command) -> Result<T, Rejection> {
+    /// Has a command decided, and again as long as other nodes append first.
+    async fn call<T>(&self, command: impl Fn(Responder<T>) -> Command) -> Result<T, Rejection> {
+        for _ in 0..DECISIONS_MAX {
+            match self.call_once(&command).await {
+                Err(Rejection::DecideAgain) => {}
+                done => return done,
+            }
+        }
+        Err(Rejection::DecideAgain)
+    }
+
+    async fn call_once<T>(
+        &self,
+        command: impl FnOnce(Responder<T>) -> Command,
+    ) -> Result<T, Rejection> {
         let (sent_at, (responder, result)) = (Instant::now(), Responder::new());
         self.0.commands.try_send(command(responder)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::Overloaded,

@@ -74,12 +74,14 @@ pub static PROVIDER_KEYS: DiskFormat =
     DiskFormat { other: OtherVersion::FetchedAgain, ..DiskFormat::first("provider keys") };
 /// The manifest of a backup.
 pub static MANIFEST: DiskFormat = DiskFormat::first("backup manifest");
+/// The tables of a log in PostgreSQL. Their records are those of [`SEGMENT`].
+pub static STORE: DiskFormat = DiskFormat::first("log in PostgreSQL");
 /// Cursors and page tokens, which clients keep. Those of version 0 have no epoch.
 pub static TOKEN: DiskFormat =
     DiskFormat { oldest: 0, ..DiskFormat::first("cursor and page token") };
 
 /// All formats that have a version.
-pub static ALL: [&DiskFormat; 9] = [
+pub static ALL: [&DiskFormat; 10] = [
     &SEGMENT,
     &LOG_FILE,
     &CHECKPOINT,
@@ -88,6 +90,7 @@ pub static ALL: [&DiskFormat; 9] = [
     &API_KEYS,
     &PROVIDER_KEYS,
     &MANIFEST,
+    &STORE,
     &TOKEN,
 ];
 

@@ -28,7 +28,7 @@ pub struct EpochStart {
     pub epoch: Epoch,
 }
 
-/// The epochs of a log, with the one of this opening. Cheap to clone.
+/// The epochs of a log, with the one of this opening. Cheap to clone: all clones have what begins later.
 ///
 /// # Examples
 /// ```
@@ -42,9 +42,13 @@ pub struct EpochStart {
 /// assert_eq!(epochs.at(Revision::new(100)), Epoch::new(7));
 /// assert_eq!(epochs.at(Revision::new(101)), Epoch::new(8));
 /// assert_eq!(epochs.at(Revision::ZERO), Epoch::UNRECORDED);
+///
+/// epochs.begin(start(150, 9));
+/// assert_eq!(epochs.at(Revision::new(149)), Epoch::new(8));
+/// assert_eq!(epochs.at(Revision::new(150)), Epoch::new(9));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Epochs(Arc<[EpochStart]>);
+#[derive(Clone, Debug)]
+pub struct Epochs(Arc<boxcar::Vec<EpochStart>>);
 
 impl Epoch {
     /// The epoch of position zero, and of all events from before epochs were recorded.
@@ -73,18 +77,33 @@ impl Epochs {
     /// The epochs with these starts, in the order of their revisions.
     #[must_use]
     pub fn new(starts: impl IntoIterator<Item = EpochStart>) -> Self {
-        let starts: Arc<[_]> = starts.into_iter().collect();
-        debug_assert!(
-            starts.is_sorted_by(|one, next| one.first < next.first),
-            "they come in order"
-        );
-        Self(starts)
+        let epochs = Self(Arc::default());
+        starts.into_iter().for_each(|start| epochs.begin(start));
+        epochs
+    }
+
+    /// Adds one that begins after all others. Only the one writer of a log calls it.
+    pub fn begin(&self, start: EpochStart) {
+        let last = self.0.count().checked_sub(1).and_then(|last| self.0.get(last));
+        debug_assert!(last.is_none_or(|last| last.first < start.first), "they come in order");
+        if last.is_none_or(|last| last.epoch != start.epoch) {
+            self.0.push(start);
+        }
     }
 
     /// The epoch of the event at `revision`. After the newest event it is the one of the next.
     #[must_use]
     pub fn at(&self, revision: Revision) -> Epoch {
-        let after = self.0.partition_point(|start| start.first <= revision);
-        self.0[..after].last().map_or(Epoch::UNRECORDED, |start| start.epoch)
+        let (mut from, mut until) = (0, self.0.count());
+        while from < until {
+            let middle = from.midpoint(until);
+            match self.0.get(middle) {
+                Some(start) if start.first <= revision => from = middle + 1,
+                // One that is being added begins later than what is read.
+                _ => until = middle,
+            }
+        }
+        let found = from.checked_sub(1).and_then(|at| self.0.get(at));
+        found.map_or(Epoch::UNRECORDED, |start| start.epoch)
     }
 }

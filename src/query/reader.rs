@@ -18,7 +18,7 @@ use super::source::KeptPart;
 use super::turns::{Turn, Turns};
 use super::{Error, Query, QueryCaller, Source, Unanswered};
 use crate::config::Limits;
-use crate::model::Cursor;
+use crate::model::{Cursor, Revision};
 use crate::runtime::metrics::Scrape;
 use crate::runtime::{CallContext, Wait, call};
 use crate::state::State;
@@ -153,9 +153,19 @@ impl Reader {
     /// `at_least` is not a cursor of this log, or is not reached in time.
     pub async fn reached(&self, at_least: Option<Cursor>, wait_max: Duration) -> Result<(), Error> {
         let Some(at_least) = at_least else { return Ok(()) };
+        at_least.check(&self.state().log_extent())?;
+        self.has(at_least.required_revision(), wait_max).await
+    }
+
+    /// Waits at most `wait_max` until the state has applied `wanted`.
+    ///
+    /// # Errors
+    /// It is not there in time.
+    pub async fn has(&self, wanted: Revision, wait_max: Duration) -> Result<(), Error> {
         let state = self.state();
-        at_least.check(&state.log_extent())?;
-        let wanted = at_least.required_revision();
+        if state.applied() >= wanted {
+            return Ok(());
+        }
         let asked = Instant::now();
         let reached = tokio::time::timeout(wait_max, state.reached(wanted)).await;
         call::waited(Wait::Cursor, asked);

@@ -16,6 +16,7 @@ mod handshakes;
 mod intake;
 mod listener;
 mod metrics;
+mod opened_data;
 mod other_protocol;
 #[cfg(feature = "conformance")]
 mod other_services;
@@ -45,6 +46,7 @@ use connections::Connections;
 use entrance::Entrance;
 use intake::Intake;
 use metrics::Started;
+use opened_data::OpenedData;
 use readiness::Readiness;
 pub use reload::Reloader;
 pub use resolve::resolve;
@@ -62,9 +64,7 @@ use crate::config::{self, Config};
 use crate::engine::{self, Engine};
 use crate::runtime::metrics::Scrape;
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
-use crate::storage::{
-    self, DiskReserve, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, Probe,
-};
+use crate::storage::{self, Log, OpenedIndex, Probe, StoreAddressError, StoreOptions};
 
 /// Drain time after a failure, in which callers receive their last answers.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -78,6 +78,9 @@ pub enum Error {
     /// The data cannot be opened.
     #[error(transparent)]
     Log(#[from] storage::Error),
+    /// The address of the log in PostgreSQL is none.
+    #[error("--store {0}")]
+    Store(#[from] StoreAddressError),
     /// The engine does not start.
     #[error(transparent)]
     Engine(#[from] engine::OpenError),
@@ -151,15 +154,6 @@ pub struct Server {
     clock: Clock,
 }
 
-/// The data of a server.
-#[derive(Debug)]
-struct OpenedData {
-    log: Arc<dyn Log>,
-    index: Option<OpenedIndex>,
-    /// What the two leave free on the disk.
-    reserves: Vec<DiskReserve>,
-}
-
 impl Server {
     /// Binds the address, opens the data, and replays the log. Clients can connect from then on;
     /// they are answered once [`Server::run`] is called. Dropping the future cancels the start, as
@@ -181,19 +175,8 @@ impl Server {
         config.check()?;
         let entrance = Entrance::open(&config)?;
         let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
-        let open = move || -> Result<OpenedData, Error> {
-            let disk_free_bytes_min = limits.disk_free_bytes_min;
-            let options =
-                LogOptions { disk_free_bytes_min, segment_bytes_max: limits.log_segment_bytes_max };
-            let log = LocalLog::open(&data_dir, options)?;
-            let options =
-                IndexOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
-            let kept = limits.request_id_retention;
-            let index = Index::open_with_probe(&data_dir, &log, options, kept, probe)?;
-            let reserves = [Some(log.disk_reserve()), index.disk_reserve()];
-            let reserves = reserves.into_iter().flatten().collect();
-            Ok(OpenedData { log: Arc::new(log), index: Some(index), reserves })
-        };
+        let store = config.store.clone().map(StoreOptions::try_from).transpose()?;
+        let open = move || OpenedData::open(&data_dir, &limits, store, probe);
         let opened = on_own_thread("whimbrel-open", open).await?;
         Self::start(entrance, config, opened, Clock::system()).await
     }
@@ -384,6 +367,7 @@ impl Server {
 
         drop(listener);
         admission.drain();
+        engine.stop_waiting();
         health.end().await;
         let drain_time_max =
             if failure.is_some() { FAILURE_DRAIN_TIME_MAX } else { limits.drain_time_max };

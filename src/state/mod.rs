@@ -48,7 +48,7 @@ use watermark::Watermark;
 
 use crate::config::Limits;
 use crate::model::{
-    Change, Cursor, Epochs, Event, LogExtent, Relation, RequestId, Revision, UserId,
+    Change, Cursor, Epochs, Event, LogExtent, LogTime, Relation, RequestId, Revision, UserId,
 };
 use crate::storage::{self, Index, Log};
 
@@ -115,7 +115,7 @@ impl State {
             }
             _ => {}
         }
-        self.applied.advance(revision, by);
+        self.applied.advance(revision, event.log_time, by);
         Ok(applied)
     }
 
@@ -133,6 +133,11 @@ impl State {
     /// Waits until `revision` is applied.
     pub async fn reached(&self, revision: Revision) {
         self.applied.reached(revision).await;
+    }
+
+    /// The log's own time of the newest event that this process has applied; the beginning if it has applied none.
+    pub(crate) fn log_time(&self) -> LogTime {
+        self.applied.log_time()
     }
 
     /// Whether an event at `revision` is applied. False for [`Revision::ZERO`].

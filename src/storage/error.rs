@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use crate::formats::OtherFormat;
-use crate::model::Revision;
+use crate::model::{LogId, Revision};
 
 /// Why a log or an index cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +191,58 @@ pub enum Error {
     Replaced {
         /// The file.
         file: PathBuf,
+    },
+    /// The folder has a copy of a log that is kept elsewhere.
+    #[error(
+        "the log in {} is a copy of one that PostgreSQL keeps: give --store, or another data folder",
+        dir.display()
+    )]
+    IsACopy {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// The folder has a log that was decided here, where a copy is to be.
+    #[error(
+        "{} has a log of its own, and no copy of the one that PostgreSQL keeps: give another data folder, or leave \
+         --store out",
+        dir.display()
+    )]
+    IsNoCopy {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// The folder has a copy of another log.
+    #[error(
+        "{} has a copy of log {own}, and --store has log {store}: give the store of the former, or another data folder",
+        dir.display()
+    )]
+    OfAnotherStore {
+        /// The data folder.
+        dir: PathBuf,
+        /// The log that it is a copy of.
+        own: LogId,
+        /// The log of the store.
+        store: LogId,
+    },
+    /// The copy and the log that it is of have different events.
+    #[error(
+        "the log in PostgreSQL and the copy in the data folder, which ends at revision {head}, have different events \
+         after revision {after}: one of them was put back from a backup, or lost its end in a fail-over. If PostgreSQL \
+         has what you want, stop this node, move its data folder away and start it again"
+    )]
+    Forked {
+        /// Up to where they may be equal.
+        after: Revision,
+        /// The end of the copy.
+        head: Revision,
+    },
+    /// PostgreSQL cannot be reached, refuses, or has settings under which acknowledged changes could be lost.
+    #[error("PostgreSQL at {server}: {what}")]
+    Store {
+        /// Its address, without a password.
+        server: String,
+        /// What is wrong, and what to do.
+        what: String,
     },
     /// The operating system or the storage library reported an error.
     #[error("cannot use {}: {source}; {}", file.display(), advice(source.as_ref()))]

@@ -17,6 +17,7 @@ mod index;
 mod local;
 mod log;
 mod metrics;
+mod postgres;
 mod redb_file;
 mod redb_log;
 mod unwritten;
@@ -38,3 +39,4 @@ pub use log::{
     conformance,
 };
 pub(crate) use metrics::collect;
+pub use postgres::{PostgresLog, StoreAddress, StoreAddressError, StoreOptions};

@@ -8,6 +8,7 @@ mod auth;
 mod backup;
 mod calls;
 mod cli;
+mod cluster;
 mod engine;
 mod feed;
 mod harness;

@@ -24,7 +24,7 @@ impl AdminService for AdminRpcs {
         &self,
         request: Request<v1::ListSegmentsRequest>,
     ) -> Result<Response<v1::ListSegmentsResponse>, Status> {
-        Ok(Response::new(list_segments::handle(&self.0, caller::open(request)?)))
+        Ok(Response::new(list_segments::handle(&self.0, caller::open(&self.0, request).await?)))
     }
 
     type ReadSegmentStream = read_segment::SegmentData;
@@ -33,7 +33,7 @@ impl AdminService for AdminRpcs {
         &self,
         request: Request<v1::ReadSegmentRequest>,
     ) -> Result<Response<Self::ReadSegmentStream>, Status> {
-        let (request, ends) = caller::open_stream(request, self.0.auth.as_ref())?;
+        let (request, ends) = caller::open_stream(&self.0, request).await?;
         Ok(Response::new(read_segment::handle(&self.0, &request, ends)?))
     }
 
@@ -41,7 +41,7 @@ impl AdminService for AdminRpcs {
         &self,
         request: Request<v1::GetMetricsRequest>,
     ) -> Result<Response<v1::GetMetricsResponse>, Status> {
-        get_metrics::handle(&self.0, caller::open(request)?).map(Response::new)
+        get_metrics::handle(&self.0, caller::open(&self.0, request).await?).map(Response::new)
     }
 
     type CheckIndexStream = check_index::CheckSteps;
@@ -50,7 +50,7 @@ impl AdminService for AdminRpcs {
         &self,
         request: Request<v1::CheckIndexRequest>,
     ) -> Result<Response<Self::CheckIndexStream>, Status> {
-        let (request, ends) = caller::open_stream(request, self.0.auth.as_ref())?;
+        let (request, ends) = caller::open_stream(&self.0, request).await?;
         Ok(Response::new(check_index::handle(&self.0, request, ends)?))
     }
 }

@@ -21,7 +21,7 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::FollowRequest>,
     ) -> Result<Response<v1::FollowResponse>, Status> {
-        let (caller, request) = caller::open_as(request)?;
+        let (caller, request) = caller::open_as(&self.0, request).await?;
         self.0.quotas.follow(&caller)?;
         let v1::FollowRequest { user_id, followee_id } = request;
         let other = ("followee_id", followee_id.as_str());
@@ -34,7 +34,7 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::UnfollowRequest>,
     ) -> Result<Response<v1::UnfollowResponse>, Status> {
-        let v1::UnfollowRequest { user_id, followee_id } = caller::open(request)?;
+        let v1::UnfollowRequest { user_id, followee_id } = caller::open(&self.0, request).await?;
         let other = ("followee_id", followee_id.as_str());
         let response =
             changes::between_users(&self.0, (Relation::Follow, false), &user_id, other).await?;
@@ -45,7 +45,7 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::PublishRequest>,
     ) -> Result<Response<v1_server::PublishResponse>, Status> {
-        let (caller, request) = caller::open_as(request)?;
+        let (caller, request) = caller::open_as(&self.0, request).await?;
         Ok(Response::new(publish::handle(&self.0, &caller, request).await?))
     }
 
@@ -53,7 +53,7 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::NewsFeedRequest>,
     ) -> Result<Response<v1_server::NewsFeedResponse>, Status> {
-        Ok(Response::new(news_feed::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(news_feed::handle(&self.0, caller::open(&self.0, request).await?).await?))
     }
 
     type WatchFeedStream = watch_feed::FeedMessages;
@@ -62,7 +62,7 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::WatchFeedRequest>,
     ) -> Result<Response<Self::WatchFeedStream>, Status> {
-        let (request, ends) = caller::open_stream(request, self.0.auth.as_ref())?;
+        let (request, ends) = caller::open_stream(&self.0, request).await?;
         Ok(Response::new(watch_feed::handle(&self.0, request, ends)?))
     }
 }

@@ -22,7 +22,7 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::BlockRequest>,
     ) -> Result<Response<v1::BlockResponse>, Status> {
-        let v1::BlockRequest { user_id, blocked_id } = caller::open(request)?;
+        let v1::BlockRequest { user_id, blocked_id } = caller::open(&self.0, request).await?;
         let other = ("blocked_id", blocked_id.as_str());
         let response =
             changes::between_users(&self.0, (Relation::Block, true), &user_id, other).await?;
@@ -33,7 +33,7 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::UnblockRequest>,
     ) -> Result<Response<v1::UnblockResponse>, Status> {
-        let v1::UnblockRequest { user_id, blocked_id } = caller::open(request)?;
+        let v1::UnblockRequest { user_id, blocked_id } = caller::open(&self.0, request).await?;
         let other = ("blocked_id", blocked_id.as_str());
         let response =
             changes::between_users(&self.0, (Relation::Block, false), &user_id, other).await?;
@@ -44,7 +44,7 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::MuteRequest>,
     ) -> Result<Response<v1::MuteResponse>, Status> {
-        let v1::MuteRequest { user_id, muted_id } = caller::open(request)?;
+        let v1::MuteRequest { user_id, muted_id } = caller::open(&self.0, request).await?;
         let other = ("muted_id", muted_id.as_str());
         let response =
             changes::between_users(&self.0, (Relation::Mute, true), &user_id, other).await?;
@@ -55,7 +55,7 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::UnmuteRequest>,
     ) -> Result<Response<v1::UnmuteResponse>, Status> {
-        let v1::UnmuteRequest { user_id, muted_id } = caller::open(request)?;
+        let v1::UnmuteRequest { user_id, muted_id } = caller::open(&self.0, request).await?;
         let other = ("muted_id", muted_id.as_str());
         let response =
             changes::between_users(&self.0, (Relation::Mute, false), &user_id, other).await?;
@@ -66,7 +66,7 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::ListFollowersRequest>,
     ) -> Result<Response<v1::ListFollowersResponse>, Status> {
-        let request = caller::open(request)?;
+        let request = caller::open(&self.0, request).await?;
         let of = fields::user_id("of_user_id", &request.of_user_id)?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Followers(of)).await?;
         Ok(Response::new(page.into()))
@@ -76,7 +76,7 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::ListFollowingRequest>,
     ) -> Result<Response<v1::ListFollowingResponse>, Status> {
-        let request = caller::open(request)?;
+        let request = caller::open(&self.0, request).await?;
         let of = fields::user_id("of_user_id", &request.of_user_id)?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Following(of)).await?;
         Ok(Response::new(page.into()))
@@ -86,7 +86,7 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::ListBlocksRequest>,
     ) -> Result<Response<v1::ListBlocksResponse>, Status> {
-        let request = caller::open(request)?;
+        let request = caller::open(&self.0, request).await?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Blocks).await?;
         Ok(Response::new(page.into()))
     }
@@ -95,7 +95,7 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::ListMutesRequest>,
     ) -> Result<Response<v1::ListMutesResponse>, Status> {
-        let request = caller::open(request)?;
+        let request = caller::open(&self.0, request).await?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Mutes).await?;
         Ok(Response::new(page.into()))
     }
@@ -104,13 +104,17 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::GetRelationshipsRequest>,
     ) -> Result<Response<v1::GetRelationshipsResponse>, Status> {
-        Ok(Response::new(get_relationships::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(
+            get_relationships::handle(&self.0, caller::open(&self.0, request).await?).await?,
+        ))
     }
 
     async fn get_profile(
         &self,
         request: Request<v1::GetProfileRequest>,
     ) -> Result<Response<v1::GetProfileResponse>, Status> {
-        Ok(Response::new(get_profile::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(
+            get_profile::handle(&self.0, caller::open(&self.0, request).await?).await?,
+        ))
     }
 }

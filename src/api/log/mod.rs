@@ -17,6 +17,6 @@ impl LogService for LogRpcs {
         &self,
         request: Request<v1::GetChainRequest>,
     ) -> Result<Response<v1::GetChainResponse>, Status> {
-        Ok(Response::new(get_chain::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(get_chain::handle(&self.0, caller::open(&self.0, request).await?).await?))
     }
 }

@@ -18,7 +18,7 @@ impl MetaService for MetaRpcs {
         request: Request<v1::GetServerInfoRequest>,
     ) -> Result<Response<v1::GetServerInfoResponse>, Status> {
         let address = request.extensions().get::<Peer>().map(|peer| network(peer.address));
-        let (caller, request) = caller::open_as(request)?;
+        let (caller, request) = caller::open_as(&self.0, request).await?;
         let quotas = self.0.quotas.of(&caller, address);
         Ok(Response::new(get_server_info::handle(&self.0, &caller, quotas, request)))
     }

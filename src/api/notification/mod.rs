@@ -20,14 +20,18 @@ impl NotificationService for NotificationRpcs {
         &self,
         request: Request<v1::ListNotificationsRequest>,
     ) -> Result<Response<v1_server::ListNotificationsResponse>, Status> {
-        Ok(Response::new(list_notifications::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(
+            list_notifications::handle(&self.0, caller::open(&self.0, request).await?).await?,
+        ))
     }
 
     async fn mark_notifications_seen(
         &self,
         request: Request<v1::MarkNotificationsSeenRequest>,
     ) -> Result<Response<v1::MarkNotificationsSeenResponse>, Status> {
-        Ok(Response::new(mark_notifications_seen::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(
+            mark_notifications_seen::handle(&self.0, caller::open(&self.0, request).await?).await?,
+        ))
     }
 
     type WatchNotificationsStream = watch_notifications::NotificationMessages;
@@ -36,7 +40,7 @@ impl NotificationService for NotificationRpcs {
         &self,
         request: Request<v1::WatchNotificationsRequest>,
     ) -> Result<Response<Self::WatchNotificationsStream>, Status> {
-        let (request, ends) = caller::open_stream(request, self.0.auth.as_ref())?;
+        let (request, ends) = caller::open_stream(&self.0, request).await?;
         Ok(Response::new(watch_notifications::handle(&self.0, request, ends)?))
     }
 }

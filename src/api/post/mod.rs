@@ -24,35 +24,37 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::GetPostsRequest>,
     ) -> Result<Response<v1_server::GetPostsResponse>, Status> {
-        Ok(Response::new(get_posts::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(get_posts::handle(&self.0, caller::open(&self.0, request).await?).await?))
     }
 
     async fn delete_post(
         &self,
         request: Request<v1::DeletePostRequest>,
     ) -> Result<Response<v1::DeletePostResponse>, Status> {
-        Ok(Response::new(delete_post::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(
+            delete_post::handle(&self.0, caller::open(&self.0, request).await?).await?,
+        ))
     }
 
     async fn list_posts(
         &self,
         request: Request<v1::ListPostsRequest>,
     ) -> Result<Response<v1_server::ListPostsResponse>, Status> {
-        Ok(Response::new(list_posts::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(list_posts::handle(&self.0, caller::open(&self.0, request).await?).await?))
     }
 
     async fn get_thread(
         &self,
         request: Request<v1::GetThreadRequest>,
     ) -> Result<Response<v1_server::GetThreadResponse>, Status> {
-        Ok(Response::new(get_thread::handle(&self.0, caller::open(request)?).await?))
+        Ok(Response::new(get_thread::handle(&self.0, caller::open(&self.0, request).await?).await?))
     }
 
     async fn like(
         &self,
         request: Request<v1::LikeRequest>,
     ) -> Result<Response<v1::LikeResponse>, Status> {
-        let v1::LikeRequest { user_id, post_id } = caller::open(request)?;
+        let v1::LikeRequest { user_id, post_id } = caller::open(&self.0, request).await?;
         let response =
             changes::to_post(&self.0, (Relation::Like, true), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
@@ -62,7 +64,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::UnlikeRequest>,
     ) -> Result<Response<v1::UnlikeResponse>, Status> {
-        let v1::UnlikeRequest { user_id, post_id } = caller::open(request)?;
+        let v1::UnlikeRequest { user_id, post_id } = caller::open(&self.0, request).await?;
         let response =
             changes::to_post(&self.0, (Relation::Like, false), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
@@ -72,7 +74,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::RepostRequest>,
     ) -> Result<Response<v1::RepostResponse>, Status> {
-        let v1::RepostRequest { user_id, post_id } = caller::open(request)?;
+        let v1::RepostRequest { user_id, post_id } = caller::open(&self.0, request).await?;
         let response =
             changes::to_post(&self.0, (Relation::Repost, true), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
@@ -82,7 +84,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::UnrepostRequest>,
     ) -> Result<Response<v1::UnrepostResponse>, Status> {
-        let v1::UnrepostRequest { user_id, post_id } = caller::open(request)?;
+        let v1::UnrepostRequest { user_id, post_id } = caller::open(&self.0, request).await?;
         let response =
             changes::to_post(&self.0, (Relation::Repost, false), &user_id, &post_id).await?;
         Ok(Response::new(response.into()))
@@ -92,7 +94,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::ListLikesRequest>,
     ) -> Result<Response<v1::ListLikesResponse>, Status> {
-        let request = caller::open(request)?;
+        let request = caller::open(&self.0, request).await?;
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Likes(post)).await?;
         Ok(Response::new(page.into()))
@@ -102,7 +104,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::ListRepostsRequest>,
     ) -> Result<Response<v1::ListRepostsResponse>, Status> {
-        let request = caller::open(request)?;
+        let request = caller::open(&self.0, request).await?;
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::users(&self.0, page_fields!(request), UserList::Reposts(post)).await?;
         Ok(Response::new(page.into()))
@@ -112,7 +114,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::ListRepliesRequest>,
     ) -> Result<Response<v1_server::ListRepliesResponse>, Status> {
-        let request = caller::open(request)?;
+        let request = caller::open(&self.0, request).await?;
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::posts(&self.0, page_fields!(request), PostList::Replies(post)).await?;
         Ok(Response::new(page.into()))
@@ -122,7 +124,7 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::ListQuotesRequest>,
     ) -> Result<Response<v1_server::ListQuotesResponse>, Status> {
-        let request = caller::open(request)?;
+        let request = caller::open(&self.0, request).await?;
         let post = fields::post_id("post_id", &request.post_id, &self.0.epochs)?;
         let page = lists::posts(&self.0, page_fields!(request), PostList::Quotes(post)).await?;
         Ok(Response::new(page.into()))

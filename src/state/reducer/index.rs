@@ -129,7 +129,7 @@ impl LoadingState {
         state.records.attach(Arc::new(index), limits);
         state.change_timelines.load(complete_until);
         state.requests.load(requests);
-        state.applied.advance(complete_until, &state.turn.acquire());
+        state.applied.advance(complete_until, LogTime::default(), &state.turn.acquire());
         state
     }
 }

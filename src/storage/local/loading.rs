@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::folder::Folder;
 use super::restoring::{self, OPTIONS, RestoredLog};
-use super::{LocalLog, new_epoch};
+use super::{LocalLog, Origin};
 use crate::model::{Event, Revision};
 use crate::storage::error::Error;
 use crate::storage::folder_lock::FolderLock;
@@ -31,7 +31,7 @@ impl LogLoad {
     /// The folder has something else, is in use, or cannot be written.
     pub fn begin(dir: &Path) -> Result<Self, Error> {
         let (lock, folder) = restoring::begin_in(dir)?;
-        let log = LocalLog::open_folder(Arc::clone(&folder), OPTIONS, new_epoch(), None)?;
+        let log = LocalLog::open_folder(Arc::clone(&folder), OPTIONS, Origin::here(), None)?;
         Ok(Self { dir: dir.to_owned(), folder, log: Some(log), _lock: lock })
     }
 

@@ -9,6 +9,7 @@
 //!   │   ├── 0000000000000002.seg    active: one write and one flush a batch
 //!   │   ├── 0000000000000003.seg    prepared: zeros, written and flushed
 //!   │   └── 0000000000000001.seg.new    a rewrite under way; removed at a start
+//!   ├── copy           says that the log is a copy, see copying.rs
 //!   └── index.redb     derived from the log, see index/
 //! ```
 //!
@@ -17,6 +18,7 @@
 
 mod checking;
 mod checkpoint;
+mod copying;
 mod cut;
 mod disk_folder;
 mod epochs;
@@ -50,6 +52,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use checking::{CheckedLog, NotErased, check_events, check_log, read_chain};
 pub use folder::{Folder, StorageFile};
 pub use loading::LogLoad;
+use opening::Origin;
+pub(in crate::storage) use opening::new_epoch;
 pub use preparer::LogOptions;
 pub use restoring::{CheckedCopy, LogRestore, RestoredLog};
 
@@ -60,8 +64,7 @@ use super::free_space::{DiskReserve, bytes_free};
 use super::index::FILES;
 use super::log::record::chain_start;
 use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead};
-use super::redb_file::random;
-use crate::model::{Chain, Epoch, Epochs, Event, LogId, Revision};
+use crate::model::{Chain, Epochs, Event, LogId, Revision};
 use checkpoint::{Checkpoint, DurablePosition};
 use disk_folder::DiskFolder;
 use preparer::Preparer;
@@ -132,6 +135,16 @@ impl LocalLog {
     /// ```
     pub fn open(dir: &Path, options: LogOptions) -> Result<Self, Error> {
         let lock = FolderLock::acquire(dir)?;
+        copying::check_is_no_copy(dir)?;
+        Self::open_locked(dir, options, Origin::here(), lock)
+    }
+
+    fn open_locked(
+        dir: &Path,
+        options: LogOptions,
+        origin: Origin,
+        lock: FolderLock,
+    ) -> Result<Self, Error> {
         let path = dir.join(FOLDER);
         let failed =
             |error: std::io::Error| Error::Storage { file: path.clone(), source: error.into() };
@@ -154,7 +167,7 @@ impl LocalLog {
         }
         // A process that was killed may have created the folder and no more.
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
-        let log = Self::open_folder(folder, options, new_epoch(), Some(lock))?;
+        let log = Self::open_folder(folder, options, origin, Some(lock))?;
         log.maintenance.start_thread().map_err(failed)?;
         Ok(log)
     }
@@ -171,7 +184,7 @@ impl LocalLog {
     /// # Errors
     /// As [`LocalLog::open`].
     pub fn with_folder(folder: impl Folder, options: LogOptions) -> Result<Self, Error> {
-        Self::open_folder(Arc::new(folder), options, new_epoch(), None)
+        Self::open_folder(Arc::new(folder), options, Origin::here(), None)
     }
 
     fn chain_at(&self, revision: Revision) -> Result<Chain, Error> {
@@ -376,6 +389,12 @@ impl Log for LocalLog {
         })
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn stop_waiting(&self) {}
+
     fn close(&self) {
         let mut writer = self.writer();
         if std::mem::replace(&mut writer.closed, true) {
@@ -387,12 +406,6 @@ impl Log for LocalLog {
             tracing::debug!(%error, "the checkpoint of the log is not up to date");
         }
     }
-}
-
-/// The epoch of an opening.
-fn new_epoch() -> Epoch {
-    // Never zero, which stands for events from before epochs were recorded.
-    Epoch::new((random() as u32).max(1))
 }
 
 impl Drop for LocalLog {

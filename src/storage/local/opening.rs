@@ -12,16 +12,54 @@ use super::segment::{SegmentFiles, file_name};
 use super::segments::{Maintenance, SegmentList};
 use super::writer::{Active, FrameBuffer, Writer};
 use super::{LocalLog, epochs};
-use crate::model::{Epoch, Epochs, Revision};
+use crate::model::{Epoch, Epochs, LogId, Revision};
 use crate::storage::error::Error;
 use crate::storage::folder_lock::FolderLock;
+use crate::storage::redb_file::random;
+
+/// Where the events of a log are decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    /// Here: what this opening appends has this epoch.
+    Here(Epoch),
+    /// Elsewhere: the folder has a copy of the log with this id.
+    CopyOf(LogId),
+}
+
+impl Origin {
+    pub(super) fn here() -> Self {
+        Self::Here(new_epoch())
+    }
+
+    /// The id of the log, if there is none yet.
+    fn new_id(self) -> LogId {
+        match self {
+            Self::Here(_) => LogId::new(random()),
+            Self::CopyOf(id) => id,
+        }
+    }
+
+    /// The epoch of what the log appends by itself. Of what it takes over, each batch has one.
+    fn epoch(self) -> Epoch {
+        match self {
+            Self::Here(epoch) => epoch,
+            Self::CopyOf(_) => Epoch::UNRECORDED,
+        }
+    }
+}
+
+/// The epoch of an opening.
+pub(in crate::storage) fn new_epoch() -> Epoch {
+    // Never zero, which stands for events from before epochs were recorded.
+    Epoch::new((random() as u32).max(1))
+}
 
 impl LocalLog {
-    /// Opens the log in `folder`. What it appends has this epoch.
+    /// Opens the log in `folder`, which is made there or comes from elsewhere.
     pub(super) fn open_folder(
         folder: Arc<dyn Folder>,
         options: LogOptions,
-        epoch: Epoch,
+        origin: Origin,
         lock: Option<FolderLock>,
     ) -> Result<Self, Error> {
         let (checkpoint, CheckpointContent { durable, writer }) =
@@ -35,7 +73,7 @@ impl LocalLog {
         }
         let durable_until = durable.map_or(Revision::ZERO, |durable| durable.revision);
         let found = recovery::list_readable(&files, writer)?;
-        let recovered = recovery::recover(&files, found, options, durable_until)?;
+        let recovered = recovery::recover(&files, found, origin.new_id(), options, durable_until)?;
         let Recovered { id, segments, active_bytes, prepared, next_number, newest_frame, .. } =
             recovered;
         let count = segments.len();
@@ -45,7 +83,9 @@ impl LocalLog {
         let preparer = Preparer::new(Arc::clone(&files), options, prepared, next_number, count);
         let next = segments.last().map_or(Revision::ZERO, |last| last.last()).next();
         let mut epochs = recovered.epochs;
-        epochs::extend(&mut epochs, next, epoch);
+        if let Origin::Here(epoch) = origin {
+            epochs::extend(&mut epochs, next, epoch);
+        }
         let (preparer, segments) =
             (Arc::new(preparer), Arc::new(SegmentList::new(Arc::clone(&files), segments)));
         let log = Self {
@@ -57,7 +97,7 @@ impl LocalLog {
                 closed: true,
                 active: active.transpose()?,
                 chain: recovered.chain,
-                epoch,
+                epoch: origin.epoch(),
                 frame: FrameBuffer::default(),
                 followers: Vec::new(),
             }),

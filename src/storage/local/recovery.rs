@@ -82,6 +82,7 @@ pub(super) struct End {
 pub(super) fn recover(
     files: &SegmentFiles,
     mut found: Vec<Found>,
+    id: LogId,
     options: LogOptions,
     durable_until: Revision,
 ) -> Result<Recovered, Error> {
@@ -95,7 +96,6 @@ pub(super) fn recover(
             let what = "it is no segment of a log, or its head is damaged";
             return Err(files.damaged(number, what));
         }
-        let id = LogId::new(random());
         found.push(create_first(files, id, options)?);
     }
     let mut recovered = Recovered {

@@ -19,7 +19,7 @@ use super::format::{HeadContent, SegmentHead};
 use super::recovery::{End, check_head};
 use super::segment::file_name;
 use super::segment_check::CheckedSegment;
-use super::{FOLDER, LocalLog, LogOptions, new_epoch};
+use super::{FOLDER, LocalLog, LogOptions, Origin};
 use crate::formats::{OtherFormat, SEGMENT};
 use crate::model::{Chain, Event, LogId, Revision, Timestamp};
 use crate::storage::error::Error;
@@ -225,7 +225,7 @@ impl LogRestore {
         let (mut head, mut chain) = (last, chain);
         if deleted > 0 {
             let folder = Arc::clone(&self.folder);
-            let log = LocalLog::open_folder(folder, OPTIONS, new_epoch(), None)?;
+            let log = LocalLog::open_folder(folder, OPTIONS, Origin::here(), None)?;
             for batch in self.deletions.chunks(BATCH_EVENTS) {
                 log.append(log.head(), batch.to_vec())?;
             }

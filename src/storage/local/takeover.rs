@@ -19,7 +19,7 @@ use super::disk_folder::DiskFolder;
 use super::folder::Folder;
 use super::recovery::{create_first, list_readable};
 use super::segment::SegmentFiles;
-use super::{FOLDER, LocalLog, LogOptions};
+use super::{FOLDER, LocalLog, LogOptions, Origin};
 use crate::model::{Epoch, Event, Revision};
 use crate::storage::error::Error;
 use crate::storage::log::Log;
@@ -82,7 +82,7 @@ fn copy(old: &RedbLog, new: &Path, options: LogOptions) -> Result<(), Error> {
     fs::create_dir(new).map_err(storage)?;
     let folder: Arc<dyn Folder> = Arc::new(DiskFolder::new(new.to_owned()));
     create_first(&SegmentFiles::new(Arc::clone(&folder)), old.id, options)?;
-    let log = LocalLog::open_folder(folder, options, Epoch::UNRECORDED, None)?;
+    let log = LocalLog::open_folder(folder, options, Origin::Here(Epoch::UNRECORDED), None)?;
     debug_assert_eq!(log.id(), old.id, "cursors stay valid");
 
     let (began, mut reported) = (Instant::now(), Instant::now());
@@ -116,7 +116,7 @@ fn check_readable(folder: &Path) -> Result<(), Error> {
 /// Fails unless the log in segments has all that `old` has.
 fn check_same(old: &RedbLog, dir: &Path, options: LogOptions) -> Result<(), Error> {
     let folder = Arc::new(DiskFolder::new(dir.join(FOLDER)));
-    let log = LocalLog::open_folder(folder, options, Epoch::UNRECORDED, None)?;
+    let log = LocalLog::open_folder(folder, options, Origin::Here(Epoch::UNRECORDED), None)?;
     let last = log.get(old.head)?;
     let of_old = old.read(old.head.previous(), 1)?.pop();
     let is_same = |event| Some(&event) == of_old.as_ref() || Some(event) == erased(of_old.as_ref());

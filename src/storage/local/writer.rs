@@ -16,6 +16,7 @@ use crate::model::{Chain, Epoch, Event, Revision};
 use crate::runtime::fill_random;
 use crate::storage::error::Error;
 use crate::storage::log::Batch;
+use crate::storage::log::encoded_batch::EncodedBatch;
 use crate::storage::log::record::{self, KEY_BYTES, RecordPosition};
 use crate::storage::redb_file::random;
 
@@ -30,7 +31,7 @@ pub(super) struct Writer {
     pub(super) active: Option<Active>,
     /// The chain after the last event.
     pub(super) chain: Chain,
-    /// The epoch of all events of this opening.
+    /// The epoch of what this opening appends by itself.
     pub(super) epoch: Epoch,
     pub(super) frame: FrameBuffer,
     pub(super) followers: Vec<SyncSender<Arc<Batch>>>,
@@ -61,6 +62,7 @@ pub(super) struct FrameBuffer {
 struct FrameContent {
     kind: FrameKind,
     first: Revision,
+    epoch: Epoch,
     /// The chain before it, and after it.
     chains: [Chain; 2],
     erased_until: Revision,
@@ -79,6 +81,13 @@ impl FrameBuffer {
         self.bytes.clear();
         self.bytes.resize(RECORDS_AT, 0);
         self.records.clear();
+    }
+
+    /// Makes the payload of records that are made already.
+    fn put_records(&mut self, batch: &EncodedBatch) {
+        self.clear();
+        self.bytes.extend_from_slice(&batch.bytes);
+        self.records.extend(batch.starts.iter().map(|start| RECORDS_AT + start));
     }
 
     /// Makes the payload of `events`. Returns the chain after them.
@@ -111,7 +120,7 @@ impl FrameBuffer {
     }
 
     /// Sets the heads and all checks for the place of the frame. Returns the bytes to write.
-    fn finish(&mut self, content: FrameContent, epoch: Epoch, place: &FramePlace) -> &[u8] {
+    fn finish(&mut self, content: FrameContent, place: &FramePlace) -> &[u8] {
         let salt = place.active.segment.salt;
         let payload_bytes = self.payload_bytes();
         let ends = self.records.iter().skip(1).copied().chain([self.bytes.len()]);
@@ -126,7 +135,7 @@ impl FrameBuffer {
             count: self.records.len() as u32,
             salt,
             first: content.first,
-            epoch,
+            epoch: content.epoch,
             chain: content.chains[0],
             payload_check: payload_check(salt, place.offset, &self.bytes[RECORDS_AT..]),
         };
@@ -170,7 +179,29 @@ impl LocalLog {
         let content = FrameContent {
             kind: FrameKind::Events,
             first: self.head_revision().next(),
+            epoch: writer.epoch,
             chains: [before, after],
+            erased_until: Revision::ZERO,
+        };
+        self.write_frame(writer, content)
+    }
+
+    /// Writes `batch`, which is made already, right after the head. It is durable when it returns.
+    ///
+    /// # Errors
+    /// [`Writer::close_after`] it.
+    pub(super) fn write_batch(
+        &self,
+        writer: &mut Writer,
+        batch: &EncodedBatch,
+    ) -> Result<(), Error> {
+        debug_assert_eq!(batch.chains[0], writer.chain, "it follows on what is there");
+        writer.frame.put_records(batch);
+        let content = FrameContent {
+            kind: FrameKind::Events,
+            first: batch.first,
+            epoch: batch.epoch,
+            chains: batch.chains,
             erased_until: Revision::ZERO,
         };
         self.write_frame(writer, content)
@@ -189,6 +220,7 @@ impl LocalLog {
         let content = FrameContent {
             kind: FrameKind::Erased,
             first: self.head_revision().next(),
+            epoch: writer.epoch,
             chains: [writer.chain; 2],
             erased_until: until,
         };
@@ -198,9 +230,8 @@ impl LocalLog {
     fn write_frame(&self, writer: &mut Writer, content: FrameContent) -> Result<(), Error> {
         let place = self.place(writer, content)?;
         let number = place.active.segment.number;
-        let epoch = writer.epoch;
         let written = {
-            let bytes = writer.frame.finish(content, epoch, &place);
+            let bytes = writer.frame.finish(content, &place);
             let offset = if place.head.is_some() { 0 } else { place.offset };
             let file = &place.active.file;
             file.write_at(bytes, offset).and_then(|()| file.sync())
@@ -258,7 +289,7 @@ impl LocalLog {
             tables.chain = content.chains[1];
             tables.erased_until = tables.erased_until.max(content.erased_until);
             if content.kind == FrameKind::Events {
-                epochs::extend(&mut tables.epochs, content.first, writer.epoch);
+                epochs::extend(&mut tables.epochs, content.first, content.epoch);
             }
         }
         writer.chain = content.chains[1];

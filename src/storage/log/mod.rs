@@ -16,6 +16,7 @@
 
 pub(in crate::storage) mod codec;
 pub mod conformance;
+pub(in crate::storage) mod encoded_batch;
 pub(in crate::storage) mod event_record;
 mod facet_codec;
 mod old_mentions;
@@ -218,6 +219,13 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     fn size(&self) -> Option<LogSize> {
         None
     }
+
+    /// Whether others append to the log, too.
+    fn is_shared(&self) -> bool;
+
+    /// Ends appends that wait for others, as for a server that cannot be reached: with [`Error::Closed`]. Their outcome
+    /// is not known. To be called before the log is closed.
+    fn stop_waiting(&self);
 
     /// Closes the log in this process. Receivers of [`Log::follow`] end after the last durable
     /// batch; later appends fail.

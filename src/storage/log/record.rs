@@ -21,6 +21,8 @@ use sha2::{Digest, Sha256};
 use super::codec::{self, EncodedEvent};
 use crate::model::{Chain, Event, LogId, Revision};
 
+/// Bytes of the check.
+pub(in crate::storage) const CHECK_BYTES: usize = 4;
 /// Bytes before the kept part.
 pub(in crate::storage) const HEAD_BYTES: usize = 13;
 /// Bytes of the random key of a content.
@@ -143,16 +145,26 @@ impl<'a> Record<'a> {
         if u32::from_le_bytes(*check) != position.check(checked) {
             return Err(position.damaged("fails its check"));
         }
-        let (head, body) = checked.split_first_chunk::<{ HEAD_BYTES - 4 }>().ok_or_else(cut)?;
+        let record = Self::unchecked(checked).map_err(|what| position.damaged(&what))?;
+        Ok((record, rest))
+    }
+
+    /// The record of `bytes`, which are all of it after its check.
+    ///
+    /// # Errors
+    /// A description of the damage.
+    pub(in crate::storage) fn unchecked(bytes: &'a [u8]) -> Result<Self, String> {
+        let cut = || "ends too early".to_owned();
+        let (head, body) = bytes.split_first_chunk::<{ HEAD_BYTES - 4 }>().ok_or_else(cut)?;
         let kept_bytes = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
-        let (kept, tail) = body.split_at_checked(kept_bytes).ok_or_else(cut)?;
-        let form = match (head[8], tail.len()) {
+        let (kept, rest) = body.split_at_checked(kept_bytes).ok_or_else(cut)?;
+        let form = match (head[8], rest.len()) {
             (0, 0) => Form::Plain,
             (1, KEY_BYTES..) => Form::Whole,
             (2, COMMITMENT_BYTES) => Form::Erased,
-            _ => return Err(position.damaged("has a form that this version does not know")),
+            _ => return Err("has a form that this version does not know".to_owned()),
         };
-        Ok((Self { form, kept, rest: tail }, rest))
+        Ok(Self { form, kept, rest })
     }
 
     /// The event.
@@ -160,13 +172,21 @@ impl<'a> Record<'a> {
     /// # Errors
     /// A description of the damage.
     pub(in crate::storage) fn event(&self, position: RecordPosition) -> Result<Event, String> {
+        self.decode().map_err(|what| position.damaged(&what))
+    }
+
+    /// The event of a record whose place is not known here.
+    ///
+    /// # Errors
+    /// A description of the damage.
+    pub(in crate::storage) fn decode(&self) -> Result<Event, String> {
         let content = match self.form {
             Form::Plain => None,
             Form::Whole => Some(&self.rest[KEY_BYTES..]),
             Form::Erased => Some(&[][..]),
         };
         let is_erased = self.form == Form::Erased;
-        codec::decode(self.kept, content, is_erased).map_err(|what| position.damaged(&what))
+        codec::decode(self.kept, content, is_erased)
     }
 
     /// Whether it is the record of a post whose content is there.
@@ -183,6 +203,13 @@ impl<'a> Record<'a> {
                 next_chain(before, self.kept, &commitment(key, content))
             }
         }
+    }
+
+    /// The record after its check, with the commitment in place of the content.
+    pub(in crate::storage) fn without_content(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.copy(true, &mut bytes);
+        bytes.split_off(CHECK_BYTES)
     }
 
     /// Adds a copy of the record to `bytes`, without its check; if it `is_erased`, with the

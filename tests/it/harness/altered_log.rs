@@ -130,6 +130,14 @@ impl<A: Alter> Log for AlteredLog<A> {
         self.log.size()
     }
 
+    fn is_shared(&self) -> bool {
+        self.log.is_shared()
+    }
+
+    fn stop_waiting(&self) {
+        self.log.stop_waiting();
+    }
+
     fn close(&self) {
         self.log.close();
     }

@@ -21,6 +21,7 @@ mod log_lines;
 mod memory_folder;
 mod pages;
 mod patience;
+pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod reader;
 mod refusal;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -12,17 +13,19 @@ use whimbrel::auth;
 use whimbrel::config::{CallLogSettings, Config, ConsoleMode, Limits, Tracing, Transport};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Reloader, Server};
-use whimbrel::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions};
+use whimbrel::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions, PostgresLog};
 
 use super::held_log::Valve;
 use super::patience::{eventually, within};
 use super::user::User;
+use crate::harness::postgres::Postgres;
 use crate::harness::{INDEX_OPTIONS, LOG_OPTIONS};
 
 /// The configuration of a test's server.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     limits: Limits,
+    store: Option<String>,
     authentication: Option<auth::Options>,
     transport: Transport,
     call_log: CallLogSettings,
@@ -66,6 +69,7 @@ impl Setup {
         };
         Self {
             limits,
+            store: None,
             authentication: None,
             transport: Transport::default(),
             call_log: CallLogSettings::default(),
@@ -144,14 +148,20 @@ impl Setup {
 
     /// Starts the server on `folder`, once no other server uses it.
     pub(crate) async fn start_on(self, folder: Arc<TempDir>) -> TestServer {
-        let running = Running::start(&self, folder.path()).await;
+        let running = Box::pin(Running::start(&self, folder.path())).await;
         TestServer { folder, setup: self, running }
+    }
+
+    /// With its log in PostgreSQL.
+    pub(crate) fn store(self, address: &str) -> Self {
+        Self { store: Some(address.to_owned()), ..self }
     }
 
     /// The configuration of a server with its data in `data_dir`.
     pub(crate) fn config(&self, data_dir: &Path) -> Config {
         Config {
             data_dir: data_dir.to_owned(),
+            store: self.store.as_deref().map(Postgres::store),
             authentication: self.authentication.clone(),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             transport: self.transport.clone(),
@@ -173,7 +183,15 @@ impl Setup {
     async fn open(&self, data_dir: &Path) -> Result<Server, Error> {
         let disk_free_bytes_min = self.limits.disk_free_bytes_min;
         let options = LogOptions { disk_free_bytes_min, ..LOG_OPTIONS };
-        let log: Arc<dyn Log> = Arc::new(LocalLog::open(data_dir, options)?);
+        let log: Arc<dyn Log> = match &self.store {
+            None => Arc::new(LocalLog::open(data_dir, options)?),
+            Some(store) => {
+                // It waits for PostgreSQL, as no task may.
+                let open = || PostgresLog::open(data_dir, options, Postgres::options(store));
+                let opened = thread::scope(|scope| scope.spawn(open).join());
+                Arc::new(opened.expect("it does not panic")?)
+            }
+        };
         let options = IndexOptions { disk_free_bytes_min, ..INDEX_OPTIONS };
         let index = Index::open(data_dir, &*log, options, self.limits.request_id_retention)?;
         let log = self.batches.behind(self.appends.before(self.reads.before_reads(log)));

@@ -33,7 +33,7 @@ enum Below {
 }
 
 /// Other crates, each with the only paths that may name it.
-const OUTSIDERS: [(&str, &[&str]); 18] = [
+const OUTSIDERS: [(&str, &[&str]); 20] = [
     ("object_store", &["backup/http.rs", "backup/s3.rs"]),
     (
         "redb",
@@ -46,9 +46,17 @@ const OUTSIDERS: [(&str, &[&str]); 18] = [
     ("hyper_util", &["server/"]),
     (
         "rustls",
-        &["client/tls.rs", "runtime/http_client.rs", "server/tls.rs", "server/self_signed.rs"],
+        &[
+            "client/tls.rs",
+            "runtime/http_client.rs",
+            "server/tls.rs",
+            "server/self_signed.rs",
+            "storage/postgres/connection.rs",
+        ],
     ),
     ("tokio_rustls", &["client/tls.rs", "server/"]),
+    ("tokio_postgres", &["storage/postgres/"]),
+    ("tokio_postgres_rustls", &["storage/postgres/connection.rs"]),
     ("webpki", &["server/tls.rs"]),
     ("rcgen", &["server/self_signed.rs"]),
     ("proxy_header", &["server/proxy_protocol.rs"]),

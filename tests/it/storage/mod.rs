@@ -22,6 +22,7 @@ mod log_history;
 mod log_records;
 mod machine;
 mod old_log;
+mod postgres;
 mod segment_damage;
 pub(crate) mod segment_layout;
 mod takeover;

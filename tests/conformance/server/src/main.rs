@@ -70,6 +70,7 @@ fn config(asked: &v1::ServerCompatRequest, folder: &Path) -> Result<Config, Box<
         call_log: Default::default(),
         tracing: None,
         console: ConsoleMode::Off,
+        store: None,
         limits: Limits {
             request_bytes_max,
             // The largest requests of the suite take long on a busy machine.

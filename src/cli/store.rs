@@ -1,0 +1,51 @@
+//! The flags of a log that several nodes share. Never connects to it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Error, parse_flag};
+use crate::config::Store;
+use crate::storage::StoreAddress;
+
+/// Where the log is.
+#[derive(Args, Clone, Debug)]
+pub(super) struct StoreArgs {
+    /// Keep the log in PostgreSQL, where other nodes use it, too: postgres://USER@HOST:PORT/DATABASE?schema=NAME. The
+    /// data folder then has a copy of it, and the index.
+    #[arg(long, env = "WHIMBREL_STORE", value_name = "URL")]
+    store: Option<String>,
+    /// The file with the password of that user.
+    #[arg(long, env = "WHIMBREL_STORE_PASSWORD_FILE", value_name = "FILE")]
+    store_password_file: Option<PathBuf>,
+    /// The authorities that PostgreSQL's certificate may be from, in PEM [default: those of the system].
+    #[arg(long, env = "WHIMBREL_STORE_CA_FILE", value_name = "FILE")]
+    store_ca_file: Option<PathBuf>,
+    /// Use a PostgreSQL whose settings name no synchronous standby: it keeps what it acknowledges by other means, as a
+    /// managed service may, or this is a trial.
+    #[arg(long, env = "WHIMBREL_STORE_REPLICATED_ELSEWHERE", value_parser = parse_flag)]
+    store_replicated_elsewhere: bool,
+}
+
+impl StoreArgs {
+    /// `None` for a log in the data folder alone.
+    pub(super) fn store(&self) -> Result<Option<Store>, Error> {
+        let Some(address) = &self.store else {
+            return match self.store_password_file.is_some()
+                || self.store_ca_file.is_some()
+                || self.store_replicated_elsewhere
+            {
+                true => Err(Error::Usage("options of --store are given without it".to_owned())),
+                false => Ok(None),
+            };
+        };
+        let parsed = address.parse::<StoreAddress>();
+        parsed.map_err(|error| Error::Usage(format!("--store {error}")))?;
+        Ok(Some(Store {
+            address: address.clone(),
+            password_file: self.store_password_file.clone(),
+            ca_file: self.store_ca_file.clone(),
+            is_replicated_elsewhere: self.store_replicated_elsewhere,
+        }))
+    }
+}

@@ -1,0 +1,61 @@
+//! The data of a server: its log, in the data folder or in PostgreSQL with a copy there, and its index. Never reads an
+//! event.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Error;
+use crate::config::Limits;
+use crate::storage::{
+    DiskReserve, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, PostgresLog, Probe,
+    StoreOptions,
+};
+
+/// An open log and its index.
+#[derive(Debug)]
+pub(super) struct OpenedData {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) index: Option<OpenedIndex>,
+    /// What the two leave free on the disk.
+    pub(super) reserves: Vec<DiskReserve>,
+}
+
+impl OpenedData {
+    /// Opens both in `data_dir`. Blocks the thread.
+    pub(super) fn open(
+        data_dir: &Path,
+        limits: &Limits,
+        store: Option<StoreOptions>,
+        probe: Option<Probe>,
+    ) -> Result<Self, Error> {
+        let disk_free_bytes_min = limits.disk_free_bytes_min;
+        let options =
+            LogOptions { disk_free_bytes_min, segment_bytes_max: limits.log_segment_bytes_max };
+        let (log, reserve) = open_log(data_dir, options, store)?;
+        let options = IndexOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
+        let kept = limits.request_id_retention;
+        let index = Index::open_with_probe(data_dir, &*log, options, kept, probe)?;
+        let reserves = [Some(reserve), index.disk_reserve()].into_iter().flatten().collect();
+        Ok(Self { log, index: Some(index), reserves })
+    }
+}
+
+/// The log, and what it leaves free on the disk.
+fn open_log(
+    data_dir: &Path,
+    options: LogOptions,
+    store: Option<StoreOptions>,
+) -> Result<(Arc<dyn Log>, DiskReserve), Error> {
+    match store {
+        None => {
+            let log = LocalLog::open(data_dir, options)?;
+            let reserve = log.disk_reserve();
+            Ok((Arc::new(log), reserve))
+        }
+        Some(store) => {
+            let log = PostgresLog::open(data_dir, options, store)?;
+            let reserve = log.disk_reserve();
+            Ok((Arc::new(log), reserve))
+        }
+    }
+}

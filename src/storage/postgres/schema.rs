@@ -1,0 +1,71 @@
+//! The tables of a log in PostgreSQL, and their versions. Never removes one.
+//!
+//! ```text
+//!   head    one row: version, log id, last revision, erased until, term
+//!   log     a row an event: revision, epoch, record; the last one of a batch has the chain after it.
+//!           Partitions of 1,048,576 revisions, so that erasing posts rewrites a bounded part
+//!   barrier one row: a number that a node raises to have a commit acknowledged
+//! ```
+
+use super::connection::{Connection, Failure};
+use crate::formats::{OtherFormat, STORE};
+use crate::model::LogId;
+use crate::storage::redb_file::random;
+
+/// Revisions of a partition. It is rewritten as a whole: 200 MB if all its posts are short.
+pub(super) const PARTITION_REVISIONS: u64 = 1 << 20;
+
+impl Connection {
+    /// Makes the tables if they are not there. Gives the id of the log.
+    pub(super) async fn prepare_schema(&self) -> Result<LogId, Failure> {
+        let (schema, version) = (&self.schema, STORE.version);
+        let id = random().cast_signed();
+        // Two nodes may start at once: the second one waits, and finds the tables.
+        let make = format!(
+            "BEGIN;
+             SELECT pg_advisory_xact_lock(hashtext('whimbrel {schema}'));
+             CREATE SCHEMA IF NOT EXISTS {schema};
+             CREATE TABLE IF NOT EXISTS {schema}.head (
+                 only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+                 version integer NOT NULL, log_id bigint NOT NULL, last bigint NOT NULL,
+                 erased_until bigint NOT NULL, term bigint NOT NULL);
+             CREATE TABLE IF NOT EXISTS {schema}.log (
+                 revision bigint PRIMARY KEY, epoch bigint NOT NULL, event bytea NOT NULL,
+                 chain bytea) PARTITION BY RANGE (revision);
+             CREATE TABLE IF NOT EXISTS {schema}.barrier (
+                 only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+                 passed bigint NOT NULL);
+             INSERT INTO {schema}.barrier (passed) VALUES (0) ON CONFLICT DO NOTHING;
+             INSERT INTO {schema}.head (version, log_id, last, erased_until, term)
+                 VALUES ({version}, {id}, 0, 0, 0) ON CONFLICT DO NOTHING;
+             COMMIT"
+        );
+        let ask = format!("SELECT version, log_id FROM {schema}.head");
+        // Without the right to make tables a node may use those that are there.
+        if self.timed(self.client.query_one(&ask, &[])).await.is_err() {
+            self.timed(self.client.batch_execute(&make)).await?;
+        }
+        let row = self.timed(self.client.query_one(&ask, &[])).await?;
+        let found = u64::from(row.get::<_, i32>(0).cast_unsigned());
+        if !STORE.reads(found) {
+            let other = OtherFormat::new(&STORE, found);
+            return Err(Failure::Unfit(format!("its schema {schema} {other}")));
+        }
+        Ok(LogId::new(row.get::<_, i64>(1).cast_unsigned()))
+    }
+
+    /// Makes the partition with these revisions, if it is not there.
+    pub(super) async fn make_partition(&self, number: u64) -> Result<(), Failure> {
+        let schema = &self.schema;
+        let (from, until) = (number * PARTITION_REVISIONS, (number + 1) * PARTITION_REVISIONS);
+        // PostgreSQL itself does not keep two nodes from making the same table at once.
+        let make = format!(
+            "BEGIN;
+             SELECT pg_advisory_xact_lock(hashtext('whimbrel {schema}'));
+             CREATE TABLE IF NOT EXISTS {schema}.log_{number} PARTITION OF {schema}.log
+                 FOR VALUES FROM ({from}) TO ({until});
+             COMMIT"
+        );
+        self.timed(self.client.batch_execute(&make)).await
+    }
+}
