@@ -18,10 +18,11 @@ use tokio_postgres::types::ToSql;
 
 use super::Shared;
 use super::connection::{self, Connection, Failure};
-use super::rows::number;
+use super::rows::{self, Term, number};
 use super::schema::PARTITION_REVISIONS;
 use crate::model::Revision;
 use crate::storage::error::Error;
+use crate::storage::local::new_epoch;
 use crate::storage::log::encoded_batch::EncodedBatch;
 
 /// Between two tries to reach PostgreSQL: well below the time that a fail-over takes.
@@ -34,7 +35,7 @@ pub(super) struct Appender {
     runtime: Option<Runtime>,
     link: Option<AppendConnection>,
     /// The newest term that is known.
-    term: Option<i64>,
+    term: Option<Term>,
 }
 
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl Appender {
     pub(super) fn append(
         &mut self,
         shared: &Shared,
-        batch: &EncodedBatch,
+        batch: &mut EncodedBatch,
     ) -> Result<AppendOutcome, Error> {
         let mut is_reported = false;
         loop {
@@ -100,7 +101,11 @@ impl Appender {
     }
 
     /// One try. After an error its outcome is not known.
-    fn attempt(&mut self, shared: &Shared, batch: &EncodedBatch) -> Result<AppendOutcome, Failure> {
+    fn attempt(
+        &mut self,
+        shared: &Shared,
+        batch: &mut EncodedBatch,
+    ) -> Result<AppendOutcome, Failure> {
         let Self { runtime, link, term } = self;
         let Some(runtime) = runtime else { unreachable!("it is used before it is dropped") };
         let is_new = link.is_none();
@@ -110,29 +115,34 @@ impl Appender {
         };
         runtime.block_on(async {
             let after = batch.first.previous();
-            if is_new || term.is_none() {
-                let last = link.fence(term).await?;
-                if last != after {
-                    let stored = link.connection.chain_at(batch.last()).await?;
-                    let is_own = stored == Some(batch.chains[1]);
-                    return Ok(if is_own {
-                        AppendOutcome::Appended
-                    } else {
-                        AppendOutcome::Refused(last)
-                    });
+            let mut current = match *term {
+                Some(current) if !is_new => current,
+                _ => {
+                    let (begun, last) = link.fence().await?;
+                    *term = Some(begun);
+                    if last != after {
+                        let stored = link.connection.chain_at(batch.last()).await?;
+                        return Ok(match stored == Some(batch.chains[1]) {
+                            true => AppendOutcome::Appended,
+                            false => AppendOutcome::Refused(last),
+                        });
+                    }
+                    begun
                 }
-            }
+            };
             loop {
-                let tried_in = term.unwrap_or_default();
-                if link.insert(batch, after, tried_in).await? {
+                // It stays that of the last try, which is the only one that may have got in.
+                batch.epoch = current.epoch;
+                if link.insert(batch, after, current.number).await? {
                     return Ok(AppendOutcome::Appended);
                 }
                 let head = link.connection.head().await?;
                 *term = Some(head.term);
                 // Another node may have fenced appends of its own, and no more.
-                if head.last != after || head.term == tried_in {
+                if head.last != after || head.term == current {
                     return Ok(AppendOutcome::Refused(head.last));
                 }
+                current = head.term;
             }
         })
     }
@@ -156,15 +166,18 @@ impl AppendConnection {
         Ok(Self { connection, append, partitions: 0 })
     }
 
-    /// Begins a term: no append that was sent in an earlier one gets in any more. Gives the last revision.
-    async fn fence(&self, term: &mut Option<i64>) -> Result<Revision, Failure> {
+    /// Begins a term: no append that was sent in an earlier one gets in any more. Gives it, and the last revision.
+    async fn fence(&self) -> Result<(Term, Revision), Failure> {
         let begin = format!(
-            "UPDATE {}.head SET term = term + 1 RETURNING term, last",
+            "UPDATE {}.head SET term = term + 1, epoch = $1 RETURNING term, last",
             self.connection.schema
         );
-        let row = self.connection.timed(self.connection.client.query_one(&begin, &[])).await?;
-        *term = Some(row.get(0));
-        Ok(super::rows::revision(row.get(1)))
+        // A log that was put back begins a term before anything is appended to it, so that positions of the history that
+        // was lost are known by their epochs.
+        let epoch = new_epoch();
+        let (client, number) = (&self.connection.client, i64::from(epoch.get()));
+        let row = self.connection.timed(client.query_one(&begin, &[&number])).await?;
+        Ok((Term { number: row.get(0), epoch }, rows::revision(row.get(1))))
     }
 
     /// Whether the batch was appended.

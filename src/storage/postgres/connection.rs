@@ -47,8 +47,14 @@ fn describe(error: &tokio_postgres::Error) -> String {
             format!("{} [{}]{hint}", refused.message(), refused.code().code())
         }
         None => {
-            let below = std::error::Error::source(error);
-            below.map_or_else(|| error.to_string(), |below| format!("{error}: {below}"))
+            let below = std::error::Error::source(error).map(ToString::to_string);
+            match below.as_deref() {
+                Some("password missing") => {
+                    "it asks for a password: give --store-password-file".to_owned()
+                }
+                Some(below) => format!("{error}: {below}"),
+                None => error.to_string(),
+            }
         }
     }
 }

@@ -36,7 +36,7 @@ use tail::Tailer;
 
 use super::error::Error;
 use super::free_space::DiskReserve;
-use super::local::{LocalLog, LogOptions, new_epoch};
+use super::local::{LocalLog, LogOptions};
 use super::log::encoded_batch::EncodedBatch;
 use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead};
 use crate::model::{Chain, Epoch, Epochs, Event, LogId, Revision};
@@ -49,8 +49,6 @@ const STOP_NOTICED: Duration = Duration::from_millis(100);
 pub struct PostgresLog {
     shared: Arc<Shared>,
     appender: Mutex<Appender>,
-    /// Of all that this opening appends.
-    epoch: Epoch,
     tail: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -127,7 +125,6 @@ impl PostgresLog {
         Ok(Self {
             shared,
             appender: Mutex::new(Appender::new(runtime().map_err(failed)?)),
-            epoch: new_epoch(),
             tail: Mutex::new(Some(tail.map_err(failed)?)),
         })
     }
@@ -170,12 +167,13 @@ impl Log for PostgresLog {
         if head != after {
             return Err(Error::HeadMoved { head });
         }
-        let batch = EncodedBatch::new(after.next(), self.epoch, chain, events);
-        let batch = batch.map_err(|error| {
+        // Its epoch is that of the term in which it is appended.
+        let batch = EncodedBatch::new(after.next(), Epoch::UNRECORDED, chain, events);
+        let mut batch = batch.map_err(|error| {
             let server = self.shared.options.address.server();
             Error::Store { server, what: error.to_string() }
         })?;
-        match appender.append(&self.shared, &batch)? {
+        match appender.append(&self.shared, &mut batch)? {
             AppendOutcome::Appended => self.shared.take_over(batch),
             // PostgreSQL had it once: this node does not append to another history.
             AppendOutcome::Refused(last) if last < head => Err(Error::Forked { after: last, head }),

@@ -16,18 +16,25 @@ const BATCH_ROWS_MAX: i64 = 1 << 24;
 pub(super) struct StoreHead {
     pub(super) last: Revision,
     pub(super) erased_until: Revision,
-    pub(super) term: i64,
+    pub(super) term: Term,
+}
+
+/// A term, and the epoch of all that is appended in it, by whichever node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Term {
+    pub(super) number: i64,
+    pub(super) epoch: Epoch,
 }
 
 impl Connection {
     /// The head row, now.
     pub(super) async fn head(&self) -> Result<StoreHead, Failure> {
-        let ask = format!("SELECT last, erased_until, term FROM {}.head", self.schema);
+        let ask = format!("SELECT last, erased_until, term, epoch FROM {}.head", self.schema);
         let row = self.timed(self.client.query_one(&ask, &[])).await?;
         Ok(StoreHead {
             last: revision(row.get(0)),
             erased_until: revision(row.get(1)),
-            term: row.get(2),
+            term: Term { number: row.get(2), epoch: epoch(row.get(3))? },
         })
     }
 
@@ -87,10 +94,9 @@ fn whole_batches(
         if !numbers.eq((number(first)..).take(rows.len())) {
             return Err(format!("its table log has a hole after revision {}", first.previous()));
         }
-        let epoch = rows[0].get::<_, i64>(1);
-        let epoch = u32::try_from(epoch).map_err(|_| format!("epoch {epoch} is none"))?;
+        let epoch = epoch(rows[0].get(1)).map_err(|failure| failure.to_string())?;
         let records = rows.iter().map(|row| row.get::<_, &[u8]>(2));
-        let batch = EncodedBatch::of_records(first, Epoch::new(epoch), chain_before, records)?;
+        let batch = EncodedBatch::of_records(first, epoch, chain_before, records)?;
         if batch.chains[1].get() != *stored {
             return Err(format!(
                 "what it has from revision {first} on does not follow on what this node has before it: it was damaged, \
@@ -106,6 +112,12 @@ fn whole_batches(
 fn chain(bytes: &[u8]) -> Result<Chain, Failure> {
     let bytes = bytes.try_into();
     bytes.map(Chain::new).map_err(|_| Failure::Unfit("a chain in its table log is none".to_owned()))
+}
+
+/// An epoch as PostgreSQL has it.
+pub(super) fn epoch(number: i64) -> Result<Epoch, Failure> {
+    let epoch = u32::try_from(number).map(Epoch::new);
+    epoch.map_err(|_| Failure::Unfit(format!("epoch {number} in its tables is none")))
 }
 
 /// A revision as PostgreSQL has it.

@@ -1,7 +1,7 @@
 //! The tables of a log in PostgreSQL, and their versions. Never removes one.
 //!
 //! ```text
-//!   head    one row: version, log id, last revision, erased until, term
+//!   head    one row: version, log id, last revision, erased until, term and its epoch
 //!   log     a row an event: revision, epoch, record; the last one of a batch has the chain after it.
 //!           Partitions of 1,048,576 revisions, so that erasing posts rewrites a bounded part
 //!   barrier one row: a number that a node raises to have a commit acknowledged
@@ -28,7 +28,8 @@ impl Connection {
              CREATE TABLE IF NOT EXISTS {schema}.head (
                  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
                  version integer NOT NULL, log_id bigint NOT NULL, last bigint NOT NULL,
-                 erased_until bigint NOT NULL, term bigint NOT NULL);
+                 erased_until bigint NOT NULL, term bigint NOT NULL,
+                 epoch bigint NOT NULL);
              CREATE TABLE IF NOT EXISTS {schema}.log (
                  revision bigint PRIMARY KEY, epoch bigint NOT NULL, event bytea NOT NULL,
                  chain bytea) PARTITION BY RANGE (revision);
@@ -36,8 +37,8 @@ impl Connection {
                  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
                  passed bigint NOT NULL);
              INSERT INTO {schema}.barrier (passed) VALUES (0) ON CONFLICT DO NOTHING;
-             INSERT INTO {schema}.head (version, log_id, last, erased_until, term)
-                 VALUES ({version}, {id}, 0, 0, 0) ON CONFLICT DO NOTHING;
+             INSERT INTO {schema}.head (version, log_id, last, erased_until, term, epoch)
+                 VALUES ({version}, {id}, 0, 0, 0, 0) ON CONFLICT DO NOTHING;
              COMMIT"
         );
         let ask = format!("SELECT version, log_id FROM {schema}.head");
