@@ -10,6 +10,7 @@
 //! never waits for the receivers of completions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -28,6 +29,9 @@ use crate::runtime::Clock;
 use crate::state::State;
 use crate::storage::{self, Log};
 
+/// How soon a wait for the events of others notices a stop.
+const STOP_NOTICED: Duration = Duration::from_millis(100);
+
 /// The only writer of the log.
 #[derive(Debug)]
 pub(super) struct Committer {
@@ -38,6 +42,8 @@ pub(super) struct Committer {
     known: Revision,
     /// For waits of this thread.
     waits: Runtime,
+    /// Whether a stop has begun.
+    is_stopping: Arc<AtomicBool>,
     completions: Arc<Completions>,
     queue: mpsc::Receiver<Command>,
     clock: Clock,
@@ -70,14 +76,15 @@ impl Committer {
         clock: Clock,
         limits: LimitsInForce,
     ) -> Result<Self, OpenError> {
-        let newest = log.get(log.head()).map_err(OpenError::Log)?;
+        let newest = log.get(log.head())?;
         // The log's own time does not include the time between two runs of the server, so request
         // ids are kept longer then. The time of a new log starts at the time of day.
         let now_in_log = || LogTime::from_nanos(now(&clock).unwrap_or_default().as_nanos());
         let log_time = newest.map_or_else(now_in_log, |event| event.log_time);
         Ok(Self {
             known: state.applied(),
-            waits: Builder::new_current_thread().build().map_err(OpenError::Thread)?,
+            waits: Builder::new_current_thread().enable_time().build()?,
+            is_stopping: Arc::default(),
             log,
             pending: Pending::new(Arc::clone(&state)),
             state,
@@ -93,6 +100,11 @@ impl Committer {
             disk_full: RecurringWarning::default(),
             metrics: EngineMetrics::default(),
         })
+    }
+
+    /// To be set when a stop begins.
+    pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_stopping)
     }
 
     /// Counts in `metrics`.
@@ -119,15 +131,29 @@ impl Committer {
             && self.queue.blocking_recv_many(&mut commands, self.batch_commands_max) > 0
         {
             let after = self.log.head();
-            if after != self.known {
-                // Others have appended.
-                self.waits.block_on(self.state.reached(after));
-                self.known = after;
+            if !self.knows(after) {
+                commands.drain(..).for_each(|command| command.refuse(Error::Stopping));
+                return Ok(());
             }
             let decided = self.decide(after, commands.drain(..));
             self.commit(after, decided)?;
         }
         Ok(())
+    }
+
+    /// Waits until all up to `after`, which others may have appended, is in the state or pending. False if a stop began
+    /// before: the applier may have ended.
+    fn knows(&mut self, after: Revision) -> bool {
+        while self.known != after {
+            let reached = self.state.reached(after);
+            let waited = async { tokio::time::timeout(STOP_NOTICED, reached).await };
+            if self.waits.block_on(waited).is_ok() {
+                self.known = after;
+            } else if self.is_stopping.load(Ordering::Acquire) {
+                return false;
+            }
+        }
+        true
     }
 
     fn decide(&mut self, after: Revision, commands: impl Iterator<Item = Command>) -> DecidedBatch {

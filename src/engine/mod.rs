@@ -35,6 +35,7 @@ mod progress;
 mod recurring;
 mod segments;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -84,6 +85,8 @@ struct EngineShared {
     segment_reads: Arc<Semaphore>,
     /// Permits to check the index.
     index_checks: Arc<Semaphore>,
+    /// Whether a stop has begun.
+    is_stopping: Arc<AtomicBool>,
 }
 
 /// The threads that [`Engine::stop`] waits for. A thread with a sender stops when that is dropped.
@@ -182,6 +185,7 @@ impl Engine {
         threads.others.push((running, check));
         let committer = Committer::new(log, state, completions, queue, clock, in_force.clone())?
             .counted_in(metrics.clone());
+        let is_stopping = committer.stop_flag();
         threads.working.push(critical.spawn("whimbrel-commit", move || committer.run())?);
         threads.working.push(critical.spawn("whimbrel-apply", move || applier.run())?);
         let (mailboxes, threads) = (Mutex::new(receivers), Mutex::new(threads));
@@ -197,6 +201,7 @@ impl Engine {
             threads,
             segment_reads,
             index_checks,
+            is_stopping,
         })))
     }
 
@@ -282,6 +287,7 @@ impl Engine {
     /// Ends changes that wait for a log that cannot be reached: their outcome is not known. To be called when a stop
     /// begins.
     pub fn stop_waiting(&self) {
+        self.0.is_stopping.store(true, Ordering::Release);
         self.state().log.stop_waiting();
     }
 

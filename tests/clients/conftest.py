@@ -2,7 +2,7 @@
 
 To run them by hand: `cargo build`, install requirements.txt, the identity provider and what the example in TypeScript
 needs (`npm ci --prefix tests/clients/provider`, and `--prefix examples/typescript`), have jq, grpcurl and the collector of traces (`go -C tests/clients/collector install .`)
-in the PATH (or the paths of the latter two in GRPCURL and COLLECTOR), for pages Chromium (or its path in CHROMIUM), and
+in the PATH (or the paths of the latter two in GRPCURL and COLLECTOR), for pages Chromium (or its path in CHROMIUM), for several nodes PostgreSQL (Debian's package postgresql), and
 `python -m pytest tests/clients`.
 WHIMBREL_BIN names another binary to test.
 """

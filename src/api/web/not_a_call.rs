@@ -1,6 +1,6 @@
-//! Refusals of requests that are no call, with a status of HTTP, which everybody understands, and in JSON as the errors
-//! of calls. Such requests are expected: a page in a browser can send a GET or a form to any address without consent of
-//! the server. Never refuses a call.
+//! Refusals of requests that are no call, in plain HTTP, which everybody understands. Such requests are expected:
+//! a page in a browser can send a GET or a form to any address without consent of the server. Never refuses a
+//! call.
 
 use http::header::{ALLOW, CONTENT_TYPE, UPGRADE};
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -29,48 +29,48 @@ pub(in crate::api) enum NotACall {
 impl NotACall {
     /// The answer to such a request, which has this method.
     pub(in crate::api) fn response(self, method: &Method) -> Response<Body> {
-        let (status, code, sentence) = match self {
+        let (code, sentence) = match self {
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                Code::Unimplemented,
                 "A call is a POST to /package.Service/Method. A call that only reads may be a GET with its \
-                 message in the query.",
+                 message in the query.\n",
             ),
             Self::NoMessage => (
                 StatusCode::BAD_REQUEST,
-                Code::InvalidArgument,
-                "A call by GET has its message in the query, as in ?encoding=json&message={}",
+                "A call by GET has its message in the query, as in ?encoding=json&message={}\n",
             ),
             Self::MediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                Code::InvalidArgument,
                 "The content-type of a call is application/json or application/proto; of one that is answered \
                  with a stream application/connect+json or application/connect+proto; or application/grpc, \
-                 or application/grpc-web.",
+                 or application/grpc-web.\n",
             ),
             Self::ForeignPage => (
                 StatusCode::FORBIDDEN,
-                Code::PermissionDenied,
                 "Pages of this origin may not call: the operator of the server names those that may with \
-                 --cors-origin.",
+                 --cors-origin.\n",
             ),
             Self::TooOldHttp => (
                 StatusCode::UPGRADE_REQUIRED,
-                Code::Unimplemented,
                 "gRPC needs HTTP/2. Over HTTP/1.1 a call is one in Connect or gRPC-Web, with the content-type \
-                 application/json for example.",
+                 application/json for example.\n",
             ),
         };
-        // The answer to a HEAD has no body.
-        let body = if method == Method::HEAD {
-            Vec::new()
-        } else {
-            answer::json_of(&ConnectError::without_details(code, sentence))
+        let (media_type, body) = match self {
+            // Only who knows Connect asks so, and the errors of Connect are in JSON.
+            Self::NoMessage => {
+                let error =
+                    ConnectError::without_details(Code::InvalidArgument, sentence.trim_end());
+                ("application/json", answer::json_of(&error))
+            }
+            // The answer to a HEAD has no body.
+            _ if method == Method::HEAD => ("text/plain; charset=utf-8", Vec::new()),
+            _ => ("text/plain; charset=utf-8", sentence.as_bytes().to_vec()),
         };
         let mut response = Response::new(Body::new(Full::from(body)));
-        *response.status_mut() = status;
+        *response.status_mut() = code;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         match self {
             Self::Method => headers.insert(ALLOW, HeaderValue::from_static("POST")),
             Self::TooOldHttp => headers.insert(UPGRADE, HeaderValue::from_static("h2c")),

@@ -35,8 +35,12 @@ pub(super) enum Failure {
     Refused(#[from] tokio_postgres::Error),
     #[error("it does not answer")]
     Silent,
+    /// Its settings, or those of this node, are to be changed.
     #[error("{0}")]
     Unfit(String),
+    /// What it has is not what was written, or not what this node has had from it.
+    #[error("{0}")]
+    Damaged(String),
 }
 
 /// The message of an error with those below it: the library's own leave out what PostgreSQL says.
@@ -60,15 +64,15 @@ fn describe(error: &tokio_postgres::Error) -> String {
 }
 
 impl Failure {
-    /// Whether trying again cannot help: somebody has to change something.
+    /// Whether a node that runs must not go on. All else may be over later, as a fail-over, a changed password, or
+    /// settings on the way: until then changes wait, and the node reads what it has.
     pub(super) fn is_final(&self) -> bool {
-        let code = match self {
-            Self::Refused(error) => error.code(),
-            Self::Silent => None,
-            Self::Unfit(_) => return true,
-        };
-        // Classes 28, 3D, 42: who connects, the database, rights and names.
-        code.is_some_and(|code| ["28", "3D", "42"].contains(&&code.code()[..2]))
+        match self {
+            // Class 42: tables that are not there, or of another form.
+            Self::Refused(error) => error.code().is_some_and(|code| code.code().starts_with("42")),
+            Self::Silent | Self::Unfit(_) => false,
+            Self::Damaged(_) => true,
+        }
     }
 
     pub(super) fn of(self, options: &StoreOptions) -> Error {

@@ -63,7 +63,7 @@ impl Connection {
         for row in &rows {
             let revision: i64 = row.get(0);
             let record = Record::unchecked(row.get(1)).map_err(|what| {
-                Failure::Unfit(format!("the record of revision {revision} {what}"))
+                Failure::Damaged(format!("the record of revision {revision} {what}"))
             })?;
             revisions.push(revision);
             records.push(record.without_content());

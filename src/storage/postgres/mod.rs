@@ -230,10 +230,18 @@ impl Log for PostgresLog {
     }
 
     fn check(&self) -> Result<(), Error> {
-        match self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(error) => Err(error),
-            None => self.shared.copy.check(),
+        if let Some(error) =
+            self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            return Err(error);
         }
+        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_ended = tail.as_ref().is_none_or(JoinHandle::is_finished);
+        if has_ended && !self.shared.is_closed.load(Ordering::Acquire) {
+            let what = "the thread that follows it has ended".to_owned();
+            return Err(Error::Store { server: self.shared.options.address.server(), what });
+        }
+        self.shared.copy.check()
     }
 
     fn size(&self) -> Option<LogSize> {

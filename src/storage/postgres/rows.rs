@@ -69,7 +69,7 @@ impl Connection {
         let mut rows_max = ROWS_MAX;
         loop {
             let rows = self.timed(self.client.query(&ask, &[&number(after), &rows_max])).await?;
-            let batches = whole_batches(&rows, after, before).map_err(Failure::Unfit)?;
+            let batches = whole_batches(&rows, after, before).map_err(Failure::Damaged)?;
             let is_cut = rows.len() as i64 == rows_max && rows_max < BATCH_ROWS_MAX;
             if !batches.is_empty() || rows.is_empty() || !is_cut {
                 return Ok(batches);
@@ -111,13 +111,15 @@ fn whole_batches(
 
 fn chain(bytes: &[u8]) -> Result<Chain, Failure> {
     let bytes = bytes.try_into();
-    bytes.map(Chain::new).map_err(|_| Failure::Unfit("a chain in its table log is none".to_owned()))
+    bytes
+        .map(Chain::new)
+        .map_err(|_| Failure::Damaged("a chain in its table log is none".to_owned()))
 }
 
 /// An epoch as PostgreSQL has it.
 pub(super) fn epoch(number: i64) -> Result<Epoch, Failure> {
     let epoch = u32::try_from(number).map(Epoch::new);
-    epoch.map_err(|_| Failure::Unfit(format!("epoch {number} in its tables is none")))
+    epoch.map_err(|_| Failure::Damaged(format!("epoch {number} in its tables is none")))
 }
 
 /// A revision as PostgreSQL has it.

@@ -49,7 +49,7 @@ impl Tailer {
             if !self.step().map_err(|error| self.error(error))? {
                 let what =
                     format!("its table log ends before revision {head}, which its head names");
-                return Err(Failure::Unfit(what).of(&self.shared.options));
+                return Err(Failure::Damaged(what).of(&self.shared.options));
             }
         }
         Ok(())
@@ -95,12 +95,7 @@ impl Tailer {
     fn step(&mut self) -> Result<bool, StepError> {
         let Some(connection) = &self.connection else { return Ok(false) };
         let (after, chain) = self.shared.copy.end();
-        let batches = self.runtime.block_on(connection.batches_after(after, chain));
-        let batches = batches.map_err(|failure| match failure {
-            // Another append of this node may have come first, so that it followed on an older end.
-            Failure::Unfit(what) => StepError::Store(Failure::Unfit(what)),
-            other => StepError::Store(other),
-        })?;
+        let batches = self.runtime.block_on(connection.batches_after(after, chain))?;
         let is_any = !batches.is_empty();
         for batch in batches {
             self.shared.take_over(batch).map_err(StepError::Copy)?;

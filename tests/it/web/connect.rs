@@ -97,6 +97,9 @@ async fn calls_that_only_read_may_be_gets() {
             let answer = http.send("GET", &format!("{NEWS_FEED}?{query}"), &[], "").await;
             assert_eq!(error(&answer).2, "MALFORMED_MESSAGE", "{query}");
         }
+        let answer = http.send("GET", NEWS_FEED, &[], "").await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(json(answer.body())["code"], "invalid_argument");
     }
 }
 
