@@ -64,6 +64,12 @@ impl LocalLog {
         (self.head_revision(), writer.chain)
     }
 
+    /// Fails if there is no room for what is to be taken over.
+    pub(in crate::storage) fn check_room(&self) -> Result<(), Error> {
+        self.maintenance.check()?;
+        self.preparer.check_room()
+    }
+
     /// Appends a batch that was appended elsewhere. Does nothing if it is there already: who appended it and who
     /// reads what others append may both bring it.
     ///
@@ -83,10 +89,7 @@ impl LocalLog {
         if batch.first != head.next() || batch.chains[0] != writer.chain {
             return Err(forked());
         }
-        let written = self.maintenance.check().and_then(|()| {
-            self.preparer.check_room()?;
-            self.write_batch(&mut writer, &batch)
-        });
+        let written = self.check_room().and_then(|()| self.write_batch(&mut writer, &batch));
         written.inspect_err(|error| writer.close_after(error))?;
         self.epochs.begin(EpochStart { first: batch.first, epoch: batch.epoch });
         self.head.store(last.get(), Ordering::Release);

@@ -2,8 +2,6 @@
 //! page keeps them. What PostgreSQL itself has copied elsewhere is not reached: archives of its WAL, backups, and
 //! standbys until they have replayed it.
 
-use std::collections::BTreeSet;
-
 use super::Shared;
 use super::connection::{self, Connection, Failure};
 use super::rows::number;
@@ -29,16 +27,14 @@ pub(super) fn erase(
         if connection.head().await?.erased_until >= erasure.until {
             return Ok(true);
         }
-        let mut partitions = BTreeSet::new();
         for posts in erasure.posts.chunks(POSTS_MAX) {
             if !go_on() {
                 return Ok(false);
             }
             let posts: Vec<_> = posts.iter().map(|&post| number(post)).collect();
             connection.erase_posts(&posts).await?;
-            partitions.extend(posts.iter().map(|post| post.cast_unsigned() / PARTITION_REVISIONS));
         }
-        for partition in partitions {
+        for partition in connection.partitions_to_rewrite().await? {
             if !go_on() {
                 return Ok(false);
             }
@@ -46,6 +42,7 @@ pub(super) fn erase(
             // appends of this partition wait.
             let rewrite = format!("VACUUM FULL {}.log_{partition}", connection.schema);
             connection.client.batch_execute(&rewrite).await?;
+            connection.is_rewritten(partition).await?;
         }
         connection.set_erased_until(number(erasure.until)).await?;
         Ok(true)
@@ -69,11 +66,27 @@ impl Connection {
             records.push(record.without_content());
         }
         let replace = format!(
-            "UPDATE {schema}.log SET event = erased.event
+            "WITH marked AS (
+                 INSERT INTO {schema}.erasing
+                 SELECT DISTINCT revision / {PARTITION_REVISIONS} FROM unnest($1::bigint[]) AS replaced (revision)
+                 ON CONFLICT DO NOTHING)
+             UPDATE {schema}.log SET event = erased.event
              FROM unnest($1::bigint[], $2::bytea[]) AS erased (revision, event)
              WHERE log.revision = erased.revision"
         );
         self.timed(self.client.execute(&replace, &[&revisions, &records])).await.map(drop)
+    }
+
+    /// Those in which posts were replaced, by this erasure or by one that was stopped.
+    async fn partitions_to_rewrite(&self) -> Result<Vec<i64>, Failure> {
+        let ask = format!("SELECT partition FROM {}.erasing ORDER BY partition", self.schema);
+        let rows = self.timed(self.client.query(&ask, &[])).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn is_rewritten(&self, partition: i64) -> Result<(), Failure> {
+        let remove = format!("DELETE FROM {}.erasing WHERE partition = $1", self.schema);
+        self.timed(self.client.execute(&remove, &[&partition])).await.map(drop)
     }
 
     async fn set_erased_until(&self, until: i64) -> Result<(), Failure> {

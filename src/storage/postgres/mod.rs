@@ -167,6 +167,8 @@ impl Log for PostgresLog {
         if head != after {
             return Err(Error::HeadMoved { head });
         }
+        // Before it is sent: what PostgreSQL has is appended, whatever becomes of the copy.
+        self.shared.copy.check_room()?;
         // Its epoch is that of the term in which it is appended.
         let batch = EncodedBatch::new(after.next(), Epoch::UNRECORDED, chain, events);
         let mut batch = batch.map_err(|error| {
@@ -174,7 +176,15 @@ impl Log for PostgresLog {
             Error::Store { server, what: error.to_string() }
         })?;
         match appender.append(&self.shared, &mut batch)? {
-            AppendOutcome::Appended => self.shared.take_over(batch),
+            AppendOutcome::Appended => {
+                let last = batch.last();
+                match self.shared.take_over(batch) {
+                    // The tail brings it once there is room.
+                    Err(Error::DiskFull { .. }) => self.shared.wait_for(last),
+                    taken => return taken,
+                }
+                if self.shared.copy.head() >= last { Ok(()) } else { Err(Error::Closed) }
+            }
             // PostgreSQL had it once: this node does not append to another history.
             AppendOutcome::Refused(last) if last < head => Err(Error::Forked { after: last, head }),
             AppendOutcome::Refused(head) => {

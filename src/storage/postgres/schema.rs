@@ -4,6 +4,7 @@
 //!   head    one row: version, log id, last revision, erased until, term and its epoch
 //!   log     a row an event: revision, epoch, record; the last one of a batch has the chain after it.
 //!           Partitions of 1,048,576 revisions, so that erasing posts rewrites a bounded part
+//!   erasing a row a partition in which posts were replaced, and which is still to be written again
 //!   barrier one row: a number that a node raises to have a commit acknowledged
 //! ```
 
@@ -36,6 +37,7 @@ impl Connection {
              CREATE TABLE IF NOT EXISTS {schema}.barrier (
                  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
                  passed bigint NOT NULL);
+             CREATE TABLE IF NOT EXISTS {schema}.erasing (partition bigint PRIMARY KEY);
              INSERT INTO {schema}.barrier (passed) VALUES (0) ON CONFLICT DO NOTHING;
              INSERT INTO {schema}.head (version, log_id, last, erased_until, term, epoch)
                  VALUES ({version}, {id}, 0, 0, 0, 0) ON CONFLICT DO NOTHING;

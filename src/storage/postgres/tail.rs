@@ -73,6 +73,12 @@ impl Tailer {
                     std::thread::sleep(append::RETRY);
                 }
                 Err(StepError::Copy(Error::Closed)) => return Ok(()),
+                Err(StepError::Copy(error @ Error::DiskFull { .. })) => {
+                    if !std::mem::replace(&mut is_lost, true) {
+                        tracing::warn!(%error, "the copy of the log waits for room");
+                    }
+                    std::thread::sleep(append::RETRY);
+                }
                 Err(error) => return Err(self.error(error)),
             }
         }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use whimbrel::config::Store;
 use whimbrel::model::{Change, Content, Event, Revision, Timestamp};
 use whimbrel::storage::conformance::{self, LogUnderTest};
-use whimbrel::storage::{EraseOutcome, Erasure, Error, LocalLog, Log, LogEntry, PostgresLog, Tail};
+use whimbrel::storage::{
+    EraseOutcome, Erasure, Error, LocalLog, Log, LogEntry, LogOptions, PostgresLog, Tail,
+};
 
 use crate::harness::core::{post, user};
 use crate::harness::postgres::Postgres;
@@ -268,6 +270,26 @@ fn a_copy_is_used_as_one_only() {
     drop(LocalLog::open(own.folder.path(), LOG_OPTIONS).unwrap());
     let refused = own.log().unwrap_err();
     assert!(matches!(refused, Error::IsNoCopy { .. }), "{refused}");
+}
+
+/// A node without room for its copy sends nothing to PostgreSQL: what is refused is not in the log.
+#[test]
+fn without_room_for_the_copy_nothing_is_appended() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let address = postgres.new_log();
+    let (node, other) = (Node::new(&address, "one"), Node::new(&address, "other"));
+    drop(node.log().unwrap());
+    let full = LogOptions { disk_free_bytes_min: u64::MAX, ..LOG_OPTIONS };
+    let log = PostgresLog::open(node.folder.path(), full, Postgres::options(&address)).unwrap();
+    let refused = log.append(Revision::ZERO, vec![published("a")]).unwrap_err();
+    assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
+    // What others append waits for room, and the node goes on.
+    let other_log = other.log().unwrap();
+    assert_eq!(other_log.head(), Revision::ZERO, "PostgreSQL has it");
+    other_log.append(Revision::ZERO, vec![published("b")]).unwrap();
+    log.check().unwrap();
+    drop(log);
+    assert_eq!(all(&*node.open()), all(&other_log));
 }
 
 /// Settings under which acknowledged changes could be lost are refused, with the lines that mend them; and so is a server
