@@ -1,6 +1,6 @@
 //! Compiles the protos in `proto/` with a compiler written in Rust. It never needs `protoc`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use protox::prost::Message;
@@ -46,8 +46,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(false)
         .compile_fds_with_config(files.clone(), messages)?;
 
-    // Access to the fields that requests share.
-    std::fs::write(out_dir.join("request_fields.rs"), request_fields(&files))?;
+    // Access to the fields that requests and answers share.
+    let shared_fields = request_fields(&files) + &response_fields(&files);
+    std::fs::write(out_dir.join("shared_fields.rs"), shared_fields)?;
 
     // The server stubs, and the messages that have posts once more, with encoded posts. All other
     // messages are those of above.
@@ -69,24 +70,61 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The user for whom a call is made: the first field of a request, if it has this name.
 const USER_FIELD: &str = "user_id";
 
+/// The position that a read is to show.
+const AT_LEAST_FIELD: &str = "at_least_cursor";
+/// The position that an answer shows.
+const CURSOR_FIELD: &str = "cursor";
+
+/// An implementation of the trait `ResponseFields` for each answer of the package.
+fn response_fields(files: &FileDescriptorSet) -> String {
+    let files = files.file.iter().filter(|file| format!(".{}", file.package()) == PACKAGE);
+    let methods = files.clone().flat_map(|file| &file.service).flat_map(|service| &service.method);
+    let answers: BTreeSet<&str> = methods.map(|method| method.output_type()).collect();
+    let messages = files.flat_map(|file| &file.message_type);
+    let is_answer = |message: &&DescriptorProto| {
+        answers.contains(format!("{PACKAGE}.{}", message.name()).as_str())
+    };
+    let answer = |message: &DescriptorProto| {
+        let has_cursor = message.field.iter().any(|field| field.name() == CURSOR_FIELD);
+        let cursor = if has_cursor { format!("&self.{CURSOR_FIELD}") } else { "\"\"".to_owned() };
+        format!(
+            "impl ResponseFields for crate::api::v1::{} {{ fn cursor(&self) -> &str {{ {cursor} }} }}
+",
+            message.name()
+        )
+    };
+    messages.filter(is_answer).map(answer).collect()
+}
+
 /// An implementation of the trait `RequestFields` for each request of the package.
 fn request_fields(files: &FileDescriptorSet) -> String {
     let files = files.file.iter().filter(|file| format!(".{}", file.package()) == PACKAGE);
-    let requests: BTreeSet<&str> = files
-        .clone()
-        .flat_map(|file| file.service.iter().flat_map(|service| &service.method))
-        .map(|method| method.input_type().trim_start_matches(PACKAGE).trim_start_matches('.'))
+    let services = files.clone().flat_map(|file| &file.service);
+    let path = |service: &str, method: &str| format!("/{}.{service}/{method}", &PACKAGE[1..]);
+    let requests: BTreeMap<&str, String> = services
+        .flat_map(|service| service.method.iter().map(move |method| (service.name(), method)))
+        .map(|(service, method)| {
+            let input = method.input_type().trim_start_matches(PACKAGE).trim_start_matches('.');
+            (input, path(service, method.name()))
+        })
         .collect();
     let messages = files.flat_map(|file| &file.message_type);
     let mut code = String::new();
-    for message in messages.filter(|message| requests.contains(message.name())) {
+    for message in messages {
+        let Some(path) = requests.get(message.name()) else { continue };
         let first = message.field.iter().find(|field| field.number() == 1);
         let field = match first.is_some_and(|field| field.name() == USER_FIELD) {
             true => format!("Some(&mut self.{USER_FIELD})"),
             false => "None".to_owned(),
         };
+        let at_least = match message.field.iter().any(|field| field.name() == AT_LEAST_FIELD) {
+            true => format!("Some(&mut self.{AT_LEAST_FIELD})"),
+            false => "None".to_owned(),
+        };
         code += &format!(
             "impl RequestFields for crate::api::v1::{} {{
+                const PATH: &'static str = \"{path}\";
+                fn at_least_field(&mut self) -> Option<&mut String> {{ {at_least} }}
                 fn user_field(&mut self) -> Option<&mut String> {{ {field} }}
                 fn positions(&self, each: &mut dyn FnMut(&str)) {{ let _ = &each; {} }}
             }}

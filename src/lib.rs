@@ -19,6 +19,7 @@
 //! - [`query`]: every read of the state.
 //! - [`live`]: live feeds.
 //! - [`engine`]: the write path: it decides, commits and applies commands, and answers them.
+//! - [`cluster`]: the nodes that share a log.
 //! - [`api`]: the gRPC services.
 //! - [`client`]: a client of these services.
 //! - [`backup`]: backups of the log, and how they are restored.
@@ -30,6 +31,7 @@ pub mod auth;
 pub mod backup;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod dump;
 pub mod engine;

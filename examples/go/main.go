@@ -1,5 +1,6 @@
 // A client in Go: Alice follows Bob, reads her feed page by page, and watches it from there, for as long as it runs. When
-// the server stops, it connects again and goes on after the last message that it has processed.
+// the server stops, it connects again, or to another node of the same log, and goes on after the last message that it has
+// processed.
 //
 // README.md says how to run it.
 package main
@@ -10,12 +11,16 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // Without it nobody asks whether a node serves.
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 
 	whimbrelv1 "example.org/feed/gen/whimbrel/v1"
@@ -30,14 +35,15 @@ const (
 )
 
 func main() {
-	address := "127.0.0.1:50051"
-	if len(os.Args) > 1 {
-		address = os.Args[1]
+	addresses := os.Args[1:]
+	if len(addresses) == 0 {
+		addresses = []string{"127.0.0.1:50051"}
 	}
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := connect(addresses)
 	if err != nil {
 		log.Fatal(err)
 	}
+	address := strings.Join(addresses, ", ")
 	feed := whimbrelv1.NewFeedServiceClient(connection)
 	cursor, err := start(feed)
 	if err != nil {
@@ -57,6 +63,20 @@ func main() {
 	}
 }
 
+// connect connects to the nodes of a log, or to the one server. Each call goes to the next node that says that it serves.
+func connect(addresses []string) (*grpc.ClientConn, error) {
+	nodes := manual.NewBuilderWithScheme("nodes")
+	var state resolver.State
+	for _, address := range addresses {
+		endpoint := resolver.Endpoint{Addresses: []resolver.Address{{Addr: address}}}
+		state.Endpoints = append(state.Endpoints, endpoint)
+	}
+	nodes.InitialState(state)
+	return grpc.NewClient("nodes:///"+addresses[0], grpc.WithResolvers(nodes),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}`))
+}
+
 // start follows, publishes and reads all pages. It returns the position of the first page.
 func start(feed whimbrelv1.FeedServiceClient) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeMax)
@@ -68,12 +88,13 @@ func start(feed whimbrelv1.FeedServiceClient) (string, error) {
 	fmt.Println("alice follows bob, changed:", followed.Changed)
 
 	// With the same request id a repeat of this call, as after UNAVAILABLE, publishes no second post.
-	_, err = feed.Publish(ctx, &whimbrelv1.PublishRequest{UserId: "bob", Text: "The tide goes out.", RequestId: rand.Text()})
+	published, err := feed.Publish(ctx, &whimbrelv1.PublishRequest{UserId: "bob", Text: "The tide goes out.", RequestId: rand.Text()})
 	if err != nil {
 		return "", err
 	}
 
-	request := &whimbrelv1.NewsFeedRequest{UserId: "alice", PageSize: 2}
+	// Of several nodes the next one may not show the post yet: it waits until it does.
+	request := &whimbrelv1.NewsFeedRequest{UserId: "alice", PageSize: 2, AtLeastCursor: published.Cursor}
 	for {
 		page, err := feed.NewsFeed(ctx, request)
 		if err != nil {

@@ -12,6 +12,7 @@ use super::{ApiMetrics, Peer, Quotas, network, status};
 use crate::auth::access::{self, Access};
 use crate::auth::{Auth, Caller, IdentifyOutcome, Refusal};
 use crate::config::Limits;
+use crate::model::NodeKey;
 use crate::query::{CallerKey, QueryCaller};
 use crate::runtime::{CallContext, worker_lateness};
 
@@ -30,6 +31,10 @@ pub struct Authentication {
     metrics: ApiMetrics,
     /// The caller of all calls, if nobody is asked who calls.
     unknown: Caller,
+    /// Other nodes of the log.
+    node: Caller,
+    /// What they show.
+    node_key: Option<NodeKey>,
 }
 
 impl Authentication {
@@ -38,7 +43,14 @@ impl Authentication {
     #[must_use]
     pub fn new(auth: Option<Auth>, quotas: Quotas, limits: &Limits, metrics: ApiMetrics) -> Self {
         let lateness_max = limits.worker_lateness_max;
-        Self { auth, quotas, lateness_max, metrics, unknown: Caller::unknown() }
+        let (unknown, node) = (Caller::unknown(), Caller::node());
+        Self { auth, quotas, lateness_max, metrics, unknown, node, node_key: None }
+    }
+
+    /// Also knows other nodes, by `key`.
+    #[must_use]
+    pub fn with_node_key(self, key: Option<NodeKey>) -> Self {
+        Self { node_key: key, ..self }
     }
 
     /// Admits the call with this `head`, on the connection with this key: puts its [`Caller`] into the
@@ -53,6 +65,10 @@ impl Authentication {
         connection: u64,
     ) -> Result<QueryCaller, Status> {
         let of_connection = QueryCaller::new(CallerKey::Connection(connection));
+        if let Some(of_node) = self.node_token(&head.headers) {
+            self.admit_node(head, &of_node)?;
+            return Ok(of_connection);
+        }
         let Some(auth) = &self.auth else {
             head.extensions.insert(self.unknown.clone());
             return Ok(of_connection);
@@ -79,6 +95,33 @@ impl Authentication {
         let reads_for = self.quotas.call(&caller, address, access, price)?;
         head.extensions.insert(caller);
         Ok(reads_for.unwrap_or(of_connection))
+    }
+
+    /// The key of a node in the header, whether or not it is the right one; `None` if it is somebody else's token.
+    fn node_token(&self, headers: &HeaderMap) -> Option<String> {
+        self.node_key.as_ref()?;
+        let header = headers.get(AUTHORIZATION).cloned();
+        let token = bearer(&header).ok().flatten();
+        token.filter(|token| NodeKey::is_token(token)).map(str::to_owned)
+    }
+
+    /// Admits a call of another node.
+    ///
+    /// # Errors
+    /// It means another one than this, as after a restart.
+    fn admit_node(&self, head: &mut Parts, token: &str) -> Result<(), Status> {
+        if !self.node_key.as_ref().is_some_and(|key| key.is(token)) {
+            let refusal = Refusal::NoSuchKey;
+            self.metrics.identified((&refusal).into());
+            return Err(status::from_refusal(refusal));
+        }
+        head.headers.remove(AUTHORIZATION);
+        head.extensions.insert(self.node.clone());
+        self.metrics.identified(IdentifyOutcome::Verified);
+        if let Some(call) = CallContext::current() {
+            call.called_by("node");
+        }
+        Ok(())
     }
 
     /// Who calls.

@@ -15,15 +15,27 @@ use crate::auth::{Auth, Caller, EndCause};
 use crate::runtime::TokenWait;
 
 /// A request, and the fields in it that all requests share. Generated for every request.
-pub(super) trait RequestFields {
+pub trait RequestFields {
+    /// The path of its RPC.
+    const PATH: &'static str;
+
     /// For whom it is made; `None` if the RPC is not made for a user.
     fn user_field(&mut self) -> Option<&mut String>;
+
+    /// The cursor of the position that a read is to show; `None` if it is no such read.
+    fn at_least_field(&mut self) -> Option<&mut String>;
 
     /// Calls `each` with what names a position of the log: cursors, page tokens, ids of posts.
     fn positions(&self, each: &mut dyn FnMut(&str));
 }
 
-include!(concat!(env!("OUT_DIR"), "/request_fields.rs"));
+/// An answer, and the field in it that many share. Generated for every answer.
+pub trait ResponseFields {
+    /// The position that it shows, or that its change has; empty if it says none.
+    fn cursor(&self) -> &str;
+}
+
+include!(concat!(env!("OUT_DIR"), "/shared_fields.rs"));
 
 /// The request of a call. If its caller is one user and it names none, it is that user's.
 ///

@@ -1,10 +1,13 @@
 //! The RPCs that set or end a relation. All have the same response: whether this call changed
 //! anything, and the revision of the change. Never decides whether a change is allowed.
 
-use tonic::Status;
+use prost::Message;
+use tonic::{Response, Status};
 
-use super::context::ServiceContext;
-use super::{fields, status, token, v1};
+use super::caller::{RequestFields, ResponseFields};
+use super::context::{Repeat, ServiceContext};
+use super::{fields, status, token, v1, v1_server};
+use crate::auth::Caller;
 use crate::engine::Changed;
 use crate::model::{Epochs, PostId, Relation, UserId};
 
@@ -16,33 +19,50 @@ pub(super) struct ChangeResponse {
     cursor: String,
 }
 
-/// Sets or ends the relation between two users. `other` is the name and the value of its field.
-pub(super) async fn between_users(
+/// Sets or ends the relation between two users: that of the request, and the one in its field `field`. `users` are
+/// both.
+pub(super) async fn between_users<R, A>(
     context: &ServiceContext,
+    (caller, request): (Caller, R),
     (relation, on): (fn(UserId, UserId) -> Relation, bool),
-    user_id: &str,
-    other: (&'static str, &str),
-) -> Result<ChangeResponse, Status> {
-    let user = fields::user_id("user_id", user_id)?;
-    let (field, other) = other;
-    let other = fields::user_id(field, other)?;
+    field: &'static str,
+    users: impl FnOnce(R) -> (String, String),
+) -> Result<Response<A>, Status>
+where
+    R: RequestFields + Message + Clone + 'static,
+    A: ResponseFields + Message + Default + From<ChangeResponse> + 'static,
+{
+    if let Some(answer) = context.forward(&caller, &request, Repeat::Unsafe).await? {
+        return Ok(Response::new(answer));
+    }
+    let (user, other) = users(request);
+    let user = fields::user_id("user_id", &user)?;
+    let other = fields::user_id(field, &other)?;
     let changed = context.engine.set(relation(user, other), on).await;
     let changed = changed.map_err(|error| status::from_engine_on(field, error, &context.epochs))?;
-    Ok(ChangeResponse::new(changed, &context.epochs))
+    Ok(Response::new(ChangeResponse::new(changed, &context.epochs).into()))
 }
 
-/// Sets or ends the relation of a user to a post.
-pub(super) async fn to_post(
+/// Sets or ends the relation of a user to a post. `parts` are the two.
+pub(super) async fn to_post<R, A>(
     context: &ServiceContext,
+    (caller, request): (Caller, R),
     (relation, on): (fn(UserId, PostId) -> Relation, bool),
-    user_id: &str,
-    post_id: &str,
-) -> Result<ChangeResponse, Status> {
-    let user = fields::user_id("user_id", user_id)?;
-    let post = fields::post_id("post_id", post_id, &context.epochs)?;
+    parts: impl FnOnce(R) -> (String, String),
+) -> Result<Response<A>, Status>
+where
+    R: RequestFields + Message + Clone + 'static,
+    A: ResponseFields + Message + Default + From<ChangeResponse> + 'static,
+{
+    if let Some(answer) = context.forward(&caller, &request, Repeat::Unsafe).await? {
+        return Ok(Response::new(answer));
+    }
+    let (user, post) = parts(request);
+    let user = fields::user_id("user_id", &user)?;
+    let post = fields::post_id("post_id", &post, &context.epochs)?;
     let changed = context.engine.set(relation(user, post), on).await;
     let changed = changed.map_err(|error| status::from_engine(error, &context.epochs))?;
-    Ok(ChangeResponse::new(changed, &context.epochs))
+    Ok(Response::new(ChangeResponse::new(changed, &context.epochs).into()))
 }
 
 impl ChangeResponse {
@@ -79,3 +99,9 @@ responses!(
     UnmuteResponse,
     MarkNotificationsSeenResponse
 );
+
+impl ResponseFields for v1_server::PublishResponse {
+    fn cursor(&self) -> &str {
+        &self.cursor
+    }
+}

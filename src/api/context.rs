@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use tonic::Status;
 
-use super::caller::RequestFields;
+use super::caller::{RequestFields, ResponseFields};
+use super::nodes::{Forwarded, Nodes};
 use super::{ApiMetrics, Quotas, Scraper, fields, post_id, status, token};
-use crate::auth::Auth;
+use crate::auth::{Auth, Caller};
 use crate::config::Limits;
 use crate::engine::Engine;
 use crate::model::{CursorError, Epoch, Epochs, LogId, Revision};
@@ -27,9 +29,48 @@ pub(super) struct ServiceContext {
     pub(super) reflection: bool,
     pub(super) metrics: ApiMetrics,
     pub(super) scraper: Scraper,
+    /// The other nodes of the log, if it is shared.
+    pub(super) nodes: Option<Nodes>,
+}
+
+/// Whether a change may be asked for again while nobody knows whether it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// It has a request id.
+    Safe,
+    /// It might undo what was changed meanwhile.
+    Unsafe,
 }
 
 impl ServiceContext {
+    /// The answer of the node that decides changes, once this one shows what was changed; `None` if it is to be decided
+    /// here.
+    ///
+    /// # Errors
+    /// That node refuses the change, or gives no answer.
+    pub(super) async fn forward<R, A>(
+        &self,
+        caller: &Caller,
+        request: &R,
+        repeat: Repeat,
+    ) -> Result<Option<A>, Status>
+    where
+        R: RequestFields + Message + Clone + 'static,
+        A: ResponseFields + Message + Default + 'static,
+    {
+        let Some(nodes) = &self.nodes else { return Ok(None) };
+        match nodes.forward(caller, request).await? {
+            Forwarded::Answered(answer, revision) => {
+                let shown = self.engine.has(revision, self.limits.call_time_max).await;
+                shown.map_err(|_| status::not_answered_by_node())?;
+                Ok(Some(answer))
+            }
+            Forwarded::DecideHere => Ok(None),
+            Forwarded::Unknown if repeat == Repeat::Safe => Ok(None),
+            Forwarded::Unknown => Err(status::not_answered_by_node()),
+        }
+    }
+
     /// Waits until this server has reached the cursor `at_least` of the field `field`; an empty one
     /// asks for no wait. Gives the cursor that a read from now on is no older than.
     pub(super) async fn reached(&self, field: &str, at_least: &str) -> Result<String, Status> {

@@ -1,5 +1,5 @@
 //! A post in the form in which the server sends it: encoded once, for the first reader of the post,
-//! and shared by all responses. Never decodes.
+//! and shared by all responses. Never decodes, but what another node has answered.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut};
 use prost::encoding::{DecodeContext, WireType};
 use prost::{DecodeError, Message};
 
-use super::convert;
+use super::{convert, v1};
 use crate::model::{Epochs, Post};
 
 /// A `Post` of the protos, byte for byte, as a field of the messages that the server sends.
@@ -33,12 +33,16 @@ impl Message for EncodedPost {
 
     fn merge_field(
         &mut self,
-        _: u32,
-        _: WireType,
-        _: &mut impl Buf,
-        _: DecodeContext,
+        tag: u32,
+        wire_type: WireType,
+        bytes: &mut impl Buf,
+        context: DecodeContext,
     ) -> Result<(), DecodeError> {
-        unreachable!("no request has a post")
+        // Only answers of other nodes have posts, one each: nobody waits for this.
+        let mut post = v1::Post::decode(&self.0[..])?;
+        post.merge_field(tag, wire_type, bytes, context)?;
+        self.0 = post.encode_to_vec().into();
+        Ok(())
     }
 
     fn clear(&mut self) {

@@ -55,6 +55,11 @@ const AUTHENTICATIONS: Metric = Metric::counter(
     &["outcome"],
     "Calls whose caller was asked for, by how they were found or why they were not",
 );
+const FORWARDS: Metric = Metric::counter(
+    "whimbrel_forwarded_changes_total",
+    &["outcome"],
+    "Changes that were to be forwarded to the node that decides them, by what became of that",
+);
 const UNFINISHED: Metric = Metric::gauge(
     "whimbrel_unfinished_request_bytes",
     &[],
@@ -101,6 +106,20 @@ struct ApiCells {
     workers: PerWorker<WorkerCells>,
 }
 
+label! {
+    /// What became of a change that was to be forwarded.
+    pub(super) enum ForwardOutcome {
+        /// The node that decides has answered.
+        Answered = "answered",
+        /// It has refused the change.
+        Refused = "refused",
+        /// It could not be reached, or this is it.
+        DecidedHere = "decided_here",
+        /// It has not answered.
+        Unknown = "unknown",
+    }
+}
+
 #[derive(Debug)]
 struct WorkerCells {
     rpcs: Box<[RpcCells]>,
@@ -111,6 +130,7 @@ struct WorkerCells {
     quotas: Counters<Quota>,
     authentications: Counters<IdentifyOutcome>,
     limits: Counters<HoldLimit>,
+    forwards: Counters<ForwardOutcome>,
 }
 
 #[derive(Debug)]
@@ -146,6 +166,7 @@ impl ApiMetrics {
             quotas: Counters::default(),
             authentications: Counters::default(),
             limits: Counters::default(),
+            forwards: Counters::default(),
         };
         let workers = PerWorker::new(workers, of_worker);
         Self(Arc::new(ApiCells { rpcs, workers }))
@@ -171,6 +192,11 @@ impl ApiMetrics {
     /// It was found out who makes a call, or not.
     pub(super) fn identified(&self, outcome: IdentifyOutcome) {
         self.0.workers.here().authentications.of(outcome).increment();
+    }
+
+    /// A change was forwarded to another node, or was to be.
+    pub(super) fn forwarded(&self, outcome: ForwardOutcome) {
+        self.0.workers.here().forwards.of(outcome).increment();
     }
 
     /// A connection is closed because of `limit`.
@@ -218,6 +244,7 @@ impl ApiMetrics {
         scrape.add(&STREAM_ENDS, workers.samples(|worker| &worker.streams));
         scrape.add(&QUOTA_REFUSALS, workers.samples(|worker| &worker.quotas));
         scrape.add(&AUTHENTICATIONS, workers.samples(|worker| &worker.authentications));
+        scrape.add(&FORWARDS, workers.samples(|worker| &worker.forwards));
         scrape.add(&CONNECTIONS_CLOSED_BY_LIMIT, workers.samples(|worker| &worker.limits));
     }
 }

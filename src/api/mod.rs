@@ -33,6 +33,7 @@ mod lists;
 mod log;
 mod meta;
 mod metrics;
+mod nodes;
 mod notification;
 mod peer;
 mod post;
@@ -77,6 +78,7 @@ use admin::AdminRpcs;
 pub use admission::{Admission, AdmissionService};
 pub use answer::AnswerBody;
 pub use authentication::Authentication;
+pub use caller::{RequestFields, ResponseFields};
 pub use calls::{CallLog, FinishedCall, SpanOutcome, Tracer};
 pub use closer::Closer;
 use context::ServiceContext;
@@ -87,12 +89,14 @@ pub use health::Health;
 use log::LogRpcs;
 use meta::MetaRpcs;
 pub use metrics::ApiMetrics;
+pub use nodes::{ConnectNode, Nodes};
 use notification::NotificationRpcs;
 pub use peer::{ClientCertificate, Peer, network};
 use post::PostRpcs;
 pub use proto_json::{JsonMessage, MessageType, Schema, SchemaError};
 pub use quotas::Quotas;
 pub use reflection::{DESCRIPTORS, ReflectionError};
+pub use token::cursor_position;
 use tonic::service::Routes;
 use v1_server::admin_service_server::AdminServiceServer;
 use v1_server::feed_service_server::FeedServiceServer;
@@ -128,6 +132,8 @@ pub struct ServiceParts {
     pub metrics: ApiMetrics,
     /// Reads the metrics of the whole server.
     pub scraper: Scraper,
+    /// The other nodes of the log, if it is shared.
+    pub nodes: Option<Nodes>,
 }
 
 /// Reads all metrics of the server, most of which are kept above this module. Cheap to clone.
@@ -156,12 +162,21 @@ impl fmt::Debug for Scraper {
 /// # Errors
 /// The descriptors built into this program are damaged.
 pub fn routes(parts: ServiceParts) -> Result<(Routes, Health), ReflectionError> {
-    let ServiceParts { engine, auth, quotas, limits, reflection, metrics, scraper } = parts;
+    let ServiceParts { engine, auth, quotas, limits, reflection, metrics, scraper, nodes } = parts;
     let (health, health_service) = Health::new();
     let bytes_max = limits.request_bytes_max;
     let epochs = engine.epochs();
-    let context =
-        ServiceContext { engine, auth, quotas, epochs, limits, reflection, metrics, scraper };
+    let context = ServiceContext {
+        engine,
+        auth,
+        quotas,
+        epochs,
+        limits,
+        reflection,
+        metrics,
+        scraper,
+        nodes,
+    };
     let admin = AdminServiceServer::new(AdminRpcs(context.clone()));
     let feed = FeedServiceServer::new(FeedRpcs(context.clone()));
     let graph = GraphServiceServer::new(GraphRpcs(context.clone()));

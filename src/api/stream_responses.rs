@@ -58,16 +58,24 @@ fn common_message(message: StreamMessage, epochs: &Epochs) -> Result<CommonMessa
         StreamMessage::Bookmark { cursor } => {
             CommonMessage::Bookmark(StreamBookmark { cursor: encode_cursor(&cursor, epochs) })
         }
-        StreamMessage::Closing { cursor } => closing(ErrorReason::Draining, &cursor, epochs),
+        StreamMessage::Closing { cursor } => {
+            closing(ErrorReason::Draining, &cursor, epochs, String::new())
+        }
     })
 }
 
-/// The message before the server ends a stream.
-pub(super) fn closing(reason: ErrorReason, cursor: &Cursor, epochs: &Epochs) -> CommonMessage {
+/// The message before the server ends a stream, which may go on at `other_address`.
+pub(super) fn closing(
+    reason: ErrorReason,
+    cursor: &Cursor,
+    epochs: &Epochs,
+    other_address: String,
+) -> CommonMessage {
     CommonMessage::Closing(StreamClosing {
         reason: reason.into(),
         cursor: encode_cursor(cursor, epochs),
         retry_after: Some(convert::duration(status::DRAIN_DELAY)),
+        other_address,
     })
 }
 

@@ -159,6 +159,12 @@ pub(super) fn decode_cursor(text: &str) -> Result<(Cursor, Epoch), TokenError> {
     Ok((cursor, epoch))
 }
 
+/// The revision that a cursor names; `None` if it is no cursor. Of two cursors of one log the greater is the newer.
+#[must_use]
+pub fn cursor_position(text: &str) -> Option<u64> {
+    decode_cursor(text).ok().map(|(cursor, _)| cursor.required_revision().get())
+}
+
 pub(super) fn encode_page_token(token: &PageToken, epochs: &Epochs) -> String {
     let PagePosition { before, at } = token.position;
     let fields = [token.log.get(), before.get(), at.get(), token.listing];

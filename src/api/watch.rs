@@ -10,6 +10,7 @@ use tonic::Status;
 use super::caller::{CallerEnd, StreamEnds};
 use super::context::ServiceContext;
 use super::metrics::{ApiMetrics, StreamEnd};
+use super::nodes::Nodes;
 use super::stream_responses::{self, StreamResponse};
 use super::v1::{ErrorReason, GapPolicy, StreamSnapshot};
 use super::{fields, status};
@@ -87,6 +88,8 @@ pub(super) struct Messages<R> {
     /// `None` if the server does not ask who calls.
     caller: Option<CallerEnd>,
     epochs: Epochs,
+    /// The other nodes of the log, if it is shared.
+    nodes: Option<Nodes>,
     /// The error after the last message.
     end: Option<Status>,
     has_ended: bool,
@@ -101,6 +104,7 @@ impl<R> Messages<R> {
             live,
             caller,
             epochs: context.epochs.clone(),
+            nodes: context.nodes.clone(),
             end: None,
             has_ended: false,
             metrics: context.metrics.clone(),
@@ -155,6 +159,7 @@ impl<R: StreamResponse> Stream for Messages<R> {
                     status::reason_of_end(cause),
                     &this.live.cursor(),
                     epochs,
+                    String::new(),
                 );
                 (this.end, this.has_ended) = (Some(status::from_end(cause)), true);
                 this.ended_by = StreamEnd::Caller;
@@ -166,9 +171,13 @@ impl<R: StreamResponse> Stream for Messages<R> {
                 {
                     call.is_live();
                 }
-                if matches!(message, StreamMessage::Closing { .. }) {
+                if let StreamMessage::Closing { cursor } = &message {
                     (this.end, this.has_ended) = (Some(status::draining()), true);
                     this.ended_by = StreamEnd::Retirement;
+                    let other = this.nodes.as_ref().and_then(Nodes::other_address);
+                    let (reason, other) = (ErrorReason::Draining, other.unwrap_or_default());
+                    let closing = stream_responses::closing(reason, cursor, epochs, other);
+                    return Poll::Ready(Some(Ok(R::from_common(closing))));
                 }
                 Some(Ok(R::new(message, epochs)))
             }
@@ -178,7 +187,8 @@ impl<R: StreamResponse> Stream for Messages<R> {
             }
             Err(error) => {
                 let cursor = this.live.cursor();
-                let closing = stream_responses::closing(ErrorReason::Internal, &cursor, epochs);
+                let (reason, other) = (ErrorReason::Internal, String::new());
+                let closing = stream_responses::closing(reason, &cursor, epochs, other);
                 (this.end, this.has_ended) = (Some(status::from_live(error, epochs)), true);
                 this.ended_by = StreamEnd::Failure;
                 Some(Ok(R::from_common(closing)))

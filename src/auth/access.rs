@@ -28,7 +28,7 @@ pub enum Access {
 }
 
 /// The RPCs of the package `whimbrel.v1`, with who may call them.
-const ROWS: [(&str, Access); 39] = [
+const ROWS: [(&str, Access); 40] = [
     ("AdminService/CheckIndex", Access::Administers),
     ("AdminService/GetMetrics", Access::Administers),
     ("AdminService/ListSegments", Access::Administers),
@@ -50,6 +50,7 @@ const ROWS: [(&str, Access); 39] = [
     ("GraphService/GetProfile", Access::Reads),
     ("LogService/GetChain", Access::AllUsers),
     ("MetaService/GetServerInfo", Access::Reads),
+    ("MetaService/GetCluster", Access::AllUsers),
     ("NotificationService/ListNotifications", Access::Reads),
     ("NotificationService/MarkNotificationsSeen", Access::Changes),
     ("NotificationService/WatchNotifications", Access::Watches),

@@ -114,6 +114,8 @@ pub(super) enum Source {
     Key(Arc<str>),
     /// A client certificate with this name.
     Certificate(Arc<str>),
+    /// Another node of the log.
+    Node,
 }
 
 impl Caller {
@@ -121,6 +123,18 @@ impl Caller {
     #[must_use]
     pub fn unknown() -> Self {
         Self::new(Role::Admin, None, Source::Nobody, None)
+    }
+
+    /// Another node of the log, which has asked its caller who they are: it may do everything.
+    #[must_use]
+    pub fn node() -> Self {
+        Self::new(Role::Admin, None, Source::Node, None)
+    }
+
+    /// Whether it is another node of the log.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        self.0.source == Source::Node
     }
 
     /// `expires_at` is a time since 1970.
@@ -237,6 +251,7 @@ impl fmt::Display for Caller {
             }
             (None, Source::Key(id)) => write!(f, "the API key {id}"),
             (None, Source::Certificate(name)) => write!(f, "the certificate {name}"),
+            (None, Source::Node) => write!(f, "another node"),
         }
     }
 }

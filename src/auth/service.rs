@@ -267,7 +267,7 @@ impl AuthState {
     /// Why `caller` is none any more.
     fn cause_of_end(&self, caller: &Caller, now: Duration) -> Option<EndCause> {
         let is_there = match caller.source() {
-            Source::Nobody | Source::Certificate(_) => true,
+            Source::Nobody | Source::Certificate(_) | Source::Node => true,
             Source::Key(id) => match self.api_keys.check(id, now) {
                 Err(Refusal::KeyExpired) => return Some(EndCause::Expired),
                 checked => checked.is_ok(),

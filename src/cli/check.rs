@@ -15,7 +15,7 @@ use super::number::{self, counted, grouped};
 use super::tls::ClientTlsArgs;
 use super::{CALL_RETRY_TIME, Error, Output};
 use crate::api::v1;
-use crate::client::{Address, Client, ConnectOptions, Retry};
+use crate::client::{Addresses, Client, ConnectOptions, Retry};
 use crate::model::{Chain, Event, Revision};
 use crate::storage::{self, CheckedLog};
 
@@ -39,7 +39,7 @@ pub(super) struct CheckArgs {
     revision: Option<u64>,
     /// A server to compare with: host:port, or https://host:port for TLS.
     #[arg(long, env = "WHIMBREL_ADDR", value_name = "URL")]
-    addr: Option<Address>,
+    addr: Option<Addresses>,
     #[command(flatten)]
     tls: ClientTlsArgs,
     #[command(flatten)]

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::json::JsonLine;
 use super::table::table;
 use super::{Error, Output, user_files};
-use crate::client::Address;
+use crate::client::Addresses;
 
 /// The file with the contexts.
 const FILE: &str = "contexts.json";
@@ -28,10 +28,10 @@ const NAME_CHARACTERS_MAX: usize = 64;
 /// The server that a verb calls.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ServerAddress {
-    /// The server: host:port, http://host:port, or https://host:port for TLS [default: that of the context
-    /// in use, or 127.0.0.1:50051].
+    /// The server: host:port, http://host:port, or https://host:port for TLS; of several nodes some of them, with commas
+    /// between [default: that of the context in use, or 127.0.0.1:50051].
     #[arg(long, help_heading = SERVER, env = "WHIMBREL_ADDR", value_name = "URL")]
-    addr: Option<Address>,
+    addr: Option<Addresses>,
     /// The context whose server to call, instead of the one in use.
     #[arg(long, help_heading = SERVER, env = "WHIMBREL_CONTEXT", value_name = "NAME")]
     context: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct ServerAddress {
 /// A server, and how to connect to it where the command line does not say.
 #[derive(Clone, Debug)]
 pub(super) struct TargetServer {
-    pub(super) address: Address,
+    pub(super) address: Addresses,
     pub(super) context: Connecting,
 }
 
@@ -105,9 +105,10 @@ pub(super) struct AddArgs {
     /// The name of the context.
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
-    /// The server: host:port, http://host:port, or https://host:port for TLS.
+    /// The server: host:port, http://host:port, or https://host:port for TLS; of several nodes some of them, with commas
+    /// between.
     #[arg(long, value_name = "URL")]
-    addr: Address,
+    addr: Addresses,
     #[command(flatten)]
     connecting: Connecting,
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::context::{SERVER, ServerAddress, TargetServer};
 use super::{Error, Output, user_files};
-use crate::client::TokenSource;
+use crate::client::{Address, TokenSource};
 
 /// The file of `login`.
 const FILE: &str = "tokens.json";
@@ -69,27 +69,31 @@ impl CredentialArgs {
             return Ok(Some(TokenSource::File(file.clone())));
         }
         let mut kept: KeptTokens = user_files::read(FILE)?;
-        Ok(kept.tokens.remove(&server.address.uri()).map(TokenSource::Text))
+        let of_one = |address: &Address| kept.tokens.remove(&address.uri());
+        Ok(server.address.all().iter().find_map(of_one).map(TokenSource::Text))
     }
 }
 
 impl LoginArgs {
     pub(super) fn run(self, output: &Output) -> Result<(), Error> {
-        let uri = self.server.target()?.address.uri();
+        let address = self.server.target()?.address;
         let token = read_token()?;
-        change(|tokens| drop(tokens.insert(uri.clone(), token)))?;
-        output.note(&format!("kept a token for {uri}"));
+        for uri in address.all().iter().map(Address::uri) {
+            change(|tokens| drop(tokens.insert(uri.clone(), token.clone())))?;
+            output.note(&format!("kept a token for {uri}"));
+        }
         Ok(())
     }
 }
 
 impl LogoutArgs {
     pub(super) fn run(self, output: &Output) -> Result<(), Error> {
-        let uri = self.server.target()?.address.uri();
-        let mut was_there = false;
-        change(|tokens| was_there = tokens.remove(&uri).is_some())?;
-        let what = if was_there { "forgot the token" } else { "there was no token" };
-        output.note(&format!("{what} for {uri}"));
+        for uri in self.server.target()?.address.all().iter().map(Address::uri) {
+            let mut was_there = false;
+            change(|tokens| was_there = tokens.remove(&uri).is_some())?;
+            let what = if was_there { "forgot the token" } else { "there was no token" };
+            output.note(&format!("{what} for {uri}"));
+        }
         Ok(())
     }
 }

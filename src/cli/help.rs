@@ -33,7 +33,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
             "notifications",
         ],
     ),
-    ("Connect", &["context", "login", "logout", "status", "top", "info"]),
+    ("Connect", &["context", "login", "logout", "status", "top", "info", "nodes"]),
     (
         "Keep data",
         &["backup", "restore", "check", "check-index", "chain", "dump", "load", "import"],

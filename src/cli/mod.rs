@@ -29,6 +29,7 @@ mod key;
 mod list;
 mod log_writer;
 mod logging;
+mod nodes;
 mod notification;
 mod number;
 mod open_files;
@@ -55,7 +56,7 @@ use clap::{Arg, Args, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 pub use error::Error;
 pub use output::{Format, Output};
 
-use crate::client::{self, Address, Client, ConnectOptions, Retry};
+use crate::client::{self, Addresses, Client, ConnectOptions, Retry};
 
 /// A social-feed server in one binary: follow graph, posts, home feed and live push over gRPC.
 #[derive(Debug, Parser)]
@@ -80,7 +81,7 @@ pub struct Cli {
     // Without the variable and the default, which belong to the verbs that call a server. Clap
     // passes the value on to them, and to the verbs with another option of this name.
     #[arg(long, global = true, value_name = "URL")]
-    addr: Option<Address>,
+    addr: Option<Addresses>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -109,6 +110,7 @@ enum Verb {
     Status(status::StatusArgs),
     Top(top::TopArgs),
     Info(info::InfoArgs),
+    Nodes(nodes::NodesArgs),
     Chain(chain::ChainArgs),
     Check(check::CheckArgs),
     CheckIndex(check_index::CheckIndexArgs),
@@ -173,6 +175,7 @@ impl Cli {
             Verb::Status(status) => single_threaded_runtime()?.block_on(status.run(output)),
             Verb::Top(top) => top.run(output),
             Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
+            Verb::Nodes(nodes) => single_threaded_runtime()?.block_on(nodes.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
             Verb::Check(check) => single_threaded_runtime()?.block_on(check.run(output)),
             Verb::CheckIndex(check) => single_threaded_runtime()?.block_on(check.run(output)),
@@ -194,7 +197,7 @@ impl Cli {
 
 impl ServerArgs {
     /// The server to call, and how to connect to it.
-    fn target(&self) -> Result<(Address, ConnectOptions), Error> {
+    fn target(&self) -> Result<(Addresses, ConnectOptions), Error> {
         let target = self.address.target()?;
         let options = self.options(&target)?;
         Ok((target.address, options))

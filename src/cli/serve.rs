@@ -17,7 +17,7 @@ use super::store::StoreArgs;
 use super::tls::TransportArgs;
 use super::{Error, Output, number, open_files, parse_flag};
 use crate::auth;
-use crate::client::Address;
+use crate::client::Addresses;
 use crate::config::{Config, ConsoleMode, Limits, Listen};
 use crate::server::{self, Server};
 use crate::storage::Probe;
@@ -188,7 +188,7 @@ pub(super) struct ServeArgs {
     drain_notice: u64,
     /// The address that other verbs call. Accepted only to name --listen in the error.
     #[arg(long, hide = true, value_name = "URL")]
-    addr: Option<Address>,
+    addr: Option<Addresses>,
 }
 
 /// When the console is served.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Error, parse_flag};
+use crate::client::Address;
 use crate::config::Store;
 use crate::storage::StoreAddress;
 
@@ -25,6 +26,16 @@ pub(super) struct StoreArgs {
     /// managed service may, or this is a trial.
     #[arg(long, env = "WHIMBREL_STORE_REPLICATED_ELSEWHERE", value_parser = parse_flag)]
     store_replicated_elsewhere: bool,
+    /// Where other nodes of the log reach this one: https://HOST:PORT, or http:// if the network between them is trusted
+    /// [default: the address of --listen, if it is that of one machine].
+    #[arg(long, env = "WHIMBREL_NODE_ADDRESS", value_name = "ADDRESS")]
+    node_address: Option<Address>,
+    /// Where clients reach this node: another one that stops names it to them.
+    #[arg(long, env = "WHIMBREL_NODE_PUBLIC_ADDRESS", value_name = "ADDRESS")]
+    node_public_address: Option<Address>,
+    /// The authorities that the certificates of other nodes may be from, in PEM [default: those of the system].
+    #[arg(long, env = "WHIMBREL_NODE_CA_FILE", value_name = "FILE")]
+    node_ca_file: Option<PathBuf>,
 }
 
 impl StoreArgs {
@@ -34,6 +45,9 @@ impl StoreArgs {
             return match self.store_password_file.is_some()
                 || self.store_ca_file.is_some()
                 || self.store_replicated_elsewhere
+                || self.node_address.is_some()
+                || self.node_public_address.is_some()
+                || self.node_ca_file.is_some()
             {
                 true => Err(Error::Usage("options of --store are given without it".to_owned())),
                 false => Ok(None),
@@ -46,6 +60,9 @@ impl StoreArgs {
             password_file: self.store_password_file.clone(),
             ca_file: self.store_ca_file.clone(),
             is_replicated_elsewhere: self.store_replicated_elsewhere,
+            node_address: self.node_address.as_ref().map(Address::uri),
+            node_public_address: self.node_public_address.as_ref().map(Address::uri),
+            node_ca_file: self.node_ca_file.clone(),
         }))
     }
 }

@@ -58,6 +58,18 @@ pub enum AddressError {
     /// There are several colons, as in an IPv6 address without brackets.
     #[error("it has several colons: put an IPv6 address in brackets, such as [::1]:50051")]
     Brackets,
+    /// There are more addresses than nodes.
+    #[error("there are more than {max} addresses: give some of them")]
+    TooMany {
+        /// The most.
+        max: usize,
+    },
+    /// An address is given twice.
+    #[error("{address} is given twice: give it once")]
+    Twice {
+        /// The address.
+        address: String,
+    },
     /// The host is neither a name nor an address.
     #[error("{host:?} is not a host: give a name, an IPv4 address, or an IPv6 address in brackets")]
     Host {

@@ -3,7 +3,7 @@
 //! All are safe to repeat, except a Publish without a `request_id`.
 
 use super::{Client, Error};
-use crate::api::v1;
+use crate::api::{RequestFields, ResponseFields, v1};
 
 /// Defines a method of [`Client`] for each RPC of a service.
 macro_rules! calls {
@@ -16,9 +16,15 @@ macro_rules! calls {
                 /// The server answered with an error, or could not be reached.
                 pub async fn $method(
                     &self,
-                    request: v1::$request,
+                    mut request: v1::$request,
                 ) -> Result<v1::$response, Error> {
-                    Ok(self.$service.clone().$method(request).await?.into_inner())
+                    if let Some(at_least) = request.at_least_field() {
+                        self.servers.fill_in(at_least);
+                    }
+                    let answer = self.$service.clone().$method(request).await;
+                    let answer = answer.map_err(|status| self.error(status))?.into_inner();
+                    self.servers.saw(answer.cursor());
+                    Ok(answer)
                 }
             )*
         }
@@ -70,6 +76,7 @@ calls! { log:
 
 calls! { meta:
     get_server_info = GetServerInfo(GetServerInfoRequest) -> GetServerInfoResponse;
+    get_cluster = GetCluster(GetClusterRequest) -> GetClusterResponse;
 }
 
 calls! { notification:

@@ -29,6 +29,12 @@ pub enum Error {
         /// The error of the transport.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The server is there, and says that it does not serve.
+    #[error("{address} does not serve now: it starts, stops, or repairs its index")]
+    NotServing {
+        /// The address.
+        address: String,
+    },
     /// The server is there, and TLS with it does not come about.
     #[error("cannot speak TLS with {address}: {problem}")]
     Tls {
@@ -125,7 +131,9 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Silent { .. } | Self::Ended => true,
+            Self::Connect { .. } | Self::NotServing { .. } | Self::Silent { .. } | Self::Ended => {
+                true
+            }
             Self::Call(error) => error.is_transient,
             Self::Address { .. }
             | Self::TokenFile(_)

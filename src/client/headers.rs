@@ -49,13 +49,14 @@ struct BearerToken {
 }
 
 impl CallHeaders {
-    /// The token of `source`, for a server at `address`.
+    /// The token of `source`, for servers at `addresses`.
     ///
     /// # Errors
-    /// There is no such token, or everybody on the way to `address` could read it.
-    pub(super) fn new(source: Option<&TokenSource>, address: &Address) -> Result<Self, Error> {
+    /// There is no such token, or everybody on the way to one of them could read it.
+    pub(super) fn new(source: Option<&TokenSource>, addresses: &[Address]) -> Result<Self, Error> {
         let Some(source) = source else { return Ok(Self::default()) };
-        if !address.is_tls() && !address.is_here() {
+        let is_open = |address: &&Address| !address.is_tls() && !address.is_here();
+        if let Some(address) = addresses.iter().find(is_open) {
             return Err(Error::TokenInClearText { address: address.to_string() });
         }
         let (file, header) = match source {

@@ -2,24 +2,28 @@
 //! and watches across broken connections. Never prints.
 
 mod address;
+mod addresses;
 mod calls;
 mod error;
 mod headers;
 mod message;
 mod retry;
 mod revisions;
+mod servers;
 mod tls;
 mod watch;
 
 use std::time::Duration;
 
 pub use address::{Address, AddressError};
+pub use addresses::Addresses;
 pub use error::{CallError, Error};
 use headers::CallHeaders;
 pub use headers::TokenSource;
 pub use message::{WatchBatch, WatchMessage};
 pub use retry::Retry;
 pub use revisions::RevisionFeeds;
+use servers::Servers;
 pub use tls::{ClientIdentity, ConnectOptions, TlsProblem};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -53,10 +57,13 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// Longest list of segments: of a log of 20 TB.
 const SEGMENT_LIST_BYTES_MAX: usize = 64 << 20;
 
+/// The reason with which a server that stops refuses calls.
+const DRAINING: &str = "DRAINING";
 /// The reason with which a server ends what a token has begun that has expired.
 const TOKEN_EXPIRED: &str = "TOKEN_EXPIRED";
 
-/// A connection to a server. Cloning it is cheap; clones share the connection.
+/// A connection to a server, or to one of several servers of a log: if that one cannot be reached or stops, later calls go
+/// to another one, and reads see what was seen before. Cloning it is cheap; clones share the connection.
 ///
 /// # Examples
 /// Publishing a post and reading it, on a server in this process:
@@ -125,20 +132,21 @@ pub struct Client {
     meta: MetaServiceClient<TokenChannel>,
     notification: NotificationServiceClient<TokenChannel>,
     health: HealthClient<TokenChannel>,
+    servers: Servers,
     /// Whether a later call may have another token.
     may_renew: bool,
 }
 
-/// A connection, and the token that goes with each call.
-type TokenChannel = InterceptedService<Channel, CallHeaders>;
+/// Connections, and the token that goes with each call.
+type TokenChannel = InterceptedService<Servers, CallHeaders>;
 
 /// The messages of one stream, in order.
 #[derive(Debug)]
 pub struct MessageStream<M = v1::WatchFeedResponse>(tonic::Streaming<M>);
 
 impl Client {
-    /// Connects to `address`, in the form of an [`Address`]. With TLS it trusts the system's
-    /// authorities.
+    /// Connects to `address`, in the form of [`Addresses`]: of several, to any that serves. With TLS it trusts the
+    /// system's authorities.
     ///
     /// # Errors
     /// The address is invalid, no server answers there, or TLS with it does not come about.
@@ -151,13 +159,46 @@ impl Client {
     /// # Errors
     /// See [`Client::connect`]; or a file cannot be used.
     pub async fn connect_with(address: &str, options: &ConnectOptions) -> Result<Self, Error> {
-        let headers = call_headers(address, options)?;
-        let connected = endpoint(address, options)?.connect().await;
-        let connected = connected.map(|channel| Self::with_channel(channel, headers));
-        connected.map_err(|source| match tls::problem(&source) {
-            Some(problem) => Error::Tls { address: address.to_owned(), problem },
-            None => Error::Connect { address: address.to_owned(), source: Box::new(source) },
-        })
+        let addresses = parse(address)?;
+        let headers = call_headers(&addresses, options)?;
+        let endpoints = addresses.all().iter().map(|address| endpoint(address, options));
+        let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
+        // Clients that all have the same list do not all begin with the same server.
+        let start = fastrand::usize(..endpoints.len());
+        let mut last = None;
+        for at in (start..endpoints.len()).chain(0..start) {
+            match Self::connect_to(&addresses, &endpoints, at, headers.clone()).await {
+                Ok(client) => return Ok(client),
+                Err(error) => last = Some(error),
+            }
+        }
+        let Some(error) = last else { unreachable!("there is at least one address") };
+        Err(error)
+    }
+
+    /// Connects to the server at `at`, and to others later.
+    async fn connect_to(
+        addresses: &Addresses,
+        endpoints: &[Endpoint],
+        at: usize,
+        headers: CallHeaders,
+    ) -> Result<Self, Error> {
+        let address = || addresses.all()[at].to_string();
+        let connected = endpoints[at].connect().await;
+        let channel = connected.map_err(|source| match tls::problem(&source) {
+            Some(problem) => Error::Tls { address: address(), problem },
+            None => Error::Connect { address: address(), source: Box::new(source) },
+        })?;
+        let mut all: Vec<_> = std::iter::zip(addresses.all(), endpoints)
+            .map(|(address, endpoint)| (address.clone(), endpoint.connect_lazy()))
+            .collect();
+        all[at].1 = channel;
+        let client = Self::with_servers(Servers::new(all, at), headers);
+        // One that starts or stops is there, and serves nobody.
+        if client.servers.are_several() && !client.check_health().await? {
+            return Err(Error::NotServing { address: address() });
+        }
+        Ok(client)
     }
 
     /// Opens the connections for `calls` concurrent calls, at least `connections_min`.
@@ -183,13 +224,35 @@ impl Client {
     /// # Errors
     /// The address is invalid.
     pub fn connect_lazily(address: &str) -> Result<Self, Error> {
-        let endpoint = endpoint(address, &ConnectOptions::default())?;
-        Ok(Self::with_channel(endpoint.connect_lazy(), CallHeaders::default()))
+        let options = ConnectOptions::default();
+        let lazily =
+            |address: &Address| Ok((address.clone(), endpoint(address, &options)?.connect_lazy()));
+        let all = parse(address)?.all().iter().map(lazily).collect::<Result<Vec<_>, Error>>()?;
+        let start = fastrand::usize(..all.len());
+        Ok(Self::with_servers(Servers::new(all, start), CallHeaders::default()))
     }
 
-    fn with_channel(channel: Channel, headers: CallHeaders) -> Self {
+    /// A channel to the server at `address`, which connects with the first call and again when the connection is lost: for
+    /// other nodes of a log, which expect an answer within `answer_time_max` from one that runs.
+    ///
+    /// # Errors
+    /// The address is invalid, or a file cannot be used.
+    pub fn node_channel(
+        address: &str,
+        options: &ConnectOptions,
+        answer_time_max: Duration,
+    ) -> Result<Channel, Error> {
+        let address = address.parse().map_err(|problem| unusable(address, problem))?;
+        let endpoint = endpoint(&address, options)?
+            .connect_timeout(answer_time_max)
+            .http2_keep_alive_interval(answer_time_max)
+            .keep_alive_timeout(answer_time_max);
+        Ok(endpoint.connect_lazy())
+    }
+
+    fn with_servers(servers: Servers, headers: CallHeaders) -> Self {
         let may_renew = headers.may_change();
-        let channel = InterceptedService::new(channel, headers);
+        let channel = InterceptedService::new(servers.clone(), headers);
         // Some 200 B for each segment of the log.
         let admin = AdminServiceClient::new(channel.clone());
         let admin = admin.max_decoding_message_size(SEGMENT_LIST_BYTES_MAX);
@@ -202,15 +265,20 @@ impl Client {
             meta: MetaServiceClient::new(channel.clone()),
             notification: NotificationServiceClient::new(channel.clone()),
             health: HealthClient::new(channel),
+            servers,
             may_renew,
         }
     }
 
-    /// The error of a call, which may succeed later if its token has expired, with the next token in
-    /// the file.
-    fn renewing(&self, mut error: Error) -> Error {
+    /// The error of a call. It may succeed later if its token has expired, with the next token in the file; and at once
+    /// at another server, if this one stops.
+    fn error(&self, error: impl Into<Error>) -> Error {
+        let mut error = error.into();
         if let Error::Call(call) = &mut error {
             call.is_transient |= self.may_renew && call.reason == TOKEN_EXPIRED;
+            if self.servers.are_several() && call.reason == DRAINING {
+                call.retry_after = None;
+            }
         }
         error
     }
@@ -278,22 +346,24 @@ impl<M> MessageStream<M> {
     }
 }
 
-fn parse(address: &str) -> Result<Address, Error> {
-    address.parse().map_err(|problem| Error::Address { address: address.to_owned(), problem })
+fn parse(addresses: &str) -> Result<Addresses, Error> {
+    addresses.parse().map_err(|problem| unusable(addresses, problem))
 }
 
-fn call_headers(address: &str, options: &ConnectOptions) -> Result<CallHeaders, Error> {
-    let headers = CallHeaders::new(options.token.as_ref(), &parse(address)?)?;
+fn unusable(address: &str, problem: AddressError) -> Error {
+    Error::Address { address: address.to_owned(), problem }
+}
+
+fn call_headers(addresses: &Addresses, options: &ConnectOptions) -> Result<CallHeaders, Error> {
+    let headers = CallHeaders::new(options.token.as_ref(), addresses.all())?;
     Ok(headers.in_trace(options.traceparent.as_deref()))
 }
 
-fn endpoint(address: &str, options: &ConnectOptions) -> Result<Endpoint, Error> {
-    let parsed = parse(address)?;
-    let mut endpoint = Endpoint::from_shared(parsed.uri()).map_err(|_| Error::Address {
-        address: address.to_owned(),
-        problem: AddressError::Host { host: parsed.to_string() },
-    })?;
-    if parsed.is_tls() {
+fn endpoint(address: &Address, options: &ConnectOptions) -> Result<Endpoint, Error> {
+    let text = address.to_string();
+    let host = AddressError::Host { host: text.clone() };
+    let mut endpoint = Endpoint::from_shared(address.uri()).map_err(|_| unusable(&text, host))?;
+    if address.is_tls() {
         let unusable = |error| Error::Certificates(error::root(&error));
         endpoint = endpoint.tls_config(options.tls()?).map_err(unusable)?;
     }

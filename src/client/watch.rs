@@ -150,7 +150,7 @@ impl<E: WatchedEvent> Watch<E> {
                 }
                 Err(error) => {
                     self.stream = None;
-                    let error = self.client.renewing(error);
+                    let error = self.client.error(error);
                     if error.is_transient() {
                         on_break(&error);
                     }
@@ -193,6 +193,8 @@ impl<E: WatchedEvent> Watch<E> {
                     stream.silence_max = heartbeat * SILENT_HEARTBEATS_MAX;
                 }
             }
+            // The status comes after it.
+            WatchMessage::Closing(closing) => self.client.servers.leave(&closing.other_address),
             WatchMessage::Batch(batch) if !stream.has_skipped => {
                 if let WatchStart::Cursor(last) = &self.request.start
                     && *last != batch.prev_cursor
@@ -205,6 +207,7 @@ impl<E: WatchedEvent> Watch<E> {
         }
         if let Some(cursor) = message.cursor() {
             stream.has_skipped = false;
+            self.client.servers.saw(cursor);
             self.request.start = WatchStart::Cursor(cursor.to_owned());
         }
         Ok(())

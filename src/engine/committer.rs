@@ -238,8 +238,15 @@ impl Committer {
     fn commit(&mut self, after: Revision, decided: DecidedBatch) -> Result<(), storage::Error> {
         let DecidedBatch { events, mut completions } = decided;
         let last = Revision::new(after.get() + events.len() as u64);
+        if completions.is_empty() {
+            return Ok(());
+        }
         if events.is_empty() {
-            self.completions.push(last, completions);
+            // An append would say whether others have appended.
+            match self.log.confirm(after) {
+                Ok(()) => self.completions.push(last, completions),
+                Err(error) => self.not_committed(after, completions, error)?,
+            }
             return Ok(());
         }
         let (count, begun_at) = (events.len(), self.metrics.write_begins(last));
@@ -254,7 +261,20 @@ impl Committer {
                 }
                 self.completions.push(last, completions);
             }
-            Err(error @ storage::Error::DiskFull { .. }) => {
+            Err(error) => self.not_committed(after, completions, error)?,
+        }
+        Ok(())
+    }
+
+    /// Responds to the calls of a batch that is not in the log, for this reason.
+    fn not_committed(
+        &mut self,
+        after: Revision,
+        completions: Vec<Completion>,
+        error: storage::Error,
+    ) -> Result<(), storage::Error> {
+        match error {
+            storage::Error::DiskFull { .. } => {
                 if let Some(calls) = self.disk_full.occurred(completions.len()) {
                     tracing::warn!(%error, calls, "changes refused");
                 }
@@ -264,15 +284,15 @@ impl Committer {
                     .into_iter()
                     .for_each(|completion| completion.refuse(|| Error::DiskFull));
             }
-            Err(storage::Error::HeadMoved { head }) => {
+            storage::Error::HeadMoved { head } => {
                 tracing::debug!(%after, %head, "others have appended: decided again");
                 self.metrics.refused();
                 self.pending.drop_newest();
                 completions.into_iter().for_each(Completion::decide_again);
             }
-            Err(storage::Error::Closed) => self.stopping = true,
+            storage::Error::Closed => self.stopping = true,
             // The completions are dropped without a result, because the outcome is not known.
-            Err(error) => return Err(error),
+            error => return Err(error),
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ const FLUSH: Metric = Metric::histogram(
 const FAILED: Metric = Metric::counter(
     "whimbrel_commit_batches_refused_total",
     &[],
-    "Batches that were refused because the disk is nearly full",
+    "Batches that were not appended, as the disk is nearly full or another node was faster",
 );
 const APPLY: Metric = Metric::histogram(
     "whimbrel_commit_to_applied_seconds",

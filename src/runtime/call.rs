@@ -31,6 +31,8 @@ label! {
         Answers = "answers",
         /// The state to reach the cursor of a request.
         Cursor = "cursor",
+        /// The node that decides changes, to which this one was forwarded.
+        Node = "node",
         /// The committer to take the change.
         Queue = "queue",
         /// The batch of the change to be durable.

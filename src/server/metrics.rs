@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::connection_metrics::ConnectionMetrics;
 use crate::api::{Accounts, ApiMetrics, Scraper, Tracer};
 use crate::auth::Auth;
+use crate::cluster::Cluster;
 use crate::config::Limits;
 use crate::engine::Engine;
 use crate::runtime::WorkerPulse;
@@ -53,6 +54,7 @@ pub(super) struct Started {
     pub(super) auth: Option<Auth>,
     pub(super) accounts: Accounts,
     pub(super) tracer: Option<Tracer>,
+    pub(super) cluster: Option<Cluster>,
 }
 
 impl ServerMetrics {
@@ -103,6 +105,7 @@ impl ServerMetrics {
             Tracer::collect(started.tracer.as_ref(), &mut scrape);
             Auth::collect(started.auth.as_ref(), &mut scrape);
             started.engine.collect(&mut scrape);
+            Cluster::collect(started.cluster.as_ref(), &mut scrape);
             let mut memory = started.engine.memory();
             memory.push(("connections", self.0.connections.open() * CONNECTION_BYTES));
             let sample =

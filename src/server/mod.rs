@@ -7,6 +7,7 @@ mod connection_metrics;
 mod connections;
 mod drain;
 mod entrance;
+mod error;
 mod first_bytes;
 mod frame_budget;
 #[cfg(feature = "fuzzing")]
@@ -16,6 +17,7 @@ mod handshakes;
 mod intake;
 mod listener;
 mod metrics;
+mod nodes;
 mod opened_data;
 mod other_protocol;
 #[cfg(feature = "conformance")]
@@ -44,8 +46,10 @@ pub use collector::TraceError;
 use connection::Services;
 use connections::Connections;
 use entrance::Entrance;
+pub use error::Error;
 use intake::Intake;
 use metrics::Started;
+use nodes::OwnPlace;
 use opened_data::OpenedData;
 use readiness::Readiness;
 pub use reload::Reloader;
@@ -59,82 +63,15 @@ use traces::Traces;
 pub use validity::{TimeProblem, Validity};
 
 use crate::api::{self, Accounts, Admission, Authentication, CallLog, Health, Quotas, Schema, Web};
-use crate::auth::{self, Auth};
-use crate::config::{self, Config};
-use crate::engine::{self, Engine};
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::engine::Engine;
 use crate::runtime::metrics::Scrape;
 use crate::runtime::{Clock, CriticalThreads, ThreadFailure, Workers};
-use crate::storage::{self, Log, OpenedIndex, Probe, StoreAddressError, StoreOptions};
+use crate::storage::{Log, OpenedIndex, Probe, StoreOptions};
 
 /// Drain time after a failure, in which callers receive their last answers.
 const FAILURE_DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// Why a server does not start, or ends.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The configuration is invalid.
-    #[error(transparent)]
-    Config(#[from] config::Error),
-    /// The data cannot be opened.
-    #[error(transparent)]
-    Log(#[from] storage::Error),
-    /// The address of the log in PostgreSQL is none.
-    #[error("--store {0}")]
-    Store(#[from] StoreAddressError),
-    /// The engine does not start.
-    #[error(transparent)]
-    Engine(#[from] engine::OpenError),
-    /// The address cannot be listened on.
-    #[error(
-        "cannot listen on {address}: {source}; is another server there? choose another --listen"
-    )]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// The address of the admin listener cannot be listened on.
-    #[error(
-        "cannot serve metrics on {address}: {source}; is another server there? choose another \
-         --admin-listen, or none"
-    )]
-    ListenAdmin {
-        /// The address.
-        address: SocketAddr,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// The name to listen on has no address.
-    #[error(
-        "cannot listen on {name}: its addresses cannot be found: {source}; choose another \
-         --listen, such as 127.0.0.1:50051"
-    )]
-    Resolve {
-        /// The name.
-        name: String,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// The keys of callers cannot be used.
-    #[error("cannot authenticate callers: {0}")]
-    Authentication(#[from] auth::OpenError),
-    /// TLS cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// Traces cannot be sent.
-    #[error(transparent)]
-    Traces(#[from] TraceError),
-    /// The descriptors built into this program are damaged.
-    #[error(transparent)]
-    Reflection(#[from] api::ReflectionError),
-    /// The operating system started no thread.
-    #[error("cannot start the threads that serve: {0}")]
-    Workers(std::io::Error),
-    /// A vital part failed.
-    #[error(transparent)]
-    Failed(#[from] ThreadFailure),
-}
 
 /// A server that listens.
 #[derive(Debug)]
@@ -152,6 +89,7 @@ pub struct Server {
     call_log: CallLog,
     traces: Option<Traces>,
     clock: Clock,
+    place: Option<OwnPlace>,
 }
 
 impl Server {
@@ -187,7 +125,7 @@ impl Server {
     /// See [`Error`].
     pub async fn with_log(config: Config, log: Arc<dyn Log>, clock: Clock) -> Result<Self, Error> {
         config.check()?;
-        let opened = OpenedData { log, index: None, reserves: Vec::new() };
+        let opened = OpenedData { log, index: None, reserves: Vec::new(), roster: None };
         Self::start(Entrance::open(&config)?, config, opened, clock).await
     }
 
@@ -203,7 +141,7 @@ impl Server {
     ) -> Result<Self, Error> {
         config.check()?;
         let reserves = index.disk_reserve().into_iter().collect();
-        let opened = OpenedData { log, index: Some(index), reserves };
+        let opened = OpenedData { log, index: Some(index), reserves, roster: None };
         Self::start(Entrance::open(&config)?, config, opened, clock).await
     }
 
@@ -213,7 +151,7 @@ impl Server {
         opened: OpenedData,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let OpenedData { log, index, reserves } = opened;
+        let OpenedData { log, index, reserves, roster } = opened;
         let (critical, metrics) = (entrance.critical.clone(), entrance.metrics.clone());
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let clock_of_engine = clock.clone();
@@ -235,6 +173,8 @@ impl Server {
         let call_log = CallLog::new(metrics.api().clone(), &config.call_log, tracer.clone());
         let reloader = Reloader::new(engine.limits().clone(), call_log.clone(), reserves);
         let quotas = Quotas::new(engine.limits().clone(), clock.clone(), metrics.api().clone());
+        let listen = entrance.listener.addresses()[0];
+        let place = roster.map(|roster| OwnPlace::new(&config, listen, roster)).transpose()?;
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             auth: auth.clone(),
@@ -243,6 +183,7 @@ impl Server {
             reflection: config.reflection,
             metrics: metrics.api().clone(),
             scraper: metrics.scraper(),
+            nodes: place.as_ref().map(|place| place.nodes(&config, metrics.api().clone())),
         })?;
         let accounts = Accounts::new(&config.limits, metrics.api().clone());
         metrics.started(Started {
@@ -250,9 +191,11 @@ impl Server {
             auth: auth.clone(),
             accounts: accounts.clone(),
             tracer,
+            cluster: place.as_ref().map(|place| place.cluster().clone()),
         });
         let authentication =
-            Authentication::new(auth, quotas, &config.limits, metrics.api().clone());
+            Authentication::new(auth, quotas, &config.limits, metrics.api().clone())
+                .with_node_key(place.as_ref().map(OwnPlace::key));
         Ok(Self {
             entrance,
             engine,
@@ -267,6 +210,7 @@ impl Server {
             call_log,
             traces,
             clock,
+            place,
         })
     }
 
@@ -320,7 +264,9 @@ impl Server {
     /// A vital part failed, in which case only running calls are still answered; or no thread could
     /// be started.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { entrance, engine, critical, health, accounts, config, clock, traces, .. } = self;
+        let Self {
+            entrance, engine, critical, health, accounts, config, clock, traces, place, ..
+        } = self;
         let (limits, metrics) = (&config.limits, entrance.metrics.clone());
         let mut health = Readiness::new(health, entrance.admin.clone());
         let admission = Admission::new(
@@ -342,11 +288,11 @@ impl Server {
             accounts.clone(),
             metrics.connections().clone(),
         );
-        let services =
-            Services::new(self.routes, &admission, &config, metrics.connections().clone());
-        let services = Arc::new(services);
-        let (mut listener, handshakes) =
-            entrance.begin(&config, clock, &critical).map_err(Error::Workers)?;
+        let of_services = metrics.connections().clone();
+        let services = Arc::new(Services::new(self.routes, &admission, &config, of_services));
+        let begun = entrance.begin(&config, clock, &critical);
+        let (mut listener, handshakes) = begun.map_err(Error::Workers)?;
+        let membership = place.map(|place| place.join(engine.clone(), &critical)).transpose()?;
         health.set(None).await;
 
         let failure = {
@@ -366,6 +312,7 @@ impl Server {
         };
 
         drop(listener);
+        drop(membership);
         admission.drain();
         engine.stop_waiting();
         health.end().await;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::Error;
 use crate::config::Limits;
 use crate::storage::{
-    DiskReserve, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, PostgresLog, Probe,
-    StoreOptions,
+    DiskReserve, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, PostgresLog,
+    PostgresRoster, Probe, Roster, StoreOptions,
 };
 
 /// An open log and its index.
@@ -18,6 +18,8 @@ pub(super) struct OpenedData {
     pub(super) index: Option<OpenedIndex>,
     /// What the two leave free on the disk.
     pub(super) reserves: Vec<DiskReserve>,
+    /// The nodes that share the log.
+    pub(super) roster: Option<Box<dyn Roster>>,
 }
 
 impl OpenedData {
@@ -31,31 +33,23 @@ impl OpenedData {
         let disk_free_bytes_min = limits.disk_free_bytes_min;
         let options =
             LogOptions { disk_free_bytes_min, segment_bytes_max: limits.log_segment_bytes_max };
-        let (log, reserve) = open_log(data_dir, options, store)?;
+        let (log, reserve, roster) = match store {
+            None => {
+                let log = LocalLog::open(data_dir, options)?;
+                let reserve = log.disk_reserve();
+                (Arc::new(log) as Arc<dyn Log>, reserve, None)
+            }
+            Some(store) => {
+                let roster = PostgresRoster::new(store.clone()).map_err(Error::Workers)?;
+                let log = PostgresLog::open(data_dir, options, store)?;
+                let (reserve, roster) = (log.disk_reserve(), Box::new(roster) as Box<dyn Roster>);
+                (Arc::new(log) as Arc<dyn Log>, reserve, Some(roster))
+            }
+        };
         let options = IndexOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
         let kept = limits.request_id_retention;
         let index = Index::open_with_probe(data_dir, &*log, options, kept, probe)?;
         let reserves = [Some(reserve), index.disk_reserve()].into_iter().flatten().collect();
-        Ok(Self { log, index: Some(index), reserves })
-    }
-}
-
-/// The log, and what it leaves free on the disk.
-fn open_log(
-    data_dir: &Path,
-    options: LogOptions,
-    store: Option<StoreOptions>,
-) -> Result<(Arc<dyn Log>, DiskReserve), Error> {
-    match store {
-        None => {
-            let log = LocalLog::open(data_dir, options)?;
-            let reserve = log.disk_reserve();
-            Ok((Arc::new(log), reserve))
-        }
-        Some(store) => {
-            let log = PostgresLog::open(data_dir, options, store)?;
-            let reserve = log.disk_reserve();
-            Ok((Arc::new(log), reserve))
-        }
+        Ok(Self { log, index: Some(index), reserves, roster })
     }
 }

@@ -20,6 +20,7 @@ mod metrics;
 mod postgres;
 mod redb_file;
 mod redb_log;
+mod roster;
 mod unwritten;
 
 pub use disk_reads::forbid_disk_reads;
@@ -39,4 +40,5 @@ pub use log::{
     conformance,
 };
 pub(crate) use metrics::collect;
-pub use postgres::{PostgresLog, StoreAddress, StoreAddressError, StoreOptions};
+pub use postgres::{PostgresLog, PostgresRoster, StoreAddress, StoreAddressError, StoreOptions};
+pub use roster::{NodeRecord, Roster};

@@ -13,6 +13,8 @@ from generated import (
     graph_grpc,
     log,
     log_grpc,
+    meta,
+    meta_grpc,
     notifications,
     notifications_grpc,
     posts,
@@ -45,6 +47,7 @@ class Client:
             (posts_grpc.PostServiceStub(self.channel), posts),
             (graph_grpc.GraphServiceStub(self.channel), graph),
             (log_grpc.LogServiceStub(self.channel), log),
+            (meta_grpc.MetaServiceStub(self.channel), meta),
             (notifications_grpc.NotificationServiceStub(self.channel), notifications),
         )
 

@@ -35,6 +35,8 @@ from whimbrel.v1 import graph_service_pb2 as graph  # noqa: E402, F401
 from whimbrel.v1 import graph_service_pb2_grpc as graph_grpc  # noqa: E402, F401
 from whimbrel.v1 import log_service_pb2 as log  # noqa: E402, F401
 from whimbrel.v1 import log_service_pb2_grpc as log_grpc  # noqa: E402, F401
+from whimbrel.v1 import meta_service_pb2 as meta  # noqa: E402, F401
+from whimbrel.v1 import meta_service_pb2_grpc as meta_grpc  # noqa: E402, F401
 from whimbrel.v1 import notification_service_pb2 as notifications  # noqa: E402, F401
 from whimbrel.v1 import notification_service_pb2_grpc as notifications_grpc  # noqa: E402, F401
 from whimbrel.v1 import post_service_pb2 as posts  # noqa: E402, F401

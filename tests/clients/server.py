@@ -6,6 +6,7 @@ It never looks into the server's data, and knows nothing of its API.
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -72,6 +73,14 @@ class Server:
         assert first_line, f"the server does not start; its log:\n{self.log()}"
         serving = json.loads(first_line)["serving"]
         self.address, self.admin_address = serving["listen"], serving["admin"]
+
+    def freeze(self):
+        """Makes it stand still, with all of its connections."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        """Makes it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def terminate(self):
         """Asks it to stop, and returns at once."""

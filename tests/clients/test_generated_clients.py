@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from postgres import cluster, needs_postgresql  # noqa: F401
 from server import REPOSITORY, WAIT_S
 from test_console import call
 
@@ -130,6 +131,24 @@ def test_it_reads_pages_watches_and_resumes(language, request, own_server, start
     server.start()
     publish("after a stop")
     assert program.until("live: bob: after a stop")[-1] == "live: bob: after a stop"
+
+
+@needs_postgresql
+@pytest.mark.parametrize("language", ["go", "typescript"])
+def test_it_goes_on_at_another_node(language, request, own_server, started, cluster):  # noqa: F811
+    """Each post comes once, while one node after the other is killed, and comes back."""
+    command = request.getfixturevalue(language)
+    nodes = [own_server("--store", cluster.address) for _ in range(2)]
+    program = started([*command, *(node.address for node in nodes)])
+    assert program.until("watching")[-2:] == [f"page: bob: {POST}", "watching"]
+    for turn in range(4):
+        killed, other = nodes[turn % 2], nodes[1 - turn % 2]
+        killed.kill()
+        text = f"turn {turn}"
+        call(other, "FeedService/Publish", userId="bob", text=text)
+        live = [line for line in program.until(f"live: bob: {text}") if line != "watching"]
+        assert live == [f"live: bob: {text}"]
+        killed.start()
 
 
 @pytest.mark.parametrize("language", ["go", "typescript"])

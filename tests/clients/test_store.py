@@ -144,6 +144,56 @@ def test_a_commit_that_no_standby_has_is_not_shown(own_server, cluster):  # noqa
         assert [text for _, text in feed(node, "bob", after.cursor)] == ["before", "ghost", "after"]
 
 
+def test_the_node_that_decides_hangs(own_server, cluster):  # noqa: F811
+    """It stands still, and goes on later; and is killed. Posts that others forwarded to it meanwhile are there once; a change
+    without a request id has no answer, or is made."""
+    servers = [own_server("--store", cluster.address) for _ in range(NODES)]
+    nodes = [Client(server) for server in servers]
+    for node in nodes:
+        deciding(node, servers[0])
+    publishers = [Publisher(f"user-{number}", nodes[1:]) for number in range(6)]
+    for publisher in publishers:
+        publisher.start()
+    more(publishers, 100)
+    servers[0].freeze()
+    try:
+        # Sent to it, and never answered: nobody knows whether it is made.
+        with pytest.raises(grpc.RpcError) as refused:
+            while True:
+                nodes[1].stub.Follow(v1.FollowRequest(user_id="alice", followee_id="user-1"), timeout=CALL_S)
+                nodes[1].stub.Unfollow(v1.UnfollowRequest(user_id="alice", followee_id="user-1"), timeout=CALL_S)
+        assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert "may or may not" in refused.value.details()
+        deciding(nodes[1], servers[1])
+        more(publishers, 100)
+    finally:
+        servers[0].thaw()
+    for node in nodes:
+        deciding(node, servers[0])
+    more(publishers, 100)
+    servers[0].kill()
+    more(publishers, 300)
+    servers[0].start()
+    for publisher in publishers:
+        publisher.stop()
+    for publisher in publishers:
+        shown = feed(nodes[2], publisher.user, publisher.cursors[-1])
+        assert set(publisher.acknowledged) <= set(shown), "an acknowledged post is lost"
+        texts = [text for _, text in shown]
+        assert len(set(texts)) == len(texts), "a post is there twice"
+
+
+def deciding(node, server):
+    """Waits until a node knows that changes are decided at `server`."""
+    give_up_at = time.monotonic() + WAIT_S
+    while True:
+        nodes = node.call("GetCluster").nodes
+        if [it.address for it in nodes if it.decides] == [f"http://{server.address}"]:
+            return
+        assert time.monotonic() < give_up_at, f"it is never known: {nodes}"
+        time.sleep(0.05)
+
+
 def test_settings_that_keep_nothing_stop_changes_only(own_server, cluster):  # noqa: F811
     """A PostgreSQL that is left without a standby: reads go on, changes wait until it has one again."""
     node = Client(own_server("--store", cluster.address))

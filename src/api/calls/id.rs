@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::runtime::call::CallId;
 
 /// The header, of requests and of responses.
-pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const HEADER: HeaderName = HeaderName::from_static(NAME);
+pub(super) const NAME: &str = "x-request-id";
 /// Longest id of a caller: it is in each line of the log about the call.
 pub(super) const BYTES_MAX: usize = 128;
 

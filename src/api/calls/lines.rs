@@ -61,6 +61,7 @@ impl SlowCalls {
                 request = seconds(Wait::Request),
                 answers = seconds(Wait::Answers),
                 cursor = seconds(Wait::Cursor),
+                node = seconds(Wait::Node),
                 queue = seconds(Wait::Queue),
                 flush = seconds(Wait::Flush),
                 apply = seconds(Wait::Apply),
@@ -87,4 +88,4 @@ impl SlowCalls {
     }
 }
 
-const _: () = assert!(Wait::ALL.len() == 9, "each wait is a field of the line about a slow call");
+const _: () = assert!(Wait::ALL.len() == 10, "each wait is a field of the line about a slow call");

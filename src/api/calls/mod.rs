@@ -20,12 +20,10 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, Request};
 use lines::SlowCalls;
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 pub use tracer::{FinishedCall, SpanOutcome, Tracer};
 
 use super::metrics::{ApiMetrics, CountedCall};
-use super::v1::ErrorReason;
-use super::{Peer, head};
+use super::{Peer, head, status};
 use crate::config::CallLogSettings;
 use crate::runtime::CallContext;
 use crate::runtime::call::Trace;
@@ -121,6 +119,13 @@ impl CallLog {
     }
 }
 
+/// Gives `request`, which another node is to answer in the place of this one, the id of `call`.
+pub(super) fn pass_on<M>(call: &CallContext, request: &mut tonic::Request<M>) {
+    if let Ok(id) = call.id().parse() {
+        request.metadata_mut().insert(id::NAME, id);
+    }
+}
+
 impl OpenCall {
     /// What other parts of the server know of it.
     pub(super) fn context(&self) -> &Arc<CallContext> {
@@ -172,11 +177,7 @@ impl OpenCall {
             return;
         }
         let Some(status) = Status::from_header_map(headers) else { return };
-        let details = status.get_error_details();
-        let reason = details
-            .error_info()
-            .and_then(|info| ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason)));
-        let name = reason.map_or("", |reason| reason.as_str_name());
+        let name = status::reason(&status).map_or("", |reason| reason.as_str_name());
         self.ended(status.code(), name.trim_start_matches("ERROR_REASON_"));
     }
 

@@ -21,24 +21,21 @@ impl FeedService for FeedRpcs {
         &self,
         request: Request<v1::FollowRequest>,
     ) -> Result<Response<v1::FollowResponse>, Status> {
-        let (caller, request) = caller::open_as(&self.0, request).await?;
-        self.0.quotas.follow(&caller)?;
-        let v1::FollowRequest { user_id, followee_id } = request;
-        let other = ("followee_id", followee_id.as_str());
-        let response =
-            changes::between_users(&self.0, (Relation::Follow, true), &user_id, other).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        self.0.quotas.follow(&request.0)?;
+        let users = |it: v1::FollowRequest| (it.user_id, it.followee_id);
+        changes::between_users(&self.0, request, (Relation::Follow, true), "followee_id", users)
+            .await
     }
 
     async fn unfollow(
         &self,
         request: Request<v1::UnfollowRequest>,
     ) -> Result<Response<v1::UnfollowResponse>, Status> {
-        let v1::UnfollowRequest { user_id, followee_id } = caller::open(&self.0, request).await?;
-        let other = ("followee_id", followee_id.as_str());
-        let response =
-            changes::between_users(&self.0, (Relation::Follow, false), &user_id, other).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        let users = |it: v1::UnfollowRequest| (it.user_id, it.followee_id);
+        changes::between_users(&self.0, request, (Relation::Follow, false), "followee_id", users)
+            .await
     }
 
     async fn publish(

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use tonic::Status;
 
-use crate::api::context::ServiceContext;
+use crate::api::context::{Repeat, ServiceContext};
 use crate::api::encoded_post::EncodedPost;
 use crate::api::{fields, status, token, v1, v1_server};
 use crate::auth::Caller;
@@ -36,6 +36,11 @@ pub(super) async fn handle(
     };
 
     context.quotas.mention(caller, || mentions(&draft))?;
+    // With a request id it is the same post, whichever node makes it.
+    let repeat = if request_id.is_some() { Repeat::Safe } else { Repeat::Unsafe };
+    if let Some(answer) = context.forward(caller, &request, repeat).await? {
+        return Ok(answer);
+    }
     let published = context.engine.publish(author, draft, request_id).await;
     let published = published.map_err(|error| status::from_engine(error, &context.epochs))?;
     Ok(v1_server::PublishResponse {

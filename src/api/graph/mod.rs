@@ -22,44 +22,37 @@ impl GraphService for GraphRpcs {
         &self,
         request: Request<v1::BlockRequest>,
     ) -> Result<Response<v1::BlockResponse>, Status> {
-        let v1::BlockRequest { user_id, blocked_id } = caller::open(&self.0, request).await?;
-        let other = ("blocked_id", blocked_id.as_str());
-        let response =
-            changes::between_users(&self.0, (Relation::Block, true), &user_id, other).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        let users = |it: v1::BlockRequest| (it.user_id, it.blocked_id);
+        changes::between_users(&self.0, request, (Relation::Block, true), "blocked_id", users).await
     }
 
     async fn unblock(
         &self,
         request: Request<v1::UnblockRequest>,
     ) -> Result<Response<v1::UnblockResponse>, Status> {
-        let v1::UnblockRequest { user_id, blocked_id } = caller::open(&self.0, request).await?;
-        let other = ("blocked_id", blocked_id.as_str());
-        let response =
-            changes::between_users(&self.0, (Relation::Block, false), &user_id, other).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        let users = |it: v1::UnblockRequest| (it.user_id, it.blocked_id);
+        changes::between_users(&self.0, request, (Relation::Block, false), "blocked_id", users)
+            .await
     }
 
     async fn mute(
         &self,
         request: Request<v1::MuteRequest>,
     ) -> Result<Response<v1::MuteResponse>, Status> {
-        let v1::MuteRequest { user_id, muted_id } = caller::open(&self.0, request).await?;
-        let other = ("muted_id", muted_id.as_str());
-        let response =
-            changes::between_users(&self.0, (Relation::Mute, true), &user_id, other).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        let users = |it: v1::MuteRequest| (it.user_id, it.muted_id);
+        changes::between_users(&self.0, request, (Relation::Mute, true), "muted_id", users).await
     }
 
     async fn unmute(
         &self,
         request: Request<v1::UnmuteRequest>,
     ) -> Result<Response<v1::UnmuteResponse>, Status> {
-        let v1::UnmuteRequest { user_id, muted_id } = caller::open(&self.0, request).await?;
-        let other = ("muted_id", muted_id.as_str());
-        let response =
-            changes::between_users(&self.0, (Relation::Mute, false), &user_id, other).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        let users = |it: v1::UnmuteRequest| (it.user_id, it.muted_id);
+        changes::between_users(&self.0, request, (Relation::Mute, false), "muted_id", users).await
     }
 
     async fn list_followers(

@@ -1,5 +1,6 @@
 //! The meta service: what the server is, and what its caller may ask of it. Never reads the state.
 
+mod get_cluster;
 mod get_server_info;
 
 use tonic::{Request, Response, Status};
@@ -21,5 +22,13 @@ impl MetaService for MetaRpcs {
         let (caller, request) = caller::open_as(&self.0, request).await?;
         let quotas = self.0.quotas.of(&caller, address);
         Ok(Response::new(get_server_info::handle(&self.0, &caller, quotas, request)))
+    }
+
+    async fn get_cluster(
+        &self,
+        request: Request<v1::GetClusterRequest>,
+    ) -> Result<Response<v1::GetClusterResponse>, Status> {
+        let request = caller::open(&self.0, request).await?;
+        Ok(Response::new(get_cluster::handle(&self.0, request)))
     }
 }

@@ -30,7 +30,8 @@ impl NotificationService for NotificationRpcs {
         request: Request<v1::MarkNotificationsSeenRequest>,
     ) -> Result<Response<v1::MarkNotificationsSeenResponse>, Status> {
         Ok(Response::new(
-            mark_notifications_seen::handle(&self.0, caller::open(&self.0, request).await?).await?,
+            mark_notifications_seen::handle(&self.0, caller::open_as(&self.0, request).await?)
+                .await?,
         ))
     }
 

@@ -3,13 +3,17 @@
 use tonic::Status;
 
 use crate::api::changes::ChangeResponse;
-use crate::api::context::ServiceContext;
+use crate::api::context::{Repeat, ServiceContext};
 use crate::api::{fields, status, v1};
+use crate::auth::Caller;
 
 pub(super) async fn handle(
     context: &ServiceContext,
-    request: v1::DeletePostRequest,
+    (caller, request): (Caller, v1::DeletePostRequest),
 ) -> Result<v1::DeletePostResponse, Status> {
+    if let Some(answer) = context.forward(&caller, &request, Repeat::Unsafe).await? {
+        return Ok(answer);
+    }
     let author = fields::user_id("user_id", &request.user_id)?;
     let post = fields::post_id("post_id", &request.post_id, &context.epochs)?;
     let deleted = context

@@ -32,7 +32,7 @@ impl PostService for PostRpcs {
         request: Request<v1::DeletePostRequest>,
     ) -> Result<Response<v1::DeletePostResponse>, Status> {
         Ok(Response::new(
-            delete_post::handle(&self.0, caller::open(&self.0, request).await?).await?,
+            delete_post::handle(&self.0, caller::open_as(&self.0, request).await?).await?,
         ))
     }
 
@@ -54,40 +54,36 @@ impl PostService for PostRpcs {
         &self,
         request: Request<v1::LikeRequest>,
     ) -> Result<Response<v1::LikeResponse>, Status> {
-        let v1::LikeRequest { user_id, post_id } = caller::open(&self.0, request).await?;
-        let response =
-            changes::to_post(&self.0, (Relation::Like, true), &user_id, &post_id).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        changes::to_post(&self.0, request, (Relation::Like, true), |it| (it.user_id, it.post_id))
+            .await
     }
 
     async fn unlike(
         &self,
         request: Request<v1::UnlikeRequest>,
     ) -> Result<Response<v1::UnlikeResponse>, Status> {
-        let v1::UnlikeRequest { user_id, post_id } = caller::open(&self.0, request).await?;
-        let response =
-            changes::to_post(&self.0, (Relation::Like, false), &user_id, &post_id).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        changes::to_post(&self.0, request, (Relation::Like, false), |it| (it.user_id, it.post_id))
+            .await
     }
 
     async fn repost(
         &self,
         request: Request<v1::RepostRequest>,
     ) -> Result<Response<v1::RepostResponse>, Status> {
-        let v1::RepostRequest { user_id, post_id } = caller::open(&self.0, request).await?;
-        let response =
-            changes::to_post(&self.0, (Relation::Repost, true), &user_id, &post_id).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        changes::to_post(&self.0, request, (Relation::Repost, true), |it| (it.user_id, it.post_id))
+            .await
     }
 
     async fn unrepost(
         &self,
         request: Request<v1::UnrepostRequest>,
     ) -> Result<Response<v1::UnrepostResponse>, Status> {
-        let v1::UnrepostRequest { user_id, post_id } = caller::open(&self.0, request).await?;
-        let response =
-            changes::to_post(&self.0, (Relation::Repost, false), &user_id, &post_id).await?;
-        Ok(Response::new(response.into()))
+        let request = caller::open_as(&self.0, request).await?;
+        changes::to_post(&self.0, request, (Relation::Repost, false), |it| (it.user_id, it.post_id))
+            .await
     }
 
     async fn list_likes(

@@ -253,6 +253,22 @@ fn quoted(text: &str) -> String {
     }
 }
 
+/// A change was forwarded to another node, which has not answered.
+pub(super) fn not_answered_by_node() -> Status {
+    let message = "the node that decides changes has not answered, so this one may or may not have been made: try again \
+                   with the same request_id";
+    StatusBuilder::new(Code::Unavailable, ErrorReason::OutcomeUnknown, message)
+        .retry_after(DRAIN_DELAY)
+        .into_status()
+}
+
+/// The reason in a status that a node made; `None` of one that the way to it made.
+pub(super) fn reason(status: &Status) -> Option<ErrorReason> {
+    let details = status.get_error_details();
+    let info = details.error_info().filter(|info| info.domain == DOMAIN)?;
+    ErrorReason::from_str_name(&format!("{REASON_PREFIX}{}", info.reason))
+}
+
 /// An error of the engine in a call whose field `field` names another user.
 pub(super) fn from_engine_on(field: &str, error: engine::Error, epochs: &Epochs) -> Status {
     match error {

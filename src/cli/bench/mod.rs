@@ -29,7 +29,7 @@ use self::table::TableRow;
 use super::{Error, Output, number, open_files};
 use crate::cli::context::Connecting;
 use crate::cli::tls::ClientTlsArgs;
-use crate::client::{Address, Client, ConnectOptions};
+use crate::client::{Addresses, Client, ConnectOptions};
 
 /// Connections of the measurements in which watchers share connections.
 const SHARED_CONNECTIONS: u64 = 4;
@@ -48,7 +48,7 @@ const SECONDS_DEFAULT: u64 = 3;
 pub(super) struct BenchArgs {
     /// Measure this server instead of its own. Leaves users named bench-* and their posts there.
     #[arg(long, value_name = "URL")]
-    addr: Option<Address>,
+    addr: Option<Addresses>,
     #[command(flatten)]
     tls: ClientTlsArgs,
     /// The process that serves --addr, to measure its memory.
@@ -270,7 +270,7 @@ impl<'a> Session<'a> {
             None => None,
         };
         let own = server.as_ref().map(|server| server.address().to_owned());
-        let given = args.addr.as_ref().map(Address::to_string);
+        let given = args.addr.as_ref().map(Addresses::to_string);
         let address = own.or(given).unwrap_or_default();
         let options = args.tls.options(&Connecting::default())?;
         let clients =

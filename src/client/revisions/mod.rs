@@ -116,8 +116,10 @@ impl RevisionFeeds {
         requests: &[WatchFeedRequest],
     ) -> Result<Self, Error> {
         assert!(requests.len() <= CALLS_PER_CONNECTION_MAX, "more feeds than a connection has");
-        let parsed = parse(address)?;
-        let headers = call_headers(address, options)?;
+        let addresses = parse(address)?;
+        let headers = call_headers(&addresses, options)?;
+        // Of several the first: what is measured is one server.
+        let parsed = &addresses.all()[0];
         let authorization = headers.header();
         let head = CallHead {
             is_tls: parsed.is_tls(),
@@ -126,7 +128,7 @@ impl RevisionFeeds {
             authorization: authorization.as_ref().and_then(|header| header.to_str().ok()),
         };
         let mut feeds = Self {
-            transport: connect(from, &parsed, options).await?,
+            transport: connect(from, parsed, options).await?,
             received: BytesMut::new(),
             to_send: BytesMut::new(),
             feeds: Vec::with_capacity(requests.len()),

@@ -389,6 +389,13 @@ impl Log for LocalLog {
         })
     }
 
+    fn confirm(&self, after: Revision) -> Result<(), Error> {
+        match self.head() {
+            head if head == after => Ok(()),
+            head => Err(Error::HeadMoved { head }),
+        }
+    }
+
     fn is_shared(&self) -> bool {
         false
     }

@@ -88,8 +88,11 @@ fn an_append_not_at_the_head_changes_nothing(subject: &impl LogUnderTest) {
             matches!(refused, Error::HeadMoved { head } if head == Revision::new(3)),
             "{refused}"
         );
+        let unconfirmed = log.confirm(Revision::new(after)).unwrap_err();
+        assert!(matches!(unconfirmed, Error::HeadMoved { .. }), "{unconfirmed}");
     }
     assert_eq!(log.read(Revision::ZERO, 100).unwrap(), entries(1..=3));
+    log.confirm(Revision::new(3)).unwrap();
     append(&*log, 3, 1);
 }
 

@@ -220,6 +220,13 @@ pub trait Log: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Waits until it is certain that nobody had appended after `after` when this was called, so that what is decided
+    /// by the log up to there, and appends nothing, is decided by all that was acknowledged before. Alone, that is so.
+    ///
+    /// # Errors
+    /// [`Error::HeadMoved`]: others have appended. [`Error::Closed`]: it is not known.
+    fn confirm(&self, after: Revision) -> Result<(), Error>;
+
     /// Whether others append to the log, too.
     fn is_shared(&self) -> bool;
 

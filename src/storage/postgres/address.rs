@@ -62,7 +62,7 @@ impl TryFrom<Store> for StoreOptions {
     type Error = StoreAddressError;
 
     fn try_from(store: Store) -> Result<Self, StoreAddressError> {
-        let Store { address, password_file, ca_file, is_replicated_elsewhere } = store;
+        let Store { address, password_file, ca_file, is_replicated_elsewhere, .. } = store;
         Ok(Self { address: address.parse()?, password_file, ca_file, is_replicated_elsewhere })
     }
 }

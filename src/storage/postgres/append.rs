@@ -34,7 +34,7 @@ pub(super) struct Appender {
     /// `None` while it is dropped.
     runtime: Option<Runtime>,
     link: Option<AppendConnection>,
-    /// The newest term that is known.
+    /// The newest term that is known; `None` until this connection has begun one.
     term: Option<Term>,
 }
 
@@ -77,20 +77,40 @@ impl Appender {
         shared: &Shared,
         batch: &mut EncodedBatch,
     ) -> Result<AppendOutcome, Error> {
+        self.insist(shared, |appender| appender.attempt(shared, batch))
+    }
+
+    /// The last revision, which no other node has appended after when this was called.
+    ///
+    /// # Errors
+    /// As [`Appender::append`].
+    pub(super) fn confirm(&mut self, shared: &Shared) -> Result<Revision, Error> {
+        self.insist(shared, |appender| {
+            appender.with(shared, async |link, _| link.connection.settled_end().await)
+        })
+    }
+
+    /// Does `work` until it succeeds, also if that takes long.
+    fn insist<T>(
+        &mut self,
+        shared: &Shared,
+        mut work: impl FnMut(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
         let mut is_reported = false;
         loop {
             if shared.is_closed.load(Ordering::Acquire) {
                 return Err(Error::Closed);
             }
-            match self.attempt(shared, batch) {
-                Ok(outcome) => return Ok(outcome),
+            match work(self) {
+                Ok(done) => return Ok(done),
                 Err(failure) if failure.is_final() => return Err(failure.of(&shared.options)),
                 Err(failure) => {
                     let server = shared.options.address.server();
                     if !std::mem::replace(&mut is_reported, true) {
-                        tracing::warn!(%server, error = %failure, "PostgreSQL: an append waits");
+                        tracing::warn!(%server, error = %failure, "PostgreSQL: changes wait");
                     }
-                    self.link = None;
+                    // Whatever was sent on it has to be fenced.
+                    (self.link, self.term) = (None, None);
                     if shared.is_stopping.load(Ordering::Acquire) {
                         return Err(Error::Closed);
                     }
@@ -100,24 +120,32 @@ impl Appender {
         }
     }
 
+    /// Does `work` on the connection, which is made if there is none.
+    fn with<T>(
+        &mut self,
+        shared: &Shared,
+        work: impl AsyncFnOnce(&mut AppendConnection, &mut Option<Term>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let Self { runtime, link, term } = self;
+        let Some(runtime) = runtime else { unreachable!("it is used before it is dropped") };
+        let link = match link {
+            Some(link) => link,
+            None => link.insert(runtime.block_on(AppendConnection::open(runtime, shared))?),
+        };
+        runtime.block_on(work(link, term))
+    }
+
     /// One try. After an error its outcome is not known.
     fn attempt(
         &mut self,
         shared: &Shared,
         batch: &mut EncodedBatch,
     ) -> Result<AppendOutcome, Failure> {
-        let Self { runtime, link, term } = self;
-        let Some(runtime) = runtime else { unreachable!("it is used before it is dropped") };
-        let is_new = link.is_none();
-        let link = match link {
-            Some(link) => link,
-            None => link.insert(runtime.block_on(AppendConnection::open(runtime, shared))?),
-        };
-        runtime.block_on(async {
+        self.with(shared, async |link, term| {
             let after = batch.first.previous();
             let mut current = match *term {
-                Some(current) if !is_new => current,
-                _ => {
+                Some(current) => current,
+                None => {
                     let (begun, last) = link.fence().await?;
                     *term = Some(begun);
                     if last != after {

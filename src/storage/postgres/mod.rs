@@ -14,6 +14,7 @@ mod address;
 mod append;
 mod connection;
 mod erase;
+mod roster;
 mod rows;
 mod schema;
 mod tail;
@@ -32,6 +33,7 @@ use tokio::sync::Notify;
 pub use address::{StoreAddress, StoreAddressError, StoreOptions};
 use append::{AppendOutcome, Appender};
 use connection::Failure;
+pub use roster::PostgresRoster;
 use tail::Tailer;
 
 use super::error::Error;
@@ -193,6 +195,16 @@ impl Log for PostgresLog {
                 Err(Error::HeadMoved { head })
             }
         }
+    }
+
+    fn confirm(&self, after: Revision) -> Result<(), Error> {
+        let mut appender = self.appender.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = appender.confirm(&self.shared)?;
+        if last == after {
+            return Ok(());
+        }
+        self.shared.wait_for(last);
+        Err(Error::HeadMoved { head: last })
     }
 
     fn get(&self, revision: Revision) -> Result<Option<Event>, Error> {

@@ -45,6 +45,16 @@ impl Connection {
         self.timed(self.client.execute(&write, &[])).await.map(drop)
     }
 
+    /// The last revision, once a write after it was read is acknowledged: nobody had appended more before.
+    pub(super) async fn settled_end(&self) -> Result<Revision, Failure> {
+        let write = format!(
+            "UPDATE {schema}.barrier SET passed = passed + 1 FROM {schema}.head RETURNING last",
+            schema = self.schema
+        );
+        let row = self.timed(self.client.query_one(&write, &[])).await?;
+        Ok(revision(row.get(0)))
+    }
+
     /// The chain after `revision`, if it is there, and the last of its batch.
     pub(super) async fn chain_at(&self, revision: Revision) -> Result<Option<Chain>, Failure> {
         let ask = format!("SELECT chain FROM {}.log WHERE revision = $1", self.schema);

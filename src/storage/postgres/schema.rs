@@ -6,6 +6,7 @@
 //!           Partitions of 1,048,576 revisions, so that erasing posts rewrites a bounded part
 //!   erasing a row a partition in which posts were replaced, and which is still to be written again
 //!   barrier one row: a number that a node raises to have a commit acknowledged
+//!   node    a row a node that runs; not logged. Since version 2
 //! ```
 
 use super::connection::{Connection, Failure};
@@ -20,6 +21,7 @@ impl Connection {
     /// Makes the tables if they are not there. Gives the id of the log.
     pub(super) async fn prepare_schema(&self) -> Result<LogId, Failure> {
         let (schema, version) = (&self.schema, STORE.version);
+        let of_version_2 = of_version_2(schema);
         let id = random().cast_signed();
         // Two nodes may start at once: the second one waits, and finds the tables.
         let make = format!(
@@ -38,6 +40,7 @@ impl Connection {
                  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
                  passed bigint NOT NULL);
              CREATE TABLE IF NOT EXISTS {schema}.erasing (partition bigint PRIMARY KEY);
+             {of_version_2}
              INSERT INTO {schema}.barrier (passed) VALUES (0) ON CONFLICT DO NOTHING;
              INSERT INTO {schema}.head (version, log_id, last, erased_until, term, epoch)
                  VALUES ({version}, {id}, 0, 0, 0, 0) ON CONFLICT DO NOTHING;
@@ -49,12 +52,29 @@ impl Connection {
             self.timed(self.client.batch_execute(&make)).await?;
         }
         let row = self.timed(self.client.query_one(&ask, &[])).await?;
-        let found = u64::from(row.get::<_, i32>(0).cast_unsigned());
-        if !STORE.reads(found) {
-            let other = OtherFormat::new(&STORE, found);
+        let found = row.get::<_, i32>(0).cast_unsigned();
+        if !STORE.reads(found.into()) {
+            let other = OtherFormat::new(&STORE, found.into());
             return Err(Failure::Unfit(format!("its schema {schema} {other}")));
         }
+        if found < STORE.version {
+            self.migrate().await?;
+        }
         Ok(LogId::new(row.get::<_, i64>(1).cast_unsigned()))
+    }
+
+    /// Makes the tables those of this version. Nodes of the earlier one go on with them.
+    async fn migrate(&self) -> Result<(), Failure> {
+        let (schema, version) = (&self.schema, STORE.version);
+        let migrate = format!(
+            "BEGIN;
+             SELECT pg_advisory_xact_lock(hashtext('whimbrel {schema}'));
+             {}
+             UPDATE {schema}.head SET version = {version};
+             COMMIT",
+            of_version_2(schema)
+        );
+        self.timed(self.client.batch_execute(&migrate)).await
     }
 
     /// Makes the partition with these revisions, if it is not there.
@@ -71,4 +91,16 @@ impl Connection {
         );
         self.timed(self.client.batch_execute(&make)).await
     }
+}
+
+/// What version 2 added.
+fn of_version_2(schema: &str) -> String {
+    format!(
+        "CREATE UNLOGGED TABLE IF NOT EXISTS {schema}.node (
+             number bigint PRIMARY KEY, key bytea NOT NULL, address text, public_address text,
+             version text NOT NULL,
+             beats bigint NOT NULL, applied bigint NOT NULL,
+             beat_at timestamptz NOT NULL DEFAULT clock_timestamp());
+         CREATE SEQUENCE IF NOT EXISTS {schema}.node_numbers;"
+    )
 }

@@ -62,6 +62,9 @@ fn another(key: &str, schema: &Value, turn: u64) -> Value {
         _ if key.ends_with("listen") => json!(format!("127.0.0.1:{}", 1 + turn)),
         _ if key == "log" => json!(["warn", "debug", "off"][turn as usize]),
         _ if key == "otlp_endpoint" => json!(format!("http://collector:{}", 1 + turn)),
+        _ if key.starts_with("node_") && key.ends_with("address") => {
+            json!(format!("https://node:{}", 1 + turn))
+        }
         _ if key == "slow_call" => json!(["2s", "250ms", "0"][turn as usize]),
         _ if key == "console" => json!(["on", "off", "on"][turn as usize]),
         _ if key == "log_format" => json!(["text", "json", "text"][turn as usize]),

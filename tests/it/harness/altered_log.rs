@@ -130,6 +130,10 @@ impl<A: Alter> Log for AlteredLog<A> {
         self.log.size()
     }
 
+    fn confirm(&self, after: Revision) -> Result<(), Error> {
+        self.log.confirm(after)
+    }
+
     fn is_shared(&self) -> bool {
         self.log.is_shared()
     }

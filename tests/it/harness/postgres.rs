@@ -75,6 +75,14 @@ impl Postgres {
         self.sql(&format!("UPDATE {schema}.head SET last = {revision}"));
     }
 
+    /// Makes its tables those that version 1 made.
+    pub(crate) fn go_back_to_version_1(&self, log: &str) {
+        let schema = schema(log);
+        self.sql(&format!("DROP TABLE {schema}.node"));
+        self.sql(&format!("DROP SEQUENCE {schema}.node_numbers"));
+        self.sql(&format!("UPDATE {schema}.head SET version = 1"));
+    }
+
     /// Puts `new` in the place of `text`, which is as long, in all events of the log.
     pub(crate) fn change_text(&self, log: &str, text: &str, new: &str) {
         let schema = schema(log);
@@ -99,6 +107,9 @@ impl Postgres {
             password_file: None,
             ca_file: None,
             is_replicated_elsewhere: true,
+            node_address: None,
+            node_public_address: None,
+            node_ca_file: None,
         }
     }
 

@@ -3,17 +3,16 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use whimbrel::auth;
-use whimbrel::config::{CallLogSettings, Config, ConsoleMode, Limits, Tracing, Transport};
+use whimbrel::config::{CallLogSettings, Config, ConsoleMode, Limits, Store, Tracing, Transport};
 use whimbrel::runtime::Clock;
 use whimbrel::server::{Error, Reloader, Server};
-use whimbrel::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions, PostgresLog};
+use whimbrel::storage::{self, Index, IndexOptions, LocalLog, Log, LogOptions};
 
 use super::held_log::Valve;
 use super::patience::{eventually, within};
@@ -25,7 +24,7 @@ use crate::harness::{INDEX_OPTIONS, LOG_OPTIONS};
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     limits: Limits,
-    store: Option<String>,
+    store: Option<Store>,
     authentication: Option<auth::Options>,
     transport: Transport,
     call_log: CallLogSettings,
@@ -152,16 +151,28 @@ impl Setup {
         TestServer { folder, setup: self, running }
     }
 
-    /// With its log in PostgreSQL.
+    /// With its log in PostgreSQL, where other servers use it, too. It uses no clock and no valve of the test.
     pub(crate) fn store(self, address: &str) -> Self {
-        Self { store: Some(address.to_owned()), ..self }
+        Self { store: Some(Postgres::store(address)), ..self }
+    }
+
+    /// Tells other servers of the same log that it is there.
+    pub(crate) fn node_address(self, address: &str) -> Self {
+        let node_address = Some(address.to_owned());
+        Self { store: self.store.map(|store| Store { node_address, ..store }), ..self }
+    }
+
+    /// Tells other servers of the same log that clients find it there.
+    pub(crate) fn public_address(self, address: &str) -> Self {
+        let node_public_address = Some(address.to_owned());
+        Self { store: self.store.map(|store| Store { node_public_address, ..store }), ..self }
     }
 
     /// The configuration of a server with its data in `data_dir`.
     pub(crate) fn config(&self, data_dir: &Path) -> Config {
         Config {
             data_dir: data_dir.to_owned(),
-            store: self.store.as_deref().map(Postgres::store),
+            store: self.store.clone(),
             authentication: self.authentication.clone(),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             transport: self.transport.clone(),
@@ -181,17 +192,12 @@ impl Setup {
     }
 
     async fn open(&self, data_dir: &Path) -> Result<Server, Error> {
+        if self.store.is_some() {
+            return Server::open(self.config(data_dir)).await;
+        }
         let disk_free_bytes_min = self.limits.disk_free_bytes_min;
         let options = LogOptions { disk_free_bytes_min, ..LOG_OPTIONS };
-        let log: Arc<dyn Log> = match &self.store {
-            None => Arc::new(LocalLog::open(data_dir, options)?),
-            Some(store) => {
-                // It waits for PostgreSQL, as no task may.
-                let open = || PostgresLog::open(data_dir, options, Postgres::options(store));
-                let opened = thread::scope(|scope| scope.spawn(open).join());
-                Arc::new(opened.expect("it does not panic")?)
-            }
-        };
+        let log: Arc<dyn Log> = Arc::new(LocalLog::open(data_dir, options)?);
         let options = IndexOptions { disk_free_bytes_min, ..INDEX_OPTIONS };
         let index = Index::open(data_dir, &*log, options, self.limits.request_id_retention)?;
         let log = self.batches.behind(self.appends.before(self.reads.before_reads(log)));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up, each with the lower modules that it may import. By default that
 /// is every lower module; the exceptions are on the right.
-const LAYERS: [(&str, Below); 16] = [
+const LAYERS: [(&str, Below); 17] = [
     ("formats", Below::Only(&[])),
     ("runtime", Below::Only(&[])),
     ("model", Below::Only(&[])),
@@ -17,11 +17,12 @@ const LAYERS: [(&str, Below); 16] = [
     ("query", Below::AllBut(&["auth"])),
     ("live", Below::AllBut(&["auth"])),
     ("engine", Below::AllBut(&["auth"])),
+    ("cluster", Below::Only(&["runtime", "model", "storage"])),
     ("api", Below::All),
     ("client", Below::Only(&["api", "runtime"])),
     ("backup", Below::Only(&["formats", "runtime", "model", "storage", "api", "client"])),
     ("dump", Below::Only(&["model", "storage", "api", "client"])),
-    ("server", Below::AllBut(&["client", "backup", "dump"])),
+    ("server", Below::AllBut(&["backup", "dump"])),
     ("cli", Below::All),
 ];
 

@@ -1,5 +1,6 @@
 //! Metrics: each one moves when what it counts happens, and what names them names some that exist.
 
+mod cluster;
 mod connections;
 mod deploy;
 pub(crate) mod document;

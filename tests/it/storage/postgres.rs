@@ -8,10 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use whimbrel::config::Store;
-use whimbrel::model::{Change, Content, Event, Revision, Timestamp};
+use whimbrel::model::{Change, Content, Event, NodeKey, Revision, Timestamp};
 use whimbrel::storage::conformance::{self, LogUnderTest};
 use whimbrel::storage::{
-    EraseOutcome, Erasure, Error, LocalLog, Log, LogEntry, LogOptions, PostgresLog, Tail,
+    EraseOutcome, Erasure, Error, LocalLog, Log, LogEntry, LogOptions, NodeRecord, PostgresLog,
+    PostgresRoster, Roster, Tail,
 };
 
 use crate::harness::core::{post, user};
@@ -181,6 +182,23 @@ fn lost_connections_lose_nothing_and_repeat_nothing() {
     assert_eq!(texts, expected);
 }
 
+/// Before a node says that a change was made before, or refuses one, it knows all that any node had acknowledged.
+#[test]
+fn a_decision_without_an_event_knows_all_that_was_acknowledged() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let address = postgres.new_log();
+    let (here, there) = (Node::new(&address, "here"), Node::new(&address, "there"));
+    let (here, there) = (here.log().unwrap(), there.log().unwrap());
+    for number in 0..20 {
+        let before = here.head();
+        here.append(before, vec![published(&format!("{number}"))]).unwrap();
+        let moved = there.confirm(before).unwrap_err();
+        assert!(matches!(moved, Error::HeadMoved { head } if head == here.head()), "{moved}");
+        assert_eq!(there.head(), here.head(), "whoever decides again has the event");
+        there.confirm(there.head()).unwrap();
+    }
+}
+
 /// The copy of a log that went on without it, as after a fail-over that lost its end, is refused and says where.
 #[test]
 fn a_copy_of_another_history_is_refused() {
@@ -315,4 +333,56 @@ fn an_unsafe_postgresql_is_refused() {
     let node = Node::new(&address, "one");
     let refused = node.log().unwrap_err();
     assert!(matches!(refused, Error::Store { .. }), "{refused}");
+}
+
+/// The tables of version 1 are those of this version after the first node has opened them, with all events.
+#[test]
+fn the_tables_of_an_earlier_version_are_migrated() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let address = postgres.new_log();
+    let before = Node::new(&address, "before");
+    before.log().unwrap().append(Revision::ZERO, vec![published("one")]).unwrap();
+    postgres.go_back_to_version_1(&address);
+    let after = Node::new(&address, "after");
+    for _ in 0..2 {
+        assert_eq!(after.log().unwrap().head(), Revision::new(1));
+        let mut roster = PostgresRoster::new(Postgres::options(&address)).unwrap();
+        let numbers = [roster.join().unwrap(), roster.join().unwrap()];
+        assert!(numbers[0] < numbers[1], "{numbers:?}");
+    }
+}
+
+/// A node reads what others wrote last, loses its number if another one has it, and is gone once it has left.
+#[test]
+fn nodes_find_each_other() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let address = postgres.new_log();
+    drop(Node::new(&address, "one").log().unwrap());
+    let mut rosters = [(); 2].map(|()| PostgresRoster::new(Postgres::options(&address)).unwrap());
+    let record = |number: u64, key: u8| NodeRecord {
+        number,
+        address: Some(format!("http://127.0.0.1:{key}")),
+        public_address: None,
+        key: NodeKey::new([key; 32]),
+        version: "1".to_owned(),
+        beats: 1,
+        applied: Revision::new(key.into()),
+    };
+    let one = record(rosters[0].join().unwrap(), 1);
+    let two = record(rosters[1].join().unwrap(), 2);
+    assert!(rosters[0].beat(&one).unwrap().unwrap().is_empty());
+    let found = rosters[1].beat(&two).unwrap().unwrap();
+    assert_eq!(format!("{found:?}"), format!("{:?}", [&one]));
+    assert!(found[0].key.is(&one.key.token()) && !found[0].key.is(&two.key.token()));
+    let later = NodeRecord { beats: 2, applied: Revision::new(9), ..two.clone() };
+    rosters[1].beat(&later).unwrap().unwrap();
+    let found = rosters[0].beat(&one).unwrap().unwrap();
+    assert_eq!(format!("{found:?}"), format!("{:?}", [&later]));
+
+    let taken = NodeRecord { number: one.number, ..record(0, 3) };
+    assert!(rosters[1].beat(&taken).unwrap().is_none(), "the number is another node's");
+    postgres.cut_connections(&address);
+    rosters[1].leave(two.number).unwrap_or_else(|_| rosters[1].leave(two.number).unwrap());
+    let beat = rosters[0].beat(&one).or_else(|_| rosters[0].beat(&one));
+    assert!(beat.unwrap().unwrap().is_empty());
 }

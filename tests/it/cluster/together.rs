@@ -1,25 +1,14 @@
-//! Several servers on one log in PostgreSQL are one server to their clients: what one acknowledged, all have, once and in
-//! one order, and a stream goes on at another one.
+//! The nodes are one server to their clients: what one acknowledged, all have, once and in one order, and a stream goes on
+//! at another one.
 
 use std::collections::HashSet;
 
 use tokio::task::JoinSet;
 use whimbrel::api::v1::NewsFeedRequest;
 
+use super::{NODES, nodes};
 use crate::harness::postgres::Postgres;
 use crate::harness::{Setup, TestServer, eventually, within};
-
-const NODES: usize = 3;
-
-/// Servers on a new log, and where it is.
-async fn nodes(postgres: &Postgres) -> (String, Vec<TestServer>) {
-    let address = postgres.new_log();
-    let mut nodes = Vec::new();
-    for _ in 0..NODES {
-        nodes.push(Setup::new().store(&address).start().await);
-    }
-    (address, nodes)
-}
 
 /// The feed of `name` at each node, once it has `posts` posts there.
 async fn feeds(nodes: &[TestServer], name: &str, posts: usize) -> Vec<Vec<String>> {
