@@ -36,7 +36,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("Connect", &["context", "login", "logout", "status", "top", "info", "nodes"]),
     (
         "Keep data",
-        &["backup", "restore", "check", "check-index", "chain", "dump", "load", "import"],
+        &["backup", "restore", "check", "check-index", "chain", "dump", "load", "log", "import"],
     ),
     ("Administer", &["key", "token", "bench"]),
     ("Set up", &["completions", "man-pages"]),
@@ -76,7 +76,7 @@ With --output=json every line is an object with one member, whose name is one of
   checked, compared  of check: the log and index of a folder, and how a server's compares with it
   backup     of backup: a backup that was taken, or one of the list
   checkedBackups, pruned  of backup check and backup prune
-  restored, loaded  of restore and load: what the data folder has now
+  restored, loaded, copied  of restore, load and log copy: what is there now
   serving, imported, measured  of serve, import and bench
   shape, prepared, held  of bench --shape, and a `measured` for each step
   completions, manual  of completions and man-pages

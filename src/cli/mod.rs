@@ -27,6 +27,7 @@ mod info;
 mod json;
 mod key;
 mod list;
+mod log;
 mod log_writer;
 mod logging;
 mod nodes;
@@ -118,6 +119,8 @@ enum Verb {
     Restore(backup::RestoreArgs),
     Dump(dump::DumpArgs),
     Load(dump::LoadArgs),
+    #[command(subcommand)]
+    Log(log::LogVerb),
     Import(import::ImportArgs),
     Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),
@@ -183,6 +186,7 @@ impl Cli {
             Verb::Restore(restore) => single_threaded_runtime()?.block_on(restore.run(output)),
             Verb::Dump(dump) => single_threaded_runtime()?.block_on(dump.run(output)),
             Verb::Load(load) => load.run(output),
+            Verb::Log(log) => log.run(output),
             Verb::Import(import) => single_threaded_runtime()?.block_on(import.run(output)),
             Verb::Bench(bench) => single_threaded_runtime()?.block_on(bench.run(output)),
             Verb::Completions(completions) => completions.run(&command(), output),

@@ -203,8 +203,8 @@ pub enum Error {
     },
     /// The folder has a log that was decided here, where a copy is to be.
     #[error(
-        "{} has a log of its own, and no copy of the one that PostgreSQL keeps: give another data folder, or leave \
-         --store out",
+        "{} has a log of its own, which PostgreSQL does not have: `whimbrel log copy` copies it there; or give another data \
+         folder, or leave --store out",
         dir.display()
     )]
     IsNoCopy {

@@ -40,5 +40,8 @@ pub use log::{
     conformance,
 };
 pub(crate) use metrics::collect;
-pub use postgres::{PostgresLog, PostgresRoster, StoreAddress, StoreAddressError, StoreOptions};
+pub use postgres::{
+    CopiedLog, PostgresLog, PostgresRoster, StoreAddress, StoreAddressError, StoreOptions,
+    copy_into_store, copy_out_of_store,
+};
 pub use roster::{NodeRecord, Roster};

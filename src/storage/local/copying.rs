@@ -12,6 +12,7 @@ use crate::model::{Chain, EpochStart, LogId, Revision};
 use crate::storage::error::Error;
 use crate::storage::folder_lock::FolderLock;
 use crate::storage::log::encoded_batch::EncodedBatch;
+use crate::storage::log::record::CHECK_BYTES;
 use crate::storage::log::{Batch, Log};
 
 /// The file that says so. It has a sentence for people.
@@ -28,34 +29,94 @@ pub(super) fn check_is_no_copy(dir: &Path) -> Result<(), Error> {
     }
 }
 
+/// Writes the marker, so that it is there after a power cut.
+fn mark(dir: &Path) -> io::Result<()> {
+    let marker = dir.join(MARKER);
+    fs::write(&marker, SENTENCE)?;
+    fs::File::open(&marker)?.sync_all()?;
+    fs::File::open(dir)?.sync_all()
+}
+
 impl LocalLog {
-    /// Opens the copy of the log `id` in `dir`, or begins one if the folder has no log.
+    /// Opens the copy of the log `id` in `dir`, or begins one if the folder has no log. A log that was decided here, and
+    /// that `is_there` whole where it is kept now, is a copy from now on.
     ///
     /// # Errors
-    /// The folder has a log of its own, or the copy of another one; else as [`LocalLog::open`].
+    /// The folder has another log of its own, or the copy of another one; else as [`LocalLog::open`].
     pub(in crate::storage) fn open_copy(
         dir: &Path,
         options: LogOptions,
         id: LogId,
+        is_there: impl FnOnce(Revision, Chain) -> Result<bool, Error>,
     ) -> Result<Self, Error> {
         let failed =
             |source: io::Error| Error::Storage { file: dir.to_owned(), source: source.into() };
         let lock = FolderLock::acquire(dir)?;
-        let marker = dir.join(MARKER);
-        if !marker.try_exists().map_err(failed)? {
-            if dir.join(FOLDER).try_exists().map_err(failed)? {
-                return Err(Error::IsNoCopy { dir: dir.to_owned() });
-            }
+        let is_copy = dir.join(MARKER).try_exists().map_err(failed)?;
+        let has_log = dir.join(FOLDER).try_exists().map_err(failed)?;
+        if !is_copy && !has_log {
             // Before the log, so that no server ever takes what is copied for a log of its own.
-            fs::write(&marker, SENTENCE).map_err(failed)?;
-            fs::File::open(&marker).and_then(|file| file.sync_all()).map_err(failed)?;
-            fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
+            mark(dir).map_err(failed)?;
         }
         let log = Self::open_locked(dir, options, Origin::CopyOf(id), lock)?;
         match log.id() == id {
-            true => Ok(log),
-            false => Err(Error::OfAnotherStore { dir: dir.to_owned(), own: log.id(), store: id }),
+            true if is_copy || !has_log => Ok(log),
+            true => {
+                let (head, chain) = log.end();
+                if !is_there(head, chain)? {
+                    return Err(Error::IsNoCopy { dir: dir.to_owned() });
+                }
+                mark(dir).map_err(failed)?;
+                Ok(log)
+            }
+            false if is_copy => {
+                Err(Error::OfAnotherStore { dir: dir.to_owned(), own: log.id(), store: id })
+            }
+            false => Err(Error::IsNoCopy { dir: dir.to_owned() }),
         }
+    }
+
+    /// Whether the data folder `dir` has a log, or a copy of one.
+    pub(in crate::storage) fn is_in(dir: &Path) -> bool {
+        dir.join(FOLDER).is_dir()
+    }
+
+    /// Makes the copy in `dir`, which nobody uses and which is whole, a log of its own.
+    ///
+    /// # Errors
+    /// The folder is in use, or cannot be written.
+    pub(in crate::storage) fn make_own(dir: &Path) -> Result<(), Error> {
+        let failed =
+            |source: io::Error| Error::Storage { file: dir.to_owned(), source: source.into() };
+        let _lock = FolderLock::acquire(dir)?;
+        fs::remove_file(dir.join(MARKER)).map_err(failed)?;
+        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    }
+
+    /// The records after `after`, of one epoch, at least one and at most `events_max`: as they are, for another log.
+    ///
+    /// # Errors
+    /// `after` is the head, or the log cannot be read.
+    pub(in crate::storage) fn batch_after(
+        &self,
+        after: Revision,
+        events_max: usize,
+    ) -> Result<EncodedBatch, Error> {
+        let (first, epochs) = (after.next(), self.epochs());
+        let epoch = epochs.at(first);
+        let records = self.records(first, self.head_revision())?;
+        let mut copied = Vec::new();
+        for (revision, record) in (first.get()..).map(Revision::new).zip(records.iter()) {
+            if epochs.at(revision) != epoch || copied.len() == events_max {
+                break;
+            }
+            let mut bytes = Vec::new();
+            record?.1.copy(false, &mut bytes);
+            copied.push(bytes.split_off(CHECK_BYTES));
+        }
+        let records = copied.iter().map(Vec::as_slice);
+        EncodedBatch::of_records(first, epoch, self.chain_at(after)?, records)
+            .map_err(|what| Error::Damaged { file: self.files.folder.path().to_owned(), what })
     }
 
     /// The head, and the chain up to there.

@@ -14,6 +14,7 @@ mod address;
 mod append;
 mod connection;
 mod erase;
+mod filling;
 mod roster;
 mod rows;
 mod schema;
@@ -33,6 +34,7 @@ use tokio::sync::Notify;
 pub use address::{StoreAddress, StoreAddressError, StoreOptions};
 use append::{AppendOutcome, Appender};
 use connection::Failure;
+pub use filling::{CopiedLog, copy_into_store, copy_out_of_store};
 pub use roster::PostgresRoster;
 use tail::Tailer;
 
@@ -101,11 +103,19 @@ impl PostgresLog {
         let first = runtime().map_err(failed)?;
         let prepared: Result<_, Failure> = first.block_on(async {
             let connection = connection::connect(&first, &options, None).await?;
-            connection.prepare_schema().await
+            let id = connection.prepare_schema().await?;
+            connection.settle().await?;
+            Ok((connection, id))
         });
-        let id = prepared.map_err(|failure| failure.of(&options))?;
+        let (connection, id) = prepared.map_err(|failure| failure.of(&options))?;
+        let is_there = |end: Revision, chain: Chain| {
+            let stored = first.block_on(connection.chain_at(end));
+            Ok(stored.map_err(|failure| failure.of(&options))? == Some(chain))
+        };
+        let copy = LocalLog::open_copy(dir, local, id, is_there)?;
+        drop(connection);
         let shared = Arc::new(Shared {
-            copy: LocalLog::open_copy(dir, local, id)?,
+            copy,
             options,
             woken: Arc::default(),
             is_closed: AtomicBool::new(false),

@@ -14,15 +14,27 @@ use crate::formats::{OtherFormat, STORE};
 use crate::model::LogId;
 use crate::storage::redb_file::random;
 
+/// The version of tables into which a log is copied.
+pub(super) const FILLING: i32 = 0;
 /// Revisions of a partition. It is rewritten as a whole: 200 MB if all its posts are short.
 pub(super) const PARTITION_REVISIONS: u64 = 1 << 20;
 
 impl Connection {
     /// Makes the tables if they are not there. Gives the id of the log.
     pub(super) async fn prepare_schema(&self) -> Result<LogId, Failure> {
+        self.prepare_schema_for(None).await
+    }
+
+    /// As [`Connection::prepare_schema`], of a log that is to be copied into it: tables that are not there are made for
+    /// the id `filled_with`, and those that are filled are not refused.
+    pub(super) async fn prepare_schema_for(
+        &self,
+        filled_with: Option<LogId>,
+    ) -> Result<LogId, Failure> {
         let (schema, version) = (&self.schema, STORE.version);
         let of_version_2 = of_version_2(schema);
-        let id = random().cast_signed();
+        let id = filled_with.map_or_else(random, LogId::get).cast_signed();
+        let version = if filled_with.is_some() { FILLING } else { version.cast_signed() };
         // Two nodes may start at once: the second one waits, and finds the tables.
         let make = format!(
             "BEGIN;
@@ -52,7 +64,15 @@ impl Connection {
             self.timed(self.client.batch_execute(&make)).await?;
         }
         let row = self.timed(self.client.query_one(&ask, &[])).await?;
-        let found = row.get::<_, i32>(0).cast_unsigned();
+        let (found, id) = (row.get::<_, i32>(0), LogId::new(row.get::<_, i64>(1).cast_unsigned()));
+        if found == FILLING {
+            let what = format!(
+                "a copy of a log into its schema {schema} is under way, or was interrupted: run `whimbrel log copy` again, or \
+                 remove it (DROP SCHEMA {schema} CASCADE)"
+            );
+            return if filled_with.is_some() { Ok(id) } else { Err(Failure::Unfit(what)) };
+        }
+        let found = found.cast_unsigned();
         if !STORE.reads(found.into()) {
             let other = OtherFormat::new(&STORE, found.into());
             return Err(Failure::Unfit(format!("its schema {schema} {other}")));
@@ -60,7 +80,17 @@ impl Connection {
         if found < STORE.version {
             self.migrate().await?;
         }
-        Ok(LogId::new(row.get::<_, i64>(1).cast_unsigned()))
+        Ok(id)
+    }
+
+    /// How many nodes have beaten of late, by the clock of PostgreSQL.
+    pub(super) async fn running_nodes(&self) -> Result<i64, Failure> {
+        let ask = format!(
+            "SELECT count(*) FROM {}.node WHERE beat_at > clock_timestamp() - interval '3 seconds'",
+            self.schema
+        );
+        let row = self.timed(self.client.query_one(&ask, &[])).await?;
+        Ok(row.get(0))
     }
 
     /// Makes the tables those of this version. Nodes of the earlier one go on with them.

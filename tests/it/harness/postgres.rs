@@ -75,6 +75,15 @@ impl Postgres {
         self.sql(&format!("UPDATE {schema}.head SET last = {revision}"));
     }
 
+    /// Makes it one that a copy has filled up to `revision` only, where a batch ends.
+    pub(crate) fn interrupt_copy(&self, log: &str, revision: u64) {
+        let schema = schema(log);
+        let chain = format!("SELECT count(chain) FROM {schema}.log WHERE revision = {revision}");
+        assert_eq!(self.sql(&chain).trim(), "1", "no batch ends there");
+        self.sql(&format!("DELETE FROM {schema}.log WHERE revision > {revision}"));
+        self.sql(&format!("UPDATE {schema}.head SET version = 0, last = 0"));
+    }
+
     /// Makes its tables those that version 1 made.
     pub(crate) fn go_back_to_version_1(&self, log: &str) {
         let schema = schema(log);
