@@ -280,6 +280,10 @@ impl Client {
                 call.retry_after = None;
             }
         }
+        // Its connection may last for a while.
+        if matches!(error, Error::Silent { .. }) {
+            self.servers.leave("");
+        }
         error
     }
 

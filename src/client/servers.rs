@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use tonic::body::Body;
@@ -15,6 +16,9 @@ use tonic::{Code, Status};
 
 use super::Address;
 use crate::api;
+
+/// A call that is given up after so long says what a call that fails says: its server may hang.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Connections to all of them, of which one is used. Cheap to clone; clones use the same.
 #[derive(Clone, Debug)]
@@ -96,16 +100,34 @@ impl Service<Request<Body>> for Servers {
         let (servers, at) = (self.clone(), self.0.used.load(Ordering::Acquire));
         let mut channel = self.0.all[at].1.clone();
         Box::pin(async move {
+            let mut waiting = WaitingCall { servers, at, begun_at: Instant::now(), is_over: false };
             let answer = async {
                 poll_fn(|cx| channel.poll_ready(cx)).await?;
                 channel.call(request).await
             };
             let answer = answer.await;
+            waiting.is_over = true;
             if !takes_calls(&answer) {
-                servers.leave_from(at);
+                waiting.servers.leave_from(at);
             }
             answer
         })
+    }
+}
+
+/// A call that waits for its answer, or is given up.
+struct WaitingCall {
+    servers: Servers,
+    at: usize,
+    begun_at: Instant,
+    is_over: bool,
+}
+
+impl Drop for WaitingCall {
+    fn drop(&mut self) {
+        if !self.is_over && self.begun_at.elapsed() >= PATIENCE {
+            self.servers.leave_from(self.at);
+        }
     }
 }
 

@@ -22,6 +22,7 @@
 
 mod case;
 mod cases;
+mod cluster;
 mod long_form;
 mod machine;
 mod model;

@@ -1,7 +1,6 @@
 //! All that a server acknowledged over its lives, to writers and to a watcher, and what it must have.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,31 +34,51 @@ pub(crate) struct Writing {
 }
 
 impl Model {
+    /// Lets no writer take anything back, for servers at which a change that was given up may be made later than one that
+    /// was asked for after it.
+    pub(crate) fn never_taking_back(mut self) -> Self {
+        self.writers.iter_mut().for_each(|writer| writer.takes_back = false);
+        self
+    }
+
+    /// Lets all writers write to the servers at `addresses`, whatever becomes of single calls.
+    pub(crate) async fn write_on(self, addresses: impl ToString) -> Writing {
+        self.begin(addresses, true).await
+    }
+
     /// Nothing was acknowledged yet, and the watcher watches the server at `address`.
-    pub(crate) async fn new(address: SocketAddr) -> Self {
+    pub(crate) async fn new(address: impl ToString) -> Self {
         Self::with(address, ConnectOptions::default()).await
     }
 
     /// The same, with what all of them show to the server.
-    pub(crate) async fn with(address: SocketAddr, options: ConnectOptions) -> Self {
+    pub(crate) async fn with(address: impl ToString, options: ConnectOptions) -> Self {
         let writers = (0..WRITERS).map(|number| Writer::new(format!("writer{number}")));
         let writers: Vec<_> = writers.collect();
         let names: Vec<_> = writers.iter().map(|writer| writer.name.clone()).collect();
-        let watcher = Watcher::start(address, &names, options.clone()).await;
+        let watcher = Watcher::start(address.to_string(), &names, options.clone()).await;
         Self { writers, watcher, options }
     }
 
     /// Lets all writers write to the server at `address`.
-    pub(crate) async fn write(self, address: SocketAddr) -> Writing {
-        self.watcher.moved(address);
+    pub(crate) async fn write(self, address: impl ToString) -> Writing {
+        self.begin(address, false).await
+    }
+
+    async fn begin(self, address: impl ToString, goes_on: bool) -> Writing {
+        let address = address.to_string();
+        self.watcher.moved(&address);
         let stop = CancellationToken::new();
         let count = Arc::default();
         let mut writers = JoinSet::new();
         for mut writer in self.writers {
             let (count, stop) = (Arc::clone(&count), stop.clone());
-            let client = connect(address, &self.options).await;
+            let client = connect(&address, &self.options).await;
             writers.spawn(async move {
-                let error = writer.write(&client, &count, &stop).await;
+                let error = match goes_on {
+                    true => writer.write_on(&client, &count, &stop).await,
+                    false => writer.write(&client, &count, &stop).await,
+                };
                 (writer, error)
             });
         }
@@ -67,7 +86,7 @@ impl Model {
     }
 
     /// Writes until so many more changes are acknowledged, with no error.
-    pub(crate) async fn grow(self, address: SocketAddr, changes: u64) -> Self {
+    pub(crate) async fn grow(self, address: impl ToString, changes: u64) -> Self {
         let writing = self.write(address).await;
         writing.acknowledged(changes).await;
         let (model, errors) = writing.end().await;
@@ -77,16 +96,18 @@ impl Model {
 
     /// Makes the open calls again, and compares all that the server at `address` has with the model, and
     /// what the watcher saw.
-    pub(crate) async fn check(&mut self, address: SocketAddr) {
-        self.settle(address).await;
-        self.compare(address).await.unwrap_or_else(|error| panic!("a read is refused: {error}"));
+    pub(crate) async fn check(&mut self, address: impl ToString) {
+        let address = address.to_string();
+        self.settle(&address).await;
+        self.compare(&address).await.unwrap_or_else(|error| panic!("a read is refused: {error}"));
         self.watched().await;
     }
 
     /// Makes the open calls again, until all are answered.
-    pub(crate) async fn settle(&mut self, address: SocketAddr) {
-        self.watcher.moved(address);
-        let client = connect(address, &self.options).await;
+    pub(crate) async fn settle(&mut self, address: impl ToString) {
+        let address = address.to_string();
+        self.watcher.moved(&address);
+        let client = connect(&address, &self.options).await;
         for writer in &mut self.writers {
             let mut retry = Retry::within(PATIENCE);
             while let Err(error) = writer.settle(&client).await {
@@ -100,8 +121,8 @@ impl Model {
     ///
     /// # Errors
     /// A read was refused; what was answered is right.
-    pub(crate) async fn compare(&self, address: SocketAddr) -> Result<(), Error> {
-        let client = connect(address, &self.options).await;
+    pub(crate) async fn compare(&self, address: impl ToString) -> Result<(), Error> {
+        let client = connect(&address, &self.options).await;
         for writer in &self.writers {
             within("an answer", writer.compare(&client)).await?;
         }
@@ -116,15 +137,15 @@ impl Model {
     }
 
     /// Publishes the last post of each writer again, which must change nothing.
-    pub(crate) async fn repeat(&self, address: SocketAddr) {
-        let client = connect(address, &self.options).await;
+    pub(crate) async fn repeat(&self, address: impl ToString) {
+        let client = connect(&address, &self.options).await;
         for writer in &self.writers {
             writer.repeat(&client).await;
         }
     }
 
     /// Waits until the watcher has seen all there is, and compares it.
-    async fn watched(&self) {
+    pub(crate) async fn watched(&self) {
         let mut must = Seen::new();
         let mut may = Seen::new();
         for writer in &self.writers {
@@ -170,6 +191,11 @@ impl Writing {
         eventually("acknowledged changes", is_reached).await;
     }
 
+    /// Waits until so many more changes are acknowledged than now.
+    pub(crate) async fn more(&self, changes: u64) {
+        self.acknowledged(self.count.load(Ordering::Relaxed) + changes).await;
+    }
+
     /// Waits for a random number of acknowledged changes, so that a fault comes at any moment.
     pub(crate) async fn some_moment(&self, changes_max: u64) {
         self.acknowledged(fastrand::u64(1..=changes_max)).await;
@@ -194,7 +220,7 @@ impl Writing {
     }
 }
 
-async fn connect(address: SocketAddr, options: &ConnectOptions) -> Client {
+async fn connect(address: &impl ToString, options: &ConnectOptions) -> Client {
     let address = address.to_string();
     let client = within("a connection", Client::connect_with(&address, options)).await;
     client.unwrap_or_else(|error| panic!("{error}"))

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 /// long unless it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks at a condition that sends no notification.
-const LOOK_INTERVAL: Duration = Duration::from_millis(3);
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(3);
 
 /// Looks until `look` gives something.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

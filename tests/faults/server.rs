@@ -92,6 +92,11 @@ impl Setup {
         Self { before: ["bash", "-c", &script, "bash"].map(str::to_owned).into(), ..self }
     }
 
+    /// Runs it by these words, which run the words after them.
+    pub(crate) fn on(self, before: Vec<String>) -> Self {
+        Self { before, ..self }
+    }
+
     /// Starts it, and waits until it listens.
     pub(crate) fn start(&self) -> Server {
         self.try_start().unwrap_or_else(|ended| panic!("it does not start: {ended:?}"))

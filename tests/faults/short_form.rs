@@ -40,6 +40,15 @@ cases! {
     panicking_threads: cases::panics::THREADS;
     memory_within_what_is_documented: cases::memory::ENOUGH;
     memory_that_runs_out: cases::memory::TOO_LITTLE;
+    a_node_lost: cases::nodes::LOST;
+    a_node_that_hangs: cases::nodes::HANGING;
+    nodes_cut_off_from_each_other: cases::nodes::APART;
+    a_node_cut_off_from_postgresql: cases::nodes::WITHOUT_STORE;
+    the_primary_lost: cases::nodes::PRIMARY_LOST;
+    the_primary_cut_off: cases::nodes::PRIMARY_APART;
+    the_primary_hangs: cases::nodes::PRIMARY_HANGING;
+    power_cut_of_the_primary: cases::nodes::PRIMARY_WITHOUT_POWER;
+    power_cut_of_a_node: cases::nodes::NODE_WITHOUT_POWER;
 }
 
 fn run(case: &Case) {

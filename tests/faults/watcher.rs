@@ -2,7 +2,6 @@
 //! ended. Never accepts an event out of order, or twice.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ pub(crate) type Seen = BTreeMap<u64, (String, bool)>;
 
 #[derive(Debug)]
 pub(crate) struct Watcher {
-    address: watch::Sender<SocketAddr>,
+    address: watch::Sender<String>,
     seen: Arc<Mutex<Seen>>,
     /// Ends with this.
     _watching: JoinSet<()>,
@@ -31,11 +30,11 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Follows `writers` and begins to watch.
     pub(crate) async fn start(
-        address: SocketAddr,
+        address: String,
         writers: &[String],
         options: ConnectOptions,
     ) -> Self {
-        let client = Client::connect_with(&address.to_string(), &options).await;
+        let client = Client::connect_with(&address, &options).await;
         let client = client.expect("the server listens");
         let mut cursor = String::new();
         for writer in writers {
@@ -50,8 +49,8 @@ impl Watcher {
     }
 
     /// From now on it resumes at another address.
-    pub(crate) fn moved(&self, address: SocketAddr) {
-        self.address.send_replace(address);
+    pub(crate) fn moved(&self, address: &str) {
+        self.address.send_replace(address.to_owned());
     }
 
     /// What it has seen. It watches until it is dropped.
@@ -62,12 +61,12 @@ impl Watcher {
 
 async fn watch_on(
     mut cursor: String,
-    addresses: watch::Receiver<SocketAddr>,
+    addresses: watch::Receiver<String>,
     options: ConnectOptions,
     seen: Arc<Mutex<Seen>>,
 ) {
     loop {
-        let address = addresses.borrow().to_string();
+        let address = addresses.borrow().clone();
         let Ok(client) = Client::connect_with(&address, &options).await else {
             tokio::time::sleep(RETRY_DELAY).await;
             continue;

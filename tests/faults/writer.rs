@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use whimbrel::api::v1::{
     DeletePostRequest, FollowRequest, LikeRequest, ListFollowingRequest, ListPostsRequest,
@@ -16,8 +16,12 @@ use whimbrel::client::{Client, Error};
 
 /// A caller's deadline: what is stopped for longer leaves calls open.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// Between two tries of a call.
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 /// Users that a writer follows and unfollows.
 const FOLLOWEES: u64 = 5;
+/// Of a writer that ends none: one page of the comparison.
+const FOLLOWEES_MAX: u64 = 50;
 /// The largest page.
 const PAGE: i32 = 100;
 
@@ -54,6 +58,8 @@ pub(crate) struct Writer {
     pub(crate) posts: Vec<Post>,
     pub(crate) deleted: Vec<Deletion>,
     follows: BTreeSet<u64>,
+    /// Whether it ends follows.
+    pub(crate) takes_back: bool,
     /// Posts that it has asked for.
     published: u64,
     steps: u64,
@@ -69,6 +75,7 @@ impl Writer {
             posts: Vec::new(),
             deleted: Vec::new(),
             follows: BTreeSet::new(),
+            takes_back: true,
             published: 0,
             steps: 0,
             open: None,
@@ -93,6 +100,22 @@ impl Writer {
         None
     }
 
+    /// As [`Writer::write`], but goes on after errors that may pass: the call is made again.
+    pub(crate) async fn write_on(
+        &mut self,
+        client: &Client,
+        count: &Arc<AtomicU64>,
+        stop: &CancellationToken,
+    ) -> Option<Error> {
+        while !stop.is_cancelled() {
+            match self.write(client, count, stop).await {
+                Some(error) if error.is_transient() => sleep(RETRY_DELAY).await,
+                ended => return ended,
+            }
+        }
+        None
+    }
+
     /// Makes the open call again, until it is answered.
     pub(crate) async fn settle(&mut self, client: &Client) -> Result<(), Error> {
         match self.open.clone() {
@@ -113,11 +136,14 @@ impl Writer {
 
     fn next(&mut self) -> Change {
         self.steps += 1;
-        let followee = self.steps / 7 % FOLLOWEES;
+        let all = if self.takes_back { FOLLOWEES } else { FOLLOWEES_MAX };
+        let followee = self.steps / 7 % all;
         match self.steps % 7 {
             3 if !self.posts.is_empty() => Change::Like { at: self.posts.len() - 1 },
             5 if self.posts.len() > 3 => Change::Delete { at: self.posts.len() / 2 },
-            6 if self.follows.contains(&followee) => Change::Unfollow { followee },
+            6 if self.takes_back && self.follows.contains(&followee) => {
+                Change::Unfollow { followee }
+            }
             6 => Change::Follow { followee },
             _ => {
                 self.published += 1;
@@ -207,7 +233,8 @@ impl Writer {
         }
         assert_eq!(posts.len(), self.posts.len(), "posts of {}", self.name);
         let (user_id, of_user_id) = (self.name.clone(), self.name.clone());
-        let following = ListFollowingRequest { user_id, of_user_id, ..Default::default() };
+        let following =
+            ListFollowingRequest { user_id, of_user_id, page_size: PAGE, ..Default::default() };
         let following = client.list_following(following).await?.users;
         let following: BTreeSet<_> = following.into_iter().map(|user| user.user_id).collect();
         let expected = self.follows.iter().map(|followee| self.followee(*followee)).collect();

@@ -9,6 +9,7 @@ pub(crate) mod half_open;
 pub(crate) mod keys;
 pub(crate) mod kills;
 pub(crate) mod memory;
+pub(crate) mod nodes;
 pub(crate) mod panics;
 pub(crate) mod power;
 pub(crate) mod stopped;
