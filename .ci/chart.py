@@ -21,12 +21,14 @@ def main(program: str, manifests: str) -> int:
     objects = [it for it in yaml.safe_load_all(Path(manifests).read_text()) if it]
     (config,) = [it for it in objects if it["kind"] == "ConfigMap"]
     (server,) = [it for it in objects if it["kind"] == "StatefulSet"]
-    if server["spec"]["replicas"] != 1:
-        print("there is more than one server, and they would not share data")
-        return 1
     pod = server["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    variables = {it["name"]: it["value"] for it in container["env"]}
+    # Of the first pod, where a value is the pod's.
+    pod_name = f"{server['metadata']['name']}-0"
+    variables = {it["name"]: it.get("value", pod_name).replace("$(POD)", pod_name) for it in container["env"]}
+    if server["spec"]["replicas"] != 1 and "WHIMBREL_STORE" not in variables:
+        print("there is more than one server, and they would not share data")
+        return 1
     # The notice, 10 s for the clients, and some to close the log.
     if pod["terminationGracePeriodSeconds"] < int(variables["WHIMBREL_DRAIN_NOTICE"]) + 20:
         print("the server would be killed while it stops")

@@ -26,13 +26,24 @@ use super::metrics::ForwardOutcome;
 use super::v1::ErrorReason;
 use super::{ApiMetrics, calls, status, token};
 use crate::auth::Caller;
-use crate::cluster::{Cluster, NodeState};
+use crate::cluster::Cluster;
 use crate::model::Revision;
 use crate::runtime::{CallContext, Wait, WarningThrottle, call};
+use crate::storage::NodeRecord;
 
 /// A node that could not be reached is not tried for so long: meanwhile changes are decided here, and none of them waits
 /// for a connection that does not come about.
 const UNREACHABLE_TIME: Duration = Duration::from_secs(1);
+
+/// Why a node takes no change, where another one may: it stops, has no room or no time, or has not what is needed. Nothing
+/// was changed.
+const OF_THE_NODE: [ErrorReason; 5] = [
+    ErrorReason::Draining,
+    ErrorReason::DiskFull,
+    ErrorReason::ClockOutOfRange,
+    ErrorReason::IndexLost,
+    ErrorReason::NodeBehind,
+];
 
 /// Opens a channel to the node with an address.
 pub type ConnectNode = Arc<dyn Fn(&str) -> Result<Channel, String> + Send + Sync>;
@@ -125,7 +136,7 @@ impl Nodes {
             return Ok(Forwarded::DecideHere);
         };
         let began_at = Instant::now();
-        let forwarded = self.send(node, request).await;
+        let forwarded = self.send(&node.record, request).await;
         call::waited(Wait::Node, began_at);
         self.0.metrics.forwarded(match &forwarded {
             Ok(Forwarded::Answered(..)) => ForwardOutcome::Answered,
@@ -136,7 +147,7 @@ impl Nodes {
         forwarded
     }
 
-    async fn send<R, A>(&self, node: &NodeState, request: &R) -> Result<Forwarded<A>, Status>
+    async fn send<R, A>(&self, node: &NodeRecord, request: &R) -> Result<Forwarded<A>, Status>
     where
         R: RequestFields + Message + Clone + 'static,
         A: ResponseFields + Message + Default + 'static,
@@ -181,7 +192,7 @@ impl Nodes {
     ///
     /// # Errors
     /// It is one for the caller.
-    fn refused<A>(&self, node: &NodeState, refusal: Status) -> Result<Forwarded<A>, Status> {
+    fn refused<A>(&self, node: &NodeRecord, refusal: Status) -> Result<Forwarded<A>, Status> {
         if is_not_connected(&refusal) {
             let address = node.address.as_deref().unwrap_or_default();
             self.0.unreachable.add(format!(
@@ -193,8 +204,8 @@ impl Nodes {
             return Ok(Forwarded::DecideHere);
         }
         match status::reason(&refusal) {
-            // It stops, or is another one by now: it has not looked at the request.
-            Some(ErrorReason::Draining) => Ok(Forwarded::DecideHere),
+            Some(reason) if OF_THE_NODE.contains(&reason) => Ok(Forwarded::DecideHere),
+            // It is another one by now, or of an earlier version.
             _ if matches!(refusal.code(), Code::Unauthenticated | Code::Unimplemented) => {
                 Ok(Forwarded::DecideHere)
             }
@@ -208,7 +219,7 @@ impl Nodes {
     }
 
     /// The channel to `node`; `None` if it could not be reached just now.
-    fn channel(&self, node: &NodeState) -> Option<Channel> {
+    fn channel(&self, node: &NodeRecord) -> Option<Channel> {
         let address = node.address.as_deref()?;
         let mut links = self.links();
         if let Some(link) = links.get(&node.number) {

@@ -30,7 +30,7 @@ impl Cluster {
         let decides = view.decider().is_some_and(|node| view.is_own(node));
         scrape.count(&DECIDES, decides.into());
         let own = view.nodes().iter().find(|node| view.is_own(node));
-        let behind = own.map_or(0, |own| view.newest().get() - own.applied.get());
+        let behind = own.map_or(0, |own| view.newest().get() - own.record.applied.get());
         scrape.count(&BEHIND, behind);
     }
 }

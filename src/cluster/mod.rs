@@ -131,7 +131,7 @@ impl Cluster {
     pub async fn falls_silent(&self, number: u64) {
         let mut views = self.0.view.subscribe();
         let is_silent = |view: &Arc<ClusterView>| {
-            view.nodes().iter().any(|node| node.number == number && !node.is_alive)
+            view.nodes().iter().any(|node| node.record.number == number && !node.is_alive)
         };
         // `self` holds the sender, so the wait cannot fail.
         let _ = views.wait_for(is_silent).await;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::{NodeKey, Revision};
+use crate::model::Revision;
 use crate::storage::NodeRecord;
 
 /// A node that has not beaten for so many of another one's beats has ended, or hangs.
@@ -27,21 +27,11 @@ pub struct ClusterView {
     nodes: Vec<NodeState>,
 }
 
-/// A node.
+/// A node, and whether it runs.
 #[derive(Clone, Debug)]
 pub struct NodeState {
-    /// Greater than those of all nodes that began before.
-    pub number: u64,
-    /// Where other nodes reach it; `None` if they cannot.
-    pub address: Option<String>,
-    /// Where clients reach it; `None` if nobody has said that.
-    pub public_address: Option<String>,
-    /// What they have to show it.
-    pub key: NodeKey,
-    /// The version of its program.
-    pub version: String,
-    /// What all its reads showed at its last beat.
-    pub applied: Revision,
+    /// What it said last.
+    pub record: NodeRecord,
     /// Whether it has beaten of late.
     pub is_alive: bool,
 }
@@ -50,7 +40,7 @@ impl Observed {
     /// What is known after a beat of `own` that found `others`.
     pub fn seen(&mut self, own: &NodeRecord, others: Vec<NodeRecord>) -> ClusterView {
         self.0.retain(|number, _| others.iter().any(|other| other.number == *number));
-        let mut nodes = vec![NodeState::new(own.clone(), true)];
+        let mut nodes = vec![NodeState { record: own.clone(), is_alive: true }];
         for other in others {
             let beats = other.beats;
             let silent = match self.0.get(&other.number) {
@@ -59,18 +49,10 @@ impl Observed {
             };
             self.0.insert(other.number, LastBeat { beats, silent });
             let is_alive = silent < SILENT_BEATS_MAX;
-            nodes.push(NodeState::new(other, is_alive));
+            nodes.push(NodeState { record: other, is_alive });
         }
-        nodes.sort_unstable_by_key(|node| node.number);
+        nodes.sort_unstable_by_key(|node| node.record.number);
         ClusterView { own: own.number, nodes }
-    }
-}
-
-impl NodeState {
-    fn new(record: NodeRecord, is_alive: bool) -> Self {
-        let NodeRecord { number, address, public_address, key, version, beats: _, applied } =
-            record;
-        Self { number, address, public_address, key, version, applied, is_alive }
     }
 }
 
@@ -84,13 +66,13 @@ impl ClusterView {
     /// Whether `node` is the one that has this view.
     #[must_use]
     pub fn is_own(&self, node: &NodeState) -> bool {
-        node.number == self.own
+        node.record.number == self.own
     }
 
     /// The node to which the others forward changes; `None` if each decides itself.
     #[must_use]
     pub fn decider(&self) -> Option<&NodeState> {
-        self.nodes.iter().find(|node| node.is_alive && node.address.is_some())
+        self.nodes.iter().find(|node| node.is_alive && node.record.address.is_some())
     }
 
     /// The node to which this one forwards changes; `None` if it decides itself.
@@ -102,12 +84,12 @@ impl ClusterView {
     /// The public addresses of other nodes that run: for clients that have to leave this one.
     pub fn public_addresses(&self) -> impl Iterator<Item = &str> {
         let others = self.nodes.iter().filter(|node| node.is_alive && !self.is_own(node));
-        others.filter_map(|node| node.public_address.as_deref())
+        others.filter_map(|node| node.record.public_address.as_deref())
     }
 
     /// What the node that is furthest shows.
     #[must_use]
     pub fn newest(&self) -> Revision {
-        self.nodes.iter().map(|node| node.applied).max().unwrap_or_default()
+        self.nodes.iter().map(|node| node.record.applied).max().unwrap_or_default()
     }
 }

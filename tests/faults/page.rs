@@ -240,6 +240,44 @@ const HELD: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "a node of several lost, hanging or cut off",
+        &[
+            "tests/faults::case a node lost",
+            "tests/faults::case a node that hangs",
+            "tests/faults::case nodes cut off from each other",
+            "tests/faults::case a node cut off from PostgreSQL",
+            "tests/faults::case power cut of a node",
+            "tests/it/cluster/deciding.rs::no_call_fails_when_the_deciding_node_stops",
+            "tests/it/cluster/clients.rs::calls_and_streams_go_on_at_another_node",
+            "tests/clients/test_store.py::test_the_node_that_decides_hangs",
+        ],
+    ),
+    (
+        "the primary of PostgreSQL lost, hanging or cut off",
+        &[
+            "tests/faults::case the primary lost",
+            "tests/faults::case the primary hangs",
+            "tests/faults::case the primary cut off",
+            "tests/faults::case power cut of the primary",
+            "tests/clients/test_store.py::test_the_primary_is_lost",
+        ],
+    ),
+    (
+        "a commit that no standby has",
+        &["tests/clients/test_store.py::test_a_commit_that_no_standby_has_is_not_shown"],
+    ),
+    (
+        "an append whose outcome is not known",
+        &[
+            "tests/it/storage/postgres.rs::lost_connections_lose_nothing_and_repeat_nothing",
+            "tests/it/storage/postgres.rs::two_that_append_never_fork_the_log",
+        ],
+    ),
+    (
+        "settings of PostgreSQL that keep nothing",
+        &["tests/clients/test_store.py::test_settings_that_keep_nothing_stop_changes_only"],
+    ),
+    (
         "method: an engine against a model, with restarts",
         &["tests/it/histories/engine_model/mod.rs::the_engine_behaves_as_the_model"],
     ),

@@ -3,6 +3,7 @@
 use crate::api::context::ServiceContext;
 use crate::api::v1;
 use crate::cluster::{ClusterView, NodeState};
+use crate::storage::NodeRecord;
 
 pub(super) fn handle(
     context: &ServiceContext,
@@ -14,7 +15,8 @@ pub(super) fn handle(
 }
 
 fn node(view: &ClusterView, node: &NodeState) -> v1::ClusterNode {
-    let NodeState { number, address, public_address, key: _, version, applied, is_alive } = node;
+    let NodeState { record, is_alive } = node;
+    let NodeRecord { number, address, public_address, version, applied, .. } = record;
     let state = match is_alive {
         true => v1::ClusterNodeState::Alive,
         false => v1::ClusterNodeState::Silent,
@@ -26,7 +28,7 @@ fn node(view: &ClusterView, node: &NodeState) -> v1::ClusterNode {
         version: version.clone(),
         state: state.into(),
         answers: view.is_own(node),
-        decides: view.decider().is_some_and(|it| it.number == *number),
+        decides: view.decider().is_some_and(|it| it.record.number == *number),
         applied_revision: applied.get(),
         behind_revisions: view.newest().get() - applied.get(),
     }

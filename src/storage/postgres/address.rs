@@ -137,8 +137,9 @@ impl FromStr for StoreAddress {
             // Of several hosts the one that takes writes.
             .target_session_attrs(TargetSessionAttrs::ReadWrite);
         let mut address = Self { config, schema: schema.to_owned() };
-        // Certificates are checked always, so nothing less than that is a choice.
-        let ssl = if address.is_local() { SslMode::Disable } else { SslMode::Require };
+        // Certificates are checked, unless the address itself asks for none: nothing between the two is a choice.
+        let is_clear = address.is_local() || address.config.get_ssl_mode() == SslMode::Disable;
+        let ssl = if is_clear { SslMode::Disable } else { SslMode::Require };
         address.config.ssl_mode(ssl);
         Ok(address)
     }

@@ -161,6 +161,20 @@ async fn a_node_without_the_way_to_the_deciding_one_decides_itself() {
     assert_eq!(outcomes, [3.0, 0.0, 0.0]);
 }
 
+/// What the node that decides lacks is no reason for another one to refuse a change.
+#[tokio::test]
+async fn a_full_disk_of_the_deciding_node_stops_that_node_only() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let (_, nodes) = nodes(postgres).await;
+    nodes[0].reload(|limits| limits.disk_free_bytes_min = 1 << 50);
+    let full = nodes[0].user("bob").tries_to_publish("full", "").await;
+    refused(full).with(Code::ResourceExhausted, "DISK_FULL");
+    nodes[1].user("bob").publishes("elsewhere").await;
+    nodes[0].reload(|limits| limits.disk_free_bytes_min = 0);
+    nodes[0].user("bob").publishes("again").await;
+    assert_eq!(nodes[0].user("bob").feed().await.texts(), ["again", "elsewhere"]);
+}
+
 /// Nobody is taken for a node by a key that is none of this node, whether or not callers are asked who they are.
 #[tokio::test]
 async fn a_key_of_another_node_is_refused() {

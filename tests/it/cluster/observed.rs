@@ -21,7 +21,7 @@ fn node(number: u64, beats: u64) -> NodeRecord {
 }
 
 fn decider(view: &ClusterView) -> Option<u64> {
-    view.decider().map(|node| node.number)
+    view.decider().map(|node| node.record.number)
 }
 
 /// The node that has been there longest decides, of those that can be reached.
@@ -30,8 +30,8 @@ fn the_oldest_node_decides() {
     let seen = |own: NodeRecord, others| Observed::default().seen(&own, others);
     let view = seen(node(2, 1), vec![node(3, 1), node(1, 1)]);
     assert_eq!(decider(&view), Some(1));
-    assert_eq!(view.decider_elsewhere().map(|node| node.number), Some(1));
-    assert_eq!(view.nodes().iter().map(|node| node.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(view.decider_elsewhere().map(|node| node.record.number), Some(1));
+    assert_eq!(view.nodes().iter().map(|node| node.record.number).collect::<Vec<_>>(), [1, 2, 3]);
 
     let view = seen(node(2, 1), vec![node(3, 1), record(1, None, 1)]);
     assert_eq!(decider(&view), Some(2));

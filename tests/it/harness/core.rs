@@ -1,19 +1,23 @@
 //! An engine without a network, on a disk in memory: for tests that go step by step, or repeat
 //! hundreds of times.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use whimbrel::config::Limits;
 use whimbrel::engine::{Changed, Engine, Published};
 use whimbrel::live::{FeedEventKind, LiveStream, Start, StreamMessage, WatchOptions, Watched};
-use whimbrel::model::{PostText, Relation, RequestId, UserId};
+use whimbrel::model::{PostText, Relation, RequestId, Revision, UserId};
 use whimbrel::runtime::{Clock, CriticalThreads};
-use whimbrel::storage::{Index, LocalLog};
+use whimbrel::storage::{Index, LocalLog, PostgresLog};
 
 use super::disk::Disk;
 use super::memory_folder::{INDEX_OPTIONS, LOG_OPTIONS, MemoryFolder};
-use super::patience::within;
+use super::patience::{PATIENCE, within};
+use super::postgres::Postgres;
 
 /// The home feed with its default options.
 pub(crate) const FEED: Watched = Watched::Feed { all_replies: false };
@@ -30,6 +34,17 @@ pub(crate) struct Core {
     clock: Clock,
     /// `None` only during a restart: the old engine must be gone before the disk is opened again.
     engine: Option<Engine>,
+    /// Another node of the same log.
+    other: Option<OtherNode>,
+}
+
+/// Where two nodes have their log, and the one that is not in turn.
+#[derive(Debug)]
+struct OtherNode {
+    store: String,
+    /// That of the node in turn, and that of the other one.
+    folders: [TempDir; 2],
+    engine: Engine,
 }
 
 impl Core {
@@ -50,13 +65,45 @@ impl Core {
         let heartbeat = std::mem::replace(&mut limits.heartbeat_interval_default, server_default);
         let (folder, clock) = (MemoryFolder::default(), Clock::system());
         let engine = Some(open(&folder, index.as_ref(), &limits, &clock));
-        Self { folder, index, limits, heartbeat, clock, engine }
+        Self { folder, index, limits, heartbeat, clock, engine, other: None }
+    }
+
+    /// Two engines on the log at `store`, with changed limits and without an index.
+    pub(crate) fn shared(store: String, change: impl FnOnce(&mut Limits)) -> Self {
+        let core = Self::limited(change);
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let [one, two] = [0, 1].map(|node| open_node(&store, folders[node].path(), &core.limits));
+        let other = Some(OtherNode { store, folders, engine: two });
+        Self { engine: Some(one), other, ..core }
+    }
+
+    /// Gives the turn to the other node, if there is one. If it `is_level`, it has all that the former had.
+    pub(crate) async fn give_turn(&mut self, is_level: bool) {
+        let Some(other) = &mut self.other else { return };
+        let former = self.engine.as_mut().expect("the engine runs");
+        std::mem::swap(former, &mut other.engine);
+        other.folders.swap(0, 1);
+        if is_level {
+            let newest = other.engine.cursor().after;
+            former.has(newest, PATIENCE).await.expect("it follows");
+        }
+    }
+
+    /// The newest revision that a node shows.
+    pub(crate) fn newest(&self) -> Revision {
+        let other = self.other.as_ref().map(|other| other.engine.cursor().after);
+        self.engine().cursor().after.max(other.unwrap_or_default())
     }
 
     /// Stops the engine, and opens another on the same disks.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
-        self.engine = Some(open(&self.folder, self.index.as_ref(), &self.limits, &self.clock));
+        self.engine = Some(match &self.other {
+            Some(OtherNode { store, folders, .. }) => {
+                open_node(store, folders[0].path(), &self.limits)
+            }
+            None => open(&self.folder, self.index.as_ref(), &self.limits, &self.clock),
+        });
     }
 
     /// Stops the engine, and returns the folder of its log.
@@ -126,6 +173,18 @@ fn text(kind: &FeedEventKind) -> &str {
         FeedEventKind::Posted(post) => post.content.text.as_str(),
         other => panic!("not a post: {other:?}"),
     }
+}
+
+/// A node of the log at `store`.
+fn open_node(store: &str, folder: &Path, limits: &Limits) -> Engine {
+    let open = || {
+        let log = PostgresLog::open(folder, LOG_OPTIONS, Postgres::options(store));
+        let log = Arc::new(log.expect("the log opens"));
+        Engine::open(log, limits, Clock::system(), &CriticalThreads::new())
+    };
+    // It waits for PostgreSQL, as no task may.
+    let opened = thread::scope(|scope| scope.spawn(open).join());
+    opened.expect("it does not panic").expect("the engine opens")
 }
 
 fn open(folder: &MemoryFolder, index: Option<&Disk>, limits: &Limits, clock: &Clock) -> Engine {

@@ -335,6 +335,29 @@ fn an_unsafe_postgresql_is_refused() {
     assert!(matches!(refused, Error::Store { .. }), "{refused}");
 }
 
+/// A host that is not this machine is spoken to by TLS, unless its address asks for none.
+#[test]
+fn only_an_address_that_asks_for_it_is_without_tls() {
+    // It accepts, and shows what comes first: TLS begins with a question, and a session without it with its length.
+    let first_bytes = |mode: &str| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let host = format!("db.example.org:{port}/x?hostaddr=127.0.0.1{mode}");
+        let address = format!("postgres://whimbrel@{host}");
+        let opened = thread::spawn(move || Node::new(&address, "one").log().map(drop));
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut bytes = [0; 8];
+        std::io::Read::read_exact(&mut socket, &mut bytes).unwrap();
+        drop((socket, listener));
+        opened.join().unwrap().unwrap_err();
+        bytes
+    };
+    // SSLRequest, and StartupMessage of version 3.0 (PostgreSQL's documentation, "Message Formats").
+    assert_eq!(first_bytes("")[4..], 80_877_103_u32.to_be_bytes());
+    assert_eq!(first_bytes("&sslmode=disable")[4..], 196_608_u32.to_be_bytes());
+    assert_eq!(first_bytes("&sslmode=prefer")[4..], 80_877_103_u32.to_be_bytes());
+}
+
 /// The tables of version 1 are those of this version after the first node has opened them, with all events.
 #[test]
 fn the_tables_of_an_earlier_version_are_migrated() {

@@ -34,4 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if not (or .Values.insecure (and .Values.auth (or .Values.tls.secretName $behindProxy))) -}}
 {{- fail "without TLS (tls.secretName, or behind_tls_proxy in config) and authentication (auth) everybody in the network could read and write: set them, or insecure to true" -}}
 {{- end -}}
+{{- if and (gt (int .Values.nodes) 1) (not .Values.store.url) -}}
+{{- fail "several nodes share a log in PostgreSQL: set store.url, or nodes to 1" -}}
+{{- end -}}
 {{- end -}}
