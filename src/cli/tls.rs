@@ -129,7 +129,7 @@ impl ClientTlsArgs {
         let ca_file = self.ca_file.clone().or(ca_file);
         // What runs this program in a trace says so there.
         let traceparent = std::env::var("TRACEPARENT").ok();
-        Ok(ConnectOptions { ca_file, identity, token: None, traceparent })
+        Ok(ConnectOptions { ca_file, identity, traceparent, ..ConnectOptions::default() })
     }
 }
 

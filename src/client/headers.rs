@@ -49,7 +49,7 @@ struct BearerToken {
 }
 
 impl CallHeaders {
-    /// The token of `source`, for servers at `addresses`.
+    /// The token of `source`, which nobody on the way to `addresses` may read.
     ///
     /// # Errors
     /// There is no such token, or everybody on the way to one of them could read it.

@@ -28,6 +28,8 @@ pub struct ConnectOptions {
     pub identity: Option<ClientIdentity>,
     /// The token that is sent with each call.
     pub token: Option<TokenSource>,
+    /// Whether the token may be sent in clear text to another machine.
+    pub is_network_trusted: bool,
     /// The `traceparent` of each call, if they are part of a trace. The server ignores one that is not valid.
     pub traceparent: Option<String>,
 }

@@ -27,6 +27,7 @@ mod proxy_protocol;
 mod readiness;
 mod reload;
 mod resolve;
+mod seeding;
 mod self_signed;
 mod socket;
 mod spans;
@@ -114,6 +115,8 @@ impl Server {
         let entrance = Entrance::open(&config)?;
         let (data_dir, limits) = (config.data_dir.clone(), config.limits.clone());
         let store = config.store.clone().map(StoreOptions::try_from).transpose()?;
+        let listen = entrance.listener.addresses()[0];
+        let store = store.map(|store| (store, nodes::seeding(&config, listen)));
         let open = move || OpenedData::open(&data_dir, &limits, store, probe);
         let opened = on_own_thread("whimbrel-open", open).await?;
         Self::start(entrance, config, opened, Clock::system()).await

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Error;
 use super::metrics::VERSION;
+use super::seeding::Seeding;
 use crate::api::{ApiMetrics, ConnectNode, Nodes};
 use crate::client::{Address, Client, ClientIdentity, ConnectOptions};
 use crate::cluster::{Cluster, Membership, OwnNode};
@@ -39,7 +40,7 @@ impl OwnPlace {
         let Some(store) = &config.store else {
             unreachable!("a log without a store is not shared")
         };
-        let address = store.node_address.clone().or_else(|| own_address(config, listen));
+        let address = own_address(config, listen);
         if let Some(address) = &address {
             let parsed: Result<Address, _> = address.parse();
             let is_safe = parsed.is_ok_and(|address| address.is_tls() || address.is_here());
@@ -67,11 +68,7 @@ impl OwnPlace {
 
     /// The other nodes, for the services.
     pub(super) fn nodes(&self, config: &Config, metrics: ApiMetrics) -> Nodes {
-        let options = ConnectOptions {
-            ca_file: config.store.as_ref().and_then(|store| store.node_ca_file.clone()),
-            identity: own_identity(config),
-            ..ConnectOptions::default()
-        };
+        let options = connect_options(config);
         let connect: ConnectNode = Arc::new(move |address| {
             let channel = Client::node_channel(address, &options, ANSWER_TIME_MAX);
             channel.map_err(|error| error.to_string())
@@ -93,8 +90,26 @@ impl OwnPlace {
     }
 }
 
-/// Where other nodes reach a server that listens on `listen`, if that says it.
+/// How other nodes are connected to.
+fn connect_options(config: &Config) -> ConnectOptions {
+    ConnectOptions {
+        ca_file: config.store.as_ref().and_then(|store| store.node_ca_file.clone()),
+        identity: own_identity(config),
+        is_network_trusted: config.insecure,
+        ..ConnectOptions::default()
+    }
+}
+
+/// How a node that listens on `listen` gets the log of the others.
+pub(super) fn seeding(config: &Config, listen: SocketAddr) -> Seeding {
+    Seeding { options: connect_options(config), own_address: own_address(config, listen) }
+}
+
+/// Where other nodes reach a server that listens on `listen`, if its settings say it.
 fn own_address(config: &Config, listen: SocketAddr) -> Option<String> {
+    if let Some(address) = config.store.as_ref().and_then(|store| store.node_address.clone()) {
+        return Some(address);
+    }
     let is_one_machine = !listen.ip().is_unspecified();
     let is_direct = config.transport.behind_tls_proxy.is_empty();
     let scheme = if config.transport.tls.is_some() { "https" } else { "http" };

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Error;
+use super::seeding::{self, Seeding};
 use crate::config::Limits;
 use crate::storage::{
     DiskReserve, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, PostgresLog,
-    PostgresRoster, Probe, Roster, StoreOptions,
+    PostgresRoster, Probe, Roster, StoreOptions, has_log,
 };
 
 /// An open log and its index.
@@ -27,7 +28,7 @@ impl OpenedData {
     pub(super) fn open(
         data_dir: &Path,
         limits: &Limits,
-        store: Option<StoreOptions>,
+        store: Option<(StoreOptions, Seeding)>,
         probe: Option<Probe>,
     ) -> Result<Self, Error> {
         let disk_free_bytes_min = limits.disk_free_bytes_min;
@@ -39,8 +40,13 @@ impl OpenedData {
                 let reserve = log.disk_reserve();
                 (Arc::new(log) as Arc<dyn Log>, reserve, None)
             }
-            Some(store) => {
-                let roster = PostgresRoster::new(store.clone()).map_err(Error::Workers)?;
+            Some((store, seeding)) => {
+                let mut roster = PostgresRoster::new(store.clone()).map_err(Error::Workers)?;
+                if !has_log(data_dir) {
+                    // So that it has its tables.
+                    PostgresLog::prepare(&store)?;
+                    seeding::seed(data_dir, &mut roster, &seeding);
+                }
                 let log = PostgresLog::open(data_dir, options, store)?;
                 let (reserve, roster) = (log.disk_reserve(), Box::new(roster) as Box<dyn Roster>);
                 (Arc::new(log) as Arc<dyn Log>, reserve, Some(roster))

@@ -33,7 +33,7 @@ pub use index::{
 };
 pub use local::{
     CheckedCopy, CheckedLog, Folder, LocalLog, LogLoad, LogOptions, LogRestore, NotErased,
-    RestoredLog, StorageFile, check_events, check_log, read_chain,
+    RestoredLog, StorageFile, check_events, check_log, has_log, read_chain,
 };
 pub use log::{
     Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead, Tail,

@@ -30,6 +30,13 @@ pub trait Roster: Send + std::fmt::Debug {
     /// The store cannot be reached.
     fn join(&mut self) -> Result<u64, Error>;
 
+    /// The nodes that have beaten of late, by the clock of the store, for one that does not beat yet. The one that has
+    /// been there longest comes first.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or has what is no node.
+    fn running(&mut self) -> Result<Vec<NodeRecord>, Error>;
+
     /// Writes `own`, and reads the others. `None` if another node has its number: then it joins again.
     ///
     /// # Errors

@@ -29,6 +29,12 @@ pub(super) fn check_is_no_copy(dir: &Path) -> Result<(), Error> {
     }
 }
 
+/// Whether the data folder `dir` has a log, or a copy of one.
+#[must_use]
+pub fn has_log(dir: &Path) -> bool {
+    dir.join(FOLDER).is_dir()
+}
+
 /// Writes the marker, so that it is there after a power cut.
 fn mark(dir: &Path) -> io::Result<()> {
     let marker = dir.join(MARKER);
@@ -74,11 +80,6 @@ impl LocalLog {
             }
             false => Err(Error::IsNoCopy { dir: dir.to_owned() }),
         }
-    }
-
-    /// Whether the data folder `dir` has a log, or a copy of one.
-    pub(in crate::storage) fn is_in(dir: &Path) -> bool {
-        dir.join(FOLDER).is_dir()
     }
 
     /// Makes the copy in `dir`, which nobody uses and which is whole, a log of its own.

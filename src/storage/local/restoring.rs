@@ -146,6 +146,15 @@ impl LogRestore {
         })
     }
 
+    /// Removes what an interrupted restore has left in `dir`, which has nothing else.
+    ///
+    /// # Errors
+    /// The folder has something else, is in use, or cannot be written.
+    pub fn abandon(dir: &Path) -> Result<(), Error> {
+        let (_lock, folder) = begin_in(dir)?;
+        fs::remove_dir(folder.path()).map_err(|error| storage(dir, error))
+    }
+
     /// Adds the next segment, without the events after `last`. It is durable when it returns.
     ///
     /// # Errors

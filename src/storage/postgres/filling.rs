@@ -15,7 +15,7 @@ use super::{PostgresLog, StoreOptions, runtime};
 use crate::formats::STORE;
 use crate::model::{Chain, LogId, Revision};
 use crate::storage::error::Error;
-use crate::storage::local::{LocalLog, LogOptions, new_epoch};
+use crate::storage::local::{LocalLog, LogOptions, has_log, new_epoch};
 use crate::storage::log::Log;
 use crate::storage::log::encoded_batch::EncodedBatch;
 use crate::storage::log::record::chain_start;
@@ -46,7 +46,7 @@ pub fn copy_into_store(
     store: &StoreOptions,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<CopiedLog, Error> {
-    if !LocalLog::is_in(dir) {
+    if !has_log(dir) {
         return Err(Error::NoLog { dir: dir.to_owned() });
     }
     let log = LocalLog::open(dir, options)?;

@@ -93,6 +93,19 @@ impl Shared {
 }
 
 impl PostgresLog {
+    /// Makes the tables of a log if they are not there.
+    ///
+    /// # Errors
+    /// PostgreSQL cannot be reached or is not fit.
+    pub fn prepare(options: &StoreOptions) -> Result<(), Error> {
+        let failed = |source: io::Error| Failure::Unfit(source.to_string()).of(options);
+        let runtime = runtime().map_err(failed)?;
+        let prepared: Result<_, Failure> = runtime.block_on(async {
+            connection::connect(&runtime, options, None).await?.prepare_schema().await
+        });
+        prepared.map(drop).map_err(|failure| failure.of(options))
+    }
+
     /// Opens the log, makes its tables if they are not there, and takes over into `dir` what was appended since.
     ///
     /// # Errors
@@ -109,6 +122,9 @@ impl PostgresLog {
         });
         let (connection, id) = prepared.map_err(|failure| failure.of(&options))?;
         let is_there = |end: Revision, chain: Chain| {
+            if end == Revision::ZERO {
+                return Ok(true);
+            }
             let stored = first.block_on(connection.chain_at(end));
             Ok(stored.map_err(|failure| failure.of(&options))? == Some(chain))
         };

@@ -11,6 +11,7 @@ use tokio_postgres::{Row, Statement};
 use super::StoreOptions;
 use super::connection::{self, Connection, Failure};
 use super::rows::{number, revision};
+use super::schema::RUNNING;
 use crate::model::NodeKey;
 use crate::storage::error::Error;
 use crate::storage::roster::{NodeRecord, Roster};
@@ -64,6 +65,18 @@ impl Roster for PostgresRoster {
             let ask = format!("SELECT nextval('{}.node_numbers')", link.connection.schema);
             let row = link.connection.timed(link.connection.client.query_one(&ask, &[])).await?;
             Ok(row.get::<_, i64>(0).cast_unsigned())
+        })
+    }
+
+    fn running(&mut self) -> Result<Vec<NodeRecord>, Error> {
+        self.with(async |link| {
+            let ask = format!(
+                "SELECT true, number, key, address, public_address, version, beats, applied FROM {}.node
+                 WHERE beat_at > clock_timestamp() - {RUNNING} ORDER BY number",
+                link.connection.schema
+            );
+            let rows = link.connection.timed(link.connection.client.query(&ask, &[])).await?;
+            rows.iter().map(node).collect()
         })
     }
 

@@ -16,6 +16,8 @@ use crate::storage::redb_file::random;
 
 /// The version of tables into which a log is copied.
 pub(super) const FILLING: i32 = 0;
+/// A node that runs has beaten within it.
+pub(super) const RUNNING: &str = "interval '3 seconds'";
 /// Revisions of a partition. It is rewritten as a whole: 200 MB if all its posts are short.
 pub(super) const PARTITION_REVISIONS: u64 = 1 << 20;
 
@@ -86,7 +88,7 @@ impl Connection {
     /// How many nodes have beaten of late, by the clock of PostgreSQL.
     pub(super) async fn running_nodes(&self) -> Result<i64, Failure> {
         let ask = format!(
-            "SELECT count(*) FROM {}.node WHERE beat_at > clock_timestamp() - interval '3 seconds'",
+            "SELECT count(*) FROM {}.node WHERE beat_at > clock_timestamp() - {RUNNING}",
             self.schema
         );
         let row = self.timed(self.client.query_one(&ask, &[])).await?;

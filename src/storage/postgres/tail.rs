@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -15,6 +15,9 @@ use crate::storage::error::Error;
 
 /// Silence is never taken for the end: without a notification the tail looks for itself.
 const POLL: Duration = Duration::from_millis(500);
+
+/// Between two lines about how far a start is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The thread's own part.
 #[derive(Debug)]
@@ -45,7 +48,13 @@ impl Tailer {
             return Err(Error::Forked { after, head: own });
         }
         self.connection = Some(connection);
+        let mut reported_at = Instant::now();
         while self.shared.copy.end().0 < head {
+            if reported_at.elapsed() >= PROGRESS_INTERVAL {
+                let revision = self.shared.copy.end().0;
+                tracing::info!(%revision, of = %head, "copying the log from PostgreSQL");
+                reported_at = Instant::now();
+            }
             if !self.step().map_err(|error| self.error(error))? {
                 let what =
                     format!("its table log ends before revision {head}, which its head names");

@@ -2,6 +2,7 @@
 
 mod clients;
 mod deciding;
+mod joining;
 mod moving;
 mod observed;
 mod together;

@@ -1,0 +1,67 @@
+//! A new node, and one whose disk is gone, get the log from another node, or from PostgreSQL, and have all of it when they
+//! serve.
+
+use std::sync::Arc;
+
+use super::know_each_other;
+use crate::harness::admin::scrape;
+use crate::harness::postgres::Postgres;
+use crate::harness::{Setup, TestServer};
+
+/// How many files of the log were read at `node`.
+async fn files_read(node: &TestServer) -> f64 {
+    let scrape = scrape(node.admin_address()).await;
+    let rpc = [("rpc", "whimbrel.v1.AdminService/ReadSegment"), ("code", "OK")];
+    scrape.sum("whimbrel_calls_total", &rpc)
+}
+
+/// A node with more of the log than one file has.
+async fn full(setup: Setup) -> TestServer {
+    let node = setup.admin().start().await;
+    node.user("alice").follows("bob").await;
+    let text = "x".repeat(280);
+    node.user("bob").publishes_many(&text, 1_500).await;
+    know_each_other(std::slice::from_ref(&node), 1).await;
+    node
+}
+
+async fn has_all(node: &TestServer) {
+    assert_eq!(node.user("alice").feed_in_pages_of(100).await.texts().len(), 1_500);
+}
+
+#[tokio::test]
+async fn a_new_node_gets_the_log_from_another_one() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let address = postgres.new_log();
+    let setup = || Setup::new().store(&address);
+    let there = full(setup()).await;
+    let new = setup().start().await;
+    let read = files_read(&there).await;
+    assert!(read > 1.0, "{read} files were read");
+    has_all(&new).await;
+    // Its own copy goes on where that of the other one ended.
+    there.user("bob").publishes("later").await;
+    new.user("bob").publishes("later again").await;
+    let folder = new.folder();
+    new.stop().await;
+    // Not again: it has a log.
+    let again = setup().start_on(Arc::clone(&folder)).await;
+    assert_eq!(files_read(&there).await, read);
+    again.stop().await;
+    drop(folder);
+    let lost = setup().start().await;
+    assert!(files_read(&there).await > read);
+    assert_eq!(lost.user("alice").page(2, "").await.items.len(), 2);
+    assert_eq!(lost.user("alice").feed_in_pages_of(100).await.texts().len(), 1_502);
+}
+
+/// A node that cannot be reached, or says that it has another log, is none to get it from.
+#[tokio::test]
+async fn without_another_node_the_log_comes_from_postgresql() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let address = postgres.new_log();
+    let there = full(Setup::new().store(&address).node_address("http://127.0.0.1:9")).await;
+    let new = Setup::new().store(&address).start().await;
+    assert_eq!(files_read(&there).await, 0.0);
+    has_all(&new).await;
+}
