@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
-use whimbrel::api::v1::{ClusterNodeState, GetChainRequest, GetClusterRequest};
+use tokio::time::sleep;
+use whimbrel::api::v1::{ClusterNode, ClusterNodeState, GetChainRequest, GetClusterRequest};
 use whimbrel::client::{Client, Retry};
 
 use self::network::Machines;
@@ -141,17 +142,7 @@ impl Cluster {
             clients.push(self.client(&self.address(node)).await);
         }
         // What was given up may still be made: they are compared once they agree.
-        let mut same = None;
-        while same.is_none() {
-            let mut chains = Vec::new();
-            for client in &clients {
-                let chain = client.get_chain(GetChainRequest { revision: 0 }).await;
-                chains.push(chain.map(|it| (it.log_id, it.revision, it.chain)).ok());
-            }
-            same = chains[0]
-                .clone()
-                .filter(|first| chains.iter().all(|it| it.as_ref() == Some(first)));
-        }
+        within("the nodes to agree", agree(&clients)).await;
         for node in 0..NODES {
             let compared = model.compare(self.address(node)).await;
             compared.unwrap_or_else(|error| panic!("node {node} refuses a read: {error}"));
@@ -185,13 +176,34 @@ impl Cluster {
         self.postgres.is_whole(&self.machines).await;
         for node in 0..NODES {
             let client = self.client(&self.address(node)).await;
-            let mut alive = 0;
-            while alive < NODES {
-                let seen = client.get_cluster(GetClusterRequest {}).await.expect("it is answered");
-                alive =
-                    seen.nodes.iter().filter(|it| it.state() == ClusterNodeState::Alive).count();
-                tokio::time::sleep(LOOK_INTERVAL).await;
-            }
+            within("the nodes to see each other", sees_all(&client)).await;
         }
+    }
+}
+
+/// Returns once all have the same log, to its end.
+async fn agree(nodes: &[Client]) {
+    loop {
+        let mut chains = Vec::new();
+        for node in nodes {
+            let chain = node.get_chain(GetChainRequest { revision: 0 }).await;
+            chains.push(chain.map(|it| (it.log_id, it.revision, it.chain)).ok());
+        }
+        if chains[0].is_some() && chains.iter().all(|chain| *chain == chains[0]) {
+            return;
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// Returns once the node sees all nodes run.
+async fn sees_all(node: &Client) {
+    loop {
+        let seen = node.get_cluster(GetClusterRequest {}).await.expect("it is answered");
+        let is_alive = |node: &&ClusterNode| node.state() == ClusterNodeState::Alive;
+        if seen.nodes.iter().filter(is_alive).count() == NODES {
+            return;
+        }
+        sleep(LOOK_INTERVAL).await;
     }
 }
