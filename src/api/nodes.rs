@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,6 +60,7 @@ struct NodesState {
     metrics: ApiMetrics,
     time_max: Duration,
     unreachable: WarningThrottle,
+    unanswered: WarningThrottle,
 }
 
 #[derive(Clone)]
@@ -99,6 +101,7 @@ impl Nodes {
             metrics,
             time_max,
             unreachable: WarningThrottle::default(),
+            unanswered: WarningThrottle::default(),
         }))
     }
 
@@ -193,7 +196,11 @@ impl Nodes {
     /// # Errors
     /// It is one for the caller.
     fn refused<A>(&self, node: &NodeRecord, refusal: Status) -> Result<Forwarded<A>, Status> {
-        if is_not_connected(&refusal) {
+        if has_cause::<hyper::Error>(&refusal, hyper::Error::is_canceled) {
+            // The connection has ended, as one does whose other end stops, and the request was still to be sent.
+            return Ok(Forwarded::DecideHere);
+        }
+        if has_cause::<ConnectError>(&refusal, |_| true) {
             let address = node.address.as_deref().unwrap_or_default();
             self.0.unreachable.add(format!(
                 "changes are decided here, as {address}, the node that decides them, cannot be reached: {refusal}"
@@ -214,7 +221,13 @@ impl Nodes {
                 let details = refusal.details().to_vec().into();
                 Err(Status::with_details(code, message, details))
             }
-            None => Ok(Forwarded::Unknown),
+            None => {
+                let address = node.address.as_deref().unwrap_or_default();
+                self.0.unanswered.add(format!(
+                    "the outcome of a change is not known, as {address}, which decides it, has not answered: {refusal:?}"
+                ));
+                Ok(Forwarded::Unknown)
+            }
         }
     }
 
@@ -246,11 +259,11 @@ impl Nodes {
     }
 }
 
-/// Whether there was no connection to send a request on.
-fn is_not_connected(status: &Status) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(status);
+/// Whether an error of this type is among the causes of `status`, and is one of those that are looked for.
+fn has_cause<E: Error + 'static>(status: &Status, is_wanted: impl Fn(&E) -> bool) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = status.source();
     while let Some(error) = cause {
-        if error.is::<ConnectError>() {
+        if error.downcast_ref::<E>().is_some_and(&is_wanted) {
             return true;
         }
         cause = error.source();

@@ -55,7 +55,11 @@ pub(super) fn seed(dir: &Path, roster: &mut dyn Roster, seeding: &Seeding) {
                     if let Err(error) = LogRestore::abandon(dir) {
                         tracing::warn!(%error, "what was copied cannot be removed");
                     }
-                    if matches!(&error, SeedError::Client(error) if !error.is_transient()) {
+                    // Only another file is worth another try.
+                    if !matches!(
+                        error,
+                        SeedError::Client(client::Error::Call(_)) | SeedError::Storage(_)
+                    ) {
                         break;
                     }
                 }

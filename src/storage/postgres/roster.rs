@@ -115,8 +115,8 @@ impl RosterConnection {
         // Nothing here has to outlive PostgreSQL, so nothing waits for a standby.
         let set = "SET synchronous_commit = off";
         connection.timed(connection.client.batch_execute(set)).await?;
-        // Of nodes that ended without a word nothing is left after a minute, by the clock of PostgreSQL alone. If that
-        // jumps, rows of others are removed, and written again with their next beat.
+        // Of nodes that ended without a word nothing is left after a minute, by the clock of PostgreSQL alone, or once another
+        // one is in their place. If that clock jumps, rows of others are removed, and written again with their next beat.
         let beat = format!(
             "WITH own AS (
                  INSERT INTO {schema}.node AS old (number, key, address, public_address, version, beats, applied)
@@ -127,7 +127,8 @@ impl RosterConnection {
                  RETURNING number),
              ended AS (
                  DELETE FROM {schema}.node
-                 WHERE beat_at < clock_timestamp() - interval '1 minute' AND number <> $1)
+                 WHERE beat_at < clock_timestamp() - interval '1 minute' AND number <> $1
+                     OR address = $3 AND number < $1)
              SELECT own.number IS NOT NULL, node.number, key, address, public_address, version, beats, applied
              FROM (SELECT) AS once LEFT JOIN own ON true
                   LEFT JOIN {schema}.node ON node.number <> $1",

@@ -43,7 +43,7 @@ const OUTSIDERS: [(&str, &[&str]); 20] = [
     ("dashmap", &["state/", "live/"]),
     ("tonic", &["api/", "client/", "server/"]),
     ("tonic_health", &["api/", "client/", "server/"]),
-    ("hyper", &["server/"]),
+    ("hyper", &["server/", "api/nodes.rs"]),
     ("hyper_util", &["server/"]),
     (
         "rustls",

@@ -402,6 +402,13 @@ fn nodes_find_each_other() {
     let found = rosters[0].beat(&one).unwrap().unwrap();
     assert_eq!(format!("{found:?}"), format!("{:?}", [&later]));
 
+    // One that starts again takes the place of the one before.
+    let again = NodeRecord { number: rosters[1].join().unwrap(), ..record(0, 2) };
+    rosters[1].beat(&again).unwrap().unwrap();
+    let found = rosters[0].beat(&one).unwrap().unwrap();
+    assert_eq!(format!("{found:?}"), format!("{:?}", [&again]));
+    let two = again;
+
     let taken = NodeRecord { number: one.number, ..record(0, 3) };
     assert!(rosters[1].beat(&taken).unwrap().is_none(), "the number is another node's");
     postgres.cut_connections(&address);
