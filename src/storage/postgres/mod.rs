@@ -122,11 +122,8 @@ impl PostgresLog {
         });
         let (connection, id) = prepared.map_err(|failure| failure.of(&options))?;
         let is_there = |end: Revision, chain: Chain| {
-            if end == Revision::ZERO {
-                return Ok(true);
-            }
-            let stored = first.block_on(connection.chain_at(end));
-            Ok(stored.map_err(|failure| failure.of(&options))? == Some(chain))
+            let has = first.block_on(connection.has(end, chain));
+            has.map_err(|failure| failure.of(&options))
         };
         let copy = LocalLog::open_copy(dir, local, id, is_there)?;
         drop(connection);

@@ -62,6 +62,22 @@ impl Connection {
         row.and_then(|row| row.get::<_, Option<Vec<u8>>>(0)).map(|bytes| chain(&bytes)).transpose()
     }
 
+    /// Whether the log has the events up to `end`, whose chain is `chain`. They may end within a batch, as those of a backup
+    /// do: then the rest of that batch says so.
+    pub(super) async fn has(&self, end: Revision, chain: Chain) -> Result<bool, Failure> {
+        if end == Revision::ZERO {
+            return Ok(true);
+        }
+        if let Some(stored) = self.chain_at(end).await? {
+            return Ok(stored == chain);
+        }
+        match self.batches_after(end, chain).await {
+            Ok(batches) => Ok(!batches.is_empty()),
+            Err(Failure::Damaged(_)) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// The whole batches after `after`, whose chain is `before`; none at the end.
     ///
     /// # Errors

@@ -10,7 +10,6 @@ use tokio::sync::Notify;
 
 use super::connection::{self, Connection, Failure};
 use super::{Shared, append};
-use crate::model::Revision;
 use crate::storage::error::Error;
 
 /// Silence is never taken for the end: without a notification the tail looks for itself.
@@ -42,8 +41,7 @@ impl Tailer {
         let connection = connected.map_err(failed)?;
         let head = self.runtime.block_on(connection.head()).map_err(failed)?.last;
         let (own, chain) = self.shared.copy.end();
-        let stored = self.runtime.block_on(connection.chain_at(own)).map_err(failed)?;
-        if own > head || (own > Revision::ZERO && stored != Some(chain)) {
+        if own > head || !self.runtime.block_on(connection.has(own, chain)).map_err(failed)? {
             let after = if own > head { head } else { own.previous() };
             return Err(Error::Forked { after, head: own });
         }

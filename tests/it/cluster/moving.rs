@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::know_each_other;
 use crate::harness::postgres::Postgres;
 use crate::harness::program::{Program, Ran};
-use crate::harness::{Setup, TestServer};
+use crate::harness::{Setup, TestServer, copy_folder};
 
 fn copy(from: &str, to: &str) -> Ran {
     let arguments = ["log", "copy", "--from", from, "--to", to, "--store-replicated-elsewhere"];
@@ -99,6 +99,24 @@ async fn a_log_becomes_one_of_nodes_and_comes_back() {
         let mut watching = server.user("alice").watches_after(&later).await;
         assert_eq!(watching.events(1).await, ["bob: alone"]);
     }
+}
+
+/// A folder that has the beginning of the log only, as one that was restored, is completed; it may end anywhere.
+#[tokio::test]
+async fn an_older_copy_of_the_folder_becomes_that_of_a_node() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let server = TestServer::start().await;
+    server.user("alice").follows("bob").await;
+    server.user("bob").publishes_many("old ", 20).await;
+    let older = Arc::new(tempfile::tempdir().unwrap());
+    copy_folder(&server.log_folder(), &older.path().join("log"));
+    server.user("bob").publishes_many("new ", 20).await;
+    let folder = server.folder();
+    server.stop().await;
+    let address = postgres.new_log();
+    copied(text(&folder), &address);
+    let node = Setup::new().store(&address).start_on(older).await;
+    assert_eq!(node.user("alice").feed_in_pages_of(100).await.texts().len(), 40);
 }
 
 /// An interrupted copy is gone on with, and is no log for nodes until it is whole.
