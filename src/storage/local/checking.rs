@@ -4,12 +4,11 @@
 //!
 //! What a server does meanwhile is never taken for damage:
 //!
-//! - It appends. A segment is complete once a later one has begun, and that is looked up before it is
-//!   read. The newest one ends where it has no complete frame. A read may see a part of a frame and
-//!   the whole next one, which was written later: so damage counts only if a second read finds
-//!   the same.
-//! - It erases. A post whose content is there counts as not erased only if a read after the note of
-//!   the erasure finds it, too.
+//! - It appends. A segment is complete once a later one has begun, and that is looked up before it is read. The newest one
+//!   ends where it has no complete frame. A read may see a part of a frame and the whole next one, which was written later:
+//!   so damage counts only if a second read finds the same.
+//! - It erases. A post whose content is there counts as not erased only if a read after the note of the erasure finds it,
+//!   too.
 //! - It goes on. The checkpoint is read first, and segments that come later are ignored.
 
 use std::fs::{self, File};
@@ -19,7 +18,9 @@ use std::path::{Path, PathBuf};
 
 use super::FOLDER;
 use super::checkpoint::{self, DurablePosition, SLOT_BYTES, Slot};
+use super::copying::flushing_of;
 use super::epochs;
+use super::flushing::Flushing;
 use super::format::{HEAD_BYTES, HeadContent, SegmentHead};
 use super::recovery::{End, FIRST_NUMBER, NUMBER_MAX, check_head, number_of};
 use super::scan::damage_of_head;
@@ -30,8 +31,7 @@ use crate::model::{Chain, EpochStart, Event, LogId, Revision, RevisionSet};
 use crate::storage::error::Error;
 use crate::storage::log::record::chain_start;
 
-/// Most reads of a file that finds other damage each time. A server that appends changes what a read
-/// finds, but a read is faster than so many batches.
+/// Most reads of a file that finds other damage each time: a server that appends changes what a read finds.
 const READS_MAX: usize = 100;
 
 /// A log without damage, as [`check_log`] found it.
@@ -72,6 +72,7 @@ pub struct NotErased {
 #[derive(Debug)]
 struct LogReader {
     folder: PathBuf,
+    flushing: Flushing,
 }
 
 /// What was read so far.
@@ -108,7 +109,7 @@ pub fn check_events<E: From<Error>>(
     progress: &mut dyn FnMut(Revision),
     each: &mut dyn FnMut(Revision, Event) -> Result<(), E>,
 ) -> Result<CheckedLog, E> {
-    let reader = LogReader::new(dir);
+    let reader = LogReader::new(dir)?;
     // First, since all that it says to be durable is then in the files that are found.
     let durable = reader.checkpoint()?;
     let numbers = reader.numbers()?;
@@ -150,7 +151,7 @@ pub fn check_events<E: From<Error>>(
 /// # Errors
 /// As [`check_log`].
 pub fn read_chain(dir: &Path, revision: Revision) -> Result<Option<Chain>, Error> {
-    let reader = LogReader::new(dir);
+    let reader = LogReader::new(dir)?;
     for number in reader.numbers()?.into_iter().rev() {
         let Some(HeadContent::Valid(head)) = reader.head(number)? else { continue };
         if revision == Revision::ZERO {
@@ -170,8 +171,8 @@ pub fn read_chain(dir: &Path, revision: Revision) -> Result<Option<Chain>, Error
 }
 
 impl LogReader {
-    fn new(dir: &Path) -> Self {
-        Self { folder: dir.join(FOLDER) }
+    fn new(dir: &Path) -> Result<Self, Error> {
+        Ok(Self { folder: dir.join(FOLDER), flushing: flushing_of(dir)? })
     }
 
     fn damaged(&self, number: u64, what: impl Into<String>) -> Error {
@@ -234,7 +235,7 @@ impl LogReader {
         twice(|| {
             let Some(content) = self.content(number)? else { return Ok(None) };
             let Some(head) = self.head_in(number, &content)? else { return Ok(None) };
-            let checked = CheckedSegment::new(head, content, is_newest);
+            let checked = CheckedSegment::new(head, content, is_newest.then_some(self.flushing));
             checked.map(Some).map_err(|what| self.damaged(number, what))
         })
     }

@@ -131,6 +131,12 @@ impl Checkpoint {
         &self.path
     }
 
+    /// Whether `position` is the last in the file.
+    pub(super) fn says(&self, position: DurablePosition) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.written == Some(position)
+    }
+
     /// Writes `position`, which is durable, unless it is in the file. The first time after an upgrade it
     /// writes both slots, as they name the program.
     pub(super) fn write(&self, position: DurablePosition) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! A copy of a log that is kept elsewhere, in a data folder: it takes over what is appended there, byte for byte. It
-//! is opened as a copy only, and a log that was decided here never as one: else its history would fork.
+//! is opened as a copy only, and a log that was decided here never as one: else its history would fork. What a power cut
+//! takes from it is fetched again, so that it is not flushed with each batch (flushing.rs).
 
 use std::fs;
 use std::io;
@@ -7,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::flushing::Flushing;
 use super::{FOLDER, LocalLog, LogOptions, Origin};
 use crate::model::{Chain, EpochStart, LogId, Revision};
 use crate::storage::error::Error;
@@ -22,17 +24,27 @@ const SENTENCE: &str = "The folder log is a copy of a log that is kept elsewhere
 
 /// Fails if the data folder `dir` has a copy.
 pub(super) fn check_is_no_copy(dir: &Path) -> Result<(), Error> {
-    let failed = |source: io::Error| Error::Storage { file: dir.to_owned(), source: source.into() };
-    match dir.join(MARKER).try_exists().map_err(failed)? {
+    match is_copy(dir)? {
         true => Err(Error::IsACopy { dir: dir.to_owned() }),
         false => Ok(()),
     }
+}
+
+/// Whether the data folder `dir` has a copy.
+fn is_copy(dir: &Path) -> Result<bool, Error> {
+    let failed = |source: io::Error| Error::Storage { file: dir.to_owned(), source: source.into() };
+    dir.join(MARKER).try_exists().map_err(failed)
 }
 
 /// Whether the data folder `dir` has a log, or a copy of one.
 #[must_use]
 pub fn has_log(dir: &Path) -> bool {
     dir.join(FOLDER).is_dir()
+}
+
+/// How the log in the data folder `dir` is flushed.
+pub(super) fn flushing_of(dir: &Path) -> Result<Flushing, Error> {
+    is_copy(dir).map(|is_copy| if is_copy { Flushing::WithCheckpoint } else { Flushing::EachFrame })
 }
 
 /// Writes the marker, so that it is there after a power cut.
@@ -58,7 +70,7 @@ impl LocalLog {
         let failed =
             |source: io::Error| Error::Storage { file: dir.to_owned(), source: source.into() };
         let lock = FolderLock::acquire(dir)?;
-        let is_copy = dir.join(MARKER).try_exists().map_err(failed)?;
+        let is_copy = is_copy(dir)?;
         let has_log = dir.join(FOLDER).try_exists().map_err(failed)?;
         if !is_copy && !has_log {
             // Before the log, so that no server ever takes what is copied for a log of its own.
@@ -82,7 +94,7 @@ impl LocalLog {
         }
     }
 
-    /// Makes the copy in `dir`, which nobody uses and which is whole, a log of its own.
+    /// Makes the copy in `dir`, which nobody uses and which is whole and durable, a log of its own.
     ///
     /// # Errors
     /// The folder is in use, or cannot be written.

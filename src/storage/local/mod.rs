@@ -23,6 +23,7 @@ mod cut;
 mod disk_folder;
 mod epochs;
 mod erasing;
+mod flushing;
 mod folder;
 mod format;
 mod loading;
@@ -68,6 +69,7 @@ use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentIn
 use crate::model::{Chain, Epochs, Event, LogId, Revision};
 use checkpoint::{Checkpoint, DurablePosition};
 use disk_folder::DiskFolder;
+use flushing::Flushing;
 use preparer::Preparer;
 use restoring::UNFINISHED_RESTORE;
 use segment::{RawRecords, Segment, SegmentFiles, file_name};
@@ -88,6 +90,7 @@ pub struct LocalLog {
     writer: Mutex<Writer>,
     preparer: Arc<Preparer>,
     maintenance: Maintenance,
+    flushing: Flushing,
     checkpoint: Checkpoint,
     epochs: Epochs,
     /// Held during an erasure.
@@ -245,13 +248,20 @@ impl LocalLog {
         Ok(())
     }
 
-    /// Writes how far the log is durable.
+    /// Writes how far the log is durable, which is up to its head.
     fn write_checkpoint(&self) -> Result<(), Error> {
-        let (revision, chain) = {
+        let (active, position) = {
             let writer = self.writer();
-            (self.head_revision(), writer.chain)
+            let active = writer.active.as_ref();
+            let active = active.map(|active| (active.segment.number, Arc::clone(&active.file)));
+            let (revision, chain) = (self.head_revision(), writer.chain);
+            (active, DurablePosition { log: self.id, revision, chain })
         };
-        self.checkpoint.write(DurablePosition { log: self.id, revision, chain })
+        // Without the lock: appends go on meanwhile.
+        if let Some((number, file)) = active.filter(|_| !self.checkpoint.says(position)) {
+            self.flush_rest(number, &*file)?;
+        }
+        self.checkpoint.write(position)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use super::checkpoint::{Checkpoint, CheckpointContent, DurablePosition};
+use super::flushing::Flushing;
 use super::folder::Folder;
 use super::preparer::{LogOptions, Preparer};
-use super::recovery::{self, FIRST_NUMBER, Recovered};
+use super::recovery::{self, FIRST_NUMBER, LogEnd, Recovered};
 use super::segment::{SegmentFiles, file_name};
 use super::segments::{Maintenance, SegmentList};
 use super::writer::{Active, FrameBuffer, Writer};
@@ -46,6 +47,13 @@ impl Origin {
             Self::CopyOf(_) => Epoch::UNRECORDED,
         }
     }
+
+    fn flushing(self) -> Flushing {
+        match self {
+            Self::Here(_) => Flushing::EachFrame,
+            Self::CopyOf(_) => Flushing::WithCheckpoint,
+        }
+    }
 }
 
 /// The epoch of an opening.
@@ -73,7 +81,8 @@ impl LocalLog {
         }
         let durable_until = durable.map_or(Revision::ZERO, |durable| durable.revision);
         let found = recovery::list_readable(&files, writer)?;
-        let recovered = recovery::recover(&files, found, origin.new_id(), options, durable_until)?;
+        let end = LogEnd { durable_until, flushing: origin.flushing() };
+        let recovered = recovery::recover(&files, found, origin.new_id(), options, end)?;
         let Recovered { id, segments, active_bytes, prepared, next_number, newest_frame, .. } =
             recovered;
         let count = segments.len();
@@ -105,6 +114,7 @@ impl LocalLog {
             preparer,
             files,
             segments,
+            flushing: origin.flushing(),
             checkpoint,
             epochs: Epochs::new(epochs),
             erasing: Mutex::default(),

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::epochs;
+use super::flushing::Flushing;
 use super::folder::{Folder, StorageFile};
 use super::format::{
     EPOCH_BYTES, FOOT_BYTES, Foot, HEAD_BYTES, HeadContent, SegmentHead, decode_epochs,
@@ -69,6 +70,14 @@ pub(super) struct Found {
     head: HeadContent,
 }
 
+/// What is known of the end of a log before it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogEnd {
+    /// Up to here the checkpoint says that all is durable; the caller compares the chain there, if that is not zero.
+    pub(super) durable_until: Revision,
+    pub(super) flushing: Flushing,
+}
+
 /// The end of what was read so far.
 #[derive(Debug)]
 pub(super) struct End {
@@ -77,14 +86,13 @@ pub(super) struct End {
     pub(super) chain: Chain,
 }
 
-/// Opens the log in the folder, whose segments [`list_readable`] found; creates it if it has none. The caller
-/// compares the chain at `durable_until`, if that is not zero.
+/// Opens the log in the folder, whose segments [`list_readable`] found; creates it if it has none.
 pub(super) fn recover(
     files: &SegmentFiles,
     mut found: Vec<Found>,
     id: LogId,
     options: LogOptions,
-    durable_until: Revision,
+    end: LogEnd,
 ) -> Result<Recovered, Error> {
     remove_unfinished(files)?;
     let first = found.first().map(|first| first.number);
@@ -113,7 +121,8 @@ pub(super) fn recover(
     recovered.chain = chain_start(recovered.id);
     let newest = found.len() - 1;
     for (index, segment) in found.iter().enumerate() {
-        open_segment(files, segment, index == newest, durable_until, &mut recovered)?;
+        let newest_end = (index == newest).then_some(end.flushing);
+        open_segment(files, segment, newest_end, end.durable_until, &mut recovered)?;
     }
     Ok(recovered)
 }
@@ -278,11 +287,11 @@ fn valid_head(files: &SegmentFiles, found: &Found) -> Result<SegmentHead, Error>
     }
 }
 
-/// Opens the next segment, and adds it to `log`.
+/// Opens the next segment, and adds it to `log`. The newest is flushed as `newest` says.
 fn open_segment(
     files: &SegmentFiles,
     found: &Found,
-    is_newest: bool,
+    newest: Option<Flushing>,
     durable_until: Revision,
     log: &mut Recovered,
 ) -> Result<(), Error> {
@@ -296,8 +305,10 @@ fn open_segment(
     }
     let failed = |error| files.failed(found.number, error);
     let mut content = Window::new(&*file).map_err(failed)?;
+    let is_newest = newest.is_some();
+    let flushing = newest.unwrap_or(Flushing::EachFrame);
     let Scan { tables, tail } =
-        scan::scan(&head, &mut content, durable_until).map_err(|error| match error {
+        scan::scan(&head, &mut content, durable_until, flushing).map_err(|error| match error {
             NotScanned::Damaged(what) => files.damaged(found.number, what),
             NotScanned::Read(error) => failed(error),
         })?;
@@ -308,8 +319,7 @@ fn open_segment(
             file = %files.path(found.number).display(),
             revision = next,
             byte = tables.frames_end,
-            "the end of the log is torn, as by a power cut: a batch that was not acknowledged is \
-             cut off"
+            "the end of the log is torn, as by a power cut: what was not flushed is cut off"
         );
     }
     // A frame without an event may note an erasure. The first segment keeps the log's id, so it

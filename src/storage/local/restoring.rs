@@ -94,7 +94,7 @@ impl CheckedCopy {
             }
             _ => return Err(damaged("its head is damaged".to_owned())),
         };
-        CheckedSegment::new(head, content, false).map(Self).map_err(damaged)
+        CheckedSegment::new(head, content, None).map(Self).map_err(damaged)
     }
 
     /// The log's id, the first and the last revision, and the chain after the last.

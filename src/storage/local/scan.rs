@@ -4,13 +4,14 @@
 //! ```text
 //!   head │ frame │ frame │ … │ X: no valid frame here
 //!                              only zeros behind X            ──▶ a clean end
-//!                              a valid frame head behind X    ──▶ damage: a frame is written once all
-//!                                                                 before it is durable
+//!                              a valid frame head behind X    ──▶ damage, if a frame is written once all
+//!                                                                 before it is durable, else a torn end
 //!                              anything else                  ──▶ a torn batch: a power cut came
 //!                                                                 before its flush returned
 //! ```
 
 use super::epochs;
+use super::flushing::Flushing;
 use super::format::{
     FRAME_ALIGNMENT, FRAME_HEAD_BYTES, FrameHead, FrameKind, HEAD_BYTES, SegmentHead, aligned,
     payload_check,
@@ -36,7 +37,7 @@ pub(super) struct Scan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SegmentEnd {
     Zeros,
-    /// Bytes of a frame that was not completely written, or of a foot.
+    /// Bytes of frames that were not completely written, or of a foot.
     Torn,
 }
 
@@ -82,6 +83,7 @@ pub(super) fn scan<B: Bytes>(
     head: &SegmentHead,
     bytes: &mut B,
     chain_known_until: Revision,
+    flushing: Flushing,
 ) -> Result<Scan, NotScanned<B::Error>> {
     let mut scanner = Scanner::new(head, chain_known_until);
     while scanner.take_frame(bytes)? {}
@@ -100,6 +102,9 @@ pub(super) fn scan<B: Bytes>(
         return Ok(Scan { tables, tail: SegmentEnd::Zeros });
     }
     let next = Revision::new(head.first.get() + tables.records.len() as u64);
+    if flushing == Flushing::WithCheckpoint && next > chain_known_until {
+        return Ok(Scan { tables, tail: SegmentEnd::Torn });
+    }
     let later = find_frame(bytes, end + 1, Some(head.salt)).map_err(NotScanned::Read)?;
     if let Some((offset, frame)) = later {
         return Err(NotScanned::Damaged(format!(

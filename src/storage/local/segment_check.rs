@@ -6,6 +6,7 @@
 //!   head │ frame │ frame │ … │ zeros, or a batch that is not complete     only the newest
 //! ```
 
+use super::flushing::Flushing;
 use super::format::{
     FOOT_BYTES, FRAME_HEAD_BYTES, Foot, FrameHead, FrameKind, HEAD_BYTES, SegmentHead,
     payload_check,
@@ -46,20 +47,21 @@ pub(super) struct Deletion {
 }
 
 impl CheckedSegment {
-    /// Checks the segment with this head and these bytes. Only the newest may have an end that is not
-    /// complete.
+    /// Checks the segment with this head and these bytes. Only the newest, which is flushed as `newest` says, may have an
+    /// end that is not complete.
     ///
     /// # Errors
     /// A description of the damage.
     pub(super) fn new(
         head: SegmentHead,
         content: Vec<u8>,
-        is_newest: bool,
+        newest: Option<Flushing>,
     ) -> Result<Self, String> {
-        let scanned = scan::scan(&head, &mut &*content, Revision::ZERO);
+        let flushing = newest.unwrap_or(Flushing::EachFrame);
+        let scanned = scan::scan(&head, &mut &*content, Revision::ZERO, flushing);
         let tables = scanned.map_err(|NotScanned::Damaged(what)| what)?.tables;
         check_padding(&tables, &content)?;
-        let torn_bytes = check_end(&head, &content, &tables, is_newest)?;
+        let torn_bytes = check_end(&head, &content, &tables, newest.is_some())?;
         let (posts, erased, deletions) = (Vec::new(), Vec::new(), Vec::new());
         let mut checked = Self { head, tables, content, torn_bytes, posts, erased, deletions };
         checked.read_events()?;

@@ -1,4 +1,4 @@
-//! Writing to the log: one frame a batch, with one write and one flush. A failed write or flush is
+//! Writing to the log: one frame a batch, with one write and one flush, unless it is a copy (flushing.rs). A failed write or flush is
 //! never tried again: only opening the log again shows what is on the disk.
 
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::mpsc::SyncSender;
 
 use super::LocalLog;
 use super::epochs;
+use super::flushing::Flushing;
 use super::folder::StorageFile;
 use super::format::{
     EPOCH_BYTES, FOOT_BYTES, FRAME_HEAD_BYTES, FrameHead, FrameKind, HEAD_BYTES, OFFSET_BYTES,
@@ -229,12 +230,18 @@ impl LocalLog {
 
     fn write_frame(&self, writer: &mut Writer, content: FrameContent) -> Result<(), Error> {
         let place = self.place(writer, content)?;
+        if place.head.is_some()
+            && let Some(full) = &writer.active
+        {
+            self.flush_rest(full.segment.number, &*full.file)?;
+        }
+        let is_due = self.flushing.is_due(content.kind, place.head.is_some());
         let number = place.active.segment.number;
         let written = {
             let bytes = writer.frame.finish(content, &place);
             let offset = if place.head.is_some() { 0 } else { place.offset };
             let file = &place.active.file;
-            file.write_at(bytes, offset).and_then(|()| file.sync())
+            file.write_at(bytes, offset).and_then(|()| if is_due { file.sync() } else { Ok(()) })
         };
         written.map_err(|error| self.files.failed(number, error))?;
         self.check_name(number, &*place.active.file)?;
@@ -276,7 +283,17 @@ impl LocalLog {
         Ok(FramePlace { active, head: Some(head), offset })
     }
 
-    /// The frame is durable: readers find it from now on.
+    /// Flushes what was written to `file` of segment `number`, and not flushed with it.
+    pub(super) fn flush_rest(&self, number: u64, file: &dyn StorageFile) -> Result<(), Error> {
+        match self.flushing {
+            Flushing::EachFrame => Ok(()),
+            Flushing::WithCheckpoint => {
+                file.sync().map_err(|error| self.files.failed(number, error))
+            }
+        }
+    }
+
+    /// The frame is written: readers find it from now on.
     fn take_frame(&self, writer: &mut Writer, content: FrameContent, place: FramePlace) {
         let FramePlace { active, head, offset } = place;
         {

@@ -108,6 +108,8 @@ pub fn copy_out_of_store(
     let log = PostgresLog::open(dir, options, store.clone())?;
     let (head, chain) = log.shared.copy.end();
     let copied = CopiedLog { id: log.id(), head, chain };
+    // Its copy is durable then.
+    log.check()?;
     drop(log);
     LocalLog::make_own(dir)?;
     Ok(copied)

@@ -137,30 +137,40 @@ impl Ways {
     }
 }
 
-/// Changes before a fault, at most.
-const CHANGES_MAX: u64 = 600;
+/// Changes before a fault, at most, in the short form.
+const CHANGES_MAX_SHORT: u64 = 600;
+/// In the long form: over a million together.
+const CHANGES_MAX_LONG: u64 = 8_500;
 /// Changes while it lasts, and after it.
 const CHANGES: u64 = 100;
 /// All is compared after each fault: so a new cluster is begun after some.
 const FAULTS_OF_A_CLUSTER: usize = 12;
+/// Most faults of a case in the short form.
+const SHORT_MAX: usize = 2;
 
 fn run(times: usize, fault: fn(usize) -> Fault) -> Result<Outcome, Missing> {
     let mut outcome = Outcome::default();
+    let is_long = times > SHORT_MAX;
+    let changes_max = if is_long { CHANGES_MAX_LONG } else { CHANGES_MAX_SHORT };
     for first in (0..times).step_by(FAULTS_OF_A_CLUSTER) {
         let last = times.min(first + FAULTS_OF_A_CLUSTER);
         let cluster = Cluster::start()?;
-        outcome.add(&block_on(cluster_with((first..last).map(fault).collect(), cluster)));
+        outcome.add(&block_on(cluster_with(
+            (first..last).map(fault).collect(),
+            changes_max,
+            cluster,
+        )));
     }
     Ok(outcome)
 }
 
-async fn cluster_with(faults: Vec<Fault>, mut cluster: Cluster) -> Outcome {
+async fn cluster_with(faults: Vec<Fault>, changes_max: u64, mut cluster: Cluster) -> Outcome {
     cluster.is_whole().await;
     let mut model = Model::new(cluster.addresses()).await.never_taking_back();
     let times = faults.len();
     for fault in faults {
         let writing = model.write_on(cluster.addresses()).await;
-        writing.some_moment(CHANGES_MAX).await;
+        writing.some_moment(changes_max).await;
         make(fault, &mut cluster, &writing).await;
         writing.more(CHANGES).await;
         let errors;

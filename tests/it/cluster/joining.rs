@@ -1,7 +1,11 @@
 //! A new node, and one whose disk is gone, get the log from another node, or from PostgreSQL, and have all of it when they
 //! serve.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+
+use whimbrel::storage::{Error, LogOptions, PostgresLog, check_log};
 
 use super::know_each_other;
 use crate::harness::admin::scrape;
@@ -64,4 +68,55 @@ async fn without_another_node_the_log_comes_from_postgresql() {
     let new = Setup::new().store(&address).start().await;
     assert_eq!(files_read(&there).await, 0.0);
     has_all(&new).await;
+}
+
+/// Zeros a page in the middle of the newest segment, as when a power cut lets only later ones reach the disk.
+fn lose_a_page(log: &Path) {
+    const PAGE: usize = 4096;
+    let files = fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> =
+        files.filter(|file| file.extension().is_some_and(|it| it == "seg")).collect();
+    segments.sort();
+    let is_written = |file: &&std::path::PathBuf| fs::read(file).unwrap()[0] != 0;
+    let newest = segments.iter().rfind(is_written).unwrap();
+    let mut content = fs::read(newest).unwrap();
+    let end = content.iter().rposition(|&byte| byte != 0).unwrap();
+    let page = end / 2 / PAGE * PAGE;
+    assert!(page > 0 && page + 2 * PAGE < end, "it is one of several");
+    content[page..page + PAGE].fill(0);
+    fs::write(newest, content).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_power_cut_takes_from_a_copy_is_fetched_again() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let address = postgres.new_log();
+    let setup = || Setup::new().store(&address);
+    let node = setup().start().await;
+    node.user("alice").follows("bob").await;
+    let (folder, log) = (node.folder(), node.log_folder());
+    // Nothing is known to be flushed yet, or only this.
+    let checkpoint = fs::read(log.join("checkpoint")).ok();
+    let text = "x".repeat(280);
+    node.user("bob").publishes_many(&text, 100).await;
+    node.stop().await;
+    lose_a_page(&log);
+    let damaged = check_log(folder.path(), &mut |_| {}).unwrap_err();
+    assert!(matches!(damaged, Error::EndsEarly { .. }), "{damaged}");
+    let store = Postgres::options(&address);
+    let options = LogOptions { disk_free_bytes_min: 0, segment_bytes_max: 1 << 20 };
+    let open = || PostgresLog::open(folder.path(), options, store).map(drop);
+    let refused = std::thread::scope(|scope| scope.spawn(open).join().unwrap()).unwrap_err();
+    assert!(refused.to_string().contains("is damaged, but a later one"), "{refused}");
+    match checkpoint {
+        Some(checkpoint) => fs::write(log.join("checkpoint"), checkpoint).unwrap(),
+        None => fs::remove_file(log.join("checkpoint")).unwrap(),
+    }
+    let torn = check_log(folder.path(), &mut |_| {}).unwrap();
+    assert!(torn.torn_bytes > 0 && torn.head.get() > 1, "{torn:?}");
+    let node = setup().start_on(Arc::clone(&folder)).await;
+    assert_eq!(node.user("alice").feed_in_pages_of(100).await.texts().len(), 100);
+    node.stop().await;
+    let whole = check_log(folder.path(), &mut |_| {}).unwrap();
+    assert_eq!((whole.head.get(), whole.torn_bytes), (101, 0));
 }
