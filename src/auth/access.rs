@@ -28,7 +28,7 @@ pub enum Access {
 }
 
 /// The RPCs of the package `whimbrel.v1`, with who may call them.
-const ROWS: [(&str, Access); 40] = [
+const ROWS: [(&str, Access); 41] = [
     ("AdminService/CheckIndex", Access::Administers),
     ("AdminService/GetMetrics", Access::Administers),
     ("AdminService/ListSegments", Access::Administers),
@@ -51,6 +51,7 @@ const ROWS: [(&str, Access); 40] = [
     ("LogService/GetChain", Access::AllUsers),
     ("MetaService/GetServerInfo", Access::Reads),
     ("MetaService/GetCluster", Access::AllUsers),
+    ("MetaService/GetLatestCursor", Access::Reads),
     ("NotificationService/ListNotifications", Access::Reads),
     ("NotificationService/MarkNotificationsSeen", Access::Changes),
     ("NotificationService/WatchNotifications", Access::Watches),

@@ -33,7 +33,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
             "notifications",
         ],
     ),
-    ("Connect", &["context", "login", "logout", "status", "top", "info", "nodes"]),
+    ("Connect", &["context", "login", "logout", "status", "top", "info", "nodes", "cursor"]),
     (
         "Keep data",
         &["backup", "restore", "check", "check-index", "chain", "dump", "load", "log", "import"],

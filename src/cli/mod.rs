@@ -15,6 +15,7 @@ mod completions;
 mod config;
 mod context;
 mod credentials;
+mod cursor;
 mod dump;
 mod encoding;
 mod error;
@@ -112,6 +113,7 @@ enum Verb {
     Top(top::TopArgs),
     Info(info::InfoArgs),
     Nodes(nodes::NodesArgs),
+    Cursor(cursor::CursorArgs),
     Chain(chain::ChainArgs),
     Check(check::CheckArgs),
     CheckIndex(check_index::CheckIndexArgs),
@@ -179,6 +181,7 @@ impl Cli {
             Verb::Top(top) => top.run(output),
             Verb::Info(info) => single_threaded_runtime()?.block_on(info.run(output)),
             Verb::Nodes(nodes) => single_threaded_runtime()?.block_on(nodes.run(output)),
+            Verb::Cursor(cursor) => single_threaded_runtime()?.block_on(cursor.run(output)),
             Verb::Chain(chain) => single_threaded_runtime()?.block_on(chain.run(output)),
             Verb::Check(check) => single_threaded_runtime()?.block_on(check.run(output)),
             Verb::CheckIndex(check) => single_threaded_runtime()?.block_on(check.run(output)),

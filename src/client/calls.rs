@@ -77,6 +77,7 @@ calls! { log:
 calls! { meta:
     get_server_info = GetServerInfo(GetServerInfoRequest) -> GetServerInfoResponse;
     get_cluster = GetCluster(GetClusterRequest) -> GetClusterResponse;
+    get_latest_cursor = GetLatestCursor(GetLatestCursorRequest) -> GetLatestCursorResponse;
 }
 
 calls! { notification:

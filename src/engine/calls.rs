@@ -1,4 +1,4 @@
-//! The calls that make changes. They never decide: the committer does, in the order of the queue.
+//! The calls that the committer answers. They never decide: the committer does, in the order of the queue.
 //!
 //! A call looks up the posts that its change refers to before the change joins the queue, because a
 //! read may take long. The same holds for a value that the decision depends on and that may be in
@@ -154,6 +154,16 @@ impl Engine {
         self.check_room(std::iter::once(&user))?;
         let request = |evidence| ChangeRequest::See { user: user.clone(), until, evidence };
         self.change_by(Lookup::Seen(user.clone()), request).await
+    }
+
+    /// A cursor at which reads show every change that was acknowledged before this call, by whichever node. One write to a
+    /// shared log answers all who ask meanwhile.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn latest(&self) -> Result<Cursor, Error> {
+        let done = self.call(|responder| Command::Confirm { responder }).await;
+        done.map_err(Rejection::into_error)
     }
 
     /// Checks that a change may name `users`: all exist already, or the number of users is below

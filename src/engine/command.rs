@@ -27,6 +27,10 @@ pub(super) enum Command {
         request: Option<RequestCheck>,
         responder: Responder<PublishedAt>,
     },
+    /// Changes nothing: its result is that of a decision that found everything done.
+    Confirm {
+        responder: Responder<Cursor>,
+    },
     /// The last command: later ones are refused.
     Stop,
 }
@@ -140,6 +144,7 @@ impl Command {
         match self {
             Self::Change { responder, .. } => responder.respond(Err(error.into())),
             Self::Publish { responder, .. } => responder.respond(Err(error.into())),
+            Self::Confirm { responder } => responder.respond(Err(error.into())),
             Self::Stop => {}
         }
     }

@@ -174,6 +174,10 @@ impl Committer {
                     let result = result.map(|outcome| self.published(outcome, next));
                     (change, Completion::Publish(responder, result))
                 }
+                Command::Confirm { responder } => {
+                    let cursor = self.cursor_after(next.previous());
+                    (None, Completion::Confirm(responder, cursor))
+                }
                 Command::Stop => {
                     self.stopping = true;
                     continue;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::command::{CommitTimes, PublishedAt, Rejection, Responder};
 use super::mailbox::Mailboxes;
 use super::{Changed, Error};
-use crate::model::Revision;
+use crate::model::{Cursor, Revision};
 use crate::state::State;
 
 /// One result, and its responder.
@@ -15,6 +15,7 @@ use crate::state::State;
 pub(super) enum Completion {
     Change(Responder<Changed>, Result<Changed, Rejection>),
     Publish(Responder<PublishedAt>, Result<PublishedAt, Rejection>),
+    Confirm(Responder<Cursor>, Cursor),
 }
 
 /// Completions in the order of the log, which wait until the state has applied their changes.
@@ -32,6 +33,7 @@ impl Completion {
         match self {
             Self::Change(responder, _) => responder.respond(Err(error().into())),
             Self::Publish(responder, _) => responder.respond(Err(error().into())),
+            Self::Confirm(responder, _) => responder.respond(Err(error().into())),
         }
     }
 
@@ -40,6 +42,7 @@ impl Completion {
         match self {
             Self::Change(responder, _) => responder.respond(Err(Rejection::DecideAgain)),
             Self::Publish(responder, _) => responder.respond(Err(Rejection::DecideAgain)),
+            Self::Confirm(responder, _) => responder.respond(Err(Rejection::DecideAgain)),
         }
     }
 
@@ -48,6 +51,7 @@ impl Completion {
         match self {
             Self::Change(responder, _) => responder.is_durable(times),
             Self::Publish(responder, _) => responder.is_durable(times),
+            Self::Confirm(responder, _) => responder.is_durable(times),
         }
     }
 
@@ -56,6 +60,7 @@ impl Completion {
         match self {
             Self::Change(responder, _) => responder.shard,
             Self::Publish(responder, _) => responder.shard,
+            Self::Confirm(responder, _) => responder.shard,
         }
     }
 
@@ -63,6 +68,7 @@ impl Completion {
         match self {
             Self::Change(responder, result) => responder.respond(result),
             Self::Publish(responder, result) => responder.respond(result),
+            Self::Confirm(responder, cursor) => responder.respond(Ok(cursor)),
         }
     }
 }

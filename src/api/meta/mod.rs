@@ -1,6 +1,7 @@
 //! The meta service: what the server is, and what its caller may ask of it. Never reads the state.
 
 mod get_cluster;
+mod get_latest_cursor;
 mod get_server_info;
 
 use tonic::{Request, Response, Status};
@@ -30,5 +31,13 @@ impl MetaService for MetaRpcs {
     ) -> Result<Response<v1::GetClusterResponse>, Status> {
         let request = caller::open(&self.0, request).await?;
         Ok(Response::new(get_cluster::handle(&self.0, request)))
+    }
+
+    async fn get_latest_cursor(
+        &self,
+        request: Request<v1::GetLatestCursorRequest>,
+    ) -> Result<Response<v1::GetLatestCursorResponse>, Status> {
+        let request = caller::open(&self.0, request).await?;
+        get_latest_cursor::handle(&self.0, request).await.map(Response::new)
     }
 }

@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 
 use tokio::task::JoinSet;
-use whimbrel::api::v1::NewsFeedRequest;
+use whimbrel::api::v1::meta_service_client::MetaServiceClient;
+use whimbrel::api::v1::{GetLatestCursorRequest, NewsFeedRequest};
 
 use super::{NODES, nodes};
 use crate::harness::postgres::Postgres;
@@ -46,6 +47,24 @@ async fn who_writes_here_reads_it_there() {
         let again = there.user("bob").publishes_once(&text, &text).await;
         assert!(again.deduplicated, "{again:?}");
     }
+}
+
+/// A cursor of now, from any node, is after all that any of them has acknowledged.
+#[tokio::test]
+async fn a_cursor_of_now_is_after_what_others_acknowledged() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let (_, nodes) = nodes(postgres).await;
+    for round in 0..50 {
+        let (here, there) = (&nodes[round % NODES], &nodes[(round + 1) % NODES]);
+        let text = format!("round {round}");
+        let published = here.user("bob").publishes_once(&text, &text).await;
+        assert_eq!(latest_cursor(there).await, published.cursor);
+    }
+}
+
+async fn latest_cursor(node: &TestServer) -> String {
+    let mut client = MetaServiceClient::new(node.channel());
+    client.get_latest_cursor(GetLatestCursorRequest {}).await.unwrap().into_inner().cursor
 }
 
 /// All nodes write at once: every acknowledged post is there once, in one order everywhere, and a request id that several

@@ -1,7 +1,7 @@
 //! The contract of live feeds, over concurrent histories. Clients publish, reply, repost, delete,
 //! follow, block and mute at once. Watchers are cut off and overrun, the server is restarted or
-//! killed. At the end every message to the watchers is checked against a model that knows only the
-//! log.
+//! killed, or is one of several that share the log. At the end every message to the watchers is
+//! checked against a model that knows only the log.
 
 mod model;
 mod server_under_test;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use model::{Contract, DeviceHistory, Tick};
-use server_under_test::ServerUnderTest;
+use server_under_test::{Kind as ServerKind, ServerUnderTest};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -22,10 +22,10 @@ use whimbrel::api::v1::feed_event::Change;
 use whimbrel::api::v1::feed_service_client::FeedServiceClient;
 use whimbrel::api::v1::watch_feed_request::Start;
 use whimbrel::api::v1::watch_feed_response::Kind;
-use whimbrel::model::Revision;
-use whimbrel::storage::{LocalLog, Log, LogEntry};
+use whimbrel::storage::LogEntry;
 
-use crate::harness::{LOG_OPTIONS, Setup, eventually, within};
+use crate::harness::postgres::Postgres;
+use crate::harness::{Setup, within};
 
 const AUTHORS: usize = 6;
 const USERS: usize = 5;
@@ -45,12 +45,17 @@ struct Conditions {
     cuts: bool,
     /// The number of restarts.
     restarts: usize,
-    /// Whether the server is the built program, and killed instead of stopped.
-    killed: bool,
+    /// What serves.
+    server: ServerKind,
 }
 
-const UNDISTURBED: Conditions =
-    Conditions { seed: 1, channel_events_max: 1 << 14, cuts: false, restarts: 0, killed: false };
+const UNDISTURBED: Conditions = Conditions {
+    seed: 1,
+    channel_events_max: 1 << 14,
+    cuts: false,
+    restarts: 0,
+    server: ServerKind::InProcess,
+};
 
 /// No watcher is cut off or overrun: every post is delivered, also if its author is unfollowed a
 /// moment later.
@@ -81,14 +86,33 @@ fn streams_are_complete_across_restarts() {
 /// post is lost or duplicated, and resumed streams are complete.
 #[test]
 fn nothing_is_lost_when_the_program_is_killed() {
-    run(Conditions { seed: 5, cuts: true, restarts: 8, killed: true, ..UNDISTURBED });
+    let server = ServerKind::Program;
+    run(Conditions { seed: 5, cuts: true, restarts: 8, server, ..UNDISTURBED });
+}
+
+/// As the first one, with three nodes: each call, and each stream, is at one of them.
+#[test]
+fn unbroken_streams_of_nodes_deliver_every_event() {
+    if Postgres::shared().is_some() {
+        run(Conditions { seed: 6, server: ServerKind::Nodes, ..UNDISTURBED });
+    }
+}
+
+/// Watchers drop their streams at any message, and resume at any of three nodes, which are restarted in turn.
+#[test]
+fn streams_that_change_nodes_are_complete() {
+    if Postgres::shared().is_some() {
+        let server = ServerKind::Nodes;
+        let conditions = Conditions { seed: 7, channel_events_max: 2, server, ..UNDISTURBED };
+        run(Conditions { cuts: true, restarts: 4, ..conditions });
+    }
 }
 
 /// The state that all tasks of a history share.
 struct Shared {
     conditions: Conditions,
-    /// The channel to the server. A restart replaces it.
-    channel: watch::Receiver<Channel>,
+    /// The channel to the server, or one to each node. A restart replaces them.
+    channels: watch::Receiver<Vec<Channel>>,
     ticks: AtomicU64,
     /// The number of posts by author0.
     posts: watch::Sender<usize>,
@@ -130,15 +154,11 @@ async fn perform(conditions: Conditions) -> (Acknowledged, Vec<DeviceHistory>, V
         // Bookmarks come often, so that streams are cut at many of them.
         limits.heartbeat_interval_min = Duration::from_millis(20);
     });
-    let mut server = if conditions.killed {
-        ServerUnderTest::process()
-    } else {
-        ServerUnderTest::in_process(setup).await
-    };
-    let (channels, channel) = watch::channel(server.channel());
+    let mut server = ServerUnderTest::start(conditions.server, setup).await;
+    let (now, channels) = watch::channel(server.channels());
     let shared = Arc::new(Shared {
         conditions,
-        channel,
+        channels,
         ticks: AtomicU64::new(0),
         posts: watch::Sender::new(0),
         post_ids: Mutex::default(),
@@ -165,25 +185,21 @@ async fn perform(conditions: Conditions) -> (Acknowledged, Vec<DeviceHistory>, V
         let shared = Arc::clone(&shared);
         writers.spawn(async move { shared.change_graph(user).await });
     }
-    let acknowledged = restart_while_writing(&shared, &mut server, &channels, writers).await;
+    let acknowledged = restart_while_writing(&shared, &mut server, &now, writers).await;
 
     for user in 0..USERS {
         shared.follow(&format!("user{user}"), THE_END).await;
     }
     let histories = within("the watchers to see the end", watchers.join_all()).await;
     drop(shared);
-    let folder = server.stop().await;
-    let log =
-        eventually("the log to be free", async || LocalLog::open(folder.path(), LOG_OPTIONS).ok());
-    let entries = log.await.read(Revision::ZERO, usize::MAX).unwrap();
-    (acknowledged, histories, entries)
+    (acknowledged, histories, server.stop().await)
 }
 
 /// Restarts the server while the writers write, and collects the responses to them.
 async fn restart_while_writing(
     shared: &Shared,
     server: &mut ServerUnderTest,
-    channels: &watch::Sender<Channel>,
+    now: &watch::Sender<Vec<Channel>>,
     mut writers: JoinSet<Acknowledged>,
 ) -> Acknowledged {
     let Conditions { seed, restarts, .. } = shared.conditions;
@@ -195,7 +211,7 @@ async fn restart_while_writing(
             .await
             .unwrap();
         server.restart(&mut random).await;
-        channels.send_replace(server.channel());
+        now.send_replace(server.channels());
     }
     let mut acknowledged = Acknowledged::default();
     while let Some(writer) = within("the writers to finish", writers.join_next()).await {
@@ -219,7 +235,8 @@ impl Shared {
     {
         let answered = async {
             loop {
-                let channel = self.channel.borrow().clone();
+                let channel = fastrand::choice(&*self.channels.borrow()).cloned();
+                let channel = channel.expect("there is one");
                 match call(channel).await {
                     Ok(answer) => return Some(answer.into_inner()),
                     Err(status) if status.code() == Code::NotFound => return None,
