@@ -1,5 +1,5 @@
 //! API keys: secrets that this server made for backends. The file has their hashes only; who makes
-//! or revokes a key changes the file, and a running server reads it again.
+//! or revokes a key changes the file (key_table.rs), and a running server reads it again.
 //!
 //! ```text
 //!   whk_ 8f2kq0w1zc _ Zm9v…          the text: a mark, the id, and 32 random bytes
@@ -22,26 +22,22 @@ use zeroize::Zeroizing;
 
 use super::caller::{Caller, Role, Source};
 use super::error::Refusal;
-use super::key_time::{KeyTime, KeyTimeError};
-use crate::formats::{API_KEYS, OtherFormat};
-use crate::model::{UserId, UserIdError};
-use crate::runtime::files::{self, FileError};
+use super::key_table::{self, FILE, KeyTable, KeyTableError};
+use super::key_time::KeyTime;
+use crate::model::UserId;
 use crate::runtime::{WatchedFile, fill_random};
 
 /// What every key begins with, so that programs that search for leaked secrets find it.
 pub(super) const KEY_MARK: &str = "whk_";
-/// The name of the file in the data folder.
-const FILE: &str = "api-keys.json";
-const LOCK: &str = "api-keys.lock";
 /// Length of an id. Two of a thousand keys have the same once in 10¹² tables.
 const ID_CHARS: usize = 10;
 /// The characters of ids.
 const ID_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SECRET_BYTES: usize = 32;
 /// Most keys: an operator makes some for each backend.
-const KEYS_MAX: usize = 10_000;
+pub(super) const KEYS_MAX: usize = 10_000;
 /// Longest name of a key.
-const NAME_CHARS_MAX: usize = 100;
+pub(super) const NAME_CHARS_MAX: usize = 100;
 
 /// The id of an API key. It is no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -100,63 +96,10 @@ pub struct NewKey {
     pub expires: Option<u64>,
 }
 
-/// The file with the keys.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyFile {
-    format: u32,
-    keys: Vec<ApiKey>,
-}
-
-/// Why the table of keys cannot be read or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyTableError {
-    /// The file cannot be used.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The file is damaged.
-    #[error("{} is no table of API keys: {problem}; put a copy back, or remove it and make new keys", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The file has a version of its format that this program does not read.
-    #[error("{} {other}", path.display())]
-    OtherFormat {
-        /// The file.
-        path: PathBuf,
-        /// The version, and what to do.
-        other: OtherFormat,
-    },
-    /// The name of a new key is not usable.
-    #[error("the name of a key has 1 to {NAME_CHARS_MAX} characters, without control characters")]
-    Name,
-    /// A role for one user needs a user, and others have none.
-    #[error("{0}")]
-    User(&'static str),
-    /// There are as many keys as there may be.
-    #[error("there are {KEYS_MAX} keys, the most there may be: delete revoked ones")]
-    TooMany,
-    /// No key has that id.
-    #[error("there is no API key {id}: list them with `whimbrel key list`")]
-    NotFound {
-        /// The id.
-        id: KeyId,
-    },
-    /// A time of a key is out of range.
-    #[error(transparent)]
-    Time(#[from] KeyTimeError),
-    /// The operating system has no random numbers.
-    #[error("no random numbers: {0}")]
-    Random(std::io::Error),
-}
-
 /// The API keys of a data folder, as they were when the file was last read.
 #[derive(Debug)]
 pub struct ApiKeys {
-    path: PathBuf,
+    data_dir: PathBuf,
     keys: RwLock<Arc<HashMap<Arc<str>, ApiKey>>>,
     file: Mutex<WatchedFile>,
 }
@@ -167,11 +110,10 @@ impl ApiKeys {
     /// # Errors
     /// The file cannot be read.
     pub fn open(data_dir: &Path) -> Result<Self, KeyTableError> {
-        let path = data_dir.join(FILE);
         // Watched first, so that a change while it is read is noticed.
-        let file = Mutex::new(WatchedFile::new(&path));
-        let keys = RwLock::new(Arc::new(by_id(read(&path)?)));
-        Ok(Self { path, keys, file })
+        let file = Mutex::new(WatchedFile::new(data_dir.join(FILE)));
+        let keys = RwLock::new(Arc::new(by_id(key_table::read(data_dir)?)));
+        Ok(Self { data_dir: data_dir.to_owned(), keys, file })
     }
 
     /// Reads the file again if it has changed. Whether there are other keys now. A damaged file
@@ -180,7 +122,7 @@ impl ApiKeys {
         if !self.file.lock().unwrap_or_else(PoisonError::into_inner).has_changed() {
             return false;
         }
-        match read(&self.path) {
+        match key_table::read(&*self.data_dir) {
             Ok(keys) => {
                 tracing::info!(keys = keys.len(), "read the changed API keys");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(by_id(keys));
@@ -226,21 +168,23 @@ impl ApiKeys {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All keys, the oldest first.
-    #[must_use]
-    pub fn list(&self) -> Vec<ApiKey> {
-        let mut keys: Vec<_> = self.keys().values().cloned().collect();
+    /// All keys of `table`, the oldest first.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    pub fn list(table: &(impl KeyTable + ?Sized)) -> Result<Vec<ApiKey>, KeyTableError> {
+        let mut keys = key_table::read(table)?;
         keys.sort_unstable_by(|a, b| (a.created, &a.id.0).cmp(&(b.created, &b.id.0)));
-        keys
+        Ok(keys)
     }
 
-    /// Makes a key in the file of `data_dir`, at `now`, in seconds since 1970. Returns its text,
+    /// Makes a key in `table`, at `now`, in seconds since 1970. Returns its text,
     /// which is nowhere else.
     ///
     /// # Errors
-    /// The file cannot be changed, or the key is not to be.
+    /// The table cannot be changed, or the key is not to be.
     pub fn create(
-        data_dir: &Path,
+        table: &(impl KeyTable + ?Sized),
         new: NewKey,
         now: u64,
     ) -> Result<(ApiKey, Zeroizing<String>), KeyTableError> {
@@ -265,7 +209,7 @@ impl ApiKeys {
         let NewKey { name, role, user, .. } = new;
         let user = user.map(|user| user.to_string());
         let key = ApiKey { id, name, role, user, created, expires, revoked: None, sha256 };
-        change(data_dir, |keys| {
+        key_table::change(table, |keys| {
             if keys.len() >= KEYS_MAX {
                 return Err(KeyTableError::TooMany);
             }
@@ -275,13 +219,17 @@ impl ApiKeys {
         Ok((key, text))
     }
 
-    /// Revokes the key `id` in the file of `data_dir`. Revoking it again changes nothing.
+    /// Revokes the key `id` in `table`. Revoking it again changes nothing.
     ///
     /// # Errors
-    /// There is no such key, or the file cannot be changed.
-    pub fn revoke(data_dir: &Path, id: &KeyId, now: u64) -> Result<ApiKey, KeyTableError> {
+    /// There is no such key, or the table cannot be changed.
+    pub fn revoke(
+        table: &(impl KeyTable + ?Sized),
+        id: &KeyId,
+        now: u64,
+    ) -> Result<ApiKey, KeyTableError> {
         let now = KeyTime::try_from(now)?;
-        change(data_dir, |keys| {
+        key_table::change(table, |keys| {
             let key = keys.iter_mut().find(|key| key.id == *id);
             let key = key.ok_or_else(|| KeyTableError::NotFound { id: id.clone() })?;
             key.revoked.get_or_insert(now);
@@ -289,12 +237,12 @@ impl ApiKeys {
         })
     }
 
-    /// Removes the key `id` from the file of `data_dir`, so that it is not listed any more.
+    /// Removes the key `id` from `table`, so that it is not listed any more.
     ///
     /// # Errors
-    /// There is no such key, or the file cannot be changed.
-    pub fn delete(data_dir: &Path, id: &KeyId) -> Result<ApiKey, KeyTableError> {
-        change(data_dir, |keys| {
+    /// There is no such key, or the table cannot be changed.
+    pub fn delete(table: &(impl KeyTable + ?Sized), id: &KeyId) -> Result<ApiKey, KeyTableError> {
+        key_table::change(table, |keys| {
             let at = keys.iter().position(|key| key.id == *id);
             let at = at.ok_or_else(|| KeyTableError::NotFound { id: id.clone() })?;
             Ok(keys.remove(at))
@@ -316,69 +264,6 @@ impl ApiKey {
 
 fn by_id(keys: Vec<ApiKey>) -> HashMap<Arc<str>, ApiKey> {
     keys.into_iter().map(|key| (key.id.0.clone(), key)).collect()
-}
-
-/// The keys in the file; none if there is no file.
-fn read(path: &Path) -> Result<Vec<ApiKey>, KeyTableError> {
-    let bytes = match files::read_secret(path) {
-        Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Vec::new());
-        }
-        bytes => bytes?,
-    };
-    if let Some(other) = other_format(&bytes) {
-        return Err(KeyTableError::OtherFormat { path: path.to_owned(), other });
-    }
-    parse(&bytes).map_err(|problem| KeyTableError::Damaged { path: path.to_owned(), problem })
-}
-
-/// The version of a file that this program does not read.
-fn other_format(bytes: &[u8]) -> Option<OtherFormat> {
-    #[derive(Deserialize)]
-    struct Head {
-        format: u64,
-    }
-    let Head { format } = serde_json::from_slice(bytes).ok()?;
-    (!API_KEYS.reads(format)).then(|| OtherFormat::new(&API_KEYS, format))
-}
-
-/// Parses the bytes of a file.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<ApiKey>, String> {
-    let file: KeyFile = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if !API_KEYS.reads(file.format.into()) {
-        return Err(format!("it {}", OtherFormat::new(&API_KEYS, file.format.into())));
-    }
-    for key in &file.keys {
-        let user = key.user.as_deref().map(UserId::parse).transpose();
-        let user =
-            user.map_err(|error: UserIdError| format!("key {}: the user {error}", key.id))?;
-        if key.role.is_one_user() != user.is_some() {
-            return Err(format!("key {}: only a role for one user has a user", key.id));
-        }
-    }
-    Ok(file.keys)
-}
-
-/// Changes the file under its lock.
-fn change<T>(
-    data_dir: &Path,
-    change: impl FnOnce(&mut Vec<ApiKey>) -> Result<T, KeyTableError>,
-) -> Result<T, KeyTableError> {
-    let path = data_dir.join(FILE);
-    let failed = |source| FileError::Io { path: data_dir.to_owned(), source };
-    std::fs::create_dir_all(data_dir).map_err(failed)?;
-    let _lock = files::lock(&data_dir.join(LOCK))?;
-    let mut keys = read(&path)?;
-    let changed = change(&mut keys)?;
-    let json = written(keys);
-    let json = json.map_err(|error| FileError::Io { path: path.clone(), source: error.into() })?;
-    files::write_secret(&path, &json)?;
-    Ok(changed)
-}
-
-/// The bytes of a file with these keys.
-pub(super) fn written(keys: Vec<ApiKey>) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec_pretty(&KeyFile { format: API_KEYS.version, keys })
 }
 
 /// A new id, and the text of a key with it.

@@ -14,9 +14,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use tempfile::TempDir;
 
-use super::api_keys::{self, ApiKeys, KEY_MARK, NewKey};
+use super::api_keys::{ApiKeys, KEY_MARK, NewKey};
 use super::caller::{Caller, Role};
 use super::error::Refusal;
+use super::key_table;
 use super::service::{Auth, Options};
 use super::settings::Settings;
 use crate::runtime::files;
@@ -69,10 +70,10 @@ pub fn token(bytes: &[u8]) {
 
 /// Any bytes are a table of API keys or an error, and a table survives writing.
 pub fn api_keys_file(bytes: &[u8]) {
-    let Ok(keys) = api_keys::parse(bytes) else { return };
-    let written = api_keys::written(keys).expect("a table can be written");
-    let read = api_keys::parse(&written).expect("a table that was written can be read");
-    let again = api_keys::written(read).expect("a table can be written");
+    let Ok(keys) = key_table::parse(bytes) else { return };
+    let written = key_table::written(keys).expect("a table can be written");
+    let read = key_table::parse(&written).expect("a table that was written can be read");
+    let again = key_table::written(read).expect("a table can be written");
     assert_eq!(written, again, "writing changes a table");
 }
 

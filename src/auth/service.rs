@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-use super::api_keys::{ApiKeys, KEY_MARK, KeyTableError};
+use super::api_keys::{ApiKeys, KEY_MARK};
 use super::caller::{Caller, Source};
 use super::development::{DevelopmentIssuer, MintError};
 use super::ends::{EndCause, Ends};
 use super::error::Refusal;
 use super::issuer::{Issuer, KeyFileError};
+use super::key_table::KeyTableError;
 use super::metrics::{self, KeyFetches};
 use super::provider_keys::{self, AddressError, ProviderKeys};
 use super::seen::{SeenTokens, TokenHash};

@@ -1,13 +1,13 @@
-//! `whimbrel key`: makes, lists and revokes the API keys of a data folder. A running server takes a
-//! change within a second. Never shows a secret again.
+//! `whimbrel key`: makes, lists and revokes the API keys of a server, or of all nodes of a log. Those that run take a
+//! change within two seconds. Never shows a secret again.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::json::JsonLine;
+use super::key_place::KeyPlaceArgs;
 use super::table::table;
 use super::{Error, Output};
 use crate::auth::{ApiKey, ApiKeys, KeyId, NewKey, Role};
@@ -27,14 +27,6 @@ pub(super) enum KeyVerb {
     Delete(OneKeyArgs),
 }
 
-/// The folder with the keys.
-#[derive(Args, Debug)]
-struct FolderArgs {
-    /// The data folder of the server.
-    #[arg(long, env = "WHIMBREL_DATA", default_value = "./whimbrel-data", value_name = "DIR")]
-    data: PathBuf,
-}
-
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
     /// What the key is for, for people.
@@ -51,13 +43,13 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3_650))]
     expires: Option<u32>,
     #[command(flatten)]
-    folder: FolderArgs,
+    place: KeyPlaceArgs,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    folder: FolderArgs,
+    place: KeyPlaceArgs,
 }
 
 #[derive(Args, Debug)]
@@ -66,7 +58,7 @@ pub(super) struct OneKeyArgs {
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
-    folder: FolderArgs,
+    place: KeyPlaceArgs,
 }
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
@@ -76,7 +68,7 @@ impl KeyVerb {
         match self {
             Self::Create(args) => args.run(output),
             Self::List(args) => {
-                let keys = ApiKeys::open(&args.folder.data)?.list();
+                let keys = ApiKeys::list(&*args.place.table()?)?;
                 if keys.is_empty() {
                     output.note("there is no key: `whimbrel key create` makes one");
                 } else {
@@ -88,11 +80,11 @@ impl KeyVerb {
             }
             Self::Revoke(args) => {
                 let id = KeyId::from(args.id.as_str());
-                print(output, &ApiKeys::revoke(&args.folder.data, &id, now()?.as_secs())?)
+                print(output, &ApiKeys::revoke(&*args.place.table()?, &id, now()?.as_secs())?)
             }
             Self::Delete(args) => {
                 let id = KeyId::from(args.id.as_str());
-                print(output, &ApiKeys::delete(&args.folder.data, &id)?)
+                print(output, &ApiKeys::delete(&*args.place.table()?, &id)?)
             }
         }
     }
@@ -103,7 +95,7 @@ impl CreateArgs {
         let now = now()?.as_secs();
         let expires = self.expires.map(|days| now + u64::from(days) * SECONDS_PER_DAY);
         let new = NewKey { name: self.name, role: self.role, user: self.user, expires };
-        let (key, secret) = ApiKeys::create(&self.folder.data, new, now)?;
+        let (key, secret) = ApiKeys::create(&*self.place.table()?, new, now)?;
         output.note("This is shown once. Send it as the header `authorization: Bearer …`.");
         output.print(
             || secret.to_string(),

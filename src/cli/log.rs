@@ -12,8 +12,11 @@ use super::json::JsonLine;
 use super::number::counted;
 use super::store::StoreAccessArgs;
 use super::{Error, Output};
+use crate::auth::KeyTable;
 use crate::config::Limits;
-use crate::storage::{self, CopiedLog, LogOptions, StoreAddress, StoreOptions};
+use crate::storage::{
+    self, CopiedLog, LogOptions, PostgresRoster, Roster, StoreAddress, StoreOptions,
+};
 
 /// Move a log.
 #[derive(Debug, Subcommand)]
@@ -81,7 +84,9 @@ impl CopyArgs {
                 (folder.display().to_string(), "PostgreSQL", copied)
             }
             (Place::Store(address), Place::Folder(folder)) => {
-                let copied = storage::copy_out_of_store(folder, options(), &store(address)?)?;
+                let store = store(address)?;
+                let copied = storage::copy_out_of_store(folder, options(), &store)?;
+                copy_keys(folder, store)?;
                 ("PostgreSQL".to_owned(), "a log of its own", copied)
             }
             _ => {
@@ -111,6 +116,15 @@ fn options() -> LogOptions {
         disk_free_bytes_min: limits.disk_free_bytes_min,
         segment_bytes_max: limits.log_segment_bytes_max,
     }
+}
+
+/// The API keys of the nodes become those of the server with the folder.
+fn copy_keys(folder: &Path, store: StoreOptions) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::NotAllDone(error.to_string());
+    if let Some(keys) = PostgresRoster::new(store).map_err(failed)?.keys(None)? {
+        folder.change(&mut |_| Ok(keys.table.clone()))?;
+    }
+    Ok(())
 }
 
 fn into_store(folder: &Path, store: &StoreOptions, output: Output) -> Result<CopiedLog, Error> {

@@ -27,6 +27,7 @@ mod import;
 mod info;
 mod json;
 mod key;
+mod key_place;
 mod list;
 mod log;
 mod log_writer;

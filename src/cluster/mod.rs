@@ -23,8 +23,10 @@ use tokio::sync::watch;
 
 use crate::model::{NodeKey, Revision};
 use crate::runtime::{CriticalThreads, fill_random};
-use crate::storage::{self, NodeRecord, Roster};
+use crate::storage::{self, NodeRecord, Roster, SharedKeys};
 
+/// Beats from one look for other API keys to the next: a second.
+const KEYS_BEATS: u64 = 4;
 /// Between two beats. Eight of them without a sign of a node mean that it has ended.
 pub const BEAT: Duration = Duration::from_millis(250);
 
@@ -37,6 +39,21 @@ pub struct OwnNode {
     pub public_address: Option<String>,
     /// The version of the program.
     pub version: String,
+}
+
+/// What a node tells the others, and what it takes from the store.
+pub trait OwnSide: Send {
+    /// What all its reads show.
+    fn applied(&self) -> Revision;
+
+    /// The version of the API keys that it has.
+    fn known_keys(&self) -> Option<u64>;
+
+    /// Takes over other API keys.
+    ///
+    /// # Errors
+    /// Why it cannot. It is tried again.
+    fn take_keys(&mut self, keys: &SharedKeys) -> Result<(), String>;
 }
 
 /// The nodes of a log, seen from one of them. Cheap to clone.
@@ -88,8 +105,7 @@ impl Cluster {
         })))
     }
 
-    /// Joins the others, on a thread of its own. From now on they may forward changes to this node. `applied` is what all
-    /// its reads show.
+    /// Joins the others, on a thread of its own. From now on they may forward changes to this node.
     ///
     /// # Errors
     /// The operating system cannot start a thread.
@@ -99,12 +115,12 @@ impl Cluster {
     pub fn begin(
         &self,
         roster: Box<dyn Roster>,
-        applied: impl Fn() -> Revision + Send + 'static,
+        side: Box<dyn OwnSide>,
         critical: &CriticalThreads,
     ) -> std::io::Result<Membership> {
         assert!(!self.0.has_begun.swap(true, Ordering::AcqRel), "a node joins once");
         let (running, stopped) = sync_channel(0);
-        let beats = Beats { cluster: self.clone(), roster, applied: Box::new(applied), stopped };
+        let beats = Beats { cluster: self.clone(), roster, side, stopped };
         critical.spawn("whimbrel-nodes", move || beats.run())?;
         Ok(Membership { cluster: self.clone(), _running: running })
     }
@@ -138,11 +154,11 @@ impl Cluster {
     }
 }
 
-/// The thread that says that this node is there, and looks for the others.
+/// The thread that says that this node is there, and looks for the others and for their API keys.
 struct Beats {
     cluster: Cluster,
     roster: Box<dyn Roster>,
-    applied: Box<dyn Fn() -> Revision + Send>,
+    side: Box<dyn OwnSide>,
     stopped: Receiver<()>,
 }
 
@@ -183,7 +199,8 @@ impl Beats {
             None => own.insert(self.record()?),
         };
         record.beats += 1;
-        record.applied = (self.applied)();
+        record.applied = self.side.applied();
+        let is_due = record.beats.is_multiple_of(KEYS_BEATS);
         match self.roster.beat(record)? {
             Some(others) => {
                 let view = Arc::new(observed.seen(record, others));
@@ -191,6 +208,14 @@ impl Beats {
             }
             // A fail-over may have put the numbers back.
             None => *own = None,
+        }
+        if is_due { self.look_for_keys() } else { Ok(()) }
+    }
+
+    fn look_for_keys(&mut self) -> Result<(), storage::Error> {
+        let Some(keys) = self.roster.keys(self.side.known_keys())? else { return Ok(()) };
+        if let Err(error) = self.side.take_keys(&keys) {
+            tracing::error!(error, "other API keys cannot be taken over: the old stay");
         }
         Ok(())
     }

@@ -75,7 +75,7 @@ pub static PROVIDER_KEYS: DiskFormat =
 /// The manifest of a backup.
 pub static MANIFEST: DiskFormat = DiskFormat::first("backup manifest");
 /// The tables of a log in PostgreSQL. Their records are those of [`SEGMENT`]. Version 1 has no table of nodes.
-pub static STORE: DiskFormat = DiskFormat { version: 2, ..DiskFormat::first("log in PostgreSQL") };
+pub static STORE: DiskFormat = DiskFormat { version: 3, ..DiskFormat::first("log in PostgreSQL") };
 /// Cursors and page tokens, which clients keep. Those of version 0 have no epoch.
 pub static TOKEN: DiskFormat =
     DiskFormat { oldest: 0, ..DiskFormat::first("cursor and page token") };

@@ -29,6 +29,7 @@ mod reload;
 mod resolve;
 mod seeding;
 mod self_signed;
+mod shared_keys;
 mod socket;
 mod spans;
 mod tls;
@@ -128,7 +129,7 @@ impl Server {
     /// See [`Error`].
     pub async fn with_log(config: Config, log: Arc<dyn Log>, clock: Clock) -> Result<Self, Error> {
         config.check()?;
-        let opened = OpenedData { log, index: None, reserves: Vec::new(), roster: None };
+        let opened = OpenedData { log, index: None, reserves: Vec::new(), shared: None };
         Self::start(Entrance::open(&config)?, config, opened, clock).await
     }
 
@@ -144,7 +145,7 @@ impl Server {
     ) -> Result<Self, Error> {
         config.check()?;
         let reserves = index.disk_reserve().into_iter().collect();
-        let opened = OpenedData { log, index: Some(index), reserves, roster: None };
+        let opened = OpenedData { log, index: Some(index), reserves, shared: None };
         Self::start(Entrance::open(&config)?, config, opened, clock).await
     }
 
@@ -154,7 +155,7 @@ impl Server {
         opened: OpenedData,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let OpenedData { log, index, reserves, roster } = opened;
+        let OpenedData { log, index, reserves, shared } = opened;
         let (critical, metrics) = (entrance.critical.clone(), entrance.metrics.clone());
         let (limits, of_engine) = (config.limits.clone(), critical.clone());
         let clock_of_engine = clock.clone();
@@ -177,7 +178,7 @@ impl Server {
         let reloader = Reloader::new(engine.limits().clone(), call_log.clone(), reserves);
         let quotas = Quotas::new(engine.limits().clone(), clock.clone(), metrics.api().clone());
         let listen = entrance.listener.addresses()[0];
-        let place = roster.map(|roster| OwnPlace::new(&config, listen, roster)).transpose()?;
+        let place = shared.map(|shared| OwnPlace::new(&config, listen, shared)).transpose()?;
         let (routes, health) = api::routes(api::ServiceParts {
             engine: engine.clone(),
             auth: auth.clone(),

@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use super::Error;
 use super::metrics::VERSION;
+use super::opened_data::SharedData;
 use super::seeding::Seeding;
+use super::shared_keys::KeyCopy;
 use crate::api::{ApiMetrics, ConnectNode, Nodes};
 use crate::client::{Address, Client, ClientIdentity, ConnectOptions};
-use crate::cluster::{Cluster, Membership, OwnNode};
+use crate::cluster::{Cluster, Membership, OwnNode, OwnSide};
 use crate::config::{Config, ServerCertificate};
 use crate::engine::Engine;
-use crate::model::NodeKey;
+use crate::model::{NodeKey, Revision};
 use crate::runtime::CriticalThreads;
-use crate::storage::Roster;
+use crate::storage::SharedKeys;
 
 /// A node that runs accepts a connection, and answers a ping, well within it. Until then calls that were sent to it wait.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
@@ -24,7 +26,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct OwnPlace {
     cluster: Cluster,
-    roster: Box<dyn Roster>,
+    shared: SharedData,
 }
 
 impl OwnPlace {
@@ -35,7 +37,7 @@ impl OwnPlace {
     pub(super) fn new(
         config: &Config,
         listen: SocketAddr,
-        roster: Box<dyn Roster>,
+        shared: SharedData,
     ) -> Result<Self, Error> {
         let Some(store) = &config.store else {
             unreachable!("a log without a store is not shared")
@@ -55,7 +57,7 @@ impl OwnPlace {
         let (public_address, version) = (store.node_public_address.clone(), VERSION.to_owned());
         let own = OwnNode { address, public_address, version };
         let cluster = Cluster::new(own).map_err(Error::Workers)?;
-        Ok(Self { cluster, roster })
+        Ok(Self { cluster, shared })
     }
 
     pub(super) fn cluster(&self) -> &Cluster {
@@ -85,8 +87,29 @@ impl OwnPlace {
         engine: Engine,
         critical: &CriticalThreads,
     ) -> Result<Membership, Error> {
-        let applied = move || engine.cursor().after;
-        self.cluster.begin(self.roster, applied, critical).map_err(Error::Workers)
+        let SharedData { roster, keys } = self.shared;
+        let own = Box::new(OwnNodeSide { engine, keys });
+        self.cluster.begin(roster, own, critical).map_err(Error::Workers)
+    }
+}
+
+/// What this node tells the others, and takes from the store.
+struct OwnNodeSide {
+    engine: Engine,
+    keys: KeyCopy,
+}
+
+impl OwnSide for OwnNodeSide {
+    fn applied(&self) -> Revision {
+        self.engine.cursor().after
+    }
+
+    fn known_keys(&self) -> Option<u64> {
+        self.keys.known()
+    }
+
+    fn take_keys(&mut self, keys: &SharedKeys) -> Result<(), String> {
+        self.keys.take(keys).map_err(|error| error.to_string())
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::seeding::{self, Seeding};
+use super::shared_keys::KeyCopy;
 use crate::config::Limits;
 use crate::storage::{
     DiskReserve, Index, IndexOptions, LocalLog, Log, LogOptions, OpenedIndex, PostgresLog,
@@ -19,8 +20,15 @@ pub(super) struct OpenedData {
     pub(super) index: Option<OpenedIndex>,
     /// What the two leave free on the disk.
     pub(super) reserves: Vec<DiskReserve>,
-    /// The nodes that share the log.
-    pub(super) roster: Option<Box<dyn Roster>>,
+    /// `None` for a log of this server alone.
+    pub(super) shared: Option<SharedData>,
+}
+
+/// What nodes share besides the log.
+#[derive(Debug)]
+pub(super) struct SharedData {
+    pub(super) roster: Box<dyn Roster>,
+    pub(super) keys: KeyCopy,
 }
 
 impl OpenedData {
@@ -34,7 +42,7 @@ impl OpenedData {
         let disk_free_bytes_min = limits.disk_free_bytes_min;
         let options =
             LogOptions { disk_free_bytes_min, segment_bytes_max: limits.log_segment_bytes_max };
-        let (log, reserve, roster) = match store {
+        let (log, reserve, shared) = match store {
             None => {
                 let log = LocalLog::open(data_dir, options)?;
                 let reserve = log.disk_reserve();
@@ -48,14 +56,16 @@ impl OpenedData {
                     seeding::seed(data_dir, &mut roster, &seeding);
                 }
                 let log = PostgresLog::open(data_dir, options, store)?;
-                let (reserve, roster) = (log.disk_reserve(), Box::new(roster) as Box<dyn Roster>);
-                (Arc::new(log) as Arc<dyn Log>, reserve, Some(roster))
+                let reserve = log.disk_reserve();
+                let keys = KeyCopy::begin(data_dir, &mut roster)?;
+                let shared = SharedData { roster: Box::new(roster), keys };
+                (Arc::new(log) as Arc<dyn Log>, reserve, Some(shared))
             }
         };
         let options = IndexOptions { cache_bytes: limits.index_cache_bytes, disk_free_bytes_min };
         let kept = limits.request_id_retention;
         let index = Index::open_with_probe(data_dir, &*log, options, kept, probe)?;
         let reserves = [Some(reserve), index.disk_reserve()].into_iter().flatten().collect();
-        Ok(Self { log, index: Some(index), reserves, roster })
+        Ok(Self { log, index: Some(index), reserves, shared })
     }
 }

@@ -33,7 +33,7 @@ pub use index::{
 };
 pub use local::{
     CheckedCopy, CheckedLog, Folder, LocalLog, LogLoad, LogOptions, LogRestore, NotErased,
-    RestoredLog, StorageFile, check_events, check_log, has_log, read_chain,
+    RestoredLog, StorageFile, check_events, check_log, has_log, is_copy, read_chain,
 };
 pub use log::{
     Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead, Tail,
@@ -44,4 +44,4 @@ pub use postgres::{
     CopiedLog, PostgresLog, PostgresRoster, StoreAddress, StoreAddressError, StoreOptions,
     copy_into_store, copy_out_of_store,
 };
-pub use roster::{NodeRecord, Roster};
+pub use roster::{NodeRecord, Roster, SharedKeys};

@@ -1,4 +1,5 @@
-//! The nodes that share a log, as they are written in its store. Never decides which of them are alive.
+//! The nodes that share a log, as they are written in its store, and the API keys that they have together. Never decides
+//! which of them are alive, and never reads a key.
 
 use super::Error;
 use crate::model::{NodeKey, Revision};
@@ -20,6 +21,15 @@ pub struct NodeRecord {
     pub beats: u64,
     /// What all its reads show.
     pub applied: Revision,
+}
+
+/// A table of API keys, as it is in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedKeys {
+    /// Another one after each change.
+    pub version: u64,
+    /// The table.
+    pub table: Vec<u8>,
 }
 
 /// The nodes of a log. Calls block the thread.
@@ -48,4 +58,16 @@ pub trait Roster: Send + std::fmt::Debug {
     /// # Errors
     /// The store cannot be reached.
     fn leave(&mut self, number: u64) -> Result<(), Error>;
+
+    /// The API keys, if there are any, and others than those of the version `known`.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    fn keys(&mut self, known: Option<u64>) -> Result<Option<SharedKeys>, Error>;
+
+    /// Puts `table` in the place of the API keys of the version `known`, or of none. False if there are others now.
+    ///
+    /// # Errors
+    /// The store cannot be reached: then it may have them.
+    fn replace_keys(&mut self, known: Option<u64>, table: &[u8]) -> Result<bool, Error>;
 }

@@ -30,8 +30,11 @@ pub(super) fn check_is_no_copy(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Whether the data folder `dir` has a copy.
-fn is_copy(dir: &Path) -> Result<bool, Error> {
+/// Whether the data folder `dir` has a copy of a log that is kept elsewhere.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_copy(dir: &Path) -> Result<bool, Error> {
     let failed = |source: io::Error| Error::Storage { file: dir.to_owned(), source: source.into() };
     dir.join(MARKER).try_exists().map_err(failed)
 }

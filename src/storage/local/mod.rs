@@ -51,7 +51,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use checking::{CheckedLog, NotErased, check_events, check_log, read_chain};
-pub use copying::has_log;
+pub use copying::{has_log, is_copy};
 pub use folder::{Folder, StorageFile};
 pub use loading::LogLoad;
 use opening::Origin;

@@ -1,6 +1,6 @@
 //! The nodes that share the log: a row each, in a table that is not logged, so that their beats write nothing to the
-//! WAL, and their keys are in no archive and no backup. It is empty after a fail-over, until each node has written its row
-//! again. Never decides which nodes are alive.
+//! WAL, and what they show each other is in no archive and no backup. It is empty after a fail-over, until each node has
+//! written its row again. The API keys, of which the table has hashes only, are logged. Never decides which nodes are alive.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use super::rows::{number, revision};
 use super::schema::RUNNING;
 use crate::model::NodeKey;
 use crate::storage::error::Error;
-use crate::storage::roster::{NodeRecord, Roster};
+use crate::storage::roster::{NodeRecord, Roster, SharedKeys};
 
 /// The rows of nodes, and the connection for them.
 #[derive(Debug)]
@@ -105,6 +105,41 @@ impl Roster for PostgresRoster {
             let values: [&(dyn ToSql + Sync); 1] = [&id];
             let left = client.execute(&leave, &values);
             link.connection.timed(left).await.map(drop)
+        })
+    }
+
+    fn keys(&mut self, known: Option<u64>) -> Result<Option<SharedKeys>, Error> {
+        self.with(async |link| {
+            let Connection { client, schema } = &link.connection;
+            let ask = format!("SELECT version, content FROM {schema}.keys WHERE version <> $1");
+            let known = known.unwrap_or_default().cast_signed();
+            let values: [&(dyn ToSql + Sync); 1] = [&known];
+            let row = link.connection.timed(client.query_opt(&ask, &values)).await?;
+            let keys = |row: Row| SharedKeys {
+                version: row.get::<_, i64>(0).cast_unsigned(),
+                table: row.get(1),
+            };
+            Ok(row.map(keys))
+        })
+    }
+
+    fn replace_keys(&mut self, known: Option<u64>, table: &[u8]) -> Result<bool, Error> {
+        self.with(async |link| {
+            let Connection { client, schema } = &link.connection;
+            // A key that was revoked stays so also after a fail-over.
+            let begin = "BEGIN; SET LOCAL synchronous_commit = remote_apply";
+            link.connection.timed(client.batch_execute(begin)).await?;
+            let replace = format!(
+                "INSERT INTO {schema}.keys AS old (version, content) SELECT 1, $2::bytea
+                 WHERE $1::bigint = 0 OR EXISTS (SELECT FROM {schema}.keys)
+                 ON CONFLICT (only_row) DO UPDATE SET version = old.version + 1, content = EXCLUDED.content
+                     WHERE old.version = $1"
+            );
+            let known = known.unwrap_or_default().cast_signed();
+            let values: [&(dyn ToSql + Sync); 2] = [&known, &table];
+            let replaced = link.connection.timed(client.execute(&replace, &values)).await?;
+            link.connection.timed(client.batch_execute("COMMIT")).await?;
+            Ok(replaced == 1)
         })
     }
 }

@@ -7,6 +7,7 @@
 //!   erasing a row a partition in which posts were replaced, and which is still to be written again
 //!   barrier one row: a number that a node raises to have a commit acknowledged
 //!   node    a row a node that runs; not logged. Since version 2
+//!   keys    one row: the API keys that all nodes have. Since version 3
 //! ```
 
 use super::connection::{Connection, Failure};
@@ -34,7 +35,7 @@ impl Connection {
         filled_with: Option<LogId>,
     ) -> Result<LogId, Failure> {
         let (schema, version) = (&self.schema, STORE.version);
-        let of_version_2 = of_version_2(schema);
+        let later = of_later_versions(schema);
         let id = filled_with.map_or_else(random, LogId::get).cast_signed();
         let version = if filled_with.is_some() { FILLING } else { version.cast_signed() };
         // Two nodes may start at once: the second one waits, and finds the tables.
@@ -54,7 +55,7 @@ impl Connection {
                  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
                  passed bigint NOT NULL);
              CREATE TABLE IF NOT EXISTS {schema}.erasing (partition bigint PRIMARY KEY);
-             {of_version_2}
+             {later}
              INSERT INTO {schema}.barrier (passed) VALUES (0) ON CONFLICT DO NOTHING;
              INSERT INTO {schema}.head (version, log_id, last, erased_until, term, epoch)
                  VALUES ({version}, {id}, 0, 0, 0, 0) ON CONFLICT DO NOTHING;
@@ -104,7 +105,7 @@ impl Connection {
              {}
              UPDATE {schema}.head SET version = {version};
              COMMIT",
-            of_version_2(schema)
+            of_later_versions(schema)
         );
         self.timed(self.client.batch_execute(&migrate)).await
     }
@@ -125,14 +126,17 @@ impl Connection {
     }
 }
 
-/// What version 2 added.
-fn of_version_2(schema: &str) -> String {
+/// What versions after the first added.
+fn of_later_versions(schema: &str) -> String {
     format!(
         "CREATE UNLOGGED TABLE IF NOT EXISTS {schema}.node (
              number bigint PRIMARY KEY, key bytea NOT NULL, address text, public_address text,
              version text NOT NULL,
              beats bigint NOT NULL, applied bigint NOT NULL,
              beat_at timestamptz NOT NULL DEFAULT clock_timestamp());
-         CREATE SEQUENCE IF NOT EXISTS {schema}.node_numbers;"
+         CREATE SEQUENCE IF NOT EXISTS {schema}.node_numbers;
+         CREATE TABLE IF NOT EXISTS {schema}.keys (
+             only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+             version bigint NOT NULL, content bytea NOT NULL);"
     )
 }

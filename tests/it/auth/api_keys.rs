@@ -37,7 +37,7 @@ fn a_key_is_its_caller() {
             assert!(answer(&auth, &changed).is_err(), "byte {at} of {}", secret.as_str());
         }
     }
-    assert_eq!(ApiKeys::open(folder.path()).unwrap().list().len(), Role::ALL.len());
+    assert_eq!(ApiKeys::list(folder.path()).unwrap().len(), Role::ALL.len());
 }
 
 /// No secret is in the data folder, and nobody else may read the file.
@@ -154,7 +154,7 @@ fn times_beyond_the_year_9999_are_refused() {
     assert_eq!(key.expires.unwrap().to_string(), "9999-12-31T23:59:59Z");
     let error = ApiKeys::revoke(folder.path(), &key.id, LAST + 1).unwrap_err();
     assert!(matches!(error, KeyTableError::Time(_)), "{error}");
-    assert!(ApiKeys::open(folder.path()).unwrap().list()[0].revoked.is_none());
+    assert!(ApiKeys::list(folder.path()).unwrap()[0].revoked.is_none());
 }
 
 /// Keys that several processes make at once are all there.
@@ -171,5 +171,5 @@ fn no_key_is_lost_to_another() {
             });
         }
     });
-    assert_eq!(ApiKeys::open(path).unwrap().list().len(), 32);
+    assert_eq!(ApiKeys::list(path).unwrap().len(), 32);
 }

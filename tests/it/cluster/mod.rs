@@ -3,6 +3,7 @@
 mod clients;
 mod deciding;
 mod joining;
+mod keys;
 mod moving;
 mod observed;
 mod together;

@@ -87,7 +87,7 @@ impl Postgres {
     /// Makes its tables those that version 1 made.
     pub(crate) fn go_back_to_version_1(&self, log: &str) {
         let schema = schema(log);
-        self.sql(&format!("DROP TABLE {schema}.node"));
+        self.sql(&format!("DROP TABLE {schema}.node, {schema}.keys"));
         self.sql(&format!("DROP SEQUENCE {schema}.node_numbers"));
         self.sql(&format!("UPDATE {schema}.head SET version = 1"));
     }

@@ -375,6 +375,26 @@ fn the_tables_of_an_earlier_version_are_migrated() {
     }
 }
 
+/// A change of the API keys that is made of others than those that are there is refused.
+#[test]
+fn api_keys_are_changed_one_after_another() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let address = postgres.new_log();
+    drop(Node::new(&address, "one").log().unwrap());
+    let mut rosters = [(); 2].map(|()| PostgresRoster::new(Postgres::options(&address)).unwrap());
+    assert_eq!(rosters[0].keys(None).unwrap(), None);
+    assert!(!rosters[0].replace_keys(Some(1), b"of none").unwrap());
+    assert!(rosters[0].replace_keys(None, b"first").unwrap());
+    assert!(!rosters[1].replace_keys(None, b"as if there were none").unwrap());
+    let first = rosters[1].keys(None).unwrap().unwrap();
+    assert_eq!(first.table, b"first");
+    assert!(rosters[1].replace_keys(Some(first.version), b"second").unwrap());
+    assert!(!rosters[0].replace_keys(Some(first.version), b"of the first").unwrap());
+    let second = rosters[0].keys(Some(first.version)).unwrap().unwrap();
+    assert_eq!(second.table, b"second");
+    assert_eq!(rosters[0].keys(Some(second.version)).unwrap(), None);
+}
+
 /// A node reads what others wrote last, loses its number if another one has it, and is gone once it has left.
 #[test]
 fn nodes_find_each_other() {
