@@ -13,7 +13,7 @@ use super::load::{Latencies, join_result, run_calls};
 use super::table::TableRow;
 use super::watchers::{Received, Watchers};
 use super::{Measurement, Session, publish};
-use crate::api::v1::{FollowRequest, PublishRequest};
+use crate::api::v1::{FollowRequest, GetLatestCursorRequest, PublishRequest};
 use crate::cli::{Error, number};
 use crate::client::{self, Client};
 
@@ -40,7 +40,10 @@ pub(super) async fn measure(
     let author = format!("{}{}", session.names, name.as_str());
     prepare(session, &author, watching).await?;
     let users = (0..watching).map(|number| watcher(&author, number));
-    let watchers = Watchers::open(&session.address, users, connections).await?;
+    // Another node then shows the follows, too.
+    let there = Client::connect(&session.watch_address).await?;
+    there.get_latest_cursor(GetLatestCursorRequest {}).await?;
+    let watchers = Watchers::open(&session.watch_address, users, connections).await?;
     let published = PublishTimes::default();
 
     let posts = session.args.posts;

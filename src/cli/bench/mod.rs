@@ -49,6 +49,9 @@ pub(super) struct BenchArgs {
     /// Measure this server instead of its own. Leaves users named bench-* and their posts there.
     #[arg(long, value_name = "URL")]
     addr: Option<Addresses>,
+    /// Watch at this server: another node of the log that --addr serves.
+    #[arg(long, value_name = "URL")]
+    watch_addr: Option<Addresses>,
     #[command(flatten)]
     tls: ClientTlsArgs,
     /// The process that serves --addr, to measure its memory.
@@ -131,6 +134,8 @@ enum Measurement {
 struct Session<'a> {
     args: &'a BenchArgs,
     address: String,
+    /// Where the streams are.
+    watch_address: String,
     options: ConnectOptions,
     clients: Vec<Client>,
     /// Prefix of all user names, different in every run.
@@ -165,6 +170,9 @@ impl BenchArgs {
         let is_own = self.addr.is_none();
         if is_own && (self.pid.is_some() || self.feed_user.is_some()) {
             return Err(Error::Usage("--pid and --feed-user are for the server of --addr".into()));
+        }
+        if is_own && self.watch_addr.is_some() {
+            return Err(Error::Usage("--watch-addr is another node than --addr: give both".into()));
         }
         if let Some(pid) = self.pid.filter(|&pid| machine::resident_kib(pid).is_none()) {
             return Err(Error::Usage(format!(
@@ -272,12 +280,14 @@ impl<'a> Session<'a> {
         let own = server.as_ref().map(|server| server.address().to_owned());
         let given = args.addr.as_ref().map(Addresses::to_string);
         let address = own.or(given).unwrap_or_default();
+        let watching = args.watch_addr.as_ref().map(Addresses::to_string);
+        let watch_address = watching.unwrap_or_else(|| address.clone());
         let options = args.tls.options(&Connecting::default())?;
         let clients =
             Client::connect_for(&address, &options, args.in_flight.into(), args.connections.into())
                 .await?;
         let names = format!("bench-{:08x}-", fastrand::u32(..)).into();
-        Ok(Self { args, address, options, clients, names, server })
+        Ok(Self { args, address, watch_address, options, clients, names, server })
     }
 
     /// The rows of one measurement. The floor is measured together with `publish` if that is

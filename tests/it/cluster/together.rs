@@ -8,7 +8,9 @@ use whimbrel::api::v1::meta_service_client::MetaServiceClient;
 use whimbrel::api::v1::{GetLatestCursorRequest, NewsFeedRequest};
 
 use super::{NODES, nodes};
+use crate::harness::admin::scrape;
 use crate::harness::postgres::Postgres;
+use crate::harness::program::Program;
 use crate::harness::{Setup, TestServer, eventually, within};
 
 /// The feed of `name` at each node, once it has `posts` posts there.
@@ -173,4 +175,24 @@ async fn a_node_without_postgresql_reads_and_stops() {
     within("a stop", server.stop()).await;
     let refused = waits.join_next().await.unwrap().unwrap().unwrap_err();
     assert!(refused.message().contains("may or may not"), "{refused}");
+}
+
+/// What is published at one node is measured, and not lost, where it is watched at another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bench_watches_at_another_node() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let (_, nodes) = nodes(postgres).await;
+    let (here, there) = (nodes[0].address().to_string(), nodes[1].address().to_string());
+    let watched_at = ["bench", "--json", "--only", "fan_out_shared", "--watch-addr", &there];
+    let small = ["--watchers", "8", "--posts", "20"];
+    Program::new().run_with(&[&watched_at[..], &small].concat()).failed(2, "give both");
+    let ran = Program::new().run_with(&[&watched_at[..], &small, &["--addr", &here]].concat());
+    ran.printed();
+    let row = &ran.lines()[0]["measured"];
+    assert_eq!(row["lost"], 0, "{row}");
+    // Its streams were there.
+    assert_eq!(
+        scrape(nodes[0].admin_address()).await.sum("whimbrel_streams_opened_total", &[]),
+        0.0
+    );
 }
