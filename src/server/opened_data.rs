@@ -50,9 +50,8 @@ impl OpenedData {
             }
             Some((store, seeding)) => {
                 let mut roster = PostgresRoster::new(store.clone()).map_err(Error::Workers)?;
+                PostgresLog::prepare_once_reached(&store)?;
                 if !has_log(data_dir) {
-                    // So that it has its tables.
-                    PostgresLog::prepare(&store)?;
                     seeding::seed(data_dir, &mut roster, &seeding);
                 }
                 let log = PostgresLog::open(data_dir, options, store)?;

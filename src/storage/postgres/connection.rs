@@ -2,6 +2,7 @@
 //! of the log.
 
 use std::future::poll_fn;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +73,27 @@ impl Failure {
             Self::Refused(error) => error.code().is_some_and(|code| code.code().starts_with("42")),
             Self::Silent | Self::Unfit(_) => false,
             Self::Damaged(_) => true,
+        }
+    }
+
+    /// Whether PostgreSQL cannot be reached at this moment, as while it starts or another one takes its place.
+    pub(super) fn is_away(&self) -> bool {
+        match self {
+            Self::Silent => true,
+            Self::Refused(error) => match error.code() {
+                // It starts, stops, has no room for a connection, or has lost one (PostgreSQL's documentation, appendix A).
+                Some(code) => ["57P", "53300", "08"].iter().any(|it| code.code().starts_with(it)),
+                None => {
+                    let below = std::error::Error::source(error);
+                    let io = below.and_then(|below| below.downcast_ref::<io::Error>());
+                    // A certificate that is not to be trusted is invalid data.
+                    let is_wrong = |io: &io::Error| {
+                        matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput)
+                    };
+                    io.map_or_else(|| error.is_closed(), |io| !is_wrong(io))
+                }
+            },
+            Self::Unfit(_) | Self::Damaged(_) => false,
         }
     }
 

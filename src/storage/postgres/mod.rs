@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -45,6 +45,8 @@ use super::log::encoded_batch::EncodedBatch;
 use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead};
 use crate::model::{Chain, Epoch, Epochs, Event, LogId, Revision};
 
+/// Between two lines of the log that say that a node waits.
+const WAITING_REPORTED: Duration = Duration::from_secs(10);
 /// How soon a wait for other nodes' events notices a stop.
 const STOP_NOTICED: Duration = Duration::from_millis(100);
 
@@ -98,12 +100,28 @@ impl PostgresLog {
     /// # Errors
     /// PostgreSQL cannot be reached or is not fit.
     pub fn prepare(options: &StoreOptions) -> Result<(), Error> {
-        let failed = |source: io::Error| Failure::Unfit(source.to_string()).of(options);
-        let runtime = runtime().map_err(failed)?;
-        let prepared: Result<_, Failure> = runtime.block_on(async {
-            connection::connect(&runtime, options, None).await?.prepare_schema().await
-        });
-        prepared.map(drop).map_err(|failure| failure.of(options))
+        try_to_prepare(options).map_err(|failure| failure.of(options))
+    }
+
+    /// As [`PostgresLog::prepare`], once PostgreSQL can be reached: it may start after its nodes, or be in a fail-over.
+    ///
+    /// # Errors
+    /// PostgreSQL is not fit, or refuses this node.
+    pub fn prepare_once_reached(options: &StoreOptions) -> Result<(), Error> {
+        let mut reported: Option<Instant> = None;
+        loop {
+            match try_to_prepare(options) {
+                Err(failure) if failure.is_away() => {
+                    if reported.is_none_or(|last| last.elapsed() >= WAITING_REPORTED) {
+                        reported = Some(Instant::now());
+                        let server = options.address.server();
+                        tracing::warn!(%server, error = %failure, "PostgreSQL cannot be reached: this node waits for it");
+                    }
+                    std::thread::sleep(append::RETRY);
+                }
+                prepared => return prepared.map_err(|failure| failure.of(options)),
+            }
+        }
     }
 
     /// Opens the log, makes its tables if they are not there, and takes over into `dir` what was appended since.
@@ -159,6 +177,14 @@ impl PostgresLog {
     pub fn disk_reserve(&self) -> DiskReserve {
         self.shared.copy.disk_reserve()
     }
+}
+
+fn try_to_prepare(options: &StoreOptions) -> Result<(), Failure> {
+    let runtime = runtime().map_err(|error| Failure::Unfit(error.to_string()))?;
+    let prepared = runtime.block_on(async {
+        connection::connect(&runtime, options, None).await?.prepare_schema().await
+    });
+    prepared.map(drop)
 }
 
 /// For one thread that waits for PostgreSQL.

@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use whimbrel::storage::{Error, LogOptions, PostgresLog, check_log};
 
 use super::know_each_other;
@@ -119,4 +122,30 @@ async fn what_a_power_cut_takes_from_a_copy_is_fetched_again() {
     node.stop().await;
     let whole = check_log(folder.path(), &mut |_| {}).unwrap();
     assert_eq!((whole.head.get(), whole.torn_bytes), (101, 0));
+}
+
+/// A node that starts before PostgreSQL waits for it: here the first connections are lost.
+#[tokio::test]
+async fn a_node_waits_for_postgresql() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = postgres.new_log();
+    let (before, after) = there.split_once('@').unwrap();
+    let (server, after) = after.split_once('/').unwrap();
+    let address = format!("{before}@{}/{after}", listener.local_addr().unwrap());
+    let server = server.to_owned();
+    let mut forwarding = JoinSet::new();
+    forwarding.spawn(async move {
+        for _ in 0..3 {
+            drop(listener.accept().await.unwrap());
+        }
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut postgres = TcpStream::connect(&server).await.unwrap();
+            connections.spawn(async move { copy_bidirectional(&mut socket, &mut postgres).await });
+        }
+    });
+    let node = Setup::new().store(&address).start().await;
+    assert_eq!(node.user("alice").feed().await.texts().len(), 0);
 }
