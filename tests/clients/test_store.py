@@ -195,13 +195,16 @@ def deciding(node, server):
 
 
 def test_settings_that_keep_nothing_stop_changes_only(own_server, cluster):  # noqa: F811
-    """A PostgreSQL that is left without a standby: reads go on, changes wait until it has one again."""
+    """A PostgreSQL that is left without a standby: reads go on, changes wait until it has one again, on connections that are there
+    and on new ones."""
     node = Client(own_server("--store", cluster.address))
     insist(node, v1.PublishRequest(user_id="bob", text="before"))
     for setting in ["''", "'ANY 1 (one, two, three)'"]:
         cluster.primary.sql(f"ALTER SYSTEM SET synchronous_standby_names = {setting}")
         cluster.primary.sql("SELECT pg_reload_conf()")
         if setting == "''":
+            with pytest.raises(grpc.RpcError):
+                node.stub.Publish(v1.PublishRequest(user_id="bob", text="meanwhile", request_id="1"), timeout=3)
             cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'whimbrel'"
             assert int(cluster.primary.sql(cut)) > 0
             with pytest.raises(grpc.RpcError):

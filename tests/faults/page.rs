@@ -259,6 +259,7 @@ const HELD: &[(&str, &[&str])] = &[
             "tests/faults::case the primary hangs",
             "tests/faults::case the primary cut off",
             "tests/faults::case power cut of the primary",
+            "tests/faults::case a wrong setting of the primary",
             "tests/clients/test_store.py::test_the_primary_is_lost",
         ],
     ),

@@ -49,6 +49,7 @@ cases! {
     the_primary_hangs: cases::nodes::PRIMARY_HANGING;
     power_cut_of_the_primary: cases::nodes::PRIMARY_WITHOUT_POWER;
     power_cut_of_a_node: cases::nodes::NODE_WITHOUT_POWER;
+    a_wrong_setting_of_the_primary: cases::nodes::WITHOUT_SETTING;
 }
 
 fn run(case: &Case) {

@@ -183,12 +183,13 @@ impl AppendConnection {
         // that of revisions. Who listens is woken by the same commit.
         let append = format!(
             "WITH moved AS (
-                 UPDATE {schema}.head SET last = last + $3::bigint WHERE last = $1::bigint AND term = $2::bigint
+                 UPDATE {schema}.head SET last = last + $3::bigint WHERE last = $1::bigint AND term = $2::bigint AND ({keeps})
                  RETURNING pg_notify('whimbrel_{schema}', '') IS NULL)
              INSERT INTO {schema}.log (revision, epoch, event, chain)
              SELECT $1 + number, $4::bigint, event, CASE WHEN number = $3 THEN $6::bytea END
              FROM moved, unnest($5::bytea[]) WITH ORDINALITY AS events (event, number)",
-            schema = connection.schema
+            schema = connection.schema,
+            keeps = connection.keeps()
         );
         let append = connection.timed(connection.client.prepare(&append)).await?;
         Ok(Self { connection, append, partitions: 0 })
@@ -227,7 +228,7 @@ impl AppendConnection {
         let (after, chain) = (number(after), &chain[..]);
         let values: [&(dyn ToSql + Sync); 6] = [&after, &term, &count, &epoch, &events, &chain];
         let client = &self.connection.client;
-        let rows = self.connection.timed(client.execute(&self.append, &values)).await?;
+        let rows = self.connection.kept(client.execute(&self.append, &values)).await?;
         debug_assert!(rows == 0 || rows == events.len() as u64, "all of its events or none");
         Ok(rows > 0)
     }

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::StoreOptions;
@@ -22,11 +22,16 @@ use crate::storage::error::Error;
 /// A statement that takes longer has lost its connection. An append waits for a standby in it.
 pub(super) const ANSWER_TIME_MAX: Duration = SILENCE_MAX;
 
+/// Whether the settings that may be changed while a server runs keep what it acknowledges.
+const KEEPS: &str = "current_setting('synchronous_standby_names') <> '' AND current_setting('fsync') = 'on' \
+                     AND current_setting('full_page_writes') = 'on'";
+
 /// An open connection. Its other half runs on the runtime that made it.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) schema: String,
+    is_replicated_elsewhere: bool,
 }
 
 /// What a statement failed with. The connection is not used after it.
@@ -133,8 +138,10 @@ pub(super) async fn connect(
             notified.notify_one();
         }
     });
-    let connection = Connection { client, schema: options.address.schema.clone() };
-    connection.prepare_session(options).await?;
+    let (schema, is_replicated_elsewhere) =
+        (options.address.schema.clone(), options.is_replicated_elsewhere);
+    let connection = Connection { client, schema, is_replicated_elsewhere };
+    connection.prepare_session().await?;
     Ok(connection)
 }
 
@@ -174,18 +181,54 @@ impl Connection {
         Ok(answer.map_err(|_| Failure::Silent)??)
     }
 
+    /// [`KEEPS`], for a statement that is to do nothing otherwise.
+    pub(super) fn keeps(&self) -> &'static str {
+        if self.is_replicated_elsewhere { "true" } else { KEEPS }
+    }
+
+    /// The result of a prepared statement that writes, or reads what others wrote, if the server still has settings that keep
+    /// that. Who takes the last synchronous standby away releases all commits that wait for one.
+    ///
+    /// # Errors
+    /// It is not known whether that is kept.
+    pub(super) async fn kept<T>(
+        &self,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Failure> {
+        if self.is_replicated_elsewhere {
+            return self.timed(statement).await;
+        }
+        // Sent behind it, without waiting for its answer.
+        let ask = format!("SELECT {KEEPS}");
+        let both = async { tokio::join!(biased; statement, self.client.simple_query(&ask)) };
+        let answers = tokio::time::timeout(ANSWER_TIME_MAX, both).await;
+        let (done, kept) = answers.map_err(|_| Failure::Silent)?;
+        let (done, kept) = (done?, kept?);
+        let is_true = |answer: &SimpleQueryMessage| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));
+        if !kept.iter().any(is_true) {
+            self.check_settings().await?;
+            return Err(Failure::Unfit("its settings have just been changed".to_owned()));
+        }
+        Ok(done)
+    }
+
     /// Sets what this session needs, and checks what the server has.
-    async fn prepare_session(&self, options: &StoreOptions) -> Result<(), Failure> {
+    async fn prepare_session(&self) -> Result<(), Failure> {
         // A commit is acknowledged once a standby shows it.
         let set = "SET synchronous_commit = remote_apply; SET client_min_messages = error; \
                    SET default_transaction_isolation = 'read committed'";
         self.timed(self.client.batch_execute(set)).await?;
+        self.check_settings().await
+    }
+
+    /// Fails if the server does not keep what it acknowledges, with the lines to run.
+    pub(super) async fn check_settings(&self) -> Result<(), Failure> {
         let ask = "SELECT current_setting('fsync'), current_setting('full_page_writes'), \
                    current_setting('data_checksums'), current_setting('synchronous_standby_names')";
         let row = self.timed(self.client.query_one(ask, &[])).await?;
         let setting = |at: usize| row.get::<_, &str>(at);
         let mut wrong = Vec::new();
-        if !options.is_replicated_elsewhere {
+        if !self.is_replicated_elsewhere {
             if setting(0) != "on" {
                 wrong.push("fsync is off: ALTER SYSTEM SET fsync = on");
             }

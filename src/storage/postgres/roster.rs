@@ -110,7 +110,7 @@ impl Roster for PostgresRoster {
 
     fn keys(&mut self, known: Option<u64>) -> Result<Option<SharedKeys>, Error> {
         self.with(async |link| {
-            let Connection { client, schema } = &link.connection;
+            let Connection { client, schema, .. } = &link.connection;
             let ask = format!("SELECT version, content FROM {schema}.keys WHERE version <> $1");
             let known = known.unwrap_or_default().cast_signed();
             let values: [&(dyn ToSql + Sync); 1] = [&known];
@@ -125,7 +125,8 @@ impl Roster for PostgresRoster {
 
     fn replace_keys(&mut self, known: Option<u64>, table: &[u8]) -> Result<bool, Error> {
         self.with(async |link| {
-            let Connection { client, schema } = &link.connection;
+            let Connection { client, schema, .. } = &link.connection;
+            link.connection.check_settings().await?;
             // A key that was revoked stays so also after a fail-over.
             let begin = "BEGIN; SET LOCAL synchronous_commit = remote_apply";
             link.connection.timed(client.batch_execute(begin)).await?;

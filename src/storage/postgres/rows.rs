@@ -1,6 +1,7 @@
 //! Rows of the log, as batches. Never decides whether they may be believed.
 
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::connection::{Connection, Failure};
 use crate::model::{Chain, Epoch, Revision};
@@ -41,8 +42,7 @@ impl Connection {
     /// Writes what any node may write, and waits until that is acknowledged: then all that this connection could
     /// read before is acknowledged, too. A server that was killed and started again shows commits that no standby has.
     pub(super) async fn settle(&self) -> Result<(), Failure> {
-        let write = format!("UPDATE {}.barrier SET passed = passed + 1", self.schema);
-        self.timed(self.client.execute(&write, &[])).await.map(drop)
+        self.settled_end().await.map(drop)
     }
 
     /// The last revision, once a write after it was read is acknowledged: nobody had appended more before.
@@ -51,7 +51,8 @@ impl Connection {
             "UPDATE {schema}.barrier SET passed = passed + 1 FROM {schema}.head RETURNING last",
             schema = self.schema
         );
-        let row = self.timed(self.client.query_one(&write, &[])).await?;
+        let write = self.timed(self.client.prepare(&write)).await?;
+        let row = self.kept(self.client.query_one(&write, &[])).await?;
         Ok(revision(row.get(0)))
     }
 
@@ -92,9 +93,11 @@ impl Connection {
              ORDER BY revision LIMIT $2",
             self.schema
         );
+        let ask = self.timed(self.client.prepare(&ask)).await?;
         let mut rows_max = ROWS_MAX;
         loop {
-            let rows = self.timed(self.client.query(&ask, &[&number(after), &rows_max])).await?;
+            let values: [&(dyn ToSql + Sync); 2] = [&number(after), &rows_max];
+            let rows = self.kept(self.client.query(&ask, &values)).await?;
             let batches = whole_batches(&rows, after, before).map_err(Failure::Damaged)?;
             let is_cut = rows.len() as i64 == rows_max && rows_max < BATCH_ROWS_MAX;
             if !batches.is_empty() || rows.is_empty() || !is_cut {

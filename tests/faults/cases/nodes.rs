@@ -106,6 +106,16 @@ pub(crate) const NODE_WITHOUT_POWER: Case = Case {
     },
 };
 
+pub(crate) const WITHOUT_SETTING: Case = Case {
+    name: "a wrong setting of the primary",
+    how: "under load, `synchronous_standby_names` is emptied, and all packets between the primary and its standbys vanish; then a \
+          standby is promoted, and the former primary killed",
+    holds: "nothing is acknowledged that only the former primary has",
+    short: 1,
+    long: 12,
+    run: |times| run(times, |_| Fault::LoseSetting),
+};
+
 /// A fault, which is over before all is compared.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
@@ -120,6 +130,7 @@ enum Fault {
     PartPrimary,
     StopPrimary,
     CutPrimary { promotes: bool },
+    LoseSetting,
     CutNode { decides: bool, flushed: bool },
 }
 
@@ -249,6 +260,16 @@ async fn make(fault: Fault, cluster: &mut Cluster, writing: &Writing) {
                 cluster.postgres.serve(&cluster.machines, at);
                 writing.more(CHANGES).await;
             }
+        }
+        Fault::LoseSetting => {
+            let at = cluster.postgres.primary;
+            let lose = "ALTER SYSTEM SET synchronous_standby_names = ''";
+            cluster.postgres.sql(&cluster.machines, at, lose);
+            cluster.postgres.sql(&cluster.machines, at, "SELECT pg_reload_conf()");
+            part(cluster, Ways::Both, &[primary], &standbys);
+            // Nothing is acknowledged meanwhile but what was on its way: there is nothing to wait for.
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            promote(cluster, writing).await;
         }
         Fault::CutNode { decides, flushed } => {
             let node = of(decides);
