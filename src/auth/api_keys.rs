@@ -25,6 +25,7 @@ use super::error::Refusal;
 use super::key_table::{self, FILE, KeyTable, KeyTableError};
 use super::key_time::KeyTime;
 use crate::model::UserId;
+use crate::runtime::files::FILE_BYTES_MAX;
 use crate::runtime::{WatchedFile, fill_random};
 
 /// What every key begins with, so that programs that search for leaked secrets find it.
@@ -34,8 +35,11 @@ const ID_CHARS: usize = 10;
 /// The characters of ids.
 const ID_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SECRET_BYTES: usize = 32;
-/// Most keys: an operator makes some for each backend.
-pub(super) const KEYS_MAX: usize = 10_000;
+/// Most keys: an operator makes some for each backend, and all of them have to be one file.
+pub(super) const KEYS_MAX: usize = 1_000;
+/// Bytes of a key in it, at most: half of them are those of its name.
+const KEY_BYTES_MAX: usize = 1 << 10;
+const _: () = assert!((KEYS_MAX * KEY_BYTES_MAX) as u64 <= FILE_BYTES_MAX, "a full table is read");
 /// Longest name of a key.
 pub(super) const NAME_CHARS_MAX: usize = 100;
 

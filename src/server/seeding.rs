@@ -37,6 +37,8 @@ pub(super) struct Seeding {
 
 /// Fills the data folder `dir`, which has no log, from a node that runs, if there is one. Blocks the thread.
 pub(super) fn seed(dir: &Path, roster: &mut dyn Roster, seeding: &Seeding) {
+    // What an earlier start left: without another node all comes from PostgreSQL.
+    abandon(dir);
     let nodes = match roster.running() {
         Ok(nodes) => nodes,
         // Opening the log meets the same.
@@ -52,9 +54,7 @@ pub(super) fn seed(dir: &Path, roster: &mut dyn Roster, seeding: &Seeding) {
                 }
                 Err(error) => {
                     tracing::warn!(node = address, %error, "the log cannot be copied from another node");
-                    if let Err(error) = LogRestore::abandon(dir) {
-                        tracing::warn!(%error, "what was copied cannot be removed");
-                    }
+                    abandon(dir);
                     // Only another file is worth another try.
                     if !matches!(
                         error,
@@ -68,6 +68,12 @@ pub(super) fn seed(dir: &Path, roster: &mut dyn Roster, seeding: &Seeding) {
     }
 }
 
+fn abandon(dir: &Path) {
+    if let Err(error) = LogRestore::abandon(dir) {
+        tracing::warn!(%error, "what was copied cannot be removed");
+    }
+}
+
 fn copy(
     dir: &Path,
     node: &NodeRecord,
@@ -77,7 +83,7 @@ fn copy(
     let token = Some(TokenSource::Text(Zeroizing::new(node.key.token())));
     let options = ConnectOptions { token, ..options.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut restore = LogRestore::begin(dir)?;
+    let mut restore = LogRestore::begin_copy(dir)?;
     runtime.block_on(async {
         let client = Client::connect_with(address, &options).await?;
         let segments = client.list_segments(ListSegmentsRequest {}).await?.segments;

@@ -18,7 +18,7 @@ use crate::storage::log::record::CHECK_BYTES;
 use crate::storage::log::{Batch, Log};
 
 /// The file that says so. It has a sentence for people.
-const MARKER: &str = "copy";
+pub(super) const MARKER: &str = "copy";
 const SENTENCE: &str = "The folder log is a copy of a log that is kept elsewhere. It may be removed, and is fetched \
                         again: whimbrel serve --store\n";
 
@@ -51,7 +51,7 @@ pub(super) fn flushing_of(dir: &Path) -> Result<Flushing, Error> {
 }
 
 /// Writes the marker, so that it is there after a power cut.
-fn mark(dir: &Path) -> io::Result<()> {
+pub(super) fn mark(dir: &Path) -> io::Result<()> {
     let marker = dir.join(MARKER);
     fs::write(&marker, SENTENCE)?;
     fs::File::open(&marker)?.sync_all()?;

@@ -30,7 +30,7 @@ impl LogLoad {
     /// # Errors
     /// The folder has something else, is in use, or cannot be written.
     pub fn begin(dir: &Path) -> Result<Self, Error> {
-        let (lock, folder) = restoring::begin_in(dir)?;
+        let (lock, folder) = restoring::begin_in(dir, &restoring::ALLOWED)?;
         let log = LocalLog::open_folder(Arc::clone(&folder), OPTIONS, Origin::here(), None)?;
         Ok(Self { dir: dir.to_owned(), folder, log: Some(log), _lock: lock })
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, DurablePosition};
+use super::copying;
 use super::cut;
 use super::disk_folder::DiskFolder;
 use super::folder::Folder;
@@ -31,7 +32,9 @@ use crate::storage::log::record::chain_start;
 pub(super) const UNFINISHED_RESTORE: &str = "log.restore";
 /// What a data folder may have before a restore: a lock, an interrupted restore, and what a new file
 /// system has.
-const ALLOWED: [&str; 3] = [LOCK_FILE, UNFINISHED_RESTORE, "lost+found"];
+pub(super) const ALLOWED: [&str; 3] = [LOCK_FILE, UNFINISHED_RESTORE, "lost+found"];
+/// The same, and the mark of a copy.
+const ALLOWED_IN_COPY: [&str; 4] = [LOCK_FILE, UNFINISHED_RESTORE, "lost+found", copying::MARKER];
 
 /// For the events that a restore or a load appends.
 pub(super) const OPTIONS: LogOptions =
@@ -133,8 +136,34 @@ impl LogRestore {
     /// # Errors
     /// The folder has something else, is in use, or cannot be written.
     pub fn begin(dir: &Path) -> Result<Self, Error> {
-        let (lock, folder) = begin_in(dir)?;
-        Ok(Self {
+        begin_in(dir, &ALLOWED).map(|begun| Self::of(dir, begun))
+    }
+
+    /// As [`LogRestore::begin`], of a copy of a log that is kept elsewhere: no server takes it for a log of its own, however
+    /// far it comes.
+    ///
+    /// # Errors
+    /// As [`LogRestore::begin`]. The folder may have the beginning of a copy.
+    pub fn begin_copy(dir: &Path) -> Result<Self, Error> {
+        let begun = begin_in(dir, &ALLOWED_IN_COPY)?;
+        copying::mark(dir).map_err(|error| storage(dir, error))?;
+        Ok(Self::of(dir, begun))
+    }
+
+    /// Removes what an interrupted restore has left in `dir`, if that is so and it has nothing else but the mark of a copy.
+    ///
+    /// # Errors
+    /// The folder has something else, is in use, or cannot be written.
+    pub fn abandon(dir: &Path) -> Result<(), Error> {
+        if !dir.join(UNFINISHED_RESTORE).try_exists().map_err(|error| storage(dir, error))? {
+            return Ok(());
+        }
+        let (_lock, folder) = begin_in(dir, &ALLOWED_IN_COPY)?;
+        fs::remove_dir(folder.path()).map_err(|error| storage(dir, error))
+    }
+
+    fn of(dir: &Path, (lock, folder): (FolderLock, Arc<dyn Folder>)) -> Self {
+        Self {
             dir: dir.to_owned(),
             folder,
             end: None,
@@ -143,16 +172,7 @@ impl LogRestore {
             erased: BTreeSet::new(),
             deletions: Vec::new(),
             _lock: lock,
-        })
-    }
-
-    /// Removes what an interrupted restore has left in `dir`, which has nothing else.
-    ///
-    /// # Errors
-    /// The folder has something else, is in use, or cannot be written.
-    pub fn abandon(dir: &Path) -> Result<(), Error> {
-        let (_lock, folder) = begin_in(dir)?;
-        fs::remove_dir(folder.path()).map_err(|error| storage(dir, error))
+        }
     }
 
     /// Adds the next segment, without the events after `last`. It is durable when it returns.
@@ -247,14 +267,17 @@ impl LogRestore {
     }
 }
 
-/// Locks the data folder `dir`, which may have nothing but an interrupted restore, and makes the folder of an
-/// unfinished log in it.
-pub(super) fn begin_in(dir: &Path) -> Result<(FolderLock, Arc<dyn Folder>), Error> {
+/// Locks the data folder `dir`, which may have nothing but what is `allowed`, and makes the folder of an unfinished log in
+/// it.
+pub(super) fn begin_in(
+    dir: &Path,
+    allowed: &[&str],
+) -> Result<(FolderLock, Arc<dyn Folder>), Error> {
     let failed = |error: io::Error| storage(dir, error);
     let lock = FolderLock::acquire(dir)?;
     for entry in fs::read_dir(dir).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        if !ALLOWED.iter().any(|allowed| name == **allowed) {
+        if !allowed.iter().any(|allowed| name == **allowed) {
             return Err(Error::NotEmpty { dir: dir.to_owned(), found: name.into() });
         }
     }

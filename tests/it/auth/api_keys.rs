@@ -99,6 +99,30 @@ fn eventually_is<T: PartialEq + std::fmt::Debug>(value: impl Fn() -> T, wanted: 
     }
 }
 
+/// As many keys as there may be, with the longest names, are read; one more is refused.
+#[test]
+fn a_full_table_is_read() {
+    const KEYS: usize = 1_000;
+    let folder = tempdir().unwrap();
+    let (name, user) = ("\u{1f426}".repeat(100), format!("u{}", "x".repeat(127)));
+    let longest = || NewKey { name: name.clone(), ..new_key(Role::User, Some(&user), Some(NOW)) };
+    let (key, _) = ApiKeys::create(folder.path(), longest(), NOW).unwrap();
+    ApiKeys::revoke(folder.path(), &key.id, NOW).unwrap();
+    let file = folder.path().join("api-keys.json");
+    let mut table: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let keys = table["keys"].as_array_mut().unwrap();
+    for number in 1..KEYS - 1 {
+        let mut other = keys[0].clone();
+        other["id"] = format!("{number:010}").into();
+        keys.push(other);
+    }
+    fs::write(&file, serde_json::to_vec_pretty(&table).unwrap()).unwrap();
+    ApiKeys::create(folder.path(), longest(), NOW).unwrap();
+    let one_more = ApiKeys::create(folder.path(), longest(), NOW).unwrap_err();
+    assert!(matches!(one_more, KeyTableError::TooMany), "{one_more}");
+    assert_eq!(ApiKeys::list(folder.path()).unwrap().len(), KEYS);
+}
+
 /// What cannot be a key makes none, and a damaged file is refused and kept.
 #[test]
 fn bad_keys_and_files_are_refused() {

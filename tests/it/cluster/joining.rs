@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use whimbrel::storage::{Error, LogOptions, PostgresLog, check_log};
+use whimbrel::storage::{Error, LocalLog, LogOptions, LogRestore, PostgresLog, check_log};
 
 use super::know_each_other;
 use crate::harness::admin::scrape;
@@ -122,6 +122,26 @@ async fn what_a_power_cut_takes_from_a_copy_is_fetched_again() {
     node.stop().await;
     let whole = check_log(folder.path(), &mut |_| {}).unwrap();
     assert_eq!((whole.head.get(), whole.torn_bytes), (101, 0));
+}
+
+/// A node that was killed while it copied the log from another one begins again, also if that one is gone; and what it had
+/// by then is never taken for a log of its own.
+#[tokio::test]
+async fn an_interrupted_copy_is_begun_again() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let address = postgres.new_log();
+    let there = Setup::new().store(&address).start().await;
+    there.user("bob").publishes("one").await;
+    there.stop().await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    drop(LogRestore::begin_copy(folder.path()).unwrap());
+    fs::write(folder.path().join("log.restore/0000000000000001.seg"), "a part").unwrap();
+    let options = LogOptions { disk_free_bytes_min: 0, segment_bytes_max: 1 << 20 };
+    let alone = LocalLog::open(folder.path(), options).unwrap_err();
+    assert!(matches!(alone, Error::IsACopy { .. }), "{alone}");
+    let node = Setup::new().store(&address).start_on(Arc::clone(&folder)).await;
+    assert_eq!(node.user("bob").feed().await.texts(), ["one"]);
+    assert!(!folder.path().join("log.restore").exists());
 }
 
 /// A node that starts before PostgreSQL waits for it: here the first connections are lost.
