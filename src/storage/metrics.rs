@@ -31,6 +31,22 @@ const USABLE: Metric = Metric::gauge(
     "Whether the index can be read: 1, or 0 while it is lost and being repaired",
 );
 
+const TERM: Metric = Metric::gauge(
+    "whimbrel_store_term",
+    &[],
+    "The newest term of a log in PostgreSQL that this node knows; an append whose outcome was not known begins one",
+);
+const BARRIERS: Metric = Metric::counter(
+    "whimbrel_store_barriers_total",
+    &[],
+    "Writes to PostgreSQL that append nothing, and say that what was read, or decided by, is the newest",
+);
+const REACHED: Metric = Metric::gauge(
+    "whimbrel_store_reached",
+    &[],
+    "Whether PostgreSQL answered when it was last asked: 1, or 0 while changes wait for it",
+);
+
 /// Collects the metrics of `log` and `index`; events up to `applied` are applied.
 pub(crate) fn collect(
     log: &dyn Log,
@@ -48,6 +64,10 @@ pub(crate) fn collect(
     // The index may have been written since `applied` was read.
     let lag = indexed.map(|indexed| applied.get().saturating_sub(indexed) as f64);
     scrape.maybe(&LAG, lag);
+    let store = log.store_state();
+    scrape.maybe(&TERM, store.map(|store| store.term as f64));
+    scrape.maybe(&BARRIERS, store.map(|store| store.barriers as f64));
+    scrape.maybe(&REACHED, store.map(|store| if store.is_reached { 1.0 } else { 0.0 }));
     let usable = index.map(|index| if index.loss().is_none() { 1.0 } else { 0.0 });
     scrape.maybe(&USABLE, usable);
 }

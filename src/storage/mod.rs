@@ -36,8 +36,8 @@ pub use local::{
     RestoredLog, StorageFile, check_events, check_log, has_log, is_copy, read_chain,
 };
 pub use log::{
-    Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead, Tail,
-    conformance,
+    Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead, StoreState,
+    Tail, conformance,
 };
 pub(crate) use metrics::collect;
 pub use postgres::{

@@ -56,6 +56,17 @@ impl Batch {
     }
 }
 
+/// How a node gets on with the store of its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreState {
+    /// The newest term that this node knows. An append whose outcome was not known has begun one.
+    pub term: u64,
+    /// Writes that append nothing, and say that what was read, or decided by, is the newest.
+    pub barriers: u64,
+    /// Whether it was reached when it was last asked.
+    pub is_reached: bool,
+}
+
 /// What a log takes on its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSize {
@@ -213,6 +224,11 @@ pub trait Log: Send + Sync + std::fmt::Debug {
     /// It will not. The log must not be used further.
     fn check(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// How this node gets on with the store of a log that is shared; `None` for a log of this server alone.
+    fn store_state(&self) -> Option<StoreState> {
+        None
     }
 
     /// What the log takes on its disk; `None` if it is not known. Read from memory, but for the free space.

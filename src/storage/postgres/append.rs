@@ -85,9 +85,11 @@ impl Appender {
     /// # Errors
     /// As [`Appender::append`].
     pub(super) fn confirm(&mut self, shared: &Shared) -> Result<Revision, Error> {
-        self.insist(shared, |appender| {
+        let end = self.insist(shared, |appender| {
             appender.with(shared, async |link, _| link.connection.settled_end().await)
-        })
+        })?;
+        shared.state.barriers.fetch_add(1, Ordering::Relaxed);
+        Ok(end)
     }
 
     /// Does `work` until it succeeds, also if that takes long.
@@ -102,7 +104,11 @@ impl Appender {
                 return Err(Error::Closed);
             }
             match work(self) {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    let term = self.term.map_or(0, |term| term.number.cast_unsigned());
+                    shared.state.term.fetch_max(term, Ordering::Relaxed);
+                    return Ok(done);
+                }
                 Err(failure) if failure.is_final() => return Err(failure.of(&shared.options)),
                 Err(failure) => {
                     let server = shared.options.address.server();

@@ -22,7 +22,7 @@ mod tail;
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -42,7 +42,9 @@ use super::error::Error;
 use super::free_space::DiskReserve;
 use super::local::{LocalLog, LogOptions};
 use super::log::encoded_batch::EncodedBatch;
-use super::log::{Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead};
+use super::log::{
+    Batch, EraseOutcome, Erasure, Log, LogEntry, LogSize, SegmentInfo, SegmentRead, StoreState,
+};
 use crate::model::{Chain, Epoch, Epochs, Event, LogId, Revision};
 
 /// Between two lines of the log that say that a node waits.
@@ -73,6 +75,15 @@ struct Shared {
     advanced: Condvar,
     /// Why the tail has ended, if it could not go on.
     failed: Mutex<Option<Error>>,
+    state: SharedState,
+}
+
+/// What [`StoreState`] says.
+#[derive(Debug, Default)]
+struct SharedState {
+    term: AtomicU64,
+    barriers: AtomicU64,
+    is_away: AtomicBool,
 }
 
 impl Shared {
@@ -154,6 +165,7 @@ impl PostgresLog {
             waiting: Mutex::default(),
             advanced: Condvar::default(),
             failed: Mutex::default(),
+            state: SharedState::default(),
         });
         let mut tailer = Tailer::new(runtime().map_err(failed)?, Arc::clone(&shared));
         tailer.catch_up()?;
@@ -313,6 +325,15 @@ impl Log for PostgresLog {
             return Err(Error::Store { server: self.shared.options.address.server(), what });
         }
         self.shared.copy.check()
+    }
+
+    fn store_state(&self) -> Option<StoreState> {
+        let SharedState { term, barriers, is_away } = &self.shared.state;
+        Some(StoreState {
+            term: term.load(Ordering::Relaxed),
+            barriers: barriers.load(Ordering::Relaxed),
+            is_reached: !is_away.load(Ordering::Relaxed),
+        })
     }
 
     fn size(&self) -> Option<LogSize> {

@@ -69,7 +69,10 @@ impl Tailer {
     pub(super) fn run(mut self) -> Result<(), Error> {
         let mut is_lost = false;
         while !self.shared.is_closed.load(Ordering::Acquire) {
-            match self.follow() {
+            let followed = self.follow();
+            let is_away = matches!(followed, Err(StepError::Store(_)));
+            self.shared.state.is_away.store(is_away, Ordering::Relaxed);
+            match followed {
                 Ok(()) => is_lost = false,
                 Err(StepError::Store(failure)) if !failure.is_final() => {
                     if !std::mem::replace(&mut is_lost, true) {
@@ -144,5 +147,6 @@ async fn open(runtime: &Runtime, shared: &Shared) -> Result<Connection, Failure>
     let listen = format!("LISTEN whimbrel_{}", connection.schema);
     connection.timed(connection.client.batch_execute(&listen)).await?;
     connection.settle().await?;
+    shared.state.barriers.fetch_add(1, Ordering::Relaxed);
     Ok(connection)
 }
