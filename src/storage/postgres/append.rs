@@ -211,7 +211,9 @@ impl AppendConnection {
         // was lost are known by their epochs.
         let epoch = new_epoch();
         let (client, number) = (&self.connection.client, i64::from(epoch.get()));
-        let row = self.connection.timed(client.query_one(&begin, &[&number])).await?;
+        // What is found behind it is believed: so it has to be kept, as an append has.
+        let begin = self.connection.timed(client.prepare(&begin)).await?;
+        let row = self.connection.kept(client.query_one(&begin, &[&number])).await?;
         Ok((Term { number: row.get(0), epoch }, rows::revision(row.get(1))))
     }
 
